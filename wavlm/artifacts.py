@@ -1,0 +1,252 @@
+"""What is made: values whose fields are their identity and whose key is their digest.
+
+Constructing an artifact runs nothing and touches no disk. A Model holds its Labels, Labels hold
+their Codebook and Shards, so audio and labels that do not belong together cannot be expressed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import ClassVar
+
+from pydantic import BaseModel, JsonValue
+
+from wavlm.specs import (
+    CodebookSpec,
+    CorpusSpec,
+    MixSpec,
+    MixturesSpec,
+    NetworkSpec,
+    ProbeSpec,
+    ShardSpec,
+    TrainSpec,
+)
+
+KEY_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Base of all artifacts. `format` is bumped when the same fields come to mean other bytes."""
+
+    kind: ClassVar[str]
+    format: ClassVar[int] = 1
+
+    @property
+    def name(self) -> str:
+        """A readable hint, not identity."""
+        raise NotImplementedError
+
+    @cached_property
+    def identity(self) -> dict[str, JsonValue]:
+        """Everything that the key digests: kind, format, specs without defaults, input keys."""
+        return {
+            "kind": self.kind,
+            "format": self.format,
+            **{field.name: canonical(getattr(self, field.name)) for field in fields(self)},
+        }
+
+    @cached_property
+    def key(self) -> str:
+        text = json.dumps(
+            self.identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
+
+    @property
+    def inputs(self) -> tuple[Artifact, ...]:
+        """The artifacts this one is made from, in field order."""
+        found: list[Artifact] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            found += [
+                item
+                for item in (value if isinstance(value, tuple) else (value,))
+                if isinstance(item, Artifact)
+            ]
+        return tuple(found)
+
+    @property
+    def iteration(self) -> int:
+        """1-based iteration that this belongs to; 0 for what all iterations share."""
+        return max((item.iteration for item in self.inputs), default=0)
+
+    @property
+    def folder(self) -> str:
+        return f"{self.kind}/{self.name}-{self.key}"
+
+    def __str__(self) -> str:
+        return self.folder
+
+
+@dataclass(frozen=True)
+class Corpus(Artifact):
+    kind: ClassVar[str] = "corpus"
+    spec: CorpusSpec
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True)
+class Shards(Artifact):
+    kind: ClassVar[str] = "shards"
+    spec: ShardSpec
+    corpus: Corpus
+
+    @property
+    def name(self) -> str:
+        return self.corpus.name
+
+
+@dataclass(frozen=True)
+class Codebook(Artifact):
+    kind: ClassVar[str] = "codebook"
+    spec: CodebookSpec
+    shards: tuple[Shards, ...]
+    teacher: Model | None = None
+
+    @property
+    def name(self) -> str:
+        features = self.spec.features
+        source = features.type if features.type == "mfcc" else f"layer{features.layer}"
+        return f"{source}-k{self.spec.num_clusters}"
+
+    @property
+    def iteration(self) -> int:
+        return self.teacher.iteration + 1 if self.teacher else 1
+
+
+@dataclass(frozen=True)
+class Labels(Artifact):
+    kind: ClassVar[str] = "labels"
+    codebook: Codebook
+    shards: Shards
+
+    @property
+    def name(self) -> str:
+        return self.shards.name
+
+
+@dataclass(frozen=True)
+class Mixtures(Artifact):
+    kind: ClassVar[str] = "mixtures"
+    spec: MixturesSpec
+    mix: MixSpec
+    speech: tuple[Shards, ...]
+    noise: tuple[Shards, ...] = ()
+    rooms: tuple[Shards, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.mix.name
+
+
+@dataclass(frozen=True)
+class Model(Artifact):
+    kind: ClassVar[str] = "pretrain"
+    network: NetworkSpec
+    train: TrainSpec
+    labels: tuple[Labels, ...]
+    mix: MixSpec | None = None
+    noise: tuple[Shards, ...] = ()
+    rooms: tuple[Shards, ...] = ()
+    mixtures: Mixtures | None = None  # validation under noise: its curve is part of the artifact
+
+    @property
+    def name(self) -> str:
+        return f"iteration{self.iteration}"
+
+
+@dataclass(frozen=True)
+class Scores(Artifact):
+    kind: ClassVar[str] = "scores"
+    spec: ProbeSpec
+    model: Model
+    shards: tuple[Shards, ...]
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+
+@dataclass(frozen=True)
+class Export(Artifact):
+    """Hugging Face folder, fairseq-layout file and model card of one model."""
+
+    kind: ClassVar[str] = "export"
+    model: Model
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+
+@dataclass(frozen=True)
+class Registration(Artifact):
+    """A version of a registered model; complete once the registry has confirmed it."""
+
+    kind: ClassVar[str] = "register"
+    registry_name: str
+    model: Model
+
+    @property
+    def name(self) -> str:
+        return f"{self.registry_name.lower()}-{self.model.name}"
+
+
+KINDS: tuple[str, ...] = (
+    "corpus",
+    "shards",
+    "codebook",
+    "labels",
+    "mixtures",
+    "pretrain",
+    "scores",
+    "export",
+    "register",
+)
+
+
+def canonical(value: object) -> JsonValue:
+    """The part of a value that is identity, as JSON; raises TypeError for what has no stable form.
+
+    Fields of a Spec that equal their default, or are listed in `not_identity`, are left out, so
+    that a new field whose default is the old behaviour changes no key.
+    """
+    if isinstance(value, Artifact):
+        return value.key
+    if isinstance(value, BaseModel):
+        skipped: frozenset[str] = getattr(type(value), "not_identity", frozenset())
+        return {
+            name: canonical(getattr(value, name))
+            for name, field in type(value).model_fields.items()
+            if name not in skipped
+            and (field.is_required() or getattr(value, name) != field.get_default())
+        }
+    if isinstance(value, tuple):
+        return [canonical(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"{type(value).__name__} has no stable form: {value!r}")
+
+
+def lineage(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
+    """The artifacts and all that they are made from, inputs first, each once."""
+    seen: set[str] = set()
+
+    def visit(artifact: Artifact) -> Iterator[Artifact]:
+        if artifact.key in seen:
+            return
+        seen.add(artifact.key)
+        for item in artifact.inputs:
+            yield from visit(item)
+        yield artifact
+
+    for artifact in artifacts:
+        yield from visit(artifact)

@@ -1,0 +1,99 @@
+"""Files that exist are whole: temporary name, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+CHUNK_BYTES = 1 << 20
+
+
+class CannotWriteError(OSError):
+    """A write failed for want of space or permission (exit code 73)."""
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears under `path`, whole and durable, only when the block ends well.
+
+    Raises CannotWriteError, naming the path, if the disk is full or the folder cannot be written.
+    """
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Like `written` for libraries that want a path: yields a temporary path beside `path`."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    except OSError as error:
+        raise _explained(error, path) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with written(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON with sorted keys; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; a broken one raises ValueError with its path."""
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes, read in pieces of 1 MiB."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """fsync a file or a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    if isinstance(error, CannotWriteError):
+        return error
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return CannotWriteError(
+            error.errno, f"DISK_FULL: no space left to write; at {path}; free space and run again"
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return CannotWriteError(
+            error.errno, f"NOT_WRITABLE: the folder cannot be written; at {path}; check its owner"
+        )
+    return error

@@ -1,0 +1,43 @@
+"""The trainer's one argument: a JSON file that holds specs, paths and how to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from wavlm.files import read_json
+from wavlm.specs import MixSpec, NetworkSpec, Runtime, TrainSpec
+
+
+class LabelledShards(BaseModel):
+    """One corpus to train on: a shards folder and the folder of its labels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shards: Path
+    labels: Path
+
+
+class TrainJob(BaseModel):
+    """Everything `python -m wavlm.train` needs. `out` receives metrics, snapshots and the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str  # of the Model artifact; a snapshot of another key is refused
+    out: Path
+    network: NetworkSpec
+    train: TrainSpec
+    num_clusters: int
+    labels_per_frame: int  # 2: 100 Hz labels (MFCC), of which frame t takes number 2t; 1: 50 Hz
+    data: tuple[LabelledShards, ...]
+    mix: MixSpec | None = None
+    noise: tuple[Path, ...] = ()
+    rooms: tuple[Path, ...] = ()
+    mixtures: Path | None = None
+    runtime: Runtime = Runtime()
+
+
+def read_job(path: Path) -> TrainJob:
+    """Read and check a job file; raises ValueError that names the field and the file."""
+    return TrainJob.model_validate(read_json(path), strict=False)

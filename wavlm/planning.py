@@ -1,0 +1,128 @@
+"""`plan`: from a recipe to the artifacts that it wants, in the order in which they are built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wavlm.artifacts import (
+    Artifact,
+    Codebook,
+    Corpus,
+    Export,
+    Labels,
+    Mixtures,
+    Model,
+    Registration,
+    Scores,
+    Shards,
+    lineage,
+)
+from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Shards by role, shared by all iterations."""
+
+    speech: tuple[Shards, ...]
+    noise: tuple[Shards, ...]
+    rooms: tuple[Shards, ...]
+    mixtures: Mixtures | None
+
+
+def plan(recipe: Recipe) -> tuple[Artifact, ...]:
+    """All artifacts of a recipe, inputs before what is made from them. Runs nothing."""
+    sources = _sources(recipe)
+    wanted: list[Artifact] = [*sources.speech, *sources.noise, *sources.rooms]
+    teacher: Model | None = None
+    for iteration in recipe.iterations:
+        teacher = _model(iteration, sources, teacher)
+        wanted.append(teacher)
+        if recipe.probe:
+            wanted.append(Scores(recipe.probe, teacher, _chosen(iteration, sources.speech)))
+        wanted += [Export(teacher), Registration(recipe.registry_name, teacher)]
+    return tuple(lineage(wanted))
+
+
+def models(artifacts: Sequence[Artifact]) -> tuple[Model, ...]:
+    """The models of a plan, first iteration first."""
+    return tuple(artifact for artifact in artifacts if isinstance(artifact, Model))
+
+
+def corpora(artifact: Artifact) -> tuple[str, ...]:
+    """Names of the corpora that an artifact is about: its own, or those of its shards."""
+    if isinstance(artifact, Corpus):
+        return (artifact.name,)
+    if isinstance(artifact, Shards):
+        return (artifact.corpus.name,)
+    if isinstance(artifact, Labels):
+        return (artifact.shards.corpus.name,)
+    return ()
+
+
+def select(
+    artifacts: Sequence[Artifact], kind: str, iteration: int | None = None, corpus: str | None = None
+) -> tuple[Artifact, ...]:
+    """The artifacts of one kind, narrowed by iteration and corpus.
+
+    Raises ValueError that lists what there is if nothing fits.
+    """
+    of_kind = [item for item in artifacts if item.kind == kind]
+    found = tuple(
+        item
+        for item in of_kind
+        if (iteration is None or item.iteration == iteration)
+        and (corpus is None or corpus in corpora(item))
+    )
+    if not found:
+        there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
+        raise ValueError(
+            f"nothing fits kind={kind} iteration={iteration} corpus={corpus}; there is: {there_is}"
+        )
+    return found
+
+
+def _sources(recipe: Recipe) -> _Sources:
+    speech = _shards(recipe.speech, recipe.shards)
+    noise = _shards(recipe.noise, recipe.noise_shards or recipe.shards)
+    rooms = _shards(recipe.rooms, recipe.noise_shards or recipe.shards)
+    mix = _last_mix(recipe)
+    if recipe.mixtures is None or mix is None:
+        return _Sources(speech, noise, rooms, None)
+    has_noise = mix.noise_probability > 0
+    mixtures = Mixtures(
+        recipe.mixtures, mix, speech, noise if has_noise else (), rooms if mix.effects else ()
+    )
+    return _Sources(speech, noise, rooms, mixtures)
+
+
+def _model(iteration: IterationSpec, sources: _Sources, teacher: Model | None) -> Model:
+    shards = _chosen(iteration, sources.speech)
+    hidden = iteration.codebook.features.type == "hidden"
+    codebook = Codebook(iteration.codebook, shards, teacher if hidden else None)
+    mix = iteration.mix
+    return Model(
+        network=iteration.network,
+        train=iteration.train,
+        labels=tuple(Labels(codebook, item) for item in shards),
+        mix=mix,
+        noise=sources.noise if mix and mix.noise_probability > 0 else (),
+        rooms=sources.rooms if mix and mix.effects else (),
+        mixtures=sources.mixtures,
+    )
+
+
+def _last_mix(recipe: Recipe) -> MixSpec | None:
+    """Every iteration is validated on the same mixed set: the one of the last mix."""
+    return next((item.mix for item in reversed(recipe.iterations) if item.mix), None)
+
+
+def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...]:
+    return tuple(Shards(spec, Corpus(corpus)) for corpus in corpora)
+
+
+def _chosen(iteration: IterationSpec, shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
+    if not iteration.speech:
+        return shards
+    return tuple(item for item in shards if item.corpus.name in iteration.speech)
