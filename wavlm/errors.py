@@ -1,0 +1,52 @@
+"""Errors that people act on: a code, what happened, where, what to do, and an exit code each."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_USAGE = 2
+EXIT_BAD_DATA = 65
+EXIT_SERVICE_MISSING = 69
+EXIT_CANNOT_WRITE = 73
+EXIT_STOPPED = 75
+EXIT_LOCKED = 77
+
+
+class CodedError(Exception):
+    """Base: `code` names the kind of failure, `exit_code` is what the command line returns."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class UsageError(CodedError):
+    """A recipe, spec or option is wrong."""
+
+    exit_code = EXIT_USAGE
+
+
+class BadDataError(CodedError):
+    """Data are damaged, do not fit together, or too much of them was rejected."""
+
+    exit_code = EXIT_BAD_DATA
+
+
+class ServiceMissingError(CodedError):
+    """A server, mirror or program that is needed does not answer or is not there."""
+
+    exit_code = EXIT_SERVICE_MISSING
+
+
+class StoppedError(CodedError):
+    """Stopped on purpose; run the same command again to continue."""
+
+    exit_code = EXIT_STOPPED
+
+
+class LockedError(CodedError):
+    """Somebody else is working on the same thing."""
+
+    exit_code = EXIT_LOCKED

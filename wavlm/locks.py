@@ -1,0 +1,50 @@
+"""One writer at a time: a file lock with a note that says who holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from wavlm.errors import LockedError
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold `path` as a lock while the block runs.
+
+    Raises LockedError naming the holder's pid and host if somebody else holds it. The kernel frees
+    the lock when its holder dies, however it dies.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    note = path.with_name(f"{path.name}.owner")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise LockedError(
+            "LOCKED", f"{what} is being made by {owner(note)}; at {path}; wait for it or stop it"
+        ) from error
+    try:
+        note.write_text(
+            json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
+        )
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def owner(note: Path) -> str:
+    """Who left this owner note, in words."""
+    try:
+        found = json.loads(note.read_text())
+        return f"process {found['pid']} on {found['host']}"
+    except (OSError, ValueError, KeyError):
+        return "a process that left no note"
