@@ -62,7 +62,10 @@ def corpora(artifact: Artifact) -> tuple[str, ...]:
 
 
 def select(
-    artifacts: Sequence[Artifact], kind: str, iteration: int | None = None, corpus: str | None = None
+    artifacts: Sequence[Artifact],
+    kind: str,
+    iteration: int | None = None,
+    corpus: str | None = None,
 ) -> tuple[Artifact, ...]:
     """The artifacts of one kind, narrowed by iteration and corpus.
 

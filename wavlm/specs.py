@@ -75,7 +75,7 @@ class LibrispeechLayout(Spec):
 
 
 class GenericLayout(Spec):
-    """Any tree. `audio` is a glob; `speaker` a regex on the relative path with a group `speaker`."""
+    """Any tree. `audio` is a glob; `speaker` a regex on the path with a group `speaker`."""
 
     type: Literal["generic"]
     audio: str = "**/*"

@@ -1,0 +1,131 @@
+"""The store keeps its promise: complete or absent, never half."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wavlm.artifacts import Corpus, Shards
+from wavlm.errors import BadDataError, LockedError
+from wavlm.files import read_json
+from wavlm.locks import locked
+from wavlm.specs import CorpusSpec, FolderSource, GenericLayout, ShardSpec
+from wavlm.store import Facts, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def corpus(revision: str = "1") -> Corpus:
+    return Corpus(
+        CorpusSpec(
+            name="tiny",
+            role="speech",
+            description="",
+            homepage="",
+            license="",
+            citation="",
+            sources=(FolderSource(type="folder", path="somewhere", revision=revision),),
+            layout=GenericLayout(type="generic"),
+        )
+    )
+
+
+def shards(of: Corpus) -> Shards:
+    return Shards(ShardSpec(min_seconds=1, max_seconds=10), of)
+
+
+def build(out: Path) -> Facts:
+    (out / "data.txt").write_text("words")
+    return {"files": 1}
+
+
+def test_a_failed_build_is_absent_and_the_next_attempt_continues_in_its_folder(
+    store: Store,
+) -> None:
+    def half(out: Path) -> Facts:
+        (out / "part-0").write_text("first part")
+        raise RuntimeError("killed")
+
+    def rest(out: Path) -> Facts:
+        assert (out / "part-0").read_text() == "first part"
+        (out / "part-1").write_text("second part")
+        return {}
+
+    artifact = corpus()
+    with pytest.raises(RuntimeError, match="killed"):
+        store.make(artifact, half)
+    assert not store.is_complete(artifact)
+    folder = store.make(artifact, rest)
+    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "part-0", "part-1"]
+
+
+def test_a_complete_artifact_is_not_built_again(store: Store) -> None:
+    artifact = corpus()
+    store.make(artifact, build)
+
+    def never(_: Path) -> Facts:
+        raise AssertionError("built twice")
+
+    assert store.make(artifact, never) == store.path(artifact)
+    assert store.facts(artifact) == {"files": 1}
+
+
+def test_leftovers_of_killed_writers_are_not_sealed(store: Store) -> None:
+    def messy(out: Path) -> Facts:
+        (out / ".data.txt.x1.partial").write_text("half a fi")
+        return build(out)
+
+    folder = store.make(corpus(), messy)
+    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "data.txt"]
+
+
+def test_a_missing_input_is_named(store: Store) -> None:
+    artifact = shards(corpus())
+    with pytest.raises(BadDataError, match=f"INPUT_MISSING: {artifact.corpus}"):
+        store.make(artifact, build)
+
+
+def test_redo_moves_to_the_trash_and_deletes_nothing(store: Store) -> None:
+    artifact = corpus()
+    store.make(artifact, build)
+    moved = store.redo(artifact)
+    assert moved is not None
+    assert (moved / "data.txt").read_text() == "words"
+    assert not store.is_complete(artifact)
+
+
+def test_verify_finds_changed_missing_and_added_files(store: Store) -> None:
+    folder = store.make(corpus(), build)
+    assert store.verify(folder) == []
+    (folder / "data.txt").write_text("wards")
+    (folder / "extra.txt").write_text("")
+    assert [item.path.name for item in store.verify(folder)] == ["data.txt", "extra.txt"]
+    (folder / "data.txt").unlink()
+    assert [item.found for item in store.verify(folder)][:1] == ["missing"]
+
+
+def test_explain_names_the_field_that_differs_from_the_nearest_sibling(store: Store) -> None:
+    store.make(corpus("1"), build)
+    explained = store.explain(corpus("2"))
+    assert explained is not None
+    folder, differences = explained
+    assert folder == store.path(corpus("1"))
+    assert [item.field for item in differences] == ["spec.sources"]
+
+
+def test_two_writers_of_one_artifact_are_told_apart(store: Store, tmp_path: Path) -> None:
+    artifact = corpus()
+    lock = store.root / "locks" / f"corpus-{artifact.key}.lock"
+    with locked(lock, "test"), pytest.raises(LockedError, match="process"):
+        store.make(artifact, build)
+
+
+def test_the_record_spells_out_the_identity(store: Store) -> None:
+    artifact = corpus()
+    record = read_json(store.make(artifact, build) / "artifact.json")
+    assert record["identity"] == artifact.identity
+    assert record["files"]["data.txt"]["bytes"] == 5

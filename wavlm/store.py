@@ -1,0 +1,239 @@
+"""The store: a directory tree in which an artifact is complete or absent.
+
+    <store>/<kind>/<name>-<key>/            complete: holds artifact.json, written last
+    <store>/<kind>/.<name>-<key>.partial/   under way; the next attempt continues in it
+    <store>/trash/, downloads/, locks/
+
+A complete folder is never changed. `make` is the only way in.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from wavlm.artifacts import KINDS, Artifact
+from wavlm.errors import BadDataError
+from wavlm.files import read_json, sha256_of, sync, write_json
+from wavlm.locks import locked
+from wavlm.progress import Progress, silent
+
+Facts = dict[str, JsonValue]
+RECORD = "artifact.json"
+HASHING_THREADS = 2
+# Libraries whose version can change an artifact's bytes.
+_LIBRARIES = ("torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field in which a wanted artifact differs from the nearest complete one of its kind."""
+
+    field: str
+    there: JsonValue
+    wanted: JsonValue
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file of a complete artifact that is not what was sealed."""
+
+    path: Path
+    found: str
+    expected: str
+
+
+class Store:
+    """A folder on a local or shared disk that holds all artifacts of any number of recipes."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).absolute()
+
+    @property
+    def downloads(self) -> Path:
+        """Verified archives by digest, shared by all corpora."""
+        return self.root / "downloads"
+
+    def path(self, artifact: Artifact) -> Path:
+        """Where the artifact is, or will be once complete."""
+        return self.root / artifact.folder
+
+    def partial(self, artifact: Artifact) -> Path:
+        """Where an unfinished attempt is kept."""
+        return self.path(artifact).with_name(f".{artifact.name}-{artifact.key}.partial")
+
+    def is_complete(self, artifact: Artifact) -> bool:
+        return (self.path(artifact) / RECORD).is_file()
+
+    def record(self, artifact: Artifact) -> dict[str, JsonValue]:
+        """The sealed artifact.json: identity, facts, files, versions, time."""
+        self._require(artifact)
+        record: dict[str, JsonValue] = read_json(self.path(artifact) / RECORD)
+        return record
+
+    def facts(self, artifact: Artifact) -> Facts:
+        """What the stage reported when it built this."""
+        facts = self.record(artifact)["facts"]
+        if not isinstance(facts, dict):
+            raise BadDataError("RECORD_BROKEN", f"facts are missing; at {self.path(artifact)}")
+        return facts
+
+    def make(
+        self,
+        artifact: Artifact,
+        build: Callable[[Path], Facts],
+        progress: Progress = silent,
+    ) -> Path:
+        """Build an artifact unless it is complete; returns its folder.
+
+        `build` gets the partial folder, which may hold an earlier attempt's parts, fills it and
+        returns facts. Raises BadDataError if an input is missing and LockedError if somebody else
+        is building the same; a failed build keeps its partial folder.
+        """
+        if self.is_complete(artifact):
+            return self.path(artifact)
+        for item in artifact.inputs:
+            self._require(item)
+        with locked(self._lock(artifact), str(artifact)):
+            if not self.is_complete(artifact):
+                self._build(artifact, build, progress)
+        return self.path(artifact)
+
+    def redo(self, artifact: Artifact) -> Path | None:
+        """Move a complete artifact and its partial to the trash; returns where it lies now."""
+        moved = None
+        with locked(self._lock(artifact), str(artifact)):
+            for folder in (self.partial(artifact), self.path(artifact)):
+                if folder.exists():
+                    trash = self.root / "trash" / artifact.kind
+                    trash.mkdir(parents=True, exist_ok=True)
+                    moved = trash / f"{artifact.name}-{artifact.key}-{time.time_ns()}"
+                    folder.rename(moved)
+        return moved
+
+    def verify(self, folder: Path, progress: Progress = silent) -> list[Damage]:
+        """Re-hash every file of a complete artifact's folder; returns what differs."""
+        sealed = read_json(folder / RECORD)["files"]
+        damaged = [
+            Damage(folder / name, "missing", entry["sha256"])
+            for name, entry in sealed.items()
+            if not (folder / name).is_file()
+        ]
+        there = [name for name in sealed if (folder / name).is_file()]
+        for name, digest in _hashed(folder, there, progress):
+            if digest != sealed[name]["sha256"]:
+                damaged.append(Damage(folder / name, digest, sealed[name]["sha256"]))
+        damaged += [
+            Damage(folder / name, "a file that was never sealed", "absent")
+            for name in sorted(set(_files(folder)) - set(sealed))
+        ]
+        return damaged
+
+    def folders(self) -> Iterator[Path]:
+        """Folders of all complete artifacts, by kind in pipeline order, then by name."""
+        for kind in KINDS:
+            for record in sorted((self.root / kind).glob(f"*/{RECORD}")):
+                yield record.parent
+
+    def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
+        """The nearest complete sibling and the fields that differ; None if there is no sibling."""
+        siblings = []
+        for record in (self.root / artifact.kind).glob(f"*/{RECORD}"):
+            identity = read_json(record)["identity"]
+            differences = tuple(_differences("", identity, artifact.identity))
+            siblings.append((len(differences), record.parent, differences))
+        if not siblings:
+            return None
+        _, folder, differences = min(siblings, key=lambda item: (item[0], item[1]))
+        return folder, differences
+
+    def _lock(self, artifact: Artifact) -> Path:
+        return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
+
+    def _require(self, artifact: Artifact) -> None:
+        if not self.is_complete(artifact):
+            raise BadDataError(
+                "INPUT_MISSING",
+                f"{artifact} is not complete; at {self.path(artifact)}; "
+                f"run that stage first: wavlm stage {artifact.kind} RECIPE",
+            )
+
+    def _build(
+        self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress
+    ) -> None:
+        partial = self.partial(artifact)
+        partial.mkdir(parents=True, exist_ok=True)
+        started = time.time()
+        facts = build(partial)
+        _swept(partial)
+        files = {
+            name: {"sha256": digest, "bytes": (partial / name).stat().st_size}
+            for name, digest in _hashed(partial, _files(partial), progress)
+        }
+        write_json(
+            partial / RECORD,
+            {
+                "identity": artifact.identity,
+                "key": artifact.key,
+                "inputs": [item.folder for item in artifact.inputs],
+                "facts": facts,
+                "files": files,
+                "versions": _versions(),
+                "finished_unix": time.time(),
+                "seconds": time.time() - started,
+            },
+        )
+        sync(partial)
+        partial.rename(self.path(artifact))
+        sync(self.path(artifact).parent)
+
+
+def _files(folder: Path) -> list[str]:
+    """Relative names of all files below a folder but the record itself."""
+    names = (str(item.relative_to(folder)) for item in folder.rglob("*") if item.is_file())
+    return sorted(name for name in names if name != RECORD)
+
+
+def _swept(folder: Path) -> None:
+    """Remove what killed writers left under temporary names."""
+    for leftover in list(folder.rglob(".*.partial")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def _hashed(folder: Path, names: Sequence[str], progress: Progress) -> Iterator[tuple[str, str]]:
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        digests = pool.map(sha256_of, [folder / name for name in names])
+        for number, (name, digest) in enumerate(zip(names, digests, strict=True), 1):
+            progress(number, len(names))
+            yield name, digest
+
+
+def _differences(prefix: str, there: JsonValue, wanted: JsonValue) -> Iterator[Difference]:
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for name in sorted(set(there) | set(wanted)):
+            yield from _differences(
+                f"{prefix}.{name}" if prefix else name, there.get(name), wanted.get(name)
+            )
+    elif there != wanted:
+        yield Difference(prefix, there, wanted)
+
+
+def _versions() -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = None
+    return found
