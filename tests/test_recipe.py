@@ -1,0 +1,142 @@
+"""Bad YAML is refused with file, line, field, what was found and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from wavlm.recipe import RecipeError, read_corpus, read_recipe
+
+CORPUS = """\
+name: tiny
+role: speech
+description: a test
+homepage: none
+license: CC0
+citation: none
+sources:
+  - type: folder
+    path: somewhere
+    revision: "1"
+layout:
+  type: generic
+"""
+RECIPE = """\
+name: tiny
+description: a test
+registry_name: tiny
+speech: [tiny]
+shards:
+  min_seconds: 1.0
+  max_seconds: 10
+iterations:
+  - codebook:
+      features: {type: mfcc}
+      num_clusters: 10
+    mix: soft
+    network:
+      extractor_norm: group
+      norm_first: false
+      normalize_waveform: false
+      width: 64
+      ffn_width: 128
+      num_layers: 2
+      num_heads: 4
+    train:
+      updates: 10
+      warmup_updates: 1
+      peak_lr: 5e-4
+      batch_seconds: 20
+      group_seconds: 10
+"""
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> Path:
+    for folder in ("corpora", "mixes", "recipes"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "corpora/tiny.yaml").write_text(CORPUS)
+    (tmp_path / "mixes/soft.yaml").write_text("name: soft\nprobability: 0.2\n")
+    (tmp_path / "recipes/tiny.yaml").write_text(RECIPE)
+    return tmp_path
+
+
+def refusal(specs: Path, old: str, new: str, file: str = "recipes/tiny.yaml") -> str:
+    """What is said when `old` is replaced by `new` in a file."""
+    path = specs / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(specs / "recipes/tiny.yaml")
+    return str(caught.value)
+
+
+def test_names_of_corpora_and_mixes_are_replaced_by_their_content(specs: Path) -> None:
+    recipe = read_recipe(specs / "recipes/tiny.yaml")
+    assert recipe.speech[0].license == "CC0"
+    assert recipe.iterations[0].mix is not None
+    assert recipe.iterations[0].mix.probability == 0.2
+
+
+def test_1e_4_is_a_number_and_no_is_a_word(specs: Path) -> None:
+    assert read_recipe(specs / "recipes/tiny.yaml").iterations[0].train.peak_lr == 5e-4
+    assert "norm_first" in refusal(specs, "norm_first: false", "norm_first: no")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("updates: 10", "update: 10", ("tiny.yaml:21", "train.updates", "Field required")),
+        ("num_heads: 4", "num_heads: 5", ("tiny.yaml:13", "width 64 is not divisible")),
+        ("width: 64", "width: wide", ("tiny.yaml:17", "'wide'", "valid integer")),
+        ("width: 64", "width: 64.5", ("tiny.yaml:17", "64.5", "valid integer")),
+        ("peak_lr: 5e-4", "peak_lr: .nan", ("tiny.yaml:24", "peak_lr")),
+        ("speech: [tiny]", "speech: [huge]", ("tiny.yaml:4", "'huge'", "expected one of tiny")),
+        ("mix: soft", "mix: hard", ("tiny.yaml:12", "'hard'", "expected one of soft")),
+        ("name: tiny", "name: tiny\nname: other", ("tiny.yaml", "duplicate")),
+        ("type: mfcc", "type: plp", ("tiny.yaml:10", "features", "'mfcc'")),
+        ("description: a test", "description: &x a", ("tiny.yaml:2", "anchor")),
+        ("description: a test", "description: [a", ("tiny.yaml", "not valid YAML")),
+    ],
+)
+def test_a_fault_is_reported_with_its_place(
+    specs: Path, old: str, new: str, expected: tuple[str, ...]
+) -> None:
+    said = refusal(specs, old, new)
+    for part in expected:
+        assert part in said
+
+
+def test_a_fault_in_a_corpus_names_the_corpus_file(specs: Path) -> None:
+    said = refusal(specs, "role: speech", "role: singing", "corpora/tiny.yaml")
+    assert "corpora/tiny.yaml:2: role: 'singing'" in said
+
+
+def test_a_noise_corpus_is_no_speech_corpus(specs: Path) -> None:
+    said = refusal(specs, "role: speech", "role: noise", "corpora/tiny.yaml")
+    assert "recipes/tiny.yaml:4: speech.0" in said
+    assert "expected one of role 'speech'" in said
+
+
+def test_a_file_is_named_like_what_it_describes(specs: Path) -> None:
+    (specs / "corpora/other.yaml").write_text(CORPUS)
+    with pytest.raises(RecipeError, match="expected 'other', the name of its file"):
+        read_corpus(specs / "corpora/other.yaml")
+
+
+def test_code_in_yaml_is_only_text(specs: Path) -> None:
+    said = refusal(specs, "min_seconds: 1.0", dedent('min_seconds: !!python/name:os.system ""'))
+    assert "min_seconds" in said or "not valid YAML" in said
+
+
+def test_a_huge_file_is_refused_unread(specs: Path) -> None:
+    (specs / "recipes/tiny.yaml").write_text("#" * (1 << 21))
+    with pytest.raises(RecipeError, match="expected at most 1048576"):
+        read_recipe(specs / "recipes/tiny.yaml")
+
+
+def test_iteration_one_cannot_cluster_a_model_that_is_not_there(specs: Path) -> None:
+    said = refusal(specs, "{type: mfcc}", "{type: hidden, layer: 1}")
+    assert "iteration 1 has no previous model" in said
