@@ -115,7 +115,7 @@ class CorpusSpec(Spec):
     """One corpus: where its bytes come from, how they are laid out, whose they are."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset(
-        {"description", "homepage", "license", "citation", "gated"}
+        {"description", "homepage", "license", "citation", "gated", "expected_hours"}
     )
 
     name: Name
@@ -130,6 +130,7 @@ class CorpusSpec(Spec):
     # gives whole utterances instead, and its manifest says so.
     valid_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     valid_speakers: tuple[str, ...] = ()
+    expected_hours: NonNegative = 0.0  # what the publisher says; for `wavlm plan --cost`
     gated: bool = False  # needs an agreement first: only a folder source can be used
 
 

@@ -1,0 +1,51 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
+.DELETE_ON_ERROR:
+.PHONY: setup setup-demo demo test lint fix bench clean
+
+PYTHON ?= python3
+STORE ?= store
+BIN := .venv/bin
+# Quiet, private, local: no telemetry, no pickles.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+
+# A machine without network runs with what is installed: setup is skipped while its stamp is newer
+# than what it depends on.
+DEPENDS := pyproject.toml constraints.txt
+
+.venv/.pipeline: $(DEPENDS)
+	@command -v $(PYTHON) >/dev/null || { echo "python3 (3.11 or newer) is missing"; exit 69; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needs Python 3.11 or newer, found $$($(PYTHON) --version); choose another with: make PYTHON=python3.11 demo"; exit 69; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 69; }
+	@echo "Installing pinned dependencies into .venv (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline]'
+	@touch $@
+
+.venv/.dev: .venv/.pipeline
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,dev]'
+	@touch $@
+
+setup: .venv/.dev
+
+demo: .venv/.pipeline
+	$(BIN)/wavlm run data_specs/recipes/demo.yaml --store $(STORE)
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -q
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -1,0 +1,42 @@
+"""Counted operations and parameters against published and independently counted figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from wavlm.cost import forward_flops, num_parameters
+from wavlm.specs import NetworkSpec
+
+BASE = NetworkSpec(
+    extractor_norm="group",
+    norm_first=False,
+    normalize_waveform=False,
+    width=768,
+    ffn_width=3072,
+    num_layers=12,
+    num_heads=12,
+    special_symbols=4,
+)
+LARGE = NetworkSpec(
+    extractor_norm="layer",
+    norm_first=True,
+    normalize_waveform=True,
+    width=1024,
+    ffn_width=4096,
+    num_layers=24,
+    num_heads=16,
+    projection_width=768,
+    special_symbols=4,
+)
+
+
+def test_parameter_counts_are_those_of_the_published_models() -> None:
+    # 94.70 M and 316.62 M in the WavLM paper, table 1 (head of 504 rows included).
+    assert num_parameters(BASE, 500) == 94_707_824
+    assert num_parameters(LARGE, 500) == 316_627_392
+
+
+def test_base_takes_15_3_gflop_a_second_of_audio_at_15_s() -> None:
+    # By hand: conv 4.91, projection 0.04, positional 0.47, layers 8.49, attention 1.38.
+    assert forward_flops(BASE, 15.0) == pytest.approx(15.3e9, rel=0.01)
+    assert forward_flops(LARGE, 15.0) == pytest.approx(39.7e9, rel=0.01)
