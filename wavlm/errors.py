@@ -18,8 +18,12 @@ class CodedError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
+        super().__init__(code, message)  # both: between processes an exception travels as its args
         self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
 
 
 class UsageError(CodedError):

@@ -1,0 +1,122 @@
+"""A list of parts, one pure function for each, spread over local processes.
+
+Each part writes its own file under a temporary name and renames it, so a part may be killed at any
+time and made again. The results come back in the order of the parts, whatever order they end in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from wavlm.errors import CodedError
+from wavlm.progress import Progress
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class WorkerDiedError(CodedError):
+    """A worker process ended without an exception: killed, out of memory, crashed in a library."""
+
+
+def run_parts(
+    parts: Sequence[P], work: Callable[[P], R], workers: int, progress: Progress
+) -> list[R]:
+    """Results of `work` for each part, in order; `progress` counts parts.
+
+    One worker means this process. More are started afresh (spawn), so `work` must be a module-level
+    function or a `functools.partial` of one. The first error ends the run: no further part is
+    started, those that run are finished, and the error is raised with a note that names its part.
+    """
+    progress(0, len(parts))
+    if workers == 1 or len(parts) <= 1:
+        return _run_here(parts, work, progress)
+    return _run_pool(parts, work, min(workers, len(parts)), progress)
+
+
+def _run_here(parts: Sequence[P], work: Callable[[P], R], progress: Progress) -> list[R]:
+    results: list[R] = []
+    for done, part in enumerate(parts, 1):
+        try:
+            results.append(work(part))
+        except Exception as error:
+            error.add_note(_note(part))
+            raise
+        progress(done, len(parts))
+    return results
+
+
+def _run_pool(
+    parts: Sequence[P], work: Callable[[P], R], workers: int, progress: Progress
+) -> list[R]:
+    """Only `workers` parts are under way at a time, so an error stops the run at once."""
+    results: dict[int, R] = {}
+    running: dict[Future[R], int] = {}
+    waiting = iter(range(len(parts)))
+    with ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_die_with_parent,
+        initargs=(os.getpid(),),
+    ) as pool:
+        while len(results) < len(parts):
+            for number in waiting:
+                running[pool.submit(work, parts[number])] = number
+                if len(running) == workers:
+                    break
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in sorted(ended, key=running.__getitem__):
+                results[running[future]] = _result(future, running, parts)
+            for future in ended:
+                del running[future]
+            progress(len(results), len(parts))
+    return [results[number] for number in range(len(parts))]
+
+
+def _result(future: Future[R], running: dict[Future[R], int], parts: Sequence[P]) -> R:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        suspects = ", ".join(_short(parts[number]) for number in sorted(running.values()))
+        raise WorkerDiedError(
+            "WORKER_DIED",
+            "a worker process was killed, ran out of memory or crashed in a decoder; "
+            f"one of these parts was its: {suspects}; run again with 1 worker to see which",
+        ) from error
+    except Exception as error:
+        error.add_note(_note(parts[running[future]]))
+        raise
+
+
+def _note(part: object) -> str:
+    return f"while making part {_short(part)}"
+
+
+def _short(part: object) -> str:
+    text = str(part)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _die_with_parent(parent: int) -> None:
+    """Linux: the kernel kills this worker when the process that started it dies, even by SIGKILL.
+
+    Elsewhere an orphan ends when its call queue breaks. An interrupt ends it without a traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:  # it died before the call above
+        os.kill(os.getpid(), signal.SIGKILL)
