@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -35,25 +36,43 @@ class Spec(BaseModel):
 
 
 class HttpsSource(Spec):
-    """An archive behind one or more https mirrors, pinned by its sha256."""
+    """An archive behind one or more https mirrors, pinned by its publisher's digest.
+
+    Many publishers give only an md5. It finds damage, but not a forger; the sha256 of what was
+    fetched is then recorded in the corpus' facts.
+    """
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"urls"})
 
     type: Literal["https"]
     urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
-    sha256: Sha256
-    size_bytes: Count
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    size_bytes: Count | None = None
     format: Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip"]
+
+    @model_validator(mode="after")
+    def _pinned_once(self) -> HttpsSource:
+        if (self.sha256 is None) == (self.md5 is None):
+            raise ValueError("exactly one of sha256 and md5 must be given")
+        return self
 
 
 class AptSource(Spec):
-    """A Debian package, fetched with apt-get but never installed; no root needed."""
+    """A Debian package, fetched with apt-get but never installed; no root needed.
+
+    `urls` are the same file in Debian's own pool: another distribution or release has other
+    versions, or other bytes under the same version.
+    """
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"urls"})
 
     type: Literal["apt"]
     package: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+:~-]+$")]
     sha256: Sha256
     size_bytes: Count
+    urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()
 
 
 class FolderSource(Spec):
