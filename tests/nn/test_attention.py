@@ -1,0 +1,122 @@
+"""Row-blocked attention against attention written out, in float64."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from wavlm.nn.attention import PositionBias, rows
+from wavlm.nn.attention.dense import attend_dense
+
+BATCH, HEADS, SIZE = 3, 2, 8
+
+
+def inputs(frames: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    torch.manual_seed(frames)
+    shapes = [(BATCH, HEADS, frames, SIZE)] * 3 + [(BATCH, HEADS, frames), (HEADS, 2 * frames - 1)]
+    return [torch.randn(shape).to(dtype).requires_grad_() for shape in shapes]
+
+
+def gradients(out: Tensor, of: list[Tensor]) -> list[Tensor]:
+    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    return list(torch.autograd.grad((out * weights).sum(), of))
+
+
+def assert_close(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        worst = float((ours - theirs).detach().abs().max())
+        assert worst <= tolerance * max(1.0, float(theirs.detach().abs().max()))
+
+
+def dropped(shape: tuple[int, ...], probability: float, seed: int) -> Tensor:
+    """The weights that `rows` drops, gathered from its blocks into rows in their usual order."""
+    batch, heads, frames, _ = shape
+    size = max(16, rows.BLOCK_ELEMENTS // (batch * heads * frames))
+    generator = torch.Generator().manual_seed(seed)
+    blocks = [
+        torch.empty(batch, heads, min(size, frames - start), frames, dtype=torch.bool)
+        .bernoulli_(probability, generator=generator)
+        .flip(2)
+        for start in range(0, frames, size)
+    ]
+    return torch.cat(blocks, dim=2)
+
+
+@pytest.mark.parametrize("frames", [1, 7, 16, 33, 50])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("block_elements", [1, 1 << 20])
+def test_row_blocks_equal_dense_attention_in_output_and_all_gradients(
+    frames: int, ragged: bool, block_elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", block_elements)
+    query, key, value, gate, table = tensors = inputs(frames)
+    num_valid = torch.tensor([frames, max(1, frames // 2), 1]) if ragged else None
+    bias = PositionBias(gate, table)
+    ours = rows.attend((query, key, value), bias, num_valid, 0.0)
+    theirs = attend_dense((query, key, value), bias, num_valid)
+    assert_close([ours, *gradients(ours, tensors)], [theirs, *gradients(theirs, tensors)], 1e-12)
+
+
+@pytest.mark.parametrize("block_elements", [1, 1 << 20])
+def test_dropout_is_exact_given_its_keep_mask(
+    block_elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", block_elements)
+    query, key, value, gate, table = tensors = inputs(45)
+    bias = PositionBias(gate, table)
+    torch.manual_seed(5)
+    ours = rows.attend((query, key, value), bias, None, 0.3)
+    torch.manual_seed(5)
+    seed = int(torch.randint(1 << 62, ()))
+    keep = ~dropped((BATCH, HEADS, 45, 45), 0.3, seed)
+    assert abs(keep.double().mean() - 0.7) < 0.02
+    theirs = attend_dense((query, key, value), bias, None, keep, 0.7)
+    assert_close([ours, *gradients(ours, tensors)], [theirs, *gradients(theirs, tensors)], 1e-12)
+
+
+def test_every_call_drops_other_weights_and_a_seed_brings_them_back() -> None:
+    query, key, value, *_ = inputs(20)
+
+    def attended() -> Tensor:
+        return rows.attend((query, key, value), None, None, 0.5)
+
+    torch.manual_seed(1)
+    first, second = attended(), attended()
+    torch.manual_seed(1)
+    again = attended()
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_without_a_bias_it_is_plain_attention() -> None:
+    query, key, value, *_ = tensors = inputs(40)
+    ours = rows.attend((query, key, value), None, None, 0.0)
+    theirs = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    heads = tensors[:3]
+    assert_close([ours, *gradients(ours, heads)], [theirs, *gradients(theirs, heads)], 1e-12)
+
+
+def test_fp16_survives_products_beyond_its_range() -> None:
+    """|q . k| / sqrt(d) of about 1e5 overflows fp16; divided by 32 it does not."""
+    query, key, value, gate, table = inputs(24, torch.float32)
+    big = [(220 * x.detach()).half() for x in (query, key)]
+    assert (big[0] @ big[1].transpose(2, 3)).isinf().any()
+    bias = PositionBias(gate.detach(), table.detach())
+    ours = rows.attend((big[0], big[1], value.detach().half()), bias, None, 0.0)
+    exact = attend_dense((big[0].double(), big[1].double(), value.detach().double()), bias, None)
+    assert (ours - exact).abs().max() < 0.01
+
+
+def test_saved_bytes_grow_linearly_with_frames() -> None:
+    def saved_bytes(frames: int) -> int:
+        sizes: list[int] = []
+
+        def pack(tensor: Tensor) -> Tensor:
+            sizes.append(tensor.numel() * tensor.element_size())
+            return tensor
+
+        query, key, value, gate, table = inputs(frames)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            rows.attend((query, key, value), PositionBias(gate, table), None, 0.1)
+        return sum(sizes)
+
+    assert saved_bytes(400) <= 1.01 * 4 * saved_bytes(100)

@@ -1,0 +1,154 @@
+"""What our tensors are called in the two other layouts: one table (docs/algorithm.md section 14).
+
+A template may hold {i}, the number of a layer. Ours fuses queries, keys and values; both others
+keep them apart, so our tensor of such a row is cut into as many equal pieces as it has names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from wavlm.nn import ModelFileError
+from wavlm.specs import NetworkSpec
+
+Layout = Literal["hf", "fairseq"]
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One of our tensors, and the names of its pieces in each layout."""
+
+    ours: str
+    hf: Names
+    fairseq: Names
+
+    def names(self, layout: Layout) -> Names:
+        return self.hf if layout == "hf" else self.fairseq
+
+    def numbered(self, i: int) -> Row:
+        return Row(
+            self.ours.format(i=i),
+            tuple(name.format(i=i) for name in self.hf),
+            tuple(name.format(i=i) for name in self.fairseq),
+        )
+
+
+def _row(ours: str, hf: str, fairseq: str) -> Row:
+    return Row(ours, (hf,), (fairseq,))
+
+
+def _affine(ours: str, hf: str, fairseq: str) -> tuple[Row, Row]:
+    """The rows of a module that has a weight and a bias."""
+    weight = _row(f"{ours}.weight", f"{hf}.weight", f"{fairseq}.weight")
+    return weight, _row(f"{ours}.bias", f"{hf}.bias", f"{fairseq}.bias")
+
+
+def _qkv(kind: str) -> Row:
+    hf, fairseq = "encoder.layers.{i}.attention", "encoder.layers.{i}.self_attn"
+    return Row(
+        f"encoder.layers.{{i}}.attention.qkv.{kind}",
+        tuple(f"{hf}.{part}_proj.{kind}" for part in "qkv"),
+        tuple(f"{fairseq}.{part}_proj.{kind}" for part in "qkv"),
+    )
+
+
+_CONV = "feature_extractor.conv_layers.{i}"
+_LAYER = "encoder.layers.{i}"
+_TAPS = "encoder.pos_conv_embed.conv.parametrizations.weight"
+
+ONCE = (
+    _row("mask_embedding", "masked_spec_embed", "mask_emb"),
+    *_affine("feature_norm", "feature_projection.layer_norm", "layer_norm"),
+    *_affine("projection", "feature_projection.projection", "post_extract_proj"),
+    _row("encoder.position.bias", "encoder.pos_conv_embed.conv.bias", "encoder.pos_conv.0.bias"),
+    _row("encoder.position.g", f"{_TAPS}.original0", "encoder.pos_conv.0.weight_g"),
+    _row("encoder.position.v", f"{_TAPS}.original1", "encoder.pos_conv.0.weight_v"),
+    *_affine("encoder.norm", "encoder.layer_norm", "encoder.layer_norm"),
+)
+TABLE = _row(
+    "encoder.relative_position.weight",
+    "encoder.layers.0.attention.rel_attn_embed.weight",
+    "encoder.layers.0.self_attn.relative_attention_bias.weight",
+)
+HEAD = (
+    *_affine("head.projection", "final_proj", "final_proj"),
+    _row("head.label_embeddings", "label_embs_concat", "label_embs_concat"),
+)
+CONV = _row("extractor.convs.{i}.weight", f"{_CONV}.conv.weight", f"{_CONV}.0.weight")
+CONV_BIAS = _row("extractor.convs.{i}.bias", f"{_CONV}.conv.bias", f"{_CONV}.0.bias")
+TIME_NORM = _affine("extractor.norms.{i}", f"{_CONV}.layer_norm", f"{_CONV}.2")
+CHANNEL_NORM = _affine("extractor.norms.{i}", f"{_CONV}.layer_norm", f"{_CONV}.2.1")
+LAYER = (
+    _qkv("weight"),
+    _qkv("bias"),
+    *_affine(
+        f"{_LAYER}.attention.out", f"{_LAYER}.attention.out_proj", f"{_LAYER}.self_attn.out_proj"
+    ),
+    *_affine(f"{_LAYER}.attention_norm", f"{_LAYER}.layer_norm", f"{_LAYER}.self_attn_layer_norm"),
+    *_affine(f"{_LAYER}.fc1", f"{_LAYER}.feed_forward.intermediate_dense", f"{_LAYER}.fc1"),
+    *_affine(f"{_LAYER}.fc2", f"{_LAYER}.feed_forward.output_dense", f"{_LAYER}.fc2"),
+    *_affine(f"{_LAYER}.ffn_norm", f"{_LAYER}.final_layer_norm", f"{_LAYER}.final_layer_norm"),
+)
+GATE = (
+    *_affine(
+        f"{_LAYER}.attention.gate",
+        f"{_LAYER}.attention.gru_rel_pos_linear",
+        f"{_LAYER}.self_attn.grep_linear",
+    ),
+    _row(
+        f"{_LAYER}.attention.gate_scale",
+        f"{_LAYER}.attention.gru_rel_pos_const",
+        f"{_LAYER}.self_attn.grep_a",
+    ),
+)
+# Names that older files of the Hugging Face layout use for the positional convolution's weight norm.
+OLD_HF_NAMES = {
+    "encoder.pos_conv_embed.conv.weight_g": f"{_TAPS}.original0",
+    "encoder.pos_conv_embed.conv.weight_v": f"{_TAPS}.original1",
+}
+
+
+def encoder_rows(network: NetworkSpec) -> list[Row]:
+    """All rows of a network but its head's."""
+    convs = range(len(network.conv_layers))
+    rows = [*ONCE, *(CONV.numbered(i) for i in convs)]
+    if network.conv_bias:
+        rows += [CONV_BIAS.numbered(i) for i in convs]
+    if network.extractor_norm == "layer":
+        rows += [row.numbered(i) for i in convs for row in CHANNEL_NORM]
+    else:
+        rows += [row.numbered(0) for row in TIME_NORM]
+    if network.gated_bias:
+        rows.append(TABLE)
+    layer = LAYER + GATE if network.gated_bias else LAYER
+    return rows + [row.numbered(i) for i in range(network.num_layers) for row in layer]
+
+
+def renamed(ours: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> dict[str, Tensor]:
+    """Our tensors under the names of a layout."""
+    theirs: dict[str, Tensor] = {}
+    for row in rows:
+        names = row.names(layout)
+        pieces = ours[row.ours].chunk(len(names)) if len(names) > 1 else (ours[row.ours],)
+        theirs |= {name: x.clone() for name, x in zip(names, pieces, strict=True)}
+    return theirs
+
+
+def collected(theirs: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> dict[str, Tensor]:
+    """Tensors of a layout under our names; a missing one raises ModelFileError that names it."""
+    missing = [name for row in rows for name in row.names(layout) if name not in theirs]
+    if missing:
+        raise ModelFileError(
+            f"{len(missing)} tensors of the {layout} layout are missing: {'; '.join(missing[:8])}"
+        )
+    return {row.ours: joined([theirs[name] for name in row.names(layout)]) for row in rows}
+
+
+def joined(pieces: list[Tensor]) -> Tensor:
+    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]

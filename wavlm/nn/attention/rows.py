@@ -1,0 +1,223 @@
+"""Attention in blocks of rows: exact, any device, memory linear in the number of frames.
+
+The forward keeps the output and one log-sum-exp per row; the backward computes each block of
+logits again. With P = softmax(S), Z the dropout mask over its keep probability and O = (P Z) V:
+
+    dV = (P Z)' dO                      dP = (dO V') Z
+    dS = P (dP - rowsum(dO O))          since rowsum(P dP) = rowsum(dO O), also under dropout
+    dQ = dS K / sqrt(d)                 dK = dS' Q / sqrt(d)
+    dgate_i = sum_j dS_ij table[j - i]  dtable[j - i] = sum of gate_i dS_ij along the diagonal
+
+Rows are taken last first inside a block: then row r and key j meet the table at `start + r + j`, so
+the block's bias is a strided view of the table, and a sum along diagonals is a skewed row sum.
+
+Queries in fp16 use the paper's way around overflow (c = 32, equation 8): divide the product by c,
+subtract the row's maximum, multiply by c in fp32.
+
+B utterances, H heads, F frames, R rows of a block, d head size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from wavlm.nn.attention.bias import PositionBias
+
+BLOCK_ELEMENTS = 1 << 20  # logits held at a time: stays in a CPU's caches
+OVERFLOW_DIVISOR = 32.0
+
+
+def attend(
+    heads: tuple[Tensor, Tensor, Tensor],
+    bias: PositionBias | None,
+    num_valid: Tensor | None,
+    dropout: float,
+) -> Tensor:
+    """(B, H, F, d) x 3 -> (B, H, F, d); see `wavlm.nn.attention.Attention`."""
+    seed = int(torch.randint(1 << 62, (), device="cpu")) if dropout > 0 else 0
+    gate, table = (None, None) if bias is None else (bias.gate, bias.table)
+    with torch.autocast(heads[0].device.type, enabled=False):
+        out = _RowAttention.apply(  # type: ignore[no-untyped-call]
+            *heads, gate, table, num_valid, Dropout(dropout, seed)
+        )
+    return cast("Tensor", out)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Dropout that can be drawn again: the same seed gives the same blocks in the same order."""
+
+    probability: float
+    seed: int
+
+    def drops(self, shapes: Iterator[tuple[slice, torch.Size]], like: Tensor) -> Iterator[Any]:
+        """For each block its rows and which weights to drop (None without dropout)."""
+        generator = torch.Generator(like.device)
+        generator.manual_seed(self.seed)
+        for rows, shape in shapes:
+            drop = None
+            if self.probability > 0:
+                drop = torch.empty(shape, dtype=torch.bool, device=like.device)
+                drop.bernoulli_(self.probability, generator=generator)
+            yield rows, drop
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One call's inputs, and how its logits come about."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    gate: Tensor | None
+    table: Tensor | None
+    num_valid: Tensor | None
+    dropout: Dropout
+
+    @property
+    def scale(self) -> float:
+        return 1 / math.sqrt(self.query.shape[3])
+
+    @property
+    def keep(self) -> float:
+        return 1 - self.dropout.probability
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor | None]]:
+        """Rows of each block, and its dropped weights (B, H, R, F) in the block's row order."""
+        return self.dropout.drops(self._shapes(), self.query)
+
+    def _shapes(self) -> Iterator[tuple[slice, torch.Size]]:
+        batch, heads, frames, _ = self.query.shape
+        size = max(16, BLOCK_ELEMENTS // (batch * heads * frames))
+        for start in range(0, frames, size):
+            rows = slice(start, min(start + size, frames))
+            yield rows, torch.Size((batch, heads, rows.stop - rows.start, frames))
+
+    def band(self, table: Tensor, rows: slice) -> Tensor:
+        """(H, R, F): the table as each row of the block meets it; a view."""
+        return table[:, self.band_columns(rows)].unfold(-1, self.query.shape[2], 1)
+
+    def band_columns(self, rows: slice) -> slice:
+        """The R + F - 1 entries of the table that a block meets."""
+        frames = self.query.shape[2]
+        return slice(frames - rows.stop, 2 * frames - 1 - rows.start)
+
+    def logits(self, rows: slice) -> Tensor:
+        """(B, H, R, F) in at least fp32, in the block's row order."""
+        query = reversed_rows(self.query, rows)
+        wide = torch.promote_types(query.dtype, torch.float32)
+        if query.dtype == torch.float16:
+            small = (query * (self.scale / OVERFLOW_DIVISOR)) @ self.key.transpose(2, 3)
+            logits = small.to(wide)
+            logits = (logits - logits.amax(-1, keepdim=True)).mul_(OVERFLOW_DIVISOR)
+        else:
+            logits = ((query * self.scale) @ self.key.transpose(2, 3)).to(wide)
+        if self.gate is not None and self.table is not None:
+            gate = reversed_rows(self.gate, rows).unsqueeze(-1)  # (B, H, R, 1)
+            logits.addcmul_(gate, self.band(self.table, rows))
+        if self.num_valid is not None:
+            frame = torch.arange(self.key.shape[2], device=self.key.device)
+            padding = frame >= self.num_valid[:, None]  # (B, F)
+            logits.masked_fill_(padding[:, None, None, :], -math.inf)
+        return logits
+
+
+def reversed_rows(x: Tensor, rows: slice) -> Tensor:
+    """Rows (dimension 2) of a block, the last one first."""
+    return x[:, :, rows].flip(2)
+
+
+def diagonal_sums(x: Tensor) -> Tensor:
+    """(H, R, F) -> (H, R + F - 1): sums over entries of equal r + j."""
+    heads, rows, frames = x.shape
+    skewed = torch.nn.functional.pad(x, (0, rows)).flatten(1)[:, :-rows]
+    return skewed.view(heads, rows, rows + frames - 1).sum(1)
+
+
+class _RowAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        problem = _Problem(*inputs)
+        out, log_sums = _forward(problem)
+        ctx.save_for_backward(*inputs[:6], out, log_sums)
+        ctx.dropout = problem.dropout
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, gate, table, num_valid, out, log_sums = ctx.saved_tensors
+        problem = _Problem(query, key, value, gate, table, num_valid, ctx.dropout)
+        with torch.autocast(out.device.type, enabled=False):
+            return *_backward(problem, out, log_sums, gradients[0]), None, None
+
+
+def _forward(problem: _Problem) -> tuple[Tensor, Tensor]:
+    """Output (B, H, F, d), and the log of each row's sum of exponentials (B, H, F, 1)."""
+    value = problem.value
+    out = torch.empty_like(problem.query, memory_format=torch.contiguous_format)
+    wide = torch.promote_types(out.dtype, torch.float32)
+    log_sums = torch.empty(*out.shape[:3], 1, dtype=wide, device=out.device)
+    for rows, drop in problem.blocks():
+        weights = problem.logits(rows)
+        top = weights.amax(-1, keepdim=True)
+        weights = weights.sub_(top).exp_()
+        sums = weights.sum(-1, keepdim=True)
+        if drop is not None:
+            weights.masked_fill_(drop, 0)
+        weights.div_(sums * problem.keep)
+        out[:, :, rows] = (weights.to(value.dtype) @ value).flip(2)
+        log_sums[:, :, rows] = (top + sums.log()).flip(2)
+    return out, log_sums
+
+
+def _backward(
+    problem: _Problem, out: Tensor, log_sums: Tensor, d_out: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Gradients of query, key, value, gate and table."""
+    wide = log_sums.dtype
+    d_query = torch.empty_like(problem.query, memory_format=torch.contiguous_format)
+    d_key = torch.zeros_like(problem.key, dtype=wide, memory_format=torch.contiguous_format)
+    d_value = torch.zeros_like(d_key)
+    d_bias = _BiasGradient(problem)
+    row_dots = (d_out.to(wide) * out.to(wide)).sum(-1, keepdim=True)  # (B, H, F, 1)
+    for rows, drop in problem.blocks():
+        weights = problem.logits(rows).sub_(reversed_rows(log_sums, rows)).exp_()
+        d_rows = reversed_rows(d_out, rows)
+        d_weights = (d_rows @ problem.value.transpose(2, 3)).to(wide)
+        kept = weights
+        if drop is not None:
+            d_weights.masked_fill_(drop, 0).div_(problem.keep)
+            kept = weights.masked_fill(drop, 0).div_(problem.keep)
+        d_value += kept.to(d_out.dtype).transpose(2, 3) @ d_rows
+        d_logits = d_weights.sub_(reversed_rows(row_dots, rows)).mul_(weights)
+        d_bias.add(rows, d_logits)
+        d_scores = d_logits.to(d_query.dtype)
+        d_query[:, :, rows] = (d_scores @ problem.key).flip(2).mul_(problem.scale)
+        query = reversed_rows(problem.query, rows) * problem.scale
+        d_key += d_scores.transpose(2, 3) @ query
+    inputs = problem.key.dtype, problem.value.dtype
+    return d_query, d_key.to(inputs[0]), d_value.to(inputs[1]), d_bias.gate, d_bias.table
+
+
+class _BiasGradient:
+    """Gradients of gate and table, gathered block by block; None if there is no bias."""
+
+    def __init__(self, problem: _Problem) -> None:
+        self.problem = problem
+        self.gate = None if problem.gate is None else torch.empty_like(problem.gate)
+        self.table = None if problem.table is None else torch.zeros_like(problem.table)
+
+    def add(self, rows: slice, d_logits: Tensor) -> None:
+        problem = self.problem
+        if self.gate is None or self.table is None or problem.gate is None or problem.table is None:
+            return
+        gate = reversed_rows(problem.gate, rows).unsqueeze(-1)  # (B, H, R, 1)
+        self.gate[:, :, rows] = (d_logits * problem.band(problem.table, rows)).sum(-1).flip(2)
+        columns = problem.band_columns(rows)
+        self.table[:, columns] += diagonal_sums((d_logits * gate).sum(0))

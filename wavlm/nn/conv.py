@@ -1,0 +1,113 @@
+"""From waveforms to features: the strided convolutions (docs/algorithm.md section 2).
+
+B utterances, N samples, C channels, F frames.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavlm.specs import NetworkSpec
+
+NORM_EPS = 1e-5
+
+
+class ConvExtractor(nn.Module):
+    """Convolutions without padding, each followed by an exact (erf) GELU.
+
+    Group style: one norm per channel over time, after the first convolution only. The statistics
+    cover the whole row, so in this style an utterance changes when it is padded.
+    Layer style: a LayerNorm over channels after every convolution.
+    """
+
+    def __init__(self, network: NetworkSpec) -> None:
+        super().__init__()
+        inputs = [1, *(layer.channels for layer in network.conv_layers[:-1])]
+        self.convs = nn.ModuleList(
+            nn.Conv1d(before, layer.channels, layer.kernel, layer.stride, bias=network.conv_bias)
+            for before, layer in zip(inputs, network.conv_layers, strict=True)
+        )
+        normed = (
+            network.conv_layers if network.extractor_norm == "layer" else network.conv_layers[:1]
+        )
+        norm = ChannelNorm if network.extractor_norm == "layer" else TimeNorm
+        self.norms = nn.ModuleList(norm(layer.channels) for layer in normed)
+        for conv in self.convs:
+            nn.init.kaiming_normal_(cast("Tensor", conv.weight))
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        x = waveforms.unsqueeze(1)  # (B, 1, N)
+        for number, conv in enumerate(self.convs):
+            x = conv(x)
+            if number < len(self.norms):
+                x = self.norms[number](x)
+            x = functional.gelu(x)
+        return x.transpose(1, 2)  # (B, F, C)
+
+
+class TimeNorm(nn.GroupNorm):
+    """Norm of each channel over time, in fp32 whatever comes in. (B, C, F) -> (B, C, F)"""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, eps=NORM_EPS)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class calls it so
+        return super().forward(at_least_fp32(input)).to(input.dtype)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Norm of each frame over channels, in fp32 whatever comes in. (B, C, F) -> (B, C, F)"""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=NORM_EPS)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class calls it so
+        normed = super().forward(at_least_fp32(input).transpose(1, 2))
+        return normed.transpose(1, 2).to(input.dtype)
+
+
+def at_least_fp32(x: Tensor) -> Tensor:
+    """The tensor in fp32, or in fp64 if it is that already."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.scale, None
+
+
+def scale_gradient(x: Tensor, scale: float) -> Tensor:
+    """The same tensor; gradients that pass back through it are multiplied by `scale`."""
+    if scale == 1.0:
+        return x
+    return cast("Tensor", _ScaleGradient.apply(x, scale))  # type: ignore[no-untyped-call]
+
+
+class _ZeroGradients(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.save_for_backward(*parameters)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return gradients[0], *(torch.zeros_like(parameter) for parameter in ctx.saved_tensors)
+
+
+def with_zero_gradients(x: Tensor, parameters: list[Tensor]) -> Tensor:
+    """The same tensor; in backward the parameters, unused here, get gradients of zero.
+
+    A dropped layer passes through here, so that data-parallel training sees a gradient for every
+    parameter on every rank and neither waits for ever nor has to search for unused ones.
+    """
+    return cast("Tensor", _ZeroGradients.apply(x, *parameters))  # type: ignore[no-untyped-call]

@@ -1,0 +1,135 @@
+"""The transformer encoder with a gated relative position bias (docs/algorithm.md section 4).
+
+B utterances, F frames, D width, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavlm.nn.attention import Attention, PositionBias
+from wavlm.nn.conv import at_least_fp32, with_zero_gradients
+from wavlm.nn.position import INIT_STD, PositionalConv, RelativePosition
+from wavlm.specs import NetworkSpec
+
+GATE_ROWS = 8  # two gates of four rows each, summed, as in the released models
+
+
+class GatedAttention(nn.Module):
+    """Self-attention whose position bias is scaled per query by a gate of the layer's input."""
+
+    def __init__(self, network: NetworkSpec, attend: Attention) -> None:
+        super().__init__()
+        width, self.num_heads = network.width, network.num_heads
+        self.attend = attend
+        self.dropout = network.attention_dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        if network.gated_bias:
+            self.gate = nn.Linear(width // self.num_heads, GATE_ROWS)
+            self.gate_scale = nn.Parameter(torch.ones(1, self.num_heads, 1, 1))
+
+    def forward(self, x: Tensor, table: Tensor | None, num_valid: Tensor | None) -> Tensor:
+        batch, frames, width = x.shape
+        qkv = self.qkv(x).view(batch, frames, 3, self.num_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, H, F, d) each
+        bias = None if table is None else PositionBias(self.gates(x), table)
+        dropout = self.dropout if self.training else 0.0
+        y = self.attend((query, key, value), bias, num_valid, dropout)
+        output: Tensor = self.out(y.transpose(1, 2).reshape(batch, frames, width))
+        return output
+
+    def gates(self, x: Tensor) -> Tensor:
+        """u (r s - 1) + 2 per head and query, from the un-projected states (section 4.2).
+
+        (B, F, D) -> (B, H, F). The four rows of each gate are summed before the product instead of
+        after it, which is the same function.
+        """
+        size = self.gate.in_features
+        states = x.view(*x.shape[:2], self.num_heads, size).transpose(1, 2)  # (B, H, F, d)
+        weight = self.gate.weight.view(2, GATE_ROWS // 2, size).sum(1)
+        offset = self.gate.bias.view(2, GATE_ROWS // 2).sum(1)
+        update, reset = (
+            at_least_fp32(functional.linear(states, weight, offset)).sigmoid().unbind(-1)
+        )
+        return update * (reset * self.gate_scale.squeeze(-1) - 1) + 2
+
+
+class EncoderLayer(nn.Module):
+    """Attention and feed-forward with residuals; norms after each (Base) or before each (Large)."""
+
+    def __init__(self, network: NetworkSpec, attend: Attention) -> None:
+        super().__init__()
+        self.norm_first = network.norm_first
+        self.attention = GatedAttention(network, attend)
+        self.attention_norm = nn.LayerNorm(network.width)
+        self.fc1 = nn.Linear(network.width, network.ffn_width)
+        self.fc2 = nn.Linear(network.ffn_width, network.width)
+        self.ffn_norm = nn.LayerNorm(network.width)
+        self.dropout = nn.Dropout(network.dropout)
+        self.activation_dropout = nn.Dropout(network.activation_dropout)
+
+    def forward(
+        self, x: Tensor, table: Tensor | None, num_valid: Tensor | None, *, kept: bool = True
+    ) -> Tensor:
+        """(B, F, D) -> (B, F, D). A layer that is not kept hands its input on."""
+        if not kept:
+            unused = [*self.parameters(), *(() if table is None else (table,))]
+            return with_zero_gradients(x, unused)
+        if self.norm_first:
+            x = x + self.dropout(self.attention(self.attention_norm(x), table, num_valid))
+            return x + self._feed_forward(self.ffn_norm(x))
+        x = self.attention_norm(x + self.dropout(self.attention(x, table, num_valid)))
+        normed: Tensor = self.ffn_norm(x + self._feed_forward(x))
+        return normed
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        hidden = self.activation_dropout(functional.gelu(self.fc1(x)))
+        output: Tensor = self.dropout(self.fc2(hidden))
+        return output
+
+
+class Encoder(nn.Module):
+    """Positional convolution, layers, and one table of position biases for all of them.
+
+    The table is made outside the layers and never gated here, so that dropping the first layer
+    does not take the bias from the others, and gates cannot compound from layer to layer.
+    """
+
+    def __init__(self, network: NetworkSpec, attend: Attention) -> None:
+        super().__init__()
+        self.norm_first = network.norm_first
+        self.position = PositionalConv(network)
+        self.norm = nn.LayerNorm(network.width)
+        self.relative_position = RelativePosition(network) if network.gated_bias else None
+        self.layers = nn.ModuleList(
+            EncoderLayer(network, attend) for _ in range(network.num_layers)
+        )
+        self.dropout = nn.Dropout(network.dropout)
+        for module in self.layers.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=INIT_STD)
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self, x: Tensor, num_valid: Tensor | None, kept_layers: Sequence[bool]
+    ) -> list[Tensor]:
+        """Encoder input and each layer's raw output (B, F, D), for as many layers as are named."""
+        x = x + self.position(x)
+        if not self.norm_first:
+            x = self.norm(x)
+        x = self.dropout(x)
+        table = None if self.relative_position is None else self.relative_position(x.shape[1])
+        states = [x]
+        for layer, kept in zip(self.layers, kept_layers, strict=False):
+            x = layer(x, table, num_valid, kept=kept)
+            states.append(x)
+        return states
+
+    def final(self, last: Tensor) -> Tensor:
+        """What the head sees of the last layer's raw output: normed in the pre-norm style."""
+        return self.norm(last) if self.norm_first else last

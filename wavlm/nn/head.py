@@ -1,0 +1,75 @@
+"""The prediction head: cosine logits against label embeddings (docs/algorithm.md section 9).
+
+S selected frames, D width, P projection width, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavlm.nn.conv import at_least_fp32
+from wavlm.specs import NetworkSpec
+
+COSINE_EPS = 1e-8
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Sums over the frames that were asked for."""
+
+    loss: Tensor  # () summed cross entropy, nats
+    num_frames: Tensor  # () int64
+    num_correct: Tensor  # () int64: frames whose best class is their label
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one group adds to an update's loss (docs/algorithm.md section 9).
+
+    The loss of an update is the sum over its groups of
+    `masked_weight * masked.loss + unmasked_weight * unmasked.loss
+    + feature_penalty * this.feature_penalty * masked.num_frames`,
+    divided by the sum over its groups of `masked.num_frames`.
+    """
+
+    masked: Selected
+    unmasked: Selected | None  # only if it was asked for
+    feature_penalty: Tensor  # () mean square of the conv features
+
+
+class Head(nn.Module):
+    """Projects frames and compares them with one embedding per class.
+
+    The reference builds the positive beside all classes for each frame; that is exactly softmax
+    cross entropy over the classes, so here it is one product of normalised matrices.
+    """
+
+    def __init__(self, network: NetworkSpec, num_clusters: int) -> None:
+        super().__init__()
+        self.first_label = network.special_symbols  # rows before it are never targets
+        self.projection = nn.Linear(network.width, network.projection_width)
+        rows = num_clusters + network.special_symbols
+        self.label_embeddings = nn.Parameter(torch.rand(rows, network.projection_width))
+
+    def forward(self, frames: Tensor, labels: Tensor, temperature: float) -> Selected:
+        """Frames (S, D) and their cluster numbers (S,)."""
+        logits = self.logits(frames, temperature)
+        targets = labels + self.first_label
+        return Selected(
+            loss=functional.cross_entropy(logits, targets, reduction="sum"),
+            num_frames=torch.tensor(len(frames), device=frames.device),
+            num_correct=(logits.detach().argmax(-1) == targets).sum(),
+        )
+
+    def logits(self, frames: Tensor, temperature: float) -> Tensor:
+        """cosine / temperature: (S, D) -> (S, C) in fp32 whatever autocast says."""
+        projected = self.projection(frames)
+        with torch.autocast(frames.device.type, enabled=False):
+            ours = functional.normalize(at_least_fp32(projected), dim=-1, eps=COSINE_EPS)
+            embeddings = at_least_fp32(self.label_embeddings)
+            classes = functional.normalize(embeddings, dim=-1, eps=COSINE_EPS)
+            return ours @ classes.T / temperature

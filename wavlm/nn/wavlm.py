@@ -1,0 +1,162 @@
+"""WavLM: masked prediction of cluster labels from (mixed) speech (docs/algorithm.md).
+
+B utterances, N samples, F frames, C conv channels, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from wavlm.frames import num_frames, receptive_field
+from wavlm.nn.attention import Attention, default_attention
+from wavlm.nn.conv import ConvExtractor, at_least_fp32, scale_gradient
+from wavlm.nn.encoder import Encoder
+from wavlm.nn.head import Head, Selected, Terms
+from wavlm.specs import NetworkSpec
+
+WAVEFORM_EPS = 1e-5  # of the training code; transformers' feature extractor uses 1e-7
+
+
+class PretrainBatch(Protocol):
+    """What `forward_pretrain` reads of a batch; nothing in it is padded."""
+
+    @property
+    def waveforms(self) -> Tensor: ...  # (B, N)
+    @property
+    def labels(self) -> Tensor: ...  # (B, F) int64 cluster numbers
+    @property
+    def mask(self) -> Tensor: ...  # (B, F) bool
+
+
+class WavLM(nn.Module):
+    """The network with its pre-training head.
+
+    Initial weights come from torch's default generator: seed it before building.
+    """
+
+    def __init__(
+        self, network: NetworkSpec, num_clusters: int, attend: Attention | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.num_clusters = num_clusters
+        channels = network.conv_layers[-1].channels
+        self.extractor = ConvExtractor(network)
+        self.feature_norm = nn.LayerNorm(channels)
+        self.projection = nn.Linear(channels, network.width)
+        self.input_dropout = nn.Dropout(network.input_dropout)
+        self.mask_embedding = nn.Parameter(torch.rand(network.width))
+        self.encoder = Encoder(network, attend or default_attention())
+        self.head = Head(network, num_clusters)
+
+    def hidden_states(
+        self, waveforms: Tensor, num_samples: Tensor | None = None, num_layers: int | None = None
+    ) -> list[Tensor]:
+        """Encoder input, then each layer's raw output: (B, F, D) each.
+
+        num_samples (B,): how long each row of waveforms (B, N) is, None: all of it. Frame t of a
+        row is valid iff t < num_frames(its samples); what stands at other frames means nothing. In
+        the layer style valid frames do not depend on padding; in the group style the first norm
+        sees the whole row, so there give one utterance at a time where that matters.
+        num_layers: stop after that many.
+        """
+        num_layers = self.network.num_layers if num_layers is None else num_layers
+        if not 0 <= num_layers <= self.network.num_layers:
+            raise ValueError(f"num_layers {num_layers} is not in 0..{self.network.num_layers}")
+        num_valid = self._valid_frames(waveforms, num_samples)
+        features = self.extractor(self._normalised(waveforms, num_samples))
+        x = self._without_padding(self._projected(features), num_valid)
+        states: list[Tensor] = self.encoder(x, num_valid, [True] * num_layers)
+        return states
+
+    def extract(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
+        """The network's output (B, F, D): the last layer, normed in the pre-norm style."""
+        return self.encoder.final(self.hidden_states(waveforms, num_samples)[-1])
+
+    def forward(
+        self, batch: PretrainBatch, *, temperature: float = 0.1, with_unmasked: bool = False
+    ) -> Terms:
+        """`forward_pretrain`, under the name that wrappers of data-parallel training call."""
+        return self.forward_pretrain(batch, temperature=temperature, with_unmasked=with_unmasked)
+
+    def forward_pretrain(
+        self, batch: PretrainBatch, *, temperature: float = 0.1, with_unmasked: bool = False
+    ) -> Terms:
+        """Loss terms of one group of equally long crops.
+
+        While training, the layers to drop are drawn from torch's default CPU generator.
+        """
+        mask = batch.mask
+        features = self.extractor(self._normalised(batch.waveforms, None))
+        if not features.shape[:2] == mask.shape == batch.labels.shape:
+            raise ValueError(
+                f"labels {tuple(batch.labels.shape)} and mask {tuple(mask.shape)} must be "
+                f"(utterances, frames) = {tuple(features.shape[:2])}, "
+                f"for waveforms {tuple(batch.waveforms.shape)}"
+            )
+        features = scale_gradient(features, self.network.feature_grad_mult)
+        penalty = at_least_fp32(features).square().mean()
+        x = self._projected(features)
+        x = torch.where(mask.unsqueeze(-1), self.mask_embedding.to(x.dtype), x)
+        states = self.encoder(x, None, self._draw_kept_layers())
+        output = self.encoder.final(states[-1])
+        masked = self._predict(output, batch.labels, mask, temperature)
+        unmasked = None
+        if with_unmasked:
+            unmasked = self._predict(output, batch.labels, ~mask, temperature)
+        return Terms(masked, unmasked, penalty)
+
+    def _predict(
+        self, output: Tensor, labels: Tensor, where: Tensor, temperature: float
+    ) -> Selected:
+        selected: Selected = self.head(output[where], labels[where], temperature)
+        return selected
+
+    def _projected(self, features: Tensor) -> Tensor:
+        """(B, F, C) -> (B, F, D)"""
+        x: Tensor = self.input_dropout(self.projection(self.feature_norm(features)))
+        return x
+
+    def _draw_kept_layers(self) -> list[bool]:
+        if not self.training or self.network.layer_drop == 0:
+            return [True] * self.network.num_layers
+        draws = torch.rand(self.network.num_layers, device="cpu")
+        return [draw >= self.network.layer_drop for draw in draws.tolist()]
+
+    def _normalised(self, waveforms: Tensor, num_samples: Tensor | None) -> Tensor:
+        """Waveforms with padding set to zero and, in the Large style, mean 0 and variance 1."""
+        waveforms = waveforms.to(torch.promote_types(waveforms.dtype, self.projection.weight.dtype))
+        if num_samples is None:
+            if not self.network.normalize_waveform:
+                return waveforms
+            return nn.functional.layer_norm(waveforms, waveforms.shape[1:], eps=WAVEFORM_EPS)
+        count = num_samples.to(waveforms.device)[:, None]
+        padding = torch.arange(waveforms.shape[1], device=waveforms.device) >= count
+        waveforms = waveforms.masked_fill(padding, 0)
+        if not self.network.normalize_waveform:
+            return waveforms
+        mean = waveforms.sum(1, keepdim=True) / count
+        centred = (waveforms - mean).masked_fill(padding, 0)
+        variance = centred.square().sum(1, keepdim=True) / count
+        return centred * torch.rsqrt(variance + WAVEFORM_EPS)
+
+    def _valid_frames(self, waveforms: Tensor, num_samples: Tensor | None) -> Tensor | None:
+        lengths = [waveforms.shape[1]] if num_samples is None else num_samples.tolist()
+        shortest, layers = receptive_field(self.network.conv_layers), self.network.conv_layers
+        if min(lengths) < shortest or max(lengths) > waveforms.shape[1]:
+            raise ValueError(
+                f"utterances of {lengths} samples, expected {shortest}..{waveforms.shape[1]}: one "
+                "frame at least, and no more than the row holds"
+            )
+        if num_samples is None:
+            return None
+        return torch.tensor([num_frames(n, layers) for n in lengths], device=waveforms.device)
+
+    def _without_padding(self, x: Tensor, num_valid: Tensor | None) -> Tensor:
+        if num_valid is None:
+            return x
+        padding = torch.arange(x.shape[1], device=x.device) >= num_valid[:, None]  # (B, F)
+        return x.masked_fill(padding.unsqueeze(-1), 0)
