@@ -1,0 +1,264 @@
+"""The way to MLflow: bounded in time, idempotent, and never in the way of training.
+
+`connect` opens the registry of a store, `follow` feeds it while a model trains, `Uploader` makes a
+run's metrics equal to those of `metrics.jsonl`. What is in the store is the truth; MLflow is a view
+of it that `wavlm sync` can complete at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+from pydantic import JsonValue
+
+from wavlm.artifacts import Model
+from wavlm.curves import Point, points
+from wavlm.errors import ServiceMissingError
+from wavlm.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "wavlm"
+KEY_TAG = "wavlm.key"
+BATCH_METRICS = 1000  # MLflow refuses more in one call
+QUEUE_RECORDS = 10_000
+PUSH_EVERY_SECONDS = 2.0
+CLOSE_SECONDS = 1.0  # how long `close` waits for what is still queued
+SCHEMA_SECONDS = 60.0
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+# MLflow's own defaults wait for 247 s on a server that is gone. Who sets one of these knows better.
+_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # its errors are raised to us: no stack traces in between
+}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """An open MLflow: `artifact_root` is None if a server decides where artifacts lie."""
+
+    uri: str
+    client: MlflowClient
+    artifact_root: str | None
+
+
+def registry_uri(store: Store) -> str:
+    """MLFLOW_TRACKING_URI if it is set, else SQLite inside the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root}/registry/mlflow.db"
+
+
+def connect(store: Store) -> Registry:
+    """Open the registry, creating its schema if it is new.
+
+    Raises ServiceMissingError if it does not answer within its time limits.
+    """
+    uri = registry_uri(store)
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    with answering(uri), _alone(store):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+        client.search_registered_models(max_results=1)
+    served = uri.startswith(("http://", "https://"))
+    return Registry(uri, client, None if served else str(store.root / "registry" / "artifacts"))
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """Turn every way in which MLflow fails to answer into ServiceMissingError."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, Timeout) as error:
+        raise ServiceMissingError(
+            "REGISTRY_DOWN",
+            f"MLflow did not do what was asked: {_first_line(error)}; at {without_password(uri)}; "
+            "once it answers, `wavlm sync RECIPE` uploads what is missing",
+        ) from error
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """One at a time: two processes that create MLflow's schema together break each other's."""
+    folder = store.root / "registry"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "schema.lock", timeout=SCHEMA_SECONDS):
+        yield
+
+
+def without_password(uri: str) -> str:
+    """The URI without user and password, for messages and records."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:300]
+
+
+def open_run(registry: Registry, model: Model) -> str:
+    """The id of the model's one run, found by its key or created, with status RUNNING."""
+    client = registry.client
+    experiment = _experiment(registry)
+    runs = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{model.key}'", max_results=1)
+    if runs:
+        run_id = str(runs[0].info.run_id)
+        client.update_run(run_id, status="RUNNING")
+        return run_id
+    tags = {KEY_TAG: model.key, "wavlm.iteration": str(model.iteration)}
+    run = client.create_run(experiment, tags=tags, run_name=f"{model.name}-{model.key}")
+    return str(run.info.run_id)
+
+
+def _experiment(registry: Registry) -> str:
+    """The id of the experiment that holds the runs of all models; created if it is not there."""
+    from mlflow.exceptions import MlflowException
+
+    found = registry.client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        try:
+            return str(registry.client.create_experiment(EXPERIMENT, registry.artifact_root))
+        except MlflowException as error:  # another process was faster
+            found = registry.client.get_experiment_by_name(EXPERIMENT)
+            if found is None:
+                raise error from None
+    return str(found.experiment_id)
+
+
+class Uploader:
+    """Brings metrics into one run, each step of each metric once, however often it is asked."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._steps: dict[str, set[int]] = {}
+
+    def push(self, new: Sequence[Point]) -> None:
+        """Log the points that the run does not have yet."""
+        from mlflow.entities import Metric
+
+        missing = [point for point in new if point.step not in self._known(point.name)]
+        for start in range(0, len(missing), BATCH_METRICS):
+            batch = missing[start : start + BATCH_METRICS]
+            self._client.log_batch(
+                self._run_id,
+                metrics=[
+                    Metric(point.name, point.value, point.unix_ms, point.step) for point in batch
+                ],
+            )
+            for point in batch:
+                self._steps[point.name].add(point.step)
+
+    def _known(self, name: str) -> set[int]:
+        if name not in self._steps:
+            history = self._client.get_metric_history(self._run_id, name)
+            self._steps[name] = {metric.step for metric in history}
+        return self._steps[name]
+
+
+class Follower:
+    """Takes metric records and pushes them from a thread of its own; `feed` never waits.
+
+    Gives up for good at the first failure, with one warning: registration, or `wavlm sync` later,
+    uploads everything from the model's metrics.jsonl anyway.
+    """
+
+    def __init__(self, model: Model, store: Store) -> None:
+        self._model = model
+        self._store = store
+        self._records: queue.Queue[Mapping[str, JsonValue] | Status] = queue.Queue(QUEUE_RECORDS)
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def feed(self, record: Mapping[str, JsonValue]) -> None:
+        """Hand over one record of metrics.jsonl; dropped if the registry is gone or far behind."""
+        if self._gone.is_set():
+            return
+        try:
+            self._records.put_nowait(record)
+        except queue.Full:
+            self._give_up("it takes metrics more slowly than training makes them")
+
+    def close(self, status: Status) -> None:
+        """Push what is queued and close the run with this status; waits for a second at most."""
+        try:
+            self._records.put_nowait(status)
+        except queue.Full:
+            return
+        self._thread.join(CLOSE_SECONDS)
+        if self._thread.is_alive() and not self._gone.is_set():
+            self._give_up("it is still busy")
+
+    def _work(self) -> None:
+        try:
+            self._push_all()
+        except ServiceMissingError as error:
+            self._give_up(str(error))
+
+    def _push_all(self) -> None:
+        registry = connect(self._store)
+        with answering(registry.uri):
+            run_id = open_run(registry, self._model)
+            uploader = Uploader(registry.client, run_id)
+            status: Status | None = None
+            while status is None:
+                waiting: list[Point] = []
+                status = self._take(waiting)
+                uploader.push(waiting)
+            registry.client.set_terminated(run_id, status)
+
+    def _take(self, into: list[Point]) -> Status | None:
+        """Collect points for a while; returns the final status once it is reached."""
+        until = time.monotonic() + PUSH_EVERY_SECONDS
+        while (left := until - time.monotonic()) > 0 and len(into) < BATCH_METRICS:
+            try:
+                item = self._records.get(timeout=left)
+            except queue.Empty:
+                return None
+            if isinstance(item, str):
+                return item
+            into += points(item)
+        return None
+
+    def _give_up(self, reason: str) -> None:
+        if self._gone.is_set():
+            return
+        self._gone.set()
+        _log.warning(
+            "MLflow is left behind, training goes on: %s. Nothing is lost: metrics are in the "
+            "store, and `wavlm sync RECIPE` uploads them",
+            reason,
+        )
+
+
+def follow(model: Model, store: Store) -> Follower:
+    """Follow a training: feed it each record of metrics.jsonl, then close it with a status."""
+    return Follower(model, store)

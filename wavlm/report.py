@@ -1,0 +1,175 @@
+"""Plots of what a run made, as PNG: curves, label quality, layers, spectrograms of mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+from matplotlib.figure import Figure
+
+from wavlm.curves import Curve, read_curves
+from wavlm.files import written
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DPI = 120
+WINDOW_SAMPLES = 400  # 25 ms at 16 kHz
+STEP_SAMPLES = 160
+FLOOR_DB = -80.0
+
+# Okabe and Ito's colours, told apart by colour-blind readers.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+SPLITS = (("train", "train", BLUE), ("valid", "valid", ORANGE), ("valid_mixed", "mixed", GREEN))
+
+
+@dataclass(frozen=True)
+class QualityBar:
+    """Label quality of one clustering on frames with known phones."""
+
+    title: str  # e.g. "iteration 1\nMFCC, K=100"
+    pnmi: float
+    phone_purity: float
+    cluster_purity: float
+    num_frames: int
+
+
+def plot_curves(model_dir: Path, out: Path, title: str) -> Path:
+    """Loss and masked accuracy over the updates, the accuracy beside that of always guessing the
+    commonest label."""
+    curves = read_curves(model_dir)
+    figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    loss, accuracy = figure.subplots(1, 2)
+    _draw_splits(loss, curves, "loss", scale=1.0)
+    loss.set(xlabel="update", ylabel="loss per masked frame [nats]", title="Loss")
+    _draw_splits(accuracy, curves, "masked_accuracy", scale=100.0)
+    _draw_majority(accuracy, curves)
+    accuracy.set(xlabel="update", ylabel="masked frames predicted right [%]", title="Accuracy")
+    accuracy.set_ylim(bottom=0)
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+    return _saved(figure, out)
+
+
+def plot_quality(bars: Sequence[QualityBar], out: Path) -> Path:
+    """Label quality of the iterations side by side; says whether the frames are the same."""
+    figure = Figure(figsize=(max(6.0, 2.2 * len(bars) + 2), 4), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    measures = (
+        ("PNMI", [bar.pnmi for bar in bars], BLUE),
+        ("phone purity", [bar.phone_purity for bar in bars], ORANGE),
+        ("cluster purity", [bar.cluster_purity for bar in bars], GREEN),
+    )
+    centres = np.arange(len(bars))
+    for number, (name, values, colour) in enumerate(measures):
+        drawn = axes.bar(centres + (number - 1) * 0.27, values, 0.25, label=name, color=colour)
+        axes.bar_label(drawn, fmt="%.3f", fontsize=8, padding=2)
+    axes.set_xticks(centres, [bar.title for bar in bars])
+    axes.set_ylim(0, 1.15 * max([0.1, *(v for _, values, _ in measures for v in values)]))
+    axes.set(ylabel="share", title=f"Label quality, {_frames(bars)}")
+    figure.legend(loc="outside lower center", ncols=len(measures))
+    return _saved(figure, out)
+
+
+def plot_layers(
+    layers: Mapping[int, float], mfcc: float | None, num_clusters: int, out: Path
+) -> Path:
+    """PNMI of k-means on each layer, beside that on MFCC with the same frames and the same K."""
+    figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    numbers = sorted(layers)
+    axes.plot(numbers, [layers[n] for n in numbers], "o-", color=BLUE, label="hidden layer")
+    if mfcc is not None:
+        axes.axhline(mfcc, color=RED, linestyle="--", label="MFCC")
+    axes.set_xticks(numbers)
+    axes.set(
+        xlabel="layer (0: input of the encoder)",
+        ylabel="PNMI",
+        title=f"Phone information by layer, K={num_clusters}, same frames",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return _saved(figure, out)
+
+
+def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
+    """Spectrograms of an utterance before and after mixing, on one colour scale."""
+    figure = Figure(figsize=(10, 5), dpi=DPI, layout="constrained")
+    panels = figure.subplots(2, 1, sharex=True, sharey=True)
+    pictures = [_spectrogram(path) for path in (clean, mixed)]
+    top_db = max(float(levels.max()) for levels, _, _ in pictures)
+    image = None
+    for axes, name, (levels, seconds, rate_hz) in zip(
+        panels, ("clean", "mixed"), pictures, strict=True
+    ):
+        image = axes.imshow(
+            levels,
+            origin="lower",
+            aspect="auto",
+            extent=(0.0, seconds, 0.0, rate_hz / 2000),
+            vmin=top_db + FLOOR_DB,
+            vmax=top_db,
+            cmap="magma",
+        )
+        axes.set(ylabel="frequency [kHz]", title=name)
+    panels[-1].set_xlabel("time [s]")
+    if image is not None:
+        figure.colorbar(image, ax=panels, label="level [dB]")
+    return _saved(figure, out)
+
+
+def _draw_splits(axes: Axes, curves: Mapping[str, Curve], metric: str, scale: float) -> None:
+    for split, label, colour in SPLITS:
+        curve = curves.get(f"{split}/{metric}")
+        if curve:
+            marker = "" if split == "train" else "o"
+            axes.plot(
+                curve.steps,
+                [scale * value for value in curve.values],
+                color=colour,
+                marker=marker,
+                markersize=3,
+                linewidth=1.2,
+                label=label,
+            )
+
+
+def _draw_majority(axes: Axes, curves: Mapping[str, Curve]) -> None:
+    curve = curves.get("valid/majority") or curves.get("train/majority")
+    if curve:
+        axes.axhline(
+            100 * curve.last,
+            color=GREY,
+            linestyle="--",
+            label=f"always the commonest label: {100 * curve.last:.1f} %",
+        )
+
+
+def _frames(bars: Sequence[QualityBar]) -> str:
+    counts = sorted({bar.num_frames for bar in bars})
+    if len(counts) == 1:
+        return f"each on {counts[0]:,} frames"
+    return "on different frames: not comparable"
+
+
+def _spectrogram(path: Path) -> tuple[np.ndarray, float, int]:
+    """Level in dB (bins, steps), length in seconds and sample rate of a mono file."""
+    waveform, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    samples = waveform.mean(axis=1)
+    samples = np.pad(samples, (0, max(0, WINDOW_SAMPLES - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::STEP_SAMPLES]
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW_SAMPLES))) ** 2
+    return 10 * np.log10(power + 1e-10).T, len(samples) / rate_hz, int(rate_hz)
+
+
+def _saved(figure: Figure, out: Path) -> Path:
+    with written(out) as file:
+        figure.savefig(file, format="png")
+    return out
