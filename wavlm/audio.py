@@ -1,0 +1,248 @@
+"""Audio files to waveforms, and waveforms to the FLAC of the shards and back.
+
+A file is decoded once, whole, and checked here; later stages read what `encode_flac` wrote.
+C channels, T samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from wavlm.containers import AudioError, Reason, check_container, flac_stream_info
+from wavlm.specs import SAMPLE_RATE_HZ
+
+MAX_CHANNELS = 8
+MAX_SECONDS = 7200  # a session of parliament is cut by its segments; two hours is 460 MB at 16 kHz
+MAX_FILE_BYTES = 1 << 32  # what a RIFF header can say
+MIN_RATE_HZ, MAX_RATE_HZ = 4000, 192000
+LOSSY_PEAK = 2.0  # decoders of lossy formats overshoot full scale a little: that is clipped
+FULL_SCALE = 32768  # 16-bit steps in an amplitude of 1
+SILENT_STEPS = 16  # peak to peak; G.722 of digital silence wanders by 7
+G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz (ITU-T G.722)
+
+_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3"})
+_LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_III"})
+
+Waveform = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A decoded recording: finite, not constant, within full scale."""
+
+    waveform: Waveform  # (C, T)
+    sample_rate_hz: int
+
+
+def decode(path: Path) -> Audio:
+    """Decode WAV, FLAC, Ogg Vorbis, Opus, MP3 (by content) or raw G.722 (by its suffix .g722).
+
+    Raises AudioError, whose `code` is a `Reason`, for whatever must not be trained on.
+    """
+    return decode_bytes(read_recording(path), path.name)
+
+
+def read_recording(path: Path) -> bytes:
+    """The bytes of a recording; refuses a file too large to be one."""
+    if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        raise AudioError(
+            Reason.AUDIO_TOO_LONG,
+            f"the file has {size} bytes, expected at most {MAX_FILE_BYTES}; in {path.name}",
+        )
+    return path.read_bytes()
+
+
+def decode_bytes(blob: bytes, name: str) -> Audio:
+    """`decode` for the content of a file called `name`."""
+    if not blob:
+        raise AudioError(Reason.AUDIO_UNREADABLE, f"the file has 0 bytes; in {name}")
+    if name.lower().endswith(".g722"):
+        audio = _decode_g722(blob, name)
+    else:
+        check_container(blob, name)
+        audio = _decode_soundfile(blob, name)
+    _refuse_silence(audio, name)
+    return audio
+
+
+def to_utterance(audio: Audio) -> Waveform:
+    """Mono (mean of the channels) at 16 kHz, (T,): T = floor(samples * 16000 / rate + 1/2).
+
+    Resampled by soxr at its high quality; the result may overshoot full scale by a little, which
+    `encode_flac` clips.
+    """
+    mono: Waveform = audio.waveform.mean(axis=0, dtype=np.float32)
+    rate_hz = audio.sample_rate_hz
+    if rate_hz == SAMPLE_RATE_HZ:
+        return mono
+    import soxr  # not needed where shards are only read
+
+    resampled = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
+    expected = (2 * len(mono) * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
+    if len(resampled) != expected:
+        raise ValueError(
+            f"soxr made {len(resampled)} of {len(mono)} samples at {rate_hz} Hz, not {expected}"
+        )
+    return cast(Waveform, resampled.astype(np.float32, copy=False))
+
+
+def encode_flac(waveform: Waveform) -> bytes:
+    """16-bit mono 16 kHz FLAC of a waveform (T,): rounded to the nearest step, clipped, no dither.
+
+    The same waveform gives the same bytes, and what `decode_flac` returns encodes to them again.
+    """
+    steps = np.rint(waveform * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    file = io.BytesIO()
+    soundfile.write(file, steps, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def decode_flac(blob: bytes, start: int = 0, stop: int | None = None) -> Waveform:
+    """Samples start to stop of a FLAC made by `encode_flac`, float32 in [-1, 1)."""
+    return decode_flac_int16(blob, start, stop) * np.float32(1 / FULL_SCALE)
+
+
+def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> NDArray[np.int16]:
+    """Like `decode_flac` in 16-bit steps. A part that is not there is an error."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(blob)) as file:
+            end = file.frames if stop is None else stop
+            if not 0 <= start <= end <= file.frames:
+                raise ValueError(f"samples {start} to {end} of a FLAC of {file.frames}")
+            if file.samplerate != SAMPLE_RATE_HZ or file.channels != 1:
+                raise ValueError(
+                    f"found {file.channels} channels at {file.samplerate} Hz, expected a FLAC of "
+                    f"1 channel at {SAMPLE_RATE_HZ} Hz"
+                )
+            if start:
+                file.seek(start)
+            steps = file.read(end - start, dtype="int16")
+    except soundfile.SoundFileError as error:
+        raise AudioError(Reason.AUDIO_CORRUPT, f"a FLAC cannot be decoded: {error}") from error
+    if len(steps) != end - start:
+        raise AudioError(
+            Reason.AUDIO_CORRUPT, f"{len(steps)} samples decoded, expected {end - start}"
+        )
+    return cast(NDArray[np.int16], steps)
+
+
+def _decode_soundfile(blob: bytes, name: str) -> Audio:
+    try:
+        file = soundfile.SoundFile(io.BytesIO(blob))
+    except soundfile.SoundFileError as error:
+        raise AudioError(Reason.AUDIO_UNREADABLE, f"{error}; in {name}") from error
+    with file:
+        _check_header(file, name)
+        try:
+            waveform = _read_flac(file, blob, name) if file.format == "FLAC" else _read(file)
+        except soundfile.SoundFileError as error:
+            raise AudioError(Reason.AUDIO_CORRUPT, f"{error}; in {name}") from error
+        if waveform.shape[1] != file.frames:
+            raise AudioError(
+                Reason.AUDIO_CORRUPT,
+                f"{waveform.shape[1]} frames decoded, the header says {file.frames}; in {name}",
+            )
+        _check_amplitude(waveform, file.subtype, name)
+        return Audio(_clipped(waveform), file.samplerate)
+
+
+def _check_header(file: Any, name: str) -> None:
+    """Refuse by what the header says, before any of it is read into memory."""
+    if file.format not in _FORMATS:
+        raise AudioError(
+            Reason.AUDIO_UNREADABLE,
+            f"format {file.format}, expected one of {', '.join(sorted(_FORMATS))}; in {name}",
+        )
+    if file.frames <= 0:
+        raise AudioError(Reason.AUDIO_EMPTY, f"the file has 0 samples; in {name}")
+    if not MIN_RATE_HZ <= file.samplerate <= MAX_RATE_HZ:
+        raise AudioError(
+            Reason.AUDIO_RATE,
+            f"{file.samplerate} Hz, expected {MIN_RATE_HZ} to {MAX_RATE_HZ}; in {name}",
+        )
+    if file.channels > MAX_CHANNELS:
+        raise AudioError(
+            Reason.AUDIO_CHANNELS,
+            f"{file.channels} channels, expected at most {MAX_CHANNELS}; in {name}",
+        )
+    _check_length(file.frames, file.samplerate, name)
+
+
+def _check_length(num_frames: int, rate_hz: int, name: str) -> None:
+    if num_frames > MAX_SECONDS * rate_hz:
+        raise AudioError(
+            Reason.AUDIO_TOO_LONG,
+            f"{num_frames / rate_hz:.0f} s, expected at most {MAX_SECONDS}; in {name}",
+        )
+
+
+def _read(file: Any) -> Waveform:
+    return cast(Waveform, file.read(dtype="float32", always_2d=True).T)  # (C, T)
+
+
+def _read_flac(file: Any, blob: bytes, name: str) -> Waveform:
+    """Decode to integers, compare their MD5 with the one in the header, scale. (C, T)"""
+    steps = file.read(dtype="int32", always_2d=True)  # (T, C), left-justified in 32 bits
+    info = flac_stream_info(blob)
+    if info is not None and any(info.md5):
+        num_bytes = (info.bits_per_sample + 7) // 8
+        pcm = (steps >> (32 - info.bits_per_sample)).astype("<i4").view(np.uint8)
+        digest = hashlib.md5(
+            pcm.reshape(-1, 4)[:, :num_bytes].tobytes(), usedforsecurity=False
+        ).digest()
+        if digest != info.md5:
+            raise AudioError(
+                Reason.AUDIO_CORRUPT,
+                f"the MD5 of the samples is {digest.hex()}, not {info.md5.hex()}; in {name}",
+            )
+    return cast(Waveform, (steps.astype(np.float32) * np.float32(2**-31)).T)
+
+
+def _check_amplitude(waveform: Waveform, subtype: str, name: str) -> None:
+    if not np.isfinite(waveform).all():
+        num_bad = int(waveform.size - np.isfinite(waveform).sum())
+        raise AudioError(Reason.AUDIO_NONFINITE, f"{num_bad} samples are not finite; in {name}")
+    limit = LOSSY_PEAK if subtype in _LOSSY else 1.0
+    if (peak := float(np.abs(waveform).max())) > limit:
+        raise AudioError(
+            Reason.AUDIO_RANGE, f"amplitude {peak:.3g}, expected at most {limit}; in {name}"
+        )
+
+
+def _clipped(waveform: Waveform) -> Waveform:
+    return cast(Waveform, waveform.clip(-1.0, 1.0))
+
+
+def _refuse_silence(audio: Audio, name: str) -> None:
+    """A constant, or the hum of a codec around one, says nothing and has no level to mix by."""
+    steps = float(np.ptp(audio.waveform.mean(axis=0))) * FULL_SCALE
+    if steps < SILENT_STEPS:
+        raise AudioError(
+            Reason.AUDIO_SILENT,
+            f"all samples are within {steps:.1f} 16-bit steps, expected {SILENT_STEPS}; in {name}",
+        )
+
+
+def _decode_g722(blob: bytes, name: str) -> Audio:
+    """Raw G.722 has no header: any bytes decode, two samples each."""
+    import av  # only corpora of telephone prompts need it
+
+    num_samples = G722_SAMPLES_PER_BYTE * len(blob)
+    _check_length(num_samples, SAMPLE_RATE_HZ, name)
+    with av.open(io.BytesIO(blob), mode="r", format="g722") as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]  # each (1, T) int16
+    steps = np.concatenate(frames, axis=1)
+    if steps.shape != (1, num_samples):
+        raise AudioError(
+            Reason.AUDIO_CORRUPT,
+            f"{steps.shape[1]} samples decoded, expected {num_samples}; in {name}",
+        )
+    return Audio(steps.astype(np.float32) * np.float32(1 / FULL_SCALE), SAMPLE_RATE_HZ)

@@ -1,0 +1,159 @@
+"""What an audio file says about its own bytes, checked against the bytes that are there.
+
+Decoders forgive: of 99 truncated WAV, MP3, Ogg and Opus files each, libsndfile reads 99, 94, 84 and
+68 without a word. These checks read only lengths, flags and checksums of the containers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wavlm.errors import BadDataError
+
+
+class Reason(StrEnum):
+    """Why a recording is not used: the closed list that `rejects.parquet` draws from."""
+
+    AUDIO_UNREADABLE = "AUDIO_UNREADABLE"  # no bytes, or no format that we read
+    AUDIO_EMPTY = "AUDIO_EMPTY"  # a valid file of no samples
+    AUDIO_TRUNCATED = "AUDIO_TRUNCATED"  # the container promises more than there is
+    AUDIO_CORRUPT = "AUDIO_CORRUPT"  # a checksum or the decoder disagrees
+    AUDIO_NONFINITE = "AUDIO_NONFINITE"  # NaN or infinity
+    AUDIO_RANGE = "AUDIO_RANGE"  # far above full scale
+    AUDIO_SILENT = "AUDIO_SILENT"  # zeros or another constant
+    AUDIO_TOO_LONG = "AUDIO_TOO_LONG"  # longer than any recording that we would hold in memory
+    AUDIO_CHANNELS = "AUDIO_CHANNELS"  # more channels than a recording of speech has
+    AUDIO_RATE = "AUDIO_RATE"  # a sample rate that no recorder uses
+    TOO_SHORT = "TOO_SHORT"  # sound, but under the minimum length: excluded, not rejected
+
+
+class AudioError(BadDataError):
+    """A recording that must not be used; `code` is a `Reason`."""
+
+
+@dataclass(frozen=True)
+class FlacStreamInfo:
+    """What the head of a FLAC file promises (RFC 9639, 8.2)."""
+
+    bits_per_sample: int
+    num_samples: int  # a channel; 0: not known
+    md5: bytes  # of the interleaved PCM; all zero: not known
+
+
+def check_container(blob: bytes, name: str) -> None:
+    """Raise AudioError if a WAV, Ogg or MP3 file is shorter than it says or fails its checksums.
+
+    Other formats pass: FLAC is checked against its MD5 once it is decoded.
+    """
+    if blob[:4] in (b"RIFF", b"RF64"):
+        _check_riff(blob, name)
+    elif blob[:4] == b"OggS":
+        _check_ogg(blob, name)
+    elif blob[:3] == b"ID3" or (blob[:1] == b"\xff" and blob[1:2] >= b"\xe0"):
+        _check_mp3(blob, name)
+
+
+def flac_stream_info(blob: bytes) -> FlacStreamInfo | None:
+    """The STREAMINFO of a FLAC file; None where it does not come first."""
+    if blob[:4] != b"fLaC" or blob[4] & 0x7F != 0 or len(blob) < 42:
+        return None
+    packed = int.from_bytes(blob[18:26], "big")  # rate 20, channels 3, bits 5, samples 36
+    return FlacStreamInfo((packed >> 36 & 0x1F) + 1, packed & (1 << 36) - 1, blob[26:42])
+
+
+# A writer that cannot seek back leaves a size near 2**31 or 2**32: "until the end of the file".
+STREAMED_BYTES = 0x7FFFF000
+
+
+def _check_riff(blob: bytes, name: str) -> None:
+    promised = 8 + int.from_bytes(blob[4:8], "little")
+    if blob[:4] == b"RF64" and blob[12:16] == b"ds64":
+        promised = 8 + int.from_bytes(blob[20:28], "little")
+    elif promised >= STREAMED_BYTES:
+        return
+    # A data chunk of odd size may lack its padding byte.
+    if promised > len(blob) + 1:
+        raise _truncated(f"the RIFF header promises {promised} bytes", blob, name)
+    for chunk, start, size in _riff_chunks(blob):
+        if chunk == b"data" and size < STREAMED_BYTES and start + size > len(blob):
+            raise _truncated(f"the data chunk ends at byte {start + size}", blob, name)
+
+
+def _riff_chunks(blob: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start of content, size) of each chunk."""
+    position = 12
+    while position + 8 <= len(blob):
+        size = int.from_bytes(blob[position + 4 : position + 8], "little")
+        yield blob[position : position + 4], position + 8, size
+        position += 8 + size + size % 2
+
+
+def _check_ogg(blob: bytes, name: str) -> None:
+    """Walk the pages (RFC 3533, 6): each has a checksum, each stream's last one an end flag."""
+    view = memoryview(blob)
+    position = 0
+    is_open: dict[bytes, bool] = {}
+    while blob[position : position + 4] == b"OggS":
+        size = _ogg_page_bytes(blob, position)
+        if position + size > len(blob):
+            raise _truncated(f"an Ogg page ends at byte {position + size}", blob, name)
+        page = view[position : position + size]
+        if _ogg_crc(bytes(page)) != int.from_bytes(page[22:26], "little"):
+            raise AudioError(
+                Reason.AUDIO_CORRUPT,
+                f"the checksum of the Ogg page at byte {position} is wrong; in {name}",
+            )
+        is_open[bytes(page[14:18])] = not page[5] & 0x04
+        position += size
+    if any(is_open.values()):
+        raise _truncated("no Ogg page carries the end-of-stream flag", blob, name)
+
+
+def _ogg_page_bytes(blob: bytes, position: int) -> int:
+    segments = blob[position + 26] if position + 26 < len(blob) else 0
+    return 27 + segments + sum(blob[position + 27 : position + 27 + segments])
+
+
+_REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+
+
+def _ogg_crc(page: bytes) -> int:
+    """CRC-32 with polynomial 0x04c11db7, most significant bit first, zero start and no inversion.
+
+    zlib computes the same polynomial least significant bit first: reverse the bits on both sides.
+    """
+    blank = page[:22] + bytes(4) + page[26:]
+    crc = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)
+
+
+def _check_mp3(blob: bytes, name: str) -> None:
+    """The Xing or Info frame that encoders put first counts the bytes of the stream."""
+    start = 0
+    if blob[:3] == b"ID3" and len(blob) > 10:
+        size = sum(
+            (byte & 0x7F) << shift for byte, shift in zip(blob[6:10], (21, 14, 7, 0), strict=True)
+        )
+        start = 10 + size + (10 if blob[5] & 0x10 else 0)
+    head = blob[start : start + 64]
+    if len(head) < 64 or head[0] != 0xFF or head[1] < 0xE0:
+        return
+    is_mpeg1, is_mono = head[1] >> 3 & 3 == 3, head[3] >> 6 == 3
+    tag = 4 + {(True, False): 32, (False, True): 9}.get((is_mpeg1, is_mono), 17)
+    if head[tag : tag + 4] not in (b"Xing", b"Info"):
+        return
+    flags = int.from_bytes(head[tag + 4 : tag + 8], "big")
+    if flags & 2:
+        at = tag + 8 + (4 if flags & 1 else 0)
+        promised = start + int.from_bytes(head[at : at + 4], "big")
+        if promised > len(blob):
+            raise _truncated(f"the MP3 info frame promises {promised} bytes", blob, name)
+
+
+def _truncated(promise: str, blob: bytes, name: str) -> AudioError:
+    return AudioError(
+        Reason.AUDIO_TRUNCATED, f"{promise}, the file has {len(blob)} bytes; in {name}"
+    )
