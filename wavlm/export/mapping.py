@@ -88,7 +88,9 @@ LAYER = (
     _qkv("weight"),
     _qkv("bias"),
     *_affine(
-        f"{_LAYER}.attention.out", f"{_LAYER}.attention.out_proj", f"{_LAYER}.self_attn.out_proj"
+        f"{_LAYER}.attention.out",
+        f"{_LAYER}.attention.out_proj",
+        f"{_LAYER}.self_attn.out_proj",
     ),
     *_affine(f"{_LAYER}.attention_norm", f"{_LAYER}.layer_norm", f"{_LAYER}.self_attn_layer_norm"),
     *_affine(f"{_LAYER}.fc1", f"{_LAYER}.feed_forward.intermediate_dense", f"{_LAYER}.fc1"),
@@ -107,7 +109,7 @@ GATE = (
         f"{_LAYER}.self_attn.grep_a",
     ),
 )
-# Names that older files of the Hugging Face layout use for the positional convolution's weight norm.
+# How older files of the Hugging Face layout name the weight norm of the positional convolution.
 OLD_HF_NAMES = {
     "encoder.pos_conv_embed.conv.weight_g": f"{_TAPS}.original0",
     "encoder.pos_conv_embed.conv.weight_v": f"{_TAPS}.original1",

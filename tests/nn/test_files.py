@@ -1,0 +1,74 @@
+"""Models on disk: what is written comes back, what does not fit is refused by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.nn.networks import base, large, lively
+from wavlm.nn import ModelFileError, load_model, save_model
+from wavlm.nn.files import weights_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(lively(large(special_symbols=4, dropout=0.1)), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_model_comes_back_equal_and_in_eval_mode(folder: Path) -> None:
+    written, read = lively(large(special_symbols=4, dropout=0.1)), load_model(folder)
+    assert read.network == written.network
+    assert read.num_clusters == written.num_clusters
+    assert not read.training
+    for (name, ours), (_, theirs) in zip(weights_of(written), weights_of(read), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def test_a_file_holds_the_head_and_plain_names_even_from_a_wrapped_network(tmp_path: Path) -> None:
+    network = lively(base())
+    network.encoder.layers[1] = torch.compile(network.encoder.layers[1], backend="eager")
+    save_model(network, tmp_path)
+    names = load_file(tmp_path / "model.safetensors").keys()
+    assert names == lively(base()).state_dict().keys()
+    assert {"head.label_embeddings", "head.projection.weight"} <= names
+
+
+def test_tensors_that_do_not_fit_are_named_with_both_shapes(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["mask_embedding"] = torch.zeros(3)
+    weights["mystery"] = weights.pop("encoder.norm.bias")
+    save_file(weights, path)
+    with pytest.raises(ModelFileError) as error:
+        load_model(folder)
+    for fact in (
+        str(path),
+        "3 tensors do not fit",
+        "mask_embedding: found (3,), expected (24,)",
+        "encoder.norm.bias: missing",
+        "mystery: not a tensor of this network",
+    ):
+        assert fact in str(error.value)
+
+
+def test_a_cut_weights_file_is_refused_with_its_path(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelFileError, match=f"{path} is not a whole safetensors file"):
+        load_model(folder)
+
+
+def test_a_folder_without_a_network_file_is_refused(folder: Path) -> None:
+    (folder / "network.json").unlink()
+    with pytest.raises(ModelFileError, match=r"network\.json is missing"):
+        load_model(folder)
+
+
+def test_a_network_file_with_an_unknown_field_is_refused(folder: Path) -> None:
+    path = folder / "network.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"colour": "red"}))
+    with pytest.raises(ModelFileError, match="colour"):
+        load_model(folder)
