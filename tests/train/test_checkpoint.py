@@ -1,0 +1,158 @@
+"""Snapshots come back bit for bit, and damaged, foreign or missing ones are told apart."""
+
+import resource
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import JsonValue
+from torch import nn
+
+from wavlm.errors import BadDataError, UsageError
+from wavlm.files import CannotWriteError
+from wavlm.train import checkpoint
+from wavlm.train.checkpoint import State, Training
+
+FINGERPRINT: dict[str, JsonValue] = {"key": "abc", "num_clusters": 5}
+
+
+def training(seed: int = 0, steps: int = 0) -> Training:
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
+    made = Training(network, network, optimizer)
+    for _ in range(steps):
+        step(made)
+    return made
+
+
+def step(made: Training) -> None:
+    x = torch.linspace(-1, 1, 6).view(2, 3)
+    made.optimizer.zero_grad()
+    torch.autograd.backward(made.network(x)[:, 0].square().sum())
+    made.optimizer.step()
+
+
+def save(folder: Path, made: Training, update: int, keep: int = 2) -> Path:
+    state = State(update, {"update": update}, FINGERPRINT, {"torch": torch.__version__})
+    return checkpoint.save(folder, made, state, keep)
+
+
+def weights(made: Training) -> list[bytes]:
+    return [p.detach().numpy().tobytes() for p in made.network.parameters()]
+
+
+def test_going_on_from_a_snapshot_gives_the_same_bits(tmp_path: Path) -> None:
+    unbroken = training(steps=5)
+    save(tmp_path, training(steps=3), 3)
+    resumed = training(seed=1)
+    snapshot = checkpoint.newest(tmp_path, FINGERPRINT)
+    assert snapshot is not None
+    assert checkpoint.load(snapshot, resumed) == {"update": 3}
+    step(resumed)
+    step(resumed)
+    assert weights(resumed) == weights(unbroken)
+
+
+def test_a_snapshot_before_the_first_update_can_be_taken(tmp_path: Path) -> None:
+    made = training(steps=0)
+    snapshot = save(tmp_path, made, 0)
+    resumed = training(seed=1)
+    checkpoint.load(snapshot, resumed)
+    assert weights(resumed) == weights(made)
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    for update in (1, 2, 10, 100):
+        save(tmp_path, training(steps=1), update, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000010", "step-000000100"]
+
+
+def test_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    one, other = (save(folder, training(steps=2), 2) for folder in folders)
+    assert {p.name: p.read_bytes() for p in one.iterdir()} == {
+        p.name: p.read_bytes() for p in other.iterdir()
+    }
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
+def test_damage_to_the_newest_falls_back_to_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: str
+) -> None:
+    save(tmp_path, training(steps=1), 1)
+    damaged = save(tmp_path, training(steps=2), 2) / name
+    content = bytearray(damaged.read_bytes())
+    if harm == "flip":
+        content[len(content) // 2] ^= 4
+        damaged.write_bytes(content)
+    elif harm == "truncate":
+        damaged.write_bytes(content[:-1])
+    else:
+        damaged.unlink()
+    found = checkpoint.newest(tmp_path, FINGERPRINT)
+    assert found == tmp_path / "step-000000001"
+    assert "step-000000002 is damaged" in caplog.text
+    assert (tmp_path / "damaged-step-000000002").is_dir()
+
+
+def test_manifest_that_lists_too_little_counts_as_damage(tmp_path: Path) -> None:
+    save(tmp_path, training(steps=1), 1)
+    newest = save(tmp_path, training(steps=2), 2)
+    (newest / "manifest.json").write_text("{}")
+    assert checkpoint.newest(tmp_path, FINGERPRINT) == tmp_path / "step-000000001"
+
+
+def test_no_snapshot_at_all_means_a_fresh_start(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path / "absent", FINGERPRINT) is None
+
+
+def test_never_starts_from_zero_silently_when_all_are_damaged(tmp_path: Path) -> None:
+    for update in (1, 2):
+        (save(tmp_path, training(steps=1), update) / "manifest.json").unlink()
+    for _ in range(2):  # the second attempt finds only what was put aside
+        with pytest.raises(BadDataError, match="CKPT_NONE_VALID"):
+            checkpoint.newest(tmp_path, FINGERPRINT)
+
+
+def test_half_written_snapshot_is_not_seen_and_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".step-000000007.partial").mkdir()
+    (tmp_path / ".step-000000007.partial" / "model.safetensors").write_bytes(b"half")
+    assert checkpoint.newest(tmp_path, FINGERPRINT) is None
+    assert checkpoint.damage(save(tmp_path, training(steps=1), 7)) == ""
+
+
+def test_snapshot_of_another_job_is_refused_with_what_differs(tmp_path: Path) -> None:
+    save(tmp_path, training(steps=1), 1)
+    with pytest.raises(UsageError, match=r"CKPT_FOREIGN.*key: found abc, expected other"):
+        checkpoint.newest(tmp_path, {**FINGERPRINT, "key": "other"})
+
+
+def test_full_disk_is_named_and_the_earlier_snapshot_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = save(tmp_path, training(steps=1), 1)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 90, 10))
+    with pytest.raises(CannotWriteError, match=f"DISK_FULL.*10 free; at {tmp_path}"):
+        save(tmp_path, training(steps=2), 2)
+    assert checkpoint.newest(tmp_path, FINGERPRINT) == before
+
+
+def test_write_that_fails_in_the_middle_is_named_and_the_earlier_snapshot_stays(
+    tmp_path: Path,
+) -> None:
+    before = save(tmp_path, training(steps=1), 1)
+    made = training(steps=2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+    try:
+        with pytest.raises(CannotWriteError, match="DISK_FULL"):
+            save(tmp_path, made, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert checkpoint.newest(tmp_path, FINGERPRINT) == before
+    assert checkpoint.damage(save(tmp_path, made, 2)) == ""

@@ -1,0 +1,155 @@
+"""Start the trainer as a process of its own, follow its curve, and leave nothing behind.
+
+    run_trainer -> python -m wavlm.launch PARENT PROCESSES JOB -> trainer, or torchrun with ranks
+
+The small process between ties the trainer's life to its caller's: if the caller dies, however it
+dies, the kernel sends it SIGTERM, and the trainer saves a snapshot and leaves. Knows no torch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from wavlm.errors import EXIT_STOPPED
+from wavlm.files import read_json
+from wavlm.jobs import read_job
+from wavlm.specs import Runtime
+
+METRICS, LOG, EXIT_NOTE = "metrics.jsonl", "train.log", "exit.json"
+POLL_SECONDS = 0.2
+# torchrun kills its workers 30 s after it was told to stop; ours save well within that.
+STOP_SECONDS = 40.0
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, JsonValue]
+
+
+def run_trainer(
+    job_path: Path,
+    runtime: Runtime,
+    on_record: Callable[[Record], None],
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> int:
+    """Train as a job file says and return the trainer's exit code (0, 75 if stopped, ...).
+
+    Each new line of the job's metrics is handed to `on_record`, in order; lines of earlier attempts
+    that are still part of the curve are handed over again. What the trainer logs is appended to
+    `train.log` beside the metrics. If this is interrupted by any exception the trainer is asked to
+    stop, saves, and has left when the exception goes on.
+    """
+    out = read_job(job_path).out
+    out.mkdir(parents=True, exist_ok=True)
+    (out / EXIT_NOTE).unlink(missing_ok=True)
+    follow = _Follower(out / METRICS, on_record)
+    with (out / LOG).open("ab") as log_file:
+        trainer = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
+            command(job_path, runtime),
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
+            start_new_session=True,
+        )
+    try:
+        while trainer.poll() is None:
+            follow.poll()
+            if stop_requested():
+                _stop(trainer)
+            time.sleep(POLL_SECONDS)
+        follow.poll()
+    finally:
+        _stop(trainer)
+    return _exit_code(out, trainer.returncode)
+
+
+def command(job_path: Path, runtime: Runtime) -> list[str]:
+    """What `run_trainer` runs."""
+    processes = runtime.gpus or runtime.processes
+    arguments = [str(os.getpid()), str(processes), str(job_path)]
+    return [sys.executable, "-m", "wavlm.launch", *arguments]
+
+
+class _Follower:
+    """Hands over each whole line of a file that grows, and starts over when it is replaced."""
+
+    def __init__(self, path: Path, on_record: Callable[[Record], None]) -> None:
+        self._path = path
+        self._on_record = on_record
+        self._inode = 0
+        self._offset = 0
+
+    def poll(self) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            if (inode := os.fstat(file.fileno()).st_ino) != self._inode:
+                self._inode, self._offset = inode, 0  # a resumed trainer cut its curve
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # still being written
+                self._offset += len(line)
+                self._on_record(json.loads(line))
+
+
+def _stop(trainer: subprocess.Popen[bytes]) -> None:
+    """Ask the trainer to save and leave; kill its session if it does not."""
+    if trainer.poll() is None:
+        trainer.terminate()
+        try:
+            trainer.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.warning("the trainer did not stop within %.0f s: killed", STOP_SECONDS)
+            os.killpg(trainer.pid, signal.SIGKILL)
+            trainer.wait()
+
+
+def _exit_code(out: Path, returned: int) -> int:
+    """torchrun turns every failure into 1: the trainer leaves a note of what it was."""
+    note = out / EXIT_NOTE
+    if returned == 0 or not note.exists():
+        return returned if returned >= 0 else 128 - returned
+    code: int = read_json(note)["exit_code"]
+    return code
+
+
+def main(arguments: list[str]) -> None:
+    """Run the trainer in this process, or torchrun, after tying this process to its parent."""
+    parent, processes, job = arguments
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):
+        sys.exit(EXIT_STOPPED)  # it died before we could be tied to it
+    if processes == "1":
+        sys.argv = ["wavlm.train", job]
+        runpy.run_module("wavlm.train", run_name="__main__", alter_sys=True)
+        return
+    sys.argv = [
+        "torchrun",
+        "--nnodes=1",
+        f"--nproc-per-node={processes}",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=127.0.0.1:0",  # a free port
+        "--local-addr=127.0.0.1",
+        "--module",
+        "wavlm.train",
+        job,
+    ]
+    runpy.run_module("torch.distributed.run", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

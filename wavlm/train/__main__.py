@@ -1,0 +1,68 @@
+"""`python -m wavlm.train job.json`: train one model. Under torchrun: with several processes.
+
+Exit codes: 0 done (also if it was done before), 75 stopped on request, others as in wavlm.errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_USAGE, CodedError
+from wavlm.files import CannotWriteError, write_json
+from wavlm.jobs import TrainJob, read_job
+from wavlm.locks import locked
+from wavlm.train.data import data_of
+from wavlm.train.loop import is_finished, train
+from wavlm.train.parallel import Ranks, StopRequest, joined
+
+LOCK, EXIT_NOTE = ".train.lock", "exit.json"
+
+log = logging.getLogger("wavlm.train")
+
+
+def main(arguments: list[str]) -> int:
+    """Train as the job file says; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m wavlm.train", description=__doc__)
+    parser.add_argument("job", type=Path, help="a job file (see wavlm.jobs.TrainJob)")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    try:
+        job = read_job(parser.parse_args(arguments).job)
+    except (OSError, ValueError) as error:
+        log.error("%s", error)  # noqa: TRY400 - what to do stands in the message, not in the stack
+        return EXIT_USAGE
+    code, message = _train(job)
+    if code:
+        log.error("%s", message)
+        if job.out.is_dir():
+            # torchrun turns every failure into 1; whoever started it finds the code here.
+            write_json(job.out / EXIT_NOTE, {"exit_code": code, "message": message})
+    return code
+
+
+def _train(job: TrainJob) -> tuple[int, str]:
+    if is_finished(job):
+        log.info("already trained: %s", job.out)
+        return 0, ""
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+        with StopRequest() as stop, joined(job.runtime) as ranks, _alone(job, ranks):
+            train(job, data_of(job, ranks), ranks, stop)
+    except CodedError as error:
+        return error.exit_code, str(error)
+    except CannotWriteError as error:
+        return EXIT_CANNOT_WRITE, str(error)
+    return 0, ""
+
+
+def _alone(job: TrainJob, ranks: Ranks) -> AbstractContextManager[None]:
+    if not ranks.leads:
+        return nullcontext()
+    return locked(job.out / LOCK, f"the model of {job.key}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

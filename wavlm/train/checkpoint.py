@@ -1,0 +1,222 @@
+"""Snapshots: one folder a step, whole or absent, checked byte by byte before use.
+
+    snapshots/step-000000123/model.safetensors      weights
+                             optimizer.safetensors  AdamW's two moments and its step count
+                             state.json             how far training is, and for which job
+                             manifest.json          sha256 of the three, written last
+
+No snapshot is ever written over another. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from pydantic import JsonValue
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from wavlm.errors import BadDataError, UsageError
+from wavlm.files import CannotWriteError, read_json, replaced, sha256_of, sync, write_json
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+MODEL, OPTIMIZER, STATE, MANIFEST = (
+    "model.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+    "manifest.json",
+)
+MARGIN_BYTES = 16 << 20  # free space asked for on top of the tensors
+STATE_TENSORS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's, for each parameter
+
+
+@dataclass(frozen=True)
+class State:
+    """What stands beside the tensors."""
+
+    update: int
+    progress: JsonValue  # the trainer's own
+    fingerprint: Mapping[str, JsonValue]  # of the job: another job's snapshot is refused
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The tensors that training changes."""
+
+    network: nn.Module
+    module: nn.Module  # the network as it is called: the same one, or wrapped for several ranks
+    optimizer: torch.optim.Optimizer
+
+
+def save(folder: Path, training: Training, state: State, keep: int) -> Path:
+    """Write the snapshot of an update, then remove all but the `keep` newest.
+
+    Raises CannotWriteError if the disk is full; earlier snapshots stay as they are.
+    """
+    folder.mkdir(exist_ok=True)
+    final = folder / f"step-{state.update:09d}"
+    if final.exists():
+        return final  # the same update of the same job has the same bytes
+    partial = folder / f".{final.name}.partial"
+    if partial.exists():
+        shutil.rmtree(partial)
+    model, optimizer = _model_tensors(training.network), _optimizer_tensors(training)
+    _require_space(folder, [*model.values(), *optimizer.values()])
+    with _disk_full_explained(partial):
+        partial.mkdir()
+        _write(model, partial / MODEL)
+        _write(optimizer, partial / OPTIMIZER)
+        write_json(partial / STATE, {"format": FORMAT, **asdict(state)})
+        names = (MODEL, OPTIMIZER, STATE)
+        write_json(partial / MANIFEST, {name: sha256_of(partial / name) for name in names})
+        partial.rename(final)
+        sync(folder)
+    for old in snapshots(folder)[keep:]:
+        _remove(old)
+    return final
+
+
+def newest(folder: Path, fingerprint: Mapping[str, JsonValue]) -> Path | None:
+    """The newest whole snapshot; None if there never was one.
+
+    Damaged ones are put aside under `damaged-...` and the one before is taken. Raises BadDataError
+    if snapshots are there but none is whole, and UsageError if the newest is of another job.
+    """
+    found = snapshots(folder)
+    for snapshot in found:
+        if not (reason := damage(snapshot)):
+            _require_same_job(snapshot, fingerprint)
+            return snapshot
+        log.warning("snapshot %s is damaged (%s): put aside", snapshot, reason)
+        snapshot.rename(_free_name(folder, f"damaged-{snapshot.name}"))
+    if found or any(folder.glob("damaged-*")):
+        raise BadDataError(
+            "CKPT_NONE_VALID",
+            f"there are snapshots, but none is whole; at {folder}; bring one back from a backup, "
+            "or remove the folder to train from the start",
+        )
+    return None
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """Finished snapshots, newest first."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def damage(snapshot: Path) -> str:
+    """What is wrong with the bytes of a snapshot; empty if nothing is."""
+    try:
+        manifest = read_json(snapshot / MANIFEST)
+        wrong = [name for name, digest in manifest.items() if sha256_of(snapshot / name) != digest]
+    except (OSError, ValueError, AttributeError) as error:
+        return str(error)
+    if set(manifest) != {MODEL, OPTIMIZER, STATE}:
+        return f"{MANIFEST} lists {', '.join(sorted(manifest))}"
+    return f"sha256 differs: {', '.join(wrong)}" if wrong else ""
+
+
+def load(snapshot: Path, training: Training) -> JsonValue:
+    """Put a snapshot into the network and the optimizer; returns the trainer's progress."""
+    training.network.load_state_dict(load_file(snapshot / MODEL))
+    tensors = load_file(snapshot / OPTIMIZER)
+    per_parameter = {
+        index: {kind: tensors[f"{kind}.{name}"] for kind in STATE_TENSORS}
+        for index, (name, _) in enumerate(training.network.named_parameters())
+        if f"step.{name}" in tensors
+    }
+    groups = training.optimizer.state_dict()["param_groups"]
+    training.optimizer.load_state_dict({"state": per_parameter, "param_groups": groups})
+    progress: JsonValue = read_json(snapshot / STATE)["progress"]
+    return progress
+
+
+def _require_same_job(snapshot: Path, fingerprint: Mapping[str, JsonValue]) -> None:
+    stated = read_json(snapshot / STATE)
+    if stated.get("format") != FORMAT:
+        raise UsageError(
+            "CKPT_FORMAT",
+            f"the snapshot has format {stated.get('format')}, expected {FORMAT}; at {snapshot}; "
+            "go on with the version that wrote it, or train from the start in another folder",
+        )
+    found = stated["fingerprint"]
+    differing = [
+        f"{name}: found {found.get(name)}, expected {fingerprint.get(name)}"
+        for name in sorted({*found, *fingerprint})
+        if found.get(name) != fingerprint.get(name)
+    ]
+    if differing:
+        raise UsageError(
+            "CKPT_FOREIGN",
+            f"the snapshot belongs to another job ({'; '.join(differing)}); at {snapshot}; "
+            "train this job in another folder",
+        )
+
+
+def _model_tensors(network: nn.Module) -> dict[str, Tensor]:
+    return {name: _plain(tensor) for name, tensor in network.state_dict().items()}
+
+
+def _optimizer_tensors(training: Training) -> dict[str, Tensor]:
+    state = training.optimizer.state
+    return {
+        f"{kind}.{name}": _plain(state[parameter][kind])
+        for name, parameter in training.network.named_parameters()
+        if parameter in state
+        for kind in STATE_TENSORS
+    }
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu").contiguous()
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    with replaced(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def _require_space(folder: Path, tensors: list[Tensor]) -> None:
+    needed_bytes = sum(tensor.nbytes for tensor in tensors) + MARGIN_BYTES
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise _disk_full(f"{needed_bytes} bytes are needed and {free_bytes} free; at {folder}")
+
+
+def _disk_full(what: str) -> CannotWriteError:
+    return CannotWriteError(
+        errno.ENOSPC,
+        f"DISK_FULL: no space for a snapshot: {what}; earlier ones are whole: free space and run "
+        "again",
+    )
+
+
+@contextmanager
+def _disk_full_explained(partial: Path) -> Iterator[None]:
+    """safetensors tells a full disk in an error of its own."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise _disk_full(f"{error}; at {partial}") from error
+
+
+def _remove(snapshot: Path) -> None:
+    """Take the name away first, so that a half-removed snapshot is never taken for a whole one."""
+    doomed = snapshot.with_name(f".{snapshot.name}.removed")
+    snapshot.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    numbers = (f"-{number}" if number else "" for number in range(len(list(folder.iterdir())) + 1))
+    return next(path for number in numbers if not (path := folder / f"{name}{number}").exists())

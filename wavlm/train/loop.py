@@ -1,0 +1,245 @@
+"""The training run, from whatever was saved last to the finished model.
+
+Read `train` from top to bottom; each line is a paragraph of its own file: `step` (one update),
+`validation`, `checkpoint`, `metrics`, `parallel`.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import JsonValue
+
+from wavlm.artifacts import canonical
+from wavlm.batches import Batch
+from wavlm.epochs import Position
+from wavlm.errors import StoppedError
+from wavlm.files import read_json, write_json
+from wavlm.jobs import TrainJob
+from wavlm.nn import WavLM, save_model
+from wavlm.rng import seed_for
+from wavlm.train import checkpoint, metrics
+from wavlm.train.checkpoint import State, Training
+from wavlm.train.objective import Sums
+from wavlm.train.parallel import Ranks, StopRequest, Watchdog, distributed, prepare, watchdog
+from wavlm.train.schedule import LossScale, learning_rate
+from wavlm.train.state import Progress
+from wavlm.train.step import adamw, update
+from wavlm.train.validation import validate
+
+log = logging.getLogger(__name__)
+
+METRICS, SNAPSHOTS, SUMMARY = "metrics.jsonl", "snapshots", "training.json"
+SECONDS_BETWEEN_SNAPSHOTS = 300.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where batches come from. Each rank gets its own share."""
+
+    train: Callable[[Position], Iterator[Batch]]  # without end, from a position on
+    valid: Mapping[str, Callable[[], Iterator[Batch]]]  # by prefix of the figures: valid, ...
+    fingerprint: str  # of the order of batches and of all that is in them
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same from the first update to the last."""
+
+    job: TrainJob
+    data: Data
+    ranks: Ranks
+    training: Training
+    network: WavLM
+    stop: StopRequest
+    watchdog: Watchdog
+
+    @property
+    def fingerprint(self) -> dict[str, JsonValue]:
+        """What a snapshot must agree with. Ranks and threads only change rounding."""
+        job = self.job
+        return {
+            "key": job.key,
+            "network": canonical(job.network),
+            "train": canonical(job.train),
+            "mix": canonical(job.mix),
+            "num_clusters": job.num_clusters,
+            "data": self.data.fingerprint,
+        }
+
+
+def is_finished(job: TrainJob) -> bool:
+    """Whether this job's model is there, whole."""
+    summary = job.out / SUMMARY
+    return summary.exists() and read_json(summary).get("key") == job.key
+
+
+def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
+    """Train to the last update, then write the model and a summary of the run.
+
+    Raises StoppedError, after a snapshot, if a stop was requested on any rank.
+    """
+    with watchdog() as dog:
+        run = _start(job, data, ranks, stop, dog)
+        progress = _resume(run)
+        batches = data.train(progress.position)
+        progress = _report(run, progress)  # the last run may have stopped before it could
+        saved_at = time.monotonic()
+        while progress.update < job.train.updates:
+            if ranks.any(stop.requested):
+                _stop(run, progress)
+            progress = update(job, ranks, run.training, batches, progress)
+            dog.feed()
+            progress = _report(run, progress)
+            if _snapshot_is_due(job, progress, time.monotonic() - saved_at):
+                _save(run, progress)
+                saved_at = time.monotonic()
+        if progress.reported_update < progress.update:
+            _stop(run, progress)  # during the last validation
+        _save(run, progress)
+        _finish(run, progress)
+
+
+def _start(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest, dog: Watchdog) -> Run:
+    torch.manual_seed(seed_for(job.train.seed, "init"))
+    network = WavLM(job.network, job.num_clusters).to(ranks.device)
+    prepare(network, job.runtime)
+    training = Training(network, distributed(network, ranks), adamw(network, job.train))
+    return Run(job, data, ranks, training, network, stop, dog)
+
+
+def _resume(run: Run) -> Progress:
+    """Go on from the newest whole snapshot, if there is one; the same one on all ranks."""
+    job, ranks, folder = run.job, run.ranks, run.job.out / SNAPSHOTS
+    found = checkpoint.newest(folder, run.fingerprint) if ranks.leads else None
+    name = ranks.gather(found.name if found else "")[0]
+    if name:
+        progress = Progress.model_validate(checkpoint.load(folder / name, run.training))
+        log.info("going on after update %d of %d", progress.update, job.train.updates)
+    else:
+        progress = Progress(loss_scale=LossScale.first(job.train))
+    if ranks.leads:
+        metrics.cut_after(job.out / METRICS, progress.reported_update)
+    return progress
+
+
+def _report(run: Run, progress: Progress) -> Progress:
+    """Write the line that is due after this update, if one is; validate for it if that is due too.
+
+    A stop request during validation leaves the line for the next run to write.
+    """
+    train, done = run.job.train, progress.update
+    is_last = done == train.updates
+    logs, validates = (
+        is_last or done % train.log_every == 0,
+        is_last or done % train.valid_every == 0,
+    )
+    if not (logs or validates) or done == progress.reported_update:
+        return progress
+    record: metrics.Record = {"update": done, "epoch": progress.position.epoch}
+    if logs:
+        record |= _train_figures(run.job, progress)
+    if validates:
+        for prefix, batches in run.data.valid.items():
+            interrupts = (run.stop, run.watchdog)
+            figures = validate(run.job, run.network, batches(), run.ranks, prefix, interrupts)
+            if figures is None:
+                return progress
+            record |= figures
+    if run.ranks.leads:
+        metrics.append(run.job.out / METRICS, {**record, "time_unix": time.time()})
+        log.info("%s", _line(record, train.updates))
+    changes = {"window": Sums(), "window_seconds": 0.0} if logs else {}
+    return progress.model_copy(update={"reported_update": done, **changes})
+
+
+def _train_figures(job: TrainJob, progress: Progress) -> metrics.Record:
+    window = progress.window
+    return {
+        **window.figures("train"),
+        "lr": learning_rate(progress.update - 1, job.train),  # of the update just done
+        "grad_norm": progress.grad_norm,
+        "masked_fraction": window.masked_frames / max(window.frames, 1.0),
+        "loss_scale": progress.loss_scale.value,
+        "skipped_updates": progress.skipped_updates,
+        "seconds_of_audio": progress.audio_seconds,
+        "audio_seconds_per_second": window.audio_seconds / max(progress.window_seconds, 1e-9),
+    }
+
+
+def _line(record: metrics.Record, updates: int) -> str:
+    shown = (
+        "train/loss",
+        "train/masked_accuracy",
+        "lr",
+        "grad_norm",
+        "audio_seconds_per_second",
+        "valid/loss",
+        "valid/masked_accuracy",
+        "valid/majority",
+        "valid_mixed/loss",
+        "valid_mixed/masked_accuracy",
+    )
+    figures = "  ".join(f"{name} {record[name]:.4g}" for name in shown if name in record)
+    return f"update {record['update']}/{updates}  {figures}"
+
+
+def _snapshot_is_due(job: TrainJob, progress: Progress, seconds_since: float) -> bool:
+    if job.runtime.snapshot_every:
+        return progress.update % job.runtime.snapshot_every == 0
+    return seconds_since >= SECONDS_BETWEEN_SNAPSHOTS
+
+
+def _save(run: Run, progress: Progress) -> None:
+    if not run.ranks.leads:
+        return
+    versions = {"torch": torch.__version__, "python": platform.python_version()}
+    state = State(progress.update, progress.model_dump(), run.fingerprint, versions)
+    folder = run.job.out / SNAPSHOTS
+    checkpoint.save(folder, run.training, state, run.job.runtime.keep_snapshots)
+
+
+def _stop(run: Run, progress: Progress) -> None:
+    """Save, wait until rank 0 has saved, and leave: torchrun ends all ranks when one leaves."""
+    _save(run, progress)
+    run.ranks.wait()
+    raise StoppedError(
+        "STOPPED",
+        f"stopped on request after update {progress.update} of {run.job.train.updates}; a snapshot "
+        f"is in {run.job.out / SNAPSHOTS}; run the same command to go on",
+    )
+
+
+def _finish(run: Run, progress: Progress) -> None:
+    """The model, then the summary, whose presence says that the model is whole."""
+    job = run.job
+    if run.ranks.leads:
+        save_model(run.network, job.out)
+        last: metrics.Record = {}
+        for record in metrics.read(job.out / METRICS):
+            last |= record
+        write_json(job.out / SUMMARY, _summary(run, progress, last))
+    run.ranks.wait()
+
+
+def _summary(run: Run, progress: Progress, last: metrics.Record) -> metrics.Record:
+    job = run.job
+    figures = {name: value for name, value in last.items() if "/" in name}
+    return {
+        **figures,
+        "key": job.key,
+        "updates": progress.update,
+        "epochs": progress.position.epoch,
+        "skipped_updates": progress.skipped_updates,
+        "audio_seconds": progress.audio_seconds,
+        "wall_seconds": progress.wall_seconds,
+        "parameters": sum(parameter.numel() for parameter in run.network.parameters()),
+        "processes": run.ranks.world,
+        "device": run.ranks.device.type,
+        "torch": torch.__version__,
+    }

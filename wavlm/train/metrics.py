@@ -1,0 +1,50 @@
+"""metrics.jsonl: the training curve, one JSON object a line, one line an update at most."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from wavlm.files import written
+
+Record = dict[str, JsonValue]
+
+
+def append(path: Path, record: Record) -> None:
+    """Add one line and wait until it is on disk; NaN and infinity are refused."""
+    line = json.dumps(record, allow_nan=False) + "\n"
+    with path.open("ab") as file:
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> Iterator[Record]:
+    """The whole lines of a curve; what a crash left of the last line is passed over."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                record: Record = json.loads(line)
+                yield record
+
+
+def cut_after(path: Path, update: int) -> None:
+    """Drop the lines of later updates, so that a resumed run writes each of them once."""
+    if not path.exists():
+        return
+    kept = [record for record in read(path) if _update(record) <= update]
+    with written(path) as file:
+        file.writelines(json.dumps(record).encode() + b"\n" for record in kept)
+
+
+def _update(record: Record) -> int:
+    update = record["update"]
+    if not isinstance(update, int):
+        raise TypeError(f"a line of the metrics has the update {update!r}, not a number")
+    return update

@@ -1,0 +1,204 @@
+"""Processes, threads, devices and signals: the only place that reads the environment.
+
+Parallelism is applied to the network from here, from the outside; the network knows none of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import faulthandler
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+from wavlm.errors import ServiceMissingError
+from wavlm.nn import WavLM
+from wavlm.specs import Runtime
+
+COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
+STEP_TIMEOUT_S = 120.0
+FIRST_STEP_TIMEOUT_S = 900.0  # compilation and the first read of the data included
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Who this process is among the processes that train together."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one process that writes files."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all ranks, the same on each; `values` stays as it is."""
+        total = values.clone()
+        if self.world > 1:
+            dist.all_reduce(total)
+        return total
+
+    def any(self, flag: bool) -> bool:  # noqa: FBT001 - it is the value, not a switch
+        """Whether the flag is set on any rank; all ranks get the same answer."""
+        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
+
+    def gather(self, text: str) -> list[str]:
+        """What each rank says, in order of rank."""
+        if self.world == 1:
+            return [text]
+        texts: list[str] = [""] * self.world
+        dist.all_gather_object(texts, text)
+        return texts
+
+    def wait(self) -> None:
+        """Return once all ranks are here."""
+        self.any(flag=False)
+
+
+@contextmanager
+def joined(runtime: Runtime) -> Iterator[Ranks]:
+    """Join the processes that torchrun started, or be the only one; sets threads and device.
+
+    Raises ServiceMissingError if GPUs are asked for and there are none.
+    """
+    rank, world, local_rank, local_world = (
+        int(os.environ.get(name, default))
+        for name, default in (
+            ("RANK", "0"),
+            ("WORLD_SIZE", "1"),
+            ("LOCAL_RANK", "0"),
+            ("LOCAL_WORLD_SIZE", "1"),
+        )
+    )
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        die_with_parent(signal.SIGKILL)  # torchrun killed -9 would leave its workers training
+    # Sums depend on how they are split over threads: an exact resume needs a fixed number.
+    torch.set_num_threads(runtime.threads or max(1, _num_cores() // local_world))
+    device = _device(runtime, local_rank)
+    if world == 1:
+        yield Ranks(rank, world, device)
+        return
+    if world == local_world:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: listen on loopback alone
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=COLLECTIVE_TIMEOUT)
+    try:
+        yield Ranks(rank, world, device)
+    finally:
+        dist.destroy_process_group()
+
+
+def prepare(network: WavLM, runtime: Runtime) -> None:
+    """Apply activation checkpointing and compilation to each layer of the encoder, in place.
+
+    Both keep the names of the parameters as they are, so snapshots do not know of them.
+    """
+    for layer in network.encoder.layers:
+        if runtime.checkpoint_activations:
+            recomputed = partial(checkpoint, layer.forward, use_reentrant=False)
+            layer.forward = recomputed
+        if runtime.compile:
+            layer.compile()
+
+
+def distributed(module: nn.Module, ranks: Ranks) -> nn.Module:
+    """The module with its gradients averaged over ranks in backward; itself if there is one rank.
+
+    Layer drop leaves no parameter without a gradient (a dropped layer's is zero), so nothing has
+    to be searched for unused parameters.
+    """
+    if ranks.world == 1:
+        return module
+    return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def gradients_stay_local(module: nn.Module) -> AbstractContextManager[None]:
+    """A context in which backward adds gradients up without talking to other ranks."""
+    if isinstance(module, DistributedDataParallel):
+        return module.no_sync()
+    return nullcontext()
+
+
+class StopRequest:
+    """Whether SIGTERM or SIGINT has asked to stop. Use as a context: handlers are put back."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> StopRequest:
+        signals = (signal.SIGTERM, signal.SIGINT)
+        self._before = {number: signal.signal(number, self._note) for number in signals}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's form
+        self.requested = True
+
+
+@contextmanager
+def watchdog() -> Iterator[Watchdog]:
+    """Yields a watchdog that is quiet again when the block ends."""
+    try:
+        yield Watchdog()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+class Watchdog:
+    """Dumps all stacks and ends the process if it is not fed in time: a hang must not look busy."""
+
+    def __init__(self) -> None:
+        self._fed_at = time.monotonic()
+        self._arm(FIRST_STEP_TIMEOUT_S)
+
+    def feed(self) -> None:
+        """Say that there was progress; the next may take ten times as long as this one took."""
+        now = time.monotonic()
+        self._arm(max(STEP_TIMEOUT_S, 10 * (now - self._fed_at)))
+        self._fed_at = now
+
+    def _arm(self, timeout_s: float) -> None:
+        faulthandler.dump_traceback_later(timeout_s, exit=True, file=sys.__stderr__ or sys.stderr)
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send this signal when the process that started this one dies (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+
+
+def _device(runtime: Runtime, local_rank: int) -> torch.device:
+    if runtime.gpus == 0:
+        return torch.device("cpu")
+    num_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if num_devices <= local_rank:
+        raise ServiceMissingError(
+            "DEVICE_MISSING",
+            f"runtime.gpus is {runtime.gpus}, but this machine shows {num_devices} CUDA devices "
+            f"and this process wants number {local_rank}; lower runtime.gpus (0: train on the CPU)",
+        )
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return device
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,74 @@
+"""How well the network predicts held-out speech, clean or mixed, beside what needs no network.
+
+Masks come from generators that are the same at every validation, so that curves are comparable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from wavlm.batches import Batch
+from wavlm.jobs import TrainJob
+from wavlm.nn import WavLM
+from wavlm.train.objective import Sums, group_loss, group_sums, no_sums
+from wavlm.train.parallel import Ranks, StopRequest, Watchdog
+from wavlm.train.step import autocast, on_device
+
+Figures = dict[str, float]
+
+
+def validate(
+    job: TrainJob,
+    network: WavLM,
+    batches: Iterator[Batch],
+    ranks: Ranks,
+    prefix: str,
+    interrupts: tuple[StopRequest, Watchdog],
+) -> Figures | None:
+    """Figures under names like `valid/loss`; None if a stop was requested on any rank meanwhile.
+
+    Each rank gets its own share of the batches; ranks may have different numbers of them.
+    """
+    stop, watchdog = interrupts
+    sums = no_sums(ranks.device)
+    label_counts = torch.zeros(job.num_clusters, dtype=torch.float64, device=ranks.device)
+    network.eval()
+    with torch.no_grad():
+        while True:
+            watchdog.feed()
+            batch = next(batches, None)
+            if ranks.any(stop.requested):
+                network.train()
+                return None
+            if not ranks.any(batch is not None):
+                break
+            if batch is not None:
+                batch = on_device(batch, ranks.device)
+                sums += _batch_sums(job, network, batch)
+                label_counts += torch.bincount(batch.labels[batch.mask], minlength=job.num_clusters)
+    network.train()
+    return {
+        **Sums.of(ranks.sum(sums)).figures(prefix),
+        **without_network(ranks.sum(label_counts), prefix),
+    }
+
+
+def without_network(label_counts: Tensor, prefix: str) -> Figures:
+    """What a guess reaches that knows how often each label (K,) occurs, and nothing else."""
+    shares = label_counts / label_counts.sum().clamp(min=1)
+    entropy = -(shares * shares.clamp(min=1e-300).log()).sum()
+    return {
+        f"{prefix}/majority": shares.max().item(),  # accuracy of always saying the commonest label
+        f"{prefix}/label_entropy": entropy.item(),  # nats: loss of always saying the frequencies
+        f"{prefix}/label_perplexity": math.exp(entropy.item()),
+    }
+
+
+def _batch_sums(job: TrainJob, network: WavLM, batch: Batch) -> Tensor:
+    with autocast(job.train, batch.waveforms.device):
+        terms = network(batch, temperature=job.train.logit_temperature, with_unmasked=True)
+        return group_sums(group_loss(terms, job.train), terms, batch)
