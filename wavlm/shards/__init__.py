@@ -1,0 +1,21 @@
+"""Shards: a corpus as utterances of 16 kHz mono FLAC in WebDataset tars, with an index.
+
+Written by `build_shards`; read by place with `Reader` (training) or in order with `stream`.
+"""
+
+from wavlm.shards.build import build_shards
+from wavlm.shards.index import Index, Reader, read_index
+from wavlm.shards.stream import stream, verify_shard
+from wavlm.shards.utterance import Phone, Piece, Utterance
+
+__all__ = [
+    "Index",
+    "Phone",
+    "Piece",
+    "Reader",
+    "Utterance",
+    "build_shards",
+    "read_index",
+    "stream",
+    "verify_shard",
+]

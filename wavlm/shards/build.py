@@ -1,0 +1,141 @@
+"""The shards stage: a corpus becomes tars, an index, and an account of every recording."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import JsonValue
+
+from wavlm.containers import Reason
+from wavlm.errors import BadDataError
+from wavlm.files import replaced, write_json
+from wavlm.pool import run_parts
+from wavlm.progress import Progress
+from wavlm.shards.index import INDEX, INDEX_SCHEMA
+from wavlm.shards.part import RECORDS, Packed, Record, build_part
+from wavlm.shards.plan import plan_parts
+from wavlm.shards.recordings import Reject
+from wavlm.shards.stream import SHARDS
+from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
+
+REJECTS = "rejects.parquet"
+REJECTS_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "reason", "detail")])
+EXCLUDED = frozenset({str(Reason.TOO_SHORT)})  # nothing is wrong with them: not bounded
+
+Facts = dict[str, JsonValue]
+
+
+class TooManyRejectsError(BadDataError):
+    """More recordings are bad than the spec allows."""
+
+
+def build_shards(
+    spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress
+) -> Facts:
+    """Fill `out` with the shards of a corpus; the same bytes whatever ran before and how wide.
+
+    A part whose recordings are all rejected gives no tar, and its number is not used again.
+    Raises TooManyRejectsError above `max_rejected`, with the rejects listed in `rejects.parquet`.
+    """
+    from wavlm.corpus import read_manifest  # its libraries are not needed to read shards
+
+    manifest = read_manifest(corpus_dir)
+    parts = plan_parts(manifest, spec)
+    (out / RECORDS).mkdir(parents=True, exist_ok=True)
+    work = partial(build_part, spec=spec, corpus_dir=corpus_dir, out=out)
+    records = run_parts(parts, work, workers, progress)
+    rejects = [reject for record in records for reject in record.rejects]
+    _check_ledger([row.key for row in manifest], records, rejects)
+    _write_rejects(out / REJECTS, rejects)
+    _check_rejects(rejects, len(manifest), spec, out)
+    _write_index(out / INDEX, records)
+    write_json(out / SHARDS, {record.shard: _entry(record) for record in records if record.sha256})
+    return _facts(len(manifest), records, rejects)
+
+
+def _check_ledger(
+    keys: Sequence[str], records: Sequence[Record], rejects: Sequence[Reject]
+) -> None:
+    """Every recording is in utterances or in rejects, and in one of them only."""
+    utterances = [item for record in records for item in record.utterances]
+    used = {key for item in utterances for key in item.sources}
+    refused = [reject.key for reject in rejects]
+    if sorted([*used, *refused]) != sorted(keys):
+        raise RuntimeError(
+            f"{len(keys)} recordings in, {len(used)} in utterances, {len(refused)} refused: the "
+            "account does not balance"
+        )
+    names = Counter(item.key for item in utterances)
+    if twice := sorted(key for key, count in names.items() if count > 1):
+        raise BadDataError(
+            "DUP_KEY",
+            f"{twice[0]} names a recording and a cut or join of another; in the manifest",
+        )
+
+
+def _check_rejects(
+    rejects: Sequence[Reject], num_recordings: int, spec: ShardSpec, out: Path
+) -> None:
+    bad = Counter(reject.reason for reject in rejects if reject.reason not in EXCLUDED)
+    if bad.total() > spec.max_rejected * num_recordings:
+        counts = ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
+        raise TooManyRejectsError(
+            "TOO_MANY_REJECTS",
+            f"{bad.total()} of {num_recordings} recordings are bad ({counts}), expected at most "
+            f"{spec.max_rejected:.1%}; listed in {out / REJECTS}; mend them or raise max_rejected",
+        )
+
+
+def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
+    _write_table(path, [vars(reject) for reject in rejects], REJECTS_SCHEMA)
+
+
+def _write_index(path: Path, records: Sequence[Record]) -> None:
+    rows = [
+        {"shard": record.shard, **vars(item)} for record in records for item in record.utterances
+    ]
+    _write_table(path, rows, INDEX_SCHEMA)
+
+
+def _write_table(path: Path, rows: list[dict[str, object]], schema: pa.Schema) -> None:
+    with replaced(path) as temporary:
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=schema),
+            temporary,
+            compression="zstd",
+            write_page_checksum=True,
+        )
+
+
+def _entry(record: Record) -> Facts:
+    return {
+        "sha256": record.sha256,
+        "utterances": len(record.utterances),
+        "samples": sum(item.samples for item in record.utterances),
+    }
+
+
+def _facts(num_recordings: int, records: Sequence[Record], rejects: Sequence[Reject]) -> Facts:
+    utterances = [item for record in records for item in record.utterances]
+    reasons = Counter(reject.reason for reject in rejects)
+    return {
+        "recordings": num_recordings,
+        "recordings_used": num_recordings - len(rejects),
+        "excluded": {why: reasons[why] for why in sorted(reasons) if why in EXCLUDED},
+        "rejected": {why: reasons[why] for why in sorted(reasons) if why not in EXCLUDED},
+        "utterances": len(utterances),
+        "speakers": len({item.speaker for item in utterances}),
+        "hours": _hours(utterances),
+        "valid_hours": _hours([item for item in utterances if item.split == "valid"]),
+        "shards": sum(bool(record.sha256) for record in records),
+        "bytes": sum(record.size_bytes for record in records),
+    }
+
+
+def _hours(utterances: Sequence[Packed]) -> float:
+    return round(sum(item.samples for item in utterances) / SAMPLE_RATE_HZ / 3600, 6)

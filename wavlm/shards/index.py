@@ -1,0 +1,166 @@
+"""The index of a shards folder, and a reader that goes straight to an utterance's bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from wavlm.audio import Waveform, decode_flac
+from wavlm.errors import BadDataError
+
+INDEX = "index.parquet"
+MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors
+
+INDEX_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("shard", pa.string()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("samples", pa.int64()),
+        ("speaker", pa.string()),
+        ("split", pa.string()),
+        ("sha256", pa.string()),
+    ]
+)
+
+Strings = NDArray[np.object_]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """One entry an utterance in every column, in the order of the tars."""
+
+    keys: Strings
+    shards: Strings
+    offsets: Integers  # of the FLAC member's content in the tar
+    sizes: Integers  # bytes of the FLAC
+    samples: Integers
+    speakers: Strings
+    splits: Strings
+    sha256s: Strings  # of the FLAC
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def rows_of(self, split: str) -> Integers:
+        """Numbers of the rows of a split."""
+        return np.flatnonzero(self.splits == split).astype(np.int64)
+
+
+def read_index(shards_dir: Path) -> Index:
+    """The index of a shards folder; raises BadDataError if it is missing or damaged."""
+    path = shards_dir / INDEX
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadDataError(
+            "INDEX_UNREADABLE", f"{error}; at {path}; make the shards again"
+        ) from error
+    if table.schema.remove_metadata() != INDEX_SCHEMA:
+        raise BadDataError(
+            "INDEX_SCHEMA",
+            f"found columns {table.column_names}, expected {INDEX_SCHEMA.names}; at {path}",
+        )
+    return Index(
+        keys=_strings(table["key"]),
+        shards=_strings(table["shard"].dictionary_encode()),
+        offsets=table["offset"].to_numpy(),
+        sizes=table["size"].to_numpy(),
+        samples=table["samples"].to_numpy(),
+        speakers=_strings(table["speaker"].dictionary_encode()),
+        splits=_strings(table["split"].dictionary_encode()),
+        sha256s=_strings(table["sha256"]),
+    )
+
+
+def _strings(column: Any) -> Strings:
+    """Dictionary-encoded columns become references to a few shared strings."""
+    if not pa.types.is_dictionary(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+    whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if not len(whole):
+        return np.empty(0, dtype=object)
+    names = np.array(whole.dictionary.to_pylist(), dtype=object)
+    chosen: Strings = names[whole.indices.to_numpy()]
+    return chosen
+
+
+class Reader:
+    """Reads utterances of a shards folder by place. Picklable; opens files when needed."""
+
+    def __init__(self, shards_dir: Path) -> None:
+        self._folder = shards_dir
+        self._files: OrderedDict[str, int] = OrderedDict()
+
+    @cached_property
+    def index(self) -> Index:
+        return read_index(self._folder)
+
+    def read(self, row: int, start: int = 0, stop: int | None = None) -> Waveform:
+        """Samples start to stop of the utterance in that row of the index, (stop - start,)."""
+        index = self.index
+        return self.read_at(
+            index.shards[row], int(index.offsets[row]), int(index.sizes[row]), start, stop
+        )
+
+    def read_at(
+        self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None
+    ) -> Waveform:
+        """`read` for who knows the place."""
+        return decode_flac(self.blob(shard, offset, size), start, stop)
+
+    def verified(self, row: int) -> Waveform:
+        """The whole utterance, after its FLAC has been compared with the sha256 in the index."""
+        index = self.index
+        blob = self.blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
+        digest = hashlib.sha256(blob).hexdigest()
+        if digest != index.sha256s[row]:
+            raise BadDataError(
+                "SHARD_DAMAGED",
+                f"sha256 of {index.keys[row]} is {digest}, expected {index.sha256s[row]}; "
+                f"at {self._folder / index.shards[row]}; make the shards again",
+            )
+        return decode_flac(blob)
+
+    def blob(self, shard: str, offset: int, size: int) -> bytes:
+        """Bytes of a shard; fewer than asked for is an error."""
+        blob = os.pread(self._file(shard), size, offset)
+        if len(blob) != size:
+            raise BadDataError(
+                "SHARD_TRUNCATED",
+                f"{len(blob)} bytes at {offset}, expected {size}; at {self._folder / shard}",
+            )
+        return blob
+
+    def close(self) -> None:
+        """Close all files; reading opens them again."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+    def _file(self, shard: str) -> int:
+        """The descriptor of a shard, the least recently used one closed when there are too many."""
+        if shard in self._files:
+            self._files.move_to_end(shard)
+            return self._files[shard]
+        if len(self._files) >= MAX_OPEN_FILES:
+            os.close(self._files.popitem(last=False)[1])
+        self._files[shard] = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+        return self._files[shard]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_folder": self._folder, "_files": OrderedDict()}
+
+    def __del__(self) -> None:
+        self.close()

@@ -1,0 +1,134 @@
+"""One part: some recordings of a corpus become one tar and one record of what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from wavlm.audio import encode_flac
+from wavlm.files import read_json, replaced, sha256_of, write_text
+from wavlm.shards.plan import Part
+from wavlm.shards.recordings import Reject, utterances_of
+from wavlm.shards.utterance import Utterance, to_json
+from wavlm.specs import ShardSpec
+
+RECORDS = "parts"
+TAR_OWNER, TAR_MODE = "wavlm", 0o644
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where an utterance lies in its tar, and which recordings it is made of."""
+
+    key: str
+    offset: int  # of the FLAC member's content
+    size: int
+    samples: int
+    speaker: str
+    split: str
+    sha256: str  # of the FLAC
+    sources: tuple[str, ...]  # keys of recordings
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of a part. Its file is written last: where it exists, the tar is whole."""
+
+    stem: str
+    inputs: str  # digest of the spec and the rows: a record of other inputs counts for nothing
+    sha256: str  # of the tar; empty if no recording was good and there is none
+    size_bytes: int
+    utterances: tuple[Packed, ...]
+    rejects: tuple[Reject, ...]
+
+    @property
+    def shard(self) -> str:
+        return f"{self.stem}.tar"
+
+
+def build_part(part: Part, spec: ShardSpec, corpus_dir: Path, out: Path) -> Record:
+    """Make the part, or find that it is there: the same files either way."""
+    inputs = _digest(part, spec)
+    path = out / RECORDS / f"{part.stem}.json"
+    found = _read_record(path) if path.is_file() else None
+    if found is not None and found.inputs == inputs and _is_whole(found, out):
+        return found
+    record = _packed(part, spec, corpus_dir, out, inputs)
+    write_text(path, json.dumps(asdict(record), sort_keys=True, ensure_ascii=False))
+    return record
+
+
+def _packed(part: Part, spec: ShardSpec, corpus_dir: Path, out: Path, inputs: str) -> Record:
+    tar = out / f"{part.stem}.tar"
+    rejects: list[Reject] = []
+    utterances = utterances_of(part.rows, spec, corpus_dir, rejects)
+    first = next(utterances, None)
+    if first is None:
+        tar.unlink(missing_ok=True)
+        return Record(part.stem, inputs, "", 0, (), tuple(rejects))
+    with replaced(tar) as temporary:
+        packed = _write_tar(temporary, chain([first], utterances))
+        digest = sha256_of(temporary)
+    return Record(part.stem, inputs, digest, tar.stat().st_size, packed, tuple(rejects))
+
+
+def _write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[Packed, ...]:
+    """Write with webdataset's own writer, then read the places back from the tar itself."""
+    import webdataset  # only needed where shards are made or streamed
+
+    written: list[Packed] = []
+    with (
+        path.open("wb") as file,
+        webdataset.TarWriter(
+            file, user=TAR_OWNER, group=TAR_OWNER, mode=TAR_MODE, mtime=0, encoder=False
+        ) as writer,
+    ):
+        for utterance in utterances:
+            flac = encode_flac(utterance.waveform)
+            writer.write({"__key__": utterance.key, "flac": flac, "json": to_json(utterance)})
+            written.append(_unplaced(utterance, flac))
+    with tarfile.open(path, "r:") as tar:
+        offsets = {member.name: member.offset_data for member in tar}
+    return tuple(replace(item, offset=offsets[f"{item.key}.flac"]) for item in written)
+
+
+def _unplaced(utterance: Utterance, flac: bytes) -> Packed:
+    return Packed(
+        key=utterance.key,
+        offset=-1,
+        size=len(flac),
+        samples=len(utterance.waveform),
+        speaker=utterance.speaker,
+        split=utterance.split,
+        sha256=hashlib.sha256(flac).hexdigest(),
+        sources=tuple(piece.key for piece in utterance.pieces),
+    )
+
+
+def _digest(part: Part, spec: ShardSpec) -> str:
+    rows = [
+        [row.key, row.sha256, row.speaker, row.split, row.text, row.phones] for row in part.rows
+    ]
+    value = [part.stem, spec.model_dump(mode="json"), rows]
+    return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
+
+
+def _read_record(path: Path) -> Record:
+    value = read_json(path)
+    value["utterances"] = tuple(
+        Packed(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"]
+    )
+    value["rejects"] = tuple(Reject(**item) for item in value["rejects"])
+    return Record(**value)
+
+
+def _is_whole(record: Record, out: Path) -> bool:
+    tar = out / record.shard
+    if not record.utterances:
+        return not tar.exists()
+    return tar.is_file() and tar.stat().st_size == record.size_bytes

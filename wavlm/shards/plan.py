@@ -1,0 +1,85 @@
+"""Which recordings go into which tar: decided from the manifest alone, before any is decoded."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavlm.errors import BadDataError
+from wavlm.specs import ShardSpec
+
+if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
+    from wavlm.corpus import ManifestRow
+
+FLAC_BYTES_PER_SECOND = 20_000  # of 16 kHz mono speech; measured: 18,900
+MAX_KEY_CHARACTERS = 80  # a tar header holds 100 with the suffixes of cut, join and member
+KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_CHARACTERS}}}")
+
+# Bytes of a second of audio where the manifest does not know the length: coarse on purpose, an
+# error only makes a tar larger or smaller.
+BYTES_PER_SECOND = {".wav": 32_000, ".flac": 20_000, ".g722": 8_000}
+LOSSY_BYTES_PER_SECOND = 12_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """One tar to be: its stem and its recordings, in order."""
+
+    stem: str
+    rows: tuple[ManifestRow, ...]
+
+    def __str__(self) -> str:
+        return f"{self.stem} ({len(self.rows)} recordings from {self.rows[0].key})"
+
+
+def plan_parts(rows: Sequence[ManifestRow], spec: ShardSpec) -> tuple[Part, ...]:
+    """Recordings by split, then speaker, then manifest order, dealt out until a tar is full.
+
+    A full tar is one whose estimated FLAC reaches `shard_megabytes`. Nothing depends on the number
+    of workers, and rejects never move a recording to another tar.
+    """
+    _check_keys(rows)
+    parts: list[Part] = []
+    for split in sorted({row.split for row in rows}):
+        chosen = sorted((row for row in rows if row.split == split), key=lambda row: row.speaker)
+        for number, group in enumerate(_filled(chosen, spec.shard_megabytes * 1e6)):
+            parts.append(Part(f"{split}-{number:06d}", tuple(group)))
+    return tuple(parts)
+
+
+def _filled(rows: Iterable[ManifestRow], limit_bytes: float) -> Iterable[list[ManifestRow]]:
+    group: list[ManifestRow] = []
+    size_bytes = 0.0
+    for row in rows:
+        estimate = _seconds(row) * FLAC_BYTES_PER_SECOND
+        if group and size_bytes + estimate > limit_bytes:
+            yield group
+            group, size_bytes = [], 0.0
+        group.append(row)
+        size_bytes += estimate
+    if group:
+        yield group
+
+
+def _seconds(row: ManifestRow) -> float:
+    if row.num_samples and row.sample_rate_hz:
+        return row.num_samples / row.sample_rate_hz
+    suffix = Path(row.path).suffix.lower()
+    return row.size_bytes / BYTES_PER_SECOND.get(suffix, LOSSY_BYTES_PER_SECOND)
+
+
+def _check_keys(rows: Sequence[ManifestRow]) -> None:
+    if twice := sorted(key for key, count in Counter(row.key for row in rows).items() if count > 1):
+        raise BadDataError(
+            "DUP_KEY",
+            f"{len(twice)} keys name several recordings, the first {twice[0]}; in the manifest",
+        )
+    if bad := [row.key for row in rows if not KEY.fullmatch(row.key)]:
+        raise BadDataError(
+            "KEY_BAD",
+            f"{len(bad)} keys, the first {bad[0]!r}, expected {KEY.pattern}; in the manifest",
+        )

@@ -1,0 +1,99 @@
+"""From rows of a manifest to utterances: read, check, decode, resample, cut, join, exclude.
+
+This is the one place of the pipeline where bad audio is tolerated: listed here, counted and bounded
+by `build_shards`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavlm.audio import decode_bytes, read_recording, to_utterance
+from wavlm.containers import AudioError, Reason
+from wavlm.errors import BadDataError
+from wavlm.shards.utterance import Phone, Piece, Utterance, cut, joined, num_pieces
+from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
+
+if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
+    from wavlm.corpus import ManifestRow
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A recording that is in no utterance, and why."""
+
+    key: str
+    reason: str
+    detail: str
+
+
+def utterances_of(
+    rows: Sequence[ManifestRow], spec: ShardSpec, corpus_dir: Path, rejects: list[Reject]
+) -> Iterator[Utterance]:
+    """The utterances of some recordings; those that give none are appended to `rejects`.
+
+    A recording is in utterances as a whole or not at all.
+    """
+    min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
+    for utterance in joined(_pieces(rows, spec, corpus_dir, rejects), spec):
+        samples = len(utterance.waveform)
+        if samples < min_samples and not utterance.is_cut:
+            rejects += [_too_short(piece.key, samples, spec) for piece in utterance.pieces]
+        else:
+            yield utterance
+
+
+def _pieces(
+    rows: Sequence[ManifestRow], spec: ShardSpec, corpus_dir: Path, rejects: list[Reject]
+) -> Iterator[Utterance]:
+    max_samples = round(spec.max_seconds * SAMPLE_RATE_HZ)
+    min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
+    for row in rows:
+        try:
+            recording = _recording(row, corpus_dir)
+        except AudioError as error:
+            rejects.append(Reject(row.key, str(error.code), error.message))
+            continue
+        samples = len(recording.waveform)
+        count = num_pieces(samples, max_samples)
+        if count > 1 and samples // count < min_samples:
+            rejects.append(_too_short(row.key, samples // count, spec))
+        else:
+            yield from cut(recording, max_samples)
+
+
+def _recording(row: ManifestRow, corpus_dir: Path) -> Utterance:
+    """One whole recording; raises AudioError if it must not be trained on."""
+    path = corpus_dir / row.path
+    if not path.is_file():
+        raise _changed(row, path, "the file is gone")
+    blob = read_recording(path)
+    if (digest := hashlib.sha256(blob).hexdigest()) != row.sha256:
+        raise _changed(row, path, f"sha256 is {digest}, the manifest says {row.sha256}")
+    waveform = to_utterance(decode_bytes(blob, path.name))
+    return Utterance(
+        key=row.key,
+        speaker=row.speaker,
+        split=row.split,
+        waveform=waveform,
+        text=row.text,
+        phones=None if row.phones is None else tuple(Phone(*phone) for phone in row.phones),
+        pieces=(Piece(row.key, offset=0, start=0, samples=len(waveform)),),
+    )
+
+
+def _too_short(key: str, samples: int, spec: ShardSpec) -> Reject:
+    seconds = samples / SAMPLE_RATE_HZ
+    detail = f"utterance of {seconds:.3f} s, expected at least {spec.min_seconds}"
+    return Reject(key, str(Reason.TOO_SHORT), detail)
+
+
+def _changed(row: ManifestRow, path: Path, what: str) -> BadDataError:
+    """Not a reject: the same key must always stand for the same bytes."""
+    return BadDataError(
+        "FILE_CHANGED", f"{what}; recording {row.key} at {path}; make the corpus again"
+    )

@@ -1,0 +1,104 @@
+"""Utterances of a shard in the order of the tar, through webdataset, with nothing forgiven."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wavlm.audio import decode_flac
+from wavlm.errors import BadDataError
+from wavlm.files import read_json, sha256_of
+from wavlm.shards.utterance import Utterance, from_json
+
+SHARDS = "shards.json"
+MEMBERS = frozenset({"flac", "json"})
+MEMBER_NAME = re.compile(r"[A-Za-z0-9_-]+\.(flac|json)")
+
+
+def stream(shard: Path) -> Iterator[Utterance]:
+    """Every utterance of a local tar file.
+
+    Any other member than flac and json, and any damage that shows, is a BadDataError. A tar cut
+    between two members looks whole, so where the folder has a shards.json the count must be its.
+    """
+    num_utterances = 0
+    for sample in _samples(shard):
+        yield _utterance(sample, shard)
+        num_utterances += 1
+    listing = shard.parent / SHARDS
+    if listing.is_file():
+        _check_count(shard, num_utterances, _listed(shard, listing)["utterances"])
+
+
+def verify_shard(shard: Path) -> int:
+    """Number of utterances of a shard whose bytes and count are those of its shards.json."""
+    listed = _listed(shard, shard.parent / SHARDS)
+    digest = sha256_of(shard)
+    if digest != listed["sha256"]:
+        raise BadDataError(
+            "SHARD_DAMAGED",
+            f"sha256 is {digest}, expected {listed['sha256']}; at {shard}; make the shards again",
+        )
+    return sum(1 for _ in stream(shard))
+
+
+def _samples(shard: Path) -> Iterator[dict[str, Any]]:
+    """webdataset's reader on a file that we opened: no URL, no pipe, no cache, no decoder."""
+    from webdataset import tariterators
+    from webdataset.handlers import reraise_exception
+
+    with shard.open("rb") as file:
+        if file.read(512)[257:262] != b"ustar":  # webdataset would unpack gz, bz2 and xz
+            raise BadDataError("SHARD_UNREADABLE", f"this is no plain tar file; at {shard}")
+        file.seek(0)
+        members = tariterators.tar_file_expander(
+            [{"url": str(shard), "stream": file}],
+            handler=reraise_exception,
+            select_files=_is_known,
+        )
+        try:
+            yield from tariterators.group_by_keys(members, handler=reraise_exception)
+        except (OSError, ValueError, tarfile.TarError) as error:
+            # webdataset adds the stream to the error's arguments: only the first is the message.
+            raise BadDataError("SHARD_UNREADABLE", f"{error.args[0]}; at {shard}") from error
+
+
+def _is_known(name: str) -> bool:
+    if not MEMBER_NAME.fullmatch(name):
+        raise ValueError(f"found member {name!r}, expected <key>.flac and <key>.json only")
+    return True
+
+
+def _utterance(sample: dict[str, Any], shard: Path) -> Utterance:
+    key = sample["__key__"]
+    names = {name for name in sample if not name.startswith("__")}
+    if names != MEMBERS:
+        raise BadDataError(
+            "SHARD_MEMBERS",
+            f"{key} has members {sorted(names)}, expected {sorted(MEMBERS)}; at {shard}",
+        )
+    try:
+        utterance = from_json(sample["json"], decode_flac(sample["flac"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadDataError("SHARD_DAMAGED", f"{key}: {error!r}; at {shard}") from error
+    if utterance.key != key:
+        raise BadDataError("SHARD_DAMAGED", f"{key} holds {utterance.key}; at {shard}")
+    return utterance
+
+
+def _listed(shard: Path, listing: Path) -> dict[str, Any]:
+    listed = read_json(listing).get(shard.name)
+    if not isinstance(listed, dict):
+        raise BadDataError("SHARD_UNKNOWN", f"{shard.name} is not listed; at {listing}")
+    return listed
+
+
+def _check_count(shard: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise BadDataError(
+            "SHARD_TRUNCATED",
+            f"{found} utterances, expected {expected}; at {shard}; make the shards again",
+        )

@@ -1,0 +1,190 @@
+"""An utterance: its sound, and what is known about it, through cutting and joining.
+
+T samples at 16 kHz.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wavlm.audio import Waveform
+from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
+
+
+class Phone(NamedTuple):
+    """One phone of the truth; times count from the utterance's first sample."""
+
+    start_s: float
+    end_s: float
+    phone: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Where a stretch of an utterance comes from. All in samples at 16 kHz."""
+
+    key: str  # of the recording
+    offset: int  # in the utterance
+    start: int  # in the recording
+    samples: int
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance:
+    """What a shard holds under one key."""
+
+    key: str
+    speaker: str
+    split: str
+    waveform: Waveform  # (T,)
+    text: str | None  # None: not known, or not known for this part of it
+    phones: tuple[Phone, ...] | None
+    pieces: tuple[Piece, ...]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether this is a part of a longer recording."""
+        return self.key != self.pieces[0].key and len(self.pieces) == 1
+
+
+def to_json(utterance: Utterance) -> bytes:
+    """The json member of a shard."""
+    phones = utterance.phones
+    value = {
+        "key": utterance.key,
+        "speaker": utterance.speaker,
+        "split": utterance.split,
+        "samples": len(utterance.waveform),
+        "text": utterance.text,
+        "phones": None if phones is None else [list(phone) for phone in phones],
+        "pieces": [vars(piece) for piece in utterance.pieces],
+    }
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+
+
+def from_json(blob: bytes, waveform: Waveform) -> Utterance:
+    """The utterance of a json and a FLAC member; raises ValueError where they do not fit."""
+    value: dict[str, Any] = json.loads(blob)
+    if value["samples"] != len(waveform):
+        raise ValueError(f"json says {value['samples']} samples, FLAC holds {len(waveform)}")
+    phones = value["phones"]
+    return Utterance(
+        key=value["key"],
+        speaker=value["speaker"],
+        split=value["split"],
+        waveform=waveform,
+        text=value["text"],
+        phones=None if phones is None else tuple(Phone(*phone) for phone in phones),
+        pieces=tuple(Piece(**piece) for piece in value["pieces"]),
+    )
+
+
+def num_pieces(samples: int, max_samples: int) -> int:
+    """How many pieces a recording is cut into."""
+    return max(1, -(-samples // max_samples))
+
+
+def cut(whole: Utterance, max_samples: int) -> Iterator[Utterance]:
+    """The recording itself, or its fewest equal pieces (to a sample) of at most `max_samples`.
+
+    A phone across a cut belongs to both sides, each with its share. The text of a piece is unknown.
+    """
+    samples = len(whole.waveform)
+    count = num_pieces(samples, max_samples)
+    if count == 1:
+        yield whole
+        return
+    for number in range(count):
+        start, stop = (samples * edge // count for edge in (number, number + 1))
+        yield Utterance(
+            key=f"{whole.key}-p{number:03d}",
+            speaker=whole.speaker,
+            split=whole.split,
+            waveform=whole.waveform[start:stop],
+            text=None,
+            phones=_shifted(whole.phones, -start, stop - start),
+            pieces=(Piece(whole.key, offset=0, start=start, samples=stop - start),),
+        )
+
+
+def joined(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterator[Utterance]:
+    """Consecutive whole recordings of one known speaker and split, as long as they fit together."""
+    group: list[Utterance] = []
+    for utterance in utterances:
+        if group and not _fits(group, utterance, spec):
+            yield join(group, _samples(spec.join_gap_seconds))
+            group = []
+        group.append(utterance)
+    if group:
+        yield join(group, _samples(spec.join_gap_seconds))
+
+
+def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
+    """One utterance out of several, with silence between them; a single one stays as it is.
+
+    Text is known if all of it is; phones are known where they are.
+    """
+    if len(group) == 1:
+        return group[0]
+    waveforms: list[Waveform] = []
+    pieces: list[Piece] = []
+    phones: list[Phone] = []
+    offset = 0
+    for item in group:
+        if waveforms:
+            waveforms.append(np.zeros(gap_samples, np.float32))
+            offset += gap_samples
+        samples = len(item.waveform)
+        waveforms.append(item.waveform)
+        pieces.append(Piece(item.key, offset=offset, start=0, samples=samples))
+        phones += _shifted(item.phones, offset, offset + samples) or ()
+        offset += samples
+    texts = [item.text for item in group if item.text]
+    return Utterance(
+        key=f"{group[0].key}-j{len(group)}",
+        speaker=group[0].speaker,
+        split=group[0].split,
+        waveform=np.concatenate(waveforms),
+        text=" ".join(texts) if len(texts) == len(group) else None,
+        phones=tuple(phones) if any(item.phones is not None for item in group) else None,
+        pieces=tuple(pieces),
+    )
+
+
+def _fits(group: Sequence[Utterance], following: Utterance, spec: ShardSpec) -> bool:
+    first = group[0]
+    samples = sum(len(item.waveform) for item in (*group, following))
+    samples += len(group) * _samples(spec.join_gap_seconds)
+    return (
+        bool(first.speaker)
+        and (first.speaker, first.split) == (following.speaker, following.split)
+        and not (first.is_cut or following.is_cut)
+        and samples <= _samples(spec.join_seconds)
+    )
+
+
+def _shifted(
+    phones: Sequence[Phone] | None, shift_samples: int, end_samples: int
+) -> tuple[Phone, ...] | None:
+    """Phones moved by a number of samples, clipped to 0 .. end; what falls outside is dropped."""
+    if phones is None:
+        return None
+    shift_s, longest_s = shift_samples / SAMPLE_RATE_HZ, end_samples / SAMPLE_RATE_HZ
+    moved = (
+        Phone(
+            round(max(phone.start_s + shift_s, 0.0), 6),
+            round(min(phone.end_s + shift_s, longest_s), 6),
+            phone.phone,
+        )
+        for phone in phones
+    )
+    return tuple(phone for phone in moved if phone.start_s < phone.end_s)
+
+
+def _samples(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE_HZ)
