@@ -188,14 +188,15 @@ def _joined(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, Labels
     """The labels of each shard at the frame rate, its utterances in the order of the index."""
     index = pq.read_table(shards_dir / "index.parquet", columns=["key", "shard", "samples"])
     shards = read_json(shards_dir / "shards.json")
-    names = index["shard"].to_numpy()
-    bounds = np.flatnonzero(names[1:] != names[:-1]) + 1
-    for begin, end in pairwise([0, *bounds.tolist(), len(names)]):
-        found = read_labels(labels_dir, names[begin])
-        if found.header.shard_sha256 != shards[names[begin]]["sha256"]:
+    codes = index["shard"].combine_chunks().dictionary_encode().indices.to_numpy()
+    bounds = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    for begin, end in pairwise([0, *bounds.tolist(), len(codes)]):
+        name = index["shard"][begin].as_py()
+        found = read_labels(labels_dir, name)
+        if found.header.shard_sha256 != (expected := shards[name]["sha256"]):
             raise LabelMismatchError(
-                f"labels of a shard with sha256 {found.header.shard_sha256}, the shard has "
-                f"{shards[names[begin]]['sha256']}; at {shards_dir / names[begin]}, {labels_dir}"
+                f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; "
+                f"at {shards_dir / name}, {labels_dir}"
             )
         rows = index.slice(begin, end - begin)
         yield found.header, _ordered(found, rows["key"].to_pylist(), rows["samples"].to_numpy())

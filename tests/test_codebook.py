@@ -1,0 +1,208 @@
+"""k-means, its sample, and exact assignment."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+
+from tests.mini_shards import Spoken, tones, write_shards
+from wavlm.codebook import (
+    Centroids,
+    build_codebook,
+    cluster,
+    read_utterances,
+    round_robin,
+    sample_frames,
+)
+from wavlm.errors import BadDataError
+from wavlm.features import mfcc
+from wavlm.rng import rng_for
+from wavlm.specs import CodebookSpec, MfccFeatures
+
+MFCC = MfccFeatures(type="mfcc")
+
+
+def blobs(count: int, channels: int = 5, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = 20 * rng.standard_normal((7, channels))
+    return (centres[rng.integers(0, 7, count)] + rng.standard_normal((count, channels))).astype(
+        np.float32
+    )
+
+
+def spec(**fields: int) -> CodebookSpec:
+    chosen = {"num_clusters": 4, "sample_frames_per_cluster": 50, "iterations": 8, **fields}
+    return CodebookSpec(features=MFCC, **chosen)
+
+
+@pytest.fixture(scope="module")
+def shards_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spoken = tones(9) + tones(2, seed=1, split="valid")
+    return write_shards(tmp_path_factory.mktemp("shards"), spoken)
+
+
+def test_kmeans_finds_clusters_as_tight_as_scikit_learns() -> None:
+    frames = np.random.default_rng(0).gamma(2, size=(3000, 5)).astype(np.float32)
+    found = cluster(frames, 7, iterations=25, redo=5, seed=1)
+    reference = KMeans(7, n_init=5, random_state=0).fit(frames)
+    inertia = Centroids(found.centroids).fit(frames).inertia_per_frame
+    assert inertia == pytest.approx(reference.inertia_ / len(frames), rel=5e-3)
+    # The objective after the last update, as faiss counted it, is of centroids one step older.
+    assert found.inertia_per_iteration[-1] >= inertia * (1 - 1e-5)
+    assert len(found.inertia_per_iteration) == 25
+
+
+def test_kmeans_hears_every_frame_of_its_sample() -> None:
+    # One cluster's centroid is the mean of all frames: faiss alone would take 256 of them.
+    frames = blobs(4000)
+    found = cluster(frames, 1, iterations=3, redo=1, seed=0)
+    np.testing.assert_allclose(found.centroids[0], frames.mean(axis=0), rtol=1e-4, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_centroids() -> None:
+    frames = blobs(2000)
+    first, again, other = (
+        cluster(frames, 7, iterations=2, redo=1, seed=seed).centroids for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_fewer_frames_than_clusters_are_refused() -> None:
+    with pytest.raises(BadDataError, match="TOO_FEW_FRAMES: 6 frames for 7 clusters"):
+        cluster(blobs(6), 7, iterations=1, redo=1, seed=0)
+
+
+def test_a_sample_that_is_not_finite_is_refused() -> None:
+    frames = blobs(50)
+    frames[3, 1] = np.inf
+    with pytest.raises(BadDataError, match="NOT_FINITE"):
+        cluster(frames, 7, iterations=1, redo=1, seed=0)
+
+
+def test_labels_are_the_nearest_centroids() -> None:
+    frames, centroids = blobs(500), blobs(40, seed=1)
+    distances = ((frames[:, None].astype(np.float64) - centroids[None]) ** 2).sum(axis=2)
+    labels = Centroids(centroids).assign(frames)
+    assert labels.dtype == np.uint16
+    np.testing.assert_array_equal(labels, distances.argmin(axis=1))
+
+
+def test_a_frame_that_is_not_a_number_names_its_utterance() -> None:
+    frames = blobs(9)
+    frames[4, 2] = np.nan
+    with pytest.raises(BadDataError, match=r"LABEL_RANGE: no cluster for frame 4 of 9.*some-key"):
+        Centroids(blobs(3)).assign(frames, "some-key")
+
+
+def test_features_of_another_width_are_refused() -> None:
+    with pytest.raises(BadDataError, match=r"\(9, 5\), expected \(F, 6\)"):
+        Centroids(blobs(3, channels=6)).assign(blobs(9))
+
+
+def test_the_fit_counts_what_is_used() -> None:
+    centroids = Centroids(np.array([[0.0], [10.0], [20.0]], np.float32))
+    fit = centroids.fit(np.array([[1.0], [-1.0], [10.0], [12.0]], np.float32))
+    assert fit.inertia_per_frame == pytest.approx((1 + 1 + 0 + 4) / 4)
+    assert (fit.used_clusters, fit.empty_clusters) == (2, 1)
+    assert (fit.entropy_bits, fit.perplexity) == (pytest.approx(1), pytest.approx(2))
+
+
+def test_every_speaker_speaks_once_before_any_speaks_again() -> None:
+    speaker = np.repeat([5, 8, 9], [50, 3, 2])
+    order = round_robin(speaker, rng_for(0))
+    assert sorted(order) == list(range(55))
+    assert [set(speaker[order][k : k + 3]) for k in (0, 3)] == [{5, 8, 9}] * 2
+    assert set(speaker[order][6:8]) == {5, 8}
+    assert not np.array_equal(order, round_robin(speaker, rng_for(1)))
+
+
+def test_the_sample_has_the_size_asked_for_and_comes_from_all_speakers(shards_dir: Path) -> None:
+    train = read_utterances([shards_dir], "train")
+    sample, rows = sample_frames(train, mfcc, 100, 150, seed=0)
+    assert sample.shape == (150, 39)
+    assert Counter(train.speaker[rows]) == {0: 1, 1: 1, 2: 1}
+
+
+def test_a_sample_larger_than_the_corpus_is_the_corpus(shards_dir: Path) -> None:
+    train = read_utterances([shards_dir], "train")
+    sample, rows = sample_frames(train, mfcc, 100, 10**6, seed=0)
+    expected = np.concatenate([mfcc(quantised(item.waveform)) for item in tones(9)])
+    assert len(rows) == 9
+    np.testing.assert_allclose(sample.sum(axis=0), expected.sum(axis=0), rtol=1e-3, atol=0.5)
+
+
+def quantised(waveform: np.ndarray) -> np.ndarray:
+    return (np.round(waveform * 32768) / 32768).astype(np.float32)
+
+
+def test_equal_names_in_two_corpora_are_two_speakers(tmp_path: Path) -> None:
+    folders = [write_shards(tmp_path / str(seed), tones(3, seed=seed)) for seed in (1, 2)]
+    assert len(set(read_utterances(folders, "train").speaker)) == 6
+
+
+def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> None:
+    train, valid = tones(6), tones(2, seed=1, split="valid")
+    louder = [
+        Spoken(item.key, item.speaker, 2 * item.waveform, item.phones, "valid") for item in valid
+    ]
+    centroids = []
+    for name, spoken in (("one", train + valid), ("other", train + louder)):
+        shards, out = write_shards(tmp_path / name, spoken), tmp_path / f"{name}-codebook"
+        out.mkdir()
+        facts = build_codebook(spec(), [shards], None, out, 1)
+        assert facts["valid"]["num_frames"] == spec().num_clusters * 50 // 10
+        centroids.append(np.load(out / "centroids.npy"))
+    np.testing.assert_array_equal(*centroids)
+
+
+def test_building_again_gives_the_same_bytes(tmp_path: Path, shards_dir: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        build_codebook(spec(), [shards_dir], None, folder, 1)
+    for name in ("centroids.npy", "centroids.faiss", "codebook.json"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_a_codebook_says_how_well_it_fits(tmp_path: Path, shards_dir: Path) -> None:
+    facts = build_codebook(spec(), [shards_dir], None, tmp_path, 1)
+    assert facts == json.loads((tmp_path / "codebook.json").read_text())
+    assert facts["train"]["num_frames"] == 200
+    assert facts["train"]["used_clusters"] == 4
+    assert 0 < facts["train"]["entropy_bits"] <= 2
+    assert facts["inertia_per_iteration"][0] > facts["inertia_per_iteration"][-1]
+    assert facts["sample_speakers"] == 3
+    centroids = Centroids.load(tmp_path)
+    assert (centroids.num_clusters, centroids.num_channels) == (4, 39)
+
+
+def test_faiss_reads_the_index(tmp_path: Path, shards_dir: Path) -> None:
+    import faiss
+
+    build_codebook(spec(), [shards_dir], None, tmp_path, 1)
+    index = faiss.read_index(str(tmp_path / "centroids.faiss"))
+    np.testing.assert_array_equal(
+        index.reconstruct_n(0, index.ntotal), np.load(tmp_path / "centroids.npy")
+    )
+
+
+def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Path) -> None:
+    build_codebook(spec(), [shards_dir], None, tmp_path, 1)
+    path = tmp_path / "centroids.npy"
+    blob = bytearray(path.read_bytes())
+    blob[-1] ^= 1
+    path.write_bytes(blob)
+    with pytest.raises(BadDataError, match="CHECKSUM"):
+        Centroids.load(tmp_path)
+
+
+def test_too_little_speech_for_the_clusters_is_refused(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "shards", tones(1))
+    with pytest.raises(BadDataError, match="TOO_FEW_FRAMES"):
+        build_codebook(spec(num_clusters=100), [shards], None, tmp_path, 1)

@@ -1,0 +1,197 @@
+"""Labels on disk, and their join with the audio."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.mini_shards import tones, write_shards
+from wavlm.errors import BadDataError
+from wavlm.files import read_json
+from wavlm.frames import num_frames
+from wavlm.targets import (
+    Header,
+    LabelMismatchError,
+    flat_labels,
+    num_labels,
+    read_labels,
+    write_labels,
+)
+
+
+def header(shards_dir: Path, shard: str, rate_hz: int = 100) -> Header:
+    return Header(
+        shard_sha256=read_json(shards_dir / "shards.json")[shard]["sha256"],
+        codebook_sha256="c" * 64,
+        features='{"type": "mfcc"}',
+        label_rate_hz=rate_hz,
+        num_clusters=500,
+    )
+
+
+def label(shards_dir: Path, out: Path, rate_hz: int = 100) -> dict[str, np.ndarray]:
+    """Random labels for a shards folder, keys in reverse: order must not matter."""
+    rng = np.random.default_rng(0)
+    out.mkdir()
+    expected = {}
+    for shard in read_json(shards_dir / "shards.json"):
+        rows = pq.read_table(shards_dir / "index.parquet", filters=[("shard", "==", shard)])
+        made = {
+            row["key"]: rng.integers(0, 500, num_labels(row["samples"], rate_hz)).astype(np.uint16)
+            for row in rows.to_pylist()
+        }
+        keys = sorted(made, reverse=True)
+        write_labels(
+            out / f"{Path(shard).stem}.parquet",
+            keys,
+            [made[key] for key in keys],
+            header(shards_dir, shard, rate_hz),
+        )
+        expected.update(made)
+    (out / "labels.json").write_text("{}")
+    return expected
+
+
+@pytest.fixture
+def shards_dir(tmp_path: Path) -> Path:
+    return write_shards(tmp_path / "shards", tones(6) + tones(2, seed=1, split="valid"))
+
+
+def test_there_is_a_label_for_every_frame_of_the_network() -> None:
+    for num_samples in [0, 1, 399, *range(400, 2000), 249_999, 250_000]:
+        assert num_labels(num_samples, 50) == num_frames(num_samples)
+        num_at_100_hz = int(num_labels(num_samples, 100))
+        assert num_at_100_hz == len(range(0, num_samples - 399, 160))
+        assert 2 * (num_frames(num_samples) - 1) < max(1, num_at_100_hz)
+
+
+def test_labels_come_back_as_they_were_written(tmp_path: Path) -> None:
+    labels = [np.array([1, 2, 499], np.uint16), np.array([7], np.uint16)]
+    written = Header("a" * 64, "b" * 64, "mfcc", 100, 500)
+    write_labels(tmp_path / "train-000000.parquet", ["k1", "k0"], labels, written)
+    found = read_labels(tmp_path, "train-000000.tar")
+    assert found.keys == ("k1", "k0")
+    assert found.header == written
+    for one, other in zip(found.labels, labels, strict=True):
+        assert one.dtype == np.uint16
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_shard_without_utterances_has_no_labels(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.parquet", [], [], Header("a", "b", "mfcc", 100, 5))
+    assert read_labels(tmp_path, "a.tar").by_key == {}
+
+
+def test_the_same_labels_are_the_same_bytes(tmp_path: Path) -> None:
+    labels = [np.arange(300, dtype=np.uint16)]
+    for name in ("a", "b"):
+        write_labels(
+            tmp_path / f"{name}.parquet", ["k"], labels, Header("a", "b", "mfcc", 100, 500)
+        )
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_flipped_bit_in_the_labels_is_found(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = [rng.integers(0, 500, 4000).astype(np.uint16)]
+    path = tmp_path / "a.parquet"
+    write_labels(path, ["k"], labels, Header("a", "b", "mfcc", 100, 500))
+    blob = bytearray(path.read_bytes())
+    blob[len(blob) // 2] ^= 1
+    path.write_bytes(blob)
+    with pytest.raises(BadDataError, match=r"LABELS_DAMAGED.*a\.parquet"):
+        read_labels(tmp_path, "a.tar")
+
+
+def test_a_shard_without_labels_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LabelMismatchError, match=r"no labels for shard train-000007\.tar"):
+        read_labels(tmp_path, "train-000007.tar")
+
+
+@pytest.mark.parametrize("rate_hz", [50, 100])
+def test_flat_labels_are_joined_by_key_in_the_order_of_the_index(
+    tmp_path: Path, shards_dir: Path, rate_hz: int
+) -> None:
+    second = write_shards(tmp_path / "second", tones(5, seed=2))
+    expected = {
+        **label(shards_dir, tmp_path / "labels", rate_hz),
+        **label(second, tmp_path / "labels2", rate_hz),
+    }
+    folders = ([tmp_path / "labels", tmp_path / "labels2"], [shards_dir, second])
+    for flat in (flat_labels(*folders, tmp_path / "cache") for _ in range(2)):  # built, found
+        for corpus, folder in enumerate(folders[1]):
+            for row, utterance in enumerate(pq.read_table(folder / "index.parquet").to_pylist()):
+                found = flat.of(corpus, row)
+                assert len(found) == num_frames(utterance["samples"])
+                np.testing.assert_array_equal(found, expected[utterance["key"]][:: rate_hz // 50])
+    assert isinstance(flat.labels, np.memmap)
+
+
+def test_a_shard_that_was_made_again_refuses_its_old_labels(
+    tmp_path: Path, shards_dir: Path
+) -> None:
+    label(shards_dir, tmp_path / "labels")
+    flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+    listing = shards_dir / "shards.json"
+    listing.write_text(
+        listing.read_text().replace(read_json(listing)["valid-000000.tar"]["sha256"], "f" * 64)
+    )
+    with pytest.raises(LabelMismatchError, match=r"expected f{64}; at .*valid-000000\.tar"):
+        flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+
+
+def rewrite(labels_dir: Path, shard: str, keys: list[str], labels: list[np.ndarray]) -> None:
+    kept = read_labels(labels_dir, shard).header
+    write_labels(labels_dir / f"{Path(shard).stem}.parquet", keys, labels, kept)
+
+
+def test_an_utterance_without_labels_is_named(tmp_path: Path, shards_dir: Path) -> None:
+    label(shards_dir, tmp_path / "labels")
+    shard = read_labels(tmp_path / "labels", "train-000000.tar")
+    rewrite(tmp_path / "labels", "train-000000.tar", list(shard.keys[1:]), list(shard.labels[1:]))
+    with pytest.raises(LabelMismatchError, match=f"not in both: {shard.keys[0]}"):
+        flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+
+
+def test_one_label_too_few_is_refused(tmp_path: Path, shards_dir: Path) -> None:
+    label(shards_dir, tmp_path / "labels")
+    shard = read_labels(tmp_path / "labels", "train-000000.tar")
+    count = len(shard.labels[2])
+    shortened = [*shard.labels[:2], shard.labels[2][:-1], *shard.labels[3:]]
+    rewrite(tmp_path / "labels", "train-000000.tar", list(shard.keys), shortened)
+    with pytest.raises(
+        LabelMismatchError, match=rf"{count - 1} labels, expected {count} .*{shard.keys[2]}"
+    ):
+        flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())  # nothing half-made is left
+
+
+def test_labels_of_two_codebooks_do_not_train_one_model(tmp_path: Path, shards_dir: Path) -> None:
+    second = write_shards(tmp_path / "second", tones(2, seed=2))
+    label(shards_dir, tmp_path / "labels")
+    label(second, tmp_path / "labels2")
+    shard = read_labels(tmp_path / "labels2", "train-000000.tar")
+    other = replace(shard.header, codebook_sha256="d" * 64)
+    write_labels(tmp_path / "labels2" / "train-000000.parquet", shard.keys, shard.labels, other)
+    with pytest.raises(LabelMismatchError, match="different codebooks"):
+        flat_labels(
+            [tmp_path / "labels", tmp_path / "labels2"], [shards_dir, second], tmp_path / "cache"
+        )
+
+
+def test_a_folder_that_is_not_complete_is_refused(tmp_path: Path, shards_dir: Path) -> None:
+    label(shards_dir, tmp_path / "labels")
+    (tmp_path / "labels" / "labels.json").unlink()
+    with pytest.raises(LabelMismatchError, match=r"labels\.json is missing"):
+        flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+
+
+def test_the_metadata_is_plain_json(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.parquet", [], [], Header("a", "b", "mfcc", 100, 5))
+    metadata = pq.read_schema(tmp_path / "a.parquet").metadata
+    assert json.loads(metadata[b"label_rate_hz"]) == 100
