@@ -1,0 +1,182 @@
+"""`wavlm`: the command line. Imports are local, so that help and `plan` answer at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import cli_models, cli_store, console, options
+from flows.kinds import Kind
+from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
+
+app = typer.Typer(
+    name="wavlm",
+    help="Pre-train WavLM: from raw speech corpora to a registered model.\n\n"
+    "  [cyan]wavlm run data_specs/recipes/demo.yaml[/]    everything, or what is left of it\n\n"
+    "  [cyan]wavlm plan data_specs/recipes/demo.yaml[/]   what would be made, and why\n\n"
+    "  [cyan]wavlm status[/]                              what is there\n\n"
+    "Exit codes: 0 done, 1 bug, 2 usage or recipe, 65 bad data, 69 a service is missing, "
+    "73 cannot write, 75 stopped: run again, 77 locked or no permission.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+cli_store.add_to(app)
+cli_models.add_to(app)
+
+
+@app.command()
+def run(  # noqa: PLR0913 - one option each
+    recipe: RecipeFile,
+    *,
+    store: StoreFolder = DEFAULT_STORE,
+    until: Annotated[
+        Kind | None, typer.Option(help="Stop when all artifacts of this kind are there")
+    ] = None,
+    workers: options.Workers = 2,
+    gpus: options.Gpus = 0,
+    processes: options.Processes = 1,
+    threads: options.Threads = 0,
+    snapshot_every: options.SnapshotEvery = 0,
+    compile_network: options.Compile = False,
+    checkpoint_activations: options.Checkpointing = False,
+    tracking: options.Tracking = True,
+) -> None:
+    """Make everything a recipe wants; what is complete is left alone.
+
+    Stopped, killed or failed: the same command continues.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm run data_specs/recipes/demo.yaml[/]
+
+      [cyan]wavlm run data_specs/recipes/wavlm-base.yaml --store /data/store --gpus 8[/]
+
+      [cyan]wavlm run data_specs/recipes/demo.yaml --until labels[/]   no training yet
+    """
+    from flows.planned import wanted
+    from flows.summary import show_summary
+    from wavlm.specs import Runtime
+    from wavlm.store import Store
+
+    runtime = Runtime(
+        workers=workers,
+        gpus=gpus,
+        processes=processes,
+        threads=threads,
+        snapshot_every=snapshot_every,
+        compile=compile_network,
+        checkpoint_activations=checkpoint_activations,
+        tracking=tracking,
+    )
+    place = Store(store)
+    artifacts = wanted(recipe, until)
+
+    def is_done() -> bool:
+        return all(place.is_complete(artifact) for artifact in artifacts)
+
+    if not is_done():
+        from flows.orchestrated import run_flow
+
+        run_flow(
+            "pretrain",
+            place.root,
+            is_done,
+            recipe=str(recipe),
+            store=str(place.root),
+            runtime=runtime,
+            until=until,
+        )
+    show_summary(recipe, place)
+
+
+@app.command()
+def stage(  # noqa: PLR0913 - one option each
+    kind: Annotated[Kind, typer.Argument(help="Which stage")],
+    recipe: RecipeFile,
+    *,
+    iteration: Annotated[int | None, typer.Option(min=1, help="Only this iteration's")] = None,
+    corpus: Annotated[str | None, typer.Option(metavar="NAME", help="Only this corpus'")] = None,
+    store: StoreFolder = DEFAULT_STORE,
+    workers: options.Workers = 2,
+    gpus: options.Gpus = 0,
+    processes: options.Processes = 1,
+    threads: options.Threads = 0,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")
+    ] = False,
+) -> None:
+    """Make one stage of a recipe, alone; its inputs have to be there.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm stage shards data_specs/recipes/demo.yaml --corpus festvox-ru[/]
+
+      [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
+    """
+    from flows.orchestrated import run_flow
+    from flows.planned import selected
+    from wavlm.specs import Runtime
+    from wavlm.store import Store
+
+    place = Store(store)
+    artifacts = selected(recipe, kind, iteration, corpus)
+    run_flow(
+        "stage",
+        place.root,
+        lambda: all(place.is_complete(artifact) for artifact in artifacts),
+        kind=kind,
+        recipe=str(recipe),
+        iteration=iteration,
+        corpus=corpus,
+        redo=redo,
+        store=str(place.root),
+        runtime=Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads),
+    )
+    for artifact in artifacts:
+        console.out.print(str(place.path(artifact)), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def listen(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the WAV files go")],
+    *,
+    iteration: Annotated[int, typer.Option(min=1, help="Whose mix")] = 1,
+    epoch: Annotated[int, typer.Option(min=0, help="Which epoch's first batch")] = 0,
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Write a training batch as WAV, clean and mixed: what the model hears.
+
+    [bold]Example[/]
+
+      [cyan]wavlm listen data_specs/recipes/demo.yaml heard/ --epoch 3[/]
+    """
+    from tasks.listening import write_batch
+    from wavlm.recipe import read_recipe
+    from wavlm.store import Store
+
+    for path in write_batch(read_recipe(recipe), Store(store), iteration, epoch, out):
+        console.out.print(str(path), highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point: every failure that people act on is one message and its exit code."""
+    console.set_up_logging()
+    console.raise_on_signals()
+    try:
+        app()
+    except (Exception, console.InterruptedBySignal) as error:
+        code = console.exit_code(error)
+        if code is None:
+            raise
+        console.complain(error)
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Commands about models: the registry, and files for other people's programs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from flows import console
+from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
+
+Reference = Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS")]
+models = typer.Typer(
+    name="models", help="Models in the registry.", no_args_is_help=True, rich_markup_mode="rich"
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(models)
+    app.command(name="export")(export_model)
+    app.command(name="import")(import_model)
+    app.command()(sync)
+
+
+@models.command("list")
+def list_models(store: StoreFolder = DEFAULT_STORE) -> None:
+    """All versions of all registered models.
+
+    [bold]Example[/]
+
+      [cyan]wavlm models list[/]
+    """
+    from tasks.registry import list_models as listed
+    from wavlm.store import Store
+
+    table = Table("model", "version", "aliases", "iteration", "made", box=None)
+    for model in listed(Store(store)):
+        for item in model.versions:
+            made = datetime.fromtimestamp(item.created_unix, UTC).astimezone()
+            table.add_row(
+                item.name,
+                str(item.version),
+                ", ".join(item.aliases),
+                str(item.iteration or ""),
+                f"{made:%Y-%m-%d %H:%M}",
+            )
+    console.out.print(table)
+
+
+@models.command()
+def show(model: Reference, store: StoreFolder = DEFAULT_STORE) -> None:
+    """Aliases, figures and lineage of one version, or of all versions of a name.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm models show wavlm-demo[/]
+
+      [cyan]wavlm models show wavlm-demo@champion[/]
+    """
+    from tasks.registry import show_model
+    from wavlm.store import Store
+
+    for item in show_model(Store(store), model).versions:
+        aliases = f" ({', '.join(item.aliases)})" if item.aliases else ""
+        table = Table("", "", title=f"{item.reference}{aliases}", box=None, show_header=False)
+        table.title_justify = "left"
+        for name, value in sorted(item.metrics.items()):
+            table.add_row(name, f"{value:.6g}")
+        for name, text in sorted(item.tags.items()):
+            table.add_row(name, text)
+        table.add_row("source", item.source)
+        console.out.print(table, "")
+
+
+@models.command()
+def pull(
+    model: Reference,
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder")],
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Fetch a version's model into a folder that `wavlm.load` reads; its bytes are checked.
+
+    [bold]Example[/]
+
+      [cyan]wavlm models pull wavlm-demo@champion champion/[/]
+    """
+    from tasks.registry import pull_model
+    from wavlm.store import Store
+
+    _say(pull_model(Store(store), model, out))
+
+
+@models.command()
+def promote(
+    model: Reference,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS")] = "champion",
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Point an alias at a version.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm models promote wavlm-demo:2[/]
+
+      [cyan]wavlm models promote wavlm-demo:1 for-the-paper[/]
+    """
+    from tasks.registry import promote as promoted
+    from wavlm.store import Store
+
+    version = promoted(Store(store), model, alias)
+    console.out.print(f"{version.reference}: {', '.join(version.aliases)}")
+
+
+def export_model(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model folder, or NAME, NAME:VERSION, NAME@ALIAS"),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder (hf) or file (fairseq)")],
+    layout: Annotated[
+        Literal["hf", "fairseq"], typer.Option("--format", help="Whose layout")
+    ] = "hf",
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Write a model for transformers (hf) or for fairseq and s3prl (fairseq).
+
+    [bold]Examples[/]
+
+      [cyan]wavlm export wavlm-demo@champion --format hf for-transformers/[/]
+
+      [cyan]wavlm export store/pretrain/iteration2-07f472601c0f --format fairseq wavlm.pt[/]
+    """
+    from tasks.exchange import exported
+
+    from wavlm.store import Store
+
+    _say(exported(model, layout, out, Store(store)))
+
+
+def import_model(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder (hf) or file (fairseq)")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder")],
+) -> None:
+    """Read a Hugging Face folder or a fairseq-layout .pt into a model folder.
+
+    Nothing in it is run: weights are read with weights_only, settings are parsed.
+
+    [bold]Example[/]
+
+      [cyan]wavlm import WavLM-Base.pt wavlm-base/[/]
+    """
+    from wavlm.export import import_model as imported
+
+    imported(path, out)
+    _say(out)
+
+
+def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE) -> None:
+    """Register what the store holds and the registry missed; does nothing the second time.
+
+    [bold]Example[/]
+
+      [cyan]wavlm sync data_specs/recipes/demo.yaml[/]
+    """
+    from tasks.register import sync as synced
+    from wavlm.recipe import read_recipe
+    from wavlm.store import Store
+
+    new = synced(read_recipe(recipe), Store(store))
+    for path in new:
+        _say(path)
+    console.out.print(f"{len(new)} models were registered now")
+
+
+def _say(path: Path) -> None:
+    console.out.print(str(path), markup=False, highlight=False, soft_wrap=True)

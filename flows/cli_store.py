@@ -1,0 +1,109 @@
+"""Commands that look at the store: plan, status, verify. They import neither Prefect nor torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from flows import console
+from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(plan)
+    app.command()(status)
+    app.command()(verify)
+
+
+def plan(
+    recipe: RecipeFile,
+    store: StoreFolder = DEFAULT_STORE,
+    *,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Hours, disk and GPUs that a real run needs")
+    ] = False,
+) -> None:
+    """What is there, what would be made, and why. Runs nothing.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm plan data_specs/recipes/demo.yaml[/]
+
+      [cyan]wavlm plan data_specs/recipes/wavlm-large.yaml --cost[/]
+    """
+    from flows.planned import cost_table, plan_table
+    from wavlm.store import Store
+
+    console.out.print(cost_table(recipe) if cost else plan_table(recipe, Store(store)))
+
+
+def status(store: StoreFolder = DEFAULT_STORE) -> None:
+    """What the store holds: sizes, times, what is under way.
+
+    [bold]Example[/]
+
+      [cyan]wavlm status --store /data/store[/]
+    """
+    from flows.inventory import complete, under_way
+    from wavlm.store import Store
+
+    place = Store(store)
+    table = Table("artifact", "files", "size", "took", "made", title=str(place.root), box=None)
+    for item in complete(place):
+        table.add_row(item.folder, str(item.num_files), item.size, item.took, item.made)
+    console.out.print(table)
+    for line in under_way(place):
+        console.out.print(line, highlight=False)
+
+
+def verify(
+    store: StoreFolder = DEFAULT_STORE,
+    only: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only artifacts whose folder contains this")
+    ] = "",
+) -> None:
+    """Hash every file again; exit code 65 if one differs from what was sealed.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm verify[/]
+
+      [cyan]wavlm verify --only shards/[/]
+    """
+    from wavlm.errors import EXIT_BAD_DATA
+    from wavlm.store import Store
+
+    place = Store(store)
+    folders = [path for path in place.folders() if only in _name(path)]
+    damaged = []
+    with Bars(console=console.err, transient=True) as bars:
+        whole = bars.add_task("artifacts", total=len(folders))
+        row = bars.add_task("", total=None)
+        for folder in folders:
+            bars.reset(row, description=_name(folder))
+            damaged += place.verify(
+                folder, lambda done, total: bars.update(row, completed=done, total=total)
+            )
+            bars.advance(whole)
+    for item in damaged:
+        console.out.print(
+            f"DAMAGED: {item.path}: found {item.found}, expected {item.expected}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if damaged:
+        console.err.print(
+            "make them again: wavlm stage KIND RECIPE --redo, then what was made from them"
+        )
+        sys.exit(EXIT_BAD_DATA)
+    console.out.print(f"{len(folders)} artifacts are what they were when they were made")
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"

@@ -1,0 +1,74 @@
+"""The command line's ends: where text goes, and what a failure says and returns."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, CodedError
+from wavlm.files import CannotWriteError
+
+OURS = ("wavlm", "tasks", "flows")
+out = Console()
+err = Console(stderr=True)
+
+
+class InterruptedBySignal(BaseException):
+    """SIGINT or SIGTERM: not an Exception, so that nothing on the way up takes it for a failure."""
+
+
+_CODES: dict[type[BaseException], int] = {
+    InterruptedBySignal: EXIT_STOPPED,
+    CannotWriteError: EXIT_CANNOT_WRITE,
+    PermissionError: EXIT_LOCKED,
+}
+
+
+def set_up_logging() -> None:
+    """Facts of our own code to stderr, above a progress bar if there is one."""
+    terminal = err.is_terminal
+    handler: logging.Handler = (
+        RichHandler(console=err, show_path=False, show_level=False)
+        if terminal
+        else logging.StreamHandler(sys.stderr)
+    )
+    if not terminal:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    for name in OURS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+def raise_on_signals() -> None:
+    """Make SIGINT and SIGTERM unwind the stack, so that children are stopped on the way up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    raise InterruptedBySignal(signal.Signals(number).name)
+
+
+def exit_code(error: BaseException) -> int | None:
+    """What the command line returns for an error that people act on; None for a bug."""
+    if isinstance(error, CodedError):
+        return error.exit_code
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+
+
+def complain(error: BaseException) -> None:
+    """One message, no stack trace: code, what happened, where, what to do."""
+    if isinstance(error, InterruptedBySignal):
+        err.print(f"STOPPED: by {error}; run the same command again to continue", style="yellow")
+        return
+    err.print(str(error), style="red", markup=False, highlight=False)
+    for note in getattr(error, "__notes__", ()):
+        err.print(str(note), markup=False, highlight=False)

@@ -1,0 +1,28 @@
+"""Scores of the models that the store holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.steps import make
+from tasks.summary import publish
+from wavlm.planning import plan, select
+from wavlm.recipe import read_recipe
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+HERE = Runtime()
+
+
+@flow(flow_run_name="evaluate {recipe}")
+def evaluate(
+    recipe: str, iteration: int | None = None, store: str = "store", runtime: Runtime = HERE
+) -> None:
+    """Probe one iteration's model, or every one; the models have to be there."""
+    wanted = read_recipe(Path(recipe))
+    place = Store(Path(store))
+    for artifact in select(plan(wanted), "scores", iteration):
+        make(artifact, wanted, place, runtime)
+    publish(wanted, place)

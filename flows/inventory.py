@@ -1,0 +1,87 @@
+"""What a store holds and who is working on it, in words."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from wavlm.files import read_json
+from wavlm.locks import owner
+from wavlm.store import RECORD, Store
+
+
+@dataclass(frozen=True)
+class Item:
+    """One complete artifact."""
+
+    folder: str
+    num_files: int
+    size: str
+    took: str
+    made: str
+
+
+def complete(store: Store) -> Iterator[Item]:
+    """All complete artifacts, by kind in pipeline order."""
+    for folder in store.folders():
+        record = read_json(folder / RECORD)
+        files = record["files"]
+        made = datetime.fromtimestamp(record["finished_unix"], UTC).astimezone()
+        yield Item(
+            f"{folder.parent.name}/{folder.name}",
+            len(files),
+            size_text(sum(entry["bytes"] for entry in files.values())),
+            time_text(record["seconds"]),
+            f"{made:%Y-%m-%d %H:%M}",
+        )
+
+
+def under_way(store: Store) -> Iterator[str]:
+    """Unfinished artifacts, and whether somebody works on them."""
+    holders = {
+        note.name.removesuffix(".lock.owner"): owner(note)
+        for note in sorted((store.root / "locks").glob("*.owner"))
+        if _lives(note)
+    }
+    for partial in sorted(store.root.glob("*/.*.partial")):
+        name = partial.name.removeprefix(".").removesuffix(".partial")
+        holder = holders.get(f"{partial.parent.name}-{name.rpartition('-')[2]}")
+        state = f"being made by {holder}" if holder else "begun; the next run continues it"
+        yield f"{partial.parent.name}/{name}: {state}"
+
+
+def _lives(note: Path) -> bool:
+    """Whether the holder still runs; one on another machine is believed."""
+    try:
+        found: dict[str, Any] = read_json(note)
+        if found["host"] == socket.gethostname():
+            os.kill(int(found["pid"]), 0)
+    except (FileNotFoundError, ValueError, KeyError, ProcessLookupError):
+        return False
+    except PermissionError:  # it lives, and is somebody else's
+        return True
+    return True
+
+
+def size_text(num_bytes: float) -> str:
+    """A size as people read it: powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} TB"
+
+
+def time_text(seconds: float) -> str:
+    """A duration as people read it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

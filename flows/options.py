@@ -1,0 +1,31 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeFile = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="A recipe, e.g. data_specs/recipes/demo.yaml")
+]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", metavar="DIR", help="Where all that is made lies")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes for shards, labels and loading")]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs to train on; 0: the CPU")]
+Processes = Annotated[int, typer.Option(min=1, help="Training processes on the CPU")]
+Threads = Annotated[int, typer.Option(min=0, help="Torch threads a process; 0: cores / processes")]
+SnapshotEvery = Annotated[
+    int, typer.Option(min=0, help="Updates between snapshots; 0: every five minutes")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the network (torch.compile)")]
+Checkpointing = Annotated[
+    bool,
+    typer.Option("--checkpoint-activations", help="Compute activations twice to save memory"),
+]
+Tracking = Annotated[
+    bool, typer.Option("--tracking/--no-tracking", help="Send curves to MLflow while training")
+]
+DEFAULT_STORE = Path("store")

@@ -1,0 +1,113 @@
+"""What a recipe wants, and what the store holds of it; imports neither Prefect nor torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from flows.kinds import Kind, needed
+from wavlm.artifacts import Artifact
+from wavlm.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
+from wavlm.errors import UsageError
+from wavlm.planning import plan, select
+from wavlm.recipe import read_recipe
+from wavlm.store import Store
+
+SHOWN_DIFFERENCES = 3
+
+
+def wanted(recipe: Path, until: Kind | None) -> tuple[Artifact, ...]:
+    """All artifacts of a recipe, or what those of kind `until` need."""
+    return needed(plan(read_recipe(recipe)), until)
+
+
+def selected(
+    recipe: Path, kind: str, iteration: int | None, corpus: str | None
+) -> tuple[Artifact, ...]:
+    """The artifacts of one kind; raises UsageError that lists what there is if nothing fits."""
+    try:
+        return select(plan(read_recipe(recipe)), kind, iteration, corpus)
+    except ValueError as error:
+        raise UsageError("NOTHING_FITS", str(error)) from error
+
+
+def plan_table(recipe: Path, store: Store) -> Table:
+    """Each artifact in order: there, or to be made and why."""
+    table = Table(title=str(recipe), title_justify="left", box=None)
+    table.add_column("")
+    table.add_column("artifact", no_wrap=True, overflow="fold")
+    table.add_column("why", overflow="fold")
+    made: set[str] = set()
+    for artifact in plan(read_recipe(recipe)):
+        if store.is_complete(artifact):
+            table.add_row("[green]there[/]", str(artifact), "")
+            continue
+        table.add_row("[yellow]make[/]", str(artifact), reason(artifact, store, made))
+        made.add(artifact.key)
+    return table
+
+
+def reason(artifact: Artifact, store: Store, made: set[str]) -> str:
+    """Why an artifact would be made: continued, new, or unlike the nearest complete one."""
+    if store.partial(artifact).is_dir():
+        return "begun; continues"
+    found = store.explain(artifact)
+    if found is None:
+        return "nothing of this kind is there"
+    folder, differences = found
+    inputs = sorted({item.field for item in differences if _holds_inputs(artifact, item.field)})
+    fields = [item for item in differences if item.field not in inputs]
+    parts = [
+        f"{item.field} is {_short(item.there)} there, {_short(item.wanted)} wanted"
+        for item in fields[:SHOWN_DIFFERENCES]
+    ]
+    if len(fields) > SHOWN_DIFFERENCES:
+        parts.append(f"{len(fields) - SHOWN_DIFFERENCES} more fields differ")
+    if inputs:
+        new = " (to be made)" if {item.key for item in artifact.inputs} & made else ""
+        parts.append(f"other {', '.join(inputs)}{new}")
+    return f"unlike {folder.name}: " + "; ".join(parts)
+
+
+def _holds_inputs(artifact: Artifact, field: str) -> bool:
+    value = getattr(artifact, field, None)
+    return any(
+        isinstance(item, Artifact) for item in (value if isinstance(value, tuple) else (value,))
+    )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def cost_table(recipe: Path) -> Table:
+    """What a real run needs, stage by stage."""
+    found = cost(read_recipe(recipe))
+    caption = (
+        f"{found.hours:,.0f} h of speech, {found.download_gigabytes:,.1f} GB to download; "
+        + "; ".join(
+            f"iteration {number}: {parameters / 1e6:,.1f} M parameters"
+            + (f", {epochs:,.1f} epochs" if epochs else "")
+            for number, (parameters, epochs) in enumerate(
+                zip(found.parameters, found.epochs, strict=True), 1
+            )
+        )
+        + f". GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate."
+    )
+    gpus = [f"{name} h" for name in GPU_TFLOPS]
+    table = Table("iteration", "stage", "core h", "disk GB", *gpus, caption=caption, box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for item in found.stages:
+        hours = [f"{item.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
+        where = str(item.iteration or "all")
+        table.add_row(
+            where, item.stage, f"{item.core_hours:,.2f}", f"{item.disk_gigabytes:,.2f}", *hours
+        )
+    totals = [f"{found.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
+    table.add_row(
+        "", "[bold]all[/]", f"{found.core_hours:,.2f}", f"{found.disk_gigabytes:,.2f}", *totals
+    )
+    return table

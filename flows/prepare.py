@@ -1,0 +1,27 @@
+"""The data of a recipe: its corpora, downloaded, checked and packed into shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.steps import make
+from tasks.summary import publish
+from wavlm.planning import plan
+from wavlm.recipe import read_recipe
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+HERE = Runtime()
+
+
+@flow(flow_run_name="prepare {recipe}")
+def prepare(recipe: str, store: str = "store", runtime: Runtime = HERE) -> None:
+    """Make the corpora and shards that the store does not hold yet; no training."""
+    wanted = read_recipe(Path(recipe))
+    place = Store(Path(store))
+    for artifact in plan(wanted):
+        if artifact.kind in {"corpus", "shards"}:
+            make(artifact, wanted, place, runtime)
+    publish(wanted, place)

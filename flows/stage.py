@@ -1,0 +1,41 @@
+"""One stage of a recipe, alone: its inputs have to be there, and are not built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.kinds import Kind
+from flows.steps import make
+from tasks.summary import publish
+from wavlm.planning import plan, select
+from wavlm.recipe import read_recipe
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+HERE = Runtime()
+
+
+@flow(flow_run_name="{kind} {recipe}")
+def stage(  # noqa: PLR0913 - the fields of a form
+    kind: Kind,
+    recipe: str,
+    iteration: int | None = None,
+    corpus: str | None = None,
+    store: str = "store",
+    runtime: Runtime = HERE,
+    *,
+    redo: bool = False,
+) -> None:
+    """Make all artifacts of a kind, or those of one iteration or corpus.
+
+    With `redo` complete ones are moved to the store's trash first, and made again.
+    """
+    wanted = read_recipe(Path(recipe))
+    place = Store(Path(store))
+    for artifact in select(plan(wanted), kind, iteration, corpus):
+        if redo:
+            place.redo(artifact)
+        make(artifact, wanted, place, runtime)
+    publish(wanted, place)

@@ -1,0 +1,41 @@
+"""From an artifact to the task that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.codebook import codebook
+from tasks.corpus import corpus
+from tasks.export import export
+from tasks.labels import labels
+from tasks.mixtures import mixtures
+from tasks.pretrain import pretrain
+from tasks.register import register
+from tasks.scores import scores
+from tasks.shards import shards
+from wavlm.artifacts import Artifact, Registration
+from wavlm.specs import Recipe, Runtime
+from wavlm.store import Store
+
+_TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
+    "corpus": corpus,
+    "shards": shards,
+    "codebook": codebook,
+    "labels": labels,
+    "mixtures": mixtures,
+    "pretrain": pretrain,
+    "scores": scores,
+    "export": export,
+}
+
+
+def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    """Run the artifact's task, unless the store holds the artifact already."""
+    if store.is_complete(artifact):
+        return
+    if isinstance(artifact, Registration):
+        register(artifact, store, recipe)
+        return
+    _TASKS[artifact.kind](artifact, store, runtime)

@@ -1,0 +1,37 @@
+"""The summary that ends a run, on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from flows import console
+from tasks.tables import tables
+from wavlm.planning import plan
+from wavlm.recipe import read_recipe
+from wavlm.store import Store
+from wavlm.summary import summarise
+
+
+def show_summary(recipe: Path, store: Store) -> None:
+    """What the store holds of a recipe, what its numbers say, and what to try next."""
+    summary = summarise(plan(read_recipe(recipe)), store)
+    for name, rows in tables(summary):
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        table = Table(*columns, title=name, title_justify="left", box=None)
+        for row in rows:
+            table.add_row(*(str(row.get(column, "")) for column in columns))
+        console.out.print(table, "")
+    for title, lines in (
+        ("What the numbers say", summary.findings),
+        ("Plots", summary.plots),
+        ("Clean and mixed utterances to listen to", summary.listen),
+        ("Not made yet", summary.missing),
+        ("What to try next", summary.advice),
+    ):
+        if lines:
+            console.out.print(f"[bold]{title}[/]")
+            for line in lines:
+                text = str(line).replace("RECIPE", str(recipe))
+                console.out.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Where artifact, store and stage meet: one thin Prefect task a stage."""

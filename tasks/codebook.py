@@ -1,0 +1,29 @@
+"""k-means on a sample of MFCC, or of a layer of the previous iteration's model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.progress import shown
+from wavlm.artifacts import Codebook
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
+    """The folder of the centroids."""
+    from wavlm.codebook import build_codebook
+
+    folders = [store.path(item) for item in artifact.shards]
+    teacher = store.path(artifact.teacher) if artifact.teacher else None
+    with shown(f"codebook {artifact.name}") as (progress, _):
+        return store.make(
+            artifact,
+            lambda out: build_codebook(
+                artifact.spec, folders, teacher, out, runtime.workers, progress
+            ),
+        )

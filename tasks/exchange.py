@@ -1,0 +1,69 @@
+"""Hand a model over in another program's layout, by folder or by its name in the registry."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from wavlm.errors import UsageError
+from wavlm.export import load
+from wavlm.export.fairseq import write_fairseq
+from wavlm.export.hf import write_hf
+from wavlm.files import read_json
+from wavlm.store import RECORD, Store
+
+Layout = Literal["hf", "fairseq"]
+
+
+def exported(model: str, layout: Layout, out: Path, store: Store) -> Path:
+    """Write a model folder, or a version of the registry, as `out`, which must not be there yet.
+
+    The store's own export is copied if it has one, for that holds the model card as well.
+    """
+    if out.exists():
+        raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name another")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with _folder(model, store) as (folder, key):
+        sealed = _sealed(store, key)
+        if sealed:
+            _copy(sealed, layout, out)
+        elif layout == "hf":
+            write_hf(load(folder), out)
+        else:
+            write_fairseq(load(folder), out)
+    return out
+
+
+@contextmanager
+def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
+    """A model's folder and its key, or an empty one for a model that the store did not make."""
+    path = Path(model)
+    if path.exists():
+        record = path / RECORD
+        yield path, str(read_json(record)["key"]) if record.is_file() else ""
+        return
+    from tasks.registry import pull_model, show_model
+
+    reference = model if ":" in model or "@" in model else f"{model}@champion"
+    with tempfile.TemporaryDirectory() as temporary:
+        key = show_model(store, reference).versions[0].key
+        yield pull_model(store, reference, Path(temporary) / "model"), key
+
+
+def _sealed(store: Store, key: str) -> Path | None:
+    """The export of the model with this key, if the store holds it."""
+    records = sorted((store.root / "export").glob(f"*/{RECORD}"))
+    found = (path.parent for path in records if read_json(path)["identity"]["model"] == key)
+    return next(found, None)
+
+
+def _copy(sealed: Path, layout: Layout, out: Path) -> None:
+    if layout == "hf":
+        shutil.copytree(sealed / "hf", out)
+    else:
+        (checkpoint,) = (sealed / "fairseq").glob("*.pt")
+        shutil.copyfile(checkpoint, out)

@@ -1,0 +1,62 @@
+"""Write a model in other people's layouts, with a card made from its lineage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.progress import shown
+from wavlm.artifacts import Export, lineage
+from wavlm.outcomes import quality_of, training_of
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+if TYPE_CHECKING:
+    from wavlm.export import Card
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+def export(artifact: Export, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
+    """The folder with a Hugging Face folder, a fairseq-layout file and the model card."""
+    from wavlm.export import build_export
+
+    with shown(f"export {artifact.name}"):
+        return store.make(
+            artifact,
+            lambda out: build_export(store.path(artifact.model), card_of(artifact, store), out),
+        )
+
+
+def card_of(artifact: Export, store: Store) -> Card:
+    """What the model card tells: whose speech, which numbers, made from what."""
+    from wavlm.export import Card
+
+    model = artifact.model
+    learnt_from = [*(item.shards for item in model.labels), *model.noise, *model.rooms]
+    return Card(
+        name=model.name,
+        key=model.key,
+        corpora=tuple(item.corpus.spec for item in learnt_from),
+        lineage=tuple(str(item) for item in lineage([model]) if item is not model),
+        numbers=_numbers(artifact, store),
+    )
+
+
+def _numbers(artifact: Export, store: Store) -> dict[str, float | int | str]:
+    model = artifact.model
+    found: dict[str, float | int | str] = {}
+    if quality := quality_of(model.labels, store):
+        found["labels"] = f"{quality.features}, K={quality.num_clusters}"
+        found["PNMI of the labels"] = round(quality.pnmi, 4)
+    if training := training_of(store.path(model)):
+        found["updates"] = training.updates
+        if training.valid_loss:
+            found["validation loss"] = round(training.valid_loss[1], 4)
+        if training.masked_accuracy is not None:
+            found["masked accuracy"] = round(training.masked_accuracy, 4)
+        if training.majority is not None:
+            found["share of the commonest label"] = round(training.majority, 4)
+    return found

@@ -1,0 +1,32 @@
+"""What the trainer is told: a model's specs, and where the store keeps what it is made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavlm.artifacts import Model
+from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+
+def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJob:
+    """The job that fills `out` with this model."""
+    codebook = artifact.labels[0].codebook.spec
+    return TrainJob(
+        key=artifact.key,
+        out=out,
+        network=artifact.network,
+        train=artifact.train,
+        num_clusters=codebook.num_clusters,
+        labels_per_frame=2 if codebook.features.type == "mfcc" else 1,
+        data=tuple(
+            LabelledShards(shards=store.path(item.shards), labels=store.path(item))
+            for item in artifact.labels
+        ),
+        mix=artifact.mix,
+        noise=tuple(store.path(item) for item in artifact.noise),
+        rooms=tuple(store.path(item) for item in artifact.rooms),
+        mixtures=store.path(artifact.mixtures) if artifact.mixtures else None,
+        runtime=runtime,
+    )

@@ -1,0 +1,35 @@
+"""One label a frame: the nearest centroid, in one streaming pass over a corpus' shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.progress import shown
+from wavlm.artifacts import Labels
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+def labels(artifact: Labels, store: Store, runtime: Runtime) -> Path:
+    """The folder of labels of one corpus under one codebook."""
+    from wavlm.labels import build_labels
+
+    book = artifact.codebook
+    teacher = store.path(book.teacher) if book.teacher else None
+    with shown(f"labels {artifact.name} {book.name}") as (progress, _):
+        return store.make(
+            artifact,
+            lambda out: build_labels(
+                store.path(book),
+                book.spec.features,
+                store.path(artifact.shards),
+                teacher,
+                out,
+                runtime.workers,
+                progress,
+            ),
+        )

@@ -1,0 +1,71 @@
+"""A training batch as WAV files, before and after mixing: what the model hears."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from tasks.jobs import job_of
+from wavlm.artifacts import Model
+from wavlm.epochs import Group, Position
+from wavlm.errors import UsageError
+from wavlm.files import write_text
+from wavlm.jobs import TrainJob
+from wavlm.planning import models, plan
+from wavlm.samples import Arrays, Samples
+from wavlm.specs import SAMPLE_RATE_HZ, Recipe, Runtime
+from wavlm.store import Store
+
+
+def write_batch(recipe: Recipe, store: Store, iteration: int, epoch: int, out: Path) -> list[Path]:
+    """Write the first batch of an epoch as pairs NN-KEY-clean.wav, NN-KEY-mixed.wav.
+
+    Raises UsageError if the iteration mixes nothing, BadDataError if its labels are not there.
+    """
+    model = _model(recipe, iteration)
+    if model.mix is None:
+        raise UsageError("NO_MIX", f"iteration {iteration} of {recipe.name} mixes nothing")
+    for item in model.inputs:
+        store.facts(item)  # complains about what is not there
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as cache:
+        job = job_of(model, store, Runtime(), Path(cache))
+        group = _first_group(job, epoch)
+        clean = Samples(job.model_copy(update={"mix": None})).make(group)
+        mixed = Samples(job).make(group)
+    return list(_written(clean, mixed, out))
+
+
+def _model(recipe: Recipe, iteration: int) -> Model:
+    for model in models(plan(recipe)):
+        if model.iteration == iteration:
+            return model
+    raise UsageError("NOTHING_FITS", f"{recipe.name} has no iteration {iteration}")
+
+
+def _first_group(job: TrainJob, epoch: int) -> Group:
+    return next(Samples(job).plan().updates(Position(epoch))).groups[0]
+
+
+def _written(clean: Arrays, mixed: Arrays, out: Path) -> Iterator[Path]:
+    # One factor for all, so that loudness can be compared and nothing clips.
+    peak = max(float(np.abs(arrays.waveforms).max()) for arrays in (clean, mixed))
+    gain = min(1.0, 0.99 / peak) if peak else 1.0
+    for row, key in enumerate(clean.keys):
+        for name, arrays in (("clean", clean), ("mixed", mixed)):
+            path = out / f"{row:02d}-{key}-{name}.wav"
+            soundfile.write(path, gain * arrays.waveforms[row], SAMPLE_RATE_HZ, subtype="PCM_16")
+            yield path
+    changed = [
+        key
+        for row, key in enumerate(clean.keys)
+        if not np.array_equal(clean.waveforms[row], mixed.waveforms[row])
+    ]
+    path = out / "batch.json"
+    write_text(path, json.dumps({"keys": clean.keys, "mixed": changed, "gain": gain}, indent=2))
+    yield path

@@ -1,0 +1,155 @@
+"""Train one iteration's model: launch the trainer, show its curve, seal what it made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency
+from prefect.context import TaskRunContext
+from prefect.exceptions import ObjectNotFound
+from pydantic import JsonValue
+
+from tasks.jobs import job_of
+from tasks.progress import Say, shown
+from tasks.tracking import Status, follow
+from wavlm.artifacts import Model
+from wavlm.errors import (
+    EXIT_CANNOT_WRITE,
+    BadDataError,
+    CodedError,
+    LockedError,
+    ServiceMissingError,
+    StoppedError,
+    UsageError,
+)
+from wavlm.files import CannotWriteError, read_json, write_json
+from wavlm.jobs import TrainJob
+from wavlm.launch import EXIT_NOTE, LOG, run_trainer
+from wavlm.progress import Progress
+from wavlm.specs import Runtime
+from wavlm.store import Facts, Store
+
+GPU_LIMIT = "gpu"
+LOG_TAIL_CHARACTERS = 2000
+CACHE = ".cache"  # of the loader, in the folder that it trains into
+_ERRORS: dict[int, type[CodedError]] = {
+    cls.exit_code: cls
+    for cls in (UsageError, BadDataError, ServiceMissingError, StoppedError, LockedError)
+}
+OnRecord = Callable[[Mapping[str, JsonValue]], None]
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
+    """The model's folder. Stopped or killed, the next call goes on from the last snapshot.
+
+    Raises StoppedError if the trainer was asked to stop and saved.
+    """
+
+    def build(out: Path) -> Facts:
+        with _watched(artifact, store, runtime) as on_record:
+            return _train(job_of(artifact, store, runtime, out), on_record)
+
+    with _gpus(runtime):
+        return store.make(artifact, build)
+
+
+def _train(job: TrainJob, on_record: OnRecord) -> Facts:
+    path = job.out / "job.json"
+    write_json(path, job.model_dump(mode="json"))
+    code = run_trainer(path, job.runtime, on_record)
+    if code:
+        raise _failure(code, job.out)
+    _sweep(job.out)
+    facts: Facts = read_json(job.out / "training.json")
+    return facts
+
+
+def _sweep(out: Path) -> None:
+    """Remove what is not the model: locks, caches and the job, which names this machine's folders.
+
+    What was trained, and from what, is spelled out in the record that seals the folder.
+    """
+    for name in ("job.json", ".train.lock", ".train.lock.owner", EXIT_NOTE):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / CACHE, ignore_errors=True)
+
+
+def _failure(code: int, out: Path) -> Exception:
+    """The trainer's error as an exception of ours, with the message that it left."""
+    note = out / EXIT_NOTE
+    message = str(read_json(note)["message"]) if note.exists() else ""
+    name, _, text = message.partition(": ")
+    if code in _ERRORS and text:
+        return _ERRORS[code](name, text)
+    if code == EXIT_CANNOT_WRITE and text:
+        return CannotWriteError(message)
+    tail = (out / LOG).read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+    return RuntimeError(f"the trainer ended with code {code}; the end of {out / LOG}:\n{tail}")
+
+
+@contextmanager
+def _watched(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
+    """Show each record, and hand it to MLflow, which may be down: neither holds training up."""
+    title = f"pretrain iteration {artifact.iteration}"
+    with ExitStack() as stack:
+        progress, say = stack.enter_context(shown(title))
+        feed = stack.enter_context(_tracked(artifact, store)) if runtime.tracking else None
+
+        def on_record(record: Mapping[str, JsonValue]) -> None:
+            _show(record, artifact.train.updates, progress, say)
+            if feed:
+                feed(record)
+
+        progress(0, artifact.train.updates)
+        yield on_record
+
+
+@contextmanager
+def _tracked(artifact: Model, store: Store) -> Iterator[OnRecord]:
+    follower = follow(artifact, store)
+    status: Status = "KILLED"
+    try:
+        yield follower.feed
+        status = "FINISHED"
+    except StoppedError:
+        raise
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        follower.close(status)
+
+
+def _show(record: Mapping[str, JsonValue], updates: int, progress: Progress, say: Say) -> None:
+    loss, accuracy = record.get("train/loss"), record.get("train/masked_accuracy")
+    if isinstance(loss, float) and isinstance(accuracy, float):
+        say(f"loss {loss:.3f}, masked accuracy {accuracy:.1%}")
+    update = record["update"]
+    progress(update if isinstance(update, int) else 0, updates)
+
+
+@contextmanager
+def _gpus(runtime: Runtime) -> Iterator[None]:
+    """Hold a slot of the server's limit named gpu, if we use GPUs and the server has that limit."""
+    if not runtime.gpus or TaskRunContext.get() is None or not _is_limited():
+        yield
+        return
+    # A server that goes away must not end a training: the slot is lost, the work is not.
+    with concurrency(GPU_LIMIT, strict=True, raise_on_lease_renewal_failure=False):
+        yield
+
+
+def _is_limited() -> bool:
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(GPU_LIMIT)
+        except ObjectNotFound:
+            return False
+    return True

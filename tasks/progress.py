@@ -1,0 +1,150 @@
+"""How far a stage is, for people: a bar on a terminal, log lines elsewhere, an artifact in Prefect.
+
+What is shown never holds up the work: the Prefect artifact is written by a thread of its own, and
+an API that does not answer costs a warning.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import cast
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+from wavlm.progress import Progress
+
+ARTIFACT_EVERY_SECONDS = 2.0
+JOIN_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def shown(title: str) -> Iterator[tuple[Progress, Say]]:
+    """Show how far the work named `title` is; yields a progress callback and a line for details.
+
+    The line (loss, accuracy, a file's name) stands beside the bar on a terminal.
+    """
+    with ExitStack() as stack:
+        here = _bar(title) if sys.stderr.isatty() else _lines(title)
+        progress, say = stack.enter_context(here)
+        if FlowRunContext.get() is None:
+            yield progress, say
+            return
+        publish = stack.enter_context(_artifact(title))
+
+        def both(done: float, total: float) -> None:
+            progress(done, total)
+            publish(done, total)
+
+        yield both, say
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[tuple[Progress, Say]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        row = bars.add_task(title, total=None, detail="")
+
+        def progress(done: float, total: float) -> None:
+            bars.update(row, completed=done, total=total or None)
+
+        def say(detail: str) -> None:
+            bars.update(row, detail=detail)
+
+        yield progress, say
+
+
+@contextmanager
+def _lines(title: str) -> Iterator[tuple[Progress, Say]]:
+    started = time.monotonic()
+    tenth = -1
+    detail = ""
+
+    def progress(done: float, total: float) -> None:
+        nonlocal tenth
+        now = int(10 * done / total) if total else 0
+        if now > tenth:
+            tenth = now
+            seconds = time.monotonic() - started
+            logger.info("%s: %d %% after %.0f s %s", title, 10 * now, seconds, detail)
+
+    def say(text: str) -> None:
+        nonlocal detail
+        detail = text
+
+    yield progress, say
+
+
+@contextmanager
+def _artifact(title: str) -> Iterator[Progress]:
+    """A Prefect progress artifact that follows, at most every two seconds."""
+    percent = 0.0
+    ended = threading.Event()
+
+    def follow() -> None:
+        shown_percent = percent
+        try:
+            artifact_id = cast(  # it would be a coroutine only if an event loop ran here
+                UUID,
+                create_progress_artifact(
+                    shown_percent, key=f"progress-{slug(title)}", description=title
+                ),
+            )
+            while True:
+                last = ended.wait(ARTIFACT_EVERY_SECONDS)
+                if percent != shown_percent:
+                    shown_percent = percent
+                    update_progress_artifact(artifact_id, shown_percent)
+                if last:
+                    return
+        except (httpx.HTTPError, PrefectException) as error:
+            logger.warning("%s: progress is not shown in Prefect: %s", title, error)
+
+    def progress(done: float, total: float) -> None:
+        nonlocal percent
+        percent = round(100 * min(1.0, done / total), 1) if total else 0.0
+
+    # The artifact belongs to this run: the thread works in a copy of this context.
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(follow,), daemon=True)
+    thread.start()
+    try:
+        yield progress
+    finally:
+        ended.set()
+        thread.join(JOIN_SECONDS)
+
+
+def slug(text: str) -> str:
+    """A key as Prefect wants it: lower case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

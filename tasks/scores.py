@@ -1,0 +1,28 @@
+"""Probe a model: label quality layer by layer, against MFCC on the same frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.progress import shown
+from wavlm.artifacts import Scores
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+def scores(artifact: Scores, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
+    """The folder of the scores and their plots."""
+    from wavlm.probe import build_scores
+
+    folders = [store.path(item) for item in artifact.shards]
+    with shown(f"scores {artifact.name}") as (progress, _):
+        return store.make(
+            artifact,
+            lambda out: build_scores(
+                artifact.spec, store.path(artifact.model), folders, out, progress
+            ),
+        )

@@ -1,0 +1,136 @@
+"""A Prefect server of our own for one run, on loopback, that cannot outlive its parent.
+
+Prefect's own temporary server stays behind when its parent is killed or gets SIGTERM. This one asks
+the kernel to be killed with its parent, and inherits its listening socket, so that no port is
+guessed and no other process can take it in between.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from wavlm.errors import ServiceMissingError
+
+START_SECONDS = 90.0
+POLL_SECONDS = 5.0
+STOP_SECONDS = 5.0
+RESTART_SECONDS = 0.5
+MAX_STARTS = 3
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+logger = logging.getLogger(__name__)
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+}
+_EPHEMERAL = {
+    "PREFECT_UI_ENABLED": "false",
+    "PREFECT__SERVER_EPHEMERAL": "1",  # only the services that a run needs: no scheduler
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_API_URL": "",
+}
+
+
+class OwnServer:
+    """Starts at once; `url` is its API. If the server dies it is started again on its socket."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.log = home / "server.log"
+        self._home = home
+        self._listening = socket.socket()
+        self._listening.bind(("127.0.0.1", 0))
+        self._listening.listen()
+        self._ended = threading.Event()
+        self._lives = MAX_STARTS
+        self._process = self._started()
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/api"
+        threading.Thread(target=self._keep, name="prefect-server", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait(self) -> None:
+        """Return when the server answers; raises ServiceMissingError if it does not in 90 s."""
+        ends = time.monotonic() + START_SECONDS
+        while self._lives and (left := ends - time.monotonic()) > 0:
+            if answers(self.url, min(left, POLL_SECONDS)):
+                return
+        self.stop()
+        raise ServiceMissingError(
+            "PREFECT_DOWN", f"the temporary Prefect server did not start; see {self.log}"
+        )
+
+    def stop(self) -> None:
+        """End the server; call it after Prefect's clients have sent what they held (at exit)."""
+        self._ended.set()
+        self._listening.close()
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _keep(self) -> None:
+        """Clients that find nobody behind the socket wait in its queue for the next server."""
+        while self._process.wait() is not None and not self._ended.wait(RESTART_SECONDS):
+            self._lives -= 1
+            if not self._lives:
+                self._listening.close()  # from here on clients are refused, not kept waiting
+                return
+            logger.warning("the temporary Prefect server died and is started again; %s", self.log)
+            self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        descriptor = self._listening.fileno()
+        with self.log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own module, no shell
+                [sys.executable, "-m", "tasks.server", str(descriptor), str(os.getpid())],
+                pass_fds=[descriptor],
+                env={**os.environ, **QUIET, **_EPHEMERAL, "PREFECT_HOME": str(self._home)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # an interrupt is the run's business, not the server's
+            )
+
+
+def answers(url: str, timeout_seconds: float) -> bool:
+    """Whether a Prefect API answers at `url` in time."""
+    try:
+        return httpx.get(f"{url}/health", timeout=timeout_seconds).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _serve(descriptor: int, parent: int) -> None:
+    """Run in the child: serve Prefect's API on an inherited listening socket."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the call above
+        return
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    config = uvicorn.Config(create_app(), log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,27 @@
+"""Decode, resample, cut and pack a corpus into WebDataset shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.progress import shown
+from wavlm.artifacts import Shards
+from wavlm.specs import Runtime
+from wavlm.store import Store
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+def shards(artifact: Shards, store: Store, runtime: Runtime) -> Path:
+    """The folder of shards of one corpus."""
+    from wavlm.shards import build_shards
+
+    with shown(f"shards {artifact.name}") as (progress, _):
+        return store.make(
+            artifact,
+            lambda out: build_shards(
+                artifact.spec, store.path(artifact.corpus), out, runtime.workers, progress
+            ),
+        )
