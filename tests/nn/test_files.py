@@ -49,7 +49,7 @@ def test_tensors_that_do_not_fit_are_named_with_both_shapes(folder: Path) -> Non
         "3 tensors do not fit",
         "mask_embedding: found (3,), expected (24,)",
         "encoder.norm.bias: missing",
-        "mystery: not a tensor of this network",
+        "mystery: has no place",
     ):
         assert fact in str(error.value)
 

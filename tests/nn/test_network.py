@@ -152,7 +152,7 @@ def test_gates_start_at_seven_quarters_and_each_layer_gates_the_ungated_table() 
 
 
 def explicit_loss(model: WavLM, frames: Tensor, labels: Tensor) -> float:
-    """fairseq's form: the positive beside all classes, its own row at -inf, target 0; in float64."""
+    """fairseq's form in float64: the positive beside all classes but its own row, target 0."""
     head = model.head
     total = 0.0
     for frame, label in zip(frames.double(), labels.tolist(), strict=True):

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from wavlm.nn import ModelFileError
+from wavlm.export.errors import ImportRefusedError
 from wavlm.specs import NetworkSpec
 
 Layout = Literal["hf", "fairseq"]
@@ -143,14 +143,17 @@ def renamed(ours: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> dict
 
 
 def collected(theirs: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> dict[str, Tensor]:
-    """Tensors of a layout under our names; a missing one raises ModelFileError that names it."""
-    missing = [name for row in rows for name in row.names(layout) if name not in theirs]
-    if missing:
-        raise ModelFileError(
-            f"{len(missing)} tensors of the {layout} layout are missing: {'; '.join(missing[:8])}"
+    """Tensors of a layout under our names, in fp32; all must be there, and no others."""
+    wanted = {name for row in rows for name in row.names(layout)}
+    problems = [f"{name}: missing" for name in sorted(wanted - theirs.keys())]
+    problems += [f"{name}: unknown" for name in sorted(theirs.keys() - wanted)]
+    if problems:
+        shown = "; ".join(problems[:8])
+        raise ImportRefusedError(
+            f"{len(problems)} tensors differ from the {layout} layout of this network: {shown}"
         )
-    return {row.ours: joined([theirs[name] for name in row.names(layout)]) for row in rows}
+    return {row.ours: _joined([theirs[name] for name in row.names(layout)]) for row in rows}
 
 
-def joined(pieces: list[Tensor]) -> Tensor:
-    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+def _joined(pieces: list[Tensor]) -> Tensor:
+    return (torch.cat(pieces) if len(pieces) > 1 else pieces[0]).float()

@@ -54,10 +54,8 @@ def weights_of(network: torch.nn.Module) -> list[tuple[str, Tensor]]:
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> WavLM:
     """Read a network that `save_model` wrote, in eval mode."""
-    content = read_network(folder)
-    network = WavLM(content.network, content.num_clusters)
-    fill(network, read_weights(folder / WEIGHTS_FILE), where=str(folder / WEIGHTS_FILE))
-    return network.to(device).eval()
+    path = folder / WEIGHTS_FILE
+    return network_from(read_network(folder), read_weights(path), where=path).to(device).eval()
 
 
 def read_network(folder: Path) -> NetworkFile:
@@ -81,13 +79,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelFileError(f"{path} is not a whole safetensors file: {error}") from error
 
 
-def fill(network: WavLM, weights: Mapping[str, Tensor], *, where: str) -> None:
-    """Put weights into a network; every tensor must be there, fit, and have a place."""
+def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: Path) -> WavLM:
+    """A network with these weights; every tensor must be there, fit, and have a place.
+
+    Memory is taken only for tensors that exist, whatever sizes the description claims.
+    """
+    with torch.device("meta"):
+        network = WavLM(content.network, content.num_clusters)
     expected = network.state_dict()
     problems = [f"{name}: missing" for name in expected.keys() - weights.keys()]
-    problems += [
-        f"{name}: not a tensor of this network" for name in weights.keys() - expected.keys()
-    ]
+    problems += [f"{name}: has no place" for name in weights.keys() - expected.keys()]
     problems += [
         f"{name}: found {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
         for name, tensor in expected.items()
@@ -95,5 +96,6 @@ def fill(network: WavLM, weights: Mapping[str, Tensor], *, where: str) -> None:
     ]
     if problems:
         shown = "; ".join(sorted(problems)[:8])
-        raise ModelFileError(f"{where}: {len(problems)} tensors do not fit: {shown}")
-    network.load_state_dict(dict(weights))
+        raise ModelFileError(f"{where}: {len(problems)} tensors do not fit its network: {shown}")
+    network.load_state_dict(dict(weights), assign=True)
+    return network

@@ -84,7 +84,7 @@ def distance_buckets(num_buckets: int, max_distance: int) -> Tensor:
             f"max_distance {max_distance} must be above num_buckets / 4 = {exact}, "
             "where the logarithmic buckets begin"
         )
-    distance = torch.arange(max_distance + 1)
+    distance = torch.arange(max_distance + 1, device="cpu")  # real even in a network on "meta"
     growth = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact)
     far = exact + (growth * (side - exact)).long()
     return torch.where(distance < exact, distance, far.clamp(max=side - 1))

@@ -1,0 +1,48 @@
+"""The model card credits every corpus and warns of what surprises users."""
+
+from tests.nn.networks import base, large
+from wavlm.export.card import Card, model_card
+from wavlm.specs import CorpusSpec, FolderSource, GenericLayout
+
+CORPUS = CorpusSpec(
+    name="voices",
+    role="speech",
+    description="",
+    homepage="https://example.org/voices",
+    license="CC BY 4.0 | or other",
+    citation="A. Speaker:\nVoices, 2020",
+    sources=(FolderSource(type="folder", path="/data", revision="1"),),
+    layout=GenericLayout(type="generic"),
+)
+CARD = Card(
+    name="iteration2",
+    key="0123456789ab",
+    corpora=(CORPUS,),
+    lineage=("corpus/voices-aaaaaaaaaaaa", "pretrain/iteration2-0123456789ab"),
+    numbers={"masked accuracy": 0.41, "updates": 400},
+)
+
+
+def test_the_card_names_corpora_licences_citations_lineage_and_numbers() -> None:
+    text = model_card(CARD, base())
+    for fact in (
+        r"| voices | speech | CC BY 4.0 \| or other | https://example.org/voices |",
+        "- A. Speaker: Voices, 2020",
+        "- `corpus/voices-aaaaaaaaaaaa`",
+        "| masked accuracy | 0.41 |",
+        "WavLMModel.from_pretrained",
+        "an utterance changes when it is padded",
+    ):
+        assert fact in text
+    assert text.startswith("---\nlibrary_name: transformers\n")
+
+
+def test_the_card_of_a_normalising_network_tells_of_the_two_eps() -> None:
+    assert "1e-7" in model_card(CARD, large(normalize_waveform=True))
+    assert "1e-7" not in model_card(CARD, base())
+
+
+def test_the_card_of_a_network_without_gates_says_hubert() -> None:
+    text = model_card(CARD, base(gated_bias=False))
+    assert "HubertModel" in text
+    assert "WavLM" not in text

@@ -1,0 +1,132 @@
+"""Files that others made: nothing in them runs, and sizes they claim take no memory."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.nn.networks import base, lively
+from wavlm.export import ImportRefusedError, load
+from wavlm.export.convstack import format_conv_stack, parse_conv_stack
+from wavlm.export.fairseq import write_fairseq
+from wavlm.nn import ModelFileError
+from wavlm.specs import ConvLayer, paper_conv_layers
+
+
+class Bomb:
+    """Creates a marker file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.marker}",)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> dict[str, Any]:
+    write_fairseq(lively(base()), tmp_path / "good.pt")
+    content: dict[str, Any] = torch.load(tmp_path / "good.pt", weights_only=True)
+    return content
+
+
+def refusal(content: Any, path: Path) -> str:
+    torch.save(content, path)
+    with pytest.raises(ModelFileError) as error:
+        load(path)
+    assert str(path) in str(error.value) or "conv_feature_layers" in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("place", ["cfg", "model"])
+def test_a_pickle_that_would_run_code_is_refused_and_not_run(
+    place: str, good: dict[str, Any], tmp_path: Path
+) -> None:
+    marker = tmp_path / "marker"
+    good[place]["bomb"] = Bomb(marker)
+    message = refusal(good, tmp_path / "bad.pt")
+    assert "nothing in it was run" in message
+    assert not marker.exists()
+    torch.load(tmp_path / "bad.pt", weights_only=False)
+    assert marker.exists()  # the file was armed
+
+
+def test_a_bomb_in_a_hugging_face_bin_file_is_not_run_either(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "wavlm"}')
+    torch.save({"x": Bomb(tmp_path / "marker")}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ImportRefusedError, match="nothing in it was run"):
+        load(tmp_path)
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('touch marker')",
+        "[(512,10,5)] + __import__('os')",
+        "[(512,10,5)] * 999999",
+        "[(512,10,5)] * 9 * 9",
+        "[(512,10,5)] + " * 3,
+        "[(512,10,5)] * 0",
+        "[(512,0,5)]",
+        "[(512,10)]",
+        "[(512,10,-5)]",
+        "[(99999999999,10,5)]",
+        "[]",
+        "",
+        "[(512,10,5)] - [(512,3,2)]",
+        "[(512,10,5)" + " " * 5000 + "]",
+        "[" + "(1,1,1)," * 100 + "(1,1,1)]",
+    ],
+)
+def test_conv_stacks_that_are_not_lists_of_small_integers_are_refused(
+    text: str, good: dict[str, Any], tmp_path: Path
+) -> None:
+    good["cfg"]["conv_feature_layers"] = text
+    assert "never evaluated" in refusal(good, tmp_path / "bad.pt")
+
+
+def test_conv_stacks_are_read_as_fairseq_means_them() -> None:
+    paper = paper_conv_layers()
+    assert parse_conv_stack("[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2") == paper
+    assert parse_conv_stack("[(512, 10, 5)]+[(512,3,2)]*4+[(512,2,2)] + [(512,2,2),]") == paper
+    pair = (ConvLayer(channels=8, kernel=4, stride=2), ConvLayer(channels=9, kernel=3, stride=1))
+    assert parse_conv_stack(" [ (8,4,2), (9,3,1) ] * 2 ") == pair * 2
+    for stack in (paper, pair * 3, pair[:1]):
+        assert parse_conv_stack(format_conv_stack(stack)) == stack
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"encoder_embed_dim": 60_000, "encoder_ffn_embed_dim": 65_000}, "do not fit"),
+        ({"encoder_layers": 10**9}, "encoder_layers"),
+        ({"max_distance": 10**12}, "max_distance"),
+        ({"encoder_attention_heads": 7}, "not divisible by num_heads 7"),
+        ({"activation_fn": "relu"}, "activation_fn"),
+        ({"gru_rel_pos": False}, "expected both"),
+        ({"conv_feature_layers": 5}, "conv_feature_layers"),
+    ],
+)
+def test_a_cfg_that_describes_another_or_no_network_is_refused(
+    change: dict[str, Any], expected: str, good: dict[str, Any], tmp_path: Path
+) -> None:
+    good["cfg"] |= change
+    torch.save(good, tmp_path / "bad.pt")
+    with pytest.raises(ModelFileError, match=expected):
+        load(tmp_path / "bad.pt")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"model": {}}, {"cfg": 3, "model": {}}])
+def test_files_of_another_shape_are_refused(content: Any, tmp_path: Path) -> None:
+    assert "expected a" in refusal(content, tmp_path / "bad.pt")
+
+
+@pytest.mark.parametrize("blob", [b"", b"not a model", b"PK\x03\x04 cut"])
+def test_files_that_are_no_torch_files_are_refused(blob: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.pt"
+    path.write_bytes(blob)
+    with pytest.raises(ImportRefusedError, match=r"bad\.pt"):
+        load(path)

@@ -1,0 +1,186 @@
+"""Round trips through both foreign layouts, and what transformers makes of ours."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoFeatureExtractor, HubertModel, WavLMModel
+
+import wavlm
+from tests.nn.networks import base, large, lively
+from wavlm.export import Card, ImportRefusedError, build_export, import_model
+from wavlm.frames import num_frames
+from wavlm.nn import WavLM, load_model, save_model
+from wavlm.nn.files import weights_of
+from wavlm.specs import NetworkSpec
+
+pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+
+NETWORKS = {
+    "base": base(special_symbols=4, layer_drop=0.05, dropout=0.1, feature_grad_mult=0.1),
+    "large": large(normalize_waveform=True, conv_bias=True),
+    "hubert": base(gated_bias=False, attention_dropout=0.1),
+    "large hubert": large(gated_bias=False, input_dropout=0.2, num_layers=1),
+}
+each_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
+CARD = Card(name="iteration2", key="0123456789ab", corpora=())
+
+
+@pytest.fixture
+def waveforms() -> Tensor:
+    return torch.randn(2, 2000, generator=torch.Generator().manual_seed(0))
+
+
+def exported(network: NetworkSpec, folder: Path) -> WavLM:
+    model = lively(network, num_clusters=7)
+    save_model(model, folder / "model")
+    build_export(folder / "model", CARD, folder / "export")
+    return model
+
+
+def assert_same_model(ours: WavLM, theirs: WavLM) -> None:
+    assert theirs.network == ours.network
+    assert theirs.num_clusters == ours.num_clusters
+    for (name, mine), (_, other) in zip(weights_of(ours), weights_of(theirs), strict=True):
+        assert torch.equal(mine, other), name
+
+
+@each_network
+def test_transformers_loads_the_folder_with_equal_hidden_states(
+    network: NetworkSpec, tmp_path: Path, waveforms: Tensor
+) -> None:
+    model = exported(network, tmp_path)
+    kind = WavLMModel if network.gated_bias else HubertModel
+    theirs, report = kind.from_pretrained(
+        tmp_path / "export/hf", output_loading_info=True, attn_implementation="eager"
+    )
+    assert not any(report.values()), report
+    num_samples = torch.tensor([2000, 1300])
+    attention_mask = (torch.arange(2000) < num_samples[:, None]).long()
+    heard = model._normalised(waveforms, num_samples)
+    with torch.no_grad():
+        ours = model.hidden_states(waveforms, num_samples)
+        found = theirs.eval()(heard, attention_mask=attention_mask, output_hidden_states=True)
+        alone = theirs(model._normalised(waveforms[:1], None), output_hidden_states=True)
+        ours_alone = model.hidden_states(waveforms[:1])
+    for mine, other in zip(ours_alone, alone.hidden_states, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=0)
+    for mine, other in zip(ours, found.hidden_states, strict=True):
+        for row, length in enumerate(num_samples.tolist()):
+            valid = num_frames(length, network.conv_layers)
+            torch.testing.assert_close(mine[row, :valid], other[row, :valid], atol=1e-5, rtol=0)
+
+
+@each_network
+@pytest.mark.parametrize("layout", ["hf", "fairseq/iteration2.pt"])
+def test_both_layouts_bring_back_the_same_model_and_the_same_bytes(
+    network: NetworkSpec, layout: str, tmp_path: Path
+) -> None:
+    model = exported(network, tmp_path)
+    import_model(tmp_path / "export" / layout, tmp_path / "back")
+    assert_same_model(model, load_model(tmp_path / "back"))
+    build_export(tmp_path / "back", CARD, tmp_path / "again")
+    for path in (tmp_path / "export").rglob("*.*"):
+        again = tmp_path / "again" / path.relative_to(tmp_path / "export")
+        assert path.read_bytes() == again.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("layout", ["model", "export/hf", "export/fairseq/iteration2.pt"])
+def test_load_reads_all_three_layouts_in_eval_mode(layout: str, tmp_path: Path) -> None:
+    model = exported(base(dropout=0.5), tmp_path)
+    loaded = wavlm.load(tmp_path / layout)
+    assert not loaded.training
+    assert_same_model(model, loaded)
+
+
+def test_the_feature_extractor_loads_and_normalises_as_the_network_asks(tmp_path: Path) -> None:
+    for network, normalises in ((base(), False), (large(normalize_waveform=True), True)):
+        folder = tmp_path / str(normalises)
+        exported(network, folder)
+        extractor = AutoFeatureExtractor.from_pretrained(folder / "export/hf")
+        assert extractor.do_normalize == normalises
+        assert extractor.sampling_rate == 16000
+
+
+def test_fairseq_names_and_cfg_are_those_of_the_released_checkpoints(tmp_path: Path) -> None:
+    exported(base(num_layers=1, special_symbols=4), tmp_path)
+    content = torch.load(tmp_path / "export/fairseq/iteration2.pt", weights_only=True)
+    attention = "encoder.layers.0.self_attn"
+    parts = [
+        *(f"feature_extractor.conv_layers.{i}.0" for i in range(3)),
+        "feature_extractor.conv_layers.0.2",
+        "layer_norm", "post_extract_proj", "encoder.layer_norm", "final_proj",
+        *(f"{attention}.{part}" for part in ("q_proj", "k_proj", "v_proj", "out_proj")),
+        f"{attention}.grep_linear", "encoder.layers.0.self_attn_layer_norm",
+        "encoder.layers.0.fc1", "encoder.layers.0.fc2", "encoder.layers.0.final_layer_norm",
+    ]  # fmt: skip
+    names = {f"{part}.{kind}" for part in parts for kind in ("weight", "bias")}
+    names -= {f"feature_extractor.conv_layers.{i}.0.bias" for i in range(3)}
+    names |= {f"encoder.pos_conv.0.{kind}" for kind in ("weight_g", "weight_v", "bias")}
+    names |= {f"{attention}.grep_a", f"{attention}.relative_attention_bias.weight"}
+    assert content["model"].keys() == names | {"mask_emb", "label_embs_concat"}
+    assert content["model"]["label_embs_concat"].shape == (11, 6)
+    cfg = content["cfg"]
+    assert cfg["conv_feature_layers"] == "[(12,10,5)] + [(16,3,2)] + [(10,2,3)]"
+    assert (cfg["extractor_mode"], cfg["layer_norm_first"]) == ("default", False)
+    assert cfg["relative_position_embedding"] is cfg["gru_rel_pos"] is True
+    assert (cfg["conv_pos"], cfg["max_distance"], cfg["encoder_layers"]) == (8, 60, 1)
+
+
+def test_folders_of_task_models_and_older_names_are_read(tmp_path: Path) -> None:
+    """As microsoft/wavlm-base lies on the hub: a .bin file and the old names of the weight norm."""
+    model = exported(base(), tmp_path)
+    hf = tmp_path / "export/hf"
+    taps = "encoder.pos_conv_embed.conv.parametrizations.weight"
+    old = {f"{taps}.original0": "weight_g", f"{taps}.original1": "weight_v"}
+    weights = {
+        f"wavlm.{'encoder.pos_conv_embed.conv.' + old[name] if name in old else name}": tensor
+        for name, tensor in load_file(hf / "model.safetensors").items()
+    }
+    torch.save({**weights, "lm_head.weight": torch.zeros(3)}, hf / "pytorch_model.bin")
+    (hf / "model.safetensors").unlink()
+    assert_same_model(model, wavlm.load(hf))
+
+
+def test_a_checkpoint_without_a_head_gets_a_fresh_one_of_the_size_asked_for(tmp_path: Path) -> None:
+    exported(base(), tmp_path)
+    (tmp_path / "export/hf/pretraining_head.safetensors").unlink()
+    for out in ("a", "b"):
+        import_model(tmp_path / "export/hf", tmp_path / out, num_clusters=30)
+    one, two = load_model(tmp_path / "a"), load_model(tmp_path / "b")
+    assert one.head.label_embeddings.shape == (30, 6)
+    assert_same_model(one, two)
+
+
+def test_a_fairseq_file_without_a_projection_is_read_as_the_identity(tmp_path: Path) -> None:
+    """The public code leaves the projection out where conv channels equal the width."""
+    network = base(width=10, num_heads=2)
+    model = lively(network)
+    with torch.no_grad():
+        model.projection.weight.copy_(torch.eye(10))
+        model.projection.bias.zero_()
+    save_model(model, tmp_path / "model")
+    build_export(tmp_path / "model", CARD, tmp_path / "export")
+    path = tmp_path / "export/fairseq/iteration2.pt"
+    assert "post_extract_proj.weight" not in torch.load(path, weights_only=True)["model"]
+    back = wavlm.load(path)
+    assert torch.equal(back.projection.weight, torch.eye(10))
+
+
+def test_tensors_that_are_missing_or_unknown_are_named(tmp_path: Path) -> None:
+    exported(base(), tmp_path)
+    path = tmp_path / "export/hf/model.safetensors"
+    weights = load_file(path)
+    weights["encoder.layers.9.fc1.weight"] = weights.pop("masked_spec_embed")
+    save_file(weights, path)
+    with pytest.raises(ImportRefusedError) as error:
+        wavlm.load(tmp_path / "export/hf")
+    assert "masked_spec_embed: missing" in str(error.value)
+    assert "encoder.layers.9.fc1.weight: unknown" in str(error.value)
+
+
+def test_a_path_that_is_no_model_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(ImportRefusedError, match=r"model folder .* Hugging Face folder .* \.pt"):
+        wavlm.load(tmp_path / "nothing")

@@ -1,0 +1,87 @@
+"""The model card: what was trained, on whose speech, and how well it went, from the lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wavlm.specs import CorpusSpec, NetworkSpec
+
+FRONT_MATTER = """---
+library_name: transformers
+license: other
+tags:
+- speech
+- self-supervised
+- {family}
+---
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the card tells beyond the network itself."""
+
+    name: str
+    key: str  # of the Model artifact
+    corpora: tuple[CorpusSpec, ...]  # speech, noise and rooms that it learnt from
+    lineage: tuple[str, ...] = ()  # folders of all artifacts that it is made from, inputs first
+    numbers: Mapping[str, float | int | str] = field(default_factory=dict)
+    summary: str = ""
+
+
+def model_card(card: Card, network: NetworkSpec) -> str:
+    """The card as Markdown with the front matter that model hubs read."""
+    family = "WavLM" if network.gated_bias else "HuBERT"
+    parts = [
+        FRONT_MATTER.format(family=family.lower()),
+        f"# {_line(card.name)}\n\nA {family} encoder, pre-trained by masked prediction of cluster "
+        f"labels. {_line(card.summary)}".rstrip(),
+        _usage(network, family),
+        _table("Numbers", ("what", "value"), [(k, str(v)) for k, v in card.numbers.items()]),
+        _table(
+            "Learnt from",
+            ("corpus", "role", "licence", "homepage"),
+            [(c.name, c.role, c.license, c.homepage) for c in card.corpora],
+        ),
+        "The weights are derived from these corpora; their licences bind what you do with them.",
+        "## Please cite\n\n"
+        + "\n".join(f"- {_line(corpus.citation)}" for corpus in card.corpora if corpus.citation),
+        f"## Lineage\n\nModel `{_line(card.key)}`, made from\n\n"
+        + "\n".join(f"- `{_line(folder)}`" for folder in card.lineage),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _usage(network: NetworkSpec, family: str) -> str:
+    loader = "WavLMModel" if network.gated_bias else "HubertModel"
+    text = (
+        f"## Use\n\n```python\nfrom transformers import {loader}\n\n"
+        f'model = {loader}.from_pretrained("path/to/this/folder")\n```\n\n'
+        f"Input is 16 kHz mono speech in [-1, 1]; {network.num_layers} layers, width "
+        f"{network.width}, {network.num_heads} heads. `pretraining_head.safetensors` holds the "
+        f"head (projection and label embeddings) with which {family} pre-training can go on."
+    )
+    if network.extractor_norm == "group":
+        text += (
+            "\n\nThe first norm of the convolutions runs over time, so an utterance changes when "
+            "it is padded: give one at a time where that matters."
+        )
+    if network.normalize_waveform:
+        text += (
+            "\n\nWaveforms were normalised to mean 0 and variance 1 with eps 1e-5, "
+            "`(x - mean) / sqrt(variance + 1e-5)`. The feature extractor of transformers uses "
+            "1e-7; for quiet recordings (rms below 0.01) normalise yourself."
+        )
+    return text
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    cells = "\n".join("| " + " | ".join(_line(cell) for cell in line) + " |" for line in lines)
+    return f"## {title}\n\n{cells}"
+
+
+def _line(text: str) -> str:
+    """Text on one line that cannot break out of its cell."""
+    return " ".join(text.split()).replace("|", r"\|")

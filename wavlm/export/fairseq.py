@@ -1,0 +1,184 @@
+"""The fairseq layout: one .pt file, {"cfg": plain dict, "model": tensors}, as Microsoft released.
+
+Loaders of the s3prl kind read it: they build the network from `cfg` and load `model` strictly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from wavlm.export.convstack import format_conv_stack, parse_conv_stack
+from wavlm.export.errors import ImportRefusedError
+from wavlm.export.heads import HEAD_NAMES, find_head, fresh_head
+from wavlm.export.mapping import HEAD, collected, encoder_rows, renamed
+from wavlm.export.weights import read_pt, tensors_of
+from wavlm.files import written
+from wavlm.nn import WavLM
+from wavlm.nn.files import NetworkFile, network_from
+from wavlm.specs import NetworkSpec
+
+Size = Annotated[int, Field(ge=1, le=65536)]
+
+
+class FairseqConfig(BaseModel):
+    """The keys of `cfg` that matter, with the defaults of the public WavLM code.
+
+    Other keys (masking, channel masking, dropout_features) say nothing about the network.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    extractor_mode: Literal["default", "layer_norm"] = "default"
+    encoder_layers: Size = 12
+    encoder_embed_dim: Size = 768
+    encoder_ffn_embed_dim: Size = 3072
+    encoder_attention_heads: Size = 12
+    activation_fn: Literal["gelu"] = "gelu"
+    layer_norm_first: bool = False
+    conv_feature_layers: str = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+    conv_bias: bool = False
+    feature_grad_mult: float = 1.0
+    normalize: bool = False
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.0
+    encoder_layerdrop: float = 0.0
+    dropout_input: float = 0.0
+    dropout_features: float = 0.0
+    conv_pos: Size = 128
+    conv_pos_groups: Size = 16
+    relative_position_embedding: bool = False
+    num_buckets: Size = 320
+    max_distance: Annotated[int, Field(ge=1, le=1_000_000)] = 1280
+    gru_rel_pos: bool = False
+    # Ours: how many rows of label_embs_concat come before the first cluster. fairseq's dictionary
+    # starts with four symbols that are no cluster.
+    special_symbols: Literal[0, 4] = 4
+
+
+def config_of(network: NetworkSpec) -> FairseqConfig:
+    """A network in fairseq's words."""
+    return FairseqConfig(
+        extractor_mode="layer_norm" if network.extractor_norm == "layer" else "default",
+        encoder_layers=network.num_layers,
+        encoder_embed_dim=network.width,
+        encoder_ffn_embed_dim=network.ffn_width,
+        encoder_attention_heads=network.num_heads,
+        layer_norm_first=network.norm_first,
+        conv_feature_layers=format_conv_stack(network.conv_layers),
+        conv_bias=network.conv_bias,
+        feature_grad_mult=network.feature_grad_mult,
+        normalize=network.normalize_waveform,
+        dropout=network.dropout,
+        attention_dropout=network.attention_dropout,
+        activation_dropout=network.activation_dropout,
+        encoder_layerdrop=network.layer_drop,
+        dropout_input=network.input_dropout,
+        conv_pos=network.position_kernel,
+        conv_pos_groups=network.position_groups,
+        relative_position_embedding=network.gated_bias,
+        num_buckets=network.num_buckets,
+        max_distance=network.max_distance,
+        gru_rel_pos=network.gated_bias,
+        special_symbols=network.special_symbols,
+    )
+
+
+def network_of(config: FairseqConfig, projection_width: int) -> NetworkSpec:
+    """The network that fairseq's words describe."""
+    if config.relative_position_embedding != config.gru_rel_pos:
+        raise ImportRefusedError(
+            f"relative_position_embedding {config.relative_position_embedding} with gru_rel_pos "
+            f"{config.gru_rel_pos}: expected both (WavLM) or neither (HuBERT)"
+        )
+    return NetworkSpec(
+        extractor_norm="layer" if config.extractor_mode == "layer_norm" else "group",
+        norm_first=config.layer_norm_first,
+        normalize_waveform=config.normalize,
+        conv_layers=parse_conv_stack(config.conv_feature_layers),
+        conv_bias=config.conv_bias,
+        width=config.encoder_embed_dim,
+        ffn_width=config.encoder_ffn_embed_dim,
+        num_layers=config.encoder_layers,
+        num_heads=config.encoder_attention_heads,
+        position_kernel=config.conv_pos,
+        position_groups=config.conv_pos_groups,
+        gated_bias=config.gru_rel_pos,
+        num_buckets=config.num_buckets,
+        max_distance=config.max_distance,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        activation_dropout=config.activation_dropout,
+        input_dropout=config.dropout_input,
+        layer_drop=config.encoder_layerdrop,
+        feature_grad_mult=config.feature_grad_mult,
+        projection_width=projection_width,
+        special_symbols=config.special_symbols,
+    )
+
+
+def write_fairseq(model: WavLM, path: Path) -> None:
+    """Write the network and its head as one .pt file."""
+    network, weights = model.network, model.state_dict()
+    tensors = renamed(weights, [*encoder_rows(network), *HEAD], "fairseq")
+    if _has_no_projection(network):
+        for name in ("post_extract_proj.weight", "post_extract_proj.bias"):
+            del tensors[name]
+        _check_identity(weights, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written(path) as file:
+        torch.save({"cfg": config_of(network).model_dump(), "model": tensors}, file)
+
+
+def read_fairseq(path: Path, num_clusters: int) -> WavLM:
+    """Read a .pt file; one without a head gets a fresh one for `num_clusters`."""
+    content = read_pt(path)
+    if not isinstance(content, dict) or not {"cfg", "model"} <= content.keys():
+        raise ImportRefusedError(f"{path}: expected a dict with 'cfg' and 'model'")
+    config = _read_config(content["cfg"], path)
+    theirs = tensors_of(content["model"], path)
+    head = find_head(theirs, config.special_symbols)
+    try:
+        network = network_of(config, head.projection_width if head else 256)
+    except ValidationError as error:
+        raise ImportRefusedError(f"{path}: cfg describes no possible network: {error}") from error
+    head = head or fresh_head(network, num_clusters)
+    body = {name: tensor for name, tensor in theirs.items() if name not in HEAD_NAMES}
+    if _has_no_projection(network):
+        body["post_extract_proj.weight"] = torch.eye(network.width)
+        body["post_extract_proj.bias"] = torch.zeros(network.width)
+    weights = collected(body, encoder_rows(network), "fairseq") | head.weights
+    content = NetworkFile(network=network, num_clusters=head.num_clusters)
+    return network_from(content, weights, where=path)
+
+
+def _read_config(cfg: Any, path: Path) -> FairseqConfig:
+    """The network's keys; fairseq's own checkpoints keep them in cfg["model"] and cfg["task"]."""
+    if not isinstance(cfg, dict):
+        raise ImportRefusedError(f"{path}: cfg is {type(cfg).__name__}, expected a plain dict")
+    if isinstance(cfg.get("model"), dict):
+        task = cfg.get("task")
+        cfg = {**(task if isinstance(task, dict) else {}), **cfg["model"]}
+    try:
+        return FairseqConfig.model_validate(cfg)
+    except ValidationError as error:
+        raise ImportRefusedError(f"{path}: cfg cannot be used: {error}") from error
+
+
+def _has_no_projection(network: NetworkSpec) -> bool:
+    """fairseq leaves the projection out where conv channels and width are equal."""
+    return network.conv_layers[-1].channels == network.width
+
+
+def _check_identity(weights: dict[str, Tensor], path: Path) -> None:
+    weight, bias = weights["projection.weight"], weights["projection.bias"]
+    if bias.any() or not torch.equal(weight, torch.eye(len(weight))):
+        raise ImportRefusedError(
+            f"{path}: the fairseq layout has no projection where conv channels equal the width "
+            f"({len(weight)}), and this network's is not the identity"
+        )

@@ -1,0 +1,230 @@
+"""The Hugging Face layout: a folder that transformers' WavLMModel (or HubertModel) loads.
+
+`config.json`, `model.safetensors`, `preprocessor_config.json`, and, beside them because
+transformers has no place for it, `pretraining_head.safetensors`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from wavlm.export.errors import ImportRefusedError
+from wavlm.export.heads import FoundHead, find_head, fresh_head
+from wavlm.export.mapping import HEAD, OLD_HF_NAMES, collected, encoder_rows, renamed
+from wavlm.export.weights import read_pt, tensors_of
+from wavlm.files import read_json, replaced, write_json
+from wavlm.nn import WavLM
+from wavlm.nn.files import NetworkFile, network_from, read_weights
+from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
+
+HEAD_FILE = "pretraining_head.safetensors"
+Size = Annotated[int, Field(ge=1, le=65536)]
+OnlyEps = Annotated[float, Field(ge=1e-5, le=1e-5)]
+
+
+class Pretraining(BaseModel):
+    """What pre-training needs and transformers does not know; an entry of config.json of ours."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    feature_grad_mult: float = 0.1
+    projection_width: Size = 256
+    special_symbols: Literal[0, 4] = 0
+
+
+class HfConfig(BaseModel):
+    """The keys of config.json that matter, with transformers' defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model_type: Literal["wavlm", "hubert"]
+    hidden_size: Size = 768
+    num_hidden_layers: Size = 12
+    num_attention_heads: Size = 12
+    intermediate_size: Size = 3072
+    hidden_act: Literal["gelu"] = "gelu"
+    feat_extract_activation: Literal["gelu"] = "gelu"
+    feat_extract_norm: Literal["group", "layer"] = "group"
+    layer_norm_eps: OnlyEps = 1e-5
+    conv_dim: tuple[Size, ...] = (512,) * 7
+    conv_kernel: tuple[Size, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_stride: tuple[Size, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_bias: bool = False
+    num_conv_pos_embeddings: Size = 128
+    num_conv_pos_embedding_groups: Size = 16
+    do_stable_layer_norm: bool = False
+    num_buckets: Size = 320
+    max_bucket_distance: Annotated[int, Field(ge=1, le=1_000_000)] = 800
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    feat_proj_dropout: float = 0.0
+    layerdrop: float = 0.1
+    feat_proj_layer_norm: Literal[True] = True
+    conv_pos_batch_norm: Literal[False] = False
+    add_adapter: Literal[False] = False
+    pretraining: Pretraining = Pretraining()
+
+
+class Preprocessor(BaseModel):
+    """The one key of preprocessor_config.json that matters, with transformers' default."""
+
+    do_normalize: bool = True
+
+
+def config_of(network: NetworkSpec) -> HfConfig:
+    """A network in transformers' words."""
+    return HfConfig(
+        model_type="wavlm" if network.gated_bias else "hubert",
+        hidden_size=network.width,
+        num_hidden_layers=network.num_layers,
+        num_attention_heads=network.num_heads,
+        intermediate_size=network.ffn_width,
+        feat_extract_norm=network.extractor_norm,
+        conv_dim=tuple(layer.channels for layer in network.conv_layers),
+        conv_kernel=tuple(layer.kernel for layer in network.conv_layers),
+        conv_stride=tuple(layer.stride for layer in network.conv_layers),
+        conv_bias=network.conv_bias,
+        num_conv_pos_embeddings=network.position_kernel,
+        num_conv_pos_embedding_groups=network.position_groups,
+        do_stable_layer_norm=network.norm_first,
+        num_buckets=network.num_buckets,
+        max_bucket_distance=network.max_distance,
+        hidden_dropout=network.dropout,
+        attention_dropout=network.attention_dropout,
+        activation_dropout=network.activation_dropout,
+        feat_proj_dropout=network.input_dropout,
+        layerdrop=network.layer_drop,
+        pretraining=Pretraining(
+            feature_grad_mult=network.feature_grad_mult,
+            projection_width=network.projection_width,
+            special_symbols=network.special_symbols,
+        ),
+    )
+
+
+def network_of(config: HfConfig, *, normalize_waveform: bool, projection_width: int) -> NetworkSpec:
+    """The network that transformers' words describe."""
+    convs = zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)
+    return NetworkSpec(
+        extractor_norm=config.feat_extract_norm,
+        norm_first=config.do_stable_layer_norm,
+        normalize_waveform=normalize_waveform,
+        conv_layers=tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in convs),
+        conv_bias=config.conv_bias,
+        width=config.hidden_size,
+        ffn_width=config.intermediate_size,
+        num_layers=config.num_hidden_layers,
+        num_heads=config.num_attention_heads,
+        position_kernel=config.num_conv_pos_embeddings,
+        position_groups=config.num_conv_pos_embedding_groups,
+        gated_bias=config.model_type == "wavlm",
+        num_buckets=config.num_buckets,
+        max_distance=config.max_bucket_distance,
+        dropout=config.hidden_dropout,
+        attention_dropout=config.attention_dropout,
+        activation_dropout=config.activation_dropout,
+        input_dropout=config.feat_proj_dropout,
+        layer_drop=config.layerdrop,
+        feature_grad_mult=config.pretraining.feature_grad_mult,
+        projection_width=projection_width,
+        special_symbols=config.pretraining.special_symbols,
+    )
+
+
+def write_hf(model: WavLM, folder: Path) -> None:
+    """Write a folder that `from_pretrained` loads with no missing and no unexpected tensor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network, weights = model.network, model.state_dict()
+    _write_tensors(renamed(weights, encoder_rows(network), "hf"), folder / "model.safetensors")
+    _write_tensors(renamed(weights, list(HEAD), "hf"), folder / HEAD_FILE)
+    write_json(folder / "preprocessor_config.json", preprocessor_of(network))
+    architecture = "WavLMModel" if network.gated_bias else "HubertModel"
+    config = config_of(network).model_dump(mode="json")
+    write_json(folder / "config.json", {**config, "architectures": [architecture]})
+
+
+def preprocessor_of(network: NetworkSpec) -> dict[str, Any]:
+    """Settings of transformers' Wav2Vec2FeatureExtractor for this network."""
+    return {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "feature_size": 1,
+        "sampling_rate": SAMPLE_RATE_HZ,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "do_normalize": network.normalize_waveform,
+        # Only the layer style is indifferent to padding, so only there is a mask of any use.
+        "return_attention_mask": network.extractor_norm == "layer",
+    }
+
+
+def read_hf(folder: Path, num_clusters: int) -> WavLM:
+    """Read a folder; one without a head gets a fresh one for `num_clusters`."""
+    config = _read_config(folder / "config.json")
+    theirs = _read_tensors(folder)
+    head = _read_head(folder, config)
+    width = head.projection_width if head else config.pretraining.projection_width
+    try:
+        network = network_of(
+            config, normalize_waveform=_normalizes(folder, config), projection_width=width
+        )
+    except ValueError as error:
+        raise ImportRefusedError(f"{folder}/config.json: no possible network: {error}") from error
+    head = head or fresh_head(network, num_clusters)
+    weights = collected(theirs, encoder_rows(network), "hf") | head.weights
+    content = NetworkFile(network=network, num_clusters=head.num_clusters)
+    return network_from(content, weights, where=folder)
+
+
+def _read_config(path: Path) -> HfConfig:
+    try:
+        return HfConfig.model_validate(read_json(path))
+    except ValidationError as error:
+        raise ImportRefusedError(f"{path} cannot be used: {error}") from error
+
+
+def _normalizes(folder: Path, config: HfConfig) -> bool:
+    """Whether waveforms are normalised: the feature extractor's setting, else the style's habit."""
+    path = folder / "preprocessor_config.json"
+    habit = config.feat_extract_norm == "layer"
+    if not path.is_file():
+        return habit
+    try:
+        return Preprocessor.model_validate(read_json(path)).do_normalize
+    except ValidationError as error:
+        raise ImportRefusedError(f"{path} cannot be used: {error}") from error
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Tensors under the names of the bare model, also from a file of a model with a task head."""
+    bin_file = folder / "pytorch_model.bin"
+    if not (folder / "model.safetensors").is_file() and bin_file.is_file():
+        tensors = tensors_of(read_pt(bin_file), bin_file)
+    else:
+        tensors = read_weights(folder / "model.safetensors")
+    for prefix in ("wavlm.", "hubert."):
+        if any(name.startswith(prefix) for name in tensors):
+            tensors = {
+                name.removeprefix(prefix): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(prefix)
+            }
+    return {OLD_HF_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
+
+
+def _read_head(folder: Path, config: HfConfig) -> FoundHead | None:
+    path = folder / HEAD_FILE
+    if not path.is_file():
+        return None
+    return find_head(read_weights(path), config.pretraining.special_symbols)
+
+
+def _write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replaced(path) as temporary:
+        save_file(contiguous, temporary, metadata={"format": "pt"})
