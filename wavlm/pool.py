@@ -34,12 +34,13 @@ def run_parts(
 ) -> list[R]:
     """Results of `work` for each part, in order; `progress` counts parts.
 
-    One worker means this process. More are started afresh (spawn), so `work` must be a module-level
-    function or a `functools.partial` of one. The first error ends the run: no further part is
-    started, those that run are finished, and the error is raised with a note that names its part.
+    One worker, or none, means this process. More are started afresh (spawn), so `work` must be a
+    module-level function or a `functools.partial` of one. The first error ends the run: no further
+    part is started, those that run are finished, and the error is raised with a note that names its
+    part.
     """
     progress(0, len(parts))
-    if workers == 1 or len(parts) <= 1:
+    if workers <= 1 or len(parts) <= 1:
         return _run_here(parts, work, progress)
     return _run_pool(parts, work, min(workers, len(parts)), progress)
 
@@ -66,7 +67,7 @@ def _run_pool(
     with ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_die_with_parent,
+        initializer=die_with_parent,
         initargs=(os.getpid(),),
     ) as pool:
         while len(results) < len(parts):
@@ -107,7 +108,7 @@ def _short(part: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Linux: the kernel kills this worker when the process that started it dies, even by SIGKILL.
 
     Elsewhere an orphan ends when its call queue breaks. An interrupt ends it without a traceback.

@@ -429,7 +429,7 @@ class Runtime(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    workers: Count = 2  # processes for shards, labels and loading
+    workers: Natural = 2  # processes for shards, labels and (a rank) loading; 0: none but this one
     gpus: Natural = 0  # 0: train on the CPU with `processes` gloo ranks
     processes: Count = 1
     threads: Natural = 0  # torch threads a rank; 0: cores / ranks

@@ -1,0 +1,143 @@
+"""The plan of epochs: conserved, never padded, the same for any rank, varied between epochs."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from wavlm.epochs import Plan, Position, fixed_groups, share
+from wavlm.specs import TrainSpec
+
+
+def train_spec(**changes: object) -> TrainSpec:
+    fields: dict[str, object] = {
+        "updates": 10,
+        "warmup_updates": 1,
+        "peak_lr": 1e-3,
+        "batch_seconds": 350.0,
+        "group_seconds": 87.5,
+    }
+    return TrainSpec.model_validate({**fields, **changes})
+
+
+def lengths(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(100, 782, count)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 500])
+def test_every_utterance_is_delivered_once_an_epoch(count: int) -> None:
+    plan = Plan(lengths(count), train_spec())
+    for number in range(3):
+        epoch = plan.epoch(number)
+        delivered = [n for g in range(epoch.num_groups) for n in epoch.group(g).utterances]
+        assert sorted(delivered) == list(range(count))
+
+
+def test_a_group_is_as_long_as_its_shortest_and_no_larger_than_the_budget() -> None:
+    frames = lengths(500)
+    epoch = Plan(frames, train_spec()).epoch(0)
+    for number in range(epoch.num_groups):
+        group = epoch.group(number)
+        assert group.num_frames == frames[group.utterances].min()
+        assert frames[group.utterances].max() * len(group.utterances) <= 87.5 * 50
+
+
+@pytest.mark.parametrize(("seconds", "utterances"), [(87.5, 5), (56.25, 3)])
+def test_full_crops_come_as_many_to_a_group_as_in_the_paper(
+    seconds: float, utterances: int
+) -> None:
+    frames = np.full(60, 781)
+    plan = Plan(frames, train_spec(group_seconds=seconds, batch_seconds=4 * seconds))
+    epoch = plan.epoch(0)
+    assert {len(epoch.group(number).utterances) for number in range(epoch.num_groups)} == {
+        utterances
+    }
+
+
+def test_little_audio_is_lost_to_cropping() -> None:
+    frames = lengths(2000)
+    epoch = Plan(frames, train_spec()).epoch(0)
+    kept = (epoch.num_frames * np.diff(epoch.bounds)).sum()
+    assert kept / frames.sum() > 0.97
+
+
+def test_partners_change_from_epoch_to_epoch() -> None:
+    plan = Plan(lengths(500), train_spec())
+
+    def partners(number: int) -> set[frozenset[int]]:
+        epoch = plan.epoch(number)
+        return {frozenset(epoch.group(g).utterances.tolist()) for g in range(epoch.num_groups)}
+
+    assert len(partners(0) & partners(1)) < 0.05 * len(partners(0))
+
+
+def test_the_stream_is_continuous_over_epochs_and_restarts_anywhere() -> None:
+    plan = Plan(lengths(60), train_spec(batch_seconds=5 * 87.5))
+    updates = list(islice(plan.updates(Position()), 12))
+    groups = [group.position for update in updates for group in update.groups]
+    assert groups[0] == Position(0, 0)
+    for before, after in zip(groups, groups[1:], strict=False):
+        assert after in {Position(before.epoch, before.group + 1), Position(before.epoch + 1, 0)}
+    assert {group.epoch for group in groups} >= {0, 1, 2}
+    for number, update in enumerate(updates[:-1]):
+        again = next(plan.updates(update.after))
+        expected = updates[number + 1].groups
+        assert [g.position for g in again.groups] == [g.position for g in expected]
+        assert all(
+            np.array_equal(a.utterances, b.utterances)
+            for a, b in zip(again.groups, expected, strict=True)
+        )
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 6])
+def test_ranks_share_an_update_and_leave_nothing(world: int) -> None:
+    update = next(Plan(lengths(100), train_spec(batch_seconds=6 * 87.5)).updates(Position()))
+    shares = [share(update.groups, rank, world) for rank in range(world)]
+    assert {len(groups) for groups in shares} == {6 // world}
+    assert sorted(g.position for groups in shares for g in groups) == [
+        g.position for g in update.groups
+    ]
+
+
+def test_a_number_of_ranks_that_does_not_divide_is_refused_with_those_that_do() -> None:
+    update = next(Plan(lengths(100), train_spec(batch_seconds=6 * 87.5)).updates(Position()))
+    with pytest.raises(ValueError, match=r"6 groups .* 4 processes; possible: 1, 2, 3, 6"):
+        share(update.groups, 0, 4)
+
+
+def test_the_fingerprint_tells_other_data_seeds_and_sizes_apart() -> None:
+    frames = lengths(50)
+    plans = [
+        Plan(frames, train_spec(), "a"),
+        Plan(frames, train_spec(), "b"),
+        Plan(frames[::-1], train_spec(), "a"),
+        Plan(frames, train_spec(seed=1), "a"),
+        Plan(frames, train_spec(group_seconds=70.0), "a"),
+    ]
+    assert len({plan.fingerprint for plan in plans}) == len(plans)
+    same = Plan(frames, train_spec(updates=99, peak_lr=1.0), "a")
+    assert same.fingerprint == plans[0].fingerprint
+
+
+def test_utterances_too_short_for_a_span_are_refused_at_the_start() -> None:
+    with pytest.raises(ValueError, match=r"utterance 1 has 12 frames; spans of 10 .* more than 12"):
+        Plan(np.array([50, 12]), train_spec())
+    with pytest.raises(ValueError, match="empty train split"):
+        Plan(np.array([], dtype=np.int64), train_spec())
+
+
+def test_a_position_behind_the_end_of_its_epoch_is_refused() -> None:
+    plan = Plan(lengths(20), train_spec())
+    with pytest.raises(ValueError, match="epoch 0 has 3 groups, position asks for number 99"):
+        next(plan.updates(Position(0, 99)))
+
+
+def test_validation_groups_hold_every_utterance_in_a_fixed_order() -> None:
+    frames = lengths(40)
+    groups = fixed_groups(frames, train_spec())
+    delivered = [int(n) for group in groups for n in group.utterances]
+    assert sorted(delivered) == list(range(40))
+    assert frames[delivered].tolist() == sorted(frames, reverse=True)
+    assert fixed_groups(np.array([], dtype=np.int64), train_spec()) == ()

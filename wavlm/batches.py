@@ -1,0 +1,193 @@
+"""Batches for the trainer: read by index, cropped to whole frames, mixed, masked, in a fixed order.
+
+The order of batches and every number in them follow from the shards, the labels, the spec and the
+seed; workers, ranks and restarts change nothing. All draws come from generators named after the
+epoch and the utterance.
+
+Two things differ from the reference. Crops start on multiples of a frame's hop, so that labels fit
+exactly. And Large's normalisation is left to the network, which normalises the mixed crop; the
+reference normalises the whole utterance, crops, mixes, and then normalises the crop again.
+
+Shapes: B utterances, N samples, F frames.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from wavlm.epochs import Group, Plan, Position, share
+from wavlm.errors import BadDataError
+from wavlm.fixed import FixedSamples, Subset
+from wavlm.jobs import TrainJob
+from wavlm.pool import die_with_parent
+from wavlm.samples import Arrays, Samples
+from wavlm.specs import SAMPLE_RATE_HZ
+
+log = logging.getLogger(__name__)
+
+WORKER_TIMEOUT_SECONDS = 300.0
+PREFETCH_BATCHES = 4  # a worker
+
+
+class NotDeliveredError(BadDataError):
+    """An epoch did not deliver exactly what was planned."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One group, ready for the network; nothing in it is padded."""
+
+    waveforms: torch.Tensor  # (B, N) float32
+    labels: torch.Tensor  # (B, F) int64
+    mask: torch.Tensor  # (B, F) bool, True where a frame is masked
+    keys: tuple[str, ...]
+    position: Position  # of this group
+    after: Position  # where the update that it belongs to ends: what a snapshot stores
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio, all utterances together."""
+        return self.waveforms.numel() / SAMPLE_RATE_HZ
+
+
+def plan_of(job: TrainJob) -> Plan:
+    """The stream of groups of a job; its `fingerprint` belongs beside every stored position."""
+    return Samples(job).plan()
+
+
+def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    """The batches of a rank from a position on, without end.
+
+    Each update is `groups_per_update / world` batches of every rank. Raises ValueError if that is
+    no whole number, BadDataError with shard and key for what cannot be read.
+    """
+    samples = Samples(job)
+    plan = samples.plan()
+    share(next(plan.updates(position)).groups, rank, world)  # complain now, not at the first batch
+    tasks = _Tasks(plan, position, rank, world)
+    return _delivered(tasks, _data_loader(samples, tasks, job.runtime.workers))
+
+
+def validation_batches(
+    job: TrainJob, subset: Subset, rank: int = 0, world: int = 1
+) -> Iterator[Batch]:
+    """A rank's share of a validation set, the same every time: no crop or mask ever differs.
+
+    `clean` is the valid split, each utterance from its beginning; `mixed` the fixed mixtures, with
+    the labels of their primaries. An empty set gives no batch.
+    """
+    samples = FixedSamples(job, subset)
+    for number, group in enumerate(samples.groups()):
+        if number % world == rank:
+            yield _batch(samples.make(group), group.position, group.position)
+
+
+def _data_loader(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _Failure]:
+    """Arrays in the order of the tasks, made by worker processes that die with this one."""
+    several: dict[str, Any] = {
+        "num_workers": workers,
+        "prefetch_factor": PREFETCH_BATCHES,
+        "timeout": WORKER_TIMEOUT_SECONDS,
+        # Fork shares the index and the labels; spawn would copy both into every worker.
+        "multiprocessing_context": "fork",
+        "worker_init_fn": partial(_start_worker, os.getpid()),
+    }
+    return iter(
+        DataLoader(
+            _Made(samples),
+            sampler=tasks,
+            batch_size=None,
+            collate_fn=_unchanged,
+            generator=torch.Generator(),  # torch draws a seed for workers: not from the global one
+            **(several if workers else {}),
+        )
+    )
+
+
+def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure]) -> Iterator[Batch]:
+    """Batches, compared one by one with what was planned, so that nothing is lost in silence."""
+    epoch, num_utterances = None, 0
+    for task, arrays in zip(tasks, made, strict=True):
+        if isinstance(arrays, _Failure):
+            raise BadDataError(arrays.code, arrays.text)
+        position = task.group.position
+        if arrays.utterances.tolist() != task.group.utterances.tolist():
+            raise NotDeliveredError(
+                "NOT_DELIVERED",
+                f"{len(arrays.keys)} utterances came for {len(task.group.utterances)} planned; "
+                f"at epoch {position.epoch}, group {position.group}",
+            )
+        if epoch is not None and position.epoch != epoch:
+            log.info("epoch %d is over: %d utterances on this rank", epoch, num_utterances)
+            num_utterances = 0
+        epoch = position.epoch
+        num_utterances += len(arrays.keys)
+        yield _batch(arrays, position, task.after)
+
+
+def _batch(arrays: Arrays, position: Position, after: Position) -> Batch:
+    return Batch(
+        waveforms=torch.from_numpy(arrays.waveforms),
+        labels=torch.from_numpy(arrays.labels.astype(np.int64)),
+        mask=torch.from_numpy(arrays.mask),
+        keys=arrays.keys,
+        position=position,
+        after=after,
+    )
+
+
+def _unchanged(arrays: Any) -> Any:
+    """Leave arrays alone: torch would make tensors in shared memory, which containers ration."""
+    return arrays
+
+
+def _start_worker(parent: int, worker: int) -> None:  # noqa: ARG001 - torch passes the number
+    die_with_parent(parent)
+
+
+@dataclass(frozen=True)
+class _Task:
+    group: Group
+    after: Position
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A BadDataError on its way out of a worker, so that its code survives."""
+
+    code: str
+    text: str
+
+
+class _Made(Dataset[Any]):
+    """Map-style over tasks, so that the order of batches is that of the tasks for any workers."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def __getitem__(self, task: _Task) -> Arrays | _Failure:
+        try:
+            return self._samples.make(task.group)
+        except BadDataError as error:
+            return _Failure(error.code, str(error).removeprefix(f"{error.code}: "))
+
+
+class _Tasks:
+    """A sampler: what a rank has to make from a position on, without end; iterable repeatedly."""
+
+    def __init__(self, plan: Plan, position: Position, rank: int, world: int) -> None:
+        self._plan, self._position, self._rank, self._world = plan, position, rank, world
+
+    def __iter__(self) -> Iterator[_Task]:
+        for update in self._plan.updates(self._position):
+            for group in share(update.groups, self._rank, self._world):
+                yield _Task(group, update.after)

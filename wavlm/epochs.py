@@ -1,0 +1,209 @@
+"""Which utterances meet in which group, epoch after epoch: a pure function of lengths and spec.
+
+A group is what the paper calls a GPU's batch: utterances of similar length, all cropped to the
+shortest, so that nothing is ever padded. The stream of groups is endless; an update takes the next
+`groups_per_update` of them, whatever the number of ranks. A `Position` in that stream is the whole
+state of loading: going on from one costs no replay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from wavlm.rng import rng_for
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
+
+Integers = npt.NDArray[np.int64]
+
+FRAMES_PER_SECOND = SAMPLE_RATE_HZ // HOP_SAMPLES
+# Lengths within 3% count as equal, so that an utterance meets other partners in each epoch: sorted
+# by exact length, neighbours (and with them the mixing partners) would hardly ever change.
+SAME_LENGTH = 1 / 32
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """Groups before this one have been delivered: `group` counts within the epoch, both from 0."""
+
+    epoch: int = 0
+    group: int = 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Utterances that are cropped to one length, that mix with each other and share a batch."""
+
+    position: Position
+    utterances: Integers  # (B,) numbers of the utterances, as counted by the plan's input
+    num_frames: int  # of every crop
+
+
+@dataclass(frozen=True)
+class Update:
+    """The groups of one optimiser step and the position from which the next step goes on."""
+
+    groups: tuple[Group, ...]
+    after: Position
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over all utterances: a permutation of them, cut into groups."""
+
+    number: int
+    utterances: Integers  # (N,)
+    bounds: Integers  # (G + 1,) group g holds utterances[bounds[g]:bounds[g + 1]]
+    num_frames: Integers  # (G,)
+
+    @property
+    def num_groups(self) -> int:
+        return len(self.num_frames)
+
+    def group(self, number: int) -> Group:
+        """The group at a place in the order of delivery."""
+        members = self.utterances[self.bounds[number] : self.bounds[number + 1]]
+        return Group(Position(self.number, number), members, int(self.num_frames[number]))
+
+
+@dataclass
+class Plan:
+    """The endless stream of groups for utterances of these lengths.
+
+    `num_frames` (N,) are the frames of each utterance, already limited to the longest crop;
+    `content` is a digest of what the utterances are.
+    """
+
+    num_frames: Integers
+    train: TrainSpec
+    content: str = ""
+    _epochs: dict[int, Epoch] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        shortest_frames = self.train.mask.length + max(self.train.mask.min_spans, 1)
+        if not len(self.num_frames):
+            raise ValueError("no utterance to train on; found an empty train split")
+        if (shortest := int(self.num_frames.min())) <= shortest_frames:
+            raise ValueError(
+                f"utterance {int(self.num_frames.argmin())} has {shortest} frames; spans of "
+                f"{self.train.mask.length} frames need more than {shortest_frames}"
+            )
+
+    def epoch(self, number: int) -> Epoch:
+        """The groups of one epoch, in the order in which they are delivered."""
+        if number not in self._epochs:
+            self._epochs = {number: _epoch(self.num_frames, self.train, number)}  # keep one
+        return self._epochs[number]
+
+    def updates(self, position: Position) -> Iterator[Update]:
+        """All updates from a position on, without end."""
+        while True:
+            groups = []
+            for _ in range(self.train.groups_per_update):
+                epoch = self.epoch(position.epoch)
+                if position.group >= epoch.num_groups:
+                    raise ValueError(
+                        f"epoch {position.epoch} has {epoch.num_groups} groups, "
+                        f"position asks for number {position.group}"
+                    )
+                groups.append(epoch.group(position.group))
+                last = position.group + 1 == epoch.num_groups
+                position = (
+                    Position(position.epoch + 1)
+                    if last
+                    else Position(position.epoch, position.group + 1)
+                )
+            yield Update(tuple(groups), position)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of what decides the stream; a position means nothing under another one."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.num_frames, "<i8").tobytes())
+        spec = self.train
+        numbers = (
+            self.content,
+            spec.seed,
+            _group_frames(spec),
+            spec.groups_per_update,
+            SAME_LENGTH,
+        )
+        digest.update(repr(numbers).encode())
+        return digest.hexdigest()
+
+
+def fixed_groups(num_frames: Integers, train: TrainSpec) -> tuple[Group, ...]:
+    """Groups for validation: nothing random, longest first, ties in the order of the input."""
+    if not len(num_frames):
+        return ()
+    epoch = _cut(np.argsort(-num_frames, kind="stable"), num_frames, train, 0)
+    return tuple(epoch.group(number) for number in range(epoch.num_groups))
+
+
+def share(groups: tuple[Group, ...], rank: int, world: int) -> tuple[Group, ...]:
+    """The groups of an update that one rank computes: number i belongs to rank i % world.
+
+    Raises ValueError if the ranks would get different numbers of groups.
+    """
+    if len(groups) % world:
+        possible = [count for count in range(1, len(groups) + 1) if len(groups) % count == 0]
+        raise ValueError(
+            f"{len(groups)} groups an update cannot be shared by {world} processes; "
+            f"possible: {', '.join(map(str, possible))}"
+        )
+    return groups[rank::world]
+
+
+def _group_frames(train: TrainSpec) -> int:
+    return int(train.group_seconds * FRAMES_PER_SECOND)
+
+
+def _epoch(num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
+    """Sort by length, longest first, ties at random; cut into groups; shuffle the groups."""
+    rng = rng_for(train.seed, "epoch", number)
+    order = np.lexsort((rng.random(len(num_frames)), -_buckets(num_frames)))
+    sorted_epoch = _cut(order, num_frames, train, number)
+    shuffled = rng.permutation(sorted_epoch.num_groups)
+    starts, sizes = sorted_epoch.bounds[shuffled], np.diff(sorted_epoch.bounds)[shuffled]
+    bounds = np.append(0, np.cumsum(sizes))
+    # Gather each group's run of `order` in the shuffled order of groups.
+    places = np.arange(len(order)) + np.repeat(starts - bounds[:-1], sizes)
+    return Epoch(number, order[places], bounds, sorted_epoch.num_frames[shuffled])
+
+
+def _cut(order: Integers, num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
+    """Cut utterances, sorted longest first, into groups."""
+    lengths = num_frames[order]
+    starts = _starts(lengths, _buckets(lengths), _group_frames(train))
+    return Epoch(
+        number=number,
+        utterances=order,
+        bounds=np.append(starts, len(order)),
+        num_frames=np.minimum.reduceat(lengths, starts),
+    )
+
+
+def _buckets(num_frames: Integers) -> Integers:
+    """Numbers of the classes of length, (N,)."""
+    classes: Integers = np.floor(np.log(num_frames) / np.log1p(SAME_LENGTH)).astype(np.int64)
+    return classes
+
+
+def _starts(num_frames: Integers, buckets: Integers, budget: int) -> Integers:
+    """Where groups begin in utterances sorted by bucket, longest first (fairseq's max_tokens rule).
+
+    A group takes as many as fit the budget at the longest length of the bucket it begins in.
+    """
+    ends = np.append(np.flatnonzero(np.diff(buckets)) + 1, len(buckets))
+    starts: list[Integers] = []
+    begin, at = 0, 0
+    for end in ends:
+        size = max(1, budget // int(num_frames[begin:end].max()))
+        if at < end:
+            starts.append(np.arange(at, end, size))
+            at = int(starts[-1][-1]) + size
+        begin = end
+    return np.concatenate(starts)

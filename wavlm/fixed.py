@@ -1,0 +1,90 @@
+"""The two validation sets: the clean valid split and the fixed mixtures. Nothing in them changes.
+
+Shapes: B utterances, N samples, F frames.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from wavlm.epochs import Group, Integers, fixed_groups
+from wavlm.jobs import TrainJob
+from wavlm.masking import equalise, span_mask
+from wavlm.rng import rng_for
+from wavlm.samples import (
+    CACHE,
+    Arrays,
+    Labels,
+    Strings,
+    Utterances,
+    Waveforms,
+    checked,
+    frames_of_crops,
+    num_samples,
+)
+from wavlm.shards import Reader
+from wavlm.specs import HOP_SAMPLES
+from wavlm.truth import read_truth
+
+log = logging.getLogger(__name__)
+
+Subset = Literal["clean", "mixed"]
+
+
+class MixedUtterances:
+    """The fixed mixtures whose primaries are among the clean utterances, with those' labels."""
+
+    def __init__(self, mixtures_dir: Path, clean: Utterances) -> None:
+        self._reader, self._clean = Reader(mixtures_dir), clean
+        index = self._reader.index
+        number_of = {sha256: number for number, sha256 in enumerate(clean.sha256s)}
+        truth = {item.key: item for item in read_truth(mixtures_dir)}
+        rows = [r for r, key in enumerate(index.keys) if truth[key].primary_sha256 in number_of]
+        if len(rows) < len(index):
+            log.info("%d of %d mixtures are of other corpora", len(index) - len(rows), len(index))
+        self._rows = rows
+        self._truth = [truth[index.keys[row]] for row in rows]
+        self._primaries = [number_of[item.primary_sha256] for item in self._truth]
+        self.keys: Strings = index.keys[rows]
+        self.num_samples: Integers = index.samples[rows]
+
+    def read(self, number: int, first_frame: int, frames: int) -> tuple[Waveforms, Labels]:
+        """Waveform (N,) of a part of a mixture and the labels (F,) of its primary."""
+        start = first_frame * HOP_SAMPLES
+        waveform = self._reader.read(self._rows[number], start, start + num_samples(frames))
+        first = self._truth[number].first_frame + first_frame
+        return waveform, self._clean.labels(self._primaries[number], first, frames)
+
+
+class FixedSamples:
+    """Makes the arrays of a group of one validation set: from the beginning, with a fixed mask."""
+
+    def __init__(self, job: TrainJob, subset: Subset) -> None:
+        self._train = job.train
+        clean = Utterances(job.data, "valid", job.out / CACHE)
+        self._source: Utterances | MixedUtterances | None = clean
+        if subset == "mixed":
+            self._source = MixedUtterances(job.mixtures, clean) if job.mixtures else None
+
+    def groups(self) -> tuple[Group, ...]:
+        """The set in groups, longest first."""
+        if self._source is None:
+            return ()
+        return fixed_groups(frames_of_crops(self._source.num_samples, self._train), self._train)
+
+    def make(self, group: Group) -> Arrays:
+        """The arrays of one of `groups()`."""
+        assert self._source is not None, "a set without groups has nothing to make"  # noqa: S101
+        keys = tuple(self._source.keys[group.utterances])
+        crops = [self._source.read(int(n), 0, group.num_frames) for n in group.utterances]
+        waveforms, labels = zip(*crops, strict=True)
+        rngs = [rng_for(self._train.seed, "mask", "valid", key) for key in keys]
+        masks = [span_mask(group.num_frames, self._train.mask, rng) for rng in rngs]
+        if self._train.mask.equalise:
+            masks = equalise(masks, rng_for(self._train.seed, "equalise", group.position.group))
+        stacked = checked(np.stack(waveforms), keys)
+        return Arrays(stacked, np.stack(labels), np.stack(masks), keys, group.utterances)

@@ -1,0 +1,179 @@
+"""From a group to arrays: read the crops, join the labels, mix, mask. Knows no torch.
+
+Shapes: B utterances, N samples, F frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wavlm.clips import ClipBank, Split
+from wavlm.effects import apply_effects
+from wavlm.epochs import Group, Integers, Plan
+from wavlm.errors import BadDataError
+from wavlm.frames import num_frames, receptive_field
+from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.masking import equalise, span_mask
+from wavlm.mixing import mix_group
+from wavlm.rng import rng_for
+from wavlm.shards import Reader
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
+from wavlm.targets import flat_labels
+
+Waveforms = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint16]
+Masks = npt.NDArray[np.bool_]
+Strings = npt.NDArray[np.object_]
+
+CACHE = ".cache"  # folder of the job's `out` for the flat labels; not part of the model
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """What a batch holds, as numpy arrays: they cross a process border without shared memory."""
+
+    waveforms: Waveforms  # (B, N)
+    labels: Labels  # (B, F)
+    mask: Masks  # (B, F)
+    keys: tuple[str, ...]
+    utterances: Integers  # (B,) their numbers
+
+
+class Utterances:
+    """The labelled utterances of one split of all corpora, numbered in the order of the job."""
+
+    def __init__(self, data: Sequence[LabelledShards], split: Split, cache: Path) -> None:
+        self._folders = [item.shards for item in data]
+        self._readers = [Reader(folder) for folder in self._folders]
+        self._labels = flat_labels([item.labels for item in data], self._folders, cache)
+        indexes = [reader.index for reader in self._readers]
+        rows = [index.rows_of(split) for index in indexes]
+        self._corpus = np.repeat(np.arange(len(rows)), [len(chosen) for chosen in rows])
+        self._row = np.concatenate(rows)
+        chosen = list(zip(indexes, rows, strict=True))
+        self.num_samples: Integers = np.concatenate([item.samples[of] for item, of in chosen])
+        self.keys: Strings = np.concatenate([item.keys[of] for item, of in chosen])
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def read(self, number: int, first_frame: int, frames: int) -> tuple[Waveforms, Labels]:
+        """Waveform (N,) and labels (F,) of the crop of an utterance that begins with a frame."""
+        corpus, row = int(self._corpus[number]), int(self._row[number])
+        start = first_frame * HOP_SAMPLES
+        try:
+            waveform = self._readers[corpus].read(row, start, start + num_samples(frames))
+        except (ValueError, OSError) as error:
+            shard = self._folders[corpus] / self._readers[corpus].index.shards[row]
+            raise BadDataError(
+                "UNREADABLE", f"{error}; at utterance {self.keys[number]} of {shard}"
+            ) from error
+        return waveform, self.labels(number, first_frame, frames)
+
+    def labels(self, number: int, first_frame: int, frames: int) -> Labels:
+        """Labels (F,) of a part of an utterance."""
+        whole = self._labels.of(int(self._corpus[number]), int(self._row[number]))
+        return whole[first_frame : first_frame + frames]
+
+    @property
+    def sha256s(self) -> Strings:
+        """Hex sha256 of each utterance's FLAC: who it is, whatever its key."""
+        indexes = [reader.index for reader in self._readers]
+        return np.array(
+            [indexes[c].sha256s[r] for c, r in zip(self._corpus, self._row, strict=True)], object
+        )
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of the keys, in order."""
+        digest = hashlib.sha256()
+        for key in self.keys:
+            digest.update(f"{key}\n".encode())
+        return digest.hexdigest()
+
+
+class Samples:
+    """Makes the arrays of a group of training utterances; what a loader's worker holds."""
+
+    def __init__(self, job: TrainJob) -> None:
+        _check_network(job)
+        self._train = job.train
+        self._mix = job.mix
+        self._noise = ClipBank(job.noise, "train") if job.noise else None
+        self._rooms = ClipBank(job.rooms, "train") if job.rooms else None
+        self.utterances = Utterances(job.data, "train", job.out / CACHE)
+
+    def plan(self) -> Plan:
+        """The endless stream of groups of these utterances."""
+        frames = frames_of_crops(self.utterances.num_samples, self._train)
+        return Plan(frames, self._train, self.utterances.digest)
+
+    def make(self, group: Group) -> Arrays:
+        """Crop, mix and mask the utterances of a group; depends on the group and the seed alone."""
+        seed, epoch = self._train.seed, group.position.epoch
+        keys = tuple(self.utterances.keys[group.utterances])
+        waveforms, labels = self._crops(group, keys)
+        if self._mix is not None:
+            waveforms = mix_group(waveforms, keys, epoch, seed, self._mix, self._noise).waveforms
+            for row, key in enumerate(keys):
+                rng = rng_for(seed, "effects", epoch, key)
+                rooms = self._rooms.draw if self._rooms else None
+                waveforms[row] = apply_effects(waveforms[row], self._mix.effects, rng, rooms)
+        masks = [
+            span_mask(group.num_frames, self._train.mask, rng_for(seed, "mask", epoch, key))
+            for key in keys
+        ]
+        if self._train.mask.equalise:
+            masks = equalise(masks, rng_for(seed, "equalise", epoch, group.position.group))
+        return Arrays(checked(waveforms, keys), labels, np.stack(masks), keys, group.utterances)
+
+    def _crops(self, group: Group, keys: Sequence[str]) -> tuple[Waveforms, Labels]:
+        """A uniform crop of each utterance, beginning with a frame: (B, N) and (B, F)."""
+        crops = []
+        for number, key in zip(group.utterances, keys, strict=True):
+            spare = num_frames(int(self.utterances.num_samples[number])) - group.num_frames
+            rng = rng_for(self._train.seed, "crop", group.position.epoch, key)
+            first = int(rng.integers(spare + 1))
+            crops.append(self.utterances.read(int(number), first, group.num_frames))
+        waveforms, labels = zip(*crops, strict=True)
+        return np.stack(waveforms), np.stack(labels)
+
+
+def num_samples(frames: int) -> int:
+    """Samples of the shortest crop that gives this many frames."""
+    return receptive_field() + (frames - 1) * HOP_SAMPLES
+
+
+def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
+    """Frames (U,) of the longest crop of each utterance of so many samples (U,)."""
+    longest_s = min(train.max_crop_seconds, train.group_seconds)
+    limited = np.minimum(utterance_samples, int(longest_s * SAMPLE_RATE_HZ))
+    lengths, place = np.unique(limited, return_inverse=True)
+    return np.array([num_frames(int(length)) for length in lengths], dtype=np.int64)[place]
+
+
+def checked(waveforms: Waveforms, keys: Sequence[str]) -> Waveforms:
+    """The waveforms (B, N); raises BadDataError, with the keys, for what is not finite."""
+    finite = [bool(np.isfinite(row).all()) for row in waveforms]
+    if not all(finite):
+        bad = ", ".join(key for key, good in zip(keys, finite, strict=True) if not good)
+        raise BadDataError("NOT_FINITE", f"a mixed waveform is not finite; at {bad}")
+    return waveforms
+
+
+def _check_network(job: TrainJob) -> None:
+    """Labels belong to frames of 400 samples every 320; other convolutions would shift them."""
+    layers = job.network.conv_layers
+    for frames in (1, 2, 100):
+        for length in (num_samples(frames) - 1, num_samples(frames)):
+            if num_frames(length, layers) != num_frames(length):
+                raise ValueError(
+                    f"the network makes {num_frames(length, layers)} frames of {length} samples, "
+                    f"the labels are for {num_frames(length)}; check network.conv_layers"
+                )

@@ -1,0 +1,81 @@
+"""The truth about the fixed mixtures: who is added to whom, where, when and how loud.
+
+`mixtures.tsv` says all of it, one line a mixture. `mixtures.rttm` says who and when in NIST's RTTM
+format, which diarisation tools read: the primary over the whole file, the secondary in its region.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from wavlm.errors import BadDataError
+from wavlm.files import write_text
+from wavlm.specs import SAMPLE_RATE_HZ
+
+TSV, RTTM = "mixtures.tsv", "mixtures.rttm"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One mixture. Frames count from the primary's first; samples from the mixture's first."""
+
+    key: str
+    primary: str  # key of the utterance whose labels hold
+    primary_sha256: str  # of its FLAC
+    primary_speaker: str
+    first_frame: int  # of the crop, in the primary
+    num_samples: int  # of the mixture
+    kind: str  # what was added: speech or noise
+    secondary: str  # its key
+    secondary_speaker: str
+    start_samples: int  # region with the secondary, in the mixture
+    end_samples: int
+    source_start_samples: int  # where that region begins in the secondary's crop or clip
+    ratio_db: float  # energy of the primary's crop over that of the secondary's, as added
+    scale: float  # factor on the secondary
+
+
+def write_truth(folder: Path, truth: Sequence[Truth]) -> None:
+    """Write both files; the same truth gives the same bytes."""
+    table = io.StringIO()
+    writer = csv.writer(table, delimiter="\t", lineterminator="\n")
+    writer.writerow(field.name for field in fields(Truth))
+    writer.writerows(astuple(item) for item in truth)
+    write_text(folder / TSV, table.getvalue())
+    write_text(folder / RTTM, "".join(f"{line}\n" for item in truth for line in _rttm(item)))
+
+
+def read_truth(folder: Path) -> tuple[Truth, ...]:
+    """The truth of a mixtures folder; raises BadDataError if it is not there or not whole."""
+    path = folder / TSV
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        return tuple(_truth(row) for row in rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadDataError("TRUTH_UNREADABLE", f"{error!r}; at {path}") from error
+
+
+def _truth(row: dict[str, str]) -> Truth:
+    types = {"str": str, "int": int, "float": float}
+    return Truth(**{field.name: types[str(field.type)](row[field.name]) for field in fields(Truth)})
+
+
+def _rttm(item: Truth) -> Iterable[str]:
+    yield _line("SPEAKER", item.key, 0, item.num_samples, item.primary_speaker)
+    if item.end_samples > item.start_samples:
+        kind, name = ("SPEAKER", item.secondary_speaker)
+        if item.kind == "noise":
+            kind, name = ("NON-SPEECH", item.secondary)
+        yield _line(kind, item.key, item.start_samples, item.end_samples, name)
+
+
+def _line(kind: str, key: str, start_samples: int, end_samples: int, name: str) -> str:
+    start_s = start_samples / SAMPLE_RATE_HZ
+    duration_s = (end_samples - start_samples) / SAMPLE_RATE_HZ
+    # RTTM: type, file, channel, onset, duration, orthography, subtype, name, confidence, lookahead.
+    return f"{kind} {key} 1 {start_s:.4f} {duration_s:.4f} <NA> <NA> {name or key} <NA> <NA>"
