@@ -14,7 +14,7 @@ import torch
 from wavlm.features import Hidden, extractor, mfcc, mfcc_at_frame_rate, pieces_of
 from wavlm.frames import num_frames
 from wavlm.nn import WavLM, load_model, save_model
-from wavlm.specs import ConvLayer, HiddenFeatures, NetworkSpec
+from wavlm.specs import HiddenFeatures, NetworkSpec, paper_conv_layers
 
 # C0 of speech spans about this much; the differences below are judged against it.
 SCALE = 104
@@ -25,10 +25,7 @@ def tiny_network(style: str) -> NetworkSpec:
         extractor_norm="group" if style == "base" else "layer",
         norm_first=style == "large",
         normalize_waveform=style == "large",
-        conv_layers=tuple(
-            ConvLayer(channels=8, kernel=kernel, stride=stride)
-            for kernel, stride in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), strict=True)
-        ),
+        conv_layers=paper_conv_layers(channels=8),
         width=16,
         ffn_width=32,
         num_layers=3,

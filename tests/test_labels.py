@@ -1,0 +1,208 @@
+"""The labels stage: one pass over the shards, with the quality where phones are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.mini_shards import Spoken, tones, write_shards
+from wavlm.codebook import build_codebook
+from wavlm.errors import BadDataError
+from wavlm.features import mfcc
+from wavlm.frames import num_frames
+from wavlm.labels import build_labels
+from wavlm.nn import WavLM, load_model, save_model
+from wavlm.quality import JointCounts, label_quality
+from wavlm.shards import stream
+from wavlm.specs import (
+    CodebookSpec,
+    Features,
+    HiddenFeatures,
+    MfccFeatures,
+    NetworkSpec,
+    paper_conv_layers,
+)
+from wavlm.targets import LabelMismatchError, flat_labels, read_labels
+
+MFCC = MfccFeatures(type="mfcc")
+LAYER = HiddenFeatures(type="hidden", layer=2)
+
+
+def codebook(
+    shards_dir: Path, out: Path, features: Features = MFCC, teacher: Path | None = None
+) -> Path:
+    out.mkdir()
+    spec = CodebookSpec(features=features, num_clusters=6, sample_frames_per_cluster=40)
+    build_codebook(spec, [shards_dir], teacher, out, 1)
+    return out
+
+
+def label(shards_dir: Path, codebook_dir: Path, out: Path, workers: int = 1) -> dict[str, object]:
+    out.mkdir(exist_ok=True)
+    return build_labels(codebook_dir, MFCC, shards_dir, None, out, workers)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def shards_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spoken = tones(7) + tones(2, seed=1, split="valid")
+    return write_shards(tmp_path_factory.mktemp("shards"), spoken)
+
+
+@pytest.fixture(scope="module")
+def codebook_dir(shards_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return codebook(shards_dir, tmp_path_factory.mktemp("codebook") / "mfcc")
+
+
+def test_every_frame_gets_the_number_of_its_nearest_centroid(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path
+) -> None:
+    facts = label(shards_dir, codebook_dir, tmp_path)
+    centroids = np.load(codebook_dir / "centroids.npy").astype(np.float64)
+    num_utterances = num_labels = 0
+    for shard in sorted(shards_dir.glob("*.tar")):
+        found = read_labels(tmp_path, shard.name).by_key
+        for utterance in stream(shard):
+            frames = mfcc(utterance.waveform).astype(np.float64)
+            distances = ((frames[:, None] - centroids[None]) ** 2).sum(axis=2)
+            np.testing.assert_array_equal(found[utterance.key], distances.argmin(axis=1))
+            num_labels += len(frames)
+            num_utterances += 1
+    assert (facts["num_utterances"], facts["num_labels"]) == (num_utterances, num_labels)
+    assert num_utterances == 9
+
+
+def test_facts_describe_the_labels(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
+    facts = label(shards_dir, codebook_dir, tmp_path)
+    labels = [
+        row
+        for shard in sorted(shards_dir.glob("*.tar"))
+        for row in read_labels(tmp_path, shard.name).labels
+    ]
+    counts = np.bincount(np.concatenate(labels), minlength=6)
+    shares = counts[counts > 0] / counts.sum()
+    repeats = np.concatenate([row[1:] == row[:-1] for row in labels]).mean()
+    assert facts["used_clusters"] == (counts > 0).sum()
+    assert facts["entropy_bits"] == pytest.approx(-(shares * np.log2(shares)).sum())
+    assert facts["largest_share"] == pytest.approx(shares.max())
+    assert facts["repeated_share"] == pytest.approx(repeats)
+    assert repeats > 0.5  # tones of 100 ms hold their label
+
+
+def test_quality_is_counted_at_the_frames_of_the_network(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path
+) -> None:
+    facts = label(shards_dir, codebook_dir, tmp_path)
+    pairs = []
+    for shard in shards_dir.glob("*.tar"):
+        labels = read_labels(tmp_path, shard.name).by_key
+        for utterance in stream(shard):
+            at_frames = labels[utterance.key][::2]
+            assert len(at_frames) == num_frames(len(utterance.waveform))
+            pairs.append((utterance.phones, at_frames))
+    expected = label_quality(pairs, num_clusters=6)
+    assert facts["quality"] == pytest.approx(vars(expected))
+    assert expected.pnmi > 0.5  # the phones are two tones
+    with np.load(tmp_path / "counts.npz", allow_pickle=False) as saved:
+        joint = JointCounts(tuple(saved["phones"]), saved["counts"])
+    assert joint.phones == ("high", "low")
+    assert joint.quality() == expected
+
+
+def test_a_corpus_without_phones_has_no_quality(tmp_path: Path, codebook_dir: Path) -> None:
+    silent = [Spoken(item.key, item.speaker, item.waveform) for item in tones(2)]
+    facts = label(write_shards(tmp_path / "shards", silent), codebook_dir, tmp_path / "labels")
+    assert facts["quality"] is None
+    assert not (tmp_path / "labels" / "quality.json").exists()
+
+
+def test_an_interrupted_stage_goes_on_and_ends_with_the_same_bytes(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path
+) -> None:
+    label(shards_dir, codebook_dir, tmp_path / "whole")
+    label(shards_dir, codebook_dir, tmp_path / "again")
+    kept = tmp_path / "again" / "train-000000.parquet"
+    before = kept.stat().st_mtime_ns
+    for name in (
+        "train-000001.parquet",
+        "labels.json",
+        "quality.json",
+        "quality/valid-000000.parquet",
+        "valid-000000.parquet",
+    ):
+        (tmp_path / "again" / name).unlink()
+    label(shards_dir, codebook_dir, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "whole")
+    assert kept.stat().st_mtime_ns == before  # what was there was not made again
+
+
+@pytest.mark.slow
+def test_workers_change_no_byte(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
+    for workers in (1, 2):
+        label(shards_dir, codebook_dir, tmp_path / str(workers), workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_a_damaged_shard_is_refused_before_it_is_labelled(
+    tmp_path: Path, codebook_dir: Path
+) -> None:
+    shards = write_shards(tmp_path / "shards", tones(2))
+    tar = shards / "train-000000.tar"
+    blob = bytearray(tar.read_bytes())
+    blob[700] ^= 1
+    tar.write_bytes(blob)
+    with pytest.raises(BadDataError, match=r"CHECKSUM.*train-000000\.tar"):
+        label(shards, codebook_dir, tmp_path / "labels")
+    assert not list((tmp_path / "labels").iterdir())
+
+
+def test_a_codebook_of_other_features_is_refused(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path
+) -> None:
+    with pytest.raises(LabelMismatchError, match=r"hidden.*the codebook clusters.*mfcc"):
+        build_labels(codebook_dir, LAYER, shards_dir, tmp_path, tmp_path, 1)
+
+
+def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
+    tmp_path: Path, shards_dir: Path
+) -> None:
+    torch.manual_seed(0)
+    network = NetworkSpec(
+        extractor_norm="group",
+        norm_first=False,
+        normalize_waveform=False,
+        conv_layers=paper_conv_layers(channels=8),
+        width=16,
+        ffn_width=32,
+        num_layers=2,
+        num_heads=2,
+        position_kernel=16,
+        position_groups=4,
+        projection_width=8,
+    )
+    teacher, out = tmp_path / "teacher", tmp_path / "labels"
+    save_model(WavLM(network, num_clusters=5), teacher)
+    book = codebook(shards_dir, tmp_path / "codebook", LAYER, teacher)
+    out.mkdir()
+    facts = build_labels(book, LAYER, shards_dir, teacher, out, 1)
+    assert facts["label_rate_hz"] == 50
+    assert json.loads((out / "labels.json").read_text())["num_clusters"] == 6
+
+    centroids = np.load(book / "centroids.npy")
+    utterance = next(stream(shards_dir / "train-000000.tar"))
+    with torch.no_grad():
+        states = load_model(teacher).hidden_states(torch.from_numpy(utterance.waveform)[None])
+    distances = ((states[2][0].numpy()[:, None] - centroids[None]) ** 2).sum(axis=2)
+    found = flat_labels([out], [shards_dir], tmp_path / "cache").of(0, 0)
+    np.testing.assert_array_equal(found, distances.argmin(axis=1))

@@ -1,0 +1,115 @@
+"""Scores: layers beside MFCC on the same frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.mini_shards import Spoken, tones, write_shards
+from wavlm.nn import WavLM, save_model
+from wavlm.probe import build_scores, choose_utterances, score
+from wavlm.shards import stream
+from wavlm.specs import NetworkSpec, ProbeSpec, paper_conv_layers
+
+SPEC = ProbeSpec(num_clusters=4, max_utterances=8)
+
+
+@pytest.fixture(scope="module")
+def shards_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spoken = tones(9) + tones(3, seed=1, split="valid")
+    return write_shards(tmp_path_factory.mktemp("shards"), spoken)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = NetworkSpec(
+        extractor_norm="layer",
+        norm_first=True,
+        normalize_waveform=True,
+        conv_layers=paper_conv_layers(channels=8),
+        width=16,
+        ffn_width=32,
+        num_layers=3,
+        num_heads=2,
+        position_kernel=16,
+        position_groups=4,
+        projection_width=8,
+    )
+    folder = tmp_path_factory.mktemp("model")
+    save_model(WavLM(network, num_clusters=5), folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_every_layer_stands_beside_mfcc_on_the_same_frames(
+    tmp_path: Path, shards_dir: Path, model_dir: Path
+) -> None:
+    facts = build_scores(SPEC, model_dir, [shards_dir], tmp_path)
+    assert json.loads((tmp_path / "scores.json").read_text()) == facts
+    scores = facts["scores"]
+    assert [item["name"] for item in scores] == ["mfcc", "layer 1", "layer 2", "layer 3"]
+    assert len({item["quality"]["num_frames"] for item in scores}) == 1
+    best = max(scores[1:], key=lambda item: item["quality"]["pnmi"])
+    assert facts["best_layer"] == best["layer"]
+    assert facts["best_pnmi"] == best["quality"]["pnmi"]
+    assert facts["mfcc_pnmi"] == scores[0]["quality"]["pnmi"] > 0.5  # the phones are two tones
+    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_the_layers_asked_for_are_scored(
+    tmp_path: Path, shards_dir: Path, model_dir: Path
+) -> None:
+    spec = SPEC.model_copy(update={"layers": (2,)})
+    facts = build_scores(spec, model_dir, [shards_dir], tmp_path)
+    assert [item["layer"] for item in facts["scores"]] == [0, 2]
+
+
+def test_scores_are_the_same_when_made_again(
+    tmp_path: Path, shards_dir: Path, model_dir: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        build_scores(SPEC, model_dir, [shards_dir], tmp_path / name)
+    for name in ("scores.json", "scores.png"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_without_phones_the_facts_say_that_there_is_nothing_to_score(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    silent = [Spoken(item.key, item.speaker, item.waveform) for item in tones(3)]
+    facts = build_scores(SPEC, model_dir, [write_shards(tmp_path / "shards", silent)], tmp_path)
+    assert facts["scores"] == []
+    assert "timed phones" in facts["reason"]
+    assert not (tmp_path / "scores.png").exists()
+
+
+def test_the_choice_is_seeded_and_bounded(shards_dir: Path) -> None:
+    chosen = [
+        [item.key for item in choose_utterances(spec, [shards_dir])]
+        for spec in (SPEC, SPEC, SPEC.model_copy(update={"seed": 1}))
+    ]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert len(set(chosen[0])) == SPEC.max_utterances
+
+
+def test_only_what_was_not_fitted_is_judged(shards_dir: Path) -> None:
+    utterances = list(stream(shards_dir / "train-000000.tar"))[:4]
+    fitted = {len(item.waveform) for item in utterances[:2]}
+
+    def blind(waveform: np.ndarray) -> np.ndarray:
+        """Two values that alternate with the tones, in utterances of the fit half only."""
+        frames = (len(waveform) - 400) // 320 + 1
+        high = ((np.arange(frames) * 320 + 200) // 1600) % 2
+        known = high if len(waveform) in fitted else np.zeros(frames)
+        return known[:, None].astype(np.float32)
+
+    spec = ProbeSpec(num_clusters=2)
+    assert score(1, blind, utterances, spec).quality.pnmi == pytest.approx(0, abs=1e-9)
+    again = [*utterances[:2], *utterances[:2]]
+    assert score(1, blind, again, spec).quality.pnmi > 0.9
