@@ -85,6 +85,15 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn a full disk or a forbidden folder into CannotWriteError, for writes that append."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, path) from error
+
+
 def _explained(error: OSError, path: Path) -> OSError:
     if isinstance(error, CannotWriteError):
         return error

@@ -1,0 +1,113 @@
+"""From the sources of a spec to one folder with all files of the corpus."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from wavlm.download import Pin, fetch, fetch_apt
+from wavlm.download.pin import require_room
+from wavlm.errors import UsageError
+from wavlm.files import read_json, sha256_of, write_json
+from wavlm.progress import Progress
+from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
+from wavlm.unpack import Limits, unpack
+
+AUDIO = "audio"
+RECEIPTS = "archives"
+
+# Free space asked for before unpacking, in sizes of the archive: measured 1.0 (LibriSpeech) to 1.4.
+UNPACKED_RATIO = 1.5
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a corpus' files lie, and a receipt for each archive that they came in."""
+
+    root: Path
+    is_own_folder: bool
+    receipts: tuple[dict[str, JsonValue], ...]
+
+
+def gather(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> Files:
+    """Fetch and unpack what is not here yet, or find the folder that the spec names.
+
+    All archives share one tree; where two hold the same path, the later one's file is kept.
+    """
+    folders = [source for source in spec.sources if isinstance(source, FolderSource)]
+    archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
+    if spec.gated and archives:
+        raise UsageError(
+            "GATED",
+            f"{spec.name} needs an agreement with its publisher; at {spec.homepage}; fetch it by "
+            "hand and name its folder in the corpus spec",
+        )
+    if folders and len(spec.sources) > 1:
+        raise UsageError(
+            "SOURCES",
+            f"{spec.name} has {len(spec.sources)} sources, one of them a folder; expected one "
+            "folder alone, or archives; correct the corpus spec",
+        )
+    if folders:
+        return Files(_folder(folders[0], spec), is_own_folder=True, receipts=())
+    sizes = [float(source.size_bytes or 1) for source in archives]
+    receipts = []
+    for index, source in enumerate(archives):
+        start, part = sum(sizes[:index]) / sum(sizes), sizes[index] / sum(sizes)
+        receipts.append(_archive(source, downloads, out, _share(progress, start, part)))
+    return Files(out / AUDIO, is_own_folder=False, receipts=tuple(receipts))
+
+
+def _archive(
+    source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress
+) -> dict[str, JsonValue]:
+    """Fetch and unpack one archive unless its receipt is here; the receipt."""
+    pin = Pin.of(source)
+    path = out / RECEIPTS / f"{pin.digest}.json"
+    if path.exists():
+        return dict(read_json(path))
+    if isinstance(source, AptSource):
+        archive = fetch_apt(source, downloads, progress)
+        name = f"{source.package} {source.version}"
+    else:
+        archive = fetch(source, downloads, progress)
+        name = source.urls[0].rpartition("/")[2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    require_room(out, int(UNPACKED_RATIO * archive.stat().st_size))
+    # A package is pinned by sha256, so its links are known to be to fonts and documentation.
+    limits = Limits(links="skip" if isinstance(source, AptSource) else "refuse")
+    unpacked = unpack(archive, pin.format, out / AUDIO, limits)
+    os.sync()  # the receipt says that all of them are durable
+    receipt: dict[str, JsonValue] = {
+        "name": name,
+        "sha256": pin.digest if pin.algorithm == "sha256" else sha256_of(archive),
+        "pinned_by": pin.algorithm,
+        "bytes": archive.stat().st_size,
+        "files": len(unpacked.files),
+        "skipped_links": unpacked.skipped_links,
+    }
+    write_json(path, receipt)
+    return receipt
+
+
+def _folder(source: FolderSource, spec: CorpusSpec) -> Path:
+    folder = Path(source.path).expanduser().absolute()
+    if not folder.is_dir():
+        raise UsageError(
+            "FOLDER_MISSING",
+            f"{spec.name} is read from a folder that is not there; at {folder}; put the corpus "
+            f"there (see {spec.homepage}) or correct the path in the corpus spec",
+        )
+    return folder
+
+
+def _share(progress: Progress, start: float, part: float) -> Progress:
+    """Progress of one archive as a share of all of them."""
+
+    def shared(done: float, total: float) -> None:
+        progress(start + part * min(done / total, 1.0) if total else start, 1.0)
+
+    return shared

@@ -1,0 +1,122 @@
+"""One corpus from its spec to a manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import soundfile
+from pydantic import JsonValue
+
+from wavlm.corpus.archives import AUDIO, Files, gather
+from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
+from wavlm.corpus.split import Split, split
+from wavlm.errors import BadDataError
+from wavlm.files import sha256_of
+from wavlm.layouts import Recording, read_layout
+from wavlm.progress import Progress
+from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec
+
+logger = logging.getLogger(__name__)
+
+THREADS = 4  # hashing and reading headers wait for the disk and release the interpreter
+GATHERING = 0.8  # share of the progress that is fetching and unpacking
+G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz, without any header
+
+
+def build_corpus(
+    spec: CorpusSpec, downloads: Path, out: Path, progress: Progress
+) -> dict[str, JsonValue]:
+    """Fill `out` with the audio and the manifest; the same bytes whatever ran before.
+
+    `downloads` keeps the archives, shared by all corpora. Raises what fetching and unpacking raise,
+    and BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT).
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    files = gather(spec, downloads, out, lambda done, total: progress(GATHERING * done, total))
+    recordings = list(read_layout(spec.layout, files.root))
+    _check_keys(recordings, spec, files.root)
+    rows = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for row in pool.map(partial(_row, files=files), recordings):
+            rows.append(row)
+            progress(GATHERING + (1 - GATHERING) * len(rows) / len(recordings), 1.0)
+    made = split(rows, spec)
+    write_manifest(out / MANIFEST, made.rows, spec.name, made.rule)
+    return _facts(spec, made, files)
+
+
+def _row(recording: Recording, files: Files) -> ManifestRow:
+    path = files.root / recording.path
+    rate, samples = header(path)
+    shown = path if files.is_own_folder else PurePosixPath(AUDIO) / recording.path
+    return ManifestRow(
+        key=recording.key,
+        path=str(shown),
+        speaker=recording.speaker,
+        split="train",
+        text=recording.text,
+        phones=recording.phones,
+        size_bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+        sample_rate_hz=rate,
+        num_samples=samples,
+    )
+
+
+def header(path: Path) -> tuple[int, int]:
+    """Sample rate in Hz and samples per channel that a file claims; (-1, -1) if it claims nothing.
+
+    Raw G.722 has no header; its size says the same.
+    """
+    if path.suffix.lower() == ".g722":
+        return SAMPLE_RATE_HZ, G722_SAMPLES_PER_BYTE * path.stat().st_size
+    try:
+        info = soundfile.info(str(path))
+    except soundfile.LibsndfileError:
+        return -1, -1
+    return info.samplerate, info.frames
+
+
+def _check_keys(recordings: Sequence[Recording], spec: CorpusSpec, root: Path) -> None:
+    if not recordings:
+        raise BadDataError(
+            "CORPUS_EMPTY",
+            f"no recording of {spec.name} was found; below {root}; check the layout in the spec",
+        )
+    counts = Counter(recording.key for recording in recordings)
+    twice = sorted(key for key, count in counts.items() if count > 1)
+    if twice:
+        paths = ", ".join(str(item.path) for item in recordings if item.key == twice[0])
+        raise BadDataError(
+            "DUP_KEY",
+            f"{len(twice)} keys name several files, {twice[0]} for one: {paths}; below {root}; "
+            "narrow the layout in the corpus spec",
+        )
+
+
+def _facts(spec: CorpusSpec, made: Split, files: Files) -> dict[str, JsonValue]:
+    rows = made.rows
+    copies = len(rows) - len({row.sha256 for row in rows})
+    if copies:
+        logger.warning("%s: %d recordings are copies of others", spec.name, copies)
+    held = [row for row in rows if row.split == "valid"]
+    return {
+        "role": spec.role,
+        "utterances": len(rows),
+        "speakers": len({row.speaker for row in rows}),
+        "hours": round(sum(row.seconds for row in rows) / 3600, 4),
+        "without_header": sum(row.num_samples < 0 for row in rows),
+        "with_text": sum(row.text is not None for row in rows),
+        "with_phones": sum(row.phones is not None for row in rows),
+        "split_rule": made.rule,
+        "valid_utterances": len(held),
+        "valid_hours": round(sum(row.seconds for row in held) / 3600, 4),
+        "duplicate_contents": copies,
+        "moved_to_train": made.moved_to_train,
+        "archives": list(files.receipts),
+    }

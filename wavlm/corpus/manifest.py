@@ -1,0 +1,140 @@
+"""`manifest.parquet`: one row a recording, in the order of their paths.
+
+| column | type | |
+|---|---|---|
+| key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.layouts.key_of` |
+| path | string | relative to the corpus folder, or absolute for a folder source |
+| speaker | string | as the layout says; `unknown` where it does not |
+| split | string | `train` or `valid` |
+| text | string or null | as published |
+| phones | list of {start_s, end_s, phone}, or null | seconds from the start of the recording |
+| size_bytes | int64 | of the file |
+| sha256 | string | of the file |
+| sample_rate_hz | int32 | from the header; -1 where it cannot be read |
+| num_samples | int64 | per channel, from the header; -1 where it cannot be read |
+
+Headers are not believed later: the shards stage decodes every file whole. The schema's metadata
+names the format, the corpus, the number of recordings and the rule of the split: `speakers` (no
+speaker is in both), `recordings` (a corpus of one speaker), `listed` or `none`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wavlm.errors import BadDataError
+from wavlm.files import replaced
+from wavlm.layouts import Phone
+
+MANIFEST = "manifest.parquet"
+FORMAT = "1"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("speaker", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field(
+            "phones",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("start_s", pa.float64(), nullable=False),
+                        pa.field("end_s", pa.float64(), nullable=False),
+                        pa.field("phone", pa.string(), nullable=False),
+                    ]
+                )
+            ),
+        ),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("sample_rate_hz", pa.int32(), nullable=False),
+        pa.field("num_samples", pa.int64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One recording of a corpus; -1 where a header says nothing."""
+
+    key: str
+    path: str
+    speaker: str
+    split: Literal["train", "valid"]
+    text: str | None
+    phones: tuple[Phone, ...] | None
+    size_bytes: int
+    sha256: str
+    sample_rate_hz: int
+    num_samples: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration by the header; 0 where it is not known."""
+        return max(0, self.num_samples) / max(1, self.sample_rate_hz)
+
+
+def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str) -> None:
+    """The same rows give the same bytes."""
+    metadata = {
+        "format": FORMAT,
+        "corpus": corpus,
+        "split_rule": rule,
+        "recordings": str(len(rows)),
+    }
+    table = pa.Table.from_pylist([_plain(row) for row in rows], schema=SCHEMA)
+    with replaced(path) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata(metadata),
+            temporary,
+            compression="zstd",
+            write_page_checksum=True,
+        )
+
+
+def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
+    """The rows of a corpus folder's manifest; raises BadDataError if it is not what was written."""
+    path = corpus_dir / MANIFEST
+    try:
+        table = pq.ParquetFile(path, page_checksum_verification=True).read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadDataError(
+            "MANIFEST", f"cannot be read: {error}; at {path}; make the corpus again"
+        ) from error
+    metadata = table.schema.metadata or {}
+    if metadata.get(b"format") != FORMAT.encode() or not table.schema.equals(SCHEMA):
+        raise BadDataError(
+            "MANIFEST",
+            f"found columns {table.schema.names} of format {metadata.get(b'format')}, expected "
+            f"{SCHEMA.names} of format {FORMAT}; at {path}; make the corpus again",
+        )
+    if table.num_rows != int(metadata[b"recordings"]):
+        raise BadDataError(
+            "MANIFEST",
+            f"found {table.num_rows} rows, expected {int(metadata[b'recordings'])}; at {path}; "
+            "make the corpus again",
+        )
+    return [_row(found) for found in table.to_pylist()]
+
+
+def _plain(row: ManifestRow) -> dict[str, object]:
+    phones = None if row.phones is None else [phone._asdict() for phone in row.phones]
+    return {**asdict(row), "phones": phones}
+
+
+def _row(found: dict[str, object]) -> ManifestRow:
+    phones = found.pop("phones")
+    assert phones is None or isinstance(phones, list)  # noqa: S101 - the schema was checked
+    return ManifestRow(
+        **found,  # type: ignore[arg-type] # by the schema that was checked
+        phones=None if phones is None else tuple(Phone(**phone) for phone in phones),
+    )

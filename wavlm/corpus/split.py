@@ -1,0 +1,81 @@
+"""Which recordings are held out for validation, and why."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from wavlm.corpus.manifest import ManifestRow
+from wavlm.errors import UsageError
+from wavlm.rng import rng_for
+from wavlm.specs import CorpusSpec
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows with their final split, the rule that made it, and duplicates moved to train."""
+
+    rows: tuple[ManifestRow, ...]
+    rule: str
+    moved_to_train: int
+
+
+def split(rows: Sequence[ManifestRow], spec: CorpusSpec) -> Split:
+    """Hold out the listed speakers, or a share of the audio by whole speakers.
+
+    A corpus of one speaker gives whole recordings instead. Content that would lie in both splits
+    is trained on.
+    """
+    rule, held = _held_out(rows, spec)
+    first = [replace(row, split="valid" if row.key in held else "train") for row in rows]
+    trained = {row.sha256 for row in first if row.split == "train"}
+    final = tuple(replace(row, split="train") if row.sha256 in trained else row for row in first)
+    moved = sum(row.split == "valid" for row in first) - sum(row.split == "valid" for row in final)
+    return Split(final, rule, moved)
+
+
+def _held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[str, set[str]]:
+    speakers = sorted({row.speaker for row in rows})
+    if spec.valid_speakers:
+        if unknown := sorted(set(spec.valid_speakers) - set(speakers)):
+            raise UsageError(
+                "SPEAKER",
+                f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers "
+                f"of {spec.name}, such as {', '.join(speakers[:5])}; correct the corpus spec",
+            )
+        return "listed", {row.key for row in rows if row.speaker in spec.valid_speakers}
+    if spec.valid_fraction == 0:
+        return "none", set()
+    weights = _weights(rows)
+    if len(speakers) == 1:
+        return "recordings", _drawn(weights, spec)
+    by_speaker: dict[str, float] = defaultdict(float)
+    for row in rows:
+        by_speaker[row.speaker] += weights[row.key]
+    chosen = _drawn(by_speaker, spec)
+    return "speakers", {row.key for row in rows if row.speaker in chosen}
+
+
+def _weights(rows: Sequence[ManifestRow]) -> dict[str, float]:
+    """Seconds, or bytes where most headers say nothing."""
+    unknown = Counter(row.num_samples < 0 for row in rows)[True]
+    if 2 * unknown > len(rows):
+        return {row.key: float(row.size_bytes) for row in rows}
+    return {row.key: row.seconds for row in rows}
+
+
+def _drawn(weights: Mapping[str, float], spec: CorpusSpec) -> set[str]:
+    """Names drawn in random order while they fit into the share; at least one, never all."""
+    names = sorted(weights)
+    order = rng_for(0, "valid", spec.name).permutation(len(names))
+    budget = spec.valid_fraction * sum(weights.values())
+    chosen: set[str] = set()
+    for index in order:
+        weight = weights[names[index]]
+        if 0 < weight <= budget:
+            chosen.add(names[index])
+            budget -= weight
+    if not chosen and len(names) > 1:
+        chosen = {min(names, key=lambda name: (weights[name] <= 0, weights[name], name))}
+    return chosen

@@ -1,0 +1,13 @@
+"""Archives fetched over https or by apt-get: what is published here has the pinned bytes.
+
+An archive appears as `<digest>.<format>` in the downloads folder only after its digest was checked.
+What is fetched lies beside it as `.part` until then, and is taken up again by the next run; what
+has the wrong bytes is kept as `.bad`.
+"""
+
+from wavlm.download.apt import fetch_apt
+from wavlm.download.https import fetch
+from wavlm.download.pin import Pin
+from wavlm.download.transfer import Patience
+
+__all__ = ["Patience", "Pin", "fetch", "fetch_apt"]

@@ -1,0 +1,188 @@
+"""Debian packages through apt-get, into private folders: nothing is installed, no root needed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+
+from wavlm.download.https import fetch_pinned
+from wavlm.download.pin import Pin, alone, present, publish, quarantine, require_room
+from wavlm.download.transfer import Patience
+from wavlm.errors import BadDataError, ServiceMissingError
+from wavlm.progress import Progress
+from wavlm.specs import AptSource
+
+logger = logging.getLogger(__name__)
+
+WITHOUT_APT = "data_specs/recipes/mini-librispeech.yaml"
+POLL_SECONDS = 0.1
+
+
+def fetch_apt(
+    source: AptSource, into: Path, progress: Progress, patience: Patience | None = None
+) -> Path:
+    """The verified package `<sha256>.deb` in `into`, fetched unless it is already there.
+
+    The machine's package lists are used if they know the package; else lists of our own are
+    updated under `<into>/apt`. Where apt offers other bytes (another release or distribution), the
+    package comes from the spec's urls. Raises ServiceMissingError (APT_MISSING, APT_VERSION,
+    APT_FAILED) or what `fetch` raises.
+    """
+    patience = patience or Patience()
+    pin = Pin.of(source)
+    into.mkdir(parents=True, exist_ok=True)
+    target = into / pin.name
+    with alone(target, patience.lock_seconds):
+        if present(target, pin):
+            return target
+        apt = _Apt(_required("apt-get", source), _required("apt-cache", source), into / "apt")
+        require_room(into, source.size_bytes)
+        lists = _lists_with(source, apt)
+        if lists is not None:
+            return _download(source, apt, lists, target, progress)
+    if not source.urls:
+        raise _no_such_version(source, apt)
+    logger.info("%s %s comes from the Debian pool", source.package, source.version)
+    return fetch_pinned(pin, source.urls, into, progress, patience)
+
+
+@dataclass(frozen=True)
+class _Apt:
+    """The two programs and our private folder. Lists are () for the machine's, or options."""
+
+    get: str
+    cache: str
+    folder: Path
+
+    @property
+    def own_lists(self) -> tuple[str, ...]:
+        return ("-o", f"Dir::State={self.folder / 'state'}")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        # Sandbox: as root, apt would otherwise want a user that may not read our folder.
+        cache = self.folder / "cache"
+        return ("-q", "-o", f"Dir::Cache={cache}", "-o", "APT::Sandbox::User=root")
+
+    def prepare(self) -> None:
+        for name in ("state/lists/partial", "cache/archives/partial"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    def offers(self, package: str, lists: tuple[str, ...]) -> dict[str, str]:
+        """{version: sha256} of what these lists have of a package."""
+        done = _run((self.cache, *self.options[1:], *lists, "show", package))
+        found: dict[str, str] = {}
+        for stanza in done.stdout.split("\n\n"):
+            fields = dict(
+                line.split(": ", 1)
+                for line in stanza.splitlines()
+                if line[:1].strip() and ": " in line
+            )
+            if "Version" in fields:
+                found[fields["Version"]] = fields.get("SHA256", "")
+        return found
+
+
+def _lists_with(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
+    """Lists that offer the pinned bytes: the machine's, ours, ours updated; None if none does."""
+    apt.prepare()
+    for lists in ((), apt.own_lists):
+        if apt.offers(source.package, lists).get(source.version) == source.sha256:
+            return lists
+    updated = _run((apt.get, *apt.options, *apt.own_lists, "update"))
+    if updated.returncode:
+        logger.warning("apt-get update: %s", _last_words(updated.stderr))
+    offers = apt.offers(source.package, apt.own_lists)
+    return apt.own_lists if offers.get(source.version) == source.sha256 else None
+
+
+def _download(
+    source: AptSource, apt: _Apt, lists: tuple[str, ...], target: Path, progress: Progress
+) -> Path:
+    wanted = f"{source.package}={source.version}"
+    command = (apt.get, *apt.options, *lists, "-o", "Acquire::Retries=3", "download", wanted)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".apt-") as name:
+        folder = Path(name)
+        with (folder / "log").open("w+b") as log:
+            process = subprocess.Popen(  # noqa: S603 - a list, no shell; words checked by the spec
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+            try:
+                while process.poll() is None:
+                    sleep(POLL_SECONDS)
+                    progress(_arrived(folder), source.size_bytes)
+            finally:
+                process.kill()
+                process.wait()
+        found = list(folder.glob("*.deb"))
+        if process.returncode or len(found) != 1:
+            said = _last_words((folder / "log").read_text(errors="replace"))
+            raise ServiceMissingError(
+                "APT_FAILED",
+                f"apt-get could not fetch {wanted}: {said}; into {target.parent}; "
+                "check the network and run again",
+            )
+        return _checked(found[0], Pin.of(source), target)
+
+
+def _checked(found: Path, pin: Pin, target: Path) -> Path:
+    part = target.with_name(f"{target.name}.part")
+    found.replace(part)
+    try:
+        pin.check(part)
+    except BadDataError:
+        quarantine(part)
+        raise
+    return publish(part, target)
+
+
+def _arrived(folder: Path) -> int:
+    """Bytes that apt-get has written so far, whatever it calls the file meanwhile."""
+    total = 0
+    for path in folder.iterdir():
+        if path.name != "log":
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:  # just renamed
+                continue
+    return total
+
+
+def _required(program: str, source: AptSource) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise ServiceMissingError(
+            "APT_MISSING",
+            f"{program} is not on this machine; needed for the package {source.package}; run the "
+            f"recipe {WITHOUT_APT} instead, which downloads over https, or use Debian or Ubuntu",
+        )
+    return path
+
+
+def _no_such_version(source: AptSource, apt: _Apt) -> ServiceMissingError:
+    offers = {**apt.offers(source.package, ()), **apt.offers(source.package, apt.own_lists)}
+    there_is = ", ".join(
+        f"{version} (sha256 {sha[:12]})" for version, sha in sorted(offers.items())
+    )
+    return ServiceMissingError(
+        "APT_VERSION",
+        f"the archive has not {source.package} {source.version} with sha256 {source.sha256[:12]}; "
+        f"it has: {there_is or 'no such package'}; pin one of these in the corpus spec, or run the "
+        f"recipe {WITHOUT_APT}",
+    )
+
+
+def _run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - a list, no shell; words checked by the spec
+        command, capture_output=True, text=True, errors="replace", check=False
+    )
+
+
+def _last_words(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.startswith(("E:", "W:", "Err:"))]
+    return " | ".join(lines[-3:]) or "no reason given"

@@ -1,0 +1,140 @@
+"""What an archive must be: its digest, size and first bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+from wavlm.errors import BadDataError, LockedError
+from wavlm.files import CannotWriteError, sync
+from wavlm.locks import locked
+from wavlm.specs import AptSource, HttpsSource
+
+# First bytes by format: enough to tell an archive from a login page.
+_MAGIC = {
+    "tar.gz": (0, b"\x1f\x8b"),
+    "tar.xz": (0, b"\xfd7zXZ\x00"),
+    "tar.bz2": (0, b"BZh"),
+    "zip": (0, b"PK"),
+    "tar": (257, b"ustar"),
+    "deb": (0, b"!<arch>\n"),
+}
+HEAD_BYTES = 512
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The bytes that are wanted. `algorithm` is sha256 or md5; a size may be unknown."""
+
+    algorithm: str
+    digest: str
+    size_bytes: int | None
+    format: str
+
+    @classmethod
+    def of(cls, source: HttpsSource | AptSource) -> Pin:
+        if isinstance(source, AptSource):
+            return cls("sha256", source.sha256, source.size_bytes, "deb")
+        if source.md5 is not None:
+            return cls("md5", source.md5, source.size_bytes, source.format)
+        return cls("sha256", source.sha256 or "", source.size_bytes, source.format)
+
+    @property
+    def name(self) -> str:
+        return f"{self.digest}.{self.format}"
+
+    def check(self, path: Path) -> None:
+        """Raise BadDataError unless the file has the pinned size and digest."""
+        size = path.stat().st_size
+        if self.size_bytes is not None and size != self.size_bytes:
+            raise BadDataError(
+                "DL_SIZE",
+                f"found {size} bytes, expected {self.size_bytes}; at {path}; run again, and check "
+                "the spec if it happens twice",
+            )
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, self.algorithm).hexdigest()
+        if found != self.digest:
+            raise BadDataError(
+                "DL_HASH",
+                f"found {self.algorithm} {found}, expected {self.digest}; at {path}; run again, "
+                "and check the spec if it happens twice",
+            )
+
+    def check_head(self, head: bytes, where: str) -> None:
+        """Raise BadDataError if the first bytes are those of something else, a web page mostly."""
+        start, magic = _MAGIC[self.format]
+        if head[start : start + len(magic)] != magic:
+            shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in head[:80])
+            raise BadDataError(
+                "DL_NOT_ARCHIVE",
+                f"found no {self.format} but '{shown}'; at {where}; open the address in a browser: "
+                "it may want a login, or the file has moved",
+            )
+
+
+def present(target: Path, pin: Pin) -> bool:
+    """Whether the archive is already here; one with the wrong bytes is put aside first."""
+    if not target.exists():
+        return False
+    try:
+        pin.check(target)
+    except BadDataError:
+        quarantine(target)
+        return False
+    return True
+
+
+def publish(part: Path, target: Path) -> Path:
+    """Give a checked file its final name, durably."""
+    sync(part)
+    part.replace(target)
+    sync(target.parent)
+    return target
+
+
+def quarantine(path: Path) -> Path:
+    """Keep a file with the wrong bytes under a name that nobody reads."""
+    bad = path.with_name(f"{path.name.removesuffix('.part')}.bad")
+    path.replace(bad)
+    return bad
+
+
+def require_room(folder: Path, missing_bytes: int) -> None:
+    """Raise CannotWriteError if the disk cannot take this many more bytes."""
+    free = shutil.disk_usage(folder).free
+    if free < missing_bytes:
+        raise CannotWriteError(
+            f"DISK_FULL: {missing_bytes} bytes are needed, {free} are free; at {folder}; "
+            "free space and run again"
+        )
+
+
+@contextmanager
+def alone(target: Path, wait_seconds: float) -> Iterator[None]:
+    """Hold the lock of one archive; wait while its holder gets on with it.
+
+    Two corpora may share an archive. Raises LockedError, naming the holder, once its part file has
+    not grown for `wait_seconds`.
+    """
+    lock = target.with_name(f"{target.name}.lock")
+    part = target.with_name(f"{target.name}.part")
+    size, since = -1, monotonic()
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(lock, target.name))
+                break
+            except LockedError:
+                now = part.stat().st_size if part.exists() else 0
+                if now != size:
+                    size, since = now, monotonic()
+                if monotonic() - since >= wait_seconds:
+                    raise
+                sleep(min(0.2, wait_seconds))
+        yield

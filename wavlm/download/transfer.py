@@ -1,0 +1,280 @@
+"""One attempt to bring a part file forward over http, from where the last attempt ended."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from time import monotonic, time
+
+import httpx
+
+from wavlm.download.pin import HEAD_BYTES, Pin
+from wavlm.errors import BadDataError, ServiceMissingError
+from wavlm.files import explained, write_json
+from wavlm.progress import Progress
+
+CHUNK_BYTES = 1 << 18
+MAX_REDIRECTS = 5
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what. Failures count only while no new bytes arrive."""
+
+    attempts: int = 6
+    read_seconds: float = 30.0
+    slow_seconds: float = 30.0  # a window with fewer bytes than slow_bytes is a stall
+    slow_bytes: int = 30 * 1024
+    backoff_seconds: float = 1.0
+    backoff_cap_seconds: float = 120.0
+    lock_seconds: float = 60.0
+
+
+class InterruptedTransferError(ServiceMissingError):
+    """Worth another attempt at the same address."""
+
+    def __init__(self, code: str, message: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(code, message)
+        self.wait_seconds = wait_seconds
+
+
+class RefusedError(ServiceMissingError):
+    """Not worth another attempt at this address."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file being fetched and its side-file {url, validator, size}, which says what it is of."""
+
+    path: Path
+
+    @property
+    def note(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.json")
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def described(self) -> dict[str, str | int | None]:
+        """The side-file, or {} if it is missing or damaged: the part is then of no use."""
+        try:
+            found = json.loads(self.note.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def restart(self, url: str, validator: str | None, size: int | None) -> None:
+        """Empty the part, then say what it will be of."""
+        self.note.unlink(missing_ok=True)
+        self.path.write_bytes(b"")
+        write_json(self.note, {"url": url, "validator": validator, "size": size})
+
+    def drop(self) -> None:
+        self.note.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def transfer(
+    client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress
+) -> None:
+    """Append what is missing to the part file, or start it anew if it cannot be continued.
+
+    Raises InterruptedTransferError, RefusedError or BadDataError.
+    """
+    described = part.described()
+    validator = described.get("validator")
+    held = part.size if described.get("url") == url and validator else 0
+    headers = {"Accept-Encoding": "identity"}
+    if held:
+        headers |= {"Range": f"bytes={held}-", "If-Range": str(validator)}
+    try:
+        with _opened(client, url, headers) as response:
+            total = _accepted(response, part, held, described.get("size"))
+            resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+            if not resumed:
+                part.restart(url, _validator(response), total)
+            _append(response, part, _Goal(pin, total, shown(url)), patience, progress)
+    except httpx.TimeoutException as error:
+        raise InterruptedTransferError("DL_STALLED", _said(url, "the server is silent")) from error
+    except httpx.TransportError as error:
+        if isinstance(error.__context__, ssl.SSLError) or "CERTIFICATE_VERIFY" in str(error):
+            raise RefusedError("DL_TLS", _said(url, f"no trusted certificate: {error}")) from error
+        raise InterruptedTransferError("DL_CUT", _said(url, str(error))) from error
+
+
+@dataclass(frozen=True)
+class _Goal:
+    pin: Pin
+    total: int | None  # bytes, as the server says
+    where: str
+
+    @property
+    def size(self) -> int | None:
+        return self.pin.size_bytes if self.pin.size_bytes is not None else self.total
+
+
+def _append(
+    response: httpx.Response, part: Part, goal: _Goal, patience: Patience, progress: Progress
+) -> None:
+    done = part.size
+    head = b"" if done == 0 else None
+    pace = _Pace(patience, goal.where)
+    with explained(part.path), part.path.open("ab") as file:
+        for chunk in response.iter_raw(CHUNK_BYTES):
+            if head is not None:
+                head = _checked_head(head + chunk, goal)
+            done += file.write(chunk)
+            if goal.size is not None and done > goal.size:
+                raise BadDataError(
+                    "DL_SIZE",
+                    f"more than the expected {goal.size} bytes; at {goal.where}; "
+                    "check the address and the size in the spec",
+                )
+            pace.tick(len(chunk))
+            progress(done, goal.size or 0)
+    if head is not None:  # shorter than a head: certainly not an archive, or cut
+        goal.pin.check_head(head, goal.where)
+    if goal.size is not None and done < goal.size:
+        raise InterruptedTransferError(
+            "DL_SIZE",
+            f"the server ended at {done} of {goal.size} bytes; at {goal.where}; run again",
+        )
+
+
+def _checked_head(head: bytes, goal: _Goal) -> bytes | None:
+    """None once the first bytes have been seen and are those of the archive."""
+    if len(head) < HEAD_BYTES:
+        return head
+    goal.pin.check_head(head, goal.where)
+    if goal.pin.size_bytes is not None and goal.total not in (None, goal.pin.size_bytes):
+        raise BadDataError(
+            "DL_SIZE",
+            f"the server offers {goal.total} bytes, expected {goal.pin.size_bytes}; at "
+            f"{goal.where}; check the address and the size in the spec",
+        )
+    return None
+
+
+def _accepted(
+    response: httpx.Response, part: Part, held: int, known: str | int | None
+) -> int | None:
+    """Total size in bytes if the answer can be used, as a continuation (206) or anew (200)."""
+    status = response.status_code
+    length = response.headers.get("content-length", "")
+    if status == httpx.codes.OK:
+        return int(length) if length.isdigit() else None
+    if status == httpx.codes.PARTIAL_CONTENT:
+        start, total = _content_range(response)
+        if start == held and total is not None and known in (None, total):
+            return total
+        part.drop()
+        raise InterruptedTransferError(
+            "DL_RANGE", _said(response.url, f"wrong range, asked from byte {held}")
+        )
+    if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        part.drop()
+        raise InterruptedTransferError("DL_RANGE", _said(response.url, "range refused"))
+    if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        raise InterruptedTransferError(
+            "DL_HTTP", _said(response.url, f"status {status}"), _retry_after(response)
+        )
+    raise RefusedError("DL_HTTP", _said(response.url, f"status {status}"))
+
+
+def _content_range(response: httpx.Response) -> tuple[int, int | None]:
+    """Start and total of `Content-Range: bytes 5-9/10`; (-1, None) if it says anything else."""
+    unit, _, rest = response.headers.get("content-range", "").partition(" ")
+    span, _, total = rest.partition("/")
+    start = span.partition("-")[0]
+    if unit != "bytes" or not (start.isdigit() and total.isdigit()):
+        return -1, None
+    return int(start), int(total)
+
+
+def _validator(response: httpx.Response) -> str | None:
+    """A strong ETag, else the date of the last change, else nothing that a resume could rest on."""
+    etag = str(response.headers.get("etag", ""))
+    if etag and not etag.startswith("W/"):
+        return etag
+    return str(response.headers.get("last-modified", "")) or None
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Seconds that the server asks to wait: a number or a date; 0 if it does not say."""
+    text = response.headers.get("retry-after", "")
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+@contextmanager
+def _opened(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    """The answer behind at most five redirects, each of which must stay on https.
+
+    Requests carry no credentials but those inside an address itself, so none can reach another
+    host; http is allowed from this machine to itself only.
+    """
+    current = httpx.URL(url)
+    local = _is_loopback(current)
+    for _ in range(MAX_REDIRECTS + 1):
+        if not (current.scheme == "https" or (local and _is_loopback(current))):
+            raise RefusedError("DL_INSECURE", _said(current, "only https is followed"))
+        with client.stream("GET", current, headers=headers, follow_redirects=False) as response:
+            if not response.has_redirect_location:
+                yield response
+                return
+            try:
+                current = current.join(response.headers["location"])
+            except httpx.InvalidURL as error:
+                raise RefusedError("DL_HTTP", _said(current, "broken redirect")) from error
+    raise RefusedError("DL_HTTP", _said(current, f"more than {MAX_REDIRECTS} redirects"))
+
+
+def _is_loopback(url: httpx.URL) -> bool:
+    if url.scheme != "http":
+        return False
+    try:
+        return ipaddress.ip_address(url.host).is_loopback
+    except ValueError:
+        return url.host == "localhost"
+
+
+class _Pace:
+    """Notices a transfer that trickles: every window must bring a minimum of bytes."""
+
+    def __init__(self, patience: Patience, where: str) -> None:
+        self._patience, self._where = patience, where
+        self._since, self._bytes = monotonic(), 0
+
+    def tick(self, num_bytes: int) -> None:
+        self._bytes += num_bytes
+        elapsed = monotonic() - self._since
+        if elapsed < self._patience.slow_seconds:
+            return
+        if self._bytes < self._patience.slow_bytes:
+            raise InterruptedTransferError(
+                "DL_STALLED",
+                f"{self._bytes} bytes in {elapsed:.0f} s; at {self._where}; run again later",
+            )
+        self._since, self._bytes = monotonic(), 0
+
+
+def shown(url: str | httpx.URL) -> str:
+    """An address without what may be secret in it: user, password, query."""
+    parsed = httpx.URL(url)
+    port = f":{parsed.port}" if parsed.port else ""
+    return f"{parsed.scheme}://{parsed.host}{port}{parsed.path}"
+
+
+def _said(url: str | httpx.URL, what: str) -> str:
+    return f"{what}; at {shown(url)}; check the address and the network, then run again"

@@ -1,0 +1,60 @@
+"""Festvox clunits voices: wav/*.wav, texts in etc/txt.done.data, timed phones in a catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from wavlm.errors import BadDataError
+from wavlm.layouts.recording import Phone, Recording, audio_files, key_of
+from wavlm.specs import FestvoxLayout
+
+PROMPT = re.compile(r'\(\s*(?P<name>\S+)\s+"(?P<text>.*)"\s*\)')
+HEADER_END = "EST_Header_End"
+
+
+def read_festvox(layout: FestvoxLayout, root: Path) -> Iterator[Recording]:
+    """Keys are the sentences' own names. A `+` in a text marks the stressed vowel before it."""
+    voices: dict[Path, tuple[dict[str, str], dict[str, tuple[Phone, ...]]]] = {}
+    for path in audio_files(root, "**/wav/*.wav"):
+        voice = root / path.parent.parent
+        if voice not in voices:
+            voices[voice] = _texts(voice / "etc" / "txt.done.data"), _phones(voice)
+        texts, phones = voices[voice]
+        name = path.stem
+        yield Recording(key_of(name), path, layout.speaker, texts.get(name), phones.get(name))
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """{sentence: text} of lines `( name "text" )`."""
+    if not path.exists():
+        return {}
+    found = (PROMPT.fullmatch(line.strip()) for line in path.read_text("utf-8").splitlines())
+    return {match["name"]: match["text"] for match in found if match}
+
+
+def _phones(voice: Path) -> dict[str, tuple[Phone, ...]]:
+    """{sentence: segments} of lines `<phone>_<unit> <sentence> <start> <middle> <end>`."""
+    segments: dict[str, list[Phone]] = defaultdict(list)
+    for path in sorted(voice.glob("festival/clunits/*.catalogue")):
+        lines = path.read_text("utf-8").splitlines()
+        if HEADER_END not in lines:
+            raise BadDataError("LAYOUT", f"no line {HEADER_END}; in {path}; not a catalogue?")
+        for number, line in enumerate(lines[lines.index(HEADER_END) + 1 :]):
+            name, phone = _segment(line, path, number)
+            segments[name].append(phone)
+    return {name: tuple(sorted(found)) for name, found in segments.items()}
+
+
+def _segment(line: str, path: Path, number: int) -> tuple[str, Phone]:
+    try:
+        unit, name, start, _, end = line.split()
+        return name, Phone(float(start), float(end), unit.rpartition("_")[0])
+    except ValueError as error:
+        raise BadDataError(
+            "LAYOUT",
+            f"found {line!r}, expected unit, sentence, start, middle, end; in {path}, entry "
+            f"{number}; fetch the corpus again",
+        ) from error

@@ -1,0 +1,89 @@
+"""Fish Fillets NG: sound/<room>/<language>/<dialogue>.ogg, roles and texts in Lua scripts.
+
+Scripts are read as a list of tokens and never run. A room's dialogues_<language>.lua says
+
+    dialogId("let-m-divna", "font_small", "What kind of strange ship is that?")
+    dialogStr("Co je to za divnou loď?")
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavlm.layouts.recording import UNKNOWN_SPEAKER, Recording, audio_files, key_of
+from wavlm.specs import FilletsLayout
+
+_TOKEN = re.compile(
+    r"--\[\[.*?\]\]|--[^\n]*"  # comments
+    r'|(?P<string>"(?:[^"\\]|\\.)*")'
+    r"|(?P<word>[A-Za-z_]\w*)|(?P<mark>\.\.|\S)",
+    re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(\d{1,3}|.)", re.DOTALL)
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    role: str
+    text: str | None
+
+
+def read_fillets(layout: FilletsLayout, root: Path) -> Iterator[Recording]:
+    """Keys are `<room>__<dialogue>`; clips that no script names have an unknown speaker."""
+    rooms: dict[str, dict[str, Dialogue]] = {}
+    for script in sorted(root.glob(f"**/script/*/dialogs_{layout.language}.lua")):
+        rooms[script.parent.name] = read_dialogues(script.read_text("utf-8"))
+    anywhere = {name: found for room in rooms.values() for name, found in room.items()}
+    for path in audio_files(root, f"**/sound/**/{layout.language}/*.ogg"):
+        room = path.parent.parent.name
+        found = rooms.get(room, {}).get(path.stem) or anywhere.get(path.stem)
+        role, text = (found.role, found.text) if found else ("", None)
+        key = key_of(f"{room}/{path.stem}")
+        yield Recording(key, path, role or UNKNOWN_SPEAKER, text)
+
+
+def read_dialogues(script: str) -> dict[str, Dialogue]:
+    """{dialogue: role and text} of a script; a text belongs to the id before it."""
+    found: dict[str, Dialogue] = {}
+    name = ""
+    for function, arguments in _calls(script):
+        if function == "dialogId" and len(arguments) >= 2:
+            name = arguments[0]
+            found[name] = Dialogue(arguments[1].removeprefix("font_"), None)
+        elif function == "dialogStr" and arguments and name in found:
+            found[name] = Dialogue(found[name].role, arguments[0])
+    return found
+
+
+def _calls(script: str) -> Iterator[tuple[str, list[str]]]:
+    """Calls whose arguments are strings, also joined by `..`; others are passed over."""
+    tokens = [match for match in _TOKEN.finditer(script) if match.lastgroup]
+    for index, token in enumerate(tokens[:-1]):
+        if token.lastgroup == "word" and tokens[index + 1].group() == "(":
+            arguments = _arguments(tokens[index + 2 :])
+            if arguments is not None:
+                yield token.group(), arguments
+
+
+def _arguments(tokens: list[re.Match[str]]) -> list[str] | None:
+    arguments: list[str] = []
+    joined = False
+    for token in tokens:
+        if token.lastgroup == "string":
+            text = _ESCAPE.sub(_letter, token.group()[1:-1])
+            arguments[-1:] = [arguments[-1] + text] if joined else [*arguments[-1:], text]
+        elif token.group() == ")":
+            return arguments
+        elif token.group() not in (",", ".."):
+            return None
+        joined = token.group() == ".."
+    return None
+
+
+def _letter(escape: re.Match[str]) -> str:
+    code = escape.group(1)
+    return chr(int(code)) if code.isdigit() else _LETTERS.get(code, code)

@@ -1,0 +1,130 @@
+"""Members of tar archives, read forward only.
+
+`tarfile` stops quietly at a damaged header and at a cut on a 512-byte boundary, and reads extended
+headers of any size at once. So it reads through `Forward`, which caps every read and the sum, and
+remembers the last block: an archive ends with a block of zeros or it is not whole.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Protocol, cast
+
+import pyarrow as pa
+
+from wavlm.errors import BadDataError
+from wavlm.files import CHUNK_BYTES
+from wavlm.unpack.members import MIB, Limits, Member, bomb
+
+BLOCK_BYTES = 512
+LARGEST_READ_BYTES = 16 * MIB  # an extended header is a few hundred bytes
+
+
+class Readable(Protocol):
+    def read(self, num_bytes: int, /) -> bytes: ...
+
+
+class Forward:
+    """A stream that can only be read forward, up to a cap; seeking forward reads and drops."""
+
+    def __init__(self, stream: Readable, cap_bytes: int, name: str) -> None:
+        self._stream, self._cap, self.name = stream, cap_bytes, name
+        self._position = 0
+        self.last_block = b""
+
+    def read(self, num_bytes: int = -1) -> bytes:
+        if not 0 <= num_bytes <= LARGEST_READ_BYTES:
+            raise bomb(f"a header of {num_bytes} bytes", self.name)
+        pieces = []
+        while num_bytes:  # decompressors may give less than asked before the end
+            piece = self._stream.read(num_bytes)
+            if not piece:
+                break
+            pieces.append(piece)
+            num_bytes -= len(piece)
+        data = b"".join(pieces)
+        self._position += len(data)
+        if self._position > self._cap:
+            raise bomb(f"more than {self._cap} bytes unpacked", self.name)
+        self.last_block = data[-BLOCK_BYTES:]
+        return data
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> int:
+        while self._position < position and self.read(min(CHUNK_BYTES, position - self._position)):
+            pass
+        if self._position > position:
+            raise tarfile.StreamError("cannot go back")
+        return self._position
+
+
+def tar_members(archive: Path, compression: str, limits: Limits) -> Iterator[Member]:
+    """Members of a tar file; `compression` is the spec's format, e.g. `tar.gz`."""
+    with archive.open("rb") as file:
+        cap = limits.total_for(archive.stat().st_size)
+        yield from stream_members(file, compression, cap, archive.name, limits)
+
+
+def stream_members(
+    file: IO[bytes], compression: str, cap_bytes: int, name: str, limits: Limits
+) -> Iterator[Member]:
+    """Members of a tar stream that starts at the file's position."""
+    forward = Forward(_decompressed(file, compression), cap_bytes, name)
+    tar = tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:")  # noqa: SIM115 - no file
+    while (info := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined] # a list that would only grow
+        if info.isdir():
+            continue
+        if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.sparse is None:
+            content = tar.extractfile(info)
+            assert content is not None  # noqa: S101 - a regular member has content
+            yield Member(info.name, info.size, content.read)
+        elif (info.issym() or info.islnk()) and limits.links == "skip":
+            yield Member(info.name, 0, content_of_a_link, is_link=True)
+        else:
+            raise BadDataError(
+                "TAR_MEMBER_TYPE",
+                f"a member is no regular file (type {info.type!r}): {info.name!r} in {name}; "
+                "do not use it",
+            )
+    _require_end(forward, name)
+
+
+def content_of_a_link(num_bytes: int) -> bytes:
+    """Links have no content that anyone may read."""
+    raise AssertionError(f"{num_bytes} bytes of a link")
+
+
+def _require_end(forward: Forward, name: str) -> None:
+    if forward.last_block != bytes(BLOCK_BYTES):
+        raise BadDataError(
+            "TAR_TRUNCATED", f"no end of archive after byte {forward.tell()} of {name}; fetch again"
+        )
+    while chunk := forward.read(CHUNK_BYTES):  # to its end: a decompressor checks its sum there
+        if chunk.strip(b"\x00"):
+            raise BadDataError("TAR_CORRUPT", f"data after the end of the archive {name}")
+
+
+def _decompressed(file: IO[bytes], compression: str) -> Readable:
+    """Only what the spec names is opened: a gzip file that calls itself tar stays unread."""
+    openers: dict[str, Callable[[], Readable]] = {
+        "tar": lambda: file,
+        "tar.gz": lambda: gzip.GzipFile(fileobj=file),
+        "tar.bz2": lambda: bz2.BZ2File(file),
+        "tar.xz": lambda: lzma.LZMAFile(file, format=lzma.FORMAT_XZ),  # noqa: SIM115 - not a file of ours
+        "tar.zst": lambda: _zstd(file),
+    }
+    if compression not in openers:
+        raise ValueError(f"unknown archive format {compression}; known: {', '.join(openers)}")
+    return openers[compression]()
+
+
+def _zstd(file: IO[bytes]) -> Readable:
+    return cast("Readable", pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))
