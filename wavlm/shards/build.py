@@ -53,8 +53,7 @@ def build_shards(
     _check_ledger([row.key for row in manifest], records, rejects)
     _write_rejects(out / REJECTS, rejects)
     _check_rejects(rejects, len(manifest), spec, out)
-    _write_index(out / INDEX, records)
-    write_json(out / SHARDS, {record.shard: _entry(record) for record in records if record.sha256})
+    write_listing(out, records)
     return _facts(len(manifest), records, rejects)
 
 
@@ -95,11 +94,13 @@ def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
     _write_table(path, [vars(reject) for reject in rejects], REJECTS_SCHEMA)
 
 
-def _write_index(path: Path, records: Sequence[Record]) -> None:
+def write_listing(out: Path, records: Sequence[Record]) -> None:
+    """The index and the checksums of a folder of tars."""
     rows = [
         {"shard": record.shard, **vars(item)} for record in records for item in record.utterances
     ]
-    _write_table(path, rows, INDEX_SCHEMA)
+    _write_table(out / INDEX, rows, INDEX_SCHEMA)
+    write_json(out / SHARDS, {record.shard: _entry(record) for record in records if record.sha256})
 
 
 def _write_table(path: Path, rows: list[dict[str, object]], schema: pa.Schema) -> None:

@@ -72,13 +72,13 @@ def _packed(part: Part, spec: ShardSpec, corpus_dir: Path, out: Path, inputs: st
         tar.unlink(missing_ok=True)
         return Record(part.stem, inputs, "", 0, (), tuple(rejects))
     with replaced(tar) as temporary:
-        packed = _write_tar(temporary, chain([first], utterances))
+        packed = write_tar(temporary, chain([first], utterances))
         digest = sha256_of(temporary)
     return Record(part.stem, inputs, digest, tar.stat().st_size, packed, tuple(rejects))
 
 
-def _write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[Packed, ...]:
-    """Write with webdataset's own writer, then read the places back from the tar itself."""
+def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[Packed, ...]:
+    """Write a tar with webdataset's own writer, then read the places back from the tar itself."""
     import webdataset  # only needed where shards are made or streamed
 
     written: list[Packed] = []
