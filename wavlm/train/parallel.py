@@ -124,7 +124,7 @@ def distributed(module: nn.Module, ranks: Ranks) -> nn.Module:
     """
     if ranks.world == 1:
         return module
-    return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+    return DistributedDataParallel(module, gradient_as_bucket_view=True)
 
 
 def gradients_stay_local(module: nn.Module) -> AbstractContextManager[None]:

@@ -1,0 +1,198 @@
+"""A tiny job and made-up batches for the trainer; as a script, a trainer under torchrun's variables.
+
+python -m tests.train.fakes train OUT     one rank, as the environment says
+python -m tests.train.fakes crash OUT N   many runs, killed at each N-th file event, gone on from
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wavlm.batches import Batch
+from wavlm.epochs import Position
+from wavlm.frames import num_frames
+from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.rng import rng_for
+from wavlm.specs import ConvLayer, NetworkSpec, Runtime, TrainSpec
+from wavlm.train.loop import Data, train
+from wavlm.train.parallel import Ranks, StopRequest, joined
+
+NUM_CLUSTERS = 5
+GROUPS_AN_EPOCH = 6
+NUM_SAMPLES = 3000  # 74 frames of the short extractor
+CONV_LAYERS = (
+    ConvLayer(channels=8, kernel=10, stride=5),
+    ConvLayer(channels=8, kernel=8, stride=8),
+)
+
+Spoil = Callable[[Batch], Batch]
+
+
+def network_spec(**changes: object) -> NetworkSpec:
+    """Two layers of width 16, with all the kinds of noise that training has."""
+    fields = {
+        "extractor_norm": "group",
+        "norm_first": False,
+        "normalize_waveform": False,
+        "conv_layers": CONV_LAYERS,
+        "width": 16,
+        "ffn_width": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+        "position_kernel": 8,
+        "position_groups": 2,
+        "layer_drop": 0.3,
+        "projection_width": 8,
+        **changes,
+    }
+    return NetworkSpec.model_validate(fields)
+
+
+def train_spec(**changes: object) -> TrainSpec:
+    fields = {
+        "updates": 6,
+        "warmup_updates": 2,
+        "peak_lr": 1e-2,
+        "batch_seconds": 1.5,
+        "group_seconds": 0.375,  # four groups an update
+        "valid_every": 3,
+        "log_every": 2,
+        **changes,
+    }
+    return TrainSpec.model_validate(fields)
+
+
+def job(
+    out: Path,
+    network: dict[str, object] | None = None,
+    train: dict[str, object] | None = None,
+    **runtime: Any,
+) -> TrainJob:
+    return TrainJob(
+        key="0123456789ab",
+        out=out,
+        network=network_spec(**(network or {})),
+        train=train_spec(**(train or {})),
+        num_clusters=NUM_CLUSTERS,
+        labels_per_frame=2,
+        data=(LabelledShards(shards=out, labels=out),),
+        runtime=Runtime(**{"threads": 1, "snapshot_every": 2, **runtime}),
+    )
+
+
+def data(made: TrainJob, ranks: Ranks, spoil: Spoil = lambda batch: batch) -> Data:
+    """Batches that are a pure function of their position; a label is the pitch of its frame."""
+
+    def stream(position: Position) -> Iterator[Batch]:
+        while True:
+            groups = made.train.groups_per_update
+            places = [_moved(position, steps) for steps in range(groups)]
+            position = _moved(position, groups)
+            for place in places[ranks.rank :: ranks.world]:
+                yield spoil(_batch(made, place, position))
+
+    def valid() -> Iterator[Batch]:
+        start = Position()
+        for number in range(ranks.rank, 3, ranks.world):
+            yield _batch(made, Position(-1, number), start)
+
+    return Data(train=stream, valid={"valid": valid}, fingerprint="made up")
+
+
+def _moved(position: Position, steps: int) -> Position:
+    number = position.epoch * GROUPS_AN_EPOCH + position.group + steps
+    return Position(*divmod(number, GROUPS_AN_EPOCH))
+
+
+def _batch(made: TrainJob, place: Position, after: Position) -> Batch:
+    rng = rng_for(made.train.seed, "fake", place.epoch, place.group)
+    rows, frames = 2, num_frames(NUM_SAMPLES, CONV_LAYERS)
+    labels = rng.integers(NUM_CLUSTERS, size=(rows, frames // 10 + 1)).repeat(10, 1)[:, :frames]
+    pitch = np.pad(labels, ((0, 0), (0, 1)), "edge").repeat(40, 1)[:, :NUM_SAMPLES]
+    waveforms = np.sin(np.cumsum(0.4 + 0.5 * pitch, 1)) / 10  # radians a sample
+    # Groups differ in how much of them is masked: means of means would not be the mean.
+    mask = rng.random((rows, frames)) < rng.uniform(0.2, 0.8)
+    return Batch(
+        waveforms=torch.from_numpy(waveforms.astype(np.float32)),
+        labels=torch.from_numpy(labels),
+        mask=torch.from_numpy(mask),
+        keys=tuple(f"e{place.epoch}-g{place.group}-u{row}" for row in range(rows)),
+        position=place,
+        after=after,
+    )
+
+
+def with_nan(batch: Batch) -> Batch:
+    """The batch with one sample that is not a number."""
+    waveforms = batch.waveforms.clone()
+    waveforms[1, 1234] = torch.nan
+    return replace(batch, waveforms=waveforms)
+
+
+def kill_at_event(number: int) -> None:
+    """Have this process killed at its n-th write, rename, removal or new folder from now on."""
+    count = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        writes = event == "open" and isinstance(arguments[1], str) and arguments[1][0] in "wax"
+        if writes or event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir"):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def run(made: TrainJob) -> None:
+    """Train on made-up batches as one of the ranks of the environment."""
+    made.out.mkdir(parents=True, exist_ok=True)
+    with StopRequest() as stop, joined(made.runtime) as ranks:
+        train(made, data(made, ranks), ranks, stop)
+
+
+def crash(out: Path, stride: int) -> int:
+    """For every n-th file event: a run killed there, then one to the end; returns how many kills.
+
+    Ends with a run that had no n-th event and thus was not killed.
+    """
+    torch.set_num_threads(1)
+    for kills in itertools.count():
+        made = job(out / f"{kills:03d}", train={"updates": 3, "valid_every": 2}, snapshot_every=1)
+        was_killed = _in_a_fork(made, kill_at=1 + kills * stride) == signal.SIGKILL
+        if not was_killed:
+            return kills
+        if _in_a_fork(made) != 0:
+            raise RuntimeError(f"could not go on after a kill at event {1 + kills * stride}")
+    raise AssertionError("itertools.count ended")
+
+
+def _in_a_fork(made: TrainJob, kill_at: int = 0) -> int:
+    """Run in a copy of this process, which spares the imports; its wait status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            kill_at_event(kill_at)
+            run(made)
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1]
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "crash":
+        print(crash(Path(sys.argv[2]), int(sys.argv[3])))
+    else:
+        run(job(Path(sys.argv[2])))

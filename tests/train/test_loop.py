@@ -1,0 +1,165 @@
+"""The training run: learns, goes on bit for bit after any kind of end, and refuses bad numbers."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train import fakes
+from wavlm.batches import Batch
+from wavlm.errors import BadDataError, StoppedError, UsageError
+from wavlm.files import read_json, sha256_of
+from wavlm.jobs import TrainJob
+from wavlm.nn import load_model
+from wavlm.train import loop, metrics
+from wavlm.train.parallel import Ranks, StopRequest
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def run(job: TrainJob, spoil: fakes.Spoil = lambda batch: batch) -> dict[str, object]:
+    """Train to the end; the final weights and the curve without what time it was."""
+    job.out.mkdir(exist_ok=True)
+    with StopRequest() as stop:
+        loop.train(job, fakes.data(job, ALONE, spoil), ALONE, stop)
+    return result(job.out)
+
+
+def result(out: Path) -> dict[str, object]:
+    timed = ("time_unix", "audio_seconds_per_second")
+    curve = [
+        {name: value for name, value in record.items() if name not in timed}
+        for record in metrics.read(out / "metrics.jsonl")
+    ]
+    return {"weights": sha256_of(out / "model.safetensors"), "curve": curve}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    torch.set_num_threads(1)
+    return run(fakes.job(tmp_path_factory.mktemp("unbroken") / "out"))
+
+
+def test_loss_falls_and_accuracy_beats_the_commonest_label(tmp_path: Path) -> None:
+    calm = {"dropout": 0.0, "layer_drop": 0.0, "feature_grad_mult": 1.0}
+    job = fakes.job(
+        tmp_path / "out", network=calm, train={"updates": 50, "valid_every": 50, "log_every": 10}
+    )
+    run(job)
+    curve = list(metrics.read(job.out / "metrics.jsonl"))
+    assert curve[-1]["train/loss"] < curve[0]["train/loss"]
+    assert curve[-1]["valid/masked_accuracy"] > curve[-1]["valid/majority"]
+
+
+def test_curve_has_the_lines_that_the_spec_asks_for(unbroken: dict[str, object]) -> None:
+    curve = unbroken["curve"]
+    assert [(line["update"], "lr" in line, "valid/loss" in line) for line in curve] == [
+        (2, True, False),
+        (3, False, True),
+        (4, True, False),
+        (6, True, True),
+    ]
+    assert curve[-1]["seconds_of_audio"] == pytest.approx(6 * 4 * 2 * fakes.NUM_SAMPLES / 16000)
+
+
+def test_finished_job_has_a_model_that_loads_and_a_summary(tmp_path: Path) -> None:
+    job = fakes.job(tmp_path / "out", train={"updates": 2})
+    assert not loop.is_finished(job)
+    run(job)
+    assert loop.is_finished(job)
+    assert load_model(job.out).num_clusters == fakes.NUM_CLUSTERS
+    summary = read_json(job.out / "training.json")
+    assert summary["updates"] == 2
+    assert summary["valid/loss"] == list(metrics.read(job.out / "metrics.jsonl"))[-1]["valid/loss"]
+
+
+class StopAt:
+    """Asks to stop when the n-th group is read, as a signal would."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self, batch: Batch) -> Batch:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch
+
+
+@pytest.mark.parametrize("group", [1, 7, 12, 17, 24])
+def test_stopped_run_goes_on_to_the_same_weights_and_curve(
+    tmp_path: Path, unbroken: dict[str, object], group: int
+) -> None:
+    job = fakes.job(tmp_path / "out")
+    with pytest.raises(StoppedError, match="STOPPED"):
+        run(job, StopAt(group))
+    assert run(job) == unbroken
+
+
+def test_each_of_many_stops_is_gone_on_from(tmp_path: Path, unbroken: dict[str, object]) -> None:
+    job = fakes.job(tmp_path / "out")
+    stops = 0
+    while not loop.is_finished(job):
+        try:
+            run(job, StopAt(4))
+        except StoppedError:
+            stops += 1
+    assert stops >= 4
+    assert result(job.out) == unbroken
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_nan_in_a_waveform_stops_before_the_update_and_names_the_batch(
+    tmp_path: Path, precision: str
+) -> None:
+    job = fakes.job(tmp_path / "out", train={"precision": precision}, snapshot_every=1)
+    bad = "e0-g4-u1"  # in the second update
+
+    def spoil(batch: Batch) -> Batch:
+        return fakes.with_nan(batch) if bad in batch.keys else batch
+
+    with pytest.raises(BadDataError, match=rf"NOT_FINITE: update 2 .*{bad}"):
+        run(job, spoil)
+    assert [path.name for path in (job.out / "snapshots").iterdir()] == ["step-000000001"]
+    assert run(job) == run(fakes.job(tmp_path / "clean", train={"precision": precision}))
+
+
+def test_damaged_snapshot_falls_back_and_ends_the_same(
+    tmp_path: Path, unbroken: dict[str, object]
+) -> None:
+    job = fakes.job(tmp_path / "out", snapshot_every=1)
+    with pytest.raises(StoppedError):
+        run(job, StopAt(17))
+    newest = max((job.out / "snapshots").iterdir())
+    (newest / "model.safetensors").write_bytes(b"gone")
+    assert run(job) == unbroken
+
+
+def test_snapshot_of_another_seed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        run(fakes.job(tmp_path / "out"), StopAt(9))
+    with pytest.raises(UsageError, match="CKPT_FOREIGN.*train"):
+        run(fakes.job(tmp_path / "out", train={"seed": 1}))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_low_precision_stays_near_fp32(tmp_path: Path, precision: str) -> None:
+    losses = []
+    for name in ("fp32", precision):
+        job = fakes.job(tmp_path / name, train={"precision": name, "updates": 4})
+        curve = run(job)["curve"]
+        losses.append(curve[-1]["train/loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_recomputed_activations_change_no_number(
+    tmp_path: Path, unbroken: dict[str, object]
+) -> None:
+    assert run(fakes.job(tmp_path / "out", checkpoint_activations=True)) == unbroken

@@ -1,0 +1,76 @@
+"""Processes: killed at any file event, or several at once, they end with the same model."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train import fakes
+from wavlm.files import sha256_of
+from wavlm.train import metrics
+from wavlm.train.loop import train
+from wavlm.train.parallel import Ranks, StopRequest
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **extra}
+
+
+def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.train.fakes", *map(str, arguments)],
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_killed_at_file_events_all_over_a_run_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    process = start("crash", tmp_path, 13)
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    kills = int(output)
+    assert kills >= 5
+    folders = sorted(tmp_path.iterdir())
+    assert len(folders) == kills + 1  # the last one was not killed
+    assert len({sha256_of(folder / "model.safetensors") for folder in folders}) == 1
+    for folder in folders:
+        assert [line["update"] for line in metrics.read(folder / "metrics.jsonl")] == [2, 3]
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_losses_of_one(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    ranks = [
+        start(
+            "train",
+            tmp_path / "two",
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            WORLD_SIZE="2",
+            LOCAL_WORLD_SIZE="2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+        )
+        for rank in range(2)
+    ]
+    job, alone = fakes.job(tmp_path / "one"), Ranks(0, 1, torch.device("cpu"))
+    job.out.mkdir()
+    with StopRequest() as stop:
+        train(job, fakes.data(job, alone), alone, stop)
+    for rank in ranks:
+        rank.communicate()
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    one, two = (list(metrics.read(tmp_path / name / "metrics.jsonl")) for name in ("one", "two"))
+    for ours, theirs in zip(one, two, strict=True):
+        for name in ours.keys() - {"time_unix", "audio_seconds_per_second"}:
+            assert theirs[name] == pytest.approx(ours[name], rel=2e-5), name

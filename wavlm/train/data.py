@@ -1,0 +1,48 @@
+"""What a job trains and validates on, cut down to one rank's share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from wavlm.batches import Batch, loader, plan_of, validation_batches
+from wavlm.epochs import Position
+from wavlm.jobs import TrainJob
+from wavlm.train.loop import Data
+from wavlm.train.parallel import Ranks
+
+FOOTER_BYTES = 8192  # a Parquet file ends in its metadata: codebook, shard's sha256, column sizes
+
+
+def data_of(job: TrainJob, ranks: Ranks) -> Data:
+    """The job's shards, labels and mixtures as streams of batches."""
+
+    def train(position: Position) -> Iterator[Batch]:
+        return loader(job, position, ranks.rank, ranks.world)
+
+    valid = partial(validation_batches, job, rank=ranks.rank, world=ranks.world)
+    digest = hashlib.sha256(plan_of(job).fingerprint.encode())
+    for labelled in job.data:
+        digest.update(_digest_of_labels(labelled.labels))
+    return Data(
+        train=train,
+        valid={
+            "valid": partial(valid, "clean"),
+            **({"valid_mixed": partial(valid, "mixed")} if job.mixtures else {}),
+        },
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def _digest_of_labels(folder: Path) -> bytes:
+    """Of names, sizes and footers of all label files: other labels give another digest."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.parquet")):
+        size_bytes = path.stat().st_size
+        digest.update(f"{path.name} {size_bytes}\n".encode())
+        with path.open("rb") as file:
+            file.seek(max(0, size_bytes - FOOTER_BYTES))
+            digest.update(file.read())
+    return digest.digest()
