@@ -11,7 +11,6 @@ import json
 import multiprocessing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,8 @@ def _label_shard(part: _Part) -> None:
         raise BadDataError(
             "CHECKSUM", f"sha256 {found}, expected {part.header.shard_sha256}; at {part.shard}"
         )
-    extract, centroids = _tools(part.codebook_dir, part.features, part.teacher_dir)
+    extract = extractor(part.features, part.teacher_dir)
+    centroids = Centroids.load(part.codebook_dir)
     keys: list[str] = []
     labels: list[Labels] = []
     tables: list[JointCounts] = []
@@ -137,14 +137,6 @@ def _label_shard(part: _Part) -> None:
     if tables:  # first, so that labels that exist have their counts
         _write_counts(part.counts, merged(tables))
     write_labels(part.output, keys, labels, part.header)
-
-
-@cache
-def _tools(
-    codebook_dir: Path, features: Features, teacher_dir: Path | None
-) -> tuple[Extractor, Centroids]:
-    """Loaded once a process, not once a shard."""
-    return extractor(features, teacher_dir), Centroids.load(codebook_dir)
 
 
 def _write_counts(path: Path, joint: JointCounts) -> None:
