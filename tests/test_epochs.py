@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_the_stream_is_continuous_over_epochs_and_restarts_anywhere() -> None:
     updates = list(islice(plan.updates(Position()), 12))
     groups = [group.position for update in updates for group in update.groups]
     assert groups[0] == Position(0, 0)
-    for before, after in zip(groups, groups[1:], strict=False):
+    for before, after in pairwise(groups):
         assert after in {Position(before.epoch, before.group + 1), Position(before.epoch + 1, 0)}
     assert {group.epoch for group in groups} >= {0, 1, 2}
     for number, update in enumerate(updates[:-1]):

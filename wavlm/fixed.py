@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from wavlm.epochs import Group, Integers, fixed_groups
+from wavlm.frames import samples_of
 from wavlm.jobs import TrainJob
 from wavlm.masking import equalise, span_mask
 from wavlm.rng import rng_for
@@ -24,7 +25,6 @@ from wavlm.samples import (
     Waveforms,
     checked,
     frames_of_crops,
-    num_samples,
 )
 from wavlm.shards import Reader
 from wavlm.specs import HOP_SAMPLES
@@ -55,7 +55,7 @@ class MixedUtterances:
     def read(self, number: int, first_frame: int, frames: int) -> tuple[Waveforms, Labels]:
         """Waveform (N,) of a part of a mixture and the labels (F,) of its primary."""
         start = first_frame * HOP_SAMPLES
-        waveform = self._reader.read(self._rows[number], start, start + num_samples(frames))
+        waveform = self._reader.read(self._rows[number], start, start + samples_of(frames))
         first = self._truth[number].first_frame + first_frame
         return waveform, self._clean.labels(self._primaries[number], first, frames)
 

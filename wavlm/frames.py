@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavlm.specs import ConvLayer, paper_conv_layers
+from wavlm.specs import HOP_SAMPLES, ConvLayer, paper_conv_layers
 
 PAPER_CONV_LAYERS = paper_conv_layers()
 
@@ -25,3 +25,8 @@ def receptive_field(conv_layers: Sequence[ConvLayer] = PAPER_CONV_LAYERS) -> int
     for layer in reversed(conv_layers):
         num_samples = (num_samples - 1) * layer.stride + layer.kernel
     return num_samples
+
+
+def samples_of(frames: int) -> int:
+    """Samples of the shortest waveform that gives this many frames of the paper's stack."""
+    return receptive_field() + (frames - 1) * HOP_SAMPLES

@@ -17,7 +17,7 @@ from wavlm.clips import ClipBank, Split
 from wavlm.effects import apply_effects
 from wavlm.epochs import Group, Integers, Plan
 from wavlm.errors import BadDataError
-from wavlm.frames import num_frames, receptive_field
+from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.masking import equalise, span_mask
 from wavlm.mixing import mix_group
@@ -68,7 +68,7 @@ class Utterances:
         corpus, row = int(self._corpus[number]), int(self._row[number])
         start = first_frame * HOP_SAMPLES
         try:
-            waveform = self._readers[corpus].read(row, start, start + num_samples(frames))
+            waveform = self._readers[corpus].read(row, start, start + samples_of(frames))
         except (ValueError, OSError) as error:
             shard = self._folders[corpus] / self._readers[corpus].index.shards[row]
             raise BadDataError(
@@ -145,11 +145,6 @@ class Samples:
         return np.stack(waveforms), np.stack(labels)
 
 
-def num_samples(frames: int) -> int:
-    """Samples of the shortest crop that gives this many frames."""
-    return receptive_field() + (frames - 1) * HOP_SAMPLES
-
-
 def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
     """Frames (U,) of the longest crop of each utterance of so many samples (U,)."""
     longest_s = min(train.max_crop_seconds, train.group_seconds)
@@ -171,7 +166,7 @@ def _check_network(job: TrainJob) -> None:
     """Labels belong to frames of 400 samples every 320; other convolutions would shift them."""
     layers = job.network.conv_layers
     for frames in (1, 2, 100):
-        for length in (num_samples(frames) - 1, num_samples(frames)):
+        for length in (samples_of(frames) - 1, samples_of(frames)):
             if num_frames(length, layers) != num_frames(length):
                 raise ValueError(
                     f"the network makes {num_frames(length, layers)} frames of {length} samples, "

@@ -37,6 +37,7 @@ class Truth:
     source_start_samples: int  # where that region begins in the secondary's crop or clip
     ratio_db: float  # energy of the primary's crop over that of the secondary's, as added
     scale: float  # factor on the secondary
+    gain: float  # factor on the whole mixture; under 1 where it would have clipped
 
 
 def write_truth(folder: Path, truth: Sequence[Truth]) -> None:

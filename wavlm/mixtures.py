@@ -1,0 +1,243 @@
+"""The mixtures stage: a small fixed set of mixed utterances, to validate on, to read and to hear.
+
+It mixes as training does, with three differences: every utterance is mixed, every second one with
+noise where the mix has noise, and a mixture that would clip is turned down as a whole.
+
+A mixtures folder is a shards folder (`mixed-000000.tar`, `index.parquet`, `shards.json`) with the
+truth (see wavlm.truth) and `listen/`, some pairs of WAV files and their spectrograms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import JsonValue
+
+from wavlm.clips import ClipBank
+from wavlm.effects import apply_effects
+from wavlm.errors import BadDataError
+from wavlm.files import replaced, sha256_of
+from wavlm.frames import num_frames, samples_of
+from wavlm.listening import write_pair, write_readme
+from wavlm.mixing import Event, Mixed, mix_group
+from wavlm.progress import Progress, silent
+from wavlm.rng import rng_for
+from wavlm.shards import Piece, Reader, Utterance
+from wavlm.shards.build import write_listing
+from wavlm.shards.part import Record, write_tar
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, MixturesSpec
+from wavlm.truth import Truth, write_truth
+
+Waveform = npt.NDArray[np.float32]
+
+STEM = "mixed-000000"
+GROUP_UTTERANCES = 8  # of similar length, cropped to the shortest, mixed with each other
+LISTENING_PAIRS = 12
+LOUDEST = 32767 / 32768  # what 16 bits can hold
+
+
+@dataclass(frozen=True)
+class _Primary:
+    """An utterance of the valid split that gets mixed."""
+
+    reader: Reader
+    row: int
+    num_frames: int  # of its longest crop
+
+    @property
+    def key(self) -> str:
+        return str(self.reader.index.keys[self.row])
+
+    @property
+    def speaker(self) -> str:
+        return str(self.reader.index.speakers[self.row])
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    clean: Waveform
+    mixed: Waveform
+    truth: Truth
+
+
+@dataclass(frozen=True)
+class _Mixer:
+    """How the utterances of a group are mixed."""
+
+    mix: MixSpec
+    seed: int
+    noise: ClipBank | None
+    rooms: ClipBank | None
+
+    def __call__(self, waveforms: Waveform, keys: Sequence[str], numbers: range) -> Mixed:
+        """Every second row with noise, if there is any; the others with another row."""
+        speech = self._forced(waveforms, keys, 0.0)
+        noise = self._forced(waveforms, keys, 1.0) if self.noise else speech
+        chosen = [noise if number % 2 else speech for number in numbers]
+        rows = [of.waveforms[row] for row, of in enumerate(chosen)]
+        events = tuple(of.events[row] for row, of in enumerate(chosen))
+        heard = [self._affected(row, key) for row, key in zip(rows, keys, strict=True)]
+        return Mixed(np.stack(heard), events)
+
+    def _forced(self, waveforms: Waveform, keys: Sequence[str], noise: float) -> Mixed:
+        spec = self.mix.model_copy(update={"probability": 1.0, "noise_probability": noise})
+        return mix_group(waveforms, keys, 0, self.seed, spec, self.noise)
+
+    def _affected(self, waveform: Waveform, key: str) -> Waveform:
+        rooms = self.rooms.draw if self.rooms else None
+        return apply_effects(
+            waveform, self.mix.effects, rng_for(self.seed, "effects", 0, key), rooms
+        )
+
+
+def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
+    spec: MixturesSpec,
+    mix: MixSpec,
+    speech_dirs: Sequence[Path],
+    noise_dirs: Sequence[Path],
+    rooms_dirs: Sequence[Path],
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, JsonValue]:
+    """Fill `out` with the mixed set; return the facts. The same bytes every time."""
+    primaries = _primaries(spec, speech_dirs)
+    mixer = _Mixer(
+        mix=mix,
+        seed=spec.seed,
+        noise=ClipBank(noise_dirs, "valid") if noise_dirs else None,
+        rooms=ClipBank(rooms_dirs, "valid") if rooms_dirs else None,
+    )
+    listened = _listened(len(primaries))
+    truth: list[Truth] = []
+
+    def utterances() -> Iterator[Utterance]:
+        for mixture in _mixtures(primaries, spec.seed, mixer):
+            if len(truth) in listened:
+                write_pair(out / "listen", mixture.truth.key, mixture.clean, mixture.mixed)
+            truth.append(mixture.truth)
+            progress(len(truth), len(primaries))
+            yield _utterance(mixture)
+
+    with replaced(out / f"{STEM}.tar") as tar:
+        packed = write_tar(tar, utterances())
+        sha256, size_bytes = sha256_of(tar), tar.stat().st_size
+    write_listing(out, [Record(STEM, "", sha256, size_bytes, packed, ())])
+    write_truth(out, truth)
+    write_readme(out / "listen")
+    return _facts(truth, len(listened))
+
+
+def _primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_Primary]:
+    """A random choice out of the valid split, longest first."""
+    longest_samples = int(spec.max_seconds * SAMPLE_RATE_HZ)
+    found = [
+        _Primary(reader, int(row), num_frames(min(int(reader.index.samples[row]), longest_samples)))
+        for reader in map(Reader, speech_dirs)
+        for row in reader.index.rows_of("valid")
+    ]
+    if len(found) < 2:
+        where = ", ".join(map(str, speech_dirs))
+        raise BadDataError(
+            "TOO_FEW_UTTERANCES",
+            f"{len(found)} utterances in the valid split, expected 2 or more to mix; in {where}; "
+            "raise valid_fraction in a corpus",
+        )
+    order = rng_for(spec.seed, "mixtures").permutation(len(found))[: max(2, spec.num_utterances)]
+    chosen = [found[number] for number in sorted(order)]
+    return sorted(chosen, key=lambda primary: -primary.num_frames)
+
+
+def _mixtures(primaries: Sequence[_Primary], seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
+    num_groups = -(-len(primaries) // GROUP_UTTERANCES)
+    for members in np.array_split(np.arange(len(primaries)), num_groups):
+        numbers = range(int(members[0]), int(members[-1]) + 1)
+        yield from _group([primaries[number] for number in numbers], numbers, seed, mixer)
+
+
+def _group(
+    primaries: Sequence[_Primary], numbers: range, seed: int, mixer: _Mixer
+) -> Iterator[_Mixture]:
+    """Crop to the shortest, mix, and turn down what would clip."""
+    frames = min(primary.num_frames for primary in primaries)
+    keys = [f"{n:05d}-{primary.key}" for n, primary in zip(numbers, primaries, strict=True)]
+    crops = [_crop(primary, frames, seed) for primary in primaries]
+    clean = np.stack([waveform for _, waveform in crops])  # (B, N)
+    mixed = mixer(clean, keys, numbers)
+    sources = dict(zip(keys, primaries, strict=True))
+    for row, event in enumerate(mixed.events):
+        peak = float(np.abs(mixed.waveforms[row]).max())
+        gain = np.float32(min(1.0, LOUDEST / peak) if peak else 1.0)
+        truth = _truth(event, sources, crops[row][0], clean.shape[1], float(gain))
+        yield _Mixture(gain * clean[row], gain * mixed.waveforms[row], truth)
+
+
+def _crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
+    """First frame and waveform (N,) of a uniform crop that begins with a frame."""
+    spare = num_frames(int(primary.reader.index.samples[primary.row])) - frames
+    first = int(rng_for(seed, "crop", 0, primary.key).integers(spare + 1))
+    start = first * HOP_SAMPLES
+    return first, primary.reader.read(primary.row, start, start + samples_of(frames))
+
+
+def _truth(
+    event: Event, sources: dict[str, _Primary], first_frame: int, samples: int, gain: float
+) -> Truth:
+    primary, secondary = sources[event.key], sources.get(event.source)
+    return Truth(
+        key=event.key,
+        primary=primary.key,
+        primary_sha256=str(primary.reader.index.sha256s[primary.row]),
+        primary_speaker=primary.speaker,
+        first_frame=first_frame,
+        num_samples=samples,
+        kind=event.kind,
+        secondary=event.source if event.kind == "noise" or secondary is None else secondary.key,
+        secondary_speaker="" if event.kind == "noise" or secondary is None else secondary.speaker,
+        start_samples=event.start_samples,
+        end_samples=event.start_samples + event.num_samples,
+        source_start_samples=event.source_start_samples,
+        ratio_db=event.ratio_db,
+        scale=event.scale,
+        gain=gain,
+    )
+
+
+def _utterance(mixture: _Mixture) -> Utterance:
+    truth = mixture.truth
+    piece = Piece(
+        truth.primary, offset=0, start=truth.first_frame * HOP_SAMPLES, samples=truth.num_samples
+    )
+    return Utterance(
+        key=truth.key,
+        speaker=truth.primary_speaker,
+        split="valid",
+        waveform=mixture.mixed,
+        text=None,
+        phones=None,
+        pieces=(piece,),
+    )
+
+
+def _listened(count: int) -> frozenset[int]:
+    """Numbers to listen to: neighbours, so that both kinds are heard, spread over all lengths."""
+    firsts = np.linspace(0, max(0, count - 2), LISTENING_PAIRS // 2).astype(int) // 2 * 2
+    return frozenset(int(first) + step for first in firsts for step in (0, 1))
+
+
+def _facts(truth: Sequence[Truth], listening_pairs: int) -> dict[str, JsonValue]:
+    samples = sum(item.num_samples for item in truth)
+    mixed = sum(item.end_samples - item.start_samples for item in truth)
+    return {
+        "utterances": len(truth),
+        "hours": round(samples / SAMPLE_RATE_HZ / 3600, 6),
+        "with_speech": sum(item.kind == "speech" for item in truth),
+        "with_noise": sum(item.kind == "noise" for item in truth),
+        "mixed_share": round(mixed / samples, 6),
+        "mean_ratio_db": round(float(np.mean([item.ratio_db for item in truth])), 6),
+        "turned_down": sum(item.gain < 1 for item in truth),
+        "listening_pairs": listening_pairs,
+    }
