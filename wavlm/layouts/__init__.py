@@ -11,7 +11,7 @@ from wavlm.layouts.festvox import read_festvox
 from wavlm.layouts.fillets import read_fillets
 from wavlm.layouts.generic import read_generic
 from wavlm.layouts.librispeech import read_librispeech
-from wavlm.layouts.recording import Phone, Recording, key_of, name_of
+from wavlm.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording, key_of, name_of
 from wavlm.specs import (
     AsteriskLayout,
     FestvoxLayout,
@@ -21,7 +21,7 @@ from wavlm.specs import (
     LibrispeechLayout,
 )
 
-__all__ = ["Phone", "Recording", "key_of", "name_of", "read_layout"]
+__all__ = ["UNKNOWN_SPEAKER", "Phone", "Recording", "key_of", "name_of", "read_layout"]
 
 
 def read_layout(layout: Layout, root: Path) -> Iterator[Recording]:

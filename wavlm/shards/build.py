@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from wavlm.containers import Reason
 from wavlm.errors import BadDataError
 from wavlm.files import replaced, write_json
+from wavlm.layouts import UNKNOWN_SPEAKER
 from wavlm.pool import run_parts
 from wavlm.progress import Progress
 from wavlm.shards.index import INDEX, INDEX_SCHEMA
@@ -130,7 +131,7 @@ def _facts(num_recordings: int, records: Sequence[Record], rejects: Sequence[Rej
         "excluded": {why: reasons[why] for why in sorted(reasons) if why in EXCLUDED},
         "rejected": {why: reasons[why] for why in sorted(reasons) if why not in EXCLUDED},
         "utterances": len(utterances),
-        "speakers": len({item.speaker for item in utterances}),
+        "speakers": len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
         "hours": _hours(utterances),
         "valid_hours": _hours([item for item in utterances if item.split == "valid"]),
         "shards": sum(bool(record.sha256) for record in records),

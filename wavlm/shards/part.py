@@ -19,6 +19,7 @@ from wavlm.specs import ShardSpec
 
 RECORDS = "parts"
 TAR_OWNER, TAR_MODE = "wavlm", 0o644
+TAR_FORMAT = "GNU_FORMAT"  # names above the 100 characters of USTAR
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,13 @@ def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[Packed, ...]
     with (
         path.open("wb") as file,
         webdataset.TarWriter(
-            file, user=TAR_OWNER, group=TAR_OWNER, mode=TAR_MODE, mtime=0, encoder=False
+            file,
+            user=TAR_OWNER,
+            group=TAR_OWNER,
+            mode=TAR_MODE,
+            mtime=0,
+            encoder=False,
+            format=TAR_FORMAT,
         ) as writer,
     ):
         for utterance in utterances:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does no
     from wavlm.corpus import ManifestRow
 
 FLAC_BYTES_PER_SECOND = 20_000  # of 16 kHz mono speech; measured: 18,900
-MAX_KEY_CHARACTERS = 80  # a tar header holds 100 with the suffixes of cut, join and member
+MAX_KEY_CHARACTERS = 200  # with the endings of cut, join and member below a file name's 255
 KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_CHARACTERS}}}")
 
 # Bytes of a second of audio where the manifest does not know the length: coarse on purpose, an
@@ -66,10 +66,8 @@ def _filled(rows: Iterable[ManifestRow], limit_bytes: float) -> Iterable[list[Ma
 
 
 def _seconds(row: ManifestRow) -> float:
-    if row.num_samples and row.sample_rate_hz:
-        return row.num_samples / row.sample_rate_hz
     suffix = Path(row.path).suffix.lower()
-    return row.size_bytes / BYTES_PER_SECOND.get(suffix, LOSSY_BYTES_PER_SECOND)
+    return row.seconds or row.size_bytes / BYTES_PER_SECOND.get(suffix, LOSSY_BYTES_PER_SECOND)
 
 
 def _check_keys(rows: Sequence[ManifestRow]) -> None:

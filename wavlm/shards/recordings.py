@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from wavlm.audio import decode_bytes, read_recording, to_utterance
 from wavlm.containers import AudioError, Reason
 from wavlm.errors import BadDataError
-from wavlm.shards.utterance import Phone, Piece, Utterance, cut, joined, num_pieces
+from wavlm.shards.utterance import Piece, Utterance, cut, joined, num_pieces
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
@@ -81,7 +81,7 @@ def _recording(row: ManifestRow, corpus_dir: Path) -> Utterance:
         split=row.split,
         waveform=waveform,
         text=row.text,
-        phones=None if row.phones is None else tuple(Phone(*phone) for phone in row.phones),
+        phones=row.phones,
         pieces=(Piece(row.key, offset=0, start=0, samples=len(waveform)),),
     )
 

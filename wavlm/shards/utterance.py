@@ -8,20 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wavlm.audio import Waveform
+from wavlm.layouts import UNKNOWN_SPEAKER, Phone
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
-
-
-class Phone(NamedTuple):
-    """One phone of the truth; times count from the utterance's first sample."""
-
-    start_s: float
-    end_s: float
-    phone: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class Utterance:
     split: str
     waveform: Waveform  # (T,)
     text: str | None  # None: not known, or not known for this part of it
-    phones: tuple[Phone, ...] | None
+    phones: tuple[Phone, ...] | None  # times count from the first sample
     pieces: tuple[Piece, ...]
 
     @property
@@ -161,7 +154,7 @@ def _fits(group: Sequence[Utterance], following: Utterance, spec: ShardSpec) -> 
     samples = sum(len(item.waveform) for item in (*group, following))
     samples += len(group) * _samples(spec.join_gap_seconds)
     return (
-        bool(first.speaker)
+        first.speaker not in ("", UNKNOWN_SPEAKER)
         and (first.speaker, first.split) == (following.speaker, following.split)
         and not (first.is_cut or following.is_cut)
         and samples <= _samples(spec.join_seconds)

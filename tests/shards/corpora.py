@@ -1,0 +1,96 @@
+"""Small corpora made on the spot: audio files and the manifest that lists them."""
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from wavlm.corpus import ManifestRow
+from wavlm.corpus.manifest import write_manifest
+from wavlm.layouts import Phone
+from wavlm.specs import ShardSpec
+
+Split = Literal["train", "valid"]
+Samples = NDArray[np.float64]
+
+SPEC = ShardSpec(min_seconds=0.5, max_seconds=3.0, shard_megabytes=0.1, max_rejected=0.0)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording of a corpus."""
+
+    key: str
+    blob: bytes
+    suffix: str = ".wav"
+    speaker: str = "anna"
+    split: Split = "train"
+    text: str | None = None
+    phones: tuple[tuple[float, float, str], ...] | None = None
+    sample_rate_hz: int = -1
+    num_samples: int = -1
+
+
+def encoded(samples: Samples, rate_hz: int = 16000, subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate_hz, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+def noise(seconds: float, seed: int, rate_hz: int = 16000) -> Samples:
+    samples = np.random.default_rng(seed).uniform(-0.3, 0.3, round(seconds * rate_hz))
+    return np.asarray(samples, np.float64)
+
+
+def noise_clip(key: str, seconds: float, speaker: str = "anna", split: Split = "train") -> Clip:
+    samples = noise(seconds, seed=len(key) + sum(key.encode()))
+    return Clip(
+        key,
+        encoded(samples),
+        speaker=speaker,
+        split=split,
+        sample_rate_hz=16000,
+        num_samples=len(samples),
+    )
+
+
+def write_corpus(folder: Path, clips: Sequence[Clip]) -> Path:
+    (folder / "audio").mkdir(parents=True)
+    rows = []
+    for clip in clips:
+        path = f"audio/{clip.key}{clip.suffix}"
+        (folder / path).write_bytes(clip.blob)
+        rows.append(
+            ManifestRow(
+                key=clip.key,
+                path=path,
+                speaker=clip.speaker,
+                split=clip.split,
+                text=clip.text,
+                phones=None if clip.phones is None else tuple(Phone(*item) for item in clip.phones),
+                size_bytes=len(clip.blob),
+                sha256=hashlib.sha256(clip.blob).hexdigest(),
+                sample_rate_hz=clip.sample_rate_hz,
+                num_samples=clip.num_samples,
+            )
+        )
+    write_manifest(folder / "manifest.parquet", rows, corpus="test", rule="listed")
+    return folder
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(_files(folder))
+        if not path.name.endswith(".partial")
+    }
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
