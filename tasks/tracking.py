@@ -36,6 +36,7 @@ QUEUE_RECORDS = 10_000
 PUSH_EVERY_SECONDS = 2.0
 CLOSE_SECONDS = 1.0  # how long `close` waits for what is still queued
 SCHEMA_SECONDS = 60.0
+MAX_REASON_CHARACTERS = 200
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -96,7 +97,7 @@ def answering(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError, Timeout) as error:
         raise ServiceMissingError(
             "REGISTRY_DOWN",
-            f"MLflow did not do what was asked: {_first_line(error)}; at {without_password(uri)}; "
+            f"MLflow did not do what was asked: {_reason(error, uri)}; at {without_password(uri)}; "
             "once it answers, `wavlm sync RECIPE` uploads what is missing",
         ) from error
 
@@ -118,9 +119,12 @@ def without_password(uri: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException, uri: str) -> str:
+    """The error's first line, without the user and password that MLflow repeats."""
     lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    secret = urlsplit(uri).netloc.rpartition("@")[0]
+    line = lines[0].replace(f"{secret}@", "") if secret else lines[0]
+    return line if len(line) <= MAX_REASON_CHARACTERS else f"{line[:MAX_REASON_CHARACTERS]}..."
 
 
 def open_run(registry: Registry, model: Model) -> str:

@@ -38,10 +38,6 @@ class Curve:
     def last(self) -> float:
         return self.values[-1]
 
-    @property
-    def first(self) -> float:
-        return self.values[0]
-
 
 def points(record: Mapping[str, JsonValue]) -> list[Point]:
     """The numbers of one record of metrics.jsonl; nested names are joined by a slash.

@@ -42,13 +42,15 @@ def plot_curves(model_dir: Path, out: Path, title: str) -> Path:
     """Loss and masked accuracy over the updates, the accuracy beside that of always guessing the
     commonest label."""
     curves = read_curves(model_dir)
+    majority = curves.get("valid/majority")
     figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
     figure.suptitle(title)
     loss, accuracy = figure.subplots(1, 2)
-    _draw_splits(loss, curves, "loss", scale=1.0)
+    _draw_splits(loss, curves, "masked_loss", scale=1.0)
+    _draw_level(loss, curves.get("valid/label_entropy"), "guessing by label frequency: {:.2f}")
     loss.set(xlabel="update", ylabel="loss per masked frame [nats]", title="Loss")
     _draw_splits(accuracy, curves, "masked_accuracy", scale=100.0)
-    _draw_majority(accuracy, curves)
+    _draw_level(accuracy, majority, "always the commonest label: {:.1f} %", scale=100.0)
     accuracy.set(xlabel="update", ylabel="masked frames predicted right [%]", title="Accuracy")
     accuracy.set_ylim(bottom=0)
     for axes in (loss, accuracy):
@@ -75,27 +77,6 @@ def plot_quality(bars: Sequence[QualityBar], out: Path) -> Path:
     axes.set_ylim(0, 1.15 * max([0.1, *(v for _, values, _ in measures for v in values)]))
     axes.set(ylabel="share", title=f"Label quality, {_frames(bars)}")
     figure.legend(loc="outside lower center", ncols=len(measures))
-    return _saved(figure, out)
-
-
-def plot_layers(
-    layers: Mapping[int, float], mfcc: float | None, num_clusters: int, out: Path
-) -> Path:
-    """PNMI of k-means on each layer, beside that on MFCC with the same frames and the same K."""
-    figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
-    numbers = sorted(layers)
-    axes.plot(numbers, [layers[n] for n in numbers], "o-", color=BLUE, label="hidden layer")
-    if mfcc is not None:
-        axes.axhline(mfcc, color=RED, linestyle="--", label="MFCC")
-    axes.set_xticks(numbers)
-    axes.set(
-        xlabel="layer (0: input of the encoder)",
-        ylabel="PNMI",
-        title=f"Phone information by layer, K={num_clusters}, same frames",
-    )
-    axes.grid(alpha=0.3)
-    axes.legend()
     return _saved(figure, out)
 
 
@@ -141,15 +122,11 @@ def _draw_splits(axes: Axes, curves: Mapping[str, Curve], metric: str, scale: fl
             )
 
 
-def _draw_majority(axes: Axes, curves: Mapping[str, Curve]) -> None:
-    curve = curves.get("valid/majority") or curves.get("train/majority")
+def _draw_level(axes: Axes, curve: Curve | None, label: str, scale: float = 1.0) -> None:
+    """A dashed line at the last value of a curve: what needs no network reaches as much."""
     if curve:
-        axes.axhline(
-            100 * curve.last,
-            color=GREY,
-            linestyle="--",
-            label=f"always the commonest label: {100 * curve.last:.1f} %",
-        )
+        level = scale * curve.last
+        axes.axhline(level, color=GREY, linestyle="--", label=label.format(level))
 
 
 def _frames(bars: Sequence[QualityBar]) -> str:

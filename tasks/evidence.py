@@ -1,0 +1,190 @@
+"""What a registered version says about itself: lineage, settings, figures, data and plots.
+
+All of it is read from the store and the recipe; nothing here talks to the registry.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from wavlm.artifacts import Corpus, Export, Model, Scores, Shards, lineage
+from wavlm.files import sha256_of
+from wavlm.outcomes import layer_scores, quality_of
+from wavlm.planning import plan
+from wavlm.report import QualityBar, plot_curves, plot_mixture, plot_quality
+from wavlm.specs import AptSource, HttpsSource, Recipe, Source
+from wavlm.store import Store
+from wavlm.summary import listening_pairs
+
+MODEL_FILES = ("model.safetensors", "network.json")
+PAIRS_TO_PLOT = 3
+MAX_PARAMETER_CHARACTERS = 500
+
+
+@dataclass(frozen=True)
+class DatasetInput:
+    """One set of shards that a model was made from."""
+
+    name: str
+    digest: str
+    context: str  # training, noise or rooms
+    source_type: str
+    source: str  # JSON
+    profile: str  # JSON
+
+
+def tags(model: Model, recipe: Recipe, store: Store) -> dict[str, str]:
+    """Keys of the whole lineage, and the sha256 of each file of the model."""
+    found = {
+        "wavlm.key": model.key,
+        "wavlm.iteration": str(model.iteration),
+        "wavlm.recipe": recipe.name,
+    }
+    for item in lineage([model]):
+        if isinstance(item, Corpus | Shards):
+            found[f"{item.kind}.{item.name}"] = item.key
+    for labels in model.labels:
+        found[f"labels.{labels.name}"] = labels.key
+    codebook = model.labels[0].codebook
+    found["codebook"] = codebook.key
+    if model.mixtures:
+        found["mixtures"] = model.mixtures.key
+    if codebook.teacher:
+        found["teacher.key"] = codebook.teacher.key
+    for name in MODEL_FILES:
+        found[sha256_tag(name)] = sha256_of(store.path(model) / name)
+    return found
+
+
+def sha256_tag(file_name: str) -> str:
+    """Tag under which a version keeps the sha256 of one of its files."""
+    return f"sha256.{file_name}"
+
+
+def parameters(model: Model) -> dict[str, str]:
+    """Every field of the specs that made the model, as dotted names."""
+    found = {
+        **dict(_flat("network", model.network.model_dump(mode="json"))),
+        **dict(_flat("train", model.train.model_dump(mode="json"))),
+        **dict(_flat("codebook", model.labels[0].codebook.spec.model_dump(mode="json"))),
+    }
+    if model.mix:
+        found |= dict(_flat("mix", model.mix.model_dump(mode="json")))
+    return {name: value[:MAX_PARAMETER_CHARACTERS] for name, value in found.items()}
+
+
+def figures(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
+    """Label quality and probe scores of a model, under the names that gates use."""
+    found: dict[str, float] = {}
+    quality = quality_of(model.labels, store)
+    if quality:
+        found |= {
+            "labels/pnmi": quality.pnmi,
+            "labels/phone_purity": quality.phone_purity,
+            "labels/cluster_purity": quality.cluster_purity,
+            "labels/num_frames": float(quality.num_frames),
+        }
+    scores = layer_scores(scores_of(model, recipe), store)
+    if scores:
+        found["probe/pnmi"] = scores.pnmi[scores.best_layer]
+        found["probe/mfcc/pnmi"] = scores.mfcc_pnmi
+        found |= {f"probe/layer{layer:02d}/pnmi": pnmi for layer, pnmi in scores.pnmi.items()}
+    return found
+
+
+def scores_of(model: Model, recipe: Recipe) -> Scores | None:
+    """The probe that the recipe asks of this model."""
+    wanted = (item for item in plan(recipe) if isinstance(item, Scores))
+    return next((item for item in wanted if item.model.key == model.key), None)
+
+
+def datasets(model: Model, store: Store) -> list[DatasetInput]:
+    """The shards that the model was trained on, with where their bytes come from."""
+    speech = tuple(labels.shards for labels in model.labels)
+    roles = (("training", speech), ("noise", model.noise), ("rooms", model.rooms))
+    return [_dataset(item, context, store) for context, items in roles for item in items]
+
+
+def draw(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Path]:
+    """Draw all plots of a model into a folder; what has no data is left out."""
+    title = f"{recipe.registry_name}, iteration {model.iteration} ({model.key})"
+    drawn = [plot_curves(store.path(model), out / "curves.png", title)]
+    bars = _quality_bars(model, store)
+    if bars:
+        drawn.append(plot_quality(bars, out / "label_quality.png"))
+    probe = scores_of(model, recipe)
+    layers = store.path(probe) / "scores.png" if probe else None
+    if layers and layers.is_file():
+        drawn.append(Path(shutil.copyfile(layers, out / "layers.png")))
+    if model.mixtures and store.is_complete(model.mixtures):
+        pairs = listening_pairs(store.path(model.mixtures))[:PAIRS_TO_PLOT]
+        for number, (clean, mixed) in enumerate(pairs, 1):
+            drawn.append(plot_mixture(clean, mixed, out / f"mixture{number}.png"))
+    return drawn
+
+
+def card(model: Model, store: Store) -> Path | None:
+    """The model card that the export wrote, if it is there."""
+    exported = Export(model)
+    path = store.path(exported) / "huggingface" / "README.md"
+    return path if store.is_complete(exported) and path.is_file() else None
+
+
+def generations(model: Model) -> list[Model]:
+    """The model and its teachers, first iteration first."""
+    teacher = model.labels[0].codebook.teacher
+    return [*(generations(teacher) if teacher else []), model]
+
+
+def _quality_bars(model: Model, store: Store) -> list[QualityBar]:
+    found = [(item, quality_of(item.labels, store)) for item in generations(model)]
+    return [
+        QualityBar(
+            title=f"iteration {item.iteration}\n{quality.features}, K={quality.num_clusters}",
+            pnmi=quality.pnmi,
+            phone_purity=quality.phone_purity,
+            cluster_purity=quality.cluster_purity,
+            num_frames=quality.num_frames,
+        )
+        for item, quality in found
+        if quality
+    ]
+
+
+def _dataset(shards: Shards, context: str, store: Store) -> DatasetInput:
+    facts = store.facts(shards)
+    spec = shards.corpus.spec
+    source_type, source = _source(spec.sources[0])
+    profile = {name: facts.get(name) for name in ("hours", "utterances", "speakers")}
+    return DatasetInput(
+        name=shards.name,
+        digest=shards.key,
+        context=context,
+        source_type=source_type,
+        source=json.dumps(source),
+        profile=json.dumps({**profile, "license": spec.license}),
+    )
+
+
+def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
+    if isinstance(source, HttpsSource):
+        return "http", {"url": source.urls[0], "sha256": source.sha256}
+    if isinstance(source, AptSource):
+        package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
+        return "apt", {**package, "sha256": source.sha256}
+    return "local", {"uri": source.path, "revision": source.revision}
+
+
+def _flat(prefix: str, value: JsonValue) -> Iterator[tuple[str, str]]:
+    """Dotted names and texts; lists stay in one piece."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _flat(f"{prefix}.{name}", item)
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)

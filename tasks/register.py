@@ -1,0 +1,225 @@
+"""Make a model a version of the recipe's registered model, exactly once.
+
+A version is found by the key of its model, so a registration that was cut short is continued, and
+one that is asked for twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks import evidence
+from tasks.registry import (
+    CHAMPION,
+    MODEL_FOLDER,
+    Version,
+    as_version,
+    find_by_key,
+    versions_of,
+    with_metrics,
+)
+from tasks.tracking import Registry, Uploader, answering, connect, open_run, without_password
+from wavlm.artifacts import Model, Registration
+from wavlm.curves import METRICS_FILE, Point, read_points
+from wavlm.errors import ServiceMissingError
+from wavlm.files import write_json
+from wavlm.planning import plan
+from wavlm.specs import GateSpec, Recipe
+from wavlm.store import Facts, Store
+from wavlm.summary import REGISTRATION_FILE
+
+CANDIDATE = "candidate"
+PLOTS_FOLDER = "plots"
+BATCH_PARAMETERS = 100  # MLflow refuses more in one call
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a version becomes champion, and why."""
+
+    is_champion: bool
+    reason: str
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+def register(artifact: Registration, store: Store, recipe: Recipe) -> Path | None:
+    """The registration's folder; None, with a warning, if the registry does not answer.
+
+    The pipeline goes on without it: `wavlm sync`, or the next run, registers the model then.
+    """
+    try:
+        return confirmed(artifact, store, recipe)
+    except ServiceMissingError as error:
+        _log.warning("%s is not registered yet: %s", artifact.model, error)
+        return None
+
+
+def sync(recipe: Recipe, store: Store) -> tuple[Path, ...]:
+    """Register what the store holds and the registry does not; returns the new registrations.
+
+    Raises ServiceMissingError if the registry does not answer.
+    """
+    waiting = [
+        item
+        for item in plan(recipe)
+        if isinstance(item, Registration)
+        and store.is_complete(item.model)
+        and not store.is_complete(item)
+    ]
+    return tuple(confirmed(item, store, recipe) for item in waiting)
+
+
+def confirmed(artifact: Registration, store: Store, recipe: Recipe) -> Path:
+    """The registration's folder; raises ServiceMissingError if the registry does not answer."""
+    return store.make(artifact, lambda out: _build(artifact, store, recipe, out))
+
+
+def judge(gate: GateSpec | None, new: Version, champion: Version | None) -> Verdict:
+    """Whether a version becomes champion: the first does, later ones pass the recipe's gate."""
+    if champion is None:
+        return Verdict(is_champion=True, reason="the first champion")
+    if champion.version == new.version:
+        return Verdict(is_champion=True, reason="the champion already")
+    if gate is None:
+        return Verdict(is_champion=False, reason="the recipe has no gate: move it by hand")
+    return _compare(gate, new, champion)
+
+
+def _compare(gate: GateSpec, new: Version, champion: Version) -> Verdict:
+    ours, theirs = new.metrics.get(gate.metric), champion.metrics.get(gate.metric)
+    if ours is None or theirs is None:
+        who = new.reference if ours is None else champion.reference
+        return Verdict(is_champion=False, reason=f"{who} has no {gate.metric} to compare")
+    gain = ours - theirs if gate.higher_is_better else theirs - ours
+    words = f"{gate.metric} {ours:.4f} against {theirs:.4f} of {champion.reference}"
+    if gain > 0 and gain >= gate.min_improvement:
+        return Verdict(is_champion=True, reason=f"better: {words}")
+    needed = f" by {gate.min_improvement:g}" if gate.min_improvement else ""
+    return Verdict(is_champion=False, reason=f"not better{needed}: {words}")
+
+
+def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> Facts:
+    model = artifact.model
+    tags = evidence.tags(model, recipe, store)
+    plots = out / PLOTS_FOLDER
+    plots.mkdir(exist_ok=True)
+    evidence.draw(model, recipe, store, plots)
+    registry = connect(store)
+    with answering(registry.uri):
+        run_id = open_run(registry, model)
+        _describe(registry, run_id, model, recipe, store)
+        _upload(registry, run_id, model, store, plots)
+        version = _version(registry, artifact, run_id, tags)
+        verdict = _point_aliases(registry, version, recipe.gate)
+        registry.client.set_terminated(run_id, "FINISHED")
+        final = find_by_key(registry, artifact.registry_name, model.key)
+    facts: Facts = {
+        "name": artifact.registry_name,
+        "version": version.version,
+        "run_id": run_id,
+        "uri": without_password(registry.uri),
+        "source": version.source,
+        "sha256": tags[evidence.sha256_tag(evidence.MODEL_FILES[0])],
+        "aliases": list(final.aliases) if final else [],
+        "champion": verdict.reason,
+    }
+    write_json(out / REGISTRATION_FILE, facts)
+    _log.info("%s is %s; champion: %s", model, version.reference, verdict.reason)
+    return facts
+
+
+def _describe(registry: Registry, run_id: str, model: Model, recipe: Recipe, store: Store) -> None:
+    """Parameters, metrics and datasets of the run."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+    parameters = [Param(name, value) for name, value in evidence.parameters(model).items()]
+    for start in range(0, len(parameters), BATCH_PARAMETERS):
+        registry.client.log_batch(run_id, params=parameters[start : start + BATCH_PARAMETERS])
+    curve = read_points(store.path(model))
+    last = curve[-1] if curve else Point("", 0, 0.0, 0)
+    figures = evidence.figures(model, recipe, store)
+    Uploader(registry.client, run_id).push(
+        [
+            *curve,
+            *(Point(name, last.step, value, last.unix_ms) for name, value in figures.items()),
+        ]
+    )
+    registry.client.log_inputs(
+        run_id,
+        datasets=[
+            DatasetInput(
+                Dataset(
+                    name=item.name,
+                    digest=item.digest,
+                    source_type=item.source_type,
+                    source=item.source,
+                    profile=item.profile,
+                ),
+                [InputTag("mlflow.data.context", item.context)],
+            )
+            for item in evidence.datasets(model, store)
+        ],
+    )
+
+
+def _upload(registry: Registry, run_id: str, model: Model, store: Store, plots: Path) -> None:
+    """The model's files, its curve, its plots and its card."""
+    folder = store.path(model)
+    for name in (*evidence.MODEL_FILES, METRICS_FILE):
+        if (folder / name).is_file():
+            registry.client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
+    registry.client.log_artifacts(run_id, str(plots), PLOTS_FOLDER)
+    card = evidence.card(model, store)
+    if card:
+        registry.client.log_artifact(run_id, str(card), MODEL_FOLDER)
+
+
+def _version(
+    registry: Registry, artifact: Registration, run_id: str, tags: dict[str, str]
+) -> Version:
+    """The model's version with its tags, found by the model's key or created."""
+    from mlflow.exceptions import MlflowException
+
+    client, name = registry.client, artifact.registry_name
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    teacher = find_by_key(registry, name, tags.get("teacher.key", ""))
+    if teacher:
+        tags = {**tags, "teacher.version": str(teacher.version)}
+    found = find_by_key(registry, name, artifact.model.key)
+    if found is None:
+        source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
+        found = as_version(client.create_model_version(name, source, run_id, tags=tags), {})
+    for key, value in tags.items():
+        if found.tags.get(key) != value:
+            client.set_model_version_tag(name, str(found.version), key, value)
+    return found
+
+
+def _point_aliases(registry: Registry, version: Version, gate: GateSpec | None) -> Verdict:
+    """Move `iteration-N`, `candidate` (never back) and, if the gate lets it, `champion`."""
+    client, number = registry.client, str(version.version)
+    client.set_registered_model_alias(version.name, f"iteration-{version.iteration}", number)
+    there = versions_of(registry, version.name)
+    candidate = next((item for item in there if CANDIDATE in item.aliases), None)
+    if candidate is None or candidate.version <= version.version:
+        client.set_registered_model_alias(version.name, CANDIDATE, number)
+    champion = next((item for item in there if CHAMPION in item.aliases), None)
+    verdict = judge(
+        gate,
+        with_metrics(registry, version),
+        with_metrics(registry, champion) if champion else None,
+    )
+    if verdict.is_champion:
+        client.set_registered_model_alias(version.name, CHAMPION, number)
+    return verdict

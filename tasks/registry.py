@@ -1,0 +1,217 @@
+"""Look into the registry, fetch a model from it, move an alias: by name, version or alias."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tasks.evidence import MODEL_FILES, sha256_tag
+from tasks.tracking import KEY_TAG, Registry, answering, connect, without_password
+from wavlm.errors import BadDataError, UsageError
+from wavlm.files import sha256_of, sync
+from wavlm.store import Store
+
+CHAMPION = "champion"
+MODEL_FOLDER = "model"  # of a run's artifacts
+_REFERENCE = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)(:(?P<version>\d+)|@(?P<alias>[A-Za-z][A-Za-z0-9_-]*))?"
+)
+_ALIAS = re.compile(r"(?!v\d+$)(?!latest$)[a-z][a-z0-9_-]{0,63}")
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    iteration: int | None
+    key: str  # of the Model artifact
+    run_id: str
+    created_unix: float
+    source: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]  # last value of each; empty in lists
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A registered model, newest version first."""
+
+    name: str
+    uri: str  # of the registry
+    versions: tuple[Version, ...]
+
+
+def list_models(store: Store) -> tuple[RegisteredModel, ...]:
+    """All registered models with their versions."""
+    registry = connect(store)
+    with answering(registry.uri):
+        names = [
+            model.name for model in registry.client.search_registered_models(max_results=_PAGE)
+        ]
+        uri = without_password(registry.uri)
+        return tuple(RegisteredModel(name, uri, versions_of(registry, name)) for name in names)
+
+
+def show_model(store: Store, reference: str) -> RegisteredModel:
+    """The versions that a reference means (`NAME`: all of them), with their metrics."""
+    registry = connect(store)
+    with answering(registry.uri):
+        name, version, alias = _parts(reference)
+        if version or alias:
+            chosen: tuple[Version, ...] = (find(registry, reference),)
+        else:
+            chosen = _existing(registry, name)
+        full = tuple(with_metrics(registry, item) for item in chosen)
+    return RegisteredModel(name, without_password(registry.uri), full)
+
+
+def pull_model(store: Store, reference: str, out: Path) -> Path:
+    """Download a version's model into a new folder, once its bytes are those that were registered.
+
+    `NAME` alone means its champion. Raises BadDataError if a file is not what its tag says.
+    """
+    if out.exists():
+        raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
+    registry = connect(store)
+    with answering(registry.uri):
+        version = find(registry, reference)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".partial"))
+    try:
+        for name in MODEL_FILES:
+            with answering(registry.uri):
+                found = registry.client.download_artifacts(
+                    version.run_id, f"{MODEL_FOLDER}/{name}", str(temporary)
+                )
+            _verify(version, Path(found), name)
+            Path(found).replace(temporary / name)
+            sync(temporary / name)
+        shutil.rmtree(temporary / MODEL_FOLDER, ignore_errors=True)
+        temporary.chmod(0o755)
+        temporary.rename(out)
+        sync(out.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out
+
+
+def promote(store: Store, reference: str, alias: str) -> Version:
+    """Point an alias at a version; returns the version with its new aliases."""
+    if not _ALIAS.fullmatch(alias):
+        raise UsageError(
+            "ALIAS_BAD",
+            f"{alias!r} cannot be an alias; expected lower case letters, digits, - and _, starting "
+            "with a letter, and not `latest` or `v1`; for example champion",
+        )
+    registry = connect(store)
+    with answering(registry.uri):
+        version = find(registry, reference)
+        registry.client.set_registered_model_alias(version.name, alias, str(version.version))
+        return find(registry, version.reference)
+
+
+def find(registry: Registry, reference: str) -> Version:
+    """The one version that a reference means; `NAME` alone means its champion.
+
+    Raises UsageError that lists what there is.
+    """
+    name, number, alias = _parts(reference)
+    versions = _existing(registry, name)
+    wanted = alias or CHAMPION
+    for version in versions:
+        if version.version == int(number) if number else wanted in version.aliases:
+            return version
+    there = ", ".join(
+        f"{item.version}{' (' + ', '.join(item.aliases) + ')' if item.aliases else ''}"
+        for item in versions
+    )
+    raise UsageError(
+        "VERSION_UNKNOWN",
+        f"no version of {name} is {f'number {number}' if number else f'the {alias or CHAMPION}'}; "
+        f"at {without_password(registry.uri)}; there is: {there or 'none'}",
+    )
+
+
+def find_by_key(registry: Registry, name: str, key: str) -> Version | None:
+    """The version of a registered model that was made from the Model artifact of this key."""
+    return next((item for item in versions_of(registry, name) if item.key == key), None)
+
+
+def versions_of(registry: Registry, name: str) -> tuple[Version, ...]:
+    """All versions of a registered model, newest first."""
+    aliases = registry.client.get_registered_model(name).aliases
+    found = registry.client.search_model_versions(f"name = '{name}'", max_results=_PAGE)
+    versions = [as_version(item, aliases) for item in found]
+    return tuple(sorted(versions, key=lambda item: -item.version))
+
+
+def _parts(reference: str) -> tuple[str, str | None, str | None]:
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise UsageError(
+            "REFERENCE_BAD", f"found {reference!r}; expected NAME, NAME:VERSION or NAME@ALIAS"
+        )
+    return match["name"], match["version"], match["alias"]
+
+
+def _existing(registry: Registry, name: str) -> tuple[Version, ...]:
+    names = sorted(
+        model.name for model in registry.client.search_registered_models(max_results=_PAGE)
+    )
+    if name not in names:
+        raise UsageError(
+            "MODEL_UNKNOWN",
+            f"no registered model is called {name}; at {without_password(registry.uri)}; "
+            f"there is: {', '.join(names) or 'none'}",
+        )
+    return versions_of(registry, name)
+
+
+def as_version(found: Any, aliases: Mapping[str, str]) -> Version:
+    """From MLflow's ModelVersion, and the registered model's aliases with their versions."""
+    number = int(found.version)
+    iteration = found.tags.get("wavlm.iteration")
+    return Version(
+        name=found.name,
+        version=number,
+        aliases=tuple(sorted(alias for alias, to in aliases.items() if int(to) == number)),
+        iteration=int(iteration) if iteration else None,
+        key=found.tags.get(KEY_TAG, ""),
+        run_id=found.run_id or "",
+        created_unix=found.creation_timestamp / 1000,
+        source=found.source,
+        tags=dict(found.tags),
+        metrics={},
+    )
+
+
+def with_metrics(registry: Registry, version: Version) -> Version:
+    """The version with the last value of each metric of its run."""
+    if not version.run_id:
+        return version
+    metrics = dict(registry.client.get_run(version.run_id).data.metrics)
+    return replace(version, metrics=metrics)
+
+
+def _verify(version: Version, path: Path, name: str) -> None:
+    expected = version.tags.get(sha256_tag(name))
+    found = sha256_of(path)
+    if found != expected:
+        raise BadDataError(
+            "MODEL_TAMPERED",
+            f"{name} of {version.reference} has sha256 {found}, expected {expected or 'a tag'}; "
+            f"at {version.source}; do not use it; register the model again from its store",
+        )

@@ -1,0 +1,226 @@
+"""A small store as two finished iterations leave it: real files, no network, no training."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import save_file
+
+from tasks.tracking import connect
+from wavlm.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
+from wavlm.files import write_json
+from wavlm.planning import models, plan
+from wavlm.specs import (
+    AptSource,
+    CodebookSpec,
+    CorpusSpec,
+    FestvoxLayout,
+    GateSpec,
+    HiddenFeatures,
+    HttpsSource,
+    IterationSpec,
+    LibrispeechLayout,
+    MfccFeatures,
+    MixSpec,
+    MixturesSpec,
+    NetworkSpec,
+    ProbeSpec,
+    Recipe,
+    ShardSpec,
+    TrainSpec,
+)
+from wavlm.store import Facts, Store
+from wavlm.train import metrics
+
+UPDATES = (10, 20, 30)
+VALID_LOSS = {1: (4.0, 3.0, 2.5), 2: (3.5, 2.4, 2.0)}
+PNMI = {1: 0.31, 2: 0.42}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A store and the recipe whose artifacts it holds, all but the registrations."""
+
+    store: Store
+    recipe: Recipe
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        return models(plan(self.recipe))
+
+    @property
+    def registrations(self) -> tuple[Registration, ...]:
+        return tuple(item for item in plan(self.recipe) if isinstance(item, Registration))
+
+
+def spec_of(name: str, role: str) -> CorpusSpec:
+    source = (
+        AptSource(type="apt", package=name, version="1.0", sha256="a" * 64, size_bytes=1)
+        if role == "speech"
+        else HttpsSource(
+            type="https",
+            urls=("https://example.org/noise.tar",),
+            sha256="b" * 64,
+            size_bytes=1,
+            format="tar",
+        )
+    )
+    return CorpusSpec.model_validate(
+        {
+            "name": name,
+            "role": role,
+            "description": "words",
+            "homepage": "https://example.org",
+            "license": "CC0",
+            "citation": "nobody",
+            "sources": (source,),
+            "layout": FestvoxLayout(type="festvox", speaker="one")
+            if role == "speech"
+            else LibrispeechLayout(type="librispeech"),
+        }
+    )
+
+
+def recipe_of(gate: GateSpec | None) -> Recipe:
+    network = NetworkSpec(
+        extractor_norm="group",
+        norm_first=False,
+        normalize_waveform=False,
+        width=64,
+        ffn_width=64,
+        num_layers=2,
+        num_heads=4,
+    )
+    train = TrainSpec(
+        updates=30, warmup_updates=1, peak_lr=1e-3, batch_seconds=10.0, group_seconds=10.0
+    )
+    mix = MixSpec(name="paper", probability=0.2, noise_probability=0.1)
+    return Recipe(
+        name="tiny",
+        description="two iterations",
+        registry_name="WavLM-tiny",
+        speech=(spec_of("voice", "speech"),),
+        noise=(spec_of("bangs", "noise"),),
+        shards=ShardSpec(min_seconds=1.0, max_seconds=15.0),
+        mixtures=MixturesSpec(num_utterances=2),
+        iterations=tuple(
+            IterationSpec(
+                codebook=CodebookSpec(features=features, num_clusters=50),
+                network=network,
+                train=train,
+                mix=mix,
+            )
+            for features in (MfccFeatures(type="mfcc"), HiddenFeatures(type="hidden", layer=2))
+        ),
+        probe=ProbeSpec(num_clusters=50),
+        gate=gate,
+    )
+
+
+def build(artifact: Artifact, out: Path) -> Facts:
+    """Files and facts as the stage of this kind leaves them, tiny."""
+    if isinstance(artifact, Model):
+        return _model(artifact, out)
+    if isinstance(artifact, Labels):
+        quality = {"phone_purity": 0.4, "cluster_purity": 0.1, "num_frames": 12345}
+        return {"quality": {**quality, "pnmi": PNMI[artifact.iteration]}}
+    if isinstance(artifact, Shards):
+        return {"hours": 1.5, "utterances": 900, "speakers": 3, "rejected": {"too_short": 2}}
+    if isinstance(artifact, Scores):
+        return _scores(out)
+    if isinstance(artifact, Mixtures):
+        return _mixtures(out)
+    if isinstance(artifact, Export):
+        (out / "huggingface").mkdir()
+        (out / "huggingface" / "README.md").write_text("# A card\n")
+    return {}
+
+
+def _model(artifact: Model, out: Path) -> Facts:
+    weights = np.full((4, 4), artifact.iteration, dtype=np.float32)
+    save_file({"weight": weights}, out / "model.safetensors")
+    write_json(out / "network.json", {"width": 64})
+    for update, loss in zip(UPDATES, VALID_LOSS[artifact.iteration], strict=True):
+        record: metrics.Record = {
+            "update": update,
+            "epoch": 0,
+            "train/loss": loss + 0.1,
+            "train/masked_loss": loss,
+            "train/masked_accuracy": 0.5 - loss / 10,
+            "valid/loss": loss,
+            "valid/masked_loss": loss - 0.1,
+            "valid/masked_accuracy": 0.6 - loss / 10,
+            "valid/majority": 0.08,
+            "valid/label_entropy": 3.4,
+            "valid_mixed/masked_loss": loss + 0.2,
+            "valid_mixed/masked_accuracy": 0.5 - loss / 10,
+            "time_unix": 1_700_000_000.0 + update,
+        }
+        metrics.append(out / "metrics.jsonl", record)
+    return {"updates": 30}
+
+
+def _scores(out: Path) -> Facts:
+    (out / "scores.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return {
+        "num_clusters": 50,
+        "mfcc_pnmi": 0.3,
+        "best_pnmi": 0.45,
+        "best_layer": 2,
+        "scores": [
+            {"name": name, "layer": layer, "quality": {"pnmi": pnmi, "num_frames": 100}}
+            for layer, (name, pnmi) in enumerate(
+                [("mfcc", 0.3), ("layer 1", 0.35), ("layer 2", 0.45)]
+            )
+        ],
+    }
+
+
+def _mixtures(out: Path) -> Facts:
+    listen = out / "listen"
+    listen.mkdir()
+    noise = np.random.Generator(np.random.Philox(0)).normal(0, 0.1, 16000).astype(np.float32)
+    for name in ("000-clean.wav", "000-mixed.wav"):
+        soundfile.write(listen / name, noise, 16000)
+    return {}
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry folder with MLflow's schema and nothing in it: making one takes seconds."""
+    store = Store(tmp_path_factory.mktemp("schema"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        connect(store)
+    return store.root / "registry"
+
+
+@pytest.fixture
+def make_store(
+    tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[GateSpec | None], Made]:
+    """A function that makes the store of a recipe with a given gate."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def make(gate: GateSpec | None) -> Made:
+        store = Store(tmp_path / "store")
+        recipe = recipe_of(gate)
+        for artifact in plan(recipe):
+            if not isinstance(artifact, Registration):
+                store.make(artifact, lambda out, item=artifact: build(item, out))
+        shutil.copytree(empty_registry, store.root / "registry")
+        return Made(store, recipe)
+
+    return make
+
+
+@pytest.fixture
+def made(make_store: Callable[[GateSpec | None], Made]) -> Made:
+    """A store whose recipe lets a lower validation loss become champion."""
+    return make_store(GateSpec(metric="valid/loss", higher_is_better=False))

@@ -1,0 +1,236 @@
+"""Registration on a real MLflow: complete, once, gated, and never in the way."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.register import confirmed, judge, register, sync
+from tasks.registry import Version, list_models, promote, pull_model, show_model
+from tasks.tracking import connect
+from wavlm.errors import BadDataError, ServiceMissingError, UsageError
+from wavlm.files import read_json
+from wavlm.specs import GateSpec
+
+if TYPE_CHECKING:
+    from tests.tasks.conftest import Made
+
+# Prefect may be asked to follow our loggers; outside a flow it complains.
+pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
+
+MakeStore = Callable[[GateSpec | None], "Made"]
+NAME = "WavLM-tiny"
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+    return port
+
+
+def history(made: Made, run_id: str, name: str) -> list[tuple[int, float, int]]:
+    found = connect(made.store).client.get_metric_history(run_id, name)
+    return sorted((metric.step, metric.value, metric.timestamp) for metric in found)
+
+
+@pytest.mark.slow
+def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files(
+    made: Made, tmp_path: Path
+) -> None:
+    sync(made.recipe, made.store)
+
+    first, second = made.models
+    newest, oldest = show_model(made.store, NAME).versions
+    assert (oldest.version, newest.version) == (1, 2)
+    assert newest.aliases == ("candidate", "champion", "iteration-2")
+    assert oldest.aliases == ("iteration-1",)
+    weights = made.store.path(second) / "model.safetensors"
+    assert newest.tags == {
+        "wavlm.key": second.key,
+        "wavlm.iteration": "2",
+        "wavlm.recipe": "tiny",
+        "corpus.voice": second.labels[0].shards.corpus.key,
+        "corpus.bangs": second.noise[0].corpus.key,
+        "shards.voice": second.labels[0].shards.key,
+        "shards.bangs": second.noise[0].key,
+        "codebook": second.labels[0].codebook.key,
+        "labels.voice": second.labels[0].key,
+        "mixtures": second.mixtures.key if second.mixtures else "",
+        "teacher.key": first.key,
+        "teacher.version": "1",
+        "sha256.model.safetensors": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "sha256.network.json": hashlib.sha256(
+            weights.with_name("network.json").read_bytes()
+        ).hexdigest(),
+    }
+    assert newest.metrics["labels/pnmi"] == 0.42
+    assert newest.metrics["probe/pnmi"] == 0.45
+    assert newest.metrics["valid/loss"] == 2.0
+    assert history(made, newest.run_id, "valid/loss") == [
+        (10, 3.5, 1_700_000_010_000),
+        (20, 2.4, 1_700_000_020_000),
+        (30, 2.0, 1_700_000_030_000),
+    ]
+    run = connect(made.store).client.get_run(newest.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["network.width"] == "64"
+    assert run.data.params["codebook.features.layer"] == "2"
+    assert {(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs} == {
+        ("voice", second.labels[0].shards.key),
+        ("bangs", second.noise[0].key),
+    }
+    folder = made.store.root / "registry" / "artifacts" / newest.run_id / "artifacts"
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) == [
+        "model/README.md",
+        "model/metrics.jsonl",
+        "model/model.safetensors",
+        "model/network.json",
+        "plots/curves.png",
+        "plots/label_quality.png",
+        "plots/layers.png",
+        "plots/mixture1.png",
+    ]
+
+
+@pytest.mark.slow
+def test_a_second_sync_changes_nothing(made: Made) -> None:
+    assert len(sync(made.recipe, made.store)) == 2
+    before = show_model(made.store, NAME)
+
+    assert sync(made.recipe, made.store) == ()
+
+    assert show_model(made.store, NAME) == before
+
+
+@pytest.mark.slow
+def test_a_registration_that_was_cut_short_is_continued_and_not_repeated(made: Made) -> None:
+    registration = made.registrations[0]
+    confirmed(registration, made.store, made.recipe)
+    before = show_model(made.store, NAME)
+    # As if it had been killed after everything was in the registry, before the store was sealed.
+    shutil.rmtree(made.store.path(registration))
+
+    confirmed(registration, made.store, made.recipe)
+
+    assert show_model(made.store, NAME) == before
+    assert len(history(made, before.versions[0].run_id, "train/loss")) == 3
+
+
+@pytest.mark.slow
+def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
+    made: Made, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:secret@127.0.0.1:{closed_port}")
+    started = time.monotonic()
+    assert register.fn(made.registrations[0], made.store, made.recipe) is None
+    assert time.monotonic() - started < 20
+    assert "wavlm sync" in caplog.text
+    assert "secret" not in caplog.text
+    with pytest.raises(ServiceMissingError, match="REGISTRY_DOWN"):
+        sync(made.recipe, made.store)
+    assert not made.store.is_complete(made.registrations[0])
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    folders = sync(made.recipe, made.store)
+
+    assert [read_json(folder / "registration.json")["version"] for folder in folders] == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gate", "champion"),
+    [
+        (GateSpec(metric="valid/loss", higher_is_better=False), 2),
+        (GateSpec(metric="labels/pnmi", higher_is_better=True, min_improvement=0.2), 1),
+    ],
+)
+def test_champion_moves_only_to_a_version_that_passes_the_gate(
+    make_store: MakeStore, gate: GateSpec | None, champion: int
+) -> None:
+    made = make_store(gate)
+    sync(made.recipe, made.store)
+    (version,) = show_model(made.store, f"{NAME}@champion").versions
+    assert version.version == champion
+    (candidate,) = show_model(made.store, f"{NAME}@candidate").versions
+    assert candidate.version == 2
+
+
+def test_the_gate_compares_only_what_was_measured() -> None:
+    gate = GateSpec(metric="probe/pnmi", higher_is_better=True)
+    old = version(1, {"probe/pnmi": 0.4})
+    assert judge(gate, version(2, {"probe/pnmi": 0.41}), old).is_champion
+    assert not judge(gate, version(2, {"probe/pnmi": 0.4}), old).is_champion
+    unmeasured = judge(gate, version(2, {}), old)
+    assert not unmeasured.is_champion
+    assert "M:2 has no probe/pnmi" in unmeasured.reason
+    lower = GateSpec(metric="valid/loss", higher_is_better=False, min_improvement=0.1)
+    assert judge(
+        lower, version(2, {"valid/loss": 1.8}), version(1, {"valid/loss": 2.0})
+    ).is_champion
+    assert not judge(
+        lower, version(2, {"valid/loss": 1.95}), version(1, {"valid/loss": 2.0})
+    ).is_champion
+
+
+def test_without_a_gate_only_the_first_version_becomes_champion() -> None:
+    assert judge(None, version(1, {}), None).is_champion
+    assert not judge(None, version(2, {}), version(1, {})).is_champion
+
+
+def version(number: int, metrics: dict[str, float]) -> Version:
+    return Version("M", number, (), number, "k", "run", 0.0, "", {}, metrics)
+
+
+@pytest.mark.slow
+def test_a_pulled_model_is_the_registered_one_and_a_tampered_one_is_refused(
+    made: Made, tmp_path: Path
+) -> None:
+    sync(made.recipe, made.store)
+    out = pull_model(made.store, f"{NAME}:1", tmp_path / "pulled")
+    assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "network.json"]
+    original = made.store.path(made.models[0]) / "model.safetensors"
+    assert (out / "model.safetensors").read_bytes() == original.read_bytes()
+    with pytest.raises(UsageError, match="OUT_EXISTS"):
+        pull_model(made.store, f"{NAME}:1", out)
+
+    (oldest,) = show_model(made.store, f"{NAME}:1").versions
+    there = Path(oldest.source) / "model.safetensors"
+    tampered = bytearray(there.read_bytes())
+    tampered[-1] ^= 1
+    there.write_bytes(tampered)
+
+    with pytest.raises(BadDataError, match=r"MODEL_TAMPERED: model\.safetensors of WavLM-tiny:1"):
+        pull_model(made.store, f"{NAME}:1", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+    assert not list(tmp_path.glob(".again*"))
+
+
+@pytest.mark.slow
+def test_promote_moves_an_alias_and_bad_references_say_what_there_is(made: Made) -> None:
+    sync(made.recipe, made.store)
+    assert promote(made.store, f"{NAME}:1", "champion").aliases == ("champion", "iteration-1")
+    (model,) = list_models(made.store)
+    assert [item.aliases for item in model.versions] == [
+        ("candidate", "iteration-2"),
+        ("champion", "iteration-1"),
+    ]
+    with pytest.raises(
+        UsageError, match=r"VERSION_UNKNOWN.*there is: 2 \(candidate, iteration-2\)"
+    ):
+        promote(made.store, f"{NAME}:7", "champion")
+    with pytest.raises(UsageError, match="MODEL_UNKNOWN.*there is: WavLM-tiny"):
+        show_model(made.store, "WavLM-huge")
+    with pytest.raises(UsageError, match="REFERENCE_BAD"):
+        show_model(made.store, "WavLM tiny")
+    with pytest.raises(UsageError, match="ALIAS_BAD"):
+        promote(made.store, f"{NAME}:1", "v2")

@@ -1,0 +1,142 @@
+"""Following a training: every metric arrives once, and training never waits for MLflow."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.tracking import EXPERIMENT, KEY_TAG, Follower, connect, follow, without_password
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from tests.tasks.conftest import Made
+
+# Prefect may be asked to follow our loggers; outside a flow it complains.
+pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
+
+RECORDS = 50
+
+
+def record(update: int) -> dict[str, float]:
+    return {"update": update, "train/loss": 1.0 / update, "time_unix": 1e9 + update}
+
+
+def feed(follower: Follower, updates: range) -> float:
+    """Feed records; returns the longest time that one of them took, in seconds."""
+    longest = 0.0
+    for update in updates:
+        started = time.monotonic()
+        follower.feed(record(update))
+        longest = max(longest, time.monotonic() - started)
+        time.sleep(0.001)
+    return longest
+
+
+def the_run(made: Made) -> Run:
+    client = connect(made.store).client
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    (run,) = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{made.models[0].key}'")
+    return run
+
+
+def losses(made: Made) -> list[tuple[int, float]]:
+    client = connect(made.store).client
+    found = client.get_metric_history(the_run(made).info.run_id, "train/loss")
+    return sorted((metric.step, metric.value) for metric in found)
+
+
+def until(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.slow
+def test_a_restarted_training_goes_on_in_the_same_run_without_repeating_steps(made: Made) -> None:
+    follower = follow(made.models[0], made.store)
+    feed(follower, range(1, 31))
+    follower.close("KILLED")
+    assert until(lambda: the_run(made).info.status == "KILLED", 10)
+
+    # The trainer resumes from a snapshot at update 20 and reports 21 to 30 once more.
+    follower = follow(made.models[0], made.store)
+    feed(follower, range(21, RECORDS + 1))
+    follower.close("FINISHED")
+
+    assert until(lambda: the_run(made).info.status == "FINISHED", 10)
+    assert losses(made) == [(update, 1.0 / update) for update in range(1, RECORDS + 1)]
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_costs_one_warning_and_no_time(
+    made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    follower = follow(made.models[0], made.store)
+    longest = feed(follower, range(1, RECORDS + 1))
+    assert until(lambda: "wavlm sync" in caplog.text, 10)
+    longest = max(longest, feed(follower, range(RECORDS, 2 * RECORDS)))
+    started = time.monotonic()
+    follower.close("FINISHED")
+    assert max(longest, time.monotonic() - started) < 1.2
+    warnings = [item for item in caplog.records if item.name == "tasks.tracking"]
+    assert len(warnings) == 1
+
+
+@pytest.mark.slow
+def test_a_locked_database_holds_up_neither_feeding_nor_closing(
+    made: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = follow(made.models[0], made.store)
+    feed(follower, range(1, 5))
+    with sqlite3.connect(made.store.root / "registry" / "mlflow.db") as other:
+        other.execute("BEGIN EXCLUSIVE")
+        longest = feed(follower, range(5, RECORDS + 1))
+        started = time.monotonic()
+        follower.close("FINISHED")
+        assert max(longest, time.monotonic() - started) < 1.2
+        assert "wavlm sync" in caplog.text
+        other.rollback()
+    other.close()
+
+
+FIRST_USE = """
+import sys, time
+from tasks.tracking import connect
+from wavlm.store import Store
+import mlflow
+time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+connect(Store(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_use_a_fresh_registry_at_once_do_not_break_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    start = str(time.time() + 8)
+    command = [sys.executable, "-c", FIRST_USE, str(tmp_path), start]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    results = [(process.communicate(timeout=60), process.returncode) for process in processes]
+    assert [code for _, code in results] == [0, 0], results
+
+
+def test_messages_name_a_server_without_its_password() -> None:
+    assert without_password("https://me:pw@example.org:5000/x") == "https://example.org:5000/x"
+    assert without_password("sqlite:////data/mlflow.db") == "sqlite:////data/mlflow.db"

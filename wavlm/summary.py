@@ -1,0 +1,138 @@
+"""Everything that a person wants to know after a run, read from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavlm.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
+from wavlm.files import read_json
+from wavlm.findings import Outcome, findings
+from wavlm.outcomes import layer_scores, number, quality_of, training_of
+from wavlm.store import Facts, Store
+
+REGISTRATION_FILE = "registration.json"
+LISTEN_FOLDER = "listen"
+
+
+@dataclass(frozen=True)
+class CorpusSummary:
+    """One corpus as its stages left it."""
+
+    name: str
+    role: str
+    hours: float
+    utterances: int
+    speakers: int | None
+    rejected: tuple[tuple[str, int], ...]  # reason and how many
+
+
+@dataclass(frozen=True)
+class VersionSummary:
+    """A registered version; its aliases are those of the moment of registration."""
+
+    iteration: int
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    champion: str  # why it is champion, or is not
+    uri: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    corpora: tuple[CorpusSummary, ...]
+    outcomes: tuple[Outcome, ...]
+    versions: tuple[VersionSummary, ...]
+    plots: tuple[Path, ...]
+    listen: tuple[Path, ...]  # folders with pairs of WAV files: clean, mixed
+    findings: tuple[str, ...]
+    advice: tuple[str, ...]  # commands to try next
+    missing: tuple[str, ...]  # artifacts of the plan that are not complete
+
+
+def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
+    """Sum up the artifacts of a plan, as far as the store holds them."""
+    there = [item for item in artifacts if store.is_complete(item)]
+    outcomes = tuple(_outcome(item, artifacts, store) for item in there if isinstance(item, Model))
+    versions = tuple(_version(item, store) for item in there if isinstance(item, Registration))
+    drawn = [store.path(item) for item in there if isinstance(item, Scores | Registration)]
+    return Summary(
+        corpora=tuple(_corpus(item, store) for item in there if isinstance(item, Shards)),
+        outcomes=outcomes,
+        versions=versions,
+        plots=tuple(path for folder in drawn for path in sorted(folder.rglob("*.png"))),
+        listen=tuple(
+            store.path(item) / LISTEN_FOLDER for item in there if isinstance(item, Mixtures)
+        ),
+        findings=tuple(findings(outcomes)),
+        advice=tuple(_advice(artifacts, versions, store)),
+        missing=tuple(str(item) for item in artifacts if not store.is_complete(item)),
+    )
+
+
+def listening_pairs(mixtures_dir: Path) -> list[tuple[Path, Path]]:
+    """The WAV pairs (clean, mixed) of a mixed set, in order."""
+    folder = mixtures_dir / LISTEN_FOLDER
+    pairs = ((clean, _mixed_beside(clean)) for clean in sorted(folder.glob("*clean.wav")))
+    return [(clean, mixed) for clean, mixed in pairs if mixed.is_file()]
+
+
+def _mixed_beside(clean: Path) -> Path:
+    return clean.with_name(clean.name.removesuffix("clean.wav") + "mixed.wav")
+
+
+def _outcome(model: Model, artifacts: Sequence[Artifact], store: Store) -> Outcome:
+    probes = (item for item in artifacts if isinstance(item, Scores))
+    probe = next((item for item in probes if item.model.key == model.key), None)
+    return Outcome(
+        iteration=model.iteration,
+        quality=quality_of(model.labels, store),
+        training=training_of(store.path(model)),
+        layers=layer_scores(probe, store),
+    )
+
+
+def _corpus(shards: Shards, store: Store) -> CorpusSummary:
+    facts: Facts = dict(store.facts(shards))
+    if store.is_complete(shards.corpus):
+        facts = {**store.facts(shards.corpus), **facts}
+    rejected, speakers = facts.get("rejected"), number(facts.get("speakers"))
+    reasons = rejected.items() if isinstance(rejected, dict) else ()
+    return CorpusSummary(
+        name=shards.name,
+        role=shards.corpus.spec.role,
+        hours=number(facts.get("hours")) or 0.0,
+        utterances=int(number(facts.get("utterances")) or 0),
+        speakers=None if speakers is None else int(speakers),
+        rejected=tuple((reason, int(number(count) or 0)) for reason, count in sorted(reasons)),
+    )
+
+
+def _version(registration: Registration, store: Store) -> VersionSummary:
+    found = read_json(store.path(registration) / REGISTRATION_FILE)
+    return VersionSummary(
+        iteration=registration.model.iteration,
+        name=found["name"],
+        version=found["version"],
+        aliases=tuple(found["aliases"]),
+        champion=found["champion"],
+        uri=found["uri"],
+    )
+
+
+def _advice(
+    artifacts: Sequence[Artifact], versions: Sequence[VersionSummary], store: Store
+) -> Iterator[str]:
+    """Commands that make sense now."""
+    wanted = [item for item in artifacts if isinstance(item, Registration)]
+    trained = [item for item in wanted if store.is_complete(item.model)]
+    if len(trained) < len(wanted):
+        yield "wavlm run RECIPE  (goes on where it stopped)"
+    if len(trained) > len(versions):
+        yield "wavlm sync RECIPE  (registers what the registry missed)"
+    if versions:
+        newest = max(versions, key=lambda item: item.version)
+        yield f"wavlm models show {newest.name}:{newest.version}"
+        yield f"wavlm models pull {newest.name}:{newest.version} OUT"
