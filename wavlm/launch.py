@@ -46,9 +46,9 @@ def run_trainer(
 ) -> int:
     """Train as a job file says and return the trainer's exit code (0, 75 if stopped, ...).
 
-    Each new line of the job's metrics is handed to `on_record`, in order; lines of earlier attempts
-    that are still part of the curve are handed over again. What the trainer logs is appended to
-    `train.log` beside the metrics. If this is interrupted by any exception the trainer is asked to
+    The lines of the job's metrics are handed to `on_record` as they come, each update once and in
+    order, first those that earlier attempts left. What the trainer logs is appended to `train.log`
+    beside the metrics. If this is interrupted by any exception the trainer is asked to
     stop, saves, and has left when the exception goes on.
     """
     out = read_job(job_path).out
@@ -83,26 +83,33 @@ def command(job_path: Path, runtime: Runtime) -> list[str]:
 
 
 class _Follower:
-    """Hands over each whole line of a file that grows, and starts over when it is replaced."""
+    """Hands over each whole line of a file that grows.
+
+    A resumed trainer replaces the file by a shorter one and writes the same updates again.
+    """
 
     def __init__(self, path: Path, on_record: Callable[[Record], None]) -> None:
         self._path = path
         self._on_record = on_record
         self._inode = 0
         self._offset = 0
+        self._last_update = 0
 
     def poll(self) -> None:
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
             if (inode := os.fstat(file.fileno()).st_ino) != self._inode:
-                self._inode, self._offset = inode, 0  # a resumed trainer cut its curve
+                self._inode, self._offset = inode, 0
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     return  # still being written
                 self._offset += len(line)
-                self._on_record(json.loads(line))
+                record = json.loads(line)
+                if record["update"] > self._last_update:
+                    self._last_update = record["update"]
+                    self._on_record(record)
 
 
 def _stop(trainer: subprocess.Popen[bytes]) -> None:

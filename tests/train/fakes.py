@@ -1,7 +1,7 @@
-"""A tiny job and made-up batches for the trainer; as a script, a trainer under torchrun's variables.
+"""A tiny job and made-up batches for the trainer; as a script, a trainer or a crash test.
 
 python -m tests.train.fakes train OUT     one rank, as the environment says
-python -m tests.train.fakes crash OUT N   many runs, killed at each N-th file event, gone on from
+python -m tests.train.fakes crash OUT N   many runs, killed at each N-th file event, resumed
 """
 
 from __future__ import annotations
@@ -193,6 +193,6 @@ def _in_a_fork(made: TrainJob, kill_at: int = 0) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "crash":
-        print(crash(Path(sys.argv[2]), int(sys.argv[3])))
+        sys.stdout.write(f"{crash(Path(sys.argv[2]), int(sys.argv[3]))}\n")
     else:
         run(job(Path(sys.argv[2])))

@@ -15,6 +15,7 @@ from wavlm.jobs import TrainJob
 from wavlm.nn import load_model
 from wavlm.train import loop, metrics
 from wavlm.train.parallel import Ranks, StopRequest
+from wavlm.train.summary import is_finished
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -71,9 +72,9 @@ def test_curve_has_the_lines_that_the_spec_asks_for(unbroken: dict[str, object])
 
 def test_finished_job_has_a_model_that_loads_and_a_summary(tmp_path: Path) -> None:
     job = fakes.job(tmp_path / "out", train={"updates": 2})
-    assert not loop.is_finished(job)
+    assert not is_finished(job)
     run(job)
-    assert loop.is_finished(job)
+    assert is_finished(job)
     assert load_model(job.out).num_clusters == fakes.NUM_CLUSTERS
     summary = read_json(job.out / "training.json")
     assert summary["updates"] == 2
@@ -106,7 +107,7 @@ def test_stopped_run_goes_on_to_the_same_weights_and_curve(
 def test_each_of_many_stops_is_gone_on_from(tmp_path: Path, unbroken: dict[str, object]) -> None:
     job = fakes.job(tmp_path / "out")
     stops = 0
-    while not loop.is_finished(job):
+    while not is_finished(job):
         try:
             run(job, StopAt(4))
         except StoppedError:
@@ -145,7 +146,7 @@ def test_damaged_snapshot_falls_back_and_ends_the_same(
 def test_snapshot_of_another_seed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         run(fakes.job(tmp_path / "out"), StopAt(9))
-    with pytest.raises(UsageError, match="CKPT_FOREIGN.*train"):
+    with pytest.raises(UsageError, match=r"CKPT_FOREIGN.*train"):
         run(fakes.job(tmp_path / "out", train={"seed": 1}))
 
 

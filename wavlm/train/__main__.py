@@ -15,9 +15,7 @@ from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_USAGE, CodedError
 from wavlm.files import CannotWriteError, write_json
 from wavlm.jobs import TrainJob, read_job
 from wavlm.locks import locked
-from wavlm.train.data import data_of
-from wavlm.train.loop import is_finished, train
-from wavlm.train.parallel import Ranks, StopRequest, joined
+from wavlm.train.summary import is_finished
 
 LOCK, EXIT_NOTE = ".train.lock", "exit.json"
 
@@ -47,9 +45,14 @@ def _train(job: TrainJob) -> tuple[int, str]:
     if is_finished(job):
         log.info("already trained: %s", job.out)
         return 0, ""
+    # torch takes seconds to import; what is done is found done without it.
+    from wavlm.train.data import data_of
+    from wavlm.train.loop import train
+    from wavlm.train.parallel import StopRequest, joined
+
     try:
         job.out.mkdir(parents=True, exist_ok=True)
-        with StopRequest() as stop, joined(job.runtime) as ranks, _alone(job, ranks):
+        with StopRequest() as stop, joined(job.runtime) as ranks, _alone(job, leads=ranks.leads):
             train(job, data_of(job, ranks), ranks, stop)
     except CodedError as error:
         return error.exit_code, str(error)
@@ -58,8 +61,8 @@ def _train(job: TrainJob) -> tuple[int, str]:
     return 0, ""
 
 
-def _alone(job: TrainJob, ranks: Ranks) -> AbstractContextManager[None]:
-    if not ranks.leads:
+def _alone(job: TrainJob, *, leads: bool) -> AbstractContextManager[None]:
+    if not leads:
         return nullcontext()
     return locked(job.out / LOCK, f"the model of {job.key}")
 

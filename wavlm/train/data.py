@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wavlm.batches import Batch, loader, plan_of, validation_batches
 from wavlm.epochs import Position
+from wavlm.errors import UsageError
 from wavlm.jobs import TrainJob
 from wavlm.train.loop import Data
 from wavlm.train.parallel import Ranks
@@ -17,13 +18,19 @@ FOOTER_BYTES = 8192  # a Parquet file ends in its metadata: codebook, shard's sh
 
 
 def data_of(job: TrainJob, ranks: Ranks) -> Data:
-    """The job's shards, labels and mixtures as streams of batches."""
+    """The job's shards, labels and mixtures as streams of batches.
+
+    Raises UsageError if they do not fit the job.
+    """
 
     def train(position: Position) -> Iterator[Batch]:
         return loader(job, position, ranks.rank, ranks.world)
 
     valid = partial(validation_batches, job, rank=ranks.rank, world=ranks.world)
-    digest = hashlib.sha256(plan_of(job).fingerprint.encode())
+    try:
+        digest = hashlib.sha256(plan_of(job).fingerprint.encode())
+    except ValueError as error:
+        raise UsageError("JOB", f"the data do not fit the job: {error}") from error
     for labelled in job.data:
         digest.update(_digest_of_labels(labelled.labels))
     return Data(

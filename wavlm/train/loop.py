@@ -18,13 +18,13 @@ from pydantic import JsonValue
 from wavlm.artifacts import canonical
 from wavlm.batches import Batch
 from wavlm.epochs import Position
-from wavlm.errors import StoppedError
-from wavlm.files import read_json, write_json
+from wavlm.errors import StoppedError, UsageError
 from wavlm.jobs import TrainJob
 from wavlm.nn import WavLM, save_model
 from wavlm.rng import seed_for
-from wavlm.train import checkpoint, metrics
+from wavlm.train import checkpoint, metrics, summary
 from wavlm.train.checkpoint import State, Training
+from wavlm.train.metrics import METRICS
 from wavlm.train.objective import Sums
 from wavlm.train.parallel import Ranks, StopRequest, Watchdog, distributed, prepare, watchdog
 from wavlm.train.schedule import LossScale, learning_rate
@@ -34,7 +34,7 @@ from wavlm.train.validation import validate
 
 log = logging.getLogger(__name__)
 
-METRICS, SNAPSHOTS, SUMMARY = "metrics.jsonl", "snapshots", "training.json"
+SNAPSHOTS = "snapshots"
 SECONDS_BETWEEN_SNAPSHOTS = 300.0
 
 
@@ -73,12 +73,6 @@ class Run:
         }
 
 
-def is_finished(job: TrainJob) -> bool:
-    """Whether this job's model is there, whole."""
-    summary = job.out / SUMMARY
-    return summary.exists() and read_json(summary).get("key") == job.key
-
-
 def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
     """Train to the last update, then write the model and a summary of the run.
 
@@ -106,6 +100,13 @@ def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
 
 
 def _start(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest, dog: Watchdog) -> Run:
+    if (groups := job.train.groups_per_update) % ranks.world:
+        possible = [str(count) for count in range(1, groups + 1) if groups % count == 0]
+        raise UsageError(
+            "RANKS",
+            f"{groups} groups an update cannot be shared by {ranks.world} processes; possible "
+            f"numbers of processes (runtime.gpus or runtime.processes): {', '.join(possible)}",
+        )
     torch.manual_seed(seed_for(job.train.seed, "init"))
     network = WavLM(job.network, job.num_clusters).to(ranks.device)
     prepare(network, job.runtime)
@@ -220,26 +221,17 @@ def _finish(run: Run, progress: Progress) -> None:
     job = run.job
     if run.ranks.leads:
         save_model(run.network, job.out)
-        last: metrics.Record = {}
-        for record in metrics.read(job.out / METRICS):
-            last |= record
-        write_json(job.out / SUMMARY, _summary(run, progress, last))
+        facts: dict[str, JsonValue] = {
+            "key": job.key,
+            "updates": progress.update,
+            "epochs": progress.position.epoch,
+            "skipped_updates": progress.skipped_updates,
+            "audio_seconds": progress.audio_seconds,
+            "wall_seconds": progress.wall_seconds,
+            "parameters": sum(parameter.numel() for parameter in run.network.parameters()),
+            "processes": run.ranks.world,
+            "device": run.ranks.device.type,
+            "torch": torch.__version__,
+        }
+        summary.write(job, facts)
     run.ranks.wait()
-
-
-def _summary(run: Run, progress: Progress, last: metrics.Record) -> metrics.Record:
-    job = run.job
-    figures = {name: value for name, value in last.items() if "/" in name}
-    return {
-        **figures,
-        "key": job.key,
-        "updates": progress.update,
-        "epochs": progress.position.epoch,
-        "skipped_updates": progress.skipped_updates,
-        "audio_seconds": progress.audio_seconds,
-        "wall_seconds": progress.wall_seconds,
-        "parameters": sum(parameter.numel() for parameter in run.network.parameters()),
-        "processes": run.ranks.world,
-        "device": run.ranks.device.type,
-        "torch": torch.__version__,
-    }

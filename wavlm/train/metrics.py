@@ -11,6 +11,8 @@ from pydantic import JsonValue
 
 from wavlm.files import written
 
+METRICS = "metrics.jsonl"
+
 Record = dict[str, JsonValue]
 
 

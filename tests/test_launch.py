@@ -1,0 +1,199 @@
+"""The trainer as a process: its curve arrives, it stops when told, and it outlives nobody."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.mini_shards import tones, write_shards
+from wavlm.errors import EXIT_STOPPED, EXIT_USAGE
+from wavlm.files import read_json, sha256_of, write_json
+from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.launch import Record, run_trainer
+from wavlm.shards import read_index
+from wavlm.specs import NetworkSpec, Runtime, TrainSpec, paper_conv_layers
+from wavlm.targets import Header, num_labels, write_labels
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
+    """Tones whose labels say which of the two is heard: they change every 5 frames of 20 ms."""
+    folder = tmp_path_factory.mktemp("corpus")
+    spoken = [*tones(12, seconds=1.0), *tones(4, 1, seconds=1.0, split="valid")]
+    shards = write_shards(folder / "shards", spoken, per_shard=8)
+    (folder / "labels").mkdir()
+    index = read_index(shards)
+    for shard, described in read_json(shards / "shards.json").items():
+        rows = np.flatnonzero(index.shards == shard)
+        labels = [
+            (np.arange(num_labels(index.samples[row], 50)) // 5 % 2).astype(np.uint16)
+            for row in rows
+        ]
+        header = Header(described["sha256"], "0" * 64, '"hidden"', 50, 2)
+        path = folder / "labels" / f"{Path(shard).stem}.parquet"
+        write_labels(path, list(index.keys[rows]), labels, header)
+    write_json(folder / "labels" / "labels.json", {})
+    return LabelledShards(shards=shards, labels=folder / "labels")
+
+
+def write_job(corpus: LabelledShards, out: Path, *, updates: int = 12, **runtime: object) -> Path:
+    job = TrainJob(
+        key="0123456789ab",
+        out=out,
+        network=NetworkSpec(
+            extractor_norm="group",
+            norm_first=False,
+            normalize_waveform=False,
+            conv_layers=paper_conv_layers(8),
+            width=16,
+            ffn_width=32,
+            num_layers=2,
+            num_heads=2,
+            position_kernel=8,
+            position_groups=2,
+            projection_width=8,
+        ),
+        train=TrainSpec(
+            updates=updates,
+            warmup_updates=4,
+            peak_lr=5e-3,
+            batch_seconds=4.0,
+            group_seconds=2.0,
+            log_every=1,
+            valid_every=6,
+        ),
+        num_clusters=2,
+        labels_per_frame=1,
+        data=(corpus,),
+        runtime=Runtime.model_validate({"workers": 1, "threads": 1, **runtime}),
+    )
+    out.mkdir()
+    write_json(out / "job.json", job.model_dump(mode="json"))
+    return out / "job.json"
+
+
+def launch(job: Path, stop: Callable[[], bool] = lambda: False) -> tuple[int, list[Record]]:
+    records: list[Record] = []
+    runtime = Runtime.model_validate(read_json(job)["runtime"])
+    return run_trainer(job, runtime, records.append, stop), records
+
+
+def wait_until(fact: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if fact():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def running(job: Path) -> list[int]:
+    """Processes that have the job in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(job).encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue  # it ended meanwhile
+    return found
+
+
+def test_curve_arrives_line_by_line_and_a_second_run_has_nothing_to_do(
+    corpus: LabelledShards, tmp_path: Path
+) -> None:
+    job = write_job(corpus, tmp_path / "out")
+    code, records = launch(job)
+    assert code == 0, (job.parent / "train.log").read_text()
+    assert [record["update"] for record in records] == list(range(1, 13))
+    assert records[-1]["valid/masked_loss"] < np.log(2) * 1.5
+    before = sha256_of(job.parent / "model.safetensors")
+    began = time.monotonic()
+    assert launch(job)[0] == 0
+    assert "already trained" in (job.parent / "train.log").read_text()
+    assert sha256_of(job.parent / "model.safetensors") == before
+    assert time.monotonic() - began < 60
+
+
+def test_stopped_trainer_says_75_and_goes_on_to_the_same_model(
+    corpus: LabelledShards, tmp_path: Path
+) -> None:
+    models = []
+    for name in ("unbroken", "stopped"):
+        job = write_job(corpus, tmp_path / name)
+        metrics = job.parent / "metrics.jsonl"
+        if name == "stopped":
+            assert launch(job, metrics.exists)[0] == EXIT_STOPPED
+            assert not (job.parent / "model.safetensors").exists()
+        code, records = launch(job)
+        assert code == 0
+        assert [record["update"] for record in records] == list(range(1, 13))
+        models.append(sha256_of(job.parent / "model.safetensors"))
+    assert models[0] == models[1]
+
+
+def test_two_processes_stop_with_75_and_finish_later(
+    corpus: LabelledShards, tmp_path: Path
+) -> None:
+    job = write_job(corpus, tmp_path / "out", processes=2)
+    began = time.monotonic()
+    assert launch(job, (job.parent / "metrics.jsonl").exists)[0] == EXIT_STOPPED
+    assert time.monotonic() - began < 100
+    assert read_json(job.parent / "exit.json")["message"].startswith("STOPPED")
+    code, records = launch(job)
+    assert code == 0, (job.parent / "train.log").read_text()
+    assert [record["update"] for record in records] == list(range(1, 13))
+    assert read_json(job.parent / "training.json")["processes"] == 2
+    assert not running(job)
+
+
+def test_error_code_and_advice_come_through(corpus: LabelledShards, tmp_path: Path) -> None:
+    job = write_job(corpus, tmp_path / "out", processes=3)  # 2 groups an update
+    assert launch(job)[0] == EXIT_USAGE
+    message = read_json(job.parent / "exit.json")["message"]
+    assert "2 groups an update cannot be shared by 3 processes" in message
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_nothing_outlives_a_caller_that_is_killed(
+    corpus: LabelledShards, tmp_path: Path, processes: int
+) -> None:
+    job = write_job(corpus, tmp_path / "out", updates=5000, processes=processes)
+    program = (
+        "import sys, pathlib; from wavlm.launch import run_trainer; from wavlm.jobs import read_job;"
+        "job = pathlib.Path(sys.argv[1]); run_trainer(job, read_job(job).runtime, lambda _: None)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(job)], cwd=ROOT) as caller:
+        assert wait_until((job.parent / "metrics.jsonl").exists, 100)
+        assert len(running(job)) >= 2
+        os.kill(caller.pid, signal.SIGKILL)
+    assert wait_until(lambda: not running(job), 20)
+    assert list((job.parent / "snapshots").glob("step-*")), "it saved before it left"
+
+
+def test_second_trainer_of_the_same_folder_is_refused(
+    corpus: LabelledShards, tmp_path: Path
+) -> None:
+    job = write_job(corpus, tmp_path / "out", updates=5000)
+    codes: list[int] = []
+
+    def second() -> bool:
+        if not codes and (job.parent / "metrics.jsonl").exists():
+            command = [sys.executable, "-m", "wavlm.train", str(job)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            codes.append(done.returncode)
+            assert "LOCKED" in done.stderr
+        return bool(codes)
+
+    assert launch(job, second)[0] == EXIT_STOPPED
+    assert codes == [77]
