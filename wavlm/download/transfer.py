@@ -19,7 +19,6 @@ from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.files import explained, write_json
 from wavlm.progress import Progress
 
-CHUNK_BYTES = 1 << 18
 MAX_REDIRECTS = 5
 
 
@@ -127,7 +126,7 @@ def _append(
     head = b"" if done == 0 else None
     pace = _Pace(patience, goal.where)
     with explained(part.path), part.path.open("ab") as file:
-        for chunk in response.iter_raw(CHUNK_BYTES):
+        for chunk in response.iter_raw():  # as it comes: a chunk size would hide a trickle
             if head is not None:
                 head = _checked_head(head + chunk, goal)
             done += file.write(chunk)
