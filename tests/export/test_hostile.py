@@ -101,7 +101,8 @@ def test_conv_stacks_are_read_as_fairseq_means_them() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"encoder_embed_dim": 60_000, "encoder_ffn_embed_dim": 65_000}, "do not fit"),
+        ({"encoder_embed_dim": 16_000, "encoder_ffn_embed_dim": 65_000}, "do not fit"),
+        ({"encoder_embed_dim": 160_000}, "encoder_embed_dim"),
         ({"encoder_layers": 10**9}, "encoder_layers"),
         ({"max_distance": 10**12}, "max_distance"),
         ({"encoder_attention_heads": 7}, "not divisible by num_heads 7"),
@@ -119,7 +120,16 @@ def test_a_cfg_that_describes_another_or_no_network_is_refused(
         load(tmp_path / "bad.pt")
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"model": {}}, {"cfg": 3, "model": {}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2],
+        {"model": {}},
+        {"cfg": 3, "model": {}},
+        {"cfg": {}, "model": 3},
+        {"cfg": {}, "model": {1: 2}},
+    ],
+)
 def test_files_of_another_shape_are_refused(content: Any, tmp_path: Path) -> None:
     assert "expected a" in refusal(content, tmp_path / "bad.pt")
 

@@ -111,7 +111,7 @@ def test_fairseq_names_and_cfg_are_those_of_the_released_checkpoints(tmp_path: P
     parts = [
         *(f"feature_extractor.conv_layers.{i}.0" for i in range(3)),
         "feature_extractor.conv_layers.0.2",
-        "layer_norm", "post_extract_proj", "encoder.layer_norm", "final_proj",
+        "layer_norm", "post_extract_proj", "encoder.layer_norm",
         *(f"{attention}.{part}" for part in ("q_proj", "k_proj", "v_proj", "out_proj")),
         f"{attention}.grep_linear", "encoder.layers.0.self_attn_layer_norm",
         "encoder.layers.0.fc1", "encoder.layers.0.fc2", "encoder.layers.0.final_layer_norm",
@@ -120,8 +120,10 @@ def test_fairseq_names_and_cfg_are_those_of_the_released_checkpoints(tmp_path: P
     names -= {f"feature_extractor.conv_layers.{i}.0.bias" for i in range(3)}
     names |= {f"encoder.pos_conv.0.{kind}" for kind in ("weight_g", "weight_v", "bias")}
     names |= {f"{attention}.grep_a", f"{attention}.relative_attention_bias.weight"}
-    assert content["model"].keys() == names | {"mask_emb", "label_embs_concat"}
-    assert content["model"]["label_embs_concat"].shape == (11, 6)
+    assert content["model"].keys() == names | {"mask_emb"}  # strict loaders know no head
+    head = content["pretraining_head"]
+    assert head.keys() == {"final_proj.weight", "final_proj.bias", "label_embs_concat"}
+    assert head["label_embs_concat"].shape == (11, 6)
     cfg = content["cfg"]
     assert cfg["conv_feature_layers"] == "[(12,10,5)] + [(16,3,2)] + [(10,2,3)]"
     assert (cfg["extractor_mode"], cfg["layer_norm_first"]) == ("default", False)
@@ -152,6 +154,19 @@ def test_a_checkpoint_without_a_head_gets_a_fresh_one_of_the_size_asked_for(tmp_
     one, two = load_model(tmp_path / "a"), load_model(tmp_path / "b")
     assert one.head.label_embeddings.shape == (30, 6)
     assert_same_model(one, two)
+
+
+def test_a_head_inside_model_and_a_nested_cfg_are_read_as_in_fairseqs_own_files(
+    tmp_path: Path,
+) -> None:
+    model = exported(large(normalize_waveform=True, special_symbols=4), tmp_path)
+    path = tmp_path / "export/fairseq/iteration2.pt"
+    content = torch.load(path, weights_only=True)
+    content["model"] |= content.pop("pretraining_head")
+    normalize = content["cfg"].pop("normalize")
+    content["cfg"] = {"model": content["cfg"], "task": {"normalize": normalize}, "common": None}
+    torch.save(content, path)
+    assert_same_model(model, wavlm.load(path))
 
 
 def test_a_fairseq_file_without_a_projection_is_read_as_the_identity(tmp_path: Path) -> None:

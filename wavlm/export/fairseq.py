@@ -1,6 +1,8 @@
 """The fairseq layout: one .pt file, {"cfg": plain dict, "model": tensors}, as Microsoft released.
 
-Loaders of the s3prl kind read it: they build the network from `cfg` and load `model` strictly.
+Loaders of the s3prl kind build the network from `cfg` and load `model` strictly, and their network
+has no head. So ours lies beside them, under the names that fairseq uses inside `model`, and is
+looked for in both places.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from wavlm.nn import WavLM
 from wavlm.nn.files import NetworkFile, network_from
 from wavlm.specs import NetworkSpec
 
+HEAD_KEY = "pretraining_head"
 Size = Annotated[int, Field(ge=1, le=65536)]
+Width = Annotated[int, Field(ge=1, le=16384)]
 
 
 class FairseqConfig(BaseModel):
@@ -35,7 +39,7 @@ class FairseqConfig(BaseModel):
 
     extractor_mode: Literal["default", "layer_norm"] = "default"
     encoder_layers: Size = 12
-    encoder_embed_dim: Size = 768
+    encoder_embed_dim: Width = 768
     encoder_ffn_embed_dim: Size = 3072
     encoder_attention_heads: Size = 12
     activation_fn: Literal["gelu"] = "gelu"
@@ -125,14 +129,16 @@ def network_of(config: FairseqConfig, projection_width: int) -> NetworkSpec:
 def write_fairseq(model: WavLM, path: Path) -> None:
     """Write the network and its head as one .pt file."""
     network, weights = model.network, model.state_dict()
-    tensors = renamed(weights, [*encoder_rows(network), *HEAD], "fairseq")
+    tensors = renamed(weights, encoder_rows(network), "fairseq")
+    head = renamed(weights, list(HEAD), "fairseq")
     if _has_no_projection(network):
         for name in ("post_extract_proj.weight", "post_extract_proj.bias"):
             del tensors[name]
         _check_identity(weights, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written(path) as file:
-        torch.save({"cfg": config_of(network).model_dump(), "model": tensors}, file)
+        config = config_of(network).model_dump()
+        torch.save({"cfg": config, "model": tensors, HEAD_KEY: head}, file)
 
 
 def read_fairseq(path: Path, num_clusters: int) -> WavLM:
@@ -141,7 +147,7 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
     if not isinstance(content, dict) or not {"cfg", "model"} <= content.keys():
         raise ImportRefusedError(f"{path}: expected a dict with 'cfg' and 'model'")
     config = _read_config(content["cfg"], path)
-    theirs = tensors_of(content["model"], path)
+    theirs = tensors_of(content["model"], path) | tensors_of(content.get(HEAD_KEY, {}), path)
     head = find_head(theirs, config.special_symbols)
     try:
         network = network_of(config, head.projection_width if head else 256)
@@ -149,7 +155,7 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
         raise ImportRefusedError(f"{path}: cfg describes no possible network: {error}") from error
     head = head or fresh_head(network, num_clusters)
     body = {name: tensor for name, tensor in theirs.items() if name not in HEAD_NAMES}
-    if _has_no_projection(network):
+    if _has_no_projection(network) and "post_extract_proj.weight" not in body:
         body["post_extract_proj.weight"] = torch.eye(network.width)
         body["post_extract_proj.bias"] = torch.zeros(network.width)
     weights = collected(body, encoder_rows(network), "fairseq") | head.weights

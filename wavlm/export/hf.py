@@ -24,6 +24,7 @@ from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
 
 HEAD_FILE = "pretraining_head.safetensors"
 Size = Annotated[int, Field(ge=1, le=65536)]
+Width = Annotated[int, Field(ge=1, le=16384)]
 OnlyEps = Annotated[float, Field(ge=1e-5, le=1e-5)]
 
 
@@ -33,7 +34,7 @@ class Pretraining(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     feature_grad_mult: float = 0.1
-    projection_width: Size = 256
+    projection_width: Width = 256
     special_symbols: Literal[0, 4] = 0
 
 
@@ -43,7 +44,7 @@ class HfConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     model_type: Literal["wavlm", "hubert"]
-    hidden_size: Size = 768
+    hidden_size: Width = 768
     num_hidden_layers: Size = 12
     num_attention_heads: Size = 12
     intermediate_size: Size = 3072
