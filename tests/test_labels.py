@@ -174,6 +174,7 @@ def test_a_codebook_of_other_features_is_refused(
         build_labels(codebook_dir, LAYER, shards_dir, tmp_path, tmp_path, 1)
 
 
+@pytest.mark.slow
 def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
     tmp_path: Path, shards_dir: Path
 ) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.nn import WavLM, save_model
-from wavlm.probe import build_scores, choose_utterances, score
+from wavlm.probe import build_scores, choose_utterances, judge
 from wavlm.shards import stream
 from wavlm.specs import NetworkSpec, ProbeSpec, paper_conv_layers
 
@@ -102,14 +102,14 @@ def test_only_what_was_not_fitted_is_judged(shards_dir: Path) -> None:
     utterances = list(stream(shards_dir / "train-000000.tar"))[:4]
     fitted = {len(item.waveform) for item in utterances[:2]}
 
-    def blind(waveform: np.ndarray) -> np.ndarray:
+    def blind(waveform: np.ndarray) -> list[np.ndarray]:
         """Two values that alternate with the tones, in utterances of the fit half only."""
         frames = (len(waveform) - 400) // 320 + 1
         high = ((np.arange(frames) * 320 + 200) // 1600) % 2
         known = high if len(waveform) in fitted else np.zeros(frames)
-        return known[:, None].astype(np.float32)
+        return [known[:, None].astype(np.float32)]
 
     spec = ProbeSpec(num_clusters=2)
-    assert score(1, blind, utterances, spec).quality.pnmi == pytest.approx(0, abs=1e-9)
+    assert judge(blind, utterances, spec)[0].pnmi == pytest.approx(0, abs=1e-9)
     again = [*utterances[:2], *utterances[:2]]
-    assert score(1, blind, again, spec).quality.pnmi > 0.9
+    assert judge(blind, again, spec)[0].pnmi > 0.9

@@ -7,7 +7,7 @@ Legend: N samples, F frames, D channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -72,30 +72,40 @@ def mfcc_at_frame_rate(waveform: Floats) -> Floats:
     return np.ascontiguousarray(mfcc(waveform)[::2])
 
 
-class Hidden:
-    """Raw output of one layer (1-based) of a saved model: (N,) -> (F, D) at 50 Hz.
+class HiddenLayers:
+    """Raw outputs of layers (1-based) of a saved model: (N,) -> (F, D) at 50 Hz for each layer.
 
     Nothing is masked or dropped. Waveforms above 100 s are heard in pieces of 100 s; there are as
     many frames, at the same places, as the whole would give.
     """
 
-    def __init__(self, model_dir: Path, layer: int, device: str = "cpu") -> None:
+    def __init__(self, model_dir: Path, layers: Sequence[int], device: str = "cpu") -> None:
         self._network = load_model(model_dir, device)
-        self._layer = layer
+        self._layers = tuple(layers)
         self._device = device
-        if layer > (deepest := self._network.network.num_layers):
-            raise ValueError(f"layer {layer} is not in 1..{deepest}; at {model_dir}")
+        deepest = self._network.network.num_layers
+        if bad := [layer for layer in layers if not 1 <= layer <= deepest]:
+            raise ValueError(f"layer {bad[0]} is not in 1..{deepest}; at {model_dir}")
 
-    def __call__(self, waveform: Floats) -> Floats:
+    def __call__(self, waveform: Floats) -> list[Floats]:
         pieces = [self._piece(piece) for piece in pieces_of(waveform)]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return [np.concatenate(of_layer) for of_layer in zip(*pieces, strict=True)]
 
-    def _piece(self, waveform: Floats) -> Floats:
+    def _piece(self, waveform: Floats) -> list[Floats]:
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(waveform))[None].to(self._device)
-            states = self._network.hidden_states(batch, num_layers=self._layer)
-            frames: Floats = states[self._layer][0].float().cpu().numpy()
-            return frames
+            states = self._network.hidden_states(batch, num_layers=max(self._layers))
+            return [states[layer][0].float().cpu().numpy() for layer in self._layers]
+
+
+class Hidden:
+    """One of `HiddenLayers`: (N,) -> (F, D)."""
+
+    def __init__(self, model_dir: Path, layer: int, device: str = "cpu") -> None:
+        self._layers = HiddenLayers(model_dir, (layer,), device)
+
+    def __call__(self, waveform: Floats) -> Floats:
+        return self._layers(waveform)[0]
 
 
 def pieces_of(waveform: Floats, chunk_samples: int = CHUNK_SAMPLES) -> list[Floats]:

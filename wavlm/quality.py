@@ -56,6 +56,9 @@ class JointCounts:
         )
 
 
+NO_COUNTS = JointCounts((), np.zeros((0, 0), np.int64))
+
+
 def label_quality(pairs: Iterable[tuple[Sequence[Phone], Labels]], num_clusters: int) -> Quality:
     """Quality of the labels of many utterances: (phones, label of each frame at 50 Hz)."""
     return merged(
@@ -80,7 +83,7 @@ def merged(parts: Iterable[JointCounts]) -> JointCounts:
     """The sum of tables that may know different phones; raises ValueError if their K differ."""
     tables = [part for part in parts if part.phones]
     if not tables:
-        return JointCounts((), np.zeros((0, 0), np.int64))
+        return NO_COUNTS
     widths = sorted({part.counts.shape[1] for part in tables})
     if len(widths) > 1:
         raise ValueError(f"tables count different numbers of clusters: {widths}; expected one")
