@@ -170,7 +170,9 @@ def test_nothing_outlives_a_caller_that_is_killed(
 ) -> None:
     job = write_job(corpus, tmp_path / "out", updates=5000, processes=processes)
     program = (
-        "import sys, pathlib; from wavlm.launch import run_trainer; from wavlm.jobs import read_job;"
+        "import pathlib, sys\n"
+        "from wavlm.jobs import read_job\n"
+        "from wavlm.launch import run_trainer\n"
         "job = pathlib.Path(sys.argv[1]); run_trainer(job, read_job(job).runtime, lambda _: None)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(job)], cwd=ROOT) as caller:

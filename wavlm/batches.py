@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -152,6 +153,10 @@ def _unchanged(arrays: Any) -> Any:
 
 def _start_worker(parent: int, worker: int) -> None:  # noqa: ARG001 - torch passes the number
     die_with_parent(parent)
+    # A signal to the whole group of processes asks the trainer to finish its update and save; it
+    # needs its batches for that, and ends its workers itself.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)

@@ -133,11 +133,16 @@ def _exit_code(out: Path, returned: int) -> int:
     return code
 
 
+def tie_to_parent(number: signal.Signals) -> None:
+    """Have the kernel send this signal when the process that started this one dies (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+
+
 def main(arguments: list[str]) -> None:
     """Run the trainer in this process, or torchrun, after tying this process to its parent."""
     parent, processes, job = arguments
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    tie_to_parent(signal.SIGTERM)
     if os.getppid() != int(parent):
         sys.exit(EXIT_STOPPED)  # it died before we could be tied to it
     if processes == "1":

@@ -5,7 +5,6 @@ Parallelism is applied to the network from here, from the outside; the network k
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import faulthandler
 import os
@@ -25,13 +24,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from wavlm.errors import ServiceMissingError
+from wavlm.launch import tie_to_parent
 from wavlm.nn import WavLM
 from wavlm.specs import Runtime
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
 STEP_TIMEOUT_S = 120.0
 FIRST_STEP_TIMEOUT_S = 900.0  # compilation and the first read of the data included
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def joined(runtime: Runtime) -> Iterator[Ranks]:
         )
     )
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        die_with_parent(signal.SIGKILL)  # torchrun killed -9 would leave its workers training
+        tie_to_parent(signal.SIGKILL)  # torchrun killed -9 would leave its workers training
     # Sums depend on how they are split over threads: an exact resume needs a fixed number.
     torch.set_num_threads(runtime.threads or max(1, _num_cores() // local_world))
     device = _device(runtime, local_rank)
@@ -177,12 +176,6 @@ class Watchdog:
 
     def _arm(self, timeout_s: float) -> None:
         faulthandler.dump_traceback_later(timeout_s, exit=True, file=sys.__stderr__ or sys.stderr)
-
-
-def die_with_parent(number: int) -> None:
-    """Have the kernel send this signal when the process that started this one dies (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 
 
 def _device(runtime: Runtime, local_rank: int) -> torch.device:
