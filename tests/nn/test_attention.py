@@ -27,23 +27,21 @@ def assert_close(found: list[Tensor], expected: list[Tensor], tolerance: float) 
         assert worst <= tolerance * max(1.0, float(theirs.detach().abs().max()))
 
 
-def dropped(shape: tuple[int, ...], probability: float, seed: int) -> Tensor:
-    """The weights that `rows` drops, gathered from its blocks into rows in their usual order."""
+def kept(shape: tuple[int, ...], dropout: rows.Dropout) -> Tensor:
+    """The weights that `rows` keeps, gathered from its blocks into rows in their usual order."""
     batch, heads, frames, _ = shape
     size = max(16, rows.BLOCK_ELEMENTS // (batch * heads * frames))
-    generator = torch.Generator().manual_seed(seed)
+    generator = dropout.generator(torch.device("cpu"))
     blocks = [
-        torch.empty(batch, heads, min(size, frames - start), frames, dtype=torch.bool)
-        .bernoulli_(probability, generator=generator)
-        .flip(2)
+        dropout.keeps(torch.Size((batch, heads, min(size, frames - start), frames)), generator)
         for start in range(0, frames, size)
     ]
-    return torch.cat(blocks, dim=2)
+    return torch.cat([block.flip(2) for block in blocks if block is not None], dim=2)
 
 
 @pytest.mark.parametrize("frames", [1, 7, 16, 33, 50])
 @pytest.mark.parametrize("ragged", [False, True])
-@pytest.mark.parametrize("block_elements", [1, 1 << 20])
+@pytest.mark.parametrize("block_elements", [1, 1 << 21])
 def test_row_blocks_equal_dense_attention_in_output_and_all_gradients(
     frames: int, ragged: bool, block_elements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +54,7 @@ def test_row_blocks_equal_dense_attention_in_output_and_all_gradients(
     assert_close([ours, *gradients(ours, tensors)], [theirs, *gradients(theirs, tensors)], 1e-12)
 
 
-@pytest.mark.parametrize("block_elements", [1, 1 << 20])
+@pytest.mark.parametrize("block_elements", [1, 1 << 21])
 def test_dropout_is_exact_given_its_keep_mask(
     block_elements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,10 +65,23 @@ def test_dropout_is_exact_given_its_keep_mask(
     ours = rows.attend((query, key, value), bias, None, 0.3)
     torch.manual_seed(5)
     seed = int(torch.randint(1 << 62, ()))
-    keep = ~dropped((BATCH, HEADS, 45, 45), 0.3, seed)
-    assert abs(keep.double().mean() - 0.7) < 0.02
-    theirs = attend_dense((query, key, value), bias, None, keep, 0.7)
+    dropout = rows.Dropout(0.3, seed)
+    keep = kept((BATCH, HEADS, 45, 45), dropout)
+    theirs = attend_dense((query, key, value), bias, None, keep, dropout.keep_probability)
     assert_close([ours, *gradients(ours, tensors)], [theirs, *gradients(theirs, tensors)], 1e-12)
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.1, 0.5])
+def test_dropout_drops_its_share_independently(probability: float) -> None:
+    dropout = rows.Dropout(probability, seed=3)
+    keep = kept((1, 1, 1000, 1000), dropout)[0, 0].double()
+    assert dropout.keep_probability == pytest.approx(1 - probability, abs=1e-5)
+    error = (probability * (1 - probability) / 1e6) ** 0.5
+    assert keep.mean() == pytest.approx(1 - probability, abs=4 * error)
+    for lag in (1, 2, 3, 4, 1000):  # draws that share a word, and rows
+        flat = keep.flatten() - keep.mean()
+        correlation = (flat[lag:] * flat[:-lag]).mean() / flat.square().mean()
+        assert abs(correlation) < 4e-3, lag
 
 
 def test_every_call_drops_other_weights_and_a_seed_brings_them_back() -> None:
