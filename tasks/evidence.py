@@ -13,17 +13,16 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from tasks.registry import MODEL_FILES, sha256_tag
 from wavlm.artifacts import Corpus, Export, Model, Scores, Shards, lineage
 from wavlm.files import sha256_of
 from wavlm.outcomes import layer_scores, quality_of
 from wavlm.planning import plan
-from wavlm.report import QualityBar, plot_curves, plot_mixture, plot_quality
+from wavlm.report import QualityBar, plot_curves, plot_quality
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source
 from wavlm.store import Store
-from wavlm.summary import listening_pairs
 
-MODEL_FILES = ("model.safetensors", "network.json")
-PAIRS_TO_PLOT = 3
+MIXTURES_SHOWN = 3
 MAX_PARAMETER_CHARACTERS = 500
 
 
@@ -60,11 +59,6 @@ def tags(model: Model, recipe: Recipe, store: Store) -> dict[str, str]:
     for name in MODEL_FILES:
         found[sha256_tag(name)] = sha256_of(store.path(model) / name)
     return found
-
-
-def sha256_tag(file_name: str) -> str:
-    """Tag under which a version keeps the sha256 of one of its files."""
-    return f"sha256.{file_name}"
 
 
 def parameters(model: Model) -> dict[str, str]:
@@ -122,17 +116,19 @@ def draw(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Path]:
     layers = store.path(probe) / "scores.png" if probe else None
     if layers and layers.is_file():
         drawn.append(Path(shutil.copyfile(layers, out / "layers.png")))
-    if model.mixtures and store.is_complete(model.mixtures):
-        pairs = listening_pairs(store.path(model.mixtures))[:PAIRS_TO_PLOT]
-        for number, (clean, mixed) in enumerate(pairs, 1):
-            drawn.append(plot_mixture(clean, mixed, out / f"mixture{number}.png"))
+    if model.mixtures:
+        pictures = sorted(store.path(model.mixtures).glob("listen/*.png"))[:MIXTURES_SHOWN]
+        for number, picture in enumerate(pictures, 1):
+            drawn.append(Path(shutil.copyfile(picture, out / f"mixture{number}.png")))
     return drawn
 
 
 def card(model: Model, store: Store) -> Path | None:
     """The model card that the export wrote, if it is there."""
+    from wavlm.export import HF_FOLDER
+
     exported = Export(model)
-    path = store.path(exported) / "huggingface" / "README.md"
+    path = store.path(exported) / HF_FOLDER / "README.md"
     return path if store.is_complete(exported) and path.is_file() else None
 
 

@@ -16,10 +16,12 @@ from prefect.cache_policies import NO_CACHE
 from tasks import evidence
 from tasks.registry import (
     CHAMPION,
+    MODEL_FILES,
     MODEL_FOLDER,
     Version,
     as_version,
     find_by_key,
+    sha256_tag,
     versions_of,
     with_metrics,
 )
@@ -126,7 +128,7 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> F
         "run_id": run_id,
         "uri": without_password(registry.uri),
         "source": version.source,
-        "sha256": tags[evidence.sha256_tag(evidence.MODEL_FILES[0])],
+        "sha256": tags[sha256_tag(MODEL_FILES[0])],
         "aliases": list(final.aliases) if final else [],
         "champion": verdict.reason,
     }
@@ -172,7 +174,7 @@ def _describe(registry: Registry, run_id: str, model: Model, recipe: Recipe, sto
 def _upload(registry: Registry, run_id: str, model: Model, store: Store, plots: Path) -> None:
     """The model's files, its curve, its plots and its card."""
     folder = store.path(model)
-    for name in (*evidence.MODEL_FILES, METRICS_FILE):
+    for name in (*MODEL_FILES, METRICS_FILE):
         if (folder / name).is_file():
             registry.client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
     registry.client.log_artifacts(run_id, str(plots), PLOTS_FOLDER)

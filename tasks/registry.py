@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tasks.evidence import MODEL_FILES, sha256_tag
 from tasks.tracking import KEY_TAG, Registry, answering, connect, without_password
 from wavlm.errors import BadDataError, UsageError
 from wavlm.files import sha256_of, sync
@@ -18,6 +17,7 @@ from wavlm.store import Store
 
 CHAMPION = "champion"
 MODEL_FOLDER = "model"  # of a run's artifacts
+MODEL_FILES = ("model.safetensors", "network.json")
 _REFERENCE = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)(:(?P<version>\d+)|@(?P<alias>[A-Za-z][A-Za-z0-9_-]*))?"
 )
@@ -52,6 +52,11 @@ class RegisteredModel:
     name: str
     uri: str  # of the registry
     versions: tuple[Version, ...]
+
+
+def sha256_tag(file_name: str) -> str:
+    """Tag under which a version keeps the sha256 of one of its files."""
+    return f"sha256.{file_name}"
 
 
 def list_models(store: Store) -> tuple[RegisteredModel, ...]:

@@ -1,4 +1,4 @@
-"""Plots of what a run made, as PNG: curves, label quality, layers, spectrograms of mixtures."""
+"""Plots of what a run made, as PNG: training curves and label quality."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 from matplotlib.figure import Figure
 
 from wavlm.curves import Curve, read_curves
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 120
-WINDOW_SAMPLES = 400  # 25 ms at 16 kHz
-STEP_SAMPLES = 160
-FLOOR_DB = -80.0
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
@@ -80,32 +76,6 @@ def plot_quality(bars: Sequence[QualityBar], out: Path) -> Path:
     return _saved(figure, out)
 
 
-def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
-    """Spectrograms of an utterance before and after mixing, on one colour scale."""
-    figure = Figure(figsize=(10, 5), dpi=DPI, layout="constrained")
-    panels = figure.subplots(2, 1, sharex=True, sharey=True)
-    pictures = [_spectrogram(path) for path in (clean, mixed)]
-    top_db = max(float(levels.max()) for levels, _, _ in pictures)
-    image = None
-    for axes, name, (levels, seconds, rate_hz) in zip(
-        panels, ("clean", "mixed"), pictures, strict=True
-    ):
-        image = axes.imshow(
-            levels,
-            origin="lower",
-            aspect="auto",
-            extent=(0.0, seconds, 0.0, rate_hz / 2000),
-            vmin=top_db + FLOOR_DB,
-            vmax=top_db,
-            cmap="magma",
-        )
-        axes.set(ylabel="frequency [kHz]", title=name)
-    panels[-1].set_xlabel("time [s]")
-    if image is not None:
-        figure.colorbar(image, ax=panels, label="level [dB]")
-    return _saved(figure, out)
-
-
 def _draw_splits(axes: Axes, curves: Mapping[str, Curve], metric: str, scale: float) -> None:
     for split, label, colour in SPLITS:
         curve = curves.get(f"{split}/{metric}")
@@ -136,17 +106,7 @@ def _frames(bars: Sequence[QualityBar]) -> str:
     return "on different frames: not comparable"
 
 
-def _spectrogram(path: Path) -> tuple[np.ndarray, float, int]:
-    """Level in dB (bins, steps), length in seconds and sample rate of a mono file."""
-    waveform, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    samples = waveform.mean(axis=1)
-    samples = np.pad(samples, (0, max(0, WINDOW_SAMPLES - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::STEP_SAMPLES]
-    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW_SAMPLES))) ** 2
-    return 10 * np.log10(power + 1e-10).T, len(samples) / rate_hz, int(rate_hz)
-
-
 def _saved(figure: Figure, out: Path) -> Path:
     with written(out) as file:
-        figure.savefig(file, format="png")
+        figure.savefig(file, format="png", metadata={"Software": None})
     return out

@@ -57,12 +57,11 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     there = [item for item in artifacts if store.is_complete(item)]
     outcomes = tuple(_outcome(item, artifacts, store) for item in there if isinstance(item, Model))
     versions = tuple(_version(item, store) for item in there if isinstance(item, Registration))
-    drawn = [store.path(item) for item in there if isinstance(item, Scores | Registration)]
     return Summary(
         corpora=tuple(_corpus(item, store) for item in there if isinstance(item, Shards)),
         outcomes=outcomes,
         versions=versions,
-        plots=tuple(path for folder in drawn for path in sorted(folder.rglob("*.png"))),
+        plots=tuple(_plots(artifacts, store)),
         listen=tuple(
             store.path(item) / LISTEN_FOLDER for item in there if isinstance(item, Mixtures)
         ),
@@ -72,15 +71,13 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     )
 
 
-def listening_pairs(mixtures_dir: Path) -> list[tuple[Path, Path]]:
-    """The WAV pairs (clean, mixed) of a mixed set, in order."""
-    folder = mixtures_dir / LISTEN_FOLDER
-    pairs = ((clean, _mixed_beside(clean)) for clean in sorted(folder.glob("*clean.wav")))
-    return [(clean, mixed) for clean, mixed in pairs if mixed.is_file()]
-
-
-def _mixed_beside(clean: Path) -> Path:
-    return clean.with_name(clean.name.removesuffix("clean.wav") + "mixed.wav")
+def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
+    """Plots of probes and registrations; those of a registration that waits are there already."""
+    for item in artifacts:
+        if isinstance(item, Scores | Registration):
+            waits = isinstance(item, Registration) and not store.is_complete(item)
+            folder = store.partial(item) if waits else store.path(item)
+            yield from sorted(folder.rglob("*.png"))
 
 
 def _outcome(model: Model, artifacts: Sequence[Artifact], store: Store) -> Outcome:

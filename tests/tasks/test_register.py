@@ -228,7 +228,7 @@ def test_promote_moves_an_alias_and_bad_references_say_what_there_is(made: Made)
         UsageError, match=r"VERSION_UNKNOWN.*there is: 2 \(candidate, iteration-2\)"
     ):
         promote(made.store, f"{NAME}:7", "champion")
-    with pytest.raises(UsageError, match="MODEL_UNKNOWN.*there is: WavLM-tiny"):
+    with pytest.raises(UsageError, match=r"MODEL_UNKNOWN.*there is: WavLM-tiny"):
         show_model(made.store, "WavLM-huge")
     with pytest.raises(UsageError, match="REFERENCE_BAD"):
         show_model(made.store, "WavLM tiny")
