@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.nn.networks import base, lively
 from wavlm.nn.attention import PositionBias, rows
 from wavlm.nn.attention.dense import attend_dense
 
@@ -64,7 +65,7 @@ def test_dropout_is_exact_given_its_keep_mask(
     torch.manual_seed(5)
     ours = rows.attend((query, key, value), bias, None, 0.3)
     torch.manual_seed(5)
-    seed = int(torch.randint(1 << 62, ()))
+    seed = int(torch.randint(1 << 62, (1,)))
     dropout = rows.Dropout(0.3, seed)
     keep = kept((BATCH, HEADS, 45, 45), dropout)
     theirs = attend_dense((query, key, value), bias, None, keep, dropout.keep_probability)
@@ -130,3 +131,24 @@ def test_saved_bytes_grow_linearly_with_frames() -> None:
         return sum(sizes)
 
     assert saved_bytes(400) <= 1.01 * 4 * saved_bytes(100)
+
+
+def test_a_layer_compiles_into_one_graph_with_equal_results() -> None:
+    layer = lively(base()).encoder.layers[0].double()
+    states, table = torch.randn(2, 30, 24).double(), torch.randn(4, 59).double()
+    results = []
+    for run in (layer, torch.compile(layer, backend="aot_eager", fullgraph=True)):
+        layer.zero_grad()
+        out = run(states, table, torch.tensor([30, 17]))
+        (out * states).sum().backward()
+        results.append([out, *(parameter.grad.clone() for parameter in layer.parameters())])
+    assert_close(results[1], results[0], 1e-12)
+
+
+def test_the_operator_keeps_the_promises_that_compilers_rely_on() -> None:
+    query, key, value, gate, table = inputs(20)
+    seed = torch.tensor([3])
+    for bias in ((gate, table), (None, None)):
+        torch.library.opcheck(
+            rows.row_attention, (query, key, value, *bias, torch.tensor([20, 3, 9]), seed, 0.2)
+        )

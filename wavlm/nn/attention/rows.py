@@ -41,12 +41,9 @@ def attend(
     dropout: float,
 ) -> Tensor:
     """(B, H, F, d) x 3 -> (B, H, F, d); see `wavlm.nn.attention.Attention`."""
-    seed = int(torch.randint(1 << 62, (), device="cpu")) if dropout > 0 else 0
+    seed = torch.randint(1 << 62, (1,), device="cpu") if dropout > 0 else torch.zeros(1).long()
     gate, table = (None, None) if bias is None else (bias.gate, bias.table)
-    with torch.autocast(heads[0].device.type, enabled=False):
-        out = _RowAttention.apply(  # type: ignore[no-untyped-call]
-            *heads, gate, table, num_valid, Dropout(dropout, seed)
-        )
+    out, _ = row_attention(*heads, gate, table, num_valid, seed, dropout)
     return cast("Tensor", out)
 
 
@@ -147,27 +144,75 @@ def diagonal_sums(x: Tensor) -> Tensor:
     return skewed.view(heads, rows, rows + frames - 1).sum(1)
 
 
-class _RowAttention(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Tensor:
-        problem = _Problem(*inputs)
-        out, log_sums = _forward(problem)
-        ctx.save_for_backward(*inputs[:6], out, log_sums)
-        ctx.dropout = problem.dropout
-        return out
+# Operators of their own, so that torch.compile keeps a layer in one graph: it does not look inside.
+INPUTS = (
+    "Tensor query, Tensor key, Tensor value, Tensor? gate, Tensor? table, Tensor? num_valid, "
+    "Tensor seed, float dropout"
+)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, gate, table, num_valid, out, log_sums = ctx.saved_tensors
-        problem = _Problem(query, key, value, gate, table, num_valid, ctx.dropout)
-        with torch.autocast(out.device.type, enabled=False):
-            return *_backward(problem, out, log_sums, gradients[0]), None, None
+
+@torch.library.custom_op(
+    "wavlm::row_attention", mutates_args=(), schema=f"({INPUTS}) -> (Tensor, Tensor)"
+)
+def row_attention(*inputs: Any) -> tuple[Tensor, Tensor]:
+    """Output (B, H, F, d), and the log of each row's sum of exponentials (B, H, F, 1)."""
+    with torch.autocast(inputs[0].device.type, enabled=False):
+        return _forward(_problem(*inputs))
+
+
+@torch.library.custom_op(
+    "wavlm::row_attention_backward",
+    mutates_args=(),
+    schema=f"(Tensor d_out, Tensor out, Tensor log_sums, {INPUTS}) -> Tensor[]",
+)
+def row_attention_backward(
+    d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any
+) -> list[Tensor]:
+    """Gradients of query, key and value, and of gate and table if there is a bias."""
+    with torch.autocast(out.device.type, enabled=False):
+        return _backward(_problem(*inputs), out, log_sums, d_out)
+
+
+@row_attention.register_fake
+def _(query: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    wide = torch.promote_types(query.dtype, torch.float32)
+    return _empty_like(query), query.new_empty((*query.shape[:3], 1), dtype=wide)
+
+
+@row_attention_backward.register_fake
+def _(d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any) -> list[Tensor]:  # noqa: ARG001
+    return [_empty_like(x) for x in inputs[:5] if x is not None]
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.dropout = inputs
+    ctx.save_for_backward(*output, *tensors)
+    ctx.mark_non_differentiable(output[1])
+
+
+def _pass_back(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    out, log_sums, *tensors = ctx.saved_tensors
+    found = row_attention_backward(d_out, out, log_sums, *tensors, ctx.dropout)
+    padding = (None,) * (len(tensors) + 1 - len(found))
+    return (*found, *padding)
+
+
+row_attention.register_autograd(_pass_back, setup_context=_keep_for_backward)
+
+
+def _problem(*inputs: Any) -> _Problem:
+    query, key, value, gate, table, num_valid, seed, dropout = inputs
+    return _Problem(query, key, value, gate, table, num_valid, Dropout(dropout, int(seed)))
+
+
+def _empty_like(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def _forward(problem: _Problem) -> tuple[Tensor, Tensor]:
     """Output (B, H, F, d), and the log of each row's sum of exponentials (B, H, F, 1)."""
     value = problem.value
-    out = torch.empty_like(problem.query, memory_format=torch.contiguous_format)
+    out = _empty_like(problem.query)
     wide = torch.promote_types(out.dtype, torch.float32)
     log_sums = torch.empty(*out.shape[:3], 1, dtype=wide, device=out.device)
     for rows, keep in problem.blocks():
@@ -184,12 +229,10 @@ def _forward(problem: _Problem) -> tuple[Tensor, Tensor]:
     return out, log_sums
 
 
-def _backward(
-    problem: _Problem, out: Tensor, log_sums: Tensor, d_out: Tensor
-) -> tuple[Tensor | None, ...]:
-    """Gradients of query, key, value, gate and table."""
+def _backward(problem: _Problem, out: Tensor, log_sums: Tensor, d_out: Tensor) -> list[Tensor]:
+    """Gradients of query, key and value, and of gate and table if there is a bias."""
     wide = log_sums.dtype
-    d_query = torch.empty_like(problem.query, memory_format=torch.contiguous_format)
+    d_query = _empty_like(problem.query)
     d_key = torch.zeros_like(problem.key, dtype=wide, memory_format=torch.contiguous_format)
     d_value = torch.zeros_like(d_key)
     d_bias = _BiasGradient(problem)
@@ -210,8 +253,8 @@ def _backward(
         d_query[:, :, rows] = (d_scores @ problem.key).flip(2).mul_(problem.scale)
         query = reversed_rows(problem.query, rows) * problem.scale
         d_key += d_scores.transpose(2, 3) @ query
-    inputs = problem.key.dtype, problem.value.dtype
-    return d_query, d_key.to(inputs[0]), d_value.to(inputs[1]), d_bias.gate, d_bias.table
+    found = d_query, d_key.to(d_query.dtype), d_value.to(d_query.dtype), d_bias.gate, d_bias.table
+    return [gradient for gradient in found if gradient is not None]
 
 
 class _BiasGradient:
@@ -219,8 +262,8 @@ class _BiasGradient:
 
     def __init__(self, problem: _Problem) -> None:
         self.problem = problem
-        self.gate = None if problem.gate is None else torch.empty_like(problem.gate)
-        self.table = None if problem.table is None else torch.zeros_like(problem.table)
+        self.gate = None if problem.gate is None else _empty_like(problem.gate)
+        self.table = None if problem.table is None else _empty_like(problem.table).zero_()
 
     def add(self, rows: slice, d_logits: Tensor) -> None:
         problem = self.problem
