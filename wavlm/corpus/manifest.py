@@ -106,7 +106,7 @@ def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
     path = corpus_dir / MANIFEST
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise BadDataError(
             "MANIFEST", f"cannot be read: {error}; at {path}; make the corpus again"
         ) from error
@@ -117,11 +117,11 @@ def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
             f"found columns {table.schema.names} of format {metadata.get(b'format')}, expected "
             f"{SCHEMA.names} of format {FORMAT}; at {path}; make the corpus again",
         )
-    if table.num_rows != int(metadata[b"recordings"]):
+    expected = metadata.get(b"recordings", b"").decode("ascii", "replace")
+    if str(table.num_rows) != expected:
         raise BadDataError(
             "MANIFEST",
-            f"found {table.num_rows} rows, expected {int(metadata[b'recordings'])}; at {path}; "
-            "make the corpus again",
+            f"found {table.num_rows} rows, expected {expected}; at {path}; make the corpus again",
         )
     return [_row(found) for found in table.to_pylist()]
 

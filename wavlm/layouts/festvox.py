@@ -32,7 +32,7 @@ def _texts(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     found = (PROMPT.fullmatch(line.strip()) for line in path.read_text("utf-8").splitlines())
-    return {match["name"]: match["text"] for match in found if match}
+    return {match["name"]: match["text"].replace('\\"', '"') for match in found if match}
 
 
 def _phones(voice: Path) -> dict[str, tuple[Phone, ...]]:
