@@ -1,0 +1,158 @@
+"""The whole pipeline on a tiny recipe, by the command line: made, made again, stopped, killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
+ROOT = Path(__file__).parents[2]
+ONE = ("--workers", 1, "--threads", 1, "--snapshot-every", 5)
+Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_recipe: Path, wavlm: Wavlm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store after `wavlm run`."""
+    store = tmp_path_factory.mktemp("finished") / "store"
+    done = wavlm("run", tiny_recipe, "--store", store, *ONE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return store
+
+
+def processes_of(environment: Mapping[str, str]) -> set[int]:
+    """Ids of the processes that live in this environment."""
+    mark = f"HOME={environment['HOME']}\0".encode()
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in path.read_bytes():
+                found.add(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def updates_done(store: Path) -> int:
+    """Updates that the first iteration's unfinished model has reached."""
+    for path in store.glob("pretrain/.iteration1-*.partial/metrics.jsonl"):
+        return len(path.read_text().splitlines())
+    return 0
+
+
+def start(recipe: Path, store: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    arguments = ["run", str(recipe), "--store", str(store), "--until", "pretrain"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *arguments, *map(str, ONE)],
+        cwd=ROOT,
+        env=dict(environment),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def model_bytes(store: Path, iteration: int) -> bytes:
+    (path,) = store.glob(f"pretrain/iteration{iteration}-*/model.safetensors")
+    return path.read_bytes()
+
+
+def test_a_recipe_becomes_two_registered_models(finished: Path, wavlm: Wavlm) -> None:
+    kinds = {path.parent.parent.name for path in finished.glob("*/*/artifact.json")}
+    assert kinds == {
+        "corpus", "shards", "codebook", "labels", "mixtures", "pretrain", "export", "register",
+    }  # fmt: skip
+    listed = wavlm("models", "list", "--store", finished).stdout
+    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [
+        ["wavlm-tiny", "2"],
+        ["wavlm-tiny", "1"],
+    ]
+
+
+def test_a_second_run_only_looks(
+    finished: Path, wavlm: Wavlm, tiny_recipe: Path, environment: Mapping[str, str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    started = time.monotonic()
+    done = wavlm("run", tiny_recipe, "--store", finished)
+    assert time.monotonic() - started < 5
+    assert done.returncode == 0
+    assert "masked accuracy" in done.stdout
+    after = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    assert before == after
+    assert not processes_of(environment)
+
+
+def test_verify_finds_a_flipped_bit(finished: Path, wavlm: Wavlm) -> None:
+    assert wavlm("verify", "--store", finished).returncode == 0
+    (path,) = finished.glob("codebook/mfcc-*/centroids.npy")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        done = wavlm("verify", "--store", finished, "--only", "codebook/")
+    finally:
+        path.write_bytes(whole)
+    assert done.returncode == 65
+    assert str(path) in done.stdout
+
+
+def test_stopped_then_killed_then_finished_gives_the_same_model(
+    finished: Path,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    wavlm: Wavlm,
+    environment: Mapping[str, str],
+) -> None:
+    recipe, store = tiny_recipe.with_name("tiny-first.yaml"), tmp_path / "store"
+
+    stopped = start(recipe, store, environment)
+    assert wait_for(lambda: updates_done(store) >= 7, 120)
+    stopped.send_signal(signal.SIGTERM)
+    _, complaint = stopped.communicate(timeout=60)
+    assert stopped.returncode == 75, complaint.decode()
+    assert b"STOPPED" in complaint
+    assert not processes_of(environment)
+    reached = updates_done(store)
+    assert 7 <= reached < 40
+
+    killed = start(recipe, store, environment)
+    assert wait_for(lambda: updates_done(store) >= reached + 3, 120)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert wait_for(lambda: not processes_of(environment), 20), "something outlived its parent"
+    assert updates_done(store) < 40
+
+    done = wavlm("run", recipe, "--store", store, "--until", "pretrain", *ONE)
+    assert done.returncode == 0, done.stderr
+    assert model_bytes(store, 1) == model_bytes(finished, 1)
+    (curve,) = store.glob("pretrain/iteration1-*/metrics.jsonl")
+    updates = [json.loads(line)["update"] for line in curve.read_text().splitlines()]
+    assert updates == list(range(1, 41))
+
+
+def test_a_locked_artifact_is_exit_code_77(finished: Path, tiny_recipe: Path, wavlm: Wavlm) -> None:
+    (codebook,) = finished.glob("codebook/mfcc-*")
+    key = codebook.name.rpartition("-")[2]
+    with FileLock(finished / "locks" / f"codebook-{key}.lock"):
+        done = wavlm(
+            "stage", "codebook", tiny_recipe, "--iteration", 1, "--redo", "--store", finished
+        )
+    assert done.returncode == 77, done.stderr
+    assert codebook.is_dir()
