@@ -237,8 +237,12 @@ def _decode_g722(blob: bytes, name: str) -> Audio:
 
     num_samples = G722_SAMPLES_PER_BYTE * len(blob)
     _check_length(num_samples, SAMPLE_RATE_HZ, name)
-    with av.open(io.BytesIO(blob), mode="r", format="g722") as container:
-        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]  # each (1, T) int16
+    decoder = av.CodecContext.create("g722", "r")
+    decoder.layout = "mono"
+    try:
+        frames = [frame.to_ndarray() for frame in decoder.decode(av.Packet(blob))]  # (1, T) int16
+    except av.FFmpegError as error:
+        raise AudioError(Reason.AUDIO_CORRUPT, f"{error}; in {name}") from error
     steps = np.concatenate(frames, axis=1)
     if steps.shape != (1, num_samples):
         raise AudioError(

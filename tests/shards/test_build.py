@@ -79,7 +79,10 @@ def columns(out: Path, *names: str) -> list[list[object]]:
 
 
 @pytest.mark.slow
-def test_bytes_depend_neither_on_workers_nor_on_what_ran_before(tmp_path: Path) -> None:
+def test_bytes_depend_neither_on_workers_nor_on_what_ran_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wavlm.shards.build.SECONDS_PER_WORKER", 1)  # as if there were hours
     corpus = mixed_corpus(tmp_path / "corpus")
     alone = built(corpus, tmp_path / "alone", JOINING)
     wide = built(corpus, tmp_path / "wide", JOINING, workers=2)
@@ -237,6 +240,16 @@ def test_keys_that_would_merge_in_a_tar_are_refused_before_any_work(tmp_path: Pa
     clips = [noise_clip("a", 4.0), noise_clip("a-p000", 1.0)]
     with pytest.raises(BadDataError, match="DUP_KEY: a-p000"):
         built(write_corpus(tmp_path / "cut", clips), tmp_path / "cut-out")
+
+
+def test_a_recording_that_comes_twice_is_noted_and_more_so_across_the_splits(
+    tmp_path: Path,
+) -> None:
+    blob = encoded(noise(1.0, 1))
+    clips = [Clip("a", blob), Clip("b", blob), Clip("c", blob, split="valid"), noise_clip("d", 1.0)]
+    corpus = write_corpus(tmp_path / "corpus", clips)
+    facts = build_shards(SPEC, corpus, tmp_path / "out", 1, silent)
+    assert (facts["repeated_recordings"], facts["in_both_splits"]) == (2, 1)
 
 
 def test_facts_and_shards_json_say_what_is_there(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,9 +25,15 @@ from wavlm.shards.recordings import Reject
 from wavlm.shards.stream import SHARDS
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
+if TYPE_CHECKING:  # its libraries are not needed to read shards
+    from wavlm.corpus import ManifestRow
+
 REJECTS = "rejects.parquet"
 REJECTS_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "reason", "detail")])
 EXCLUDED = frozenset({str(Reason.TOO_SHORT)})  # nothing is wrong with them: not bounded
+
+# A process takes 2 s of CPU to start, webdataset importing torch; in that time it packs 2,000 s.
+SECONDS_PER_WORKER = 3600
 
 Facts = dict[str, JsonValue]
 
@@ -43,19 +50,20 @@ def build_shards(
     A part whose recordings are all rejected gives no tar, and its number is not used again.
     Raises TooManyRejectsError above `max_rejected`, with the rejects listed in `rejects.parquet`.
     """
-    from wavlm.corpus import read_manifest  # its libraries are not needed to read shards
+    from wavlm.corpus import read_manifest
 
     manifest = read_manifest(corpus_dir)
     parts = plan_parts(manifest, spec)
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
     work = partial(build_part, spec=spec, corpus_dir=corpus_dir, out=out)
-    records = run_parts(parts, work, workers, progress)
+    enough = max(1, int(sum(part.seconds for part in parts) / SECONDS_PER_WORKER))
+    records = run_parts(parts, work, min(workers, enough), progress)
     rejects = [reject for record in records for reject in record.rejects]
     _check_ledger([row.key for row in manifest], records, rejects)
     _write_rejects(out / REJECTS, rejects)
     _check_rejects(rejects, len(manifest), spec, out)
     write_listing(out, records)
-    return _facts(len(manifest), records, rejects)
+    return {**_facts(len(manifest), records, rejects), **_repeats(manifest)}
 
 
 def _check_ledger(
@@ -136,6 +144,17 @@ def _facts(num_recordings: int, records: Sequence[Record], rejects: Sequence[Rej
         "valid_hours": _hours([item for item in utterances if item.split == "valid"]),
         "shards": sum(bool(record.sha256) for record in records),
         "bytes": sum(record.size_bytes for record in records),
+    }
+
+
+def _repeats(manifest: Sequence[ManifestRow]) -> Facts:
+    """Recordings whose bytes have come before, and those that are in train and valid alike."""
+    splits: dict[str, set[str]] = {}
+    for row in manifest:
+        splits.setdefault(row.sha256, set()).add(row.split)
+    return {
+        "repeated_recordings": len(manifest) - len(splits),
+        "in_both_splits": sum(len(found) > 1 for found in splits.values()),
     }
 
 

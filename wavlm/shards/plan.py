@@ -32,6 +32,11 @@ class Part:
     stem: str
     rows: tuple[ManifestRow, ...]
 
+    @property
+    def seconds(self) -> float:
+        """Of audio, estimated where the manifest does not know."""
+        return sum(_seconds(row) for row in self.rows)
+
     def __str__(self) -> str:
         return f"{self.stem} ({len(self.rows)} recordings from {self.rows[0].key})"
 
