@@ -329,6 +329,18 @@ def test_a_part_of_other_bytes_is_found_out_and_fetched_anew(
     assert server.ranges() == ["bytes=1000-", None]
 
 
+def test_a_whole_part_is_checked_and_published_without_asking_anyone(
+    server: BadServer, tmp_path: Path
+) -> None:
+    wanted = source(server.url("good"))
+    part = tmp_path / f"{wanted.sha256}.tar.part"
+    part.write_bytes(CONTENT)
+    described = {"url": server.url("good"), "validator": ETAG, "size": len(CONTENT)}
+    part.with_name(f"{part.name}.json").write_text(json.dumps(described))
+    assert fetch(wanted, tmp_path, silent, PATIENCE).read_bytes() == CONTENT
+    assert server.seen == []
+
+
 def test_two_downloads_of_one_archive_name_each_other(server: BadServer, tmp_path: Path) -> None:
     wanted = source(server.url("good"))
     with locked(tmp_path / f"{wanted.sha256}.tar.lock", "a test"):  # noqa: SIM117

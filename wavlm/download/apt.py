@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
+from filelock import FileLock
+
 from wavlm.download.https import fetch_pinned
 from wavlm.download.pin import Pin, alone, present, publish, quarantine, require_room
 from wavlm.download.transfer import Patience
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 WITHOUT_APT = "data_specs/recipes/mini-librispeech.yaml"
 POLL_SECONDS = 0.1
+LISTS_SECONDS = 600.0  # for another process to update the package lists
 
 
 def fetch_apt(
@@ -42,6 +45,7 @@ def fetch_apt(
             return target
         apt = _Apt(_required("apt-get", source), _required("apt-cache", source), into / "apt")
         require_room(into, source.size_bytes)
+        apt.prepare()
         lists = _lists_with(source, apt)
         if lists is not None:
             return _download(source, apt, lists, target, progress)
@@ -90,7 +94,11 @@ class _Apt:
 
 def _lists_with(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
     """Lists that offer the pinned bytes: the machine's, ours, ours updated; None if none does."""
-    apt.prepare()
+    with FileLock(apt.folder / "lock", timeout=LISTS_SECONDS):  # apt itself does not wait
+        return _found_lists(source, apt)
+
+
+def _found_lists(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
     for lists in ((), apt.own_lists):
         if apt.offers(source.package, lists).get(source.version) == source.sha256:
             return lists
