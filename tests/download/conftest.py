@@ -1,0 +1,14 @@
+"""The server that every test of downloads talks to."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.download.archives import CONTENT
+from tests.download.bad_server import BadServer, serving
+
+
+@pytest.fixture
+def server() -> Iterator[BadServer]:
+    with serving(CONTENT) as server:
+        yield server
