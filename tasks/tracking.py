@@ -7,6 +7,7 @@ of it that `wavlm sync` can complete at any time.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import queue
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -35,7 +37,7 @@ BATCH_METRICS = 1000  # MLflow refuses more in one call
 QUEUE_RECORDS = 10_000
 PUSH_EVERY_SECONDS = 2.0
 CLOSE_SECONDS = 1.0  # how long `close` waits for what is still queued
-SCHEMA_SECONDS = 60.0
+LOCK_SECONDS = 60.0
 MAX_REASON_CHARACTERS = 200
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -47,6 +49,7 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # its errors are raised to us: no stack traces in between
 }
 
@@ -60,6 +63,7 @@ class Registry:
     uri: str
     client: MlflowClient
     artifact_root: str | None
+    lock: Path  # held where two at once would both create what both found missing
 
 
 def registry_uri(store: Store) -> str:
@@ -76,14 +80,17 @@ def connect(store: Store) -> Registry:
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    with answering(uri), _alone(store):
+    folder = store.root / "registry"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / "create.lock"
+    with answering(uri), FileLock(lock, timeout=LOCK_SECONDS):
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
     served = uri.startswith(("http://", "https://"))
-    return Registry(uri, client, None if served else str(store.root / "registry" / "artifacts"))
+    return Registry(uri, client, None if served else str(folder / "artifacts"), lock)
 
 
 @contextmanager
@@ -100,15 +107,6 @@ def answering(uri: str) -> Iterator[None]:
             f"MLflow did not do what was asked: {_reason(error, uri)}; at {without_password(uri)}; "
             "once it answers, `wavlm sync RECIPE` uploads what is missing",
         ) from error
-
-
-@contextmanager
-def _alone(store: Store) -> Iterator[None]:
-    """One at a time: two processes that create MLflow's schema together break each other's."""
-    folder = store.root / "registry"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "schema.lock", timeout=SCHEMA_SECONDS):
-        yield
 
 
 def without_password(uri: str) -> str:
@@ -130,29 +128,23 @@ def _reason(error: BaseException, uri: str) -> str:
 def open_run(registry: Registry, model: Model) -> str:
     """The id of the model's one run, found by its key or created, with status RUNNING."""
     client = registry.client
-    experiment = _experiment(registry)
-    runs = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{model.key}'", max_results=1)
-    if runs:
-        run_id = str(runs[0].info.run_id)
-        client.update_run(run_id, status="RUNNING")
-        return run_id
-    tags = {KEY_TAG: model.key, "wavlm.iteration": str(model.iteration)}
-    run = client.create_run(experiment, tags=tags, run_name=f"{model.name}-{model.key}")
-    return str(run.info.run_id)
+    with FileLock(registry.lock, timeout=LOCK_SECONDS):
+        experiment = _experiment(registry)
+        runs = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{model.key}'", max_results=1)
+        if not runs:
+            tags = {KEY_TAG: model.key, "wavlm.iteration": str(model.iteration)}
+            run = client.create_run(experiment, tags=tags, run_name=f"{model.name}-{model.key}")
+            return str(run.info.run_id)
+    run_id = str(runs[0].info.run_id)
+    client.update_run(run_id, status="RUNNING")
+    return run_id
 
 
 def _experiment(registry: Registry) -> str:
     """The id of the experiment that holds the runs of all models; created if it is not there."""
-    from mlflow.exceptions import MlflowException
-
     found = registry.client.get_experiment_by_name(EXPERIMENT)
     if found is None:
-        try:
-            return str(registry.client.create_experiment(EXPERIMENT, registry.artifact_root))
-        except MlflowException as error:  # another process was faster
-            found = registry.client.get_experiment_by_name(EXPERIMENT)
-            if found is None:
-                raise error from None
+        return str(registry.client.create_experiment(EXPERIMENT, registry.artifact_root))
     return str(found.experiment_id)
 
 
@@ -199,7 +191,9 @@ class Follower:
         self._store = store
         self._records: queue.Queue[Mapping[str, JsonValue] | Status] = queue.Queue(QUEUE_RECORDS)
         self._gone = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        # In a copy of this context, so that a warning belongs to the run that is under way.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._work,), daemon=True)
         self._thread.start()
 
     def feed(self, record: Mapping[str, JsonValue]) -> None:

@@ -39,7 +39,7 @@ def plot_curves(model_dir: Path, out: Path, title: str) -> Path:
     commonest label."""
     curves = read_curves(model_dir)
     majority = curves.get("valid/majority")
-    figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(10, 4.6), dpi=DPI, layout="constrained")
     figure.suptitle(title)
     loss, accuracy = figure.subplots(1, 2)
     _draw_splits(loss, curves, "masked_loss", scale=1.0)
@@ -52,7 +52,7 @@ def plot_curves(model_dir: Path, out: Path, title: str) -> Path:
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend()
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
     return _saved(figure, out)
 
 

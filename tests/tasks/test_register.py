@@ -17,7 +17,9 @@ from tasks.registry import Version, list_models, promote, pull_model, show_model
 from tasks.tracking import connect
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
 from wavlm.files import read_json
+from wavlm.planning import plan
 from wavlm.specs import GateSpec
+from wavlm.summary import summarise
 
 if TYPE_CHECKING:
     from tests.tasks.conftest import Made
@@ -144,6 +146,37 @@ def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
     folders = sync(made.recipe, made.store)
 
     assert [read_json(folder / "registration.json")["version"] for folder in folders] == [1, 2]
+
+
+@pytest.mark.slow
+def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
+    made: Made, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
+    for registration in made.registrations:
+        register.fn(registration, made.store, made.recipe)
+    before = summarise(plan(made.recipe), made.store)
+    assert before.versions == ()
+    assert [plot.name for plot in before.plots].count("curves.png") == 2
+    assert all(plot.is_file() for plot in before.plots)
+    assert before.advice == ("wavlm sync RECIPE  (registers what the registry missed)",)
+    assert before.missing == tuple(str(item) for item in made.registrations)
+    (voice, bangs) = before.corpora
+    assert (voice.name, voice.role, voice.hours, voice.utterances) == ("voice", "speech", 1.5, 900)
+    assert (bangs.role, bangs.rejected) == ("noise", (("too_short", 2),))
+    assert any("its labels tell more about phones" in line for line in before.findings)
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    sync(made.recipe, made.store)
+    after = summarise(plan(made.recipe), made.store)
+
+    assert after.missing == ()
+    assert [(item.version, item.aliases) for item in after.versions] == [
+        (1, ("candidate", "champion", "iteration-1")),
+        (2, ("candidate", "champion", "iteration-2")),
+    ]
+    assert [plot.name for plot in after.plots] == [plot.name for plot in before.plots]
+    assert after.findings == before.findings
 
 
 @pytest.mark.slow

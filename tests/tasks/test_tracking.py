@@ -8,12 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.tracking import EXPERIMENT, KEY_TAG, Follower, connect, follow, without_password
+from tasks.tracking import (
+    EXPERIMENT,
+    KEY_TAG,
+    Follower,
+    connect,
+    follow,
+    open_run,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -113,6 +122,14 @@ def test_a_locked_database_holds_up_neither_feeding_nor_closing(
         assert "wavlm sync" in caplog.text
         other.rollback()
     other.close()
+
+
+@pytest.mark.slow
+def test_two_who_open_the_run_of_a_model_at_once_get_the_same_run(made: Made) -> None:
+    registry = connect(made.store)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: open_run(registry, made.models[0]), range(4)))
+    assert len(set(found)) == 1
 
 
 FIRST_USE = """
