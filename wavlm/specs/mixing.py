@@ -1,0 +1,41 @@
+"""Mixing of utterances and noise, and what is done to the sound besides."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from wavlm.specs.base import Count, Name, Natural, Positive, Probability, Spec
+
+
+class EffectSpec(Spec):
+    """One audiomentations transform, by name, with its arguments. Off in the paper's recipes."""
+
+    name: Literal[
+        "room", "low_pass", "high_pass", "band_pass", "codec", "gain", "gaussian_snr", "clipping"
+    ]
+    probability: Probability
+    minimum: float | None = None  # unit by effect: Hz, dB or share; see wavlm.effects
+    maximum: float | None = None
+
+
+class MixSpec(Spec):
+    """Utterance and noise mixing (WavLM Algorithm 1; wavlm-spec 12)."""
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"name"})
+
+    name: Name
+    probability: Probability
+    noise_probability: Probability = 0.0
+    speech_ratio_db: tuple[float, float] = (-5.0, 5.0)
+    noise_ratio_db: tuple[float, float] = (-5.0, 20.0)
+    max_length_fraction: Probability = 0.5
+    exclude_self: bool = True
+    effects: tuple[EffectSpec, ...] = ()
+
+
+class MixturesSpec(Spec):
+    """The small fixed mixed set: validation under noise and overlap, audible and auditable."""
+
+    num_utterances: Count
+    max_seconds: Positive = 15.625
+    seed: Natural = 0

@@ -1,0 +1,87 @@
+"""A whole model, from corpora to registry, and how to run it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from wavlm.specs.base import Count, Name, Natural, NonNegative, Spec
+from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.labelling import CodebookSpec, ProbeSpec, ShardSpec
+from wavlm.specs.mixing import MixSpec, MixturesSpec
+from wavlm.specs.network import NetworkSpec
+from wavlm.specs.training import TrainSpec
+
+
+class GateSpec(Spec):
+    """When a new version becomes `champion`: better than the current one by this metric."""
+
+    metric: Literal["valid/loss", "valid/masked_accuracy", "labels/pnmi", "probe/pnmi"]
+    higher_is_better: bool
+    min_improvement: NonNegative = 0.0
+
+
+class IterationSpec(Spec):
+    """One round of clustering and pre-training."""
+
+    codebook: CodebookSpec
+    network: NetworkSpec
+    train: TrainSpec
+    mix: MixSpec | None = None  # in YAML: the name of a file of data_specs/mixes
+    speech: tuple[Name, ...] = ()  # names out of the recipe's speech corpora; empty: all of them
+
+
+class Recipe(Spec):
+    """A whole model, from corpora to registry.
+
+    In a recipe file corpora and mixes are names of files of data_specs; `recipe.read_recipe`
+    replaces each by its content.
+    """
+
+    name: Name
+    description: str
+    registry_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    speech: tuple[CorpusSpec, ...] = Field(min_length=1)
+    noise: tuple[CorpusSpec, ...] = ()
+    rooms: tuple[CorpusSpec, ...] = ()
+    shards: ShardSpec
+    noise_shards: ShardSpec | None = None
+    mixtures: MixturesSpec | None = None
+    iterations: tuple[IterationSpec, ...] = Field(min_length=1)
+    probe: ProbeSpec | None = None
+    gate: GateSpec | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        names = [corpus.name for corpus in (*self.speech, *self.noise, *self.rooms)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"corpora named twice: {', '.join(twice)}")
+        speech = {corpus.name for corpus in self.speech}
+        for number, iteration in enumerate(self.iterations, 1):
+            if unknown := sorted(set(iteration.speech) - speech):
+                raise ValueError(
+                    f"iteration {number} trains on {', '.join(unknown)}, not among the recipe's "
+                    f"speech corpora {', '.join(sorted(speech))}"
+                )
+            if number == 1 and iteration.codebook.features.type == "hidden":
+                raise ValueError("iteration 1 has no previous model whose layer could be clustered")
+            if iteration.mix and iteration.mix.noise_probability > 0 and not self.noise:
+                raise ValueError(f"iteration {number} mixes in noise, but the recipe lists none")
+        return self
+
+
+class Runtime(BaseModel):
+    """How to run, never what to make. Not hashed, not part of any artifact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    workers: Natural = 2  # processes for shards, labels and (a rank) loading; 0: none but this one
+    gpus: Natural = 0  # 0: train on the CPU with `processes` gloo ranks
+    processes: Count = 1
+    threads: Natural = 0  # torch threads a rank; 0: cores / ranks
+    snapshot_every: Natural = 0  # updates; 0: every five minutes
+    keep_snapshots: Count = 2
+    compile: bool = False
+    checkpoint_activations: bool = False
+    tracking: bool = True  # False: no MLflow while training; `wavlm sync` uploads later

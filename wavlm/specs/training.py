@@ -1,0 +1,63 @@
+"""How a network is trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from wavlm.specs.base import Count, Natural, NonNegative, Positive, Probability, Spec
+
+
+class MaskSpec(Spec):
+    """Span masking of frames (wavlm-spec 6)."""
+
+    probability: Probability = 0.8
+    length: Count = 10
+    min_spans: Natural = 2
+    equalise: bool = False  # True: fairseq's per-batch equalisation, for parity only
+
+
+class TrainSpec(Spec):
+    """Optimisation (wavlm-spec 7, 9, 10). Seconds are seconds of audio.
+
+    One update is batch_seconds / group_seconds groups. A group is what the paper calls a GPU's
+    batch: its utterances are cropped to the shortest and mix with each other. Which GPU computes
+    which group is Runtime's business and changes nothing but the order of sums.
+    """
+
+    updates: Count
+    warmup_updates: Natural
+    peak_lr: Positive
+    batch_seconds: Positive
+    group_seconds: Positive
+    max_crop_seconds: Positive = 15.625
+    adam_betas: tuple[Probability, Probability] = (0.9, 0.98)
+    adam_eps: Positive = 1e-6
+    weight_decay: NonNegative = 0.01
+    clip_norm: Positive = 10.0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    mask: MaskSpec = MaskSpec()
+    logit_temperature: Positive = 0.1
+    masked_weight: NonNegative = 1.0
+    unmasked_weight: NonNegative = 0.0
+    feature_penalty: NonNegative = 10.0
+    valid_every: Count = 1000  # updates; part of identity because curves are part of the artifact
+    log_every: Count = 50
+    seed: Natural = 0
+
+    @property
+    def groups_per_update(self) -> int:
+        return max(1, round(self.batch_seconds / self.group_seconds))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainSpec:
+        if self.warmup_updates > self.updates:
+            raise ValueError(
+                f"warmup_updates {self.warmup_updates} is above updates {self.updates}"
+            )
+        if self.group_seconds > self.batch_seconds:
+            raise ValueError(
+                f"group_seconds {self.group_seconds} is above batch_seconds {self.batch_seconds}"
+            )
+        return self
