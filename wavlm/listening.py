@@ -9,8 +9,8 @@ import numpy.typing as npt
 import soundfile
 
 from wavlm.files import replaced, write_text
-from wavlm.report import plot_mixture
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.spectrogram import plot_mixture
 
 README = """Some of the fixed mixtures, to listen to.
 

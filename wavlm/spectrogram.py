@@ -1,0 +1,54 @@
+"""Spectrograms of a pair of recordings, clean and mixed, as PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from matplotlib.figure import Figure
+
+from wavlm.files import written
+
+DPI = 120
+WINDOW_SAMPLES = 400  # 25 ms at 16 kHz
+STEP_SAMPLES = 160
+FLOOR_DB = -80.0
+
+
+def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
+    """Spectrograms of an utterance before and after mixing, on one colour scale."""
+    figure = Figure(figsize=(10, 5), dpi=DPI, layout="constrained")
+    panels = figure.subplots(2, 1, sharex=True, sharey=True)
+    pictures = [_spectrogram(path) for path in (clean, mixed)]
+    top_db = max(float(levels.max()) for levels, _, _ in pictures)
+    image = None
+    for axes, name, (levels, seconds, rate_hz) in zip(
+        panels, ("clean", "mixed"), pictures, strict=True
+    ):
+        image = axes.imshow(
+            levels,
+            origin="lower",
+            aspect="auto",
+            extent=(0.0, seconds, 0.0, rate_hz / 2000),
+            vmin=top_db + FLOOR_DB,
+            vmax=top_db,
+            cmap="magma",
+        )
+        axes.set(ylabel="frequency [kHz]", title=name)
+    panels[-1].set_xlabel("time [s]")
+    if image is not None:
+        figure.colorbar(image, ax=panels, label="level [dB]")
+    with written(out) as file:
+        figure.savefig(file, format="png")
+    return out
+
+
+def _spectrogram(path: Path) -> tuple[np.ndarray, float, int]:
+    """Level in dB (bins, steps), length in seconds and sample rate of a mono file."""
+    waveform, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    samples = waveform.mean(axis=1)
+    samples = np.pad(samples, (0, max(0, WINDOW_SAMPLES - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::STEP_SAMPLES]
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW_SAMPLES))) ** 2
+    return 10 * np.log10(power + 1e-10).T, len(samples) / rate_hz, int(rate_hz)
