@@ -11,7 +11,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_USAGE, CodedError
+from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
 from wavlm.files import CannotWriteError, write_json
 from wavlm.jobs import TrainJob, read_job
 from wavlm.locks import locked
@@ -33,11 +33,14 @@ def main(arguments: list[str]) -> int:
         log.error("%s", error)  # noqa: TRY400 - what to do stands in the message, not in the stack
         return EXIT_USAGE
     code, message = _train(job)
-    if code:
-        log.error("%s", message)
-        if job.out.is_dir():
-            # torchrun turns every failure into 1; whoever started it finds the code here.
-            write_json(job.out / EXIT_NOTE, {"exit_code": code, "message": message})
+    note = job.out / EXIT_NOTE
+    if code == 0:
+        note.unlink(missing_ok=True)
+        return code
+    log.log(logging.INFO if code == EXIT_STOPPED else logging.ERROR, "%s", message)
+    if job.out.is_dir() and code != EXIT_LOCKED:  # a locked folder is another trainer's
+        # torchrun turns every failure into 1; whoever started it finds the code here.
+        write_json(note, {"exit_code": code, "message": message})
     return code
 
 
