@@ -15,7 +15,7 @@ FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
 LABEL_BYTES_PER_SECOND = 56  # measured: Parquet, zstd, 50 Hz; MFCC labels at 100 Hz take twice that
 # Seconds of audio a core gets through in a second; measured.
 DECODE_RATE = 7_000
-MFCC_RATE = 800
+MFCC_RATE = 2_500
 RESAMPLE_RATE = 6_500
 ENCODE_RATE = 2_850
 # Dense bf16 (V100: fp16) matrix rates from the vendor's data sheets, TFLOP/s.
