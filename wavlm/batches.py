@@ -16,6 +16,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 WORKER_TIMEOUT_SECONDS = 300.0
 PREFETCH_BATCHES = 4  # a worker
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class NotDeliveredError(BadDataError):
@@ -152,11 +155,22 @@ def _unchanged(arrays: Any) -> Any:
 
 
 def _start_worker(parent: int, worker: int) -> None:  # noqa: ARG001 - torch passes the number
+    """Let only the trainer end a worker: by its signal, or by its death.
+
+    A stop request often goes to all processes at once, but the trainer still needs the batches of
+    the update under way. To ignore the signal would not do: Python waits for ever at its exit for
+    workers that it has told to stop.
+    """
     die_with_parent(parent)
-    # A signal to the whole group of processes asks the trainer to finish its update and save; it
-    # needs its batches for that, and ends its workers itself.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    if sys.platform.startswith("linux"):  # sigwaitinfo
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        threading.Thread(target=_await_stop, args=(parent,), daemon=True).start()
+
+
+def _await_stop(parent: int) -> None:
+    while signal.sigwaitinfo(STOP_SIGNALS).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ Waveform = npt.NDArray[np.float32]
 
 STEM = "mixed-000000"
 GROUP_UTTERANCES = 8  # of similar length, cropped to the shortest, mixed with each other
-LISTENING_PAIRS = 12
+LISTENING_PAIRS = 8  # a picture takes most of a second
 LOUDEST = 32767 / 32768  # what 16 bits can hold
 
 

@@ -69,10 +69,12 @@ class Utterances:
         start = first_frame * HOP_SAMPLES
         try:
             waveform = self._readers[corpus].read(row, start, start + samples_of(frames))
-        except (ValueError, OSError) as error:
+        except (BadDataError, ValueError, OSError) as error:
+            code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
             shard = self._folders[corpus] / self._readers[corpus].index.shards[row]
+            text = str(error).removeprefix(f"{code}: ")
             raise BadDataError(
-                "UNREADABLE", f"{error}; at utterance {self.keys[number]} of {shard}"
+                code, f"{text}; at utterance {self.keys[number]} of {shard}"
             ) from error
         return waveform, self.labels(number, first_frame, frames)
 
