@@ -55,6 +55,7 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
 
     place = Store(store)
     table = Table("artifact", "files", "size", "took", "made", title=str(place.root), box=None)
+    table.columns[0].overflow = "fold"
     for item in complete(place):
         table.add_row(item.folder, str(item.num_files), item.size, item.took, item.made)
     console.out.print(table)

@@ -15,7 +15,8 @@ from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, CodedErro
 from wavlm.files import CannotWriteError
 
 OURS = ("wavlm", "tasks", "flows")
-out = Console()
+PLAIN_WIDTH = 200  # of tables that go into a file or a pipe
+out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True)
 
 

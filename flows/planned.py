@@ -54,7 +54,7 @@ def reason(artifact: Artifact, store: Store, made: set[str]) -> str:
         return "begun; continues"
     found = store.explain(artifact)
     if found is None:
-        return "nothing of this kind is there"
+        return f"new: no {artifact.kind} is there"
     folder, differences = found
     inputs = sorted({item.field for item in differences if _holds_inputs(artifact, item.field)})
     fields = [item for item in differences if item.field not in inputs]

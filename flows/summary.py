@@ -25,6 +25,7 @@ def show_summary(recipe: Path, store: Store) -> None:
         console.out.print(table, "")
     for title, lines in (
         ("What the numbers say", summary.findings),
+        ("Registry", sorted({item.uri for item in summary.versions})),
         ("Plots", summary.plots),
         ("Clean and mixed utterances to listen to", summary.listen),
         ("Not made yet", summary.missing),

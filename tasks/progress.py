@@ -96,11 +96,11 @@ def _lines(title: str) -> Iterator[tuple[Progress, Say]]:
         if now > tenth:
             tenth = now
             seconds = time.monotonic() - started
-            logger.info("%s: %d %% after %.0f s %s", title, 10 * now, seconds, detail)
+            logger.info("%s: %d %% after %.0f s%s", title, 10 * now, seconds, detail)
 
     def say(text: str) -> None:
         nonlocal detail
-        detail = text
+        detail = f", {text}"
 
     yield progress, say
 

@@ -24,8 +24,8 @@ from wavlm.errors import ServiceMissingError
 
 START_SECONDS = 90.0
 POLL_SECONDS = 5.0
+BETWEEN_POLLS_SECONDS = 0.1
 STOP_SECONDS = 5.0
-RESTART_SECONDS = 0.5
 MAX_STARTS = 3
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 logger = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ class OwnServer:
         self._listening = socket.socket()
         self._listening.bind(("127.0.0.1", 0))
         self._listening.listen()
-        self._ended = threading.Event()
+        self._changing = threading.Lock()
+        self._ended = False
         self._lives = MAX_STARTS
         self._process = self._started()
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/api"
@@ -71,6 +72,7 @@ class OwnServer:
         while self._lives and (left := ends - time.monotonic()) > 0:
             if answers(self.url, min(left, POLL_SECONDS)):
                 return
+            time.sleep(BETWEEN_POLLS_SECONDS)
         self.stop()
         raise ServiceMissingError(
             "PREFECT_DOWN", f"the temporary Prefect server did not start; see {self.log}"
@@ -78,8 +80,9 @@ class OwnServer:
 
     def stop(self) -> None:
         """End the server; call it after Prefect's clients have sent what they held (at exit)."""
-        self._ended.set()
-        self._listening.close()
+        with self._changing:
+            self._ended = True
+            self._listening.close()
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)
@@ -89,13 +92,15 @@ class OwnServer:
 
     def _keep(self) -> None:
         """Clients that find nobody behind the socket wait in its queue for the next server."""
-        while self._process.wait() is not None and not self._ended.wait(RESTART_SECONDS):
-            self._lives -= 1
-            if not self._lives:
-                self._listening.close()  # from here on clients are refused, not kept waiting
-                return
-            logger.warning("the temporary Prefect server died and is started again; %s", self.log)
-            self._process = self._started()
+        while True:
+            self._process.wait()
+            with self._changing:
+                self._lives -= 1
+                if self._ended or not self._lives:
+                    self._listening.close()  # clients are refused from here on, not kept waiting
+                    return
+                logger.warning("the temporary Prefect server died: started again; %s", self.log)
+                self._process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
         descriptor = self._listening.fileno()

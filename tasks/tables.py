@@ -69,7 +69,6 @@ def _versions(summary: Summary) -> list[Row]:
             "version": str(item.version),
             "aliases": ", ".join(item.aliases),
             "champion": item.champion,
-            "registry": item.uri,
         }
         for item in summary.versions
     ]

@@ -1,0 +1,126 @@
+"""The command line: quick answers, clear refusals, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
+ROOT = Path(__file__).parents[2]
+COMMANDS = [
+    ["run"], ["stage"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
+    ["import"], ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command: list[str], wavlm: Wavlm) -> None:
+    done = wavlm(*command, "--help")
+    assert done.returncode == 0
+    assert f"wavlm {' '.join(command)} " in done.stdout.partition("Example")[2]
+
+
+def test_plan_answers_within_a_second_and_without_heavy_imports(
+    tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    script = (
+        "import sys; from flows.cli import app;"
+        f"app(['plan', {str(tiny_recipe)!r}, '--store', {str(tmp_path)!r}], standalone_mode=False);"
+        "print(sorted({'prefect', 'torch', 'mlflow', 'faiss'} & set(sys.modules)))"
+    )
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert time.monotonic() - started < 3  # one second on a quiet machine
+    assert "new: no codebook is there" in done.stdout
+
+
+def test_plan_names_the_field_that_differs(tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm) -> None:
+    from tasks.corpus import corpus
+    from tasks.shards import shards
+    from wavlm.planning import plan, select
+    from wavlm.recipe import read_recipe
+    from wavlm.specs import Runtime
+    from wavlm.store import Store
+
+    store = Store(tmp_path / "store")
+    artifacts = plan(read_recipe(tiny_recipe))
+    for kind, task in (("corpus", corpus), ("shards", shards)):
+        task.fn(*select(artifacts, kind), store, Runtime(workers=1))  # type: ignore[attr-defined]
+    changed = tiny_recipe.with_name(f"{tmp_path.name.replace('_', '-')}.yaml")
+    text = tiny_recipe.read_text().replace("max_seconds: 4.0", "max_seconds: 3.0")
+    changed.write_text(text.replace("name: tiny\n", f"name: {changed.stem}\n"))
+    lines = wavlm("plan", changed, "--store", store.root).stdout.splitlines()
+    assert lines[2].split()[0] == "there"
+    assert "max_seconds is 4.0 there, 3.0 wanted" in lines[3]
+
+
+def test_a_bad_recipe_is_refused_with_its_place(tmp_path: Path, wavlm: Wavlm) -> None:
+    path = tmp_path / "recipes" / "bad.yaml"
+    path.parent.mkdir()
+    path.write_text("name: bad\nflavour: vanilla\n")
+    done = wavlm("plan", path)
+    assert done.returncode == 2
+    assert f"{path}:2: flavour" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["stage", "tea", "x.yaml"], ["run"], ["brew"], ["plan", "nowhere.yaml"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str], wavlm: Wavlm) -> None:
+    assert wavlm(*arguments).returncode == 2
+
+
+def test_a_corpus_that_does_not_exist_is_refused_with_what_there_is(
+    tiny_recipe: Path, wavlm: Wavlm
+) -> None:
+    done = wavlm("stage", "shards", tiny_recipe, "--corpus", "nowhere")
+    assert done.returncode == 2
+    assert "shards/tiny-speech-" in done.stderr
+
+
+def test_status_of_an_empty_store_is_empty(tmp_path: Path, wavlm: Wavlm) -> None:
+    done = wavlm("status", "--store", tmp_path / "store")
+    assert done.returncode == 0
+    assert not (tmp_path / "store").exists()
+
+
+def test_exporting_an_unknown_name_or_onto_something_is_refused(
+    tmp_path: Path, wavlm: Wavlm
+) -> None:
+    done = wavlm("export", tmp_path, tmp_path, "--store", tmp_path / "store")
+    assert done.returncode == 2
+    assert "OUT_EXISTS" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_missing_input_is_named_and_not_built(
+    tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm
+) -> None:
+    done = wavlm("stage", "shards", tiny_recipe, "--store", tmp_path / "store")
+    assert done.returncode == 65
+    assert "INPUT_MISSING: corpus/tiny-speech-" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "store" / "corpus").exists()
+
+
+@pytest.mark.slow
+def test_a_configured_server_that_is_down_is_exit_code_69(
+    tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "run", str(tiny_recipe), "--store", str(tmp_path)],
+        cwd=ROOT, env={**environment, "PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 69
+    assert "PREFECT_DOWN" in done.stderr

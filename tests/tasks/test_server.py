@@ -1,0 +1,52 @@
+"""The temporary Prefect server: it answers, comes back, and goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.server import OwnServer, answers
+from wavlm.errors import ServiceMissingError
+
+pytestmark = pytest.mark.slow
+
+
+def eventually(condition: Callable[[], bool], seconds: float) -> bool:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_server_that_is_killed_comes_back_at_the_same_address(tmp_path: Path) -> None:
+    server = OwnServer(tmp_path)
+    try:
+        server.wait()
+        assert server.url.startswith("http://127.0.0.1:")
+        first = server.pid
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: server.pid != first, 5)
+        assert answers(server.url, 60)
+    finally:
+        server.stop()
+    assert not answers(server.url, 1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
+
+
+def test_a_server_that_cannot_start_is_a_missing_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "uvicorn.py").write_text("raise ImportError('broken installation')\n")
+    server = OwnServer(tmp_path / "home")
+    with pytest.raises(ServiceMissingError, match=r"PREFECT_DOWN.*server\.log"):
+        server.wait()
+    assert "broken installation" in server.log.read_text()
