@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup setup-demo demo test lint fix bench clean
+.PHONY: setup demo test lint fix bench readme clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -49,3 +49,6 @@ bench: .venv/.dev
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+
+readme: .venv/.dev
+	$(BIN)/python -m tests.test_readme
