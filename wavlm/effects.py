@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from wavlm.rng import rng_for
 from wavlm.specs import SAMPLE_RATE_HZ, EffectSpec
 
 Waveform = npt.NDArray[np.float32]
@@ -43,7 +44,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "band_pass": (500, 3000),
     "gain": (-12, 6),
     "gaussian_snr": (5, 40),
-    "clipping": (0.0, 0.05),
+    "clipping": (0.01, 0.05),
 }
 
 
@@ -66,15 +67,18 @@ def apply_effects(
 
 
 def _apply(waveform: Waveform, spec: EffectSpec, seed: int, rooms: Rooms | None) -> Waveform:
-    rng = np.random.default_rng(seed)
+    rng = rng_for(seed, spec.name)
     if spec.name == "room":
         if rooms is None:
             raise ValueError("the effect 'room' needs a corpus of room responses; found none")
         return in_room(waveform, rooms(rng.random())[1])
     if spec.name == "codec":
         return through_codec(waveform, CODECS[rng.integers(len(CODECS))])
+    low, high = _bounds(spec)
+    if spec.name == "clipping":
+        return clipped(waveform, rng.uniform(low, high))
     with _seeded(seed):
-        changed: Waveform = _transform(spec)(waveform, SAMPLE_RATE_HZ)
+        changed: Waveform = _transform(spec.name, low, high)(waveform, SAMPLE_RATE_HZ)
     return changed.astype(np.float32, copy=False)
 
 
@@ -109,15 +113,27 @@ def through_codec(waveform: Waveform, codec: str) -> Waveform:
     return heard
 
 
-def _transform(spec: EffectSpec) -> Callable[[Waveform, int], Waveform]:
-    """The audiomentations transform of an effect, which then always applies."""
-    import audiomentations
+def clipped(waveform: Waveform, share: float) -> Waveform:
+    """The waveform (N,) with this share of its samples cut to one level."""
+    # Our own: audiomentations clips in steps of two percent, each side by its own level.
+    level = np.quantile(np.abs(waveform), 1 - share)
+    cut: Waveform = np.clip(waveform, -level, level).astype(np.float32)
+    return cut
 
+
+def _bounds(spec: EffectSpec) -> tuple[float, float]:
     low, high = _BOUNDS[spec.name]
     low = low if spec.minimum is None else spec.minimum
     high = high if spec.maximum is None else spec.maximum
     if low > high:
         raise ValueError(f"effect {spec.name}: minimum {low} is above maximum {high}")
+    return low, high
+
+
+def _transform(name: str, low: float, high: float) -> Callable[[Waveform, int], Waveform]:
+    """The audiomentations transform of an effect, which then always applies."""
+    import audiomentations
+
     # A filter without phase runs forwards and backwards: labels stay where they are.
     zero_phase = {"min_rolloff": 12, "max_rolloff": 24, "zero_phase": True, "p": 1.0}
     builders: dict[str, Callable[[], Any]] = {
@@ -126,11 +142,8 @@ def _transform(spec: EffectSpec) -> Callable[[Waveform, int], Waveform]:
         "band_pass": partial(audiomentations.BandPassFilter, low, high, 1.0, 1.5, **zero_phase),
         "gain": partial(audiomentations.Gain, low, high, p=1.0),
         "gaussian_snr": partial(audiomentations.AddGaussianSNR, low, high, p=1.0),
-        "clipping": partial(
-            audiomentations.ClippingDistortion, round(100 * low), round(100 * high), p=1.0
-        ),
     }
-    transform: Callable[[Waveform, int], Waveform] = builders[spec.name]()
+    transform: Callable[[Waveform, int], Waveform] = builders[name]()
     return transform
 
 
