@@ -167,6 +167,8 @@ def crash(out: Path, stride: int) -> int:
     Ends with a run that had no n-th event and thus was not killed.
     """
     torch.set_num_threads(1)
+    # One run before the forks: the copies then need not import what torch imports at a first step.
+    run(job(out / "first", train={"updates": 1, "warmup_updates": 0}))
     for kills in itertools.count():
         made = job(out / f"{kills:03d}", train={"updates": 3, "valid_every": 2}, snapshot_every=1)
         was_killed = _in_a_fork(made, kill_at=1 + kills * stride) == signal.SIGKILL

@@ -48,6 +48,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     return run(fakes.job(tmp_path_factory.mktemp("unbroken") / "out"))
 
 
+@pytest.mark.slow
 def test_loss_falls_and_accuracy_beats_the_commonest_label(tmp_path: Path) -> None:
     calm = {"dropout": 0.0, "layer_drop": 0.0, "feature_grad_mult": 1.0}
     job = fakes.job(
@@ -116,6 +117,7 @@ def test_each_of_many_stops_is_gone_on_from(tmp_path: Path, unbroken: dict[str, 
     assert result(job.out) == unbroken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_nan_in_a_waveform_stops_before_the_update_and_names_the_batch(
     tmp_path: Path, precision: str

@@ -69,6 +69,7 @@ def test_first_update_is_what_the_formulas_say(tmp_path: Path) -> None:
     assert line["train/loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert line["train/loss_bits"] == pytest.approx(loss.item() / math.log(2), rel=1e-5)
     assert line["train/masked_loss"] == pytest.approx(entropy.item() / masked_frames, rel=1e-5)
+    assert line["train/feature_penalty"] == pytest.approx(penalty.item() / masked_frames, rel=1e-5)
     assert line["grad_norm"] == pytest.approx(grad_norm, rel=1e-4)
     share = masked_frames / sum(batch.mask.numel() for batch in batches)
     assert line["masked_fraction"] == pytest.approx(share)

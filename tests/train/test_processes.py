@@ -33,12 +33,12 @@ def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_killed_at_file_events_all_over_a_run_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    process = start("crash", tmp_path, 13)
+    process = start("crash", tmp_path, 12)
     output, _ = process.communicate()
     assert process.returncode == 0
     kills = int(output)
     assert kills >= 5
-    folders = sorted(tmp_path.iterdir())
+    folders = sorted(tmp_path.glob("[0-9]*"))
     assert len(folders) == kills + 1  # the last one was not killed
     assert len({sha256_of(folder / "model.safetensors") for folder in folders}) == 1
     for folder in folders:

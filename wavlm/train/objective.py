@@ -25,7 +25,8 @@ from wavlm.specs import TrainSpec
 class Sums:
     """Sums over groups; all figures of a curve are quotients of these."""
 
-    loss: float = 0.0  # nats, penalty included
+    loss: float = 0.0  # the numerator of the loss: nats, penalty included
+    penalty: float = 0.0  # pen_g S_g
     masked_loss: float = 0.0  # nats
     masked_frames: float = 0.0
     masked_correct: float = 0.0
@@ -51,7 +52,7 @@ class Sums:
             "loss_bits": self.loss / masked / math.log(2),
             "masked_loss": self.masked_loss / masked,
             "masked_accuracy": self.masked_correct / masked,
-            "penalty": (self.loss - self.masked_loss) / masked,
+            "feature_penalty": self.penalty / masked,  # not yet times its weight
         }
         if self.unmasked_frames:
             found["unmasked_loss"] = self.unmasked_loss / self.unmasked_frames
@@ -73,6 +74,7 @@ def group_sums(loss: Tensor, terms: Terms, batch: Batch) -> Tensor:
     unmasked = terms.unmasked
     parts: Sequence[Tensor | float] = (
         loss.detach(),
+        terms.feature_penalty.detach() * terms.masked.num_frames,
         terms.masked.loss.detach(),
         terms.masked.num_frames,
         terms.masked.num_correct,

@@ -108,11 +108,12 @@ def prepare(network: WavLM, runtime: Runtime) -> None:
     Both keep the names of the parameters as they are, so snapshots do not know of them.
     """
     for layer in network.encoder.layers:
-        if runtime.checkpoint_activations:
-            recomputed = partial(checkpoint, layer.forward, use_reentrant=False)
-            layer.forward = recomputed
+        forward = layer.forward
         if runtime.compile:
-            layer.compile()
+            forward = torch.compile(forward)
+        if runtime.checkpoint_activations:
+            forward = partial(checkpoint, forward, use_reentrant=False)
+        layer.forward = forward
 
 
 def distributed(module: nn.Module, ranks: Ranks) -> nn.Module:

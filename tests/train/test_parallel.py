@@ -1,0 +1,66 @@
+"""What belongs to the process: a missing device is named at once, a hang does not look busy."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from wavlm.errors import ServiceMissingError
+from wavlm.specs import Runtime
+from wavlm.train.parallel import Ranks, StopRequest, joined
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_missing_gpu_is_named_before_anything_else() -> None:
+    with (
+        pytest.raises(ServiceMissingError, match=r"DEVICE_MISSING.*gpus is 2"),
+        joined(Runtime(gpus=2)),
+    ):
+        pass
+
+
+def test_one_process_is_alone_and_has_the_threads_it_was_given() -> None:
+    before = torch.get_num_threads()
+    with joined(Runtime(threads=2)) as ranks:
+        assert torch.get_num_threads() == 2
+        assert ranks == Ranks(0, 1, torch.device("cpu"))
+        assert ranks.leads
+        assert ranks.gather("me") == ["me"]
+        assert ranks.any(flag=True)
+        assert not ranks.any(flag=False)
+    torch.set_num_threads(before)
+
+
+def test_stop_request_is_noted_and_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest() as stop:
+        assert not stop.requested
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.requested
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.slow
+def test_process_that_hangs_says_where_and_ends() -> None:
+    program = (
+        "import time\n"
+        "from wavlm.train import parallel\n"
+        "parallel.STEP_TIMEOUT_S = 0.5\n"
+        "def stuck():\n"
+        "    time.sleep(60)\n"
+        "with parallel.watchdog() as watchdog:\n"
+        "    watchdog.feed()\n"
+        "    stuck()\n"
+    )
+    began = time.monotonic()
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "in stuck" in done.stderr
+    assert time.monotonic() - began < 50
