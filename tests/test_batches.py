@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
 import signal
@@ -18,72 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.mini_shards import Spoken, write_shards
-from wavlm.batches import Batch, loader, plan_of, validation_batches
+from tests.staircases import digest, job_of, levels, write_corpus
+from wavlm.batches import Batch, loader, plan_of
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError
 from wavlm.frames import num_frames
 from wavlm.jobs import LabelledShards, TrainJob
-from wavlm.mixtures import build_mixtures
 from wavlm.shards import read_index
-from wavlm.specs import (
-    ConvLayer,
-    EffectSpec,
-    MixSpec,
-    MixturesSpec,
-    NetworkSpec,
-    Runtime,
-    TrainSpec,
-    paper_conv_layers,
-)
-from wavlm.targets import Header, write_labels
-
-NUM_CLUSTERS = 100
-
-
-def staircase(key: str, frames: int, seed: int, split: str = "train") -> tuple[Spoken, np.ndarray]:
-    """A waveform whose level in each hop of 320 samples is the frame's label, and the labels."""
-    labels = np.random.default_rng(seed).integers(0, NUM_CLUSTERS, frames).astype(np.uint16)
-    levels = (labels.astype(np.float32) + 1) / 256  # exact in 16 bits
-    extra = np.full(80 + seed % 240, 0.25, np.float32)  # rest of the last frame and a bit more
-    return Spoken(key, "speaker", np.concatenate([levels.repeat(320), extra]), None, split), labels
-
-
-def write_corpus(folder: Path, name: str, count: int, valid: int = 6) -> LabelledShards:
-    """Shards of staircases and their labels, at 100 Hz, the odd ones wrong on purpose."""
-    rng = np.random.default_rng(len(name))
-    made = [
-        staircase(
-            f"{name}-{number:03d}",
-            int(rng.integers(50, 160)),
-            number,
-            "valid" if number < valid else "train",
-        )
-        for number in range(count + valid)
-    ]
-    shards = write_shards(folder / name / "shards", [spoken for spoken, _ in made], per_shard=8)
-    labels_of = {spoken.key: labels for spoken, labels in made}
-    samples_of = {spoken.key: len(spoken.waveform) for spoken, _ in made}
-    write_all_labels(shards, folder / name / "labels", labels_of, samples_of)
-    return LabelledShards(shards=shards, labels=folder / name / "labels")
-
-
-def write_all_labels(
-    shards: Path, out: Path, labels_of: dict[str, np.ndarray], samples_of: dict[str, int]
-) -> None:
-    out.mkdir(parents=True)
-    index = read_index(shards)
-    listing = json.loads((shards / "shards.json").read_text())
-    for shard, facts in listing.items():
-        keys = index.keys[index.shards == shard]
-        header = Header(facts["sha256"], "0" * 64, '"mfcc"', 100, NUM_CLUSTERS)
-        at_100_hz = []
-        for key in keys:
-            twice = labels_of[key].repeat(2)
-            twice[1::2] = 99 - twice[1::2]
-            at_100_hz.append(twice[: (samples_of[key] - 400) // 160 + 1])
-        write_labels(out / f"{Path(shard).stem}.parquet", list(keys), at_100_hz, header)
-    (out / "labels.json").write_text("{}")
+from wavlm.specs import ConvLayer, EffectSpec, MixSpec, Runtime, paper_conv_layers
 
 
 @pytest.fixture(scope="module")
@@ -92,58 +32,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledShards, ...]
     return (write_corpus(folder, "first", 30), write_corpus(folder, "second", 13))
 
 
-def job_of(data: tuple[LabelledShards, ...], out: Path, **changes: object) -> TrainJob:
-    job = TrainJob(
-        key="0" * 12,
-        out=out,
-        network=NetworkSpec(
-            extractor_norm="group",
-            norm_first=False,
-            normalize_waveform=False,
-            conv_layers=paper_conv_layers(8),
-            width=16,
-            ffn_width=16,
-            num_layers=1,
-            num_heads=2,
-        ),
-        train=TrainSpec(
-            updates=10,
-            warmup_updates=1,
-            peak_lr=1e-3,
-            batch_seconds=24.0,
-            group_seconds=6.0,
-            max_crop_seconds=2.5,
-        ),
-        num_clusters=NUM_CLUSTERS,
-        labels_per_frame=2,
-        data=data,
-        runtime=Runtime(workers=0),
-    )
-    return job.model_copy(update=changes)
-
-
 @pytest.fixture
 def job(data: tuple[LabelledShards, ...], tmp_path: Path) -> TrainJob:
     return job_of(data, tmp_path)
-
-
-def levels(batch: Batch) -> torch.Tensor:
-    """The label of each frame as the waveform says it: (B, F)."""
-    return (batch.waveforms[:, :-80:320] * 256 - 1).round().long()
 
 
 def take(
     job: TrainJob, position: Position, count: int, rank: int = 0, world: int = 1
 ) -> list[Batch]:
     return list(islice(loader(job, position, rank, world), count))
-
-
-def digest(batch: Batch) -> str:
-    """Everything in a batch."""
-    parts = (batch.waveforms.numpy(), batch.labels.numpy(), batch.mask.numpy())
-    whole = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
-    whole.update(repr((batch.keys, batch.position, batch.after)).encode())
-    return whole.hexdigest()
 
 
 def test_labels_fit_the_crop_to_the_frame(job: TrainJob) -> None:
@@ -344,59 +241,3 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def test_clean_validation_is_the_valid_split_from_its_beginning(job: TrainJob) -> None:
-    batches = list(validation_batches(job, "clean"))
-    assert sorted(key for batch in batches for key in batch.keys) == [
-        *(f"first-{n:03d}" for n in range(6)),
-        *(f"second-{n:03d}" for n in range(6)),
-    ]
-    for batch in batches:
-        assert torch.equal(levels(batch), batch.labels)
-        for key, row in zip(batch.keys, batch.labels, strict=True):
-            whole = np.random.default_rng(int(key[-3:])).integers(0, NUM_CLUSTERS, 160)
-            assert row[:20].tolist() == whole[:20].tolist()
-
-
-def test_validation_is_the_same_every_time_and_shared_by_ranks(job: TrainJob) -> None:
-    whole = [digest(batch) for batch in validation_batches(job, "clean")]
-    shares = [[digest(b) for b in validation_batches(job, "clean", rank, 2)] for rank in (0, 1)]
-    assert [shares[number % 2][number // 2] for number in range(len(whole))] == whole
-
-
-def test_without_mixtures_there_is_no_mixed_validation(job: TrainJob) -> None:
-    assert list(validation_batches(job, "mixed")) == []
-
-
-@pytest.fixture(scope="module")
-def quiet_mixtures(
-    data: tuple[LabelledShards, ...], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Of both corpora, so quiet that the staircase can still be read off the mixtures."""
-    out = tmp_path_factory.mktemp("mixtures")
-    mix = MixSpec(name="quiet", probability=0.2, speech_ratio_db=(60.0, 70.0))
-    spec = MixturesSpec(num_utterances=12, max_seconds=1.5)
-    build_mixtures(spec, mix, [item.shards for item in data], [], [], out)
-    return out
-
-
-@pytest.mark.slow
-def test_mixed_validation_has_the_labels_of_the_primaries(
-    job: TrainJob, quiet_mixtures: Path
-) -> None:
-    mixed = job.model_copy(update={"mixtures": quiet_mixtures})
-    batches = list(validation_batches(mixed, "mixed"))
-    for batch in batches:
-        assert torch.equal(levels(batch), batch.labels)
-    clean = {key[6:] for batch in batches for key in batch.keys}
-    assert clean == {f"{name}-{n:03d}" for name in ("first", "second") for n in range(6)}
-
-
-@pytest.mark.slow
-def test_mixtures_of_corpora_that_are_not_trained_on_are_left_out(
-    job: TrainJob, quiet_mixtures: Path
-) -> None:
-    only_first = job.model_copy(update={"mixtures": quiet_mixtures, "data": job.data[:1]})
-    keys = [key[6:] for batch in validation_batches(only_first, "mixed") for key in batch.keys]
-    assert sorted(keys) == [f"first-{n:03d}" for n in range(6)]

@@ -1,0 +1,107 @@
+"""Corpora whose labels can be read off the waveform, and jobs that train on them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tests.mini_shards import Spoken, write_shards
+from wavlm.batches import Batch
+from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.shards import read_index
+from wavlm.specs import NetworkSpec, Runtime, TrainSpec, paper_conv_layers
+from wavlm.targets import Header, write_labels
+
+NUM_CLUSTERS = 100
+
+
+def staircase(key: str, frames: int, seed: int, split: str = "train") -> tuple[Spoken, np.ndarray]:
+    """A waveform whose level in each hop of 320 samples is the frame's label, and the labels."""
+    labels = np.random.default_rng(seed).integers(0, NUM_CLUSTERS, frames).astype(np.uint16)
+    levels = (labels.astype(np.float32) + 1) / 256  # exact in 16 bits
+    extra = np.full(80 + seed % 240, 0.25, np.float32)  # rest of the last frame and a bit more
+    return Spoken(key, "speaker", np.concatenate([levels.repeat(320), extra]), None, split), labels
+
+
+def write_corpus(folder: Path, name: str, count: int, valid: int = 6) -> LabelledShards:
+    """Shards of staircases and their labels, at 100 Hz, the odd ones wrong on purpose."""
+    rng = np.random.default_rng(len(name))
+    made = [
+        staircase(
+            f"{name}-{number:03d}",
+            int(rng.integers(50, 160)),
+            number,
+            "valid" if number < valid else "train",
+        )
+        for number in range(count + valid)
+    ]
+    shards = write_shards(folder / name / "shards", [spoken for spoken, _ in made], per_shard=8)
+    labels_of = {spoken.key: labels for spoken, labels in made}
+    samples_of = {spoken.key: len(spoken.waveform) for spoken, _ in made}
+    write_all_labels(shards, folder / name / "labels", labels_of, samples_of)
+    return LabelledShards(shards=shards, labels=folder / name / "labels")
+
+
+def write_all_labels(
+    shards: Path, out: Path, labels_of: dict[str, np.ndarray], samples_of: dict[str, int]
+) -> None:
+    out.mkdir(parents=True)
+    index = read_index(shards)
+    listing = json.loads((shards / "shards.json").read_text())
+    for shard, facts in listing.items():
+        keys = index.keys[index.shards == shard]
+        header = Header(facts["sha256"], "0" * 64, '"mfcc"', 100, NUM_CLUSTERS)
+        at_100_hz = []
+        for key in keys:
+            twice = labels_of[key].repeat(2)
+            twice[1::2] = 99 - twice[1::2]
+            at_100_hz.append(twice[: (samples_of[key] - 400) // 160 + 1])
+        write_labels(out / f"{Path(shard).stem}.parquet", list(keys), at_100_hz, header)
+    (out / "labels.json").write_text("{}")
+
+
+def job_of(data: tuple[LabelledShards, ...], out: Path, **changes: object) -> TrainJob:
+    job = TrainJob(
+        key="0" * 12,
+        out=out,
+        network=NetworkSpec(
+            extractor_norm="group",
+            norm_first=False,
+            normalize_waveform=False,
+            conv_layers=paper_conv_layers(8),
+            width=16,
+            ffn_width=16,
+            num_layers=1,
+            num_heads=2,
+        ),
+        train=TrainSpec(
+            updates=10,
+            warmup_updates=1,
+            peak_lr=1e-3,
+            batch_seconds=24.0,
+            group_seconds=6.0,
+            max_crop_seconds=2.5,
+        ),
+        num_clusters=NUM_CLUSTERS,
+        labels_per_frame=2,
+        data=data,
+        runtime=Runtime(workers=0),
+    )
+    return job.model_copy(update=changes)
+
+
+def levels(batch: Batch) -> torch.Tensor:
+    """The label of each frame as the waveform says it: (B, F)."""
+    return (batch.waveforms[:, :-80:320] * 256 - 1).round().long()
+
+
+def digest(batch: Batch) -> str:
+    """Everything in a batch."""
+    parts = (batch.waveforms.numpy(), batch.labels.numpy(), batch.mask.numpy())
+    whole = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
+    whole.update(repr((batch.keys, batch.position, batch.after)).encode())
+    return whole.hexdigest()

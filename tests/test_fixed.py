@@ -1,0 +1,82 @@
+"""Validation: the clean valid split and the fixed mixtures, the same every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.staircases import NUM_CLUSTERS, digest, job_of, levels, write_corpus
+from wavlm.batches import validation_batches
+from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.mixtures import build_mixtures
+from wavlm.specs import MixSpec, MixturesSpec
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledShards, ...]:
+    folder = tmp_path_factory.mktemp("corpora")
+    return (write_corpus(folder, "first", 30), write_corpus(folder, "second", 13))
+
+
+@pytest.fixture
+def job(data: tuple[LabelledShards, ...], tmp_path: Path) -> TrainJob:
+    return job_of(data, tmp_path)
+
+
+def test_clean_validation_is_the_valid_split_from_its_beginning(job: TrainJob) -> None:
+    batches = list(validation_batches(job, "clean"))
+    assert sorted(key for batch in batches for key in batch.keys) == [
+        *(f"first-{n:03d}" for n in range(6)),
+        *(f"second-{n:03d}" for n in range(6)),
+    ]
+    for batch in batches:
+        assert torch.equal(levels(batch), batch.labels)
+        for key, row in zip(batch.keys, batch.labels, strict=True):
+            whole = np.random.default_rng(int(key[-3:])).integers(0, NUM_CLUSTERS, 160)
+            assert row[:20].tolist() == whole[:20].tolist()
+
+
+def test_validation_is_the_same_every_time_and_shared_by_ranks(job: TrainJob) -> None:
+    whole = [digest(batch) for batch in validation_batches(job, "clean")]
+    shares = [[digest(b) for b in validation_batches(job, "clean", rank, 2)] for rank in (0, 1)]
+    assert [shares[number % 2][number // 2] for number in range(len(whole))] == whole
+
+
+def test_without_mixtures_there_is_no_mixed_validation(job: TrainJob) -> None:
+    assert list(validation_batches(job, "mixed")) == []
+
+
+@pytest.fixture(scope="module")
+def quiet_mixtures(
+    data: tuple[LabelledShards, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Of both corpora, so quiet that the staircase can still be read off the mixtures."""
+    out = tmp_path_factory.mktemp("mixtures")
+    mix = MixSpec(name="quiet", probability=0.2, speech_ratio_db=(60.0, 70.0))
+    spec = MixturesSpec(num_utterances=12, max_seconds=1.5)
+    build_mixtures(spec, mix, [item.shards for item in data], [], [], out)
+    return out
+
+
+@pytest.mark.slow
+def test_mixed_validation_has_the_labels_of_the_primaries(
+    job: TrainJob, quiet_mixtures: Path
+) -> None:
+    mixed = job.model_copy(update={"mixtures": quiet_mixtures})
+    batches = list(validation_batches(mixed, "mixed"))
+    for batch in batches:
+        assert torch.equal(levels(batch), batch.labels)
+    clean = {key[6:] for batch in batches for key in batch.keys}
+    assert clean == {f"{name}-{n:03d}" for name in ("first", "second") for n in range(6)}
+
+
+@pytest.mark.slow
+def test_mixtures_of_corpora_that_are_not_trained_on_are_left_out(
+    job: TrainJob, quiet_mixtures: Path
+) -> None:
+    only_first = job.model_copy(update={"mixtures": quiet_mixtures, "data": job.data[:1]})
+    keys = [key[6:] for batch in validation_batches(only_first, "mixed") for key in batch.keys]
+    assert sorted(keys) == [f"first-{n:03d}" for n in range(6)]
