@@ -132,10 +132,10 @@ def _batch(made: TrainJob, place: Position, after: Position) -> Batch:
     )
 
 
-def with_nan(batch: Batch) -> Batch:
-    """The batch with one sample that is not a number."""
+def with_sample(batch: Batch, value: float) -> Batch:
+    """The batch with one sample replaced."""
     waveforms = batch.waveforms.clone()
-    waveforms[1, 1234] = torch.nan
+    waveforms[1, 1234] = value
     return replace(batch, waveforms=waveforms)
 
 

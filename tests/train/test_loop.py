@@ -2,6 +2,7 @@
 
 import os
 import signal
+from math import inf, nan
 from pathlib import Path
 
 import pytest
@@ -118,15 +119,17 @@ def test_each_of_many_stops_is_gone_on_from(tmp_path: Path, unbroken: dict[str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_nan_in_a_waveform_stops_before_the_update_and_names_the_batch(
-    tmp_path: Path, precision: str
+@pytest.mark.parametrize(
+    ("precision", "sample"), [("fp32", nan), ("bf16", nan), ("fp16", nan), ("fp32", inf)]
+)
+def test_bad_sample_stops_before_the_update_and_names_the_batch(
+    tmp_path: Path, precision: str, sample: float
 ) -> None:
     job = fakes.job(tmp_path / "out", train={"precision": precision}, snapshot_every=1)
     bad = "e0-g4-u1"  # in the second update
 
     def spoil(batch: Batch) -> Batch:
-        return fakes.with_nan(batch) if bad in batch.keys else batch
+        return fakes.with_sample(batch, sample) if bad in batch.keys else batch
 
     with pytest.raises(BadDataError, match=rf"NOT_FINITE: update 2 .*{bad}"):
         run(job, spoil)

@@ -95,7 +95,12 @@ def joined(runtime: Runtime) -> Iterator[Ranks]:
         return
     if world == local_world:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: listen on loopback alone
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=COLLECTIVE_TIMEOUT)
+    is_cuda = device.type == "cuda"
+    dist.init_process_group(
+        "nccl" if is_cuda else "gloo",
+        timeout=COLLECTIVE_TIMEOUT,
+        device_id=device if is_cuda else None,
+    )
     try:
         yield Ranks(rank, world, device)
     finally:
