@@ -122,7 +122,9 @@ def test_half_written_snapshot_is_not_seen_and_is_replaced(tmp_path: Path) -> No
     (tmp_path / ".step-000000007.partial").mkdir()
     (tmp_path / ".step-000000007.partial" / "model.safetensors").write_bytes(b"half")
     assert checkpoint.newest(tmp_path, FINGERPRINT) is None
+    (tmp_path / ".step-000000003.removed").mkdir()
     assert checkpoint.damage(save(tmp_path, training(steps=1), 7)) == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000007"]
 
 
 def test_snapshot_of_another_job_is_refused_with_what_differs(tmp_path: Path) -> None:

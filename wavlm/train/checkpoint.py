@@ -68,9 +68,9 @@ def save(folder: Path, training: Training, state: State, keep: int) -> Path:
     final = folder / f"step-{state.update:09d}"
     if final.exists():
         return final  # the same update of the same job has the same bytes
+    for left_by_a_crash in folder.glob(".step-*"):
+        shutil.rmtree(left_by_a_crash)
     partial = folder / f".{final.name}.partial"
-    if partial.exists():
-        shutil.rmtree(partial)
     model, optimizer = _model_tensors(training.network), _optimizer_tensors(training)
     _require_space(folder, [*model.values(), *optimizer.values()])
     with _disk_full_explained(partial):
