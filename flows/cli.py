@@ -25,8 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-cli_store.add_to(app)
-cli_models.add_to(app)
 
 
 @app.command()
@@ -39,7 +37,7 @@ def run(  # noqa: PLR0913 - one option each
     ] = None,
     workers: options.Workers = 2,
     gpus: options.Gpus = 0,
-    processes: options.Processes = 1,
+    processes: options.Processes = 0,
     threads: options.Threads = 0,
     snapshot_every: options.SnapshotEvery = 0,
     compile_network: options.Compile = False,
@@ -104,7 +102,7 @@ def stage(  # noqa: PLR0913 - one option each
     store: StoreFolder = DEFAULT_STORE,
     workers: options.Workers = 2,
     gpus: options.Gpus = 0,
-    processes: options.Processes = 1,
+    processes: options.Processes = 0,
     threads: options.Threads = 0,
     redo: Annotated[
         bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")
@@ -162,6 +160,11 @@ def listen(
 
     for path in write_batch(read_recipe(recipe), Store(store), iteration, epoch, out):
         console.out.print(str(path), highlight=False, soft_wrap=True)
+
+
+# After the commands above, in the order in which help lists them.
+cli_store.add_to(app)
+cli_models.add_to(app)
 
 
 def main() -> None:

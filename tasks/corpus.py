@@ -5,29 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import shown
 from wavlm.artifacts import Corpus
+from wavlm.download.transfer import InterruptedTransferError
+from wavlm.errors import ServiceMissingError
 from wavlm.specs import Runtime
 from wavlm.store import Store
 
 
 def lost_connection(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether a failed attempt is worth another: the network's fault, never a wrong checksum's."""
-    error = state.data if isinstance(state.data, BaseException) else None
-    if error is None:
-        error = state.result(raise_on_failure=False)
-    return isinstance(error, ConnectionError | TimeoutError | httpx.TransportError)
+    """Whether a failed attempt is worth another: the network's fault, never a wrong checksum's.
+
+    Downloads have tried several times by then: this is for an outage of half a minute.
+    """
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, ServiceMissingError):
+        return isinstance(error, InterruptedTransferError) or error.code == "APT_FAILED"
+    return isinstance(error, ConnectionError)
 
 
 @task(
     cache_policy=NO_CACHE,
     task_run_name="{artifact}",
-    retries=3,
-    retry_delay_seconds=[5, 30, 120],
+    retries=1,
+    retry_delay_seconds=30,
     retry_jitter_factor=0.5,
     retry_condition_fn=lost_connection,
 )
