@@ -15,7 +15,10 @@ StoreFolder = Annotated[
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes for shards, labels and loading")]
 Gpus = Annotated[int, typer.Option(min=0, help="GPUs to train on; 0: the CPU")]
-Processes = Annotated[int, typer.Option(min=1, help="Training processes on the CPU")]
+Processes = Annotated[
+    int,
+    typer.Option(min=0, help="Training processes on the CPU; 0: what cores and batches allow"),
+]
 Threads = Annotated[int, typer.Option(min=0, help="Torch threads a process; 0: cores / processes")]
 SnapshotEvery = Annotated[
     int, typer.Option(min=0, help="Updates between snapshots; 0: every five minutes")

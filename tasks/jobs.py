@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from wavlm.artifacts import Model
@@ -28,5 +29,17 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         noise=tuple(store.path(item) for item in artifact.noise),
         rooms=tuple(store.path(item) for item in artifact.rooms),
         mixtures=store.path(artifact.mixtures) if artifact.mixtures else None,
-        runtime=runtime,
+        runtime=with_processes(runtime, artifact.train.groups_per_update),
     )
+
+
+def with_processes(runtime: Runtime, groups: int) -> Runtime:
+    """The runtime with a number of CPU ranks: asked for, or what shares an update's groups evenly.
+
+    One thread a rank is far faster than many threads of one rank where utterances are few.
+    """
+    if runtime.gpus or runtime.processes:
+        return runtime
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    most = max(count for count in range(1, (cores or 1) + 1) if groups % count == 0)
+    return runtime.model_copy(update={"processes": most})

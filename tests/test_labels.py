@@ -148,7 +148,10 @@ def test_an_interrupted_stage_goes_on_and_ends_with_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_workers_change_no_byte(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
+def test_workers_change_no_byte(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wavlm.labels.SECONDS_PER_WORKER", {"mfcc": 0.1})
     for workers in (1, 2):
         label(shards_dir, codebook_dir, tmp_path / str(workers), workers)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")

@@ -28,7 +28,7 @@ from wavlm.pool import run_parts
 from wavlm.progress import Progress, silent
 from wavlm.quality import JointCounts, joint_counts, merged
 from wavlm.shards import Utterance, stream
-from wavlm.specs import Features
+from wavlm.specs import SAMPLE_RATE_HZ, Features
 from wavlm.targets import (
     FRAME_RATE_HZ,
     Header,
@@ -38,6 +38,9 @@ from wavlm.targets import (
     read_labels,
     write_labels,
 )
+
+# Starting a worker costs some 3 s of imports: less audio than this is quicker without one.
+SECONDS_PER_WORKER = {"mfcc": 3600, "hidden": 600}
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
         )
         for name in sorted(shards)
     ]
-    run_parts(parts, _label_shard, workers, progress)
+    seconds = sum(shards[name]["samples"] for name in shards) / SAMPLE_RATE_HZ
+    enough = max(1, int(seconds / SECONDS_PER_WORKER[features.type]))
+    run_parts(parts, _label_shard, min(workers, enough), progress)
     return _finish(parts, out)
 
 

@@ -77,7 +77,7 @@ def run_trainer(
 
 def command(job_path: Path, runtime: Runtime) -> list[str]:
     """What `run_trainer` runs."""
-    processes = runtime.gpus or runtime.processes
+    processes = runtime.gpus or runtime.processes or 1
     arguments = [str(os.getpid()), str(processes), str(job_path)]
     return [sys.executable, "-m", "wavlm.launch", *arguments]
 

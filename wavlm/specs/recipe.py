@@ -78,7 +78,7 @@ class Runtime(BaseModel):
 
     workers: Natural = 2  # processes for shards, labels and (a rank) loading; 0: none but this one
     gpus: Natural = 0  # 0: train on the CPU with `processes` gloo ranks
-    processes: Count = 1
+    processes: Natural = 0  # 0: as many ranks as cores and groups of an update allow
     threads: Natural = 0  # torch threads a rank; 0: cores / ranks
     snapshot_every: Natural = 0  # updates; 0: every five minutes
     keep_snapshots: Count = 2
