@@ -123,6 +123,8 @@ def stage(  # noqa: PLR0913 - one option each
 
     place = Store(store)
     artifacts = selected(recipe, kind, iteration, corpus)
+    for item in (item for artifact in artifacts for item in artifact.inputs):
+        place.require(item)  # before Prefect is started for nothing
     run_flow(
         "stage",
         place.root,

@@ -73,9 +73,18 @@ class Store:
     def is_complete(self, artifact: Artifact) -> bool:
         return (self.path(artifact) / RECORD).is_file()
 
+    def require(self, artifact: Artifact) -> None:
+        """Raise BadDataError, naming artifact and place, unless it is complete."""
+        if not self.is_complete(artifact):
+            raise BadDataError(
+                "INPUT_MISSING",
+                f"{artifact} is not complete; at {self.path(artifact)}; "
+                f"run that stage first: wavlm stage {artifact.kind} RECIPE",
+            )
+
     def record(self, artifact: Artifact) -> dict[str, JsonValue]:
         """The sealed artifact.json: identity, facts, files, versions, time."""
-        self._require(artifact)
+        self.require(artifact)
         record: dict[str, JsonValue] = read_json(self.path(artifact) / RECORD)
         return record
 
@@ -101,7 +110,7 @@ class Store:
         if self.is_complete(artifact):
             return self.path(artifact)
         for item in artifact.inputs:
-            self._require(item)
+            self.require(item)
         with locked(self._lock(artifact), str(artifact)):
             if not self.is_complete(artifact):
                 self._build(artifact, build, progress)
@@ -157,14 +166,6 @@ class Store:
 
     def _lock(self, artifact: Artifact) -> Path:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
-
-    def _require(self, artifact: Artifact) -> None:
-        if not self.is_complete(artifact):
-            raise BadDataError(
-                "INPUT_MISSING",
-                f"{artifact} is not complete; at {self.path(artifact)}; "
-                f"run that stage first: wavlm stage {artifact.kind} RECIPE",
-            )
 
     def _build(
         self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress
