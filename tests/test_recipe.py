@@ -140,3 +140,26 @@ def test_a_huge_file_is_refused_unread(specs: Path) -> None:
 def test_iteration_one_cannot_cluster_a_model_that_is_not_there(specs: Path) -> None:
     said = refusal(specs, "{type: mfcc}", "{type: hidden, layer: 1}")
     assert "iteration 1 has no previous model" in said
+
+
+def test_a_layer_that_no_model_will_have_is_refused_before_any_training(specs: Path) -> None:
+    path = specs / "recipes/tiny.yaml"
+    first = path.read_text()
+    second = first[first.index("  - codebook") :].replace("type: mfcc", "type: hidden, layer: 3")
+    path.write_text(first + second)
+    said = refusal(specs, "a test", "two iterations")
+    assert "iteration 2 clusters layer 3, but the model of iteration 1 has 2 layers" in said
+
+    path.write_text(first)
+    probe = "probe:\n  num_clusters: 10\n  layers: [1, 4]\nshards:"
+    assert "layer 4, but a model has 2 layers" in refusal(specs, "shards:", probe)
+
+
+def test_effects_that_could_never_be_applied_are_refused_before_any_training(specs: Path) -> None:
+    mix, soft = specs / "mixes/soft.yaml", "name: soft\nprobability: 0.2\n"
+    mix.write_text(soft + "effects: [{name: room, probability: 0.1}]\n")
+    assert "has the effect room, but there are no rooms" in refusal(specs, "a test", "rooms")
+    mix.write_text(soft + "effects: [{name: low_pass, probability: 0.1, minimum: 7900.0}]\n")
+    said = refusal(specs, "rooms", "filters")
+    assert "soft.yaml:3" in said
+    assert "low_pass: minimum 7900.0 is above maximum 7500" in said

@@ -38,15 +38,6 @@ TELEPHONE_RATE_HZ = 8000
 CODECS = ("ULAW", "ALAW", "GSM610")  # names of libsndfile subtypes
 DIRECT_SOUND = 0.5  # the direct sound is the first sample of at least half the peak
 
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "low_pass": (2000, 7500),
-    "high_pass": (50, 500),
-    "band_pass": (500, 3000),
-    "gain": (-12, 6),
-    "gaussian_snr": (5, 40),
-    "clipping": (0.01, 0.05),
-}
-
 
 def apply_effects(
     waveform: Waveform,
@@ -74,7 +65,7 @@ def _apply(waveform: Waveform, spec: EffectSpec, seed: int, rooms: Rooms | None)
         return in_room(waveform, rooms(rng.random())[1])
     if spec.name == "codec":
         return through_codec(waveform, CODECS[rng.integers(len(CODECS))])
-    low, high = _bounds(spec)
+    low, high = spec.bounds
     if spec.name == "clipping":
         return clipped(waveform, rng.uniform(low, high))
     with _seeded(seed):
@@ -119,15 +110,6 @@ def clipped(waveform: Waveform, share: float) -> Waveform:
     level = np.quantile(np.abs(waveform), 1 - share)
     cut: Waveform = np.clip(waveform, -level, level).astype(np.float32)
     return cut
-
-
-def _bounds(spec: EffectSpec) -> tuple[float, float]:
-    low, high = _BOUNDS[spec.name]
-    low = low if spec.minimum is None else spec.minimum
-    high = high if spec.maximum is None else spec.maximum
-    if low > high:
-        raise ValueError(f"effect {spec.name}: minimum {low} is above maximum {high}")
-    return low, high
 
 
 def _transform(name: str, low: float, high: float) -> Callable[[Waveform, int], Waveform]:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import model_validator
+
 from wavlm.specs.base import Count, Name, Natural, Positive, Probability, Spec
+
+# Of effects that draw a number, where the spec does not say: Hz, dB or share; see wavlm.effects.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "low_pass": (2000, 7500),
+    "high_pass": (50, 500),
+    "band_pass": (500, 3000),
+    "gain": (-12, 6),
+    "gaussian_snr": (5, 40),
+    "clipping": (0.01, 0.05),
+}
 
 
 class EffectSpec(Spec):
@@ -16,6 +28,22 @@ class EffectSpec(Spec):
     probability: Probability
     minimum: float | None = None  # unit by effect: Hz, dB or share; see wavlm.effects
     maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> EffectSpec:
+        low, high = self.bounds
+        if low > high:
+            raise ValueError(f"effect {self.name}: minimum {low} is above maximum {high}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The bounds that were given, and the usual ones where none were."""
+        low, high = _BOUNDS.get(self.name, (0.0, 0.0))
+        return (
+            low if self.minimum is None else self.minimum,
+            high if self.maximum is None else self.maximum,
+        )
 
 
 class MixSpec(Spec):

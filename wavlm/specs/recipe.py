@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -68,7 +69,25 @@ class Recipe(Spec):
                 raise ValueError("iteration 1 has no previous model whose layer could be clustered")
             if iteration.mix and iteration.mix.noise_probability > 0 and not self.noise:
                 raise ValueError(f"iteration {number} mixes in noise, but the recipe lists none")
+            wants_rooms = iteration.mix and any(it.name == "room" for it in iteration.mix.effects)
+            if wants_rooms and not self.rooms:
+                raise ValueError(f"iteration {number} has the effect room, but there are no rooms")
+        self._check_layers()
         return self
+
+    def _check_layers(self) -> None:
+        """Refuse layers that no model will have now, not after a model has been trained."""
+        for number, (teacher, iteration) in enumerate(pairwise(self.iterations), 2):
+            features, there_are = iteration.codebook.features, teacher.network.num_layers
+            if features.type == "hidden" and features.layer > there_are:
+                raise ValueError(
+                    f"iteration {number} clusters layer {features.layer}, but the model of "
+                    f"iteration {number - 1} has {there_are} layers"
+                )
+        fewest = min(iteration.network.num_layers for iteration in self.iterations)
+        deepest = max(self.probe.layers if self.probe else (), default=0)
+        if deepest > fewest:
+            raise ValueError(f"probe.layers names layer {deepest}, but a model has {fewest} layers")
 
 
 class Runtime(BaseModel):
