@@ -33,10 +33,14 @@ LAYER = HiddenFeatures(type="hidden", layer=2)
 
 
 def codebook(
-    shards_dir: Path, out: Path, features: Features = MFCC, teacher: Path | None = None
+    shards_dir: Path,
+    out: Path,
+    features: Features = MFCC,
+    teacher: Path | None = None,
+    seed: int = 0,
 ) -> Path:
     out.mkdir()
-    spec = CodebookSpec(features=features, num_clusters=6, sample_frames_per_cluster=40)
+    spec = CodebookSpec(features=features, num_clusters=6, sample_frames_per_cluster=40, seed=seed)
     build_codebook(spec, [shards_dir], teacher, out, 1)
     return out
 
@@ -145,6 +149,17 @@ def test_an_interrupted_stage_goes_on_and_ends_with_the_same_bytes(
     label(shards_dir, codebook_dir, tmp_path / "again")
     assert contents(tmp_path / "again") == contents(tmp_path / "whole")
     assert kept.stat().st_mtime_ns == before  # what was there was not made again
+
+
+def test_what_an_earlier_attempt_left_of_another_codebook_is_made_again(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path
+) -> None:
+    label(shards_dir, codebook_dir, tmp_path / "whole")
+    other = codebook(shards_dir, tmp_path / "other", seed=7)
+    label(shards_dir, other, tmp_path / "again")
+    (tmp_path / "again" / "valid-000000.parquet").unlink()  # as if killed before the last shard
+    label(shards_dir, codebook_dir, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "whole")
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ from wavlm.targets import (
     LabelMismatchError,
     Labels,
     num_labels,
+    read_header,
     read_labels,
     write_labels,
 )
@@ -118,8 +119,8 @@ def assigned(
 
 
 def _label_shard(part: _Part) -> None:
-    """Write the labels of one shard, unless they are there."""
-    if part.output.exists():
+    """Write the labels of one shard, unless they are there and of the same origin."""
+    if part.output.exists() and read_header(part.output) == part.header:
         return
     if multiprocessing.parent_process() is not None:  # a worker: one core is its share
         torch.set_num_threads(1)
@@ -141,6 +142,8 @@ def _label_shard(part: _Part) -> None:
             tables.append(joint_counts(utterance.phones, at_frames, part.header.num_clusters))
     if tables:  # first, so that labels that exist have their counts
         _write_counts(part.counts, merged(tables))
+    else:
+        part.counts.unlink(missing_ok=True)
     write_labels(part.output, keys, labels, part.header)
 
 

@@ -87,14 +87,26 @@ def read_labels(labels_dir: Path, shard: str) -> ShardLabels:
         raise BadDataError(
             "LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again"
         ) from error
-    metadata = {name.decode(): json.loads(value) for name, value in table.schema.metadata.items()}
     column = table["labels"].combine_chunks()
     bounds, values = column.offsets.to_numpy(), column.values.to_numpy()
     return ShardLabels(
         keys=tuple(table["key"].to_pylist()),
         labels=tuple(np.split(values, bounds[1:-1])) if len(table) else (),
-        header=Header(**metadata),
+        header=_header(table.schema),
     )
+
+
+def read_header(path: Path) -> Header | None:
+    """Where the labels in a file come from; None if it does not say."""
+    try:
+        return _header(pq.read_schema(path))
+    except (OSError, ValueError, TypeError):  # a pa.ArrowInvalid is a ValueError
+        return None
+
+
+def _header(schema: pa.Schema) -> Header:
+    metadata = schema.metadata or {}
+    return Header(**{name.decode(): json.loads(value) for name, value in metadata.items()})
 
 
 def write_labels(path: Path, keys: Sequence[str], labels: Sequence[Labels], header: Header) -> None:
