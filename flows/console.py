@@ -70,6 +70,7 @@ def complain(error: BaseException) -> None:
     if isinstance(error, InterruptedBySignal):
         err.print(f"STOPPED: by {error}; run the same command again to continue", style="yellow")
         return
-    err.print(str(error), style="red", markup=False, highlight=False)
+    # No line is broken by us: paths and commands in it are there to be copied.
+    err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
-        err.print(str(note), markup=False, highlight=False)
+        err.print(str(note), markup=False, highlight=False, soft_wrap=True)

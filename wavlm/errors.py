@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 EXIT_USAGE = 2
 EXIT_BAD_DATA = 65
@@ -18,12 +18,21 @@ class CodedError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)  # both: between processes an exception travels as its args
+        super().__init__(code, message)
         self.code = code
         self.message = message
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes, whatever arguments a subclass is made from."""
+        return _arrived, (type(self), self.code, self.message), self.__dict__
+
+
+def _arrived(kind: type[CodedError], code: str, message: str) -> CodedError:
+    """An error from another process; its attributes follow."""
+    return kind.__new__(kind, code, message)
 
 
 class UsageError(CodedError):

@@ -103,6 +103,21 @@ def test_exporting_an_unknown_name_or_onto_something_is_refused(
 
 
 @pytest.mark.slow
+def test_importing_no_model_or_onto_something_is_refused_without_a_stack(
+    tmp_path: Path, wavlm: Wavlm
+) -> None:
+    path = tmp_path / "model.pt"
+    path.write_text("words")
+    done = wavlm("import", path, tmp_path / "new")
+    assert done.returncode == 65
+    assert f"MODEL_UNUSABLE: {path}" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = wavlm("import", path, tmp_path)
+    assert done.returncode == 2
+    assert "OUT_EXISTS" in done.stderr
+
+
+@pytest.mark.slow
 def test_a_missing_input_is_named_and_not_built(
     tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from wavlm.errors import UsageError
 from wavlm.export.card import Card as Card
 from wavlm.export.card import model_card as model_card
 from wavlm.export.errors import ImportRefusedError as ImportRefusedError
@@ -44,10 +45,12 @@ def load(path: Path | str) -> WavLM:
 def import_model(
     path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS
 ) -> dict[str, JsonValue]:
-    """Write a model folder from a Hugging Face folder or a fairseq-layout .pt.
+    """Write a new model folder from a Hugging Face folder or a fairseq-layout .pt.
 
     num_clusters is for a checkpoint without a head: it gets a fresh one of that many classes.
     """
+    if out.exists():
+        raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
     model = _read(path, num_clusters)
     save_model(model, out)
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -185,7 +185,7 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
 def _read_config(path: Path) -> HfConfig:
     try:
         return HfConfig.model_validate(read_json(path))
-    except ValidationError as error:
+    except ValueError as error:
         raise ImportRefusedError(f"{path} cannot be used: {error}") from error
 
 
@@ -197,7 +197,7 @@ def _normalizes(folder: Path, config: HfConfig) -> bool:
         return habit
     try:
         return Preprocessor.model_validate(read_json(path)).do_normalize
-    except ValidationError as error:
+    except ValueError as error:
         raise ImportRefusedError(f"{path} cannot be used: {error}") from error
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from wavlm.errors import BadDataError
 from wavlm.files import read_json, replaced, write_json
 from wavlm.nn.wavlm import WavLM
 from wavlm.specs import NetworkSpec
@@ -21,8 +22,11 @@ NETWORK_FILE = "network.json"
 WRAPPERS = frozenset({"_orig_mod", "module", "_checkpoint_wrapped_module"})
 
 
-class ModelFileError(ValueError):
+class ModelFileError(BadDataError):
     """A model's files are missing, broken or do not fit its network."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("MODEL_UNUSABLE", message)
 
 
 class NetworkFile(BaseModel):
@@ -65,7 +69,7 @@ def read_network(folder: Path) -> NetworkFile:
         raise ModelFileError(f"{path} is missing: {folder} is not a (whole) model folder")
     try:
         return NetworkFile.model_validate(read_json(path), strict=False)
-    except ValidationError as error:
+    except ValueError as error:  # not JSON, or not what is expected of it
         raise ModelFileError(f"{path} does not describe a network: {error}") from error
 
 
