@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 
@@ -81,6 +82,17 @@ def test_finished_job_has_a_model_that_loads_and_a_summary(tmp_path: Path) -> No
     summary = read_json(job.out / "training.json")
     assert summary["updates"] == 2
     assert summary["valid/loss"] == list(metrics.read(job.out / "metrics.jsonl"))[-1]["valid/loss"]
+
+
+def test_without_validation_data_the_curve_has_no_figures_of_it(tmp_path: Path) -> None:
+    job = fakes.job(tmp_path / "out", train={"updates": 3})
+    job.out.mkdir()
+    data = replace(fakes.data(job, ALONE), valid={"valid": lambda: iter(())})
+    with StopRequest() as stop:
+        loop.train(job, data, ALONE, stop)
+    curve = list(metrics.read(job.out / "metrics.jsonl"))
+    assert [line["update"] for line in curve] == [2, 3]
+    assert not [name for line in curve for name in line if name.startswith("valid")]
 
 
 class StopAt:

@@ -31,7 +31,8 @@ def validate(
 ) -> Figures | None:
     """Figures under names like `valid/loss`; None if a stop was requested on any rank meanwhile.
 
-    Each rank gets its own share of the batches; ranks may have different numbers of them.
+    Each rank gets its own share of the batches; ranks may have different numbers of them. A set
+    without a masked frame gives no figures: nothing was measured.
     """
     stop, watchdog = interrupts
     sums = no_sums(ranks.device)
@@ -51,8 +52,11 @@ def validate(
                 sums += _batch_sums(job, network, batch)
                 label_counts += torch.bincount(batch.labels[batch.mask], minlength=job.num_clusters)
     network.train()
+    total = Sums.of(ranks.sum(sums))
+    if not total.masked_frames:
+        return {}
     return {
-        **Sums.of(ranks.sum(sums)).figures(prefix),
+        **total.figures(prefix),
         **without_network(ranks.sum(label_counts), prefix),
     }
 
