@@ -91,6 +91,15 @@ def test_the_stream_is_continuous_over_epochs_and_restarts_anywhere() -> None:
         )
 
 
+def test_an_epoch_is_sorted_once_though_loading_runs_ahead_of_delivery() -> None:
+    plan = Plan(lengths(60), train_spec())
+    delivered, loading = plan.epoch(3), plan.epoch(4)
+    assert plan.epoch(3) is delivered
+    assert plan.epoch(4) is loading
+    plan.epoch(5)
+    assert plan.epoch(3) is not delivered  # two are enough: an epoch of 94,000 hours is 500 MB
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 6])
 def test_ranks_share_an_update_and_leave_nothing(world: int) -> None:
     update = next(Plan(lengths(100), train_spec(batch_seconds=6 * 87.5)).updates(Position()))
