@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from tests.mini_shards import tones, write_shards
 from wavlm.errors import BadDataError
@@ -130,6 +132,28 @@ def test_flat_labels_are_joined_by_key_in_the_order_of_the_index(
                 assert len(found) == num_frames(utterance["samples"])
                 np.testing.assert_array_equal(found, expected[utterance["key"]][:: rate_hz // 50])
     assert isinstance(flat.labels, np.memmap)
+
+
+def test_ranks_that_come_together_build_the_flat_labels_once(
+    tmp_path: Path, shards_dir: Path
+) -> None:
+    label(shards_dir, tmp_path / "labels")
+    folders, cache = ([tmp_path / "labels"], [shards_dir]), tmp_path / "cache"
+    flat_labels(*folders, cache)
+    (lock,) = cache.glob("*.lock")
+    built = {path.name: path.read_bytes() for path in cache.glob("*.npy")}
+    for name in built:
+        (cache / name).unlink()
+    with ThreadPoolExecutor() as pool:
+        with FileLock(lock):  # as another rank that is building
+            found = pool.submit(flat_labels, *folders, cache)
+            with pytest.raises(TimeoutError):
+                found.result(timeout=0.3)
+            for name, blob in built.items():
+                (cache / name).write_bytes(blob)
+        before = {path: path.stat().st_ino for path in cache.glob("*.npy")}
+        assert len(found.result(timeout=10).labels)
+    assert {path: path.stat().st_ino for path in before} == before
 
 
 def test_a_shard_that_was_made_again_refuses_its_old_labels(

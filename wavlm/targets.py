@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from wavlm.errors import BadDataError
 from wavlm.files import read_json, replaced, written
@@ -154,9 +155,10 @@ def flat_labels(
     pairs = list(zip(labels_dirs, shards_dirs, strict=True))
     name = _fingerprint(pairs)
     labels_path, starts_path = cache / f"labels-{name}.npy", cache / f"starts-{name}.npy"
-    if not (labels_path.exists() and starts_path.exists()):
-        cache.mkdir(parents=True, exist_ok=True)
-        _build_flat(pairs, labels_path, starts_path)
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"labels-{name}.lock"):  # the ranks of a machine all come at once
+        if not (labels_path.exists() and starts_path.exists()):
+            _build_flat(pairs, labels_path, starts_path)
     sizes = [pq.read_metadata(shards_dir / "index.parquet").num_rows for shards_dir in shards_dirs]
     return FlatLabels(
         labels=np.load(labels_path, mmap_mode="r", allow_pickle=False),
