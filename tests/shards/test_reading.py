@@ -78,6 +78,22 @@ def test_a_flipped_bit_in_an_utterance_never_reaches_training(shards_dir: Path) 
         blob[at] ^= 1 << bit % 8
 
 
+def test_damage_is_named_with_its_place_whoever_reads(shards_dir: Path) -> None:
+    found = read_index(shards_dir)
+    shard = shards_dir / found.shards[0]
+    blob = bytearray(shard.read_bytes())
+    middle = int(found.offsets[0] + found.sizes[0] // 2)
+    blob[middle : middle + 40] = bytes(40)
+    shard.write_bytes(blob)
+    with pytest.raises(BadDataError, match=rf"AUDIO_CORRUPT: .* of .*{shard.name}"):
+        Reader(shards_dir).read(0)
+    with pytest.raises(BadDataError, match=rf"AUDIO_CORRUPT: .* at {found.keys[0]} of .*"):
+        list(stream(shard))
+    shard.unlink()
+    with pytest.raises(BadDataError, match=rf"SHARD_MISSING: .*{shard.name}; make the shards"):
+        Reader(shards_dir).read(0)
+
+
 def test_an_index_that_is_missing_or_damaged_is_refused(shards_dir: Path) -> None:
     path = shards_dir / "index.parquet"
     blob = path.read_bytes()

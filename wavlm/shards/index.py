@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wavlm.audio import Waveform, decode_flac
+from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
 
 INDEX = "index.parquet"
@@ -119,7 +120,11 @@ class Reader:
         self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None
     ) -> Waveform:
         """`read` for who knows the place."""
-        return decode_flac(self.blob(shard, offset, size), start, stop)
+        try:
+            return decode_flac(self.blob(shard, offset, size), start, stop)
+        except AudioError as error:
+            where = f"at byte {offset} of {self._folder / shard}; make the shards again"
+            raise AudioError(error.code, f"{error.message}; {where}") from error
 
     def verified(self, row: int) -> Waveform:
         """The whole utterance, after its FLAC has been compared with the sha256 in the index."""
@@ -156,7 +161,13 @@ class Reader:
             return self._files[shard]
         if len(self._files) >= MAX_OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
-        self._files[shard] = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._files[shard] = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise BadDataError(
+                "SHARD_MISSING",
+                f"the tar is gone; at {self._folder / shard}; make the shards again",
+            ) from error
         return self._files[shard]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wavlm.audio import decode_flac
+from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
 from wavlm.files import read_json, sha256_of
 from wavlm.shards.utterance import Utterance, from_json
@@ -82,6 +83,8 @@ def _utterance(sample: dict[str, Any], shard: Path) -> Utterance:
         )
     try:
         utterance = from_json(sample["json"], decode_flac(sample["flac"]))
+    except AudioError as error:
+        raise AudioError(error.code, f"{error.message}; at {key} of {shard}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadDataError("SHARD_DAMAGED", f"{key}: {error!r}; at {shard}") from error
     if utterance.key != key:
