@@ -104,6 +104,8 @@ def test_generic_without_a_pattern_has_one_unknown_speaker(tmp_path: Path) -> No
         ({"speaker": "("}, "no pattern"),
         ({"transcripts": "texts.tsv"}, "no column text"),
         ({"phones": "phones.tsv"}, "times are no numbers"),
+        ({"phones": "cut.tsv"}, r"times are no numbers: .* in .*cut\.tsv, utterance a"),
+        ({"phones": "nan.tsv"}, r"phone Y from 0\.1 to nan s, .* in .*nan\.tsv, utterance a"),
     ],
 )
 def test_a_generic_layout_that_does_not_fit_says_why(
@@ -112,6 +114,8 @@ def test_a_generic_layout_that_does_not_fit_says_why(
     grow(tmp_path, "a.wav")
     write(tmp_path, "texts.tsv", "utt_id\twords\na\tYES\n")
     write(tmp_path, "phones.tsv", "utt_id\tstart_s\tend_s\tphone\na\tnow\tthen\tY\n")
+    write(tmp_path, "cut.tsv", "utt_id\tstart_s\tend_s\tphone\na\t0.1\n")
+    write(tmp_path, "nan.tsv", "utt_id\tstart_s\tend_s\tphone\na\t0.1\tnan\tY\n")
     with pytest.raises(BadDataError, match=message):
         list(read_layout(GenericLayout.model_validate({"type": "generic", **fields}), tmp_path))
 

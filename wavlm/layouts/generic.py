@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -62,10 +63,16 @@ def _phones(path: Path) -> dict[str, tuple[Phone, ...]]:
     for row in _rows(path, ("utt_id", "start_s", "end_s", "phone")):
         try:
             phone = Phone(float(row["start_s"]), float(row["end_s"]), row["phone"])
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # None: the line ends before this column
             raise BadDataError(
                 "LAYOUT", f"times are no numbers: {error}; in {path}, utterance {row['utt_id']}"
             ) from error
+        if not (phone.phone and 0 <= phone.start_s <= phone.end_s < math.inf):
+            raise BadDataError(
+                "LAYOUT",
+                f"found a phone {phone.phone} from {phone.start_s} to {phone.end_s} s, expected "
+                f"one that ends after it starts; in {path}, utterance {row['utt_id']}",
+            )
         segments[row["utt_id"]].append(phone)
     return {name: tuple(sorted(found)) for name, found in segments.items()}
 
