@@ -198,9 +198,11 @@ def test_a_part_of_bad_recordings_alone_gives_no_tar_and_leaves_its_number_free(
     ]
 
 
-def test_a_corpus_without_a_good_recording_gives_empty_but_readable_lists(tmp_path: Path) -> None:
+def test_a_corpus_that_gives_no_utterance_is_refused_with_the_reasons(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", [Clip("tiny", encoded(noise(0.1, 1)))])
-    out = built(corpus, tmp_path / "out")
+    out = tmp_path / "out"
+    with pytest.raises(BadDataError, match=r"SHARDS_EMPTY: .*1 TOO_SHORT.*rejects\.parquet; lower"):
+        built(corpus, out)
     assert len(read_index(out)) == 0
     assert json.loads((out / "shards.json").read_text()) == {}
 

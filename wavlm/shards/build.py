@@ -48,7 +48,8 @@ def build_shards(
     """Fill `out` with the shards of a corpus; the same bytes whatever ran before and how wide.
 
     A part whose recordings are all rejected gives no tar, and its number is not used again.
-    Raises TooManyRejectsError above `max_rejected`, with the rejects listed in `rejects.parquet`.
+    Raises TooManyRejectsError above `max_rejected`, with the rejects listed in `rejects.parquet`,
+    and BadDataError (SHARDS_EMPTY) for a corpus that gives no utterance.
     """
     from wavlm.corpus import read_manifest
 
@@ -63,6 +64,7 @@ def build_shards(
     _write_rejects(out / REJECTS, rejects)
     _check_rejects(rejects, len(manifest), spec, out)
     write_listing(out, records)
+    _check_some(rejects, spec, records, out)
     return {**_facts(len(manifest), records, rejects), **_repeats(manifest)}
 
 
@@ -96,6 +98,20 @@ def _check_rejects(
             "TOO_MANY_REJECTS",
             f"{bad.total()} of {num_recordings} recordings are bad ({counts}), expected at most "
             f"{spec.max_rejected:.1%}; listed in {out / REJECTS}; mend them or raise max_rejected",
+        )
+
+
+def _check_some(
+    rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[Record], out: Path
+) -> None:
+    """Nothing can be made of a corpus without an utterance: say so here, where it is known why."""
+    if not any(record.utterances for record in records):
+        counts = Counter(reject.reason for reject in rejects).most_common()
+        raise BadDataError(
+            "SHARDS_EMPTY",
+            f"no recording gave an utterance of {spec.min_seconds} s or more "
+            f"({', '.join(f'{count} {reason}' for reason, count in counts)}); listed in "
+            f"{out / REJECTS}; lower min_seconds, join clips, or leave the corpus out",
         )
 
 
