@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import shown
-from wavlm.artifacts import Export, lineage
+from wavlm.artifacts import Export, Model, lineage
 from wavlm.outcomes import quality_of, training_of
 from wavlm.specs import Runtime
 from wavlm.store import Store
@@ -31,15 +31,21 @@ def export(artifact: Export, store: Store, runtime: Runtime) -> Path:  # noqa: A
 
 
 def card_of(artifact: Export, store: Store) -> Card:
-    """What the model card tells: whose speech, which numbers, made from what."""
+    """What the model card tells: whose speech, its teachers' included, which numbers, from what."""
     from wavlm.export import Card
 
     model = artifact.model
-    learnt_from = [*(item.shards for item in model.labels), *model.noise, *model.rooms]
+    models = [item for item in lineage([model]) if isinstance(item, Model)]
+    learnt_from = {
+        shards.corpus.key: shards.corpus.spec
+        for item in models
+        for labels in item.labels
+        for shards in (*labels.codebook.shards, labels.shards, *item.noise, *item.rooms)
+    }
     return Card(
         name=model.name,
         key=model.key,
-        corpora=tuple(item.corpus.spec for item in learnt_from),
+        corpora=tuple(learnt_from.values()),
         lineage=tuple(str(item) for item in lineage([model]) if item is not model),
         numbers=_numbers(artifact, store),
     )

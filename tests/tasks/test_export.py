@@ -1,0 +1,26 @@
+"""The model card names everybody whose recordings the weights come from."""
+
+from pathlib import Path
+
+from tasks.export import card_of
+from tests.tasks.conftest import recipe_of, spec_of
+from wavlm.artifacts import Export
+from wavlm.planning import models, plan
+from wavlm.store import Store
+
+
+def test_a_card_credits_the_corpora_of_the_teacher_too(tmp_path: Path) -> None:
+    recipe = recipe_of(None)
+    first, second = recipe.iterations
+    recipe = recipe.model_copy(
+        update={
+            "speech": (spec_of("voice", "speech"), spec_of("choir", "speech")),
+            "iterations": (
+                first.model_copy(update={"speech": ("voice",), "mix": None}),
+                second.model_copy(update={"speech": ("choir",)}),
+            ),
+        }
+    )
+    cards = [card_of(Export(model), Store(tmp_path)) for model in models(plan(recipe))]
+    names = [[corpus.name for corpus in card.corpora] for card in cards]
+    assert names == [["voice"], ["voice", "choir", "bangs"]]
