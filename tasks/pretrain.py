@@ -21,6 +21,7 @@ from tasks.tracking import Status, follow
 from wavlm.artifacts import Model
 from wavlm.errors import (
     EXIT_CANNOT_WRITE,
+    EXIT_LOCKED,
     BadDataError,
     CodedError,
     LockedError,
@@ -90,6 +91,10 @@ def _failure(code: int, out: Path) -> Exception:
         return _ERRORS[code](name, text)
     if code == EXIT_CANNOT_WRITE and text:
         return CannotWriteError(message)
+    if code == EXIT_LOCKED:  # a note would be in the way of the trainer that is at work there
+        return LockedError(
+            "LOCKED", f"another trainer has not left yet; at {out}; wait for it or stop it"
+        )
     tail = (out / LOG).read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
     return RuntimeError(f"the trainer ended with code {code}; the end of {out / LOG}:\n{tail}")
 
