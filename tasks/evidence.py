@@ -19,7 +19,7 @@ from wavlm.files import sha256_of
 from wavlm.outcomes import layer_scores, quality_of
 from wavlm.planning import plan
 from wavlm.report import QualityBar, plot_curves, plot_quality
-from wavlm.specs import AptSource, HttpsSource, Recipe, Source
+from wavlm.specs import AptSource, HttpsSource, MixSpec, Recipe, Source
 from wavlm.store import Store
 
 MIXTURES_SHOWN = 3
@@ -69,7 +69,9 @@ def parameters(model: Model) -> dict[str, str]:
         **dict(_flat("codebook", model.labels[0].codebook.spec.model_dump(mode="json"))),
     }
     if model.mix:
-        found |= dict(_flat("mix", model.mix.model_dump(mode="json")))
+        # Without its name, which may change while the model stays the same: a run keeps its values.
+        mix = model.mix.model_dump(mode="json", exclude=set(MixSpec.not_identity))
+        found |= dict(_flat("mix", mix))
     return {name: value[:MAX_PARAMETER_CHARACTERS] for name, value in found.items()}
 
 

@@ -195,7 +195,8 @@ def _version(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    teacher = find_by_key(registry, name, tags.get("teacher.key", ""))
+    teacher_key = tags.get("teacher.key")
+    teacher = find_by_key(registry, name, teacher_key) if teacher_key else None
     if teacher:
         tags = {**tags, "teacher.version": str(teacher.version)}
     found = find_by_key(registry, name, artifact.model.key)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wavlm.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
 from wavlm.files import read_json
@@ -30,7 +31,7 @@ class CorpusSummary:
 
 @dataclass(frozen=True)
 class VersionSummary:
-    """A registered version; its aliases are those of the moment of registration."""
+    """A registered version, with the aliases it got that no later registration took."""
 
     iteration: int
     name: str
@@ -56,7 +57,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     """Sum up the artifacts of a plan, as far as the store holds them."""
     there = [item for item in artifacts if store.is_complete(item)]
     outcomes = tuple(_outcome(item, artifacts, store) for item in there if isinstance(item, Model))
-    versions = tuple(_version(item, store) for item in there if isinstance(item, Registration))
+    versions = _versions([item for item in there if isinstance(item, Registration)], store)
     return Summary(
         corpora=tuple(_corpus(item, store) for item in there if isinstance(item, Shards)),
         outcomes=outcomes,
@@ -107,13 +108,28 @@ def _corpus(shards: Shards, store: Store) -> CorpusSummary:
     )
 
 
-def _version(registration: Registration, store: Store) -> VersionSummary:
-    found = read_json(store.path(registration) / REGISTRATION_FILE)
+def _versions(registrations: Sequence[Registration], store: Store) -> tuple[VersionSummary, ...]:
+    """The versions by iteration; an alias belongs to the one that was registered last with it."""
+    newest_first = sorted(
+        registrations,
+        key=lambda item: number(store.record(item)["finished_unix"]) or 0.0,
+        reverse=True,
+    )
+    taken: set[str] = set()
+    versions = []
+    for registration in newest_first:
+        found = read_json(store.path(registration) / REGISTRATION_FILE)
+        versions.append(_version(registration, found, taken))
+        taken.update(found["aliases"])
+    return tuple(sorted(versions, key=lambda item: item.iteration))
+
+
+def _version(registration: Registration, found: dict[str, Any], taken: Set[str]) -> VersionSummary:
     return VersionSummary(
         iteration=registration.model.iteration,
         name=found["name"],
         version=found["version"],
-        aliases=tuple(found["aliases"]),
+        aliases=tuple(alias for alias in found["aliases"] if alias not in taken),
         champion=found["champion"],
         uri=found["uri"],
     )

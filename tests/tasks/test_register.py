@@ -129,6 +129,31 @@ def test_a_registration_that_was_cut_short_is_continued_and_not_repeated(made: M
 
 
 @pytest.mark.slow
+def test_a_second_name_gets_the_same_models_beside_what_others_registered(
+    made: Made, tmp_path: Path
+) -> None:
+    sync(made.recipe, made.store)
+    client = connect(made.store).client
+    client.create_registered_model("other")
+    client.create_model_version("other", str(tmp_path))
+    # The name of a mix is words for people: the models are the same, and so are their runs.
+    iterations = tuple(
+        item.model_copy(update={"mix": item.mix.model_copy(update={"name": "renamed"})})
+        for item in made.recipe.iterations
+        if item.mix
+    )
+    changes = {"registry_name": "other", "iterations": iterations}
+    recipe = made.recipe.model_copy(update=changes)
+
+    assert len(sync(recipe, made.store)) == 2
+
+    third, second, foreign = show_model(made.store, "other").versions
+    assert (foreign.key, second.key, third.key) == ("", *(model.key for model in made.models))
+    assert "teacher.version" not in second.tags
+    assert third.tags["teacher.version"] == "2"
+
+
+@pytest.mark.slow
 def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
     made: Made, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,7 +197,7 @@ def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
 
     assert after.missing == ()
     assert [(item.version, item.aliases) for item in after.versions] == [
-        (1, ("candidate", "champion", "iteration-1")),
+        (1, ("iteration-1",)),
         (2, ("candidate", "champion", "iteration-2")),
     ]
     assert [plot.name for plot in after.plots] == [plot.name for plot in before.plots]
