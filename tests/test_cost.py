@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from wavlm.cost import forward_flops, num_parameters
+from wavlm.cost import cost, forward_flops, num_parameters
+from wavlm.recipe import read_recipe
 from wavlm.specs import NetworkSpec
 
 BASE = NetworkSpec(
@@ -40,3 +43,12 @@ def test_base_takes_15_3_gflop_a_second_of_audio_at_15_s() -> None:
     # By hand: conv 4.91, projection 0.04, positional 0.47, layers 8.49, attention 1.38.
     assert forward_flops(BASE, 15.0) == pytest.approx(15.3e9, rel=0.01)
     assert forward_flops(LARGE, 15.0) == pytest.approx(39.7e9, rel=0.01)
+
+
+def test_disk_holds_archives_what_is_unpacked_from_them_and_shards_of_noise_too() -> None:
+    # The demo's store, as du counts it: archives 0.24 GB, unpacked 0.34, shards 0.28.
+    found = cost(read_recipe(Path(__file__).parents[1] / "data_specs/recipes/demo.yaml"))
+    by_stage = {stage.stage: stage.disk_gigabytes for stage in found.stages}
+    assert by_stage["corpus"] == found.download_gigabytes
+    assert by_stage["shards"] == pytest.approx(0.28, rel=0.1)
+    assert found.disk_gigabytes == pytest.approx(0.24 + 0.34 + 0.28, rel=0.15)

@@ -65,20 +65,19 @@ class Cost:
 def cost(recipe: Recipe) -> Cost:
     """Cost of a recipe from its numbers and its corpora's expected hours."""
     hours = sum(corpus.expected_hours for corpus in recipe.speech)
-    audio_seconds = hours * 3600
-    sources = [
-        source
-        for corpus in (*recipe.speech, *recipe.noise, *recipe.rooms)
-        for source in corpus.sources
-    ]
+    corpora = (*recipe.speech, *recipe.noise, *recipe.rooms)
+    audio_seconds = 3600 * sum(corpus.expected_hours for corpus in corpora)
+    sources = [source for corpus in corpora for source in corpus.sources]
     download = sum(getattr(source, "size_bytes", None) or 0 for source in sources)
+    # Archives are kept beside what is unpacked from them; recorded sound hardly compresses further.
+    unpacked = StageCost(0, "corpus", 0.0, download / 1e9)
     shards = StageCost(
         0,
         "shards",
         audio_seconds * (1 / DECODE_RATE + 1 / RESAMPLE_RATE + 1 / ENCODE_RATE) / 3600,
         audio_seconds * FLAC_BYTES_PER_SECOND / 1e9,
     )
-    stages = [shards]
+    stages = [unpacked, shards]
     for number, iteration in enumerate(recipe.iterations, 1):
         teacher = recipe.iterations[number - 2].network if number > 1 else None
         seconds = _iteration_seconds(recipe, iteration)
