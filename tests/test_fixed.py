@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.staircases import NUM_CLUSTERS, digest, job_of, levels, write_corpus
-from wavlm.batches import validation_batches
+from wavlm.batches import validation, validation_batches
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.mixtures import build_mixtures
 from wavlm.specs import MixSpec, MixturesSpec
@@ -43,6 +43,15 @@ def test_validation_is_the_same_every_time_and_shared_by_ranks(job: TrainJob) ->
     whole = [digest(batch) for batch in validation_batches(job, "clean")]
     shares = [[digest(b) for b in validation_batches(job, "clean", rank, 2)] for rank in (0, 1)]
     assert [shares[number % 2][number // 2] for number in range(len(whole))] == whole
+
+
+def test_validation_again_reads_no_index_again(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path, "alone", 12)
+    batches = validation(job_of((corpus,), tmp_path), "clean")
+    first = [digest(batch) for batch in batches()]
+    (corpus.shards / "index.parquet").unlink()
+    assert first
+    assert [digest(batch) for batch in batches()] == first
 
 
 def test_without_mixtures_there_is_no_mixed_validation(job: TrainJob) -> None:

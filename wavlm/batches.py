@@ -18,9 +18,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -89,10 +89,21 @@ def validation_batches(
     `clean` is the valid split, each utterance from its beginning; `mixed` the fixed mixtures, with
     the labels of their primaries. An empty set gives no batch.
     """
-    samples = FixedSamples(job, subset)
-    for number, group in enumerate(samples.groups()):
-        if number % world == rank:
-            yield _batch(samples.make(group), group.position, group.position)
+    return validation(job, subset, rank, world)()
+
+
+def validation(
+    job: TrainJob, subset: Subset, rank: int = 0, world: int = 1
+) -> Callable[[], Iterator[Batch]]:
+    """`validation_batches`, to be called again and again: indexes are read the first time only."""
+    samples = cache(partial(FixedSamples, job, subset))
+
+    def batches() -> Iterator[Batch]:
+        for number, group in enumerate(samples().groups()):
+            if number % world == rank:
+                yield _batch(samples().make(group), group.position, group.position)
+
+    return batches
 
 
 def _data_loader(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _Failure]:

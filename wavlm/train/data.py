@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from wavlm.batches import Batch, loader, plan_of, validation_batches
+from wavlm.batches import Batch, loader, plan_of, validation
 from wavlm.epochs import Position
 from wavlm.errors import UsageError
 from wavlm.jobs import TrainJob
@@ -26,7 +26,7 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
     def train(position: Position) -> Iterator[Batch]:
         return loader(job, position, ranks.rank, ranks.world)
 
-    valid = partial(validation_batches, job, rank=ranks.rank, world=ranks.world)
+    valid = partial(validation, job, rank=ranks.rank, world=ranks.world)
     try:
         digest = hashlib.sha256(plan_of(job).fingerprint.encode())
     except ValueError as error:
@@ -36,8 +36,8 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
     return Data(
         train=train,
         valid={
-            "valid": partial(valid, "clean"),
-            **({"valid_mixed": partial(valid, "mixed")} if job.mixtures else {}),
+            "valid": valid("clean"),
+            **({"valid_mixed": valid("mixed")} if job.mixtures else {}),
         },
         fingerprint=digest.hexdigest(),
     )
