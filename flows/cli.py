@@ -118,6 +118,7 @@ def stage(  # noqa: PLR0913 - one option each
     """
     from flows.orchestrated import run_flow
     from flows.planned import selected
+    from wavlm.errors import ServiceMissingError
     from wavlm.specs import Runtime
     from wavlm.store import Store
 
@@ -137,6 +138,12 @@ def stage(  # noqa: PLR0913 - one option each
         store=str(place.root),
         runtime=Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads),
     )
+    if waiting := [str(artifact) for artifact in artifacts if not place.is_complete(artifact)]:
+        raise ServiceMissingError(
+            "NOT_REGISTERED",
+            f"the registry did not take {', '.join(waiting)}: see above why; "
+            f"once it answers: wavlm sync {recipe} --store {place.root}",
+        )
     for artifact in artifacts:
         console.out.print(str(place.path(artifact)), highlight=False, soft_wrap=True)
 

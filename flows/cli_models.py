@@ -14,7 +14,12 @@ from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
 
 Reference = Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS")]
 models = typer.Typer(
-    name="models", help="Models in the registry.", no_args_is_help=True, rich_markup_mode="rich"
+    name="models",
+    help="Models in the registry.\n\n[bold]Examples[/]\n\n"
+    "  [cyan]wavlm models list[/]\n\n"
+    "  [cyan]wavlm models show wavlm-demo@champion[/]",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
 )
 
 
@@ -135,7 +140,6 @@ def export_model(
       [cyan]wavlm export store/pretrain/iteration2-07f472601c0f --format fairseq wavlm.pt[/]
     """
     from tasks.exchange import exported
-
     from wavlm.store import Store
 
     _say(exported(model, layout, out, Store(store)))

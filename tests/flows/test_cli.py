@@ -14,7 +14,8 @@ Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     ["run"], ["stage"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
-    ["import"], ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
+    ["import"], ["models"],
+    ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
 ]  # fmt: skip
 
 
@@ -126,6 +127,30 @@ def test_a_missing_input_is_named_and_not_built(
     assert "INPUT_MISSING: corpus/tiny-speech-" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "store" / "corpus").exists()
+
+
+@pytest.mark.slow
+def test_a_registration_that_was_asked_for_and_did_not_happen_is_exit_code_69(
+    tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    from tests.tasks.conftest import build
+    from wavlm.planning import plan
+    from wavlm.recipe import read_recipe
+    from wavlm.store import Store
+
+    store = Store(tmp_path / "store")
+    for artifact in plan(read_recipe(tiny_recipe)):
+        if artifact.kind != "register":
+            store.make(artifact, lambda out, item=artifact: build(item, out))
+    arguments = ["stage", "register", str(tiny_recipe), "--store", str(store.root)]
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments, "--iteration", "1"],
+        cwd=ROOT, env={**environment, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
+        capture_output=True, text=True, check=False, timeout=150,
+    )  # fmt: skip
+    assert done.returncode == 69, done.stderr
+    assert "NOT_REGISTERED" in done.stderr
+    assert "wavlm sync" in done.stderr
 
 
 @pytest.mark.slow
