@@ -134,6 +134,12 @@ def test_bad_audio_is_refused_with_its_code_and_its_name(what: str, tmp_path: Pa
     assert str(caught.value).endswith(f"in {name}")
 
 
+def test_a_peak_just_above_full_scale_is_not_rounded_to_it_in_the_message() -> None:
+    samples = np.tile(np.array([1.0001, -0.9], np.float32), 8000)
+    with pytest.raises(AudioError, match=r"amplitude 1\.0001, expected at most 1\.0"):
+        decode_bytes(encoded(samples, subtype="FLOAT"), "a.wav")
+
+
 @pytest.mark.parametrize(
     "blob", [WAV, FLAC, OGG, OPUS, MP3], ids=["wav", "flac", "ogg", "opus", "mp3"]
 )

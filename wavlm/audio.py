@@ -213,7 +213,7 @@ def _check_amplitude(waveform: Waveform, subtype: str, name: str) -> None:
     limit = LOSSY_PEAK if subtype in _LOSSY else 1.0
     if (peak := float(np.abs(waveform).max())) > limit:
         raise AudioError(
-            Reason.AUDIO_RANGE, f"amplitude {peak:.3g}, expected at most {limit}; in {name}"
+            Reason.AUDIO_RANGE, f"amplitude {peak:.7g}, expected at most {limit}; in {name}"
         )
 
 

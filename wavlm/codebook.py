@@ -3,6 +3,10 @@
 Features are streamed into the sample and never written. What is kept: `centroids.npy` (K, D), the
 same as a faiss index, and `codebook.json` with how well they fit.
 
+Two things differ from HuBERT's recipe (docs/algorithm.md section 11): plain k-means by faiss, not
+scikit-learn's mini-batches; and a fixed number of frames a cluster, spread over speakers, not all
+frames of a tenth of the utterances.
+
 Legend: F frames, D channels, K clusters.
 """
 

@@ -108,6 +108,13 @@ def test_a_zip_with_links_or_passwords_is_refused(tmp_path: Path) -> None:
     assert tree(tmp_path / "out") == {}
 
 
+def test_a_zip_of_a_version_that_nobody_has_is_refused_with_its_path(tmp_path: Path) -> None:
+    blob = bytearray(zip_of({"a": b"x"}))
+    blob[blob.rfind(b"PK\x01\x02") + 6] = 99  # version needed: 9.9
+    with pytest.raises(BadDataError, match=r"TAR_CORRUPT: zip file version 9\.9; at .*; fetch"):
+        unpack(written(tmp_path, bytes(blob)), "zip", tmp_path / "out")
+
+
 # --- caps ---
 
 

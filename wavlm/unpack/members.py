@@ -102,6 +102,8 @@ def damage_explained(archive: Path) -> Iterator[None]:
     """Give what the archive libraries raise for a damaged archive a code."""
     try:
         yield
+    except NotImplementedError as error:  # a zip file of a version or method that Python has not
+        raise BadDataError("TAR_CORRUPT", f"{error}; at {archive}; fetch it again") from error
     except (EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error) as error:
         cut = isinstance(error, EOFError) or "unexpected end" in str(error)
         code = "TAR_TRUNCATED" if cut else "TAR_CORRUPT"
