@@ -36,6 +36,8 @@ def stage(  # noqa: PLR0913 - the fields of a form
     place = Store(Path(store))
     for artifact in select(plan(wanted), kind, iteration, corpus):
         if redo:
+            for item in artifact.inputs:
+                place.require(item)  # before what is there is moved away
             place.redo(artifact)
         make(artifact, wanted, place, runtime)
     publish(wanted, place)
