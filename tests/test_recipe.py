@@ -163,3 +163,10 @@ def test_effects_that_could_never_be_applied_are_refused_before_any_training(spe
     said = refusal(specs, "rooms", "filters")
     assert "soft.yaml:3" in said
     assert "low_pass: minimum 7900.0 is above maximum 7500" in said
+
+
+@pytest.mark.parametrize("field", ["audio: /etc/*", "audio: ../*", "audio: ''", "phones: ../p.tsv"])
+def test_a_layout_stays_below_the_root_of_its_corpus(specs: Path, field: str) -> None:
+    said = refusal(specs, "type: generic", f"type: generic\n  {field}", "corpora/tiny.yaml")
+    assert "corpora/tiny.yaml:13: layout" in said
+    assert "expected a " in said

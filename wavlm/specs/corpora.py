@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from wavlm.specs.base import Count, Md5, Name, NonNegative, Sha256, Spec
+
+
+def _below_the_root(path: str) -> str:
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise ValueError("expected a path below the corpus' root")
+    return path
+
+
+def _not_empty(path: str) -> str:
+    if not PurePosixPath(path).parts:
+        raise ValueError("expected a glob such as **/*.flac")
+    return path
+
+
+Below = Annotated[str, AfterValidator(_below_the_root)]
 
 
 class HttpsSource(Spec):
@@ -64,17 +80,17 @@ class LibrispeechLayout(Spec):
     """<root>/.../<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac with *.trans.txt beside them."""
 
     type: Literal["librispeech"]
-    root: str = ""
+    root: Below = ""
 
 
 class GenericLayout(Spec):
     """Any tree. `audio` is a glob; `speaker` a regex on the path with a group `speaker`."""
 
     type: Literal["generic"]
-    audio: str = "**/*"
+    audio: Annotated[Below, AfterValidator(_not_empty)] = "**/*"
     speaker: str = ""
-    transcripts: str = ""  # TSV with a header that names utt_id and text
-    phones: str = ""  # TSV with a header that names utt_id, start_s, end_s, phone
+    transcripts: Below = ""  # TSV with a header that names utt_id and text
+    phones: Below = ""  # TSV with a header that names utt_id, start_s, end_s, phone
 
 
 class FilletsLayout(Spec):
