@@ -162,6 +162,16 @@ def test_what_an_earlier_attempt_left_of_another_codebook_is_made_again(
     assert contents(tmp_path / "again") == contents(tmp_path / "whole")
 
 
+def test_labels_of_shards_that_are_no_longer_there_are_removed(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path
+) -> None:
+    label(shards_dir, codebook_dir, tmp_path / "again")
+    fewer = write_shards(tmp_path / "fewer", tones(3))
+    label(fewer, codebook_dir, tmp_path / "again")
+    label(fewer, codebook_dir, tmp_path / "whole")
+    assert contents(tmp_path / "again") == contents(tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_workers_change_no_byte(
     tmp_path: Path, shards_dir: Path, codebook_dir: Path, monkeypatch: pytest.MonkeyPatch

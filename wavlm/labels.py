@@ -98,6 +98,9 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
         )
         for name in sorted(shards)
     ]
+    for path in {*out.glob("*.parquet"), *out.glob("quality/*.parquet")}:
+        if f"{path.stem}.tar" not in shards:  # an earlier attempt's, of other shards
+            path.unlink()
     seconds = sum(shards[name]["samples"] for name in shards) / SAMPLE_RATE_HZ
     enough = max(1, int(seconds / SECONDS_PER_WORKER[features.type]))
     run_parts(parts, _label_shard, min(workers, enough), progress)

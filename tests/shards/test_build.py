@@ -99,6 +99,16 @@ def test_other_settings_or_other_files_in_the_same_folder_are_made_again(tmp_pat
     assert bytes_of(built(corpus, out)) == bytes_of(built(corpus, tmp_path / "fresh"))
 
 
+def test_tars_of_recordings_that_the_corpus_no_longer_has_are_removed(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"shard_megabytes": 0.05})
+    clips = [noise_clip(f"k{number}", 2.0) for number in range(4)]
+    built(write_corpus(tmp_path / "more", clips), tmp_path / "again", spec)
+    fewer = write_corpus(tmp_path / "fewer", clips[:2])
+    built(fewer, tmp_path / "again", spec)
+    built(fewer, tmp_path / "whole", spec)
+    assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / "whole")
+
+
 def test_a_tar_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
     corpus = mixed_corpus(tmp_path / "corpus")
     out = built(corpus, tmp_path / "out")

@@ -56,6 +56,7 @@ def build_shards(
     manifest = read_manifest(corpus_dir)
     parts = plan_parts(manifest, spec)
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
+    _remove_others({part.stem for part in parts}, out)
     work = partial(build_part, spec=spec, corpus_dir=corpus_dir, out=out)
     enough = max(1, int(sum(part.seconds for part in parts) / SECONDS_PER_WORKER))
     records = run_parts(parts, work, min(workers, enough), progress)
@@ -66,6 +67,13 @@ def build_shards(
     write_listing(out, records)
     _check_some(rejects, spec, records, out)
     return {**_facts(len(manifest), records, rejects), **_repeats(manifest)}
+
+
+def _remove_others(stems: set[str], out: Path) -> None:
+    """Remove what an earlier attempt made of a corpus that had other recordings."""
+    for path in (*out.glob("*.tar"), *(out / RECORDS).glob("*.json")):
+        if path.stem not in stems:
+            path.unlink()
 
 
 def _check_ledger(
