@@ -32,7 +32,7 @@ demo: .venv/.pipeline
 	$(BIN)/wavlm run data_specs/recipes/demo.yaml --store $(STORE)
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

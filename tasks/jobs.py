@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wavlm.artifacts import Model
 from wavlm.jobs import LabelledShards, TrainJob
-from wavlm.specs import Runtime
+from wavlm.specs import Runtime, StartSpec
 from wavlm.store import Store
 
 
@@ -29,6 +29,7 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         noise=tuple(store.path(item) for item in artifact.noise),
         rooms=tuple(store.path(item) for item in artifact.rooms),
         mixtures=store.path(artifact.mixtures) if artifact.mixtures else None,
+        start=artifact.start and _absolute(artifact.start),
         runtime=with_processes(runtime, artifact.train.groups_per_update),
     )
 
@@ -43,3 +44,7 @@ def with_processes(runtime: Runtime, groups: int) -> Runtime:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     most = max(count for count in range(1, (cores or 1) + 1) if groups % count == 0)
     return runtime.model_copy(update={"processes": most})
+
+
+def _absolute(start: StartSpec) -> StartSpec:
+    return start.model_copy(update={"folder": str(Path(start.folder).absolute())})

@@ -23,6 +23,7 @@ from wavlm.specs import (
     NetworkSpec,
     ProbeSpec,
     ShardSpec,
+    StartSpec,
     TrainSpec,
 )
 
@@ -47,7 +48,11 @@ class Artifact:
         return {
             "kind": self.kind,
             "format": self.format,
-            **{field.name: canonical(getattr(self, field.name)) for field in fields(self)},
+            **{
+                field.name: canonical(getattr(self, field.name))
+                for field in fields(self)
+                if getattr(self, field.name) != field.default
+            },
         }
 
     @cached_property
@@ -157,6 +162,7 @@ class Model(Artifact):
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
     mixtures: Mixtures | None = None  # validation under noise: its curve is part of the artifact
+    start: StartSpec | None = None  # None: random weights
 
     @property
     def name(self) -> str:

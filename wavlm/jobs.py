@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from wavlm.files import read_json
-from wavlm.specs import MixSpec, NetworkSpec, Runtime, TrainSpec
+from wavlm.specs import MixSpec, NetworkSpec, Runtime, StartSpec, TrainSpec
 
 
 class LabelledShards(BaseModel):
@@ -35,6 +35,7 @@ class TrainJob(BaseModel):
     noise: tuple[Path, ...] = ()
     rooms: tuple[Path, ...] = ()
     mixtures: Path | None = None
+    start: StartSpec | None = None
     runtime: Runtime = Runtime()
 
 

@@ -113,6 +113,7 @@ def _model(iteration: IterationSpec, sources: _Sources, teacher: Model | None) -
         noise=sources.noise if mix and mix.noise_probability > 0 else (),
         rooms=sources.rooms if mix and mix.effects else (),
         mixtures=sources.mixtures,
+        start=iteration.start,
     )
 
 

@@ -199,3 +199,13 @@ def test_tensors_that_are_missing_or_unknown_are_named(tmp_path: Path) -> None:
 def test_a_path_that_is_no_model_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(ImportRefusedError, match=r"model folder .* Hugging Face folder .* \.pt"):
         wavlm.load(tmp_path / "nothing")
+
+
+def test_a_network_that_the_fairseq_layout_cannot_hold_is_exported_without_it(
+    tmp_path: Path,
+) -> None:
+    save_model(lively(base(width=10, num_heads=2)), tmp_path / "model")
+    facts = build_export(tmp_path / "model", CARD, tmp_path / "out")
+    assert "channels equal the width" in str(facts["no_fairseq_file"])
+    assert not (tmp_path / "out" / "fairseq").exists()
+    assert (tmp_path / "out" / "hf" / "model.safetensors").exists()

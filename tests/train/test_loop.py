@@ -15,6 +15,8 @@ from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.files import read_json, sha256_of
 from wavlm.jobs import TrainJob
 from wavlm.nn import load_model
+from wavlm.nn.files import ModelFileError
+from wavlm.specs import StartSpec
 from wavlm.train import loop, metrics
 from wavlm.train.parallel import Ranks, StopRequest
 from wavlm.train.summary import is_finished
@@ -181,3 +183,25 @@ def test_recomputed_activations_change_no_number(
     tmp_path: Path, unbroken: dict[str, object]
 ) -> None:
     assert run(fakes.job(tmp_path / "out", checkpoint_activations=True)) == unbroken
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_another_models_weights_and_head(tmp_path: Path) -> None:
+    calm = {"dropout": 0.0, "layer_drop": 0.0, "feature_grad_mult": 1.0}
+    first = fakes.job(tmp_path / "first", network=calm, train={"updates": 50, "log_every": 1})
+    run(first)
+    begun, ended = (list(metrics.read(first.out / "metrics.jsonl"))[place] for place in (0, -1))
+    start = StartSpec(folder=str(first.out), sha256=sha256_of(first.out / "model.safetensors"))
+    second = fakes.job(tmp_path / "second", network=calm, train={"updates": 2, "log_every": 1})
+    run(second.model_copy(update={"start": start}))
+    went_on = next(iter(metrics.read(second.out / "metrics.jsonl")))
+    assert went_on["train/loss"] < 0.5 * (begun["train/loss"] + ended["train/loss"])
+
+
+def test_a_start_of_other_bytes_is_refused(tmp_path: Path) -> None:
+    first = fakes.job(tmp_path / "first", train={"updates": 2})
+    run(first)
+    start = StartSpec(folder=str(first.out), sha256="0" * 64)
+    job = fakes.job(tmp_path / "second").model_copy(update={"start": start})
+    with pytest.raises(ModelFileError, match="the recipe expects 000000"):
+        run(job)

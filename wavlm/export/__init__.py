@@ -10,7 +10,7 @@ from wavlm.errors import UsageError
 from wavlm.export.card import Card as Card
 from wavlm.export.card import model_card as model_card
 from wavlm.export.errors import ImportRefusedError as ImportRefusedError
-from wavlm.export.fairseq import read_fairseq, write_fairseq
+from wavlm.export.fairseq import obstacle_of, read_fairseq, write_fairseq
 from wavlm.export.hf import HEAD_FILE, read_hf, write_hf
 from wavlm.files import sha256_of, write_text
 from wavlm.nn import WavLM, load_model, save_model
@@ -22,14 +22,20 @@ PAPER_CLUSTERS = 500
 
 
 def build_export(model_dir: Path, card: Card, out: Path) -> dict[str, JsonValue]:
-    """Write `hf/` and `fairseq/<name>.pt` from a model folder; facts name each file's sha256."""
+    """Write `hf/` and `fairseq/<name>.pt` from a model folder; facts name each file's sha256.
+
+    A network that the fairseq layout cannot hold gets no `fairseq/`; the facts say why.
+    """
     model = load_model(model_dir)
     write_hf(model, out / HF_FOLDER)
     write_text(out / HF_FOLDER / "README.md", model_card(card, model.network))
-    write_fairseq(model, out / FAIRSEQ_FOLDER / f"{card.name}.pt")
+    obstacle = obstacle_of(model)
+    if obstacle is None:
+        write_fairseq(model, out / FAIRSEQ_FOLDER / f"{card.name}.pt")
     files = sorted(path for path in out.rglob("*") if path.is_file())
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "no_fairseq_file": obstacle,  # why there is none; None: there is one
         "sha256": {path.relative_to(out).as_posix(): sha256_of(path) for path in files},
     }
 

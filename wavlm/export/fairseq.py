@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
 
 from wavlm.export.convstack import format_conv_stack, parse_conv_stack
 from wavlm.export.errors import ImportRefusedError
@@ -132,13 +131,27 @@ def write_fairseq(model: WavLM, path: Path) -> None:
     tensors = renamed(weights, encoder_rows(network), "fairseq")
     head = renamed(weights, list(HEAD), "fairseq")
     if _has_no_projection(network):
+        if obstacle := obstacle_of(model):
+            raise ImportRefusedError(f"{path}: {obstacle}")
         for name in ("post_extract_proj.weight", "post_extract_proj.bias"):
             del tensors[name]
-        _check_identity(weights, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written(path) as file:
         config = config_of(network).model_dump()
         torch.save({"cfg": config, "model": tensors, HEAD_KEY: head}, file)
+
+
+def obstacle_of(model: WavLM) -> str | None:
+    """Why the fairseq layout cannot hold this network, or None if it can."""
+    if not _has_no_projection(model.network):
+        return None
+    weight, bias = model.projection.weight, model.projection.bias
+    if not bias.any() and torch.equal(weight, torch.eye(len(weight))):
+        return None
+    return (
+        "the fairseq layout has no projection where conv channels equal the width "
+        f"({len(weight)}), and this network's is not the identity"
+    )
 
 
 def read_fairseq(path: Path, num_clusters: int) -> WavLM:
@@ -179,12 +192,3 @@ def _read_config(cfg: Any, path: Path) -> FairseqConfig:
 def _has_no_projection(network: NetworkSpec) -> bool:
     """fairseq leaves the projection out where conv channels and width are equal."""
     return network.conv_layers[-1].channels == network.width
-
-
-def _check_identity(weights: dict[str, Tensor], path: Path) -> None:
-    weight, bias = weights["projection.weight"], weights["projection.bias"]
-    if bias.any() or not torch.equal(weight, torch.eye(len(weight))):
-        raise ImportRefusedError(
-            f"{path}: the fairseq layout has no projection where conv channels equal the width "
-            f"({len(weight)}), and this network's is not the identity"
-        )

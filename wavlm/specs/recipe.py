@@ -12,7 +12,7 @@ from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.labelling import CodebookSpec, ProbeSpec, ShardSpec
 from wavlm.specs.mixing import MixSpec, MixturesSpec
 from wavlm.specs.network import NetworkSpec
-from wavlm.specs.training import TrainSpec
+from wavlm.specs.training import StartSpec, TrainSpec
 
 
 class GateSpec(Spec):
@@ -30,6 +30,7 @@ class IterationSpec(Spec):
     network: NetworkSpec
     train: TrainSpec
     mix: MixSpec | None = None  # in YAML: the name of a file of data_specs/mixes
+    start: StartSpec | None = None  # None: random weights
     speech: tuple[Name, ...] = ()  # names out of the recipe's speech corpora; empty: all of them
 
 

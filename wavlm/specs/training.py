@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from wavlm.specs.base import Count, Natural, NonNegative, Positive, Probability, Spec
+from wavlm.specs.base import Count, Natural, NonNegative, Positive, Probability, Sha256, Spec
 
 
 class MaskSpec(Spec):
@@ -16,6 +16,15 @@ class MaskSpec(Spec):
     length: Count = 10
     min_spans: Natural = 2
     equalise: bool = False  # True: fairseq's per-batch equalisation, for parity only
+
+
+class StartSpec(Spec):
+    """Weights to start from instead of random ones: a model folder, as `wavlm import` writes it."""
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"folder"})
+
+    folder: str
+    sha256: Sha256  # of its model.safetensors; the folder may lie elsewhere tomorrow
 
 
 class TrainSpec(Spec):

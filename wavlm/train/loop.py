@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from pydantic import JsonValue
@@ -19,8 +20,16 @@ from wavlm.artifacts import canonical
 from wavlm.batches import Batch
 from wavlm.epochs import Position
 from wavlm.errors import StoppedError, UsageError
+from wavlm.files import sha256_of
 from wavlm.jobs import TrainJob
 from wavlm.nn import WavLM, save_model
+from wavlm.nn.files import (
+    WEIGHTS_FILE,
+    ModelFileError,
+    NetworkFile,
+    network_from,
+    read_weights,
+)
 from wavlm.rng import seed_for
 from wavlm.train import checkpoint, metrics, summary
 from wavlm.train.checkpoint import State, Training
@@ -108,10 +117,25 @@ def _start(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest, dog: Watc
             f"numbers of processes (runtime.gpus or runtime.processes): {', '.join(possible)}",
         )
     torch.manual_seed(seed_for(job.train.seed, "init"))
-    network = WavLM(job.network, job.num_clusters).to(ranks.device)
+    network = _network(job).to(ranks.device)
     prepare(network, job.runtime)
     training = Training(network, distributed(network, ranks), adamw(network, job.train))
     return Run(job, data, ranks, training, network, stop, dog)
+
+
+def _network(job: TrainJob) -> WavLM:
+    """The network with random weights, or with those that the job starts from, head included.
+
+    Raises ModelFileError if these are other bytes than the recipe says, or of another shape.
+    """
+    if job.start is None:
+        return WavLM(job.network, job.num_clusters)
+    path = Path(job.start.folder) / WEIGHTS_FILE
+    content = NetworkFile(network=job.network, num_clusters=job.num_clusters)
+    network = network_from(content, read_weights(path), where=path)
+    if (found := sha256_of(path)) != job.start.sha256:
+        raise ModelFileError(f"{path} has sha256 {found}, the recipe expects {job.start.sha256}")
+    return network.train()
 
 
 def _resume(run: Run) -> Progress:
