@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test lint fix bench readme clean
+.PHONY: setup demo test lint fix readme clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -44,11 +44,8 @@ fix: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev
-	$(BIN)/python -m benchmarks
-
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
 readme: .venv/.dev
-	$(BIN)/python -m tests.test_readme
+	$(BIN)/python tests/test_readme.py

@@ -1,7 +1,7 @@
 """What a recipe costs before it runs: operations, hours of machines, bytes on disk.
 
 Operations are counted from the network's shapes (a multiply-add is two). Rates of the CPU stages
-were measured on one Zen 5 core with 15 s utterances of 16 kHz read speech; see docs/performance.md.
+were measured on one Zen 5 core with 15 s utterances of 16 kHz read speech.
 """
 
 from __future__ import annotations
