@@ -22,14 +22,14 @@ from wavlm.specs import SAMPLE_RATE_HZ, Recipe, Runtime
 from wavlm.store import Store
 
 
-def write_batch(recipe: Recipe, store: Store, iteration: int, epoch: int, out: Path) -> list[Path]:
+def write_batch(
+    recipe: Recipe, store: Store, iteration: int | None, epoch: int, out: Path
+) -> list[Path]:
     """Write the first batch of an epoch as pairs NN-KEY-clean.wav, NN-KEY-mixed.wav.
 
     Raises UsageError if the iteration mixes nothing, BadDataError if its labels are not there.
     """
     model = _model(recipe, iteration)
-    if model.mix is None:
-        raise UsageError("NO_MIX", f"iteration {iteration} of {recipe.name} mixes nothing")
     for item in model.inputs:
         store.facts(item)  # complains about what is not there
     out.mkdir(parents=True, exist_ok=True)
@@ -41,11 +41,18 @@ def write_batch(recipe: Recipe, store: Store, iteration: int, epoch: int, out: P
     return list(_written(clean, mixed, out))
 
 
-def _model(recipe: Recipe, iteration: int) -> Model:
-    for model in models(plan(recipe)):
-        if model.iteration == iteration:
+def _model(recipe: Recipe, iteration: int | None) -> Model:
+    """The model of this iteration, or of the first one that mixes."""
+    mixing = [model for model in models(plan(recipe)) if model.mix]
+    for model in mixing:
+        if iteration in (None, model.iteration):
             return model
-    raise UsageError("NOTHING_FITS", f"{recipe.name} has no iteration {iteration}")
+    there_is = ", ".join(str(model.iteration) for model in mixing) or "none"
+    raise UsageError(
+        "NO_MIX",
+        f"found iteration {iteration or 'not given'}, expected one of {recipe.name} that mixes "
+        f"utterances: {there_is}",
+    )
 
 
 def _first_group(job: TrainJob, epoch: int) -> Group:

