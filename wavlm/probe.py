@@ -125,6 +125,7 @@ def plot(scores: Sequence[Score], num_clusters: int) -> Figure:
         (line,) = axes.plot(layers, values[1:], marker="o", label=name)
         axes.axhline(values[0], color=line.get_color(), linestyle="--", label=f"{name} of MFCC")
     axes.set(xlabel="layer", ylabel=f"label quality, K = {num_clusters}", xticks=layers)
+    axes.margins(y=0.1)
     axes.set_ylim(bottom=0)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
