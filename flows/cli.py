@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from flows import cli_models, cli_store, console, options
-from flows.kinds import Kind
 from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from wavlm.artifacts import Kind
 
 app = typer.Typer(
     name="wavlm",

@@ -1,23 +1,10 @@
-"""The kinds of artifacts, as the choices of a command, a form or a deployment."""
+"""What a run up to one kind of artifact needs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from wavlm.artifacts import Artifact, lineage
-
-Kind = Literal[
-    "corpus",
-    "shards",
-    "codebook",
-    "labels",
-    "mixtures",
-    "pretrain",
-    "scores",
-    "export",
-    "register",
-]
+from wavlm.artifacts import Artifact, Kind, lineage
 
 
 def needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Artifact, ...]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from flows.kinds import Kind, needed
-from wavlm.artifacts import Artifact
+from flows.kinds import needed
+from wavlm.artifacts import Artifact, Kind
 from wavlm.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
 from wavlm.errors import UsageError
 from wavlm.planning import plan, select

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.kinds import Kind
 from flows.steps import make
 from tasks.summary import publish
+from wavlm.artifacts import Kind
 from wavlm.planning import plan, select
 from wavlm.recipe import read_recipe
 from wavlm.specs import Runtime

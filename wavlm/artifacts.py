@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from pydantic import BaseModel, JsonValue
 
@@ -206,7 +206,8 @@ class Registration(Artifact):
         return f"{self.registry_name.lower()}-{self.model.name}"
 
 
-KINDS: tuple[str, ...] = (
+# In pipeline order.
+Kind = Literal[
     "corpus",
     "shards",
     "codebook",
@@ -216,7 +217,8 @@ KINDS: tuple[str, ...] = (
     "scores",
     "export",
     "register",
-)
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def canonical(value: object) -> JsonValue:
