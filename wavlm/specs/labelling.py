@@ -33,7 +33,7 @@ class ShardSpec(Spec):
 
 
 class MfccFeatures(Spec):
-    """39-d Kaldi MFCC with deltas at 100 Hz (wavlm-spec 11.1)."""
+    """39-d Kaldi MFCC with deltas at 100 Hz (docs/algorithm.md 11.1)."""
 
     type: Literal["mfcc"]
 

@@ -47,7 +47,7 @@ class EffectSpec(Spec):
 
 
 class MixSpec(Spec):
-    """Utterance and noise mixing (WavLM Algorithm 1; wavlm-spec 12)."""
+    """Utterance and noise mixing (WavLM Algorithm 1; docs/algorithm.md 12)."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"name"})
 

@@ -16,7 +16,7 @@ class ConvLayer(Spec):
 
 
 def paper_conv_layers(channels: int = 512) -> tuple[ConvLayer, ...]:
-    """The seven convolutions of wavlm-spec section 2."""
+    """The seven convolutions of docs/algorithm.md section 2."""
     kernels, strides = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
     return tuple(
         ConvLayer(channels=channels, kernel=kernel, stride=stride)
@@ -25,7 +25,7 @@ def paper_conv_layers(channels: int = 512) -> tuple[ConvLayer, ...]:
 
 
 class NetworkSpec(Spec):
-    """The network (wavlm-spec 1-4). Base: group, post-norm; Large: layer, pre-norm."""
+    """The network (docs/algorithm.md 1-4). Base: group, post-norm; Large: layer, pre-norm."""
 
     extractor_norm: Literal["group", "layer"]
     norm_first: bool

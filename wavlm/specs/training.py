@@ -10,7 +10,7 @@ from wavlm.specs.base import Count, Natural, NonNegative, Positive, Probability,
 
 
 class MaskSpec(Spec):
-    """Span masking of frames (wavlm-spec 6)."""
+    """Span masking of frames (docs/algorithm.md 6)."""
 
     probability: Probability = 0.8
     length: Count = 10
@@ -28,7 +28,7 @@ class StartSpec(Spec):
 
 
 class TrainSpec(Spec):
-    """Optimisation (wavlm-spec 7, 9, 10). Seconds are seconds of audio.
+    """Optimisation (docs/algorithm.md 7, 9, 10). Seconds are seconds of audio.
 
     One update is batch_seconds / group_seconds groups. A group is what the paper calls a GPU's
     batch: its utterances are cropped to the shortest and mix with each other. Which GPU computes
