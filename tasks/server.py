@@ -7,7 +7,6 @@ guessed and no other process can take it in between.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -21,13 +20,13 @@ from pathlib import Path
 import httpx
 
 from wavlm.errors import ServiceMissingError
+from wavlm.pool import tie_to_parent
 
 START_SECONDS = 90.0
 POLL_SECONDS = 5.0
 BETWEEN_POLLS_SECONDS = 0.1
 STOP_SECONDS = 5.0
 MAX_STARTS = 3
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 logger = logging.getLogger(__name__)
 
 QUIET = {
@@ -126,8 +125,7 @@ def answers(url: str, timeout_seconds: float) -> bool:
 
 def _serve(descriptor: int, parent: int) -> None:
     """Run in the child: serve Prefect's API on an inherited listening socket."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    tie_to_parent(signal.SIGKILL)
     if os.getppid() != parent:  # it died before the call above
         return
     import uvicorn

@@ -8,7 +8,6 @@ dies, the kernel sends it SIGTERM, and the trainer saves a snapshot and leaves. 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -25,13 +24,13 @@ from pydantic import JsonValue
 from wavlm.errors import EXIT_STOPPED
 from wavlm.files import read_json
 from wavlm.jobs import read_job
+from wavlm.pool import tie_to_parent
 from wavlm.specs import Runtime
 
 METRICS, LOG, EXIT_NOTE = "metrics.jsonl", "train.log", "exit.json"
 POLL_SECONDS = 0.2
 # torchrun kills its workers 30 s after it was told to stop; ours save well within that.
 STOP_SECONDS = 40.0
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 log = logging.getLogger(__name__)
 
@@ -131,12 +130,6 @@ def _exit_code(out: Path, returned: int) -> int:
         return returned if returned >= 0 else 128 - returned
     code: int = read_json(note)["exit_code"]
     return code
-
-
-def tie_to_parent(number: signal.Signals) -> None:
-    """Have the kernel send this signal when the process that started this one dies (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 
 
 def main(arguments: list[str]) -> None:

@@ -24,8 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from wavlm.errors import ServiceMissingError
-from wavlm.launch import tie_to_parent
 from wavlm.nn import WavLM
+from wavlm.pool import tie_to_parent
 from wavlm.specs import Runtime
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
