@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test lint fix readme clean
+.PHONY: setup demo test bench lint fix readme clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -33,6 +33,10 @@ demo: .venv/.pipeline
 
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# Under eight minutes; names and options: make bench BENCH_FLAGS="head step --device cuda"
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
