@@ -1,0 +1,177 @@
+"""Our loader against webdataset + soundfile on the same shards, and against decoding alone.
+
+All sides run in this process on one core. What counts is delivered audio: seconds of crops in the
+batches that come out, utterances of similar length cropped to the shortest of their group, mixed
+with probability .2, masked, with a label a frame.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.harness import Claim, Figure, compare, missing
+from benchmarks.jobs import BASE, MIX, job
+from benchmarks.speech import Speech, speech
+from wavlm.batches import loader, plan_of
+from wavlm.epochs import Position
+from wavlm.frames import num_frames, samples_of
+from wavlm.jobs import TrainJob
+from wavlm.masking import span_mask
+from wavlm.shards import Reader, read_index
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, Runtime, TrainSpec
+from wavlm.targets import FRAME_RATE_HZ, read_labels
+
+Waveforms = npt.NDArray[np.float32]
+Pipeline = Callable[[], float]  # does an epoch's worth of work; seconds of audio delivered
+
+GROUP_SECONDS = 87.5  # what the paper calls a GPU's batch
+POOL_UTTERANCES = 256  # of the peer's pool, which it sorts by length before it cuts groups
+TARGET_RATE = 9000  # seconds of audio a second that a GPU is to train on, Base
+CORES = 4  # for loading, a GPU
+
+CLAIMS = (
+    Claim("loader.webdataset", "x", "webdataset + soundfile", cpu=">= 1.4", devices=("cpu",)),
+    Claim("loader.decode", "x", "decoding alone, same decoder", cpu=">= 0.9", devices=("cpu",)),
+    Claim("loader.rate", "x real time a core", cpu=None, devices=("cpu",)),
+    Claim("loader.data_wait", "% of a step", cpu="<= 1", devices=("cpu",)),
+)
+
+
+def main(device: str) -> Iterator[Figure]:  # noqa: ARG001 - loading is the CPU's work everywhere
+    webdataset, decode, rate, data_wait = CLAIMS
+    if reason := missing("webdataset", "soundfile"):
+        yield from (claim.skipped("cpu", reason) for claim in CLAIMS)
+        return
+    with speech() as audio:
+        made = _job(audio)
+        pipelines = {
+            "ours": _ours(made),
+            "webdataset": _webdataset(audio, made),
+            "decode": _decode(audio),
+        }
+        seconds = {name: pipeline() for name, pipeline in pipelines.items()}
+        times = compare(pipelines, rounds=5)
+    rates = {name: seconds[name] / times[name].median for name in pipelines}
+    stored = f"{seconds['ours'] / seconds['decode']:.3f} of the stored audio is in our crops"
+    speed = ", ".join(f"{name} {value:,.0f}" for name, value in rates.items())
+    note = f"x real time a core: {speed}; {stored}; {audio.note}"
+    yield webdataset.figure(rates["ours"] / rates["webdataset"], "cpu", note)
+    yield decode.figure(rates["ours"] / rates["decode"], "cpu", note)
+    yield rate.figure(rates["ours"], "cpu", audio.note)
+    late = max(0.0, 1 - CORES * rates["ours"] / TARGET_RATE)
+    words = (
+        f"computed: {CORES} cores load {CORES * rates['ours']:,.0f} x, a GPU takes {TARGET_RATE}"
+    )
+    yield data_wait.figure(100 * late, "cpu", words)
+
+
+def _job(audio: Speech) -> TrainJob:
+    train = TrainSpec(
+        updates=1,
+        warmup_updates=0,
+        peak_lr=1e-4,
+        batch_seconds=GROUP_SECONDS,
+        group_seconds=GROUP_SECONDS,
+    )
+    return job(audio, "loader", BASE, train, Runtime(workers=0))
+
+
+def _ours(made: TrainJob) -> Pipeline:
+    """An epoch a call; float32 waveforms are made of what was loaded, as a trainer has them."""
+    batches = loader(made, Position())
+    num_groups = plan_of(made).epoch(0).num_groups
+
+    def epoch() -> float:
+        return sum(batch.seconds for batch in islice(batches, num_groups))
+
+    return epoch
+
+
+def _decode(audio: Speech) -> Pipeline:
+    """Every FLAC of the train split, from memory, with the decoder that our loader has."""
+    from wavlm.audio import decode_flac_int16
+
+    reader, index = Reader(audio.shards), read_index(audio.shards)
+    blobs = [
+        reader.blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
+        for row in index.rows_of("train")
+    ]
+    return lambda: sum(len(decode_flac_int16(blob)) for blob in blobs) / SAMPLE_RATE_HZ
+
+
+def _webdataset(audio: Speech, made: TrainJob) -> Pipeline:
+    """The same work as webdataset's users write it: a pipeline, a pool that is sorted, groups."""
+    import soundfile
+    import webdataset
+
+    tars = sorted(str(path) for path in audio.shards.glob("train-*.tar"))
+    found = [read_labels(made.data[0].labels, tar) for tar in tars]
+    labels = {key: row[::2] for shard in found for key, row in shard.by_key.items()}
+    rng = np.random.default_rng(0)
+
+    def decoded(sample: dict[str, Any]) -> tuple[str, Waveforms]:
+        waveform, _ = soundfile.read(io.BytesIO(sample["flac"]), dtype="float32")
+        return sample["__key__"], waveform
+
+    def epoch() -> float:
+        samples = webdataset.WebDataset(tars, shardshuffle=False).map(decoded)
+        delivered = 0
+        for group in _groups(samples, int(GROUP_SECONDS * FRAME_RATE_HZ)):
+            waveforms, _, _ = _batch(group, labels, made.train.mask, rng)
+            delivered += waveforms.numel()
+        return delivered / SAMPLE_RATE_HZ
+
+    return epoch
+
+
+def _groups(samples: Any, most_frames: int) -> Iterator[list[tuple[str, Waveforms]]]:
+    """Utterances of similar length, as many as fit."""
+    stream = iter(samples)
+    while pool := list(islice(stream, POOL_UTTERANCES)):
+        pool.sort(key=lambda sample: -len(sample[1]))
+        while pool:
+            size = max(1, most_frames // num_frames(len(pool[0][1])))
+            yield pool[:size]
+            del pool[:size]
+
+
+def _batch(
+    group: list[tuple[str, Waveforms]],
+    labels: dict[str, npt.NDArray[np.uint16]],
+    mask: MaskSpec,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    frames = min(num_frames(len(waveform)) for _, waveform in group)
+    crops, targets = [], []
+    for key, waveform in group:
+        first = int(rng.integers(num_frames(len(waveform)) - frames + 1))
+        crops.append(waveform[first * HOP_SAMPLES :][: samples_of(frames)])
+        targets.append(labels[key][first : first + frames].astype(np.int64))
+    mixed = _mixed(np.stack(crops), rng)
+    masks = [span_mask(frames, mask, rng) for _ in group]
+    return (
+        torch.from_numpy(mixed),
+        torch.from_numpy(np.stack(targets)),
+        torch.from_numpy(np.stack(masks)),
+    )
+
+
+def _mixed(waveforms: Waveforms, rng: np.random.Generator) -> Waveforms:
+    """Utterance mixing as in the paper's Algorithm 1, on slices."""
+    mixed = waveforms.copy()
+    size, num_samples = waveforms.shape
+    for row in np.flatnonzero(rng.random(size) < MIX.probability) if size > 1 else ():
+        partner = waveforms[(row + rng.integers(1, size)) % size]
+        length = int(rng.integers(num_samples // 2 + 1))
+        start, source = rng.integers(num_samples - length + 1, size=2)
+        energy = np.mean(np.square(waveforms[row])) / 10 ** (rng.uniform(-5, 5) / 10)
+        scale = np.sqrt(energy / max(float(np.mean(np.square(partner))), 1e-12))
+        mixed[row, start : start + length] += scale * partner[source : source + length]
+    return mixed

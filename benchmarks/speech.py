@@ -1,0 +1,196 @@
+"""Speech to measure with: shards that are given, or audio that is made up and has speech's size.
+
+`WAVLM_BENCH_SHARDS` names a folder of shards, as the shards stage makes it. Without it, utterances
+are synthesised (pulses and noise through moving resonances, pauses, a noise floor) and go through
+the corpus and shards stages, so that any machine has the same audio.
+
+Legend: N samples, F frames of the synthesis, P phones, S bins of the spectrum.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from wavlm.files import read_json, write_json
+from wavlm.jobs import LabelledShards
+from wavlm.progress import silent
+from wavlm.rng import rng_for
+from wavlm.shards import Reader, build_shards, read_index
+from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout, ShardSpec
+from wavlm.targets import Header, num_labels, write_labels
+
+Floats = npt.NDArray[np.float32]
+
+SHARDS_VARIABLE = "WAVLM_BENCH_SHARDS"
+NUM_UTTERANCES = 130  # half an hour; ten groups of 13 at 15 s
+SECONDS = (13.0, 15.6)  # most of LibriSpeech lies in between
+NUM_CLUSTERS = 100
+LABEL_RATE_HZ = 100
+RUN_LABELS = 4  # mean run of one label: MFCC clusters of speech last about as long
+
+_WINDOW, _HOP = 512, 256  # samples of the synthesis
+_NUM_PHONES, _NUM_SPEAKERS = 40, 10
+_FLOOR_STEPS = 5.0  # of 16-bit noise: gives FLAC the size that it has of read speech
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Shards of 16 kHz speech and a folder for what is made of them."""
+
+    shards: Path
+    work: Path
+    note: str  # what the audio is and how large its FLAC: belongs beside every figure
+
+    def waveforms(self, seconds: float) -> list[Floats]:
+        """Whole utterances of the train split, (N,) each, of about so many seconds in all."""
+        reader, index = Reader(self.shards), read_index(self.shards)
+        rows = index.rows_of("train")
+        enough = int(np.searchsorted(np.cumsum(index.samples[rows]), seconds * SAMPLE_RATE_HZ)) + 1
+        return [reader.read(int(row)) for row in rows[:enough]]
+
+    def labelled(self) -> LabelledShards:
+        """The shards with labels at 100 Hz that are drawn, in runs: what they are costs no time."""
+        index, listed = read_index(self.shards), read_json(self.shards / "shards.json")
+        folder = self.work / "labels"
+        folder.mkdir(exist_ok=True)
+        for shard in listed:
+            rows = np.flatnonzero(index.shards == shard)
+            write_labels(
+                folder / f"{Path(shard).stem}.parquet",
+                list(index.keys[rows]),
+                [_drawn_labels(index.keys[row], int(index.samples[row])) for row in rows],
+                Header(listed[shard]["sha256"], "0" * 64, '"drawn"', LABEL_RATE_HZ, NUM_CLUSTERS),
+            )
+        write_json(folder / "labels.json", {"labels": "drawn"})
+        return LabelledShards(shards=self.shards, labels=folder)
+
+
+@contextmanager
+def speech(
+    num_utterances: int = NUM_UTTERANCES, seconds: tuple[float, float] = SECONDS
+) -> Iterator[Speech]:
+    """The given shards, or so many synthetic utterances of so many seconds; removed at the end."""
+    with TemporaryDirectory(prefix="wavlm-bench-") as folder:
+        work = Path(folder)
+        given = os.environ.get(SHARDS_VARIABLE)
+        shards = Path(given).resolve() if given else _synthetic(work, num_utterances, seconds)
+        index = read_index(shards)
+        heard_s = float(index.samples.sum()) / SAMPLE_RATE_HZ
+        kilobytes = float(index.sizes.sum()) / heard_s / 1000
+        what = "given shards" if given else "synthetic audio"
+        yield Speech(shards, work, f"{what}, {heard_s / 60:.0f} min, {kilobytes:.1f} kB/s of FLAC")
+
+
+def _synthetic(work: Path, num_utterances: int, seconds: tuple[float, float]) -> Path:
+    """Recordings as WAV, then the corpus stage, then the shards stage."""
+    from wavlm.corpus import build_corpus
+
+    recordings, corpus, shards = work / "recordings", work / "corpus", work / "shards"
+    for number in range(num_utterances):
+        path = recordings / f"speaker{number % _NUM_SPEAKERS}" / f"utterance{number:04d}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, utterance(number, seconds), SAMPLE_RATE_HZ, subtype="PCM_16")
+    spec = CorpusSpec(
+        name="synthetic",
+        role="speech",
+        description="Pulses and noise through moving resonances",
+        homepage="none",
+        license="none",
+        citation="none",
+        sources=(FolderSource(type="folder", path=str(recordings), revision="1"),),
+        layout=GenericLayout(type="generic", audio="**/*.wav", speaker=r"(?P<speaker>speaker\d+)"),
+    )
+    build_corpus(spec, work / "downloads", corpus, silent)
+    packing = ShardSpec(min_seconds=1.0, max_seconds=max(16.0, seconds[1]), shard_megabytes=64.0)
+    build_shards(packing, corpus, shards, 1, silent)
+    return shards
+
+
+def utterance(number: int, seconds: tuple[float, float] = SECONDS) -> Floats:
+    """A made-up utterance, (N,), the same for every call."""
+    rng = rng_for(0, "utterance", number)
+    num_samples = round(rng.uniform(*seconds) * SAMPLE_RATE_HZ)
+    num_frames = num_samples // _HOP + 2
+    phones = _phones(rng, num_frames)
+    window = np.sqrt(np.hanning(_WINDOW + 1)[:-1]).astype(np.float32)
+    pieces = []
+    for voiced in (True, False):
+        source = _pulses(rng, num_frames) if voiced else _noise(rng, _length(num_frames))
+        framed = np.lib.stride_tricks.sliding_window_view(source, _WINDOW)[::_HOP] * window
+        gain = _resonances(number % _NUM_SPEAKERS, phones, voiced=voiced)
+        pieces.append(np.fft.irfft(np.fft.rfft(framed) * gain) * window)  # (F, 512)
+    halves = (pieces[0] + pieces[1]).reshape(num_frames, 2, _HOP)
+    overlapped = halves[1:, 0] + halves[:-1, 1]  # (F - 1, 256)
+    audible = overlapped.ravel()[:num_samples]
+    audible *= np.float32(0.05) / np.sqrt(np.mean(np.square(audible)))
+    floor = np.float32(_FLOOR_STEPS / 32768) * _noise(rng, num_samples)
+    return (audible + floor).clip(-1, 1)
+
+
+def _length(num_frames: int) -> int:
+    return (num_frames - 1) * _HOP + _WINDOW
+
+
+def _phones(rng: np.random.Generator, num_frames: int) -> npt.NDArray[np.int64]:
+    """The phone of each frame, (F,): each lasts 3 to 11 frames (48 to 176 ms)."""
+    lengths = rng.integers(3, 12, num_frames)
+    return np.repeat(rng.integers(_NUM_PHONES, size=num_frames), lengths)[:num_frames]
+
+
+def _noise(rng: np.random.Generator, num_samples: int) -> Floats:
+    return rng.standard_normal(num_samples, dtype=np.float32)
+
+
+def _pulses(rng: np.random.Generator, num_frames: int) -> Floats:
+    """One pulse a period of a pitch that wanders, of the power of the noise, (N,)."""
+    steps = np.cumsum(rng.standard_normal(num_frames + 1))
+    pitch_hz = rng.uniform(90, 220) * np.exp2(0.25 * np.sin(steps / 6))
+    phase = np.cumsum(np.repeat(pitch_hz, _HOP)[: _length(num_frames)] / SAMPLE_RATE_HZ)
+    pulses = np.diff(np.floor(phase), prepend=0.0) * np.sqrt(SAMPLE_RATE_HZ / 150)
+    as_floats: Floats = pulses.astype(np.float32)
+    return as_floats
+
+
+def _resonances(speaker: int, phones: npt.NDArray[np.int64], *, voiced: bool) -> Floats:
+    """Amplitude of each bin in each frame, (F, S): three formants a phone, blurred over frames."""
+    rng = rng_for(0, "phones")
+    centres_hz = rng.uniform((250, 800, 2200), (800, 2300, 4500), (_NUM_PHONES, 3))
+    widths_hz = rng.uniform(60, 250, (_NUM_PHONES, 3))
+    levels = 10 ** (rng.uniform(-30, 0, _NUM_PHONES) / 20)
+    levels[: _NUM_PHONES // 8] = 0  # pauses
+    is_voiced = np.arange(_NUM_PHONES) % 4 != 0
+    share = np.where(is_voiced == voiced, 1.0, 0.03) * levels
+    centres_hz *= rng_for(0, "speaker", speaker).uniform(0.85, 1.2)
+    bins_hz = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE_HZ)
+    away = (bins_hz - centres_hz[..., None]) / widths_hz[..., None]  # (P, 3, S)
+    tilt = 1 / (1 + bins_hz / 1000) if voiced else np.ones_like(bins_hz)
+    gains = share[:, None] * (0.02 + (1 / (1 + away**2)).sum(1)) * tilt  # (P, S)
+    of_frames = gains.astype(np.float32)[phones]
+    padded = np.pad(of_frames, ((1, 1), (0, 0)), "edge")
+    blurred: Floats = (padded[:-2] + 2 * of_frames + padded[2:]) / 4
+    return blurred
+
+
+def _drawn_labels(key: str, num_samples: int) -> npt.NDArray[np.uint16]:
+    rng = rng_for(0, "labels", key)
+    count = int(num_labels(num_samples, LABEL_RATE_HZ))
+    runs = rng.geometric(1 / RUN_LABELS, count)
+    return np.repeat(rng.integers(NUM_CLUSTERS, size=count), runs)[:count].astype(np.uint16)
+
+
+def utterances(seconds: float) -> Sequence[Floats]:
+    """Waveforms without any shards being made, for what starts at a waveform."""
+    if os.environ.get(SHARDS_VARIABLE):
+        with speech() as given:
+            return given.waveforms(seconds)
+    longest = SECONDS[1]
+    return [utterance(number) for number in range(round(seconds / longest) + 1)]
