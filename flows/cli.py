@@ -42,6 +42,7 @@ def run(  # noqa: PLR0913 - one option each
     snapshot_every: options.SnapshotEvery = 0,
     compile_network: options.Compile = False,
     checkpoint_activations: options.Checkpointing = False,
+    shard_parameters: options.Sharding = False,
     tracking: options.Tracking = True,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
@@ -69,6 +70,7 @@ def run(  # noqa: PLR0913 - one option each
         snapshot_every=snapshot_every,
         compile=compile_network,
         checkpoint_activations=checkpoint_activations,
+        shard_parameters=shard_parameters,
         tracking=tracking,
     )
     place = Store(store)

@@ -28,6 +28,12 @@ Checkpointing = Annotated[
     bool,
     typer.Option("--checkpoint-activations", help="Compute activations twice to save memory"),
 ]
+Sharding = Annotated[
+    bool,
+    typer.Option(
+        "--shard-parameters", help="Split weights and optimizer over the GPUs (FSDP2), for Large"
+    ),
+]
 Tracking = Annotated[
     bool, typer.Option("--tracking/--no-tracking", help="Send curves to MLflow while training")
 ]

@@ -37,7 +37,7 @@ def step(made: Training) -> None:
 
 def save(folder: Path, made: Training, update: int, keep: int = 2) -> Path:
     state = State(update, {"update": update}, FINGERPRINT, {"torch": torch.__version__})
-    return checkpoint.save(folder, made, state, keep)
+    return checkpoint.write(folder, checkpoint.tensors_of(made), state, keep)
 
 
 def weights(made: Training) -> list[bytes]:

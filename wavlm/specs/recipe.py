@@ -104,4 +104,5 @@ class Runtime(BaseModel):
     keep_snapshots: Count = 2
     compile: bool = False
     checkpoint_activations: bool = False
+    shard_parameters: bool = False  # over all ranks (FSDP2), for networks of Large size and up
     tracking: bool = True  # False: no MLflow while training; `wavlm sync` uploads later

@@ -5,7 +5,8 @@
                              state.json             how far training is, and for which job
                              manifest.json          sha256 of the three, written last
 
-No snapshot is ever written over another. Nothing in it is pickled.
+No snapshot is ever written over another. Nothing in it is pickled. Its tensors are whole, however
+they were split over ranks, so any number of ranks can go on from it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from pathlib import Path
 
 import torch
 from pydantic import JsonValue
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.files import CannotWriteError, read_json, replaced, sha256_of, sync, write_json
+from wavlm.train.sharding import split_like
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +61,26 @@ class Training:
     optimizer: torch.optim.Optimizer
 
 
-def save(folder: Path, training: Training, state: State, keep: int) -> Path:
+Tensors = Mapping[str, Tensor]
+
+
+def tensors_of(training: Training) -> dict[str, Tensors]:
+    """The tensors themselves, no copies, by the file that they belong in."""
+    state = training.optimizer.state
+    moments = {
+        f"{kind}.{name}": state[parameter][kind]
+        for name, parameter in training.network.named_parameters()
+        if parameter in state
+        for kind in STATE_TENSORS
+    }
+    return {MODEL: training.network.state_dict(), OPTIMIZER: moments}
+
+
+def write(folder: Path, files: Mapping[str, Tensors], state: State, keep: int) -> Path:
     """Write the snapshot of an update, then remove all but the `keep` newest.
 
-    Raises CannotWriteError if the disk is full; earlier snapshots stay as they are.
+    files: what `tensors_of` gave, whole and in the CPU's memory. Raises CannotWriteError if the
+    disk is full; earlier snapshots stay as they are.
     """
     folder.mkdir(exist_ok=True)
     final = folder / f"step-{state.update:09d}"
@@ -71,12 +89,11 @@ def save(folder: Path, training: Training, state: State, keep: int) -> Path:
     for left_by_a_crash in folder.glob(".step-*"):
         shutil.rmtree(left_by_a_crash)
     partial = folder / f".{final.name}.partial"
-    model, optimizer = _model_tensors(training.network), _optimizer_tensors(training)
-    _require_space(folder, [*model.values(), *optimizer.values()])
+    _require_space(folder, [tensor for tensors in files.values() for tensor in tensors.values()])
     with _disk_full_explained(partial):
         partial.mkdir()
-        _write(model, partial / MODEL)
-        _write(optimizer, partial / OPTIMIZER)
+        for name, tensors in files.items():
+            _write(tensors, partial / name)
         write_json(partial / STATE, {"format": FORMAT, **asdict(state)})
         names = (MODEL, OPTIMIZER, STATE)
         write_json(partial / MANIFEST, {name: sha256_of(partial / name) for name in names})
@@ -127,18 +144,34 @@ def damage(snapshot: Path) -> str:
 
 
 def load(snapshot: Path, training: Training) -> JsonValue:
-    """Put a snapshot into the network and the optimizer; returns the trainer's progress."""
-    training.network.load_state_dict(load_file(snapshot / MODEL))
-    tensors = load_file(snapshot / OPTIMIZER)
-    per_parameter = {
-        index: {kind: tensors[f"{kind}.{name}"] for kind in STATE_TENSORS}
-        for index, (name, _) in enumerate(training.network.named_parameters())
-        if f"step.{name}" in tensors
-    }
+    """Put a snapshot into the network and the optimizer; returns the trainer's progress.
+
+    Where they are split over ranks, each rank keeps its part.
+    """
+    network = training.network
+    with safe_open(snapshot / MODEL, "pt") as file:
+        patterns = network.state_dict()
+        weights = {name: split_like(file.get_tensor(name), patterns[name]) for name in file.keys()}  # noqa: SIM118
+    network.load_state_dict(weights)
+    with safe_open(snapshot / OPTIMIZER, "pt") as file:
+        there = set(file.keys())
+        per_parameter = {
+            index: {
+                kind: _moment(file.get_tensor(f"{kind}.{name}"), parameter)
+                for kind in STATE_TENSORS
+            }
+            for index, (name, parameter) in enumerate(network.named_parameters())
+            if f"step.{name}" in there
+        }
     groups = training.optimizer.state_dict()["param_groups"]
     training.optimizer.load_state_dict({"state": per_parameter, "param_groups": groups})
     progress: JsonValue = read_json(snapshot / STATE)["progress"]
     return progress
+
+
+def _moment(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """A moment is split as its parameter is; the step count, a scalar, is on every rank."""
+    return split_like(tensor, parameter) if tensor.shape == parameter.shape else tensor
 
 
 def _require_same_job(snapshot: Path, fingerprint: Mapping[str, JsonValue]) -> None:
@@ -163,27 +196,9 @@ def _require_same_job(snapshot: Path, fingerprint: Mapping[str, JsonValue]) -> N
         )
 
 
-def _model_tensors(network: nn.Module) -> dict[str, Tensor]:
-    return {name: _plain(tensor) for name, tensor in network.state_dict().items()}
-
-
-def _optimizer_tensors(training: Training) -> dict[str, Tensor]:
-    state = training.optimizer.state
-    return {
-        f"{kind}.{name}": _plain(state[parameter][kind])
-        for name, parameter in training.network.named_parameters()
-        if parameter in state
-        for kind in STATE_TENSORS
-    }
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu").contiguous()
-
-
-def _write(tensors: dict[str, Tensor], path: Path) -> None:
+def _write(tensors: Tensors, path: Path) -> None:
     with replaced(path) as temporary:
-        save_file(tensors, temporary)
+        save_file(dict(tensors), temporary)
 
 
 def _require_space(folder: Path, tensors: list[Tensor]) -> None:

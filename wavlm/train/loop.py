@@ -37,6 +37,8 @@ from wavlm.train.metrics import METRICS
 from wavlm.train.objective import Sums
 from wavlm.train.parallel import Ranks, StopRequest, Watchdog, distributed, prepare, watchdog
 from wavlm.train.schedule import LossScale, learning_rate
+from wavlm.train.sharding import whole
+from wavlm.train.snapshots import Saver
 from wavlm.train.state import Progress
 from wavlm.train.step import adamw, update
 from wavlm.train.validation import validate
@@ -67,6 +69,7 @@ class Run:
     network: WavLM
     stop: StopRequest
     watchdog: Watchdog
+    saver: Saver
 
     @property
     def fingerprint(self) -> dict[str, JsonValue]:
@@ -87,8 +90,8 @@ def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
 
     Raises StoppedError, after a snapshot, if a stop was requested on any rank.
     """
-    with watchdog() as dog:
-        run = _start(job, data, ranks, stop, dog)
+    with watchdog() as dog, _saver(job, ranks, stop, dog) as saver:
+        run = _start(job, data, ranks, saver, (stop, dog))
         progress = _resume(run)
         batches = data.train(progress.position)
         progress = _report(run, progress)  # the last run may have stopped before it could
@@ -108,7 +111,13 @@ def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
         _finish(run, progress)
 
 
-def _start(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest, dog: Watchdog) -> Run:
+def _saver(job: TrainJob, ranks: Ranks, stop: StopRequest, dog: Watchdog) -> Saver:
+    return Saver(job.out / SNAPSHOTS, job.runtime.keep_snapshots, ranks, (stop, dog))
+
+
+def _start(
+    job: TrainJob, data: Data, ranks: Ranks, saver: Saver, interrupts: tuple[StopRequest, Watchdog]
+) -> Run:
     if (groups := job.train.groups_per_update) % ranks.world:
         possible = [str(count) for count in range(1, groups + 1) if groups % count == 0]
         raise UsageError(
@@ -116,11 +125,13 @@ def _start(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest, dog: Watc
             f"{groups} groups an update cannot be shared by {ranks.world} processes; possible "
             f"numbers of processes (runtime.gpus or runtime.processes): {', '.join(possible)}",
         )
+    ranks.wait()  # reading what there is to train on may take one of them longer
     torch.manual_seed(seed_for(job.train.seed, "init"))
     network = _network(job).to(ranks.device)
     prepare(network, job.runtime)
-    training = Training(network, distributed(network, ranks), adamw(network, job.train))
-    return Run(job, data, ranks, training, network, stop, dog)
+    module = distributed(network, ranks, job.runtime)  # may split what the optimizer is given
+    training = Training(network, module, adamw(network, job.train))
+    return Run(job, data, ranks, training, network, *interrupts, saver)
 
 
 def _network(job: TrainJob) -> WavLM:
@@ -221,18 +232,18 @@ def _snapshot_is_due(job: TrainJob, progress: Progress, seconds_since: float) ->
 
 
 def _save(run: Run, progress: Progress) -> None:
-    if not run.ranks.leads:
-        return
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     state = State(progress.update, progress.model_dump(), run.fingerprint, versions)
-    folder = run.job.out / SNAPSHOTS
-    checkpoint.save(folder, run.training, state, run.job.runtime.keep_snapshots)
+    run.saver.save(run.training, state)
 
 
 def _stop(run: Run, progress: Progress) -> None:
-    """Save, wait until rank 0 has saved, and leave: torchrun ends all ranks when one leaves."""
+    """Save, wait until it is on the disk, and leave: torchrun ends all ranks when one leaves.
+
+    A snapshot that could not be written stops the run too; what went wrong is then raised here.
+    """
     _save(run, progress)
-    run.ranks.wait()
+    run.saver.finish()
     raise StoppedError(
         "STOPPED",
         f"stopped on request after update {progress.update} of {run.job.train.updates}; a snapshot "
@@ -242,20 +253,26 @@ def _stop(run: Run, progress: Progress) -> None:
 
 def _finish(run: Run, progress: Progress) -> None:
     """The model, then the summary, whose presence says that the model is whole."""
-    job = run.job
-    if run.ranks.leads:
-        save_model(run.network, job.out)
-        facts: dict[str, JsonValue] = {
-            "key": job.key,
-            "updates": progress.update,
-            "epochs": progress.position.epoch,
-            "skipped_updates": progress.skipped_updates,
-            "audio_seconds": progress.audio_seconds,
-            "wall_seconds": progress.wall_seconds,
-            "parameters": sum(parameter.numel() for parameter in run.network.parameters()),
-            "processes": run.ranks.world,
-            "device": run.ranks.device.type,
-            "torch": torch.__version__,
-        }
+    run.saver.finish()
+    job, network = run.job, run.network
+    weights = {name: whole(tensor).cpu() for name, tensor in network.state_dict().items()}
+    facts: dict[str, JsonValue] = {
+        "key": job.key,
+        "updates": progress.update,
+        "epochs": progress.position.epoch,
+        "skipped_updates": progress.skipped_updates,
+        "audio_seconds": progress.audio_seconds,
+        "wall_seconds": progress.wall_seconds,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "processes": run.ranks.world,
+        "device": run.ranks.device.type,
+        "torch": torch.__version__,
+    }
+
+    def write() -> None:
+        content = NetworkFile(network=network.network, num_clusters=network.num_clusters)
+        save_model(network_from(content, weights, where=job.out), job.out)
         summary.write(job, facts)
-    run.ranks.wait()
+
+    with run.watchdog.patient():
+        run.ranks.once(write)

@@ -19,6 +19,7 @@ from torch import Tensor
 from wavlm.batches import Batch
 from wavlm.nn import Terms
 from wavlm.specs import TrainSpec
+from wavlm.train.sharding import whole
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def scale_and_clip(gradients: Sequence[Tensor], factor: float, clip_norm: float)
 
     Returns the norm between the two. If it is not finite nothing is changed.
     """
-    norm = torch.nn.utils.get_total_norm(gradients).item() * factor
+    norm = whole(torch.nn.utils.get_total_norm(gradients)).item() * factor
     if math.isfinite(norm):
         clipped = factor * min(1.0, clip_norm / (norm + 1e-6))  # 1e-6: as torch's clip_grad_norm_
         for gradient in gradients:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -20,15 +20,18 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from wavlm.errors import ServiceMissingError
+from wavlm.errors import CodedError, ServiceMissingError
 from wavlm.nn import WavLM
 from wavlm.pool import tie_to_parent
 from wavlm.specs import Runtime
+from wavlm.train.sharding import gradients_unsplit, shard
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
+WRITING_TIMEOUT = datetime.timedelta(hours=1)  # of rank 0, on a slow disk, with the others waiting
 STEP_TIMEOUT_S = 120.0
 FIRST_STEP_TIMEOUT_S = 900.0  # compilation and the first read of the data included
 
@@ -40,6 +43,7 @@ class Ranks:
     rank: int
     world: int
     device: torch.device
+    patient: dist.ProcessGroup | None = None  # of all ranks, for what may take WRITING_TIMEOUT
 
     @property
     def leads(self) -> bool:
@@ -62,12 +66,30 @@ class Ranks:
         if self.world == 1:
             return [text]
         texts: list[str] = [""] * self.world
-        dist.all_gather_object(texts, text)
+        dist.all_gather_object(texts, text, group=self.patient)
         return texts
 
     def wait(self) -> None:
-        """Return once all ranks are here."""
-        self.any(flag=False)
+        """Return once all ranks are here, whatever kept them: no step is that slow."""
+        if self.world > 1:
+            dist.barrier(group=self.patient)
+
+    def once(self, work: Callable[[], object]) -> None:
+        """Have rank 0 do some work, with files for one, and return on all ranks when it is done.
+
+        If it fails for a reason that people act on, all ranks raise the error, and so end with the
+        same code.
+        """
+        failure: list[Exception | None] = [None]
+        if self.leads:
+            try:
+                work()
+            except (CodedError, OSError) as error:
+                failure = [error]
+        if self.world > 1:
+            dist.broadcast_object_list(failure, src=0, group=self.patient)
+        if failure[0]:
+            raise failure[0]
 
 
 @contextmanager
@@ -102,7 +124,7 @@ def joined(runtime: Runtime) -> Iterator[Ranks]:
         device_id=device if is_cuda else None,
     )
     try:
-        yield Ranks(rank, world, device)
+        yield Ranks(rank, world, device, dist.new_group(backend="gloo", timeout=WRITING_TIMEOUT))
     finally:
         dist.destroy_process_group()
 
@@ -121,22 +143,26 @@ def prepare(network: WavLM, runtime: Runtime) -> None:
         layer.forward = forward
 
 
-def distributed(module: nn.Module, ranks: Ranks) -> nn.Module:
-    """The module with its gradients averaged over ranks in backward; itself if there is one rank.
+def distributed(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
+    """The network as it is to be called, with its gradients averaged over ranks in backward.
 
     Layer drop leaves no parameter without a gradient (a dropped layer's is zero), so nothing has
-    to be searched for unused parameters.
+    to be searched for unused parameters. The graph still changes from step to step, so DDP may not
+    take it for static. Buffers are constants: there is nothing to send of them.
     """
     if ranks.world == 1:
-        return module
-    return DistributedDataParallel(module, gradient_as_bucket_view=True)
+        return network
+    if runtime.shard_parameters:
+        shard(network, ranks.device.type, ranks.world)
+        return network
+    return DistributedDataParallel(network, gradient_as_bucket_view=True, broadcast_buffers=False)
 
 
 def gradients_stay_local(module: nn.Module) -> AbstractContextManager[None]:
-    """A context in which backward adds gradients up without talking to other ranks."""
+    """A context in which backward adds gradients up without talking to other ranks about them."""
     if isinstance(module, DistributedDataParallel):
         return module.no_sync()
-    return nullcontext()
+    return gradients_unsplit(module) if isinstance(module, FSDPModule) else nullcontext()
 
 
 class StopRequest:
@@ -180,7 +206,19 @@ class Watchdog:
         self._arm(max(STEP_TIMEOUT_S, 10 * (now - self._fed_at)))
         self._fed_at = now
 
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Wait for rank 0's files: as long as collectives do, and no step is measured by it."""
+        began, timeout_s = time.monotonic(), self._timeout_s
+        self._arm(WRITING_TIMEOUT.total_seconds() + STEP_TIMEOUT_S)
+        try:
+            yield
+        finally:
+            self._fed_at += time.monotonic() - began
+            self._arm(timeout_s)
+
     def _arm(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         faulthandler.dump_traceback_later(timeout_s, exit=True, file=sys.__stderr__ or sys.stderr)
 
 

@@ -16,6 +16,7 @@ from wavlm.jobs import TrainJob
 from wavlm.nn import WavLM
 from wavlm.train.objective import Sums, group_loss, group_sums, no_sums
 from wavlm.train.parallel import Ranks, StopRequest, Watchdog
+from wavlm.train.sharding import kept_whole
 from wavlm.train.step import autocast, on_device
 
 Figures = dict[str, float]
@@ -38,7 +39,7 @@ def validate(
     sums = no_sums(ranks.device)
     label_counts = torch.zeros(job.num_clusters, dtype=torch.float64, device=ranks.device)
     network.eval()
-    with torch.no_grad():
+    with torch.no_grad(), kept_whole(network):
         while True:
             watchdog.feed()
             batch = next(batches, None)

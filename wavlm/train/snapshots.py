@@ -1,0 +1,149 @@
+"""Snapshots written beside the training: the loop pays for a copy of the tensors, not for the disk.
+
+What a snapshot holds is copied at once, so updates that follow do not change it. Writing, hashing
+and pruning are a thread's. Whatever goes wrong there is raised in the training, on every rank: at
+the next update, snapshot or `finish`, whichever comes first.
+
+Cost: one copy of all tensors in rank 0's host memory, 12 bytes a parameter, kept for the next
+snapshot (and pinned if the network is on a GPU).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wavlm.train import checkpoint
+from wavlm.train.checkpoint import State, Tensors, Training
+from wavlm.train.parallel import Ranks, StopRequest, Watchdog
+from wavlm.train.sharding import whole
+
+log = logging.getLogger(__name__)
+
+BLOCK_BYTES = 64 << 20  # pinned memory is handed out in powers of two
+ALIGNMENT_BYTES = 64
+
+
+class Saver:
+    """Writes one snapshot at a time. Use as a context: it ends when nothing is left to write."""
+
+    def __init__(
+        self, folder: Path, keep: int, ranks: Ranks, interrupts: tuple[StopRequest, Watchdog]
+    ) -> None:
+        self._write = partial(checkpoint.write, folder, keep=keep)
+        self._ranks, (self._stop, self._watchdog) = ranks, interrupts
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
+        self._under_way: Future[Path] | None = None
+        self._copy: dict[str, dict[str, Tensor]] = {}
+
+    def __enter__(self) -> Saver:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Let the writer end. After an error, its own stands beside the first."""
+        with self._watchdog.patient():
+            self._thread.shutdown()
+        failure = self._under_way.exception() if self._under_way else None
+        if failure and error:
+            error.add_note(f"a snapshot could not be written either: {failure}")
+        elif failure:
+            raise failure
+
+    def save(self, training: Training, state: State) -> None:
+        """Copy the tensors and have them written; every rank calls it after the same update.
+
+        Waits for the snapshot under way, if there is one, and raises on all ranks what went wrong
+        with it.
+        """
+        began = time.monotonic()
+        is_busy = self._under_way is not None and not self._under_way.done()
+        self.finish()
+        if is_busy:
+            waited_s = time.monotonic() - began
+            log.warning(
+                "the snapshot of update %d waited %.1f s for the one before to be written: the "
+                "disk is slow for this rhythm (runtime.snapshot_every)",
+                state.update,
+                waited_s,
+            )
+        ready = self._copied(checkpoint.tensors_of(training))
+        if self._ranks.leads:
+            self._under_way = self._thread.submit(self._written, state, ready)
+            self._under_way.add_done_callback(self._stop_if_failed)
+
+    def finish(self) -> None:
+        """Return once all that was to be saved is on the disk; raises, on all ranks, why not."""
+        with self._watchdog.patient():
+            self._ranks.once(self._result)
+
+    def _result(self) -> None:
+        done, self._under_way = self._under_way, None
+        if done:
+            done.result()
+
+    def _stop_if_failed(self, done: Future[Path]) -> None:
+        """Have all ranks come to `finish` before their next update, as for any stop."""
+        if done.exception():
+            self._stop.requested = True
+
+    def _written(self, state: State, ready: torch.cuda.Event | None) -> Path:
+        if ready:
+            ready.synchronize()
+        return self._write(files=self._copy, state=state)
+
+    def _copied(self, files: Mapping[str, Tensors]) -> torch.cuda.Event | None:
+        """Fill the copy on rank 0; the event, if any, is when it is whole.
+
+        On a GPU the copies are in line with what computes: an update that follows waits for them.
+        Tensors that are split are made whole one by one, so that no GPU ever holds them all.
+        """
+        on_gpu = self._ranks.device.type == "cuda"
+        if self._ranks.leads:
+            self._copy = _fitting(self._copy, files, pinned=on_gpu)
+        with torch.no_grad():
+            for file, tensors in files.items():
+                for name, tensor in tensors.items():
+                    source = whole(tensor)
+                    if self._ranks.leads:
+                        self._copy[file][name].copy_(source, non_blocking=on_gpu)
+        if not (on_gpu and self._ranks.leads):
+            return None
+        ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        ready.record()
+        return ready
+
+
+def _fitting(
+    before: dict[str, dict[str, Tensor]], files: Mapping[str, Tensors], *, pinned: bool
+) -> dict[str, dict[str, Tensor]]:
+    """Host memory for these tensors: what there was, if it has a place for each and for no other.
+
+    Before its first step AdamW has no moments, so the first snapshot may be smaller than the rest.
+    """
+    if all(before.get(file, {}).keys() == tensors.keys() for file, tensors in files.items()):
+        return before
+    return {
+        file: dict(zip(tensors, _in_blocks(list(tensors.values()), pinned=pinned), strict=True))
+        for file, tensors in files.items()
+    }
+
+
+def _in_blocks(like: list[Tensor], *, pinned: bool) -> list[Tensor]:
+    """Unset tensors of these shapes on the CPU, cut from blocks of memory."""
+    made: list[Tensor] = []
+    block = torch.empty(0, dtype=torch.uint8)
+    for tensor in like:
+        num_bytes = tensor.numel() * tensor.element_size()
+        if num_bytes > len(block):
+            size = max(BLOCK_BYTES, num_bytes)
+            block = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+        made.append(block[:num_bytes].view(tensor.dtype).view(tensor.shape))
+        block = block[-(-num_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES :]
+    return made
