@@ -27,6 +27,22 @@ class Selected:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What the head says of each frame that it was shown."""
+
+    losses: Tensor  # (S,) cross entropy in fp32, nats
+    correct: Tensor  # (S,) bool: the best class is the label
+
+    def over(self, where: Tensor) -> Selected:
+        """Sums over the frames where (S,) is true."""
+        return Selected(
+            loss=torch.where(where, self.losses, 0).sum(),
+            num_frames=where.sum(),
+            num_correct=(where & self.correct).sum(),
+        )
+
+
+@dataclass(frozen=True)
 class Terms:
     """What one group adds to an update's loss (docs/algorithm.md section 9).
 
@@ -55,14 +71,13 @@ class Head(nn.Module):
         rows = num_clusters + network.special_symbols
         self.label_embeddings = nn.Parameter(torch.rand(rows, network.projection_width))
 
-    def forward(self, frames: Tensor, labels: Tensor, temperature: float) -> Selected:
+    def forward(self, frames: Tensor, labels: Tensor, temperature: float) -> Predictions:
         """Frames (S, D) and their cluster numbers (S,)."""
         logits = self.logits(frames, temperature)
         targets = labels + self.first_label
-        return Selected(
-            loss=functional.cross_entropy(logits, targets, reduction="sum"),
-            num_frames=torch.tensor(len(frames), device=frames.device),
-            num_correct=(logits.detach().argmax(-1) == targets).sum(),
+        return Predictions(
+            losses=functional.cross_entropy(logits, targets, reduction="none"),
+            correct=logits.detach().argmax(-1) == targets,
         )
 
     def logits(self, frames: Tensor, temperature: float) -> Tensor:
@@ -73,3 +88,19 @@ class Head(nn.Module):
             embeddings = at_least_fp32(self.label_embeddings)
             classes = functional.normalize(embeddings, dim=-1, eps=COSINE_EPS)
             return ours @ classes.T / temperature
+
+
+def places_of(mask: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
+    """Where a flat mask (N,) is true, in a table whose size does not depend on how often it is.
+
+    Places (num_rows,) in 0..N-1, and which of them (num_rows,) count: the first as many as are
+    masked, in order. `mask.nonzero()` would have a size that only the device knows: the host waits
+    for it, and a compiled graph ends there. The k-th masked frame is the first at which the running
+    count reaches k. Places that do not count are 0, 1, 2, ...: repeating one place would make the
+    gradient of its frame a queue of additions.
+    """
+    running = mask.cumsum(0)  # (N,)
+    rank = torch.arange(num_rows, device=mask.device)
+    counted = rank < running[-1]
+    found = torch.searchsorted(running, rank + 1)
+    return torch.where(counted, found, rank), counted

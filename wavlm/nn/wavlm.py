@@ -14,7 +14,7 @@ from wavlm.frames import num_frames, receptive_field
 from wavlm.nn.attention import Attention, default_attention
 from wavlm.nn.conv import ConvExtractor, at_least_fp32, scale_gradient
 from wavlm.nn.encoder import Encoder
-from wavlm.nn.head import Head, Selected, Terms
+from wavlm.nn.head import Head, Predictions, Selected, Terms, places_of
 from wavlm.specs import NetworkSpec
 
 WAVEFORM_EPS = 1e-5  # of the training code; transformers' feature extractor uses 1e-7
@@ -77,43 +77,79 @@ class WavLM(nn.Module):
         return self.encoder.final(self.hidden_states(waveforms, num_samples)[-1])
 
     def forward(
-        self, batch: PretrainBatch, *, temperature: float = 0.1, with_unmasked: bool = False
+        self,
+        batch: PretrainBatch,
+        *,
+        temperature: float = 0.1,
+        with_unmasked: bool = False,
+        max_masked: int | None = None,
     ) -> Terms:
         """`forward_pretrain`, under the name that wrappers of data-parallel training call."""
-        return self.forward_pretrain(batch, temperature=temperature, with_unmasked=with_unmasked)
+        return self.forward_pretrain(
+            batch, temperature=temperature, with_unmasked=with_unmasked, max_masked=max_masked
+        )
 
     def forward_pretrain(
-        self, batch: PretrainBatch, *, temperature: float = 0.1, with_unmasked: bool = False
+        self,
+        batch: PretrainBatch,
+        *,
+        temperature: float = 0.1,
+        with_unmasked: bool = False,
+        max_masked: int | None = None,
     ) -> Terms:
         """Loss terms of one group of equally long crops.
 
+        max_masked: for how many frames there is to be room in the prediction, no fewer than are
+        masked; None: count them, for which the host waits for the device. The sums stay the same.
         While training, the layers to drop are drawn from torch's default CPU generator.
         """
-        mask = batch.mask
-        features = self.extractor(self._normalised(batch.waveforms, None))
-        if not features.shape[:2] == mask.shape == batch.labels.shape:
+        mask, labels = batch.mask, batch.labels
+        shape = (
+            len(batch.waveforms),
+            num_frames(batch.waveforms.shape[1], self.network.conv_layers),
+        )
+        if not shape == mask.shape == labels.shape:
             raise ValueError(
-                f"labels {tuple(batch.labels.shape)} and mask {tuple(mask.shape)} must be "
-                f"(utterances, frames) = {tuple(features.shape[:2])}, "
-                f"for waveforms {tuple(batch.waveforms.shape)}"
+                f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} must be "
+                f"(utterances, frames) = {shape}, for waveforms {tuple(batch.waveforms.shape)}"
             )
+        x, penalty = self.masked_input(batch.waveforms, mask)
+        states = self.encoder(x, None, self._draw_kept_layers())
+        if with_unmasked:
+            masked, unmasked = self.predictions(states[-1], labels, mask, temperature)
+            return Terms(masked, unmasked, penalty)
+        num_rows = int(mask.sum()) if max_masked is None else max_masked
+        masked = self.masked_predictions(states[-1], labels, mask, temperature, num_rows)
+        return Terms(masked, None, penalty)
+
+    def masked_input(self, waveforms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What the encoder sees (B, F, D), and the mean square of the conv features ()."""
+        features = self.extractor(self._normalised(waveforms, None))
         features = scale_gradient(features, self.network.feature_grad_mult)
         penalty = at_least_fp32(features).square().mean()
         x = self._projected(features)
-        x = torch.where(mask.unsqueeze(-1), self.mask_embedding.to(x.dtype), x)
-        states = self.encoder(x, None, self._draw_kept_layers())
-        output = self.encoder.final(states[-1])
-        masked = self._predict(output, batch.labels, mask, temperature)
-        unmasked = None
-        if with_unmasked:
-            unmasked = self._predict(output, batch.labels, ~mask, temperature)
-        return Terms(masked, unmasked, penalty)
+        return torch.where(mask.unsqueeze(-1), self.mask_embedding.to(x.dtype), x), penalty
 
-    def _predict(
-        self, output: Tensor, labels: Tensor, where: Tensor, temperature: float
+    def masked_predictions(
+        self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float, num_rows: int
     ) -> Selected:
-        selected: Selected = self.head(output[where], labels[where], temperature)
-        return selected
+        """Sums over the masked frames of the last layer's raw output (B, F, D), and of no others.
+
+        Frames that are not masked are neither projected nor compared with the classes, but for
+        what it takes to fill `num_rows` rows.
+        """
+        places, counted = places_of(mask.flatten(), num_rows)
+        frames = self.encoder.final(last).flatten(0, 1)[places]
+        found: Predictions = self.head(frames, labels.flatten()[places], temperature)
+        return found.over(counted)
+
+    def predictions(
+        self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float
+    ) -> tuple[Selected, Selected]:
+        """Sums over the masked and over the other frames."""
+        frames = self.encoder.final(last).flatten(0, 1)
+        found: Predictions = self.head(frames, labels.flatten(), temperature)
+        return found.over(mask.flatten()), found.over(~mask.flatten())
 
     def _projected(self, features: Tensor) -> Tensor:
         """(B, F, C) -> (B, F, D)"""
