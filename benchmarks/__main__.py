@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import results
-from benchmarks.harness import ROOT, Claim, Figure, commit
+from benchmarks.harness import ROOT, Claim, Figure, commit, number
 
 # In the order of the table.
 NETWORK = ("attention", "head", "front", "step", "memory")
@@ -102,7 +102,7 @@ def _line(figure: Figure) -> str:
         return f"{figure.name}: {figure.note}"
     verdict = "" if figure.met is None else ", met" if figure.met else ", MISSED"
     goal = "" if figure.goal is None else f" (goal {figure.goal}{verdict})"
-    return f"{figure.name}: {results.number(figure.value)} {figure.unit}{goal} {figure.note}"
+    return f"{figure.name}: {number(figure.value)} {figure.unit}{goal} {figure.note}"
 
 
 def _summary(figures: list[Figure], failed: list[str]) -> None:

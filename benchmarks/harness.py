@@ -161,6 +161,12 @@ def parsed(goal: str) -> tuple[str, float]:
     return match[1], float(match[2])
 
 
+def number(value: float) -> str:
+    """Three digits that matter: 0.0123, 4.57, 1,230."""
+    digits = f"{value:.3g}"
+    return f"{float(digits):,.0f}" if abs(value) >= 1000 else digits
+
+
 @cache
 def device_name(device: str) -> str:
     """Where a figure comes from: "cpu: 2 cores AMD EPYC", or the GPU's name."""

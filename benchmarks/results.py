@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.harness import ROOT, Claim, Figure
+from benchmarks.harness import ROOT, Claim, Figure, number
 from wavlm.files import write_text
 
 RESULTS = ROOT / "benchmarks/results.jsonl"
@@ -65,12 +65,6 @@ def rewritten(document: str, new_table: str) -> str:
     before, rest = document.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{new_table}\n{END}{after}"
-
-
-def number(value: float) -> str:
-    """Three digits that matter: 0.0123, 4.57, 1,230."""
-    digits = f"{value:.3g}"
-    return f"{float(digits):,.0f}" if abs(value) >= 1000 else digits
 
 
 def _row(figure: Figure) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from benchmarks.harness import (
     device_name,
     met,
     missing,
+    number,
     parsed,
     require_same,
 )
@@ -116,7 +117,7 @@ def test_only_the_table_of_a_document_is_rewritten() -> None:
 
 
 def test_numbers_keep_three_digits_that_matter() -> None:
-    found = [results.number(value) for value in (0.012345, 1.0, 4.567, 421.6, 1234.5, 17_180.0)]
+    found = [number(value) for value in (0.012345, 1.0, 4.567, 421.6, 1234.5, 17_180.0)]
     assert found == ["0.0123", "1", "4.57", "422", "1,230", "17,200"]
 
 

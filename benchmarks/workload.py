@@ -1,0 +1,115 @@
+"""What is measured: Base, made-up batches of whole crops, and one update of the trainer on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavlm.frames import num_frames
+from wavlm.masking import span_mask
+from wavlm.nn import WavLM
+from wavlm.rng import rng_for
+from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, Runtime, TrainSpec
+
+NUM_CLUSTERS = 500
+SAMPLE_STEPS = 1 << 15
+# Layer drop is off everywhere: a step that leaves layers out by chance cannot be compared.
+BASE = NetworkSpec(
+    extractor_norm="group",
+    norm_first=False,
+    normalize_waveform=False,
+    width=768,
+    ffn_width=3072,
+    num_layers=12,
+    num_heads=12,
+    layer_drop=0.0,
+)
+TRAIN = TrainSpec(updates=1000, warmup_updates=100, peak_lr=5e-4, batch_seconds=1, group_seconds=1)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Equally long crops of noise at 16 bits, random labels, masks as in training."""
+
+    waveforms: Tensor  # (B, N) float32
+    labels: Tensor  # (B, F) int64
+    mask: Tensor  # (B, F) bool
+
+    @property
+    def seconds(self) -> float:
+        return self.waveforms.numel() / SAMPLE_RATE_HZ
+
+
+def crops(num_utterances: int, seconds: float, device: str, network: NetworkSpec = BASE) -> Crops:
+    """The same crops every time for the same arguments."""
+    rng = rng_for(0, "benchmarks", num_utterances, int(1000 * seconds))
+    num_samples = round(seconds * SAMPLE_RATE_HZ)
+    frames = num_frames(num_samples, network.conv_layers)
+    steps = rng.normal(0, 0.1 * SAMPLE_STEPS, (num_utterances, num_samples)).astype(np.int16)
+    labels = rng.integers(NUM_CLUSTERS, size=(num_utterances, frames))
+    masks = [span_mask(frames, MaskSpec(), rng) for _ in range(num_utterances)]
+    made = (torch.from_numpy(steps).float() / SAMPLE_STEPS, torch.from_numpy(labels))
+    waveforms, numbers = (tensor.to(device) for tensor in made)
+    return Crops(waveforms, numbers, torch.from_numpy(np.stack(masks)).to(device))
+
+
+def network(spec: NetworkSpec = BASE, device: str = "cpu") -> WavLM:
+    """A network in training mode, with the same weights every time.
+
+    Its biases of distances are far from their initial values, so that a path that lost them would
+    be noticed.
+    """
+    torch.manual_seed(0)
+    model = WavLM(spec, NUM_CLUSTERS)
+    if model.encoder.relative_position is not None:
+        with torch.no_grad():
+            model.encoder.relative_position.weight.mul_(20)
+    return model.to(device).train()
+
+
+class OurStep:
+    """One update of the trainer: masking, network, head, loss, backward, clipping, AdamW.
+
+    Nothing is loaded: the same batch comes again and again.
+    """
+
+    def __init__(self, model: WavLM, precision: str, *, compiled: bool) -> None:
+        # The trainer needs packages that the network alone does not.
+        from wavlm.jobs import TrainJob
+        from wavlm.train.checkpoint import Training
+        from wavlm.train.parallel import Ranks, prepare
+        from wavlm.train.schedule import LossScale
+        from wavlm.train.state import Progress
+        from wavlm.train.step import adamw
+
+        train = TRAIN.model_copy(update={"precision": precision})
+        runtime = Runtime(compile=compiled)
+        self.job = TrainJob(
+            key="0" * 12,
+            out=Path("unused"),
+            network=model.network,
+            train=train,
+            num_clusters=NUM_CLUSTERS,
+            labels_per_frame=1,
+            data=(),
+            runtime=runtime,
+        )
+        prepare(model, runtime)
+        device = next(model.parameters()).device
+        self.ranks = Ranks(rank=0, world=1, device=device)
+        self.training = Training(model, model, adamw(model, train))
+        self.progress = Progress(loss_scale=LossScale.first(train))
+
+    def __call__(self, batch: Crops) -> None:
+        from wavlm.batches import Batch
+        from wavlm.epochs import Position
+        from wavlm.train.step import update
+
+        place = Position()
+        made = Batch(batch.waveforms, batch.labels, batch.mask, ("made up",), place, place)
+        update(self.job, self.ranks, self.training, repeat(made), self.progress)
