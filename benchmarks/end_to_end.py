@@ -1,0 +1,141 @@
+"""The trainer from shards to weight updates, against the same trainer fed from memory.
+
+The second run gets the batches that the first one loads, so the two differ in loading alone. What
+comes before half of the updates is warm-up: compilation, first reads, the loader's start.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from benchmarks.harness import Claim, Figure, missing
+from benchmarks.jobs import BASE, SMALL, job
+from benchmarks.speech import Speech, speech
+from wavlm.batches import Batch, loader
+from wavlm.epochs import Position
+from wavlm.jobs import TrainJob
+from wavlm.specs import NetworkSpec, Runtime, TrainSpec
+
+CLAIMS = (
+    Claim("end_to_end.rate", "x real time"),
+    Claim("end_to_end.loading", "x", "fed from memory", cuda=">= 0.99"),
+    Claim("end_to_end.data_wait", "% of a step", cuda="<= 1"),
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is trained for how long."""
+
+    network: NetworkSpec
+    num_utterances: int
+    seconds: float  # of each utterance: one length, one shape
+    group_utterances: int
+    updates: int
+    window: int  # updates of one figure
+    runtime: Runtime
+    precision: str
+    what: str
+
+    @property
+    def group_seconds(self) -> float:
+        return self.group_utterances * self.seconds
+
+
+ON_CPU = Size(
+    network=SMALL,
+    num_utterances=64,
+    seconds=4.0,
+    group_utterances=4,
+    updates=48,
+    window=4,
+    runtime=Runtime(workers=1, threads=1, snapshot_every=10**6),
+    precision="fp32",
+    what="a small network (1 M parameters), fp32, 4 x 4 s an update, one thread",
+)
+ON_GPU = Size(
+    network=BASE.model_copy(update={"layer_drop": 0.0}),
+    num_utterances=130,
+    seconds=15.0,
+    group_utterances=13,
+    updates=120,
+    window=10,
+    runtime=Runtime(gpus=1, workers=4, compile=True, snapshot_every=10**6),
+    precision="bf16",
+    what="Base, bf16, compiled, 13 x 15 s an update, 4 loader processes",
+)
+
+
+def main(device: str) -> Iterator[Figure]:
+    rate, loading, data_wait = CLAIMS
+    if reason := missing("webdataset", "soundfile", "pyarrow", "filelock"):
+        yield from (claim.skipped(device, reason) for claim in CLAIMS)
+        return
+    size = ON_CPU if device == "cpu" else ON_GPU
+    with speech(size.num_utterances, (size.seconds, size.seconds)) as audio:
+        from_shards = _trained(_job(audio, size, "from-shards"), None)
+        made = _job(audio, size, "from-memory")
+        alone = made.model_copy(update={"runtime": Runtime(workers=0)})
+        in_memory = tuple(islice(loader(alone, Position()), size.updates))
+        from_memory = _trained(made, in_memory)
+    note = f"{size.what}; {audio.note}"
+    yield rate.figure(from_shards.rate, device, note)
+    words = f"{from_memory.rate:,.0f} x real time from memory; {size.what}"
+    yield loading.figure(from_shards.rate / from_memory.rate, device, words)
+    if from_shards.data_wait is None:
+        yield data_wait.skipped(device, "the trainer reports no train/data_wait")
+    else:
+        yield data_wait.figure(100 * from_shards.data_wait, device, note)
+
+
+def _job(audio: Speech, size: Size, name: str) -> TrainJob:
+    train = TrainSpec.model_validate(
+        {
+            "updates": size.updates,
+            "warmup_updates": 10,
+            "peak_lr": 5e-4,
+            "batch_seconds": size.group_seconds,
+            "group_seconds": size.group_seconds,
+            "precision": size.precision,
+            "valid_every": size.updates,
+            "log_every": size.window,
+        }
+    )
+    return job(audio, name, size.network, train, size.runtime)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The second half of a run."""
+
+    rate: float  # seconds of audio a second
+    data_wait: float | None  # share of the time that the trainer waited for a batch
+
+
+def _trained(made: TrainJob, in_memory: tuple[Batch, ...] | None) -> Trained:
+    """Train in this process, as `python -m wavlm.train` does, without validation."""
+    from wavlm.train.data import data_of
+    from wavlm.train.loop import Data, train
+    from wavlm.train.parallel import StopRequest, joined
+
+    made.out.mkdir(parents=True, exist_ok=True)
+    with StopRequest() as stop, joined(made.runtime) as ranks:
+        data = data_of(made, ranks)
+        stream = data.train if in_memory is None else lambda _: iter(in_memory)
+        train(made, Data(stream, {}, data.fingerprint), ranks, stop)
+    return _second_half(made.out / "metrics.jsonl")
+
+
+def _second_half(path: Path) -> Trained:
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    late = records[len(records) // 2 :]
+    waits = [record["train/data_wait"] for record in late if "train/data_wait" in record]
+    return Trained(
+        rate=statistics.median(record["audio_seconds_per_second"] for record in late),
+        data_wait=statistics.median(waits) if waits else None,
+    )
