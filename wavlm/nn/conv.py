@@ -97,7 +97,7 @@ class _ZeroGradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
         ctx.save_for_backward(*parameters)
-        return x.view_as(x)
+        return x.clone()  # FSDP2 hangs its hooks on what a layer returns, and wants no view there
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from types import FrameType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -155,7 +157,10 @@ def distributed(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
     if runtime.shard_parameters:
         shard(network, ranks.device.type, ranks.world)
         return network
-    return DistributedDataParallel(network, gradient_as_bucket_view=True, broadcast_buffers=False)
+    wanted = signature(DistributedDataParallel).parameters
+    name = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in wanted)  # newer
+    constant: dict[str, Any] = {name: False}
+    return DistributedDataParallel(network, gradient_as_bucket_view=True, **constant)
 
 
 def gradients_stay_local(module: nn.Module) -> AbstractContextManager[None]:

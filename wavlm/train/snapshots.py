@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 64 << 20  # pinned memory is handed out in powers of two
 ALIGNMENT_BYTES = 64
+WORTH_SAYING_SECONDS = 1.0
 
 
 class Saver:
@@ -63,10 +64,8 @@ class Saver:
         with it.
         """
         began = time.monotonic()
-        is_busy = self._under_way is not None and not self._under_way.done()
         self.finish()
-        if is_busy:
-            waited_s = time.monotonic() - began
+        if self._ranks.leads and (waited_s := time.monotonic() - began) > WORTH_SAYING_SECONDS:
             log.warning(
                 "the snapshot of update %d waited %.1f s for the one before to be written: the "
                 "disk is slow for this rhythm (runtime.snapshot_every)",

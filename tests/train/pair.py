@@ -1,0 +1,123 @@
+"""Two ranks that train the job of `fakes` in many ways, one after the other, as one process group.
+
+python -m tests.train.pair OUT    one of the ranks, as the environment says; a folder a way in OUT
+
+Each rank leaves a note of the error that a way ended in.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.distributed_c10d import _set_pg_timeout
+
+from tests.train import fakes
+from wavlm.batches import Batch
+from wavlm.errors import CodedError
+from wavlm.files import CannotWriteError
+from wavlm.train.loop import train
+from wavlm.train.parallel import Ranks, StopRequest, joined
+
+ROOT = Path(__file__).parents[2]
+HALFWAY = 7  # groups of a rank, of 12
+PATIENCE = timedelta(seconds=2)  # of collectives while the disk is slow
+DISK_SECONDS = 4.0
+
+
+def start(out: Path) -> list[subprocess.Popen[str]]:
+    """Both ranks."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.train.pair", str(out)],
+            env={
+                **os.environ,
+                **shared,
+                "PYTHONPATH": str(ROOT),
+                "MASTER_PORT": port,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+
+def main(out: Path) -> None:
+    runtime = fakes.job(out).runtime
+    with StopRequest() as stop, joined(runtime) as ranks:
+        rank = Rank(out, ranks, stop)
+        rank.run("ddp")
+        rank.run("fsdp", shard_parameters=True)
+        rank.run("fsdp-recomputing", shard_parameters=True, checkpoint_activations=True)
+        rank.run("ddp-then-fsdp", interrupted=True)
+        rank.run("ddp-then-fsdp", shard_parameters=True)
+        rank.run("fsdp-then-ddp", interrupted=True, shard_parameters=True)
+        rank.run("fsdp-then-ddp")
+        rank.run("full-disk", most_bytes_a_file=4000)
+        if ranks.leads:
+            sys.addaudithook(slow_disk)
+        _set_pg_timeout(PATIENCE)
+        rank.run("slow-disk")
+
+
+def slow_disk(event: str, arguments: tuple[Any, ...]) -> None:
+    """From now on a snapshot takes longer than a collective may."""
+    if event == "os.mkdir" and str(arguments[0]).endswith("2.partial"):
+        time.sleep(DISK_SECONDS)
+
+
+class Rank:
+    """One of the two."""
+
+    def __init__(self, out: Path, ranks: Ranks, stop: StopRequest) -> None:
+        self.out, self.ranks, self.stop = out, ranks, stop
+
+    def run(
+        self,
+        name: str,
+        *,
+        interrupted: bool = False,
+        most_bytes_a_file: int = resource.RLIM_INFINITY,
+        **runtime: Any,
+    ) -> None:
+        """Train in a folder of this name; a CodedError or CannotWriteError is noted there."""
+        made = fakes.job(self.out / name, **runtime)
+        made.out.mkdir(parents=True, exist_ok=True)
+        groups = 0
+
+        def spoil(batch: Batch) -> Batch:
+            nonlocal groups
+            groups += batch.position.epoch >= 0
+            if interrupted and groups == HALFWAY and self.ranks.rank == 1:
+                signal.raise_signal(signal.SIGTERM)
+            return batch
+
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes_a_file, before[1]))
+        try:
+            train(made, fakes.data(made, self.ranks, spoil), self.ranks, self.stop)
+        except (CodedError, CannotWriteError) as error:
+            (made.out / f"rank-{self.ranks.rank}.txt").write_text(f"{type(error).__name__} {error}")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            self.stop.requested = False
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
