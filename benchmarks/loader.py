@@ -96,7 +96,7 @@ def _ours(made: TrainJob) -> Pipeline:
 
 def _decode(audio: Speech) -> Pipeline:
     """Every FLAC of the train split, from memory, with the decoder that our loader has."""
-    from wavlm.audio import decode_flac_int16
+    from wavlm.flac import decode_flac_int16
 
     reader, index = Reader(audio.shards), read_index(audio.shards)
     blobs = [

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavlm.audio import encode_flac
 from wavlm.files import sha256_of
+from wavlm.flac import encode_flac
 from wavlm.shards.index import INDEX_SCHEMA
 
 

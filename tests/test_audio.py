@@ -2,7 +2,6 @@
 
 import io
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -15,9 +14,6 @@ from wavlm.audio import (
     Audio,
     decode,
     decode_bytes,
-    decode_flac,
-    decode_flac_int16,
-    encode_flac,
     to_utterance,
 )
 from wavlm.containers import AudioError, Reason
@@ -235,42 +231,6 @@ def test_mono_is_the_mean_of_the_channels() -> None:
     left, right = tone(300, 16000), tone(500, 16000, amplitude=0.25)
     audio = decode_bytes(encoded(np.stack([left, right], axis=1), subtype="FLOAT"), "a")
     np.testing.assert_allclose(to_utterance(audio), (left + right) / 2, atol=1e-7)
-
-
-def test_flac_rounds_to_the_nearest_step_and_clips() -> None:
-    waveform = np.array([0, 0.4, 0.6, -0.6, 32767.4, 40000, -40000], np.float32) / 32768
-    steps = decode_flac_int16(encode_flac(waveform.astype(np.float32)))
-    assert steps.tolist() == [0, 0, 1, -1, 32767, 32767, -32768]
-
-
-def test_flac_is_lossless_after_the_first_time_and_always_the_same_bytes() -> None:
-    blob = encode_flac(SPEECH)
-    again = encode_flac(decode_flac(blob))
-    assert blob == again == encode_flac(SPEECH)
-    np.testing.assert_allclose(decode_flac(blob), SPEECH_LIKE, atol=0.5001 / 32768)
-
-
-@pytest.mark.parametrize(
-    ("start", "stop"), [(0, 10), (320, 640), (31990, 32000), (4096, None), (5, 5)]
-)
-def test_a_crop_is_that_part_of_the_whole(start: int, stop: int | None) -> None:
-    blob = encode_flac(SPEECH)
-    np.testing.assert_array_equal(decode_flac(blob, start, stop), decode_flac(blob)[start:stop])
-
-
-@pytest.mark.parametrize(("start", "stop"), [(-1, 5), (0, 32001), (10, 5)])
-def test_a_crop_beyond_the_ends_is_refused(start: int, stop: int) -> None:
-    with pytest.raises(ValueError, match="of a FLAC of 32000"):
-        decode_flac(encode_flac(SPEECH), start, stop)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda blob: blob[: len(blob) // 2], lambda blob: b"RIFF" + blob[4:], lambda blob: b""],
-)
-def test_a_damaged_flac_of_a_shard_is_an_error(damage: Callable[[bytes], bytes]) -> None:
-    with pytest.raises(AudioError, match=Reason.AUDIO_CORRUPT):
-        decode_flac(damage(encode_flac(SPEECH)))
 
 
 def test_real_speech_decodes_to_what_the_file_holds(shared_corpus: Path) -> None:

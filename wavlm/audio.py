@@ -1,6 +1,6 @@
-"""Audio files to waveforms, and waveforms to the FLAC of the shards and back.
+"""Audio files to waveforms at 16 kHz.
 
-A file is decoded once, whole, and checked here; later stages read what `encode_flac` wrote.
+A file is decoded once, whole, and checked here; later stages read what `wavlm.flac` wrote.
 C channels, T samples.
 """
 
@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from wavlm.containers import AudioError, Reason, check_container, flac_stream_info
+from wavlm.flac import FULL_SCALE
 from wavlm.specs import SAMPLE_RATE_HZ
 
 MAX_CHANNELS = 8
@@ -24,7 +25,6 @@ MAX_SECONDS = 7200  # a session of parliament is cut by its segments; two hours 
 MAX_FILE_BYTES = 1 << 32  # what a RIFF header can say
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 192000
 LOSSY_PEAK = 2.0  # decoders of lossy formats overshoot full scale a little: that is clipped
-FULL_SCALE = 32768  # 16-bit steps in an amplitude of 1
 SILENT_STEPS = 16  # peak to peak; G.722 of digital silence wanders by 7
 G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz (ITU-T G.722)
 
@@ -77,7 +77,7 @@ def to_utterance(audio: Audio) -> Waveform:
     """Mono (mean of the channels) at 16 kHz, (T,): T = floor(samples * 16000 / rate + 1/2).
 
     Resampled by soxr at its high quality; the result may overshoot full scale by a little, which
-    `encode_flac` clips.
+    `wavlm.flac` clips.
     """
     mono: Waveform = audio.waveform.mean(axis=0, dtype=np.float32)
     rate_hz = audio.sample_rate_hz
@@ -92,46 +92,6 @@ def to_utterance(audio: Audio) -> Waveform:
             f"soxr made {len(resampled)} of {len(mono)} samples at {rate_hz} Hz, not {expected}"
         )
     return cast(Waveform, resampled.astype(np.float32, copy=False))
-
-
-def encode_flac(waveform: Waveform) -> bytes:
-    """16-bit mono 16 kHz FLAC of a waveform (T,): rounded to the nearest step, clipped, no dither.
-
-    The same waveform gives the same bytes, and what `decode_flac` returns encodes to them again.
-    """
-    steps = np.rint(waveform * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-    file = io.BytesIO()
-    soundfile.write(file, steps, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
-
-
-def decode_flac(blob: bytes, start: int = 0, stop: int | None = None) -> Waveform:
-    """Samples start to stop of a FLAC made by `encode_flac`, float32 in [-1, 1)."""
-    return decode_flac_int16(blob, start, stop) * np.float32(1 / FULL_SCALE)
-
-
-def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> NDArray[np.int16]:
-    """Like `decode_flac` in 16-bit steps. A part that is not there is an error."""
-    try:
-        with soundfile.SoundFile(io.BytesIO(blob)) as file:
-            end = file.frames if stop is None else stop
-            if not 0 <= start <= end <= file.frames:
-                raise ValueError(f"samples {start} to {end} of a FLAC of {file.frames}")
-            if file.samplerate != SAMPLE_RATE_HZ or file.channels != 1:
-                raise ValueError(
-                    f"found {file.channels} channels at {file.samplerate} Hz, expected a FLAC of "
-                    f"1 channel at {SAMPLE_RATE_HZ} Hz"
-                )
-            if start:
-                file.seek(start)
-            steps = file.read(end - start, dtype="int16")
-    except soundfile.SoundFileError as error:
-        raise AudioError(Reason.AUDIO_CORRUPT, f"a FLAC cannot be decoded: {error}") from error
-    if len(steps) != end - start:
-        raise AudioError(
-            Reason.AUDIO_CORRUPT, f"{len(steps)} samples decoded, expected {end - start}"
-        )
-    return cast(NDArray[np.int16], steps)
 
 
 def _decode_soundfile(blob: bytes, name: str) -> Audio:

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wavlm.audio import Waveform, decode_flac
 from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
+from wavlm.flac import Waveform, decode_flac
 
 INDEX = "index.parquet"
 MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from wavlm.audio import encode_flac
 from wavlm.files import read_json, replaced, sha256_of, write_text
+from wavlm.flac import encode_flac
 from wavlm.shards.plan import Part
 from wavlm.shards.recordings import Reject, utterances_of
 from wavlm.shards.utterance import Utterance, to_json

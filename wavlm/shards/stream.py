@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wavlm.audio import decode_flac
 from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
 from wavlm.files import read_json, sha256_of
+from wavlm.flac import decode_flac
 from wavlm.shards.utterance import Utterance, from_json
 
 SHARDS = "shards.json"
