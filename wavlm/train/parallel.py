@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from inspect import signature
 from types import FrameType
 from typing import Any
@@ -24,12 +23,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.checkpoint import checkpoint
 
 from wavlm.errors import CodedError, ServiceMissingError
 from wavlm.nn import WavLM
 from wavlm.pool import tie_to_parent
 from wavlm.specs import Runtime
+from wavlm.train.regions import compile_regions, recompute_layers
 from wavlm.train.sharding import gradients_unsplit, shard
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
@@ -61,7 +60,12 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:  # noqa: FBT001 - it is the value, not a switch
         """Whether the flag is set on any rank; all ranks get the same answer."""
-        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
+        return self.any_of(flag)[0]
+
+    def any_of(self, *flags: bool) -> list[bool]:
+        """`any` of each of several flags, in one exchange."""
+        total = self.sum(torch.tensor(flags, dtype=torch.float32, device=self.device))
+        return [count > 0 for count in total.tolist()]
 
     def gather(self, text: str) -> list[str]:
         """What each rank says, in order of rank."""
@@ -131,18 +135,16 @@ def joined(runtime: Runtime) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
-def prepare(network: WavLM, runtime: Runtime) -> None:
-    """Apply activation checkpointing and compilation to each layer of the encoder, in place.
+def prepare(network: WavLM, runtime: Runtime, backend: str = "inductor") -> None:
+    """Apply compilation to the network's regions and checkpointing to its layers, in place.
 
-    Both keep the names of the parameters as they are, so snapshots do not know of them.
+    Both keep the names of the parameters as they are, so snapshots do not know of them. `backend`
+    is torch.compile's.
     """
-    for layer in network.encoder.layers:
-        forward = layer.forward
-        if runtime.compile:
-            forward = torch.compile(forward)
-        if runtime.checkpoint_activations:
-            forward = partial(checkpoint, forward, use_reentrant=False)
-        layer.forward = forward
+    if runtime.compile:
+        compile_regions(network, backend)
+    if runtime.checkpoint_activations:
+        recompute_layers(network)
 
 
 def distributed(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
