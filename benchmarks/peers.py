@@ -110,14 +110,19 @@ class PeerStep:
             module.parameters(), lr=5e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01, fused=True
         )
 
-    def __call__(self, batch: Crops) -> None:
+    def on(self, batch: Crops) -> Callable[[], None]:
+        """A function that does one update on this batch."""
         kind = batch.waveforms.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
-            loss = self.forward(batch.waveforms, batch.labels, batch.mask)
-        (loss / batch.mask.sum()).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.module.parameters(), CLIP_NORM)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+
+        def step() -> None:
+            with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
+                loss = self.forward(batch.waveforms, batch.labels, batch.mask)
+            (loss / batch.mask.sum()).backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.module.parameters(), CLIP_NORM)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+        return step
 
 
 def without_dropout(network: NetworkSpec, **changes: object) -> NetworkSpec:

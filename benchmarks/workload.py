@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -105,11 +106,17 @@ class OurStep:
         self.training = Training(model, model, adamw(model, train))
         self.progress = Progress(loss_scale=LossScale.first(train))
 
-    def __call__(self, batch: Crops) -> None:
+    def on(self, batch: Crops) -> Callable[[], None]:
+        """A function that does one update on this batch."""
         from wavlm.batches import Batch
         from wavlm.epochs import Position
         from wavlm.train.step import update
 
         place = Position()
         made = Batch(batch.waveforms, batch.labels, batch.mask, ("made up",), place, place)
-        update(self.job, self.ranks, self.training, repeat(made), self.progress)
+        batches = repeat(made)
+
+        def step() -> None:
+            update(self.job, self.ranks, self.training, batches, self.progress)
+
+        return step

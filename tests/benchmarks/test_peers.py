@@ -76,8 +76,8 @@ def test_an_update_of_ours_is_an_update_of_the_peer(small: NetworkSpec) -> None:
     theirs, batch = TransformersPretraining(ours), crops(2, 0.2, "cpu", small)
     before = ours.head.label_embeddings.detach().clone()
     peer = PeerStep(theirs, "fp32")
-    OurStep(ours, "fp32", compiled=False)(batch)
-    peer(batch)
+    OurStep(ours, "fp32", compiled=False).on(batch)()
+    peer.on(batch)()
     mine = ours.head.label_embeddings.detach() - before
     other = theirs.head.label_embeddings.detach() - before
     large = other.abs() > 1e-6
