@@ -17,6 +17,7 @@ from wavlm.store import Store
 def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
     """The folder of the centroids."""
     from wavlm.codebook import build_codebook
+    from wavlm.sweep import plan_for
 
     folders = [store.path(item) for item in artifact.shards]
     teacher = store.path(artifact.teacher) if artifact.teacher else None
@@ -24,6 +25,6 @@ def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
         return store.make(
             artifact,
             lambda out: build_codebook(
-                artifact.spec, folders, teacher, out, runtime.workers, progress
+                artifact.spec, folders, teacher, out, plan_for(runtime.workers), progress
             ),
         )

@@ -17,6 +17,7 @@ from wavlm.store import Store
 def labels(artifact: Labels, store: Store, runtime: Runtime) -> Path:
     """The folder of labels of one corpus under one codebook."""
     from wavlm.labels import build_labels
+    from wavlm.sweep import plan_for
 
     book = artifact.codebook
     teacher = store.path(book.teacher) if book.teacher else None
@@ -29,7 +30,7 @@ def labels(artifact: Labels, store: Store, runtime: Runtime) -> Path:
                 store.path(artifact.shards),
                 teacher,
                 out,
-                runtime.workers,
+                plan_for(runtime.workers, runtime.gpus),
                 progress,
             ),
         )

@@ -15,16 +15,16 @@ from wavlm.codebook import (
     Centroids,
     build_codebook,
     cluster,
-    read_utterances,
-    round_robin,
-    sample_frames,
 )
 from wavlm.errors import BadDataError
-from wavlm.features import mfcc
+from wavlm.features import frame_function, mfcc
 from wavlm.rng import rng_for
+from wavlm.sampling import read_utterances, round_robin, sample_frames
 from wavlm.specs import CodebookSpec, MfccFeatures
+from wavlm.sweep import Plan
 
 MFCC = MfccFeatures(type="mfcc")
+HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0)
 
 
 def blobs(count: int, channels: int = 5, seed: int = 0) -> np.ndarray:
@@ -124,14 +124,14 @@ def test_every_speaker_speaks_once_before_any_speaks_again() -> None:
 
 def test_the_sample_has_the_size_asked_for_and_comes_from_all_speakers(shards_dir: Path) -> None:
     train = read_utterances([shards_dir], "train")
-    sample, rows = sample_frames(train, mfcc, 100, 150, seed=0)
+    sample, rows = sample_frames(train, frame_function(MFCC, None, "cpu"), 150, 0, HERE)
     assert sample.shape == (150, 39)
     assert Counter(train.speaker[rows]) == {0: 1, 1: 1, 2: 1}
 
 
 def test_a_sample_larger_than_the_corpus_is_the_corpus(shards_dir: Path) -> None:
     train = read_utterances([shards_dir], "train")
-    sample, rows = sample_frames(train, mfcc, 100, 10**6, seed=0)
+    sample, rows = sample_frames(train, frame_function(MFCC, None, "cpu"), 10**6, 0, HERE)
     expected = np.concatenate([mfcc(quantised(item.waveform)) for item in tones(9)])
     assert len(rows) == 9
     np.testing.assert_allclose(sample.sum(axis=0), expected.sum(axis=0), rtol=1e-3, atol=0.5)
@@ -155,7 +155,7 @@ def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> Non
     for name, spoken in (("one", train + valid), ("other", train + louder)):
         shards, out = write_shards(tmp_path / name, spoken), tmp_path / f"{name}-codebook"
         out.mkdir()
-        facts = build_codebook(spec(), [shards], None, out, 1)
+        facts = build_codebook(spec(), [shards], None, out, HERE)
         assert facts["valid"]["num_frames"] == spec().num_clusters * 50 // 10
         centroids.append(np.load(out / "centroids.npy"))
     np.testing.assert_array_equal(*centroids)
@@ -165,13 +165,13 @@ def test_building_again_gives_the_same_bytes(tmp_path: Path, shards_dir: Path) -
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-        build_codebook(spec(), [shards_dir], None, folder, 1)
+        build_codebook(spec(), [shards_dir], None, folder, HERE)
     for name in ("centroids.npy", "centroids.faiss", "codebook.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
 def test_a_codebook_says_how_well_it_fits(tmp_path: Path, shards_dir: Path) -> None:
-    facts = build_codebook(spec(), [shards_dir], None, tmp_path, 1)
+    facts = build_codebook(spec(), [shards_dir], None, tmp_path, HERE)
     assert facts == json.loads((tmp_path / "codebook.json").read_text())
     assert facts["train"]["num_frames"] == 200
     assert facts["train"]["used_clusters"] == 4
@@ -185,7 +185,7 @@ def test_a_codebook_says_how_well_it_fits(tmp_path: Path, shards_dir: Path) -> N
 def test_faiss_reads_the_index(tmp_path: Path, shards_dir: Path) -> None:
     import faiss
 
-    build_codebook(spec(), [shards_dir], None, tmp_path, 1)
+    build_codebook(spec(), [shards_dir], None, tmp_path, HERE)
     index = faiss.read_index(str(tmp_path / "centroids.faiss"))
     np.testing.assert_array_equal(
         index.reconstruct_n(0, index.ntotal), np.load(tmp_path / "centroids.npy")
@@ -193,7 +193,7 @@ def test_faiss_reads_the_index(tmp_path: Path, shards_dir: Path) -> None:
 
 
 def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Path) -> None:
-    build_codebook(spec(), [shards_dir], None, tmp_path, 1)
+    build_codebook(spec(), [shards_dir], None, tmp_path, HERE)
     path = tmp_path / "centroids.npy"
     blob = bytearray(path.read_bytes())
     blob[-1] ^= 1
@@ -205,4 +205,4 @@ def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Pat
 def test_too_little_speech_for_the_clusters_is_refused(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "shards", tones(1))
     with pytest.raises(BadDataError, match="TOO_FEW_FRAMES"):
-        build_codebook(spec(num_clusters=100), [shards], None, tmp_path, 1)
+        build_codebook(spec(num_clusters=100), [shards], None, tmp_path, HERE)

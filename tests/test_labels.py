@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.codebook import build_codebook
 from wavlm.errors import BadDataError
 from wavlm.features import mfcc
+from wavlm.files import sha256_of
 from wavlm.frames import num_frames
+from wavlm.labelling import Part, Share, label_share
 from wavlm.labels import build_labels
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.quality import JointCounts, label_quality
@@ -26,10 +29,14 @@ from wavlm.specs import (
     NetworkSpec,
     paper_conv_layers,
 )
-from wavlm.targets import LabelMismatchError, flat_labels, read_labels
+from wavlm.sweep import Plan
+from wavlm.targets import Header, LabelMismatchError, flat_labels, read_labels
 
 MFCC = MfccFeatures(type="mfcc")
 LAYER = HiddenFeatures(type="hidden", layer=2)
+HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0)
+# As on a GPU, in miniature: some shards are one window of several batches, some are several.
+BATCHED = Plan("cpu", processes=1, threads=2, batch_samples=25_000, window_samples=30_000)
 
 
 def codebook(
@@ -41,13 +48,13 @@ def codebook(
 ) -> Path:
     out.mkdir()
     spec = CodebookSpec(features=features, num_clusters=6, sample_frames_per_cluster=40, seed=seed)
-    build_codebook(spec, [shards_dir], teacher, out, 1)
+    build_codebook(spec, [shards_dir], teacher, out, HERE)
     return out
 
 
-def label(shards_dir: Path, codebook_dir: Path, out: Path, workers: int = 1) -> dict[str, object]:
+def label(shards_dir: Path, codebook_dir: Path, out: Path, plan: Plan = HERE) -> dict[str, object]:
     out.mkdir(exist_ok=True)
-    return build_labels(codebook_dir, MFCC, shards_dir, None, out, workers)
+    return build_labels(codebook_dir, MFCC, shards_dir, None, out, plan)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -178,8 +185,74 @@ def test_workers_change_no_byte(
 ) -> None:
     monkeypatch.setattr("wavlm.labels.SECONDS_PER_WORKER", {"mfcc": 0.1})
     for workers in (1, 2):
-        label(shards_dir, codebook_dir, tmp_path / str(workers), workers)
+        label(shards_dir, codebook_dir, tmp_path / str(workers), replace(HERE, processes=workers))
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_batches_change_no_byte(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
+    for name, plan in (("alone", HERE), ("batched", BATCHED)):
+        label(shards_dir, codebook_dir, tmp_path / name, plan)
+    assert contents(tmp_path / "alone") == contents(tmp_path / "batched")
+
+
+def test_a_pass_in_batches_that_was_interrupted_ends_with_the_same_bytes(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path
+) -> None:
+    for name in ("whole", "again"):
+        label(shards_dir, codebook_dir, tmp_path / name, BATCHED)
+    for name in ("train-000000.parquet", "quality/valid-000000.parquet", "valid-000000.parquet"):
+        (tmp_path / "again" / name).unlink()
+    label(shards_dir, codebook_dir, tmp_path / "again", BATCHED)
+    assert contents(tmp_path / "again") == contents(tmp_path / "whole")
+
+
+def share_of(shards_dir: Path, codebook_dir: Path, out: Path, plan: Plan) -> Share:
+    listed = json.loads((shards_dir / "shards.json").read_text())
+    book = json.loads((codebook_dir / "codebook.json").read_text())
+    out.mkdir()
+    parts = tuple(
+        Part(
+            shards_dir / name,
+            out / f"{Path(name).stem}.parquet",
+            Header(listed[name]["sha256"], book["sha256"], '{"type": "mfcc"}', 100, 6),
+        )
+        for name in sorted(listed)
+    )
+    return Share(parts, codebook_dir, MFCC, None, plan)
+
+
+def test_a_share_of_many_shards_is_labelled_in_one_go(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path
+) -> None:
+    label(shards_dir, codebook_dir, tmp_path / "each")
+    label_share(share_of(shards_dir, codebook_dir, tmp_path / "share", BATCHED))
+    made = contents(tmp_path / "share")
+    assert len(made) == 6  # three shards, each with its counts
+    assert made.items() <= contents(tmp_path / "each").items()
+
+
+def test_a_share_with_a_damaged_shard_says_which(tmp_path: Path, codebook_dir: Path) -> None:
+    shards = write_shards(tmp_path / "shards", tones(10))
+    share = share_of(shards, codebook_dir, tmp_path / "labels", BATCHED)
+    with share.parts[2].shard.open("r+b") as file:
+        file.truncate(700)
+    with pytest.raises(BadDataError, match=r"CHECKSUM.*train-000002\.tar"):
+        label_share(share)
+    assert not share.parts[2].is_made
+
+
+@pytest.mark.parametrize("plan", [HERE, BATCHED])
+def test_an_utterance_whose_features_are_not_finite_is_named(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path, plan: Plan
+) -> None:
+    book = tmp_path / "codebook"
+    book.mkdir()
+    np.save(book / "centroids.npy", np.full((6, 39), 1e30, np.float32))  # their squares overflow
+    facts = json.loads((codebook_dir / "codebook.json").read_text())
+    facts["sha256"] = sha256_of(book / "centroids.npy")
+    (book / "codebook.json").write_text(json.dumps(facts))
+    with pytest.raises(BadDataError, match=r"LABEL_RANGE: no cluster for frame 0 .*train0-000"):
+        label(shards_dir, book, tmp_path / "labels", plan)
 
 
 def test_a_damaged_shard_is_refused_before_it_is_labelled(
@@ -199,12 +272,13 @@ def test_a_codebook_of_other_features_is_refused(
     tmp_path: Path, shards_dir: Path, codebook_dir: Path
 ) -> None:
     with pytest.raises(LabelMismatchError, match=r"hidden.*the codebook clusters.*mfcc"):
-        build_labels(codebook_dir, LAYER, shards_dir, tmp_path, tmp_path, 1)
+        build_labels(codebook_dir, LAYER, shards_dir, tmp_path, tmp_path, HERE)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("plan", [HERE])
 def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
-    tmp_path: Path, shards_dir: Path
+    tmp_path: Path, shards_dir: Path, plan: Plan
 ) -> None:
     torch.manual_seed(0)
     network = NetworkSpec(
@@ -224,14 +298,16 @@ def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
     save_model(WavLM(network, num_clusters=5), teacher)
     book = codebook(shards_dir, tmp_path / "codebook", LAYER, teacher)
     out.mkdir()
-    facts = build_labels(book, LAYER, shards_dir, teacher, out, 1)
+    facts = build_labels(book, LAYER, shards_dir, teacher, out, plan)
     assert facts["label_rate_hz"] == 50
     assert json.loads((out / "labels.json").read_text())["num_clusters"] == 6
 
     centroids = np.load(book / "centroids.npy")
-    utterance = next(stream(shards_dir / "train-000000.tar"))
-    with torch.no_grad():
-        states = load_model(teacher).hidden_states(torch.from_numpy(utterance.waveform)[None])
-    distances = ((states[2][0].numpy()[:, None] - centroids[None]) ** 2).sum(axis=2)
-    found = flat_labels([out], [shards_dir], tmp_path / "cache").of(0, 0)
-    np.testing.assert_array_equal(found, distances.argmin(axis=1))
+    flat = flat_labels([out], [shards_dir], tmp_path / "cache")
+    heard = load_model(teacher)
+    for row, utterance in enumerate(stream(shards_dir / "train-000000.tar")):
+        with torch.no_grad():
+            states = heard.hidden_states(torch.from_numpy(utterance.waveform)[None])
+        distances = ((states[2][0].numpy()[:, None] - centroids[None]) ** 2).sum(axis=2)
+        found = distances[np.arange(len(distances)), flat.of(0, row)]
+        np.testing.assert_allclose(found, distances.min(axis=1), rtol=1e-5)

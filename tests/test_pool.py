@@ -54,6 +54,21 @@ def test_no_parts_give_no_results() -> None:
     assert run_parts([], abs, workers=2, progress=silent) == []
 
 
+def own_number(part: int) -> str:
+    time.sleep(0.1)
+    return os.environ["NUMBER_OF_WORKER"]
+
+
+def note_number(number: int) -> None:
+    os.environ["NUMBER_OF_WORKER"] = str(number)
+
+
+@pytest.mark.slow
+def test_each_worker_has_a_number_of_its_own_from_0_on() -> None:
+    found = run_parts(range(6), own_number, workers=2, progress=silent, prepare=note_number)
+    assert set(found) == {"0", "1"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_first_error_keeps_its_type_and_code_and_names_its_part(workers: int) -> None:

@@ -1,7 +1,7 @@
 """The codebook: k-means on a sampled, speaker-balanced, seeded subset of the train split.
 
-Features are streamed into the sample and never written. What is kept: `centroids.npy` (K, D), the
-same as a faiss index, and `codebook.json` with how well they fit.
+What is kept: `centroids.npy` (K, D), the same as a faiss index, and `codebook.json` with how well
+they fit.
 
 Two things differ from HuBERT's recipe (docs/algorithm.md section 11): plain k-means by faiss, not
 scikit-learn's mini-batches; and a fixed number of frames a cluster, spread over speakers, not all
@@ -20,19 +20,17 @@ from typing import Any
 import faiss
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from wavlm.assign import refuse_unassigned
 from wavlm.errors import BadDataError
-from wavlm.features import Extractor, Floats, extractor, label_rate_hz
+from wavlm.features import Floats, frame_function
 from wavlm.files import read_json, replaced, sha256_of, write_json, written
 from wavlm.progress import Progress, silent
-from wavlm.rng import rng_for, seed_for
-from wavlm.shards import Reader
+from wavlm.rng import seed_for
+from wavlm.sampling import read_utterances, sample_frames
 from wavlm.specs import CodebookSpec
-from wavlm.targets import num_labels
+from wavlm.sweep import Plan
 
-Integers = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.uint16]
 
 VALID_SHARE = 10  # the valid split is judged on a tenth as many frames as the train sample
@@ -73,12 +71,8 @@ class Centroids:
 
     @classmethod
     def load(cls, codebook_dir: Path) -> Centroids:
-        """Read `centroids.npy`; raises BadDataError if it is not the one that was written."""
-        path = codebook_dir / "centroids.npy"
-        expected, found = read_json(codebook_dir / "codebook.json")["sha256"], sha256_of(path)
-        if found != expected:
-            raise BadDataError("CHECKSUM", f"sha256 {found}, expected {expected}; at {path}")
-        return cls(np.load(path, allow_pickle=False))
+        """The centroids of a codebook, see `read_centroids`."""
+        return cls(read_centroids(codebook_dir))
 
     def assign(self, features: Floats, key: str = "?") -> Labels:
         """Label of each frame: (F, D) -> (F,). `key` is the utterance that errors name."""
@@ -95,15 +89,9 @@ class Centroids:
                 f"features of shape {features.shape}, expected (F, {self.num_channels}); at {key}",
             )
         distances, labels = self._index.search(np.ascontiguousarray(features), 1)
-        # faiss answers -1 for a NaN, which as uint16 would be 65535.
-        bad = (labels[:, 0] < 0) | (labels[:, 0] >= self.num_clusters)
-        if bad.any():
-            raise BadDataError(
-                "LABEL_RANGE",
-                f"no cluster for frame {int(bad.argmax())} of {len(bad)}: its features are not "
-                f"finite; at utterance {key}",
-            )
-        return labels[:, 0].astype(np.uint16), distances[:, 0]
+        found = labels[:, 0].astype(np.uint16)  # faiss answers -1 for a NaN: NO_CLUSTER
+        refuse_unassigned(found, key)
+        return found, distances[:, 0]
 
     def fit(self, features: Floats) -> Fit:
         """Judge the clusters on frames: (F, D)."""
@@ -120,6 +108,16 @@ class Centroids:
             entropy_bits=entropy_bits,
             perplexity=2.0**entropy_bits,
         )
+
+
+def read_centroids(codebook_dir: Path) -> Floats:
+    """`centroids.npy` (K, D); raises BadDataError if it is not the one that was written."""
+    path = codebook_dir / "centroids.npy"
+    expected, found = read_json(codebook_dir / "codebook.json")["sha256"], sha256_of(path)
+    if found != expected:
+        raise BadDataError("CHECKSUM", f"sha256 {found}, expected {expected}; at {path}")
+    centroids: Floats = np.load(path, allow_pickle=False)
+    return centroids
 
 
 def cluster(
@@ -154,94 +152,22 @@ def cluster(
     return Clustering(np.asarray(kmeans.centroids, np.float32), inertia)
 
 
-@dataclass(frozen=True)
-class Utterances:
-    """Rows of the indexes of several shards folders. All arrays have one entry a row."""
-
-    folders: tuple[Path, ...]
-    table: pa.Table  # shard, offset, size, key
-    folder: Integers
-    speaker: Integers  # numbered over all folders; equal names in two folders are two speakers
-    num_samples: Integers
-
-
-def read_utterances(shards_dirs: Sequence[Path], split: str) -> Utterances:
-    """All utterances of a split, in the order of the folders and their indexes."""
-    columns = ["key", "shard", "offset", "size", "samples", "speaker"]
-    tables: list[pa.Table] = []
-    speakers: list[Integers] = []
-    for shards_dir in shards_dirs:
-        path = shards_dir / "index.parquet"
-        table = pq.read_table(path, columns=columns, filters=[("split", "==", split)])
-        codes = table["speaker"].combine_chunks().dictionary_encode().indices
-        first = max((int(ids.max()) + 1 for ids in speakers if len(ids)), default=0)
-        speakers.append(codes.fill_null(0).to_numpy().astype(np.int64) + first)
-        tables.append(table)
-    table = pa.concat_tables(tables)
-    return Utterances(
-        folders=tuple(shards_dirs),
-        table=table,
-        folder=np.repeat(np.arange(len(tables)), [len(item) for item in tables]),
-        speaker=np.concatenate(speakers),
-        num_samples=table["samples"].to_numpy().astype(np.int64),
-    )
-
-
-def round_robin(speaker: Integers, rng: np.random.Generator) -> Integers:
-    """An order of rows in which every speaker speaks once before any speaks again, and so on."""
-    shuffled = rng.permutation(len(speaker))
-    by_speaker = shuffled[np.argsort(speaker[shuffled], kind="stable")]
-    _, first, counts = np.unique(speaker[by_speaker], return_index=True, return_counts=True)
-    turn = np.arange(len(speaker)) - np.repeat(first, counts)
-    place = np.repeat(rng.permutation(len(counts)), counts)
-    return by_speaker[np.lexsort((place, turn))]
-
-
-def sample_frames(
-    utterances: Utterances,
-    extract: Extractor,
-    rate_hz: int,
-    num_frames: int,
-    seed: int,
-    progress: Progress = silent,
-) -> tuple[Floats, Integers]:
-    """A sample of at most `num_frames` frames, (F, D), and the rows that it comes from.
-
-    Utterances are taken in turn over speakers until they hold that many frames; of each a seeded,
-    uniform choice of frames is kept, so that the sample has exactly the size asked for.
-    """
-    rng = rng_for(seed, "sample")
-    order = round_robin(utterances.speaker, rng)
-    lengths = num_labels(utterances.num_samples[order], rate_hz)
-    needed = int(np.searchsorted(np.cumsum(lengths), num_frames)) + 1
-    rows, frames = order[:needed], lengths[:needed]
-    quotas = rng.multivariate_hypergeometric(frames, min(num_frames, int(frames.sum())))
-    readers = [Reader(folder) for folder in utterances.folders]
-    kept: list[Floats] = []
-    for done, (row, quota) in enumerate(zip(rows, quotas, strict=True), 1):
-        cells = utterances.table.slice(int(row), 1).to_pylist()[0]
-        reader = readers[utterances.folder[row]]
-        features = extract(reader.read_at(cells["shard"], cells["offset"], cells["size"]))
-        chosen = rng_for(seed, "frames", cells["key"]).choice(len(features), quota, replace=False)
-        kept.append(features[np.sort(chosen)])
-        progress(done, len(rows))
-    return (np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)), rows
-
-
 def build_codebook(
     spec: CodebookSpec,
     shards_dirs: Sequence[Path],
     teacher_dir: Path | None,
     out: Path,
-    workers: int,  # noqa: ARG001  one thread, see `cluster`
+    plan: Plan,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Fill `out` with `centroids.npy`, `centroids.faiss` and `codebook.json`; return the facts."""
-    extract = extractor(spec.features, teacher_dir)
-    rate_hz = label_rate_hz(spec.features)
+    """Fill `out` with `centroids.npy`, `centroids.faiss` and `codebook.json`; return the facts.
+
+    Features come from one process and `plan`'s device; k-means is one thread, see `cluster`.
+    """
+    function = frame_function(spec.features, teacher_dir, plan.device)
     wanted = spec.sample_frames_per_cluster * spec.num_clusters
     train = read_utterances(shards_dirs, "train")
-    sample, rows = sample_frames(train, extract, rate_hz, wanted, spec.seed, progress)
+    sample, rows = sample_frames(train, function, wanted, spec.seed, plan, progress)
     found = cluster(
         sample,
         spec.num_clusters,
@@ -251,7 +177,7 @@ def build_codebook(
     )
     centroids = Centroids(found.centroids)
     valid, _ = sample_frames(
-        read_utterances(shards_dirs, "valid"), extract, rate_hz, wanted // VALID_SHARE, spec.seed
+        read_utterances(shards_dirs, "valid"), function, wanted // VALID_SHARE, spec.seed, plan
     )
     with written(out / "centroids.npy") as file:
         np.save(file, found.centroids, allow_pickle=False)
@@ -260,7 +186,7 @@ def build_codebook(
         "features": spec.features.model_dump(),
         "num_clusters": spec.num_clusters,
         "num_channels": int(sample.shape[1]),
-        "label_rate_hz": rate_hz,
+        "label_rate_hz": function.rate_hz,
         "sample_utterances": len(rows),
         "sample_speakers": len(np.unique(train.speaker[rows])),
         "inertia_per_iteration": list(found.inertia_per_iteration),

@@ -2,66 +2,76 @@
 
 Frame 2t of the MFCC and frame t of the network are centred on the same sample, 320 t + 200.
 
-Legend: N samples, F frames, D channels.
+Legend: B utterances, N samples, F frames, D channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from wavlm.mfcc import MFCC_FRAME_SAMPLES, MFCC_RATE_HZ, batched_mfcc, mfcc
 from wavlm.nn import load_model
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, Features, HiddenFeatures
 
 Floats = npt.NDArray[np.float32]
-Extractor = Callable[[Floats], Floats]
+Compute = Callable[[Tensor, Tensor | None], Tensor]
 
-MFCC_FRAME_SAMPLES = 400  # 25 ms, which is also the receptive field of the network's frame
-MFCC_HOP_SAMPLES = 160  # 10 ms
-MFCC_RATE_HZ = SAMPLE_RATE_HZ // MFCC_HOP_SAMPLES
 HIDDEN_RATE_HZ = SAMPLE_RATE_HZ // HOP_SAMPLES
 
 # The network hears at most this much at once (100 s); fairseq's dump_hubert_feature does the same.
 CHUNK_SAMPLES = 1_600_000
 
-_FFT_SAMPLES = 512
-_NUM_MELS = 23
-_NUM_CEPSTRA = 13
-_PREEMPHASIS = 0.97
-_ENERGY_FLOOR = torch.finfo(torch.float32).eps
-# Frames a piece: what the transform touches stays in the second-level cache of a core.
-_PIECE_FRAMES = 250
+
+@dataclass(frozen=True)
+class FrameFunction:
+    """Something for each frame of waveforms that are on a device.
+
+    compute: waveforms (B, N) and how long each row is, (B,) on the CPU, None: all of it ->
+    (B, F, ...); what it says of a row does not depend on its padding or on the other rows.
+    """
+
+    compute: Compute
+    rate_hz: int
+    chunk_samples: int | None = None  # what it can take at most at once, see `pieces_of`
+
+    def then(self, step: Callable[[Tensor], Tensor]) -> FrameFunction:
+        """The same, with another step for the frames behind it: (B, F, D) -> (B, F, ...)."""
+        before = self.compute
+        return FrameFunction(
+            lambda waveforms, num_samples: step(before(waveforms, num_samples)),
+            self.rate_hz,
+            self.chunk_samples,
+        )
+
+
+def frame_function(features: Features, model_dir: Path | None, device: str) -> FrameFunction:
+    """The features of many waveforms at once, on a device.
+
+    Raises ValueError if hidden features come without the folder of a model.
+    """
+    if not isinstance(features, HiddenFeatures):
+        return FrameFunction(batched_mfcc, MFCC_RATE_HZ)
+    if model_dir is None:
+        raise ValueError(f"features of layer {features.layer} need the folder of a model; got none")
+    hidden = HiddenLayers(model_dir, (features.layer,), device)
+    return FrameFunction(
+        lambda waveforms, num_samples: hidden.batched(waveforms, num_samples)[0],
+        HIDDEN_RATE_HZ,
+        CHUNK_SAMPLES,
+    )
 
 
 def label_rate_hz(features: Features) -> int:
     """Labels a second of audio: 100 for MFCC, 50 for hidden layers."""
     return HIDDEN_RATE_HZ if isinstance(features, HiddenFeatures) else MFCC_RATE_HZ
-
-
-def mfcc(waveform: Floats) -> Floats:
-    """Kaldi MFCC with deltas and delta-deltas of a mono 16 kHz waveform in [-1, 1].
-
-    (N,) -> (F, 39), F = (N - 400) // 160 + 1. Options as HuBERT's first iteration has them: povey
-    window of 25 ms every 10 ms, snip edges, no dither, DC removal, pre-emphasis 0.97, 23 mels from
-    20 to 8000 Hz, 13 cepstra with C0 and without log energy, lifter 22; deltas with window 5 and
-    replicated edges; no mean normalisation.
-    """
-    with torch.inference_mode():
-        samples = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
-        if len(samples) < MFCC_FRAME_SAMPLES:
-            return np.zeros((0, 3 * _NUM_CEPSTRA), np.float32)
-        frames = samples.unfold(0, MFCC_FRAME_SAMPLES, MFCC_HOP_SAMPLES)  # (F, 400), a view
-        cepstra = torch.cat(
-            [_cepstra(piece) for piece in torch.split(frames, _PIECE_FRAMES)]
-        )  # (F, 13)
-        deltas = _deltas(cepstra)
-        stacked: Floats = torch.cat([cepstra, deltas, _deltas(deltas)], dim=1).numpy()
-        return stacked
 
 
 def mfcc_at_frame_rate(waveform: Floats) -> Floats:
@@ -91,11 +101,19 @@ class HiddenLayers:
         pieces = [self._piece(piece) for piece in pieces_of(waveform)]
         return [np.concatenate(of_layer) for of_layer in zip(*pieces, strict=True)]
 
+    def batched(self, waveforms: Tensor, num_samples: Tensor | None) -> list[Tensor]:
+        """The layers of several utterances of at most 100 s: (B, N) -> (B, F, D) each."""
+        deepest = max(self._layers)
+        if num_samples is None:
+            states = self._network.hidden_states(waveforms, num_layers=deepest)
+        else:
+            states = self._network.hidden_states(waveforms, num_samples, deepest, each_alone=True)
+        return [states[layer].float() for layer in self._layers]
+
     def _piece(self, waveform: Floats) -> list[Floats]:
-        with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(waveform))[None].to(self._device)
-            states = self._network.hidden_states(batch, num_layers=max(self._layers))
-            return [states[layer][0].float().cpu().numpy() for layer in self._layers]
+        batch = torch.from_numpy(np.ascontiguousarray(waveform))[None].to(self._device)
+        with torch.inference_mode(), single_precision():
+            return [layer[0].cpu().numpy() for layer in self.batched(batch, None)]
 
 
 class Hidden:
@@ -122,68 +140,21 @@ def pieces_of(waveform: Floats, chunk_samples: int = CHUNK_SAMPLES) -> list[Floa
     ]
 
 
-def extractor(features: Features, model_dir: Path | None, device: str | None = None) -> Extractor:
-    """The function from waveform to features; `device` None is a GPU if there is one.
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """Products in fp32 on a GPU too: its matrix units would round their operands to 11 bits.
 
-    Raises ValueError if hidden features come without the folder of a model.
+    Labels name the nearest of many centroids, so rounding moves the frames that lie between two.
     """
-    if not isinstance(features, HiddenFeatures):
-        return mfcc
-    if model_dir is None:
-        raise ValueError(f"features of layer {features.layer} need the folder of a model; got none")
-    return Hidden(model_dir, features.layer, device or default_device())
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, convolution.allow_tf32
+    matmul.allow_tf32 = convolution.allow_tf32 = False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, convolution.allow_tf32 = before
 
 
 def default_device() -> str:
     """A GPU if there is one: hidden features are a forward pass."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _cepstra(frames: torch.Tensor) -> torch.Tensor:
-    """(F, 400) -> (F, 13). One piece of an utterance."""
-    centred = frames - frames.mean(dim=1, keepdim=True)
-    emphasised = torch.empty_like(centred)
-    torch.sub(centred[:, 1:], centred[:, :-1], alpha=_PREEMPHASIS, out=emphasised[:, 1:])
-    torch.mul(centred[:, 0], 1 - _PREEMPHASIS, out=emphasised[:, 0])  # Kaldi repeats sample 0
-    spectrum = torch.fft.rfft(emphasised.mul_(_window()), n=_FFT_SAMPLES)  # (F, 257)
-    power = torch.view_as_real(spectrum).square_().sum(dim=2)
-    return (power @ _mel_filters()).clamp_(min=_ENERGY_FLOOR).log_() @ _liftered_cosines()
-
-
-def _deltas(frames: torch.Tensor) -> torch.Tensor:
-    """Regression slope over 5 frames, edges repeated: (F, D) -> (F, D)."""
-    padded = torch.cat([frames[:1], frames[:1], frames, frames[-1:], frames[-1:]])
-    near = padded[3:-1] - padded[1:-3]
-    return near.add_(padded[4:] - padded[:-4], alpha=2).div_(10)
-
-
-@cache
-def _window() -> torch.Tensor:
-    """Povey window: a Hann window to the power 0.85. (400,)"""
-    return torch.from_numpy(np.hanning(MFCC_FRAME_SAMPLES) ** 0.85).float()
-
-
-@cache
-def _mel_filters() -> torch.Tensor:
-    """Triangles that are linear in mel = 1127 ln(1 + f / 700). (257, 23)"""
-    lowest, highest = _mel(np.array([20.0, 8000.0]))
-    edges = np.linspace(lowest, highest, _NUM_MELS + 2)
-    bins = _mel(np.arange(_FFT_SAMPLES // 2 + 1) * SAMPLE_RATE_HZ / _FFT_SAMPLES)[:, None]
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    return torch.from_numpy(np.maximum(0.0, np.minimum(rising, falling))).float()
-
-
-def _mel(frequency_hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    mels: npt.NDArray[np.float64] = 1127.0 * np.log1p(frequency_hz / 700.0)
-    return mels
-
-
-@cache
-def _liftered_cosines() -> torch.Tensor:
-    """Orthonormal DCT-II of 23 log energies, each cepstrum scaled by its lifter. (23, 13)"""
-    order = np.arange(_NUM_CEPSTRA)
-    angles = np.pi / _NUM_MELS * (np.arange(_NUM_MELS)[:, None] + 0.5) * order
-    scale = np.where(order == 0, np.sqrt(1 / _NUM_MELS), np.sqrt(2 / _NUM_MELS))
-    lifter = 1 + 11 * np.sin(np.pi * order / 22)
-    return torch.from_numpy(np.cos(angles) * scale * lifter).float()

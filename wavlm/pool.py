@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
 
 from wavlm.errors import CodedError
@@ -21,6 +22,7 @@ from wavlm.progress import Progress
 
 P = TypeVar("P")
 R = TypeVar("R")
+Prepare = Callable[[int], None]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -30,19 +32,31 @@ class WorkerDiedError(CodedError):
 
 
 def run_parts(
-    parts: Sequence[P], work: Callable[[P], R], workers: int, progress: Progress
+    parts: Sequence[P],
+    work: Callable[[P], R],
+    workers: int,
+    progress: Progress,
+    prepare: Prepare | None = None,
 ) -> list[R]:
     """Results of `work` for each part, in order; `progress` counts parts.
 
     One worker, or none, means this process. More are started afresh (spawn), so `work` must be a
     module-level function or a `functools.partial` of one. The first error ends the run: no further
     part is started, those that run are finished, and the error is raised with a note that names its
-    part.
+    part. `prepare` is called once in each worker that is started, with its number from 0 on: what
+    there is one of for each worker, such as a GPU, is taken there.
     """
     progress(0, len(parts))
     if workers <= 1 or len(parts) <= 1:
         return _run_here(parts, work, progress)
-    return _run_pool(parts, work, min(workers, len(parts)), progress)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers := min(workers, len(parts)),
+        mp_context=context,
+        initializer=_start,
+        initargs=(os.getpid(), context.Value("i", 0), prepare),
+    ) as pool:
+        return _run_pool(pool, parts, work, workers, progress)
 
 
 def _run_here(parts: Sequence[P], work: Callable[[P], R], progress: Progress) -> list[R]:
@@ -58,30 +72,39 @@ def _run_here(parts: Sequence[P], work: Callable[[P], R], progress: Progress) ->
 
 
 def _run_pool(
-    parts: Sequence[P], work: Callable[[P], R], workers: int, progress: Progress
+    pool: ProcessPoolExecutor,
+    parts: Sequence[P],
+    work: Callable[[P], R],
+    workers: int,
+    progress: Progress,
 ) -> list[R]:
     """Only `workers` parts are under way at a time, so an error stops the run at once."""
     results: dict[int, R] = {}
     running: dict[Future[R], int] = {}
     waiting = iter(range(len(parts)))
-    with ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=die_with_parent,
-        initargs=(os.getpid(),),
-    ) as pool:
-        while len(results) < len(parts):
-            for number in waiting:
-                running[pool.submit(work, parts[number])] = number
-                if len(running) == workers:
-                    break
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in sorted(ended, key=running.__getitem__):
-                results[running[future]] = _result(future, running, parts)
-            for future in ended:
-                del running[future]
-            progress(len(results), len(parts))
+    while len(results) < len(parts):
+        for number in waiting:
+            running[pool.submit(work, parts[number])] = number
+            if len(running) == workers:
+                break
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in sorted(ended, key=running.__getitem__):
+            results[running[future]] = _result(future, running, parts)
+        for future in ended:
+            del running[future]
+        progress(len(results), len(parts))
     return [results[number] for number in range(len(parts))]
+
+
+def _start(parent: int, num_started: Synchronized[int], prepare: Prepare | None) -> None:
+    """What each worker does first."""
+    die_with_parent(parent)
+    if prepare is None:
+        return
+    with num_started.get_lock():
+        number = num_started.value
+        num_started.value += 1
+    prepare(number)
 
 
 def _result(future: Future[R], running: dict[Future[R], int], parts: Sequence[P]) -> R:

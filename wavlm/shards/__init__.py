@@ -5,16 +5,19 @@ Written by `build_shards`; read by place with `Reader` (training) or in order wi
 
 from wavlm.shards.build import build_shards
 from wavlm.shards.index import Index, Reader, read_index
-from wavlm.shards.stream import stream, verify_shard
+from wavlm.shards.stream import Packed, packed, stream, unpack, verify_shard
 from wavlm.shards.utterance import Piece, Utterance
 
 __all__ = [
     "Index",
+    "Packed",
     "Piece",
     "Reader",
     "Utterance",
     "build_shards",
+    "packed",
     "read_index",
     "stream",
+    "unpack",
     "verify_shard",
 ]

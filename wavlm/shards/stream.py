@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,41 @@ def stream(shard: Path) -> Iterator[Utterance]:
     Any other member than flac and json, and any damage that shows, is a BadDataError. A tar cut
     between two members looks whole, so where the folder has a shards.json the count must be its.
     """
+    return map(unpack, packed(shard))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An utterance as the tar holds it; `unpack` decodes it, in whatever thread."""
+
+    shard: Path
+    key: str
+    flac: bytes
+    json: bytes
+
+
+def packed(shard: Path) -> Iterator[Packed]:
+    """`stream` without the decoding."""
     num_utterances = 0
     for sample in _samples(shard):
-        yield _utterance(sample, shard)
+        yield _packed(sample, shard)
         num_utterances += 1
     listing = shard.parent / SHARDS
     if listing.is_file():
         _check_count(shard, num_utterances, _listed(shard, listing)["utterances"])
+
+
+def unpack(item: Packed) -> Utterance:
+    """The utterance; damage that only shows in decoding is a BadDataError."""
+    try:
+        utterance = from_json(item.json, decode_flac(item.flac))
+    except AudioError as error:
+        raise AudioError(error.code, f"{error.message}; at {item.key} of {item.shard}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadDataError("SHARD_DAMAGED", f"{item.key}: {error!r}; at {item.shard}") from error
+    if utterance.key != item.key:
+        raise BadDataError("SHARD_DAMAGED", f"{item.key} holds {utterance.key}; at {item.shard}")
+    return utterance
 
 
 def verify_shard(shard: Path) -> int:
@@ -73,7 +102,7 @@ def _is_known(name: str) -> bool:
     return True
 
 
-def _utterance(sample: dict[str, Any], shard: Path) -> Utterance:
+def _packed(sample: dict[str, Any], shard: Path) -> Packed:
     key = sample["__key__"]
     names = {name for name in sample if not name.startswith("__")}
     if names != MEMBERS:
@@ -81,15 +110,7 @@ def _utterance(sample: dict[str, Any], shard: Path) -> Utterance:
             "SHARD_MEMBERS",
             f"{key} has members {sorted(names)}, expected {sorted(MEMBERS)}; at {shard}",
         )
-    try:
-        utterance = from_json(sample["json"], decode_flac(sample["flac"]))
-    except AudioError as error:
-        raise AudioError(error.code, f"{error.message}; at {key} of {shard}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadDataError("SHARD_DAMAGED", f"{key}: {error!r}; at {shard}") from error
-    if utterance.key != key:
-        raise BadDataError("SHARD_DAMAGED", f"{key} holds {utterance.key}; at {shard}")
-    return utterance
+    return Packed(shard, key, sample["flac"], sample["json"])
 
 
 def _listed(shard: Path, listing: Path) -> dict[str, Any]:

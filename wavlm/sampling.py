@@ -1,0 +1,115 @@
+"""Frames to learn a codebook from: a seeded sample that hears every speaker in turn.
+
+Features are streamed into the sample and never written.
+
+Legend: F frames, D channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wavlm.features import Floats, FrameFunction
+from wavlm.progress import Progress, silent
+from wavlm.rng import rng_for
+from wavlm.shards import Reader
+from wavlm.sweep import Plan, sweep, windows
+from wavlm.targets import num_labels
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """Rows of the indexes of several shards folders. All arrays have one entry a row."""
+
+    folders: tuple[Path, ...]
+    table: pa.Table  # shard, offset, size, key
+    folder: Integers
+    speaker: Integers  # numbered over all folders; equal names in two folders are two speakers
+    num_samples: Integers
+
+
+def read_utterances(shards_dirs: Sequence[Path], split: str) -> Utterances:
+    """All utterances of a split, in the order of the folders and their indexes."""
+    columns = ["key", "shard", "offset", "size", "samples", "speaker"]
+    tables: list[pa.Table] = []
+    speakers: list[Integers] = []
+    for shards_dir in shards_dirs:
+        path = shards_dir / "index.parquet"
+        table = pq.read_table(path, columns=columns, filters=[("split", "==", split)])
+        codes = table["speaker"].combine_chunks().dictionary_encode().indices
+        first = max((int(ids.max()) + 1 for ids in speakers if len(ids)), default=0)
+        speakers.append(codes.fill_null(0).to_numpy().astype(np.int64) + first)
+        tables.append(table)
+    table = pa.concat_tables(tables)
+    return Utterances(
+        folders=tuple(shards_dirs),
+        table=table,
+        folder=np.repeat(np.arange(len(tables)), [len(item) for item in tables]),
+        speaker=np.concatenate(speakers),
+        num_samples=table["samples"].to_numpy().astype(np.int64),
+    )
+
+
+def round_robin(speaker: Integers, rng: np.random.Generator) -> Integers:
+    """An order of rows in which every speaker speaks once before any speaks again, and so on."""
+    shuffled = rng.permutation(len(speaker))
+    by_speaker = shuffled[np.argsort(speaker[shuffled], kind="stable")]
+    _, first, counts = np.unique(speaker[by_speaker], return_index=True, return_counts=True)
+    turn = np.arange(len(speaker)) - np.repeat(first, counts)
+    place = np.repeat(rng.permutation(len(counts)), counts)
+    return by_speaker[np.lexsort((place, turn))]
+
+
+def sample_frames(
+    utterances: Utterances,
+    function: FrameFunction,
+    num_frames: int,
+    seed: int,
+    plan: Plan,
+    progress: Progress = silent,
+) -> tuple[Floats, Integers]:
+    """A sample of at most `num_frames` frames, (F, D), and the rows that it comes from.
+
+    Utterances are taken in turn over speakers until they hold that many frames; of each a seeded,
+    uniform choice of frames is kept, so that the sample has exactly the size asked for.
+    """
+    rng = rng_for(seed, "sample")
+    order = round_robin(utterances.speaker, rng)
+    lengths = num_labels(utterances.num_samples[order], function.rate_hz)
+    needed = int(np.searchsorted(np.cumsum(lengths), num_frames)) + 1
+    rows, frames = order[:needed], lengths[:needed]
+    quotas = rng.multivariate_hypergeometric(frames, min(num_frames, int(frames.sum())))
+    kept: list[Floats] = []
+    heard = _heard(utterances, rows, function, plan)
+    for row, quota, features in zip(rows, quotas, heard, strict=True):
+        key = utterances.table["key"][int(row)].as_py()
+        chosen = rng_for(seed, "frames", key).choice(len(features), quota, replace=False)
+        kept.append(features[np.sort(chosen)])
+        progress(len(kept), len(rows))
+    return (np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)), rows
+
+
+def _heard(
+    utterances: Utterances, rows: Integers, function: FrameFunction, plan: Plan
+) -> Iterator[Floats]:
+    """The features of the utterances in these rows, (F, D) each."""
+    readers = [Reader(folder) for folder in utterances.folders]
+
+    def read(row: int) -> Floats:
+        cells = utterances.table.slice(row, 1).to_pylist()[0]
+        reader = readers[utterances.folder[row]]
+        waveform: Floats = reader.read_at(cells["shard"], cells["offset"], cells["size"])
+        return waveform
+
+    waveforms = windows(map(read, rows.tolist()), len, plan)
+    for _, features in sweep(((None, window) for window in waveforms), function, plan):
+        yield from features
