@@ -5,12 +5,14 @@ B utterances, N samples, C channels, F frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavlm.nn import front
 from wavlm.specs import NetworkSpec
 
 NORM_EPS = 1e-5
@@ -19,8 +21,7 @@ NORM_EPS = 1e-5
 class ConvExtractor(nn.Module):
     """Convolutions without padding, each followed by an exact (erf) GELU.
 
-    Group style: one norm per channel over time, after the first convolution only. The statistics
-    cover the whole row, so in this style an utterance changes when it is padded.
+    Group style: one norm per channel over time, after the first convolution only.
     Layer style: a LayerNorm over channels after every convolution.
     """
 
@@ -39,12 +40,27 @@ class ConvExtractor(nn.Module):
         for conv in self.convs:
             nn.init.kaiming_normal_(cast("Tensor", conv.weight))
 
-    def forward(self, waveforms: Tensor) -> Tensor:
+    def forward(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
+        """(B, N) -> (B, F, C).
+
+        num_samples (B,): how long each row is; then the frames of its own samples are those of the
+        utterance alone, in both styles. None: in the group style the statistics cover the whole
+        row, so an utterance changes when it is padded.
+        """
+        if front.covers(waveforms):
+            return front.features(waveforms, num_samples, [*self.convs], [*self.norms])
+        return self.step_by_step(waveforms, num_samples)
+
+    def step_by_step(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
+        """The definition of what `forward` computes."""
         x = waveforms.unsqueeze(1)  # (B, 1, N)
-        for number, conv in enumerate(self.convs):
+        num_frames = num_samples
+        for number, conv in enumerate(cast("Iterable[nn.Conv1d]", self.convs)):
             x = conv(x)
+            if num_frames is not None:
+                num_frames = (num_frames - conv.kernel_size[0]) // conv.stride[0] + 1
             if number < len(self.norms):
-                x = self.norms[number](x)
+                x = self.norms[number](x, num_frames)
             x = functional.gelu(x)
         return x.transpose(1, 2)  # (B, F, C)
 
@@ -55,8 +71,17 @@ class TimeNorm(nn.GroupNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, eps=NORM_EPS)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class calls it so
-        return super().forward(at_least_fp32(input)).to(input.dtype)
+    def forward(self, input: Tensor, num_frames: Tensor | None = None) -> Tensor:  # noqa: A002
+        """num_frames (B,): how many of a row's frames the statistics cover; None: all of them."""
+        x = at_least_fp32(input)
+        if num_frames is None:
+            return super().forward(x).to(input.dtype)
+        count = num_frames.to(x.device)[:, None, None]
+        inside = torch.arange(x.shape[2], device=x.device) < count  # (B, 1, F)
+        centred = x - (x * inside).sum(2, keepdim=True) / count
+        variance = (centred.square() * inside).sum(2, keepdim=True) / count
+        normed = centred * torch.rsqrt(variance + self.eps)
+        return (normed * self.weight[:, None] + self.bias[:, None]).to(input.dtype)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -65,7 +90,8 @@ class ChannelNorm(nn.LayerNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=NORM_EPS)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class calls it so
+    def forward(self, input: Tensor, num_frames: Tensor | None = None) -> Tensor:  # noqa: A002, ARG002
+        """num_frames: as for TimeNorm; no frame depends on another here."""
         normed = super().forward(at_least_fp32(input).transpose(1, 2))
         return normed.transpose(1, 2).to(input.dtype)
 

@@ -1,0 +1,220 @@
+"""All convolutions as one operator: torch.compile does not look inside, the backward keeps little.
+
+Kept for the backward are the waveform and each later convolution's output z (as autograd would keep
+it for the GELU alone); what convolutions, norms and GELUs read is computed again from those. With
+y_0 the folded first convolution, z_{i+1} = conv(y_i) and y_i = gelu(norm(z_i)), for each i
+
+    dy_i and dW from dz_{i+1} and y_i (`strided`),    dz_i, and y_i again, from dy_i and z_i
+
+in blocks of rows: on a CPU small ones, so that y_i and dy_i never exist as a whole (`blocks`).
+
+B utterances, N samples, F frames, P padded frames, R rows (B P), C and D channels, K rows of the
+filter bank, k taps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wavlm.nn.front.blocks import Activation, ActivationBlocks, Folded, FoldedBlocks
+from wavlm.nn.front.strided import Strided
+
+
+class Source(Protocol):
+    """What a convolution reads."""
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """Those of the parameters here."""
+
+    @property
+    def dz(self) -> Tensor:
+        """That of the output z of the convolution before: (lead + R, C), after `pass_back`."""
+
+    def blocks(self, stride: int) -> Iterator[slice]:
+        """Rows of that convolution's output, in parts."""
+
+    def values(self, rows: slice) -> Tensor:
+        """(rows, C)"""
+
+    def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:
+        """The values again; keeps what their gradient (rows, C) gives for those before them."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The operator's inputs: what `fold` gives, then one item for each later convolution."""
+
+    signal: Tensor  # (B, N)
+    filters: Tensor  # (B or 1, K, C)
+    form: Tensor | None  # (k + 1, k + 1)
+    weights: list[Tensor]  # (D, C, k) each
+    biases: list[Tensor]  # (D) each, or no items at all; so scales and shifts of norms
+    scales: list[Tensor]
+    shifts: list[Tensor]
+    strides: list[int]  # the first convolution's too
+    eps: float
+    dtype: torch.dtype  # of what convolutions read and write
+    keep: bool
+
+    @property
+    def differentiable(self) -> list[Tensor]:
+        form = [] if self.form is None else [self.form]
+        return [self.filters, *form, *self.weights, *self.biases, *self.scales, *self.shifts]
+
+    @property
+    def frames(self) -> list[int]:
+        """How many frames an utterance has after each convolution."""
+        first = self.filters.shape[1] - (1 if self.form is None else 2)
+        kernels = [first, *(weight.shape[2] for weight in self.weights)]
+        counts = [self.signal.shape[1]]
+        for kernel, stride in zip(kernels, self.strides, strict=True):
+            counts.append((counts[-1] - kernel) // stride + 1)
+        return counts[1:]
+
+    @property
+    def padded(self) -> list[int]:
+        """How many rows each utterance takes there; a stride divides them without remainder."""
+        whole = math.prod(self.strides[1:])
+        counts = [-(-self.frames[0] // whole) * whole]
+        for stride in self.strides[1:]:
+            counts.append(counts[-1] // stride)
+        return counts
+
+    def convolution(self, layer: int) -> Strided:
+        return Strided(self.weights[layer], self.strides[layer + 1], self.dtype)
+
+    def bias(self, layer: int) -> Tensor | None:
+        return self.biases[layer] if self.biases else None
+
+    def source(self, layer: int, kept: list[Tensor]) -> Source:
+        """What this convolution reads, and beyond the last: the features."""
+        if layer == 0:
+            numbers = (self.eps, self.strides[0], self.frames[0], self.padded[0])
+            return FoldedBlocks(Folded(self.signal, self.filters, self.form, *numbers, self.dtype))
+        norm = (self.scales[layer - 1], self.shifts[layer - 1]) if self.scales else ()
+        lead = self.convolution(layer - 1).lead
+        return ActivationBlocks(Activation(kept[layer - 1], norm, self.eps, lead))
+
+
+INPUTS = (
+    "Tensor signal, Tensor filters, Tensor? form, Tensor[] weights, Tensor[] biases, "
+    "Tensor[] scales, Tensor[] shifts, int[] strides, float eps, ScalarType dtype, bool keep"
+)
+
+
+@torch.library.custom_op("wavlm::front", mutates_args=(), schema=f"({INPUTS}) -> Tensor[]")
+def front(*inputs: Any) -> list[Tensor]:
+    """Features (B, F, C); then what is kept for the backward, if anything is."""
+    with torch.autocast(inputs[0].device.type, enabled=False):
+        return _forward(Inputs(*inputs))
+
+
+@torch.library.custom_op(
+    "wavlm::front_backward",
+    mutates_args=(),
+    schema=f"(Tensor d_features, Tensor[] kept, {INPUTS}) -> Tensor[]",
+)
+def front_backward(d_features: Tensor, kept: list[Tensor], *inputs: Any) -> list[Tensor]:
+    """Gradients of filters, form if there is one, weights, biases, scales and shifts."""
+    with torch.autocast(d_features.device.type, enabled=False):
+        return _backward(Inputs(*inputs), kept, d_features)
+
+
+@front.register_fake
+def _(*inputs: Any) -> list[Tensor]:
+    given = Inputs(*inputs)
+    batch = given.signal.shape[0]
+    channels = [given.filters.shape[2], *(weight.shape[0] for weight in given.weights)]
+    shapes: list[tuple[int, ...]] = [(batch, given.frames[-1], channels[-1])]
+    if given.keep:
+        padded = zip(given.padded[1:], channels[1:], strict=True)
+        shapes += [(batch * rows, width) for rows, width in padded]
+    return [given.signal.new_empty(shape, dtype=given.dtype) for shape in shapes]
+
+
+@front_backward.register_fake
+def _(d_features: Tensor, kept: list[Tensor], *inputs: Any) -> list[Tensor]:  # noqa: ARG001
+    return [_empty_like(x) for x in Inputs(*inputs).differentiable]
+
+
+def _empty_like(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    *tensors, ctx.strides, ctx.eps, ctx.dtype, ctx.keep = inputs
+    kept = output[1:]
+    lists = [kept, *(x if isinstance(x, list) else [x] for x in tensors)]
+    ctx.lengths = [len(some) for some in lists]
+    ctx.mark_non_differentiable(*kept)
+    ctx.set_materialize_grads(False)  # nothing of the size of what is kept
+    ctx.save_for_backward(*(x for some in lists for x in some))
+
+
+def _pass_back(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
+    saved = iter(ctx.saved_tensors)
+    kept, *lists = [list(itertools.islice(saved, length)) for length in ctx.lengths]
+    (signal,), (filters,), (form,) = lists[:3]
+    given = (signal, filters, form, *lists[3:], ctx.strides, ctx.eps, ctx.dtype, ctx.keep)
+    found = iter(front_backward(gradients[0], kept, *given))
+    d_filters = next(found)
+    d_form = None if form is None else next(found)
+    d_lists = [list(itertools.islice(found, length)) for length in ctx.lengths[4:]]
+    return None, d_filters, d_form, *d_lists, None, None, None, None
+
+
+front.register_autograd(_pass_back, setup_context=_keep_for_backward)
+
+
+def _forward(given: Inputs) -> list[Tensor]:
+    batch, outputs = len(given.signal), []
+    source = given.source(0, [])
+    for layer, padded in enumerate(given.padded[1:]):
+        convolution = given.convolution(layer)
+        z = given.signal.new_empty(batch * padded, convolution.outputs, dtype=given.dtype)
+        for rows in source.blocks(convolution.stride):
+            y = source.values(convolution.seen(rows, batch * given.padded[layer]))
+            convolution.forward(y, z[rows], given.bias(layer))
+        outputs.append(z)
+        source = given.source(layer + 1, outputs)
+    y = torch.cat([source.values(rows) for rows in source.blocks(1)])
+    features = y.view(batch, given.padded[-1], -1)[:, : given.frames[-1]]
+    features = features.clone(memory_format=torch.contiguous_format)
+    return [features, *outputs] if given.keep else [features]
+
+
+def _backward(given: Inputs, kept: list[Tensor], d_features: Tensor) -> list[Tensor]:
+    padding = given.padded[-1] - given.frames[-1]
+    d_values = functional.pad(d_features, (0, 0, 0, padding)).flatten(0, 1)  # (R, C)
+    source = given.source(len(kept), kept)
+    for rows in source.blocks(1):
+        source.pass_back(rows, d_values[rows])
+    d_weights: list[Tensor] = []
+    d_biases: list[Tensor] = []
+    d_norms: list[list[Tensor]] = []
+    for layer in reversed(range(len(kept))):
+        reader, source = source, given.source(layer, kept)
+        d_weights.insert(0, _layer_backward(given.convolution(layer), source, reader.dz))
+        d_biases[:0] = [reader.dz.sum(0, dtype=bias.dtype) for bias in given.biases[layer:][:1]]
+        d_norms.insert(0, reader.gradients)
+    by_kind = itertools.chain(*zip(*d_norms, strict=True))  # scales, then shifts
+    return [*source.gradients, *d_weights, *d_biases, *by_kind]
+
+
+def _layer_backward(convolution: Strided, source: Source, dz: Tensor) -> Tensor:
+    """The weight's gradient; the source is given those of its values."""
+    total = convolution.no_gradient()
+    for rows in source.blocks(convolution.stride):
+        d_rows = dz[rows.start : rows.stop + convolution.lead]
+        y = source.pass_back(convolution.read(rows), convolution.input_gradient(d_rows))
+        convolution.add_weight_gradient(y, d_rows, total)
+    return convolution.weight_gradient(total)

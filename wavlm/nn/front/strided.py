@@ -1,0 +1,124 @@
+"""A convolution without padding, as matrix products on strided views: no im2col, no copies.
+
+With channels last, the k frames that output frame t sees are k C consecutive numbers from s t C on:
+a row of length k C, in a matrix whose rows are s C apart. Where k > s these rows overlap, which
+matrix libraries refuse; but every m-th row, m = ceil(k / s), is free of overlap. So
+
+    forward          m products, phase r = 0..m-1 for output frames r, r + m, ...
+    input gradient   dx[s e + i] = sum over l of dz[e - l] w[i + s l]' is a convolution of dz with
+                     L taps, L = ceil((k - i) / s): again L phases, together for all i of equal L
+    weight gradient  dw[i + s l] = sum over e of dz[e - l]' x[s e + i]: one product for each l
+
+Each element is written once, each sum is one product's. Utterances lie one after another, padded to
+P frames with P_in = s P_out, so that a batch is one matrix too. What stands in padded frames is
+finite and means nothing; their gradients dz are zero, and at least m - 1 of them, the `lead`, stand
+before each utterance's first.
+
+R rows (frames of all utterances, padded), E rows of dz, C and D channels of input and output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+class Strided:
+    """One convolution's operands; weight (D, C, k)."""
+
+    def __init__(self, weight: Tensor, stride: int, dtype: torch.dtype) -> None:
+        self.weight, self.parameter_dtype = weight.to(dtype), weight.dtype
+        self.outputs, self.inputs, self.kernel = weight.shape
+        self.stride = stride
+        self.phases = -(-self.kernel // stride)
+        self.lead = self.phases - 1
+
+    @cached_property
+    def _operand(self) -> Tensor:
+        return self.weight.permute(0, 2, 1).reshape(self.outputs, -1).t()  # (k C, D)
+
+    def read(self, rows: slice) -> slice:
+        """The input frames that stand in the place of these output frames."""
+        return slice(rows.start * self.stride, rows.stop * self.stride)
+
+    def seen(self, rows: slice, count: int) -> slice:
+        """The input frames, of so many, that these output frames see."""
+        last = (rows.stop - 1) * self.stride + self.kernel
+        return slice(rows.start * self.stride, min(last, count))
+
+    def forward(self, x: Tensor, out: Tensor, bias: Tensor | None) -> None:
+        """x (R, C) -> out, as many rows (., D) as it has; those that x is too short for are 0."""
+        rows = max(0, min((x.shape[0] - self.kernel) // self.stride + 1, out.shape[0]))
+        step = self.stride * self.inputs
+        for phase in range(min(self.phases, rows)):
+            some = out[phase : rows : self.phases]
+            shape = (some.shape[0], self.kernel * self.inputs)
+            view = _rows(x, phase * step, shape, self.phases * step)
+            if bias is None:
+                torch.mm(view, self._operand, out=some)
+            else:
+                torch.addmm(bias.to(x.dtype), view, self._operand, out=some)
+        out[rows:].zero_()
+
+    def input_gradient(self, dz: Tensor) -> Tensor:
+        """dz (lead + E, D), the rows before it first -> dx (s E, C)."""
+        rows = dz.shape[0] - self.lead
+        dx = dz.new_empty(rows, self.stride * self.inputs)
+        for columns, taps, operand in self._transposed:
+            for phase in range(min(taps, rows)):
+                some = dx[phase::taps, columns]
+                start = phase + self.lead - taps + 1
+                shape = (some.shape[0], taps * self.outputs)
+                view = _rows(dz, start * self.outputs, shape, taps * self.outputs)
+                torch.mm(view, operand, out=some)
+        dx[:, self.kernel * self.inputs :].zero_()  # frames that no output sees, if k < s
+        return dx.view(-1, self.inputs)
+
+    def no_gradient(self) -> Tensor:
+        """A sum of weight gradients (D, k C) with nothing in it, in at least fp32."""
+        wide = torch.promote_types(self.weight.dtype, torch.float32)
+        return self.weight.new_zeros(self.outputs, self.kernel * self.inputs, dtype=wide)
+
+    def add_weight_gradient(self, x: Tensor, dz: Tensor, total: Tensor) -> None:
+        """x (s E, C) and dz (lead + E, D) add to total (D, k C)."""
+        rows = dz.shape[0] - self.lead
+        x = x.view(rows, -1)
+        for later in range(self.phases):
+            start = later * self.stride * self.inputs
+            some = total[:, start : start + self.stride * self.inputs]
+            d_rows = dz[self.lead - later :][:rows].t()
+            if x.dtype == total.dtype:
+                some.addmm_(d_rows, x[:, : some.shape[1]])
+            else:
+                some.add_(d_rows @ x[:, : some.shape[1]])
+
+    def weight_gradient(self, total: Tensor) -> Tensor:
+        """(D, k C), as summed up, in the weight's layout (D, C, k) and its own type."""
+        split = total.view(self.outputs, self.kernel, self.inputs).permute(0, 2, 1)
+        return split.to(self.parameter_dtype).contiguous()
+
+    @cached_property
+    def _transposed(self) -> list[tuple[slice, int, Tensor]]:
+        """Columns of dx (., s C), taps L of dz that they see, and the matrix (L D, columns)."""
+        return list(self._groups())
+
+    def _groups(self) -> Iterator[tuple[slice, int, Tensor]]:
+        split = self.kernel - self.lead * self.stride  # input frames i < split see one more tap
+        for start, stop, taps in ((0, split, self.phases), (split, self.stride, self.lead)):
+            if taps == 0 or start == stop:
+                continue
+            oldest_first = [
+                self.weight[:, :, start + self.stride * later : stop + self.stride * later]
+                for later in reversed(range(taps))
+            ]
+            operand = torch.cat(oldest_first).permute(0, 2, 1)  # (L D, stop - start, C)
+            columns = slice(start * self.inputs, stop * self.inputs)
+            yield columns, taps, operand.reshape(taps * self.outputs, -1)
+
+
+def _rows(x: Tensor, start: int, shape: tuple[int, int], step: int) -> Tensor:
+    """Rows of x, a contiguous matrix, read with another length and distance; a view."""
+    return x.as_strided(shape, (step, 1), x.storage_offset() + start)
