@@ -53,21 +53,28 @@ class WavLM(nn.Module):
         self.head = Head(network, num_clusters)
 
     def hidden_states(
-        self, waveforms: Tensor, num_samples: Tensor | None = None, num_layers: int | None = None
+        self,
+        waveforms: Tensor,
+        num_samples: Tensor | None = None,
+        num_layers: int | None = None,
+        *,
+        each_alone: bool = False,
     ) -> list[Tensor]:
         """Encoder input, then each layer's raw output: (B, F, D) each.
 
         num_samples (B,): how long each row of waveforms (B, N) is, None: all of it. Frame t of a
-        row is valid iff t < num_frames(its samples); what stands at other frames means nothing. In
-        the layer style valid frames do not depend on padding; in the group style the first norm
-        sees the whole row, so there give one utterance at a time where that matters.
+        row is valid iff t < num_frames(its samples); what stands at other frames means nothing.
         num_layers: stop after that many.
+        each_alone: valid frames are those of the utterance alone. False: so too in the layer style,
+        but in the group style the first norm sees the whole row with its padding, as it does in
+        other implementations.
         """
         num_layers = self.network.num_layers if num_layers is None else num_layers
         if not 0 <= num_layers <= self.network.num_layers:
             raise ValueError(f"num_layers {num_layers} is not in 0..{self.network.num_layers}")
         num_valid = self._valid_frames(waveforms, num_samples)
-        features = self.extractor(self._normalised(waveforms, num_samples))
+        heard = self._normalised(waveforms, num_samples)
+        features = self.extractor(heard, num_samples if each_alone else None)
         x = self._without_padding(self._projected(features), num_valid)
         states: list[Tensor] = self.encoder(x, num_valid, [True] * num_layers)
         return states
