@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from wavlm.epochs import Group, Plan, Position, share
 from wavlm.errors import BadDataError
 from wavlm.fixed import FixedSamples, Subset
 from wavlm.jobs import TrainJob
+from wavlm.pcm import Pcm, Region
 from wavlm.pool import die_with_parent
 from wavlm.samples import Arrays, Samples
 from wavlm.specs import SAMPLE_RATE_HZ
@@ -48,19 +49,48 @@ class NotDeliveredError(BadDataError):
 
 @dataclass(frozen=True)
 class Batch:
-    """One group, ready for the network; nothing in it is padded."""
+    """One group; nothing in it is padded. A loader's is packed, one moved `to` a device is not."""
 
-    waveforms: torch.Tensor  # (B, N) float32
+    audio: Pcm | torch.Tensor  # (B, N): packed, or float32
     labels: torch.Tensor  # (B, F) int64
     mask: torch.Tensor  # (B, F) bool, True where a frame is masked
     keys: tuple[str, ...]
     position: Position  # of this group
     after: Position  # where the update that it belongs to ends: what a snapshot stores
+    num_masked: int | None = None  # masked frames, as counted before the mask went to a device
+
+    @property
+    def waveforms(self) -> torch.Tensor:
+        """(B, N) float32; of a packed batch they are made anew each time."""
+        return self.audio.waveforms() if isinstance(self.audio, Pcm) else self.audio
 
     @property
     def seconds(self) -> float:
         """Seconds of audio, all utterances together."""
-        return self.waveforms.numel() / SAMPLE_RATE_HZ
+        samples = self.audio.steps if isinstance(self.audio, Pcm) else self.audio
+        return samples.numel() / SAMPLE_RATE_HZ
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, unpacked there: 16-bit steps travel, float32 waveforms arrive."""
+        if isinstance(self.audio, Pcm):
+            waveforms = self.audio.to(device).waveforms()
+        else:
+            waveforms = self.audio.to(device, non_blocking=True)
+        return replace(
+            self,
+            audio=waveforms,
+            labels=self.labels.to(device, non_blocking=True),
+            mask=self.mask.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> Batch:
+        """A copy that a CUDA device can fetch while it computes."""
+        return replace(
+            self,
+            audio=self.audio.pin_memory(),
+            labels=self.labels.pin_memory(),
+            mask=self.mask.pin_memory(),
+        )
 
 
 def plan_of(job: TrainJob) -> Plan:
@@ -150,13 +180,23 @@ def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure]) -> Iterator[Bat
 
 
 def _batch(arrays: Arrays, position: Position, after: Position) -> Batch:
+    changes = [change.waveform for change in arrays.changes]
+    audio = Pcm(
+        steps=torch.from_numpy(arrays.steps),
+        changes=torch.from_numpy(np.concatenate([np.empty(0, np.float32), *changes])),
+        regions=tuple(
+            Region(change.row, change.start_samples, len(change.waveform))
+            for change in arrays.changes
+        ),
+    )
     return Batch(
-        waveforms=torch.from_numpy(arrays.waveforms),
+        audio=audio,
         labels=torch.from_numpy(arrays.labels.astype(np.int64)),
         mask=torch.from_numpy(arrays.mask),
         keys=arrays.keys,
         position=position,
         after=after,
+        num_masked=int(arrays.mask.sum()),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from wavlm.epochs import Group, Integers, fixed_groups
+from wavlm.flac import Steps
 from wavlm.frames import samples_of
 from wavlm.jobs import TrainJob
 from wavlm.masking import equalise, span_mask
@@ -22,9 +23,8 @@ from wavlm.samples import (
     Labels,
     Strings,
     Utterances,
-    Waveforms,
-    checked,
     frames_of_crops,
+    stacked,
 )
 from wavlm.shards import Reader
 from wavlm.specs import HOP_SAMPLES
@@ -52,12 +52,12 @@ class MixedUtterances:
         self.keys: Strings = index.keys[rows]
         self.num_samples: Integers = index.samples[rows]
 
-    def read(self, number: int, first_frame: int, frames: int) -> tuple[Waveforms, Labels]:
-        """Waveform (N,) of a part of a mixture and the labels (F,) of its primary."""
+    def read(self, number: int, first_frame: int, frames: int) -> tuple[Steps, Labels]:
+        """Steps (N,) of a part of a mixture and the labels (F,) of its primary."""
         start = first_frame * HOP_SAMPLES
-        waveform = self._reader.read(self._rows[number], start, start + samples_of(frames))
+        steps = self._reader.steps(self._rows[number], start, start + samples_of(frames))
         first = self._truth[number].first_frame + first_frame
-        return waveform, self._clean.labels(self._primaries[number], first, frames)
+        return steps, self._clean.labels(self._primaries[number], first, frames)
 
 
 class FixedSamples:
@@ -80,11 +80,9 @@ class FixedSamples:
         """The arrays of one of `groups()`."""
         assert self._source is not None, "a set without groups has nothing to make"  # noqa: S101
         keys = tuple(self._source.keys[group.utterances])
-        crops = [self._source.read(int(n), 0, group.num_frames) for n in group.utterances]
-        waveforms, labels = zip(*crops, strict=True)
+        steps, labels = stacked(self._source, group, [0] * len(keys))
         rngs = [rng_for(self._train.seed, "mask", "valid", key) for key in keys]
         masks = [span_mask(group.num_frames, self._train.mask, rng) for rng in rngs]
         if self._train.mask.equalise:
             masks = equalise(masks, rng_for(self._train.seed, "equalise", group.position.group))
-        stacked = checked(np.stack(waveforms), keys)
-        return Arrays(stacked, np.stack(labels), np.stack(masks), keys, group.utterances)
+        return Arrays(steps, (), labels, np.stack(masks), keys, group.utterances)

@@ -1,5 +1,8 @@
 """From a group to arrays: read the crops, join the labels, mix, mask. Knows no torch.
 
+Crops stay in the 16-bit steps of the shards; what mixing and effects change goes beside them. That
+is half the bytes for processes and devices, and nothing is converted that no one changes.
+
 Shapes: B utterances, N samples, F frames.
 """
 
@@ -9,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +21,11 @@ from wavlm.clips import ClipBank, Split
 from wavlm.effects import apply_effects
 from wavlm.epochs import Group, Integers, Plan
 from wavlm.errors import BadDataError
+from wavlm.flac import STEP, Steps
 from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.masking import equalise, span_mask
-from wavlm.mixing import mix_group
+from wavlm.mixing import Change, mix
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, read_index
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
@@ -38,11 +43,21 @@ CACHE = ".cache"  # folder of the job's `out` for the flat labels; not part of t
 class Arrays:
     """What a batch holds, as numpy arrays: they cross a process border without shared memory."""
 
-    waveforms: Waveforms  # (B, N)
+    steps: Steps  # (B, N) as read
+    changes: tuple[Change, ...]  # to what was read, in the order in which they are made
     labels: Labels  # (B, F)
     mask: Masks  # (B, F)
     keys: tuple[str, ...]
     utterances: Integers  # (B,) their numbers
+
+    @property
+    def waveforms(self) -> Waveforms:
+        """The crops as the network gets them, (B, N); made anew each time."""
+        waveforms = self.steps * STEP
+        for change in self.changes:
+            end = change.start_samples + len(change.waveform)
+            waveforms[change.row, change.start_samples : end] = change.waveform
+        return waveforms
 
 
 class Utterances:
@@ -70,14 +85,14 @@ class Utterances:
     def __len__(self) -> int:
         return len(self._row)
 
-    def read(self, number: int, first_frame: int, frames: int) -> tuple[Waveforms, Labels]:
-        """Waveform (N,) and labels (F,) of the crop of an utterance that begins with a frame."""
+    def read(self, number: int, first_frame: int, frames: int) -> tuple[Steps, Labels]:
+        """Steps (N,) and labels (F,) of the crop of an utterance that begins with a frame."""
         corpus, shard = int(self._corpus[number]), str(self._shards[number])
         offset, size = int(self._offsets[number]), int(self._sizes[number])
         start = first_frame * HOP_SAMPLES
         stop = start + samples_of(frames)
         try:
-            waveform = self._readers[corpus].read_at(shard, offset, size, start, stop)
+            steps = self._readers[corpus].steps_at(shard, offset, size, start, stop)
         except (BadDataError, ValueError, OSError) as error:
             code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
             text = str(error).removeprefix(f"{code}: ")
@@ -85,7 +100,7 @@ class Utterances:
                 code,
                 f"{text}; at utterance {self.keys[number]} of {self._folders[corpus] / shard}",
             ) from error
-        return waveform, self.labels(number, first_frame, frames)
+        return steps, self.labels(number, first_frame, frames)
 
     def labels(self, number: int, first_frame: int, frames: int) -> Labels:
         """Labels (F,) of a part of an utterance."""
@@ -129,31 +144,58 @@ class Samples:
         """Crop, mix and mask the utterances of a group; depends on the group and the seed alone."""
         seed, epoch = self._train.seed, group.position.epoch
         keys = tuple(self.utterances.keys[group.utterances])
-        waveforms, labels = self._crops(group, keys)
-        if self._mix is not None:
-            waveforms = mix_group(waveforms, keys, epoch, seed, self._mix, self._noise).waveforms
-            for row, key in enumerate(keys):
-                rng = rng_for(seed, "effects", epoch, key)
-                rooms = self._rooms.draw if self._rooms else None
-                waveforms[row] = apply_effects(waveforms[row], self._mix.effects, rng, rooms)
+        steps, labels = self._crops(group, keys)
+        changes = self._changes(steps, keys, epoch)
         masks = [
             span_mask(group.num_frames, self._train.mask, rng_for(seed, "mask", epoch, key))
             for key in keys
         ]
         if self._train.mask.equalise:
             masks = equalise(masks, rng_for(seed, "equalise", epoch, group.position.group))
-        return Arrays(checked(waveforms, keys), labels, np.stack(masks), keys, group.utterances)
+        return Arrays(steps, changes, labels, np.stack(masks), keys, group.utterances)
 
-    def _crops(self, group: Group, keys: Sequence[str]) -> tuple[Waveforms, Labels]:
+    def _crops(self, group: Group, keys: Sequence[str]) -> tuple[Steps, Labels]:
         """A uniform crop of each utterance, beginning with a frame: (B, N) and (B, F)."""
-        crops = []
+        firsts = []
         for number, key in zip(group.utterances, keys, strict=True):
             spare = num_frames(int(self.utterances.num_samples[number])) - group.num_frames
             rng = rng_for(self._train.seed, "crop", group.position.epoch, key)
-            first = int(rng.integers(spare + 1))
-            crops.append(self.utterances.read(int(number), first, group.num_frames))
-        waveforms, labels = zip(*crops, strict=True)
-        return np.stack(waveforms), np.stack(labels)
+            firsts.append(int(rng.integers(spare + 1)))
+        return stacked(self.utterances, group, firsts)
+
+    def _changes(self, steps: Steps, keys: Sequence[str], epoch: int) -> tuple[Change, ...]:
+        """What mixing and then effects do to crops (B, N), in the order of the rows."""
+        if self._mix is None:
+            return ()
+        mixed = mix(steps, keys, epoch, self._train.seed, self._mix, self._noise)
+        changes = {change.row: change for _, change in mixed}
+        if self._mix.effects:
+            for row, key in enumerate(keys):
+                before = _changed(steps[row], changes.get(row))
+                rng = rng_for(self._train.seed, "effects", epoch, key)
+                rooms = self._rooms.draw if self._rooms else None
+                after = apply_effects(before, self._mix.effects, rng, rooms)
+                if after is not before:
+                    changes[row] = Change(row, 0, after)
+        return checked(tuple(changes[row] for row in sorted(changes)), keys)
+
+
+class Source(Protocol):
+    """Utterances by number."""
+
+    def read(self, number: int, first_frame: int, frames: int) -> tuple[Steps, Labels]:
+        """Steps (N,) and labels (F,) of the crop that begins with a frame."""
+        ...
+
+
+def stacked(source: Source, group: Group, firsts: Sequence[int]) -> tuple[Steps, Labels]:
+    """The crops of a group that begin with these frames: (B, N) and (B, F)."""
+    num_utterances, num_samples = len(group.utterances), samples_of(group.num_frames)
+    steps = np.empty((num_utterances, num_samples), np.int16)
+    labels = np.empty((num_utterances, group.num_frames), np.uint16)
+    for row, (number, first) in enumerate(zip(group.utterances, firsts, strict=True)):
+        steps[row], labels[row] = source.read(int(number), first, group.num_frames)
+    return steps, labels
 
 
 def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
@@ -164,13 +206,20 @@ def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
     return np.array([num_frames(int(length)) for length in lengths], dtype=np.int64)[place]
 
 
-def checked(waveforms: Waveforms, keys: Sequence[str]) -> Waveforms:
-    """The waveforms (B, N); raises BadDataError, with the keys, for what is not finite."""
-    finite = [bool(np.isfinite(row).all()) for row in waveforms]
-    if not all(finite):
-        bad = ", ".join(key for key, good in zip(keys, finite, strict=True) if not good)
-        raise BadDataError("NOT_FINITE", f"a mixed waveform is not finite; at {bad}")
-    return waveforms
+def checked(changes: tuple[Change, ...], keys: Sequence[str]) -> tuple[Change, ...]:
+    """The changes; raises BadDataError, with the keys of their rows, for what is not finite."""
+    bad = [keys[change.row] for change in changes if not np.isfinite(change.waveform).all()]
+    if bad:
+        raise BadDataError("NOT_FINITE", f"a mixed waveform is not finite; at {', '.join(bad)}")
+    return changes
+
+
+def _changed(steps: Steps, change: Change | None) -> Waveforms:
+    """A row (N,) with a change made to it."""
+    waveform = steps * STEP
+    if change is not None:
+        waveform[change.start_samples :][: len(change.waveform)] = change.waveform
+    return waveform
 
 
 def _check_network(job: TrainJob) -> None:

@@ -123,7 +123,7 @@ def _batch(made: TrainJob, place: Position, after: Position) -> Batch:
     # Groups differ in how much of them is masked: means of means would not be the mean.
     mask = rng.random((rows, frames)) < rng.uniform(0.2, 0.8)
     return Batch(
-        waveforms=torch.from_numpy(waveforms.astype(np.float32)),
+        audio=torch.from_numpy(waveforms.astype(np.float32)),
         labels=torch.from_numpy(labels),
         mask=torch.from_numpy(mask),
         keys=tuple(f"e{place.epoch}-g{place.group}-u{row}" for row in range(rows)),
@@ -136,7 +136,7 @@ def with_sample(batch: Batch, value: float) -> Batch:
     """The batch with one sample replaced."""
     waveforms = batch.waveforms.clone()
     waveforms[1, 1234] = value
-    return replace(batch, waveforms=waveforms)
+    return replace(batch, audio=waveforms)
 
 
 def kill_at_event(number: int) -> None:

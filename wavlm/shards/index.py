@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
-from wavlm.flac import Waveform, decode_flac
+from wavlm.flac import STEP, Steps, Waveform, decode_flac, decode_flac_int16
 
 INDEX = "index.parquet"
 MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors
@@ -111,8 +111,12 @@ class Reader:
 
     def read(self, row: int, start: int = 0, stop: int | None = None) -> Waveform:
         """Samples start to stop of the utterance in that row of the index, (stop - start,)."""
+        return self.steps(row, start, stop) * STEP
+
+    def steps(self, row: int, start: int = 0, stop: int | None = None) -> Steps:
+        """`read` in 16-bit steps."""
         index = self.index
-        return self.read_at(
+        return self.steps_at(
             index.shards[row], int(index.offsets[row]), int(index.sizes[row]), start, stop
         )
 
@@ -120,8 +124,14 @@ class Reader:
         self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None
     ) -> Waveform:
         """`read` for who knows the place."""
+        return self.steps_at(shard, offset, size, start, stop) * STEP
+
+    def steps_at(
+        self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None
+    ) -> Steps:
+        """`steps` for who knows the place."""
         try:
-            return decode_flac(self.blob(shard, offset, size), start, stop)
+            return decode_flac_int16(self.blob(shard, offset, size), start, stop)
         except AudioError as error:
             where = f"at byte {offset} of {self._folder / shard}; make the shards again"
             raise AudioError(error.code, f"{error.message}; {where}") from error

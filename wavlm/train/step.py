@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +55,7 @@ def autocast(train: TrainSpec, device: torch.device) -> torch.autocast:
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
     """The batch with its tensors on the device."""
-    moved = {
-        name: getattr(batch, name).to(device, non_blocking=True)
-        for name in ("waveforms", "labels", "mask")
-    }
-    return replace(batch, **moved)
+    return batch.to(device)
 
 
 def update(
