@@ -76,7 +76,7 @@ class TimeNorm(nn.GroupNorm):
         x = at_least_fp32(input)
         if num_frames is None:
             return super().forward(x).to(input.dtype)
-        count = num_frames.to(x.device)[:, None, None]
+        count = num_frames.to(x.device, non_blocking=True)[:, None, None]
         inside = torch.arange(x.shape[2], device=x.device) < count  # (B, 1, F)
         centred = x - (x * inside).sum(2, keepdim=True) / count
         variance = (centred.square() * inside).sum(2, keepdim=True) / count

@@ -176,7 +176,7 @@ class WavLM(nn.Module):
             if not self.network.normalize_waveform:
                 return waveforms
             return nn.functional.layer_norm(waveforms, waveforms.shape[1:], eps=WAVEFORM_EPS)
-        count = num_samples.to(waveforms.device)[:, None]
+        count = num_samples.to(waveforms.device, non_blocking=True)[:, None]
         padding = torch.arange(waveforms.shape[1], device=waveforms.device) >= count
         waveforms = waveforms.masked_fill(padding, 0)
         if not self.network.normalize_waveform:
@@ -196,7 +196,8 @@ class WavLM(nn.Module):
             )
         if num_samples is None:
             return None
-        return torch.tensor([num_frames(n, layers) for n in lengths], device=waveforms.device)
+        valid = torch.tensor([num_frames(n, layers) for n in lengths])
+        return valid.to(waveforms.device, non_blocking=True)
 
     def _without_padding(self, x: Tensor, num_valid: Tensor | None) -> Tensor:
         if num_valid is None:

@@ -68,7 +68,7 @@ def moments(
     if count is None:
         total = torch.full((batch,), frames, dtype=torch.float64, device=signal.device)
     else:
-        total = count.to(signal.device).double()
+        total = count.to(signal.device, non_blocking=True).double()
         frame = torch.arange(frames, device=signal.device)
         patches = patches * (frame < total[:, None])[:, :, None]
     patches = nn.functional.pad(patches, (0, 0, 0, -frames % CHUNK_FRAMES))
@@ -81,7 +81,7 @@ def moments(
 def _centred(signal: Tensor, num_samples: Tensor | None) -> Tensor:
     if num_samples is None:
         return signal - signal.double().mean(1, keepdim=True).to(signal.dtype)
-    count = num_samples.to(signal.device)[:, None]
+    count = num_samples.to(signal.device, non_blocking=True)[:, None]
     inside = torch.arange(signal.shape[1], device=signal.device) < count
     mean = (signal.double() * inside).sum(1, keepdim=True) / count
     return signal - mean.to(signal.dtype)
