@@ -4,7 +4,7 @@
 are synthesised (pulses and noise through moving resonances, pauses, a noise floor) and go through
 the corpus and shards stages, so that any machine has the same audio.
 
-Legend: N samples, F frames of the synthesis, P phones, S bins of the spectrum.
+Legend: N samples, F frames of the synthesis, P sounds, S bins of the spectrum.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout,
 from wavlm.targets import Header, num_labels, write_labels
 
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 
 SHARDS_VARIABLE = "WAVLM_BENCH_SHARDS"
 NUM_UTTERANCES = 130  # half an hour; ten groups of 13 at 15 s
@@ -48,6 +49,7 @@ class Speech:
 
     shards: Path
     work: Path
+    seconds: float
     note: str  # what the audio is and how large its FLAC: belongs beside every figure
 
     def waveforms(self, seconds: float) -> list[Floats]:
@@ -74,20 +76,34 @@ class Speech:
         return LabelledShards(shards=self.shards, labels=folder)
 
 
+@dataclass(frozen=True)
+class _Sounds:
+    """What follows what in an utterance of the synthesis."""
+
+    phones: Integers  # (P,)
+    shifts: npt.NDArray[np.float64]  # (P, 3) factors on the formants
+    gains: npt.NDArray[np.float64]  # (P,)
+    of_frames: Integers  # (F,) the sound of each frame
+
+
 @contextmanager
 def speech(
-    num_utterances: int = NUM_UTTERANCES, seconds: tuple[float, float] = SECONDS
+    num_utterances: int = NUM_UTTERANCES,
+    seconds: tuple[float, float] = SECONDS,
+    *,
+    may_be_given: bool = True,
 ) -> Iterator[Speech]:
     """The given shards, or so many synthetic utterances of so many seconds; removed at the end."""
     with TemporaryDirectory(prefix="wavlm-bench-") as folder:
         work = Path(folder)
-        given = os.environ.get(SHARDS_VARIABLE)
+        given = os.environ.get(SHARDS_VARIABLE) if may_be_given else None
         shards = Path(given).resolve() if given else _synthetic(work, num_utterances, seconds)
         index = read_index(shards)
         heard_s = float(index.samples.sum()) / SAMPLE_RATE_HZ
         kilobytes = float(index.sizes.sum()) / heard_s / 1000
         what = "given shards" if given else "synthetic audio"
-        yield Speech(shards, work, f"{what}, {heard_s / 60:.0f} min, {kilobytes:.1f} kB/s of FLAC")
+        note = f"{what}, {heard_s / 60:.2g} min, {kilobytes:.1f} kB/s of FLAC"
+        yield Speech(shards, work, heard_s, note)
 
 
 def _synthetic(work: Path, num_utterances: int, seconds: tuple[float, float]) -> Path:
@@ -120,13 +136,13 @@ def utterance(number: int, seconds: tuple[float, float] = SECONDS) -> Floats:
     rng = rng_for(0, "utterance", number)
     num_samples = round(rng.uniform(*seconds) * SAMPLE_RATE_HZ)
     num_frames = num_samples // _HOP + 2
-    phones = _phones(rng, num_frames)
+    sounds = _sounds(rng, num_frames)
     window = np.sqrt(np.hanning(_WINDOW + 1)[:-1]).astype(np.float32)
     pieces = []
     for voiced in (True, False):
         source = _pulses(rng, num_frames) if voiced else _noise(rng, _length(num_frames))
         framed = np.lib.stride_tricks.sliding_window_view(source, _WINDOW)[::_HOP] * window
-        gain = _resonances(number % _NUM_SPEAKERS, phones, voiced=voiced)
+        gain = _resonances(number % _NUM_SPEAKERS, sounds, voiced=voiced)
         pieces.append(np.fft.irfft(np.fft.rfft(framed) * gain) * window)  # (F, 512)
     halves = (pieces[0] + pieces[1]).reshape(num_frames, 2, _HOP)
     overlapped = halves[1:, 0] + halves[:-1, 1]  # (F - 1, 256)
@@ -140,10 +156,16 @@ def _length(num_frames: int) -> int:
     return (num_frames - 1) * _HOP + _WINDOW
 
 
-def _phones(rng: np.random.Generator, num_frames: int) -> npt.NDArray[np.int64]:
-    """The phone of each frame, (F,): each lasts 3 to 11 frames (48 to 176 ms)."""
-    lengths = rng.integers(3, 12, num_frames)
-    return np.repeat(rng.integers(_NUM_PHONES, size=num_frames), lengths)[:num_frames]
+def _sounds(rng: np.random.Generator, num_frames: int) -> _Sounds:
+    """Each lasts 3 to 11 frames (48 to 176 ms); no two of one phone are quite alike."""
+    of_frames = np.repeat(np.arange(num_frames), rng.integers(3, 12, num_frames))[:num_frames]
+    count = int(of_frames[-1]) + 1
+    return _Sounds(
+        phones=rng.integers(_NUM_PHONES, size=count),
+        shifts=np.exp(0.1 * rng.standard_normal((count, 3))),
+        gains=10 ** (rng.uniform(-8, 4, count) / 20),
+        of_frames=of_frames,
+    )
 
 
 def _noise(rng: np.random.Generator, num_samples: int) -> Floats:
@@ -160,21 +182,23 @@ def _pulses(rng: np.random.Generator, num_frames: int) -> Floats:
     return as_floats
 
 
-def _resonances(speaker: int, phones: npt.NDArray[np.int64], *, voiced: bool) -> Floats:
-    """Amplitude of each bin in each frame, (F, S): three formants a phone, blurred over frames."""
+def _resonances(speaker: int, sounds: _Sounds, *, voiced: bool) -> Floats:
+    """Amplitude of each bin in each frame, (F, S): three formants a sound, blurred over frames."""
     rng = rng_for(0, "phones")
     centres_hz = rng.uniform((250, 800, 2200), (800, 2300, 4500), (_NUM_PHONES, 3))
     widths_hz = rng.uniform(60, 250, (_NUM_PHONES, 3))
     levels = 10 ** (rng.uniform(-30, 0, _NUM_PHONES) / 20)
     levels[: _NUM_PHONES // 8] = 0  # pauses
     is_voiced = np.arange(_NUM_PHONES) % 4 != 0
-    share = np.where(is_voiced == voiced, 1.0, 0.03) * levels
+    levels *= np.where(is_voiced == voiced, 1.0, 0.03)
     centres_hz *= rng_for(0, "speaker", speaker).uniform(0.85, 1.2)
     bins_hz = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE_HZ)
-    away = (bins_hz - centres_hz[..., None]) / widths_hz[..., None]  # (P, 3, S)
+    centres_hz = centres_hz[sounds.phones] * sounds.shifts
+    away = (bins_hz - centres_hz[..., None]) / widths_hz[sounds.phones, :, None]  # (P, 3, S)
     tilt = 1 / (1 + bins_hz / 1000) if voiced else np.ones_like(bins_hz)
-    gains = share[:, None] * (0.02 + (1 / (1 + away**2)).sum(1)) * tilt  # (P, S)
-    of_frames = gains.astype(np.float32)[phones]
+    shape = (0.02 + (1 / (1 + away**2)).sum(1)) * tilt  # (P, S)
+    gains = (levels[sounds.phones] * sounds.gains)[:, None] * shape
+    of_frames = gains.astype(np.float32)[sounds.of_frames]
     padded = np.pad(of_frames, ((1, 1), (0, 0)), "edge")
     blurred: Floats = (padded[:-2] + 2 * of_frames + padded[2:]) / 4
     return blurred
