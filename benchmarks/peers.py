@@ -8,6 +8,7 @@ label among them set to minus infinity.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from benchmarks.workload import Crops
 from wavlm.export.hf import config_of
 from wavlm.export.mapping import encoder_rows, renamed
 from wavlm.nn import WavLM
+from wavlm.nn.head import Predictions
 from wavlm.specs import NetworkSpec
 
 FEATURE_PENALTY = 10.0
@@ -72,15 +74,16 @@ def cosine_head(ours: WavLM) -> CosineHead:
 
 
 class TransformersPretraining(nn.Module):
-    """transformers' WavLM with the head and the loss of fairseq's HuBERT recipe around it.
+    """transformers' WavLM with the loss of fairseq's HuBERT recipe around it, and a head.
 
-    As its recipes have it, logits of unmasked frames are computed too and only counted.
+    With the cosine head logits of unmasked frames are computed too and only counted, as the recipe
+    has it; without it the head is a copy of ours.
     """
 
-    def __init__(self, ours: WavLM) -> None:
+    def __init__(self, ours: WavLM, *, cosine: bool = True) -> None:
         super().__init__()
         self.wavlm: Any = transformers_network(ours)
-        self.head = cosine_head(ours)
+        self.head = cosine_head(ours) if cosine else deepcopy(ours.head)
 
     def forward(self, waveforms: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         """The summed loss, penalty included."""
@@ -89,11 +92,18 @@ class TransformersPretraining(nn.Module):
         hidden, _ = self.wavlm.feature_projection(features)
         hidden[mask] = self.wavlm.masked_spec_embed.to(hidden.dtype)
         output = self.wavlm.encoder(hidden).last_hidden_state
-        loss: Tensor = self.head(output[mask], labels[mask])
-        unmasked = self.head.logits(output[~mask], labels[~mask])
-        self.num_correct = (unmasked.detach().argmax(-1) == 0).sum()
+        loss: Tensor = self._prediction_loss(output, labels, mask)
         total: Tensor = loss + FEATURE_PENALTY * penalty * mask.sum()
         return total
+
+    def _prediction_loss(self, output: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        if isinstance(self.head, CosineHead):
+            unmasked = self.head.logits(output[~mask], labels[~mask])
+            self.num_correct = (unmasked.detach().argmax(-1) == 0).sum()
+            loss: Tensor = self.head(output[mask], labels[mask])
+            return loss
+        predictions: Predictions = self.head(output[mask], labels[mask], TEMPERATURE)
+        return predictions.losses.sum()
 
 
 Forward = Callable[[Tensor, Tensor, Tensor], Tensor]

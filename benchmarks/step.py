@@ -107,7 +107,7 @@ def _on_gpu() -> Iterator[Figure]:
     steps = {"matrix": _matrix_product("cuda")}
     steps |= {str(seconds): ours.on(batch) for seconds, batch in batches.items()}
     found = _medians(steps)
-    yield from _rates(found, {seconds: batch.seconds for seconds, batch in batches.items()})
+    yield from rates(found, {seconds: batch.seconds for seconds, batch in batches.items()})
     if theirs is None:
         yield from (claim.skipped("cuda", str(reason)) for claim in (SPEEDUPS[15], COMPILED))
     else:
@@ -117,7 +117,7 @@ def _on_gpu() -> Iterator[Figure]:
         yield _against_compiled(ours, theirs, batches[15])
 
 
-def _rates(found: dict[str, float], audio: dict[int, float]) -> Iterator[Figure]:
+def rates(found: dict[str, float], audio: dict[int, float]) -> Iterator[Figure]:
     """What follows from our times and the matrix product's alone."""
     rate = 2 * MATRIX_SIZE**3 / found["matrix"]
     yield MATRIX.figure(rate / 1e12, "cuda", f"{MATRIX_SIZE} cubed")
@@ -141,7 +141,10 @@ def _rates(found: dict[str, float], audio: dict[int, float]) -> Iterator[Figure]
 
 
 def _against(claim: Claim, ours: OurStep, theirs: PeerStep, batch: Crops) -> Figure:
-    found = _medians({"ours": ours.on(batch), "theirs": theirs.on(batch)})
+    try:
+        found = _medians({"ours": ours.on(batch), "theirs": theirs.on(batch)})
+    except torch.OutOfMemoryError as error:
+        return claim.skipped("cuda", str(error).splitlines()[0])
     mine, other = (number(1e3 * found[name]) for name in ("ours", "theirs"))
     note = f"ours {mine} ms, theirs {other} ms"
     return claim.figure(found["theirs"] / found["ours"], "cuda", note)

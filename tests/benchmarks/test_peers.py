@@ -51,9 +51,13 @@ def small() -> NetworkSpec:
     return SMALL
 
 
-def test_loss_and_gradients_of_transformers_with_its_head_are_ours(small: NetworkSpec) -> None:
+@pytest.mark.parametrize("cosine", [True, False])
+def test_loss_and_gradients_of_transformers_with_either_head_are_ours(
+    small: NetworkSpec, cosine: bool
+) -> None:
     ours = network(small)
-    theirs, batch = TransformersPretraining(ours), crops(2, 0.2, "cpu", small)
+    theirs = TransformersPretraining(ours, cosine=cosine)
+    batch = crops(2, 0.2, "cpu", small)
     terms = ours.forward_pretrain(batch)
     loss = group_loss(terms, TRAIN)
     expected = theirs(batch.waveforms, batch.labels, batch.mask)
