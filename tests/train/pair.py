@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.train import fakes
 from wavlm.batches import Batch
 from wavlm.errors import CodedError
 from wavlm.files import CannotWriteError
+from wavlm.train import loop
 from wavlm.train.loop import train
 from wavlm.train.parallel import Ranks, StopRequest, joined
 
@@ -69,6 +71,9 @@ def main(out: Path) -> None:
         rank.run("ddp-then-fsdp", shard_parameters=True)
         rank.run("fsdp-then-ddp", interrupted=True, shard_parameters=True)
         rank.run("fsdp-then-ddp")
+        # Snapshots as the clock says, which tells the two ranks the opposite.
+        loop.SECONDS_BETWEEN_SNAPSHOTS = 0.0 if ranks.leads else inf
+        rank.run("two-clocks", snapshot_every=0, keep_snapshots=9)
         rank.run("full-disk", most_bytes_a_file=4000)
         if ranks.leads:
             sys.addaudithook(slow_disk)

@@ -34,9 +34,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def curve(folder: Path) -> list[metrics.Record]:
-    timed = ("time_unix", "audio_seconds_per_second")
     return [
-        {name: value for name, value in record.items() if name not in timed}
+        {name: value for name, value in record.items() if name not in metrics.TIMED}
         for record in metrics.read(folder / "metrics.jsonl")
     ]
 
@@ -70,6 +69,12 @@ def test_snapshots_of_a_split_network_are_like_any_other(out: Path, way: str) ->
 def test_a_stop_asked_of_one_rank_stopped_both(out: Path, way: str) -> None:
     for rank in range(2):
         assert "StoppedError STOPPED: stopped on request after update 4" in note(out / way, rank)
+
+
+def test_ranks_whose_clocks_differ_save_after_the_same_updates(out: Path) -> None:
+    found = [path.name[-1] for path in checkpoint.snapshots(out / "two-clocks" / "snapshots")]
+    assert found == ["6", "5", "4", "3", "2", "1"]
+    assert curve(out / "two-clocks") == curve(out / "ddp")
 
 
 def test_a_disk_that_is_full_ends_both_ranks_with_that_error(out: Path) -> None:

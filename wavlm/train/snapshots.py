@@ -114,7 +114,7 @@ class Saver:
                         self._copy[file][name].copy_(source, non_blocking=on_gpu)
         if not (on_gpu and self._ranks.leads):
             return None
-        ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         ready.record()
         return ready
 
