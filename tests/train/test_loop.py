@@ -38,9 +38,8 @@ def run(job: TrainJob, spoil: fakes.Spoil = lambda batch: batch) -> dict[str, ob
 
 
 def result(out: Path) -> dict[str, object]:
-    timed = ("time_unix", "audio_seconds_per_second")
     curve = [
-        {name: value for name, value in record.items() if name not in timed}
+        {name: value for name, value in record.items() if name not in metrics.TIMED}
         for record in metrics.read(out / "metrics.jsonl")
     ]
     return {"weights": sha256_of(out / "model.safetensors"), "curve": curve}

@@ -16,7 +16,7 @@ from wavlm.nn import WavLM
 from wavlm.nn.head import Head
 from wavlm.rng import seed_for
 from wavlm.train import loop, metrics
-from wavlm.train.objective import Sums, scale_and_clip
+from wavlm.train.objective import Sums
 from wavlm.train.parallel import Ranks, StopRequest
 from wavlm.train.validation import without_network
 
@@ -87,28 +87,6 @@ def test_first_update_is_what_the_formulas_say(tmp_path: Path) -> None:
         torch.testing.assert_close(
             trained[name].double()[clear], expected[clear], rtol=0, atol=rate * 0.02
         )
-
-
-def test_gradients_are_clipped_by_their_common_norm_after_the_division() -> None:
-    gradients = [torch.full((3,), 4.0), torch.full((1,), 2.0)]
-    norm = scale_and_clip(gradients, factor=0.5, clip_norm=1.0)
-    assert norm == pytest.approx(0.5 * math.sqrt(3 * 16 + 4))
-    together = torch.cat(gradients).norm().item()
-    assert together == pytest.approx(1.0, rel=1e-5)
-    assert gradients[0][0].item() / gradients[1][0].item() == pytest.approx(2.0)
-
-
-def test_small_gradients_are_not_clipped() -> None:
-    gradients = [torch.full((2,), 3.0)]
-    scale_and_clip(gradients, factor=0.25, clip_norm=10.0)
-    assert gradients[0].tolist() == [0.75, 0.75]
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_gradients_that_are_not_finite_are_left_alone(bad: float) -> None:
-    gradients = [torch.tensor([1.0]), torch.tensor([bad])]
-    assert not math.isfinite(scale_and_clip(gradients, factor=0.5, clip_norm=1.0))
-    assert gradients[0].item() == 1.0
 
 
 def test_frames_weigh_the_same_whatever_group_they_are_in() -> None:

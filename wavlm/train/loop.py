@@ -31,6 +31,7 @@ from wavlm.nn.files import (
     read_weights,
 )
 from wavlm.rng import seed_for
+from wavlm.specs import TrainSpec
 from wavlm.train import checkpoint, metrics, summary
 from wavlm.train.checkpoint import State, Training
 from wavlm.train.metrics import METRICS
@@ -95,18 +96,26 @@ def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
         progress = _resume(run)
         batches = data.train(progress.position)
         progress = _report(run, progress)  # the last run may have stopped before it could
-        saved_at = time.monotonic()
+        saved_at, saves, stops = time.monotonic(), False, ranks.any(stop.requested)
+
+        def wishes() -> tuple[bool, bool]:
+            # Clocks differ: ranks save and stop after the same update because one of them says so.
+            seconds_since = time.monotonic() - saved_at
+            is_due = _snapshot_is_due(job, progress.update + 1, seconds_since)
+            return ranks.leads and is_due, stop.requested
+
         while progress.update < job.train.updates:
-            if ranks.any(stop.requested):
+            if stops or _was_interrupted(job, progress):
                 _stop(run, progress)
-            progress = update(job, ranks, run.training, batches, progress)
-            dog.feed()
-            progress = _report(run, progress)
-            if _snapshot_is_due(job, progress, time.monotonic() - saved_at):
+            if saves:
                 _save(run, progress)
                 saved_at = time.monotonic()
-        if progress.reported_update < progress.update:
-            _stop(run, progress)  # during the last validation
+            done = update(job, ranks, run.training, batches, progress, wishes)
+            progress, (saves, stops) = done.progress, done.wishes
+            dog.feed()
+            progress = _report(run, progress)
+        if _was_interrupted(job, progress):
+            _stop(run, progress)
         _save(run, progress)
         _finish(run, progress)
 
@@ -169,12 +178,8 @@ def _report(run: Run, progress: Progress) -> Progress:
 
     A stop request during validation leaves the line for the next run to write.
     """
-    train, done = run.job.train, progress.update
-    is_last = done == train.updates
-    logs, validates = (
-        is_last or done % train.log_every == 0,
-        is_last or done % train.valid_every == 0,
-    )
+    done = progress.update
+    logs, validates = _lines_due(run.job.train, done)
     if not (logs or validates) or done == progress.reported_update:
         return progress
     record: metrics.Record = {"update": done, "epoch": progress.position.epoch}
@@ -189,13 +194,26 @@ def _report(run: Run, progress: Progress) -> Progress:
             record |= figures
     if run.ranks.leads:
         metrics.append(run.job.out / METRICS, {**record, "time_unix": time.time()})
-        log.info("%s", _line(record, train.updates))
-    changes = {"window": Sums(), "window_seconds": 0.0} if logs else {}
-    return progress.model_copy(update={"reported_update": done, **changes})
+        log.info("%s", _line(record, run.job.train.updates))
+    empty = {"window": Sums(), "window_seconds": 0.0, "window_wait_seconds": 0.0}
+    return progress.model_copy(update={"reported_update": done, **(empty if logs else {})})
+
+
+def _lines_due(train: TrainSpec, update: int) -> tuple[bool, bool]:
+    """Whether training figures and whether those of validation are due after an update."""
+    is_last = update == train.updates
+    return is_last or update % train.log_every == 0, is_last or update % train.valid_every == 0
+
+
+def _was_interrupted(job: TrainJob, progress: Progress) -> bool:
+    """Whether a stop request kept the line from being written that is due."""
+    return any(_lines_due(job.train, progress.update)) and (
+        progress.reported_update < progress.update
+    )
 
 
 def _train_figures(job: TrainJob, progress: Progress) -> metrics.Record:
-    window = progress.window
+    window, seconds = progress.window, max(progress.window_seconds, 1e-9)
     return {
         **window.figures("train"),
         "lr": learning_rate(progress.update - 1, job.train),  # of the update just done
@@ -204,7 +222,9 @@ def _train_figures(job: TrainJob, progress: Progress) -> metrics.Record:
         "loss_scale": progress.loss_scale.value,
         "skipped_updates": progress.skipped_updates,
         "seconds_of_audio": progress.audio_seconds,
-        "audio_seconds_per_second": window.audio_seconds / max(progress.window_seconds, 1e-9),
+        "audio_seconds_per_second": window.audio_seconds / seconds,
+        "train/tflops": window.tera_operations / seconds,
+        "train/data_wait": progress.window_wait_seconds / seconds,
     }
 
 
@@ -225,9 +245,9 @@ def _line(record: metrics.Record, updates: int) -> str:
     return f"update {record['update']}/{updates}  {figures}"
 
 
-def _snapshot_is_due(job: TrainJob, progress: Progress, seconds_since: float) -> bool:
+def _snapshot_is_due(job: TrainJob, update: int, seconds_since: float) -> bool:
     if job.runtime.snapshot_every:
-        return progress.update % job.runtime.snapshot_every == 0
+        return update % job.runtime.snapshot_every == 0
     return seconds_since >= SECONDS_BETWEEN_SNAPSHOTS
 
 

@@ -13,6 +13,9 @@ from wavlm.files import written
 
 METRICS = "metrics.jsonl"
 
+# What depends on the machine and the hour; all else is the same in every run.
+TIMED = frozenset({"time_unix", "audio_seconds_per_second", "train/data_wait", "train/tflops"})
+
 Record = dict[str, JsonValue]
 
 

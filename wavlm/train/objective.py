@@ -19,7 +19,6 @@ from torch import Tensor
 from wavlm.batches import Batch
 from wavlm.nn import Terms
 from wavlm.specs import TrainSpec
-from wavlm.train.sharding import whole
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Sums:
     unmasked_correct: float = 0.0
     frames: float = 0.0
     audio_seconds: float = 0.0
+    tera_operations: float = 0.0  # of forward and backward, counted from shapes; if it was counted
 
     @classmethod
     def of(cls, vector: Tensor) -> Sums:
@@ -70,8 +70,11 @@ def group_loss(terms: Terms, train: TrainSpec) -> Tensor:
     return loss
 
 
-def group_sums(loss: Tensor, terms: Terms, batch: Batch) -> Tensor:
-    """The sums of one group as a float64 vector on the loss's device, in the order of `Sums`."""
+def group_sums(loss: Tensor, terms: Terms, batch: Batch, tera_operations: float = 0.0) -> Tensor:
+    """The sums of one group as a float64 vector on the loss's device, in the order of `Sums`.
+
+    What the host knows is filled in there: a copy from ordinary memory would wait for the device.
+    """
     unmasked = terms.unmasked
     parts: Sequence[Tensor | float] = (
         loss.detach(),
@@ -84,9 +87,16 @@ def group_sums(loss: Tensor, terms: Terms, batch: Batch) -> Tensor:
         0.0 if unmasked is None else unmasked.num_correct,
         float(batch.labels.numel()),
         batch.seconds,
+        tera_operations,
     )
-    vector = [torch.as_tensor(part, device=loss.device).double() for part in parts]
-    return torch.stack(vector)
+    return torch.stack([filled(part, loss.device) for part in parts])
+
+
+def filled(value: Tensor | float, device: torch.device) -> Tensor:
+    """A number as a tensor () in fp64 on the device, with no need to wait for it."""
+    if isinstance(value, Tensor):
+        return value.double()
+    return torch.full((), value, dtype=torch.float64, device=device)
 
 
 def no_sums(device: torch.device) -> Tensor:
@@ -94,14 +104,6 @@ def no_sums(device: torch.device) -> Tensor:
     return torch.zeros(len(fields(Sums)), dtype=torch.float64, device=device)
 
 
-def scale_and_clip(gradients: Sequence[Tensor], factor: float, clip_norm: float) -> float:
-    """Multiply gradients by a factor, then by what brings their norm down to `clip_norm`, in place.
-
-    Returns the norm between the two. If it is not finite nothing is changed.
-    """
-    norm = whole(torch.nn.utils.get_total_norm(gradients)).item() * factor
-    if math.isfinite(norm):
-        clipped = factor * min(1.0, clip_norm / (norm + 1e-6))  # 1e-6: as torch's clip_grad_norm_
-        for gradient in gradients:
-            gradient.mul_(clipped)
-    return norm
+def part(vector: Tensor, name: str) -> Tensor:
+    """One of the sums of a vector that `group_sums` made, where the vector is."""
+    return vector[[field.name for field in fields(Sums)].index(name)]

@@ -172,6 +172,15 @@ def gradients_stay_local(module: nn.Module) -> AbstractContextManager[None]:
     return gradients_unsplit(module) if isinstance(module, FSDPModule) else nullcontext()
 
 
+def keeps_gradients(module: nn.Module) -> bool:
+    """Whether gradients are parts of buckets that go on to be used: let go, they would be copied.
+
+    Alone or split, memory is better given back, and the first backward of an update then writes
+    gradients instead of adding to them.
+    """
+    return isinstance(module, DistributedDataParallel)
+
+
 class StopRequest:
     """Whether SIGTERM or SIGINT has asked to stop. Use as a context: handlers are put back."""
 

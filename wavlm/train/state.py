@@ -27,3 +27,4 @@ class Progress(BaseModel):
     reported_update: int = 0  # the last update whose line stands in the metrics
     window: Sums = Sums()  # since the last line with training figures
     window_seconds: float = 0.0  # spent on the updates of the window
+    window_wait_seconds: float = 0.0  # of these, rank 0 waited for batches

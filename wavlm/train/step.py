@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
 from wavlm.batches import Batch
+from wavlm.cost import BACKWARD_FACTOR, forward_flops
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError, UsageError
 from wavlm.jobs import TrainJob
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
 from wavlm.train.checkpoint import Training
-from wavlm.train.objective import Sums, group_loss, group_sums, scale_and_clip
-from wavlm.train.parallel import Ranks, gradients_stay_local
+from wavlm.train.descent import clipping, on_the_way, take_step, total_norm
+from wavlm.train.objective import Sums, filled, group_loss, group_sums, part
+from wavlm.train.parallel import Ranks, gradients_stay_local, keeps_gradients
 from wavlm.train.schedule import learning_rate
 from wavlm.train.state import Progress
 
+NUM_SUMS = len(fields(Sums))
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -33,6 +36,7 @@ class Group:
     keys: tuple[str, ...]
     after: Position
     sums: Tensor  # as of objective.Sums
+    wait_seconds: float  # until it was read
 
 
 def adamw(network: nn.Module, train: TrainSpec) -> torch.optim.AdamW:
@@ -53,35 +57,39 @@ def autocast(train: TrainSpec, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with its tensors on the device."""
-    return batch.to(device)
+@dataclass(frozen=True)
+class Done:
+    """The progress after an update, and what ranks asked each other for meanwhile."""
+
+    progress: Progress
+    wishes: list[bool]  # whether any rank had it, for each
 
 
 def update(
-    job: TrainJob, ranks: Ranks, training: Training, batches: Iterator[Batch], progress: Progress
-) -> Progress:
-    """Do one update and return the progress after it.
+    job: TrainJob,
+    ranks: Ranks,
+    training: Training,
+    batches: Iterator[Batch],
+    progress: Progress,
+    wishes: Callable[[], Sequence[bool]] = tuple,
+) -> Done:
+    """Do one update. `wishes` of all ranks are asked for once its batches have been read.
 
-    Raises BadDataError, on all ranks and before any weight is touched, if the loss or a gradient is
-    not finite. Only fp16 gradients may overflow: the update is skipped and the loss scale halved.
+    Raises BadDataError, on all ranks and with all weights as they were, if the loss or a gradient
+    is not finite. Only fp16 gradients may overflow: the update is skipped, the loss scale halved.
     """
     train, began = job.train, time.monotonic()
     groups = _accumulate(job, ranks, training, batches, progress)
-    sums = Sums.of(ranks.sum(torch.stack([group.sums for group in groups]).sum(0)))
-    # Data-parallel backward left the mean over ranks of the scaled sum over groups.
-    factor = ranks.world / progress.loss_scale.value / max(sums.masked_frames, 1.0)
-    gradients = [p.grad for p in training.network.parameters() if p.grad is not None]
-    grad_norm = scale_and_clip(gradients, factor, train.clip_norm)
+    read = _descend(job, ranks, training, progress, _asked(groups, wishes()))
+    *numbers, grad_norm = read()
+    sums, agreed = Sums(*numbers[:NUM_SUMS]), [count > 0 for count in numbers[NUM_SUMS:]]
     overflow = (
         train.precision == "fp16" and math.isfinite(sums.loss) and not math.isfinite(grad_norm)
     )
     if not overflow:
         _require_finite(groups, ranks, progress.update + 1, sums, grad_norm)
-        _take_step(training.optimizer, learning_rate(progress.update, train))
-    training.optimizer.zero_grad()
     seconds = time.monotonic() - began
-    return progress.model_copy(
+    after = progress.model_copy(
         update={
             "update": progress.update + 1,
             "position": groups[-1].after,
@@ -92,8 +100,11 @@ def update(
             "wall_seconds": progress.wall_seconds + seconds,
             "window": progress.window.plus(sums),
             "window_seconds": progress.window_seconds + seconds,
+            "window_wait_seconds": progress.window_wait_seconds
+            + sum(group.wait_seconds for group in groups),
         }
     )
+    return Done(after, agreed)
 
 
 def _accumulate(
@@ -103,12 +114,46 @@ def _accumulate(
     num_groups = job.train.groups_per_update // ranks.world
     groups = []
     for number in range(num_groups):
+        began = time.monotonic()
         batch = next(batches)
+        waited = time.monotonic() - began
         is_last = number == num_groups - 1
         with nullcontext() if is_last else gradients_stay_local(training.module), _memory(job):
-            sums = _forward_backward(job, training, on_device(batch, ranks.device), progress)
-        groups.append(Group(batch.keys, batch.after, sums))
+            sums = _forward_backward(job, training, batch.to(ranks.device), progress)
+        groups.append(Group(batch.keys, batch.after, sums, waited))
     return groups
+
+
+def _asked(groups: list[Group], wishes: Sequence[bool]) -> Tensor:
+    """This rank's sums, then its wishes, as one vector."""
+    sums = torch.stack([group.sums for group in groups]).sum(0)
+    flags = [filled(float(wish), sums.device).unsqueeze(0) for wish in wishes]
+    return torch.cat((sums, *flags))
+
+
+def _descend(
+    job: TrainJob, ranks: Ranks, training: Training, progress: Progress, asked: Tensor
+) -> Callable[[], list[float]]:
+    """Launch the step; what is returned waits for all that the host has to know of it.
+
+    That is the one time in an update at which the host waits for the device: for what was asked,
+    summed over ranks, and the norm of the gradients, both of which are known before the step ends.
+    """
+    train = job.train
+    facts = ranks.sum(asked)
+    # Data-parallel backward left the mean over ranks of the scaled sum over groups.
+    factor = ranks.world / progress.loss_scale.value / part(facts, "masked_frames").clamp(min=1)
+    gradients = [p.grad for p in training.network.parameters() if p.grad is not None]
+    norm = total_norm(gradients) * factor
+    read = on_the_way(torch.cat((facts, norm.unsqueeze(0))))
+    take_step(
+        training.optimizer,
+        learning_rate(progress.update, train),
+        factor * clipping(norm, train.clip_norm),
+        part(facts, "loss").isfinite() & norm.isfinite(),
+        keep=keeps_gradients(training.module),
+    )
+    return read
 
 
 def _forward_backward(
@@ -124,16 +169,27 @@ def _forward_backward(
             batch,
             temperature=train.logit_temperature,
             with_unmasked=train.unmasked_weight > 0,
+            max_masked=max_masked(batch, compiled=job.runtime.compile),
         )
         loss = group_loss(terms, train)
     torch.autograd.backward(loss * progress.loss_scale.value)
-    return group_sums(loss, terms, batch)
+    crop_seconds = batch.seconds / len(batch.keys)
+    operations = BACKWARD_FACTOR * forward_flops(job.network, crop_seconds) * batch.seconds
+    return group_sums(loss, terms, batch, operations / 1e12)
 
 
-def _take_step(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for parameters in optimizer.param_groups:
-        parameters["lr"] = rate
-    optimizer.step()
+def max_masked(batch: Batch, *, compiled: bool) -> int | None:
+    """For how many masked frames the prediction has room.
+
+    Compiled, each number is a graph of its own: in eighths of all frames nearly all groups of a
+    shape have the same, and a tenth of the rows is empty.
+    """
+    if not compiled:
+        return batch.num_masked
+    num_frames = batch.mask.numel()
+    eighth = -(-num_frames // 8)
+    needed = num_frames if batch.num_masked is None else batch.num_masked
+    return min(num_frames, -(-needed // eighth) * eighth)
 
 
 def _require_finite(

@@ -17,7 +17,7 @@ from wavlm.nn import WavLM
 from wavlm.train.objective import Sums, group_loss, group_sums, no_sums
 from wavlm.train.parallel import Ranks, StopRequest, Watchdog
 from wavlm.train.sharding import kept_whole
-from wavlm.train.step import autocast, on_device
+from wavlm.train.step import autocast
 
 Figures = dict[str, float]
 
@@ -49,9 +49,9 @@ def validate(
             if not ranks.any(batch is not None):
                 break
             if batch is not None:
-                batch = on_device(batch, ranks.device)
+                batch = batch.to(ranks.device)
                 sums += _batch_sums(job, network, batch)
-                label_counts += torch.bincount(batch.labels[batch.mask], minlength=job.num_clusters)
+                label_counts.scatter_add_(0, batch.labels.flatten(), batch.mask.flatten().double())
     network.train()
     total = Sums.of(ranks.sum(sums))
     if not total.masked_frames:
