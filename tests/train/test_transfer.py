@@ -1,0 +1,137 @@
+"""Reading ahead: the same items, one ahead, with their errors, and with an end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import count, islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.fakes import data, job
+from wavlm.batches import Batch
+from wavlm.epochs import Position
+from wavlm.train.parallel import Ranks
+from wavlm.train.transfer import ahead, read_ahead
+
+CPU = torch.device("cpu")
+
+
+def numbers(seen: list[int], stop: int) -> Iterator[int]:
+    for number in range(stop):
+        seen.append(number)
+        yield number
+
+
+def readers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 7])
+def test_all_items_come_in_their_order(length: int) -> None:
+    assert list(read_ahead(iter(range(length)), lambda n: n * n)) == [n * n for n in range(length)]
+    assert not readers()
+
+
+def test_one_item_is_read_ahead_and_none_before_the_first_is_asked_for() -> None:
+    seen: list[int] = []
+    began = threading.Semaphore(0)
+
+    def begin(number: int) -> int:
+        began.release()
+        return number
+
+    items = read_ahead(numbers(seen, 9), begin)
+    assert seen == []
+    for number in range(4):
+        assert next(items) == number
+        while len(seen) < number + 2:  # the thread gets there
+            assert began.acquire(timeout=10)
+        assert seen == list(range(number + 2))
+
+
+def test_the_next_item_is_begun_while_the_one_before_is_in_use() -> None:
+    begun = threading.Event()
+
+    def begin(number: int) -> int:
+        if number == 1:
+            begun.set()
+        return number
+
+    items = read_ahead(count(), begin)
+    assert next(items) == 0
+    assert begun.wait(10), "the second item waited to be asked for"
+
+
+@pytest.mark.parametrize("place", ["reading", "beginning"])
+def test_an_error_comes_after_the_items_before_it(place: str) -> None:
+    def broken() -> Iterator[int]:
+        yield from (0, 1)
+        if place == "reading":
+            raise ValueError("number 2 is damaged")
+        yield 2
+
+    def begin(number: int) -> int:
+        if number == 2:
+            raise ValueError("number 2 is damaged")
+        return number
+
+    items = read_ahead(broken(), begin)
+    assert [next(items), next(items)] == [0, 1]
+    with pytest.raises(ValueError, match="number 2 is damaged"):
+        next(items)
+    assert not readers()
+
+
+def test_closing_waits_for_the_read_under_way_and_frees_the_items() -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 0
+        asked.set()
+        assert go_on.wait(10)
+        yield from (1, 2)
+
+    items = slow()
+    coming = read_ahead(items, int)
+    assert next(coming) == 0
+    assert asked.wait(10)
+    threading.Timer(0.05, go_on.set).start()
+    coming.close()
+    assert go_on.is_set()
+    assert next(items) == 2
+    assert not readers()
+
+
+def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
+    made = job(tmp_path)
+    seen: list[Position] = []
+
+    def watched() -> Iterator[Batch]:
+        for batch in data(made, Ranks(0, 1, CPU)).train(Position()):
+            seen.append(batch.position)
+            yield batch
+
+    expected = list(islice(data(made, Ranks(0, 1, CPU)).train(Position()), 5))
+    batches = ahead(watched(), CPU)
+    assert seen == []
+    for number, wanted in enumerate(expected):
+        found = next(batches)
+        assert found.keys == wanted.keys
+        assert torch.equal(found.waveforms, wanted.waveforms)
+        assert len(seen) == number + 1
+    assert not readers()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_arrive_on_a_gpu_as_they_were(tmp_path: Path) -> None:
+    made, device = job(tmp_path), torch.device("cuda", 0)
+    expected = list(islice(data(made, Ranks(0, 1, CPU)).train(Position()), 20))
+    for found, wanted in zip(ahead(iter(expected), device), expected, strict=True):
+        assert found.waveforms.device == device
+        for name in ("waveforms", "labels", "mask"):
+            assert torch.equal(getattr(found, name).cpu(), getattr(wanted, name))
+    assert not readers()

@@ -1,0 +1,77 @@
+"""Batches on their way to a device while it still computes the one before.
+
+Three things have to happen before a batch can be computed: it is read (from the loader's processes,
+milliseconds), copied to pinned memory, and fetched by the device. On a CUDA device a thread does
+the first two, and a stream of its own the third, so that neither the host, which launches and then
+waits for the step, nor the device, which computes it, waits for any of them.
+
+A batch that was read ahead and never used is no loss: a snapshot stores the position after the
+update that was done, and from there it is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import TypeVar
+
+import torch
+
+from wavlm.batches import Batch
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The same batches on the device; on a CUDA device the next one travels meanwhile.
+
+    Elsewhere nothing is read before it is asked for. Closing the iterator waits for the read that
+    is under way, so that `batches` is free again.
+    """
+    if device.type == "cuda":
+        return _overlapped(batches, device)
+    return (batch.to(device) for batch in batches)
+
+
+def read_ahead(items: Iterator[A], begin: Callable[[A], B]) -> Generator[B]:
+    """`begin` of each item, one of them ahead, in a thread; what it raises is raised here.
+
+    The first item is read when the first is asked for. A thread, and not a call between two items:
+    the host spends an update waiting for the device, in one place that is not ours.
+    """
+
+    def step() -> tuple[B, ...]:
+        return tuple(begin(item) for item in _first(items))
+
+    with ThreadPoolExecutor(1, "read-ahead") as thread:
+        coming: Future[tuple[B, ...]] = thread.submit(step)
+        while begun := coming.result():
+            coming = thread.submit(step)
+            yield begun[0]
+
+
+def _first(items: Iterator[A]) -> tuple[A, ...]:
+    """The next item, if there is one."""
+    for item in items:
+        return (item,)
+    return ()
+
+
+def _overlapped(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def begin(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
+        with torch.cuda.stream(side):
+            moved = batch.pin_memory().to(device)
+            return moved, side.record_event()
+
+    with closing(read_ahead(batches, begin)) as coming:
+        for batch, arrived in coming:
+            computing = torch.cuda.current_stream(device)
+            computing.wait_event(arrived)
+            # The memory is the side stream's: it must not be used again before this one is done.
+            for tensor in (batch.waveforms, batch.labels, batch.mask):
+                tensor.record_stream(computing)
+            yield batch
