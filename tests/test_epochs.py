@@ -63,6 +63,38 @@ def test_little_audio_is_lost_to_cropping() -> None:
     assert kept / frames.sum() > 0.97
 
 
+def shapes(plan: Plan, number: int) -> list[tuple[int, int]]:
+    """(utterances, frames) of each group of an epoch, in the order of delivery."""
+    epoch = plan.epoch(number)
+    groups = [epoch.group(place) for place in range(epoch.num_groups)]
+    return [(len(group.utterances), group.num_frames) for group in groups]
+
+
+def test_crops_of_a_multiple_of_frames_come_in_one_size_of_group_for_each_length() -> None:
+    plan = Plan(lengths(3000), train_spec(crop_frames_multiple=32))
+    found = [shapes(plan, number) for number in range(3)]
+    assert len({tuple(sorted(epoch)) for epoch in found}) == 1  # no epoch brings another shape
+    multiples = range(96, 782, 32)
+    full = {(int(87.5 * 50) // frames, frames) for frames in multiples}
+    (left_over,) = set(found[0]) - full
+    assert left_over[1] == 96
+    assert len(set(found[0]) & full) == len(multiples)
+
+
+def test_crops_of_a_multiple_lose_no_utterance_and_little_audio_and_keep_to_the_budget() -> None:
+    frames = lengths(2000)
+    epoch = Plan(frames, train_spec(crop_frames_multiple=32)).epoch(1)
+    assert sorted(epoch.utterances) == list(range(2000))
+    assert (np.repeat(epoch.num_frames, np.diff(epoch.bounds)) <= frames[epoch.utterances]).all()
+    assert (epoch.num_frames * np.diff(epoch.bounds)).max() <= 87.5 * 50
+    assert (epoch.num_frames * np.diff(epoch.bounds)).sum() / frames.sum() > 0.95
+
+
+def test_utterances_shorter_than_the_multiple_are_taken_whole() -> None:
+    plan = Plan(np.array([20, 40, 20, 20]), train_spec(crop_frames_multiple=64))
+    assert shapes(plan, 0) == [(4, 20)]
+
+
 def test_partners_change_from_epoch_to_epoch() -> None:
     plan = Plan(lengths(500), train_spec())
 
@@ -133,6 +165,8 @@ def test_the_fingerprint_tells_other_data_seeds_and_sizes_apart() -> None:
 def test_utterances_too_short_for_a_span_are_refused_at_the_start() -> None:
     with pytest.raises(ValueError, match=r"utterance 1 has 12 frames; spans of 10 .* more than 12"):
         Plan(np.array([50, 12]), train_spec())
+    with pytest.raises(ValueError, match=r"utterance 0 has 16 frames; .* need more than 22"):
+        Plan(np.array([31]), train_spec(crop_frames_multiple=16, mask={"length": 20}))
     with pytest.raises(ValueError, match="empty train split"):
         Plan(np.array([], dtype=np.int64), train_spec())
 

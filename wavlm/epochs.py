@@ -1,9 +1,13 @@
 """Which utterances meet in which group, epoch after epoch: a pure function of lengths and spec.
 
 A group is what the paper calls a GPU's batch: utterances of similar length, all cropped to the
-shortest, so that nothing is ever padded. The stream of groups is endless; an update takes the next
-`groups_per_update` of them, whatever the number of ranks. A `Position` in that stream is the whole
-state of loading: going on from one costs no replay.
+shortest, so that nothing is ever padded. With `crop_frames_multiple` that is a multiple of so many
+frames, and groups of one length have one size: the batches of a corpus then have as many shapes as
+there are multiples, and one more for what is left at the end of an epoch.
+
+The stream of groups is endless; an update takes the next `groups_per_update` of them, whatever the
+number of ranks. A `Position` in that stream is the whole state of loading: going on from one costs
+no replay.
 """
 
 from __future__ import annotations
@@ -87,9 +91,10 @@ class Plan:
         shortest_frames = self.train.mask.length + max(self.train.mask.min_spans, 1)
         if not len(self.num_frames):
             raise ValueError("no utterance to train on; found an empty train split")
-        if (shortest := int(self.num_frames.min())) <= shortest_frames:
+        crops = _crops(self.num_frames, self.train.crop_frames_multiple)
+        if (shortest := int(crops.min())) <= shortest_frames:
             raise ValueError(
-                f"utterance {int(self.num_frames.argmin())} has {shortest} frames; spans of "
+                f"a crop of utterance {int(crops.argmin())} has {shortest} frames; spans of "
                 f"{self.train.mask.length} frames need more than {shortest_frames}"
             )
 
@@ -99,7 +104,8 @@ class Plan:
             # Loading runs ahead of delivery: at the end of an epoch both it and the next are asked
             # for in turn, and 30 million utterances take half a minute to sort.
             kept = {n: epoch for n, epoch in self._epochs.items() if abs(n - number) == 1}
-            self._epochs = {**kept, number: _epoch(self.num_frames, self.train, number)}
+            crops = _crops(self.num_frames, self.train.crop_frames_multiple)
+            self._epochs = {**kept, number: _epoch(crops, self.train, number)}
         return self._epochs[number]
 
     def updates(self, position: Position) -> Iterator[Update]:
@@ -133,6 +139,7 @@ class Plan:
             _group_frames(spec),
             spec.groups_per_update,
             SAME_LENGTH,
+            *([spec.crop_frames_multiple] if spec.crop_frames_multiple > 1 else []),
         )
         digest.update(repr(numbers).encode())
         return digest.hexdigest()
@@ -142,6 +149,7 @@ def fixed_groups(num_frames: Integers, train: TrainSpec) -> tuple[Group, ...]:
     """Groups for validation: nothing random, longest first, ties in the order of the input."""
     if not len(num_frames):
         return ()
+    train = train.model_copy(update={"crop_frames_multiple": 1})  # validation is not compiled
     epoch = _cut(np.argsort(-num_frames, kind="stable"), num_frames, train, 0)
     return tuple(epoch.group(number) for number in range(epoch.num_groups))
 
@@ -167,7 +175,8 @@ def _group_frames(train: TrainSpec) -> int:
 def _epoch(num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
     """Sort by length, longest first, ties at random; cut into groups; shuffle the groups."""
     rng = rng_for(train.seed, "epoch", number)
-    order = np.lexsort((rng.random(len(num_frames)), -_buckets(num_frames)))
+    alike = num_frames if train.crop_frames_multiple > 1 else _buckets(num_frames)
+    order = np.lexsort((rng.random(len(num_frames)), -alike))
     sorted_epoch = _cut(order, num_frames, train, number)
     shuffled = rng.permutation(sorted_epoch.num_groups)
     starts, sizes = sorted_epoch.bounds[shuffled], np.diff(sorted_epoch.bounds)[shuffled]
@@ -179,14 +188,21 @@ def _epoch(num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
 
 def _cut(order: Integers, num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
     """Cut utterances, sorted longest first, into groups."""
-    lengths = num_frames[order]
-    starts = _starts(lengths, _buckets(lengths), _group_frames(train))
+    lengths, budget = num_frames[order], _group_frames(train)
+    even = train.crop_frames_multiple > 1
+    starts = _even_starts(lengths, budget) if even else _starts(lengths, _buckets(lengths), budget)
     return Epoch(
         number=number,
         utterances=order,
         bounds=np.append(starts, len(order)),
         num_frames=np.minimum.reduceat(lengths, starts),
     )
+
+
+def _crops(num_frames: Integers, multiple: int) -> Integers:
+    """Frames of the longest crop of each utterance: a multiple, or all of one that is shorter."""
+    crops: Integers = np.where(num_frames < multiple, num_frames, num_frames // multiple * multiple)
+    return crops
 
 
 def _buckets(num_frames: Integers) -> Integers:
@@ -210,3 +226,22 @@ def _starts(num_frames: Integers, buckets: Integers, budget: int) -> Integers:
             at = int(starts[-1][-1]) + size
         begin = end
     return np.concatenate(starts)
+
+
+def _even_starts(num_frames: Integers, budget: int) -> Integers:
+    """Where groups begin in utterances sorted by frames, longest first.
+
+    A group has as many utterances as fit the budget at its shortest, so that those that end in a
+    run of equal lengths have the size of those inside it, wherever they begin.
+    """
+    ends = np.append(np.flatnonzero(np.diff(num_frames)) + 1, len(num_frames))
+    starts: list[int] = []
+    at = 0
+    for end in ends:
+        size = max(1, budget // int(num_frames[end - 1]))
+        num_groups = (int(end) - at) // size
+        starts.extend(range(at, at + num_groups * size, size))
+        at += num_groups * size
+    if at < len(num_frames):
+        starts.append(at)
+    return np.array(starts, np.int64)
