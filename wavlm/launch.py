@@ -29,8 +29,11 @@ from wavlm.specs import Runtime
 
 METRICS, LOG, EXIT_NOTE = "metrics.jsonl", "train.log", "exit.json"
 POLL_SECONDS = 0.2
-# torchrun kills its workers 30 s after it was told to stop; ours save well within that.
-STOP_SECONDS = 40.0
+# A snapshot of a large model on a slow disk takes minutes. Who is asked to stop and hangs is ended
+# by its own watchdog before that. torchrun 2.13 reads its limit here; older ones give workers 30 s:
+# then the snapshot may be the one before.
+STOP_SECONDS = 600.0
+TORCHRUN_STOP_SECONDS = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "570"}
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +145,7 @@ def main(arguments: list[str]) -> None:
         sys.argv = ["wavlm.train", job]
         runpy.run_module("wavlm.train", run_name="__main__", alter_sys=True)
         return
+    os.environ.update(TORCHRUN_STOP_SECONDS)
     sys.argv = [
         "torchrun",
         "--nnodes=1",
