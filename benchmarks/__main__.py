@@ -39,9 +39,9 @@ def main() -> int:
             print(f"   {problem}", flush=True)
     figures = results.read()
     claims = [claim for name in SCRIPTS for claim in _claims(name)]
-    table = results.table(figures, claims)
     text = results.DOCUMENT.read_text()
-    results.DOCUMENT.write_text(results.rewritten(text, table))
+    tables = results.tables(figures, claims)
+    results.DOCUMENT.write_text(results.rewritten(text, tables))
     _summary(figures, failed)
     return 1 if failed else 0
 

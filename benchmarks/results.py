@@ -13,7 +13,7 @@ from wavlm.files import write_text
 RESULTS = ROOT / "benchmarks/results.jsonl"
 DOCUMENT = ROOT / "docs/performance.md"
 BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
-HEADER = ("figure", "value", "goal", "met", "against", "on", "commit", "note")
+HEADER = ("figure", "value", "goal", "met", "against", "commit", "note")
 NO_GPU = "not measured: no GPU at hand"
 
 
@@ -42,20 +42,22 @@ def write(figures: Iterable[Figure], path: Path = RESULTS) -> None:
     write_text(path, "".join(json.dumps(asdict(figure)) + "\n" for figure in figures))
 
 
-def table(figures: Sequence[Figure], claims: Sequence[Claim]) -> str:
-    """A Markdown table in the order of the claims; those that no GPU has measured say so."""
-    order = {claim.name: number for number, claim in enumerate(claims)}
-    known = sorted(figures, key=lambda figure: order.get(figure.name, len(order)))
-    on_gpu = {figure.name for figure in figures if not figure.device.startswith("cpu")}
-    rows = [(order.get(figure.name, len(order)), _row(figure)) for figure in known]
-    rows += [
-        (order[claim.name], (claim.name, "", claim.cuda or "", "", claim.peer, "GPU", "", NO_GPU))
-        for claim in claims
-        if "cuda" in claim.devices and claim.name not in on_gpu
+def tables(figures: Sequence[Figure], claims: Sequence[Claim]) -> str:
+    """A Markdown table for each device, in the order of the claims; a GPU always has one."""
+    devices = sorted({figure.device for figure in figures}, key=_gpus_last)
+    parts = [
+        f"### On {device}\n\n"
+        + _table([figure for figure in figures if figure.device == device], claims)
+        for device in devices
     ]
-    rows.sort(key=lambda row: row[0])
-    lines = [HEADER, ("---",) * len(HEADER), *(cells for _, cells in rows)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    if not any(_gpus_last(device)[0] for device in devices):
+        rows = [
+            (claim.name, "", claim.cuda or "", "", claim.peer, "", NO_GPU)
+            for claim in claims
+            if "cuda" in claim.devices
+        ]
+        parts.append("### On a GPU\n\n" + _markdown(rows))
+    return "\n\n".join(parts)
 
 
 def rewritten(document: str, new_table: str) -> str:
@@ -67,8 +69,23 @@ def rewritten(document: str, new_table: str) -> str:
     return f"{before}{BEGIN}\n{new_table}\n{END}{after}"
 
 
+def _gpus_last(device: str) -> tuple[bool, str]:
+    return not device.startswith("cpu"), device
+
+
+def _table(figures: Sequence[Figure], claims: Sequence[Claim]) -> str:
+    order = {claim.name: number for number, claim in enumerate(claims)}
+    known = sorted(figures, key=lambda figure: order.get(figure.name, len(order)))
+    return _markdown([_row(figure) for figure in known])
+
+
+def _markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [HEADER, ("---",) * len(HEADER), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
 def _row(figure: Figure) -> tuple[str, ...]:
     value = "" if figure.value is None else f"{number(figure.value)} {figure.unit}".strip()
     reached = "" if figure.met is None else "yes" if figure.met else "**no**"
-    cells = (figure.goal or "", reached, figure.peer, figure.device, figure.commit, figure.note)
+    cells = (figure.goal or "", reached, figure.peer, figure.commit, figure.note)
     return (figure.name, value, *(cell.replace("|", "/") for cell in cells))

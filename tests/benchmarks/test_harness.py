@@ -88,23 +88,31 @@ def test_a_measured_figure_is_not_replaced_by_a_skipped_one() -> None:
     assert results.merged([skipped], [later]) == [later]
 
 
-def test_the_table_follows_the_claims_and_says_what_no_gpu_has_measured() -> None:
+def test_a_table_follows_the_claims_and_says_what_no_gpu_has_measured() -> None:
     claims = [
         Claim("step.mfu", "", cuda=">= 0.45", devices=("cuda",)),
+        Claim("step.speedup", "x", "its peer", devices=("cpu",)),
         Claim("head.speedup", "x", "the cosine head", cpu=">= 100", devices=("cpu",)),
     ]
     missed = replace(HEAD, value=12345.6, met=False, note="a | b")
-    lines = results.table([missed], claims).splitlines()
-    assert lines[0].startswith("| figure | value | goal |")
-    assert lines[2] == "| step.mfu |  | >= 0.45 |  |  | GPU |  | not measured: no GPU at hand |"
-    assert lines[3].startswith("| head.speedup | 12,300 x | >= 100 | **no** | the cosine head |")
-    assert lines[3].endswith("| a / b |")
-    measured = replace(
-        HEAD, name="step.mfu", device="some GPU", goal=">= 0.45", met=True, value=0.5
-    )
-    lines = results.table([missed, measured], claims).splitlines()
-    assert lines[2].startswith("| step.mfu | 0.5 x | >= 0.45 | yes |")
-    assert len(lines) == 4
+    unmeasured = replace(HEAD, name="step.speedup", value=None, met=None, note="no peer")
+    lines = results.tables([missed, unmeasured], claims).splitlines()
+    assert lines[0] == "### On cpu: 2 cores"
+    assert lines[2].startswith("| figure | value | goal |")
+    assert lines[4] == "| step.speedup |  | >= 100 |  | the cosine head | abc | no peer |"
+    assert lines[5].startswith("| head.speedup | 12,300 x | >= 100 | **no** | the cosine head |")
+    assert lines[5].endswith("| a / b |")
+    assert lines[7] == "### On a GPU"
+    assert lines[11:] == ["| step.mfu |  | >= 0.45 |  |  |  | not measured: no GPU at hand |"]
+
+
+def test_what_a_gpu_has_measured_stands_in_a_table_of_its_own() -> None:
+    measured = replace(HEAD, name="step.mfu", device="some GPU", goal=">= 0.45", value=0.5)
+    text = results.tables([measured, HEAD], [Claim("step.mfu", "", devices=("cuda",))])
+    first, second = text.split("### On some GPU")
+    assert "head.speedup" in first
+    assert "| step.mfu | 0.5 x | >= 0.45 | yes |" in second
+    assert "not measured" not in text
 
 
 def test_only_the_table_of_a_document_is_rewritten() -> None:
