@@ -102,7 +102,7 @@ def speech(
         heard_s = float(index.samples.sum()) / SAMPLE_RATE_HZ
         kilobytes = float(index.sizes.sum()) / heard_s / 1000
         what = "given shards" if given else "synthetic audio"
-        note = f"{what}, {heard_s / 60:.2g} min, {kilobytes:.1f} kB/s of FLAC"
+        note = f"{what}, {heard_s / 60:.1f} min, {kilobytes:.1f} kB/s of FLAC"
         yield Speech(shards, work, heard_s, note)
 
 
