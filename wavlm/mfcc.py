@@ -74,8 +74,8 @@ def _cepstra(frames: Tensor) -> Tensor:
     torch.sub(centred[..., 1:], centred[..., :-1], alpha=_PREEMPHASIS, out=emphasised[..., 1:])
     torch.mul(centred[..., 0], 1 - _PREEMPHASIS, out=emphasised[..., 0])  # Kaldi repeats sample 0
     spectrum = torch.fft.rfft(emphasised.mul_(tables.window), n=_FFT_SAMPLES)  # (B, F, 257)
-    power = torch.view_as_real(spectrum).square_().sum(dim=3)
-    energies = (power @ tables.mel_filters).clamp_(min=_ENERGY_FLOOR).log_()
+    squares = torch.view_as_real(spectrum).square_().flatten(2)  # (B, F, 514)
+    energies = (squares @ tables.mel_filters).clamp_(min=_ENERGY_FLOOR).log_()
     return energies @ tables.liftered_cosines
 
 
@@ -102,7 +102,9 @@ class _Tables:
 
     def __init__(self, device: torch.device) -> None:
         self.window = _on(device, _window())
-        self.mel_filters = _on(device, _mel_filters())
+        # A bin's power is the sum of two squares: the product with its filter adds them for less
+        # than a pass of its own, which took a third of the time of it all.
+        self.mel_filters = _on(device, _mel_filters().repeat(2, axis=0))  # (514, 23)
         self.liftered_cosines = _on(device, _liftered_cosines())
 
 
