@@ -41,6 +41,8 @@ MODEL, OPTIMIZER, STATE, MANIFEST = (
 MARGIN_BYTES = 16 << 20  # free space asked for on top of the tensors
 STATE_TENSORS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's, for each parameter
 
+Tensors = Mapping[str, Tensor]
+
 
 @dataclass(frozen=True)
 class State:
@@ -59,9 +61,6 @@ class Training:
     network: nn.Module
     module: nn.Module  # the network as it is called: the same one, or wrapped for several ranks
     optimizer: torch.optim.Optimizer
-
-
-Tensors = Mapping[str, Tensor]
 
 
 def tensors_of(training: Training) -> dict[str, Tensors]:

@@ -48,12 +48,12 @@ class Saver:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Let the writer end. After an error, its own stands beside the first."""
+        """Let the writer end. After an error of the training, its own is logged before that."""
         with self._watchdog.patient():
             self._thread.shutdown()
         failure = self._under_way.exception() if self._under_way else None
         if failure and error:
-            error.add_note(f"a snapshot could not be written either: {failure}")
+            log.error("a snapshot could not be written either: %s", failure, exc_info=failure)
         elif failure:
             raise failure
 
