@@ -24,7 +24,7 @@ from wavlm.specs import CodebookSpec, MfccFeatures
 from wavlm.sweep import Plan
 
 MFCC = MfccFeatures(type="mfcc")
-HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0)
+HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, shares=0)
 
 
 def blobs(count: int, channels: int = 5, seed: int = 0) -> np.ndarray:

@@ -16,7 +16,6 @@ from wavlm.errors import BadDataError
 from wavlm.features import mfcc
 from wavlm.files import sha256_of
 from wavlm.frames import num_frames
-from wavlm.labelling import Part, Share, label_share
 from wavlm.labels import build_labels
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.quality import JointCounts, label_quality
@@ -30,13 +29,13 @@ from wavlm.specs import (
     paper_conv_layers,
 )
 from wavlm.sweep import Plan
-from wavlm.targets import Header, LabelMismatchError, flat_labels, read_labels
+from wavlm.targets import LabelMismatchError, flat_labels, read_labels
 
 MFCC = MfccFeatures(type="mfcc")
 LAYER = HiddenFeatures(type="hidden", layer=2)
-HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0)
+HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, shares=0)
 # As on a GPU, in miniature: some shards are one window of several batches, some are several.
-BATCHED = Plan("cpu", processes=1, threads=2, batch_samples=25_000, window_samples=30_000)
+BATCHED = Plan("cpu", processes=1, threads=2, batch_samples=25_000, window_samples=30_000, shares=1)
 
 
 def codebook(
@@ -189,8 +188,11 @@ def test_workers_change_no_byte(
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
-def test_batches_change_no_byte(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
-    for name, plan in (("alone", HERE), ("batched", BATCHED)):
+@pytest.mark.parametrize("shares", [1, 2, 3])
+def test_batches_and_shares_change_no_byte(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path, shares: int
+) -> None:
+    for name, plan in (("alone", HERE), ("batched", replace(BATCHED, shares=shares))):
         label(shards_dir, codebook_dir, tmp_path / name, plan)
     assert contents(tmp_path / "alone") == contents(tmp_path / "batched")
 
@@ -204,41 +206,6 @@ def test_a_pass_in_batches_that_was_interrupted_ends_with_the_same_bytes(
         (tmp_path / "again" / name).unlink()
     label(shards_dir, codebook_dir, tmp_path / "again", BATCHED)
     assert contents(tmp_path / "again") == contents(tmp_path / "whole")
-
-
-def share_of(shards_dir: Path, codebook_dir: Path, out: Path, plan: Plan) -> Share:
-    listed = json.loads((shards_dir / "shards.json").read_text())
-    book = json.loads((codebook_dir / "codebook.json").read_text())
-    out.mkdir()
-    parts = tuple(
-        Part(
-            shards_dir / name,
-            out / f"{Path(name).stem}.parquet",
-            Header(listed[name]["sha256"], book["sha256"], '{"type": "mfcc"}', 100, 6),
-        )
-        for name in sorted(listed)
-    )
-    return Share(parts, codebook_dir, MFCC, None, plan)
-
-
-def test_a_share_of_many_shards_is_labelled_in_one_go(
-    tmp_path: Path, shards_dir: Path, codebook_dir: Path
-) -> None:
-    label(shards_dir, codebook_dir, tmp_path / "each")
-    label_share(share_of(shards_dir, codebook_dir, tmp_path / "share", BATCHED))
-    made = contents(tmp_path / "share")
-    assert len(made) == 6  # three shards, each with its counts
-    assert made.items() <= contents(tmp_path / "each").items()
-
-
-def test_a_share_with_a_damaged_shard_says_which(tmp_path: Path, codebook_dir: Path) -> None:
-    shards = write_shards(tmp_path / "shards", tones(10))
-    share = share_of(shards, codebook_dir, tmp_path / "labels", BATCHED)
-    with share.parts[2].shard.open("r+b") as file:
-        file.truncate(700)
-    with pytest.raises(BadDataError, match=r"CHECKSUM.*train-000002\.tar"):
-        label_share(share)
-    assert not share.parts[2].is_made
 
 
 @pytest.mark.parametrize("plan", [HERE, BATCHED])
@@ -255,8 +222,9 @@ def test_an_utterance_whose_features_are_not_finite_is_named(
         label(shards_dir, book, tmp_path / "labels", plan)
 
 
+@pytest.mark.parametrize("plan", [HERE, BATCHED])
 def test_a_damaged_shard_is_refused_before_it_is_labelled(
-    tmp_path: Path, codebook_dir: Path
+    tmp_path: Path, codebook_dir: Path, plan: Plan
 ) -> None:
     shards = write_shards(tmp_path / "shards", tones(2))
     tar = shards / "train-000000.tar"
@@ -264,7 +232,7 @@ def test_a_damaged_shard_is_refused_before_it_is_labelled(
     blob[700] ^= 1
     tar.write_bytes(blob)
     with pytest.raises(BadDataError, match=r"CHECKSUM.*train-000000\.tar"):
-        label(shards, codebook_dir, tmp_path / "labels")
+        label(shards, codebook_dir, tmp_path / "labels", plan)
     assert not list((tmp_path / "labels").iterdir())
 
 
@@ -276,7 +244,7 @@ def test_a_codebook_of_other_features_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plan", [HERE])
+@pytest.mark.parametrize("plan", [HERE, BATCHED])
 def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
     tmp_path: Path, shards_dir: Path, plan: Plan
 ) -> None:

@@ -14,7 +14,7 @@ from wavlm.features import FrameFunction
 from wavlm.sweep import Plan, decoding, grouped, sweep, windows
 from wavlm.targets import LabelMismatchError
 
-ALONE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0)
+ALONE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, shares=0)
 TOGETHER = replace(ALONE, batch_samples=40_000, window_samples=100_000)
 
 

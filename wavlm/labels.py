@@ -30,8 +30,6 @@ from wavlm.targets import Header, LabelMismatchError, read_labels
 SECONDS_PER_WORKER = {"mfcc": 3600, "hidden": 600}
 # The same for a process with a GPU of its own, which also has to be set up.
 SECONDS_PER_GPU = 36_000
-# A share loads the model once; their number is what progress, and balance, can be seen in.
-SHARES_PER_GPU = 16
 
 
 def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
@@ -75,7 +73,7 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     processes = min(plan.processes, max(1, int(worthwhile)))
     shares = [
         Share(group, codebook_dir, features, teacher_dir, plan)
-        for group in _split(parts, processes * SHARES_PER_GPU if on_gpu else len(parts))
+        for group in _split(parts, processes * plan.shares or len(parts))
     ]
     run_parts(shares, label_share, processes, progress, take_gpu if on_gpu else None)
     return _finish(parts, out)

@@ -35,6 +35,8 @@ Array = npt.NDArray[Any]
 GPU_BATCH_SAMPLES = 200 * SAMPLE_RATE_HZ
 # Utterances that are sorted by length together: 230 MB. The more, the less padding.
 GPU_WINDOW_SAMPLES = 3600 * SAMPLE_RATE_HZ
+# Each loads the model once; by their number progress can be seen, and GPUs end together.
+SHARES_PER_GPU = 16
 ITEMS_PER_THREAD = 4
 # Windows whose results a GPU still owes when the next is read: one may be the end of a shard.
 WINDOWS_AHEAD = 2
@@ -49,6 +51,7 @@ class Plan:
     threads: int  # that decode ahead of each process; 0: it decodes what it needs, when it does
     batch_samples: int  # of one call of the function, padding included; 0: one utterance a call
     window_samples: int  # of utterances among which batches are chosen
+    shares: int  # into which a process' shards are cut: what it does in one go; 0: each is one
 
 
 def plan_for(workers: int, gpus: int = 1) -> Plan:
@@ -57,9 +60,15 @@ def plan_for(workers: int, gpus: int = 1) -> Plan:
     gpus = 0 takes one GPU if there is one, like every stage before training.
     """
     if default_device() == "cpu":
-        return Plan("cpu", workers, threads=0, batch_samples=0, window_samples=0)
-    processes = max(1, min(gpus, torch.cuda.device_count()))
-    return Plan("cuda", processes, max(1, workers), GPU_BATCH_SAMPLES, GPU_WINDOW_SAMPLES)
+        return Plan("cpu", workers, threads=0, batch_samples=0, window_samples=0, shares=0)
+    return Plan(
+        "cuda",
+        processes=max(1, min(gpus, torch.cuda.device_count())),
+        threads=max(1, workers),
+        batch_samples=GPU_BATCH_SAMPLES,
+        window_samples=GPU_WINDOW_SAMPLES,
+        shares=SHARES_PER_GPU,
+    )
 
 
 class Each(Protocol):
