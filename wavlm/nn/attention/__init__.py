@@ -8,8 +8,10 @@ linear in F. B utterances, H heads, F frames, d head size.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from wavlm.nn.attention import rows
@@ -34,5 +36,12 @@ class Attention(Protocol):
 
 
 def default_attention() -> Attention:
-    """The implementation to build a network with."""
-    return rows.attend
+    """The implementation to build a network with: tiles on a GPU, blocks of rows elsewhere.
+
+    `flash` hands what its kernels do not take (another device, fp64) to `rows` itself.
+    """
+    if not torch.cuda.is_available() or find_spec("triton") is None:
+        return rows.attend
+    from wavlm.nn.attention import flash
+
+    return flash.attend

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from wavlm.nn.attention.bias import PositionBias
+from wavlm.nn.attention.seed import draw_seed
 
 BLOCK_ELEMENTS = 1 << 21  # logits held at a time; fastest of 2^17..2^22 on a CPU
 KEEP_STEPS = 1 << 16  # dropout compares 16 random bits, 4 times cheaper to draw than a float
@@ -41,9 +42,8 @@ def attend(
     dropout: float,
 ) -> Tensor:
     """(B, H, F, d) x 3 -> (B, H, F, d); see `wavlm.nn.attention.Attention`."""
-    seed = torch.randint(1 << 62, (1,), device="cpu") if dropout > 0 else torch.zeros(1).long()
     gate, table = (None, None) if bias is None else (bias.gate, bias.table)
-    out, _ = row_attention(*heads, gate, table, num_valid, seed, dropout)
+    out, _ = row_attention(*heads, gate, table, num_valid, draw_seed(dropout), dropout)
     return cast("Tensor", out)
 
 

@@ -1,0 +1,295 @@
+"""Attention in tiles that never leave the chip: CUDA, by the kernels of `kernels`.
+
+The same function as `rows`, with the same formulas; only the dropout mask is drawn otherwise. The
+forward keeps the output and one log-sum-exp per row. Logits and sums are fp32 whatever the inputs:
+a product of fp16 queries and keys is never rounded to fp16, so nothing has to be divided by c = 32
+(equation 8). fp32 inputs are multiplied as such, without TF32.
+
+**Reproducible.** No program adds to what another one writes, so equal inputs and seeds give equal
+bits: a resumed run equals one that was never interrupted. For the same reason tilings are a table
+and not measured at run time: another tiling adds in another order.
+
+**Layout.** Inputs may be views of one product (any strides, the same for all three, head size
+innermost). Output and gradients lie as (B, F, H, d) in memory, seen as (B, H, F, d): the network's
+next `transpose(1, 2).reshape(B, F, D)` is a view.
+
+B utterances, H heads, F frames, d head size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import triton
+from torch import Tensor
+
+from wavlm.nn.attention import kernels, rows, tiles
+from wavlm.nn.attention.bias import PositionBias
+from wavlm.nn.attention.seed import draw_seed
+
+MAX_SIZE = 128  # of a head; a larger one's tiles do not fit the registers
+HALF = (torch.float16, torch.bfloat16)
+KEEP_STEPS: int = 1 << tiles.DRAW_DIGITS.value
+DRAWS_A_PROGRAM = 512
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What one program computes at a time."""
+
+    queries: int
+    keys: int
+    warps: int
+    stages: int = 2  # blocks of the inner loop in flight
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Tiles of the forward, and of both backward kernels (square)."""
+
+    forward: Tile
+    backward: Tile
+
+
+def tiling(dtype: torch.dtype, size: int) -> Tiling:
+    """Tiles that the registers hold; edges are multiples of 32, a word of dropout."""
+    small = Tile(32, 32, 4)
+    square = Tile(64, 64, 4)
+    if dtype not in HALF:
+        return Tiling(small, small)
+    if size > 64:
+        return Tiling(Tile(128, 64, 8), Tile(64, 64, 8))
+    return Tiling(Tile(128, 64, 8, stages=3), square)
+
+
+def attend(
+    heads: tuple[Tensor, Tensor, Tensor],
+    bias: PositionBias | None,
+    num_valid: Tensor | None,
+    dropout: float,
+) -> Tensor:
+    """(B, H, F, d) x 3 -> (B, H, F, d); see `wavlm.nn.attention.Attention`."""
+    query = heads[0]
+    if not query.is_cuda or query.dtype == torch.float64 or query.shape[3] > MAX_SIZE:
+        return rows.attend(heads, bias, num_valid, dropout)
+    # The kernels read both as fp32, in rows without gaps.
+    gate = None if bias is None else bias.gate.float().contiguous()
+    table = None if bias is None else bias.table.float().contiguous()
+    out, _ = flash_attention(*heads, gate, table, num_valid, draw_seed(dropout), dropout)
+    return cast("Tensor", out)
+
+
+def kept_steps(dropout: float) -> int:
+    """How many of KEEP_STEPS equally likely draws keep a weight; one at least.
+
+    A weight that is kept is divided by exactly this share of KEEP_STEPS, which is within 1.3e-4 of
+    1 - dropout: 3686 / 4096 = 0.8999 for 0.1.
+    """
+    return max(1, round((1 - dropout) * KEEP_STEPS))
+
+
+@torch.library.custom_op(
+    "wavlm::flash_attention", mutates_args=(), schema=f"({rows.INPUTS}) -> (Tensor, Tensor)"
+)
+def flash_attention(*inputs: Any) -> tuple[Tensor, Tensor]:
+    """Output (B, H, F, d), and the log2 of each row's sum of exponentials (B, H, F)."""
+    with torch.cuda.device_of(inputs[0]):  # type: ignore[no-untyped-call]
+        return _Call.of(*inputs).forward()
+
+
+@torch.library.custom_op(
+    "wavlm::flash_attention_backward",
+    mutates_args=(),
+    schema=f"(Tensor d_out, Tensor out, Tensor log_sums, {rows.INPUTS}) -> Tensor[]",
+)
+def flash_attention_backward(
+    d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any
+) -> list[Tensor]:
+    """Gradients of query, key and value, and of gate and table if there is a bias."""
+    with torch.cuda.device_of(inputs[0]):  # type: ignore[no-untyped-call]
+        return _Call.of(*inputs).backward(_by_frame(d_out), _by_frame(out), log_sums)
+
+
+@flash_attention.register_fake
+def _(query: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return _empty_heads(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+
+
+@flash_attention_backward.register_fake
+def _(d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any) -> list[Tensor]:  # noqa: ARG001
+    bias = [torch.empty_like(x) for x in inputs[3:5] if x is not None]
+    return [*(_empty_heads(x) for x in inputs[:3]), *bias]
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.dropout = inputs
+    ctx.save_for_backward(*output, *tensors)
+    ctx.mark_non_differentiable(output[1])
+
+
+def _pass_back(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    out, log_sums, *tensors = ctx.saved_tensors
+    found = flash_attention_backward(d_out, out, log_sums, *tensors, ctx.dropout)
+    padding = (None,) * (len(tensors) + 1 - len(found))
+    return (*found, *padding)
+
+
+flash_attention.register_autograd(_pass_back, setup_context=_keep_for_backward)
+
+
+def _empty_heads(like: Tensor) -> Tensor:
+    """(B, H, F, d) that lies as (B, F, H, d)."""
+    batch, heads, frames, size = like.shape
+    return like.new_empty(batch, frames, heads, size).transpose(1, 2)
+
+
+def _by_frame(x: Tensor) -> Tensor:
+    """(B, H, F, d) -> the same, lying as (B, F, H, d)."""
+    return x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call's inputs as the kernels take them."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    gate: Tensor | None
+    table: Tensor | None
+    num_valid: Tensor | None
+    kept: Tensor | None  # (B, H, F, words) int32: a bit for each weight to keep
+    keep_probability: float
+
+    @classmethod
+    def of(cls, *inputs: Any) -> _Call:
+        query, key, value, gate, table, num_valid, seed, dropout = inputs
+        if not query.stride() == key.stride() == value.stride() or query.stride(3) != 1:
+            query, key, value = (_by_frame(x) for x in (query, key, value))
+        steps = kept_steps(dropout)
+        kept = None if steps == KEEP_STEPS else draw_kept(query, steps, int(seed))
+        lengths = None if num_valid is None else num_valid.contiguous()
+        return cls(query, key, value, gate, table, lengths, kept, steps / KEEP_STEPS)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        out = _empty_heads(self.query)
+        log_sums = self.query.new_empty(self.query.shape[:3], dtype=torch.float32)
+        tile = self._tiling.forward
+        kernels.attend_forward[self._grid(tile)](
+            **self._inputs(),
+            gate=self.gate,
+            out=out,
+            log_sums=log_sums,
+            **self._sizes(tile),
+            rows=tile.queries,
+            keys=tile.keys,
+        )
+        return out, log_sums
+
+    def backward(self, d_out: Tensor, out: Tensor, log_sums: Tensor) -> list[Tensor]:
+        tile = self._tiling.backward
+        batch, heads, frames, _ = self.query.shape
+        blocks = triton.cdiv(frames, tile.keys)
+        grid, sizes = self._grid(tile), self._sizes(tile) | {"n": tile.keys}
+        rows_of_blocks = log_sums.new_empty(batch, heads, blocks * tile.keys, 4)
+        d_query, d_key, d_value = (_empty_heads(self.query) for _ in range(3))
+        d_gate = d_distances = None
+        if self.gate is not None:
+            d_gate = torch.empty_like(self.gate)
+            d_distances = log_sums.new_empty(batch, heads, blocks, (blocks + 1) * tile.keys)
+        kernels.attend_backward_queries[grid](
+            **self._inputs(),
+            gate=self.gate,
+            out=out,
+            d_out=d_out,
+            log_sums=log_sums,
+            rows=rows_of_blocks,
+            d_query=d_query,
+            d_gate=d_gate,
+            d_distances=d_distances,
+            **sizes,
+        )
+        kernels.attend_backward_keys[grid](
+            **self._inputs(),
+            d_out=d_out,
+            rows=rows_of_blocks,
+            d_key=d_key,
+            d_value=d_value,
+            **sizes,
+        )
+        if d_gate is None or d_distances is None:
+            return [d_query, d_key, d_value]
+        return [d_query, d_key, d_value, d_gate, summed_distances(d_distances, frames)]
+
+    @property
+    def _tiling(self) -> Tiling:
+        return tiling(self.query.dtype, self.query.shape[3])
+
+    def _grid(self, tile: Tile) -> tuple[int]:
+        batch, heads, frames, _ = self.query.shape
+        return (batch * heads * triton.cdiv(frames, tile.queries),)
+
+    def _inputs(self) -> dict[str, Tensor | None]:
+        return {
+            "query": self.query,
+            "key": self.key,
+            "value": self.value,
+            "table": self.table,
+            "num_valid": self.num_valid,
+            "kept": self.kept,
+        }
+
+    def _sizes(self, tile: Tile) -> dict[str, float]:
+        _, heads, frames, size = self.query.shape
+        strides = self.query.stride()[:3]
+        # A compiler cannot tell that a stride of 2328 is 8 x 291, and without that loads 2 bytes at
+        # a time instead of 16.
+        unit = 8 if all(stride % 8 == 0 for stride in strides) else 1
+        return {
+            "num_frames": frames,
+            "num_heads": heads,
+            "batch_stride": strides[0] // unit,
+            "head_stride": strides[1] // unit,
+            "frame_stride": strides[2] // unit,
+            "scale": 1 / math.sqrt(size),
+            "boost": 1 / self.keep_probability,
+            "size": size,
+            "width": max(16, triton.next_power_of_2(size)),
+            "unit": unit,
+            "num_warps": tile.warps,
+            "num_stages": tile.stages,
+            "enable_fp_fusion": True,
+        }
+
+
+def draw_kept(like: Tensor, steps: int, seed: int) -> Tensor:
+    """(B, H, F, words) int32: bit j % 32 of word j // 32 says whether to keep the weight of key j.
+
+    `steps` of KEEP_STEPS weights are kept. A bit depends on the seed and its place alone.
+    """
+    batch, heads, frames, _ = like.shape
+    words = 2 * triton.cdiv(frames, 2 * tiles.WORD.value)  # a tile takes two at a time
+    kept = torch.empty(batch, heads, frames, words, dtype=torch.int32, device=like.device)
+    programs = triton.cdiv(kept.numel(), DRAWS_A_PROGRAM)
+    tiles.draw_kept[(programs,)](kept, seed, kept.numel(), words, steps, DRAWS_A_PROGRAM)
+    return kept
+
+
+def summed_distances(rows_of_blocks: Tensor, frames: int) -> Tensor:
+    """(B, H, blocks, (blocks + 1) n) -> gradient of the table (H, 2F - 1).
+
+    Entry y of the row of query block p is for distance j - i = y - n (p + 1). The last block comes
+    first; each further one is shifted right by n, which a view does that is n narrower than the
+    padded rows.
+    """
+    rows_of_heads = rows_of_blocks.sum(0)  # (H, blocks, (blocks + 1) n)
+    heads, blocks, length = rows_of_heads.shape
+    n = length // (blocks + 1)
+    padded = torch.nn.functional.pad(rows_of_heads, (0, length)).flatten(1)
+    width = 2 * length - n
+    sums = padded[:, : blocks * width].view(heads, blocks, width).sum(1)
+    start = blocks * n - frames + 1  # of distance 1 - F
+    return sums[:, start : start + 2 * frames - 1].contiguous()
