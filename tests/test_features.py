@@ -72,6 +72,20 @@ def test_hidden_features_are_the_raw_output_of_the_layer(model_dir: Path) -> Non
         np.testing.assert_allclose(found, states[layer][0].numpy(), atol=1e-6)
 
 
+def test_a_padded_batch_holds_the_layer_of_each_utterance(model_dir: Path) -> None:
+    waveforms = [noise(n, seed=n) for n in (20000, 16001, 7000, 400)]
+    batch = torch.full((4, 20000), 0.3)  # what stands in the padding means nothing
+    for row, waveform in zip(batch, waveforms, strict=True):
+        row[: len(waveform)] = torch.from_numpy(waveform)
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    function = frame_function(HiddenFeatures(type="hidden", layer=2), model_dir, "cpu")
+    with torch.inference_mode():
+        rows = function.compute(batch, lengths)
+    for waveform, row in zip(waveforms, rows, strict=True):
+        expected = Hidden(model_dir, 2)(waveform)
+        np.testing.assert_allclose(row[: len(expected)].numpy(), expected, atol=2e-5)
+
+
 @pytest.mark.slow
 def test_an_utterance_over_100_seconds_is_heard_in_pieces(model_dir: Path) -> None:
     waveform = noise(1_600_000 + 30_000)

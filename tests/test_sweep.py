@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavlm.features import FrameFunction
-from wavlm.sweep import Plan, decoding, grouped, sweep, windows
+from wavlm.sweep import Plan, decoding, grouped, plan_for, sweep, windows
 from wavlm.targets import LabelMismatchError
 
 ALONE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, shares=0)
@@ -73,6 +73,22 @@ def test_a_function_with_another_number_of_frames_is_refused() -> None:
     function = FrameFunction(lambda waves, _: waves.unfold(1, 400, 160)[:, 1:], 100)
     with pytest.raises(LabelMismatchError, match="37 frames of 6400 samples, expected 38 at 100"):
         list(sweep([(None, [np.zeros(6400, np.float32)])], function, ALONE))
+
+
+def test_without_a_gpu_the_workers_share_the_work_one_utterance_at_a_time() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert plan_for(workers=3, gpus=8) == replace(ALONE, processes=3)
+
+
+@pytest.mark.parametrize(("gpus", "processes"), [(0, 1), (1, 1), (3, 3), (8, 4)])
+def test_each_gpu_has_a_process_whose_threads_are_the_workers(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, processes: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    plan = plan_for(workers=6, gpus=gpus)
+    assert (plan.device, plan.processes, plan.threads) == ("cuda", processes, 6)
 
 
 def test_threads_work_ahead_of_the_reader_but_keep_the_order() -> None:

@@ -29,7 +29,7 @@ from wavlm.progress import Progress, silent
 from wavlm.rng import seed_for
 from wavlm.sampling import read_utterances, sample_frames
 from wavlm.specs import CodebookSpec
-from wavlm.sweep import Plan
+from wavlm.sweep import Plan, release
 
 Labels = npt.NDArray[np.uint16]
 
@@ -179,6 +179,7 @@ def build_codebook(
     valid, _ = sample_frames(
         read_utterances(shards_dirs, "valid"), function, wanted // VALID_SHARE, spec.seed, plan
     )
+    release(plan)
     with written(out / "centroids.npy") as file:
         np.save(file, found.centroids, allow_pickle=False)
     centroids.write_index(out / "centroids.faiss")

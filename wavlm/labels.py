@@ -23,7 +23,7 @@ from wavlm.pool import run_parts
 from wavlm.progress import Progress, silent
 from wavlm.quality import merged
 from wavlm.specs import SAMPLE_RATE_HZ, Features
-from wavlm.sweep import Plan
+from wavlm.sweep import Plan, release
 from wavlm.targets import Header, LabelMismatchError, read_labels
 
 # Starting a worker costs some 3 s of imports: less audio than this is quicker without one.
@@ -76,6 +76,7 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
         for group in _split(parts, processes * plan.shares or len(parts))
     ]
     run_parts(shares, label_share, processes, progress, take_gpu if on_gpu else None)
+    release(plan)
     return _finish(parts, out)
 
 

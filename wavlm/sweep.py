@@ -71,6 +71,12 @@ def plan_for(workers: int, gpus: int = 1) -> Plan:
     )
 
 
+def release(plan: Plan) -> None:
+    """Give back the memory of a GPU that nothing uses: the next stage is another process."""
+    if plan.device != "cpu":
+        torch.cuda.empty_cache()
+
+
 class Each(Protocol):
     """`map`, in order; perhaps some items ahead of its reader, in other threads."""
 
