@@ -10,6 +10,7 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +32,18 @@ from wavlm.nn.files import (
     read_weights,
 )
 from wavlm.rng import seed_for
-from wavlm.specs import TrainSpec
 from wavlm.train import checkpoint, metrics, summary
 from wavlm.train.checkpoint import State, Training
+from wavlm.train.figures import line_of, lines_due, train_figures
 from wavlm.train.metrics import METRICS
 from wavlm.train.objective import Sums
 from wavlm.train.parallel import Ranks, StopRequest, Watchdog, distributed, prepare, watchdog
-from wavlm.train.schedule import LossScale, learning_rate
+from wavlm.train.schedule import LossScale
 from wavlm.train.sharding import whole
 from wavlm.train.snapshots import Saver
 from wavlm.train.state import Progress
 from wavlm.train.step import adamw, update
+from wavlm.train.transfer import ahead
 from wavlm.train.validation import validate
 
 log = logging.getLogger(__name__)
@@ -94,30 +96,37 @@ def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
     with watchdog() as dog, _saver(job, ranks, stop, dog) as saver:
         run = _start(job, data, ranks, saver, (stop, dog))
         progress = _resume(run)
-        batches = data.train(progress.position)
-        progress = _report(run, progress)  # the last run may have stopped before it could
-        saved_at, saves, stops = time.monotonic(), False, ranks.any(stop.requested)
-
-        def wishes() -> tuple[bool, bool]:
-            # Clocks differ: ranks save and stop after the same update because one of them says so.
-            seconds_since = time.monotonic() - saved_at
-            is_due = _snapshot_is_due(job, progress.update + 1, seconds_since)
-            return ranks.leads and is_due, stop.requested
-
-        while progress.update < job.train.updates:
-            if stops or _was_interrupted(job, progress):
-                _stop(run, progress)
-            if saves:
-                _save(run, progress)
-                saved_at = time.monotonic()
-            done = update(job, ranks, run.training, batches, progress, wishes)
-            progress, (saves, stops) = done.progress, done.wishes
-            dog.feed()
-            progress = _report(run, progress)
-        if _was_interrupted(job, progress):
-            _stop(run, progress)
+        with closing(ahead(data.train(progress.position), ranks.device)) as batches:
+            progress = _updated(run, progress, batches)
         _save(run, progress)
         _finish(run, progress)
+
+
+def _updated(run: Run, progress: Progress, batches: Iterator[Batch]) -> Progress:
+    """Do all updates that are left, with reports and snapshots when they are due."""
+    job, ranks = run.job, run.ranks
+    saved_at = time.monotonic()
+
+    def wishes() -> tuple[bool, bool]:
+        # Clocks differ: ranks save and stop after the same update because one of them says so.
+        is_due = _snapshot_is_due(job, progress.update + 1, time.monotonic() - saved_at)
+        return ranks.leads and is_due, run.stop.requested
+
+    progress = _report(run, progress)  # the last run may have stopped before it could
+    saves, stops = False, ranks.any(run.stop.requested)
+    while progress.update < job.train.updates:
+        if stops or _was_interrupted(job, progress):
+            _stop(run, progress)
+        if saves:
+            _save(run, progress)
+            saved_at = time.monotonic()
+        done = update(job, ranks, run.training, batches, progress, wishes)
+        progress, (saves, stops) = done.progress, done.wishes
+        run.watchdog.feed()
+        progress = _report(run, progress)
+    if _was_interrupted(job, progress):
+        _stop(run, progress)
+    return progress
 
 
 def _saver(job: TrainJob, ranks: Ranks, stop: StopRequest, dog: Watchdog) -> Saver:
@@ -179,12 +188,12 @@ def _report(run: Run, progress: Progress) -> Progress:
     A stop request during validation leaves the line for the next run to write.
     """
     done = progress.update
-    logs, validates = _lines_due(run.job.train, done)
+    logs, validates = lines_due(run.job.train, done)
     if not (logs or validates) or done == progress.reported_update:
         return progress
     record: metrics.Record = {"update": done, "epoch": progress.position.epoch}
     if logs:
-        record |= _train_figures(run.job, progress)
+        record |= train_figures(run.job, progress)
     if validates:
         for prefix, batches in run.data.valid.items():
             interrupts = (run.stop, run.watchdog)
@@ -194,55 +203,16 @@ def _report(run: Run, progress: Progress) -> Progress:
             record |= figures
     if run.ranks.leads:
         metrics.append(run.job.out / METRICS, {**record, "time_unix": time.time()})
-        log.info("%s", _line(record, run.job.train.updates))
+        log.info("%s", line_of(record, run.job.train.updates))
     empty = {"window": Sums(), "window_seconds": 0.0, "window_wait_seconds": 0.0}
     return progress.model_copy(update={"reported_update": done, **(empty if logs else {})})
 
 
-def _lines_due(train: TrainSpec, update: int) -> tuple[bool, bool]:
-    """Whether training figures and whether those of validation are due after an update."""
-    is_last = update == train.updates
-    return is_last or update % train.log_every == 0, is_last or update % train.valid_every == 0
-
-
 def _was_interrupted(job: TrainJob, progress: Progress) -> bool:
     """Whether a stop request kept the line from being written that is due."""
-    return any(_lines_due(job.train, progress.update)) and (
+    return any(lines_due(job.train, progress.update)) and (
         progress.reported_update < progress.update
     )
-
-
-def _train_figures(job: TrainJob, progress: Progress) -> metrics.Record:
-    window, seconds = progress.window, max(progress.window_seconds, 1e-9)
-    return {
-        **window.figures("train"),
-        "lr": learning_rate(progress.update - 1, job.train),  # of the update just done
-        "grad_norm": progress.grad_norm,
-        "masked_fraction": window.masked_frames / max(window.frames, 1.0),
-        "loss_scale": progress.loss_scale.value,
-        "skipped_updates": progress.skipped_updates,
-        "seconds_of_audio": progress.audio_seconds,
-        "audio_seconds_per_second": window.audio_seconds / seconds,
-        "train/tflops": window.tera_operations / seconds,
-        "train/data_wait": progress.window_wait_seconds / seconds,
-    }
-
-
-def _line(record: metrics.Record, updates: int) -> str:
-    shown = (
-        "train/loss",
-        "train/masked_accuracy",
-        "lr",
-        "grad_norm",
-        "audio_seconds_per_second",
-        "valid/loss",
-        "valid/masked_accuracy",
-        "valid/majority",
-        "valid_mixed/loss",
-        "valid_mixed/masked_accuracy",
-    )
-    figures = "  ".join(f"{name} {record[name]:.4g}" for name in shown if name in record)
-    return f"update {record['update']}/{updates}  {figures}"
 
 
 def _snapshot_is_due(job: TrainJob, update: int, seconds_since: float) -> bool:

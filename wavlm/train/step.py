@@ -73,7 +73,9 @@ def update(
     progress: Progress,
     wishes: Callable[[], Sequence[bool]] = tuple,
 ) -> Done:
-    """Do one update. `wishes` of all ranks are asked for once its batches have been read.
+    """Do one update on the next batches of this rank, which come on its device.
+
+    `wishes` of all ranks are asked for once the batches have been read.
 
     Raises BadDataError, on all ranks and with all weights as they were, if the loss or a gradient
     is not finite. Only fp16 gradients may overflow: the update is skipped, the loss scale halved.
@@ -119,7 +121,7 @@ def _accumulate(
         waited = time.monotonic() - began
         is_last = number == num_groups - 1
         with nullcontext() if is_last else gradients_stay_local(training.module), _memory(job):
-            sums = _forward_backward(job, training, batch.to(ranks.device), progress)
+            sums = _forward_backward(job, training, batch, progress)
         groups.append(Group(batch.keys, batch.after, sums, waited))
     return groups
 

@@ -24,7 +24,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+def ahead(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
     """The same batches on the device; on a CUDA device the next one travels meanwhile.
 
     Elsewhere nothing is read before it is asked for. Closing the iterator waits for the read that
@@ -59,7 +59,7 @@ def _first(items: Iterator[A]) -> tuple[A, ...]:
     return ()
 
 
-def _overlapped(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+def _overlapped(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
     side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def begin(batch: Batch) -> tuple[Batch, torch.cuda.Event]:

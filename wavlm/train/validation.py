@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from wavlm.train.objective import Sums, group_loss, group_sums, no_sums
 from wavlm.train.parallel import Ranks, StopRequest, Watchdog
 from wavlm.train.sharding import kept_whole
 from wavlm.train.step import autocast
+from wavlm.train.transfer import ahead
 
 Figures = dict[str, float]
 
@@ -39,17 +41,17 @@ def validate(
     sums = no_sums(ranks.device)
     label_counts = torch.zeros(job.num_clusters, dtype=torch.float64, device=ranks.device)
     network.eval()
-    with torch.no_grad(), kept_whole(network):
+    with torch.no_grad(), kept_whole(network), closing(ahead(batches, ranks.device)) as arriving:
         while True:
             watchdog.feed()
-            batch = next(batches, None)
-            if ranks.any(stop.requested):
+            batch = next(arriving, None)
+            stops, goes_on = ranks.any_of(stop.requested, batch is not None)
+            if stops:
                 network.train()
                 return None
-            if not ranks.any(batch is not None):
+            if not goes_on:
                 break
             if batch is not None:
-                batch = batch.to(ranks.device)
                 sums += _batch_sums(job, network, batch)
                 label_counts.scatter_add_(0, batch.labels.flatten(), batch.mask.flatten().double())
     network.train()

@@ -1,0 +1,50 @@
+"""What a line of the training curve says, and after which updates there is one."""
+
+from __future__ import annotations
+
+from wavlm.jobs import TrainJob
+from wavlm.specs import TrainSpec
+from wavlm.train.metrics import Record
+from wavlm.train.schedule import learning_rate
+from wavlm.train.state import Progress
+
+
+def lines_due(train: TrainSpec, update: int) -> tuple[bool, bool]:
+    """Whether training figures and whether those of validation are due after an update."""
+    is_last = update == train.updates
+    return is_last or update % train.log_every == 0, is_last or update % train.valid_every == 0
+
+
+def train_figures(job: TrainJob, progress: Progress) -> Record:
+    """The means and sums since the last line that had them."""
+    window, seconds = progress.window, max(progress.window_seconds, 1e-9)
+    return {
+        **window.figures("train"),
+        "lr": learning_rate(progress.update - 1, job.train),  # of the update just done
+        "grad_norm": progress.grad_norm,
+        "masked_fraction": window.masked_frames / max(window.frames, 1.0),
+        "loss_scale": progress.loss_scale.value,
+        "skipped_updates": progress.skipped_updates,
+        "seconds_of_audio": progress.audio_seconds,
+        "audio_seconds_per_second": window.audio_seconds / seconds,
+        "train/tflops": window.tera_operations / seconds,
+        "train/data_wait": progress.window_wait_seconds / seconds,
+    }
+
+
+def line_of(record: Record, updates: int) -> str:
+    """A line for the log: what a person looks at while a network trains."""
+    shown = (
+        "train/loss",
+        "train/masked_accuracy",
+        "lr",
+        "grad_norm",
+        "audio_seconds_per_second",
+        "valid/loss",
+        "valid/masked_accuracy",
+        "valid/majority",
+        "valid_mixed/loss",
+        "valid_mixed/masked_accuracy",
+    )
+    figures = "  ".join(f"{name} {record[name]:.4g}" for name in shown if name in record)
+    return f"update {record['update']}/{updates}  {figures}"
