@@ -17,7 +17,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -33,6 +33,7 @@ from benchmarks.workload import TRAIN, Crops, OurStep, crops, network
 from wavlm.nn import WavLM
 from wavlm.pool import tie_to_parent
 
+Case = tuple[str, str, int]  # what, whose, seconds of an utterance
 PEER = "transformers WavLM + our head"
 SECONDS = (5, 15, 30)
 LONGEST = SECONDS[-1]
@@ -65,26 +66,31 @@ def main(device: str) -> Iterator[Figure]:
         yield from (claim.skipped(device, reason) for claim in CLAIMS)
         return
     no_peer = missing("transformers") or _lack_of_memory(device)
-    peaks = [("peak", who, LONGEST) for who in ("theirs", "ours")]  # the longest first
-    counts = [("saved", "theirs", LONGEST), *(("saved", "ours", seconds) for seconds in SECONDS)]
-    cases = [case for case in (*peaks, *counts) if case[1] == "ours" or no_peer is None]
-    with ThreadPoolExecutor(max_workers=_num_at_once(device)) as pool:
-        numbers = pool.map(partial(_in_process, device=device), cases)
-        found = dict(zip(cases, numbers, strict=True))
-    saved = {seconds: found["saved", "ours", seconds][0] for seconds in SECONDS}
-    per_second = {seconds: saved[seconds] / AUDIO_SECONDS[device] for seconds in SECONDS}
+    whose = ["ours"] if no_peer else ["theirs", "ours"]  # the longest first
+    counts = [("saved", who, LONGEST) for who in whose]
+    counts += [("saved", "ours", seconds) for seconds in SECONDS[:-1]]
+    saved = {case[1:]: numbers[0] for case, numbers in _in_processes(counts, device).items()}
+    per_second = {seconds: saved["ours", seconds] / AUDIO_SECONDS[device] for seconds in SECONDS}
     for seconds, claim in PER_SECOND.items():
         yield claim.figure(per_second[seconds] / 1e6, device)
     yield LINEAR.figure(per_second[LONGEST] / per_second[SECONDS[0]], device)
     if no_peer is not None:
         yield from (claim.skipped(device, no_peer) for claim in (SAVED, PEAK, ABOVE))
         return
-    theirs = found["saved", "theirs", LONGEST][0]
+    theirs = saved["theirs", LONGEST]
     note = f"theirs {number(theirs / AUDIO_SECONDS[device] / 1e6)} MB per s"
-    yield SAVED.figure(saved[LONGEST] / theirs, device, note)
-    mine, other = (Peak(*found["peak", who, LONGEST]) for who in ("ours", "theirs"))
+    yield SAVED.figure(saved["ours", LONGEST] / theirs, device, note)
+    peaks = _in_processes([("peak", who, LONGEST) for who in whose], device)
+    mine, other = (Peak(*peaks["peak", who, LONGEST]) for who in ("ours", "theirs"))
     yield _ratio(PEAK, mine.most, other.most, device)
     yield _ratio(ABOVE, mine.most - mine.start, other.most - other.start, device)
+
+
+def _in_processes(cases: Sequence[Case], device: str) -> dict[Case, list[int]]:
+    """The numbers of each case; at most two processes at once, one where memory is short."""
+    with ThreadPoolExecutor(max_workers=_num_at_once(device)) as pool:
+        numbers = pool.map(partial(_in_process, device=device), cases)
+        return dict(zip(cases, numbers, strict=True))
 
 
 def _ratio(claim: Claim, ours: int, theirs: int, device: str) -> Figure:
@@ -92,7 +98,7 @@ def _ratio(claim: Claim, ours: int, theirs: int, device: str) -> Figure:
     return claim.figure(ours / theirs, device, note)
 
 
-def _in_process(case: tuple[str, str, int], device: str) -> list[int]:
+def _in_process(case: Case, device: str) -> list[int]:
     command = [sys.executable, "-m", "benchmarks.memory", *map(str, case), device]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     numbers: list[int] = json.loads(done.stdout.splitlines()[-1])
