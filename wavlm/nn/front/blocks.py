@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK_ROWS = 1024  # of a convolution's output
+BLOCK_ROWS = 1024  # of a convolution's output; the fastest of 256..4096 for 512 channels on a CPU
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class FoldedBlocks:
         """Rows of the next convolution's output, none from two utterances."""
         each = self.folded.padded // stride
         for utterance in range(len(self.folded.signal)):
-            yield from slices(utterance * each, (utterance + 1) * each)
+            yield from slices(utterance * each, (utterance + 1) * each, self.folded.signal.device)
 
     def values(self, rows: slice) -> Tensor:
         """(rows, C); rows past the utterance's frames are 0."""
@@ -141,7 +141,7 @@ class ActivationBlocks:
 
     def blocks(self, stride: int) -> Iterator[slice]:
         """Rows of the next convolution's output."""
-        return slices(0, len(self.activation.z) // stride)
+        return slices(0, len(self.activation.z) // stride, self.activation.z.device)
 
     def values(self, rows: slice) -> Tensor:
         """(rows, C)"""
@@ -180,9 +180,9 @@ class ActivationBlocks:
         return found[0]
 
 
-def slices(start: int, stop: int) -> Iterator[slice]:
-    """Slices of much the same size, BLOCK_ROWS at most, that make up start..stop."""
-    count = -(-(stop - start) // BLOCK_ROWS)
+def slices(start: int, stop: int, device: torch.device) -> Iterator[slice]:
+    """Slices of much the same size, that make up start..stop: on a CPU, BLOCK_ROWS at most."""
+    count = -(-(stop - start) // BLOCK_ROWS) if device.type == "cpu" else 1
     edges = [start + (stop - start) * number // count for number in range(count + 1)]
     return (slice(*pair) for pair in itertools.pairwise(edges))
 

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +28,8 @@ from torch.nn import functional
 
 from wavlm.nn.front.blocks import Activation, ActivationBlocks, Folded, FoldedBlocks
 from wavlm.nn.front.strided import Strided
+
+HAS_TRITON = find_spec("triton") is not None
 
 
 class Source(Protocol):
@@ -95,14 +99,27 @@ class Inputs:
     def bias(self, layer: int) -> Tensor | None:
         return self.biases[layer] if self.biases else None
 
+    @property
+    def kinds(self) -> tuple[Callable[[Folded], Source], Callable[[Activation], Source]]:
+        """What reads the waveform, and what reads a convolution's output: the only choice of code.
+
+        Kernels take fp32 and what is narrower, on CUDA; fp64 and other devices take plain torch.
+        """
+        if not self.signal.is_cuda or self.signal.dtype != torch.float32 or not HAS_TRITON:
+            return FoldedBlocks, ActivationBlocks
+        from wavlm.nn.front.whole import ActivationWhole, FoldedWhole
+
+        return FoldedWhole, ActivationWhole
+
     def source(self, layer: int, kept: list[Tensor]) -> Source:
         """What this convolution reads, and beyond the last: the features."""
         if layer == 0:
             numbers = (self.eps, self.strides[0], self.frames[0], self.padded[0])
-            return FoldedBlocks(Folded(self.signal, self.filters, self.form, *numbers, self.dtype))
+            signal, filters = self.signal.contiguous(), self.filters.contiguous()
+            return self.kinds[0](Folded(signal, filters, self.form, *numbers, self.dtype))
         norm = (self.scales[layer - 1], self.shifts[layer - 1]) if self.scales else ()
         lead = self.convolution(layer - 1).lead
-        return ActivationBlocks(Activation(kept[layer - 1], norm, self.eps, lead))
+        return self.kinds[1](Activation(kept[layer - 1], norm, self.eps, lead))
 
 
 INPUTS = (
@@ -114,7 +131,7 @@ INPUTS = (
 @torch.library.custom_op("wavlm::front", mutates_args=(), schema=f"({INPUTS}) -> Tensor[]")
 def front(*inputs: Any) -> list[Tensor]:
     """Features (B, F, C); then what is kept for the backward, if anything is."""
-    with torch.autocast(inputs[0].device.type, enabled=False):
+    with _undisturbed(inputs[0]):
         return _forward(Inputs(*inputs))
 
 
@@ -125,7 +142,7 @@ def front(*inputs: Any) -> list[Tensor]:
 )
 def front_backward(d_features: Tensor, kept: list[Tensor], *inputs: Any) -> list[Tensor]:
     """Gradients of filters, form if there is one, weights, biases, scales and shifts."""
-    with torch.autocast(d_features.device.type, enabled=False):
+    with _undisturbed(d_features):
         return _backward(Inputs(*inputs), kept, d_features)
 
 
@@ -144,6 +161,14 @@ def _(*inputs: Any) -> list[Tensor]:
 @front_backward.register_fake
 def _(d_features: Tensor, kept: list[Tensor], *inputs: Any) -> list[Tensor]:  # noqa: ARG001
     return [_empty_like(x) for x in Inputs(*inputs).differentiable]
+
+
+@contextmanager
+def _undisturbed(x: Tensor) -> Iterator[None]:
+    """On the tensor's device, and with no autocast: casts are where they are written."""
+    device = torch.cuda.device_of(x)  # type: ignore[no-untyped-call]
+    with device, torch.autocast(x.device.type, enabled=False):
+        yield
 
 
 def _empty_like(x: Tensor) -> Tensor:
@@ -194,7 +219,7 @@ def _forward(given: Inputs) -> list[Tensor]:
 
 def _backward(given: Inputs, kept: list[Tensor], d_features: Tensor) -> list[Tensor]:
     padding = given.padded[-1] - given.frames[-1]
-    d_values = functional.pad(d_features, (0, 0, 0, padding)).flatten(0, 1)  # (R, C)
+    d_values = functional.pad(d_features, (0, 0, 0, padding)).flatten(0, 1).contiguous()  # (R, C)
     source = given.source(len(kept), kept)
     for rows in source.blocks(1):
         source.pass_back(rows, d_values[rows])

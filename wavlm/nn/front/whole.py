@@ -1,0 +1,152 @@
+"""What a convolution reads, on CUDA: whole tensors by the kernels of `kernels`.
+
+The same interface and numbers as `blocks`, where the formulas stand; one block holds all rows.
+
+B utterances, P padded frames, R rows (B P), C channels, K rows of the filter bank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+from torch.nn import functional
+
+from wavlm.nn.front import kernels
+from wavlm.nn.front.blocks import Activation, Folded, factors
+
+# Tiles hold 16 values a thread, which leaves registers for two programs or more on a processor: one
+# can load while another computes. Unbounded, the compiler takes all registers for loads ahead.
+FORWARD = {"num_rows": 64, "num_columns": 64, "num_warps": 8, "maxnreg": 128}
+BACKWARD = {"num_rows": 64, "num_columns": 32, "num_warps": 4}
+ELEMENTS_AT_ONCE = 1024  # of whole rows, in the kernels of norm and GELU
+STEPS = 32  # so many times, by each program of the backward
+FUSED = {"enable_fp_fusion": True}  # multiply and add in one instruction, whatever Triton's habit
+
+
+class FoldedWhole:
+    """GELU of the folded first convolution of a whole batch."""
+
+    def __init__(self, folded: Folded) -> None:
+        self.folded = folded
+        self.gradients: list[Tensor] = []
+        self.dz = folded.signal.new_empty(0)
+
+    def blocks(self, stride: int) -> Iterator[slice]:
+        """All rows of the next convolution's output."""
+        yield slice(0, len(self.folded.signal) * self.folded.padded // stride)
+
+    def values(self, rows: slice) -> Tensor:
+        """(rows, C); rows that are no frames are 0."""
+        values, scale = self._room(), self._factors()
+        tiles, strips = self._grid(FORWARD)
+        kernels.folded_forward[tiles * strips, len(self.folded.signal)](
+            self.folded.signal, self.folded.filters, scale, values,
+            **self._arguments(), **FORWARD, **FUSED,
+        )  # fmt: skip
+        return values[rows]
+
+    def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:  # noqa: ARG002
+        """The values again; the gradients are complete after this."""
+        folded, values, scale = self.folded, self._room(), self._factors()
+        batch, (tiles, strips) = len(folded.signal), self._grid(BACKWARD)
+        filter_sums = folded.filters.new_empty(batch, tiles, *folded.filters.shape[1:])
+        factor_sums = folded.signal.new_empty(strips, *scale.shape)
+        kernels.folded_backward[tiles * strips, batch](
+            folded.signal, folded.filters, scale, d_values, values, filter_sums, factor_sums,
+            **self._arguments(), **BACKWARD, **FUSED,
+        )  # fmt: skip
+        d_filters = filter_sums.sum(1)
+        if folded.form is None:
+            self.gradients = [d_filters]
+        else:
+            d_form = self._d_form(factor_sums.sum(0), scale)
+            self.gradients = [d_filters.sum(0, keepdim=True), d_form]
+        return values
+
+    def _room(self) -> Tensor:
+        folded = self.folded
+        shape = len(folded.signal) * folded.padded, folded.filters.shape[2]
+        return folded.signal.new_empty(shape, dtype=folded.dtype)
+
+    def _patches(self) -> Tensor:
+        """(B, F, k + 1): patches and a 1, fp64."""
+        folded = self.folded
+        patches = folded.signal.double().unfold(1, folded.kernel, folded.stride)
+        return functional.pad(patches, (0, 1), value=1.0)
+
+    def _factors(self) -> Tensor:
+        """(B, F), or nothing without a form."""
+        folded = self.folded
+        if folded.form is None:
+            return folded.signal.new_empty(0)
+        return factors(self._patches(), folded.form, folded.eps)[..., 0].to(folded.signal.dtype)
+
+    def _d_form(self, d_log_factors: Tensor, scale: Tensor) -> Tensor:
+        """(k + 1, k + 1) from (B, F) twice."""
+        d_squares = -0.5 * scale.double().square() * d_log_factors
+        patches = self._patches()
+        return (patches.mT @ (patches * d_squares[..., None])).sum(0)
+
+    def _grid(self, tile: dict[str, int]) -> tuple[int, int]:
+        """How many tiles lie on each other, and how many beside each other."""
+        channels = self.folded.filters.shape[2]
+        tiles = triton.cdiv(self.folded.padded, tile["num_rows"])
+        return tiles, triton.cdiv(channels, tile["num_columns"])
+
+    def _arguments(self) -> dict[str, Any]:
+        folded = self.folded
+        return {
+            "num_samples": folded.signal.shape[1],
+            "num_frames": folded.frames,
+            "padded": folded.padded,
+            "channels": folded.filters.shape[2],
+            "bank_stride": 0 if len(folded.filters) == 1 else folded.filters.stride(0),
+            "stride": folded.stride,
+            "kernel": folded.kernel,
+            "scaled": folded.form is not None,
+        }
+
+
+class ActivationWhole:
+    """GELU of a convolution's output z, normed first if there is a norm."""
+
+    def __init__(self, activation: Activation) -> None:
+        self.activation = activation
+        self.gradients: list[Tensor] = []
+        self.dz = activation.z.new_empty(0)
+        self._width = triton.next_power_of_2(activation.z.shape[1])
+        self._rows_at_once = max(1, ELEMENTS_AT_ONCE // self._width)
+
+    def blocks(self, stride: int) -> Iterator[slice]:
+        """All rows of the next convolution's output."""
+        yield slice(0, len(self.activation.z) // stride)
+
+    def values(self, rows: slice) -> Tensor:
+        """(rows, C)"""
+        z, norm = self.activation.z, self.activation.norm
+        if not norm:
+            return functional.gelu(z[rows])
+        values = torch.empty_like(z)
+        kernels.activation_forward[triton.cdiv(len(z), self._rows_at_once),](
+            z, *norm, values, len(z), z.shape[1], self.activation.eps,
+            rows_at_once=self._rows_at_once, width=self._width, **FUSED,
+        )  # fmt: skip
+        return values[rows]
+
+    def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:  # noqa: ARG002
+        """The values again; dz and the gradients are complete after this."""
+        z, norm, lead = self.activation.z, self.activation.norm, self.activation.lead
+        programs = triton.cdiv(len(z), self._rows_at_once * STEPS)
+        values, self.dz = torch.empty_like(z), self.activation.no_gradient()
+        sums = z.new_empty(programs, 2 if norm else 0, z.shape[1], dtype=torch.float32)
+        kernels.activation_backward[programs,](
+            z, d_values, *(norm or (z, z)), values, self.dz[lead:], sums,
+            len(z), z.shape[1], self.activation.eps, normed=bool(norm),
+            rows_at_once=self._rows_at_once, steps=STEPS, width=self._width, **FUSED,
+        )  # fmt: skip
+        self.gradients = [some.to(x.dtype) for some, x in zip(sums.sum(0), norm, strict=True)]
+        return values
