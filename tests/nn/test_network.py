@@ -250,6 +250,37 @@ def test_a_batch_without_masked_frames_still_gives_every_parameter_a_gradient() 
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("num_masked", [0, 1, 40, 166])
+@pytest.mark.parametrize("extra", [0, 1, 120])
+def test_room_beyond_the_masked_frames_changes_no_sum_and_no_gradient(
+    num_masked: int, extra: int
+) -> None:
+    batch, found = batch_for(base()), []
+    mask = torch.zeros(batch.mask.numel(), dtype=torch.bool)
+    mask[torch.randperm(len(mask), generator=torch.Generator().manual_seed(1))[:num_masked]] = True
+    masked = Batch(batch.waveforms, batch.labels, mask.view_as(batch.mask))
+    for room in (None, min(len(mask), num_masked + extra)):
+        model = lively(base())
+        terms = model(masked, max_masked=room).masked
+        terms.loss.backward()
+        found.append((terms, model.head.projection.weight.grad, model.projection.weight.grad))
+    (exact, *gradients), (roomy, *others) = found
+    assert roomy.num_frames == exact.num_frames == num_masked
+    assert roomy.num_correct == exact.num_correct
+    assert roomy.loss.item() == pytest.approx(exact.loss.item(), rel=1e-6)
+    for one, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5 * one.abs().max().item())
+
+
+def test_frames_that_are_not_masked_have_no_part_in_the_prediction() -> None:
+    """Beside the masked ones, their labels may be anything, whatever the room."""
+    model, batch = lively(base()), batch_for(base())
+    other = Batch(batch.waveforms, torch.where(batch.mask, batch.labels, 0), batch.mask)
+    for room in (None, batch.mask.numel()):
+        ours, theirs = (model(b, max_masked=room).masked for b in (batch, other))
+        assert (ours.loss, ours.num_correct) == (theirs.loss, theirs.num_correct)
+
+
 def test_labels_that_do_not_fit_the_frames_are_refused() -> None:
     model, batch = lively(base()), batch_for(base())
     with pytest.raises(ValueError, match=r"labels \(2, 82\) .* \(utterances, frames\) = \(2, 83\)"):
