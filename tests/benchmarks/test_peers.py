@@ -51,6 +51,7 @@ def small() -> NetworkSpec:
     return SMALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cosine", [True, False])
 def test_loss_and_gradients_of_transformers_with_either_head_are_ours(
     small: NetworkSpec, cosine: bool
