@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from benchmarks.harness import Claim, Figure, compare, missing
 from benchmarks.jobs import BASE, SMALL
 from benchmarks.speech import Speech, speech
+from wavlm.features import frame_function, single_precision
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import (
     CodebookSpec,
@@ -26,11 +27,12 @@ from wavlm.specs import (
     MfccFeatures,
     NetworkSpec,
 )
+from wavlm.sweep import Plan, grouped, plan_for
 
 TEACHER_VARIABLE = "WAVLM_BENCH_TEACHER"  # folder of a trained model, for the size of its labels
 LAYER = 6  # of Base: what the paper clusters
 NUM_UTTERANCES, SECONDS = {"cpu": 2, "cuda": 390}, {"cpu": (8.0, 8.0), "cuda": (13.0, 15.6)}
-CORES = 4  # that decode for a GPU; without one a pass of so little audio is one process
+CORES = 4  # that decode for a GPU
 NUM_CLUSTERS = 500
 
 COST = Claim("labels.cost", "x", "the bare forward", cpu="<= 1.05", cuda="<= 1.05")
@@ -56,7 +58,7 @@ def _cost(audio: Speech, device: str) -> Iterator[Figure]:
     """Six layers of Base, random weights: they take the time that trained ones take."""
     teacher = _untrained(BASE.model_copy(update={"num_layers": LAYER}), audio.work / "teacher")
     spec = _hidden(LAYER, frames_per_cluster=2)
-    label = _Pass(audio, spec, teacher)
+    label = _Pass(audio, spec, teacher, device)
     forward = _Forward(audio, teacher, spec.features, device)
     times = compare({"ours": label, "forward": forward}, device, rounds=3)
     ours, bare = times["ours"].median, times["forward"].median
@@ -67,7 +69,9 @@ def _cost(audio: Speech, device: str) -> Iterator[Figure]:
 
 
 def _passes(audio: Speech, device: str) -> Iterator[Figure]:
-    by_mfcc = _Pass(audio, CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=100), None)
+    by_mfcc = _Pass(
+        audio, CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=100), None, device
+    )
     timing = compare({"ours": by_mfcc}, device, rounds=3)["ours"]
     what = f"K = 100 at 100 Hz; {audio.note}"
     yield MFCC_RATE.figure(audio.seconds / timing.median, device, what)
@@ -77,11 +81,18 @@ def _passes(audio: Speech, device: str) -> Iterator[Figure]:
     given = os.environ.get(TEACHER_VARIABLE)
     teacher = Path(given) if given else _untrained(SMALL, audio.work / "small")
     layer = max(1, load_model(teacher).network.num_layers // 2)
-    hidden = _Pass(audio, _hidden(layer, frames_per_cluster=20), teacher)
+    hidden = _Pass(audio, _hidden(layer, frames_per_cluster=20), teacher, device)
     hidden()
     of_whom = "a trained" if given else "an untrained, small"
     what = f"layer {layer} of {of_whom} network, K = {NUM_CLUSTERS} at 50 Hz; {audio.note}"
     yield HIDDEN_BYTES.figure(hidden.megabytes_an_hour, device, what)
+
+
+def _plan(device: str) -> Plan:
+    """This process alone, so that its CPU time is all that a pass takes; on a GPU, as the stage."""
+    if device == "cpu":
+        return Plan(device, 1, threads=0, batch_samples=0, window_samples=0, shares=0)
+    return plan_for(CORES)
 
 
 def _hidden(layer: int, frames_per_cluster: int) -> CodebookSpec:
@@ -103,11 +114,13 @@ def _untrained(spec: NetworkSpec, folder: Path) -> Path:
 class _Pass:
     """The labels stage, its codebook made before; each call writes all labels anew."""
 
-    def __init__(self, audio: Speech, spec: CodebookSpec, teacher: Path | None) -> None:
+    def __init__(
+        self, audio: Speech, spec: CodebookSpec, teacher: Path | None, device: str
+    ) -> None:
         from wavlm.codebook import build_codebook
-        from wavlm.sweep import plan_for
 
-        self._audio, self._spec, self._teacher, self._plan = audio, spec, teacher, plan_for(CORES)
+        self._audio, self._spec, self._teacher = audio, spec, teacher
+        self._plan = _plan(device)
         self._codebook = audio.work / f"codebook-{spec.features.type}"
         self._numbers = count()
         self._codebook.mkdir()
@@ -138,8 +151,6 @@ class _Forward:
     """The network alone, in the label pass' own batches, on waveforms that lie on the device."""
 
     def __init__(self, audio: Speech, teacher: Path, features: Features, device: str) -> None:
-        from wavlm.sweep import grouped, plan_for
-
         self._teacher, self._features, self._device = teacher, features, device
         waveforms = [torch.from_numpy(one) for one in audio.waveforms(audio.seconds)]
         lengths = [len(waveform) for waveform in waveforms]
@@ -148,12 +159,10 @@ class _Forward:
                 pad_sequence([waveforms[number] for number in group], batch_first=True).to(device),
                 torch.tensor([lengths[number] for number in group]) if len(group) > 1 else None,
             )
-            for group in grouped(lengths, plan_for(CORES).batch_samples)
+            for group in grouped(lengths, _plan(device).batch_samples)
         ]
 
     def __call__(self) -> None:
-        from wavlm.features import frame_function, single_precision
-
         function = frame_function(self._features, self._teacher, self._device)
         with torch.inference_mode(), single_precision():
             for waveforms, num_samples in self._batches:
