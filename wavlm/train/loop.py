@@ -93,7 +93,10 @@ def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
 
     Raises StoppedError, after a snapshot, if a stop was requested on any rank.
     """
-    with watchdog() as dog, _saver(job, ranks, stop, dog) as saver:
+    with (
+        watchdog(compiles=job.runtime.compile) as dog,
+        _saver(job, ranks, stop, dog) as saver,
+    ):
         run = _start(job, data, ranks, saver, (stop, dog))
         progress = _resume(run)
         with closing(ahead(data.train(progress.position), ranks.device)) as batches:

@@ -33,8 +33,10 @@ from wavlm.train.sharding import gradients_unsplit, shard
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
 WRITING_TIMEOUT = datetime.timedelta(hours=1)  # of rank 0, on a slow disk, with the others waiting
+# Of a rank that compiles what its groups are the first to need, with the others waiting.
+COMPILING_TIMEOUT = datetime.timedelta(minutes=30)
 STEP_TIMEOUT_S = 120.0
-FIRST_STEP_TIMEOUT_S = 900.0  # compilation and the first read of the data included
+FIRST_STEP_TIMEOUT_S = 900.0  # the first read of the data included
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def joined(runtime: Runtime) -> Iterator[Ranks]:
     is_cuda = device.type == "cuda"
     dist.init_process_group(
         "nccl" if is_cuda else "gloo",
-        timeout=COLLECTIVE_TIMEOUT,
+        timeout=COMPILING_TIMEOUT if runtime.compile else COLLECTIVE_TIMEOUT,
         device_id=device if is_cuda else None,
     )
     try:
@@ -203,10 +205,13 @@ class StopRequest:
 
 
 @contextmanager
-def watchdog() -> Iterator[Watchdog]:
-    """Yields a watchdog that is quiet again when the block ends."""
+def watchdog(*, compiles: bool = False) -> Iterator[Watchdog]:
+    """Yields a watchdog that is quiet again when the block ends.
+
+    compiles: any step may compile for shapes that have not been before.
+    """
     try:
-        yield Watchdog()
+        yield Watchdog(COMPILING_TIMEOUT.total_seconds() if compiles else STEP_TIMEOUT_S)
     finally:
         faulthandler.cancel_dump_traceback_later()
 
@@ -214,14 +219,14 @@ def watchdog() -> Iterator[Watchdog]:
 class Watchdog:
     """Dumps all stacks and ends the process if it is not fed in time: a hang must not look busy."""
 
-    def __init__(self) -> None:
-        self._fed_at = time.monotonic()
-        self._arm(FIRST_STEP_TIMEOUT_S)
+    def __init__(self, step_timeout_s: float) -> None:
+        self._fed_at, self._step_timeout_s = time.monotonic(), step_timeout_s
+        self._arm(max(FIRST_STEP_TIMEOUT_S, step_timeout_s))
 
     def feed(self) -> None:
         """Say that there was progress; the next may take ten times as long as this one took."""
         now = time.monotonic()
-        self._arm(max(STEP_TIMEOUT_S, 10 * (now - self._fed_at)))
+        self._arm(max(self._step_timeout_s, 10 * (now - self._fed_at)))
         self._fed_at = now
 
     @contextmanager

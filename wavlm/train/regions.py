@@ -32,7 +32,7 @@ from wavlm.nn import WavLM
 
 log = logging.getLogger(__name__)
 
-MAX_SHAPES = 128  # of a region; from there on compiling costs more than it saves
+MAX_SHAPES = 64  # of a region: minutes each. From there on compiling costs more than it saves
 GRAPHS_A_SHAPE = 4  # at most: autocast on and off, with another dtype
 
 
