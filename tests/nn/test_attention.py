@@ -1,8 +1,11 @@
 """Row-blocked attention against attention written out, in float64."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from tests.nn.networks import base, lively
 from wavlm.nn.attention import PositionBias, rows
@@ -152,3 +155,33 @@ def test_the_operator_keeps_the_promises_that_compilers_rely_on() -> None:
         torch.library.opcheck(
             rows.row_attention, (query, key, value, *bias, torch.tensor([20, 3, 9]), seed, 0.2)
         )
+
+
+@pytest.mark.slow
+def test_compiled_layers_draw_what_eager_layers_draw_also_when_computed_again() -> None:
+    """Two layers: a compiler must not merge their draws, nor draw anew for the backward."""
+    layer = lively(base(attention_dropout=0.4)).encoder.layers[0].double().train()
+    states, table = torch.randn(2, 30, 24).double(), torch.randn(4, 59).double()
+
+    def twice(x: Tensor) -> Tensor:
+        return layer(layer(x, table, None), table, None)
+
+    def recomputed(x: Tensor) -> Tensor:
+        def once(x: Tensor) -> Tensor:
+            return checkpoint(layer, x, table, None, use_reentrant=False)
+
+        return once(once(x))
+
+    def results(run: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        torch.manual_seed(3)
+        x = states.clone().requires_grad_()
+        out = run(x)
+        (gradient,) = torch.autograd.grad((out * states).sum(), x)
+        return [out, gradient, torch.randint(1 << 62, (1,))]  # the generator stands where it should
+
+    expected = results(twice)
+    compiled = [
+        torch.compile(run, backend="aot_eager", fullgraph=True) for run in (twice, recomputed)
+    ]
+    for run in (recomputed, *compiled):
+        assert_close(results(run), expected, 1e-12)

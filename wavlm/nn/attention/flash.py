@@ -29,40 +29,10 @@ from torch import Tensor
 from wavlm.nn.attention import kernels, rows, tiles
 from wavlm.nn.attention.bias import PositionBias
 from wavlm.nn.attention.seed import draw_seed
+from wavlm.nn.attention.tilings import HOPPER, MAX_SIZE, Tile, Tiling, tiling
 
-MAX_SIZE = 128  # of a head; a larger one's tiles do not fit the registers
-HALF = (torch.float16, torch.bfloat16)
 KEEP_STEPS: int = 1 << tiles.DRAW_DIGITS.value
 DRAWS_A_PROGRAM = 512
-
-
-@dataclass(frozen=True)
-class Tile:
-    """What one program computes at a time."""
-
-    queries: int
-    keys: int
-    warps: int
-    stages: int = 2  # blocks of the inner loop in flight
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """Tiles of the forward, and of both backward kernels (square)."""
-
-    forward: Tile
-    backward: Tile
-
-
-def tiling(dtype: torch.dtype, size: int) -> Tiling:
-    """Tiles that the registers hold; edges are multiples of 32, a word of dropout."""
-    small = Tile(32, 32, 4)
-    square = Tile(64, 64, 4)
-    if dtype not in HALF:
-        return Tiling(small, small)
-    if size > 64:
-        return Tiling(Tile(128, 64, 8), Tile(64, 64, 8))
-    return Tiling(Tile(128, 64, 8, stages=3), square)
 
 
 def attend(
@@ -73,7 +43,7 @@ def attend(
 ) -> Tensor:
     """(B, H, F, d) x 3 -> (B, H, F, d); see `wavlm.nn.attention.Attention`."""
     query = heads[0]
-    if not query.is_cuda or query.dtype == torch.float64 or query.shape[3] > MAX_SIZE:
+    if not query.is_cuda or query.shape[3] > MAX_SIZE.get(query.dtype, 0):
         return rows.attend(heads, bias, num_valid, dropout)
     # The kernels read both as fp32, in rows without gaps.
     gate = None if bias is None else bias.gate.float().contiguous()
@@ -226,7 +196,9 @@ class _Call:
 
     @property
     def _tiling(self) -> Tiling:
-        return tiling(self.query.dtype, self.query.shape[3])
+        device = self.query.device
+        capability = torch.cuda.get_device_capability(device)[0] if self.query.is_cuda else HOPPER
+        return tiling(self.query.dtype, self.query.shape[3], capability)
 
     def _grid(self, tile: Tile) -> tuple[int]:
         batch, heads, frames, _ = self.query.shape
@@ -274,7 +246,9 @@ def draw_kept(like: Tensor, steps: int, seed: int) -> Tensor:
     words = 2 * triton.cdiv(frames, 2 * tiles.WORD.value)  # a tile takes two at a time
     kept = torch.empty(batch, heads, frames, words, dtype=torch.int32, device=like.device)
     programs = triton.cdiv(kept.numel(), DRAWS_A_PROGRAM)
-    tiles.draw_kept[(programs,)](kept, seed, kept.numel(), words, steps, DRAWS_A_PROGRAM)
+    tiles.draw_kept[(programs,)](
+        kept, seed, kept.numel(), words, steps, DRAWS_A_PROGRAM, enable_fp_fusion=True
+    )
     return kept
 
 
