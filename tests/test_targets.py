@@ -131,7 +131,7 @@ def test_flat_labels_are_joined_by_key_in_the_order_of_the_index(
                 found = flat.of(corpus, row)
                 assert len(found) == num_frames(utterance["samples"])
                 np.testing.assert_array_equal(found, expected[utterance["key"]][:: rate_hz // 50])
-    assert isinstance(flat.labels, np.memmap)
+    assert isinstance(flat.labels.base, np.memmap)
 
 
 def test_ranks_that_come_together_build_the_flat_labels_once(

@@ -9,13 +9,10 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.flac import Steps
-from wavlm.frames import samples_of
 from wavlm.jobs import TrainJob
-from wavlm.masking import equalise, span_mask
+from wavlm.masking import equalise, span_masks
 from wavlm.rng import rng_for
 from wavlm.samples import (
     CACHE,
@@ -52,12 +49,14 @@ class MixedUtterances:
         self.keys: Strings = index.keys[rows]
         self.num_samples: Integers = index.samples[rows]
 
-    def read(self, number: int, first_frame: int, frames: int) -> tuple[Steps, Labels]:
-        """Steps (N,) of a part of a mixture and the labels (F,) of its primary."""
-        start = first_frame * HOP_SAMPLES
-        steps = self._reader.steps(self._rows[number], start, start + samples_of(frames))
+    def fill(self, steps: Steps, number: int, first_frame: int) -> None:
+        """Fill `steps` (N,) with the part of a mixture that begins with a frame."""
+        self._reader.fill(steps, self._rows[number], first_frame * HOP_SAMPLES)
+
+    def labels(self, number: int, first_frame: int, frames: int) -> Labels:
+        """Labels (F,) of a part of a mixture: those of its primary."""
         first = self._truth[number].first_frame + first_frame
-        return steps, self._clean.labels(self._primaries[number], first, frames)
+        return self._clean.labels(self._primaries[number], first, frames)
 
 
 class FixedSamples:
@@ -82,7 +81,7 @@ class FixedSamples:
         keys = tuple(self._source.keys[group.utterances])
         steps, labels = stacked(self._source, group, [0] * len(keys))
         rngs = [rng_for(self._train.seed, "mask", "valid", key) for key in keys]
-        masks = [span_mask(group.num_frames, self._train.mask, rng) for rng in rngs]
+        masks = span_masks(group.num_frames, self._train.mask, rngs)
         if self._train.mask.equalise:
             masks = equalise(masks, rng_for(self._train.seed, "equalise", group.position.group))
-        return Arrays(steps, (), labels, np.stack(masks), keys, group.utterances)
+        return Arrays(steps, (), labels, masks, keys, group.utterances)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import soundfile
@@ -60,12 +60,23 @@ def decode_flac(blob: bytes, start: int = 0, stop: int | None = None) -> Wavefor
 
 
 def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> Steps:
-    """Like `decode_flac` in 16-bit steps; may be a view of more.
+    """Like `decode_flac` in 16-bit steps.
 
     Raises AudioError for what is damaged, ValueError for a part that is not there.
     """
-    steps = _by_miniaudio(blob, start, stop) if miniaudio is not None else None
-    return by_soundfile(blob, start, stop) if steps is None else steps
+    info = flac_stream_info(blob)
+    end = stop if stop is not None else info.num_samples if info else 0
+    if miniaudio is not None and start < end <= MAX_SAMPLES:
+        steps = np.empty(end - start, np.int16)
+        if _by_miniaudio(blob, start, steps):
+            return steps
+    return by_soundfile(blob, start, stop)
+
+
+def decode_flac_into(blob: bytes, start: int, out: Steps) -> None:
+    """Fill `out` (N,), which must be contiguous, with the N steps that begin with sample start."""
+    if miniaudio is None or not _by_miniaudio(blob, start, out):
+        out[:] = by_soundfile(blob, start, start + len(out))
 
 
 def by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) -> Steps:
@@ -92,42 +103,37 @@ def by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) -> Steps:
     return cast(Steps, steps)
 
 
-def _by_miniaudio(blob: bytes, start: int, stop: int | None) -> Steps | None:
-    """The samples; None if anything at all is not as `encode_flac` makes it."""
-    info = flac_stream_info(blob)
-    if info is None:
-        return None
-    total = info.num_samples
-    end = total if stop is None else stop
-    if not 0 <= start < end <= total <= MAX_SAMPLES:
-        return None
-    frames_at = _first_frame_at(blob)
-    if not frames_at:
-        return None
-    first, last = 0, total
-    if end - start < LARGE_SHARE * total:
-        blob, first, last = _frames_around(blob, start, end, total, frames_at)
-    steps = _every_sample(blob, last - first)
-    return None if steps is None else steps[start - first : end - first]
+def _by_miniaudio(blob: bytes, start: int, out: Steps) -> bool:
+    """Fill `out`; False if anything at all is not as `encode_flac` makes it."""
+    info, frames_at = flac_stream_info(blob), _first_frame_at(blob)
+    end = start + len(out)
+    if info is None or not frames_at or not 0 <= start < end <= info.num_samples <= MAX_SAMPLES:
+        return False
+    first, last = 0, info.num_samples
+    if len(out) < LARGE_SHARE * info.num_samples:
+        blob, first, last = _frames_around(blob, start, end, info.num_samples, frames_at)
+    return _decode_whole(blob, start - first, out, last - end)
 
 
-def _every_sample(blob: bytes, expected: int) -> Steps | None:
-    """The samples of a FLAC that must have so many, (expected,); None if they do not all come."""
+def _decode_whole(blob: bytes, num_before: int, out: Steps, num_behind: int) -> bool:
+    """Fill `out` from a FLAC that has so many samples before and behind it; False if it has not."""
     lib, ffi = miniaudio.lib, miniaudio.ffi
     source = ffi.from_buffer(blob)
     decoder = lib.ma_dr_flac_open_memory(source, len(blob), ffi.NULL)
     if not decoder:
-        return None
+        return False
     try:
         found = (decoder.sampleRate, decoder.channels, decoder.bitsPerSample)
         if found != (SAMPLE_RATE_HZ, 1, 16):
-            return None
-        steps = np.empty(expected, np.int16)
-        into = ffi.cast("short *", ffi.from_buffer(steps))
-        decoded: Any = lib.ma_dr_flac_read_pcm_frames_s16(decoder, expected, into)
+            return False
+        unused = np.empty(max(num_before, num_behind), np.int16)
+        for part in (unused[:num_before], out, unused[:num_behind]):
+            into = ffi.cast("short *", ffi.from_buffer(part))
+            if lib.ma_dr_flac_read_pcm_frames_s16(decoder, len(part), into) != len(part):
+                return False
     finally:
         lib.ma_dr_flac_close(decoder)
-    return steps if decoded == expected else None
+    return True
 
 
 def _frames_around(

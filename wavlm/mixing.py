@@ -27,7 +27,8 @@ from wavlm.specs import MixSpec
 Waveform = npt.NDArray[np.float32]
 Kind = Literal["speech", "noise"]
 
-ENERGY_BLOCK = 8192  # samples: 64 kB in float64 stay in the cache
+NUM_DRAWS = 7  # an utterance: one whether it is mixed, then those of _Draws
+ENERGY_BLOCK = 8192  # samples; BLAS would use threads for longer products
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,11 @@ class _Secondary:
 
 @dataclass(frozen=True)
 class _Draws:
-    """All that is random about one utterance: seven numbers in [0, 1), always drawn together."""
+    """What is random about the mix of one utterance: numbers in [0, 1), always drawn together.
 
-    mix: float
+    The first number that is drawn, not among these, decides whether it is mixed at all.
+    """
+
     noise: float
     pick: float
     ratio: float
@@ -118,9 +121,10 @@ def mix(
     group = _Group(crops, keys)
     found = []
     for row, key in enumerate(keys):
-        draws = _Draws(*rng_for(seed, "mix", epoch, key).random(7))
-        if draws.mix >= spec.probability:
+        numbers = rng_for(seed, "mix", epoch, key).random(NUM_DRAWS)
+        if numbers[0] >= spec.probability:
             continue
+        draws = _Draws(*numbers[1:].tolist())
         secondary = _secondary(group, row, draws, spec, noise)
         if secondary is None:
             continue
@@ -213,8 +217,10 @@ def _mean_square(samples: Waveform | Steps) -> float:
     """
     if samples.dtype != np.int16:
         return float(np.mean(np.square(samples, dtype=np.float64)))
-    parts = np.split(samples, range(ENERGY_BLOCK, len(samples), ENERGY_BLOCK))
-    total = sum(float(part @ part) for part in (part.astype(np.float64) for part in parts))
+    exact = samples.astype(np.float64)
+    whole = len(exact) // ENERGY_BLOCK * ENERGY_BLOCK
+    blocks, rest = exact[:whole].reshape(-1, 1, ENERGY_BLOCK), exact[whole:]
+    total = float((blocks @ blocks.swapaxes(1, 2)).sum() + rest @ rest)
     return total / len(samples) * 2.0**-30
 
 

@@ -24,7 +24,7 @@ from wavlm.errors import BadDataError
 from wavlm.flac import STEP, Steps
 from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
-from wavlm.masking import equalise, span_mask
+from wavlm.masking import equalise, span_masks
 from wavlm.mixing import Change, mix
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, read_index
@@ -85,14 +85,13 @@ class Utterances:
     def __len__(self) -> int:
         return len(self._row)
 
-    def read(self, number: int, first_frame: int, frames: int) -> tuple[Steps, Labels]:
-        """Steps (N,) and labels (F,) of the crop of an utterance that begins with a frame."""
+    def fill(self, steps: Steps, number: int, first_frame: int) -> None:
+        """Fill `steps` (N,) with the crop of an utterance that begins with a frame."""
         corpus, shard = int(self._corpus[number]), str(self._shards[number])
         offset, size = int(self._offsets[number]), int(self._sizes[number])
         start = first_frame * HOP_SAMPLES
-        stop = start + samples_of(frames)
         try:
-            steps = self._readers[corpus].steps_at(shard, offset, size, start, stop)
+            self._readers[corpus].fill_at(steps, shard, offset, size, start)
         except (BadDataError, ValueError, OSError) as error:
             code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
             text = str(error).removeprefix(f"{code}: ")
@@ -100,7 +99,6 @@ class Utterances:
                 code,
                 f"{text}; at utterance {self.keys[number]} of {self._folders[corpus] / shard}",
             ) from error
-        return steps, self.labels(number, first_frame, frames)
 
     def labels(self, number: int, first_frame: int, frames: int) -> Labels:
         """Labels (F,) of a part of an utterance."""
@@ -146,13 +144,11 @@ class Samples:
         keys = tuple(self.utterances.keys[group.utterances])
         steps, labels = self._crops(group, keys)
         changes = self._changes(steps, keys, epoch)
-        masks = [
-            span_mask(group.num_frames, self._train.mask, rng_for(seed, "mask", epoch, key))
-            for key in keys
-        ]
+        rngs = [rng_for(seed, "mask", epoch, key) for key in keys]
+        masks = span_masks(group.num_frames, self._train.mask, rngs)
         if self._train.mask.equalise:
             masks = equalise(masks, rng_for(seed, "equalise", epoch, group.position.group))
-        return Arrays(steps, changes, labels, np.stack(masks), keys, group.utterances)
+        return Arrays(steps, changes, labels, masks, keys, group.utterances)
 
     def _crops(self, group: Group, keys: Sequence[str]) -> tuple[Steps, Labels]:
         """A uniform crop of each utterance, beginning with a frame: (B, N) and (B, F)."""
@@ -183,8 +179,12 @@ class Samples:
 class Source(Protocol):
     """Utterances by number."""
 
-    def read(self, number: int, first_frame: int, frames: int) -> tuple[Steps, Labels]:
-        """Steps (N,) and labels (F,) of the crop that begins with a frame."""
+    def fill(self, steps: Steps, number: int, first_frame: int) -> None:
+        """Fill `steps` (N,) with the crop of an utterance that begins with a frame."""
+        ...
+
+    def labels(self, number: int, first_frame: int, frames: int) -> Labels:
+        """Labels (F,) of a part of an utterance."""
         ...
 
 
@@ -193,8 +193,9 @@ def stacked(source: Source, group: Group, firsts: Sequence[int]) -> tuple[Steps,
     num_utterances, num_samples = len(group.utterances), samples_of(group.num_frames)
     steps = np.empty((num_utterances, num_samples), np.int16)
     labels = np.empty((num_utterances, group.num_frames), np.uint16)
-    for row, (number, first) in enumerate(zip(group.utterances, firsts, strict=True)):
-        steps[row], labels[row] = source.read(int(number), first, group.num_frames)
+    for row, (number, first) in enumerate(zip(group.utterances.tolist(), firsts, strict=True)):
+        source.fill(steps[row], number, first)
+        labels[row] = source.labels(number, first, group.num_frames)
     return steps, labels
 
 

@@ -161,8 +161,9 @@ def flat_labels(
             _build_flat(pairs, labels_path, starts_path)
     sizes = [pq.read_metadata(shards_dir / "index.parquet").num_rows for shards_dir in shards_dirs]
     return FlatLabels(
-        labels=np.load(labels_path, mmap_mode="r", allow_pickle=False),
-        starts=np.load(starts_path, mmap_mode="r", allow_pickle=False),
+        # As plain arrays on the same memory: a memmap takes microseconds for each slice.
+        labels=np.asarray(np.load(labels_path, mmap_mode="r", allow_pickle=False)),
+        starts=np.asarray(np.load(starts_path, mmap_mode="r", allow_pickle=False)),
         first_row=tuple(int(first) for first in np.cumsum([0, *sizes[:-1]])),
     )
 

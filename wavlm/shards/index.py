@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
-from wavlm.flac import STEP, Steps, Waveform, decode_flac, decode_flac_int16
+from wavlm.flac import Steps, Waveform, decode_flac, decode_flac_into
 
 INDEX = "index.parquet"
 MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors
@@ -111,12 +113,8 @@ class Reader:
 
     def read(self, row: int, start: int = 0, stop: int | None = None) -> Waveform:
         """Samples start to stop of the utterance in that row of the index, (stop - start,)."""
-        return self.steps(row, start, stop) * STEP
-
-    def steps(self, row: int, start: int = 0, stop: int | None = None) -> Steps:
-        """`read` in 16-bit steps."""
         index = self.index
-        return self.steps_at(
+        return self.read_at(
             index.shards[row], int(index.offsets[row]), int(index.sizes[row]), start, stop
         )
 
@@ -124,17 +122,21 @@ class Reader:
         self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None
     ) -> Waveform:
         """`read` for who knows the place."""
-        return self.steps_at(shard, offset, size, start, stop) * STEP
+        blob = self.blob(shard, offset, size)
+        with self._place(shard, offset):
+            return decode_flac(blob, start, stop)
 
-    def steps_at(
-        self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None
-    ) -> Steps:
-        """`steps` for who knows the place."""
-        try:
-            return decode_flac_int16(self.blob(shard, offset, size), start, stop)
-        except AudioError as error:
-            where = f"at byte {offset} of {self._folder / shard}; make the shards again"
-            raise AudioError(error.code, f"{error.message}; {where}") from error
+    def fill(self, out: Steps, row: int, start: int = 0) -> None:
+        """Fill `out` (N,) with 16-bit steps of the utterance in that row, from a sample on."""
+        index = self.index
+        place = (index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
+        self.fill_at(out, *place, start)
+
+    def fill_at(self, out: Steps, shard: str, offset: int, size: int, start: int = 0) -> None:
+        """`fill` for who knows the place."""
+        blob = self.blob(shard, offset, size)
+        with self._place(shard, offset):
+            decode_flac_into(blob, start, out)
 
     def verified(self, row: int) -> Waveform:
         """The whole utterance, after its FLAC has been compared with the sha256 in the index."""
@@ -163,6 +165,15 @@ class Reader:
         """Close all files; reading opens them again."""
         while self._files:
             os.close(self._files.popitem()[1])
+
+    @contextmanager
+    def _place(self, shard: str, offset: int) -> Iterator[None]:
+        """Say where the audio is that cannot be decoded."""
+        try:
+            yield
+        except AudioError as error:
+            where = f"at byte {offset} of {self._folder / shard}; make the shards again"
+            raise AudioError(error.code, f"{error.message}; {where}") from error
 
     def _file(self, shard: str) -> int:
         """The descriptor of a shard, the least recently used one closed when there are too many."""
