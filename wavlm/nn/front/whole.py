@@ -19,8 +19,8 @@ from wavlm.nn.front import kernels
 from wavlm.nn.front.blocks import Activation, Folded, factors
 
 # Tiles hold 16 values a thread, which leaves registers for two programs or more on a processor: one
-# can load while another computes. Unbounded, the compiler takes all registers for loads ahead.
-FORWARD = {"num_rows": 64, "num_columns": 64, "num_warps": 8, "maxnreg": 128}
+# can load while another computes.
+FORWARD = {"num_rows": 64, "num_columns": 64, "num_warps": 8}
 BACKWARD = {"num_rows": 64, "num_columns": 32, "num_warps": 4}
 ELEMENTS_AT_ONCE = 1024  # of whole rows, in the kernels of norm and GELU
 STEPS = 32  # so many times, by each program of the backward
