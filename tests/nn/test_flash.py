@@ -20,7 +20,7 @@ from wavlm.nn.attention import PositionBias, rows
 from wavlm.nn.attention.dense import attend_dense
 from wavlm.nn.attention.tilings import tiling
 
-pytest.importorskip("triton")
+triton = pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["query", "key", "value", "gate", "table"]
@@ -72,6 +72,9 @@ CASES = {
 @pytest.fixture(scope="module")
 def interpreted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Tensor]]:
     """What the interpreter makes of all cases."""
+    old = tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7)
+    if old and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
+        pytest.skip("this interpreter takes bounds of loops from arrays as only NumPy < 2.4 allows")
     folder = tmp_path_factory.mktemp("interpreted")
     cases = {name: case.inputs() for name, case in CASES.items()}
     torch.save(cases, folder / "cases.pt")
@@ -169,7 +172,6 @@ ABSENT = {
 
 def compiled(kernel: str, element: str, absent: tuple[str, ...]) -> dict[str, Any]:
     """PTX and binary of a kernel for a Hopper GPU and heads of 64."""
-    import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
@@ -202,8 +204,6 @@ def compiled(kernel: str, element: str, absent: tuple[str, ...]) -> dict[str, An
 
 def resources(binary: bytes, folder: Path) -> dict[str, int]:
     """Registers a thread, bytes of stack a thread (where registers are spilled to), and so on."""
-    import triton
-
     path = folder / "kernel.cubin"
     path.write_bytes(binary)
     cuobjdump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"

@@ -199,7 +199,7 @@ def attend_backward_queries(
         last = tl.cdiv(num_keys, n) * n
         for first in range(last, (blocks + 1) * n, n):
             tl.store(d_row + first + tl.arange(0, n), carried)
-            carried *= 0.0
+            carried = tl.zeros([n], tl.float32)  # padding has no gradient
 
 
 @triton.jit(do_not_specialize=SIZES)

@@ -12,7 +12,7 @@ import torch
 
 # The largest head whose tiles fit the registers; larger ones, and fp64, go through `rows`.
 MAX_SIZE = {torch.float16: 128, torch.bfloat16: 128, torch.float32: 64}
-HOPPER = 9  # compute capability with matrix products that read shared memory on their own
+HOPPER, BLACKWELL = 9, 10  # capabilities whose matrix products read shared memory on their own
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def tiling(dtype: torch.dtype, size: int, capability: int) -> Tiling:
     """
     if dtype == torch.float32:
         return Tiling(Tile(32, 32, 4), Tile(32, 32, 4))
-    forward = Tile(128, 64, 8, stages=3 if size <= 64 else 2)
-    if capability < HOPPER:
-        return Tiling(forward, Tile(32, 32, 4))
-    return Tiling(forward, Tile(64, 64, 4 if size <= 64 else 8))
+    is_small = size <= 64
+    if capability in (HOPPER, BLACKWELL):
+        return Tiling(Tile(128, 64, 8, 3 if is_small else 2), Tile(64, 64, 4 if is_small else 8))
+    return Tiling(Tile(128, 64, 8) if is_small else Tile(64, 32, 4), Tile(32, 32, 4))
