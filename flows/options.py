@@ -13,7 +13,10 @@ RecipeFile = Annotated[
 StoreFolder = Annotated[
     Path, typer.Option("--store", metavar="DIR", help="Where all that is made lies")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes for shards, labels and loading")]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, help="Processes for shards, labels and loading; to load, 4 a GPU or more"),
+]
 Gpus = Annotated[int, typer.Option(min=0, help="GPUs to train on; 0: the CPU")]
 Processes = Annotated[
     int,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -16,12 +18,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.mini_shards import Spoken, write_shards
 from tests.staircases import digest, job_of, levels, write_corpus
 from wavlm.batches import Batch, loader, plan_of
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError
 from wavlm.frames import num_frames
 from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.samples import Samples
 from wavlm.shards import read_index
 from wavlm.specs import ConvLayer, EffectSpec, MixSpec, Runtime, paper_conv_layers
 
@@ -115,6 +119,85 @@ def test_mixing_adds_sound_and_leaves_labels_alone(job: TrainJob) -> None:
     assert changed > 40
 
 
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(9)
+    clips = {name: rng.integers(-8000, 8000, n) for name, n in (("long", 50000), ("short", 500))}
+    spoken = [Spoken(key, "", (c / 32768).astype(np.float32)) for key, c in clips.items()]
+    return write_shards(tmp_path_factory.mktemp("noise") / "shards", spoken)
+
+
+CLIPPING = EffectSpec(name="clipping", probability=0.5, minimum=0.01, maximum=0.1)
+MIXES = {
+    "plain": None,
+    "speech": MixSpec(name="a", probability=0.5),
+    "noise": MixSpec(name="a", probability=0.7, noise_probability=0.5),
+    "effects": MixSpec(name="a", probability=0.5, noise_probability=0.5, effects=(CLIPPING,)),
+}
+
+
+# Written down when batches were still read, mixed and sent in float32, one utterance at a time.
+@pytest.mark.parametrize(
+    ("mix", "expected"),
+    [
+        ("plain", "3e20887f1a3d3dfd"),
+        ("speech", "c12d18cc570eb0fd"),
+        ("noise", "ec9a8d22a05f8662"),
+        ("effects", "dfd08277ff650278"),
+    ],
+)
+def test_no_bit_of_a_batch_changes(job: TrainJob, noise: Path, mix: str, expected: str) -> None:
+    mixing = job.model_copy(update={"mix": MIXES[mix], "noise": (noise,)})
+    whole = hashlib.sha256()
+    for batch in take(mixing, Position(), 24):
+        whole.update(digest(batch).encode())
+    assert whole.hexdigest()[:16] == expected
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_a_batch_is_unpacked_on_a_device_as_numpy_would(
+    job: TrainJob, noise: Path, mix: str
+) -> None:
+    mixing = job.model_copy(update={"mix": MIXES[mix], "noise": (noise,)})
+    samples, num_changes = Samples(mixing), 0
+    for packed in take(mixing, Position(), 12):
+        group = plan_of(mixing).epoch(packed.position.epoch).group(packed.position.group)
+        arrays = samples.make(group)
+        batch = packed.to(torch.device("cpu"))
+        assert isinstance(batch.audio, torch.Tensor)
+        assert batch.waveforms.dtype == torch.float32
+        np.testing.assert_array_equal(batch.waveforms.numpy(), arrays.waveforms)
+        assert torch.equal(packed.waveforms, batch.waveforms)
+        assert torch.equal(batch.labels, packed.labels)
+        assert torch.equal(batch.mask, packed.mask)
+        assert (batch.keys, batch.position, batch.after) == (
+            packed.keys,
+            packed.position,
+            packed.after,
+        )
+        assert batch.seconds == packed.seconds
+        num_changes += len(arrays.changes)
+    assert (num_changes > 0) == (mix != "plain")
+
+
+def test_what_crosses_to_the_trainer_is_two_bytes_a_sample(job: TrainJob) -> None:
+    group = plan_of(job).epoch(0).group(0)
+    arrays = Samples(job).make(group)
+    assert len(pickle.dumps(arrays)) < 2.1 * arrays.steps.size
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_an_effect_that_gives_no_number_is_an_error_that_names_the_utterance(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    far_too_loud = EffectSpec(name="gain", probability=1.0, minimum=900.0, maximum=900.0)
+    mixing = job.model_copy(
+        update={"mix": MixSpec(name="a", probability=0.0, effects=(far_too_loud,))}
+    )
+    with pytest.raises(BadDataError, match=r"NOT_FINITE.*not finite; at (first|second)-\d+"):
+        take(mixing, Position(), 1)
+
+
 def test_loading_leaves_the_global_generators_alone(job: TrainJob) -> None:
     effects = tuple(EffectSpec(name=name, probability=1.0) for name in ("gain", "gaussian_snr"))
     mixing = job.model_copy(update={"mix": MixSpec(name="all", probability=1.0, effects=effects)})
@@ -164,6 +247,15 @@ def test_damage_is_an_error_that_names_the_utterance_and_its_shard(
         take(job, Position(), 40)
     assert caught.value.exit_code == 65
     assert caught.value.code == "AUDIO_CORRUPT"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "loaders"), [(0, 2, 2), (1, 2, 4), (8, 6, 6), (1, 0, 0), (0, 0, 0)]
+)
+def test_a_gpu_is_loaded_for_by_four_processes_or_more(
+    gpus: int, workers: int, loaders: int
+) -> None:
+    assert Runtime(gpus=gpus, workers=workers).loaders == loaders
 
 
 PROGRAM = """

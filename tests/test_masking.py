@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from wavlm.masking import equalise, span_mask
+from wavlm.masking import equalise, span_mask, span_masks
 from wavlm.rng import rng_for
 from wavlm.specs import MaskSpec
 
@@ -55,6 +55,23 @@ def test_spans_are_whole_and_of_the_number_asked_for() -> None:
 def test_short_utterances_get_a_mask_of_their_length(num_frames: int) -> None:
     mask = span_mask(num_frames, SPEC, rng_for(0, "short"))
     assert mask.shape == (num_frames,)
+
+
+def test_a_group_gets_the_masks_that_its_utterances_get_alone() -> None:
+    for num_frames, length in ((0, 10), (12, 10), (300, 10), (300, 7), (300, 1)):
+        spec = SPEC.model_copy(update={"length": length})
+        together = span_masks(num_frames, spec, [rng_for(4, key) for key in range(6)])
+        for key, mask in enumerate(together):
+            rng = rng_for(4, key)
+            wanted = max(spec.min_spans, int(0.8 * num_frames / length + rng.random()))
+            starts = max(num_frames - length, 0)
+            starts = starts if starts > wanted else wanted + 1
+            spans = {
+                start + step
+                for start in rng.choice(starts, wanted, replace=False)
+                for step in range(length)
+            }
+            assert np.flatnonzero(mask).tolist() == sorted(n for n in spans if n < num_frames)
 
 
 def test_the_same_names_draw_the_same_mask() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.mini_shards import Spoken, write_shards
 from wavlm.clips import ClipBank
 from wavlm.errors import BadDataError
-from wavlm.mixing import Event, Mixed, mix_group
+from wavlm.mixing import Event, Mixed, mix, mix_group
 from wavlm.specs import MixSpec
 
 ALL = MixSpec(name="all", probability=1.0)
@@ -126,6 +126,22 @@ def test_partners_are_added_as_they_were_before_mixing() -> None:
                 event.scale * source[event.source_start_samples :][: event.num_samples]
             )
             np.testing.assert_allclose(mixed.waveforms[row], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_steps_and_amplitudes_are_mixed_to_the_same_bits(bank: ClipBank) -> None:
+    spec = MixSpec(name="noise", probability=0.8, noise_probability=0.3)
+    steps = np.rint(group(samples=20011) * 32768).clip(-32768, 32767).astype(np.int16)
+    waveforms = steps / np.float32(32768)
+    for epoch in range(20):
+        mixed = mix_group(waveforms, keys_of(5), epoch, 0, spec, bank)
+        found = mix(steps, keys_of(5), epoch, 0, spec, bank)
+        assert tuple(event for event, _ in found) == mixed.events
+        expected = waveforms.copy()
+        for event, change in found:
+            assert change.start_samples == event.start_samples
+            assert len(change.waveform) == event.num_samples
+            expected[change.row, change.start_samples :][: event.num_samples] = change.waveform
+        np.testing.assert_array_equal(mixed.waveforms, expected)
 
 
 def test_the_input_is_left_alone() -> None:

@@ -108,7 +108,7 @@ def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> 
     plan = samples.plan()
     share(next(plan.updates(position)).groups, rank, world)  # complain now, not at the first batch
     tasks = _Tasks(plan, position, rank, world)
-    return _delivered(tasks, _data_loader(samples, tasks, job.runtime.workers))
+    return _delivered(tasks, _data_loader(samples, tasks, job.runtime.loaders))
 
 
 def validation_batches(
