@@ -200,6 +200,19 @@ def test_bf16_is_no_farther_from_float64_than_separate_modules_are(style: Style)
 
 
 @each_style
+def test_parameters_in_bf16_need_no_autocast(style: Style) -> None:
+    """As where a sharded network gathers them in bf16."""
+    module = extractor(style(conv_layers=PAPER_LIKE, conv_bias=True)).bfloat16()
+    found, expected = module(waveforms()), chain(module, waveforms())
+    assert found.dtype == torch.bfloat16
+    assert (found - expected).norm() <= 0.03 * expected.norm()
+    ours, theirs = gradients(module, found), gradients(module, expected)
+    for name in ("convs.0.weight", "convs.3.weight", "norms.0.weight", "norms.0.bias"):
+        assert ours[name].dtype == torch.bfloat16
+        assert (ours[name] - theirs[name]).norm() <= 0.15 * theirs[name].norm(), name
+
+
+@each_style
 def test_the_backward_keeps_the_output_of_each_later_convolution_and_little_else(
     style: Style,
 ) -> None:

@@ -136,7 +136,7 @@ class ActivationBlocks:
     def __init__(self, activation: Activation) -> None:
         self.activation = activation
         self.wide = torch.promote_types(activation.z.dtype, torch.float32)
-        self.gradients = [torch.zeros_like(x) for x in activation.norm]  # of scale and shift
+        self._sums = [torch.zeros_like(x, dtype=self.wide) for x in activation.norm]
         self.dz = activation.z.new_empty(0)
 
     def blocks(self, stride: int) -> Iterator[slice]:
@@ -159,6 +159,13 @@ class ActivationBlocks:
         dz.copy_(self._norm_backward(z, d_normed, statistics))
         return functional.gelu(normed).to(z.dtype)
 
+    @property
+    def gradients(self) -> list[Tensor]:
+        """Those of scale and shift, if there is a norm."""
+        return [
+            total.to(x.dtype) for total, x in zip(self._sums, self.activation.norm, strict=True)
+        ]
+
     def _normed(self, z: Tensor) -> tuple[Tensor, list[Tensor]]:
         if not self.activation.norm:
             return z, []
@@ -175,7 +182,7 @@ class ActivationBlocks:
         found: tuple[Tensor, ...] = torch.ops.aten.native_layer_norm_backward(
             d_normed, z.to(self.wide), [z.shape[1]], *statistics, *norm, [True] * 3
         )
-        for total, some in zip(self.gradients, found[1:], strict=True):
+        for total, some in zip(self._sums, found[1:], strict=True):
             total.add_(some)
         return found[0]
 
