@@ -77,7 +77,7 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     ]
     run_parts(shares, label_share, processes, progress, take_gpu if on_gpu else None)
     release(plan)
-    return _finish(parts, out)
+    return _finish(parts, out, plan)
 
 
 def _split(parts: Sequence[Part], num_groups: int) -> list[tuple[Part, ...]]:
@@ -87,7 +87,7 @@ def _split(parts: Sequence[Part], num_groups: int) -> list[tuple[Part, ...]]:
     return [tuple(parts[start:stop]) for start, stop in pairwise(edges)]
 
 
-def _finish(parts: Sequence[Part], out: Path) -> dict[str, Any]:
+def _finish(parts: Sequence[Part], out: Path, plan: Plan) -> dict[str, Any]:
     """Look at all labels once more: what the whole set looks like, and how good it is."""
     header = parts[0].header
     histogram = np.zeros(header.num_clusters, np.int64)
@@ -103,6 +103,7 @@ def _finish(parts: Sequence[Part], out: Path) -> dict[str, Any]:
         files[part.shard.name] = sha256_of(part.output)
     shares = histogram[histogram > 0] / max(1, histogram.sum())
     facts: dict[str, Any] = {
+        "device": plan.device,  # another kind gives other labels where two centroids are as near
         "num_utterances": num_utterances,
         "num_labels": int(histogram.sum()),
         "label_rate_hz": header.label_rate_hz,
