@@ -26,7 +26,7 @@ def draw_seed(dropout: float) -> Tensor:
     "wavlm::seed_like",
     mutates_args=(),
     schema="(Tensor place) -> Tensor",
-    tags=torch.Tag.nondeterministic_seeded,
+    tags=(torch.Tag.nondeterministic_seeded,),  # a tag alone is taken from torch 2.13 on
 )
 def seed_like(place: Tensor) -> Tensor:
     """A seed of the shape of `place`, whose values do not matter."""
