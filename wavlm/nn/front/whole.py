@@ -148,5 +148,7 @@ class ActivationWhole:
             len(z), z.shape[1], self.activation.eps, normed=bool(norm),
             rows_at_once=self._rows_at_once, steps=STEPS, width=self._width, **FUSED,
         )  # fmt: skip
-        self.gradients = [some.to(x.dtype) for some, x in zip(sums.sum(0), norm, strict=True)]
+        # Each in memory of its own: an operator's outputs must not be views of one tensor.
+        parts = zip(sums.unbind(1), norm, strict=True)
+        self.gradients = [some.sum(0).to(x.dtype) for some, x in parts]
         return values
