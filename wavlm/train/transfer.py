@@ -63,7 +63,8 @@ def _overlapped(batches: Iterator[Batch], device: torch.device) -> Generator[Bat
     side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def begin(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
-        with torch.cuda.stream(side):
+        # A thread begins on device 0, whichever is the rank's: pinning there would fill its memory.
+        with torch.cuda.device(device), torch.cuda.stream(side):
             moved = batch.pin_memory().to(device)
             return moved, side.record_event()
 
