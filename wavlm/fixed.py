@@ -13,7 +13,7 @@ from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.flac import Steps
 from wavlm.jobs import TrainJob
 from wavlm.masking import equalise, span_masks
-from wavlm.rng import rng_for
+from wavlm.rng import each_rng, rng_for
 from wavlm.samples import (
     CACHE,
     Arrays,
@@ -80,7 +80,7 @@ class FixedSamples:
         assert self._source is not None, "a set without groups has nothing to make"  # noqa: S101
         keys = tuple(self._source.keys[group.utterances])
         steps, labels = stacked(self._source, group, [0] * len(keys))
-        rngs = [rng_for(self._train.seed, "mask", "valid", key) for key in keys]
+        rngs = each_rng(self._train.seed, [("mask", "valid", key) for key in keys])
         masks = span_masks(group.num_frames, self._train.mask, rngs)
         if self._train.mask.equalise:
             masks = equalise(masks, rng_for(self._train.seed, "equalise", group.position.group))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ def span_mask(num_frames: int, spec: MaskSpec, rng: np.random.Generator) -> Mask
     return mask
 
 
-def span_masks(num_frames: int, spec: MaskSpec, rngs: Sequence[np.random.Generator]) -> Mask:
+def span_masks(num_frames: int, spec: MaskSpec, rngs: Iterable[np.random.Generator]) -> Mask:
     """Masks of as many utterances as there are generators, (B, num_frames) bool.
 
     n = max(min_spans, floor(p T / length + u)) distinct starts are drawn from 0..T-length-1, so the

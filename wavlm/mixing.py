@@ -12,7 +12,7 @@ Legend: B utterances, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from wavlm.clips import ClipBank
 from wavlm.flac import STEP, Steps
-from wavlm.rng import rng_for
+from wavlm.rng import each_rng
 from wavlm.specs import MixSpec
 
 Waveform = npt.NDArray[np.float32]
@@ -100,7 +100,8 @@ def mix_group(
     Labels stay those of the primary. Nothing is clipped or normalised here.
     """
     mixed, events = waveforms.copy(), []
-    for event, change in mix(waveforms, keys, epoch, seed, spec, noise):
+    rngs = each_rng(seed, [("mix", epoch, key) for key in keys])
+    for event, change in mix(waveforms, keys, rngs, spec, noise):
         end = change.start_samples + len(change.waveform)
         mixed[change.row, change.start_samples : end] = change.waveform
         events.append(event)
@@ -110,18 +111,17 @@ def mix_group(
 def mix(
     crops: Waveform | Steps,
     keys: Sequence[str],
-    epoch: int,
-    seed: int,
+    rngs: Iterable[np.random.Generator],
     spec: MixSpec,
     noise: ClipBank | None = None,
 ) -> list[tuple[Event, Change]]:
-    """`mix_group`, as what it changes: at most one stretch of a row, rows in order."""
+    """`mix_group` with a generator for each crop, as what it changes: at most a stretch of each."""
     if spec.noise_probability > 0 and noise is None:
         raise ValueError(f"{spec.name} mixes in noise, but there is no noise")
     group = _Group(crops, keys)
     found = []
-    for row, key in enumerate(keys):
-        numbers = rng_for(seed, "mix", epoch, key).random(NUM_DRAWS)
+    for row, (key, rng) in enumerate(zip(keys, rngs, strict=True)):
+        numbers = rng.random(NUM_DRAWS)
         if numbers[0] >= spec.probability:
             continue
         draws = _Draws(*numbers[1:].tolist())

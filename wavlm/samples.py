@@ -9,13 +9,15 @@ Shapes: B utterances, N samples, F frames.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from wavlm.clips import ClipBank, Split
 from wavlm.effects import apply_effects
@@ -26,9 +28,9 @@ from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.masking import equalise, span_masks
 from wavlm.mixing import Change, mix
-from wavlm.rng import rng_for
+from wavlm.rng import each_rng, rng_for
 from wavlm.shards import Reader, read_index
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, TrainSpec
 from wavlm.targets import flat_labels
 
 Waveforms = npt.NDArray[np.float32]
@@ -142,37 +144,41 @@ class Samples:
         """Crop, mix and mask the utterances of a group; depends on the group and the seed alone."""
         seed, epoch = self._train.seed, group.position.epoch
         keys = tuple(self.utterances.keys[group.utterances])
-        steps, labels = self._crops(group, keys)
-        changes = self._changes(steps, keys, epoch)
-        rngs = [rng_for(seed, "mask", epoch, key) for key in keys]
-        masks = span_masks(group.num_frames, self._train.mask, rngs)
+        # All at once, which takes a third of the time. Each is used before the next is asked for.
+        draws = ("crop", "mask") if self._mix is None else ("crop", "mix", "mask")
+        rngs = each_rng(seed, [(draw, epoch, key) for draw in draws for key in keys])
+        steps, labels = self._crops(group, islice(rngs, len(keys)))
+        changes = () if self._mix is None else self._changes(self._mix, steps, keys, epoch, rngs)
+        masks = span_masks(group.num_frames, self._train.mask, islice(rngs, len(keys)))
         if self._train.mask.equalise:
             masks = equalise(masks, rng_for(seed, "equalise", epoch, group.position.group))
         return Arrays(steps, changes, labels, masks, keys, group.utterances)
 
-    def _crops(self, group: Group, keys: Sequence[str]) -> tuple[Steps, Labels]:
+    def _crops(self, group: Group, rngs: Iterable[Generator]) -> tuple[Steps, Labels]:
         """A uniform crop of each utterance, beginning with a frame: (B, N) and (B, F)."""
-        firsts = []
-        for number, key in zip(group.utterances, keys, strict=True):
-            spare = num_frames(int(self.utterances.num_samples[number])) - group.num_frames
-            rng = rng_for(self._train.seed, "crop", group.position.epoch, key)
-            firsts.append(int(rng.integers(spare + 1)))
+        lengths = self.utterances.num_samples[group.utterances].tolist()
+        spares = [num_frames(length) - group.num_frames for length in lengths]
+        firsts = [int(rng.integers(spare + 1)) for spare, rng in zip(spares, rngs, strict=True)]
         return stacked(self.utterances, group, firsts)
 
-    def _changes(self, steps: Steps, keys: Sequence[str], epoch: int) -> tuple[Change, ...]:
+    def _changes(
+        self,
+        spec: MixSpec,
+        steps: Steps,
+        keys: Sequence[str],
+        epoch: int,
+        rngs: Iterator[Generator],
+    ) -> tuple[Change, ...]:
         """What mixing and then effects do to crops (B, N), in the order of the rows."""
-        if self._mix is None:
-            return ()
-        mixed = mix(steps, keys, epoch, self._train.seed, self._mix, self._noise)
+        mixed = mix(steps, keys, islice(rngs, len(keys)), spec, self._noise)
         changes = {change.row: change for _, change in mixed}
-        if self._mix.effects:
-            for row, key in enumerate(keys):
-                before = _changed(steps[row], changes.get(row))
-                rng = rng_for(self._train.seed, "effects", epoch, key)
-                rooms = self._rooms.draw if self._rooms else None
-                after = apply_effects(before, self._mix.effects, rng, rooms)
-                if after is not before:
-                    changes[row] = Change(row, 0, after)
+        for row, key in enumerate(keys if spec.effects else ()):
+            before = _changed(steps[row], changes.get(row))
+            rng = rng_for(self._train.seed, "effects", epoch, key)
+            rooms = self._rooms.draw if self._rooms else None
+            after = apply_effects(before, spec.effects, rng, rooms)
+            if after is not before:
+                changes[row] = Change(row, 0, after)
         return checked(tuple(changes[row] for row in sorted(changes)), keys)
 
 
