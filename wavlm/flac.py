@@ -25,7 +25,9 @@ from wavlm.specs import SAMPLE_RATE_HZ
 
 try:
     import miniaudio
-except ImportError:  # slower without, but the same samples
+
+    miniaudio.lib.ma_dr_flac_open_memory  # noqa: B018 - older versions have it under another name
+except (ImportError, AttributeError):  # slower without, but the same samples
     miniaudio = None
 
 FULL_SCALE = 32768  # 16-bit steps in an amplitude of 1
