@@ -69,7 +69,12 @@ class RelativePosition(nn.Module):
         distance = torch.arange(1 - num_frames, num_frames, device=self.weight.device)
         bucket = self.buckets[distance.abs().clamp(max=len(self.buckets) - 1)]
         side = (distance > 0) * (self.weight.shape[0] // 2)
-        return self.weight[bucket + side].T.contiguous()
+        # A product with ones and zeros picks rows exactly, and its gradient has the same bits every
+        # time; compiled for a GPU, that of indexing would be added up by atomics.
+        rows = torch.arange(self.weight.shape[0], device=self.weight.device)
+        chosen = ((bucket + side) == rows[:, None]).to(self.weight.dtype)  # (buckets, 2F - 1)
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return self.weight.T @ chosen
 
 
 def distance_buckets(num_buckets: int, max_distance: int) -> Tensor:

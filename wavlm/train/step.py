@@ -116,11 +116,11 @@ def _accumulate(
     num_groups = job.train.groups_per_update // ranks.world
     groups = []
     for number in range(num_groups):
-        began = time.monotonic()
-        batch = next(batches)
-        waited = time.monotonic() - began
         is_last = number == num_groups - 1
         with nullcontext() if is_last else gradients_stay_local(training.module), _memory(job):
+            began = time.monotonic()
+            batch = next(batches)
+            waited = time.monotonic() - began
             sums = _forward_backward(job, training, batch, progress)
         groups.append(Group(batch.keys, batch.after, sums, waited))
     return groups

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from wavlm.nn.front import kernels
 from wavlm.nn.front.blocks import Activation, Folded, factors
+from wavlm.nn.front.fold import CHUNK_FRAMES
 
 # Tiles hold 16 values a thread, which leaves registers for two programs or more on a processor: one
 # can load while another computes.
@@ -88,8 +89,11 @@ class FoldedWhole:
     def _d_form(self, d_log_factors: Tensor, scale: Tensor) -> Tensor:
         """(k + 1, k + 1) from (B, F) twice."""
         d_squares = -0.5 * scale.double().square() * d_log_factors
-        patches = self._patches()
-        return (patches.mT @ (patches * d_squares[..., None])).sum(0)
+        patches = self._patches().flatten(0, 1)
+        patches = functional.pad(patches, (0, 0, 0, -len(patches) % CHUNK_FRAMES))
+        d_squares = functional.pad(d_squares.flatten(), (0, -d_squares.numel() % CHUNK_FRAMES))
+        chunks = patches.view(-1, CHUNK_FRAMES, patches.shape[1])
+        return (chunks.mT @ (chunks * d_squares.view(-1, CHUNK_FRAMES, 1))).sum(0)
 
     def _grid(self, tile: dict[str, int]) -> tuple[int, int]:
         """How many tiles lie on each other, and how many beside each other."""
