@@ -25,7 +25,7 @@ from wavlm.nn.encoder import GatedAttention
 DROPOUT = 0.1
 HEADS, SIZE = BASE.num_heads, BASE.width // BASE.num_heads
 NUM_ROWS = {"cpu": {250: 3, 750: 1, 1500: 1}, "cuda": {250: 39, 750: 13, 1500: 6}}
-ROUNDS = {"cpu": 3, "cuda": 20}
+ROUNDS = {"cpu": 2, "cuda": 20}
 SDPA, LAYER, FLASH = (
     "SDPA with the materialised bias",
     "transformers WavLMAttention",

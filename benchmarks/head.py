@@ -42,7 +42,7 @@ def main(device: str) -> Iterator[Figure]:
 
     yield LOSS.figure(_difference(our_loss, their_loss, frames), device, "fp32")
     step = _with_backward(our_loss, frames)
-    found = compare({"ours": step, "theirs": _with_backward(their_loss, frames)}, device, rounds=3)
+    found = compare({"ours": step, "theirs": _with_backward(their_loss, frames)}, device, rounds=2)
     speedup = found["theirs"].median / found["ours"].median
     mine, other = (number(1e3 * found[name].median) for name in ("ours", "theirs"))
     note = f"ours {mine} ms, theirs {other} ms"
