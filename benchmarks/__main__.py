@@ -51,7 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", choices=[[], *SCRIPTS], metavar="name")
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=("cpu", "cuda"), default=default)
-    parser.add_argument("--budget-s", type=float, default=480.0, help="for all scripts together")
+    parser.add_argument("--budget-s", type=float, default=600.0, help="for all scripts together")
     parser.add_argument("--child", choices=SCRIPTS, help=argparse.SUPPRESS)
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -60,7 +60,7 @@ def _cost(audio: Speech, device: str) -> Iterator[Figure]:
     spec = _hidden(LAYER, frames_per_cluster=2)
     label = _Pass(audio, spec, teacher, device)
     forward = _Forward(audio, teacher, spec.features, device)
-    times = compare({"ours": label, "forward": forward}, device, rounds=3)
+    times = compare({"ours": label, "forward": forward}, device, rounds=2)
     ours, bare = times["ours"].median, times["forward"].median
     seconds = audio.seconds
     what = f"{LAYER} layers of Base, K = {NUM_CLUSTERS}, fp32; {audio.note}"
@@ -72,7 +72,7 @@ def _passes(audio: Speech, device: str) -> Iterator[Figure]:
     by_mfcc = _Pass(
         audio, CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=100), None, device
     )
-    timing = compare({"ours": by_mfcc}, device, rounds=3)["ours"]
+    timing = compare({"ours": by_mfcc}, device, rounds=2)["ours"]
     what = f"K = 100 at 100 Hz; {audio.note}"
     yield MFCC_RATE.figure(audio.seconds / timing.median, device, what)
     if device != "cpu":
