@@ -14,8 +14,9 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.harness import Claim, Figure, missing
-from benchmarks.jobs import BASE, SMALL, job
+from benchmarks.jobs import SMALL, job
 from benchmarks.speech import Speech, speech
+from benchmarks.workload import BASE
 from wavlm.batches import Batch, loader
 from wavlm.epochs import Position
 from wavlm.jobs import TrainJob
@@ -59,7 +60,7 @@ ON_CPU = Size(
     what="a small network (1 M parameters), fp32, 4 x 4 s an update, one thread",
 )
 ON_GPU = Size(
-    network=BASE.model_copy(update={"layer_drop": 0.0}),
+    network=BASE,
     num_utterances=130,
     seconds=15.0,
     group_utterances=13,

@@ -6,16 +6,6 @@ from benchmarks.speech import NUM_CLUSTERS, Speech
 from wavlm.jobs import TrainJob
 from wavlm.specs import ConvLayer, MixSpec, NetworkSpec, Runtime, TrainSpec
 
-BASE = NetworkSpec(
-    extractor_norm="group",
-    norm_first=False,
-    normalize_waveform=False,
-    width=768,
-    ffn_width=3072,
-    num_layers=12,
-    num_heads=12,
-)
-
 # The demo's: the paper's kernels and strides, fewer channels.
 _KERNELS_STRIDES = ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2))
 _CHANNELS = (24, 32, 48, 64, 96, 112, 112)

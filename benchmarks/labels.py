@@ -16,8 +16,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.harness import Claim, Figure, compare, missing
-from benchmarks.jobs import BASE, SMALL
+from benchmarks.jobs import SMALL
 from benchmarks.speech import Speech, speech
+from benchmarks.workload import BASE
 from wavlm.features import frame_function, single_precision
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import (

@@ -18,8 +18,9 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.harness import Claim, Figure, compare, missing
-from benchmarks.jobs import BASE, MIX, job
+from benchmarks.jobs import MIX, job
 from benchmarks.speech import Speech, speech
+from benchmarks.workload import BASE
 from wavlm.batches import loader, plan_of
 from wavlm.epochs import Position
 from wavlm.flac import decode_flac_int16

@@ -94,20 +94,7 @@ def _(d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any) -> list[Tensor
     return [*(_empty_heads(x) for x in inputs[:3]), *bias]
 
 
-def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.dropout = inputs
-    ctx.save_for_backward(*output, *tensors)
-    ctx.mark_non_differentiable(output[1])
-
-
-def _pass_back(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    out, log_sums, *tensors = ctx.saved_tensors
-    found = flash_attention_backward(d_out, out, log_sums, *tensors, ctx.dropout)
-    padding = (None,) * (len(tensors) + 1 - len(found))
-    return (*found, *padding)
-
-
-flash_attention.register_autograd(_pass_back, setup_context=_keep_for_backward)
+rows.differentiate(flash_attention, flash_attention_backward)
 
 
 def _empty_heads(like: Tensor) -> Tensor:

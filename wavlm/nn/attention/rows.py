@@ -184,20 +184,24 @@ def _(d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any) -> list[Tensor
     return [_empty_like(x) for x in inputs[:5] if x is not None]
 
 
-def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.dropout = inputs
-    ctx.save_for_backward(*output, *tensors)
-    ctx.mark_non_differentiable(output[1])
+def differentiate(attention: Any, backward: Any) -> None:
+    """Have one operator compute the gradients of another; they take what these two here take."""
+
+    def keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        *tensors, ctx.dropout = inputs
+        ctx.save_for_backward(*output, *tensors)
+        ctx.mark_non_differentiable(output[1])
+
+    def pass_back(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        out, log_sums, *tensors = ctx.saved_tensors
+        found = backward(d_out, out, log_sums, *tensors, ctx.dropout)
+        padding = (None,) * (len(tensors) + 1 - len(found))
+        return (*found, *padding)
+
+    attention.register_autograd(pass_back, setup_context=keep)
 
 
-def _pass_back(ctx: Any, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    out, log_sums, *tensors = ctx.saved_tensors
-    found = row_attention_backward(d_out, out, log_sums, *tensors, ctx.dropout)
-    padding = (None,) * (len(tensors) + 1 - len(found))
-    return (*found, *padding)
-
-
-row_attention.register_autograd(_pass_back, setup_context=_keep_for_backward)
+differentiate(row_attention, row_attention_backward)
 
 
 def _problem(*inputs: Any) -> _Problem:
