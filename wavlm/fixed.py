@@ -6,8 +6,11 @@ Shapes: B utterances, N samples, F frames.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.flac import Steps
@@ -49,14 +52,19 @@ class MixedUtterances:
         self.keys: Strings = index.keys[rows]
         self.num_samples: Integers = index.samples[rows]
 
-    def fill(self, steps: Steps, number: int, first_frame: int) -> None:
-        """Fill `steps` (N,) with the part of a mixture that begins with a frame."""
-        self._reader.fill(steps, self._rows[number], first_frame * HOP_SAMPLES)
+    def fill(self, steps: Steps, numbers: Integers, first_frames: Sequence[int]) -> None:
+        """Fill `steps` (B, N) with the parts of these mixtures that begin with these frames."""
+        for crop, number, first in zip(steps, numbers, first_frames, strict=True):
+            self._reader.fill(crop, self._rows[number], first * HOP_SAMPLES)
 
-    def labels(self, number: int, first_frame: int, frames: int) -> Labels:
-        """Labels (F,) of a part of a mixture: those of its primary."""
-        first = self._truth[number].first_frame + first_frame
-        return self._clean.labels(self._primaries[number], first, frames)
+    def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
+        """Labels (B, F) of a part of each of these mixtures: those of its primary."""
+        firsts = [
+            self._truth[number].first_frame + first
+            for number, first in zip(numbers, first_frames, strict=True)
+        ]
+        primaries = np.array([self._primaries[number] for number in numbers])
+        return self._clean.labels(primaries, firsts, frames)
 
 
 class FixedSamples:

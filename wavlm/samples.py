@@ -87,25 +87,29 @@ class Utterances:
     def __len__(self) -> int:
         return len(self._row)
 
-    def fill(self, steps: Steps, number: int, first_frame: int) -> None:
-        """Fill `steps` (N,) with the crop of an utterance that begins with a frame."""
-        corpus, shard = int(self._corpus[number]), str(self._shards[number])
-        offset, size = int(self._offsets[number]), int(self._sizes[number])
-        start = first_frame * HOP_SAMPLES
-        try:
-            self._readers[corpus].fill_at(steps, shard, offset, size, start)
-        except (BadDataError, ValueError, OSError) as error:
-            code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
-            text = str(error).removeprefix(f"{code}: ")
-            raise BadDataError(
-                code,
-                f"{text}; at utterance {self.keys[number]} of {self._folders[corpus] / shard}",
-            ) from error
+    def fill(self, steps: Steps, numbers: Integers, first_frames: Sequence[int]) -> None:
+        """Fill `steps` (B, N) with the crops of these utterances that begin with these frames."""
+        # As lists: to take single numbers out of arrays costs more than to look them up.
+        corpora, shards = self._corpus[numbers].tolist(), self._shards[numbers].tolist()
+        offsets, sizes = self._offsets[numbers].tolist(), self._sizes[numbers].tolist()
+        places = zip(steps, corpora, shards, offsets, sizes, first_frames, strict=True)
+        for row, (crop, corpus, shard, offset, size, first) in enumerate(places):
+            try:
+                self._readers[corpus].fill_at(crop, shard, offset, size, first * HOP_SAMPLES)
+            except (BadDataError, ValueError, OSError) as error:
+                code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
+                text = str(error).removeprefix(f"{code}: ")
+                key, where = self.keys[numbers[row]], self._folders[corpus] / shard
+                raise BadDataError(code, f"{text}; at utterance {key} of {where}") from error
 
-    def labels(self, number: int, first_frame: int, frames: int) -> Labels:
-        """Labels (F,) of a part of an utterance."""
-        whole = self._labels.of(int(self._corpus[number]), int(self._row[number]))
-        return whole[first_frame : first_frame + frames]
+    def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
+        """Labels (B, F) of a part of each of these utterances."""
+        corpora, rows = self._corpus[numbers].tolist(), self._row[numbers].tolist()
+        labels = np.empty((len(numbers), frames), np.uint16)
+        places = zip(corpora, rows, first_frames, strict=True)
+        for number, (corpus, row, first) in enumerate(places):
+            labels[number] = self._labels.of(corpus, row)[first : first + frames]
+        return labels
 
     @property
     def sha256s(self) -> Strings:
@@ -185,24 +189,20 @@ class Samples:
 class Source(Protocol):
     """Utterances by number."""
 
-    def fill(self, steps: Steps, number: int, first_frame: int) -> None:
-        """Fill `steps` (N,) with the crop of an utterance that begins with a frame."""
+    def fill(self, steps: Steps, numbers: Integers, first_frames: Sequence[int]) -> None:
+        """Fill `steps` (B, N) with the crops of these utterances that begin with these frames."""
         ...
 
-    def labels(self, number: int, first_frame: int, frames: int) -> Labels:
-        """Labels (F,) of a part of an utterance."""
+    def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
+        """Labels (B, F) of a part of each of these utterances."""
         ...
 
 
 def stacked(source: Source, group: Group, firsts: Sequence[int]) -> tuple[Steps, Labels]:
     """The crops of a group that begin with these frames: (B, N) and (B, F)."""
-    num_utterances, num_samples = len(group.utterances), samples_of(group.num_frames)
-    steps = np.empty((num_utterances, num_samples), np.int16)
-    labels = np.empty((num_utterances, group.num_frames), np.uint16)
-    for row, (number, first) in enumerate(zip(group.utterances.tolist(), firsts, strict=True)):
-        source.fill(steps[row], number, first)
-        labels[row] = source.labels(number, first, group.num_frames)
-    return steps, labels
+    steps = np.empty((len(group.utterances), samples_of(group.num_frames)), np.int16)
+    source.fill(steps, group.utterances, firsts)
+    return steps, source.labels(group.utterances, firsts, group.num_frames)
 
 
 def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
