@@ -26,7 +26,7 @@ from wavlm.epochs import Position
 from wavlm.flac import decode_flac_int16
 from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import TrainJob
-from wavlm.masking import span_mask
+from wavlm.masking import num_draws, span_masks
 from wavlm.shards import Reader, read_index
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, Runtime, TrainSpec
 from wavlm.targets import FRAME_RATE_HZ, read_labels
@@ -158,11 +158,11 @@ def _batch(
         crops.append(waveform[first * HOP_SAMPLES :][: samples_of(frames)])
         targets.append(labels[key][first : first + frames].astype(np.int64))
     mixed = _mixed(np.stack(crops), rng)
-    masks = [span_mask(frames, mask, rng) for _ in group]
+    masks = span_masks(frames, mask, rng.random((len(group), num_draws(frames, mask))))
     return (
         torch.from_numpy(mixed),
         torch.from_numpy(np.stack(targets)),
-        torch.from_numpy(np.stack(masks)),
+        torch.from_numpy(masks),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wavlm.frames import num_frames
-from wavlm.masking import span_mask
+from wavlm.masking import num_draws, span_masks
 from wavlm.nn import WavLM
 from wavlm.rng import rng_for
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, Runtime, TrainSpec
@@ -53,10 +53,12 @@ def crops(num_utterances: int, seconds: float, device: str, network: NetworkSpec
     frames = num_frames(num_samples, network.conv_layers)
     steps = rng.normal(0, 0.1 * SAMPLE_STEPS, (num_utterances, num_samples)).astype(np.int16)
     labels = rng.integers(NUM_CLUSTERS, size=(num_utterances, frames))
-    masks = [span_mask(frames, MaskSpec(), rng) for _ in range(num_utterances)]
+    masks = span_masks(
+        frames, MaskSpec(), rng.random((num_utterances, num_draws(frames, MaskSpec())))
+    )
     made = (torch.from_numpy(steps).float() / SAMPLE_STEPS, torch.from_numpy(labels))
     waveforms, numbers = (tensor.to(device) for tensor in made)
-    return Crops(waveforms, numbers, torch.from_numpy(np.stack(masks)).to(device))
+    return Crops(waveforms, numbers, torch.from_numpy(masks).to(device))
 
 
 def network(spec: NetworkSpec = BASE, device: str = "cpu") -> WavLM:

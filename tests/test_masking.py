@@ -5,16 +5,16 @@ from math import comb
 import numpy as np
 import pytest
 
-from wavlm.masking import equalise, span_mask, span_masks
-from wavlm.rng import rng_for
+from wavlm.masking import equalise, num_draws, span_masks
+from wavlm.rng import rng_for, uniforms
 from wavlm.specs import MaskSpec
 
 SPEC = MaskSpec()
 
 
-def draws(num_frames: int, count: int) -> np.ndarray:
-    rng = rng_for(0, "mask", num_frames)
-    return np.stack([span_mask(num_frames, SPEC, rng) for _ in range(count)])
+def draws(num_frames: int, count: int, name: str = "mask", spec: MaskSpec = SPEC) -> np.ndarray:
+    paths = [(name, number) for number in range(count)]
+    return span_masks(num_frames, spec, uniforms(4, paths, num_draws(num_frames, spec)))
 
 
 def interior(num_frames: int) -> float:
@@ -53,39 +53,41 @@ def test_spans_are_whole_and_of_the_number_asked_for() -> None:
 
 @pytest.mark.parametrize("num_frames", [0, 1, 5, 11, 12, 13, 20])
 def test_short_utterances_get_a_mask_of_their_length(num_frames: int) -> None:
-    mask = span_mask(num_frames, SPEC, rng_for(0, "short"))
-    assert mask.shape == (num_frames,)
+    assert draws(num_frames, 7).shape == (7, num_frames)
 
 
-def test_a_group_gets_the_masks_that_its_utterances_get_alone() -> None:
-    for num_frames, length in ((0, 10), (12, 10), (300, 10), (300, 7), (300, 1)):
-        spec = SPEC.model_copy(update={"length": length})
-        together = span_masks(num_frames, spec, [rng_for(4, key) for key in range(6)])
-        for key, mask in enumerate(together):
-            rng = rng_for(4, key)
-            wanted = max(spec.min_spans, int(0.8 * num_frames / length + rng.random()))
-            starts = max(num_frames - length, 0)
-            starts = starts if starts > wanted else wanted + 1
-            spans = {
-                start + step
-                for start in rng.choice(starts, wanted, replace=False)
-                for step in range(length)
-            }
-            assert np.flatnonzero(mask).tolist() == sorted(n for n in spans if n < num_frames)
+@pytest.mark.parametrize("num_frames", [0, 12, 13, 40, 45, 300])
+@pytest.mark.parametrize("length", [1, 7, 10])
+@pytest.mark.parametrize("min_spans", [0, 2])
+def test_the_starts_are_those_of_the_smallest_lots(
+    num_frames: int, length: int, min_spans: int
+) -> None:
+    spec = SPEC.model_copy(update={"length": length, "min_spans": min_spans})
+    paths = [("lots", number) for number in range(40)]
+    numbers = uniforms(1, paths, num_draws(num_frames, spec))
+    masks = span_masks(num_frames, spec, numbers)
+    for (u, *lots), mask in zip(numbers.tolist(), masks, strict=True):
+        wanted = max(min_spans, int(0.8 * num_frames / length + u))
+        possible = num_frames - length if num_frames - length > wanted else wanted + 1
+        starts = sorted(range(possible), key=lots.__getitem__)[:wanted]
+        spans = {start + step for start in starts for step in range(length)}
+        assert np.flatnonzero(mask).tolist() == sorted(n for n in spans if n < num_frames)
 
 
-def test_the_same_names_draw_the_same_mask() -> None:
-    masks = [span_mask(300, SPEC, rng_for(1, "mask", 0, key)) for key in ("a", "a", "b")]
-    assert (masks[0] == masks[1]).all()
-    assert (masks[0] != masks[2]).any()
+def test_every_start_is_as_likely_as_any_other() -> None:
+    spec = SPEC.model_copy(update={"length": 1, "probability": 0.1})
+    counts = draws(100, 20_000, spec=spec).sum(0)  # 10 of 99 starts each
+    expected = 20_000 * 10 / 99
+    # The variance of a count is that of a share of 10/99; five of its deviations.
+    assert np.abs(counts[:99] - expected).max() < 5 * np.sqrt(expected * (1 - 10 / 99))
+    assert counts[99] == 0
 
 
 def test_equalised_masks_are_subsets_of_the_smallest_size_as_measured() -> None:
     shares = []
     for batch in range(150):
-        rng = rng_for(0, "batch", batch)
-        masks = [span_mask(249, SPEC, rng) for _ in range(8)]
-        equal = equalise(masks, rng)
+        masks = draws(249, 8, f"batch {batch}")
+        equal = equalise(masks, rng_for(0, "batch", batch))
         smallest = min(mask.sum() for mask in masks)
         for before, after in zip(masks, equal, strict=True):
             assert after.sum() == smallest

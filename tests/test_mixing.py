@@ -11,8 +11,8 @@ import pytest
 from tests.mini_shards import Spoken, write_shards
 from wavlm.clips import ClipBank
 from wavlm.errors import BadDataError
-from wavlm.mixing import Event, Mixed, mix, mix_group
-from wavlm.rng import rng_for
+from wavlm.mixing import NUM_DRAWS, Event, Mixed, mix, mix_group
+from wavlm.rng import uniforms
 from wavlm.specs import MixSpec
 
 ALL = MixSpec(name="all", probability=1.0)
@@ -135,8 +135,8 @@ def test_steps_and_amplitudes_are_mixed_to_the_same_bits(bank: ClipBank) -> None
     waveforms = steps / np.float32(32768)
     for epoch in range(20):
         mixed = mix_group(waveforms, keys_of(5), epoch, 0, spec, bank)
-        rngs = [rng_for(0, "mix", epoch, key) for key in keys_of(5)]
-        found = mix(steps, keys_of(5), rngs, spec, bank)
+        numbers = uniforms(0, [("mix", epoch, key) for key in keys_of(5)], NUM_DRAWS)
+        found = mix(steps, keys_of(5), numbers, spec, bank)
         assert tuple(event for event, _ in found) == mixed.events
         expected = waveforms.copy()
         for event, change in found:

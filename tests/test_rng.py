@@ -1,25 +1,68 @@
-"""Named generators: the same numbers whether made one by one or many at once."""
+"""Named numbers: SplitMix64 as published, the same whoever asks, uniform and without relation."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from wavlm.rng import each_rng, rng_for
+from wavlm.rng import rng_for, seed_for, uniforms
+
+PATHS = [("sample", epoch, f"key {number}") for epoch in (0, 7) for number in range(150)]
 
 
-def test_many_generators_at_once_draw_what_each_alone_draws() -> None:
-    paths = [
-        (purpose, epoch, f"key {n}") for n in range(300) for purpose in "ab" for epoch in (0, 7)
+def splitmix64(state: int, count: int) -> list[int]:
+    """The first outputs of SplitMix64, step by step in whole numbers, as its authors write it."""
+    outputs = []
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) % 2**64
+        mixed = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+        outputs.append(mixed ^ mixed >> 31)
+    return outputs
+
+
+def test_the_reference_gives_the_published_outputs() -> None:
+    assert splitmix64(1234567, 5) == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
     ]
-    for path, rng in zip(paths, each_rng(5, paths), strict=True):
-        alone = rng_for(5, *path)
-        np.testing.assert_array_equal(rng.random(7), alone.random(7))
-        # An odd number of 32-bit draws leaves half a word behind: not for the next path.
-        assert rng.integers(1000, dtype=np.uint32) == alone.integers(1000, dtype=np.uint32)
-        np.testing.assert_array_equal(
-            rng.choice(500, 40, replace=False), alone.choice(500, 40, replace=False)
-        )
 
 
-def test_no_paths_give_no_generator() -> None:
-    assert list(each_rng(0, [])) == []
+def test_numbers_are_the_upper_53_bits_of_splitmix64() -> None:
+    for path, numbers in zip(PATHS, uniforms(5, PATHS, 40), strict=True):
+        expected = [output >> 11 for output in splitmix64(seed_for(5, *path), 40)]
+        assert (numbers * 2**53).astype(np.int64).tolist() == expected
+
+
+def test_numbers_depend_on_seed_and_names_alone() -> None:
+    together = uniforms(5, PATHS, 9)
+    for row in (0, 17, 299):
+        np.testing.assert_array_equal(uniforms(5, [PATHS[row]], 800)[0, :9], together[row])
+    assert len(np.unique(together)) == together.size
+    assert not np.isin(uniforms(6, PATHS, 9), together).any()
+
+
+def test_no_paths_and_no_numbers_give_empty_arrays() -> None:
+    assert uniforms(0, [], 3).shape == (0, 3)
+    assert uniforms(0, PATHS, 0).shape == (300, 0)
+
+
+def test_numbers_are_uniform_in_each_column_and_unrelated_between_them() -> None:
+    paths = [("sample", 0, f"key {number}") for number in range(20_000)]
+    numbers = uniforms(0, paths, 12)
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    for column in numbers.T:
+        counts = np.histogram(column, 100, (0, 1))[0]
+        # chi-squared with 99 degrees of freedom is above 160 once in 10,000 times
+        assert (np.square(counts - 200) / 200).sum() < 160
+    related = np.corrcoef(numbers.T) - np.eye(12)
+    assert np.abs(related).max() < 5 / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("names", [("mask", 1), ("mask", "1", ""), ("mas", "k", 1)])
+def test_other_names_give_another_generator(names: tuple[str | int, ...]) -> None:
+    assert rng_for(0, "mask", 11).random() != rng_for(0, *names).random()

@@ -141,6 +141,7 @@ class Labels(Artifact):
 @dataclass(frozen=True)
 class Mixtures(Artifact):
     kind: ClassVar[str] = "mixtures"
+    format: ClassVar[int] = 2  # 2: numbers of SplitMix64, not Philox
     spec: MixturesSpec
     mix: MixSpec
     speech: tuple[Shards, ...]
@@ -155,6 +156,7 @@ class Mixtures(Artifact):
 @dataclass(frozen=True)
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
+    format: ClassVar[int] = 2  # 2: numbers of SplitMix64, not Philox
     network: NetworkSpec
     train: TrainSpec
     labels: tuple[Labels, ...]

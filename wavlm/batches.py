@@ -1,8 +1,8 @@
 """Batches for the trainer: read by index, cropped to whole frames, mixed, masked, in a fixed order.
 
 The order of batches and every number in them follow from the shards, the labels, the spec and the
-seed; workers, ranks and restarts change nothing. All draws come from generators named after the
-epoch and the utterance.
+seed; workers, ranks and restarts change nothing. All draws are named after the epoch and
+the utterance.
 
 Two things differ from the reference. Crops start on multiples of a frame's hop, so that labels fit
 exactly. And Large's normalisation is left to the network, which normalises the mixed crop; the
@@ -108,7 +108,7 @@ def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> 
     plan = samples.plan()
     share(next(plan.updates(position)).groups, rank, world)  # complain now, not at the first batch
     tasks = _Tasks(plan, position, rank, world)
-    return _delivered(tasks, _data_loader(samples, tasks, job.runtime.loaders))
+    return _delivered(tasks, _made(samples, tasks, job.runtime.loaders))
 
 
 def validation_batches(
@@ -136,24 +136,24 @@ def validation(
     return batches
 
 
-def _data_loader(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _Failure]:
+def _made(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _Failure]:
     """Arrays in the order of the tasks, made by worker processes that die with this one."""
-    several: dict[str, Any] = {
-        "num_workers": workers,
-        "prefetch_factor": PREFETCH_BATCHES,
-        "timeout": WORKER_TIMEOUT_SECONDS,
-        # Fork shares the index and the labels; spawn would copy both into every worker.
-        "multiprocessing_context": "fork",
-        "worker_init_fn": partial(_start_worker, os.getpid()),
-    }
+    made = _Made(samples)
+    if not workers:
+        return map(made.__getitem__, tasks)
     return iter(
         DataLoader(
-            _Made(samples),
+            made,
             sampler=tasks,
             batch_size=None,
             collate_fn=_unchanged,
             generator=torch.Generator(),  # torch draws a seed for workers: not from the global one
-            **(several if workers else {}),
+            num_workers=workers,
+            prefetch_factor=PREFETCH_BATCHES,
+            timeout=WORKER_TIMEOUT_SECONDS,
+            # Fork shares the index and the labels; spawn would copy both into every worker.
+            multiprocessing_context="fork",
+            worker_init_fn=partial(_start_worker, os.getpid()),
         )
     )
 
@@ -196,7 +196,7 @@ def _batch(arrays: Arrays, position: Position, after: Position) -> Batch:
         keys=arrays.keys,
         position=position,
         after=after,
-        num_masked=int(arrays.mask.sum()),
+        num_masked=int(np.count_nonzero(arrays.mask)),
     )
 
 

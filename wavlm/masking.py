@@ -2,53 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from wavlm.rng import Numbers
 from wavlm.specs import MaskSpec
 
 Mask = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
 
 
-def span_mask(num_frames: int, spec: MaskSpec, rng: np.random.Generator) -> Mask:
-    """Which of the frames to mask: (num_frames,) bool."""
-    mask: Mask = span_masks(num_frames, spec, [rng])[0]
-    return mask
-
-
-def span_masks(num_frames: int, spec: MaskSpec, rngs: Iterable[np.random.Generator]) -> Mask:
-    """Masks of as many utterances as there are generators, (B, num_frames) bool.
+def span_masks(num_frames: int, spec: MaskSpec, numbers: Numbers) -> Mask:
+    """Which frames to mask of B utterances, given `num_draws` numbers for each: (B, num_frames).
 
     n = max(min_spans, floor(p T / length + u)) distinct starts are drawn from 0..T-length-1, so the
     last frame is never masked in an utterance of usual length. As in fairseq's
     `compute_mask_indices`, of which this keeps the statistics.
     """
-    starts = [_starts(num_frames, spec, rng) for rng in rngs]
-    # Spans of an utterance that is too short for them stick out; that is cut off.
-    width = max([num_frames, *(int(row.max(initial=0)) + 1 for row in starts)])
-    masked = np.zeros((len(starts), width), dtype=np.bool_)
-    for row, frames in zip(masked, starts, strict=True):
-        row[frames] = True
+    wanted = spec.probability * num_frames / spec.length
+    num_spans = np.maximum(spec.min_spans, (wanted + numbers[:, 0]).astype(np.int64))
+    possible = num_frames - spec.length
+    # An utterance that is too short for so many spans gets one start more than spans.
+    num_starts = np.where(num_spans < possible, possible, num_spans + 1)
+    lots = np.where(np.arange(numbers.shape[1] - 1) < num_starts[:, None], numbers[:, 1:], 1.0)
+    # The starts with the n smallest of their lots: those below the one that comes next.
+    ordered = np.partition(lots, _fewest_and_most(num_frames, spec), axis=1)
+    starts = lots < np.take_along_axis(ordered, num_spans[:, None], axis=1)
+    return _spans(starts, spec.length, num_frames)
+
+
+def num_draws(num_frames: int, spec: MaskSpec) -> int:
+    """Numbers that the mask of an utterance is made of: u, and a lot for each possible start."""
+    return 1 + max(num_frames - spec.length, _fewest_and_most(num_frames, spec)[1] + 1)
+
+
+def _fewest_and_most(num_frames: int, spec: MaskSpec) -> tuple[int, int]:
+    """Between which numbers of spans u decides."""
+    wanted = spec.probability * num_frames / spec.length
+    return max(spec.min_spans, int(wanted)), max(spec.min_spans, int(wanted + 1))
+
+
+def _spans(starts: Mask, length: int, num_frames: int) -> Mask:
+    """Frames (B, num_frames) of the spans that begin where (B, S) says; what sticks out is cut."""
+    masked = np.zeros((len(starts), max(starts.shape[1], num_frames)), np.bool_)
+    masked[:, : starts.shape[1]] = starts
     grown = 1  # frames that a span has so far
-    while grown < spec.length:
-        step = min(grown, spec.length - grown)
+    while grown < length:
+        step = min(grown, length - grown)
         masked[:, step:] |= masked[:, :-step].copy()
         grown += step
     masks: Mask = masked[:, :num_frames].copy()
     return masks
-
-
-def _starts(num_frames: int, spec: MaskSpec, rng: np.random.Generator) -> Integers:
-    """Where the spans of one utterance begin, (n,)."""
-    wanted = spec.probability * num_frames / spec.length + rng.random()
-    num_spans = max(spec.min_spans, int(wanted))
-    num_starts = num_frames - spec.length
-    if num_starts <= num_spans:  # too short for so many spans
-        num_starts = num_spans + 1
-    return rng.choice(num_starts, num_spans, replace=False)
 
 
 def equalise(masks: Sequence[Mask] | Mask, rng: np.random.Generator) -> Mask:

@@ -1,8 +1,8 @@
 """Utterance and noise mixing, WavLM's denoising task: a pure function of a group of crops.
 
 Section 12 of docs/algorithm.md (Algorithm 1 of the paper), with its recommended choices: secondary
-utterances come from an unmixed copy, and no utterance is its own partner. Every utterance draws
-from a generator of its own, so the result depends on the group, the seed and the epoch alone.
+utterances come from an unmixed copy, and no utterance is its own partner. The numbers of
+an utterance are named after it, so the result depends on the group, the seed and the epoch alone.
 
 Crops come in 16-bit steps or in float32, for the same result to the last bit. Only what is added
 to is computed: a fifth of the crops, an eighth of each.
@@ -12,7 +12,7 @@ Legend: B utterances, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,14 +21,15 @@ import numpy.typing as npt
 
 from wavlm.clips import ClipBank
 from wavlm.flac import STEP, Steps
-from wavlm.rng import each_rng
+from wavlm.rng import Numbers, uniforms
 from wavlm.specs import MixSpec
 
 Waveform = npt.NDArray[np.float32]
 Kind = Literal["speech", "noise"]
 
-NUM_DRAWS = 7  # an utterance: one whether it is mixed, then those of _Draws
+NUM_DRAWS = 7  # an utterance: one whether it is mixed, then those of _Drawn
 ENERGY_BLOCK = 8192  # samples; BLAS would use threads for longer products
+ONE = np.float32(1)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class _Secondary:
 
 
 @dataclass(frozen=True)
-class _Draws:
+class _Drawn:
     """What is random about the mix of one utterance: numbers in [0, 1), always drawn together.
 
     The first number that is drawn, not among these, decides whether it is mixed at all.
@@ -100,8 +101,8 @@ def mix_group(
     Labels stay those of the primary. Nothing is clipped or normalised here.
     """
     mixed, events = waveforms.copy(), []
-    rngs = each_rng(seed, [("mix", epoch, key) for key in keys])
-    for event, change in mix(waveforms, keys, rngs, spec, noise):
+    numbers = uniforms(seed, [("mix", epoch, key) for key in keys], NUM_DRAWS)
+    for event, change in mix(waveforms, keys, numbers, spec, noise):
         end = change.start_samples + len(change.waveform)
         mixed[change.row, change.start_samples : end] = change.waveform
         events.append(event)
@@ -111,35 +112,39 @@ def mix_group(
 def mix(
     crops: Waveform | Steps,
     keys: Sequence[str],
-    rngs: Iterable[np.random.Generator],
+    numbers: Numbers,
     spec: MixSpec,
     noise: ClipBank | None = None,
 ) -> list[tuple[Event, Change]]:
-    """`mix_group` with a generator for each crop, as what it changes: at most a stretch of each."""
+    """`mix_group` with given numbers (B, NUM_DRAWS), as what it changes: a stretch of a few."""
     if spec.noise_probability > 0 and noise is None:
         raise ValueError(f"{spec.name} mixes in noise, but there is no noise")
     group = _Group(crops, keys)
     found = []
-    for row, (key, rng) in enumerate(zip(keys, rngs, strict=True)):
-        numbers = rng.random(NUM_DRAWS)
-        if numbers[0] >= spec.probability:
+    for row, (key, draws) in enumerate(zip(keys, numbers.tolist(), strict=True)):
+        if draws[0] >= spec.probability:
             continue
-        draws = _Draws(*numbers[1:].tolist())
-        secondary = _secondary(group, row, draws, spec, noise)
+        drawn = _Drawn(*draws[1:])
+        secondary = _secondary(group, row, drawn, spec, noise)
         if secondary is None:
             continue
-        event = _event(group.energy(row), crops.shape[1], key, secondary, draws, spec)
+        event = _event(group.energy(row), crops.shape[1], key, secondary, drawn, spec)
         region = slice(event.start_samples, event.start_samples + event.num_samples)
         source = slice(event.source_start_samples, event.source_start_samples + event.num_samples)
-        added = np.float32(event.scale) * as_float32(secondary.samples[source])
-        change = Change(row, event.start_samples, as_float32(crops[row, region]) + added)
-        found.append((event, change))
+        heard = as_float32(crops[row, region])
+        heard += as_float32(secondary.samples[source], np.float32(event.scale))
+        found.append((event, Change(row, event.start_samples, heard)))
     return found
 
 
-def as_float32(samples: Waveform | Steps) -> Waveform:
-    """Samples of any shape as amplitudes; 16-bit steps become multiples of 2**-15."""
-    return samples * STEP if samples.dtype == np.int16 else samples.astype(np.float32, copy=False)
+def as_float32(samples: Waveform | Steps, scale: np.float32 = ONE) -> Waveform:
+    """Samples of any shape as amplitudes times a scale; 16-bit steps are multiples of 2**-15.
+
+    A product with a power of two is exact, so it does not matter which product comes first.
+    """
+    amplitudes = samples.astype(np.float32)
+    amplitudes *= scale * STEP if samples.dtype == np.int16 else scale
+    return amplitudes
 
 
 class _Group:
@@ -158,35 +163,35 @@ class _Group:
 
 
 def _secondary(
-    group: _Group, row: int, draws: _Draws, spec: MixSpec, noise: ClipBank | None
+    group: _Group, row: int, drawn: _Drawn, spec: MixSpec, noise: ClipBank | None
 ) -> _Secondary | None:
     """What is added to a row; None if a lone utterance has no partner."""
-    if noise is not None and draws.noise < spec.noise_probability:
-        key, waveform = noise.draw(draws.pick)
+    if noise is not None and drawn.noise < spec.noise_probability:
+        key, waveform = noise.draw(drawn.pick)
         return _Secondary("noise", key, waveform, _mean_square(waveform))
     num_partners = len(group.keys) - spec.exclude_self
     if not num_partners:
         return None
-    partner = _below(draws.pick, num_partners)
+    partner = _below(drawn.pick, num_partners)
     if spec.exclude_self:
         partner += partner >= row
     return _Secondary("speech", group.keys[partner], group.crops[partner], group.energy(partner))
 
 
 def _event(
-    energy: float, num_samples: int, key: str, secondary: _Secondary, draws: _Draws, spec: MixSpec
+    energy: float, num_samples: int, key: str, secondary: _Secondary, drawn: _Drawn, spec: MixSpec
 ) -> Event:
     """Ratio, length and end points, uniform and independent: steps 4 and 5 of section 12.
 
     The primary has this energy and so many samples.
     """
     low, high = spec.speech_ratio_db if secondary.kind == "speech" else spec.noise_ratio_db
-    ratio_db = low + draws.ratio * (high - low)
+    ratio_db = low + drawn.ratio * (high - low)
     available = len(secondary.samples)
     longest = int(spec.max_length_fraction * num_samples)
-    length = min(_below(draws.length, longest + 1), available)
-    end = length + _below(draws.end, num_samples - length + 1)
-    source_end = length + _below(draws.source_end, available - length + 1)
+    length = min(_below(drawn.length, longest + 1), available)
+    end = length + _below(drawn.end, num_samples - length + 1)
+    source_end = length + _below(drawn.source_end, available - length + 1)
     return Event(
         key=key,
         kind=secondary.kind,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint32]
+Numbers = npt.NDArray[np.float64]
 
 
 def seed_for(seed: int, *names: str | int) -> int:
@@ -22,73 +22,31 @@ def rng_for(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(seed_for(seed, *names)))
 
 
-def each_rng(seed: int, paths: Iterable[Sequence[str | int]]) -> Iterator[np.random.Generator]:
-    """`rng_for` of each of these paths of names in turn; of many, for a third of the time.
+def uniforms(seed: int, paths: Iterable[Sequence[str | int]], count: int) -> Numbers:
+    """So many numbers in [0, 1) for each of these paths of names, (P, count).
 
-    It is one generator that is set anew: what was yielded before must not be used any more.
+    What few numbers for each of many utterances need: no generator is made, and the numbers of all
+    paths are computed together. Those of a path depend on the seed and its names alone, and begin
+    alike whatever `count` is.
+
+    Number n of a path is the upper 53 bits of output n of SplitMix64 (Steele, Lea and Flood 2014,
+    doi 10.1145/2660193.2660195) with `seed_for` of the path as its state: a bijective hash of
+    state + n * GAMMA, so none has to be computed before another.
     """
-    seeds = [seed_for(seed, *path) for path in paths]
-    philox = np.random.Philox(0)
-    start = philox.state
-    rng = np.random.Generator(philox)
-    for key in _philox_keys(seeds):
-        start["state"]["key"] = key
-        philox.state = start
-        yield rng
+    seeds = np.array([seed_for(seed, *path) for path in paths], np.uint64)
+    bits = seeds[:, None] + GAMMA * np.arange(1, count + 1, dtype=np.uint64)
+    for shift, factor in STIRS:
+        bits ^= bits >> shift
+        bits *= factor
+    bits ^= bits >> LAST_SHIFT
+    return (bits >> UNUSED_BITS).astype(np.float64) * np.float64(2.0**-53)
 
 
-def _philox_keys(seeds: Sequence[int]) -> npt.NDArray[np.uint64]:
-    """The key that Philox(seed) has, for each of the seeds of 64 bits: (S, 2).
-
-    That is SeedSequence(seed).generate_state(2, uint64), which numpy promises to keep, for all
-    seeds at once: a pool of four words begins with the seed's two, each word is mixed into each
-    other one, and all are hashed once more.
-    """
-    pool = np.zeros((POOL_WORDS, len(seeds)), np.uint32)
-    pool[:2] = np.array(seeds, "<u8").view("<u4").reshape(-1, 2).T
-    pool = _hashed(pool, POOL_FACTORS[0])
-    for source, factors in enumerate(POOL_FACTORS[1:]):
-        kept = pool[source]
-        mixed = pool * MIX_LEFT - _hashed(kept, factors) * MIX_RIGHT
-        pool = mixed ^ (mixed >> HALF_WORD)
-        pool[source] = kept
-    words = np.ascontiguousarray(_hashed(pool, STATE_FACTORS).T, "<u4")  # (S, 4)
-    return words.view("<u8")
-
-
-def _hashed(words: Words, factors: tuple[Words, Words]) -> Words:
-    """Words (4, S), or one that is hashed in four ways, (S,): (4, S)."""
-    before, behind = factors  # (4, 1) each
-    hashed = (words ^ before) * behind
-    return hashed ^ (hashed >> HALF_WORD)
-
-
-def _chain(first: int, factor: int, count: int) -> list[int]:
-    """The factors of as many hashes, one after the other, and one more; in 32 bits."""
-    return [first * factor**power % 2**32 for power in range(count + 1)]
-
-
-def _columns(chain: list[int], hashes: Sequence[int]) -> tuple[Words, Words]:
-    """What the hashes of these numbers do before and behind: (4, 1) each."""
-    pairs = np.array([[chain[number], chain[number + 1]] for number in hashes], np.uint32)
-    return pairs[:, :1], pairs[:, 1:]
-
-
-def _pool_factors() -> list[tuple[Words, Words]]:
-    """Of the first hash of the pool, then of those of each word for the others, in their order."""
-    chain = _chain(0x43B0D7E5, 0x931E8875, POOL_WORDS**2 + 1)
-    words = range(POOL_WORDS)
-    factors = [_columns(chain, words)]
-    for source in words:
-        first = POOL_WORDS + source * (POOL_WORDS - 1)
-        # A word is not mixed into itself: whatever its own place says is not used.
-        factors.append(_columns(chain, [first + word - (word > source) for word in words]))
-    return factors
-
-
-# The constants of numpy.random.SeedSequence.
-POOL_WORDS = 4
-HALF_WORD = np.uint32(16)  # bits
-MIX_LEFT, MIX_RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
-POOL_FACTORS = _pool_factors()
-STATE_FACTORS = _columns(_chain(0x8B51F9DD, 0x58F38DED, POOL_WORDS), range(POOL_WORDS))
+# The constants of SplitMix64.
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+STIRS = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+LAST_SHIFT = np.uint64(31)
+UNUSED_BITS = np.uint64(11)

@@ -9,15 +9,13 @@ Shapes: B utterances, N samples, F frames.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from numpy.random import Generator
 
 from wavlm.clips import ClipBank, Split
 from wavlm.effects import apply_effects
@@ -27,17 +25,20 @@ from wavlm.flac import STEP, Steps
 from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.masking import equalise, span_masks
-from wavlm.mixing import Change, mix
-from wavlm.rng import each_rng, rng_for
+from wavlm.masking import num_draws as mask_draws
+from wavlm.mixing import NUM_DRAWS, Change, mix
+from wavlm.rng import Numbers, rng_for, uniforms
 from wavlm.shards import Reader, read_index
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, TrainSpec
-from wavlm.targets import flat_labels
+from wavlm.targets import FRAME_RATE_HZ, flat_labels, num_labels
 
 Waveforms = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint16]
 Masks = npt.NDArray[np.bool_]
 Strings = npt.NDArray[np.object_]
 
+# Which of the numbers of an utterance is for what: the first for its crop, the last for its mask.
+MIX_FROM, MASK_FROM = 1, 1 + NUM_DRAWS
 CACHE = ".cache"  # folder of the job's `out` for the flat labels; not part of the model
 
 
@@ -146,24 +147,27 @@ class Samples:
 
     def make(self, group: Group) -> Arrays:
         """Crop, mix and mask the utterances of a group; depends on the group and the seed alone."""
-        seed, epoch = self._train.seed, group.position.epoch
+        seed, epoch, frames = self._train.seed, group.position.epoch, group.num_frames
         keys = tuple(self.utterances.keys[group.utterances])
-        # All at once, which takes a third of the time. Each is used before the next is asked for.
-        draws = ("crop", "mask") if self._mix is None else ("crop", "mix", "mask")
-        rngs = each_rng(seed, [(draw, epoch, key) for draw in draws for key in keys])
-        steps, labels = self._crops(group, islice(rngs, len(keys)))
-        changes = () if self._mix is None else self._changes(self._mix, steps, keys, epoch, rngs)
-        masks = span_masks(group.num_frames, self._train.mask, islice(rngs, len(keys)))
+        # All draws and masks before anything is decoded: what is done together finds its code and
+        # its numbers in the cache, which decoding sweeps clean.
+        count = MASK_FROM + mask_draws(frames, self._train.mask)
+        numbers = uniforms(seed, [("sample", epoch, key) for key in keys], count)
+        firsts = self._firsts(group, numbers[:, 0])
+        masks = span_masks(frames, self._train.mask, numbers[:, MASK_FROM:])
         if self._train.mask.equalise:
             masks = equalise(masks, rng_for(seed, "equalise", epoch, group.position.group))
+        steps, labels = stacked(self.utterances, group, firsts)
+        mixing = numbers[:, MIX_FROM:MASK_FROM]
+        changes = () if self._mix is None else self._changes(self._mix, steps, keys, epoch, mixing)
         return Arrays(steps, changes, labels, masks, keys, group.utterances)
 
-    def _crops(self, group: Group, rngs: Iterable[Generator]) -> tuple[Steps, Labels]:
-        """A uniform crop of each utterance, beginning with a frame: (B, N) and (B, F)."""
-        lengths = self.utterances.num_samples[group.utterances].tolist()
-        spares = [num_frames(length) - group.num_frames for length in lengths]
-        firsts = [int(rng.integers(spare + 1)) for spare, rng in zip(spares, rngs, strict=True)]
-        return stacked(self.utterances, group, firsts)
+    def _firsts(self, group: Group, numbers: Numbers) -> list[int]:
+        """The first frame of a uniform crop of each utterance, as these numbers (B,) pick it."""
+        lengths = self.utterances.num_samples[group.utterances]
+        spare = num_labels(lengths, FRAME_RATE_HZ) - group.num_frames
+        firsts: list[int] = (numbers * (spare + 1)).astype(np.int64).tolist()
+        return firsts
 
     def _changes(
         self,
@@ -171,10 +175,10 @@ class Samples:
         steps: Steps,
         keys: Sequence[str],
         epoch: int,
-        rngs: Iterator[Generator],
+        numbers: Numbers,
     ) -> tuple[Change, ...]:
         """What mixing and then effects do to crops (B, N), in the order of the rows."""
-        mixed = mix(steps, keys, islice(rngs, len(keys)), spec, self._noise)
+        mixed = mix(steps, keys, numbers, spec, self._noise)
         changes = {change.row: change for _, change in mixed}
         for row, key in enumerate(keys if spec.effects else ()):
             before = _changed(steps[row], changes.get(row))

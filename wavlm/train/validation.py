@@ -1,6 +1,6 @@
 """How well the network predicts held-out speech, clean or mixed, beside what needs no network.
 
-Masks come from generators that are the same at every validation, so that curves are comparable.
+Masks come from numbers that are the same at every validation, so that curves are comparable.
 """
 
 from __future__ import annotations
