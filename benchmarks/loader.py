@@ -61,7 +61,7 @@ def main(device: str) -> Iterator[Figure]:  # noqa: ARG001 - loading is the CPU'
             "decode": _decode(audio),
         }
         seconds = {name: pipeline() for name, pipeline in pipelines.items()}
-        times = compare(pipelines, rounds=5)
+        times = compare(pipelines, rounds=9)
     rates = {name: seconds[name] / times[name].median for name in pipelines}
     stored = f"{seconds['ours'] / seconds['decode']:.3f} of the stored audio is in our crops"
     speed = ", ".join(f"{name} {value:,.0f}" for name, value in rates.items())

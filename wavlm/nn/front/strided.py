@@ -9,7 +9,13 @@ matrix libraries refuse; but every m-th row, m = ceil(k / s), is free of overlap
                      L taps, L = ceil((k - i) / s): again L phases, together for all i of equal L
     weight gradient  dw[i + s l] = sum over e of dz[e - l]' x[s e + i]: one product for each l
 
-Each element is written once, each sum is one product's. Utterances lie one after another, padded to
+Each element is written once, each sum is one product's.
+
+On a CPU in fp32, the first two are oneDNN's convolutions instead, for which a matrix (R, C) is an
+image of one line with channels last, so that nothing is copied for them either: 2 times as fast as
+MKL's products on an AMD processor with AVX-512. The weight gradient is a product there too.
+
+Utterances lie one after another, padded to
 P frames with P_in = s P_out, so that a batch is one matrix too. What stands in padded frames is
 finite and means nothing; their gradients dz are zero, and at least m - 1 of them, the `lead`, stand
 before each utterance's first.
@@ -24,6 +30,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Strided:
@@ -52,6 +59,13 @@ class Strided:
     def forward(self, x: Tensor, out: Tensor, bias: Tensor | None) -> None:
         """x (R, C) -> out, as many rows (., D) as it has; those that x is too short for are 0."""
         rows = max(0, min((x.shape[0] - self.kernel) // self.stride + 1, out.shape[0]))
+        bias = None if bias is None else bias.to(x.dtype)
+        out[rows:].zero_()
+        if self._by_onednn and rows:
+            seen = x[: (rows - 1) * self.stride + self.kernel]
+            z = functional.conv2d(_image(seen), self._filters, bias, (1, self.stride))
+            out[:rows] = _matrix(z)
+            return
         step = self.stride * self.inputs
         for phase in range(min(self.phases, rows)):
             some = out[phase : rows : self.phases]
@@ -60,12 +74,14 @@ class Strided:
             if bias is None:
                 torch.mm(view, self._operand, out=some)
             else:
-                torch.addmm(bias.to(x.dtype), view, self._operand, out=some)
-        out[rows:].zero_()
+                torch.addmm(bias, view, self._operand, out=some)
 
     def input_gradient(self, dz: Tensor) -> Tensor:
         """dz (lead + E, D), the rows before it first -> dx (s E, C)."""
         rows = dz.shape[0] - self.lead
+        if self._by_onednn and rows:
+            dx = functional.conv_transpose2d(_image(dz), self._filters, None, (1, self.stride))
+            return _matrix(dx)[self.lead * self.stride :][: rows * self.stride]
         dx = dz.new_empty(rows, self.stride * self.inputs)
         for columns, taps, operand in self._transposed:
             for phase in range(min(taps, rows)):
@@ -100,6 +116,17 @@ class Strided:
         split = total.view(self.outputs, self.kernel, self.inputs).permute(0, 2, 1)
         return split.to(self.parameter_dtype).contiguous()
 
+    @property
+    def _by_onednn(self) -> bool:
+        is_cpu = self.weight.device.type == "cpu" and self.weight.dtype == torch.float32
+        has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        return bool(is_cpu and self.kernel >= self.stride and has_onednn)
+
+    @cached_property
+    def _filters(self) -> Tensor:
+        """(D, C, 1, k), channels last."""
+        return self.weight[:, :, None].contiguous(memory_format=torch.channels_last)
+
     @cached_property
     def _transposed(self) -> list[tuple[slice, int, Tensor]]:
         """Columns of dx (., s C), taps L of dz that they see, and the matrix (L D, columns)."""
@@ -117,6 +144,16 @@ class Strided:
             operand = torch.cat(oldest_first).permute(0, 2, 1)  # (L D, stop - start, C)
             columns = slice(start * self.inputs, stop * self.inputs)
             yield columns, taps, operand.reshape(taps * self.outputs, -1)
+
+
+def _image(x: Tensor) -> Tensor:
+    """A matrix (R, C) as an image (1, C, 1, R) with channels last; a view."""
+    return x.t()[None, :, None]
+
+
+def _matrix(image: Tensor) -> Tensor:
+    """An image (1, C, 1, R) with channels last as a matrix (R, C); a view."""
+    return image[0, :, 0].t()
 
 
 def _rows(x: Tensor, start: int, shape: tuple[int, int], step: int) -> Tensor:
