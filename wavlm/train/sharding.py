@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from wavlm.nn import WavLM
+from wavlm.nn.head import Selected, Terms
 
 
 def shard(network: WavLM, device_type: str, world: int) -> None:
@@ -27,10 +30,22 @@ def shard(network: WavLM, device_type: str, world: int) -> None:
     Comes after checkpointing and compilation of the layers, whose forwards then see whole weights,
     and before the optimizer, whose moments take the shape of what it is given.
     """
+    _show_outputs()
     mesh = init_device_mesh(device_type, (world,))
     for part in (*network.encoder.layers, network):
         # The root too lets its weights go after forward: between calls all that is kept is split.
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
+
+
+@cache
+def _show_outputs() -> None:
+    """Let FSDP2 see the tensors in what the root returns, where its hooks for backward hang.
+
+    torch 2.13 looks into dataclasses by itself (pytorch #174692). 2.11 found no tensor, did not
+    gather the root's weights for backward, and read freed memory.
+    """
+    for kind in (Selected, Terms):
+        torch.export.register_dataclass(kind)
 
 
 def whole(tensor: Tensor) -> Tensor:
