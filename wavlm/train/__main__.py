@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
 from wavlm.files import CannotWriteError, write_json
@@ -55,7 +57,8 @@ def _train(job: TrainJob) -> tuple[int, str]:
 
     try:
         job.out.mkdir(parents=True, exist_ok=True)
-        with StopRequest() as stop, joined(job.runtime) as ranks, _alone(job, leads=ranks.leads):
+        with StopRequest() as stop, joined(job.runtime) as ranks, ExitStack() as held:
+            ranks.once(lambda: held.enter_context(_alone(job)))  # on all ranks the same error
             train(job, data_of(job, ranks), ranks, stop)
     except CodedError as error:
         return error.exit_code, str(error)
@@ -64,11 +67,19 @@ def _train(job: TrainJob) -> tuple[int, str]:
     return 0, ""
 
 
-def _alone(job: TrainJob, *, leads: bool) -> AbstractContextManager[None]:
-    if not leads:
-        return nullcontext()
+def _alone(job: TrainJob) -> AbstractContextManager[None]:
     return locked(job.out / LOCK, f"the model of {job.key}")
 
 
+def _leave(code: int) -> NoReturn:
+    """Exit; after a failure at once, since Python at its end would take leave of other ranks."""
+    if code in (0, EXIT_STOPPED):
+        sys.exit(code)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _leave(main(sys.argv[1:]))

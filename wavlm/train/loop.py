@@ -182,6 +182,7 @@ def _resume(run: Run) -> Progress:
         progress = Progress(loss_scale=LossScale.first(job.train))
     if ranks.leads:
         metrics.cut_after(job.out / METRICS, progress.reported_update)
+    ranks.wait()  # a large snapshot takes some ranks longer than a collective may
     return progress
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
-from wavlm.errors import CodedError, ServiceMissingError
+from wavlm.errors import CodedError, ServiceMissingError, StoppedError
 from wavlm.nn import WavLM
 from wavlm.pool import tie_to_parent
 from wavlm.specs import Runtime
@@ -68,7 +68,9 @@ class Ranks:
         """`any` of each of several flags, in one exchange."""
         if self.world == 1:
             return list(flags)
-        total = self.sum(torch.tensor(flags, dtype=torch.float32, device=self.device))
+        # Hosts ask hosts: no device is waited for.
+        total = torch.tensor(flags, dtype=torch.int64, device="cpu")
+        dist.all_reduce(total, group=self.patient)
         return [count > 0 for count in total.tolist()]
 
     def gather(self, text: str) -> list[str]:
@@ -133,10 +135,18 @@ def joined(runtime: Runtime) -> Iterator[Ranks]:
         timeout=COMPILING_TIMEOUT if runtime.compile else COLLECTIVE_TIMEOUT,
         device_id=device if is_cuda else None,
     )
+    # NCCL's goodbye waits for all ranks. After an error of one alone it would hang, and nobody
+    # would learn of the error; torchrun ends the others when this process ends.
+    together = not is_cuda
     try:
         yield Ranks(rank, world, device, dist.new_group(backend="gloo", timeout=WRITING_TIMEOUT))
+        together = True
+    except StoppedError:  # all ranks raise it after the same update
+        together = True
+        raise
     finally:
-        dist.destroy_process_group()
+        if together:
+            dist.destroy_process_group()
 
 
 def prepare(network: WavLM, runtime: Runtime, backend: str = "inductor") -> None:
@@ -257,6 +267,12 @@ def _device(runtime: Runtime, local_rank: int) -> torch.device:
         )
     device = torch.device("cuda", local_rank)
     torch.cuda.set_device(device)
+    # Equal bits in every run are wanted of all operators, and of a product in 16 bits sums in fp32
+    # even where it is split over many processors.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False  # as torch has it for products: fp32 means fp32
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     return device
 
 

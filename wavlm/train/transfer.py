@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -59,8 +60,14 @@ def _first(items: Iterator[A]) -> tuple[A, ...]:
     return ()
 
 
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One a device for good: memory that is let go belongs to the stream that asked for it."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
 def _overlapped(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
-    side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    side = _side_stream(device)
 
     def begin(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
         # A thread begins on device 0, whichever is the rank's: pinning there would fill its memory.

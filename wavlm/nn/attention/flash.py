@@ -123,12 +123,13 @@ class _Call:
 
     @classmethod
     def of(cls, *inputs: Any) -> _Call:
-        query, key, value, gate, table, num_valid, seed, dropout = inputs
+        query, key, value, *_, seed, dropout = inputs
         if not query.stride() == key.stride() == value.stride() or query.stride(3) != 1:
             query, key, value = (_by_frame(x) for x in (query, key, value))
         steps = kept_steps(dropout)
         kept = None if steps == KEEP_STEPS else draw_kept(query, steps, int(seed))
-        lengths = None if num_valid is None else num_valid.contiguous()
+        # Kernels read the rest without strides; a compiler may have given it some.
+        gate, table, lengths = (None if x is None else x.contiguous() for x in inputs[3:6])
         return cls(query, key, value, gate, table, lengths, kept, steps / KEEP_STEPS)
 
     def forward(self) -> tuple[Tensor, Tensor]:

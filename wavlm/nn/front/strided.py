@@ -37,11 +37,16 @@ class Strided:
     """One convolution's operands; weight (D, C, k)."""
 
     def __init__(self, weight: Tensor, stride: int, dtype: torch.dtype) -> None:
-        self.weight, self.parameter_dtype = weight.to(dtype), weight.dtype
+        self._parameter, self._dtype = weight, dtype
         self.outputs, self.inputs, self.kernel = weight.shape
         self.stride = stride
         self.phases = -(-self.kernel // stride)
         self.lead = self.phases - 1
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """(D, C, k), in the type that is computed in."""
+        return self._parameter.to(self._dtype)
 
     @cached_property
     def _operand(self) -> Tensor:
@@ -95,8 +100,8 @@ class Strided:
 
     def no_gradient(self) -> Tensor:
         """A sum of weight gradients (D, k C) with nothing in it, in at least fp32."""
-        wide = torch.promote_types(self.weight.dtype, torch.float32)
-        return self.weight.new_zeros(self.outputs, self.kernel * self.inputs, dtype=wide)
+        wide = torch.promote_types(self._dtype, torch.float32)
+        return self._parameter.new_zeros(self.outputs, self.kernel * self.inputs, dtype=wide)
 
     def add_weight_gradient(self, x: Tensor, dz: Tensor, total: Tensor) -> None:
         """x (s E, C) and dz (lead + E, D) add to total (D, k C)."""
@@ -114,11 +119,11 @@ class Strided:
     def weight_gradient(self, total: Tensor) -> Tensor:
         """(D, k C), as summed up, in the weight's layout (D, C, k) and its own type."""
         split = total.view(self.outputs, self.kernel, self.inputs).permute(0, 2, 1)
-        return split.to(self.parameter_dtype).contiguous()
+        return split.to(self._parameter.dtype).contiguous()
 
     @property
     def _by_onednn(self) -> bool:
-        is_cpu = self.weight.device.type == "cpu" and self.weight.dtype == torch.float32
+        is_cpu = self._parameter.device.type == "cpu" and self._dtype == torch.float32
         has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         return bool(is_cpu and self.kernel >= self.stride and has_onednn)
 
