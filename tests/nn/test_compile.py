@@ -54,7 +54,7 @@ def gradients(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a batch, and its gradients, beside which room in the head plays no role."""
     model.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with torch.autocast(batch.waveforms.device.type, torch.bfloat16, enabled=bf16):
         terms = model(batch, with_unmasked=with_unmasked, max_masked=batch.mask.numel())
         loss = terms.masked.loss + 10 * terms.feature_penalty * terms.masked.num_frames
         if terms.unmasked:
