@@ -31,7 +31,7 @@ def main() -> int:
         return _measure(arguments.child, arguments.device, arguments.into)
     failed = []
     deadline = time.monotonic() + arguments.budget_s
-    for name in arguments.names or SCRIPTS:
+    for name in arguments.names or _with_claims(arguments.device):
         print(f"== {name}", flush=True)
         problem = _run(name, arguments.device, deadline - time.monotonic())
         if problem is not None:
@@ -90,6 +90,11 @@ def _measure(name: str, device: str, into: Path) -> int:
             file.flush()
             print("   " + _line(figure), flush=True)
     return 0
+
+
+def _with_claims(device: str) -> list[str]:
+    """The scripts that measure anything there."""
+    return [name for name in SCRIPTS if any(device in claim.devices for claim in _claims(name))]
 
 
 def _claims(name: str) -> tuple[Claim, ...]:

@@ -115,8 +115,8 @@ def compare(
     names = list(functions)
     found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
+        gc.collect()
         for name in names if number % 2 == 0 else reversed(names):
-            gc.collect()
             found[name].append(clock(functions[name], repeat) / repeat)
     return {name: Timing(tuple(seconds)) for name, seconds in found.items()}
 

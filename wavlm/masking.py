@@ -21,14 +21,15 @@ def span_masks(num_frames: int, spec: MaskSpec, numbers: Numbers) -> Mask:
     `compute_mask_indices`, of which this keeps the statistics.
     """
     wanted = spec.probability * num_frames / spec.length
+    fewest, most = _fewest_and_most(num_frames, spec)
     num_spans = np.maximum(spec.min_spans, (wanted + numbers[:, 0]).astype(np.int64))
-    possible = num_frames - spec.length
-    # An utterance that is too short for so many spans gets one start more than spans.
-    num_starts = np.where(num_spans < possible, possible, num_spans + 1)
-    lots = np.where(np.arange(numbers.shape[1] - 1) < num_starts[:, None], numbers[:, 1:], 1.0)
+    lots = numbers[:, 1:]
+    if num_frames - spec.length <= most:  # too short for so many spans: one start more than spans
+        num_starts = np.maximum(num_frames - spec.length, num_spans + 1)
+        lots = np.where(np.arange(lots.shape[1]) < num_starts[:, None], lots, 1.0)
     # The starts with the n smallest of their lots: those below the one that comes next.
-    ordered = np.partition(lots, _fewest_and_most(num_frames, spec), axis=1)
-    starts = lots < np.take_along_axis(ordered, num_spans[:, None], axis=1)
+    ordered = np.partition(lots, (fewest, most), axis=1)
+    starts = lots < ordered[np.arange(len(lots)), num_spans, None]
     return _spans(starts, spec.length, num_frames)
 
 
@@ -52,8 +53,7 @@ def _spans(starts: Mask, length: int, num_frames: int) -> Mask:
         step = min(grown, length - grown)
         masked[:, step:] |= masked[:, :-step].copy()
         grown += step
-    masks: Mask = masked[:, :num_frames].copy()
-    return masks
+    return np.ascontiguousarray(masked[:, :num_frames])
 
 
 def equalise(masks: Sequence[Mask] | Mask, rng: np.random.Generator) -> Mask:
