@@ -180,10 +180,10 @@ def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure]) -> Iterator[Bat
 
 
 def _batch(arrays: Arrays, position: Position, after: Position) -> Batch:
-    changes = [change.waveform for change in arrays.changes]
+    changes = [torch.from_numpy(change.waveform) for change in arrays.changes]
     audio = Pcm(
         steps=torch.from_numpy(arrays.steps),
-        changes=torch.from_numpy(np.concatenate([np.empty(0, np.float32), *changes])),
+        changes=changes[0] if len(changes) == 1 else torch.cat([torch.empty(0), *changes]),
         regions=tuple(
             Region(change.row, change.start_samples, len(change.waveform))
             for change in arrays.changes

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,8 +121,10 @@ class Reader:
     ) -> Waveform:
         """`read` for who knows the place."""
         blob = self.blob(shard, offset, size)
-        with self._place(shard, offset):
+        try:
             return decode_flac(blob, start, stop)
+        except AudioError as error:
+            raise self._placed(error, shard, offset) from error
 
     def fill(self, out: Steps, row: int, start: int = 0) -> None:
         """Fill `out` (N,) with 16-bit steps of the utterance in that row, from a sample on."""
@@ -135,8 +135,10 @@ class Reader:
     def fill_at(self, out: Steps, shard: str, offset: int, size: int, start: int = 0) -> None:
         """`fill` for who knows the place."""
         blob = self.blob(shard, offset, size)
-        with self._place(shard, offset):
+        try:
             decode_flac_into(blob, start, out)
+        except AudioError as error:
+            raise self._placed(error, shard, offset) from error
 
     def verified(self, row: int) -> Waveform:
         """The whole utterance, after its FLAC has been compared with the sha256 in the index."""
@@ -166,14 +168,10 @@ class Reader:
         while self._files:
             os.close(self._files.popitem()[1])
 
-    @contextmanager
-    def _place(self, shard: str, offset: int) -> Iterator[None]:
-        """Say where the audio is that cannot be decoded."""
-        try:
-            yield
-        except AudioError as error:
-            where = f"at byte {offset} of {self._folder / shard}; make the shards again"
-            raise AudioError(error.code, f"{error.message}; {where}") from error
+    def _placed(self, error: AudioError, shard: str, offset: int) -> AudioError:
+        """The error that also says where the audio is that cannot be decoded."""
+        where = f"at byte {offset} of {self._folder / shard}; make the shards again"
+        return AudioError(error.code, f"{error.message}; {where}")
 
     def _file(self, shard: str) -> int:
         """The descriptor of a shard, the least recently used one closed when there are too many."""
