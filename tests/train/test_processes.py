@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from tests.train import fakes
+from wavlm.errors import EXIT_LOCKED
 from wavlm.files import sha256_of
+from wavlm.locks import locked
 from wavlm.train import metrics
+from wavlm.train.__main__ import EXIT_NOTE, LOCK
 from wavlm.train.loop import train
 from wavlm.train.parallel import Ranks, StopRequest
 
@@ -22,13 +25,27 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **extra}
 
 
-def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+def start(
+    *arguments: object, module: str = "tests.train.fakes", **variables: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.train.fakes", *map(str, arguments)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         env=environment(**variables),
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def start_two(*arguments: object, **options: str) -> list[subprocess.Popen[str]]:
+    """Both ranks of one group."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    return [
+        start(*arguments, **options, **place, MASTER_PORT=port, RANK=rank, LOCAL_RANK=rank)
+        for rank in "01"
+    ]
 
 
 @pytest.mark.slow
@@ -47,22 +64,7 @@ def test_killed_at_file_events_all_over_a_run_it_ends_with_the_same_bits(tmp_pat
 
 @pytest.mark.slow
 def test_two_ranks_give_the_losses_of_one(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    ranks = [
-        start(
-            "train",
-            tmp_path / "two",
-            RANK=str(rank),
-            LOCAL_RANK=str(rank),
-            WORLD_SIZE="2",
-            LOCAL_WORLD_SIZE="2",
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=port,
-        )
-        for rank in range(2)
-    ]
+    ranks = start_two("train", tmp_path / "two")
     job, alone = fakes.job(tmp_path / "one"), Ranks(0, 1, torch.device("cpu"))
     job.out.mkdir()
     with StopRequest() as stop:
@@ -74,3 +76,17 @@ def test_two_ranks_give_the_losses_of_one(tmp_path: Path) -> None:
     for ours, theirs in zip(one, two, strict=True):
         for name in ours.keys() - metrics.TIMED:
             assert theirs[name] == pytest.approx(ours[name], rel=2e-5), name
+
+
+@pytest.mark.slow
+def test_a_model_that_somebody_else_trains_is_refused_by_all_ranks(tmp_path: Path) -> None:
+    """The rank that asks for the lock alone would leave the other one waiting for it."""
+    job = fakes.job(tmp_path / "out")
+    path = tmp_path / "job.json"
+    path.write_text(job.model_dump_json())
+    with locked(job.out / LOCK, "the model"):
+        ranks = start_two(path, module="wavlm.train")
+        for rank in ranks:
+            rank.communicate(timeout=60)
+    assert [rank.returncode for rank in ranks] == [EXIT_LOCKED] * 2
+    assert not (job.out / EXIT_NOTE).exists()
