@@ -15,6 +15,8 @@ import pytest
 import soundfile
 from filelock import FileLock
 
+from wavlm.rng import uniforms
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
 ROOT = Path(__file__).parents[2]
 ONE = ("--workers", 1, "--threads", 1, "--snapshot-every", 5)
@@ -112,19 +114,21 @@ def test_a_second_run_only_looks(
 def test_listen_writes_what_the_first_mixing_iteration_hears(
     finished: Path, tiny_recipe: Path, wavlm: Wavlm, tmp_path: Path
 ) -> None:
-    done = wavlm("listen", tiny_recipe, tmp_path / "heard", "--store", finished)
-    assert done.returncode == 0, done.stderr
-    clean = sorted((tmp_path / "heard").glob("*-clean.wav"))
-    assert clean
-    differ = []
-    for path in clean:
-        before, rate_hz = soundfile.read(path)
-        after, _ = soundfile.read(path.with_name(path.name.replace("-clean", "-mixed")))
-        assert rate_hz == 16000
-        assert before.shape == after.shape
-        differ.append((before != after).any())
-    assert any(differ)  # half of the utterances are mixed
-    assert not all(differ)
+    differ, drawn = [], []
+    for epoch in range(3):
+        heard = tmp_path / str(epoch)
+        done = wavlm("listen", tiny_recipe, heard, "--store", finished, "--epoch", str(epoch))
+        assert done.returncode == 0, done.stderr
+        for path in sorted(heard.glob("*-clean.wav")):
+            before, rate_hz = soundfile.read(path)
+            after, _ = soundfile.read(path.with_name(path.name.replace("-clean", "-mixed")))
+            assert rate_hz == 16000
+            assert before.shape == after.shape
+            differ.append(bool((before != after).any()))
+            key = path.name[len("00-") : -len("-clean.wav")]
+            drawn.append(bool(uniforms(0, [("sample", epoch, key)], 2)[0, 1] < 0.5))
+    assert set(differ) == {False, True}
+    assert differ == drawn  # the number behind that of the crop, against the mix's probability
 
 
 def test_verify_finds_a_flipped_bit(finished: Path, wavlm: Wavlm) -> None:
