@@ -78,15 +78,18 @@ def test_attention_of_a_whole_batch_equals_dense_attention_and_itself() -> None:
     steps = flash.kept_steps(dropout)
     words = flash.draw_kept(inputs[0], steps, 5)
     key = torch.arange(frames, device=DEVICE)
+    d_table = torch.zeros_like(inputs[4], dtype=torch.float64)
     for row in range(batch):  # all at once, the dense form takes gigabytes
         keep = (words[row : row + 1, ..., key // 32] >> (key % 32)) & 1 == 1
         exact = [x[row : row + 1].double().requires_grad_() for x in inputs[:4]]
         table = inputs[4].double().requires_grad_()
         bias = PositionBias(exact[3], table)
         out = attend_dense(tuple(exact[:3]), bias, None, keep, steps / 4096)
-        found = torch.autograd.grad((out * d_out[row : row + 1]).sum(), exact)
+        *found, of_table = torch.autograd.grad((out * d_out[row : row + 1]).sum(), [*exact, table])
+        d_table += of_table
         ours = [x[row : row + 1].double() for x in first[:5]]
         assert_close(ours, [out, *found], 3e-2)
+    assert_close([first[5].double()], [d_table], 3e-2)
 
 
 @each_style

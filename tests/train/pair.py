@@ -35,15 +35,15 @@ PATIENCE = timedelta(seconds=2)  # of collectives while the disk is slow
 DISK_SECONDS = 4.0
 
 
-def start(out: Path) -> list[subprocess.Popen[str]]:
-    """Both ranks."""
+def start(module: str, *arguments: object) -> list[subprocess.Popen[str]]:
+    """Both ranks of one group, each running a module."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.train.pair", str(out)],
+            [sys.executable, "-m", module, *map(str, arguments)],
             env={
                 **os.environ,
                 **shared,

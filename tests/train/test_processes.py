@@ -1,7 +1,6 @@
 """Processes: killed at any file event, or several at once, they end with the same model."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train import fakes
+from tests.train import fakes, pair
 from wavlm.errors import EXIT_LOCKED
 from wavlm.files import sha256_of
 from wavlm.locks import locked
@@ -25,27 +24,13 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), **extra}
 
 
-def start(
-    *arguments: object, module: str = "tests.train.fakes", **variables: str
-) -> subprocess.Popen[str]:
+def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, arguments)],
+        [sys.executable, "-m", "tests.train.fakes", *map(str, arguments)],
         env=environment(**variables),
         stdout=subprocess.PIPE,
         text=True,
     )
-
-
-def start_two(*arguments: object, **options: str) -> list[subprocess.Popen[str]]:
-    """Both ranks of one group."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    return [
-        start(*arguments, **options, **place, MASTER_PORT=port, RANK=rank, LOCAL_RANK=rank)
-        for rank in "01"
-    ]
 
 
 @pytest.mark.slow
@@ -64,7 +49,7 @@ def test_killed_at_file_events_all_over_a_run_it_ends_with_the_same_bits(tmp_pat
 
 @pytest.mark.slow
 def test_two_ranks_give_the_losses_of_one(tmp_path: Path) -> None:
-    ranks = start_two("train", tmp_path / "two")
+    ranks = pair.start("tests.train.fakes", "train", tmp_path / "two")
     job, alone = fakes.job(tmp_path / "one"), Ranks(0, 1, torch.device("cpu"))
     job.out.mkdir()
     with StopRequest() as stop:
@@ -85,7 +70,7 @@ def test_a_model_that_somebody_else_trains_is_refused_by_all_ranks(tmp_path: Pat
     path = tmp_path / "job.json"
     path.write_text(job.model_dump_json())
     with locked(job.out / LOCK, "the model"):
-        ranks = start_two(path, module="wavlm.train")
+        ranks = pair.start("wavlm.train", path)
         for rank in ranks:
             rank.communicate(timeout=60)
     assert [rank.returncode for rank in ranks] == [EXIT_LOCKED] * 2

@@ -22,7 +22,7 @@ SPLIT = ("fsdp", "fsdp-recomputing", "ddp-then-fsdp", "fsdp-then-ddp")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one process made, in `one`, and two, each way in a folder of its own."""
     folder = tmp_path_factory.mktemp("pair")
-    ranks = pair.start(folder)
+    ranks = pair.start("tests.train.pair", folder)
     torch.set_num_threads(1)
     job, alone = fakes.job(folder / "one"), Ranks(0, 1, torch.device("cpu"))
     job.out.mkdir()
