@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from wavlm.frames import num_frames
-from wavlm.masking import num_draws, span_masks
+from wavlm.masking import Spans
 from wavlm.nn import WavLM
-from wavlm.rng import rng_for
+from wavlm.rng import rng_for, states
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, Runtime, TrainSpec
 
 NUM_CLUSTERS = 500
@@ -39,7 +39,8 @@ class Crops:
 
     waveforms: Tensor  # (B, N) float32
     labels: Tensor  # (B, F) int64
-    mask: Tensor  # (B, F) bool
+    spans: Spans
+    mask: Tensor  # (B, F) bool, made of these
 
     @property
     def seconds(self) -> float:
@@ -53,12 +54,11 @@ def crops(num_utterances: int, seconds: float, device: str, network: NetworkSpec
     frames = num_frames(num_samples, network.conv_layers)
     steps = rng.normal(0, 0.1 * SAMPLE_STEPS, (num_utterances, num_samples)).astype(np.int16)
     labels = rng.integers(NUM_CLUSTERS, size=(num_utterances, frames))
-    masks = span_masks(
-        frames, MaskSpec(), rng.random((num_utterances, num_draws(frames, MaskSpec())))
-    )
+    names = [str(number) for number in range(num_utterances)]
+    spans = Spans(frames, MaskSpec(), states(0, ("masked",), names))
     made = (torch.from_numpy(steps).float() / SAMPLE_STEPS, torch.from_numpy(labels))
     waveforms, numbers = (tensor.to(device) for tensor in made)
-    return Crops(waveforms, numbers, torch.from_numpy(masks).to(device))
+    return Crops(waveforms, numbers, spans, spans.masks(torch.device(device)))
 
 
 def network(spec: NetworkSpec = BASE, device: str = "cpu") -> WavLM:
@@ -79,7 +79,7 @@ class OurStep:
     """One update of the trainer: masking, network, head, loss, backward, clipping, AdamW.
 
     Nothing is loaded: the same batch comes again and again. It travels to the device each time, as
-    16-bit steps from the host's memory; a peer's lies there.
+    16-bit steps from the host's memory, and its masks are made there; a peer's lie there.
     """
 
     def __init__(self, model: WavLM, precision: str, *, compiled: bool) -> None:
@@ -119,13 +119,12 @@ class OurStep:
 
         place = Position()
         packed = Batch(
-            audio=Pcm((batch.waveforms.cpu() * SAMPLE_STEPS).to(torch.int16), torch.zeros(0)),
+            audio=Pcm((batch.waveforms.cpu() * SAMPLE_STEPS).to(torch.int16)),
             labels=batch.labels.cpu(),
-            mask=batch.mask.cpu(),
+            spans=batch.spans,
             keys=("made up",),
             position=place,
             after=place,
-            num_masked=int(batch.mask.sum()),
         )
         batches = ahead(repeat(packed), self.ranks.device)
 

@@ -4,17 +4,21 @@ from math import comb
 
 import numpy as np
 import pytest
+import torch
 
-from wavlm.masking import equalise, num_draws, span_masks
-from wavlm.rng import rng_for, uniforms
+from tests.test_rng import splitmix64
+from wavlm.masking import Spans
+from wavlm.rng import seed_for, states
 from wavlm.specs import MaskSpec
 
 SPEC = MaskSpec()
+EQUALISED = MaskSpec(equalise=True)
+CPU = torch.device("cpu")
 
 
 def draws(num_frames: int, count: int, name: str = "mask", spec: MaskSpec = SPEC) -> np.ndarray:
-    paths = [(name, number) for number in range(count)]
-    return span_masks(num_frames, spec, uniforms(4, paths, num_draws(num_frames, spec)))
+    begin = states(4, (name,), [str(number) for number in range(count)])
+    return Spans(num_frames, spec, begin).masks(CPU).numpy()
 
 
 def interior(num_frames: int) -> float:
@@ -63,15 +67,14 @@ def test_the_starts_are_those_of_the_smallest_lots(
     num_frames: int, length: int, min_spans: int
 ) -> None:
     spec = SPEC.model_copy(update={"length": length, "min_spans": min_spans})
-    paths = [("lots", number) for number in range(40)]
-    numbers = uniforms(1, paths, num_draws(num_frames, spec))
-    masks = span_masks(num_frames, spec, numbers)
-    for (u, *lots), mask in zip(numbers.tolist(), masks, strict=True):
-        wanted = max(min_spans, int(0.8 * num_frames / length + u))
+    masks = draws(num_frames, 40, "lots", spec)
+    for number, mask in enumerate(masks):
+        u, *lots = splitmix64(seed_for(4, "lots", number), num_frames + 4)
+        wanted = max(min_spans, int(0.8 * num_frames / length + (u >> 11) / 2**53))
         possible = num_frames - length if num_frames - length > wanted else wanted + 1
         starts = sorted(range(possible), key=lots.__getitem__)[:wanted]
-        spans = {start + step for start in starts for step in range(length)}
-        assert np.flatnonzero(mask).tolist() == sorted(n for n in spans if n < num_frames)
+        masked = {start + step for start in starts for step in range(length)}
+        assert np.flatnonzero(mask).tolist() == sorted(n for n in masked if n < num_frames)
 
 
 def test_every_start_is_as_likely_as_any_other() -> None:
@@ -85,12 +88,32 @@ def test_every_start_is_as_likely_as_any_other() -> None:
 
 def test_equalised_masks_are_subsets_of_the_smallest_size_as_measured() -> None:
     shares = []
+    opened = np.zeros(249)
     for batch in range(150):
         masks = draws(249, 8, f"batch {batch}")
-        equal = equalise(masks, rng_for(0, "batch", batch))
+        equal = draws(249, 8, f"batch {batch}", EQUALISED)
         smallest = min(mask.sum() for mask in masks)
-        for before, after in zip(masks, equal, strict=True):
-            assert after.sum() == smallest
-            assert not (after & ~before).any()
+        for before, after_it in zip(masks, equal, strict=True):
+            assert after_it.sum() == smallest
+            assert not (after_it & ~before).any()
+        opened += (masks & ~equal).sum(0)
         shares.append(smallest / 249)
     assert np.mean(shares) == pytest.approx(0.506, abs=0.01)  # section 6, batch of 8
+    # What is opened lies anywhere: two halves of as many each, within five deviations.
+    halves = opened[:124].sum(), opened[124:248].sum()
+    assert abs(halves[0] - halves[1]) < 5 * np.sqrt(sum(halves))
+
+
+@pytest.mark.parametrize("num_frames", [0, 3, 12, 13, 40])
+def test_short_masks_are_equalised_too(num_frames: int) -> None:
+    counts = draws(num_frames, 9, spec=EQUALISED).sum(1)
+    assert (counts == draws(num_frames, 9).sum(1).min()).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("num_frames", [12, 40, 749])
+@pytest.mark.parametrize("spec", [SPEC, EQUALISED])
+def test_a_gpu_makes_the_same_masks(num_frames: int, spec: MaskSpec) -> None:
+    spans = Spans(num_frames, spec, states(4, ("gpu",), "abcdefghijklm"))
+    assert torch.equal(spans.masks(torch.device("cuda")).cpu(), spans.masks(CPU))

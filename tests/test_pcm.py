@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wavlm.pcm import Pcm, Region
+from wavlm.pcm import Pcm, Stretch
 
 
 def test_every_step_becomes_its_amplitude_exactly() -> None:
     steps = np.arange(-32768, 32768, dtype=np.int16).reshape(4, -1)
-    found = Pcm(torch.from_numpy(steps), torch.empty(0)).waveforms()
+    found = Pcm(torch.from_numpy(steps)).waveforms()
     assert found.dtype == torch.float32
     np.testing.assert_array_equal(found.double().numpy(), steps / 32768)
 
@@ -19,8 +19,10 @@ def test_changes_go_to_their_regions_and_nowhere_else() -> None:
     rng = np.random.default_rng(3)
     steps = rng.integers(-32768, 32768, (3, 50)).astype(np.int16)
     changes = rng.standard_normal(50 + 7 + 0 + 1).astype(np.float32)
-    regions = (Region(1, 0, 50), Region(0, 43, 7), Region(2, 9, 0), Region(2, 0, 1))
-    found = Pcm(torch.from_numpy(steps), torch.from_numpy(changes), regions).waveforms().numpy()
+    parts = torch.from_numpy(changes).split([50, 7, 0, 1])
+    places = ((1, 0), (0, 43), (2, 9), (2, 0))
+    stretches = tuple(Stretch(*place, part) for place, part in zip(places, parts, strict=True))
+    found = Pcm(torch.from_numpy(steps), stretches).waveforms().numpy()
     expected = (steps / 32768).astype(np.float32)
     expected[1] = changes[:50]
     expected[0, 43:] = changes[50:57]
@@ -29,7 +31,8 @@ def test_changes_go_to_their_regions_and_nowhere_else() -> None:
 
 
 def test_unpacking_leaves_the_packed_alone() -> None:
-    packed = Pcm(torch.ones(1, 4, dtype=torch.int16), torch.tensor([0.5, 0.25]), (Region(0, 1, 2),))
+    change = Stretch(0, 1, torch.tensor([0.5, 0.25]))
+    packed = Pcm(torch.ones(1, 4, dtype=torch.int16), (change,))
     first = packed.waveforms()
     first.zero_()
     assert packed.waveforms().tolist() == [[2**-15, 0.5, 0.25, 2**-15]]

@@ -156,7 +156,7 @@ class Mixtures(Artifact):
 @dataclass(frozen=True)
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
-    format: ClassVar[int] = 2  # 2: numbers of SplitMix64, not Philox
+    format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too
     network: NetworkSpec
     train: TrainSpec
     labels: tuple[Labels, ...]

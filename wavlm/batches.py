@@ -1,4 +1,4 @@
-"""Batches for the trainer: read by index, cropped to whole frames, mixed, masked, in a fixed order.
+"""Batches for the trainer: read by index, cropped to whole frames, mixed, in a fixed order.
 
 The order of batches and every number in them follow from the shards, the labels, the spec and the
 seed; workers, ranks and restarts change nothing. All draws are named after the epoch and
@@ -31,7 +31,8 @@ from wavlm.epochs import Group, Plan, Position, share
 from wavlm.errors import BadDataError
 from wavlm.fixed import FixedSamples, Subset
 from wavlm.jobs import TrainJob
-from wavlm.pcm import Pcm, Region
+from wavlm.masking import Spans
+from wavlm.pcm import Pcm, Stretch
 from wavlm.pool import die_with_parent
 from wavlm.samples import Arrays, Samples
 from wavlm.specs import SAMPLE_RATE_HZ
@@ -53,16 +54,21 @@ class Batch:
 
     audio: Pcm | torch.Tensor  # (B, N): packed, or float32
     labels: torch.Tensor  # (B, F) int64
-    mask: torch.Tensor  # (B, F) bool, True where a frame is masked
+    spans: Spans | torch.Tensor  # of (B, F): packed, or the mask
     keys: tuple[str, ...]
     position: Position  # of this group
     after: Position  # where the update that it belongs to ends: what a snapshot stores
-    num_masked: int | None = None  # masked frames, as counted before the mask went to a device
+    num_masked: int | None = None  # masked frames, if the host has been told
 
     @property
     def waveforms(self) -> torch.Tensor:
         """(B, N) float32; of a packed batch they are made anew each time."""
         return self.audio.waveforms() if isinstance(self.audio, Pcm) else self.audio
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """(B, F) bool, True where a frame is masked; of a packed batch made anew each time."""
+        return self._mask_on(self.labels.device)
 
     @property
     def seconds(self) -> float:
@@ -71,26 +77,31 @@ class Batch:
         return samples.numel() / SAMPLE_RATE_HZ
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device, unpacked there: 16-bit steps travel, float32 waveforms arrive."""
+        """The batch on a device, unpacked there: 16-bit steps travel, float32 waveforms arrive.
+
+        Masks are made there, and the masked frames counted only where nobody has to wait for that.
+        """
         if isinstance(self.audio, Pcm):
             waveforms = self.audio.to(device).waveforms()
         else:
             waveforms = self.audio.to(device, non_blocking=True)
+        mask = self._mask_on(device)
         return replace(
             self,
             audio=waveforms,
             labels=self.labels.to(device, non_blocking=True),
-            mask=self.mask.to(device, non_blocking=True),
+            spans=mask,
+            num_masked=int(mask.sum()) if device.type == "cpu" else self.num_masked,
         )
 
     def pin_memory(self) -> Batch:
         """A copy that a CUDA device can fetch while it computes."""
-        return replace(
-            self,
-            audio=self.audio.pin_memory(),
-            labels=self.labels.pin_memory(),
-            mask=self.mask.pin_memory(),
-        )
+        return replace(self, audio=self.audio.pin_memory(), labels=self.labels.pin_memory())
+
+    def _mask_on(self, device: torch.device) -> torch.Tensor:
+        if isinstance(self.spans, Spans):
+            return self.spans.masks(device)
+        return self.spans.to(device, non_blocking=True)
 
 
 def plan_of(job: TrainJob) -> Plan:
@@ -180,23 +191,17 @@ def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure]) -> Iterator[Bat
 
 
 def _batch(arrays: Arrays, position: Position, after: Position) -> Batch:
-    changes = [torch.from_numpy(change.waveform) for change in arrays.changes]
-    audio = Pcm(
-        steps=torch.from_numpy(arrays.steps),
-        changes=changes[0] if len(changes) == 1 else torch.cat([torch.empty(0), *changes]),
-        regions=tuple(
-            Region(change.row, change.start_samples, len(change.waveform))
-            for change in arrays.changes
-        ),
+    changes = (
+        Stretch(change.row, change.start_samples, torch.from_numpy(change.waveform))
+        for change in arrays.changes
     )
     return Batch(
-        audio=audio,
+        audio=Pcm(torch.from_numpy(arrays.steps), tuple(changes)),
         labels=torch.from_numpy(arrays.labels.astype(np.int64)),
-        mask=torch.from_numpy(arrays.mask),
+        spans=arrays.spans,
         keys=arrays.keys,
         position=position,
         after=after,
-        num_masked=int(np.count_nonzero(arrays.mask)),
     )
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.flac import Steps
 from wavlm.jobs import TrainJob
-from wavlm.masking import equalise, num_draws, span_masks
-from wavlm.rng import rng_for, uniforms
+from wavlm.masking import Spans
+from wavlm.rng import states
 from wavlm.samples import (
     CACHE,
     Arrays,
@@ -88,9 +88,6 @@ class FixedSamples:
         assert self._source is not None, "a set without groups has nothing to make"  # noqa: S101
         keys = tuple(self._source.keys[group.utterances])
         steps, labels = stacked(self._source, group, [0] * len(keys))
-        spec, paths = self._train.mask, [("mask", "valid", key) for key in keys]
-        numbers = uniforms(self._train.seed, paths, num_draws(group.num_frames, spec))
-        masks = span_masks(group.num_frames, spec, numbers)
-        if spec.equalise:
-            masks = equalise(masks, rng_for(self._train.seed, "equalise", group.position.group))
-        return Arrays(steps, (), labels, masks, keys, group.utterances)
+        begin = states(self._train.seed, ("mask", "valid"), keys)
+        spans = Spans(group.num_frames, self._train.mask, begin)
+        return Arrays(steps, (), labels, spans, keys, group.utterances)

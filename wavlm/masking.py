@@ -1,69 +1,96 @@
-"""Span masks over frames, drawn per utterance (docs/algorithm.md section 6)."""
+"""Span masks over frames, drawn per utterance (docs/algorithm.md section 6).
+
+The loader says where the random numbers of an utterance begin, 8 bytes; the device that computes
+hashes them and makes the mask. All of it is whole numbers, so every device makes the same one.
+
+Shapes: B utterances, F frames, S possible starts of a span.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
 
-from wavlm.rng import Numbers
+from wavlm.rng import GAMMA, LAST_SHIFT, STIRS, UNUSED_BITS, States
 from wavlm.specs import MaskSpec
 
-Mask = npt.NDArray[np.bool_]
+ONE = 1 << 53  # numbers in [0, 1) are multiples of 2**-53
 
 
-def span_masks(num_frames: int, spec: MaskSpec, numbers: Numbers) -> Mask:
-    """Which frames to mask of B utterances, given `num_draws` numbers for each: (B, num_frames).
+@dataclass(frozen=True)
+class Spans:
+    """What masks of B utterances are made of."""
 
-    n = max(min_spans, floor(p T / length + u)) distinct starts are drawn from 0..T-length-1, so the
-    last frame is never masked in an utterance of usual length. As in fairseq's
-    `compute_mask_indices`, of which this keeps the statistics.
+    num_frames: int  # F
+    spec: MaskSpec
+    states: States  # (B,) of whose numbers they are made
+
+    def masks(self, device: torch.device) -> Tensor:
+        """Which frames are masked, (B, F) bool, made on this device.
+
+        n = max(min_spans, floor(p F / length + u)) distinct starts are drawn from 0..F-length-1, so
+        the last frame is never masked in an utterance of usual length. As in fairseq's
+        `compute_mask_indices`, of which this keeps the statistics.
+
+        An utterance's first number is u. Then come lots, one a start: the n smallest are drawn.
+        """
+        spec, num_frames = self.spec, self.num_frames
+        wanted = spec.probability * num_frames / spec.length
+        whole, share = int(wanted), int(wanted % 1 * ONE)
+        most = max(spec.min_spans, whole + 1)
+        num_starts = max(num_frames - spec.length, most + 1)
+        numbers = _numbers(self.states, 1 + num_starts + num_frames * spec.equalise, device)
+        num_spans = (((numbers[:, :1] + share) >> 53) + whole).clamp(min=spec.min_spans)
+        lots, lots_of_frames = numbers[:, 1 : 1 + num_starts], numbers[:, 1 + num_starts :]
+        if num_frames - spec.length <= most:  # too short for so many: one start more than spans
+            allowed = (num_spans + 1).clamp(min=num_frames - spec.length)
+            lots = torch.where(torch.arange(num_starts, device=device) < allowed, lots, ONE)
+        masks = _covered(_smallest(lots, num_spans), spec.length)[:, :num_frames].contiguous()
+        return _equalised(masks, lots_of_frames) if spec.equalise else masks
+
+
+def _numbers(states: States, count: int, device: torch.device) -> Tensor:
+    """`rng.uniforms` times 2**53, (B, count) int64: SplitMix64 in signed whole numbers.
+
+    Products wrap to the same bits; a shift to the right has to forget the copies of the sign.
     """
-    wanted = spec.probability * num_frames / spec.length
-    fewest, most = _fewest_and_most(num_frames, spec)
-    num_spans = np.maximum(spec.min_spans, (wanted + numbers[:, 0]).astype(np.int64))
-    lots = numbers[:, 1:]
-    if num_frames - spec.length <= most:  # too short for so many spans: one start more than spans
-        num_starts = np.maximum(num_frames - spec.length, num_spans + 1)
-        lots = np.where(np.arange(lots.shape[1]) < num_starts[:, None], lots, 1.0)
-    # The starts with the n smallest of their lots: those below the one that comes next.
-    ordered = np.partition(lots, (fewest, most), axis=1)
-    starts = lots < ordered[np.arange(len(lots)), num_spans, None]
-    return _spans(starts, spec.length, num_frames)
+    gamma, last_shift = _signed(GAMMA), int(LAST_SHIFT)
+    begin = torch.from_numpy(states.view(np.int64)).to(device).unsqueeze(1)
+    bits = begin + gamma * torch.arange(1, count + 1, device=device)
+    for shift, factor in STIRS:
+        bits = (bits ^ _shifted(bits, int(shift))) * _signed(factor)
+    return _shifted(bits ^ _shifted(bits, last_shift), int(UNUSED_BITS))
 
 
-def num_draws(num_frames: int, spec: MaskSpec) -> int:
-    """Numbers that the mask of an utterance is made of: u, and a lot for each possible start."""
-    return 1 + max(num_frames - spec.length, _fewest_and_most(num_frames, spec)[1] + 1)
+def _shifted(bits: Tensor, shift: int) -> Tensor:
+    return (bits >> shift) & ((1 << (64 - shift)) - 1)
 
 
-def _fewest_and_most(num_frames: int, spec: MaskSpec) -> tuple[int, int]:
-    """Between which numbers of spans u decides."""
-    wanted = spec.probability * num_frames / spec.length
-    return max(spec.min_spans, int(wanted)), max(spec.min_spans, int(wanted + 1))
+def _signed(constant: np.uint64) -> int:
+    return int(constant.astype(np.int64))
 
 
-def _spans(starts: Mask, length: int, num_frames: int) -> Mask:
-    """Frames (B, num_frames) of the spans that begin where (B, S) says; what sticks out is cut."""
-    masked = np.zeros((len(starts), max(starts.shape[1], num_frames)), np.bool_)
-    masked[:, : starts.shape[1]] = starts
-    grown = 1  # frames that a span has so far
-    while grown < length:
-        step = min(grown, length - grown)
-        masked[:, step:] |= masked[:, :-step].copy()
-        grown += step
-    return np.ascontiguousarray(masked[:, :num_frames])
+def _smallest(lots: Tensor, counts: Tensor) -> Tensor:
+    """Where the `counts` (B, 1) smallest lots of each row (B, S) are: below the one after them."""
+    return lots < lots.sort(dim=1).values.gather(1, counts)
 
 
-def equalise(masks: Sequence[Mask] | Mask, rng: np.random.Generator) -> Mask:
-    """Masks with as many masked frames each as the smallest has; the rest is unmasked at random.
+def _covered(starts: Tensor, length: int) -> Tensor:
+    """Frames of the spans that begin where (B, S) says, (B, S + length)."""
+    begun = nnf.pad(starts.int(), (length, length)).cumsum(1)  # spans begun before a frame
+    return begun[:, length:] > begun[:, :-length]
+
+
+def _equalised(masks: Tensor, lots: Tensor) -> Tensor:
+    """Masks (B, F) with as many masked frames each as the smallest has: those of smallest lots.
 
     This is the reference's per-batch equalisation. It opens single frames inside spans and lowers
     the masked share from 0.57 to about 0.53, so it is off by default (`MaskSpec.equalise`).
     """
-    equal = np.zeros_like(masks)
-    smallest = min(int(mask.sum()) for mask in masks)
-    for row, mask in enumerate(masks):
-        equal[row, rng.choice(np.flatnonzero(mask), smallest, replace=False)] = True
-    return equal
+    fewest = masks.sum(1).min().expand(len(masks), 1)
+    of_masked = nnf.pad(torch.where(masks, lots, ONE), (0, 1), value=ONE)
+    return masks & _smallest(of_masked, fewest)[:, :-1]

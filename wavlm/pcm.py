@@ -4,11 +4,12 @@ Two bytes a sample instead of four go from a loader's process to the trainer and
 device; float32 is made where it is needed. A step times 2**-15 is exact, so the waveforms are the
 same on every device, to the bit.
 
-Shapes: B utterances, N samples, M samples of all changes together.
+Shapes: B utterances, N samples.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,12 +19,12 @@ from torch import Tensor
 from wavlm.flac import FULL_SCALE
 
 
-class Region(NamedTuple):
-    """Where a change goes."""
+class Stretch(NamedTuple):
+    """A part of one crop that is no longer what was read."""
 
     row: int
     start_samples: int
-    num_samples: int
+    waveform: Tensor  # float32: what is there now
 
 
 @dataclass(frozen=True)
@@ -31,26 +32,23 @@ class Pcm:
     """Crops of one length."""
 
     steps: Tensor  # (B, N) int16
-    changes: Tensor  # (M,) float32, region after region: what is there instead of the steps
-    regions: tuple[Region, ...] = ()
+    changes: tuple[Stretch, ...] = ()  # in the order in which they are made
 
     def waveforms(self) -> Tensor:
         """The crops as float32, (B, N), on the device of the steps."""
         waveforms = self.steps.to(torch.float32).mul_(1 / FULL_SCALE)
-        at = 0
-        for row, start, length in self.regions:
-            waveforms[row, start : start + length] = self.changes[at : at + length]
-            at += length
+        for row, start, waveform in self.changes:
+            waveforms[row, start : start + len(waveform)] = waveform
         return waveforms
 
     def to(self, device: torch.device) -> Pcm:
         """A copy on a device; from pinned memory it is made beside whatever else goes on."""
-        return replace(
-            self,
-            steps=self.steps.to(device, non_blocking=True),
-            changes=self.changes.to(device, non_blocking=True),
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Pcm:
         """A copy that a CUDA device can fetch by itself."""
-        return replace(self, steps=self.steps.pin_memory(), changes=self.changes.pin_memory())
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, copy: Callable[[Tensor], Tensor]) -> Pcm:
+        changes = (change._replace(waveform=copy(change.waveform)) for change in self.changes)
+        return replace(self, steps=copy(self.steps), changes=tuple(changes))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
+States = npt.NDArray[np.uint64]
 
 
 def seed_for(seed: int, *names: str | int) -> int:
     """A 64-bit seed from a seed and a path of names, e.g. (0, "mix", epoch, key)."""
-    text = "\x1f".join(str(part) for part in (seed, *names))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(_digest("\x1f".join(map(str, (seed, *names)))), "little")
 
 
 def rng_for(seed: int, *names: str | int) -> np.random.Generator:
@@ -22,24 +23,43 @@ def rng_for(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(seed_for(seed, *names)))
 
 
-def uniforms(seed: int, paths: Iterable[Sequence[str | int]], count: int) -> Numbers:
-    """So many numbers in [0, 1) for each of these paths of names, (P, count).
+def states(seed: int, names: Sequence[str | int], keys: Iterable[str]) -> States:
+    """Where the numbers of each of these keys begin, (K,): `seed_for` of (seed, *names, key)."""
+    path = "".join(f"{name}\x1f" for name in (seed, *names))
+    return np.frombuffer(b"".join([_digest(path + key) for key in keys]), "<u8").astype(np.uint64)
+
+
+def uniforms(states: States, count: int) -> Numbers:
+    """So many numbers in [0, 1) from each state (P,): (P, count).
 
     What few numbers for each of many utterances need: no generator is made, and the numbers of all
-    paths are computed together. Those of a path depend on the seed and its names alone, and begin
-    alike whatever `count` is.
+    are computed together. They begin alike whatever `count` is.
 
-    Number n of a path is the upper 53 bits of output n of SplitMix64 (Steele, Lea and Flood 2014,
-    doi 10.1145/2660193.2660195) with `seed_for` of the path as its state: a bijective hash of
-    state + n * GAMMA, so none has to be computed before another.
+    Number n is the upper 53 bits of output n of SplitMix64 (Steele, Lea and Flood 2014,
+    doi 10.1145/2660193.2660195): a bijective hash of state + n * GAMMA, so none has to be computed
+    before another.
     """
-    seeds = np.array([seed_for(seed, *path) for path in paths], np.uint64)
-    bits = seeds[:, None] + GAMMA * np.arange(1, count + 1, dtype=np.uint64)
+    bits = states[:, None] + _steps(count)
     for shift, factor in STIRS:
         bits ^= bits >> shift
         bits *= factor
     bits ^= bits >> LAST_SHIFT
     return (bits >> UNUSED_BITS).astype(np.float64) * np.float64(2.0**-53)
+
+
+def after(states: States, count: int) -> States:
+    """The states (P,) whose numbers are those that come behind the first `count`."""
+    return states + np.uint64(int(GAMMA) * count % 2**64)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+@cache
+def _steps(count: int) -> States:
+    """What to add to a state for each of its first numbers."""
+    return GAMMA * np.arange(1, count + 1, dtype=np.uint64)
 
 
 # The constants of SplitMix64.

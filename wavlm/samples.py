@@ -1,4 +1,4 @@
-"""From a group to arrays: read the crops, join the labels, mix, mask. Knows no torch.
+"""From a group to arrays: read the crops, join the labels, mix, say what is masked.
 
 Crops stay in the 16-bit steps of the shards; what mixing and effects change goes beside them. That
 is half the bytes for processes and devices, and nothing is converted that no one changes.
@@ -24,20 +24,19 @@ from wavlm.errors import BadDataError
 from wavlm.flac import STEP, Steps
 from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
-from wavlm.masking import equalise, span_masks
-from wavlm.masking import num_draws as mask_draws
+from wavlm.masking import Spans
 from wavlm.mixing import NUM_DRAWS, Change, mix
-from wavlm.rng import Numbers, rng_for, uniforms
+from wavlm.rng import Numbers, after, rng_for, states, uniforms
 from wavlm.shards import Reader, read_index
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, TrainSpec
 from wavlm.targets import FRAME_RATE_HZ, flat_labels, num_labels
 
 Waveforms = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint16]
-Masks = npt.NDArray[np.bool_]
 Strings = npt.NDArray[np.object_]
 
-# Which of the numbers of an utterance is for what: the first for its crop, the last for its mask.
+# Which of the numbers of an utterance is for what: the first for its crop, those behind mixing
+# for its mask.
 MIX_FROM, MASK_FROM = 1, 1 + NUM_DRAWS
 CACHE = ".cache"  # folder of the job's `out` for the flat labels; not part of the model
 
@@ -49,7 +48,7 @@ class Arrays:
     steps: Steps  # (B, N) as read
     changes: tuple[Change, ...]  # to what was read, in the order in which they are made
     labels: Labels  # (B, F)
-    mask: Masks  # (B, F)
+    spans: Spans  # of (B, F)
     keys: tuple[str, ...]
     utterances: Integers  # (B,) their numbers
 
@@ -146,20 +145,17 @@ class Samples:
         return Plan(frames, self._train, self.utterances.digest)
 
     def make(self, group: Group) -> Arrays:
-        """Crop, mix and mask the utterances of a group; depends on the group and the seed alone."""
+        """Crop and mix the utterances of a group; depends on the group and the seed alone."""
         seed, epoch, frames = self._train.seed, group.position.epoch, group.num_frames
         keys = tuple(self.utterances.keys[group.utterances])
-        # Draws and masks together and before decoding: in a profile, two thirds of the time.
-        count = MASK_FROM + mask_draws(frames, self._train.mask)
-        numbers = uniforms(seed, [("sample", epoch, key) for key in keys], count)
-        firsts = self._firsts(group, numbers[:, 0])
-        masks = span_masks(frames, self._train.mask, numbers[:, MASK_FROM:])
-        if self._train.mask.equalise:
-            masks = equalise(masks, rng_for(seed, "equalise", epoch, group.position.group))
-        steps, labels = stacked(self.utterances, group, firsts)
-        mixing = numbers[:, MIX_FROM:MASK_FROM]
+        # Draws before decoding: in a profile, two thirds of the time.
+        begin = states(seed, ("sample", epoch), keys)
+        numbers = uniforms(begin, MASK_FROM)
+        spans = Spans(frames, self._train.mask, after(begin, MASK_FROM))
+        steps, labels = stacked(self.utterances, group, self._firsts(group, numbers[:, 0]))
+        mixing = numbers[:, MIX_FROM:]
         changes = () if self._mix is None else self._changes(self._mix, steps, keys, epoch, mixing)
-        return Arrays(steps, changes, labels, masks, keys, group.utterances)
+        return Arrays(steps, changes, labels, spans, keys, group.utterances)
 
     def _firsts(self, group: Group, numbers: Numbers) -> list[int]:
         """The first frame of a uniform crop of each utterance, as these numbers (B,) pick it."""
@@ -185,8 +181,8 @@ class Samples:
             rooms = self._rooms.draw if self._rooms else None
             after = apply_effects(before, spec.effects, rng, rooms)
             if after is not before:
-                changes[row] = Change(row, 0, after)
-        return checked(tuple(changes[row] for row in sorted(changes)), keys)
+                changes[row] = Change(row, 0, finite(after, key))
+        return tuple(changes[row] for row in sorted(changes))
 
 
 class Source(Protocol):
@@ -216,12 +212,14 @@ def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
     return np.array([num_frames(int(length)) for length in lengths], dtype=np.int64)[place]
 
 
-def checked(changes: tuple[Change, ...], keys: Sequence[str]) -> tuple[Change, ...]:
-    """The changes; raises BadDataError, with the keys of their rows, for what is not finite."""
-    bad = [keys[change.row] for change in changes if not np.isfinite(change.waveform).all()]
-    if bad:
-        raise BadDataError("NOT_FINITE", f"a mixed waveform is not finite; at {', '.join(bad)}")
-    return changes
+def finite(waveform: Waveforms, key: str) -> Waveforms:
+    """What effects made of an utterance; raises BadDataError if a sample is not finite.
+
+    Mixing needs no look: it adds 16-bit steps, by at most as many decibels as a spec may ask for.
+    """
+    if not np.isfinite(waveform).all():
+        raise BadDataError("NOT_FINITE", f"effects gave a waveform that is not finite; at {key}")
+    return waveform
 
 
 def _changed(steps: Steps, change: Change | None) -> Waveforms:

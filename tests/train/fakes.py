@@ -125,7 +125,7 @@ def _batch(made: TrainJob, place: Position, after: Position) -> Batch:
     return Batch(
         audio=torch.from_numpy(waveforms.astype(np.float32)),
         labels=torch.from_numpy(labels),
-        mask=torch.from_numpy(mask),
+        spans=torch.from_numpy(mask),
         keys=tuple(f"e{place.epoch}-g{place.group}-u{row}" for row in range(rows)),
         position=place,
         after=after,

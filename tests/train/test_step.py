@@ -64,7 +64,7 @@ def test_an_update_asks_nothing_of_the_device_before_its_step_is_launched(tmp_pa
                 batch,
                 audio=pending.from_tensor(batch.waveforms),
                 labels=pending.from_tensor(batch.labels),
-                mask=pending.from_tensor(batch.mask),
+                spans=pending.from_tensor(batch.mask),
             )
             for batch in batches
         ]

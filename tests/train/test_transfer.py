@@ -121,6 +121,7 @@ def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None
         found = next(batches)
         assert found.keys == wanted.keys
         assert torch.equal(found.waveforms, wanted.waveforms)
+        assert found.num_masked == wanted.mask.sum()
         assert len(seen) == number + 1
     assert not readers()
 
@@ -134,4 +135,5 @@ def test_batches_arrive_on_a_gpu_as_they_were(tmp_path: Path) -> None:
         assert found.waveforms.device == device
         for name in ("waveforms", "labels", "mask"):
             assert torch.equal(getattr(found, name).cpu(), getattr(wanted, name))
+        assert found.num_masked == wanted.mask.sum()
     assert not readers()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, Name, Natural, Positive, Probability, Spec
+
+# More is silence or an overflow: 16 bits have 96 dB.
+RatioDb = Annotated[float, Field(ge=-100, le=100)]
 
 # Of effects that draw a number, where the spec does not say: Hz, dB or share; see wavlm.effects.
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -54,8 +57,8 @@ class MixSpec(Spec):
     name: Name
     probability: Probability
     noise_probability: Probability = 0.0
-    speech_ratio_db: tuple[float, float] = (-5.0, 5.0)
-    noise_ratio_db: tuple[float, float] = (-5.0, 20.0)
+    speech_ratio_db: tuple[RatioDb, RatioDb] = (-5.0, 5.0)
+    noise_ratio_db: tuple[RatioDb, RatioDb] = (-5.0, 20.0)
     max_length_fraction: Probability = 0.5
     exclude_self: bool = True
     effects: tuple[EffectSpec, ...] = ()

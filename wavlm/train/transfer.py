@@ -1,9 +1,10 @@
 """Batches on their way to a device while it still computes the one before.
 
-Three things have to happen before a batch can be computed: it is read (from the loader's processes,
-milliseconds), copied to pinned memory, and fetched by the device. On a CUDA device a thread does
-the first two, and a stream of its own the third, so that neither the host, which launches and then
-waits for the step, nor the device, which computes it, waits for any of them.
+Before a batch can be computed it is read (from the loader's processes, milliseconds), copied to
+pinned memory and fetched by the device, where its masks are made. On a CUDA device a thread and a
+stream of its own do all that, so that neither the host, which launches and then waits for the step,
+nor the device, which computes it, waits for any of it. The thread also waits for the number of
+masked frames, so that the host knows for how many the prediction needs room.
 
 A batch that was read ahead and never used is no loss: a snapshot stores the position after the
 update that was done, and from there it is read again.
@@ -14,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 
 import torch
 
 from wavlm.batches import Batch
+from wavlm.train.descent import on_the_way
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -69,17 +72,18 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 def _overlapped(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
     side = _side_stream(device)
 
-    def begin(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
+    def begin(batch: Batch) -> Batch:
         # A thread begins on device 0, whichever is the rank's: pinning there would fill its memory.
         with torch.cuda.device(device), torch.cuda.stream(side):
             moved = batch.pin_memory().to(device)
-            return moved, side.record_event()
+            (num_masked,) = on_the_way(moved.mask.sum().unsqueeze(0))()
+            return replace(moved, num_masked=int(num_masked))
 
     with closing(read_ahead(batches, begin)) as coming:
-        for batch, arrived in coming:
+        for batch in coming:
+            # Whatever the side stream was asked for is done: the thread waited for the last of it.
+            # But the memory is its own, and must not be used again before this stream is done.
             computing = torch.cuda.current_stream(device)
-            computing.wait_event(arrived)
-            # The memory is the side stream's: it must not be used again before this one is done.
             for tensor in (batch.waveforms, batch.labels, batch.mask):
                 tensor.record_stream(computing)
             yield batch
