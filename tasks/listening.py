@@ -36,8 +36,10 @@ def write_batch(
     with tempfile.TemporaryDirectory() as cache:
         job = job_of(model, store, Runtime(), Path(cache))
         group = _first_group(job, epoch)
-        clean = Samples(job.model_copy(update={"mix": None})).make(group)
-        mixed = Samples(job).make(group)
+        mixing = Samples(job)
+        (drawn,) = mixing.draw([group])
+        clean = Samples(job.model_copy(update={"mix": None})).make(drawn)
+        mixed = mixing.make(drawn)
     return list(_written(clean, mixed, out))
 
 

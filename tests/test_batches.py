@@ -156,7 +156,7 @@ def test_a_batch_is_unpacked_on_a_device_as_numpy_would(
     samples, num_changes = Samples(mixing), 0
     for packed in take(mixing, Position(), 12):
         group = plan_of(mixing).epoch(packed.position.epoch).group(packed.position.group)
-        arrays = samples.make(group)
+        (arrays,) = map(samples.make, samples.draw([group]))
         batch = packed.to(torch.device("cpu"))
         assert isinstance(batch.audio, torch.Tensor)
         assert batch.waveforms.dtype == torch.float32
@@ -174,9 +174,28 @@ def test_a_batch_is_unpacked_on_a_device_as_numpy_would(
     assert (num_changes > 0) == (mix != "plain")
 
 
+def test_what_is_drawn_for_a_group_depends_on_no_other_group(job: TrainJob) -> None:
+    samples = Samples(job)
+    last, plan = plan_of(job).epoch(0).num_groups - 1, plan_of(job)
+    groups = [plan.epoch(0).group(last), plan.epoch(1).group(0), plan.epoch(1).group(1)]
+    together = samples.draw(groups)
+    for group, drawn in zip(groups, together, strict=True):
+        (alone,) = samples.draw([group])
+        assert drawn.group is group
+        assert drawn.keys == alone.keys == tuple(samples.utterances.keys[group.utterances])
+        assert drawn.first_frames == alone.first_frames
+        np.testing.assert_array_equal(drawn.mixing, alone.mixing)
+        np.testing.assert_array_equal(drawn.spans.states, alone.spans.states)
+        assert drawn.spans.num_frames == group.num_frames
+    assert len({number for drawn in together for number in drawn.mixing.flat}) == sum(
+        drawn.mixing.size for drawn in together
+    )
+
+
 def test_what_crosses_to_the_trainer_is_two_bytes_a_sample(job: TrainJob) -> None:
     group = plan_of(job).epoch(0).group(0)
-    arrays = Samples(job).make(group)
+    samples = Samples(job)
+    (arrays,) = map(samples.make, samples.draw([group]))
     assert len(pickle.dumps(arrays)) < 2.1 * arrays.steps.size
 
 

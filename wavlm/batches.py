@@ -18,9 +18,11 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -34,13 +36,14 @@ from wavlm.jobs import TrainJob
 from wavlm.masking import Spans
 from wavlm.pcm import Pcm, Stretch
 from wavlm.pool import die_with_parent
-from wavlm.samples import Arrays, Samples
+from wavlm.samples import Arrays, Drawn, Samples
 from wavlm.specs import SAMPLE_RATE_HZ
 
 log = logging.getLogger(__name__)
 
 WORKER_TIMEOUT_SECONDS = 300.0
 PREFETCH_BATCHES = 4  # a worker
+DRAWN_TOGETHER = 16  # groups
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -118,7 +121,7 @@ def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> 
     samples = Samples(job)
     plan = samples.plan()
     share(next(plan.updates(position)).groups, rank, world)  # complain now, not at the first batch
-    tasks = _Tasks(plan, position, rank, world)
+    tasks = _Tasks(samples, plan, position, rank, world)
     return _delivered(tasks, _made(samples, tasks, job.runtime.loaders))
 
 
@@ -172,14 +175,15 @@ def _made(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _F
 def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure]) -> Iterator[Batch]:
     """Batches, compared one by one with what was planned, so that nothing is lost in silence."""
     epoch, num_utterances = None, 0
-    for task, arrays in zip(tasks, made, strict=True):
+    for arrays in made:
         if isinstance(arrays, _Failure):
             raise BadDataError(arrays.code, arrays.text)
-        position = task.group.position
-        if arrays.utterances.tolist() != task.group.utterances.tolist():
+        task = tasks.under_way.popleft()
+        position, planned = task.drawn.group.position, task.drawn.group.utterances
+        if arrays.utterances.tolist() != planned.tolist():
             raise NotDeliveredError(
                 "NOT_DELIVERED",
-                f"{len(arrays.keys)} utterances came for {len(task.group.utterances)} planned; "
+                f"{len(arrays.keys)} utterances came for {len(planned)} planned; "
                 f"at epoch {position.epoch}, group {position.group}",
             )
         if epoch is not None and position.epoch != epoch:
@@ -231,7 +235,7 @@ def _await_stop(parent: int) -> None:
 
 @dataclass(frozen=True)
 class _Task:
-    group: Group
+    drawn: Drawn
     after: Position
 
 
@@ -251,18 +255,30 @@ class _Made(Dataset[Any]):
 
     def __getitem__(self, task: _Task) -> Arrays | _Failure:
         try:
-            return self._samples.make(task.group)
+            return self._samples.make(task.drawn)
         except BadDataError as error:
             return _Failure(error.code, str(error).removeprefix(f"{error.code}: "))
 
 
 class _Tasks:
-    """A sampler: what a rank has to make from a position on, without end; iterable repeatedly."""
+    """A sampler: what a rank has to make from a position on, without end."""
 
-    def __init__(self, plan: Plan, position: Position, rank: int, world: int) -> None:
-        self._plan, self._position, self._rank, self._world = plan, position, rank, world
+    def __init__(
+        self, samples: Samples, plan: Plan, position: Position, rank: int, world: int
+    ) -> None:
+        self._samples, self._plan, self._position = samples, plan, position
+        self._rank, self._world = rank, world
+        self.under_way: deque[_Task] = deque()  # handed out and not yet delivered
 
     def __iter__(self) -> Iterator[_Task]:
+        planned = self._planned()
+        while True:
+            groups, afters = zip(*islice(planned, DRAWN_TOGETHER), strict=True)
+            for task in map(_Task, self._samples.draw(groups), afters):
+                self.under_way.append(task)
+                yield task
+
+    def _planned(self) -> Iterator[tuple[Group, Position]]:
         for update in self._plan.updates(self._position):
             for group in share(update.groups, self._rank, self._world):
-                yield _Task(group, update.after)
+                yield group, update.after

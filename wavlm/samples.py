@@ -62,6 +62,17 @@ class Arrays:
         return waveforms
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A group and all that is random about it but effects; making it draws nothing more."""
+
+    group: Group
+    keys: tuple[str, ...]
+    first_frames: list[int]  # at which the crops begin
+    mixing: Numbers  # (B, NUM_DRAWS)
+    spans: Spans
+
+
 class Utterances:
     """The labelled utterances of one split of all corpora, numbered in the order of the job.
 
@@ -129,7 +140,7 @@ class Utterances:
 
 
 class Samples:
-    """Makes the arrays of a group of training utterances; what a loader's worker holds."""
+    """Draws and makes the arrays of groups of training utterances; what a loader's worker holds."""
 
     def __init__(self, job: TrainJob) -> None:
         _check_network(job)
@@ -144,38 +155,49 @@ class Samples:
         frames = frames_of_crops(self.utterances.num_samples, self._train)
         return Plan(frames, self._train, self.utterances.digest)
 
-    def make(self, group: Group) -> Arrays:
-        """Crop and mix the utterances of a group; depends on the group and the seed alone."""
-        seed, epoch, frames = self._train.seed, group.position.epoch, group.num_frames
-        keys = tuple(self.utterances.keys[group.utterances])
-        # Draws before decoding: in a profile, two thirds of the time.
-        begin = states(seed, ("sample", epoch), keys)
-        numbers = uniforms(begin, MASK_FROM)
-        spans = Spans(frames, self._train.mask, after(begin, MASK_FROM))
-        steps, labels = stacked(self.utterances, group, self._firsts(group, numbers[:, 0]))
-        mixing = numbers[:, MIX_FROM:]
-        changes = () if self._mix is None else self._changes(self._mix, steps, keys, epoch, mixing)
-        return Arrays(steps, changes, labels, spans, keys, group.utterances)
+    def draw(self, groups: Sequence[Group]) -> list[Drawn]:
+        """Draw for groups; what comes out for one depends on it and the seed alone.
 
-    def _firsts(self, group: Group, numbers: Numbers) -> list[int]:
-        """The first frame of a uniform crop of each utterance, as these numbers (B,) pick it."""
-        lengths = self.utterances.num_samples[group.utterances]
-        spare = num_labels(lengths, FRAME_RATE_HZ) - group.num_frames
+        For many at once, because what costs is to call numpy and not what it computes.
+        """
+        keys = [tuple(self.utterances.keys[group.utterances]) for group in groups]
+        begin = np.concatenate(
+            [
+                states(self._train.seed, ("sample", group.position.epoch), names)
+                for group, names in zip(groups, keys, strict=True)
+            ]
+        )
+        numbers, masking = uniforms(begin, MASK_FROM), after(begin, MASK_FROM)
+        firsts = self._firsts(groups, numbers[:, 0])
+        drawn, at = [], 0
+        for group, names in zip(groups, keys, strict=True):
+            part = slice(at, at + len(names))
+            spans = Spans(group.num_frames, self._train.mask, masking[part])
+            drawn.append(Drawn(group, names, firsts[part], numbers[part, MIX_FROM:], spans))
+            at = part.stop
+        return drawn
+
+    def make(self, drawn: Drawn) -> Arrays:
+        """Read, crop and mix the utterances of a group."""
+        group, keys = drawn.group, drawn.keys
+        steps, labels = stacked(self.utterances, group, drawn.first_frames)
+        changes = () if self._mix is None else self._changes(self._mix, steps, drawn)
+        return Arrays(steps, changes, labels, drawn.spans, keys, group.utterances)
+
+    def _firsts(self, groups: Sequence[Group], numbers: Numbers) -> list[int]:
+        """The first frame of a uniform crop of each utterance, as these numbers (U,) pick it."""
+        lengths = self.utterances.num_samples[np.concatenate([g.utterances for g in groups])]
+        crops = np.repeat([g.num_frames for g in groups], [len(g.utterances) for g in groups])
+        spare = num_labels(lengths, FRAME_RATE_HZ) - crops
         firsts: list[int] = (numbers * (spare + 1)).astype(np.int64).tolist()
         return firsts
 
-    def _changes(
-        self,
-        spec: MixSpec,
-        steps: Steps,
-        keys: Sequence[str],
-        epoch: int,
-        numbers: Numbers,
-    ) -> tuple[Change, ...]:
+    def _changes(self, spec: MixSpec, steps: Steps, drawn: Drawn) -> tuple[Change, ...]:
         """What mixing and then effects do to crops (B, N), in the order of the rows."""
-        mixed = mix(steps, keys, numbers, spec, self._noise)
+        mixed = mix(steps, drawn.keys, drawn.mixing, spec, self._noise)
         changes = {change.row: change for _, change in mixed}
-        for row, key in enumerate(keys if spec.effects else ()):
+        epoch = drawn.group.position.epoch
+        for row, key in enumerate(drawn.keys if spec.effects else ()):
             before = _changed(steps[row], changes.get(row))
             rng = rng_for(self._train.seed, "effects", epoch, key)
             rooms = self._rooms.draw if self._rooms else None
