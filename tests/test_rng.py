@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wavlm.rng import after, rng_for, seed_for, states, uniforms
+from wavlm.rng import advanced, rng_for, seed_for, states, uniforms
 
 NAMES = ("sample", 7)
 KEYS = [f"key {number}" for number in range(300)]
@@ -52,7 +52,7 @@ def test_numbers_depend_on_seed_and_names_alone() -> None:
 
 def test_numbers_go_on_behind_those_before() -> None:
     begin = states(5, NAMES, KEYS)
-    np.testing.assert_array_equal(uniforms(after(begin, 9), 31), uniforms(begin, 40)[:, 9:])
+    np.testing.assert_array_equal(uniforms(advanced(begin, 9), 31), uniforms(begin, 40)[:, 9:])
 
 
 def test_no_paths_and_no_numbers_give_empty_arrays() -> None:

@@ -22,14 +22,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from wavlm.epochs import Group, Plan, Position, share
+from wavlm.epochs import Group, Plan, Position, Update, share
 from wavlm.errors import BadDataError
 from wavlm.fixed import FixedSamples, Subset
 from wavlm.jobs import TrainJob
@@ -61,7 +61,7 @@ class Batch:
     keys: tuple[str, ...]
     position: Position  # of this group
     after: Position  # where the update that it belongs to ends: what a snapshot stores
-    num_masked: int | None = None  # masked frames, if the host has been told
+    num_masked: int | None = None  # masked frames, once they have been counted
 
     @property
     def waveforms(self) -> torch.Tensor:
@@ -82,7 +82,7 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, unpacked there: 16-bit steps travel, float32 waveforms arrive.
 
-        Masks are made there, and the masked frames counted only where nobody has to wait for that.
+        Masks are made there and their frames counted, for which the caller waits.
         """
         if isinstance(self.audio, Pcm):
             waveforms = self.audio.to(device).waveforms()
@@ -94,7 +94,7 @@ class Batch:
             audio=waveforms,
             labels=self.labels.to(device, non_blocking=True),
             spans=mask,
-            num_masked=int(mask.sum()) if device.type == "cpu" else self.num_masked,
+            num_masked=int(mask.sum()),
         )
 
     def pin_memory(self) -> Batch:
@@ -119,9 +119,10 @@ def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> 
     no whole number, BadDataError with shard and key for what cannot be read.
     """
     samples = Samples(job)
-    plan = samples.plan()
-    share(next(plan.updates(position)).groups, rank, world)  # complain now, not at the first batch
-    tasks = _Tasks(samples, plan, position, rank, world)
+    updates = samples.plan().updates(position)
+    first = next(updates)
+    share(first.groups, rank, world)  # complain now, not at the first batch
+    tasks = _Tasks(samples, chain((first,), updates), rank, world)
     return _delivered(tasks, _made(samples, tasks, job.runtime.loaders))
 
 
@@ -261,12 +262,10 @@ class _Made(Dataset[Any]):
 
 
 class _Tasks:
-    """A sampler: what a rank has to make from a position on, without end."""
+    """A sampler: what a rank has to make of updates, without end; iterable once."""
 
-    def __init__(
-        self, samples: Samples, plan: Plan, position: Position, rank: int, world: int
-    ) -> None:
-        self._samples, self._plan, self._position = samples, plan, position
+    def __init__(self, samples: Samples, updates: Iterator[Update], rank: int, world: int) -> None:
+        self._samples, self._updates = samples, updates
         self._rank, self._world = rank, world
         self.under_way: deque[_Task] = deque()  # handed out and not yet delivered
 
@@ -279,6 +278,6 @@ class _Tasks:
                 yield task
 
     def _planned(self) -> Iterator[tuple[Group, Position]]:
-        for update in self._plan.updates(self._position):
+        for update in self._updates:
             for group in share(update.groups, self._rank, self._world):
                 yield group, update.after

@@ -85,7 +85,8 @@ class Plan:
     num_frames: Integers
     train: TrainSpec
     content: str = ""
-    _epochs: dict[int, Epoch] = field(default_factory=dict, repr=False)
+    # 30 million utterances take half a minute to sort, and 500 MB.
+    _last: Epoch | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         shortest_frames = self.train.mask.length + max(self.train.mask.min_spans, 1)
@@ -100,13 +101,10 @@ class Plan:
 
     def epoch(self, number: int) -> Epoch:
         """The groups of one epoch, in the order in which they are delivered."""
-        if number not in self._epochs:
-            # Loading runs ahead of delivery: at the end of an epoch both it and the next are asked
-            # for in turn, and 30 million utterances take half a minute to sort.
-            kept = {n: epoch for n, epoch in self._epochs.items() if abs(n - number) == 1}
+        if self._last is None or self._last.number != number:
             crops = _crops(self.num_frames, self.train.crop_frames_multiple)
-            self._epochs = {**kept, number: _epoch(crops, self.train, number)}
-        return self._epochs[number]
+            self._last = _epoch(crops, self.train, number)
+        return self._last
 
     def updates(self, position: Position) -> Iterator[Update]:
         """All updates from a position on, without end."""

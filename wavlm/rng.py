@@ -47,7 +47,7 @@ def uniforms(states: States, count: int) -> Numbers:
     return (bits >> UNUSED_BITS).astype(np.float64) * np.float64(2.0**-53)
 
 
-def after(states: States, count: int) -> States:
+def advanced(states: States, count: int) -> States:
     """The states (P,) whose numbers are those that come behind the first `count`."""
     return states + np.uint64(int(GAMMA) * count % 2**64)
 

@@ -26,7 +26,7 @@ from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.masking import Spans
 from wavlm.mixing import NUM_DRAWS, Change, mix
-from wavlm.rng import Numbers, after, rng_for, states, uniforms
+from wavlm.rng import Numbers, advanced, rng_for, states, uniforms
 from wavlm.shards import Reader, read_index
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, TrainSpec
 from wavlm.targets import FRAME_RATE_HZ, flat_labels, num_labels
@@ -64,7 +64,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A group and all that is random about it but effects; making it draws nothing more."""
+    """A group and all that is random about it, but for effects, which draw when they are made."""
 
     group: Group
     keys: tuple[str, ...]
@@ -167,7 +167,7 @@ class Samples:
                 for group, names in zip(groups, keys, strict=True)
             ]
         )
-        numbers, masking = uniforms(begin, MASK_FROM), after(begin, MASK_FROM)
+        numbers, masking = uniforms(begin, MASK_FROM), advanced(begin, MASK_FROM)
         firsts = self._firsts(groups, numbers[:, 0])
         drawn, at = [], 0
         for group, names in zip(groups, keys, strict=True):

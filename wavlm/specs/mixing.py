@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, Name, Natural, Positive, Probability, Spec
 
-# More is silence or an overflow: 16 bits have 96 dB.
+# Beyond this one of the two is below the last of 16 bits of the other. That float32 stays finite
+# within it is what wavlm.samples relies on.
 RatioDb = Annotated[float, Field(ge=-100, le=100)]
 
 # Of effects that draw a number, where the spec does not say: Hz, dB or share; see wavlm.effects.

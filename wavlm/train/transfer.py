@@ -3,8 +3,8 @@
 Before a batch can be computed it is read (from the loader's processes, milliseconds), copied to
 pinned memory and fetched by the device, where its masks are made. On a CUDA device a thread and a
 stream of its own do all that, so that neither the host, which launches and then waits for the step,
-nor the device, which computes it, waits for any of it. The thread also waits for the number of
-masked frames, so that the host knows for how many the prediction needs room.
+nor the device, which computes it, has to wait for any of it. The thread also waits for the number
+of masked frames, so that the host knows for how many the prediction needs room.
 
 A batch that was read ahead and never used is no loss: a snapshot stores the position after the
 update that was done, and from there it is read again.
@@ -15,14 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 
 import torch
 
 from wavlm.batches import Batch
-from wavlm.train.descent import on_the_way
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -75,14 +73,12 @@ def _overlapped(batches: Iterator[Batch], device: torch.device) -> Generator[Bat
     def begin(batch: Batch) -> Batch:
         # A thread begins on device 0, whichever is the rank's: pinning there would fill its memory.
         with torch.cuda.device(device), torch.cuda.stream(side):
-            moved = batch.pin_memory().to(device)
-            (num_masked,) = on_the_way(moved.mask.sum().unsqueeze(0))()
-            return replace(moved, num_masked=int(num_masked))
+            return batch.pin_memory().to(device)
 
     with closing(read_ahead(batches, begin)) as coming:
         for batch in coming:
-            # Whatever the side stream was asked for is done: the thread waited for the last of it.
-            # But the memory is its own, and must not be used again before this stream is done.
+            # All that this batch asked of the side stream is done: the thread waited for its count.
+            # But the memory is that stream's, and must not be used again before this one is done.
             computing = torch.cuda.current_stream(device)
             for tensor in (batch.waveforms, batch.labels, batch.mask):
                 tensor.record_stream(computing)
