@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import random
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,12 +15,12 @@ import torch
 
 from tests.mini_shards import Spoken, write_shards
 from tests.staircases import digest, job_of, levels, write_corpus
-from wavlm.batches import Batch, loader, plan_of
+from wavlm.batches import Batch, NotDeliveredError, loader, plan_of
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError
 from wavlm.frames import num_frames
 from wavlm.jobs import LabelledShards, TrainJob
-from wavlm.samples import Samples
+from wavlm.samples import Arrays, Drawn, Samples
 from wavlm.shards import read_index
 from wavlm.specs import ConvLayer, EffectSpec, MixSpec, Runtime, paper_conv_layers
 
@@ -163,7 +164,7 @@ def test_a_batch_is_unpacked_on_a_device_as_numpy_would(
         np.testing.assert_array_equal(batch.waveforms.numpy(), arrays.waveforms)
         assert torch.equal(packed.waveforms, batch.waveforms)
         assert torch.equal(batch.labels, packed.labels)
-        assert torch.equal(batch.mask, packed.mask)
+        assert batch.num_masked == batch.mask.sum()
         assert (batch.keys, batch.position, batch.after) == (
             packed.keys,
             packed.position,
@@ -242,6 +243,19 @@ def test_other_convolutions_than_the_labels_are_refused(job: TrainJob) -> None:
     network = job.network.model_copy(update={"conv_layers": layers})
     with pytest.raises(ValueError, match=r"network makes 0 frames of 400 samples.*conv_layers"):
         loader(job.model_copy(update={"network": network}), Position())
+
+
+def test_a_batch_of_other_utterances_than_planned_is_an_error(
+    job: TrainJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def others(self: Samples, drawn: Drawn) -> Arrays:
+        arrays = made(self, drawn)
+        return replace(arrays, utterances=arrays.utterances[::-1])
+
+    made = Samples.make
+    monkeypatch.setattr(Samples, "make", others)
+    with pytest.raises(NotDeliveredError, match=r"\d utterances came for \d planned; at epoch 0"):
+        take(job, Position(), 8)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -11,7 +11,9 @@ import torch
 from tests.staircases import NUM_CLUSTERS, digest, job_of, levels, write_corpus
 from wavlm.batches import validation, validation_batches
 from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.masking import Spans
 from wavlm.mixtures import build_mixtures
+from wavlm.rng import seed_for
 from wavlm.specs import MixSpec, MixturesSpec
 
 
@@ -37,6 +39,21 @@ def test_clean_validation_is_the_valid_split_from_its_beginning(job: TrainJob) -
         for key, row in zip(batch.keys, batch.labels, strict=True):
             whole = np.random.default_rng(int(key[-3:])).integers(0, NUM_CLUSTERS, 160)
             assert row[:20].tolist() == whole[:20].tolist()
+
+
+@pytest.mark.parametrize("equalise", [False, True])
+def test_masks_of_validation_are_those_of_each_utterance_and_of_no_epoch(
+    job: TrainJob, equalise: bool
+) -> None:
+    mask = job.train.mask.model_copy(update={"equalise": equalise})
+    chosen = job.model_copy(update={"train": job.train.model_copy(update={"mask": mask})})
+    num_batches = 0
+    for batch in validation_batches(chosen, "clean"):
+        names = [seed_for(job.train.seed, "mask", "valid", key) for key in batch.keys]
+        expected = Spans(batch.labels.shape[1], mask, np.array(names, np.uint64))
+        assert torch.equal(batch.mask, expected.masks(torch.device("cpu")))
+        num_batches += 1
+    assert num_batches > 1
 
 
 def test_validation_is_the_same_every_time_and_shared_by_ranks(job: TrainJob) -> None:

@@ -88,20 +88,27 @@ def test_every_start_is_as_likely_as_any_other() -> None:
 
 def test_equalised_masks_are_subsets_of_the_smallest_size_as_measured() -> None:
     shares = []
-    opened = np.zeros(249)
     for batch in range(150):
         masks = draws(249, 8, f"batch {batch}")
         equal = draws(249, 8, f"batch {batch}", EQUALISED)
         smallest = min(mask.sum() for mask in masks)
-        for before, after_it in zip(masks, equal, strict=True):
-            assert after_it.sum() == smallest
-            assert not (after_it & ~before).any()
-        opened += (masks & ~equal).sum(0)
+        for before, after in zip(masks, equal, strict=True):
+            assert after.sum() == smallest
+            assert not (after & ~before).any()
         shares.append(smallest / 249)
     assert np.mean(shares) == pytest.approx(0.506, abs=0.01)  # section 6, batch of 8
-    # What is opened lies anywhere: two halves of as many each, within five deviations.
-    halves = opened[:124].sum(), opened[124:248].sum()
-    assert abs(halves[0] - halves[1]) < 5 * np.sqrt(sum(halves))
+
+
+@pytest.mark.parametrize("num_frames", [12, 13, 40, 300])
+def test_equalised_masks_keep_the_frames_of_the_smallest_lots_of_frames(num_frames: int) -> None:
+    masks = draws(num_frames, 9)
+    equal = draws(num_frames, 9, spec=EQUALISED)
+    num_starts = max(num_frames - 10, max(2, int(0.08 * num_frames) + 1) + 1)
+    for number, (before, after) in enumerate(zip(masks, equal, strict=True)):
+        numbers = splitmix64(seed_for(4, "mask", number), 1 + num_starts + num_frames)
+        lots = [output >> 11 for output in numbers[1 + num_starts :]]
+        kept = sorted(np.flatnonzero(before).tolist(), key=lots.__getitem__)[: masks.sum(1).min()]
+        assert np.flatnonzero(after).tolist() == sorted(kept)
 
 
 @pytest.mark.parametrize("num_frames", [0, 3, 12, 13, 40])

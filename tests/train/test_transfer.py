@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.staircases import job_of, write_corpus
 from tests.train.fakes import data, job
-from wavlm.batches import Batch
+from wavlm.batches import Batch, loader
 from wavlm.epochs import Position
+from wavlm.pcm import Pcm, Stretch
+from wavlm.specs import MixSpec
 from wavlm.train.parallel import Ranks
 from wavlm.train.transfer import ahead, read_ahead
 
@@ -128,12 +132,27 @@ def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_batches_arrive_on_a_gpu_as_they_were(tmp_path: Path) -> None:
-    made, device = job(tmp_path), torch.device("cuda", 0)
-    expected = list(islice(data(made, Ranks(0, 1, CPU)).train(Position()), 20))
-    for found, wanted in zip(ahead(iter(expected), device), expected, strict=True):
-        assert found.waveforms.device == device
+def test_batches_arrive_on_a_gpu_as_on_a_cpu_while_it_computes(tmp_path: Path) -> None:
+    mixing = job_of(
+        (write_corpus(tmp_path, "spoken", 40),), tmp_path, mix=MixSpec(name="most", probability=0.8)
+    )
+    packed = list(islice(loader(mixing, Position()), 60))
+    packed[3] = replace(packed[3], audio=Pcm(torch.zeros_like(packed[3].audio.steps)))
+    packed[4] = replace(packed[4], audio=with_nothing_changed(packed[4].audio))
+    assert max(len(batch.audio.changes) for batch in packed) > 1
+    device = torch.device("cuda", 0)
+    busy = torch.randn(4096, 4096, device=device)
+    for found, batch in zip(ahead(iter(packed), device), packed, strict=True):
+        busy = (busy @ busy).clamp(-1, 1)
+        wanted = batch.to(CPU)
+        assert found.num_masked == wanted.num_masked
         for name in ("waveforms", "labels", "mask"):
+            assert getattr(found, name).device == device
             assert torch.equal(getattr(found, name).cpu(), getattr(wanted, name))
-        assert found.num_masked == wanted.mask.sum()
     assert not readers()
+
+
+def with_nothing_changed(audio: Pcm | torch.Tensor) -> Pcm:
+    """The same crops with one more change, of no samples."""
+    assert isinstance(audio, Pcm)
+    return replace(audio, changes=(Stretch(0, 7, torch.zeros(0)), *audio.changes))
