@@ -82,20 +82,17 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, unpacked there: 16-bit steps travel, float32 waveforms arrive.
 
-        Masks are made there and their frames counted, for which the caller waits.
+        Masks are made there and their frames counted. The caller waits for that number and thereby
+        for all that was asked before it: the batch has arrived.
         """
         if isinstance(self.audio, Pcm):
             waveforms = self.audio.to(device).waveforms()
         else:
             waveforms = self.audio.to(device, non_blocking=True)
+        labels = self.labels.to(device, non_blocking=True)
         mask = self._mask_on(device)
-        return replace(
-            self,
-            audio=waveforms,
-            labels=self.labels.to(device, non_blocking=True),
-            spans=mask,
-            num_masked=int(mask.sum()),
-        )
+        num_masked = int(mask.sum())  # the last thing that is asked
+        return replace(self, audio=waveforms, labels=labels, spans=mask, num_masked=num_masked)
 
     def pin_memory(self) -> Batch:
         """A copy that a CUDA device can fetch while it computes."""

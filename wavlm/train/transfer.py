@@ -77,8 +77,8 @@ def _overlapped(batches: Iterator[Batch], device: torch.device) -> Generator[Bat
 
     with closing(read_ahead(batches, begin)) as coming:
         for batch in coming:
-            # All that this batch asked of the side stream is done: the thread waited for its count.
-            # But the memory is that stream's, and must not be used again before this one is done.
+            # All that this batch asked of the side stream is done, as `Batch.to` promises. But the
+            # memory is that stream's, and must not be used again before the computing one is done.
             computing = torch.cuda.current_stream(device)
             for tensor in (batch.waveforms, batch.labels, batch.mask):
                 tensor.record_stream(computing)
