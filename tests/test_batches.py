@@ -186,8 +186,8 @@ def test_what_is_drawn_for_a_group_depends_on_no_other_group(job: TrainJob) -> N
         assert drawn.keys == alone.keys == tuple(samples.utterances.keys[group.utterances])
         assert drawn.first_frames == alone.first_frames
         np.testing.assert_array_equal(drawn.mixing, alone.mixing)
-        np.testing.assert_array_equal(drawn.spans.states, alone.spans.states)
-        assert drawn.spans.num_frames == group.num_frames
+        np.testing.assert_array_equal(drawn.masking, alone.masking)
+        assert samples.make(drawn).labels.shape[1] == group.num_frames
     assert len({number for drawn in together for number in drawn.mixing.flat}) == sum(
         drawn.mixing.size for drawn in together
     )

@@ -37,7 +37,7 @@ from wavlm.masking import Spans
 from wavlm.pcm import Pcm, Stretch
 from wavlm.pool import die_with_parent
 from wavlm.samples import Arrays, Drawn, Samples
-from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,8 @@ def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> 
     first = next(updates)
     share(first.groups, rank, world)  # complain now, not at the first batch
     tasks = _Tasks(samples, chain((first,), updates), rank, world)
-    return _delivered(tasks, _made(samples, tasks, job.runtime.loaders))
+    made = _made(samples, tasks, job.runtime.loaders)
+    return _delivered(tasks, made, job.train.mask)
 
 
 def validation_batches(
@@ -143,7 +144,8 @@ def validation(
     def batches() -> Iterator[Batch]:
         for number, group in enumerate(samples().groups()):
             if number % world == rank:
-                yield _batch(samples().make(group), group.position, group.position)
+                arrays = samples().make(group)
+                yield _batch(arrays, job.train.mask, group.position, group.position)
 
     return batches
 
@@ -170,7 +172,7 @@ def _made(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _F
     )
 
 
-def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure]) -> Iterator[Batch]:
+def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure], mask: MaskSpec) -> Iterator[Batch]:
     """Batches, compared one by one with what was planned, so that nothing is lost in silence."""
     epoch, num_utterances = None, 0
     for arrays in made:
@@ -189,10 +191,10 @@ def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure]) -> Iterator[Bat
             num_utterances = 0
         epoch = position.epoch
         num_utterances += len(arrays.keys)
-        yield _batch(arrays, position, task.after)
+        yield _batch(arrays, mask, position, task.after)
 
 
-def _batch(arrays: Arrays, position: Position, after: Position) -> Batch:
+def _batch(arrays: Arrays, mask: MaskSpec, position: Position, after: Position) -> Batch:
     changes = (
         Stretch(change.row, change.start_samples, torch.from_numpy(change.waveform))
         for change in arrays.changes
@@ -200,7 +202,7 @@ def _batch(arrays: Arrays, position: Position, after: Position) -> Batch:
     return Batch(
         audio=Pcm(torch.from_numpy(arrays.steps), tuple(changes)),
         labels=torch.from_numpy(arrays.labels.astype(np.int64)),
-        spans=arrays.spans,
+        spans=Spans(arrays.labels.shape[1], mask, arrays.masking),
         keys=arrays.keys,
         position=position,
         after=after,

@@ -15,7 +15,6 @@ import numpy as np
 from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.flac import Steps
 from wavlm.jobs import TrainJob
-from wavlm.masking import Spans
 from wavlm.rng import states
 from wavlm.samples import (
     CACHE,
@@ -88,6 +87,5 @@ class FixedSamples:
         assert self._source is not None, "a set without groups has nothing to make"  # noqa: S101
         keys = tuple(self._source.keys[group.utterances])
         steps, labels = stacked(self._source, group, [0] * len(keys))
-        begin = states(self._train.seed, ("mask", "valid"), keys)
-        spans = Spans(group.num_frames, self._train.mask, begin)
-        return Arrays(steps, (), labels, spans, keys, group.utterances)
+        masking = states(self._train.seed, ("mask", "valid"), keys)
+        return Arrays(steps, (), labels, masking, keys, group.utterances)

@@ -1,4 +1,4 @@
-"""From a group to arrays: read the crops, join the labels, mix, say what is masked.
+"""From a group to arrays: read the crops, join the labels, mix. Knows no torch.
 
 Crops stay in the 16-bit steps of the shards; what mixing and effects change goes beside them. That
 is half the bytes for processes and devices, and nothing is converted that no one changes.
@@ -24,9 +24,8 @@ from wavlm.errors import BadDataError
 from wavlm.flac import STEP, Steps
 from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
-from wavlm.masking import Spans
 from wavlm.mixing import NUM_DRAWS, Change, mix
-from wavlm.rng import Numbers, advanced, rng_for, states, uniforms
+from wavlm.rng import Numbers, States, advanced, rng_for, states, uniforms
 from wavlm.shards import Reader, read_index
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, TrainSpec
 from wavlm.targets import FRAME_RATE_HZ, flat_labels, num_labels
@@ -48,7 +47,7 @@ class Arrays:
     steps: Steps  # (B, N) as read
     changes: tuple[Change, ...]  # to what was read, in the order in which they are made
     labels: Labels  # (B, F)
-    spans: Spans  # of (B, F)
+    masking: States  # (B,) of whose numbers masks are made
     keys: tuple[str, ...]
     utterances: Integers  # (B,) their numbers
 
@@ -70,7 +69,7 @@ class Drawn:
     keys: tuple[str, ...]
     first_frames: list[int]  # at which the crops begin
     mixing: Numbers  # (B, NUM_DRAWS)
-    spans: Spans
+    masking: States  # (B,) of whose numbers masks are made
 
 
 class Utterances:
@@ -172,17 +171,17 @@ class Samples:
         drawn, at = [], 0
         for group, names in zip(groups, keys, strict=True):
             part = slice(at, at + len(names))
-            spans = Spans(group.num_frames, self._train.mask, masking[part])
-            drawn.append(Drawn(group, names, firsts[part], numbers[part, MIX_FROM:], spans))
+            mixing = numbers[part, MIX_FROM:]
+            drawn.append(Drawn(group, names, firsts[part], mixing, masking[part]))
             at = part.stop
         return drawn
 
     def make(self, drawn: Drawn) -> Arrays:
         """Read, crop and mix the utterances of a group."""
-        group, keys = drawn.group, drawn.keys
-        steps, labels = stacked(self.utterances, group, drawn.first_frames)
+        utterances = drawn.group.utterances
+        steps, labels = stacked(self.utterances, drawn.group, drawn.first_frames)
         changes = () if self._mix is None else self._changes(self._mix, steps, drawn)
-        return Arrays(steps, changes, labels, drawn.spans, keys, group.utterances)
+        return Arrays(steps, changes, labels, drawn.masking, drawn.keys, utterances)
 
     def _firsts(self, groups: Sequence[Group], numbers: Numbers) -> list[int]:
         """The first frame of a uniform crop of each utterance, as these numbers (U,) pick it."""
