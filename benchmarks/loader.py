@@ -56,12 +56,17 @@ def main(device: str) -> Iterator[Figure]:  # noqa: ARG001 - loading is the CPU'
         return
     with speech() as audio:
         made = _job(audio)
-        rates = {
-            **_rates(packed=_ours(made, as_floats=False), decode=_decode(audio)),
-            **_rates(ours=_ours(made, as_floats=True), webdataset=_webdataset(audio, made)),
-        }
-        heard = _ours(made, as_floats=False)() / _decode(audio)()
-    stored = f"{heard:.3f} of the stored audio is in our crops"
+        pairs: tuple[dict[str, Pipeline], ...] = (
+            {"packed": _ours(made, as_floats=False), "decode": _decode(audio)},
+            {"ours": _ours(made, as_floats=True), "webdataset": _webdataset(audio, made)},
+        )
+        seconds: dict[str, float] = {}
+        rates: dict[str, float] = {}
+        for pair in pairs:
+            seconds |= {name: pipeline() for name, pipeline in pair.items()}
+            times = compare(pair, rounds=9)
+            rates |= {name: seconds[name] / times[name].median for name in pair}
+    stored = f"{seconds['packed'] / seconds['decode']:.3f} of the stored audio is in our crops"
     speed = ", ".join(f"{name} {value:,.0f}" for name, value in rates.items())
     note = f"x real time a core: {speed}; {stored}; {audio.note}"
     yield webdataset.figure(rates["ours"] / rates["webdataset"], "cpu", note)
@@ -71,13 +76,6 @@ def main(device: str) -> Iterator[Figure]:  # noqa: ARG001 - loading is the CPU'
     late = max(0.0, 1 - loaded / TARGET_RATE)
     words = f"computed: {CORES} cores load {loaded:,.0f} x, a GPU takes {TARGET_RATE:,} x"
     yield data_wait.figure(100 * late, "cpu", words)
-
-
-def _rates(**pipelines: Pipeline) -> dict[str, float]:
-    """Seconds of audio that each delivers in a second."""
-    seconds = {name: pipeline() for name, pipeline in pipelines.items()}
-    times = compare(pipelines, rounds=9)
-    return {name: seconds[name] / times[name].median for name in pipelines}
 
 
 def _job(audio: Speech) -> TrainJob:
