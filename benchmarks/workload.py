@@ -14,7 +14,7 @@ from torch import Tensor
 from wavlm.frames import num_frames
 from wavlm.masking import Spans
 from wavlm.nn import WavLM
-from wavlm.rng import rng_for, states
+from wavlm.rng import rng_for, states_for
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, Runtime, TrainSpec
 
 NUM_CLUSTERS = 500
@@ -55,7 +55,7 @@ def crops(num_utterances: int, seconds: float, device: str, network: NetworkSpec
     steps = rng.normal(0, 0.1 * SAMPLE_STEPS, (num_utterances, num_samples)).astype(np.int16)
     labels = rng.integers(NUM_CLUSTERS, size=(num_utterances, frames))
     names = [str(number) for number in range(num_utterances)]
-    spans = Spans(frames, MaskSpec(), states(0, ("masked",), names))
+    spans = Spans(frames, MaskSpec(), states_for(0, ("masked",), names))
     made = (torch.from_numpy(steps).float() / SAMPLE_STEPS, torch.from_numpy(labels))
     waveforms, numbers = (tensor.to(device) for tensor in made)
     return Crops(waveforms, numbers, spans, spans.masks(torch.device(device)))

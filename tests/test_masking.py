@@ -8,7 +8,7 @@ import torch
 
 from tests.test_rng import splitmix64
 from wavlm.masking import Spans
-from wavlm.rng import seed_for, states
+from wavlm.rng import seed_for, states_for
 from wavlm.specs import MaskSpec
 
 SPEC = MaskSpec()
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def draws(num_frames: int, count: int, name: str = "mask", spec: MaskSpec = SPEC) -> np.ndarray:
-    begin = states(4, (name,), [str(number) for number in range(count)])
+    begin = states_for(4, (name,), [str(number) for number in range(count)])
     return Spans(num_frames, spec, begin).masks(CPU).numpy()
 
 
@@ -122,5 +122,5 @@ def test_short_masks_are_equalised_too(num_frames: int) -> None:
 @pytest.mark.parametrize("num_frames", [12, 40, 749])
 @pytest.mark.parametrize("spec", [SPEC, EQUALISED])
 def test_a_gpu_makes_the_same_masks(num_frames: int, spec: MaskSpec) -> None:
-    spans = Spans(num_frames, spec, states(4, ("gpu",), "abcdefghijklm"))
+    spans = Spans(num_frames, spec, states_for(4, ("gpu",), "abcdefghijklm"))
     assert torch.equal(spans.masks(torch.device("cuda")).cpu(), spans.masks(CPU))

@@ -12,7 +12,7 @@ from tests.mini_shards import Spoken, write_shards
 from wavlm.clips import ClipBank
 from wavlm.errors import BadDataError
 from wavlm.mixing import NUM_DRAWS, Event, Mixed, mix, mix_group
-from wavlm.rng import states, uniforms
+from wavlm.rng import states_for, uniforms
 from wavlm.specs import MixSpec
 
 ALL = MixSpec(name="all", probability=1.0)
@@ -135,7 +135,7 @@ def test_steps_and_amplitudes_are_mixed_to_the_same_bits(bank: ClipBank) -> None
     waveforms = steps / np.float32(32768)
     for epoch in range(20):
         mixed = mix_group(waveforms, keys_of(5), epoch, 0, spec, bank)
-        numbers = uniforms(states(0, ("mix", epoch), keys_of(5)), NUM_DRAWS)
+        numbers = uniforms(states_for(0, ("mix", epoch), keys_of(5)), NUM_DRAWS)
         found = mix(steps, keys_of(5), numbers, spec, bank)
         assert tuple(event for event, _ in found) == mixed.events
         expected = waveforms.copy()

@@ -15,7 +15,7 @@ import numpy as np
 from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.flac import Steps
 from wavlm.jobs import TrainJob
-from wavlm.rng import states
+from wavlm.rng import states_for
 from wavlm.samples import (
     CACHE,
     Arrays,
@@ -87,5 +87,5 @@ class FixedSamples:
         assert self._source is not None, "a set without groups has nothing to make"  # noqa: S101
         keys = tuple(self._source.keys[group.utterances])
         steps, labels = stacked(self._source, group, [0] * len(keys))
-        masking = states(self._train.seed, ("mask", "valid"), keys)
+        masking = states_for(self._train.seed, ("mask", "valid"), keys)
         return Arrays(steps, (), labels, masking, keys, group.utterances)

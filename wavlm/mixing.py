@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from wavlm.clips import ClipBank
 from wavlm.flac import STEP, Steps
-from wavlm.rng import Numbers, states, uniforms
+from wavlm.rng import Numbers, states_for, uniforms
 from wavlm.specs import MixSpec
 
 Waveform = npt.NDArray[np.float32]
@@ -101,7 +101,7 @@ def mix_group(
     Labels stay those of the primary. Nothing is clipped or normalised here.
     """
     mixed, events = waveforms.copy(), []
-    numbers = uniforms(states(seed, ("mix", epoch), keys), NUM_DRAWS)
+    numbers = uniforms(states_for(seed, ("mix", epoch), keys), NUM_DRAWS)
     for event, change in mix(waveforms, keys, numbers, spec, noise):
         end = change.start_samples + len(change.waveform)
         mixed[change.row, change.start_samples : end] = change.waveform

@@ -23,7 +23,7 @@ def rng_for(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(seed_for(seed, *names)))
 
 
-def states(seed: int, names: Sequence[str | int], keys: Iterable[str]) -> States:
+def states_for(seed: int, names: Sequence[str | int], keys: Iterable[str]) -> States:
     """Where the numbers of each of these keys begin, (K,): `seed_for` of (seed, *names, key)."""
     path = "".join(f"{name}\x1f" for name in (seed, *names))
     return np.frombuffer(b"".join([_digest(path + key) for key in keys]), "<u8").astype(np.uint64)

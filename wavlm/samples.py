@@ -25,7 +25,7 @@ from wavlm.flac import STEP, Steps
 from wavlm.frames import num_frames, samples_of
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.mixing import NUM_DRAWS, Change, mix
-from wavlm.rng import Numbers, States, advanced, rng_for, states, uniforms
+from wavlm.rng import Numbers, States, advanced, rng_for, states_for, uniforms
 from wavlm.shards import Reader, read_index
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, TrainSpec
 from wavlm.targets import FRAME_RATE_HZ, flat_labels, num_labels
@@ -162,7 +162,7 @@ class Samples:
         keys = [tuple(self.utterances.keys[group.utterances]) for group in groups]
         begin = np.concatenate(
             [
-                states(self._train.seed, ("sample", group.position.epoch), names)
+                states_for(self._train.seed, ("sample", group.position.epoch), names)
                 for group, names in zip(groups, keys, strict=True)
             ]
         )

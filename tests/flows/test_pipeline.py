@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from filelock import FileLock
 
-from wavlm.rng import states, uniforms
+from wavlm.rng import states_for, uniforms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def test_listen_writes_what_the_first_mixing_iteration_hears(
             assert before.shape == after.shape
             differ.append(bool((before != after).any()))
             key = path.name[len("00-") : -len("-clean.wav")]
-            drawn.append(bool(uniforms(states(0, ("sample", epoch), [key]), 2)[0, 1] < 0.5))
+            drawn.append(bool(uniforms(states_for(0, ("sample", epoch), [key]), 2)[0, 1] < 0.5))
     assert set(differ) == {False, True}
     assert differ == drawn  # the number behind that of the crop, against the mix's probability
 
