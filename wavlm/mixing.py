@@ -54,6 +54,11 @@ class Change:
     start_samples: int
     waveform: Waveform  # what is there now
 
+    def apply_to(self, waveforms: Waveform) -> None:
+        """Put it into its row of waveforms (B, N)."""
+        end = self.start_samples + len(self.waveform)
+        waveforms[self.row, self.start_samples : end] = self.waveform
+
 
 @dataclass(frozen=True)
 class Mixed:
@@ -103,8 +108,7 @@ def mix_group(
     mixed, events = waveforms.copy(), []
     numbers = uniforms(states_for(seed, ("mix", epoch), keys), NUM_DRAWS)
     for event, change in mix(waveforms, keys, numbers, spec, noise):
-        end = change.start_samples + len(change.waveform)
-        mixed[change.row, change.start_samples : end] = change.waveform
+        change.apply_to(mixed)
         events.append(event)
     return Mixed(mixed, tuple(events))
 

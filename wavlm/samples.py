@@ -56,8 +56,7 @@ class Arrays:
         """The crops as the network gets them, (B, N); made anew each time."""
         waveforms = self.steps * STEP
         for change in self.changes:
-            end = change.start_samples + len(change.waveform)
-            waveforms[change.row, change.start_samples : end] = change.waveform
+            change.apply_to(waveforms)
         return waveforms
 
 
