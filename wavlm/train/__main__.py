@@ -9,7 +9,7 @@ import argparse
 import logging
 import os
 import sys
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -58,17 +58,14 @@ def _train(job: TrainJob) -> tuple[int, str]:
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         with StopRequest() as stop, joined(job.runtime) as ranks, ExitStack() as held:
-            ranks.once(lambda: held.enter_context(_alone(job)))  # on all ranks the same error
+            alone = locked(job.out / LOCK, f"the model of {job.key}")
+            ranks.once(lambda: held.enter_context(alone))  # on all ranks the same error
             train(job, data_of(job, ranks), ranks, stop)
     except CodedError as error:
         return error.exit_code, str(error)
     except CannotWriteError as error:
         return EXIT_CANNOT_WRITE, str(error)
     return 0, ""
-
-
-def _alone(job: TrainJob) -> AbstractContextManager[None]:
-    return locked(job.out / LOCK, f"the model of {job.key}")
 
 
 def _leave(code: int) -> NoReturn:

@@ -15,10 +15,9 @@ On a CPU in fp32, the first two are oneDNN's convolutions instead, for which a m
 image of one line with channels last, so that nothing is copied for them either: 2 times as fast as
 MKL's products on an AMD processor with AVX-512. The weight gradient is a product there too.
 
-Utterances lie one after another, padded to
-P frames with P_in = s P_out, so that a batch is one matrix too. What stands in padded frames is
-finite and means nothing; their gradients dz are zero, and at least m - 1 of them, the `lead`, stand
-before each utterance's first.
+Utterances lie one after another, padded to P frames with P_in = s P_out, so that a batch is one
+matrix too. What stands in padded frames is finite and means nothing; their gradients dz are zero,
+and at least m - 1 of them, the `lead`, stand before each utterance's first.
 
 R rows (frames of all utterances, padded), E rows of dz, C and D channels of input and output.
 """
