@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 from rich.table import Table
@@ -29,10 +31,15 @@ def show_summary(recipe: Path, store: Store) -> None:
         ("Plots", summary.plots),
         ("Clean and mixed utterances to listen to", summary.listen),
         ("Not made yet", summary.missing),
-        ("What to try next", summary.advice),
+        ("What to try next", [line.replace("wavlm", _program(), 1) for line in summary.advice]),
     ):
         if lines:
             console.out.print(f"[bold]{title}[/]")
             for line in lines:
                 text = str(line).replace("RECIPE", str(recipe))
                 console.out.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _program() -> str:
+    """What to type for `wavlm`: where a shell would not find it, its path beside this Python."""
+    return "wavlm" if shutil.which("wavlm") else str(Path(sys.executable).with_name("wavlm"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,6 +107,9 @@ def test_a_second_run_only_looks(
     done = wavlm("run", tiny_recipe, "--store", finished)
     assert done.returncode == 0
     assert "masked accuracy" in done.stdout
+    _, advice = done.stdout.split("What to try next")
+    for command in advice.split("\n")[1:-1]:
+        assert shutil.which(command.split()[0], path=environment["PATH"]), command
     after = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
     assert before == after
     assert not processes_of(environment)
