@@ -68,9 +68,7 @@ def _run(name: str, device: str, seconds: float) -> str | None:
         command += ["--device", device, "--into", str(into)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         try:
-            code = subprocess.run(
-                command, cwd=ROOT, env=environment, timeout=seconds, check=False
-            ).returncode
+            code = subprocess.run(command, cwd=ROOT, env=environment, timeout=seconds, check=False).returncode
             problem = None if code == 0 else f"exit code {code}"
         except subprocess.TimeoutExpired:
             problem = f"stopped after the {seconds:.0f} s that were left"

@@ -142,9 +142,7 @@ def _inputs(rows: int, frames: int, device: str) -> Inputs:
     torch.manual_seed(0)
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     shape = (rows, HEADS, frames, SIZE)
-    query, key, value = (
-        torch.randn(shape, device=device, dtype=dtype).requires_grad_() for _ in range(3)
-    )
+    query, key, value = (torch.randn(shape, device=device, dtype=dtype).requires_grad_() for _ in range(3))
     gate = (2 * torch.rand(shape[:3], device=device)).requires_grad_()
     table = torch.randn(HEADS, 2 * frames - 1, device=device).requires_grad_()
     return Inputs((query, key, value), gate, table)
@@ -161,9 +159,7 @@ def _sdpa(inputs: Inputs, wide: Tensor, dropout: float) -> Tensor:
     """The bias of each pair (H, F, F), gated in its own dtype: an additive mask (B, H, F, F)."""
     query, key, value = inputs.heads
     bias = inputs.gate.to(wide.dtype)[..., None] * wide
-    return functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias.to(query.dtype), dropout_p=dropout
-    )
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), dropout_p=dropout)
 
 
 def _flash(inputs: Inputs) -> Tensor:
@@ -189,9 +185,7 @@ def _layers(device: str) -> tuple[GatedAttention, nn.Module]:
 
     torch.manual_seed(0)
     ours = GatedAttention(BASE, default_attention())
-    theirs: nn.Module = WavLMAttention(
-        BASE.width, HEADS, dropout=DROPOUT, has_relative_position_bias=False
-    )
+    theirs: nn.Module = WavLMAttention(BASE.width, HEADS, dropout=DROPOUT, has_relative_position_bias=False)
     weights: dict[str, Tensor] = {"gru_rel_pos_const": ours.gate_scale}
     for kind in ("weight", "bias"):
         pieces = getattr(ours.qkv, kind).chunk(3)

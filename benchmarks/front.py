@@ -132,7 +132,6 @@ def _require_same_results(
     require_same("features", outputs["ours"].float(), outputs["theirs"].float(), tolerance)
     weights = {"ours": next(ours.parameters()), "theirs": next(theirs.parameters())}
     found = {
-        name: torch.autograd.grad(output.float().square().sum(), weights[name])[0]
-        for name, output in outputs.items()
+        name: torch.autograd.grad(output.float().square().sum(), weights[name])[0] for name, output in outputs.items()
     }
     require_same("gradient of the first filter", found["ours"], found["theirs"], 10 * tolerance)

@@ -70,9 +70,7 @@ def _cost(audio: Speech, device: str) -> Iterator[Figure]:
 
 
 def _passes(audio: Speech, device: str) -> Iterator[Figure]:
-    by_mfcc = _Pass(
-        audio, CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=100), None, device
-    )
+    by_mfcc = _Pass(audio, CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=100), None, device)
     timing = compare({"ours": by_mfcc}, device, rounds=2)["ours"]
     what = f"K = 100 at 100 Hz; {audio.note}"
     yield MFCC_RATE.figure(audio.seconds / timing.median, device, what)
@@ -115,9 +113,7 @@ def _untrained(spec: NetworkSpec, folder: Path) -> Path:
 class _Pass:
     """The labels stage, its codebook made before; each call writes all labels anew."""
 
-    def __init__(
-        self, audio: Speech, spec: CodebookSpec, teacher: Path | None, device: str
-    ) -> None:
+    def __init__(self, audio: Speech, spec: CodebookSpec, teacher: Path | None, device: str) -> None:
         from wavlm.codebook import build_codebook
 
         self._audio, self._spec, self._teacher = audio, spec, teacher

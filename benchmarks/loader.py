@@ -106,8 +106,7 @@ def _decode(audio: Speech) -> Pipeline:
     """Every FLAC of the train split, from memory, with the decoder that our loader has."""
     reader, index = Reader(audio.shards), read_index(audio.shards)
     blobs = [
-        reader.blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
-        for row in index.rows_of("train")
+        reader.blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row])) for row in index.rows_of("train")
     ]
     return lambda: sum(len(decode_flac_int16(blob)) for blob in blobs) / SAMPLE_RATE_HZ
 

@@ -39,14 +39,9 @@ SECONDS = (5, 15, 30)
 LONGEST = SECONDS[-1]
 NEEDED_BYTES = 9e9  # of the peer at 30 s on a CPU
 AUDIO_SECONDS = {"cpu": 30, "cuda": 180}  # of a batch
-PER_SECOND = {
-    seconds: Claim(f"memory.saved_per_second.{seconds}s", "MB per s of audio")
-    for seconds in SECONDS
-}
+PER_SECOND = {seconds: Claim(f"memory.saved_per_second.{seconds}s", "MB per s of audio") for seconds in SECONDS}
 LINEAR = Claim("memory.saved_30s_vs_5s", "x the bytes per s", cpu="<= 1.02", cuda="<= 1.02")
-SAVED = Claim(
-    "memory.saved_vs_transformers.30s", "x the bytes", PEER, cpu="<= 0.45", cuda="<= 0.45"
-)
+SAVED = Claim("memory.saved_vs_transformers.30s", "x the bytes", PEER, cpu="<= 0.45", cuda="<= 0.45")
 PEAK = Claim("memory.peak_vs_transformers.30s", "x the bytes", PEER, cpu="<= 0.5")
 ABOVE = Claim("memory.peak_above_start_vs_transformers.30s", "x the bytes", PEER)
 CLAIMS = (*PER_SECOND.values(), LINEAR, SAVED, PEAK, ABOVE)

@@ -24,9 +24,7 @@ CPU_SECONDS = 120.0
 GPU_UTTERANCES, GPU_SECONDS = 64, 15
 
 KNF = Claim("mfcc.knf", "x", "kaldi-native-fbank + deltas", cpu=">= 4", devices=("cpu",))
-TORCHAUDIO = Claim(
-    "mfcc.torchaudio", "x", "torchaudio.compliance.kaldi + deltas", cpu=">= 1.4", devices=("cpu",)
-)
+TORCHAUDIO = Claim("mfcc.torchaudio", "x", "torchaudio.compliance.kaldi + deltas", cpu=">= 1.4", devices=("cpu",))
 DIFFERENCE = Claim("mfcc.difference", "", "kaldi-native-fbank", cpu="<= 0.003", devices=("cpu",))
 RATE = Claim("mfcc.rate", "x real time")
 CLAIMS = (KNF, TORCHAUDIO, DIFFERENCE, RATE)
@@ -119,9 +117,7 @@ def _torchaudio(waveform: Floats) -> Floats:
     deltas = importlib.import_module("torchaudio.functional").compute_deltas
     samples = torch.from_numpy(waveform)[None]
     with torch.inference_mode():
-        cepstra: Tensor = compliance.mfcc(
-            samples, sample_frequency=SAMPLE_RATE_HZ, use_energy=False
-        ).T
+        cepstra: Tensor = compliance.mfcc(samples, sample_frequency=SAMPLE_RATE_HZ, use_energy=False).T
         slopes = deltas(cepstra)
         rows = torch.cat([cepstra, slopes, deltas(slopes)]).T
     stacked: Floats = rows.contiguous().numpy()

@@ -46,8 +46,7 @@ def tables(figures: Sequence[Figure], claims: Sequence[Claim]) -> str:
     """A Markdown table for each device, in the order of the claims; a GPU always has one."""
     devices = sorted({figure.device for figure in figures}, key=_gpus_last)
     parts = [
-        f"### On {device}\n\n"
-        + _table([figure for figure in figures if figure.device == device], claims)
+        f"### On {device}\n\n" + _table([figure for figure in figures if figure.device == device], claims)
         for device in devices
     ]
     if not any(_gpus_last(device)[0] for device in devices):

@@ -69,9 +69,7 @@ MFU = {
 }
 RATE = Claim("step.audio_rate.15s", "s of audio per s", devices=("cuda",))
 MATRIX = Claim("step.matrix_rate", "TFLOP/s in bf16", devices=("cuda",))
-MFU_SPREAD = Claim(
-    "step.mfu_spread_5_to_30s", "largest / smallest", cuda="<= 1.1", devices=("cuda",)
-)
+MFU_SPREAD = Claim("step.mfu_spread_5_to_30s", "largest / smallest", cuda="<= 1.1", devices=("cuda",))
 TIME_SPREAD = Claim("step.time_spread_5_to_30s", "largest / smallest", devices=("cuda",))
 CLAIMS = (
     *SPEEDUPS.values(),
@@ -135,11 +133,7 @@ def rates(found: dict[str, float], audio: dict[int, float]) -> Iterator[Figure]:
     rate = 2 * MATRIX_SIZE**3 / found["matrix"]
     yield MATRIX.figure(rate / 1e12, "cuda", f"{MATRIX_SIZE} cubed")
     mfu = {
-        seconds: BACKWARD_FACTOR
-        * forward_flops(BASE, float(seconds))
-        * audio[seconds]
-        / found[str(seconds)]
-        / rate
+        seconds: BACKWARD_FACTOR * forward_flops(BASE, float(seconds)) * audio[seconds] / found[str(seconds)] / rate
         for seconds in ON_GPU
     }
     for seconds, rows in ON_GPU.items():

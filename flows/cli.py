@@ -32,9 +32,7 @@ def run(  # noqa: PLR0913 - one option each
     recipe: RecipeFile,
     *,
     store: StoreFolder = DEFAULT_STORE,
-    until: Annotated[
-        Kind | None, typer.Option(help="Stop when all artifacts of this kind are there")
-    ] = None,
+    until: Annotated[Kind | None, typer.Option(help="Stop when all artifacts of this kind are there")] = None,
     workers: options.Workers = 2,
     gpus: options.Gpus = 0,
     processes: options.Processes = 0,
@@ -106,9 +104,7 @@ def stage(  # noqa: PLR0913 - one option each
     gpus: options.Gpus = 0,
     processes: options.Processes = 0,
     threads: options.Threads = 0,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")
-    ] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
 ) -> None:
     """Make one stage of a recipe, alone; its inputs have to be there.
 
@@ -155,9 +151,7 @@ def listen(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the WAV files go")],
     *,
-    iteration: Annotated[
-        int | None, typer.Option(min=1, help="Whose mix; the first that mixes if not given")
-    ] = None,
+    iteration: Annotated[int | None, typer.Option(min=1, help="Whose mix; the first that mixes if not given")] = None,
     epoch: Annotated[int, typer.Option(min=0, help="Which epoch's first batch")] = 0,
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:

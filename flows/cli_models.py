@@ -126,9 +126,7 @@ def export_model(
         typer.Argument(metavar="MODEL", help="A model folder, or NAME, NAME:VERSION, NAME@ALIAS"),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder (hf) or file (fairseq)")],
-    layout: Annotated[
-        Literal["hf", "fairseq"], typer.Option("--format", help="Whose layout")
-    ] = "hf",
+    layout: Annotated[Literal["hf", "fairseq"], typer.Option("--format", help="Whose layout")] = "hf",
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
     """Write a model for transformers (hf) or for fairseq and s3prl (fairseq).

@@ -25,9 +25,7 @@ def plan(
     recipe: RecipeFile,
     store: StoreFolder = DEFAULT_STORE,
     *,
-    cost: Annotated[
-        bool, typer.Option("--cost", help="Hours, disk and GPUs that a real run needs")
-    ] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Hours, disk and GPUs that a real run needs")] = False,
 ) -> None:
     """What is there, what would be made, and why. Runs nothing.
 
@@ -65,9 +63,7 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
 
 def verify(
     store: StoreFolder = DEFAULT_STORE,
-    only: Annotated[
-        str, typer.Option(metavar="TEXT", help="Only artifacts whose folder contains this")
-    ] = "",
+    only: Annotated[str, typer.Option(metavar="TEXT", help="Only artifacts whose folder contains this")] = "",
 ) -> None:
     """Hash every file again; exit code 65 if one differs from what was sealed.
 
@@ -88,9 +84,7 @@ def verify(
         row = bars.add_task("", total=None)
         for folder in folders:
             bars.reset(row, description=_name(folder))
-            damaged += place.verify(
-                folder, lambda done, total: bars.update(row, completed=done, total=total)
-            )
+            damaged += place.verify(folder, lambda done, total: bars.update(row, completed=done, total=total))
             bars.advance(whole)
     for item in damaged:
         console.out.print(
@@ -99,9 +93,7 @@ def verify(
             soft_wrap=True,
         )
     if damaged:
-        console.err.print(
-            "make them again: wavlm stage KIND RECIPE --redo, then what was made from them"
-        )
+        console.err.print("make them again: wavlm stage KIND RECIPE --redo, then what was made from them")
         sys.exit(EXIT_BAD_DATA)
     console.out.print(f"{len(folders)} artifacts are what they were when they were made")
 

@@ -35,9 +35,7 @@ def set_up_logging() -> None:
     """Facts of our own code to stderr, above a progress bar if there is one."""
     terminal = err.is_terminal
     handler: logging.Handler = (
-        RichHandler(console=err, show_path=False, show_level=False)
-        if terminal
-        else logging.StreamHandler(sys.stderr)
+        RichHandler(console=err, show_path=False, show_level=False) if terminal else logging.StreamHandler(sys.stderr)
     )
     if not terminal:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))

@@ -17,9 +17,7 @@ HERE = Runtime()
 
 
 @flow(flow_run_name="evaluate {recipe}")
-def evaluate(
-    recipe: str, iteration: int | None = None, store: str = "store", runtime: Runtime = HERE
-) -> None:
+def evaluate(recipe: str, iteration: int | None = None, store: str = "store", runtime: Runtime = HERE) -> None:
     """Probe one iteration's model, or every one; the models have to be there."""
     wanted = read_recipe(Path(recipe))
     place = Store(Path(store))

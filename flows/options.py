@@ -7,12 +7,8 @@ from typing import Annotated
 
 import typer
 
-RecipeFile = Annotated[
-    Path, typer.Argument(metavar="RECIPE", help="A recipe, e.g. data_specs/recipes/demo.yaml")
-]
-StoreFolder = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help="Where all that is made lies")
-]
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, e.g. data_specs/recipes/demo.yaml")]
+StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where all that is made lies")]
 Workers = Annotated[
     int,
     typer.Option(min=1, help="Processes for shards, labels and loading; to load, 4 a GPU or more"),
@@ -23,9 +19,7 @@ Processes = Annotated[
     typer.Option(min=0, help="Training processes on the CPU; 0: what cores and batches allow"),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="Torch threads a process; 0: cores / processes")]
-SnapshotEvery = Annotated[
-    int, typer.Option(min=0, help="Updates between snapshots; 0: every five minutes")
-]
+SnapshotEvery = Annotated[int, typer.Option(min=0, help="Updates between snapshots; 0: every five minutes")]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network (torch.compile)")]
 Checkpointing = Annotated[
     bool,
@@ -33,11 +27,7 @@ Checkpointing = Annotated[
 ]
 Sharding = Annotated[
     bool,
-    typer.Option(
-        "--shard-parameters", help="Split weights and optimizer over the GPUs (FSDP2), for Large"
-    ),
+    typer.Option("--shard-parameters", help="Split weights and optimizer over the GPUs (FSDP2), for Large"),
 ]
-Tracking = Annotated[
-    bool, typer.Option("--tracking/--no-tracking", help="Send curves to MLflow while training")
-]
+Tracking = Annotated[bool, typer.Option("--tracking/--no-tracking", help="Send curves to MLflow while training")]
 DEFAULT_STORE = Path("store")

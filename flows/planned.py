@@ -22,9 +22,7 @@ def wanted(recipe: Path, until: Kind | None) -> tuple[Artifact, ...]:
     return needed(plan(read_recipe(recipe)), until)
 
 
-def selected(
-    recipe: Path, kind: str, iteration: int | None, corpus: str | None
-) -> tuple[Artifact, ...]:
+def selected(recipe: Path, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
     """The artifacts of one kind; raises UsageError that lists what there is if nothing fits."""
     try:
         return select(plan(read_recipe(recipe)), kind, iteration, corpus)
@@ -72,9 +70,7 @@ def reason(artifact: Artifact, store: Store, made: set[str]) -> str:
 
 def _holds_inputs(artifact: Artifact, field: str) -> bool:
     value = getattr(artifact, field, None)
-    return any(
-        isinstance(item, Artifact) for item in (value if isinstance(value, tuple) else (value,))
-    )
+    return any(isinstance(item, Artifact) for item in (value if isinstance(value, tuple) else (value,)))
 
 
 def _short(value: object) -> str:
@@ -88,11 +84,8 @@ def cost_table(recipe: Path) -> Table:
     caption = (
         f"{found.hours:,.0f} h of speech, {found.download_gigabytes:,.1f} GB to download; "
         + "; ".join(
-            f"iteration {number}: {parameters / 1e6:,.1f} M parameters"
-            + (f", {epochs:,.1f} epochs" if epochs else "")
-            for number, (parameters, epochs) in enumerate(
-                zip(found.parameters, found.epochs, strict=True), 1
-            )
+            f"iteration {number}: {parameters / 1e6:,.1f} M parameters" + (f", {epochs:,.1f} epochs" if epochs else "")
+            for number, (parameters, epochs) in enumerate(zip(found.parameters, found.epochs, strict=True), 1)
         )
         + f". GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate."
     )
@@ -103,11 +96,7 @@ def cost_table(recipe: Path) -> Table:
     for item in found.stages:
         hours = [f"{item.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
         where = str(item.iteration or "all")
-        table.add_row(
-            where, item.stage, f"{item.core_hours:,.2f}", f"{item.disk_gigabytes:,.2f}", *hours
-        )
+        table.add_row(where, item.stage, f"{item.core_hours:,.2f}", f"{item.disk_gigabytes:,.2f}", *hours)
     totals = [f"{found.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
-    table.add_row(
-        "", "[bold]all[/]", f"{found.core_hours:,.2f}", f"{found.disk_gigabytes:,.2f}", *totals
-    )
+    table.add_row("", "[bold]all[/]", f"{found.core_hours:,.2f}", f"{found.disk_gigabytes:,.2f}", *totals)
     return table

@@ -19,9 +19,7 @@ HERE = Runtime()
 
 
 @flow(flow_run_name="pretrain {recipe}")
-def pretrain(
-    recipe: str, store: str = "store", runtime: Runtime = HERE, until: Kind | None = None
-) -> None:
+def pretrain(recipe: str, store: str = "store", runtime: Runtime = HERE, until: Kind | None = None) -> None:
     """Make what the store does not hold yet, inputs before what is made from them."""
     wanted = read_recipe(Path(recipe))
     place = Store(Path(store))

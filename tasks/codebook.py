@@ -24,7 +24,5 @@ def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
     with shown(f"codebook {artifact.name}") as (progress, _):
         return store.make(
             artifact,
-            lambda out: build_codebook(
-                artifact.spec, folders, teacher, out, plan_for(runtime.workers), progress
-            ),
+            lambda out: build_codebook(artifact.spec, folders, teacher, out, plan_for(runtime.workers), progress),
         )

@@ -22,9 +22,7 @@ from wavlm.specs import SAMPLE_RATE_HZ, Recipe, Runtime
 from wavlm.store import Store
 
 
-def write_batch(
-    recipe: Recipe, store: Store, iteration: int | None, epoch: int, out: Path
-) -> list[Path]:
+def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int, out: Path) -> list[Path]:
     """Write the first batch of an epoch as pairs NN-KEY-clean.wav, NN-KEY-mixed.wav.
 
     Raises UsageError if the iteration mixes nothing, BadDataError if its labels are not there.
@@ -52,8 +50,7 @@ def _model(recipe: Recipe, iteration: int | None) -> Model:
     there_is = ", ".join(str(model.iteration) for model in mixing) or "none"
     raise UsageError(
         "NO_MIX",
-        f"found iteration {iteration or 'not given'}, expected one of {recipe.name} that mixes "
-        f"utterances: {there_is}",
+        f"found iteration {iteration or 'not given'}, expected one of {recipe.name} that mixes utterances: {there_is}",
     )
 
 
@@ -71,9 +68,7 @@ def _written(clean: Arrays, mixed: Arrays, out: Path) -> Iterator[Path]:
             soundfile.write(path, gain * arrays.waveforms[row], SAMPLE_RATE_HZ, subtype="PCM_16")
             yield path
     changed = [
-        key
-        for row, key in enumerate(clean.keys)
-        if not np.array_equal(clean.waveforms[row], mixed.waveforms[row])
+        key for row, key in enumerate(clean.keys) if not np.array_equal(clean.waveforms[row], mixed.waveforms[row])
     ]
     path = out / "batch.json"
     write_text(path, json.dumps({"keys": clean.keys, "mixed": changed, "gain": gain}, indent=2))

@@ -19,13 +19,10 @@ def mixtures(artifact: Mixtures, store: Store, runtime: Runtime) -> Path:  # noq
     from wavlm.mixtures import build_mixtures
 
     speech, noise, rooms = (
-        [store.path(item) for item in items]
-        for items in (artifact.speech, artifact.noise, artifact.rooms)
+        [store.path(item) for item in items] for items in (artifact.speech, artifact.noise, artifact.rooms)
     )
     with shown(f"mixtures {artifact.name}") as (progress, _):
         return store.make(
             artifact,
-            lambda out: build_mixtures(
-                artifact.spec, artifact.mix, speech, noise, rooms, out, progress
-            ),
+            lambda out: build_mixtures(artifact.spec, artifact.mix, speech, noise, rooms, out, progress),
         )

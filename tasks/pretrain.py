@@ -40,8 +40,7 @@ GPU_LIMIT = "gpu"
 LOG_TAIL_CHARACTERS = 2000
 CACHE = ".cache"  # of the loader, in the folder that it trains into
 _ERRORS: dict[int, type[CodedError]] = {
-    cls.exit_code: cls
-    for cls in (UsageError, BadDataError, ServiceMissingError, StoppedError, LockedError)
+    cls.exit_code: cls for cls in (UsageError, BadDataError, ServiceMissingError, StoppedError, LockedError)
 }
 OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
@@ -92,9 +91,7 @@ def _failure(code: int, out: Path) -> Exception:
     if code == EXIT_CANNOT_WRITE and text:
         return CannotWriteError(message)
     if code == EXIT_LOCKED:  # a note would be in the way of the trainer that is at work there
-        return LockedError(
-            "LOCKED", f"another trainer has not left yet; at {out}; wait for it or stop it"
-        )
+        return LockedError("LOCKED", f"another trainer has not left yet; at {out}; wait for it or stop it")
     tail = (out / LOG).read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
     return RuntimeError(f"the trainer ended with code {code}; the end of {out / LOG}:\n{tail}")
 

@@ -116,9 +116,7 @@ def _artifact(title: str) -> Iterator[Progress]:
         try:
             artifact_id = cast(  # it would be a coroutine only if an event loop ran here
                 UUID,
-                create_progress_artifact(
-                    shown_percent, key=f"progress-{slug(title)}", description=title
-                ),
+                create_progress_artifact(shown_percent, key=f"progress-{slug(title)}", description=title),
             )
             while True:
                 last = ended.wait(ARTIFACT_EVERY_SECONDS)

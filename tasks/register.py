@@ -71,9 +71,7 @@ def sync(recipe: Recipe, store: Store) -> tuple[Path, ...]:
     waiting = [
         item
         for item in plan(recipe)
-        if isinstance(item, Registration)
-        and store.is_complete(item.model)
-        and not store.is_complete(item)
+        if isinstance(item, Registration) and store.is_complete(item.model) and not store.is_complete(item)
     ]
     return tuple(confirmed(item, store, recipe) for item in waiting)
 
@@ -183,9 +181,7 @@ def _upload(registry: Registry, run_id: str, model: Model, store: Store, plots: 
         registry.client.log_artifact(run_id, str(card), MODEL_FOLDER)
 
 
-def _version(
-    registry: Registry, artifact: Registration, run_id: str, tags: dict[str, str]
-) -> Version:
+def _version(registry: Registry, artifact: Registration, run_id: str, tags: dict[str, str]) -> Version:
     """The model's version with its tags, found by the model's key or created."""
     from mlflow.exceptions import MlflowException
 

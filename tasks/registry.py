@@ -18,9 +18,7 @@ from wavlm.store import Store
 CHAMPION = "champion"
 MODEL_FOLDER = "model"  # of a run's artifacts
 MODEL_FILES = ("model.safetensors", "network.json")
-_REFERENCE = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)(:(?P<version>\d+)|@(?P<alias>[A-Za-z][A-Za-z0-9_-]*))?"
-)
+_REFERENCE = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)(:(?P<version>\d+)|@(?P<alias>[A-Za-z][A-Za-z0-9_-]*))?")
 _ALIAS = re.compile(r"(?!v\d+$)(?!latest$)[a-z][a-z0-9_-]{0,63}")
 _PAGE = 1000
 
@@ -63,9 +61,7 @@ def list_models(store: Store) -> tuple[RegisteredModel, ...]:
     """All registered models with their versions."""
     registry = connect(store)
     with answering(registry.uri):
-        names = [
-            model.name for model in registry.client.search_registered_models(max_results=_PAGE)
-        ]
+        names = [model.name for model in registry.client.search_registered_models(max_results=_PAGE)]
         uri = without_password(registry.uri)
         return tuple(RegisteredModel(name, uri, versions_of(registry, name)) for name in names)
 
@@ -98,9 +94,7 @@ def pull_model(store: Store, reference: str, out: Path) -> Path:
     try:
         for name in MODEL_FILES:
             with answering(registry.uri):
-                found = registry.client.download_artifacts(
-                    version.run_id, f"{MODEL_FOLDER}/{name}", str(temporary)
-                )
+                found = registry.client.download_artifacts(version.run_id, f"{MODEL_FOLDER}/{name}", str(temporary))
             _verify(version, Path(found), name)
             Path(found).replace(temporary / name)
             sync(temporary / name)
@@ -140,8 +134,7 @@ def find(registry: Registry, reference: str) -> Version:
         if version.version == int(number) if number else wanted in version.aliases:
             return version
     there = ", ".join(
-        f"{item.version}{' (' + ', '.join(item.aliases) + ')' if item.aliases else ''}"
-        for item in versions
+        f"{item.version}{' (' + ', '.join(item.aliases) + ')' if item.aliases else ''}" for item in versions
     )
     raise UsageError(
         "VERSION_UNKNOWN",
@@ -166,16 +159,12 @@ def versions_of(registry: Registry, name: str) -> tuple[Version, ...]:
 def _parts(reference: str) -> tuple[str, str | None, str | None]:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        raise UsageError(
-            "REFERENCE_BAD", f"found {reference!r}; expected NAME, NAME:VERSION or NAME@ALIAS"
-        )
+        raise UsageError("REFERENCE_BAD", f"found {reference!r}; expected NAME, NAME:VERSION or NAME@ALIAS")
     return match["name"], match["version"], match["alias"]
 
 
 def _existing(registry: Registry, name: str) -> tuple[Version, ...]:
-    names = sorted(
-        model.name for model in registry.client.search_registered_models(max_results=_PAGE)
-    )
+    names = sorted(model.name for model in registry.client.search_registered_models(max_results=_PAGE))
     if name not in names:
         raise UsageError(
             "MODEL_UNKNOWN",

@@ -22,7 +22,5 @@ def scores(artifact: Scores, store: Store, runtime: Runtime) -> Path:  # noqa: A
     with shown(f"scores {artifact.name}") as (progress, _):
         return store.make(
             artifact,
-            lambda out: build_scores(
-                artifact.spec, store.path(artifact.model), folders, out, progress
-            ),
+            lambda out: build_scores(artifact.spec, store.path(artifact.model), folders, out, progress),
         )

@@ -21,7 +21,5 @@ def shards(artifact: Shards, store: Store, runtime: Runtime) -> Path:
     with shown(f"shards {artifact.name}") as (progress, _):
         return store.make(
             artifact,
-            lambda out: build_shards(
-                artifact.spec, store.path(artifact.corpus), out, runtime.workers, progress
-            ),
+            lambda out: build_shards(artifact.spec, store.path(artifact.corpus), out, runtime.workers, progress),
         )

@@ -34,9 +34,7 @@ def publish(recipe: Recipe, store: Store) -> None:
     prefix = slug(recipe.name)
     try:
         for name, rows in tables(summary):
-            create_table_artifact(
-                rows, key=f"{prefix}-{name}", description=f"{recipe.name}: {name}"
-            )
+            create_table_artifact(rows, key=f"{prefix}-{name}", description=f"{recipe.name}: {name}")
         create_markdown_artifact(_text(recipe, summary), key=f"{prefix}-summary")
         for plot in summary.plots:
             _publish_plot(prefix, plot)

@@ -165,9 +165,7 @@ class Uploader:
             batch = missing[start : start + BATCH_METRICS]
             self._client.log_batch(
                 self._run_id,
-                metrics=[
-                    Metric(point.name, point.value, point.unix_ms, point.step) for point in batch
-                ],
+                metrics=[Metric(point.name, point.value, point.unix_ms, point.step) for point in batch],
             )
             for point in batch:
                 self._steps[point.name].add(point.step)

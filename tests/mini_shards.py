@@ -58,10 +58,7 @@ def tones(count: int, seed: int = 0, seconds: float = 0.5, split: str = "train")
         high = (times_s // 0.1).astype(int) % 2
         wave = 0.3 * np.sin(2 * np.pi * np.where(high, 2500, 500) * times_s)
         waveform = (wave + 0.003 * rng.standard_normal(num_samples)).astype(np.float32)
-        phones = tuple(
-            (0.1 * k, 0.1 * (k + 1), "high" if k % 2 else "low")
-            for k in range(int(times_s[-1] // 0.1) + 1)
-        )
+        phones = tuple((0.1 * k, 0.1 * (k + 1), "high" if k % 2 else "low") for k in range(int(times_s[-1] // 0.1) + 1))
         key = f"{split}{seed}-{number:03d}"
         spoken.append(Spoken(key, f"speaker{number % 3}", waveform, phones, split))
     return spoken

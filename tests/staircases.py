@@ -46,9 +46,7 @@ def write_corpus(folder: Path, name: str, count: int, valid: int = 6) -> Labelle
     return LabelledShards(shards=shards, labels=folder / name / "labels")
 
 
-def write_all_labels(
-    shards: Path, out: Path, labels_of: dict[str, np.ndarray], samples_of: dict[str, int]
-) -> None:
+def write_all_labels(shards: Path, out: Path, labels_of: dict[str, np.ndarray], samples_of: dict[str, int]) -> None:
     out.mkdir(parents=True)
     index = read_index(shards)
     listing = json.loads((shards / "shards.json").read_text())

@@ -38,9 +38,7 @@ def corpus(name: str, role: str = "speech") -> CorpusSpec:
             "homepage": "here",
             "license": "CC0",
             "citation": "nobody",
-            "sources": (
-                AptSource(type="apt", package=name, version="1", sha256=SHA, size_bytes=1),
-            ),
+            "sources": (AptSource(type="apt", package=name, version="1", sha256=SHA, size_bytes=1),),
             "layout": FestvoxLayout(type="festvox", speaker="one"),
         }
     )
@@ -57,9 +55,7 @@ def recipe() -> Recipe:
         num_layers=2,
         num_heads=4,
     )
-    train = TrainSpec(
-        updates=10, warmup_updates=1, peak_lr=1e-3, batch_seconds=20, group_seconds=10
-    )
+    train = TrainSpec(updates=10, warmup_updates=1, peak_lr=1e-3, batch_seconds=20, group_seconds=10)
     mix = MixSpec(name="noisy", probability=0.2, noise_probability=0.1)
     features = (MfccFeatures(type="mfcc"), HiddenFeatures(type="hidden", layer=1))
     return Recipe(

@@ -21,16 +21,12 @@ from wavlm.containers import AudioError, Reason
 RNG = np.random.default_rng(7)
 
 
-def tone(
-    frequency_hz: float, rate_hz: int, seconds: float = 1.0, amplitude: float = 0.5
-) -> NDArray[np.float64]:
+def tone(frequency_hz: float, rate_hz: int, seconds: float = 1.0, amplitude: float = 0.5) -> NDArray[np.float64]:
     times = np.arange(round(rate_hz * seconds)) / rate_hz
     return amplitude * np.sin(2 * np.pi * frequency_hz * times)
 
 
-def encoded(
-    samples: NDArray[np.float64], rate_hz: int = 16000, kind: str = "WAV", subtype: str = "PCM_16"
-) -> bytes:
+def encoded(samples: NDArray[np.float64], rate_hz: int = 16000, kind: str = "WAV", subtype: str = "PCM_16") -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format=kind, subtype=subtype)
     return file.getvalue()
@@ -136,9 +132,7 @@ def test_a_peak_just_above_full_scale_is_not_rounded_to_it_in_the_message() -> N
         decode_bytes(encoded(samples, subtype="FLOAT"), "a.wav")
 
 
-@pytest.mark.parametrize(
-    "blob", [WAV, FLAC, OGG, OPUS, MP3], ids=["wav", "flac", "ogg", "opus", "mp3"]
-)
+@pytest.mark.parametrize("blob", [WAV, FLAC, OGG, OPUS, MP3], ids=["wav", "flac", "ogg", "opus", "mp3"])
 def test_no_truncation_goes_unnoticed(blob: bytes) -> None:
     for percent in range(1, 100):
         with pytest.raises(AudioError):
@@ -172,9 +166,7 @@ def test_no_flipped_bit_changes_the_samples_of_a_format_with_checksums(blob: byt
         ("FLAC", "PCM_24", 1e-6),
     ],
 )
-def test_lossless_formats_come_out_as_they_went_in(
-    kind: str, subtype: str, tolerance: float
-) -> None:
+def test_lossless_formats_come_out_as_they_went_in(kind: str, subtype: str, tolerance: float) -> None:
     audio = decode_bytes(encoded(SPEECH_LIKE, kind=kind, subtype=subtype), "a")
     assert audio.sample_rate_hz == 16000
     assert audio.waveform.dtype == np.float32
@@ -188,9 +180,7 @@ def test_lossy_formats_keep_a_tone(blob: bytes) -> None:
 
 def test_a_streamed_wav_that_never_learnt_its_size_is_good() -> None:
     streamed = with_bytes(with_bytes(WAV, 4, b"\xff" * 4), 40, b"\xff" * 4)
-    np.testing.assert_array_equal(
-        decode_bytes(streamed, "a").waveform, decode_bytes(WAV, "a").waveform
-    )
+    np.testing.assert_array_equal(decode_bytes(streamed, "a").waveform, decode_bytes(WAV, "a").waveform)
 
 
 def test_raw_g722_is_known_by_its_suffix(tmp_path: Path) -> None:

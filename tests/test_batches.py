@@ -36,9 +36,7 @@ def job(data: tuple[LabelledShards, ...], tmp_path: Path) -> TrainJob:
     return job_of(data, tmp_path)
 
 
-def take(
-    job: TrainJob, position: Position, count: int, rank: int = 0, world: int = 1
-) -> list[Batch]:
+def take(job: TrainJob, position: Position, count: int, rank: int = 0, world: int = 1) -> list[Batch]:
     return list(islice(loader(job, position, rank, world), count))
 
 
@@ -66,9 +64,7 @@ def test_every_training_utterance_comes_once_an_epoch(job: TrainJob) -> None:
     for epoch in (0, 1):
         groups = plan_of(job).epoch(epoch).num_groups
         keys = [key for batch in take(job, Position(epoch), groups) for key in batch.keys]
-        expected = [f"first-{n:03d}" for n in range(6, 36)] + [
-            f"second-{n:03d}" for n in range(6, 19)
-        ]
+        expected = [f"first-{n:03d}" for n in range(6, 36)] + [f"second-{n:03d}" for n in range(6, 19)]
         assert sorted(keys) == expected
 
 
@@ -150,9 +146,7 @@ def test_no_bit_of_a_batch_changes(job: TrainJob, noise: Path, mix: str, expecte
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_a_batch_is_unpacked_on_a_device_as_numpy_would(
-    job: TrainJob, noise: Path, mix: str
-) -> None:
+def test_a_batch_is_unpacked_on_a_device_as_numpy_would(job: TrainJob, noise: Path, mix: str) -> None:
     mixing = job.model_copy(update={"mix": MIXES[mix], "noise": (noise,)})
     samples, num_changes = Samples(mixing), 0
     for packed in take(mixing, Position(), 12):
@@ -201,13 +195,9 @@ def test_what_crosses_to_the_trainer_is_two_bytes_a_sample(job: TrainJob) -> Non
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
-def test_an_effect_that_gives_no_number_is_an_error_that_names_the_utterance(
-    job: TrainJob, tmp_path: Path
-) -> None:
+def test_an_effect_that_gives_no_number_is_an_error_that_names_the_utterance(job: TrainJob, tmp_path: Path) -> None:
     far_too_loud = EffectSpec(name="gain", probability=1.0, minimum=900.0, maximum=900.0)
-    mixing = job.model_copy(
-        update={"mix": MixSpec(name="a", probability=0.0, effects=(far_too_loud,))}
-    )
+    mixing = job.model_copy(update={"mix": MixSpec(name="a", probability=0.0, effects=(far_too_loud,))})
     with pytest.raises(BadDataError, match=r"NOT_FINITE.*not finite; at (first|second)-\d+"):
         take(mixing, Position(), 1)
 
@@ -227,9 +217,7 @@ def test_loading_leaves_the_global_generators_alone(job: TrainJob) -> None:
 
 def test_another_seed_gives_another_order(job: TrainJob) -> None:
     other = job.model_copy(update={"train": job.train.model_copy(update={"seed": 1})})
-    assert [b.keys for b in take(job, Position(), 8)] != [
-        b.keys for b in take(other, Position(), 8)
-    ]
+    assert [b.keys for b in take(job, Position(), 8)] != [b.keys for b in take(other, Position(), 8)]
     assert plan_of(job).fingerprint != plan_of(other).fingerprint
 
 
@@ -245,9 +233,7 @@ def test_other_convolutions_than_the_labels_are_refused(job: TrainJob) -> None:
         loader(job.model_copy(update={"network": network}), Position())
 
 
-def test_a_batch_of_other_utterances_than_planned_is_an_error(
-    job: TrainJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_of_other_utterances_than_planned_is_an_error(job: TrainJob, monkeypatch: pytest.MonkeyPatch) -> None:
     def others(self: Samples, drawn: Drawn) -> Arrays:
         arrays = made(self, drawn)
         return replace(arrays, utterances=arrays.utterances[::-1])
@@ -259,9 +245,7 @@ def test_a_batch_of_other_utterances_than_planned_is_an_error(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_damage_is_an_error_that_names_the_utterance_and_its_shard(
-    tmp_path: Path, workers: int
-) -> None:
+def test_damage_is_an_error_that_names_the_utterance_and_its_shard(tmp_path: Path, workers: int) -> None:
     corpus = write_corpus(tmp_path, "damaged", 8, valid=0)
     tar = corpus.shards / "train-000000.tar"
     index = read_index(corpus.shards)
@@ -276,10 +260,6 @@ def test_damage_is_an_error_that_names_the_utterance_and_its_shard(
     assert caught.value.code == "AUDIO_CORRUPT"
 
 
-@pytest.mark.parametrize(
-    ("gpus", "workers", "loaders"), [(0, 2, 2), (1, 2, 4), (8, 6, 6), (1, 0, 0), (0, 0, 0)]
-)
-def test_a_gpu_is_loaded_for_by_four_processes_or_more(
-    gpus: int, workers: int, loaders: int
-) -> None:
+@pytest.mark.parametrize(("gpus", "workers", "loaders"), [(0, 2, 2), (1, 2, 4), (8, 6, 6), (1, 0, 0), (0, 0, 0)])
+def test_a_gpu_is_loaded_for_by_four_processes_or_more(gpus: int, workers: int, loaders: int) -> None:
     assert Runtime(gpus=gpus, workers=workers).loaders == loaders

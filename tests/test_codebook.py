@@ -30,9 +30,7 @@ HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, sh
 def blobs(count: int, channels: int = 5, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centres = 20 * rng.standard_normal((7, channels))
-    return (centres[rng.integers(0, 7, count)] + rng.standard_normal((count, channels))).astype(
-        np.float32
-    )
+    return (centres[rng.integers(0, 7, count)] + rng.standard_normal((count, channels))).astype(np.float32)
 
 
 def spec(**fields: int) -> CodebookSpec:
@@ -66,9 +64,7 @@ def test_kmeans_hears_every_frame_of_its_sample() -> None:
 
 def test_the_same_seed_gives_the_same_centroids() -> None:
     frames = blobs(2000)
-    first, again, other = (
-        cluster(frames, 7, iterations=2, redo=1, seed=seed).centroids for seed in (3, 3, 4)
-    )
+    first, again, other = (cluster(frames, 7, iterations=2, redo=1, seed=seed).centroids for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -148,9 +144,7 @@ def test_equal_names_in_two_corpora_are_two_speakers(tmp_path: Path) -> None:
 
 def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> None:
     train, valid = tones(6), tones(2, seed=1, split="valid")
-    louder = [
-        Spoken(item.key, item.speaker, 2 * item.waveform, item.phones, "valid") for item in valid
-    ]
+    louder = [Spoken(item.key, item.speaker, 2 * item.waveform, item.phones, "valid") for item in valid]
     centroids = []
     for name, spoken in (("one", train + valid), ("other", train + louder)):
         shards, out = write_shards(tmp_path / name, spoken), tmp_path / f"{name}-codebook"
@@ -187,9 +181,7 @@ def test_faiss_reads_the_index(tmp_path: Path, shards_dir: Path) -> None:
 
     build_codebook(spec(), [shards_dir], None, tmp_path, HERE)
     index = faiss.read_index(str(tmp_path / "centroids.faiss"))
-    np.testing.assert_array_equal(
-        index.reconstruct_n(0, index.ntotal), np.load(tmp_path / "centroids.npy")
-    )
+    np.testing.assert_array_equal(index.reconstruct_n(0, index.ntotal), np.load(tmp_path / "centroids.npy"))
 
 
 def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Path) -> None:

@@ -70,9 +70,7 @@ def test_length_and_alignment_stay(speech: np.ndarray, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_generator_decides_and_the_global_ones_are_left_alone(
-    speech: np.ndarray, name: str
-) -> None:
+def test_the_generator_decides_and_the_global_ones_are_left_alone(speech: np.ndarray, name: str) -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
     expected = (random.getrandbits(30), np.random.random())  # noqa: NPY002
@@ -87,15 +85,12 @@ def test_effects_apply_as_often_as_asked_and_without_moving_each_other(speech: n
     short = speech[:2000]
     half = (EffectSpec(name="gain", probability=0.5, minimum=3.0, maximum=3.0),)
     changed = [
-        not np.array_equal(apply_effects(short, half, np.random.default_rng(seed)), short)
-        for seed in range(400)
+        not np.array_equal(apply_effects(short, half, np.random.default_rng(seed)), short) for seed in range(400)
     ]
     assert np.mean(changed) == pytest.approx(0.5, abs=0.1)
     never = EffectSpec(name="clipping", probability=0.0)
     noise = always("gaussian_snr")
-    np.testing.assert_array_equal(
-        apply_effects(short, (*noise, never), rng()), apply_effects(short, noise, rng())
-    )
+    np.testing.assert_array_equal(apply_effects(short, (*noise, never), rng()), apply_effects(short, noise, rng()))
 
 
 def test_gain_is_the_gain_that_was_asked_for(speech: np.ndarray) -> None:
@@ -135,9 +130,7 @@ def test_clipping_clips_the_share_that_was_asked_for(speech: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_telephone_loses_what_is_above_4_khz_and_keeps_the_speech(
-    speech: np.ndarray, codec: str
-) -> None:
+def test_a_telephone_loses_what_is_above_4_khz_and_keeps_the_speech(speech: np.ndarray, codec: str) -> None:
     heard = through_codec(speech, codec)
     assert band_db(heard, 4300, 8000) < band_db(speech, 4300, 8000) - 15
     assert np.corrcoef(heard, speech)[0, 1] > 0.9

@@ -45,15 +45,11 @@ def test_a_group_is_as_long_as_its_shortest_and_no_larger_than_the_budget() -> N
 
 
 @pytest.mark.parametrize(("seconds", "utterances"), [(87.5, 5), (56.25, 3)])
-def test_full_crops_come_as_many_to_a_group_as_in_the_paper(
-    seconds: float, utterances: int
-) -> None:
+def test_full_crops_come_as_many_to_a_group_as_in_the_paper(seconds: float, utterances: int) -> None:
     frames = np.full(60, 781)
     plan = Plan(frames, train_spec(group_seconds=seconds, batch_seconds=4 * seconds))
     epoch = plan.epoch(0)
-    assert {len(epoch.group(number).utterances) for number in range(epoch.num_groups)} == {
-        utterances
-    }
+    assert {len(epoch.group(number).utterances) for number in range(epoch.num_groups)} == {utterances}
 
 
 def test_little_audio_is_lost_to_cropping() -> None:
@@ -117,10 +113,7 @@ def test_the_stream_is_continuous_over_epochs_and_restarts_anywhere() -> None:
         again = next(plan.updates(update.after))
         expected = updates[number + 1].groups
         assert [g.position for g in again.groups] == [g.position for g in expected]
-        assert all(
-            np.array_equal(a.utterances, b.utterances)
-            for a, b in zip(again.groups, expected, strict=True)
-        )
+        assert all(np.array_equal(a.utterances, b.utterances) for a, b in zip(again.groups, expected, strict=True))
 
 
 def test_an_epoch_is_sorted_once_and_the_last_one_kept() -> None:
@@ -138,9 +131,7 @@ def test_ranks_share_an_update_and_leave_nothing(world: int) -> None:
     update = next(Plan(lengths(100), train_spec(batch_seconds=6 * 87.5)).updates(Position()))
     shares = [share(update.groups, rank, world) for rank in range(world)]
     assert {len(groups) for groups in shares} == {6 // world}
-    assert sorted(g.position for groups in shares for g in groups) == [
-        g.position for g in update.groups
-    ]
+    assert sorted(g.position for groups in shares for g in groups) == [g.position for g in update.groups]
 
 
 def test_a_number_of_ranks_that_does_not_divide_is_refused_with_those_that_do() -> None:

@@ -55,9 +55,7 @@ def test_pieces_have_the_frames_of_the_whole(num_samples: int) -> None:
     # Each piece stands for frames that begin where the whole's do, with nothing lost or doubled.
     places = np.arange(num_samples, dtype=np.float32)
     starts = [
-        piece[frame * 320]
-        for piece in pieces_of(places, chunk_samples=3200)
-        for frame in range(num_frames(len(piece)))
+        piece[frame * 320] for piece in pieces_of(places, chunk_samples=3200) for frame in range(num_frames(len(piece)))
     ]
     assert starts == [frame * 320 for frame in range(num_frames(num_samples))]
 

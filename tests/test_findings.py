@@ -26,12 +26,8 @@ def test_loss_is_said_to_fall_rise_or_stay_as_it_did() -> None:
 
 
 def test_masked_accuracy_beats_the_commonest_label_only_if_it_does() -> None:
-    assert "30.0 % beats always guessing the commonest label (6.0 %)" in said(
-        Outcome(1, None, TRAINING, None)
-    )
-    assert "6.5 % does not clearly beat" in said(
-        Outcome(1, None, replace(TRAINING, masked_accuracy=0.065), None)
-    )
+    assert "30.0 % beats always guessing the commonest label (6.0 %)" in said(Outcome(1, None, TRAINING, None))
+    assert "6.5 % does not clearly beat" in said(Outcome(1, None, replace(TRAINING, masked_accuracy=0.065), None))
 
 
 def test_iterations_are_compared_on_the_same_frames_with_the_same_k_only() -> None:

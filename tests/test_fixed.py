@@ -42,9 +42,7 @@ def test_clean_validation_is_the_valid_split_from_its_beginning(job: TrainJob) -
 
 
 @pytest.mark.parametrize("equalise", [False, True])
-def test_masks_of_validation_are_those_of_each_utterance_and_of_no_epoch(
-    job: TrainJob, equalise: bool
-) -> None:
+def test_masks_of_validation_are_those_of_each_utterance_and_of_no_epoch(job: TrainJob, equalise: bool) -> None:
     mask = job.train.mask.model_copy(update={"equalise": equalise})
     chosen = job.model_copy(update={"train": job.train.model_copy(update={"mask": mask})})
     num_batches = 0
@@ -76,9 +74,7 @@ def test_without_mixtures_there_is_no_mixed_validation(job: TrainJob) -> None:
 
 
 @pytest.fixture(scope="module")
-def quiet_mixtures(
-    data: tuple[LabelledShards, ...], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def quiet_mixtures(data: tuple[LabelledShards, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of both corpora, so quiet that the staircase can still be read off the mixtures."""
     out = tmp_path_factory.mktemp("mixtures")
     mix = MixSpec(name="quiet", probability=0.2, speech_ratio_db=(60.0, 70.0))
@@ -88,9 +84,7 @@ def quiet_mixtures(
 
 
 @pytest.mark.slow
-def test_mixed_validation_has_the_labels_of_the_primaries(
-    job: TrainJob, quiet_mixtures: Path
-) -> None:
+def test_mixed_validation_has_the_labels_of_the_primaries(job: TrainJob, quiet_mixtures: Path) -> None:
     mixed = job.model_copy(update={"mixtures": quiet_mixtures})
     batches = list(validation_batches(mixed, "mixed"))
     for batch in batches:
@@ -100,9 +94,7 @@ def test_mixed_validation_has_the_labels_of_the_primaries(
 
 
 @pytest.mark.slow
-def test_mixtures_of_corpora_that_are_not_trained_on_are_left_out(
-    job: TrainJob, quiet_mixtures: Path
-) -> None:
+def test_mixtures_of_corpora_that_are_not_trained_on_are_left_out(job: TrainJob, quiet_mixtures: Path) -> None:
     only_first = job.model_copy(update={"mixtures": quiet_mixtures, "data": job.data[:1]})
     keys = [key[6:] for batch in validation_batches(only_first, "mixed") for key in batch.keys]
     assert sorted(keys) == [f"first-{n:03d}" for n in range(6)]

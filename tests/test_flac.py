@@ -152,9 +152,7 @@ def test_a_frame_that_is_missing_altogether_is_what_it_is_to_soundfile() -> None
         assert_as_soundfile(shortened, part, "without a frame")
 
 
-@pytest.mark.parametrize(
-    ("channels", "rate_hz", "subtype"), [(2, 16000, "PCM_16"), (1, 8000, "PCM_16")]
-)
+@pytest.mark.parametrize(("channels", "rate_hz", "subtype"), [(2, 16000, "PCM_16"), (1, 8000, "PCM_16")])
 def test_another_format_is_refused(channels: int, rate_hz: int, subtype: str) -> None:
     file = io.BytesIO()
     samples = np.zeros((5000, channels), np.int16)
@@ -171,6 +169,4 @@ def test_speech_decodes_to_the_same_samples_as_with_soundfile(shared_corpus: Pat
         np.testing.assert_array_equal(decode_flac_int16(blob), steps)
         again = encode_flac((steps / 32768).astype(np.float32))
         third = len(steps) // 3
-        np.testing.assert_array_equal(
-            decode_flac_int16(again, third, 2 * third), steps[third : 2 * third]
-        )
+        np.testing.assert_array_equal(decode_flac_int16(again, third, 2 * third), steps[third : 2 * third])

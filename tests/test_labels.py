@@ -57,11 +57,7 @@ def label(shards_dir: Path, codebook_dir: Path, out: Path, plan: Plan = HERE) ->
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +91,7 @@ def test_every_frame_gets_the_number_of_its_nearest_centroid(
 
 def test_facts_describe_the_labels(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
     facts = label(shards_dir, codebook_dir, tmp_path)
-    labels = [
-        row
-        for shard in sorted(shards_dir.glob("*.tar"))
-        for row in read_labels(tmp_path, shard.name).labels
-    ]
+    labels = [row for shard in sorted(shards_dir.glob("*.tar")) for row in read_labels(tmp_path, shard.name).labels]
     counts = np.bincount(np.concatenate(labels), minlength=6)
     shares = counts[counts > 0] / counts.sum()
     repeats = np.concatenate([row[1:] == row[:-1] for row in labels]).mean()
@@ -110,9 +102,7 @@ def test_facts_describe_the_labels(tmp_path: Path, shards_dir: Path, codebook_di
     assert repeats > 0.5  # tones of 100 ms hold their label
 
 
-def test_quality_is_counted_at_the_frames_of_the_network(
-    tmp_path: Path, shards_dir: Path, codebook_dir: Path
-) -> None:
+def test_quality_is_counted_at_the_frames_of_the_network(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
     facts = label(shards_dir, codebook_dir, tmp_path)
     pairs = []
     for shard in shards_dir.glob("*.tar"):
@@ -189,9 +179,7 @@ def test_workers_change_no_byte(
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3])
-def test_batches_and_shares_change_no_byte(
-    tmp_path: Path, shards_dir: Path, codebook_dir: Path, shares: int
-) -> None:
+def test_batches_and_shares_change_no_byte(tmp_path: Path, shards_dir: Path, codebook_dir: Path, shares: int) -> None:
     for name, plan in (("alone", HERE), ("batched", replace(BATCHED, shares=shares))):
         label(shards_dir, codebook_dir, tmp_path / name, plan)
     assert contents(tmp_path / "alone") == contents(tmp_path / "batched")
@@ -223,9 +211,7 @@ def test_an_utterance_whose_features_are_not_finite_is_named(
 
 
 @pytest.mark.parametrize("plan", [HERE, BATCHED])
-def test_a_damaged_shard_is_refused_before_it_is_labelled(
-    tmp_path: Path, codebook_dir: Path, plan: Plan
-) -> None:
+def test_a_damaged_shard_is_refused_before_it_is_labelled(tmp_path: Path, codebook_dir: Path, plan: Plan) -> None:
     shards = write_shards(tmp_path / "shards", tones(2))
     tar = shards / "train-000000.tar"
     blob = bytearray(tar.read_bytes())
@@ -236,18 +222,14 @@ def test_a_damaged_shard_is_refused_before_it_is_labelled(
     assert not list((tmp_path / "labels").iterdir())
 
 
-def test_a_codebook_of_other_features_is_refused(
-    tmp_path: Path, shards_dir: Path, codebook_dir: Path
-) -> None:
+def test_a_codebook_of_other_features_is_refused(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
     with pytest.raises(LabelMismatchError, match=r"hidden.*the codebook clusters.*mfcc"):
         build_labels(codebook_dir, LAYER, shards_dir, tmp_path, tmp_path, HERE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", [HERE, BATCHED])
-def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
-    tmp_path: Path, shards_dir: Path, plan: Plan
-) -> None:
+def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(tmp_path: Path, shards_dir: Path, plan: Plan) -> None:
     torch.manual_seed(0)
     network = NetworkSpec(
         extractor_norm="group",

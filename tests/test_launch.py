@@ -35,10 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
     index = read_index(shards)
     for shard, described in read_json(shards / "shards.json").items():
         rows = np.flatnonzero(index.shards == shard)
-        labels = [
-            (np.arange(num_labels(index.samples[row], 50)) // 5 % 2).astype(np.uint16)
-            for row in rows
-        ]
+        labels = [(np.arange(num_labels(index.samples[row], 50)) // 5 % 2).astype(np.uint16) for row in rows]
         header = Header(described["sha256"], "0" * 64, '"hidden"', 50, 2)
         path = folder / "labels" / f"{Path(shard).stem}.parquet"
         write_labels(path, list(index.keys[rows]), labels, header)
@@ -141,9 +138,7 @@ def test_stopped_trainer_says_75_and_goes_on_to_the_same_model(
     assert models[0] == models[1]
 
 
-def test_two_processes_stop_with_75_and_finish_later(
-    corpus: LabelledShards, finished: Path, tmp_path: Path
-) -> None:
+def test_two_processes_stop_with_75_and_finish_later(corpus: LabelledShards, finished: Path, tmp_path: Path) -> None:
     job = write_job(corpus, tmp_path / "out", processes=2)
     assert launch(job, (job.parent / "metrics.jsonl").exists)[0] == EXIT_STOPPED
     assert read_json(job.parent / "exit.json")["message"].startswith("STOPPED")
@@ -166,9 +161,7 @@ def test_error_code_and_message_come_through(corpus: LabelledShards, tmp_path: P
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_nothing_outlives_a_caller_that_is_killed(
-    corpus: LabelledShards, tmp_path: Path, processes: int
-) -> None:
+def test_nothing_outlives_a_caller_that_is_killed(corpus: LabelledShards, tmp_path: Path, processes: int) -> None:
     job = write_job(corpus, tmp_path / "out", updates=5000, processes=processes)
     program = (
         "import pathlib, sys\n"

@@ -33,9 +33,7 @@ def interior(num_frames: int) -> float:
     ("num_frames", "fraction", "spread", "first"),
     [(99, 0.5722, 0.071, 0.086), (249, 0.5673, 0.044, 0.081), (781, 0.5663, 0.025, 0.077)],
 )
-def test_masks_have_the_reference_statistics(
-    num_frames: int, fraction: float, spread: float, first: float
-) -> None:
+def test_masks_have_the_reference_statistics(num_frames: int, fraction: float, spread: float, first: float) -> None:
     masks = draws(num_frames, 4000)
     shares = masks.mean(1)
     assert shares.mean() == pytest.approx(fraction, abs=0.005)
@@ -63,9 +61,7 @@ def test_short_utterances_get_a_mask_of_their_length(num_frames: int) -> None:
 @pytest.mark.parametrize("num_frames", [0, 12, 13, 40, 45, 300])
 @pytest.mark.parametrize("length", [1, 7, 10])
 @pytest.mark.parametrize("min_spans", [0, 2])
-def test_the_starts_are_those_of_the_smallest_lots(
-    num_frames: int, length: int, min_spans: int
-) -> None:
+def test_the_starts_are_those_of_the_smallest_lots(num_frames: int, length: int, min_spans: int) -> None:
     spec = SPEC.model_copy(update={"length": length, "min_spans": min_spans})
     masks = draws(num_frames, 40, "lots", spec)
     for number, mask in enumerate(masks):

@@ -114,9 +114,7 @@ def padded_batch(waveforms: list[np.ndarray], filler: float) -> tuple[torch.Tens
 
 
 @pytest.mark.parametrize("filler", [0.0, 0.7])
-def test_a_padded_batch_holds_the_mfcc_of_each_utterance(
-    shared_corpus: Path, filler: float
-) -> None:
+def test_a_padded_batch_holds_the_mfcc_of_each_utterance(shared_corpus: Path, filler: float) -> None:
     waveforms = [*speech(shared_corpus, 5), noise(400), noise(560), noise(719)]
     batch, lengths = padded_batch(waveforms, filler)
     with torch.inference_mode():

@@ -30,9 +30,7 @@ def keys_of(count: int) -> list[str]:
     return [f"utterance-{number}" for number in range(count)]
 
 
-def many_events(
-    spec: MixSpec, epochs: int, count: int = 5, bank: ClipBank | None = None
-) -> list[Event]:
+def many_events(spec: MixSpec, epochs: int, count: int = 5, bank: ClipBank | None = None) -> list[Event]:
     waveforms = group(count)
     groups = (mix_group(waveforms, keys_of(count), e, 0, spec, bank) for e in range(epochs))
     return [event for mixed in groups for event in mixed.events]
@@ -42,9 +40,7 @@ def power(waveform: np.ndarray) -> float:
     return float(np.mean(waveform.astype(np.float64) ** 2))
 
 
-def measured_ratio_db(
-    clean: np.ndarray, mixed: np.ndarray, source: np.ndarray, event: Event
-) -> float:
+def measured_ratio_db(clean: np.ndarray, mixed: np.ndarray, source: np.ndarray, event: Event) -> float:
     """Energy ratio by the factor that was really applied, found by least squares."""
     end = event.start_samples + event.num_samples
     added = (mixed.astype(np.float64) - clean)[event.start_samples : end]
@@ -84,9 +80,7 @@ def test_utterances_are_mixed_at_exactly_the_ratio_that_the_events_say() -> None
     assert checked > 190
 
 
-def test_noise_is_mixed_at_the_ratio_of_the_whole_clip(
-    bank: ClipBank, clips: dict[str, np.ndarray]
-) -> None:
+def test_noise_is_mixed_at_the_ratio_of_the_whole_clip(bank: ClipBank, clips: dict[str, np.ndarray]) -> None:
     spec = MixSpec(name="noise", probability=1.0, noise_probability=1.0)
     waveforms = group()
     seen = Counter[str]()
@@ -97,9 +91,7 @@ def test_noise_is_mixed_at_the_ratio_of_the_whole_clip(
             assert event.num_samples <= min(N // 2, len(clips[event.source]))
             if event.num_samples < 10:
                 continue
-            found = measured_ratio_db(
-                waveforms[row], mixed.waveforms[row], clips[event.source], event
-            )
+            found = measured_ratio_db(waveforms[row], mixed.waveforms[row], clips[event.source], event)
             assert found == pytest.approx(event.ratio_db, abs=0.01)
             seen[event.source] += 1
     assert min(seen["long"], seen["short"]) > 30
@@ -123,9 +115,7 @@ def test_partners_are_added_as_they_were_before_mixing() -> None:
             expected = waveforms[row].astype(np.float64)
             source = waveforms[int(event.source[-1])].astype(np.float64)
             region = slice(event.start_samples, event.start_samples + event.num_samples)
-            expected[region] += (
-                event.scale * source[event.source_start_samples :][: event.num_samples]
-            )
+            expected[region] += event.scale * source[event.source_start_samples :][: event.num_samples]
             np.testing.assert_allclose(mixed.waveforms[row], expected, rtol=1e-5, atol=1e-7)
 
 
@@ -180,11 +170,7 @@ def test_regions_are_a_quarter_of_an_utterance_on_average_and_anywhere_in_it() -
         place = starts / (N - lengths)  # uniform in [0, 1], whatever the length
         deciles = np.histogram(place, 10, (0, 1))[0] / len(place)
         assert np.abs(deciles - 0.1).max() < 4 * np.sqrt(0.09 / 5000)
-    both = [
-        [event.start_samples, event.source_start_samples]
-        for event in events
-        if event.num_samples < N / 20
-    ]
+    both = [[event.start_samples, event.source_start_samples] for event in events if event.num_samples < N / 20]
     assert abs(np.corrcoef(np.transpose(both))[0, 1]) < 4 / np.sqrt(len(both))
 
 
@@ -242,9 +228,7 @@ def test_the_result_depends_on_group_seed_and_epoch_alone() -> None:
 def test_an_utterance_draws_the_same_whoever_is_mixed_beside_it() -> None:
     waveforms, keys = group(), keys_of(5)
     others = ["utterance-0", "a", "b", "c", "d"]
-    (first, *_), (second, *_) = (
-        mix_group(waveforms, names, 0, 0, ALL).events for names in (keys, others)
-    )
+    (first, *_), (second, *_) = (mix_group(waveforms, names, 0, 0, ALL).events for names in (keys, others))
     assert first.ratio_db == second.ratio_db
     assert first.start_samples == second.start_samples
     assert keys.index(first.source) == others.index(second.source)

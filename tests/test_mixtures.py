@@ -75,9 +75,7 @@ def added(item: Truth, truth: tuple[Truth, ...], speech: Path, noise: Path) -> n
 
 
 @pytest.mark.slow
-def test_each_mixture_is_what_its_truth_says_sample_by_sample(
-    mixtures: Path, speech: Path, noise: Path
-) -> None:
+def test_each_mixture_is_what_its_truth_says_sample_by_sample(mixtures: Path, speech: Path, noise: Path) -> None:
     truth = read_truth(mixtures)
     found = {item.key: item.waveform for item in stream(mixtures / "mixed-000000.tar")}
     assert list(found) == [item.key for item in truth]
@@ -177,9 +175,7 @@ def test_a_mixture_that_would_clip_is_turned_down_with_its_clean_half(tmp_path: 
     assert facts["turned_down"] == 4
     for item in read_truth(out):
         assert item.gain < 1
-        clean, mixed = (
-            soundfile.read(out / f"listen/{item.key}.{name}.wav")[0] for name in ("clean", "mixed")
-        )
+        clean, mixed = (soundfile.read(out / f"listen/{item.key}.{name}.wav")[0] for name in ("clean", "mixed"))
         assert np.abs(mixed).max() == pytest.approx(32767 / 32768, abs=1e-3)
         # Clipping would make runs at full scale; here the sum keeps its four levels.
         assert len(np.unique(np.round(np.abs(mixed), 3))) >= 3

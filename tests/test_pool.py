@@ -99,9 +99,7 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         "    run_parts(sys.argv[1:], work, 2, lambda done, total: None)\n"
     )
     notes = [tmp_path / "a", tmp_path / "b"]
-    parent = subprocess.Popen(
-        [sys.executable, script, *notes], env={**os.environ, "PYTHONPATH": str(Path.cwd())}
-    )
+    parent = subprocess.Popen([sys.executable, script, *notes], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
     _wait_until(lambda: all(note.exists() for note in notes))
     pids = [int(note.read_text()) for note in notes]
     parent.kill()

@@ -46,9 +46,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_every_layer_stands_beside_mfcc_on_the_same_frames(
-    tmp_path: Path, shards_dir: Path, model_dir: Path
-) -> None:
+def test_every_layer_stands_beside_mfcc_on_the_same_frames(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
     facts = build_scores(SPEC, model_dir, [shards_dir], tmp_path)
     assert json.loads((tmp_path / "scores.json").read_text()) == facts
     scores = facts["scores"]
@@ -61,17 +59,13 @@ def test_every_layer_stands_beside_mfcc_on_the_same_frames(
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_only_the_layers_asked_for_are_scored(
-    tmp_path: Path, shards_dir: Path, model_dir: Path
-) -> None:
+def test_only_the_layers_asked_for_are_scored(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
     spec = SPEC.model_copy(update={"layers": (2,)})
     facts = build_scores(spec, model_dir, [shards_dir], tmp_path)
     assert [item["layer"] for item in facts["scores"]] == [0, 2]
 
 
-def test_scores_are_the_same_when_made_again(
-    tmp_path: Path, shards_dir: Path, model_dir: Path
-) -> None:
+def test_scores_are_the_same_when_made_again(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         build_scores(SPEC, model_dir, [shards_dir], tmp_path / name)
@@ -79,9 +73,7 @@ def test_scores_are_the_same_when_made_again(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_without_phones_the_facts_say_that_there_is_nothing_to_score(
-    tmp_path: Path, model_dir: Path
-) -> None:
+def test_without_phones_the_facts_say_that_there_is_nothing_to_score(tmp_path: Path, model_dir: Path) -> None:
     silent = [Spoken(item.key, item.speaker, item.waveform) for item in tones(3)]
     facts = build_scores(SPEC, model_dir, [write_shards(tmp_path / "shards", silent)], tmp_path)
     assert facts["scores"] == []

@@ -101,9 +101,7 @@ def test_1e_4_is_a_number_and_no_is_a_word(specs: Path) -> None:
         ("description: a test", "description: [a", ("tiny.yaml", "not valid YAML")),
     ],
 )
-def test_a_fault_is_reported_with_its_place(
-    specs: Path, old: str, new: str, expected: tuple[str, ...]
-) -> None:
+def test_a_fault_is_reported_with_its_place(specs: Path, old: str, new: str, expected: tuple[str, ...]) -> None:
     said = refusal(specs, old, new)
     for part in expected:
         assert part in said

@@ -41,9 +41,7 @@ def test_numbers_are_the_upper_53_bits_of_splitmix64() -> None:
 def test_numbers_depend_on_seed_and_names_alone() -> None:
     together = uniforms(states_for(5, NAMES, KEYS), 9)
     for row in (0, 17, 299):
-        np.testing.assert_array_equal(
-            uniforms(states_for(5, NAMES, [KEYS[row]]), 800)[0, :9], together[row]
-        )
+        np.testing.assert_array_equal(uniforms(states_for(5, NAMES, [KEYS[row]]), 800)[0, :9], together[row])
     assert len(np.unique(together)) == together.size
     for other in (("sample", 8), ("sample",), ("sam", "ple", 7)):
         assert not np.isin(uniforms(states_for(5, other, KEYS), 9), together).any()

@@ -20,9 +20,7 @@ TOGETHER = replace(ALONE, batch_samples=40_000, window_samples=100_000)
 
 def waveforms(count: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    return [
-        rng.standard_normal(int(n)).astype(np.float32) for n in rng.integers(400, 20_000, count)
-    ]
+    return [rng.standard_normal(int(n)).astype(np.float32) for n in rng.integers(400, 20_000, count)]
 
 
 def first_samples(waveforms: Tensor, num_samples: Tensor | None) -> Tensor:
@@ -50,9 +48,7 @@ def test_every_waveform_gets_its_own_rows_in_order(plan: Plan) -> None:
 
 def test_what_is_too_long_is_heard_in_pieces_and_comes_back_whole() -> None:
     given = [np.arange(n, dtype=np.float32) for n in (9000, 700, 6400, 6479, 6480)]
-    function = FrameFunction(
-        lambda waves, _: waves.unfold(1, 400, 320)[:, :, :1], 50, chunk_samples=3200
-    )
+    function = FrameFunction(lambda waves, _: waves.unfold(1, 400, 320)[:, :, :1], 50, chunk_samples=3200)
     ((_, found),) = sweep([(None, given)], function, TOGETHER)
     for waveform, rows in zip(given, found, strict=True):
         np.testing.assert_array_equal(rows[:, 0], waveform[:-399:320])

@@ -92,9 +92,7 @@ def test_a_shard_without_utterances_has_no_labels(tmp_path: Path) -> None:
 def test_the_same_labels_are_the_same_bytes(tmp_path: Path) -> None:
     labels = [np.arange(300, dtype=np.uint16)]
     for name in ("a", "b"):
-        write_labels(
-            tmp_path / f"{name}.parquet", ["k"], labels, Header("a", "b", "mfcc", 100, 500)
-        )
+        write_labels(tmp_path / f"{name}.parquet", ["k"], labels, Header("a", "b", "mfcc", 100, 500))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
@@ -134,9 +132,7 @@ def test_flat_labels_are_joined_by_key_in_the_order_of_the_index(
     assert isinstance(flat.labels.base, np.memmap)
 
 
-def test_ranks_that_come_together_build_the_flat_labels_once(
-    tmp_path: Path, shards_dir: Path
-) -> None:
+def test_ranks_that_come_together_build_the_flat_labels_once(tmp_path: Path, shards_dir: Path) -> None:
     label(shards_dir, tmp_path / "labels")
     folders, cache = ([tmp_path / "labels"], [shards_dir]), tmp_path / "cache"
     flat_labels(*folders, cache)
@@ -156,15 +152,11 @@ def test_ranks_that_come_together_build_the_flat_labels_once(
     assert {path: path.stat().st_ino for path in before} == before
 
 
-def test_a_shard_that_was_made_again_refuses_its_old_labels(
-    tmp_path: Path, shards_dir: Path
-) -> None:
+def test_a_shard_that_was_made_again_refuses_its_old_labels(tmp_path: Path, shards_dir: Path) -> None:
     label(shards_dir, tmp_path / "labels")
     flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
     listing = shards_dir / "shards.json"
-    listing.write_text(
-        listing.read_text().replace(read_json(listing)["valid-000000.tar"]["sha256"], "f" * 64)
-    )
+    listing.write_text(listing.read_text().replace(read_json(listing)["valid-000000.tar"]["sha256"], "f" * 64))
     with pytest.raises(LabelMismatchError, match=r"expected f{64}; at .*valid-000000\.tar"):
         flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
 
@@ -188,9 +180,7 @@ def test_one_label_too_few_is_refused(tmp_path: Path, shards_dir: Path) -> None:
     count = len(shard.labels[2])
     shortened = [*shard.labels[:2], shard.labels[2][:-1], *shard.labels[3:]]
     rewrite(tmp_path / "labels", "train-000000.tar", list(shard.keys), shortened)
-    with pytest.raises(
-        LabelMismatchError, match=rf"{count - 1} labels, expected {count} .*{shard.keys[2]}"
-    ):
+    with pytest.raises(LabelMismatchError, match=rf"{count - 1} labels, expected {count} .*{shard.keys[2]}"):
         flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
     left = [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
     assert not left  # nothing half-made
@@ -204,9 +194,7 @@ def test_labels_of_two_codebooks_do_not_train_one_model(tmp_path: Path, shards_d
     other = replace(shard.header, codebook_sha256="d" * 64)
     write_labels(tmp_path / "labels2" / "train-000000.parquet", shard.keys, shard.labels, other)
     with pytest.raises(LabelMismatchError, match="different codebooks"):
-        flat_labels(
-            [tmp_path / "labels", tmp_path / "labels2"], [shards_dir, second], tmp_path / "cache"
-        )
+        flat_labels([tmp_path / "labels", tmp_path / "labels2"], [shards_dir, second], tmp_path / "cache")
 
 
 def test_a_folder_that_is_not_complete_is_refused(tmp_path: Path, shards_dir: Path) -> None:

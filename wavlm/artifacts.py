@@ -57,9 +57,7 @@ class Artifact:
 
     @cached_property
     def key(self) -> str:
-        text = json.dumps(
-            self.identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-        )
+        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
     @property
@@ -68,11 +66,7 @@ class Artifact:
         found: list[Artifact] = []
         for field in fields(self):
             value = getattr(self, field.name)
-            found += [
-                item
-                for item in (value if isinstance(value, tuple) else (value,))
-                if isinstance(item, Artifact)
-            ]
+            found += [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Artifact)]
         return tuple(found)
 
     @property
@@ -236,8 +230,7 @@ def canonical(value: object) -> JsonValue:
         return {
             name: canonical(getattr(value, name))
             for name, field in type(value).model_fields.items()
-            if name not in skipped
-            and (field.is_required() or getattr(value, name) != field.get_default())
+            if name not in skipped and (field.is_required() or getattr(value, name) != field.get_default())
         }
     if isinstance(value, tuple):
         return [canonical(item) for item in value]

@@ -78,6 +78,5 @@ def refuse_unassigned(labels: Labels, key: str) -> None:
     if bad.any():
         raise BadDataError(
             "LABEL_RANGE",
-            f"no cluster for frame {int(bad.argmax())} of {len(bad)}: its features are not "
-            f"finite; at utterance {key}",
+            f"no cluster for frame {int(bad.argmax())} of {len(bad)}: its features are not finite; at utterance {key}",
         )

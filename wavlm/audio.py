@@ -88,9 +88,7 @@ def to_utterance(audio: Audio) -> Waveform:
     resampled = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
     expected = (2 * len(mono) * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
     if len(resampled) != expected:
-        raise ValueError(
-            f"soxr made {len(resampled)} of {len(mono)} samples at {rate_hz} Hz, not {expected}"
-        )
+        raise ValueError(f"soxr made {len(resampled)} of {len(mono)} samples at {rate_hz} Hz, not {expected}")
     return cast(Waveform, resampled.astype(np.float32, copy=False))
 
 
@@ -155,9 +153,7 @@ def _read_flac(file: Any, blob: bytes, name: str) -> Waveform:
     if info is not None and any(info.md5):
         num_bytes = (info.bits_per_sample + 7) // 8
         pcm = (steps >> (32 - info.bits_per_sample)).astype("<i4").view(np.uint8)
-        digest = hashlib.md5(
-            pcm.reshape(-1, 4)[:, :num_bytes].tobytes(), usedforsecurity=False
-        ).digest()
+        digest = hashlib.md5(pcm.reshape(-1, 4)[:, :num_bytes].tobytes(), usedforsecurity=False).digest()
         if digest != info.md5:
             raise AudioError(
                 Reason.AUDIO_CORRUPT,
@@ -172,9 +168,7 @@ def _check_amplitude(waveform: Waveform, subtype: str, name: str) -> None:
         raise AudioError(Reason.AUDIO_NONFINITE, f"{num_bad} samples are not finite; in {name}")
     limit = LOSSY_PEAK if subtype in _LOSSY else 1.0
     if (peak := float(np.abs(waveform).max())) > limit:
-        raise AudioError(
-            Reason.AUDIO_RANGE, f"amplitude {peak:.7g}, expected at most {limit}; in {name}"
-        )
+        raise AudioError(Reason.AUDIO_RANGE, f"amplitude {peak:.7g}, expected at most {limit}; in {name}")
 
 
 def _clipped(waveform: Waveform) -> Waveform:

@@ -124,9 +124,7 @@ def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> 
     return _delivered(tasks, made, job.train.mask)
 
 
-def validation_batches(
-    job: TrainJob, subset: Subset, rank: int = 0, world: int = 1
-) -> Iterator[Batch]:
+def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[Batch]:
     """A rank's share of a validation set, the same every time: no crop or mask ever differs.
 
     `clean` is the valid split, each utterance from its beginning; `mixed` the fixed mixtures, with
@@ -135,9 +133,7 @@ def validation_batches(
     return validation(job, subset, rank, world)()
 
 
-def validation(
-    job: TrainJob, subset: Subset, rank: int = 0, world: int = 1
-) -> Callable[[], Iterator[Batch]]:
+def validation(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Callable[[], Iterator[Batch]]:
     """`validation_batches`, to be called again and again: indexes are read the first time only."""
     samples = cache(partial(FixedSamples, job, subset))
 
@@ -196,8 +192,7 @@ def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure], mask: MaskSpec)
 
 def _batch(arrays: Arrays, mask: MaskSpec, position: Position, after: Position) -> Batch:
     changes = (
-        Stretch(change.row, change.start_samples, torch.from_numpy(change.waveform))
-        for change in arrays.changes
+        Stretch(change.row, change.start_samples, torch.from_numpy(change.waveform)) for change in arrays.changes
     )
     return Batch(
         audio=Pcm(torch.from_numpy(arrays.steps), tuple(changes)),

@@ -120,9 +120,7 @@ def read_centroids(codebook_dir: Path) -> Floats:
     return centroids
 
 
-def cluster(
-    sample: Floats, num_clusters: int, *, iterations: int, redo: int, seed: int
-) -> Clustering:
+def cluster(sample: Floats, num_clusters: int, *, iterations: int, redo: int, seed: int) -> Clustering:
     """k-means of all given frames: (F, D). One thread, so that machines of any size agree.
 
     Raises BadDataError if there are fewer frames than clusters or a value is not finite.
@@ -176,9 +174,7 @@ def build_codebook(
         seed=seed_for(spec.seed, "k-means") % 2**31,
     )
     centroids = Centroids(found.centroids)
-    valid, _ = sample_frames(
-        read_utterances(shards_dirs, "valid"), function, wanted // VALID_SHARE, spec.seed, plan
-    )
+    valid, _ = sample_frames(read_utterances(shards_dirs, "valid"), function, wanted // VALID_SHARE, spec.seed, plan)
     release(plan)
     with written(out / "centroids.npy") as file:
         np.save(file, found.centroids, allow_pickle=False)

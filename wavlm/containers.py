@@ -134,9 +134,7 @@ def _check_mp3(blob: bytes, name: str) -> None:
     """The Xing or Info frame that encoders put first counts the bytes of the stream."""
     start = 0
     if blob[:3] == b"ID3" and len(blob) > 10:
-        size = sum(
-            (byte & 0x7F) << shift for byte, shift in zip(blob[6:10], (21, 14, 7, 0), strict=True)
-        )
+        size = sum((byte & 0x7F) << shift for byte, shift in zip(blob[6:10], (21, 14, 7, 0), strict=True))
         start = 10 + size + (10 if blob[5] & 0x10 else 0)
     head = blob[start : start + 64]
     if len(head) < 64 or head[0] != 0xFF or head[1] < 0xE0:
@@ -154,6 +152,4 @@ def _check_mp3(blob: bytes, name: str) -> None:
 
 
 def _truncated(promise: str, blob: bytes, name: str) -> AudioError:
-    return AudioError(
-        Reason.AUDIO_TRUNCATED, f"{promise}, the file has {len(blob)} bytes; in {name}"
-    )
+    return AudioError(Reason.AUDIO_TRUNCATED, f"{promise}, the file has {len(blob)} bytes; in {name}")

@@ -88,9 +88,7 @@ def cost(recipe: Recipe) -> Cost:
         for iteration in recipe.iterations
         for seconds in [_iteration_seconds(recipe, iteration)]
     )
-    parameters = tuple(
-        num_parameters(item.network, item.codebook.num_clusters) for item in recipe.iterations
-    )
+    parameters = tuple(num_parameters(item.network, item.codebook.num_clusters) for item in recipe.iterations)
     return Cost(hours, download / 1e9, parameters, epochs, tuple(stages))
 
 
@@ -143,9 +141,7 @@ def _pretrain(number: int, iteration: IterationSpec) -> StageCost:
     return StageCost(number, "pretrain", seconds / DECODE_RATE / 3600, disk, flops / 1e15)
 
 
-def _labels(
-    number: int, iteration: IterationSpec, teacher: NetworkSpec | None, seconds: float
-) -> StageCost:
+def _labels(number: int, iteration: IterationSpec, teacher: NetworkSpec | None, seconds: float) -> StageCost:
     features = iteration.codebook.features
     if features.type == "mfcc" or teacher is None:
         core = seconds * (1 / DECODE_RATE + 1 / MFCC_RATE) / 3600

@@ -119,11 +119,7 @@ class Plan:
                     )
                 groups.append(epoch.group(position.group))
                 last = position.group + 1 == epoch.num_groups
-                position = (
-                    Position(position.epoch + 1)
-                    if last
-                    else Position(position.epoch, position.group + 1)
-                )
+                position = Position(position.epoch + 1) if last else Position(position.epoch, position.group + 1)
             yield Update(tuple(groups), position)
 
     @property

@@ -134,10 +134,7 @@ def pieces_of(waveform: Floats, chunk_samples: int = CHUNK_SAMPLES) -> list[Floa
     """
     overlap = MFCC_FRAME_SAMPLES - HOP_SAMPLES
     last_start = max(0, len(waveform) - MFCC_FRAME_SAMPLES)
-    return [
-        waveform[start : start + chunk_samples + overlap]
-        for start in range(0, last_start + 1, chunk_samples)
-    ]
+    return [waveform[start : start + chunk_samples + overlap] for start in range(0, last_start + 1, chunk_samples)]
 
 
 @contextmanager

@@ -98,11 +98,7 @@ def _explained(error: OSError, path: Path) -> OSError:
     if isinstance(error, CannotWriteError):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return CannotWriteError(
-            error.errno, f"DISK_FULL: no space left to write; at {path}; free space and run again"
-        )
+        return CannotWriteError(error.errno, f"DISK_FULL: no space left to write; at {path}; free space and run again")
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return CannotWriteError(
-            error.errno, f"NOT_WRITABLE: the folder cannot be written; at {path}; check its owner"
-        )
+        return CannotWriteError(error.errno, f"NOT_WRITABLE: the folder cannot be written; at {path}; check its owner")
     return error

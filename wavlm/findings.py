@@ -68,10 +68,7 @@ def _on_layers(iteration: int, layers: LayerScores) -> str:
 
 def _on_labels(before: tuple[int, LabelQuality], after: tuple[int, LabelQuality]) -> str:
     (old_number, old), (number, new) = before, after
-    figures = (
-        f"PNMI {new.pnmi:.3f} ({new.features}) against {old.pnmi:.3f} ({old.features}, "
-        f"iteration {old_number})"
-    )
+    figures = f"PNMI {new.pnmi:.3f} ({new.features}) against {old.pnmi:.3f} ({old.features}, iteration {old_number})"
     if not old.is_comparable(new):
         return (
             f"Iteration {number}: {figures} is no comparison: K={new.num_clusters} on "

@@ -58,10 +58,7 @@ class MixedUtterances:
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
         """Labels (B, F) of a part of each of these mixtures: those of its primary."""
-        firsts = [
-            self._truth[number].first_frame + first
-            for number, first in zip(numbers, first_frames, strict=True)
-        ]
+        firsts = [self._truth[number].first_frame + first for number, first in zip(numbers, first_frames, strict=True)]
         primaries = np.array([self._primaries[number] for number in numbers])
         return self._clean.labels(primaries, firsts, frames)
 

@@ -99,9 +99,7 @@ def by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) -> Steps:
     except soundfile.SoundFileError as error:
         raise AudioError(Reason.AUDIO_CORRUPT, f"a FLAC cannot be decoded: {error}") from error
     if len(steps) != end - start:
-        raise AudioError(
-            Reason.AUDIO_CORRUPT, f"{len(steps)} samples decoded, expected {end - start}"
-        )
+        raise AudioError(Reason.AUDIO_CORRUPT, f"{len(steps)} samples decoded, expected {end - start}")
     return cast(Steps, steps)
 
 
@@ -138,9 +136,7 @@ def _decode_whole(blob: bytes, num_before: int, out: Steps, num_behind: int) -> 
     return True
 
 
-def _frames_around(
-    blob: bytes, start: int, end: int, total: int, frames_at: int
-) -> tuple[bytes, int, int]:
+def _frames_around(blob: bytes, start: int, end: int, total: int, frames_at: int) -> tuple[bytes, int, int]:
     """A FLAC of the frames that hold samples start to end, its first sample and its end.
 
     The whole FLAC where those frames cannot be told by their headers.

@@ -102,9 +102,7 @@ class _Window:
     is_last: bool  # nothing of the shard is left
 
 
-def _windows(
-    parts: Sequence[Part], each: Each, plan: Plan
-) -> Iterator[tuple[_Window, list[Floats]]]:
+def _windows(parts: Sequence[Part], each: Each, plan: Plan) -> Iterator[tuple[_Window, list[Floats]]]:
     """All utterances of these shards; the next shard is being decoded while one ends."""
     # One shard ahead: what was read to be hashed is then still in memory.
     utterances = each(_unpacked, _members(each(_checked, parts, depth=1)))
@@ -133,9 +131,7 @@ def _num_samples(utterance: Utterance) -> int:
 def _checked(part: Part) -> Part:
     """The part, if its shard is the one that the header names."""
     if (found := sha256_of(part.shard)) != part.header.shard_sha256:
-        raise BadDataError(
-            "CHECKSUM", f"sha256 {found}, expected {part.header.shard_sha256}; at {part.shard}"
-        )
+        raise BadDataError("CHECKSUM", f"sha256 {found}, expected {part.header.shard_sha256}; at {part.shard}")
     return part
 
 

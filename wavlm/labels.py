@@ -46,8 +46,7 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     described = features.model_dump()
     if book["features"] != described:
         raise LabelMismatchError(
-            f"labels of {described} asked for, the codebook clusters {book['features']}; "
-            f"at {codebook_dir}"
+            f"labels of {described} asked for, the codebook clusters {book['features']}; at {codebook_dir}"
         )
     shards = read_json(shards_dir / "shards.json")
     parts = [
@@ -121,9 +120,7 @@ def _finish(parts: Sequence[Part], out: Path, plan: Plan) -> dict[str, Any]:
 
 def _quality(parts: Sequence[Part], out: Path) -> dict[str, Any] | None:
     """Quality over all utterances with phones, None if there are none."""
-    tables = [
-        read_counts(part.counts, part.header.num_clusters) for part in parts if part.counts.exists()
-    ]
+    tables = [read_counts(part.counts, part.header.num_clusters) for part in parts if part.counts.exists()]
     if not tables:
         return None
     joint = merged(tables)

@@ -24,9 +24,7 @@ added, when and how loud says ../mixtures.tsv; ../mixtures.rttm has who speaks w
 """
 
 
-def write_pair(
-    folder: Path, key: str, clean: npt.NDArray[np.float32], mixed: npt.NDArray[np.float32]
-) -> None:
+def write_pair(folder: Path, key: str, clean: npt.NDArray[np.float32], mixed: npt.NDArray[np.float32]) -> None:
     """Write a pair of waveforms (N,) and their picture."""
     folder.mkdir(exist_ok=True)
     paths = []

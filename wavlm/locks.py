@@ -32,9 +32,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
             "LOCKED", f"{what} is being made by {owner(note)}; at {path}; wait for it or stop it"
         ) from error
     try:
-        note.write_text(
-            json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
-        )
+        note.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
         yield
     finally:
         note.unlink(missing_ok=True)

@@ -43,9 +43,7 @@ class Spans:
         whole, share = int(wanted), int(wanted % 1 * ONE)
         most = max(spec.min_spans, whole + 1)
         num_starts = max(num_frames - spec.length, most + 1)
-        numbers = _numbers(
-            self.states, 1 + num_starts + (num_frames if spec.equalise else 0), device
-        )
+        numbers = _numbers(self.states, 1 + num_starts + (num_frames if spec.equalise else 0), device)
         num_spans = (((numbers[:, :1] + share) >> 53) + whole).clamp(min=spec.min_spans)
         lots, lots_of_frames = numbers[:, 1 : 1 + num_starts], numbers[:, 1 + num_starts :]
         if num_frames - spec.length <= most:  # too short for so many: one start more than spans

@@ -166,9 +166,7 @@ class _Group:
         return self._energies[row]
 
 
-def _secondary(
-    group: _Group, row: int, drawn: _Drawn, spec: MixSpec, noise: ClipBank | None
-) -> _Secondary | None:
+def _secondary(group: _Group, row: int, drawn: _Drawn, spec: MixSpec, noise: ClipBank | None) -> _Secondary | None:
     """What is added to a row; None if a lone utterance has no partner."""
     if noise is not None and drawn.noise < spec.noise_probability:
         key, waveform = noise.draw(drawn.pick)
@@ -182,9 +180,7 @@ def _secondary(
     return _Secondary("speech", group.keys[partner], group.crops[partner], group.energy(partner))
 
 
-def _event(
-    energy: float, num_samples: int, key: str, secondary: _Secondary, drawn: _Drawn, spec: MixSpec
-) -> Event:
+def _event(energy: float, num_samples: int, key: str, secondary: _Secondary, drawn: _Drawn, spec: MixSpec) -> Event:
     """Ratio, length and end points, uniform and independent: steps 4 and 5 of section 12.
 
     The primary has this energy and so many samples.

@@ -89,9 +89,7 @@ class _Mixer:
 
     def _affected(self, waveform: Waveform, key: str) -> Waveform:
         rooms = self.rooms.draw if self.rooms else None
-        return apply_effects(
-            waveform, self.mix.effects, rng_for(self.seed, "effects", 0, key), rooms
-        )
+        return apply_effects(waveform, self.mix.effects, rng_for(self.seed, "effects", 0, key), rooms)
 
 
 def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
@@ -158,9 +156,7 @@ def _mixtures(primaries: Sequence[_Primary], seed: int, mixer: _Mixer) -> Iterat
         yield from _group([primaries[number] for number in numbers], numbers, seed, mixer)
 
 
-def _group(
-    primaries: Sequence[_Primary], numbers: range, seed: int, mixer: _Mixer
-) -> Iterator[_Mixture]:
+def _group(primaries: Sequence[_Primary], numbers: range, seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
     """Crop to the shortest, mix, and turn down what would clip."""
     frames = min(primary.num_frames for primary in primaries)
     keys = [f"{n:05d}-{primary.key}" for n, primary in zip(numbers, primaries, strict=True)]
@@ -183,9 +179,7 @@ def _crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
     return first, primary.reader.read(primary.row, start, start + samples_of(frames))
 
 
-def _truth(
-    event: Event, sources: dict[str, _Primary], first_frame: int, samples: int, gain: float
-) -> Truth:
+def _truth(event: Event, sources: dict[str, _Primary], first_frame: int, samples: int, gain: float) -> Truth:
     primary, secondary = sources[event.key], sources.get(event.source)
     return Truth(
         key=event.key,
@@ -208,9 +202,7 @@ def _truth(
 
 def _utterance(mixture: _Mixture) -> Utterance:
     truth = mixture.truth
-    piece = Piece(
-        truth.primary, offset=0, start=truth.first_frame * HOP_SAMPLES, samples=truth.num_samples
-    )
+    piece = Piece(truth.primary, offset=0, start=truth.first_frame * HOP_SAMPLES, samples=truth.num_samples)
     return Utterance(
         key=truth.key,
         speaker=truth.primary_speaker,

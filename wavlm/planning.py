@@ -75,14 +75,11 @@ def select(
     found = tuple(
         item
         for item in of_kind
-        if (iteration is None or item.iteration == iteration)
-        and (corpus is None or corpus in corpora(item))
+        if (iteration is None or item.iteration == iteration) and (corpus is None or corpus in corpora(item))
     )
     if not found:
         there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
-        raise ValueError(
-            f"nothing fits kind={kind} iteration={iteration} corpus={corpus}; there is: {there_is}"
-        )
+        raise ValueError(f"nothing fits kind={kind} iteration={iteration} corpus={corpus}; there is: {there_is}")
     return found
 
 
@@ -94,9 +91,7 @@ def _sources(recipe: Recipe) -> _Sources:
     if recipe.mixtures is None or mix is None:
         return _Sources(speech, noise, rooms, None)
     has_noise = mix.noise_probability > 0
-    mixtures = Mixtures(
-        recipe.mixtures, mix, speech, noise if has_noise else (), rooms if mix.effects else ()
-    )
+    mixtures = Mixtures(recipe.mixtures, mix, speech, noise if has_noise else (), rooms if mix.effects else ())
     return _Sources(speech, noise, rooms, mixtures)
 
 

@@ -65,9 +65,7 @@ def build_scores(
     network = read_network(model_dir).network
     layers = spec.layers or tuple(range(1, network.num_layers + 1))
     hidden = HiddenLayers(model_dir, layers, default_device())
-    qualities = judge(
-        lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)], chosen, spec, progress
-    )
+    qualities = judge(lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)], chosen, spec, progress)
     scores = [Score(layer, quality) for layer, quality in zip((0, *layers), qualities, strict=True)]
     best = max(scores[1:], key=lambda item: item.quality.pnmi)
     facts: dict[str, Any] = {
@@ -93,15 +91,10 @@ def choose_utterances(spec: ProbeSpec, shards_dirs: Sequence[Path]) -> list[Utte
     )
 
 
-def judge(
-    views: Views, utterances: Sequence[Utterance], spec: ProbeSpec, progress: Progress = silent
-) -> list[Quality]:
+def judge(views: Views, utterances: Sequence[Utterance], spec: ProbeSpec, progress: Progress = silent) -> list[Quality]:
     """Quality of each view: fitted on the first half of the utterances, judged on the second."""
     half = len(utterances) // 2
-    codebooks = [
-        Centroids(_fitted(sample, spec))
-        for sample in _samples(views, utterances[:half], spec, progress)
-    ]
+    codebooks = [Centroids(_fitted(sample, spec)) for sample in _samples(views, utterances[:half], spec, progress)]
     totals = [NO_COUNTS for _ in codebooks]
     for done, item in enumerate(utterances[half:], half):
         progress(done, len(utterances))
@@ -153,18 +146,14 @@ def _with_phones(shards_dir: Path) -> Iterator[Utterance]:
             return
 
 
-def _samples(
-    views: Views, utterances: Sequence[Utterance], spec: ProbeSpec, progress: Progress
-) -> list[Floats]:
+def _samples(views: Views, utterances: Sequence[Utterance], spec: ProbeSpec, progress: Progress) -> list[Floats]:
     """Frames to fit on, the same for all views: (F, D) each."""
     kept: list[list[Floats]] = []
     for done, item in enumerate(utterances):
         progress(done, 2 * len(utterances))
         found = views(item.waveform)
         num_channels = sum(features.shape[1] for features in found)
-        num_frames = min(
-            FIT_FRAMES_PER_CLUSTER * spec.num_clusters, MAX_SAMPLE_BYTES // (4 * num_channels)
-        )
+        num_frames = min(FIT_FRAMES_PER_CLUSTER * spec.num_clusters, MAX_SAMPLE_BYTES // (4 * num_channels))
         order = rng_for(spec.seed, "frames", item.key).permutation(len(found[0]))
         chosen = order[: -(-num_frames // len(utterances))]
         kept.append([features[chosen] for features in found])

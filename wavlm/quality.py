@@ -61,9 +61,7 @@ NO_COUNTS = JointCounts((), np.zeros((0, 0), np.int64))
 
 def label_quality(pairs: Iterable[tuple[Sequence[Phone], Labels]], num_clusters: int) -> Quality:
     """Quality of the labels of many utterances: (phones, label of each frame at 50 Hz)."""
-    return merged(
-        [joint_counts(phones, labels, num_clusters) for phones, labels in pairs]
-    ).quality()
+    return merged([joint_counts(phones, labels, num_clusters) for phones, labels in pairs]).quality()
 
 
 def joint_counts(phones: Sequence[Phone], labels: Labels, num_clusters: int) -> JointCounts:

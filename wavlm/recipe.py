@@ -79,9 +79,7 @@ def _read_spec(cls: type[_S], path: Path) -> _S:
     return spec
 
 
-def _corpus_named(
-    path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path, role: str
-) -> CorpusSpec:
+def _corpus_named(path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path, role: str) -> CorpusSpec:
     corpus = read_corpus(_named(path, tree, loc, name, specs / "corpora"))
     if corpus.role != role:
         raise RecipeError(f"{path}:{_line(tree, loc)}: {_dotted(loc)}: found {name!r}, a corpus of "
@@ -89,9 +87,7 @@ def _corpus_named(
     return corpus
 
 
-def _mix_named(
-    path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path
-) -> MixSpec | None:
+def _mix_named(path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path) -> MixSpec | None:
     return None if name is None else read_mix(_named(path, tree, loc, name, specs / "mixes"))
 
 

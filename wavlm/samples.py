@@ -124,9 +124,7 @@ class Utterances:
     def sha256s(self) -> Strings:
         """Hex sha256 of each utterance's FLAC: who it is, whatever its key. Read anew."""
         indexes = [read_index(folder) for folder in self._folders]
-        return np.array(
-            [indexes[c].sha256s[r] for c, r in zip(self._corpus, self._row, strict=True)], object
-        )
+        return np.array([indexes[c].sha256s[r] for c, r in zip(self._corpus, self._row, strict=True)], object)
 
     @property
     def digest(self) -> str:

@@ -98,9 +98,7 @@ def sample_frames(
     return (np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)), rows
 
 
-def _heard(
-    utterances: Utterances, rows: Integers, function: FrameFunction, plan: Plan
-) -> Iterator[Floats]:
+def _heard(utterances: Utterances, rows: Integers, function: FrameFunction, plan: Plan) -> Iterator[Floats]:
     """The features of the utterances in these rows, (F, D) each."""
     readers = [Reader(folder) for folder in utterances.folders]
 

@@ -23,9 +23,7 @@ def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
     pictures = [_spectrogram(path) for path in (clean, mixed)]
     top_db = max(float(levels.max()) for levels, _, _ in pictures)
     image = None
-    for axes, name, (levels, seconds, rate_hz) in zip(
-        panels, ("clean", "mixed"), pictures, strict=True
-    ):
+    for axes, name, (levels, seconds, rate_hz) in zip(panels, ("clean", "mixed"), pictures, strict=True):
         image = axes.imshow(
             levels,
             origin="lower",

@@ -167,9 +167,7 @@ class Store:
     def _lock(self, artifact: Artifact) -> Path:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
 
-    def _build(
-        self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress
-    ) -> None:
+    def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
         partial = self.partial(artifact)
         partial.mkdir(parents=True, exist_ok=True)
         started = time.time()
@@ -223,9 +221,7 @@ def _hashed(folder: Path, names: Sequence[str], progress: Progress) -> Iterator[
 def _differences(prefix: str, there: JsonValue, wanted: JsonValue) -> Iterator[Difference]:
     if isinstance(there, dict) and isinstance(wanted, dict):
         for name in sorted(set(there) | set(wanted)):
-            yield from _differences(
-                f"{prefix}.{name}" if prefix else name, there.get(name), wanted.get(name)
-            )
+            yield from _differences(f"{prefix}.{name}" if prefix else name, there.get(name), wanted.get(name))
     elif there != wanted:
         yield Difference(prefix, there, wanted)
 

@@ -63,9 +63,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
         outcomes=outcomes,
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
-        listen=tuple(
-            store.path(item) / LISTEN_FOLDER for item in there if isinstance(item, Mixtures)
-        ),
+        listen=tuple(store.path(item) / LISTEN_FOLDER for item in there if isinstance(item, Mixtures)),
         findings=tuple(findings(outcomes)),
         advice=tuple(_advice(artifacts, versions, store)),
         missing=tuple(str(item) for item in artifacts if not store.is_complete(item)),
@@ -135,9 +133,7 @@ def _version(registration: Registration, found: dict[str, Any], taken: Set[str])
     )
 
 
-def _advice(
-    artifacts: Sequence[Artifact], versions: Sequence[VersionSummary], store: Store
-) -> Iterator[str]:
+def _advice(artifacts: Sequence[Artifact], versions: Sequence[VersionSummary], store: Store) -> Iterator[str]:
     """Commands that make sense now."""
     wanted = [item for item in artifacts if isinstance(item, Registration)]
     trained = [item for item in wanted if store.is_complete(item.model)]

@@ -80,9 +80,7 @@ def release(plan: Plan) -> None:
 class Each(Protocol):
     """`map`, in order; perhaps some items ahead of its reader, in other threads."""
 
-    def __call__(
-        self, function: Callable[[T], R], items: Iterable[T], depth: int = 0
-    ) -> Iterator[R]: ...
+    def __call__(self, function: Callable[[T], R], items: Iterable[T], depth: int = 0) -> Iterator[R]: ...
 
 
 @contextmanager
@@ -95,14 +93,10 @@ def decoding(plan: Plan) -> Iterator[Each]:
         yield lambda function, items, depth=0: map(function, items)  # noqa: ARG005
         return
     with ThreadPoolExecutor(plan.threads) as pool:
-        yield lambda function, items, depth=0: _ahead(
-            pool, function, items, depth or ITEMS_PER_THREAD * plan.threads
-        )
+        yield lambda function, items, depth=0: _ahead(pool, function, items, depth or ITEMS_PER_THREAD * plan.threads)
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int
-) -> Iterator[R]:
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:
     waiting: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -180,8 +174,7 @@ class _UnderWay:
         expected = int(num_labels(lengths[0], rate_hz))
         if rows.shape[1] != expected:
             raise LabelMismatchError(
-                f"{rows.shape[1]} frames of {lengths[0]} samples, expected {expected} at "
-                f"{rate_hz} Hz"
+                f"{rows.shape[1]} frames of {lengths[0]} samples, expected {expected} at {rate_hz} Hz"
             )
         return _OnItsWay(rows, num_labels(lengths, rate_hz).tolist())
 

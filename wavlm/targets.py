@@ -85,9 +85,7 @@ def read_labels(labels_dir: Path, shard: str) -> ShardLabels:
     except FileNotFoundError as error:
         raise LabelMismatchError(f"no labels for shard {shard}; expected {path}") from error
     except (OSError, pa.ArrowInvalid) as error:
-        raise BadDataError(
-            "LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again"
-        ) from error
+        raise BadDataError("LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again") from error
     column = table["labels"].combine_chunks()
     bounds, values = column.offsets.to_numpy(), column.values.to_numpy()
     return ShardLabels(
@@ -147,9 +145,7 @@ class FlatLabels:
         return self.labels[self.starts[at] : self.starts[at + 1]]
 
 
-def flat_labels(
-    labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], cache: Path
-) -> FlatLabels:
+def flat_labels(labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], cache: Path) -> FlatLabels:
     """Open the labels of several corpora for training; built once in the folder `cache`.
 
     Raises LabelMismatchError if labels and shards do not fit, in whatever respect.
@@ -230,13 +226,10 @@ def _ordered(shard: ShardLabels, keys: Sequence[str], num_samples: Integers) -> 
     by_key = shard.by_key
     if unknown := sorted(set(keys) ^ set(by_key)):
         raise LabelMismatchError(
-            f"{len(by_key)} utterances have labels, {len(keys)} are in the index; "
-            f"not in both: {', '.join(unknown[:5])}"
+            f"{len(by_key)} utterances have labels, {len(keys)} are in the index; not in both: {', '.join(unknown[:5])}"
         )
     rate_hz = shard.header.label_rate_hz
     for key, expected in zip(keys, num_labels(num_samples, rate_hz), strict=True):
         if (found := len(by_key[key])) != expected:
-            raise LabelMismatchError(
-                f"{found} labels, expected {expected} at {rate_hz} Hz; at utterance {key}"
-            )
+            raise LabelMismatchError(f"{found} labels, expected {expected} at {rate_hz} Hz; at utterance {key}")
     return np.concatenate([by_key[key][:: rate_hz // FRAME_RATE_HZ] for key in keys])

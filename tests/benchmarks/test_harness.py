@@ -41,9 +41,7 @@ HEAD = Figure("head.speedup", 422.0, "x", "the cosine head", ">= 100", True, "cp
         (float("nan"), "<= 3", False),
     ],
 )
-def test_a_goal_is_met_up_to_its_bound(
-    value: float | None, goal: str | None, expected: bool | None
-) -> None:
+def test_a_goal_is_met_up_to_its_bound(value: float | None, goal: str | None, expected: bool | None) -> None:
     assert met(value, goal) is expected
 
 

@@ -10,9 +10,7 @@ from benchmarks.workload import BASE, TRAIN, OurStep, crops, network
 from wavlm.specs import ConvLayer, NetworkSpec
 from wavlm.train.objective import group_loss
 
-CONVS = tuple(
-    ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in ((12, 10, 5), (16, 3, 2), (10, 2, 3))
-)
+CONVS = tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in ((12, 10, 5), (16, 3, 2), (10, 2, 3)))
 SMALL = without_dropout(
     BASE,
     conv_layers=CONVS,
@@ -53,9 +51,7 @@ def small() -> NetworkSpec:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cosine", [True, False])
-def test_loss_and_gradients_of_transformers_with_either_head_are_ours(
-    small: NetworkSpec, cosine: bool
-) -> None:
+def test_loss_and_gradients_of_transformers_with_either_head_are_ours(small: NetworkSpec, cosine: bool) -> None:
     ours = network(small)
     theirs = TransformersPretraining(ours, cosine=cosine)
     batch = crops(2, 0.2, "cpu", small)

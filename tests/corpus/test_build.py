@@ -100,9 +100,7 @@ def test_a_corpus_pinned_by_md5_records_the_sha256_that_it_met(tmp_path: Path) -
             md5=hashlib.md5(blob, usedforsecurity=False).hexdigest(),
             format="tar.gz",
         )
-        facts = build_corpus(
-            spec(sources=(source,)), tmp_path / "downloads", tmp_path / "out", silent
-        )
+        facts = build_corpus(spec(sources=(source,)), tmp_path / "downloads", tmp_path / "out", silent)
     (receipt,) = facts["archives"]  # type: ignore[misc] # a list, by the line below
     assert receipt["pinned_by"] == "md5"
     assert receipt["sha256"] == hashlib.sha256(blob).hexdigest()
@@ -124,9 +122,7 @@ def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
 
 
 def test_sources_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    package = AptSource(
-        type="apt", package="some-voice", version="1", sha256="0" * 64, size_bytes=1
-    )
+    package = AptSource(type="apt", package="some-voice", version="1", sha256="0" * 64, size_bytes=1)
     folder = FolderSource(type="folder", path=str(tmp_path / "nowhere"), revision="1")
     for sources, fields, code in [
         ((folder,), {}, "FOLDER_MISSING"),

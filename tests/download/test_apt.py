@@ -90,18 +90,14 @@ def test_a_package_comes_from_apt_into_private_folders(archive: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_package_that_is_here_needs_no_apt(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_is_here_needs_no_apt(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE).read_bytes() == DEB
 
 
 @pytest.mark.slow
-def test_a_version_that_is_gone_is_answered_with_what_there_is(
-    archive: Path, tmp_path: Path
-) -> None:
+def test_a_version_that_is_gone_is_answered_with_what_there_is(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(ServiceMissingError, match=r"APT_VERSION.*it has: 1\.2-3"):
         fetch_apt(package(version="1.1-1"), tmp_path / "downloads", silent, PATIENCE)
 
@@ -122,9 +118,7 @@ def test_a_package_that_apt_cannot_fetch_says_what_apt_said(archive: Path, tmp_p
         fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE)
 
 
-def test_a_machine_without_apt_is_told_which_recipe_to_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_without_apt_is_told_which_recipe_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServiceMissingError, match=r"APT_MISSING.*mini-librispeech\.yaml"):
         fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE)

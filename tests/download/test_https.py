@@ -75,9 +75,7 @@ def test_a_server_that_stays_bad_gives_a_named_error_and_publishes_nothing(
     assert published(tmp_path) == []
 
 
-def test_a_cut_without_any_known_size_is_found_by_the_digest(
-    server: BadServer, tmp_path: Path
-) -> None:
+def test_a_cut_without_any_known_size_is_found_by_the_digest(server: BadServer, tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="DL_HASH"):
         fetch(source(server.url("drop_without_length"), size=None), tmp_path, silent, PATIENCE)
     assert published(tmp_path) == []
@@ -105,9 +103,7 @@ def test_wrong_bytes_are_kept_aside_for_inspection(server: BadServer, tmp_path: 
     assert len(bad.read_bytes()) == len(CONTENT)
 
 
-def test_a_login_page_is_shown_without_its_control_letters(
-    server: BadServer, tmp_path: Path
-) -> None:
+def test_a_login_page_is_shown_without_its_control_letters(server: BadServer, tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="Please") as caught:
         fetch(source(server.url("login_page")), tmp_path, silent, PATIENCE)
     assert str(caught.value).isprintable()
@@ -132,9 +128,7 @@ def test_what_is_here_already_is_not_fetched_again(server: BadServer, tmp_path: 
     assert len(server.seen) == 1
 
 
-def test_an_archive_that_was_damaged_on_disk_is_fetched_again(
-    server: BadServer, tmp_path: Path
-) -> None:
+def test_an_archive_that_was_damaged_on_disk_is_fetched_again(server: BadServer, tmp_path: Path) -> None:
     wanted = source(server.url("good"))
     path = fetch(wanted, tmp_path, silent, PATIENCE)
     path.write_bytes(CONTENT[:-1] + b"?")
@@ -167,12 +161,8 @@ def test_progress_ends_at_the_size_of_the_archive(server: BadServer, tmp_path: P
 # --- where a transfer may lead ---
 
 
-@pytest.mark.parametrize(
-    "target", ["file:///etc/passwd", "http://192.0.2.1/corpus.tar", "ftp://192.0.2.1/corpus.tar"]
-)
-def test_redirects_to_anything_but_https_are_refused(
-    server: BadServer, tmp_path: Path, target: str
-) -> None:
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "http://192.0.2.1/corpus.tar", "ftp://192.0.2.1/corpus.tar"])
+def test_redirects_to_anything_but_https_are_refused(server: BadServer, tmp_path: Path, target: str) -> None:
     server.redirect_to = target
     with pytest.raises(ServiceMissingError, match="DL_INSECURE"):
         fetch(source(server.url("redirect")), tmp_path, silent, PATIENCE)
@@ -183,9 +173,7 @@ def test_plain_http_is_refused_outside_this_machine(tmp_path: Path) -> None:
         fetch(source("http://192.0.2.1/corpus.tar"), tmp_path, silent, PATIENCE)
 
 
-def test_credentials_do_not_follow_a_redirect_nor_show_in_messages(
-    server: BadServer, tmp_path: Path
-) -> None:
+def test_credentials_do_not_follow_a_redirect_nor_show_in_messages(server: BadServer, tmp_path: Path) -> None:
     with serving(CONTENT) as other:
         server.redirect_to = other.url("missing", host="localhost")
         url = server.url("redirect").replace("//", "//reader:canary@")

@@ -29,9 +29,7 @@ fetch(source, Path(sys.argv[2]), silent)
 
 
 @pytest.mark.slow
-def test_a_killed_download_is_taken_up_by_the_next_process(
-    server: BadServer, tmp_path: Path
-) -> None:
+def test_a_killed_download_is_taken_up_by_the_next_process(server: BadServer, tmp_path: Path) -> None:
     wanted = source(server.url("slow"))
     process = subprocess.Popen([sys.executable, "-c", FETCH, wanted.model_dump_json(), tmp_path])
     part = tmp_path / f"{wanted.sha256}.tar.part"
@@ -48,9 +46,7 @@ def test_a_killed_download_is_taken_up_by_the_next_process(
 
 
 @pytest.mark.parametrize("damage", ["no side-file", "broken side-file", "other address"])
-def test_a_part_that_cannot_be_vouched_for_is_not_continued(
-    server: BadServer, tmp_path: Path, damage: str
-) -> None:
+def test_a_part_that_cannot_be_vouched_for_is_not_continued(server: BadServer, tmp_path: Path, damage: str) -> None:
     wanted = source(server.url("good"))
     part = tmp_path / f"{wanted.sha256}.tar.part"
     part.write_bytes(b"x" * 1000)
@@ -64,9 +60,7 @@ def test_a_part_that_cannot_be_vouched_for_is_not_continued(
     assert server.ranges() == [None]
 
 
-def test_a_part_of_other_bytes_is_found_out_and_fetched_anew(
-    server: BadServer, tmp_path: Path
-) -> None:
+def test_a_part_of_other_bytes_is_found_out_and_fetched_anew(server: BadServer, tmp_path: Path) -> None:
     wanted = source(server.url("good"))
     part = tmp_path / f"{wanted.sha256}.tar.part"
     part.write_bytes(b"x" * 1000)
@@ -76,9 +70,7 @@ def test_a_part_of_other_bytes_is_found_out_and_fetched_anew(
     assert server.ranges() == ["bytes=1000-", None]
 
 
-def test_a_whole_part_is_checked_and_published_without_asking_anyone(
-    server: BadServer, tmp_path: Path
-) -> None:
+def test_a_whole_part_is_checked_and_published_without_asking_anyone(server: BadServer, tmp_path: Path) -> None:
     wanted = source(server.url("good"))
     part = tmp_path / f"{wanted.sha256}.tar.part"
     part.write_bytes(CONTENT)
@@ -111,9 +103,7 @@ SMALL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 10
 def test_a_disk_that_fills_up_meanwhile_is_named(server: BadServer, tmp_path: Path) -> None:
     command = [sys.executable, "-c", SMALL + FETCH]
     wanted = source(server.url("good"))
-    done = subprocess.run(
-        [*command, wanted.model_dump_json(), tmp_path], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, wanted.model_dump_json(), tmp_path], capture_output=True, text=True, check=False)
     assert "CannotWriteError" in done.stderr
     assert "DISK_FULL" in done.stderr
     assert fetch(wanted, tmp_path, silent, PATIENCE).read_bytes() == CONTENT

@@ -41,9 +41,7 @@ def refusal(content: Any, path: Path) -> str:
 
 
 @pytest.mark.parametrize("place", ["cfg", "model"])
-def test_a_pickle_that_would_run_code_is_refused_and_not_run(
-    place: str, good: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_pickle_that_would_run_code_is_refused_and_not_run(place: str, good: dict[str, Any], tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     good[place]["bomb"] = Bomb(marker)
     message = refusal(good, tmp_path / "bad.pt")

@@ -53,9 +53,7 @@ def test_transformers_loads_the_folder_with_equal_hidden_states(
 ) -> None:
     model = exported(network, tmp_path)
     kind = WavLMModel if network.gated_bias else HubertModel
-    theirs, report = kind.from_pretrained(
-        tmp_path / "export/hf", output_loading_info=True, attn_implementation="eager"
-    )
+    theirs, report = kind.from_pretrained(tmp_path / "export/hf", output_loading_info=True, attn_implementation="eager")
     assert not any(report.values()), report
     num_samples = torch.tensor([2000, 1300])
     attention_mask = (torch.arange(2000) < num_samples[:, None]).long()

@@ -85,9 +85,7 @@ ITERATION = """
     mix: tiny-mix"""
 # The first takes long enough to be killed in the middle.
 FIRST = ITERATION.format(features="{type: mfcc}", network=NETWORK, train=TRAIN.format(updates=40))
-SECOND = ITERATION.format(
-    features="{type: hidden, layer: 1}", network=NETWORK, train=TRAIN.format(updates=4)
-)
+SECOND = ITERATION.format(features="{type: hidden, layer: 1}", network=NETWORK, train=TRAIN.format(updates=4))
 
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -136,11 +134,7 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment of our own: nothing of the caller's Prefect or MLflow, one thread."""
     home = tmp_path_factory.mktemp("home")
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PREFECT_", "MLFLOW_"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
     return {**kept, "HOME": str(home), "OMP_NUM_THREADS": "1", "PWD": str(ROOT)}
 
 

@@ -25,9 +25,7 @@ def test_every_command_has_help_with_an_example(command: list[str], wavlm: Wavlm
     assert f"wavlm {' '.join(command)} " in done.stdout.partition("Example")[2]
 
 
-def test_plan_answers_without_heavy_imports(
-    tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]
-) -> None:
+def test_plan_answers_without_heavy_imports(tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]) -> None:
     script = (
         "import sys; from flows.cli import app;"
         f"app(['plan', {str(tiny_recipe)!r}, '--store', {str(tmp_path)!r}], standalone_mode=False);"
@@ -71,16 +69,12 @@ def test_a_bad_recipe_is_refused_with_its_place(tmp_path: Path, wavlm: Wavlm) ->
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments", [["stage", "tea", "x.yaml"], ["run"], ["brew"], ["plan", "nowhere.yaml"]]
-)
+@pytest.mark.parametrize("arguments", [["stage", "tea", "x.yaml"], ["run"], ["brew"], ["plan", "nowhere.yaml"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str], wavlm: Wavlm) -> None:
     assert wavlm(*arguments).returncode == 2
 
 
-def test_a_corpus_that_does_not_exist_is_refused_with_what_there_is(
-    tiny_recipe: Path, wavlm: Wavlm
-) -> None:
+def test_a_corpus_that_does_not_exist_is_refused_with_what_there_is(tiny_recipe: Path, wavlm: Wavlm) -> None:
     done = wavlm("stage", "shards", tiny_recipe, "--corpus", "nowhere")
     assert done.returncode == 2
     assert "shards/tiny-speech-" in done.stderr
@@ -92,18 +86,14 @@ def test_status_of_an_empty_store_is_empty(tmp_path: Path, wavlm: Wavlm) -> None
     assert not (tmp_path / "store").exists()
 
 
-def test_exporting_an_unknown_name_or_onto_something_is_refused(
-    tmp_path: Path, wavlm: Wavlm
-) -> None:
+def test_exporting_an_unknown_name_or_onto_something_is_refused(tmp_path: Path, wavlm: Wavlm) -> None:
     done = wavlm("export", tmp_path, tmp_path, "--store", tmp_path / "store")
     assert done.returncode == 2
     assert "OUT_EXISTS" in done.stderr
 
 
 @pytest.mark.slow
-def test_importing_no_model_or_onto_something_is_refused_without_a_stack(
-    tmp_path: Path, wavlm: Wavlm
-) -> None:
+def test_importing_no_model_or_onto_something_is_refused_without_a_stack(tmp_path: Path, wavlm: Wavlm) -> None:
     path = tmp_path / "model.pt"
     path.write_text("words")
     done = wavlm("import", path, tmp_path / "new")
@@ -116,9 +106,7 @@ def test_importing_no_model_or_onto_something_is_refused_without_a_stack(
 
 
 @pytest.mark.slow
-def test_a_missing_input_is_named_and_not_built(
-    tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm
-) -> None:
+def test_a_missing_input_is_named_and_not_built(tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm) -> None:
     done = wavlm("stage", "shards", tiny_recipe, "--store", tmp_path / "store")
     assert done.returncode == 65
     assert "INPUT_MISSING: corpus/tiny-speech-" in done.stderr

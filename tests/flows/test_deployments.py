@@ -112,16 +112,12 @@ def test_deployments_are_scheduled_triggered_and_shown(
         prefect(server_environment, "--no-prompt", "deploy", "--all")
         deployments = {item["name"]: item for item in post("deployments/filter")}
         assert set(deployments) == {"prepare", "pretrain", "stage", "evaluate"}
-        assert not any(
-            schedule["active"] for item in deployments.values() for schedule in item["schedules"]
-        )
+        assert not any(schedule["active"] for item in deployments.values() for schedule in item["schedules"])
 
         prepare = deployments["prepare"]
         (schedule,) = prepare["schedules"]
         assert schedule["schedule"]["cron"] == "15 2 * * *"
-        answer = client.patch(
-            f"{url}/deployments/{prepare['id']}/schedules/{schedule['id']}", json={"active": True}
-        )
+        answer = client.patch(f"{url}/deployments/{prepare['id']}/schedules/{schedule['id']}", json={"active": True})
         assert answer.is_success, answer.text
         scheduled = {
             "deployments": {"id": {"any_": [prepare["id"]]}},
@@ -148,9 +144,7 @@ def test_deployments_are_scheduled_triggered_and_shown(
                 final = state["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
                 return str(state["type"]) if final else None
 
-            assert eventually(ended, "the run's end", worker_log) == "COMPLETED", (
-                worker_log.read_text()[-3000:]
-            )
+            assert eventually(ended, "the run's end", worker_log) == "COMPLETED", worker_log.read_text()[-3000:]
 
         assert list(store.root.glob("shards/tiny-speech-*/index.parquet"))
         artifacts = {item["type"]: item for item in post("artifacts/filter")}

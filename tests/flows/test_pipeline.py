@@ -191,8 +191,6 @@ def test_a_locked_artifact_is_exit_code_77(finished: Path, tiny_recipe: Path, wa
     (codebook,) = finished.glob("codebook/mfcc-*")
     key = codebook.name.rpartition("-")[2]
     with FileLock(finished / "locks" / f"codebook-{key}.lock"):
-        done = wavlm(
-            "stage", "codebook", tiny_recipe, "--iteration", 1, "--redo", "--store", finished
-        )
+        done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, "--redo", "--store", finished)
     assert done.returncode == 77, done.stderr
     assert codebook.is_dir()

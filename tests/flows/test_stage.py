@@ -13,9 +13,7 @@ from wavlm.recipe import read_recipe
 from wavlm.store import Store
 
 
-def test_what_cannot_be_made_again_is_not_moved_to_the_trash(
-    tiny_recipe: Path, tmp_path: Path
-) -> None:
+def test_what_cannot_be_made_again_is_not_moved_to_the_trash(tiny_recipe: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     artifacts = plan(read_recipe(tiny_recipe))
     (corpus,), (shards,) = select(artifacts, "corpus"), select(artifacts, "shards")

@@ -108,9 +108,7 @@ def test_generic_without_a_pattern_has_one_unknown_speaker(tmp_path: Path) -> No
         ({"phones": "nan.tsv"}, r"phone Y from 0\.1 to nan s, .* in .*nan\.tsv, utterance a"),
     ],
 )
-def test_a_generic_layout_that_does_not_fit_says_why(
-    tmp_path: Path, fields: dict[str, str], message: str
-) -> None:
+def test_a_generic_layout_that_does_not_fit_says_why(tmp_path: Path, fields: dict[str, str], message: str) -> None:
     grow(tmp_path, "a.wav")
     write(tmp_path, "texts.tsv", "utt_id\twords\na\tYES\n")
     write(tmp_path, "phones.tsv", "utt_id\tstart_s\tend_s\tphone\na\tnow\tthen\tY\n")

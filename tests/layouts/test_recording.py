@@ -32,11 +32,7 @@ def test_keys_are_readable_and_reversible(name: str, key: str) -> None:
 
 def test_no_two_names_share_a_key() -> None:
     """All names of up to five of the letters that the escape is made of."""
-    names = [
-        "".join(letters)
-        for length in range(1, 6)
-        for letters in itertools.product("_/x4 ", repeat=length)
-    ]
+    names = ["".join(letters) for length in range(1, 6) for letters in itertools.product("_/x4 ", repeat=length)]
     keys = [key_of(name) for name in names]
     assert len(set(keys)) == len(names)
     assert [name_of(key) for key in keys] == names

@@ -64,9 +64,7 @@ def main() -> None:
             results = [values_and_gradients(x) for x in (kernels, plain)]
             if len({x.untyped_storage().data_ptr() for x in results[0]}) < len(results[0]):
                 raise ValueError(f"{style} {dtype}: outputs share memory; an operator's must not")
-            differences[f"{style} {dtype}"] = [
-                difference(*pair) for pair in zip(*results, strict=True)
-            ]
+            differences[f"{style} {dtype}"] = [difference(*pair) for pair in zip(*results, strict=True)]
     print(json.dumps(differences))  # noqa: T201
 
 

@@ -9,9 +9,7 @@ from wavlm.export.mapping import encoder_rows, renamed
 from wavlm.nn import WavLM
 from wavlm.specs import ConvLayer, NetworkSpec
 
-CONVS = tuple(
-    ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in ((12, 10, 5), (16, 3, 2), (10, 2, 3))
-)
+CONVS = tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in ((12, 10, 5), (16, 3, 2), (10, 2, 3)))
 NO_DROPOUT = {
     "dropout": 0.0,
     "attention_dropout": 0.0,

@@ -59,9 +59,7 @@ def test_row_blocks_equal_dense_attention_in_output_and_all_gradients(
 
 
 @pytest.mark.parametrize("block_elements", [1, 1 << 21])
-def test_dropout_is_exact_given_its_keep_mask(
-    block_elements: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dropout_is_exact_given_its_keep_mask(block_elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "BLOCK_ELEMENTS", block_elements)
     query, key, value, gate, table = tensors = inputs(45)
     bias = PositionBias(gate, table)
@@ -152,9 +150,7 @@ def test_the_operator_keeps_the_promises_that_compilers_rely_on() -> None:
     query, key, value, gate, table = inputs(20)
     seed = torch.tensor([3])
     for bias in ((gate, table), (None, None)):
-        torch.library.opcheck(
-            rows.row_attention, (query, key, value, *bias, torch.tensor([20, 3, 9]), seed, 0.2)
-        )
+        torch.library.opcheck(rows.row_attention, (query, key, value, *bias, torch.tensor([20, 3, 9]), seed, 0.2))
 
 
 @pytest.mark.slow
@@ -180,8 +176,6 @@ def test_compiled_layers_draw_what_eager_layers_draw_also_when_computed_again() 
         return [out, gradient, torch.randint(1 << 62, (1,))]  # the generator stands where it should
 
     expected = results(twice)
-    compiled = [
-        torch.compile(run, backend="aot_eager", fullgraph=True) for run in (twice, recomputed)
-    ]
+    compiled = [torch.compile(run, backend="aot_eager", fullgraph=True) for run in (twice, recomputed)]
     for run in (recomputed, *compiled):
         assert_close(results(run), expected, 1e-12)

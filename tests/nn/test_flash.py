@@ -187,14 +187,9 @@ def compiled(kernel: str, element: str, absent: tuple[str, ...]) -> dict[str, An
     types = {"num_valid": "*i64", "kept": "*i32", "scale": "fp32", "boost": "fp32"}
     types |= dict.fromkeys(HALF_POINTERS, f"*{element}")
     types |= dict.fromkeys(kernels.SIZES, "i32")
-    signature = {
-        name: "constexpr" if name in constants else types.get(name, "*fp32")
-        for name in function.arg_names
-    }
+    signature = {name: "constexpr" if name in constants else types.get(name, "*fp32") for name in function.arg_names}
     aligned = {
-        (place,): [["tt.divisibility", 16]]
-        for place, kind in enumerate(signature.values())
-        if kind.startswith("*")
+        (place,): [["tt.divisibility", 16]] for place, kind in enumerate(signature.values()) if kind.startswith("*")
     }
     used = {name: value for name, value in constants.items() if name in signature}
     source = ASTSource(function, signature, used, aligned)
@@ -207,9 +202,7 @@ def resources(binary: bytes, folder: Path) -> dict[str, int]:
     path = folder / "kernel.cubin"
     path.write_bytes(binary)
     cuobjdump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-    report = subprocess.run(
-        [cuobjdump, "-res-usage", path], capture_output=True, text=True, check=True
-    )
+    report = subprocess.run([cuobjdump, "-res-usage", path], capture_output=True, text=True, check=True)
     return {name: int(size) for name, size in re.findall(r"\b([A-Z]+):(\d+)", report.stdout)}
 
 

@@ -24,9 +24,7 @@ def stack(*layers: tuple[int, int, int]) -> tuple[ConvLayer, ...]:
     return tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in layers)
 
 
-PAPER_LIKE = stack(
-    (12, 10, 5), (10, 3, 2), (14, 3, 2), (12, 3, 2), (12, 3, 2), (12, 2, 2), (8, 2, 2)
-)
+PAPER_LIKE = stack((12, 10, 5), (10, 3, 2), (14, 3, 2), (12, 3, 2), (12, 3, 2), (12, 2, 2), (8, 2, 2))
 OTHERS = {
     "one convolution": stack((8, 10, 5)),
     "no strides": stack((8, 3, 1), (6, 3, 1), (5, 1, 1)),
@@ -97,9 +95,7 @@ def test_values_and_gradients_equal_a_chain_of_modules(
     "change", [lambda x: 1e-4 * x, lambda x: x + 3, lambda x: 1e-4 * x + 0.1, lambda x: 0 * x],
     ids=["quiet", "shifted", "quiet and shifted", "silent"],
 )  # fmt: skip
-def test_quiet_and_shifted_waveforms_lose_no_precision(
-    style: Style, change: Callable[[Tensor], Tensor]
-) -> None:
+def test_quiet_and_shifted_waveforms_lose_no_precision(style: Style, change: Callable[[Tensor], Tensor]) -> None:
     require_equal(extractor(style(conv_layers=PAPER_LIKE)), change(waveforms()))
 
 
@@ -265,6 +261,4 @@ def test_the_operator_keeps_torch_s_rules_for_operators(style: Style) -> None:
         "test_faketensor",
         "test_aot_dispatch_static",
     )
-    torch.library.opcheck(
-        front_operator, (*arguments, [5, 2, 2], 1e-5, torch.float32, True), test_utils=checks
-    )
+    torch.library.opcheck(front_operator, (*arguments, [5, 2, 2], 1e-5, torch.float32, True), test_utils=checks)

@@ -52,9 +52,7 @@ def size(module: nn.Module) -> int:
     ],
     ids=["base", "large"],
 )
-def test_parameter_counts_are_the_papers(
-    network: NetworkSpec, encoder_only: int, with_head: int, gating: int
-) -> None:
+def test_parameter_counts_are_the_papers(network: NetworkSpec, encoder_only: int, with_head: int, gating: int) -> None:
     with torch.device("meta"):
         model = WavLM(network, 500)
         hubert = WavLM(network.model_copy(update={"gated_bias": False}), 500)
@@ -111,9 +109,7 @@ def test_buckets_are_those_of_the_closed_form_in_float64() -> None:
 
 
 def test_the_bias_table_uses_one_side_of_the_buckets_for_later_keys() -> None:
-    position = WavLM(
-        base(num_buckets=320, max_distance=800, num_heads=1), 5
-    ).encoder.relative_position
+    position = WavLM(base(num_buckets=320, max_distance=800, num_heads=1), 5).encoder.relative_position
     assert position is not None
     with torch.no_grad():
         position.weight.copy_(torch.arange(320.0)[:, None])
@@ -158,8 +154,7 @@ def explicit_loss(model: WavLM, frames: Tensor, labels: Tensor) -> float:
     for frame, label in zip(frames.double(), labels.tolist(), strict=True):
         projected = head.projection.weight.double() @ frame + head.projection.bias.double()
         cosines = [
-            float(projected @ row / (projected.norm() * row.norm())) / 0.1
-            for row in head.label_embeddings.double()
+            float(projected @ row / (projected.norm() * row.norm())) / 0.1 for row in head.label_embeddings.double()
         ]
         positive = cosines[label + head.first_label]
         negatives = [c for i, c in enumerate(cosines) if i != label + head.first_label]
@@ -214,9 +209,7 @@ def test_feature_gradients_are_scaled_before_the_penalty_is_taken() -> None:
     for model in (full, scaled):
         terms = model(batch_for(base()))
         (terms.masked.loss + 10 * terms.feature_penalty * terms.masked.num_frames).backward()
-    for ours, theirs in zip(
-        full.extractor.parameters(), scaled.extractor.parameters(), strict=True
-    ):
+    for ours, theirs in zip(full.extractor.parameters(), scaled.extractor.parameters(), strict=True):
         torch.testing.assert_close(0.1 * ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(full.projection.weight.grad, scaled.projection.weight.grad)
 
@@ -252,9 +245,7 @@ def test_a_batch_without_masked_frames_still_gives_every_parameter_a_gradient() 
 
 @pytest.mark.parametrize("num_masked", [0, 1, 40, 166])
 @pytest.mark.parametrize("extra", [0, 1, 120])
-def test_room_beyond_the_masked_frames_changes_no_sum_and_no_gradient(
-    num_masked: int, extra: int
-) -> None:
+def test_room_beyond_the_masked_frames_changes_no_sum_and_no_gradient(num_masked: int, extra: int) -> None:
     batch, found = batch_for(base()), []
     mask = torch.zeros(batch.mask.numel(), dtype=torch.bool)
     mask[torch.randperm(len(mask), generator=torch.Generator().manual_seed(1))[:num_masked]] = True

@@ -56,21 +56,15 @@ def test_every_utterance_is_where_the_index_says(tmp_path: Path) -> None:
 def test_any_webdataset_or_tar_reader_opens_a_shard(tmp_path: Path) -> None:
     out = built(mixed_corpus(tmp_path / "corpus"), tmp_path / "out")
     shard = out / "train-000000.tar"
-    keys = [
-        key for key, name in zip(*columns(out, "key", "shard"), strict=True) if name == shard.name
-    ]
+    keys = [key for key, name in zip(*columns(out, "key", "shard"), strict=True) if name == shard.name]
     samples = list(webdataset.WebDataset(str(shard), shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == keys
     assert all(sample["flac"][:4] == b"fLaC" for sample in samples)
     assert [json.loads(sample["json"])["key"] for sample in samples] == keys
     with tarfile.open(shard) as tar:
         members = tar.getmembers()
-    assert [member.name for member in members] == [
-        f"{key}.{kind}" for key in keys for kind in ("flac", "json")
-    ]
-    assert {(m.mtime, m.uid, m.gid, m.uname, m.mode) for m in members} == {
-        (0, 0, 0, "wavlm", 0o644)
-    }
+    assert [member.name for member in members] == [f"{key}.{kind}" for key in keys for kind in ("flac", "json")]
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.mode) for m in members} == {(0, 0, 0, "wavlm", 0o644)}
 
 
 def columns(out: Path, *names: str) -> list[list[object]]:
@@ -128,12 +122,7 @@ def test_every_recording_is_used_excluded_or_rejected_and_only_once(tmp_path: Pa
     spec = JOINING.model_copy(update={"max_rejected": 0.5})
     out = tmp_path / "out"
     facts = build_shards(spec, corpus, out, 1, silent)
-    used = [
-        piece.key
-        for shard in out.glob("*.tar")
-        for utterance in stream(shard)
-        for piece in utterance.pieces
-    ]
+    used = [piece.key for shard in out.glob("*.tar") for utterance in stream(shard) for piece in utterance.pieces]
     refused = pq.read_table(out / "rejects.parquet").to_pylist()
     assert {*used} | {row["key"] for row in refused} == keys
     assert not {*used} & {row["key"] for row in refused}
@@ -166,9 +155,7 @@ def test_bad_recordings_are_listed_with_their_reason_and_no_good_one_is_lost(
     out = built(corpus, tmp_path / "out", SPEC.model_copy(update={"max_rejected": 0.5}))
     assert sorted(read_index(out).keys) == sorted(clip.key for clip in good)
     rejects = pq.read_table(out / "rejects.parquet").to_pylist()
-    assert {row["key"]: row["reason"] for row in rejects} == {
-        f"bad-{reason}": reason for reason in POISON
-    }
+    assert {row["key"]: row["reason"] for row in rejects} == {f"bad-{reason}": reason for reason in POISON}
     assert all(row["detail"] for row in rejects)
 
 
@@ -178,9 +165,7 @@ def test_more_rejects_than_allowed_stop_the_stage_with_counts_and_a_list(tmp_pat
     corpus = write_corpus(tmp_path / "corpus", clips)
     enough = SPEC.model_copy(update={"max_rejected": 2 / 11})
     built(corpus, tmp_path / "enough", enough)
-    with pytest.raises(
-        TooManyRejectsError, match=r"2 of 11 recordings.*2 AUDIO_UNREADABLE"
-    ) as caught:
+    with pytest.raises(TooManyRejectsError, match=r"2 of 11 recordings.*2 AUDIO_UNREADABLE") as caught:
         built(corpus, tmp_path / "out", SPEC.model_copy(update={"max_rejected": 0.15}))
     assert (caught.value.code, caught.value.exit_code) == ("TOO_MANY_REJECTS", 65)
     listed = pq.read_table(tmp_path / "out" / "rejects.parquet")["key"].to_pylist()
@@ -192,9 +177,7 @@ def test_a_part_of_bad_recordings_alone_gives_no_tar_and_leaves_its_number_free(
     tmp_path: Path,
 ) -> None:
     clips = [noise_clip(f"a-{n}", 3.0) for n in range(2)]
-    clips += [
-        Clip(f"b-{n}", bytes(60_000), sample_rate_hz=16000, num_samples=48000) for n in range(2)
-    ]
+    clips += [Clip(f"b-{n}", bytes(60_000), sample_rate_hz=16000, num_samples=48000) for n in range(2)]
     clips += [noise_clip(f"c-{n}", 3.0) for n in range(2)]
     spec = SPEC.model_copy(update={"max_rejected": 0.5, "shard_megabytes": 0.12})
     out = built(write_corpus(tmp_path / "corpus", clips), tmp_path / "out", spec)
@@ -218,9 +201,7 @@ def test_a_corpus_that_gives_no_utterance_is_refused_with_the_reasons(tmp_path: 
 
 
 @pytest.mark.parametrize("damage", ["other bytes", "gone"])
-def test_a_file_that_is_not_what_the_manifest_says_stops_the_stage(
-    tmp_path: Path, damage: str
-) -> None:
+def test_a_file_that_is_not_what_the_manifest_says_stops_the_stage(tmp_path: Path, damage: str) -> None:
     corpus = write_corpus(tmp_path / "corpus", [noise_clip("a", 1.0), noise_clip("b", 1.0)])
     if damage == "gone":
         (corpus / "audio" / "b.wav").unlink()

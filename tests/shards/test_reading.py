@@ -47,9 +47,7 @@ def test_a_reader_can_be_sent_to_a_worker_while_its_files_are_open(shards_dir: P
     np.testing.assert_array_equal(reader.read(0), expected)
 
 
-def test_a_reader_keeps_no_more_files_open_than_its_limit(
-    shards_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_keeps_no_more_files_open_than_its_limit(shards_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MAX_OPEN_FILES", 2)
     reader = Reader(shards_dir)
     num_rows = len(reader.index)

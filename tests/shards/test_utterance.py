@@ -113,9 +113,7 @@ def test_text_of_a_join_is_known_only_if_all_of_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seconds", [3.0, 3.00625, 8.0, 9.0, 9.1])
 def test_pieces_are_equal_to_a_sample_and_put_together_are_the_recording(seconds: float) -> None:
     samples = noise(seconds, seed=5).astype(np.float32)
-    whole = Utterance(
-        "long", "anna", "train", samples, "words", None, (Piece("long", 0, 0, len(samples)),)
-    )
+    whole = Utterance("long", "anna", "train", samples, "words", None, (Piece("long", 0, 0, len(samples)),))
     pieces = list(cut(whole, max_samples=48000))
     lengths = [len(piece.waveform) for piece in pieces]
     assert len(pieces) == int(np.ceil(seconds / 3.0))
@@ -133,9 +131,7 @@ def test_a_joined_utterance_is_measured_as_a_whole_against_the_minimum(tmp_path:
 
 def test_pieces_under_the_minimum_exclude_the_whole_recording(tmp_path: Path) -> None:
     narrow = SPEC.model_copy(update={"min_seconds": 2.5})
-    assert list(utterances(tmp_path, [noise_clip("a0", 4.0), noise_clip("a1", 2.6)], narrow)) == [
-        "a1"
-    ]
+    assert list(utterances(tmp_path, [noise_clip("a0", 4.0), noise_clip("a1", 2.6)], narrow)) == ["a1"]
     assert list(read_index(tmp_path / "out").keys) == ["a1"]
 
 

@@ -97,9 +97,7 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
         num_layers=2,
         num_heads=4,
     )
-    train = TrainSpec(
-        updates=30, warmup_updates=1, peak_lr=1e-3, batch_seconds=10.0, group_seconds=10.0
-    )
+    train = TrainSpec(updates=30, warmup_updates=1, peak_lr=1e-3, batch_seconds=10.0, group_seconds=10.0)
     mix = MixSpec(name="paper", probability=0.2, noise_probability=0.1)
     return Recipe(
         name="tiny",
@@ -175,9 +173,7 @@ def _scores(out: Path) -> Facts:
         "best_layer": 2,
         "scores": [
             {"name": name, "layer": layer, "quality": {"pnmi": pnmi, "num_frames": 100}}
-            for layer, (name, pnmi) in enumerate(
-                [("mfcc", 0.3), ("layer 1", 0.35), ("layer 2", 0.45)]
-            )
+            for layer, (name, pnmi) in enumerate([("mfcc", 0.3), ("layer 1", 0.35), ("layer 2", 0.45)])
         ],
     }
 

@@ -10,9 +10,7 @@ from tasks.jobs import with_processes
 from wavlm.specs import Runtime
 
 
-@pytest.mark.parametrize(
-    ("cores", "groups", "expected"), [(2, 2, 2), (2, 1, 1), (8, 32, 8), (6, 32, 4), (3, 2, 2)]
-)
+@pytest.mark.parametrize(("cores", "groups", "expected"), [(2, 2, 2), (2, 1, 1), (8, 32, 8), (6, 32, 4), (3, 2, 2)])
 def test_ranks_share_the_groups_of_an_update_evenly_and_are_no_more_than_cores(
     monkeypatch: pytest.MonkeyPatch, cores: int, groups: int, expected: int
 ) -> None:

@@ -10,9 +10,7 @@ import pytest
 from tasks.progress import shown, slug
 
 
-def test_progress_is_a_line_at_each_tenth(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_is_a_line_at_each_tenth(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     # Straight from its logger: Prefect, once imported, keeps our logs from the root logger.
     logger = logging.getLogger("tasks.progress")
     monkeypatch.setattr(logger, "handlers", [caplog.handler])

@@ -46,9 +46,7 @@ def history(made: Made, run_id: str, name: str) -> list[tuple[int, float, int]]:
 
 
 @pytest.mark.slow
-def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files(
-    made: Made, tmp_path: Path
-) -> None:
+def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files(made: Made, tmp_path: Path) -> None:
     sync(made.recipe, made.store)
 
     first, second = made.models
@@ -71,9 +69,7 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         "teacher.key": first.key,
         "teacher.version": "1",
         "sha256.model.safetensors": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "sha256.network.json": hashlib.sha256(
-            weights.with_name("network.json").read_bytes()
-        ).hexdigest(),
+        "sha256.network.json": hashlib.sha256(weights.with_name("network.json").read_bytes()).hexdigest(),
     }
     assert newest.metrics["labels/pnmi"] == 0.42
     assert newest.metrics["probe/pnmi"] == 0.45
@@ -129,9 +125,7 @@ def test_a_registration_that_was_cut_short_is_continued_and_not_repeated(made: M
 
 
 @pytest.mark.slow
-def test_a_second_name_gets_the_same_models_beside_what_others_registered(
-    made: Made, tmp_path: Path
-) -> None:
+def test_a_second_name_gets_the_same_models_beside_what_others_registered(made: Made, tmp_path: Path) -> None:
     sync(made.recipe, made.store)
     client = connect(made.store).client
     client.create_registered_model("other")
@@ -232,12 +226,8 @@ def test_the_gate_compares_only_what_was_measured() -> None:
     assert not unmeasured.is_champion
     assert "M:2 has no probe/pnmi" in unmeasured.reason
     lower = GateSpec(metric="valid/loss", higher_is_better=False, min_improvement=0.1)
-    assert judge(
-        lower, version(2, {"valid/loss": 1.8}), version(1, {"valid/loss": 2.0})
-    ).is_champion
-    assert not judge(
-        lower, version(2, {"valid/loss": 1.95}), version(1, {"valid/loss": 2.0})
-    ).is_champion
+    assert judge(lower, version(2, {"valid/loss": 1.8}), version(1, {"valid/loss": 2.0})).is_champion
+    assert not judge(lower, version(2, {"valid/loss": 1.95}), version(1, {"valid/loss": 2.0})).is_champion
 
 
 def test_without_a_gate_only_the_first_version_becomes_champion() -> None:
@@ -250,9 +240,7 @@ def version(number: int, metrics: dict[str, float]) -> Version:
 
 
 @pytest.mark.slow
-def test_a_pulled_model_is_the_registered_one_and_a_tampered_one_is_refused(
-    made: Made, tmp_path: Path
-) -> None:
+def test_a_pulled_model_is_the_registered_one_and_a_tampered_one_is_refused(made: Made, tmp_path: Path) -> None:
     sync(made.recipe, made.store)
     out = pull_model(made.store, f"{NAME}:1", tmp_path / "pulled")
     assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "network.json"]
@@ -282,9 +270,7 @@ def test_promote_moves_an_alias_and_bad_references_say_what_there_is(made: Made)
         ("candidate", "iteration-2"),
         ("champion", "iteration-1"),
     ]
-    with pytest.raises(
-        UsageError, match=r"VERSION_UNKNOWN.*there is: 2 \(candidate, iteration-2\)"
-    ):
+    with pytest.raises(UsageError, match=r"VERSION_UNKNOWN.*there is: 2 \(candidate, iteration-2\)"):
         promote(made.store, f"{NAME}:7", "champion")
     with pytest.raises(UsageError, match=r"MODEL_UNKNOWN.*there is: WavLM-tiny"):
         show_model(made.store, "WavLM-huge")

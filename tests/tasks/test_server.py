@@ -41,9 +41,7 @@ def test_a_server_that_is_killed_comes_back_at_the_same_address(tmp_path: Path) 
         os.kill(server.pid, 0)
 
 
-def test_a_server_that_cannot_start_is_a_missing_service(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_cannot_start_is_a_missing_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "uvicorn.py").write_text("raise ImportError('broken installation')\n")
     server = OwnServer(tmp_path / "home")

@@ -102,17 +102,13 @@ def test_a_server_that_is_gone_costs_one_warning_and_no_time(
     longest = max(longest, feed(follower, range(RECORDS, 2 * RECORDS)))
     started = time.monotonic()
     follower.close("FINISHED")
-    assert (
-        max(longest, time.monotonic() - started) < 5
-    )  # MLflow's own retries would hold it up for minutes
+    assert max(longest, time.monotonic() - started) < 5  # MLflow's own retries would hold it up for minutes
     warnings = [item for item in caplog.records if item.name == "tasks.tracking"]
     assert len(warnings) == 1
 
 
 @pytest.mark.slow
-def test_a_locked_database_holds_up_neither_feeding_nor_closing(
-    made: Made, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_locked_database_holds_up_neither_feeding_nor_closing(made: Made, caplog: pytest.LogCaptureFixture) -> None:
     follower = follow(made.models[0], made.store)
     feed(follower, range(1, 5))
     with sqlite3.connect(made.store.root / "registry" / "mlflow.db") as other:
@@ -120,9 +116,7 @@ def test_a_locked_database_holds_up_neither_feeding_nor_closing(
         longest = feed(follower, range(5, RECORDS + 1))
         started = time.monotonic()
         follower.close("FINISHED")
-        assert (
-            max(longest, time.monotonic() - started) < 5
-        )  # MLflow's own retries would hold it up for minutes
+        assert max(longest, time.monotonic() - started) < 5  # MLflow's own retries would hold it up for minutes
         assert "wavlm sync" in caplog.text
         other.rollback()
     other.close()

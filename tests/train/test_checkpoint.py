@@ -73,9 +73,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 def test_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     one, other = (save(folder, training(steps=2), 2) for folder in folders)
-    assert {p.name: p.read_bytes() for p in one.iterdir()} == {
-        p.name: p.read_bytes() for p in other.iterdir()
-    }
+    assert {p.name: p.read_bytes() for p in one.iterdir()} == {p.name: p.read_bytes() for p in other.iterdir()}
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
@@ -133,9 +131,7 @@ def test_snapshot_of_another_job_is_refused_with_what_differs(tmp_path: Path) ->
         checkpoint.newest(tmp_path, {**FINGERPRINT, "key": "other"})
 
 
-def test_full_disk_is_named_and_the_earlier_snapshot_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_named_and_the_earlier_snapshot_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = save(tmp_path, training(steps=1), 1)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 90, 10))

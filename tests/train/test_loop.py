@@ -54,9 +54,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 @pytest.mark.slow
 def test_loss_falls_and_accuracy_beats_the_commonest_label(tmp_path: Path) -> None:
     calm = {"dropout": 0.0, "layer_drop": 0.0, "feature_grad_mult": 1.0}
-    job = fakes.job(
-        tmp_path / "out", network=calm, train={"updates": 50, "valid_every": 50, "log_every": 10}
-    )
+    job = fakes.job(tmp_path / "out", network=calm, train={"updates": 50, "valid_every": 50, "log_every": 10})
     run(job)
     curve = list(metrics.read(job.out / "metrics.jsonl"))
     assert curve[-1]["train/loss"] < curve[0]["train/loss"]
@@ -132,12 +130,8 @@ def test_each_of_many_stops_is_gone_on_from(tmp_path: Path, unbroken: dict[str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("precision", "sample"), [("fp32", nan), ("bf16", nan), ("fp16", nan), ("fp32", inf)]
-)
-def test_bad_sample_stops_before_the_update_and_names_the_batch(
-    tmp_path: Path, precision: str, sample: float
-) -> None:
+@pytest.mark.parametrize(("precision", "sample"), [("fp32", nan), ("bf16", nan), ("fp16", nan), ("fp32", inf)])
+def test_bad_sample_stops_before_the_update_and_names_the_batch(tmp_path: Path, precision: str, sample: float) -> None:
     job = fakes.job(tmp_path / "out", train={"precision": precision}, snapshot_every=1)
     bad = "e0-g4-u1"  # in the second update
 
@@ -150,9 +144,7 @@ def test_bad_sample_stops_before_the_update_and_names_the_batch(
     assert run(job) == run(fakes.job(tmp_path / "clean", train={"precision": precision}))
 
 
-def test_damaged_snapshot_falls_back_and_ends_the_same(
-    tmp_path: Path, unbroken: dict[str, object]
-) -> None:
+def test_damaged_snapshot_falls_back_and_ends_the_same(tmp_path: Path, unbroken: dict[str, object]) -> None:
     job = fakes.job(tmp_path / "out", snapshot_every=1)
     with pytest.raises(StoppedError):
         run(job, StopAt(17))
@@ -178,9 +170,7 @@ def test_low_precision_stays_near_fp32(tmp_path: Path, precision: str) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
-def test_recomputed_activations_change_no_number(
-    tmp_path: Path, unbroken: dict[str, object]
-) -> None:
+def test_recomputed_activations_change_no_number(tmp_path: Path, unbroken: dict[str, object]) -> None:
     assert run(fakes.job(tmp_path / "out", checkpoint_activations=True)) == unbroken
 
 

@@ -84,9 +84,7 @@ def test_first_update_is_what_the_formulas_say(tmp_path: Path) -> None:
         step = gradient / (gradient.abs() + job.train.adam_eps)
         expected = before[name] * (1 - rate * job.train.weight_decay) - rate * step
         clear = gradient.abs() > 1e-4  # far above eps and fp32's rounding of the sum
-        torch.testing.assert_close(
-            trained[name].double()[clear], expected[clear], rtol=0, atol=rate * 0.02
-        )
+        torch.testing.assert_close(trained[name].double()[clear], expected[clear], rtol=0, atol=rate * 0.02)
 
 
 def test_frames_weigh_the_same_whatever_group_they_are_in() -> None:

@@ -129,9 +129,7 @@ def test_what_went_wrong_last_is_raised_when_all_is_over(tmp_path: Path) -> None
         saves.save(training(), state(1))
 
 
-def test_an_error_of_the_training_hides_none_of_the_snapshot(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_of_the_training_hides_none_of_the_snapshot(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
 
     def fail() -> None:

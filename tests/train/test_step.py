@@ -84,9 +84,7 @@ def test_wishes_are_asked_for_after_the_batches_and_come_back_with_the_sums(tmp_
             read.append(batch)
             yield batch
 
-    done = update(
-        job, ALONE, training_of(job), batches(), first(job), lambda: (len(read) == 4, False, True)
-    )
+    done = update(job, ALONE, training_of(job), batches(), first(job), lambda: (len(read) == 4, False, True))
     assert done.wishes == [True, False, True]
     assert done.progress.update == 1
 
@@ -104,9 +102,7 @@ def test_operations_are_counted_for_the_audio_of_the_window(tmp_path: Path) -> N
 
 def test_waiting_for_data_is_a_part_of_the_time_of_an_update(tmp_path: Path) -> None:
     job = fakes.job(tmp_path)
-    done = update(
-        job, ALONE, training_of(job), fakes.data(job, ALONE).train(Position()), first(job)
-    )
+    done = update(job, ALONE, training_of(job), fakes.data(job, ALONE).train(Position()), first(job))
     assert 0 < done.progress.window_wait_seconds < done.progress.window_seconds
 
 

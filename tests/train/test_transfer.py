@@ -133,9 +133,7 @@ def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_arrive_on_a_gpu_as_on_a_cpu_while_it_computes(tmp_path: Path) -> None:
-    mixing = job_of(
-        (write_corpus(tmp_path, "spoken", 40),), tmp_path, mix=MixSpec(name="most", probability=0.8)
-    )
+    mixing = job_of((write_corpus(tmp_path, "spoken", 40),), tmp_path, mix=MixSpec(name="most", probability=0.8))
     packed = list(islice(loader(mixing, Position()), 60))
     packed[3] = replace(packed[3], audio=Pcm(torch.zeros_like(packed[3].audio.steps)))
     packed[4] = replace(packed[4], audio=with_nothing_changed(packed[4].audio))

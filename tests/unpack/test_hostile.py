@@ -51,9 +51,7 @@ HOSTILE: dict[str, tuple[str, Edit]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_members_are_refused_and_nothing_leaves_the_folder(
-    tmp_path: Path, case: str
-) -> None:
+def test_hostile_members_are_refused_and_nothing_leaves_the_folder(tmp_path: Path, case: str) -> None:
     code, edit = HOSTILE[case]
     with pytest.raises(BadDataError) as caught:
         unpack(written(tmp_path, tar_of(FILES, edit)), "tar", tmp_path / "a" / "out")
@@ -71,9 +69,7 @@ def test_links_of_a_package_are_skipped_and_counted_and_never_followed(tmp_path:
         add(tar, "voice/door/inside", b"x")
 
     data = lzma.compress(tar_of(FILES, edit))
-    unpacked = unpack(
-        written(tmp_path, deb_of(data)), "deb", tmp_path / "out", Limits(links="skip")
-    )
+    unpacked = unpack(written(tmp_path, deb_of(data)), "deb", tmp_path / "out", Limits(links="skip"))
     assert unpacked.skipped_links == 1
     assert tree(tmp_path / "out") == {**FILES, "voice/door/inside": b"x"}
     assert not (tmp_path / "out/voice/door").is_symlink()
@@ -127,9 +123,7 @@ def test_a_zip_of_a_version_that_nobody_has_is_refused_with_its_path(tmp_path: P
     ],
 )
 @pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_caps_on_size_and_count_hold(
-    tmp_path: Path, limits: Limits, files: dict[str, bytes], kind: str
-) -> None:
+def test_caps_on_size_and_count_hold(tmp_path: Path, limits: Limits, files: dict[str, bytes], kind: str) -> None:
     blob = tar_of(files) if kind == "tar" else zip_of(files)
     with pytest.raises(BadDataError, match="TAR_BOMB"):
         unpack(written(tmp_path, blob), kind, tmp_path / "out", limits)

@@ -61,9 +61,7 @@ def gather(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> 
     return Files(out / AUDIO, is_own_folder=False, receipts=tuple(receipts))
 
 
-def _archive(
-    source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress
-) -> dict[str, JsonValue]:
+def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress) -> dict[str, JsonValue]:
     """Fetch and unpack one archive unless its receipt is here; the receipt."""
     pin = Pin.of(source)
     path = out / RECEIPTS / f"{pin.digest}.json"

@@ -28,9 +28,7 @@ GATHERING = 0.8  # share of the progress that is fetching and unpacking
 G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz, without any header
 
 
-def build_corpus(
-    spec: CorpusSpec, downloads: Path, out: Path, progress: Progress
-) -> dict[str, JsonValue]:
+def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> dict[str, JsonValue]:
     """Fill `out` with the audio and the manifest; the same bytes whatever ran before.
 
     `downloads` keeps the archives, shared by all corpora. Raises what fetching and unpacking raise,

@@ -107,9 +107,7 @@ def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
-        raise BadDataError(
-            "MANIFEST", f"cannot be read: {error}; at {path}; make the corpus again"
-        ) from error
+        raise BadDataError("MANIFEST", f"cannot be read: {error}; at {path}; make the corpus again") from error
     metadata = table.schema.metadata or {}
     if metadata.get(b"format") != FORMAT.encode() or not table.schema.equals(SCHEMA):
         raise BadDataError(

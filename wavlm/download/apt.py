@@ -26,9 +26,7 @@ POLL_SECONDS = 0.1
 LISTS_SECONDS = 600.0  # for another process to update the package lists
 
 
-def fetch_apt(
-    source: AptSource, into: Path, progress: Progress, patience: Patience | None = None
-) -> Path:
+def fetch_apt(source: AptSource, into: Path, progress: Progress, patience: Patience | None = None) -> Path:
     """The verified package `<sha256>.deb` in `into`, fetched unless it is already there.
 
     The machine's package lists are used if they know the package; else lists of our own are
@@ -82,11 +80,7 @@ class _Apt:
         done = _run((self.cache, *self.options[1:], *lists, "show", package))
         found: dict[str, str] = {}
         for stanza in done.stdout.split("\n\n"):
-            fields = dict(
-                line.split(": ", 1)
-                for line in stanza.splitlines()
-                if line[:1].strip() and ": " in line
-            )
+            fields = dict(line.split(": ", 1) for line in stanza.splitlines() if line[:1].strip() and ": " in line)
             if "Version" in fields:
                 found[fields["Version"]] = fields.get("SHA256", "")
         return found
@@ -109,9 +103,7 @@ def _found_lists(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
     return apt.own_lists if offers.get(source.version) == source.sha256 else None
 
 
-def _download(
-    source: AptSource, apt: _Apt, lists: tuple[str, ...], target: Path, progress: Progress
-) -> Path:
+def _download(source: AptSource, apt: _Apt, lists: tuple[str, ...], target: Path, progress: Progress) -> Path:
     wanted = f"{source.package}={source.version}"
     command = (apt.get, *apt.options, *lists, "-o", "Acquire::Retries=3", "download", wanted)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".apt-") as name:
@@ -132,8 +124,7 @@ def _download(
             said = _last_words((folder / "log").read_text(errors="replace"))
             raise ServiceMissingError(
                 "APT_FAILED",
-                f"apt-get could not fetch {wanted}: {said}; into {target.parent}; "
-                "check the network and run again",
+                f"apt-get could not fetch {wanted}: {said}; into {target.parent}; check the network and run again",
             )
         return _checked(found[0], Pin.of(source), target)
 
@@ -174,9 +165,7 @@ def _required(program: str, source: AptSource) -> str:
 
 def _no_such_version(source: AptSource, apt: _Apt) -> ServiceMissingError:
     offers = {**apt.offers(source.package, ()), **apt.offers(source.package, apt.own_lists)}
-    there_is = ", ".join(
-        f"{version} (sha256 {sha[:12]})" for version, sha in sorted(offers.items())
-    )
+    there_is = ", ".join(f"{version} (sha256 {sha[:12]})" for version, sha in sorted(offers.items()))
     return ServiceMissingError(
         "APT_VERSION",
         f"the archive has not {source.package} {source.version} with sha256 {source.sha256[:12]}; "

@@ -30,9 +30,7 @@ logger = logging.getLogger(__name__)
 FORGIVING_BYTES = 1 << 20
 
 
-def fetch(
-    source: HttpsSource, into: Path, progress: Progress, patience: Patience | None = None
-) -> Path:
+def fetch(source: HttpsSource, into: Path, progress: Progress, patience: Patience | None = None) -> Path:
     """The verified archive `<digest>.<format>` in `into`, fetched unless it is already there.
 
     Raises BadDataError (DL_HASH, DL_SIZE, DL_NOT_ARCHIVE), ServiceMissingError (DL_HTTP,
@@ -41,9 +39,7 @@ def fetch(
     return fetch_pinned(Pin.of(source), source.urls, into, progress, patience or Patience())
 
 
-def fetch_pinned(
-    pin: Pin, urls: tuple[str, ...], into: Path, progress: Progress, patience: Patience
-) -> Path:
+def fetch_pinned(pin: Pin, urls: tuple[str, ...], into: Path, progress: Progress, patience: Patience) -> Path:
     """Like `fetch`, for anything pinned."""
     into.mkdir(parents=True, exist_ok=True)
     target = into / pin.name
@@ -57,9 +53,7 @@ def fetch_pinned(
         return publish(part.path, target)
 
 
-def _from_any(
-    urls: tuple[str, ...], part: Part, pin: Pin, patience: Patience, progress: Progress
-) -> None:
+def _from_any(urls: tuple[str, ...], part: Part, pin: Pin, patience: Patience, progress: Progress) -> None:
     """Fill the part from the first mirror that gives the pinned bytes; the one begun goes first."""
     begun = part.described().get("url")
     failures: list[CodedError] = []
@@ -80,9 +74,7 @@ def _from_any(
     raise first
 
 
-def _from_one(
-    client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress
-) -> None:
+def _from_one(client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress) -> None:
     """Fill the part with the pinned bytes; wrong ones are put aside and fetched anew, once."""
     for last in (False, True):
         try:
@@ -100,9 +92,7 @@ def _from_one(
             return
 
 
-def _whole(
-    client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress
-) -> None:
+def _whole(client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress) -> None:
     """Attempts until the part has its full size; InterruptedTransferError when patience ends."""
     failures, furthest = 0, part.size
     while True:

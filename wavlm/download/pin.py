@@ -110,8 +110,7 @@ def require_room(folder: Path, missing_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < missing_bytes:
         raise CannotWriteError(
-            f"DISK_FULL: {missing_bytes} bytes are needed, {free} are free; at {folder}; "
-            "free space and run again"
+            f"DISK_FULL: {missing_bytes} bytes are needed, {free} are free; at {folder}; free space and run again"
         )
 
 

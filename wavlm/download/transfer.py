@@ -80,9 +80,7 @@ class Part:
         self.path.unlink(missing_ok=True)
 
 
-def transfer(
-    client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress
-) -> None:
+def transfer(client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress) -> None:
     """Append what is missing to the part file, or start it anew if it cannot be continued.
 
     Raises InterruptedTransferError, RefusedError or BadDataError.
@@ -121,9 +119,7 @@ class _Goal:
         return self.pin.size_bytes if self.pin.size_bytes is not None else self.total
 
 
-def _append(
-    response: httpx.Response, part: Part, goal: _Goal, patience: Patience, progress: Progress
-) -> None:
+def _append(response: httpx.Response, part: Part, goal: _Goal, patience: Patience, progress: Progress) -> None:
     done = part.size
     head = b"" if done == 0 else None
     pace = _Pace(patience, goal.where)
@@ -163,9 +159,7 @@ def _checked_head(head: bytes, goal: _Goal) -> bytes | None:
     return None
 
 
-def _accepted(
-    response: httpx.Response, part: Part, held: int, known: str | int | None
-) -> int | None:
+def _accepted(response: httpx.Response, part: Part, held: int, known: str | int | None) -> int | None:
     """Total size in bytes if the answer can be used, as a continuation (206) or anew (200)."""
     status = response.status_code
     length = response.headers.get("content-length", "")
@@ -176,16 +170,12 @@ def _accepted(
         if start == held and total is not None and known in (None, total):
             return total
         part.drop()
-        raise InterruptedTransferError(
-            "DL_RANGE", _said(response.url, f"wrong range, asked from byte {held}")
-        )
+        raise InterruptedTransferError("DL_RANGE", _said(response.url, f"wrong range, asked from byte {held}"))
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
         part.drop()
         raise InterruptedTransferError("DL_RANGE", _said(response.url, "range refused"))
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        raise InterruptedTransferError(
-            "DL_HTTP", _said(response.url, f"status {status}"), _retry_after(response)
-        )
+        raise InterruptedTransferError("DL_HTTP", _said(response.url, f"status {status}"), _retry_after(response))
     raise RefusedError("DL_HTTP", _said(response.url, f"status {status}"))
 
 

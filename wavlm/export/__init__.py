@@ -48,9 +48,7 @@ def load(path: Path | str) -> WavLM:
     return _read(Path(path), PAPER_CLUSTERS).eval()
 
 
-def import_model(
-    path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS
-) -> dict[str, JsonValue]:
+def import_model(path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS) -> dict[str, JsonValue]:
     """Write a new model folder from a Hugging Face folder or a fairseq-layout .pt.
 
     num_clusters is for a checkpoint without a head: it gets a fresh one of that many classes.

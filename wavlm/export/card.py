@@ -45,8 +45,7 @@ def model_card(card: Card, network: NetworkSpec) -> str:
             [(c.name, c.role, c.license, c.homepage) for c in card.corpora],
         ),
         "The weights are derived from these corpora; their licences bind what you do with them.",
-        "## Please cite\n\n"
-        + "\n".join(f"- {_line(corpus.citation)}" for corpus in card.corpora if corpus.citation),
+        "## Please cite\n\n" + "\n".join(f"- {_line(corpus.citation)}" for corpus in card.corpora if corpus.citation),
         f"## Lineage\n\nModel `{_line(card.key)}`, made from\n\n"
         + "\n".join(f"- `{_line(folder)}`" for folder in card.lineage),
     ]

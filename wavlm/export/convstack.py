@@ -64,6 +64,5 @@ def _layer(text: str, written: str) -> ConvLayer:
 
 def _refused(text: str, reason: str) -> ImportRefusedError:
     return ImportRefusedError(
-        f"conv_feature_layers {text[:100]!r}: {reason}; it is parsed as lists of integers and "
-        "never evaluated"
+        f"conv_feature_layers {text[:100]!r}: {reason}; it is parsed as lists of integers and never evaluated"
     )

@@ -171,9 +171,7 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
     head = _read_head(folder, config)
     width = head.projection_width if head else config.pretraining.projection_width
     try:
-        network = network_of(
-            config, normalize_waveform=_normalizes(folder, config), projection_width=width
-        )
+        network = network_of(config, normalize_waveform=_normalizes(folder, config), projection_width=width)
     except ValueError as error:
         raise ImportRefusedError(f"{folder}/config.json: no possible network: {error}") from error
     head = head or fresh_head(network, num_clusters)
@@ -210,11 +208,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         tensors = read_weights(folder / "model.safetensors")
     for prefix in ("wavlm.", "hubert."):
         if any(name.startswith(prefix) for name in tensors):
-            tensors = {
-                name.removeprefix(prefix): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(prefix)
-            }
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     return {OLD_HF_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
 
 

@@ -149,9 +149,7 @@ def collected(theirs: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> 
     problems += [f"{name}: unknown" for name in sorted(theirs.keys() - wanted)]
     if problems:
         shown = "; ".join(problems[:8])
-        raise ImportRefusedError(
-            f"{len(problems)} tensors differ from the {layout} layout of this network: {shown}"
-        )
+        raise ImportRefusedError(f"{len(problems)} tensors differ from the {layout} layout of this network: {shown}")
     return {row.ours: _joined([theirs[name] for name in row.names(layout)]) for row in rows}
 
 

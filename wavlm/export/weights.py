@@ -29,12 +29,8 @@ def read_pt(path: Path) -> Any:
 def tensors_of(value: Any, path: Path) -> dict[str, Tensor]:
     """A dict of named tensors, or an error that says what was found instead."""
     if not isinstance(value, dict):
-        raise ImportRefusedError(
-            f"{path}: found {type(value).__name__}, expected a dict of tensors"
-        )
+        raise ImportRefusedError(f"{path}: found {type(value).__name__}, expected a dict of tensors")
     for name, tensor in value.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise ImportRefusedError(
-                f"{path}: {name!r} is {type(tensor).__name__}, expected a tensor"
-            )
+            raise ImportRefusedError(f"{path}: {name!r} is {type(tensor).__name__}, expected a tensor")
     return dict(value)

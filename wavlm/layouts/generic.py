@@ -85,7 +85,6 @@ def _rows(path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, str]]:
         if missing:
             raise BadDataError(
                 "LAYOUT",
-                f"no column {', '.join(sorted(missing))}; in {path}, which has "
-                f"{', '.join(reader.fieldnames or ())}",
+                f"no column {', '.join(sorted(missing))}; in {path}, which has {', '.join(reader.fieldnames or ())}",
             )
         yield from reader

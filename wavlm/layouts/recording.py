@@ -11,9 +11,7 @@ from typing import NamedTuple
 from wavlm.errors import BadDataError
 
 # What soundfile or PyAV can decode.
-AUDIO_SUFFIXES = frozenset(
-    {".flac", ".wav", ".ogg", ".opus", ".mp3", ".g722", ".aiff", ".aif", ".sph", ".m4a"}
-)
+AUDIO_SUFFIXES = frozenset({".flac", ".wav", ".ogg", ".opus", ".mp3", ".g722", ".aiff", ".aif", ".sph", ".m4a"})
 UNKNOWN_SPEAKER = "unknown"
 MAX_KEY_LETTERS = 200  # a tar member's name with its ending stays below 255
 
@@ -52,8 +50,7 @@ def key_of(name: str) -> str:
     if not key or len(key) > MAX_KEY_LETTERS:
         raise BadDataError(
             "KEY_BAD",
-            f"a key of {len(key)} letters, expected 1 to {MAX_KEY_LETTERS}; for {name!r}; "
-            "shorten the path",
+            f"a key of {len(key)} letters, expected 1 to {MAX_KEY_LETTERS}; for {name!r}; shorten the path",
         )
     return key
 

@@ -32,9 +32,7 @@ class ConvExtractor(nn.Module):
             nn.Conv1d(before, layer.channels, layer.kernel, layer.stride, bias=network.conv_bias)
             for before, layer in zip(inputs, network.conv_layers, strict=True)
         )
-        normed = (
-            network.conv_layers if network.extractor_norm == "layer" else network.conv_layers[:1]
-        )
+        normed = network.conv_layers if network.extractor_norm == "layer" else network.conv_layers[:1]
         norm = ChannelNorm if network.extractor_norm == "layer" else TimeNorm
         self.norms = nn.ModuleList(norm(layer.channels) for layer in normed)
         for conv in self.convs:

@@ -39,9 +39,7 @@ class GatedAttention(nn.Module):
         sizes = [width, width, width, products.shape[2] - 3 * width]
         *of_frames, gate = torch.split(products, sizes, -1)
         bias = None if table is None else PositionBias(self._gate(gate), table)
-        query, key, value = (
-            part.view(batch, frames, self.num_heads, -1).transpose(1, 2) for part in of_frames
-        )
+        query, key, value = (part.view(batch, frames, self.num_heads, -1).transpose(1, 2) for part in of_frames)
         heads = query, key, value  # (B, H, F, d) each, views of one product
         y = self.attend(heads, bias, num_valid, self.dropout if self.training else 0.0)
         output: Tensor = self.out(y.transpose(1, 2).reshape(batch, frames, width))
@@ -88,9 +86,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(network.dropout)
         self.activation_dropout = nn.Dropout(network.activation_dropout)
 
-    def forward(
-        self, x: Tensor, table: Tensor | None, num_valid: Tensor | None, *, kept: bool = True
-    ) -> Tensor:
+    def forward(self, x: Tensor, table: Tensor | None, num_valid: Tensor | None, *, kept: bool = True) -> Tensor:
         """(B, F, D) -> (B, F, D). A layer that is not kept hands its input on."""
         if not kept:
             unused = [*self.parameters(), *(() if table is None else (table,))]
@@ -125,18 +121,14 @@ class Encoder(nn.Module):
         self.position = PositionalConv(network)
         self.norm = nn.LayerNorm(network.width)
         self.relative_position = RelativePosition(network) if network.gated_bias else None
-        self.layers = nn.ModuleList(
-            EncoderLayer(network, attend) for _ in range(network.num_layers)
-        )
+        self.layers = nn.ModuleList(EncoderLayer(network, attend) for _ in range(network.num_layers))
         self.dropout = nn.Dropout(network.dropout)
         for module in self.layers.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=INIT_STD)
                 nn.init.zeros_(module.bias)
 
-    def forward(
-        self, x: Tensor, num_valid: Tensor | None, kept_layers: Sequence[bool]
-    ) -> list[Tensor]:
+    def forward(self, x: Tensor, num_valid: Tensor | None, kept_layers: Sequence[bool]) -> list[Tensor]:
         """Encoder input and each layer's raw output (B, F, D), for as many layers as are named."""
         x, table = self.positioned(x)
         states = [x]

@@ -86,8 +86,7 @@ def distance_buckets(num_buckets: int, max_distance: int) -> Tensor:
     side, exact = num_buckets // 2, num_buckets // 4
     if max_distance <= exact:
         raise ValueError(
-            f"max_distance {max_distance} must be above num_buckets / 4 = {exact}, "
-            "where the logarithmic buckets begin"
+            f"max_distance {max_distance} must be above num_buckets / 4 = {exact}, where the logarithmic buckets begin"
         )
     distance = torch.arange(max_distance + 1, device="cpu")  # real even in a network on "meta"
     growth = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact)

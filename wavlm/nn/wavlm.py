@@ -37,9 +37,7 @@ class WavLM(nn.Module):
     Initial weights come from torch's default generator: seed it before building.
     """
 
-    def __init__(
-        self, network: NetworkSpec, num_clusters: int, attend: Attention | None = None
-    ) -> None:
+    def __init__(self, network: NetworkSpec, num_clusters: int, attend: Attention | None = None) -> None:
         super().__init__()
         self.network = network
         self.num_clusters = num_clusters
@@ -92,9 +90,7 @@ class WavLM(nn.Module):
         max_masked: int | None = None,
     ) -> Terms:
         """`forward_pretrain`, under the name that wrappers of data-parallel training call."""
-        return self.forward_pretrain(
-            batch, temperature=temperature, with_unmasked=with_unmasked, max_masked=max_masked
-        )
+        return self.forward_pretrain(batch, temperature=temperature, with_unmasked=with_unmasked, max_masked=max_masked)
 
     def forward_pretrain(
         self,
@@ -150,9 +146,7 @@ class WavLM(nn.Module):
         found: Predictions = self.head(frames, labels.flatten()[places], temperature)
         return found.over(counted)
 
-    def predictions(
-        self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float
-    ) -> tuple[Selected, Selected]:
+    def predictions(self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float) -> tuple[Selected, Selected]:
         """Sums over the masked and over the other frames."""
         frames = self.encoder.final(last).flatten(0, 1)
         found: Predictions = self.head(frames, labels.flatten(), temperature)

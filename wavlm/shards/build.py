@@ -42,9 +42,7 @@ class TooManyRejectsError(BadDataError):
     """More recordings are bad than the spec allows."""
 
 
-def build_shards(
-    spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress
-) -> Facts:
+def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress) -> Facts:
     """Fill `out` with the shards of a corpus; the same bytes whatever ran before and how wide.
 
     A part whose recordings are all rejected gives no tar, and its number is not used again.
@@ -76,9 +74,7 @@ def _remove_others(stems: set[str], out: Path) -> None:
             path.unlink()
 
 
-def _check_ledger(
-    keys: Sequence[str], records: Sequence[Record], rejects: Sequence[Reject]
-) -> None:
+def _check_ledger(keys: Sequence[str], records: Sequence[Record], rejects: Sequence[Reject]) -> None:
     """Every recording is in utterances or in rejects, and in one of them only."""
     utterances = [item for record in records for item in record.utterances]
     used = {key for item in utterances for key in item.sources}
@@ -96,9 +92,7 @@ def _check_ledger(
         )
 
 
-def _check_rejects(
-    rejects: Sequence[Reject], num_recordings: int, spec: ShardSpec, out: Path
-) -> None:
+def _check_rejects(rejects: Sequence[Reject], num_recordings: int, spec: ShardSpec, out: Path) -> None:
     bad = Counter(reject.reason for reject in rejects if reject.reason not in EXCLUDED)
     if bad.total() > spec.max_rejected * num_recordings:
         counts = ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
@@ -109,9 +103,7 @@ def _check_rejects(
         )
 
 
-def _check_some(
-    rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[Record], out: Path
-) -> None:
+def _check_some(rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[Record], out: Path) -> None:
     """Nothing can be made of a corpus without an utterance: say so here, where it is known why."""
     if not any(record.utterances for record in records):
         counts = Counter(reject.reason for reject in rejects).most_common()
@@ -129,9 +121,7 @@ def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
 
 def write_listing(out: Path, records: Sequence[Record]) -> None:
     """The index and the checksums of a folder of tars."""
-    rows = [
-        {"shard": record.shard, **vars(item)} for record in records for item in record.utterances
-    ]
+    rows = [{"shard": record.shard, **vars(item)} for record in records for item in record.utterances]
     _write_table(out / INDEX, rows, INDEX_SCHEMA)
     write_json(out / SHARDS, {record.shard: _entry(record) for record in records if record.sha256})
 

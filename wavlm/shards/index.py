@@ -66,9 +66,7 @@ def read_index(shards_dir: Path) -> Index:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:
-        raise BadDataError(
-            "INDEX_UNREADABLE", f"{error}; at {path}; make the shards again"
-        ) from error
+        raise BadDataError("INDEX_UNREADABLE", f"{error}; at {path}; make the shards again") from error
     if table.schema.remove_metadata() != INDEX_SCHEMA:
         raise BadDataError(
             "INDEX_SCHEMA",
@@ -112,13 +110,9 @@ class Reader:
     def read(self, row: int, start: int = 0, stop: int | None = None) -> Waveform:
         """Samples start to stop of the utterance in that row of the index, (stop - start,)."""
         index = self.index
-        return self.read_at(
-            index.shards[row], int(index.offsets[row]), int(index.sizes[row]), start, stop
-        )
+        return self.read_at(index.shards[row], int(index.offsets[row]), int(index.sizes[row]), start, stop)
 
-    def read_at(
-        self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None
-    ) -> Waveform:
+    def read_at(self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None) -> Waveform:
         """`read` for who knows the place."""
         blob = self.blob(shard, offset, size)
         try:

@@ -118,18 +118,14 @@ def _unplaced(utterance: Utterance, flac: bytes) -> Packed:
 
 
 def _digest(part: Part, spec: ShardSpec) -> str:
-    rows = [
-        [row.key, row.sha256, row.speaker, row.split, row.text, row.phones] for row in part.rows
-    ]
+    rows = [[row.key, row.sha256, row.speaker, row.split, row.text, row.phones] for row in part.rows]
     value = [part.stem, spec.model_dump(mode="json"), rows]
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 
 def _read_record(path: Path) -> Record:
     value = read_json(path)
-    value["utterances"] = tuple(
-        Packed(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"]
-    )
+    value["utterances"] = tuple(Packed(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"])
     value["rejects"] = tuple(Reject(**item) for item in value["rejects"])
     return Record(**value)
 

@@ -94,6 +94,4 @@ def _too_short(key: str, samples: int, spec: ShardSpec) -> Reject:
 
 def _changed(row: ManifestRow, path: Path, what: str) -> BadDataError:
     """Not a reject: the same key must always stand for the same bytes."""
-    return BadDataError(
-        "FILE_CHANGED", f"{what}; recording {row.key} at {path}; make the corpus again"
-    )
+    return BadDataError("FILE_CHANGED", f"{what}; recording {row.key} at {path}; make the corpus again")

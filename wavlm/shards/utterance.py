@@ -161,9 +161,7 @@ def _fits(group: Sequence[Utterance], following: Utterance, spec: ShardSpec) -> 
     )
 
 
-def _shifted(
-    phones: Sequence[Phone] | None, shift_samples: int, end_samples: int
-) -> tuple[Phone, ...] | None:
+def _shifted(phones: Sequence[Phone] | None, shift_samples: int, end_samples: int) -> tuple[Phone, ...] | None:
     """Phones moved by a number of samples, clipped to 0 .. end; what falls outside is dropped."""
     if phones is None:
         return None

@@ -22,13 +22,9 @@ class ShardSpec(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> ShardSpec:
         if self.min_seconds > self.max_seconds:
-            raise ValueError(
-                f"min_seconds {self.min_seconds} is above max_seconds {self.max_seconds}"
-            )
+            raise ValueError(f"min_seconds {self.min_seconds} is above max_seconds {self.max_seconds}")
         if self.join_seconds > self.max_seconds:
-            raise ValueError(
-                f"join_seconds {self.join_seconds} is above max_seconds {self.max_seconds}"
-            )
+            raise ValueError(f"join_seconds {self.join_seconds} is above max_seconds {self.max_seconds}")
         return self
 
 

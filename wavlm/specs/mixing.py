@@ -26,9 +26,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 class EffectSpec(Spec):
     """One audiomentations transform, by name, with its arguments. Off in the paper's recipes."""
 
-    name: Literal[
-        "room", "low_pass", "high_pass", "band_pass", "codec", "gain", "gaussian_snr", "clipping"
-    ]
+    name: Literal["room", "low_pass", "high_pass", "band_pass", "codec", "gain", "gaussian_snr", "clipping"]
     probability: Probability
     minimum: float | None = None  # unit by effect: Hz, dB or share; see wavlm.effects
     maximum: float | None = None

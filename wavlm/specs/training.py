@@ -66,11 +66,7 @@ class TrainSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> TrainSpec:
         if self.warmup_updates > self.updates:
-            raise ValueError(
-                f"warmup_updates {self.warmup_updates} is above updates {self.updates}"
-            )
+            raise ValueError(f"warmup_updates {self.warmup_updates} is above updates {self.updates}")
         if self.group_seconds > self.batch_seconds:
-            raise ValueError(
-                f"group_seconds {self.group_seconds} is above batch_seconds {self.batch_seconds}"
-            )
+            raise ValueError(f"group_seconds {self.group_seconds} is above batch_seconds {self.batch_seconds}")
         return self

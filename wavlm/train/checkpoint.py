@@ -155,10 +155,7 @@ def load(snapshot: Path, training: Training) -> JsonValue:
     with safe_open(snapshot / OPTIMIZER, "pt") as file:
         there = set(file.keys())
         per_parameter = {
-            index: {
-                kind: _moment(file.get_tensor(f"{kind}.{name}"), parameter)
-                for kind in STATE_TENSORS
-            }
+            index: {kind: _moment(file.get_tensor(f"{kind}.{name}"), parameter) for kind in STATE_TENSORS}
             for index, (name, parameter) in enumerate(network.named_parameters())
             if f"step.{name}" in there
         }
@@ -210,8 +207,7 @@ def _require_space(folder: Path, tensors: list[Tensor]) -> None:
 def _disk_full(what: str) -> CannotWriteError:
     return CannotWriteError(
         errno.ENOSPC,
-        f"DISK_FULL: no space for a snapshot: {what}; earlier ones are whole: free space and run "
-        "again",
+        f"DISK_FULL: no space for a snapshot: {what}; earlier ones are whole: free space and run again",
     )
 
 

@@ -26,9 +26,7 @@ def clipping(norm: Tensor, clip_norm: float) -> Tensor:
     return (clip_norm / (norm + 1e-6)).clamp(max=1.0)  # 1e-6: as torch's clip_grad_norm_
 
 
-def take_step(
-    optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_sound: Tensor, *, keep: bool
-) -> None:
+def take_step(optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_sound: Tensor, *, keep: bool) -> None:
     """Do one step with gradients times a factor (), unless they are not sound () bool; forget them.
 
     Not sound: weights and moments stay what they were, to the bit. keep: the memory of gradients

@@ -136,9 +136,7 @@ def _saver(job: TrainJob, ranks: Ranks, stop: StopRequest, dog: Watchdog) -> Sav
     return Saver(job.out / SNAPSHOTS, job.runtime.keep_snapshots, ranks, (stop, dog))
 
 
-def _start(
-    job: TrainJob, data: Data, ranks: Ranks, saver: Saver, interrupts: tuple[StopRequest, Watchdog]
-) -> Run:
+def _start(job: TrainJob, data: Data, ranks: Ranks, saver: Saver, interrupts: tuple[StopRequest, Watchdog]) -> Run:
     if (groups := job.train.groups_per_update) % ranks.world:
         possible = [str(count) for count in range(1, groups + 1) if groups % count == 0]
         raise UsageError(
@@ -214,9 +212,7 @@ def _report(run: Run, progress: Progress) -> Progress:
 
 def _was_interrupted(job: TrainJob, progress: Progress) -> bool:
     """Whether a stop request kept the line from being written that is due."""
-    return any(lines_due(job.train, progress.update)) and (
-        progress.reported_update < progress.update
-    )
+    return any(lines_due(job.train, progress.update)) and (progress.reported_update < progress.update)
 
 
 def _snapshot_is_due(job: TrainJob, update: int, seconds_since: float) -> bool:

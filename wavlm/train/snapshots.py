@@ -35,9 +35,7 @@ WORTH_SAYING_SECONDS = 1.0
 class Saver:
     """Writes one snapshot at a time. Use as a context: it ends when nothing is left to write."""
 
-    def __init__(
-        self, folder: Path, keep: int, ranks: Ranks, interrupts: tuple[StopRequest, Watchdog]
-    ) -> None:
+    def __init__(self, folder: Path, keep: int, ranks: Ranks, interrupts: tuple[StopRequest, Watchdog]) -> None:
         self._write = partial(checkpoint.write, folder, keep=keep)
         self._ranks, (self._stop, self._watchdog) = ranks, interrupts
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot")

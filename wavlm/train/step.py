@@ -85,9 +85,7 @@ def update(
     read = _descend(job, ranks, training, progress, _asked(groups, wishes()))
     *numbers, grad_norm = read()
     sums, agreed = Sums(*numbers[:NUM_SUMS]), [count > 0 for count in numbers[NUM_SUMS:]]
-    overflow = (
-        train.precision == "fp16" and math.isfinite(sums.loss) and not math.isfinite(grad_norm)
-    )
+    overflow = train.precision == "fp16" and math.isfinite(sums.loss) and not math.isfinite(grad_norm)
     if not overflow:
         _require_finite(groups, ranks, progress.update + 1, sums, grad_norm)
     seconds = time.monotonic() - began
@@ -102,8 +100,7 @@ def update(
             "wall_seconds": progress.wall_seconds + seconds,
             "window": progress.window.plus(sums),
             "window_seconds": progress.window_seconds + seconds,
-            "window_wait_seconds": progress.window_wait_seconds
-            + sum(group.wait_seconds for group in groups),
+            "window_wait_seconds": progress.window_wait_seconds + sum(group.wait_seconds for group in groups),
         }
     )
     return Done(after, agreed)
@@ -158,9 +155,7 @@ def _descend(
     return read
 
 
-def _forward_backward(
-    job: TrainJob, training: Training, batch: Batch, progress: Progress
-) -> Tensor:
+def _forward_backward(job: TrainJob, training: Training, batch: Batch, progress: Progress) -> Tensor:
     # Dropout and layer drop have torch's default generator: seeding it for each group makes them
     # independent of ranks and restarts.
     place = batch.position
@@ -194,9 +189,7 @@ def max_masked(batch: Batch, *, compiled: bool) -> int | None:
     return min(num_frames, -(-needed // eighth) * eighth)
 
 
-def _require_finite(
-    groups: list[Group], ranks: Ranks, number: int, sums: Sums, grad_norm: float
-) -> None:
+def _require_finite(groups: list[Group], ranks: Ranks, number: int, sums: Sums, grad_norm: float) -> None:
     """All ranks know the same sums and norm, so they stop together."""
     if math.isfinite(sums.loss) and math.isfinite(grad_norm):
         return

@@ -44,9 +44,7 @@ def deb_members(package: Path, limits: Limits) -> Iterator[Member]:
     with package.open("rb") as file:
         name, size = _find_data(file, package)
         stream = io.BufferedReader(_Window(file, size))
-        yield from stream_members(
-            stream, COMPRESSIONS[name], cap, f"{name} of {package.name}", limits
-        )
+        yield from stream_members(stream, COMPRESSIONS[name], cap, f"{name} of {package.name}", limits)
 
 
 def _find_data(file: IO[bytes], package: Path) -> tuple[str, int]:
@@ -68,6 +66,4 @@ def _find_data(file: IO[bytes], package: Path) -> tuple[str, int]:
 def _require_bytes(file: IO[bytes], size: int, package: Path) -> None:
     there_is = package.stat().st_size - file.tell()
     if there_is < size:
-        raise BadDataError(
-            "TAR_TRUNCATED", f"{there_is} of {size} bytes of data in {package}; fetch it again"
-        )
+        raise BadDataError("TAR_TRUNCATED", f"{there_is} of {size} bytes of data in {package}; fetch it again")

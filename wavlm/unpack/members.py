@@ -86,9 +86,7 @@ def safe_path(name: str) -> PurePosixPath:
     """A member's name as a path below the folder; raises BadDataError for any other."""
     path = PurePosixPath(name)
     if name.startswith("/") or ".." in path.parts or "\\" in name or name[1:2] == ":":
-        raise BadDataError(
-            "PATH_ESCAPE", f"a member wants to lie outside the folder: {name!r}; do not use it"
-        )
+        raise BadDataError("PATH_ESCAPE", f"a member wants to lie outside the folder: {name!r}; do not use it")
     unusable = any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in name)
     if unusable or not path.parts:
         raise BadDataError("NAME_BAD", f"a member's name cannot be used: {name!r}")
@@ -124,9 +122,7 @@ def _inside(root: Path, path: PurePosixPath) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise BadDataError(
-            "DUP_NAME", f"a file and a folder are both named {path.parent}"
-        ) from error
+        raise BadDataError("DUP_NAME", f"a file and a folder are both named {path.parent}") from error
     if target.parent.resolve() != target.parent or target.is_symlink():
         raise BadDataError("PATH_ESCAPE", f"a link is in the way of {path}; at {root}; remove it")
     if target.is_dir():
@@ -148,8 +144,7 @@ def _write(member: Member, target: Path) -> None:
                 if not chunk:
                     raise BadDataError(
                         "TAR_TRUNCATED",
-                        f"the archive ends {left} bytes before the end of {member.name!r}; "
-                        "fetch it again",
+                        f"the archive ends {left} bytes before the end of {member.name!r}; fetch it again",
                     )
                 file.write(chunk)
                 left -= len(chunk)

@@ -72,9 +72,7 @@ def tar_members(archive: Path, compression: str, limits: Limits) -> Iterator[Mem
         yield from stream_members(file, compression, cap, archive.name, limits)
 
 
-def stream_members(
-    file: IO[bytes], compression: str, cap_bytes: int, name: str, limits: Limits
-) -> Iterator[Member]:
+def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str, limits: Limits) -> Iterator[Member]:
     """Members of a tar stream that starts at the file's position."""
     forward = Forward(_decompressed(file, compression), cap_bytes, name)
     tar = tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:")  # noqa: SIM115 - no file
@@ -91,8 +89,7 @@ def stream_members(
         else:
             raise BadDataError(
                 "TAR_MEMBER_TYPE",
-                f"a member is no regular file (type {info.type!r}): {info.name!r} in {name}; "
-                "do not use it",
+                f"a member is no regular file (type {info.type!r}): {info.name!r} in {name}; do not use it",
             )
     _require_end(forward, name)
 
@@ -104,9 +101,7 @@ def content_of_a_link(num_bytes: int) -> bytes:
 
 def _require_end(forward: Forward, name: str) -> None:
     if forward.last_block != bytes(BLOCK_BYTES):
-        raise BadDataError(
-            "TAR_TRUNCATED", f"no end of archive after byte {forward.tell()} of {name}; fetch again"
-        )
+        raise BadDataError("TAR_TRUNCATED", f"no end of archive after byte {forward.tell()} of {name}; fetch again")
     while chunk := forward.read(CHUNK_BYTES):  # to its end: a decompressor checks its sum there
         if chunk.strip(b"\x00"):
             raise BadDataError("TAR_CORRUPT", f"data after the end of the archive {name}")

@@ -61,9 +61,7 @@ def kept_steps(dropout: float) -> int:
     return max(1, round((1 - dropout) * KEEP_STEPS))
 
 
-@torch.library.custom_op(
-    "wavlm::flash_attention", mutates_args=(), schema=f"({rows.INPUTS}) -> (Tensor, Tensor)"
-)
+@torch.library.custom_op("wavlm::flash_attention", mutates_args=(), schema=f"({rows.INPUTS}) -> (Tensor, Tensor)")
 def flash_attention(*inputs: Any) -> tuple[Tensor, Tensor]:
     """Output (B, H, F, d), and the log2 of each row's sum of exponentials (B, H, F)."""
     with torch.cuda.device_of(inputs[0]):  # type: ignore[no-untyped-call]
@@ -75,9 +73,7 @@ def flash_attention(*inputs: Any) -> tuple[Tensor, Tensor]:
     mutates_args=(),
     schema=f"(Tensor d_out, Tensor out, Tensor log_sums, {rows.INPUTS}) -> Tensor[]",
 )
-def flash_attention_backward(
-    d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any
-) -> list[Tensor]:
+def flash_attention_backward(d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any) -> list[Tensor]:
     """Gradients of query, key and value, and of gate and table if there is a bias."""
     with torch.cuda.device_of(inputs[0]):  # type: ignore[no-untyped-call]
         return _Call.of(*inputs).backward(_by_frame(d_out), _by_frame(out), log_sums)
@@ -234,9 +230,7 @@ def draw_kept(like: Tensor, steps: int, seed: int) -> Tensor:
     words = 2 * triton.cdiv(frames, 2 * tiles.WORD.value)  # a tile takes two at a time
     kept = torch.empty(batch, heads, frames, words, dtype=torch.int32, device=like.device)
     programs = triton.cdiv(kept.numel(), DRAWS_A_PROGRAM)
-    tiles.draw_kept[(programs,)](
-        kept, seed, kept.numel(), words, steps, DRAWS_A_PROGRAM, enable_fp_fusion=True
-    )
+    tiles.draw_kept[(programs,)](kept, seed, kept.numel(), words, steps, DRAWS_A_PROGRAM, enable_fp_fusion=True)
     return kept
 
 

@@ -105,9 +105,7 @@ def attend_forward(
     weighted *= (boost / sums)[:, None]
     shift = (batch * num_frames * num_heads + head) * size
     store_rows(out + shift, weighted, i, num_frames, num_heads * size, size, width)
-    tl.store(
-        log_sums + pair.to(tl.int64) * num_frames + i, top + tl.log2(sums), mask=i < num_frames
-    )
+    tl.store(log_sums + pair.to(tl.int64) * num_frames + i, top + tl.log2(sums), mask=i < num_frames)
 
 
 @triton.jit(do_not_specialize=SIZES)

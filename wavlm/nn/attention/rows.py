@@ -146,14 +146,11 @@ def diagonal_sums(x: Tensor) -> Tensor:
 
 # Operators of their own, so that torch.compile keeps a layer in one graph: it does not look inside.
 INPUTS = (
-    "Tensor query, Tensor key, Tensor value, Tensor? gate, Tensor? table, Tensor? num_valid, "
-    "Tensor seed, float dropout"
+    "Tensor query, Tensor key, Tensor value, Tensor? gate, Tensor? table, Tensor? num_valid, Tensor seed, float dropout"
 )
 
 
-@torch.library.custom_op(
-    "wavlm::row_attention", mutates_args=(), schema=f"({INPUTS}) -> (Tensor, Tensor)"
-)
+@torch.library.custom_op("wavlm::row_attention", mutates_args=(), schema=f"({INPUTS}) -> (Tensor, Tensor)")
 def row_attention(*inputs: Any) -> tuple[Tensor, Tensor]:
     """Output (B, H, F, d), and the log of each row's sum of exponentials (B, H, F, 1)."""
     with torch.autocast(inputs[0].device.type, enabled=False):
@@ -165,9 +162,7 @@ def row_attention(*inputs: Any) -> tuple[Tensor, Tensor]:
     mutates_args=(),
     schema=f"(Tensor d_out, Tensor out, Tensor log_sums, {INPUTS}) -> Tensor[]",
 )
-def row_attention_backward(
-    d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any
-) -> list[Tensor]:
+def row_attention_backward(d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any) -> list[Tensor]:
     """Gradients of query, key and value, and of gate and table if there is a bias."""
     with torch.autocast(out.device.type, enabled=False):
         return _backward(_problem(*inputs), out, log_sums, d_out)

@@ -56,9 +56,7 @@ def draw_kept(
     for call in tl.static_range(DRAW_DIGITS // 4):
         # Below its lowest 1 the digits of `steps` leave every bit at 0.
         if steps % (1 << (4 * call + 4)) != 0:
-            a, b, c, d = tl.philox(
-                seed, word * (DRAW_DIGITS // 4) + call, row, row * 0, row * 0, PHILOX_ROUNDS
-            )
+            a, b, c, d = tl.philox(seed, word * (DRAW_DIGITS // 4) + call, row, row * 0, row * 0, PHILOX_ROUNDS)
             bits = a | bits if (steps >> (4 * call)) & 1 else a & bits
             bits = b | bits if (steps >> (4 * call + 1)) & 1 else b & bits
             bits = c | bits if (steps >> (4 * call + 2)) & 1 else c & bits

@@ -84,9 +84,7 @@ class FoldedBlocks:
     def values(self, rows: slice) -> Tensor:
         """(rows, C); rows past the utterance's frames are 0."""
         patches, _ = self._patches(rows)
-        out = patches.new_empty(
-            rows.stop - rows.start, self.folded.filters.shape[2], dtype=self.folded.dtype
-        )
+        out = patches.new_empty(rows.stop - rows.start, self.folded.filters.shape[2], dtype=self.folded.dtype)
         out[: len(patches)] = functional.gelu(patches @ self._filters(rows))
         out[len(patches) :].zero_()
         return out
@@ -162,17 +160,13 @@ class ActivationBlocks:
     @property
     def gradients(self) -> list[Tensor]:
         """Those of scale and shift, if there is a norm."""
-        return [
-            total.to(x.dtype) for total, x in zip(self._sums, self.activation.norm, strict=True)
-        ]
+        return [total.to(x.dtype) for total, x in zip(self._sums, self.activation.norm, strict=True)]
 
     def _normed(self, z: Tensor) -> tuple[Tensor, list[Tensor]]:
         if not self.activation.norm:
             return z, []
         scale, shift = (x.to(self.wide) for x in self.activation.norm)
-        normed, *statistics = torch.native_layer_norm(
-            z.to(self.wide), [z.shape[1]], scale, shift, self.activation.eps
-        )
+        normed, *statistics = torch.native_layer_norm(z.to(self.wide), [z.shape[1]], scale, shift, self.activation.eps)
         return normed, statistics
 
     def _norm_backward(self, z: Tensor, d_normed: Tensor, statistics: list[Tensor]) -> Tensor:

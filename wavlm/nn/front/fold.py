@@ -56,9 +56,7 @@ def channel_norm_filters(conv: nn.Conv1d, norm: nn.LayerNorm) -> tuple[Tensor, T
     return torch.cat([filters, norm.bias.double()[None]])[None], form
 
 
-def moments(
-    signal: Tensor, kernel: int, stride: int, count: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def moments(signal: Tensor, kernel: int, stride: int, count: Tensor | None) -> tuple[Tensor, Tensor]:
     """Mean (B, k) and covariance (B, k, k) of each row's patches in fp64.
 
     count (B,): take a row's first so many patches; None: all of them.
