@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.speech import NUM_CLUSTERS, Speech
+from wavlm.execution.runtime import Runtime
 from wavlm.jobs import TrainJob
-from wavlm.specs import ConvLayer, MixSpec, NetworkSpec, Runtime, TrainSpec
+from wavlm.specs import ConvLayer, MixSpec, NetworkSpec, TrainSpec
 
 # The demo's: the paper's kernels and strides, fewer channels.
 _KERNELS_STRIDES = ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2))

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavlm.execution.runtime import Runtime
 from wavlm.frames import num_frames
 from wavlm.masking import Spans
 from wavlm.nn import WavLM
 from wavlm.rng import rng_for, states_for
-from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, Runtime, TrainSpec
+from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, TrainSpec
 
 NUM_CLUSTERS = 500
 SAMPLE_STEPS = 1 << 15

@@ -57,7 +57,7 @@ def run(  # noqa: PLR0913 - one option each
     """
     from flows.planned import wanted
     from flows.summary import show_summary
-    from wavlm.specs import Runtime
+    from wavlm.execution.runtime import Runtime
     from wavlm.store import Store
 
     runtime = Runtime(
@@ -117,7 +117,7 @@ def stage(  # noqa: PLR0913 - one option each
     from flows.orchestrated import run_flow
     from flows.planned import selected
     from wavlm.errors import ServiceMissingError
-    from wavlm.specs import Runtime
+    from wavlm.execution.runtime import Runtime
     from wavlm.store import Store
 
     place = Store(store)

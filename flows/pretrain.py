@@ -10,9 +10,9 @@ from flows.kinds import needed
 from flows.steps import make
 from tasks.summary import publish
 from wavlm.artifacts import Kind
+from wavlm.execution.runtime import Runtime
 from wavlm.planning import plan
 from wavlm.recipe import read_recipe
-from wavlm.specs import Runtime
 from wavlm.store import Store
 
 HERE = Runtime()

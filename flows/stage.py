@@ -9,9 +9,9 @@ from prefect import flow
 from flows.steps import make
 from tasks.summary import publish
 from wavlm.artifacts import Kind
+from wavlm.execution.runtime import Runtime
 from wavlm.planning import plan, select
 from wavlm.recipe import read_recipe
-from wavlm.specs import Runtime
 from wavlm.store import Store
 
 HERE = Runtime()

@@ -16,7 +16,8 @@ from tasks.register import register
 from tasks.scores import scores
 from tasks.shards import shards
 from wavlm.artifacts import Artifact, Registration
-from wavlm.specs import Recipe, Runtime
+from wavlm.execution.runtime import Runtime
+from wavlm.specs import Recipe
 from wavlm.store import Store
 
 _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {

@@ -12,7 +12,7 @@ from tasks.progress import shown
 from wavlm.artifacts import Corpus
 from wavlm.download.transfer import InterruptedTransferError
 from wavlm.errors import ServiceMissingError
-from wavlm.specs import Runtime
+from wavlm.execution.runtime import Runtime
 from wavlm.store import Store
 
 

@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import shown
 from wavlm.artifacts import Export, Model, lineage
+from wavlm.execution.runtime import Runtime
 from wavlm.outcomes import quality_of, training_of
-from wavlm.specs import Runtime
 from wavlm.store import Store
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from wavlm.artifacts import Model
+from wavlm.execution.runtime import Runtime
 from wavlm.jobs import LabelledShards, TrainJob
-from wavlm.specs import Runtime, StartSpec
+from wavlm.specs import StartSpec
 from wavlm.store import Store
 
 

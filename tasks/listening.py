@@ -14,11 +14,12 @@ from tasks.jobs import job_of
 from wavlm.artifacts import Model
 from wavlm.epochs import Group, Position
 from wavlm.errors import UsageError
+from wavlm.execution.runtime import Runtime
 from wavlm.files import write_text
 from wavlm.jobs import TrainJob
 from wavlm.planning import models, plan
 from wavlm.samples import Arrays, Samples
-from wavlm.specs import SAMPLE_RATE_HZ, Recipe, Runtime
+from wavlm.specs import SAMPLE_RATE_HZ, Recipe
 from wavlm.store import Store
 
 

@@ -29,11 +29,11 @@ from wavlm.errors import (
     StoppedError,
     UsageError,
 )
+from wavlm.execution.runtime import Runtime
 from wavlm.files import CannotWriteError, read_json, write_json
 from wavlm.jobs import TrainJob
 from wavlm.launch import EXIT_NOTE, LOG, run_trainer
 from wavlm.progress import Progress
-from wavlm.specs import Runtime
 from wavlm.store import Facts, Store
 
 GPU_LIMIT = "gpu"

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import shown
 from wavlm.artifacts import Shards
-from wavlm.specs import Runtime
+from wavlm.execution.runtime import Runtime
 from wavlm.store import Store
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.staircases import job_of, write_corpus
+from wavlm.execution.runtime import Runtime
 from wavlm.jobs import TrainJob
-from wavlm.specs import Runtime
 
 
 @pytest.fixture

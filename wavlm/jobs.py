@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from wavlm.execution.runtime import Runtime
 from wavlm.files import read_json
-from wavlm.specs import MixSpec, NetworkSpec, Runtime, StartSpec, TrainSpec
+from wavlm.specs import MixSpec, NetworkSpec, StartSpec, TrainSpec
 
 
 class LabelledShards(BaseModel):

@@ -22,10 +22,10 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from wavlm.errors import EXIT_STOPPED
+from wavlm.execution.runtime import Runtime
 from wavlm.files import read_json
 from wavlm.jobs import read_job
 from wavlm.pool import tie_to_parent
-from wavlm.specs import Runtime
 
 METRICS, LOG, EXIT_NOTE = "metrics.jsonl", "train.log", "exit.json"
 POLL_SECONDS = 0.2

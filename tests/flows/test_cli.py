@@ -42,9 +42,9 @@ def test_plan_answers_without_heavy_imports(tiny_recipe: Path, tmp_path: Path, e
 def test_plan_names_the_field_that_differs(tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm) -> None:
     from tasks.corpus import corpus
     from tasks.shards import shards
+    from wavlm.execution.runtime import Runtime
     from wavlm.planning import plan, select
     from wavlm.recipe import read_recipe
-    from wavlm.specs import Runtime
     from wavlm.store import Store
 
     store = Store(tmp_path / "store")

@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from tasks.corpus import corpus
+from wavlm.execution.runtime import Runtime
 from wavlm.planning import plan, select
 from wavlm.recipe import read_recipe
-from wavlm.specs import Runtime
 from wavlm.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tests.nn.networks import base, large, lively
 from tests.nn.test_network import Batch, batch_for
+from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM, save_model
-from wavlm.specs import NetworkSpec, Runtime
+from wavlm.specs import NetworkSpec
 from wavlm.train import regions
 from wavlm.train.parallel import prepare
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tasks.jobs import with_processes
-from wavlm.specs import Runtime
+from wavlm.execution.runtime import Runtime
 
 
 @pytest.mark.parametrize(("cores", "groups", "expected"), [(2, 2, 2), (2, 1, 1), (8, 32, 8), (6, 32, 4), (3, 2, 2)])

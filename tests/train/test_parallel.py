@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from wavlm.errors import ServiceMissingError
-from wavlm.specs import Runtime
+from wavlm.execution.runtime import Runtime
 from wavlm.train.parallel import Ranks, StopRequest, joined
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 """What is wanted: frozen, strict models of everything that gives an artifact its identity.
 
 A field here is part of a key. What only changes how something is run (gpus, workers, paths of the
-store) lives in `Runtime` and can never be a field of an artifact.
+store) lives in `wavlm.execution.Runtime` and can never be a field of an artifact.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from wavlm.specs.labelling import (
 )
 from wavlm.specs.mixing import EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
-from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe, Runtime
+from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe
 from wavlm.specs.training import MaskSpec, StartSpec, TrainSpec
 
 __all__ = [
@@ -81,7 +81,6 @@ __all__ = [
     "Probability",
     "ProbeSpec",
     "Recipe",
-    "Runtime",
     "Sha256",
     "ShardSpec",
     "Source",
