@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.artifacts import Artifact, canonical
+from wavlm.artifacts import Artifact
 from wavlm.planning import models, plan, select
 from wavlm.specs import (
     AptSource,
@@ -25,6 +25,7 @@ from wavlm.specs import (
     Spec,
     TrainSpec,
 )
+from wavlm.specs.identity import canonical
 
 SHA = "0" * 64
 

@@ -6,14 +6,12 @@ their Codebook and Shards, so audio and labels that do not belong together canno
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar, Literal, get_args
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from wavlm.specs import (
     CodebookSpec,
@@ -26,8 +24,7 @@ from wavlm.specs import (
     StartSpec,
     TrainSpec,
 )
-
-KEY_DIGITS = 12
+from wavlm.specs.identity import canonical, key_of
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,7 @@ class Artifact:
 
     @cached_property
     def key(self) -> str:
-        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
+        return key_of(self.identity)
 
     @property
     def inputs(self) -> tuple[Artifact, ...]:
@@ -215,28 +211,6 @@ Kind = Literal[
     "register",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-def canonical(value: object) -> JsonValue:
-    """The part of a value that is identity, as JSON; raises TypeError for what has no stable form.
-
-    Fields of a Spec that equal their default, or are listed in `not_identity`, are left out, so
-    that a new field whose default is the old behaviour changes no key.
-    """
-    if isinstance(value, Artifact):
-        return value.key
-    if isinstance(value, BaseModel):
-        skipped: frozenset[str] = getattr(type(value), "not_identity", frozenset())
-        return {
-            name: canonical(getattr(value, name))
-            for name, field in type(value).model_fields.items()
-            if name not in skipped and (field.is_required() or getattr(value, name) != field.get_default())
-        }
-    if isinstance(value, tuple):
-        return [canonical(item) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    raise TypeError(f"{type(value).__name__} has no stable form: {value!r}")
 
 
 def lineage(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:

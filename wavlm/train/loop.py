@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue
 
-from wavlm.artifacts import canonical
 from wavlm.batches import Batch
 from wavlm.epochs import Position
 from wavlm.errors import StoppedError, UsageError
@@ -32,6 +31,7 @@ from wavlm.nn.files import (
     read_weights,
 )
 from wavlm.rng import seed_for
+from wavlm.specs.identity import canonical
 from wavlm.train import checkpoint, metrics, summary
 from wavlm.train.checkpoint import State, Training
 from wavlm.train.figures import line_of, lines_due, train_figures
