@@ -21,12 +21,13 @@ import numpy.typing as npt
 import soundfile
 
 from wavlm.files import read_json, write_json
+from wavlm.frames import num_labels
 from wavlm.jobs import LabelledShards
 from wavlm.progress import silent
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout, ShardSpec
-from wavlm.targets import Header, num_labels, write_labels
+from wavlm.targets import Header, write_labels
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]

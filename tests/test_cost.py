@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.cost import cost, forward_flops, num_parameters
+from wavlm.cost import cost
+from wavlm.frames import forward_flops, num_parameters
 from wavlm.recipe import read_recipe
 from wavlm.specs import NetworkSpec
 

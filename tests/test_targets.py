@@ -15,15 +15,8 @@ from filelock import FileLock
 from tests.mini_shards import tones, write_shards
 from wavlm.errors import BadDataError
 from wavlm.files import read_json
-from wavlm.frames import num_frames
-from wavlm.targets import (
-    Header,
-    LabelMismatchError,
-    flat_labels,
-    num_labels,
-    read_labels,
-    write_labels,
-)
+from wavlm.frames import num_frames, num_labels
+from wavlm.targets import Header, LabelMismatchError, flat_labels, read_labels, write_labels
 
 
 def header(shards_dir: Path, shard: str, rate_hz: int = 100) -> Header:

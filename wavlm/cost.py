@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, IterationSpec, NetworkSpec, Recipe
+from wavlm.frames import BACKWARD_FACTOR, forward_flops, num_parameters
+from wavlm.specs import IterationSpec, NetworkSpec, Recipe
 
-FRAMES_PER_SECOND = SAMPLE_RATE_HZ / HOP_SAMPLES
 FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
 LABEL_BYTES_PER_SECOND = 56  # measured: Parquet, zstd, 50 Hz; MFCC labels at 100 Hz take twice that
 # Seconds of audio a core gets through in a second; measured.
@@ -21,7 +21,6 @@ ENCODE_RATE = 2_850
 # Dense bf16 (V100: fp16) matrix rates from the vendor's data sheets, TFLOP/s.
 GPU_TFLOPS = {"V100": 125.0, "A100": 312.0, "H100": 989.0}
 ASSUMED_UTILISATION = 0.35
-BACKWARD_FACTOR = 3.0  # forward plus a backward of twice its operations
 ADAM_BYTES_PER_PARAMETER = 12  # fp32 weight and two moments
 
 
@@ -90,46 +89,6 @@ def cost(recipe: Recipe) -> Cost:
     )
     parameters = tuple(num_parameters(item.network, item.codebook.num_clusters) for item in recipe.iterations)
     return Cost(hours, download / 1e9, parameters, epochs, tuple(stages))
-
-
-def forward_flops(network: NetworkSpec, seconds: float, num_layers: int | None = None) -> float:
-    """Operations of a forward pass per second of audio, for utterances of `seconds`.
-
-    Convolutions, projection, positional convolution, then per layer 8 d^2 (q, k, v, out),
-    4 d ff (feed-forward) and 4 T d (scores and values) per frame.
-    """
-    rate, channels_in, flops = float(SAMPLE_RATE_HZ), 1, 0.0
-    for layer in network.conv_layers:
-        rate /= layer.stride
-        flops += 2 * layer.channels * layer.kernel * channels_in * rate
-        channels_in = layer.channels
-    width, frames = network.width, seconds * FRAMES_PER_SECOND
-    flops += 2 * channels_in * width * FRAMES_PER_SECOND
-    per_group = width / network.position_groups
-    flops += 2 * width * per_group * network.position_kernel * FRAMES_PER_SECOND
-    per_frame = 8 * width**2 + 4 * width * network.ffn_width + 4 * frames * width
-    layers = network.num_layers if num_layers is None else num_layers
-    return flops + layers * per_frame * FRAMES_PER_SECOND
-
-
-def num_parameters(network: NetworkSpec, num_clusters: int) -> int:
-    """Trainable parameters, head included."""
-    width, ffn, heads = network.width, network.ffn_width, network.num_heads
-    channels_in, total = 1, 0
-    for number, layer in enumerate(network.conv_layers):
-        total += layer.channels * layer.kernel * channels_in + network.conv_bias * layer.channels
-        total += 2 * layer.channels * (network.extractor_norm == "layer" or number == 0)
-        channels_in = layer.channels
-    total += 2 * channels_in + channels_in * width + width + width  # norm, projection, mask vector
-    total += width * (width // network.position_groups) * network.position_kernel
-    total += network.position_kernel + width + 2 * width  # weight-norm gains, bias, encoder norm
-    per_layer = 4 * (width**2 + width) + 2 * width * ffn + ffn + width + 4 * width
-    if network.gated_bias:
-        per_layer += 8 * (width // heads) + 8 + heads
-        total += network.num_buckets * heads
-    rows = num_clusters + network.special_symbols
-    head = (width + 1) * network.projection_width + rows * network.projection_width
-    return total + network.num_layers * per_layer + head
 
 
 def _pretrain(number: int, iteration: IterationSpec) -> StageCost:

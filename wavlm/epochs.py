@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from wavlm.frames import FRAME_RATE_HZ
 from wavlm.rng import rng_for
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
+from wavlm.specs import TrainSpec
 
 Integers = npt.NDArray[np.int64]
 
-FRAMES_PER_SECOND = SAMPLE_RATE_HZ // HOP_SAMPLES
 # Lengths within 3% count as equal, so that an utterance meets other partners in each epoch: sorted
 # by exact length, neighbours (and with them the mixing partners) would hardly ever change.
 SAME_LENGTH = 1 / 32
@@ -163,7 +163,7 @@ def share(groups: tuple[Group, ...], rank: int, world: int) -> tuple[Group, ...]
 
 
 def _group_frames(train: TrainSpec) -> int:
-    return int(train.group_seconds * FRAMES_PER_SECOND)
+    return int(train.group_seconds * FRAME_RATE_HZ)
 
 
 def _epoch(num_frames: Integers, train: TrainSpec, number: int) -> Epoch:

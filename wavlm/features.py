@@ -17,14 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from wavlm.frames import FRAME_RATE_HZ
 from wavlm.mfcc import MFCC_FRAME_SAMPLES, MFCC_RATE_HZ, batched_mfcc, mfcc
 from wavlm.nn import load_model
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, Features, HiddenFeatures
+from wavlm.specs import HOP_SAMPLES, Features, HiddenFeatures
 
 Floats = npt.NDArray[np.float32]
 Compute = Callable[[Tensor, Tensor | None], Tensor]
-
-HIDDEN_RATE_HZ = SAMPLE_RATE_HZ // HOP_SAMPLES
 
 # The network hears at most this much at once (100 s); fairseq's dump_hubert_feature does the same.
 CHUNK_SAMPLES = 1_600_000
@@ -64,14 +63,14 @@ def frame_function(features: Features, model_dir: Path | None, device: str) -> F
     hidden = HiddenLayers(model_dir, (features.layer,), device)
     return FrameFunction(
         lambda waveforms, num_samples: hidden.batched(waveforms, num_samples)[0],
-        HIDDEN_RATE_HZ,
+        FRAME_RATE_HZ,
         CHUNK_SAMPLES,
     )
 
 
 def label_rate_hz(features: Features) -> int:
     """Labels a second of audio: 100 for MFCC, 50 for hidden layers."""
-    return HIDDEN_RATE_HZ if isinstance(features, HiddenFeatures) else MFCC_RATE_HZ
+    return FRAME_RATE_HZ if isinstance(features, HiddenFeatures) else MFCC_RATE_HZ
 
 
 def mfcc_at_frame_rate(waveform: Floats) -> Floats:

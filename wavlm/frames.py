@@ -1,12 +1,19 @@
-"""How many frames the convolutions make of a waveform; the only place where this is computed."""
+"""Counting from shapes, without torch: frames and labels of a waveform, parameters and operations of a network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavlm.specs import HOP_SAMPLES, ConvLayer, paper_conv_layers
+import numpy as np
+import numpy.typing as npt
+
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, ConvLayer, NetworkSpec, paper_conv_layers
+
+Integers = npt.NDArray[np.int64]
 
 PAPER_CONV_LAYERS = paper_conv_layers()
+FRAME_RATE_HZ = SAMPLE_RATE_HZ // HOP_SAMPLES  # 50: a frame of the network every 20 ms
+BACKWARD_FACTOR = 3.0  # forward plus a backward of twice its operations
 
 
 def num_frames(num_samples: int, conv_layers: Sequence[ConvLayer] = PAPER_CONV_LAYERS) -> int:
@@ -30,3 +37,56 @@ def receptive_field(conv_layers: Sequence[ConvLayer] = PAPER_CONV_LAYERS) -> int
 def samples_of(frames: int) -> int:
     """Samples of the shortest waveform that gives this many frames of the paper's stack."""
     return receptive_field() + (frames - 1) * HOP_SAMPLES
+
+
+WINDOW_SAMPLES = receptive_field()  # 400 = 25 ms: a frame of the network and one of MFCC alike
+
+
+def num_labels(num_samples: npt.ArrayLike, rate_hz: int) -> Integers:
+    """Labels that waveforms have at 50 or 100 Hz: one for each window of 400 samples, no padding.
+
+    At 50 Hz this is `num_frames`, for whole arrays at once.
+    """
+    hop_samples = SAMPLE_RATE_HZ // rate_hz
+    lengths = np.asarray(num_samples, np.int64)
+    return np.asarray(np.maximum(0, (lengths - WINDOW_SAMPLES) // hop_samples + 1))
+
+
+def forward_flops(network: NetworkSpec, seconds: float, num_layers: int | None = None) -> float:
+    """Operations of a forward pass per second of audio, for utterances of `seconds`.
+
+    Convolutions, projection, positional convolution, then per layer 8 d^2 (q, k, v, out),
+    4 d ff (feed-forward) and 4 T d (scores and values) per frame.
+    """
+    rate, channels_in, flops = float(SAMPLE_RATE_HZ), 1, 0.0
+    for layer in network.conv_layers:
+        rate /= layer.stride
+        flops += 2 * layer.channels * layer.kernel * channels_in * rate
+        channels_in = layer.channels
+    width, frames = network.width, seconds * FRAME_RATE_HZ
+    flops += 2 * channels_in * width * FRAME_RATE_HZ
+    per_group = width / network.position_groups
+    flops += 2 * width * per_group * network.position_kernel * FRAME_RATE_HZ
+    per_frame = 8 * width**2 + 4 * width * network.ffn_width + 4 * frames * width
+    layers = network.num_layers if num_layers is None else num_layers
+    return flops + layers * per_frame * FRAME_RATE_HZ
+
+
+def num_parameters(network: NetworkSpec, num_clusters: int) -> int:
+    """Trainable parameters, head included."""
+    width, ffn, heads = network.width, network.ffn_width, network.num_heads
+    channels_in, total = 1, 0
+    for number, layer in enumerate(network.conv_layers):
+        total += layer.channels * layer.kernel * channels_in + network.conv_bias * layer.channels
+        total += 2 * layer.channels * (network.extractor_norm == "layer" or number == 0)
+        channels_in = layer.channels
+    total += 2 * channels_in + channels_in * width + width + width  # norm, projection, mask vector
+    total += width * (width // network.position_groups) * network.position_kernel
+    total += network.position_kernel + width + 2 * width  # weight-norm gains, bias, encoder norm
+    per_layer = 4 * (width**2 + width) + 2 * width * ffn + ffn + width + 4 * width
+    if network.gated_bias:
+        per_layer += 8 * (width // heads) + 8 + heads
+        total += network.num_buckets * heads
+    rows = num_clusters + network.special_symbols
+    head = (width + 1) * network.projection_width + rows * network.projection_width
+    return total + network.num_layers * per_layer + head

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from wavlm.features import Floats, FrameFunction, default_device, pieces_of, single_precision
+from wavlm.frames import num_labels
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.targets import LabelMismatchError, num_labels
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -173,9 +173,7 @@ class _UnderWay:
             rows = self._function.compute(_padded(pieces, device), num_samples)
         expected = int(num_labels(lengths[0], rate_hz))
         if rows.shape[1] != expected:
-            raise LabelMismatchError(
-                f"{rows.shape[1]} frames of {lengths[0]} samples, expected {expected} at {rate_hz} Hz"
-            )
+            raise RuntimeError(f"{rows.shape[1]} frames of {lengths[0]} samples, expected {expected} at {rate_hz} Hz")
         return _OnItsWay(rows, num_labels(lengths, rate_hz).tolist())
 
 

@@ -21,25 +21,12 @@ from filelock import FileLock
 
 from wavlm.errors import BadDataError
 from wavlm.files import read_json, replaced, written
-from wavlm.frames import receptive_field
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ
+from wavlm.frames import FRAME_RATE_HZ, num_labels
 
 Labels = npt.NDArray[np.uint16]
 Integers = npt.NDArray[np.int64]
 
 FORMAT = 1
-FRAME_RATE_HZ = SAMPLE_RATE_HZ // HOP_SAMPLES
-WINDOW_SAMPLES = receptive_field()  # 400 = 25 ms: a frame of the network and one of MFCC alike
-
-
-def num_labels(num_samples: npt.ArrayLike, rate_hz: int) -> Integers:
-    """Labels that waveforms have at 50 or 100 Hz: one for each window of 400 samples, no padding.
-
-    At 50 Hz this is `wavlm.frames.num_frames`, for whole arrays at once.
-    """
-    hop_samples = SAMPLE_RATE_HZ // rate_hz
-    lengths = np.asarray(num_samples, np.int64)
-    return np.asarray(np.maximum(0, (lengths - WINDOW_SAMPLES) // hop_samples + 1))
 
 
 class LabelMismatchError(BadDataError):

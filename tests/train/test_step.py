@@ -13,8 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.train import fakes
 from wavlm.batches import Batch
-from wavlm.cost import num_parameters
 from wavlm.epochs import Position
+from wavlm.frames import num_parameters
 from wavlm.jobs import TrainJob
 from wavlm.nn import WavLM
 from wavlm.rng import seed_for

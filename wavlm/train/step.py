@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from wavlm.batches import Batch
-from wavlm.cost import BACKWARD_FACTOR, forward_flops
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError, UsageError
+from wavlm.frames import BACKWARD_FACTOR, forward_flops
 from wavlm.jobs import TrainJob
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
