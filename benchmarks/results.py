@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.harness import ROOT, Claim, Figure, number
-from wavlm.files import write_text
+from wavlm.storage.files import write_text
 
 RESULTS = ROOT / "benchmarks/results.jsonl"
 DOCUMENT = ROOT / "docs/performance.md"

@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from wavlm.files import read_json, write_json
 from wavlm.frames import num_labels
 from wavlm.jobs import LabelledShards
 from wavlm.progress import silent
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout, ShardSpec
+from wavlm.storage.files import read_json, write_json
 from wavlm.targets import Header, write_labels
 
 Floats = npt.NDArray[np.float32]

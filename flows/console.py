@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, CodedError
-from wavlm.files import CannotWriteError
+from wavlm.storage.files import CannotWriteError
 
 OURS = ("wavlm", "tasks", "flows")
 PLAIN_WIDTH = 200  # of tables that go into a file or a pipe

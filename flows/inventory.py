@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wavlm.files import read_json
-from wavlm.locks import owner
+from wavlm.storage.files import read_json
+from wavlm.storage.locks import owner
 from wavlm.store import RECORD, Store
 
 

@@ -15,11 +15,11 @@ from wavlm.artifacts import Model
 from wavlm.epochs import Group, Position
 from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
-from wavlm.files import write_text
 from wavlm.jobs import TrainJob
 from wavlm.planning import models, plan
 from wavlm.samples import Arrays, Samples
 from wavlm.specs import SAMPLE_RATE_HZ, Recipe
+from wavlm.storage.files import write_text
 from wavlm.store import Store
 
 

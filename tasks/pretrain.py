@@ -30,10 +30,10 @@ from wavlm.errors import (
     UsageError,
 )
 from wavlm.execution.runtime import Runtime
-from wavlm.files import CannotWriteError, read_json, write_json
 from wavlm.jobs import TrainJob
 from wavlm.launch import EXIT_NOTE, LOG, run_trainer
 from wavlm.progress import Progress
+from wavlm.storage.files import CannotWriteError, read_json, write_json
 from wavlm.store import Facts, Store
 
 GPU_LIMIT = "gpu"

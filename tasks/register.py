@@ -29,9 +29,9 @@ from tasks.tracking import Registry, Uploader, answering, connect, open_run, wit
 from wavlm.artifacts import Model, Registration
 from wavlm.curves import METRICS_FILE, Point, read_points
 from wavlm.errors import ServiceMissingError
-from wavlm.files import write_json
 from wavlm.planning import plan
 from wavlm.specs import GateSpec, Recipe
+from wavlm.storage.files import write_json
 from wavlm.store import Facts, Store
 from wavlm.summary import REGISTRATION_FILE
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks.tracking import KEY_TAG, Registry, answering, connect, without_password
 from wavlm.errors import BadDataError, UsageError
-from wavlm.files import sha256_of, sync
+from wavlm.storage.files import sha256_of, sync
 from wavlm.store import Store
 
 CHAMPION = "champion"

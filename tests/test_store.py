@@ -8,9 +8,9 @@ import pytest
 
 from wavlm.artifacts import Corpus, Shards
 from wavlm.errors import BadDataError, LockedError
-from wavlm.files import read_json
-from wavlm.locks import locked
 from wavlm.specs import CorpusSpec, FolderSource, GenericLayout, ShardSpec
+from wavlm.storage.files import read_json
+from wavlm.storage.locks import locked
 from wavlm.store import Facts, Store
 
 

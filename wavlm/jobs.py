@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from wavlm.execution.runtime import Runtime
-from wavlm.files import read_json
 from wavlm.specs import MixSpec, NetworkSpec, StartSpec, TrainSpec
+from wavlm.storage.files import read_json
 
 
 class LabelledShards(BaseModel):

@@ -23,9 +23,9 @@ from pydantic import JsonValue
 
 from wavlm.errors import EXIT_STOPPED
 from wavlm.execution.runtime import Runtime
-from wavlm.files import read_json
 from wavlm.jobs import read_job
 from wavlm.pool import tie_to_parent
+from wavlm.storage.files import read_json
 
 METRICS, LOG, EXIT_NOTE = "metrics.jsonl", "train.log", "exit.json"
 POLL_SECONDS = 0.2

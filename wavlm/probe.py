@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 
 from wavlm.codebook import Centroids, cluster
 from wavlm.features import Floats, HiddenLayers, default_device, mfcc_at_frame_rate
-from wavlm.files import replaced, write_json
 from wavlm.nn.files import read_network
 from wavlm.progress import Progress, silent
 from wavlm.quality import NO_COUNTS, Quality, joint_counts, merged
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Utterance, stream
 from wavlm.specs import ProbeSpec
+from wavlm.storage.files import replaced, write_json
 
 # Frames a cluster that k-means is fitted on. Measured: a fourfold sample lowers inertia by 0.8%.
 FIT_FRAMES_PER_CLUSTER = 256

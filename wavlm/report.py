@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wavlm.curves import Curve, read_curves
-from wavlm.files import written
+from wavlm.storage.files import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

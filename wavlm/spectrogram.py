@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 
-from wavlm.files import written
+from wavlm.storage.files import written
 
 DPI = 120
 WINDOW_SAMPLES = 400  # 25 ms at 16 kHz

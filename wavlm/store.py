@@ -22,9 +22,9 @@ from pydantic import JsonValue
 
 from wavlm.artifacts import KINDS, Artifact
 from wavlm.errors import BadDataError
-from wavlm.files import read_json, sha256_of, sync, write_json
-from wavlm.locks import locked
 from wavlm.progress import Progress, silent
+from wavlm.storage.files import read_json, sha256_of, sync, write_json
+from wavlm.storage.locks import locked
 
 Facts = dict[str, JsonValue]
 RECORD = "artifact.json"

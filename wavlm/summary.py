@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from wavlm.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
-from wavlm.files import read_json
 from wavlm.findings import Outcome, findings
 from wavlm.outcomes import layer_scores, number, quality_of, training_of
+from wavlm.storage.files import read_json
 from wavlm.store import Facts, Store
 
 REGISTRATION_FILE = "registration.json"

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from wavlm.errors import BadDataError
-from wavlm.files import read_json, replaced, written
 from wavlm.frames import FRAME_RATE_HZ, num_labels
+from wavlm.storage.files import read_json, replaced, written
 
 Labels = npt.NDArray[np.uint16]
 Integers = npt.NDArray[np.int64]

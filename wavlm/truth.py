@@ -13,8 +13,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from wavlm.errors import BadDataError
-from wavlm.files import write_text
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.storage.files import write_text
 
 TSV, RTTM = "mixtures.tsv", "mixtures.rttm"
 

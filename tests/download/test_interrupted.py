@@ -13,9 +13,9 @@ from tests.download.archives import CONTENT, PATIENCE, source
 from tests.download.bad_server import ETAG, BadServer
 from wavlm.download import fetch
 from wavlm.errors import LockedError
-from wavlm.files import CannotWriteError
-from wavlm.locks import locked
 from wavlm.progress import silent
+from wavlm.storage.files import CannotWriteError
+from wavlm.storage.locks import locked
 
 FETCH = """
 import sys

@@ -99,7 +99,7 @@ import resource, sys
 from pathlib import Path
 
 from tests.shards.corpora import SPEC, bytes_of
-from wavlm.files import CannotWriteError
+from wavlm.storage.files import CannotWriteError
 from wavlm.progress import silent
 from wavlm.shards import build_shards
 

@@ -13,7 +13,6 @@ from safetensors.numpy import save_file
 
 from tasks.tracking import connect
 from wavlm.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
-from wavlm.files import write_json
 from wavlm.planning import models, plan
 from wavlm.specs import (
     AptSource,
@@ -34,6 +33,7 @@ from wavlm.specs import (
     ShardSpec,
     TrainSpec,
 )
+from wavlm.storage.files import write_json
 from wavlm.store import Facts, Store
 from wavlm.train import metrics
 

@@ -7,7 +7,7 @@ import pytest
 from tasks.pretrain import _train
 from tests.train import fakes
 from wavlm.errors import LockedError
-from wavlm.locks import locked
+from wavlm.storage.locks import locked
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 from tests.train import fakes
 from wavlm.batches import Batch
 from wavlm.errors import CodedError
-from wavlm.files import CannotWriteError
+from wavlm.storage.files import CannotWriteError
 from wavlm.train import loop
 from wavlm.train.loop import train
 from wavlm.train.parallel import Ranks, StopRequest, joined

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from torch import nn
 
 from wavlm.errors import BadDataError, UsageError
-from wavlm.files import CannotWriteError
+from wavlm.storage.files import CannotWriteError
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import State, Training
 

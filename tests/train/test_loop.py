@@ -12,11 +12,11 @@ import torch
 from tests.train import fakes
 from wavlm.batches import Batch
 from wavlm.errors import BadDataError, StoppedError, UsageError
-from wavlm.files import read_json, sha256_of
 from wavlm.jobs import TrainJob
 from wavlm.nn import load_model
 from wavlm.nn.files import ModelFileError
 from wavlm.specs import StartSpec
+from wavlm.storage.files import read_json, sha256_of
 from wavlm.train import loop, metrics
 from wavlm.train.parallel import Ranks, StopRequest
 from wavlm.train.summary import is_finished

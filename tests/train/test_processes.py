@@ -10,8 +10,8 @@ import torch
 
 from tests.train import fakes, pair
 from wavlm.errors import EXIT_LOCKED
-from wavlm.files import sha256_of
-from wavlm.locks import locked
+from wavlm.storage.files import sha256_of
+from wavlm.storage.locks import locked
 from wavlm.train import metrics
 from wavlm.train.__main__ import EXIT_NOTE, LOCK
 from wavlm.train.loop import train

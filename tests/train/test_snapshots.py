@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.train import fakes
 from wavlm.errors import BadDataError
-from wavlm.files import CannotWriteError
+from wavlm.storage.files import CannotWriteError
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import State, Training
 from wavlm.train.loop import train

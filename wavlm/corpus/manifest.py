@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavlm.errors import BadDataError
-from wavlm.files import replaced
 from wavlm.layouts import Phone
+from wavlm.storage.files import replaced
 
 MANIFEST = "manifest.parquet"
 FORMAT = "1"

@@ -11,9 +11,9 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from wavlm.errors import BadDataError, LockedError
-from wavlm.files import CannotWriteError, sync
-from wavlm.locks import locked
 from wavlm.specs import AptSource, HttpsSource
+from wavlm.storage.files import CannotWriteError, sync
+from wavlm.storage.locks import locked
 
 # First bytes by format: enough to tell an archive from a login page.
 _MAGIC = {

@@ -16,8 +16,8 @@ import httpx
 
 from wavlm.download.pin import HEAD_BYTES, Pin
 from wavlm.errors import BadDataError, ServiceMissingError
-from wavlm.files import explained, write_json
 from wavlm.progress import Progress
+from wavlm.storage.files import explained, write_json
 
 MAX_REDIRECTS = 5
 

@@ -12,9 +12,9 @@ from wavlm.export.card import model_card as model_card
 from wavlm.export.errors import ImportRefusedError as ImportRefusedError
 from wavlm.export.fairseq import obstacle_of, read_fairseq, write_fairseq
 from wavlm.export.hf import HEAD_FILE, read_hf, write_hf
-from wavlm.files import sha256_of, write_text
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.nn.files import NETWORK_FILE
+from wavlm.storage.files import sha256_of, write_text
 
 HF_FOLDER = "hf"
 FAIRSEQ_FOLDER = "fairseq"

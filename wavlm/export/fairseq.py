@@ -18,10 +18,10 @@ from wavlm.export.errors import ImportRefusedError
 from wavlm.export.heads import HEAD_NAMES, find_head, fresh_head
 from wavlm.export.mapping import HEAD, collected, encoder_rows, renamed
 from wavlm.export.weights import read_pt, tensors_of
-from wavlm.files import written
 from wavlm.nn import WavLM
 from wavlm.nn.files import NetworkFile, network_from
 from wavlm.specs import NetworkSpec
+from wavlm.storage.files import written
 
 HEAD_KEY = "pretraining_head"
 Size = Annotated[int, Field(ge=1, le=65536)]

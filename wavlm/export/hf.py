@@ -17,10 +17,10 @@ from wavlm.export.errors import ImportRefusedError
 from wavlm.export.heads import FoundHead, find_head, fresh_head
 from wavlm.export.mapping import HEAD, OLD_HF_NAMES, collected, encoder_rows, renamed
 from wavlm.export.weights import read_pt, tensors_of
-from wavlm.files import read_json, replaced, write_json
 from wavlm.nn import WavLM
 from wavlm.nn.files import NetworkFile, network_from, read_weights
 from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
+from wavlm.storage.files import read_json, replaced, write_json
 
 HEAD_FILE = "pretraining_head.safetensors"
 Size = Annotated[int, Field(ge=1, le=65536)]

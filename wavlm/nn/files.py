@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wavlm.errors import BadDataError
-from wavlm.files import read_json, replaced, write_json
 from wavlm.nn.wavlm import WavLM
 from wavlm.specs import NetworkSpec
+from wavlm.storage.files import read_json, replaced, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 NETWORK_FILE = "network.json"

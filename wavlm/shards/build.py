@@ -14,7 +14,6 @@ from pydantic import JsonValue
 
 from wavlm.containers import Reason
 from wavlm.errors import BadDataError
-from wavlm.files import replaced, write_json
 from wavlm.layouts import UNKNOWN_SPEAKER
 from wavlm.pool import run_parts
 from wavlm.progress import Progress
@@ -24,6 +23,7 @@ from wavlm.shards.plan import plan_parts
 from wavlm.shards.recordings import Reject
 from wavlm.shards.stream import SHARDS
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
+from wavlm.storage.files import replaced, write_json
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
     from wavlm.corpus import ManifestRow

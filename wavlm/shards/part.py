@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from wavlm.files import read_json, replaced, sha256_of, write_text
 from wavlm.flac import encode_flac
 from wavlm.shards.plan import Part
 from wavlm.shards.recordings import Reject, utterances_of
 from wavlm.shards.utterance import Utterance, to_json
 from wavlm.specs import ShardSpec
+from wavlm.storage.files import read_json, replaced, sha256_of, write_text
 
 RECORDS = "parts"
 TAR_OWNER, TAR_MODE = "wavlm", 0o644

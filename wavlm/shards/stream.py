@@ -11,9 +11,9 @@ from typing import Any
 
 from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
-from wavlm.files import read_json, sha256_of
 from wavlm.flac import decode_flac
 from wavlm.shards.utterance import Utterance, from_json
+from wavlm.storage.files import read_json, sha256_of
 
 SHARDS = "shards.json"
 MEMBERS = frozenset({"flac", "json"})

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
-from wavlm.files import CannotWriteError, write_json
 from wavlm.jobs import TrainJob, read_job
-from wavlm.locks import locked
+from wavlm.storage.files import CannotWriteError, write_json
+from wavlm.storage.locks import locked
 from wavlm.train.summary import is_finished
 
 LOCK, EXIT_NOTE = ".train.lock", "exit.json"

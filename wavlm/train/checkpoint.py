@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wavlm.errors import BadDataError, UsageError
-from wavlm.files import CannotWriteError, read_json, replaced, sha256_of, sync, write_json
+from wavlm.storage.files import CannotWriteError, read_json, replaced, sha256_of, sync, write_json
 from wavlm.train.sharding import split_like
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,6 @@ from pydantic import JsonValue
 from wavlm.batches import Batch
 from wavlm.epochs import Position
 from wavlm.errors import StoppedError, UsageError
-from wavlm.files import sha256_of
 from wavlm.jobs import TrainJob
 from wavlm.nn import WavLM, save_model
 from wavlm.nn.files import (
@@ -32,6 +31,7 @@ from wavlm.nn.files import (
 )
 from wavlm.rng import seed_for
 from wavlm.specs.identity import canonical
+from wavlm.storage.files import sha256_of
 from wavlm.train import checkpoint, metrics, summary
 from wavlm.train.checkpoint import State, Training
 from wavlm.train.figures import line_of, lines_due, train_figures

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from wavlm.files import written
+from wavlm.storage.files import written
 
 METRICS = "metrics.jsonl"
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from wavlm.files import read_json, write_json
 from wavlm.jobs import TrainJob
+from wavlm.storage.files import read_json, write_json
 from wavlm.train import metrics
 
 SUMMARY = "training.json"

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from wavlm.errors import BadDataError
-from wavlm.files import CHUNK_BYTES, explained
+from wavlm.storage.files import CHUNK_BYTES, explained
 
 MIB = 1 << 20
 MAX_NAME_BYTES = 255  # of one part of a path: what file systems take

@@ -18,7 +18,7 @@ from typing import IO, Protocol, cast
 import pyarrow as pa
 
 from wavlm.errors import BadDataError
-from wavlm.files import CHUNK_BYTES
+from wavlm.storage.files import CHUNK_BYTES
 from wavlm.unpack.members import MIB, Limits, Member, bomb
 
 BLOCK_BYTES = 512
