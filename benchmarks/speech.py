@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from wavlm.frames import num_labels
 from wavlm.jobs import LabelledShards
 from wavlm.progress import silent
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout, ShardSpec
+from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import read_json, write_json
 from wavlm.targets import Header, write_labels
 

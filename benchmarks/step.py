@@ -27,7 +27,7 @@ from benchmarks.harness import (
 )
 from benchmarks.peers import PeerStep, TransformersPretraining
 from benchmarks.workload import BASE, NUM_CLUSTERS, TRAIN, Crops, OurStep, crops, network
-from wavlm.frames import BACKWARD_FACTOR, forward_flops
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 
 TRANSFORMERS = "transformers WavLM + fairseq-style head"
 ON_GPU = {5: 39, 15: 13, 30: 6}  # utterances of so many seconds

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from wavlm.execution.runtime import Runtime
-from wavlm.frames import num_frames
 from wavlm.masking import Spans
 from wavlm.nn import WavLM
 from wavlm.rng import rng_for, states_for
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, TrainSpec
+from wavlm.specs.shapes import num_frames
 
 NUM_CLUSTERS = 500
 SAMPLE_STEPS = 1 << 15

@@ -162,7 +162,7 @@ def listen(
       [cyan]wavlm listen data_specs/recipes/demo.yaml heard/ --epoch 3[/]
     """
     from tasks.listening import write_batch
-    from wavlm.recipe import read_recipe
+    from wavlm.specs.yaml import read_recipe
     from wavlm.store import Store
 
     for path in write_batch(read_recipe(recipe), Store(store), iteration, epoch, out):

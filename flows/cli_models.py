@@ -169,7 +169,7 @@ def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE) -> None:
       [cyan]wavlm sync data_specs/recipes/demo.yaml[/]
     """
     from tasks.register import sync as synced
-    from wavlm.recipe import read_recipe
+    from wavlm.specs.yaml import read_recipe
     from wavlm.store import Store
 
     new = synced(read_recipe(recipe), Store(store))

@@ -11,7 +11,7 @@ from wavlm.artifacts import Artifact, Kind
 from wavlm.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
 from wavlm.errors import UsageError
 from wavlm.planning import plan, select
-from wavlm.recipe import read_recipe
+from wavlm.specs.yaml import read_recipe
 from wavlm.store import Store
 
 SHOWN_DIFFERENCES = 3

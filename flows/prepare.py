@@ -10,7 +10,7 @@ from flows.steps import make
 from tasks.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.planning import plan
-from wavlm.recipe import read_recipe
+from wavlm.specs.yaml import read_recipe
 from wavlm.store import Store
 
 HERE = Runtime()

@@ -11,7 +11,7 @@ from tasks.summary import publish
 from wavlm.artifacts import Kind
 from wavlm.execution.runtime import Runtime
 from wavlm.planning import plan, select
-from wavlm.recipe import read_recipe
+from wavlm.specs.yaml import read_recipe
 from wavlm.store import Store
 
 HERE = Runtime()

@@ -11,7 +11,7 @@ from rich.table import Table
 from flows import console
 from tasks.tables import tables
 from wavlm.planning import plan
-from wavlm.recipe import read_recipe
+from wavlm.specs.yaml import read_recipe
 from wavlm.store import Store
 from wavlm.summary import summarise
 

@@ -19,11 +19,11 @@ from wavlm.batches import Batch, NotDeliveredError, loader, plan_of
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError
 from wavlm.execution.runtime import Runtime
-from wavlm.frames import num_frames
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.samples import Arrays, Drawn, Samples
 from wavlm.shards import read_index
 from wavlm.specs import ConvLayer, EffectSpec, MixSpec, paper_conv_layers
+from wavlm.specs.shapes import num_frames
 
 
 @pytest.fixture(scope="module")

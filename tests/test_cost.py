@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from wavlm.cost import cost
-from wavlm.frames import forward_flops, num_parameters
-from wavlm.recipe import read_recipe
 from wavlm.specs import NetworkSpec
+from wavlm.specs.shapes import forward_flops, num_parameters
+from wavlm.specs.yaml import read_recipe
 
 BASE = NetworkSpec(
     extractor_norm="group",

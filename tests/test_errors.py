@@ -7,7 +7,7 @@ import pytest
 from wavlm.download.transfer import InterruptedTransferError
 from wavlm.errors import BadDataError, CodedError
 from wavlm.export import ImportRefusedError
-from wavlm.recipe import RecipeError
+from wavlm.specs.yaml import RecipeError
 from wavlm.targets import LabelMismatchError
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from wavlm.features import Hidden, frame_function, mfcc, mfcc_at_frame_rate, pieces_of
-from wavlm.frames import num_frames
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import HiddenFeatures, NetworkSpec, paper_conv_layers
+from wavlm.specs.shapes import num_frames
 
 
 def tiny_network(style: str) -> NetworkSpec:

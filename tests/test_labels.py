@@ -14,7 +14,6 @@ from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.codebook import build_codebook
 from wavlm.errors import BadDataError
 from wavlm.features import mfcc
-from wavlm.frames import num_frames
 from wavlm.labels import build_labels
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.quality import JointCounts, label_quality
@@ -27,6 +26,7 @@ from wavlm.specs import (
     NetworkSpec,
     paper_conv_layers,
 )
+from wavlm.specs.shapes import num_frames
 from wavlm.storage.files import sha256_of
 from wavlm.sweep import Plan
 from wavlm.targets import LabelMismatchError, flat_labels, read_labels

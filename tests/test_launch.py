@@ -14,11 +14,11 @@ import pytest
 from tests.mini_shards import tones, write_shards
 from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
 from wavlm.execution.runtime import Runtime
-from wavlm.frames import num_labels
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.launch import Record, run_trainer
 from wavlm.shards import read_index
 from wavlm.specs import NetworkSpec, TrainSpec, paper_conv_layers
+from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import read_json, sha256_of, write_json
 from wavlm.targets import Header, write_labels
 

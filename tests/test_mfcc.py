@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import torch
 
-from wavlm.frames import num_labels
 from wavlm.mfcc import batched_mfcc, mfcc
+from wavlm.specs.shapes import num_labels
 
 # C0 of speech spans about this much; the differences below are judged against it.
 SCALE = 104

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from tests.mini_shards import tones, write_shards
 from wavlm.errors import BadDataError
-from wavlm.frames import num_frames, num_labels
+from wavlm.specs.shapes import num_frames, num_labels
 from wavlm.storage.files import read_json
 from wavlm.targets import Header, LabelMismatchError, flat_labels, read_labels, write_labels
 

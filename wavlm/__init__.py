@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wavlm.export import load as load
     from wavlm.planning import plan as plan
-    from wavlm.recipe import read_recipe as read_recipe
+    from wavlm.specs.yaml import read_recipe as read_recipe
 
-_HOMES = {"load": "wavlm.export", "plan": "wavlm.planning", "read_recipe": "wavlm.recipe"}
+_HOMES = {"load": "wavlm.export", "plan": "wavlm.planning", "read_recipe": "wavlm.specs.yaml"}
 
 __all__ = ["load", "plan", "read_recipe"]
 

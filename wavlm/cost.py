@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wavlm.frames import BACKWARD_FACTOR, forward_flops, num_parameters
 from wavlm.specs import IterationSpec, NetworkSpec, Recipe
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops, num_parameters
 
 FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
 LABEL_BYTES_PER_SECOND = 56  # measured: Parquet, zstd, 50 Hz; MFCC labels at 100 Hz take twice that

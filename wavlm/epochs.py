@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.frames import FRAME_RATE_HZ
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
+from wavlm.specs.shapes import FRAME_RATE_HZ
 
 Integers = npt.NDArray[np.int64]
 

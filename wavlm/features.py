@@ -17,10 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wavlm.frames import FRAME_RATE_HZ
 from wavlm.mfcc import MFCC_FRAME_SAMPLES, MFCC_RATE_HZ, batched_mfcc, mfcc
 from wavlm.nn import load_model
 from wavlm.specs import HOP_SAMPLES, Features, HiddenFeatures
+from wavlm.specs.shapes import FRAME_RATE_HZ
 
 Floats = npt.NDArray[np.float32]
 Compute = Callable[[Tensor, Tensor | None], Tensor]

@@ -20,7 +20,6 @@ from pydantic import JsonValue
 from wavlm.clips import ClipBank
 from wavlm.effects import apply_effects
 from wavlm.errors import BadDataError
-from wavlm.frames import num_frames, samples_of
 from wavlm.listening import write_pair, write_readme
 from wavlm.mixing import Event, Mixed, mix_group
 from wavlm.progress import Progress, silent
@@ -29,6 +28,7 @@ from wavlm.shards import Piece, Reader, Utterance
 from wavlm.shards.build import write_listing
 from wavlm.shards.part import Record, write_tar
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, MixturesSpec
+from wavlm.specs.shapes import num_frames, samples_of
 from wavlm.storage.files import replaced, sha256_of
 from wavlm.truth import Truth, write_truth
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavlm.features import Floats, FrameFunction
-from wavlm.frames import num_labels
 from wavlm.progress import Progress, silent
 from wavlm.rng import rng_for
 from wavlm.shards import Reader
+from wavlm.specs.shapes import num_labels
 from wavlm.sweep import Plan, sweep, windows
 
 Integers = npt.NDArray[np.int64]

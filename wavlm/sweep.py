@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from wavlm.features import Floats, FrameFunction, default_device, pieces_of, single_precision
-from wavlm.frames import num_labels
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import num_labels
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from wavlm.errors import BadDataError
-from wavlm.frames import FRAME_RATE_HZ, num_labels
+from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
 from wavlm.storage.files import read_json, replaced, written
 
 Labels = npt.NDArray[np.uint16]

@@ -6,7 +6,7 @@ import pytest
 
 import benchmarks.harness
 from benchmarks import step
-from wavlm.frames import forward_flops
+from wavlm.specs.shapes import forward_flops
 
 MATRIX_SECONDS = 2 * 8192**3 / 800e12  # a card of 800 TFLOP/s
 

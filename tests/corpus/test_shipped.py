@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.recipe import read_corpus
 from wavlm.specs import AptSource, HttpsSource
+from wavlm.specs.yaml import read_corpus
 
 ROOT = Path(__file__).parents[2]
 

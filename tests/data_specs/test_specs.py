@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from wavlm.planning import models, plan
-from wavlm.recipe import read_corpus, read_mix, read_recipe
-from wavlm.schema import json_schema
+from wavlm.specs.schema import json_schema
+from wavlm.specs.yaml import read_corpus, read_mix, read_recipe
 
 SPECS = Path(__file__).parents[2] / "data_specs"
 GOLDEN = SPECS.parent / "tests" / "data_specs" / "golden_keys.json"

@@ -11,10 +11,10 @@ from transformers import AutoFeatureExtractor, HubertModel, WavLMModel
 import wavlm
 from tests.nn.networks import base, large, lively
 from wavlm.export import Card, ImportRefusedError, build_export, import_model
-from wavlm.frames import num_frames
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.nn.files import weights_of
 from wavlm.specs import NetworkSpec
+from wavlm.specs.shapes import num_frames
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
 

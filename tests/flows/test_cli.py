@@ -44,7 +44,7 @@ def test_plan_names_the_field_that_differs(tiny_recipe: Path, tmp_path: Path, wa
     from tasks.shards import shards
     from wavlm.execution.runtime import Runtime
     from wavlm.planning import plan, select
-    from wavlm.recipe import read_recipe
+    from wavlm.specs.yaml import read_recipe
     from wavlm.store import Store
 
     store = Store(tmp_path / "store")
@@ -120,7 +120,7 @@ def test_a_registration_that_was_asked_for_and_did_not_happen_is_exit_code_69(
 ) -> None:
     from tests.tasks.conftest import build
     from wavlm.planning import plan
-    from wavlm.recipe import read_recipe
+    from wavlm.specs.yaml import read_recipe
     from wavlm.store import Store
 
     store = Store(tmp_path / "store")

@@ -19,7 +19,7 @@ import pytest
 from tasks.corpus import corpus
 from wavlm.execution.runtime import Runtime
 from wavlm.planning import plan, select
-from wavlm.recipe import read_recipe
+from wavlm.specs.yaml import read_recipe
 from wavlm.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]

@@ -9,7 +9,7 @@ from flows.stage import stage
 from tests.tasks.conftest import build
 from wavlm.errors import BadDataError
 from wavlm.planning import plan, select
-from wavlm.recipe import read_recipe
+from wavlm.specs.yaml import read_recipe
 from wavlm.store import Store
 
 

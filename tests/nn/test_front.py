@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.nn.networks import base, large, lively
-from wavlm.frames import num_frames
 from wavlm.nn.conv import ConvExtractor
 from wavlm.nn.front.stack import front as front_operator
 from wavlm.specs import ConvLayer, NetworkSpec
+from wavlm.specs.shapes import num_frames
 
 each_style = pytest.mark.parametrize("style", [base, large], ids=["group", "layer"])
 Style = Callable[..., NetworkSpec]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.nn.networks import base, large, lively
-from wavlm.frames import num_frames
 from wavlm.nn import Terms, WavLM
 from wavlm.nn.position import distance_buckets
 from wavlm.specs import NetworkSpec
+from wavlm.specs.shapes import num_frames
 
 PAPER_BASE = NetworkSpec(
     extractor_norm="group", norm_first=False, normalize_waveform=False, width=768, ffn_width=3072,

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from tests.nn.networks import base, in_transformers, large, lively
 from wavlm.export.mapping import encoder_rows, renamed
-from wavlm.frames import num_frames
 from wavlm.nn import WavLM
 from wavlm.specs import NetworkSpec
+from wavlm.specs.shapes import num_frames
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
 

@@ -21,10 +21,10 @@ import torch
 from wavlm.batches import Batch
 from wavlm.epochs import Position
 from wavlm.execution.runtime import Runtime
-from wavlm.frames import num_frames
 from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.rng import rng_for
 from wavlm.specs import ConvLayer, NetworkSpec, TrainSpec
+from wavlm.specs.shapes import num_frames
 from wavlm.train.loop import Data, train
 from wavlm.train.parallel import Ranks, StopRequest, joined
 

@@ -14,10 +14,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.train import fakes
 from wavlm.batches import Batch
 from wavlm.epochs import Position
-from wavlm.frames import num_parameters
 from wavlm.jobs import TrainJob
 from wavlm.nn import WavLM
 from wavlm.rng import seed_for
+from wavlm.specs.shapes import num_parameters
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import State, Training
 from wavlm.train.parallel import Ranks, prepare

@@ -10,12 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from wavlm.frames import num_frames, receptive_field
 from wavlm.nn.attention import Attention, default_attention
 from wavlm.nn.conv import ConvExtractor, at_least_fp32, scale_gradient
 from wavlm.nn.encoder import Encoder
 from wavlm.nn.head import Head, Predictions, Selected, Terms, places_of
 from wavlm.specs import NetworkSpec
+from wavlm.specs.shapes import num_frames, receptive_field
 
 WAVEFORM_EPS = 1e-5  # of the training code; transformers' feature extractor uses 1e-7
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from wavlm.batches import Batch
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError, UsageError
-from wavlm.frames import BACKWARD_FACTOR, forward_flops
 from wavlm.jobs import TrainJob
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 from wavlm.train.checkpoint import Training
 from wavlm.train.descent import clipping, on_the_way, take_step, total_norm
 from wavlm.train.objective import Sums, filled, group_loss, group_sums, part

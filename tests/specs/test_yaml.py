@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from wavlm.recipe import RecipeError, read_corpus, read_recipe
+from wavlm.specs.yaml import RecipeError, read_corpus, read_recipe
 
 CORPUS = """\
 name: tiny

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from wavlm.frames import num_frames, receptive_field
 from wavlm.specs import ConvLayer
+from wavlm.specs.shapes import num_frames, receptive_field
 
 
 def test_the_papers_stack_equals_the_closed_form() -> None:
