@@ -19,8 +19,8 @@ from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
 from wavlm.batches import Batch, loader
 from wavlm.epochs import Position
+from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import TrainJob
 from wavlm.specs import NetworkSpec, TrainSpec
 
 CLAIMS = (

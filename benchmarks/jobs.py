@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.speech import NUM_CLUSTERS, Speech
+from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import TrainJob
 from wavlm.specs import ConvLayer, MixSpec, NetworkSpec, TrainSpec
 
 # The demo's: the paper's kernels and strides, fewer channels.

@@ -25,9 +25,9 @@ from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
 from wavlm.batches import loader, plan_of
 from wavlm.epochs import Position
+from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.flac import decode_flac_int16
-from wavlm.jobs import TrainJob
 from wavlm.masking import Spans
 from wavlm.shards import Reader, read_index
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, TrainSpec

@@ -30,8 +30,8 @@ from benchmarks.harness import ROOT, Claim, Figure, missing, number
 from benchmarks.peers import PeerStep, TransformersPretraining
 from benchmarks.saved import saved_bytes
 from benchmarks.workload import TRAIN, Crops, OurStep, crops, network
+from wavlm.execution.processes import tie_to_parent
 from wavlm.nn import WavLM
-from wavlm.pool import tie_to_parent
 
 Case = tuple[str, str, int]  # what, whose, seconds of an utterance
 PEER = "transformers WavLM + our head"

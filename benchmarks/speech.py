@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from wavlm.jobs import LabelledShards
-from wavlm.progress import silent
+from wavlm.execution.job import LabelledShards
+from wavlm.execution.progress import silent
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout, ShardSpec

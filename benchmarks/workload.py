@@ -85,7 +85,7 @@ class OurStep:
 
     def __init__(self, model: WavLM, precision: str, *, compiled: bool) -> None:
         # The trainer needs packages that the network alone does not.
-        from wavlm.jobs import TrainJob
+        from wavlm.execution.job import TrainJob
         from wavlm.train.checkpoint import Training
         from wavlm.train.parallel import Ranks, prepare
         from wavlm.train.schedule import LossScale

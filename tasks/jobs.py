@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from wavlm.artifacts import Model
+from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.specs import StartSpec
 from wavlm.store import Store
 

@@ -14,8 +14,8 @@ from tasks.jobs import job_of
 from wavlm.artifacts import Model
 from wavlm.epochs import Group, Position
 from wavlm.errors import UsageError
+from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import TrainJob
 from wavlm.planning import models, plan
 from wavlm.samples import Arrays, Samples
 from wavlm.specs import SAMPLE_RATE_HZ, Recipe

@@ -29,10 +29,10 @@ from wavlm.errors import (
     StoppedError,
     UsageError,
 )
+from wavlm.execution.job import TrainJob
+from wavlm.execution.launch import EXIT_NOTE, LOG, run_trainer
+from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import TrainJob
-from wavlm.launch import EXIT_NOTE, LOG, run_trainer
-from wavlm.progress import Progress
 from wavlm.storage.files import CannotWriteError, read_json, write_json
 from wavlm.store import Facts, Store
 

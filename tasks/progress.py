@@ -31,7 +31,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from wavlm.progress import Progress
+from wavlm.execution.progress import Progress
 
 ARTIFACT_EVERY_SECONDS = 2.0
 JOIN_SECONDS = 5.0

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from wavlm.errors import ServiceMissingError
-from wavlm.pool import tie_to_parent
+from wavlm.execution.processes import tie_to_parent
 
 START_SECONDS = 90.0
 POLL_SECONDS = 5.0

@@ -18,8 +18,8 @@ from tests.staircases import digest, job_of, levels, write_corpus
 from wavlm.batches import Batch, NotDeliveredError, loader, plan_of
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError
+from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.samples import Arrays, Drawn, Samples
 from wavlm.shards import read_index
 from wavlm.specs import ConvLayer, EffectSpec, MixSpec, paper_conv_layers

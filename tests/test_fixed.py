@@ -10,7 +10,7 @@ import torch
 
 from tests.staircases import NUM_CLUSTERS, digest, job_of, levels, write_corpus
 from wavlm.batches import validation, validation_batches
-from wavlm.jobs import LabelledShards, TrainJob
+from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.masking import Spans
 from wavlm.mixtures import build_mixtures
 from wavlm.rng import seed_for

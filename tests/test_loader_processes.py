@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.staircases import job_of, write_corpus
+from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import TrainJob
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ from multiprocessing import active_children
 from pathlib import Path
 from wavlm.batches import loader
 from wavlm.epochs import Position
-from wavlm.jobs import read_job
+from wavlm.execution.job import read_job
 
 def main():
     batches = loader(read_job(Path(sys.argv[1])), Position())

@@ -31,11 +31,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from wavlm.epochs import Group, Plan, Position, Update, share
 from wavlm.errors import BadDataError
+from wavlm.execution.job import TrainJob
+from wavlm.execution.processes import die_with_parent
 from wavlm.fixed import FixedSamples, Subset
-from wavlm.jobs import TrainJob
 from wavlm.masking import Spans
 from wavlm.pcm import Pcm, Stretch
-from wavlm.pool import die_with_parent
 from wavlm.samples import Arrays, Drawn, Samples
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec
 

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from wavlm.assign import refuse_unassigned
 from wavlm.errors import BadDataError
+from wavlm.execution.progress import Progress, silent
 from wavlm.features import Floats, frame_function
-from wavlm.progress import Progress, silent
 from wavlm.rng import seed_for
 from wavlm.sampling import read_utterances, sample_frames
 from wavlm.specs import CodebookSpec

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from wavlm.epochs import Group, Integers, fixed_groups
+from wavlm.execution.job import TrainJob
 from wavlm.flac import Steps
-from wavlm.jobs import TrainJob
 from wavlm.rng import states_for
 from wavlm.samples import (
     CACHE,

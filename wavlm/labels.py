@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from wavlm.execution.pool import run_parts
+from wavlm.execution.progress import Progress, silent
 from wavlm.features import label_rate_hz
 from wavlm.labelling import Part, Share, label_share, read_counts, take_gpu
-from wavlm.pool import run_parts
-from wavlm.progress import Progress, silent
 from wavlm.quality import merged
 from wavlm.specs import SAMPLE_RATE_HZ, Features
 from wavlm.storage.files import read_json, sha256_of, write_json, written

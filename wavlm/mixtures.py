@@ -20,9 +20,9 @@ from pydantic import JsonValue
 from wavlm.clips import ClipBank
 from wavlm.effects import apply_effects
 from wavlm.errors import BadDataError
+from wavlm.execution.progress import Progress, silent
 from wavlm.listening import write_pair, write_readme
 from wavlm.mixing import Event, Mixed, mix_group
-from wavlm.progress import Progress, silent
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance
 from wavlm.shards.build import write_listing

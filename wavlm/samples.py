@@ -21,8 +21,8 @@ from wavlm.clips import ClipBank, Split
 from wavlm.effects import apply_effects
 from wavlm.epochs import Group, Integers, Plan
 from wavlm.errors import BadDataError
+from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.flac import STEP, Steps
-from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.mixing import NUM_DRAWS, Change, mix
 from wavlm.rng import Numbers, States, advanced, rng_for, states_for, uniforms
 from wavlm.shards import Reader, read_index

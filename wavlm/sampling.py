@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavlm.execution.progress import Progress, silent
 from wavlm.features import Floats, FrameFunction
-from wavlm.progress import Progress, silent
 from wavlm.rng import rng_for
 from wavlm.shards import Reader
 from wavlm.specs.shapes import num_labels

@@ -22,7 +22,7 @@ from pydantic import JsonValue
 
 from wavlm.artifacts import KINDS, Artifact
 from wavlm.errors import BadDataError
-from wavlm.progress import Progress, silent
+from wavlm.execution.progress import Progress, silent
 from wavlm.storage.files import read_json, sha256_of, sync, write_json
 from wavlm.storage.locks import locked
 

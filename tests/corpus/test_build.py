@@ -21,8 +21,8 @@ from tests.corpus.corpora import (
 from tests.download.bad_server import serving
 from wavlm.corpus import build_corpus, read_manifest
 from wavlm.errors import BadDataError, UsageError
+from wavlm.execution.progress import silent
 from wavlm.layouts import Phone
-from wavlm.progress import silent
 from wavlm.specs import AptSource, FolderSource, HttpsSource
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.corpus.corpora import contents
 from wavlm.corpus import build_corpus
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 from wavlm.specs import CorpusSpec
 
 spec, work = CorpusSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2])

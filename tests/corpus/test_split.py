@@ -8,7 +8,7 @@ import pytest
 from tests.corpus.corpora import grow, of_folder
 from wavlm.corpus import build_corpus, read_manifest
 from wavlm.errors import UsageError
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 
 
 def test_no_speaker_is_in_both_splits(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.download.archives import PATIENCE
 from tests.download.bad_server import serving
 from wavlm.download import fetch_apt
 from wavlm.errors import ServiceMissingError
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 from wavlm.specs import AptSource
 
 

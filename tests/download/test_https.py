@@ -12,7 +12,7 @@ from tests.download.archives import CONTENT, PATIENCE, source
 from tests.download.bad_server import ETAG, BadServer, serving
 from wavlm.download import Patience, fetch
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 from wavlm.specs import HttpsSource
 
 

@@ -13,7 +13,7 @@ from tests.download.archives import CONTENT, PATIENCE, source
 from tests.download.bad_server import ETAG, BadServer
 from wavlm.download import fetch
 from wavlm.errors import LockedError
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 from wavlm.storage.files import CannotWriteError
 from wavlm.storage.locks import locked
 
@@ -21,7 +21,7 @@ FETCH = """
 import sys
 from pathlib import Path
 from wavlm.download import fetch
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 from wavlm.specs import HttpsSource
 source = HttpsSource.model_validate_json(sys.argv[1])
 fetch(source, Path(sys.argv[2]), silent)

@@ -175,7 +175,7 @@ def test_stopped_then_killed_then_finished_gives_the_same_model(
     assert updates_done(store) < 40
 
     last = start(recipe, store, environment)
-    assert wait_for(lambda: bool(processes_of(environment, b"wavlm.launch")), 120)
+    assert wait_for(lambda: bool(processes_of(environment, b"wavlm.execution.launch")), 120)
     (server,) = processes_of(environment, b"tasks.server")
     os.kill(server, signal.SIGKILL)
     _, complaint = last.communicate(timeout=120)

@@ -11,7 +11,7 @@ import webdataset
 
 from tests.shards.corpora import SPEC, Clip, bytes_of, encoded, noise, noise_clip, write_corpus
 from wavlm.errors import BadDataError
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 from wavlm.shards import Reader, build_shards, read_index, stream, verify_shard
 from wavlm.shards.build import TooManyRejectsError
 from wavlm.specs import ShardSpec

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import wavlm.shards.build
 from tests.shards.corpora import SPEC, bytes_of
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 import soundfile, webdataset, wavlm.corpus
 
 corpus, outs = Path(sys.argv[1]), Path(sys.argv[2])
@@ -100,7 +100,7 @@ from pathlib import Path
 
 from tests.shards.corpora import SPEC, bytes_of
 from wavlm.storage.files import CannotWriteError
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 from wavlm.shards import build_shards
 
 corpus, out = Path(sys.argv[1]), Path(sys.argv[2])

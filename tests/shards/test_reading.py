@@ -14,7 +14,7 @@ import pytest
 
 from tests.shards.corpora import SPEC, noise_clip, write_corpus
 from wavlm.errors import BadDataError
-from wavlm.progress import silent
+from wavlm.execution.progress import silent
 from wavlm.shards import Reader, build_shards, index, read_index, stream, verify_shard
 
 

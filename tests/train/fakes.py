@@ -20,8 +20,8 @@ import torch
 
 from wavlm.batches import Batch
 from wavlm.epochs import Position
+from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import LabelledShards, TrainJob
 from wavlm.rng import rng_for
 from wavlm.specs import ConvLayer, NetworkSpec, TrainSpec
 from wavlm.specs.shapes import num_frames

@@ -12,7 +12,7 @@ import torch
 from tests.train import fakes
 from wavlm.batches import Batch
 from wavlm.errors import BadDataError, StoppedError, UsageError
-from wavlm.jobs import TrainJob
+from wavlm.execution.job import TrainJob
 from wavlm.nn import load_model
 from wavlm.nn.files import ModelFileError
 from wavlm.specs import StartSpec

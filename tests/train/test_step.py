@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.train import fakes
 from wavlm.batches import Batch
 from wavlm.epochs import Position
-from wavlm.jobs import TrainJob
+from wavlm.execution.job import TrainJob
 from wavlm.nn import WavLM
 from wavlm.rng import seed_for
 from wavlm.specs.shapes import num_parameters

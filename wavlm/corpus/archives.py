@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from wavlm.download import Pin, fetch, fetch_apt
 from wavlm.download.pin import require_room
 from wavlm.errors import UsageError
-from wavlm.progress import Progress
+from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
 from wavlm.storage.files import read_json, sha256_of, write_json
 from wavlm.unpack import Limits, unpack

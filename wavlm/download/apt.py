@@ -16,7 +16,7 @@ from wavlm.download.https import fetch_pinned
 from wavlm.download.pin import Pin, alone, present, publish, quarantine, require_room
 from wavlm.download.transfer import Patience
 from wavlm.errors import BadDataError, ServiceMissingError
-from wavlm.progress import Progress
+from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource
 
 logger = logging.getLogger(__name__)

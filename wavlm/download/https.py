@@ -19,7 +19,7 @@ from wavlm.download.transfer import (
     transfer,
 )
 from wavlm.errors import BadDataError, CodedError
-from wavlm.progress import Progress
+from wavlm.execution.progress import Progress
 from wavlm.rng import rng_for
 from wavlm.specs import HttpsSource
 

@@ -16,7 +16,7 @@ import httpx
 
 from wavlm.download.pin import HEAD_BYTES, Pin
 from wavlm.errors import BadDataError, ServiceMissingError
-from wavlm.progress import Progress
+from wavlm.execution.progress import Progress
 from wavlm.storage.files import explained, write_json
 
 MAX_REDIRECTS = 5

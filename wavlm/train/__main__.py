@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
-from wavlm.jobs import TrainJob, read_job
+from wavlm.execution.job import TrainJob, read_job
 from wavlm.storage.files import CannotWriteError, write_json
 from wavlm.storage.locks import locked
 from wavlm.train.summary import is_finished
@@ -27,7 +27,7 @@ log = logging.getLogger("wavlm.train")
 def main(arguments: list[str]) -> int:
     """Train as the job file says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m wavlm.train", description=__doc__)
-    parser.add_argument("job", type=Path, help="a job file (see wavlm.jobs.TrainJob)")
+    parser.add_argument("job", type=Path, help="a job file (see wavlm.execution.job.TrainJob)")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     try:
         job = read_job(parser.parse_args(arguments).job)

@@ -10,7 +10,7 @@ from pathlib import Path
 from wavlm.batches import Batch, loader, plan_of, validation
 from wavlm.epochs import Position
 from wavlm.errors import UsageError
-from wavlm.jobs import TrainJob
+from wavlm.execution.job import TrainJob
 from wavlm.train.loop import Data
 from wavlm.train.parallel import Ranks
 

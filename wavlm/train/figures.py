@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavlm.jobs import TrainJob
+from wavlm.execution.job import TrainJob
 from wavlm.specs import TrainSpec
 from wavlm.train.metrics import Record
 from wavlm.train.schedule import learning_rate

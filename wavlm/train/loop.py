@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from wavlm.batches import Batch
 from wavlm.epochs import Position
 from wavlm.errors import StoppedError, UsageError
-from wavlm.jobs import TrainJob
+from wavlm.execution.job import TrainJob
 from wavlm.nn import WavLM, save_model
 from wavlm.nn.files import (
     WEIGHTS_FILE,

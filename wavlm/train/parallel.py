@@ -25,9 +25,9 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from wavlm.errors import CodedError, ServiceMissingError, StoppedError
+from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM
-from wavlm.pool import tie_to_parent
 from wavlm.train.regions import compile_regions, recompute_layers
 from wavlm.train.sharding import gradients_unsplit, shard
 

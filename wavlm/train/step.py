@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from wavlm.batches import Batch
 from wavlm.epochs import Position
 from wavlm.errors import BadDataError, UsageError
-from wavlm.jobs import TrainJob
+from wavlm.execution.job import TrainJob
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from wavlm.jobs import TrainJob
+from wavlm.execution.job import TrainJob
 from wavlm.storage.files import read_json, write_json
 from wavlm.train import metrics
 

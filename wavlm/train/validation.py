@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wavlm.batches import Batch
-from wavlm.jobs import TrainJob
+from wavlm.execution.job import TrainJob
 from wavlm.nn import WavLM
 from wavlm.train.objective import Sums, group_loss, group_sums, no_sums
 from wavlm.train.parallel import Ranks, StopRequest, Watchdog

@@ -13,9 +13,9 @@ import pytest
 
 from tests.mini_shards import tones, write_shards
 from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
+from wavlm.execution.job import LabelledShards, TrainJob
+from wavlm.execution.launch import Record, run_trainer
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import LabelledShards, TrainJob
-from wavlm.launch import Record, run_trainer
 from wavlm.shards import read_index
 from wavlm.specs import NetworkSpec, TrainSpec, paper_conv_layers
 from wavlm.specs.shapes import num_labels
@@ -167,8 +167,8 @@ def test_nothing_outlives_a_caller_that_is_killed(corpus: LabelledShards, tmp_pa
     job = write_job(corpus, tmp_path / "out", updates=5000, processes=processes)
     program = (
         "import pathlib, sys\n"
-        "from wavlm.jobs import read_job\n"
-        "from wavlm.launch import run_trainer\n"
+        "from wavlm.execution.job import read_job\n"
+        "from wavlm.execution.launch import run_trainer\n"
         "job = pathlib.Path(sys.argv[1])\n"
         "run_trainer(job, read_job(job).runtime, lambda _: None)"
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from wavlm.errors import BadDataError
-from wavlm.pool import WorkerDiedError, run_parts
-from wavlm.progress import silent
+from wavlm.execution.pool import WorkerDiedError, run_parts
+from wavlm.execution.progress import silent
 
 
 def square_slowly_if_small(part: int) -> tuple[int, int]:
@@ -90,7 +90,7 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import pathlib, os, time, sys\n"
-        "from wavlm.pool import run_parts\n"
+        "from wavlm.execution.pool import run_parts\n"
         "def work(part):\n"
         "    pathlib.Path(part + '.partial').write_text(str(os.getpid()))\n"
         "    os.rename(part + '.partial', part)\n"

@@ -6,11 +6,8 @@ time and made again. The results come back in the order of the parts, whatever o
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,13 +15,12 @@ from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
 
 from wavlm.errors import CodedError
-from wavlm.progress import Progress
+from wavlm.execution.processes import die_with_parent
+from wavlm.execution.progress import Progress
 
 P = TypeVar("P")
 R = TypeVar("R")
 Prepare = Callable[[int], None]
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class WorkerDiedError(CodedError):
@@ -129,28 +125,3 @@ def _note(part: object) -> str:
 def _short(part: object) -> str:
     text = str(part)
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def tie_to_parent(number: signal.Signals) -> None:
-    """Have the kernel send this signal when the process that started this one dies.
-
-    On Linux only; elsewhere this does nothing. The parent may have died before: look at its id.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-
-
-def die_with_parent(parent: int) -> None:
-    """Linux: the kernel kills this worker when the process that started it dies, even by SIGKILL.
-
-    Elsewhere an orphan ends when its call queue breaks. An interrupt ends it without a traceback.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if not sys.platform.startswith("linux"):
-        return
-    tie_to_parent(signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call above
-        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,6 @@
 """Start the trainer as a process of its own, follow its curve, and leave nothing behind.
 
-    run_trainer -> python -m wavlm.launch PARENT PROCESSES JOB -> trainer, or torchrun with ranks
+    run_trainer -> python -m wavlm.execution.launch PARENT PROCESSES JOB -> trainer, or torchrun with ranks
 
 The small process between ties the trainer's life to its caller's: if the caller dies, however it
 dies, the kernel sends it SIGTERM, and the trainer saves a snapshot and leaves. Knows no torch.
@@ -22,9 +22,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from wavlm.errors import EXIT_STOPPED
+from wavlm.execution.job import read_job
+from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.runtime import Runtime
-from wavlm.jobs import read_job
-from wavlm.pool import tie_to_parent
 from wavlm.storage.files import read_json
 
 METRICS, LOG, EXIT_NOTE = "metrics.jsonl", "train.log", "exit.json"
@@ -81,7 +81,7 @@ def command(job_path: Path, runtime: Runtime) -> list[str]:
     """What `run_trainer` runs."""
     processes = runtime.gpus or runtime.processes or 1
     arguments = [str(os.getpid()), str(processes), str(job_path)]
-    return [sys.executable, "-m", "wavlm.launch", *arguments]
+    return [sys.executable, "-m", "wavlm.execution.launch", *arguments]
 
 
 class _Follower:
