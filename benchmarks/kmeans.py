@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from benchmarks.harness import Claim, Figure, compare, missing
 from benchmarks.speech import utterances
-from wavlm.mfcc import MFCC_RATE_HZ, mfcc
+from wavlm.features.mfcc import MFCC_RATE_HZ, mfcc
 from wavlm.rng import rng_for
 from wavlm.specs.shapes import FRAME_RATE_HZ
 

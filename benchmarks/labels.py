@@ -19,7 +19,9 @@ from benchmarks.harness import Claim, Figure, compare, missing
 from benchmarks.jobs import SMALL
 from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
-from wavlm.features import frame_function, single_precision
+from wavlm.features.extract import Plan, grouped, plan_for
+from wavlm.features.frames import frame_function
+from wavlm.features.hidden import single_precision
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import (
     CodebookSpec,
@@ -28,7 +30,6 @@ from wavlm.specs import (
     MfccFeatures,
     NetworkSpec,
 )
-from wavlm.sweep import Plan, grouped, plan_for
 
 TEACHER_VARIABLE = "WAVLM_BENCH_TEACHER"  # folder of a trained model, for the size of its labels
 LAYER = 6  # of Base: what the paper clusters

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.harness import Claim, Figure, compare, missing
 from benchmarks.speech import utterances
-from wavlm.mfcc import batched_mfcc, mfcc
+from wavlm.features.mfcc import batched_mfcc, mfcc
 from wavlm.specs import SAMPLE_RATE_HZ
 
 Floats = npt.NDArray[np.float32]

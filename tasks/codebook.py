@@ -17,7 +17,7 @@ from wavlm.store import Store
 def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
     """The folder of the centroids."""
     from wavlm.codebook import build_codebook
-    from wavlm.sweep import plan_for
+    from wavlm.features.extract import plan_for
 
     folders = [store.path(item) for item in artifact.shards]
     teacher = store.path(artifact.teacher) if artifact.teacher else None

@@ -16,8 +16,8 @@ from wavlm.store import Store
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
 def labels(artifact: Labels, store: Store, runtime: Runtime) -> Path:
     """The folder of labels of one corpus under one codebook."""
+    from wavlm.features.extract import plan_for
     from wavlm.labels import build_labels
-    from wavlm.sweep import plan_for
 
     book = artifact.codebook
     teacher = store.path(book.teacher) if book.teacher else None

@@ -17,11 +17,11 @@ from wavlm.codebook import (
     cluster,
 )
 from wavlm.errors import BadDataError
-from wavlm.features import frame_function, mfcc
+from wavlm.features.extract import Plan
+from wavlm.features.frames import frame_function, mfcc
 from wavlm.rng import rng_for
 from wavlm.sampling import read_utterances, round_robin, sample_frames
 from wavlm.specs import CodebookSpec, MfccFeatures
-from wavlm.sweep import Plan
 
 MFCC = MfccFeatures(type="mfcc")
 HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, shares=0)

@@ -13,7 +13,8 @@ import torch
 from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.codebook import build_codebook
 from wavlm.errors import BadDataError
-from wavlm.features import mfcc
+from wavlm.features.extract import Plan
+from wavlm.features.frames import mfcc
 from wavlm.labels import build_labels
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.quality import JointCounts, label_quality
@@ -28,7 +29,6 @@ from wavlm.specs import (
 )
 from wavlm.specs.shapes import num_frames
 from wavlm.storage.files import sha256_of
-from wavlm.sweep import Plan
 from wavlm.targets import LabelMismatchError, flat_labels, read_labels
 
 MFCC = MfccFeatures(type="mfcc")

@@ -24,12 +24,12 @@ import numpy.typing as npt
 from wavlm.assign import refuse_unassigned
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, silent
-from wavlm.features import Floats, frame_function
+from wavlm.features.extract import Plan, release
+from wavlm.features.frames import Floats, frame_function
 from wavlm.rng import seed_for
 from wavlm.sampling import read_utterances, sample_frames
 from wavlm.specs import CodebookSpec
 from wavlm.storage.files import read_json, replaced, sha256_of, write_json, written
-from wavlm.sweep import Plan, release
 
 Labels = npt.NDArray[np.uint16]
 

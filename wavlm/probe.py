@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 
 from wavlm.codebook import Centroids, cluster
 from wavlm.execution.progress import Progress, silent
-from wavlm.features import Floats, HiddenLayers, default_device, mfcc_at_frame_rate
+from wavlm.features.frames import Floats, mfcc_at_frame_rate
+from wavlm.features.hidden import HiddenLayers, default_device
 from wavlm.nn.files import read_network
 from wavlm.quality import NO_COUNTS, Quality, joint_counts, merged
 from wavlm.rng import rng_for, seed_for

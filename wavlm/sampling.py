@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavlm.execution.progress import Progress, silent
-from wavlm.features import Floats, FrameFunction
+from wavlm.features.extract import Plan, sweep, windows
+from wavlm.features.frames import Floats, FrameFunction
 from wavlm.rng import rng_for
 from wavlm.shards import Reader
 from wavlm.specs.shapes import num_labels
-from wavlm.sweep import Plan, sweep, windows
 
 Integers = npt.NDArray[np.int64]
 

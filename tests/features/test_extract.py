@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from wavlm.features import FrameFunction
-from wavlm.sweep import Plan, decoding, grouped, plan_for, sweep, windows
+from wavlm.features.extract import Plan, decoding, grouped, plan_for, sweep, windows
+from wavlm.features.frames import FrameFunction
 
 ALONE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, shares=0)
 TOGETHER = replace(ALONE, batch_samples=40_000, window_samples=100_000)

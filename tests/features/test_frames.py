@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from wavlm.features import Hidden, frame_function, mfcc, mfcc_at_frame_rate, pieces_of
+from wavlm.features.frames import frame_function, mfcc, mfcc_at_frame_rate
+from wavlm.features.hidden import Hidden, pieces_of
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import HiddenFeatures, NetworkSpec, paper_conv_layers
 from wavlm.specs.shapes import num_frames

@@ -22,7 +22,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wavlm.features import Floats, FrameFunction, default_device, pieces_of, single_precision
+from wavlm.features.frames import Floats, FrameFunction
+from wavlm.features.hidden import default_device, pieces_of, single_precision
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.shapes import num_labels
 

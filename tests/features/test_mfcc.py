@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from wavlm.mfcc import batched_mfcc, mfcc
+from wavlm.features.mfcc import batched_mfcc, mfcc
 from wavlm.specs.shapes import num_labels
 
 # C0 of speech spans about this much; the differences below are judged against it.

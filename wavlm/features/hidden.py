@@ -1,15 +1,12 @@
-"""What is clustered: 39-d Kaldi MFCC at 100 Hz, or a hidden layer of a model at 50 Hz.
-
-Frame 2t of the MFCC and frame t of the network are centred on the same sample, 320 t + 200.
+"""Hidden layers of a saved model as features at 50 Hz, of one utterance or of a batch.
 
 Legend: B utterances, N samples, F frames, D channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,68 +14,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wavlm.mfcc import MFCC_FRAME_SAMPLES, MFCC_RATE_HZ, batched_mfcc, mfcc
+from wavlm.features.mfcc import MFCC_FRAME_SAMPLES
 from wavlm.nn import load_model
-from wavlm.specs import HOP_SAMPLES, Features, HiddenFeatures
-from wavlm.specs.shapes import FRAME_RATE_HZ
+from wavlm.specs import HOP_SAMPLES
 
 Floats = npt.NDArray[np.float32]
-Compute = Callable[[Tensor, Tensor | None], Tensor]
 
 # The network hears at most this much at once (100 s); fairseq's dump_hubert_feature does the same.
 CHUNK_SAMPLES = 1_600_000
-
-
-@dataclass(frozen=True)
-class FrameFunction:
-    """Something for each frame of waveforms that are on a device.
-
-    compute: waveforms (B, N) and how long each row is, (B,) on the CPU, None: all of it ->
-    (B, F, ...); what it says of a row does not depend on its padding or on the other rows.
-    """
-
-    compute: Compute
-    rate_hz: int
-    chunk_samples: int | None = None  # what it can take at most at once, see `pieces_of`
-
-    def then(self, step: Callable[[Tensor], Tensor]) -> FrameFunction:
-        """The same, with another step for the frames behind it: (B, F, D) -> (B, F, ...)."""
-        before = self.compute
-        return FrameFunction(
-            lambda waveforms, num_samples: step(before(waveforms, num_samples)),
-            self.rate_hz,
-            self.chunk_samples,
-        )
-
-
-def frame_function(features: Features, model_dir: Path | None, device: str) -> FrameFunction:
-    """The features of many waveforms at once, on a device.
-
-    Raises ValueError if hidden features come without the folder of a model.
-    """
-    if not isinstance(features, HiddenFeatures):
-        return FrameFunction(batched_mfcc, MFCC_RATE_HZ)
-    if model_dir is None:
-        raise ValueError(f"features of layer {features.layer} need the folder of a model; got none")
-    hidden = HiddenLayers(model_dir, (features.layer,), device)
-    return FrameFunction(
-        lambda waveforms, num_samples: hidden.batched(waveforms, num_samples)[0],
-        FRAME_RATE_HZ,
-        CHUNK_SAMPLES,
-    )
-
-
-def label_rate_hz(features: Features) -> int:
-    """Labels a second of audio: 100 for MFCC, 50 for hidden layers."""
-    return FRAME_RATE_HZ if isinstance(features, HiddenFeatures) else MFCC_RATE_HZ
-
-
-def mfcc_at_frame_rate(waveform: Floats) -> Floats:
-    """The MFCC frames that lie on the network's frames: (N,) -> (num_frames, 39) at 50 Hz.
-
-    MFCC has 2 F or 2 F - 1 frames for F frames of the network, so frame 2 (F - 1) always exists.
-    """
-    return np.ascontiguousarray(mfcc(waveform)[::2])
 
 
 class HiddenLayers:
