@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import shown
 from wavlm.artifacts import Corpus
-from wavlm.download.transfer import InterruptedTransferError
+from wavlm.corpus.download.transfer import InterruptedTransferError
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.store import Store

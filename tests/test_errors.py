@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from wavlm.download.transfer import InterruptedTransferError
+from wavlm.corpus.download.transfer import InterruptedTransferError
 from wavlm.errors import BadDataError, CodedError
 from wavlm.export import ImportRefusedError
 from wavlm.specs.yaml import RecipeError

@@ -22,10 +22,10 @@ import torch
 
 from wavlm.assign import nearest, refuse_unassigned
 from wavlm.codebook import read_centroids
+from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
 from wavlm.features.extract import Each, Plan, decoding, sweep, windows
 from wavlm.features.frames import Floats, frame_function
-from wavlm.layouts import Phone
 from wavlm.quality import JointCounts, joint_counts, merged
 from wavlm.shards import Packed, Utterance, packed, unpack
 from wavlm.specs import Features

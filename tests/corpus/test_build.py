@@ -18,11 +18,11 @@ from tests.corpus.corpora import (
     tar_gz_of,
     tone,
 )
-from tests.download.bad_server import serving
+from tests.corpus.download.bad_server import serving
 from wavlm.corpus import build_corpus, read_manifest
+from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import silent
-from wavlm.layouts import Phone
 from wavlm.specs import AptSource, FolderSource, HttpsSource
 
 

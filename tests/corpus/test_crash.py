@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.corpus.corpora import grow, of_archive, tar_gz_of
-from tests.download.bad_server import serving
+from tests.corpus.download.bad_server import serving
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from wavlm.corpus import ManifestRow
+from wavlm.corpus.layouts import Phone
 from wavlm.corpus.manifest import write_manifest
-from wavlm.layouts import Phone
 from wavlm.specs import ShardSpec
 
 Split = Literal["train", "valid"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.shards.corpora import SPEC, Clip, Samples, encoded, noise, noise_clip, write_corpus
+from wavlm.corpus.layouts import Phone
 from wavlm.execution.progress import silent
-from wavlm.layouts import Phone
 from wavlm.shards import Piece, Utterance, build_shards, read_index, stream
 from wavlm.shards.utterance import cut, from_json, to_json
 from wavlm.specs import ShardSpec

@@ -6,7 +6,7 @@ import pytest
 from prefect.states import Failed
 
 from tasks.corpus import lost_connection
-from wavlm.download.transfer import InterruptedTransferError, RefusedError
+from wavlm.corpus.download.transfer import InterruptedTransferError, RefusedError
 from wavlm.errors import BadDataError, ServiceMissingError
 
 

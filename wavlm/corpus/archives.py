@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from wavlm.download import Pin, fetch, fetch_apt
-from wavlm.download.pin import require_room
+from wavlm.corpus.download import Pin, fetch, fetch_apt
+from wavlm.corpus.download.pin import require_room
+from wavlm.corpus.unpack import Limits, unpack
 from wavlm.errors import UsageError
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
 from wavlm.storage.files import read_json, sha256_of, write_json
-from wavlm.unpack import Limits, unpack
 
 AUDIO = "audio"
 RECEIPTS = "archives"

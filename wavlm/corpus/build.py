@@ -13,11 +13,11 @@ import soundfile
 from pydantic import JsonValue
 
 from wavlm.corpus.archives import AUDIO, Files, gather
+from wavlm.corpus.layouts import Recording, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
-from wavlm.layouts import Recording, read_layout
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec
 from wavlm.storage.files import sha256_of
 

@@ -2,7 +2,7 @@
 
 | column | type | |
 |---|---|---|
-| key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.layouts.key_of` |
+| key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.corpus.layouts.key_of` |
 | path | string | relative to the corpus folder, or absolute for a folder source |
 | speaker | string | as the layout says; `unknown` where it does not |
 | split | string | `train` or `valid` |
@@ -28,8 +28,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
-from wavlm.layouts import Phone
 from wavlm.storage.files import replaced
 
 MANIFEST = "manifest.parquet"

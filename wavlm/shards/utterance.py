@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wavlm.audio import Waveform
-from wavlm.layouts import UNKNOWN_SPEAKER, Phone
+from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 

@@ -7,8 +7,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from wavlm.corpus.unpack.members import Limits, Member, bomb
 from wavlm.errors import BadDataError
-from wavlm.unpack.members import Limits, Member, bomb
 
 ENCRYPTED = 0x1
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.download.archives import CONTENT, PATIENCE, source
-from tests.download.bad_server import ETAG, BadServer, serving
-from wavlm.download import Patience, fetch
+from tests.corpus.download.archives import CONTENT, PATIENCE, source
+from tests.corpus.download.bad_server import ETAG, BadServer, serving
+from wavlm.corpus.download import Patience, fetch
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError
 from wavlm.execution.progress import silent
 from wavlm.specs import HttpsSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavlm.layouts.recording import Recording, audio_files, key_of
+from wavlm.corpus.layouts.recording import Recording, audio_files, key_of
 from wavlm.specs import AsteriskLayout
 
 MADE_SILENCE = "silence"  # a folder of digital silence of 1 to 10 seconds in every package

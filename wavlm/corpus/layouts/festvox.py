@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from wavlm.corpus.layouts.recording import Phone, Recording, audio_files, key_of
 from wavlm.errors import BadDataError
-from wavlm.layouts.recording import Phone, Recording, audio_files, key_of
 from wavlm.specs import FestvoxLayout
 
 PROMPT = re.compile(r'\(\s*(?P<name>\S+)\s+"(?P<text>.*)"\s*\)')

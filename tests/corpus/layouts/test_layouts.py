@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from wavlm.corpus.layouts import Phone, Recording, read_layout
 from wavlm.errors import BadDataError
-from wavlm.layouts import Phone, Recording, read_layout
 from wavlm.specs import (
     AsteriskLayout,
     FestvoxLayout,

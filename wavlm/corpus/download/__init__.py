@@ -5,9 +5,9 @@ What is fetched lies beside it as `.part` until then, and is taken up again by t
 has the wrong bytes is kept as `.bad`.
 """
 
-from wavlm.download.apt import fetch_apt
-from wavlm.download.https import fetch
-from wavlm.download.pin import Pin
-from wavlm.download.transfer import Patience
+from wavlm.corpus.download.apt import fetch_apt
+from wavlm.corpus.download.https import fetch
+from wavlm.corpus.download.pin import Pin
+from wavlm.corpus.download.transfer import Patience
 
 __all__ = ["Patience", "Pin", "fetch", "fetch_apt"]

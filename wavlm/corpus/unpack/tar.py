@@ -17,9 +17,9 @@ from typing import IO, Protocol, cast
 
 import pyarrow as pa
 
+from wavlm.corpus.unpack.members import MIB, Limits, Member, bomb
 from wavlm.errors import BadDataError
 from wavlm.storage.files import CHUNK_BYTES
-from wavlm.unpack.members import MIB, Limits, Member, bomb
 
 BLOCK_BYTES = 512
 LARGEST_READ_BYTES = 16 * MIB  # an extended header is a few hundred bytes

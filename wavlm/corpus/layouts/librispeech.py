@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from wavlm.corpus.layouts.recording import Recording, audio_files, key_of
 from wavlm.errors import BadDataError
-from wavlm.layouts.recording import Recording, audio_files, key_of
 from wavlm.specs import LibrispeechLayout
 
 UTTERANCE = re.compile(r"(?P<speaker>[0-9]+)-(?P<chapter>[0-9]+)-[0-9]+")

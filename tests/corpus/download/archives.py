@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 
-from wavlm.download import Patience
+from wavlm.corpus.download import Patience
 from wavlm.specs import HttpsSource
 
 PATIENCE = Patience(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.unpack.archives import (
+from tests.corpus.unpack.archives import (
     ARCHIVES,
     FILES,
     NOISE,
@@ -22,8 +22,8 @@ from tests.unpack.archives import (
     written,
     zip_of,
 )
+from wavlm.corpus.unpack import Limits, unpack
 from wavlm.errors import BadDataError
-from wavlm.unpack import Limits, unpack
 
 
 @pytest.mark.parametrize("kind", ARCHIVES)

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording, audio_files, key_of
 from wavlm.errors import BadDataError
-from wavlm.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording, audio_files, key_of
 from wavlm.specs import GenericLayout
 
 

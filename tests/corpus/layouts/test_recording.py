@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from wavlm.corpus.layouts import key_of, name_of
 from wavlm.errors import BadDataError
-from wavlm.layouts import key_of, name_of
 
 
 @pytest.mark.parametrize(

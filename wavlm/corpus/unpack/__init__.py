@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavlm.unpack.deb import deb_members
-from wavlm.unpack.members import Limits, Unpacked, damage_explained, store
-from wavlm.unpack.tar import tar_members
-from wavlm.unpack.zip import zip_members
+from wavlm.corpus.unpack.deb import deb_members
+from wavlm.corpus.unpack.members import Limits, Unpacked, damage_explained, store
+from wavlm.corpus.unpack.tar import tar_members
+from wavlm.corpus.unpack.zip import zip_members
 
 __all__ = ["Limits", "Unpacked", "unpack"]
 

@@ -12,9 +12,9 @@ from time import sleep
 
 from filelock import FileLock
 
-from wavlm.download.https import fetch_pinned
-from wavlm.download.pin import Pin, alone, present, publish, quarantine, require_room
-from wavlm.download.transfer import Patience
+from wavlm.corpus.download.https import fetch_pinned
+from wavlm.corpus.download.pin import Pin, alone, present, publish, quarantine, require_room
+from wavlm.corpus.download.transfer import Patience
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unpack.archives import FILES, PLAIN, Edit, add, deb_of, tar_of, tree, written, zip_of
+from tests.corpus.unpack.archives import FILES, PLAIN, Edit, add, deb_of, tar_of, tree, written, zip_of
+from wavlm.corpus.unpack import Limits, unpack
 from wavlm.errors import BadDataError
-from wavlm.unpack import Limits, unpack
 
 
 def with_symlink_through(tar: tarfile.TarFile) -> None:

@@ -9,8 +9,8 @@ from time import sleep
 
 import httpx
 
-from wavlm.download.pin import Pin, alone, present, publish, quarantine, require_room
-from wavlm.download.transfer import (
+from wavlm.corpus.download.pin import Pin, alone, present, publish, quarantine, require_room
+from wavlm.corpus.download.transfer import (
     InterruptedTransferError,
     Part,
     Patience,

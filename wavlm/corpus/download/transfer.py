@@ -14,7 +14,7 @@ from time import monotonic, time
 
 import httpx
 
-from wavlm.download.pin import HEAD_BYTES, Pin
+from wavlm.corpus.download.pin import HEAD_BYTES, Pin
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.progress import Progress
 from wavlm.storage.files import explained, write_json

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.download.archives import CONTENT, PATIENCE, source
-from tests.download.bad_server import ETAG, BadServer
-from wavlm.download import fetch
+from tests.corpus.download.archives import CONTENT, PATIENCE, source
+from tests.corpus.download.bad_server import ETAG, BadServer
+from wavlm.corpus.download import fetch
 from wavlm.errors import LockedError
 from wavlm.execution.progress import silent
 from wavlm.storage.files import CannotWriteError
@@ -20,7 +20,7 @@ from wavlm.storage.locks import locked
 FETCH = """
 import sys
 from pathlib import Path
-from wavlm.download import fetch
+from wavlm.corpus.download import fetch
 from wavlm.execution.progress import silent
 from wavlm.specs import HttpsSource
 source = HttpsSource.model_validate_json(sys.argv[1])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.download.archives import PATIENCE
-from tests.download.bad_server import serving
-from wavlm.download import fetch_apt
+from tests.corpus.download.archives import PATIENCE
+from tests.corpus.download.bad_server import serving
+from wavlm.corpus.download import fetch_apt
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.progress import silent
 from wavlm.specs import AptSource

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.download.archives import CONTENT
-from tests.download.bad_server import BadServer, serving
+from tests.corpus.download.archives import CONTENT
+from tests.corpus.download.bad_server import BadServer, serving
 
 
 @pytest.fixture

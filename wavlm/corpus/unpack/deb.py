@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from wavlm.corpus.unpack.members import Limits, Member
+from wavlm.corpus.unpack.tar import stream_members
 from wavlm.errors import BadDataError
-from wavlm.unpack.members import Limits, Member
-from wavlm.unpack.tar import stream_members
 
 MAGIC = b"!<arch>\n"
 HEADER_BYTES = 60

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavlm.layouts.recording import UNKNOWN_SPEAKER, Recording, audio_files, key_of
+from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Recording, audio_files, key_of
 from wavlm.specs import FilletsLayout
 
 _TOKEN = re.compile(

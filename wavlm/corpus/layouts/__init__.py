@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
 
-from wavlm.layouts.asterisk import read_asterisk
-from wavlm.layouts.festvox import read_festvox
-from wavlm.layouts.fillets import read_fillets
-from wavlm.layouts.generic import read_generic
-from wavlm.layouts.librispeech import read_librispeech
-from wavlm.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording, key_of, name_of
+from wavlm.corpus.layouts.asterisk import read_asterisk
+from wavlm.corpus.layouts.festvox import read_festvox
+from wavlm.corpus.layouts.fillets import read_fillets
+from wavlm.corpus.layouts.generic import read_generic
+from wavlm.corpus.layouts.librispeech import read_librispeech
+from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording, key_of, name_of
 from wavlm.specs import (
     AsteriskLayout,
     FestvoxLayout,
