@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavlm.flac import encode_flac
+from wavlm.shards.flac import encode_flac
 from wavlm.shards.index import INDEX_SCHEMA
 from wavlm.storage.files import sha256_of
 

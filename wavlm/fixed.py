@@ -14,7 +14,6 @@ import numpy as np
 
 from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.execution.job import TrainJob
-from wavlm.flac import Steps
 from wavlm.rng import states_for
 from wavlm.samples import (
     CACHE,
@@ -26,6 +25,7 @@ from wavlm.samples import (
     stacked,
 )
 from wavlm.shards import Reader
+from wavlm.shards.flac import Steps
 from wavlm.specs import HOP_SAMPLES
 from wavlm.truth import read_truth
 

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wavlm.clips import ClipBank
-from wavlm.flac import STEP, Steps
 from wavlm.rng import Numbers, states_for, uniforms
+from wavlm.shards.flac import STEP, Steps
 from wavlm.specs import MixSpec
 
 Waveform = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wavlm.flac import FULL_SCALE
+from wavlm.shards.flac import FULL_SCALE
 
 
 class Stretch(NamedTuple):

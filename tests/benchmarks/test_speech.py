@@ -15,7 +15,7 @@ from benchmarks.speech import SHARDS_VARIABLE, speech, utterance
 from wavlm.batches import loader as batches_of
 from wavlm.epochs import Position
 from wavlm.features.mfcc import mfcc as our_mfcc
-from wavlm.flac import encode_flac
+from wavlm.shards.flac import encode_flac
 from wavlm.specs import SAMPLE_RATE_HZ
 
 SHORT = (2.0, 2.4)

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
-from wavlm.containers import Reason
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.errors import BadDataError
 from wavlm.execution.pool import run_parts
 from wavlm.execution.progress import Progress
+from wavlm.shards.containers import Reason
 from wavlm.shards.index import INDEX, INDEX_SCHEMA
 from wavlm.shards.part import RECORDS, Packed, Record, build_part
 from wavlm.shards.plan import plan_parts

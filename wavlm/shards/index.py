@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
-from wavlm.flac import Steps, Waveform, decode_flac, decode_flac_into
+from wavlm.shards.containers import AudioError
+from wavlm.shards.flac import Steps, Waveform, decode_flac, decode_flac_into
 
 INDEX = "index.parquet"
 MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from wavlm.flac import encode_flac
+from wavlm.shards.flac import encode_flac
 from wavlm.shards.plan import Part
 from wavlm.shards.recordings import Reject, utterances_of
 from wavlm.shards.utterance import Utterance, to_json

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavlm.audio import decode_bytes, read_recording, to_utterance
-from wavlm.containers import AudioError, Reason
 from wavlm.errors import BadDataError
+from wavlm.shards.containers import AudioError, Reason
+from wavlm.shards.decode import decode_bytes, read_recording, to_utterance
 from wavlm.shards.utterance import Piece, Utterance, cut, joined, num_pieces
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 

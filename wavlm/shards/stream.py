@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavlm.containers import AudioError
 from wavlm.errors import BadDataError
-from wavlm.flac import decode_flac
+from wavlm.shards.containers import AudioError
+from wavlm.shards.flac import decode_flac
 from wavlm.shards.utterance import Utterance, from_json
 from wavlm.storage.files import read_json, sha256_of
 

@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.containers import AudioError, Reason, flac_stream_info
+from wavlm.shards.containers import AudioError, Reason, flac_stream_info
 from wavlm.specs import SAMPLE_RATE_HZ
 
 try:

@@ -10,13 +10,13 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.audio import (
+from wavlm.shards.containers import AudioError, Reason
+from wavlm.shards.decode import (
     Audio,
     decode,
     decode_bytes,
     to_utterance,
 )
-from wavlm.containers import AudioError, Reason
 
 RNG = np.random.default_rng(7)
 

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.containers import AudioError, Reason
-from wavlm.flac import by_soundfile, decode_flac, decode_flac_int16, encode_flac
+from wavlm.shards.containers import AudioError, Reason
+from wavlm.shards.flac import by_soundfile, decode_flac, decode_flac_int16, encode_flac
 
 RNG = np.random.default_rng(7)
 TIMES = np.arange(32000) / 16000

@@ -1,6 +1,6 @@
 """Audio files to waveforms at 16 kHz.
 
-A file is decoded once, whole, and checked here; later stages read what `wavlm.flac` wrote.
+A file is decoded once, whole, and checked here; later stages read what `wavlm.shards.flac` wrote.
 C channels, T samples.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.containers import AudioError, Reason, check_container, flac_stream_info
-from wavlm.flac import FULL_SCALE
+from wavlm.shards.containers import AudioError, Reason, check_container, flac_stream_info
+from wavlm.shards.flac import FULL_SCALE
 from wavlm.specs import SAMPLE_RATE_HZ
 
 MAX_CHANNELS = 8
@@ -77,7 +77,7 @@ def to_utterance(audio: Audio) -> Waveform:
     """Mono (mean of the channels) at 16 kHz, (T,): T = floor(samples * 16000 / rate + 1/2).
 
     Resampled by soxr at its high quality; the result may overshoot full scale by a little, which
-    `wavlm.flac` clips.
+    `wavlm.shards.flac` clips.
     """
     mono: Waveform = audio.waveform.mean(axis=0, dtype=np.float32)
     rate_hz = audio.sample_rate_hz
