@@ -109,7 +109,7 @@ def speech(
 
 def _synthetic(work: Path, num_utterances: int, seconds: tuple[float, float]) -> Path:
     """Recordings as WAV, then the corpus stage, then the shards stage."""
-    from wavlm.corpus import build_corpus
+    from wavlm.corpus.build import build_corpus
 
     recordings, corpus, shards = work / "recordings", work / "corpus", work / "shards"
     for number in range(num_utterances):

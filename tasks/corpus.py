@@ -37,7 +37,7 @@ def lost_connection(_task: Any, _run: Any, state: Any) -> bool:
 )
 def corpus(artifact: Corpus, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
     """The corpus' folder: audio and manifest."""
-    from wavlm.corpus import build_corpus
+    from wavlm.corpus.build import build_corpus
 
     with shown(f"corpus {artifact.name}") as (progress, _):
         return store.make(

@@ -19,8 +19,9 @@ from tests.corpus.corpora import (
     tone,
 )
 from tests.corpus.download.bad_server import serving
-from wavlm.corpus import build_corpus, read_manifest
+from wavlm.corpus.build import build_corpus
 from wavlm.corpus.layouts import Phone
+from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import silent
 from wavlm.specs import AptSource, FolderSource, HttpsSource

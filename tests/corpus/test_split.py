@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.corpus.corpora import grow, of_folder
-from wavlm.corpus import build_corpus, read_manifest
+from wavlm.corpus.build import build_corpus
+from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import UsageError
 from wavlm.execution.progress import silent
 

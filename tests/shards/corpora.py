@@ -11,9 +11,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.corpus import ManifestRow
 from wavlm.corpus.layouts import Phone
-from wavlm.corpus.manifest import write_manifest
+from wavlm.corpus.manifest import ManifestRow, write_manifest
 from wavlm.specs import ShardSpec
 
 Split = Literal["train", "valid"]

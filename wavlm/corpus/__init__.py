@@ -3,8 +3,3 @@
 A corpus folder holds `audio/` (unless its files lie in a folder of their own), one receipt per
 archive in `archives/`, and `manifest.parquet`, which `wavlm.corpus.manifest` describes.
 """
-
-from wavlm.corpus.build import build_corpus
-from wavlm.corpus.manifest import ManifestRow, read_manifest
-
-__all__ = ["ManifestRow", "build_corpus", "read_manifest"]

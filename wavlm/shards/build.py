@@ -26,7 +26,7 @@ from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import replaced, write_json
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
-    from wavlm.corpus import ManifestRow
+    from wavlm.corpus.manifest import ManifestRow
 
 REJECTS = "rejects.parquet"
 REJECTS_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "reason", "detail")])
@@ -49,7 +49,7 @@ def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, pro
     Raises TooManyRejectsError above `max_rejected`, with the rejects listed in `rejects.parquet`,
     and BadDataError (SHARDS_EMPTY) for a corpus that gives no utterance.
     """
-    from wavlm.corpus import read_manifest
+    from wavlm.corpus.manifest import read_manifest
 
     manifest = read_manifest(corpus_dir)
     parts = plan_parts(manifest, spec)

@@ -13,7 +13,7 @@ from wavlm.errors import BadDataError
 from wavlm.specs import ShardSpec
 
 if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
-    from wavlm.corpus import ManifestRow
+    from wavlm.corpus.manifest import ManifestRow
 
 FLAC_BYTES_PER_SECOND = 20_000  # of 16 kHz mono speech; measured: 18,900
 MAX_KEY_CHARACTERS = 200  # with the endings of cut, join and member below a file name's 255

@@ -19,7 +19,7 @@ from wavlm.shards.utterance import Piece, Utterance, cut, joined, num_pieces
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
-    from wavlm.corpus import ManifestRow
+    from wavlm.corpus.manifest import ManifestRow
 
 
 @dataclass(frozen=True)
