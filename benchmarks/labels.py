@@ -115,7 +115,7 @@ class _Pass:
     """The labels stage, its codebook made before; each call writes all labels anew."""
 
     def __init__(self, audio: Speech, spec: CodebookSpec, teacher: Path | None, device: str) -> None:
-        from wavlm.codebook import build_codebook
+        from wavlm.labels.codebook import build_codebook
 
         self._audio, self._spec, self._teacher = audio, spec, teacher
         self._plan = _plan(device)
@@ -125,7 +125,7 @@ class _Pass:
         build_codebook(spec, [audio.shards], teacher, self._codebook, self._plan)
 
     def __call__(self) -> None:
-        from wavlm.labels import build_labels
+        from wavlm.labels.build import build_labels
 
         self._out = self._audio.work / f"{self._spec.features.type}-{next(self._numbers)}"
         self._out.mkdir()

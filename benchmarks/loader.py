@@ -27,12 +27,12 @@ from wavlm.batches import loader, plan_of
 from wavlm.epochs import Position
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.labels.files import read_labels
 from wavlm.masking import Spans
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import decode_flac_int16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, TrainSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_frames, samples_of
-from wavlm.targets import read_labels
 
 Waveforms = npt.NDArray[np.float32]
 Pipeline = Callable[[], float]  # does an epoch's worth of work; seconds of audio delivered

@@ -22,12 +22,12 @@ import soundfile
 
 from wavlm.execution.job import LabelledShards
 from wavlm.execution.progress import silent
+from wavlm.labels.files import Header, write_labels
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout, ShardSpec
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import read_json, write_json
-from wavlm.targets import Header, write_labels
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]

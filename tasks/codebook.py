@@ -16,8 +16,8 @@ from wavlm.store import Store
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
 def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
     """The folder of the centroids."""
-    from wavlm.codebook import build_codebook
     from wavlm.features.extract import plan_for
+    from wavlm.labels.codebook import build_codebook
 
     folders = [store.path(item) for item in artifact.shards]
     teacher = store.path(artifact.teacher) if artifact.teacher else None

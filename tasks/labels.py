@@ -17,7 +17,7 @@ from wavlm.store import Store
 def labels(artifact: Labels, store: Store, runtime: Runtime) -> Path:
     """The folder of labels of one corpus under one codebook."""
     from wavlm.features.extract import plan_for
-    from wavlm.labels import build_labels
+    from wavlm.labels.build import build_labels
 
     book = artifact.codebook
     teacher = store.path(book.teacher) if book.teacher else None

@@ -7,8 +7,8 @@ import pytest
 from wavlm.corpus.download.transfer import InterruptedTransferError
 from wavlm.errors import BadDataError, CodedError
 from wavlm.export import ImportRefusedError
+from wavlm.labels.files import LabelMismatchError
 from wavlm.specs.yaml import RecipeError
-from wavlm.targets import LabelMismatchError
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from wavlm.codebook import Centroids, cluster
 from wavlm.execution.progress import Progress, silent
 from wavlm.features.frames import Floats, mfcc_at_frame_rate
 from wavlm.features.hidden import HiddenLayers, default_device
+from wavlm.labels.codebook import Centroids, cluster
+from wavlm.labels.quality import NO_COUNTS, Quality, joint_counts, merged
 from wavlm.nn.files import read_network
-from wavlm.quality import NO_COUNTS, Quality, joint_counts, merged
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Utterance, stream
 from wavlm.specs import ProbeSpec

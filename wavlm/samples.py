@@ -22,13 +22,13 @@ from wavlm.effects import apply_effects
 from wavlm.epochs import Group, Integers, Plan
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards, TrainJob
+from wavlm.labels.files import flat_labels
 from wavlm.mixing import NUM_DRAWS, Change, mix
 from wavlm.rng import Numbers, States, advanced, rng_for, states_for, uniforms
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import STEP, Steps
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, TrainSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_frames, num_labels, samples_of
-from wavlm.targets import flat_labels
 
 Waveforms = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint16]

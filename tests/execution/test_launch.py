@@ -16,11 +16,11 @@ from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.launch import Record, run_trainer
 from wavlm.execution.runtime import Runtime
+from wavlm.labels.files import Header, write_labels
 from wavlm.shards import read_index
 from wavlm.specs import NetworkSpec, TrainSpec, paper_conv_layers
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import read_json, sha256_of, write_json
-from wavlm.targets import Header, write_labels
 
 ROOT = Path(__file__).parents[1]
 

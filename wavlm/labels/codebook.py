@@ -21,13 +21,13 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.assign import refuse_unassigned
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, silent
 from wavlm.features.extract import Plan, release
 from wavlm.features.frames import Floats, frame_function
+from wavlm.labels.assign import refuse_unassigned
+from wavlm.labels.sampling import read_utterances, sample_frames
 from wavlm.rng import seed_for
-from wavlm.sampling import read_utterances, sample_frames
 from wavlm.specs import CodebookSpec
 from wavlm.storage.files import read_json, replaced, sha256_of, write_json, written
 

@@ -20,11 +20,11 @@ from wavlm.execution.pool import run_parts
 from wavlm.execution.progress import Progress, silent
 from wavlm.features.extract import Plan, release
 from wavlm.features.frames import label_rate_hz
-from wavlm.labelling import Part, Share, label_share, read_counts, take_gpu
-from wavlm.quality import merged
+from wavlm.labels.files import Header, LabelMismatchError, read_labels
+from wavlm.labels.part import Part, Share, label_share, read_counts, take_gpu
+from wavlm.labels.quality import merged
 from wavlm.specs import SAMPLE_RATE_HZ, Features
 from wavlm.storage.files import read_json, sha256_of, write_json, written
-from wavlm.targets import Header, LabelMismatchError, read_labels
 
 # Starting a worker costs some 3 s of imports: less audio than this is quicker without one.
 SECONDS_PER_WORKER = {"mfcc": 3600, "hidden": 600}

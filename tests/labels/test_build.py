@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from tests.mini_shards import Spoken, tones, write_shards
-from wavlm.codebook import build_codebook
 from wavlm.errors import BadDataError
 from wavlm.features.extract import Plan
 from wavlm.features.frames import mfcc
-from wavlm.labels import build_labels
+from wavlm.labels.build import build_labels
+from wavlm.labels.codebook import build_codebook
+from wavlm.labels.files import LabelMismatchError, flat_labels, read_labels
+from wavlm.labels.quality import JointCounts, label_quality
 from wavlm.nn import WavLM, load_model, save_model
-from wavlm.quality import JointCounts, label_quality
 from wavlm.shards import stream
 from wavlm.specs import (
     CodebookSpec,
@@ -29,7 +30,6 @@ from wavlm.specs import (
 )
 from wavlm.specs.shapes import num_frames
 from wavlm.storage.files import sha256_of
-from wavlm.targets import LabelMismatchError, flat_labels, read_labels
 
 MFCC = MfccFeatures(type="mfcc")
 LAYER = HiddenFeatures(type="hidden", layer=2)
@@ -172,7 +172,7 @@ def test_labels_of_shards_that_are_no_longer_there_are_removed(
 def test_workers_change_no_byte(
     tmp_path: Path, shards_dir: Path, codebook_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavlm.labels.SECONDS_PER_WORKER", {"mfcc": 0.1})
+    monkeypatch.setattr("wavlm.labels.build.SECONDS_PER_WORKER", {"mfcc": 0.1})
     for workers in (1, 2):
         label(shards_dir, codebook_dir, tmp_path / str(workers), replace(HERE, processes=workers))
     assert contents(tmp_path / "1") == contents(tmp_path / "2")

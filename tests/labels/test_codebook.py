@@ -11,16 +11,16 @@ import pytest
 from sklearn.cluster import KMeans
 
 from tests.mini_shards import Spoken, tones, write_shards
-from wavlm.codebook import (
+from wavlm.errors import BadDataError
+from wavlm.features.extract import Plan
+from wavlm.features.frames import frame_function, mfcc
+from wavlm.labels.codebook import (
     Centroids,
     build_codebook,
     cluster,
 )
-from wavlm.errors import BadDataError
-from wavlm.features.extract import Plan
-from wavlm.features.frames import frame_function, mfcc
+from wavlm.labels.sampling import read_utterances, round_robin, sample_frames
 from wavlm.rng import rng_for
-from wavlm.sampling import read_utterances, round_robin, sample_frames
 from wavlm.specs import CodebookSpec, MfccFeatures
 
 MFCC = MfccFeatures(type="mfcc")

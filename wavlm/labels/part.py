@@ -20,18 +20,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from wavlm.assign import nearest, refuse_unassigned
-from wavlm.codebook import read_centroids
 from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
 from wavlm.features.extract import Each, Plan, decoding, sweep, windows
 from wavlm.features.frames import Floats, frame_function
-from wavlm.quality import JointCounts, joint_counts, merged
+from wavlm.labels.assign import nearest, refuse_unassigned
+from wavlm.labels.codebook import read_centroids
+from wavlm.labels.files import Header, Labels, read_header, write_labels
+from wavlm.labels.quality import JointCounts, joint_counts, merged
 from wavlm.shards import Packed, Utterance, packed, unpack
 from wavlm.specs import Features
 from wavlm.specs.shapes import FRAME_RATE_HZ
 from wavlm.storage.files import replaced, sha256_of
-from wavlm.targets import Header, Labels, read_header, write_labels
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from filelock import FileLock
 
 from tests.mini_shards import tones, write_shards
 from wavlm.errors import BadDataError
+from wavlm.labels.files import Header, LabelMismatchError, flat_labels, read_labels, write_labels
 from wavlm.specs.shapes import num_frames, num_labels
 from wavlm.storage.files import read_json
-from wavlm.targets import Header, LabelMismatchError, flat_labels, read_labels, write_labels
 
 
 def header(shards_dir: Path, shard: str, rate_hz: int = 100) -> Header:

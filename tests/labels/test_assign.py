@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from wavlm.assign import NO_CLUSTER, Multiplied, nearest, refuse_unassigned
 from wavlm.errors import BadDataError
+from wavlm.labels.assign import NO_CLUSTER, Multiplied, nearest, refuse_unassigned
 
 
 def draw(rows: int, channels: int, seed: int, offset: float = 0.0) -> np.ndarray:

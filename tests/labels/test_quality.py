@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
-from wavlm.quality import JointCounts, joint_counts, label_quality, merged
+from wavlm.labels.quality import JointCounts, joint_counts, label_quality, merged
 
 
 def frames_of(*runs: tuple[str, int]) -> list[tuple[float, float, str]]:
