@@ -16,7 +16,7 @@ from wavlm.store import Store
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
 def mixtures(artifact: Mixtures, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
     """The folder of the mixed set, its truth and the pairs to listen to."""
-    from wavlm.mixtures import build_mixtures
+    from wavlm.mixing.build import build_mixtures
 
     speech, noise, rooms = (
         [store.path(item) for item in items] for items in (artifact.speech, artifact.noise, artifact.rooms)

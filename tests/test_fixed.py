@@ -12,7 +12,7 @@ from tests.staircases import NUM_CLUSTERS, digest, job_of, levels, write_corpus
 from wavlm.batches import validation, validation_batches
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.masking import Spans
-from wavlm.mixtures import build_mixtures
+from wavlm.mixing.build import build_mixtures
 from wavlm.rng import seed_for
 from wavlm.specs import MixSpec, MixturesSpec
 

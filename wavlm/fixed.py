@@ -14,6 +14,7 @@ import numpy as np
 
 from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.execution.job import TrainJob
+from wavlm.mixing.truth import read_truth
 from wavlm.rng import states_for
 from wavlm.samples import (
     CACHE,
@@ -27,7 +28,6 @@ from wavlm.samples import (
 from wavlm.shards import Reader
 from wavlm.shards.flac import Steps
 from wavlm.specs import HOP_SAMPLES
-from wavlm.truth import read_truth
 
 log = logging.getLogger(__name__)
 

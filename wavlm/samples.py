@@ -17,13 +17,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.clips import ClipBank, Split
-from wavlm.effects import apply_effects
 from wavlm.epochs import Group, Integers, Plan
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.labels.files import flat_labels
-from wavlm.mixing import NUM_DRAWS, Change, mix
+from wavlm.mixing.effects import apply_effects
+from wavlm.mixing.mix import NUM_DRAWS, Change, mix
+from wavlm.mixing.noise import ClipBank, Split
 from wavlm.rng import Numbers, States, advanced, rng_for, states_for, uniforms
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import STEP, Steps

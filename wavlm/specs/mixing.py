@@ -12,7 +12,7 @@ from wavlm.specs.base import Count, Name, Natural, Positive, Probability, Spec
 # within it is what wavlm.samples relies on.
 RatioDb = Annotated[float, Field(ge=-100, le=100)]
 
-# Of effects that draw a number, where the spec does not say: Hz, dB or share; see wavlm.effects.
+# Of effects that draw a number, where the spec does not say: Hz, dB or share; see wavlm.mixing.effects.
 _BOUNDS: dict[str, tuple[float, float]] = {
     "low_pass": (2000, 7500),
     "high_pass": (50, 500),
@@ -28,7 +28,7 @@ class EffectSpec(Spec):
 
     name: Literal["room", "low_pass", "high_pass", "band_pass", "codec", "gain", "gaussian_snr", "clipping"]
     probability: Probability
-    minimum: float | None = None  # unit by effect: Hz, dB or share; see wavlm.effects
+    minimum: float | None = None  # unit by effect: Hz, dB or share; see wavlm.mixing.effects
     maximum: float | None = None
 
     @model_validator(mode="after")

@@ -11,10 +11,10 @@ import soundfile
 
 from tests.mini_shards import Spoken, write_shards
 from wavlm.errors import BadDataError
-from wavlm.mixtures import build_mixtures
+from wavlm.mixing.build import build_mixtures
+from wavlm.mixing.truth import Truth, read_truth
 from wavlm.shards import Reader, stream, verify_shard
 from wavlm.specs import MixSpec, MixturesSpec
-from wavlm.truth import Truth, read_truth
 
 SPEC = MixturesSpec(num_utterances=20, max_seconds=4.0)
 MIX = MixSpec(name="test", probability=0.2, noise_probability=0.1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from wavlm.effects import CODECS, apply_effects, in_room, through_codec
+from wavlm.mixing.effects import CODECS, apply_effects, in_room, through_codec
 from wavlm.specs import EffectSpec
 
 NAMES = ("room", "low_pass", "high_pass", "band_pass", "codec", "gain", "gaussian_snr", "clipping")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.mini_shards import Spoken, write_shards
-from wavlm.clips import ClipBank
 from wavlm.errors import BadDataError
-from wavlm.mixing import NUM_DRAWS, Event, Mixed, mix, mix_group
+from wavlm.mixing.mix import NUM_DRAWS, Event, Mixed, mix, mix_group
+from wavlm.mixing.noise import ClipBank
 from wavlm.rng import states_for, uniforms
 from wavlm.specs import MixSpec
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from wavlm.mixing.spectrogram import plot_mixture
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.spectrogram import plot_mixture
 from wavlm.storage.files import replaced, write_text
 
 README = """Some of the fixed mixtures, to listen to.

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.clips import ClipBank
+from wavlm.mixing.noise import ClipBank
 from wavlm.rng import Numbers, states_for, uniforms
 from wavlm.shards.flac import STEP, Steps
 from wavlm.specs import MixSpec

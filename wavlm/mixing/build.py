@@ -4,7 +4,7 @@ It mixes as training does, with three differences: every utterance is mixed, eve
 noise where the mix has noise, and a mixture that would clip is turned down as a whole.
 
 A mixtures folder is a shards folder (`mixed-000000.tar`, `index.parquet`, `shards.json`) with the
-truth (see wavlm.truth) and `listen/`, some pairs of WAV files and their spectrograms.
+truth (see wavlm.mixing.truth) and `listen/`, some pairs of WAV files and their spectrograms.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from wavlm.clips import ClipBank
-from wavlm.effects import apply_effects
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, silent
-from wavlm.listening import write_pair, write_readme
-from wavlm.mixing import Event, Mixed, mix_group
+from wavlm.mixing.effects import apply_effects
+from wavlm.mixing.listen import write_pair, write_readme
+from wavlm.mixing.mix import Event, Mixed, mix_group
+from wavlm.mixing.noise import ClipBank
+from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance
 from wavlm.shards.build import write_listing
@@ -30,7 +31,6 @@ from wavlm.shards.part import Record, write_tar
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, MixturesSpec
 from wavlm.specs.shapes import num_frames, samples_of
 from wavlm.storage.files import replaced, sha256_of
-from wavlm.truth import Truth, write_truth
 
 Waveform = npt.NDArray[np.float32]
 

@@ -1,0 +1,1 @@
+"""Stage mixtures, and the mixing of utterances and noise that training uses."""
