@@ -17,10 +17,11 @@ from benchmarks.harness import Claim, Figure, missing
 from benchmarks.jobs import SMALL, job
 from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
-from wavlm.batches import Batch, loader
-from wavlm.epochs import Position
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.loader.batch import Batch
+from wavlm.loader.loader import loader
+from wavlm.loader.sampler import Position
 from wavlm.specs import NetworkSpec, TrainSpec
 
 CLAIMS = (

@@ -23,12 +23,12 @@ from benchmarks.harness import Claim, Figure, compare, missing
 from benchmarks.jobs import MIX, job
 from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
-from wavlm.batches import loader, plan_of
-from wavlm.epochs import Position
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import read_labels
-from wavlm.masking import Spans
+from wavlm.loader.loader import loader, plan_of
+from wavlm.loader.masking import Spans
+from wavlm.loader.sampler import Position
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import decode_flac_int16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, TrainSpec

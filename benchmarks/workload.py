@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wavlm.execution.runtime import Runtime
-from wavlm.masking import Spans
+from wavlm.loader.masking import Spans
 from wavlm.nn import WavLM
 from wavlm.rng import rng_for, states_for
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, TrainSpec
@@ -112,9 +112,9 @@ class OurStep:
 
     def on(self, batch: Crops) -> Callable[[], None]:
         """A function that does one update on this batch."""
-        from wavlm.batches import Batch
-        from wavlm.epochs import Position
-        from wavlm.pcm import Pcm
+        from wavlm.loader.batch import Batch
+        from wavlm.loader.pcm import Pcm
+        from wavlm.loader.sampler import Position
         from wavlm.train.step import update
         from wavlm.train.transfer import ahead
 

@@ -12,12 +12,12 @@ import soundfile
 
 from tasks.jobs import job_of
 from wavlm.artifacts import Model
-from wavlm.epochs import Group, Position
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.loader.sampler import Group, Position
+from wavlm.loader.samples import Arrays, Samples
 from wavlm.planning import models, plan
-from wavlm.samples import Arrays, Samples
 from wavlm.specs import SAMPLE_RATE_HZ, Recipe
 from wavlm.storage.files import write_text
 from wavlm.store import Store

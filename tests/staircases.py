@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from tests.mini_shards import Spoken, write_shards
-from wavlm.batches import Batch
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import Header, write_labels
+from wavlm.loader.batch import Batch
 from wavlm.shards import read_index
 from wavlm.specs import NetworkSpec, TrainSpec, paper_conv_layers
 

@@ -12,9 +12,9 @@ import pytest
 from benchmarks import end_to_end, loader, mfcc
 from benchmarks.jobs import MIX
 from benchmarks.speech import SHARDS_VARIABLE, speech, utterance
-from wavlm.batches import loader as batches_of
-from wavlm.epochs import Position
 from wavlm.features.mfcc import mfcc as our_mfcc
+from wavlm.loader.loader import loader as batches_of
+from wavlm.loader.sampler import Position
 from wavlm.shards.flac import encode_flac
 from wavlm.specs import SAMPLE_RATE_HZ
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavlm.batches import Batch
-from wavlm.epochs import Position
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.loader.batch import Batch
+from wavlm.loader.sampler import Position
 from wavlm.rng import rng_for
 from wavlm.specs import ConvLayer, NetworkSpec, TrainSpec
 from wavlm.specs.shapes import num_frames

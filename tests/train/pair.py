@@ -22,8 +22,8 @@ from typing import Any
 from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from tests.train import fakes
-from wavlm.batches import Batch
 from wavlm.errors import CodedError
+from wavlm.loader.batch import Batch
 from wavlm.storage.files import CannotWriteError
 from wavlm.train import loop
 from wavlm.train.loop import train

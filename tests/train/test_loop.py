@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.train import fakes
-from wavlm.batches import Batch
 from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.batch import Batch
 from wavlm.nn import load_model
 from wavlm.nn.files import ModelFileError
 from wavlm.specs import StartSpec

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.train import fakes
-from wavlm.epochs import Position
+from wavlm.loader.sampler import Position
 from wavlm.nn import WavLM
 from wavlm.nn.head import Head
 from wavlm.rng import seed_for

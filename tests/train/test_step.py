@@ -12,9 +12,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.train import fakes
-from wavlm.batches import Batch
-from wavlm.epochs import Position
 from wavlm.execution.job import TrainJob
+from wavlm.loader.batch import Batch
+from wavlm.loader.sampler import Position
 from wavlm.nn import WavLM
 from wavlm.rng import seed_for
 from wavlm.specs.shapes import num_parameters

@@ -13,9 +13,10 @@ import torch
 
 from tests.staircases import job_of, write_corpus
 from tests.train.fakes import data, job
-from wavlm.batches import Batch, loader
-from wavlm.epochs import Position
-from wavlm.pcm import Pcm, Stretch
+from wavlm.loader.batch import Batch
+from wavlm.loader.loader import loader
+from wavlm.loader.pcm import Pcm, Stretch
+from wavlm.loader.sampler import Position
 from wavlm.specs import MixSpec
 from wavlm.train.parallel import Ranks
 from wavlm.train.transfer import ahead, read_ahead

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from wavlm.specs.base import Count, Name, Natural, Positive, Probability, Spec
 
 # Beyond this one of the two is below the last of 16 bits of the other. That float32 stays finite
-# within it is what wavlm.samples relies on.
+# within it is what wavlm.loader.samples relies on.
 RatioDb = Annotated[float, Field(ge=-100, le=100)]
 
 # Of effects that draw a number, where the spec does not say: Hz, dB or share; see wavlm.mixing.effects.

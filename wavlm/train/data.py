@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from wavlm.batches import Batch, loader, plan_of, validation
-from wavlm.epochs import Position
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.batch import Batch
+from wavlm.loader.loader import loader, plan_of
+from wavlm.loader.sampler import Position
+from wavlm.loader.validation import validation
 from wavlm.train.loop import Data
 from wavlm.train.parallel import Ranks
 

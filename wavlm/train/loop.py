@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue
 
-from wavlm.batches import Batch
-from wavlm.epochs import Position
 from wavlm.errors import StoppedError, UsageError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.batch import Batch
+from wavlm.loader.sampler import Position
 from wavlm.nn import WavLM, save_model
 from wavlm.nn.files import (
     WEIGHTS_FILE,

@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, fields
 import torch
 from torch import Tensor
 
-from wavlm.batches import Batch
+from wavlm.loader.batch import Batch
 from wavlm.nn import Terms
 from wavlm.specs import TrainSpec
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from wavlm.epochs import Position
+from wavlm.loader.sampler import Position
 from wavlm.train.objective import Sums
 from wavlm.train.schedule import LossScale
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from wavlm.batches import Batch
-from wavlm.epochs import Position
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.batch import Batch
+from wavlm.loader.sampler import Position
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import torch
 
-from wavlm.batches import Batch
+from wavlm.loader.batch import Batch
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -12,8 +12,8 @@ from contextlib import closing
 import torch
 from torch import Tensor
 
-from wavlm.batches import Batch
 from wavlm.execution.job import TrainJob
+from wavlm.loader.batch import Batch
 from wavlm.nn import WavLM
 from wavlm.train.objective import Sums, group_loss, group_sums, no_sums
 from wavlm.train.parallel import Ranks, StopRequest, Watchdog

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wavlm.pcm import Pcm, Stretch
+from wavlm.loader.pcm import Pcm, Stretch
 
 
 def test_every_step_becomes_its_amplitude_exactly() -> None:

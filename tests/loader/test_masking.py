@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.test_rng import splitmix64
-from wavlm.masking import Spans
+from wavlm.loader.masking import Spans
 from wavlm.rng import seed_for, states_for
 from wavlm.specs import MaskSpec
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.staircases import NUM_CLUSTERS, digest, job_of, levels, write_corpus
-from wavlm.batches import validation, validation_batches
 from wavlm.execution.job import LabelledShards, TrainJob
-from wavlm.masking import Spans
+from wavlm.loader.masking import Spans
+from wavlm.loader.validation import validation, validation_batches
 from wavlm.mixing.build import build_mixtures
 from wavlm.rng import seed_for
 from wavlm.specs import MixSpec, MixturesSpec

@@ -8,36 +8,29 @@ Shapes: B utterances, N samples, F frames.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.epochs import Group, Integers, Plan
 from wavlm.errors import BadDataError
-from wavlm.execution.job import LabelledShards, TrainJob
-from wavlm.labels.files import flat_labels
+from wavlm.execution.job import TrainJob
+from wavlm.loader.sampler import Group, Integers, Plan
+from wavlm.loader.utterances import CACHE, Labels, Utterances, frames_of_crops, stacked
 from wavlm.mixing.effects import apply_effects
 from wavlm.mixing.mix import NUM_DRAWS, Change, mix
-from wavlm.mixing.noise import ClipBank, Split
+from wavlm.mixing.noise import ClipBank
 from wavlm.rng import Numbers, States, advanced, rng_for, states_for, uniforms
-from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import STEP, Steps
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, TrainSpec
+from wavlm.specs import MixSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_frames, num_labels, samples_of
 
 Waveforms = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.uint16]
-Strings = npt.NDArray[np.object_]
 
 # Which of the numbers of an utterance is for what: the first for its crop, those behind mixing
 # for its mask.
 MIX_FROM, MASK_FROM = 1, 1 + NUM_DRAWS
-CACHE = ".cache"  # folder of the job's `out` for the flat labels; not part of the model
 
 
 @dataclass(frozen=True)
@@ -69,70 +62,6 @@ class Drawn:
     first_frames: list[int]  # at which the crops begin
     mixing: Numbers  # (B, NUM_DRAWS)
     masking: States  # (B,) of whose numbers masks are made
-
-
-class Utterances:
-    """The labelled utterances of one split of all corpora, numbered in the order of the job.
-
-    Of the indexes only what reading needs is kept: 94,000 hours are 30 million utterances, whose
-    whole index takes 7 GB.
-    """
-
-    def __init__(self, data: Sequence[LabelledShards], split: Split, cache: Path) -> None:
-        self._folders = [item.shards for item in data]
-        self._readers = [Reader(folder) for folder in self._folders]
-        self._labels = flat_labels([item.labels for item in data], self._folders, cache)
-        indexes = [read_index(folder) for folder in self._folders]
-        rows = [index.rows_of(split) for index in indexes]
-        self._corpus = np.repeat(np.arange(len(rows)), [len(chosen) for chosen in rows])
-        self._row = np.concatenate(rows)
-        chosen = list(zip(indexes, rows, strict=True))
-        self._shards: Strings = np.concatenate([item.shards[of] for item, of in chosen])
-        self._offsets: Integers = np.concatenate([item.offsets[of] for item, of in chosen])
-        self._sizes: Integers = np.concatenate([item.sizes[of] for item, of in chosen])
-        self.num_samples: Integers = np.concatenate([item.samples[of] for item, of in chosen])
-        self.keys: Strings = np.concatenate([item.keys[of] for item, of in chosen])
-
-    def __len__(self) -> int:
-        return len(self._row)
-
-    def fill(self, steps: Steps, numbers: Integers, first_frames: Sequence[int]) -> None:
-        """Fill `steps` (B, N) with the crops of these utterances that begin with these frames."""
-        # As lists: to take single numbers out of arrays costs more than to look them up.
-        corpora, shards = self._corpus[numbers].tolist(), self._shards[numbers].tolist()
-        offsets, sizes = self._offsets[numbers].tolist(), self._sizes[numbers].tolist()
-        places = zip(steps, corpora, shards, offsets, sizes, first_frames, strict=True)
-        for row, (crop, corpus, shard, offset, size, first) in enumerate(places):
-            try:
-                self._readers[corpus].fill_at(crop, shard, offset, size, first * HOP_SAMPLES)
-            except (BadDataError, ValueError, OSError) as error:
-                code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
-                text = str(error).removeprefix(f"{code}: ")
-                key, where = self.keys[numbers[row]], self._folders[corpus] / shard
-                raise BadDataError(code, f"{text}; at utterance {key} of {where}") from error
-
-    def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
-        """Labels (B, F) of a part of each of these utterances."""
-        corpora, rows = self._corpus[numbers].tolist(), self._row[numbers].tolist()
-        labels = np.empty((len(numbers), frames), np.uint16)
-        places = zip(corpora, rows, first_frames, strict=True)
-        for number, (corpus, row, first) in enumerate(places):
-            labels[number] = self._labels.of(corpus, row)[first : first + frames]
-        return labels
-
-    @property
-    def sha256s(self) -> Strings:
-        """Hex sha256 of each utterance's FLAC: who it is, whatever its key. Read anew."""
-        indexes = [read_index(folder) for folder in self._folders]
-        return np.array([indexes[c].sha256s[r] for c, r in zip(self._corpus, self._row, strict=True)], object)
-
-    @property
-    def digest(self) -> str:
-        """Hex digest of the keys, in order."""
-        digest = hashlib.sha256()
-        for key in self.keys:
-            digest.update(f"{key}\n".encode())
-        return digest.hexdigest()
 
 
 class Samples:
@@ -201,33 +130,6 @@ class Samples:
             if after is not before:
                 changes[row] = Change(row, 0, finite(after, key))
         return tuple(changes[row] for row in sorted(changes))
-
-
-class Source(Protocol):
-    """Utterances by number."""
-
-    def fill(self, steps: Steps, numbers: Integers, first_frames: Sequence[int]) -> None:
-        """Fill `steps` (B, N) with the crops of these utterances that begin with these frames."""
-        ...
-
-    def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
-        """Labels (B, F) of a part of each of these utterances."""
-        ...
-
-
-def stacked(source: Source, group: Group, firsts: Sequence[int]) -> tuple[Steps, Labels]:
-    """The crops of a group that begin with these frames: (B, N) and (B, F)."""
-    steps = np.empty((len(group.utterances), samples_of(group.num_frames)), np.int16)
-    source.fill(steps, group.utterances, firsts)
-    return steps, source.labels(group.utterances, firsts, group.num_frames)
-
-
-def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
-    """Frames (U,) of the longest crop of each utterance of so many samples (U,)."""
-    longest_s = min(train.max_crop_seconds, train.group_seconds)
-    limited = np.minimum(utterance_samples, int(longest_s * SAMPLE_RATE_HZ))
-    lengths, place = np.unique(limited, return_inverse=True)
-    return np.array([num_frames(int(length)) for length in lengths], dtype=np.int64)[place]
 
 
 def finite(waveform: Waveforms, key: str) -> Waveforms:

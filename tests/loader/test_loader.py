@@ -15,12 +15,13 @@ import torch
 
 from tests.mini_shards import Spoken, write_shards
 from tests.staircases import digest, job_of, levels, write_corpus
-from wavlm.batches import Batch, NotDeliveredError, loader, plan_of
-from wavlm.epochs import Position
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.samples import Arrays, Drawn, Samples
+from wavlm.loader.batch import Batch
+from wavlm.loader.loader import NotDeliveredError, loader, plan_of
+from wavlm.loader.sampler import Position
+from wavlm.loader.samples import Arrays, Drawn, Samples
 from wavlm.shards import read_index
 from wavlm.specs import ConvLayer, EffectSpec, MixSpec, paper_conv_layers
 from wavlm.specs.shapes import num_frames

@@ -26,8 +26,8 @@ PROGRAM = """
 import sys
 from multiprocessing import active_children
 from pathlib import Path
-from wavlm.batches import loader
-from wavlm.epochs import Position
+from wavlm.loader.loader import loader
+from wavlm.loader.sampler import Position
 from wavlm.execution.job import read_job
 
 def main():
@@ -55,7 +55,7 @@ def trainer(job: TrainJob, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     ) as process:
         yield process
         process.kill()

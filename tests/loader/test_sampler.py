@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from wavlm.epochs import Plan, Position, fixed_groups, share
+from wavlm.loader.sampler import Plan, Position, fixed_groups, share
 from wavlm.specs import TrainSpec
 
 

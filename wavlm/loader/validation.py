@@ -6,25 +6,20 @@ Shapes: B utterances, N samples, F frames.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from wavlm.epochs import Group, Integers, fixed_groups
 from wavlm.execution.job import TrainJob
+from wavlm.loader.batch import Batch, make_batch
+from wavlm.loader.sampler import Group, Integers, fixed_groups
+from wavlm.loader.samples import Arrays
+from wavlm.loader.utterances import CACHE, Labels, Strings, Utterances, frames_of_crops, stacked
 from wavlm.mixing.truth import read_truth
 from wavlm.rng import states_for
-from wavlm.samples import (
-    CACHE,
-    Arrays,
-    Labels,
-    Strings,
-    Utterances,
-    frames_of_crops,
-    stacked,
-)
 from wavlm.shards import Reader
 from wavlm.shards.flac import Steps
 from wavlm.specs import HOP_SAMPLES
@@ -86,3 +81,25 @@ class FixedSamples:
         steps, labels = stacked(self._source, group, [0] * len(keys))
         masking = states_for(self._train.seed, ("mask", "valid"), keys)
         return Arrays(steps, (), labels, masking, keys, group.utterances)
+
+
+def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    """A rank's share of a validation set, the same every time: no crop or mask ever differs.
+
+    `clean` is the valid split, each utterance from its beginning; `mixed` the fixed mixtures, with
+    the labels of their primaries. An empty set gives no batch.
+    """
+    return validation(job, subset, rank, world)()
+
+
+def validation(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Callable[[], Iterator[Batch]]:
+    """`validation_batches`, to be called again and again: indexes are read the first time only."""
+    samples = cache(partial(FixedSamples, job, subset))
+
+    def batches() -> Iterator[Batch]:
+        for number, group in enumerate(samples().groups()):
+            if number % world == rank:
+                arrays = samples().make(group)
+                yield make_batch(arrays, job.train.mask, group.position, group.position)
+
+    return batches

@@ -19,25 +19,22 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from wavlm.epochs import Group, Plan, Position, Update, share
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.processes import die_with_parent
-from wavlm.fixed import FixedSamples, Subset
-from wavlm.masking import Spans
-from wavlm.pcm import Pcm, Stretch
-from wavlm.samples import Arrays, Drawn, Samples
-from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec
+from wavlm.loader.batch import Batch, make_batch
+from wavlm.loader.sampler import Group, Plan, Position, Update, share
+from wavlm.loader.samples import Arrays, Drawn, Samples
+from wavlm.specs import MaskSpec
 
 log = logging.getLogger(__name__)
 
@@ -49,59 +46,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 class NotDeliveredError(BadDataError):
     """An epoch did not deliver exactly what was planned."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One group; nothing in it is padded. A loader's is packed, one moved `to` a device is not."""
-
-    audio: Pcm | torch.Tensor  # (B, N): packed, or float32
-    labels: torch.Tensor  # (B, F) int64
-    spans: Spans | torch.Tensor  # of (B, F): packed, or the mask
-    keys: tuple[str, ...]
-    position: Position  # of this group
-    after: Position  # where the update that it belongs to ends: what a snapshot stores
-    num_masked: int | None = None  # masked frames, once they have been counted
-
-    @property
-    def waveforms(self) -> torch.Tensor:
-        """(B, N) float32; of a packed batch they are made anew each time."""
-        return self.audio.waveforms() if isinstance(self.audio, Pcm) else self.audio
-
-    @property
-    def mask(self) -> torch.Tensor:
-        """(B, F) bool, True where a frame is masked; of a packed batch made anew each time."""
-        return self._mask_on(self.labels.device)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of audio, all utterances together."""
-        samples = self.audio.steps if isinstance(self.audio, Pcm) else self.audio
-        return samples.numel() / SAMPLE_RATE_HZ
-
-    def to(self, device: torch.device) -> Batch:
-        """The batch on a device, unpacked there: 16-bit steps travel, float32 waveforms arrive.
-
-        Masks are made there and their frames counted. The caller waits for that number and thereby
-        for all that was asked before it: the batch has arrived.
-        """
-        if isinstance(self.audio, Pcm):
-            waveforms = self.audio.to(device).waveforms()
-        else:
-            waveforms = self.audio.to(device, non_blocking=True)
-        labels = self.labels.to(device, non_blocking=True)
-        mask = self._mask_on(device)
-        num_masked = int(mask.sum())  # the last thing that is asked
-        return replace(self, audio=waveforms, labels=labels, spans=mask, num_masked=num_masked)
-
-    def pin_memory(self) -> Batch:
-        """A copy that a CUDA device can fetch while it computes."""
-        return replace(self, audio=self.audio.pin_memory(), labels=self.labels.pin_memory())
-
-    def _mask_on(self, device: torch.device) -> torch.Tensor:
-        if isinstance(self.spans, Spans):
-            return self.spans.masks(device)
-        return self.spans.to(device, non_blocking=True)
 
 
 def plan_of(job: TrainJob) -> Plan:
@@ -122,28 +66,6 @@ def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> 
     tasks = _Tasks(samples, chain((first,), updates), rank, world)
     made = _made(samples, tasks, job.runtime.loaders)
     return _delivered(tasks, made, job.train.mask)
-
-
-def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-    """A rank's share of a validation set, the same every time: no crop or mask ever differs.
-
-    `clean` is the valid split, each utterance from its beginning; `mixed` the fixed mixtures, with
-    the labels of their primaries. An empty set gives no batch.
-    """
-    return validation(job, subset, rank, world)()
-
-
-def validation(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Callable[[], Iterator[Batch]]:
-    """`validation_batches`, to be called again and again: indexes are read the first time only."""
-    samples = cache(partial(FixedSamples, job, subset))
-
-    def batches() -> Iterator[Batch]:
-        for number, group in enumerate(samples().groups()):
-            if number % world == rank:
-                arrays = samples().make(group)
-                yield _batch(arrays, job.train.mask, group.position, group.position)
-
-    return batches
 
 
 def _made(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _Failure]:
@@ -187,21 +109,7 @@ def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure], mask: MaskSpec)
             num_utterances = 0
         epoch = position.epoch
         num_utterances += len(arrays.keys)
-        yield _batch(arrays, mask, position, task.after)
-
-
-def _batch(arrays: Arrays, mask: MaskSpec, position: Position, after: Position) -> Batch:
-    changes = (
-        Stretch(change.row, change.start_samples, torch.from_numpy(change.waveform)) for change in arrays.changes
-    )
-    return Batch(
-        audio=Pcm(torch.from_numpy(arrays.steps), tuple(changes)),
-        labels=torch.from_numpy(arrays.labels.astype(np.int64)),
-        spans=Spans(arrays.labels.shape[1], mask, arrays.masking),
-        keys=arrays.keys,
-        position=position,
-        after=after,
-    )
+        yield make_batch(arrays, mask, position, task.after)
 
 
 def _unchanged(arrays: Any) -> Any:

@@ -1,0 +1,1 @@
+"""From shards and labels to batches, in an order that depends on the seed alone."""
