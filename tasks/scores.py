@@ -16,7 +16,7 @@ from wavlm.store import Store
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
 def scores(artifact: Scores, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
     """The folder of the scores and their plots."""
-    from wavlm.probe import build_scores
+    from wavlm.evaluation.scores import build_scores
 
     folders = [store.path(item) for item in artifact.shards]
     with shown(f"scores {artifact.name}") as (progress, _):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.mini_shards import Spoken, tones, write_shards
+from wavlm.evaluation.scores import build_scores, choose_utterances, judge
 from wavlm.nn import WavLM, save_model
-from wavlm.probe import build_scores, choose_utterances, judge
 from wavlm.shards import stream
 from wavlm.specs import NetworkSpec, ProbeSpec, paper_conv_layers
 

@@ -1,0 +1,1 @@
+"""Stage scores: what the layers of a model know."""
