@@ -120,8 +120,9 @@ class Trained:
 def _trained(made: TrainJob, in_memory: tuple[Batch, ...] | None) -> Trained:
     """Train in this process, as `python -m wavlm.train` does, without validation."""
     from wavlm.train.data import data_of
+    from wavlm.train.interrupts import StopRequest
     from wavlm.train.loop import Data, train
-    from wavlm.train.parallel import StopRequest, joined
+    from wavlm.train.ranks import joined
 
     made.out.mkdir(parents=True, exist_ok=True)
     with StopRequest() as stop, joined(made.runtime) as ranks:

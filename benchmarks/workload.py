@@ -87,10 +87,11 @@ class OurStep:
         # The trainer needs packages that the network alone does not.
         from wavlm.execution.job import TrainJob
         from wavlm.train.checkpoint import Training
-        from wavlm.train.parallel import Ranks, prepare
+        from wavlm.train.ranks import Ranks
         from wavlm.train.schedule import LossScale
         from wavlm.train.state import Progress
         from wavlm.train.step import adamw
+        from wavlm.train.wrap import prepare
 
         train = TRAIN.model_copy(update={"precision": precision})
         runtime = Runtime(compile=compiled)
@@ -115,8 +116,8 @@ class OurStep:
         from wavlm.loader.batch import Batch
         from wavlm.loader.pcm import Pcm
         from wavlm.loader.sampler import Position
+        from wavlm.train.prefetch import ahead
         from wavlm.train.step import update
-        from wavlm.train.transfer import ahead
 
         place = Position()
         packed = Batch(

@@ -17,7 +17,7 @@ from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM, save_model
 from wavlm.specs import NetworkSpec
 from wavlm.train import regions
-from wavlm.train.parallel import prepare
+from wavlm.train.wrap import prepare
 
 # The compiler's own: how it looks at gradients of inputs, and traces autograd functions.
 pytestmark = [

@@ -18,7 +18,8 @@ from wavlm.nn import WavLM
 from wavlm.nn.attention import PositionBias
 from wavlm.nn.attention.dense import attend_dense
 from wavlm.specs import NetworkSpec, paper_conv_layers
-from wavlm.train.parallel import joined, prepare
+from wavlm.train.ranks import joined
+from wavlm.train.wrap import prepare
 
 pytestmark = [
     pytest.mark.gpu,

@@ -25,8 +25,9 @@ from wavlm.loader.sampler import Position
 from wavlm.rng import rng_for
 from wavlm.specs import ConvLayer, NetworkSpec, TrainSpec
 from wavlm.specs.shapes import num_frames
+from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import Data, train
-from wavlm.train.parallel import Ranks, StopRequest, joined
+from wavlm.train.ranks import Ranks, joined
 
 NUM_CLUSTERS = 5
 GROUPS_AN_EPOCH = 6

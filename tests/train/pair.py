@@ -26,8 +26,9 @@ from wavlm.errors import CodedError
 from wavlm.loader.batch import Batch
 from wavlm.storage.files import CannotWriteError
 from wavlm.train import loop
+from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
-from wavlm.train.parallel import Ranks, StopRequest, joined
+from wavlm.train.ranks import Ranks, joined
 
 ROOT = Path(__file__).parents[2]
 HALFWAY = 7  # groups of a rank, of 12

@@ -18,7 +18,8 @@ from wavlm.nn.files import ModelFileError
 from wavlm.specs import StartSpec
 from wavlm.storage.files import read_json, sha256_of
 from wavlm.train import loop, metrics
-from wavlm.train.parallel import Ranks, StopRequest
+from wavlm.train.interrupts import StopRequest
+from wavlm.train.ranks import Ranks
 from wavlm.train.summary import is_finished
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

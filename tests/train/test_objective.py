@@ -16,8 +16,9 @@ from wavlm.nn import WavLM
 from wavlm.nn.head import Head
 from wavlm.rng import seed_for
 from wavlm.train import loop, metrics
+from wavlm.train.interrupts import StopRequest
 from wavlm.train.objective import Sums
-from wavlm.train.parallel import Ranks, StopRequest
+from wavlm.train.ranks import Ranks
 from wavlm.train.validation import without_network
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

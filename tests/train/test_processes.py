@@ -14,8 +14,9 @@ from wavlm.storage.files import sha256_of
 from wavlm.storage.locks import locked
 from wavlm.train import metrics
 from wavlm.train.__main__ import EXIT_NOTE, LOCK
+from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
-from wavlm.train.parallel import Ranks, StopRequest
+from wavlm.train.ranks import Ranks
 
 ROOT = Path(__file__).parents[2]
 

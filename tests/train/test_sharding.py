@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from tests.train import fakes, pair
 from wavlm.train import checkpoint, metrics
+from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
-from wavlm.train.parallel import Ranks, StopRequest
+from wavlm.train.ranks import Ranks
 
 pytestmark = pytest.mark.slow
 

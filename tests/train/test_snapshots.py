@@ -17,8 +17,9 @@ from wavlm.errors import BadDataError
 from wavlm.storage.files import CannotWriteError
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import State, Training
+from wavlm.train.interrupts import StopRequest, watchdog
 from wavlm.train.loop import train
-from wavlm.train.parallel import Ranks, StopRequest, watchdog
+from wavlm.train.ranks import Ranks
 from wavlm.train.snapshots import BLOCK_BYTES, Saver
 
 ALONE = Ranks(0, 1, torch.device("cpu"))

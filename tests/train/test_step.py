@@ -20,10 +20,11 @@ from wavlm.rng import seed_for
 from wavlm.specs.shapes import num_parameters
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import State, Training
-from wavlm.train.parallel import Ranks, prepare
+from wavlm.train.ranks import Ranks
 from wavlm.train.schedule import LossScale
 from wavlm.train.state import Progress
 from wavlm.train.step import adamw, max_masked, update
+from wavlm.train.wrap import prepare
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

@@ -52,8 +52,9 @@ def _train(job: TrainJob) -> tuple[int, str]:
         return 0, ""
     # torch takes seconds to import; what is done is found done without it.
     from wavlm.train.data import data_of
+    from wavlm.train.interrupts import StopRequest
     from wavlm.train.loop import train
-    from wavlm.train.parallel import StopRequest, joined
+    from wavlm.train.ranks import joined
 
     try:
         job.out.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from wavlm.loader.loader import loader, plan_of
 from wavlm.loader.sampler import Position
 from wavlm.loader.validation import validation
 from wavlm.train.loop import Data
-from wavlm.train.parallel import Ranks
+from wavlm.train.ranks import Ranks
 
 FOOTER_BYTES = 8192  # a Parquet file ends in its metadata: codebook, shard's sha256, column sizes
 

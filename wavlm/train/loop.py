@@ -35,16 +35,18 @@ from wavlm.storage.files import sha256_of
 from wavlm.train import checkpoint, metrics, summary
 from wavlm.train.checkpoint import State, Training
 from wavlm.train.figures import line_of, lines_due, train_figures
+from wavlm.train.interrupts import StopRequest, Watchdog, watchdog
 from wavlm.train.metrics import METRICS
 from wavlm.train.objective import Sums
-from wavlm.train.parallel import Ranks, StopRequest, Watchdog, distributed, prepare, watchdog
+from wavlm.train.prefetch import ahead
+from wavlm.train.ranks import Ranks
 from wavlm.train.schedule import LossScale
 from wavlm.train.sharding import whole
 from wavlm.train.snapshots import Saver
 from wavlm.train.state import Progress
 from wavlm.train.step import adamw, update
-from wavlm.train.transfer import ahead
 from wavlm.train.validation import validate
+from wavlm.train.wrap import distributed, prepare
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import State, Tensors, Training
-from wavlm.train.parallel import Ranks, StopRequest, Watchdog
+from wavlm.train.interrupts import StopRequest, Watchdog
+from wavlm.train.ranks import Ranks
 from wavlm.train.sharding import whole
 
 log = logging.getLogger(__name__)

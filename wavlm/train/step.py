@@ -19,11 +19,12 @@ from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 from wavlm.train.checkpoint import Training
-from wavlm.train.descent import clipping, on_the_way, take_step, total_norm
 from wavlm.train.objective import Sums, filled, group_loss, group_sums, part
-from wavlm.train.parallel import Ranks, gradients_stay_local, keeps_gradients
+from wavlm.train.optimizer import clipping, on_the_way, take_step, total_norm
+from wavlm.train.ranks import Ranks
 from wavlm.train.schedule import learning_rate
 from wavlm.train.state import Progress
+from wavlm.train.wrap import gradients_stay_local, keeps_gradients
 
 NUM_SUMS = len(fields(Sums))
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -15,11 +15,12 @@ from torch import Tensor
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
 from wavlm.nn import WavLM
+from wavlm.train.interrupts import StopRequest, Watchdog
 from wavlm.train.objective import Sums, group_loss, group_sums, no_sums
-from wavlm.train.parallel import Ranks, StopRequest, Watchdog
+from wavlm.train.prefetch import ahead
+from wavlm.train.ranks import Ranks
 from wavlm.train.sharding import kept_whole
 from wavlm.train.step import autocast
-from wavlm.train.transfer import ahead
 
 Figures = dict[str, float]
 

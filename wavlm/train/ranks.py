@@ -1,42 +1,26 @@
-"""Processes, threads, devices and signals: the only place that reads the environment.
-
-Parallelism is applied to the network from here, from the outside; the network knows none of it.
-"""
+"""The processes that train together, their threads and devices: the only place that reads the environment."""
 
 from __future__ import annotations
 
 import datetime
-import faulthandler
 import os
 import signal
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
-from types import FrameType
-from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from wavlm.errors import CodedError, ServiceMissingError, StoppedError
 from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.runtime import Runtime
-from wavlm.nn import WavLM
-from wavlm.train.regions import compile_regions, recompute_layers
-from wavlm.train.sharding import gradients_unsplit, shard
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
 WRITING_TIMEOUT = datetime.timedelta(hours=1)  # of rank 0, on a slow disk, with the others waiting
 # Of a rank that compiles what its groups are the first to need, with the others waiting.
 COMPILING_TIMEOUT = datetime.timedelta(minutes=30)
-STEP_TIMEOUT_S = 120.0
-FIRST_STEP_TIMEOUT_S = 900.0  # the first read of the data included
 
 
 @dataclass(frozen=True)
@@ -147,112 +131,6 @@ def joined(runtime: Runtime) -> Iterator[Ranks]:
     finally:
         if together:
             dist.destroy_process_group()
-
-
-def prepare(network: WavLM, runtime: Runtime, backend: str = "inductor") -> None:
-    """Apply compilation to the network's regions and checkpointing to its layers, in place.
-
-    Both keep the names of the parameters as they are, so snapshots do not know of them. `backend`
-    is torch.compile's.
-    """
-    if runtime.compile:
-        compile_regions(network, backend)
-    if runtime.checkpoint_activations:
-        recompute_layers(network)
-
-
-def distributed(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
-    """The network as it is to be called, with its gradients averaged over ranks in backward.
-
-    Layer drop leaves no parameter without a gradient (a dropped layer's is zero), so nothing has
-    to be searched for unused parameters. The graph still changes from step to step, so DDP may not
-    take it for static. Buffers are constants: there is nothing to send of them.
-    """
-    if ranks.world == 1:
-        return network
-    if runtime.shard_parameters:
-        shard(network, ranks.device.type, ranks.world)
-        return network
-    wanted = signature(DistributedDataParallel).parameters
-    name = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in wanted)  # newer
-    constant: dict[str, Any] = {name: False}
-    return DistributedDataParallel(network, gradient_as_bucket_view=True, **constant)
-
-
-def gradients_stay_local(module: nn.Module) -> AbstractContextManager[None]:
-    """A context in which backward adds gradients up without talking to other ranks about them."""
-    if isinstance(module, DistributedDataParallel):
-        return module.no_sync()
-    return gradients_unsplit(module) if isinstance(module, FSDPModule) else nullcontext()
-
-
-def keeps_gradients(module: nn.Module) -> bool:
-    """Whether gradients are parts of buckets that go on to be used: let go, they would be copied.
-
-    Alone or split, memory is better given back, and the first backward of an update then writes
-    gradients instead of adding to them.
-    """
-    return isinstance(module, DistributedDataParallel)
-
-
-class StopRequest:
-    """Whether SIGTERM or SIGINT has asked to stop. Use as a context: handlers are put back."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __enter__(self) -> StopRequest:
-        signals = (signal.SIGTERM, signal.SIGINT)
-        self._before = {number: signal.signal(number, self._note) for number in signals}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's form
-        self.requested = True
-
-
-@contextmanager
-def watchdog(*, compiles: bool = False) -> Iterator[Watchdog]:
-    """Yields a watchdog that is quiet again when the block ends.
-
-    compiles: any step may compile for shapes that have not been before.
-    """
-    try:
-        yield Watchdog(COMPILING_TIMEOUT.total_seconds() if compiles else STEP_TIMEOUT_S)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-class Watchdog:
-    """Dumps all stacks and ends the process if it is not fed in time: a hang must not look busy."""
-
-    def __init__(self, step_timeout_s: float) -> None:
-        self._fed_at, self._step_timeout_s = time.monotonic(), step_timeout_s
-        self._arm(max(FIRST_STEP_TIMEOUT_S, step_timeout_s))
-
-    def feed(self) -> None:
-        """Say that there was progress; the next may take ten times as long as this one took."""
-        now = time.monotonic()
-        self._arm(max(self._step_timeout_s, 10 * (now - self._fed_at)))
-        self._fed_at = now
-
-    @contextmanager
-    def patient(self) -> Iterator[None]:
-        """Wait for rank 0's files: as long as collectives do, and no step is measured by it."""
-        began, timeout_s = time.monotonic(), self._timeout_s
-        self._arm(WRITING_TIMEOUT.total_seconds() + STEP_TIMEOUT_S)
-        try:
-            yield
-        finally:
-            self._fed_at += time.monotonic() - began
-            self._arm(timeout_s)
-
-    def _arm(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        faulthandler.dump_traceback_later(timeout_s, exit=True, file=sys.__stderr__ or sys.stderr)
 
 
 def _device(runtime: Runtime, local_rank: int) -> torch.device:

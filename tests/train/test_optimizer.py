@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wavlm.train.descent import clipping, on_the_way, take_step, total_norm
+from wavlm.train.optimizer import clipping, on_the_way, take_step, total_norm
 
 RATE = 0.01
 

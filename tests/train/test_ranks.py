@@ -11,7 +11,8 @@ import torch
 
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.train.parallel import Ranks, StopRequest, joined
+from wavlm.train.interrupts import StopRequest
+from wavlm.train.ranks import Ranks, joined
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,11 +51,11 @@ def test_stop_request_is_noted_and_handlers_are_put_back() -> None:
 def test_process_that_hangs_says_where_and_ends() -> None:
     program = (
         "import time\n"
-        "from wavlm.train import parallel\n"
-        "parallel.STEP_TIMEOUT_S = 0.5\n"
+        "from wavlm.train import interrupts\n"
+        "interrupts.STEP_TIMEOUT_S = 0.5\n"
         "def stuck():\n"
         "    time.sleep(60)\n"
-        "with parallel.watchdog() as watchdog:\n"
+        "with interrupts.watchdog() as watchdog:\n"
         "    watchdog.feed()\n"
         "    stuck()\n"
     )

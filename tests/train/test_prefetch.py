@@ -18,8 +18,8 @@ from wavlm.loader.loader import loader
 from wavlm.loader.pcm import Pcm, Stretch
 from wavlm.loader.sampler import Position
 from wavlm.specs import MixSpec
-from wavlm.train.parallel import Ranks
-from wavlm.train.transfer import ahead, read_ahead
+from wavlm.train.prefetch import ahead, read_ahead
+from wavlm.train.ranks import Ranks
 
 CPU = torch.device("cpu")
 
