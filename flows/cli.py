@@ -10,7 +10,7 @@ import typer
 
 from flows import cli_models, cli_store, console, options
 from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
-from wavlm.artifacts import Kind
+from wavlm.pipeline.artifacts import Kind
 
 app = typer.Typer(
     name="wavlm",
@@ -58,7 +58,7 @@ def run(  # noqa: PLR0913 - one option each
     from flows.planned import wanted
     from flows.summary import show_summary
     from wavlm.execution.runtime import Runtime
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     runtime = Runtime(
         workers=workers,
@@ -118,7 +118,7 @@ def stage(  # noqa: PLR0913 - one option each
     from flows.planned import selected
     from wavlm.errors import ServiceMissingError
     from wavlm.execution.runtime import Runtime
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     place = Store(store)
     artifacts = selected(recipe, kind, iteration, corpus)
@@ -162,8 +162,8 @@ def listen(
       [cyan]wavlm listen data_specs/recipes/demo.yaml heard/ --epoch 3[/]
     """
     from tasks.listening import write_batch
+    from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
-    from wavlm.store import Store
 
     for path in write_batch(read_recipe(recipe), Store(store), iteration, epoch, out):
         console.out.print(str(path), highlight=False, soft_wrap=True)

@@ -40,7 +40,7 @@ def list_models(store: StoreFolder = DEFAULT_STORE) -> None:
       [cyan]wavlm models list[/]
     """
     from tasks.registry import list_models as listed
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     table = Table("model", "version", "aliases", "iteration", "made", box=None)
     for model in listed(Store(store)):
@@ -67,7 +67,7 @@ def show(model: Reference, store: StoreFolder = DEFAULT_STORE) -> None:
       [cyan]wavlm models show wavlm-demo@champion[/]
     """
     from tasks.registry import show_model
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     for item in show_model(Store(store), model).versions:
         aliases = f" ({', '.join(item.aliases)})" if item.aliases else ""
@@ -94,7 +94,7 @@ def pull(
       [cyan]wavlm models pull wavlm-demo@champion champion/[/]
     """
     from tasks.registry import pull_model
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     _say(pull_model(Store(store), model, out))
 
@@ -114,7 +114,7 @@ def promote(
       [cyan]wavlm models promote wavlm-demo:1 for-the-paper[/]
     """
     from tasks.registry import promote as promoted
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     version = promoted(Store(store), model, alias)
     console.out.print(f"{version.reference}: {', '.join(version.aliases)}")
@@ -138,7 +138,7 @@ def export_model(
       [cyan]wavlm export store/pretrain/iteration2-07f472601c0f --format fairseq wavlm.pt[/]
     """
     from tasks.exchange import exported
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     _say(exported(model, layout, out, Store(store)))
 
@@ -169,8 +169,8 @@ def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE) -> None:
       [cyan]wavlm sync data_specs/recipes/demo.yaml[/]
     """
     from tasks.register import sync as synced
+    from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
-    from wavlm.store import Store
 
     new = synced(read_recipe(recipe), Store(store))
     for path in new:

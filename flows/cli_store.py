@@ -36,7 +36,7 @@ def plan(
       [cyan]wavlm plan data_specs/recipes/wavlm-large.yaml --cost[/]
     """
     from flows.planned import cost_table, plan_table
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     console.out.print(cost_table(recipe) if cost else plan_table(recipe, Store(store)))
 
@@ -49,7 +49,7 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
       [cyan]wavlm status --store /data/store[/]
     """
     from flows.inventory import complete, under_way
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     place = Store(store)
     table = Table("artifact", "files", "size", "took", "made", title=str(place.root), box=None)
@@ -74,7 +74,7 @@ def verify(
       [cyan]wavlm verify --only shards/[/]
     """
     from wavlm.errors import EXIT_BAD_DATA
-    from wavlm.store import Store
+    from wavlm.pipeline.store import Store
 
     place = Store(store)
     folders = [path for path in place.folders() if only in _name(path)]

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from wavlm.pipeline.store import RECORD, Store
 from wavlm.storage.files import read_json
 from wavlm.storage.locks import owner
-from wavlm.store import RECORD, Store
 
 
 @dataclass(frozen=True)

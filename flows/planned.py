@@ -6,13 +6,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from flows.kinds import needed
-from wavlm.artifacts import Artifact, Kind
-from wavlm.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
 from wavlm.errors import UsageError
-from wavlm.planning import plan, select
+from wavlm.pipeline.artifacts import Artifact, Kind
+from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
+from wavlm.pipeline.plan import needed, plan, select
+from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
-from wavlm.store import Store
 
 SHOWN_DIFFERENCES = 3
 

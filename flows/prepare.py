@@ -9,9 +9,9 @@ from prefect import flow
 from flows.steps import make
 from tasks.summary import publish
 from wavlm.execution.runtime import Runtime
-from wavlm.planning import plan
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
-from wavlm.store import Store
 
 HERE = Runtime()
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.kinds import needed
 from flows.steps import make
 from tasks.summary import publish
-from wavlm.artifacts import Kind
 from wavlm.execution.runtime import Runtime
-from wavlm.planning import plan
+from wavlm.pipeline.artifacts import Kind
+from wavlm.pipeline.plan import needed, plan
+from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
-from wavlm.store import Store
 
 HERE = Runtime()
 

@@ -8,11 +8,11 @@ from prefect import flow
 
 from flows.steps import make
 from tasks.summary import publish
-from wavlm.artifacts import Kind
 from wavlm.execution.runtime import Runtime
-from wavlm.planning import plan, select
+from wavlm.pipeline.artifacts import Kind
+from wavlm.pipeline.plan import plan, select
+from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
-from wavlm.store import Store
 
 HERE = Runtime()
 

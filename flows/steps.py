@@ -15,10 +15,10 @@ from tasks.pretrain import pretrain
 from tasks.register import register
 from tasks.scores import scores
 from tasks.shards import shards
-from wavlm.artifacts import Artifact, Registration
 from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Artifact, Registration
+from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
-from wavlm.store import Store
 
 _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
     "corpus": corpus,

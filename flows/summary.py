@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.table import Table
 
 from flows import console
-from tasks.tables import tables
-from wavlm.planning import plan
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.store import Store
+from wavlm.pipeline.summary import summarise
+from wavlm.pipeline.tables import tables
 from wavlm.specs.yaml import read_recipe
-from wavlm.store import Store
-from wavlm.summary import summarise
 
 
 def show_summary(recipe: Path, store: Store) -> None:

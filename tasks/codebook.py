@@ -8,9 +8,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import shown
-from wavlm.artifacts import Codebook
 from wavlm.execution.runtime import Runtime
-from wavlm.store import Store
+from wavlm.pipeline.artifacts import Codebook
+from wavlm.pipeline.store import Store
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")

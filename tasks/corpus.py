@@ -9,11 +9,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import shown
-from wavlm.artifacts import Corpus
 from wavlm.corpus.download.transfer import InterruptedTransferError
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.store import Store
+from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.store import Store
 
 
 def lost_connection(_task: Any, _run: Any, state: Any) -> bool:

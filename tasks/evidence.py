@@ -14,13 +14,13 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from tasks.registry import MODEL_FILES, sha256_tag
-from wavlm.artifacts import Corpus, Export, Model, Scores, Shards, lineage
-from wavlm.outcomes import layer_scores, quality_of
-from wavlm.planning import plan
-from wavlm.report import QualityBar, plot_curves, plot_quality
+from wavlm.pipeline.artifacts import Corpus, Export, Model, Scores, Shards, lineage
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
+from wavlm.pipeline.results import layer_scores, quality_of
+from wavlm.pipeline.store import Store
 from wavlm.specs import AptSource, HttpsSource, MixSpec, Recipe, Source
 from wavlm.storage.files import sha256_of
-from wavlm.store import Store
 
 MIXTURES_SHOWN = 3
 MAX_PARAMETER_CHARACTERS = 500

@@ -13,8 +13,8 @@ from wavlm.errors import UsageError
 from wavlm.export import load
 from wavlm.export.fairseq import write_fairseq
 from wavlm.export.hf import write_hf
+from wavlm.pipeline.store import RECORD, Store
 from wavlm.storage.files import read_json
-from wavlm.store import RECORD, Store
 
 Layout = Literal["hf", "fairseq"]
 

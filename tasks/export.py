@@ -9,10 +9,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import shown
-from wavlm.artifacts import Export, Model, lineage
 from wavlm.execution.runtime import Runtime
-from wavlm.outcomes import quality_of, training_of
-from wavlm.store import Store
+from wavlm.pipeline.artifacts import Export, Model, lineage
+from wavlm.pipeline.results import quality_of, training_of
+from wavlm.pipeline.store import Store
 
 if TYPE_CHECKING:
     from wavlm.export import Card

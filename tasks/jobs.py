@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wavlm.artifacts import Model
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.store import Store
 from wavlm.specs import StartSpec
-from wavlm.store import Store
 
 
 def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJob:

@@ -11,16 +11,16 @@ import numpy as np
 import soundfile
 
 from tasks.jobs import job_of
-from wavlm.artifacts import Model
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.sampler import Group, Position
 from wavlm.loader.samples import Arrays, Samples
-from wavlm.planning import models, plan
+from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.store import Store
 from wavlm.specs import SAMPLE_RATE_HZ, Recipe
 from wavlm.storage.files import write_text
-from wavlm.store import Store
 
 
 def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int, out: Path) -> list[Path]:

@@ -18,7 +18,6 @@ from pydantic import JsonValue
 from tasks.jobs import job_of
 from tasks.progress import Say, shown
 from tasks.tracking import Status, follow
-from wavlm.artifacts import Model
 from wavlm.errors import (
     EXIT_CANNOT_WRITE,
     EXIT_LOCKED,
@@ -33,8 +32,9 @@ from wavlm.execution.job import TrainJob
 from wavlm.execution.launch import EXIT_NOTE, LOG, run_trainer
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.store import Facts, Store
 from wavlm.storage.files import CannotWriteError, read_json, write_json
-from wavlm.store import Facts, Store
 
 GPU_LIMIT = "gpu"
 LOG_TAIL_CHARACTERS = 2000

@@ -26,14 +26,14 @@ from tasks.registry import (
     with_metrics,
 )
 from tasks.tracking import Registry, Uploader, answering, connect, open_run, without_password
-from wavlm.artifacts import Model, Registration
-from wavlm.curves import METRICS_FILE, Point, read_points
 from wavlm.errors import ServiceMissingError
-from wavlm.planning import plan
+from wavlm.pipeline.artifacts import Model, Registration
+from wavlm.pipeline.curves import METRICS_FILE, Point, read_points
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.store import Facts, Store
+from wavlm.pipeline.summary import REGISTRATION_FILE
 from wavlm.specs import GateSpec, Recipe
 from wavlm.storage.files import write_json
-from wavlm.store import Facts, Store
-from wavlm.summary import REGISTRATION_FILE
 
 CANDIDATE = "candidate"
 PLOTS_FOLDER = "plots"

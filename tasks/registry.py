@@ -12,8 +12,8 @@ from typing import Any
 
 from tasks.tracking import KEY_TAG, Registry, answering, connect, without_password
 from wavlm.errors import BadDataError, UsageError
+from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync
-from wavlm.store import Store
 
 CHAMPION = "champion"
 MODEL_FOLDER = "model"  # of a run's artifacts

@@ -16,11 +16,11 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 
 from tasks.progress import slug
-from tasks.tables import tables
-from wavlm.planning import plan
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.store import Store
+from wavlm.pipeline.summary import Summary, summarise
+from wavlm.pipeline.tables import tables
 from wavlm.specs import Recipe
-from wavlm.store import Store
-from wavlm.summary import Summary, summarise
 
 # Artifacts are rows of the server's database: a plot goes in as a data URI if it is small.
 MAX_IMAGE_BYTES = 300_000

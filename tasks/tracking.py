@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
-from wavlm.artifacts import Model
-from wavlm.curves import Point, points
 from wavlm.errors import ServiceMissingError
-from wavlm.store import Store
+from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.curves import Point, points
+from wavlm.pipeline.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

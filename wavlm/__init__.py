@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wavlm.export import load as load
-    from wavlm.planning import plan as plan
+    from wavlm.pipeline.plan import plan as plan
     from wavlm.specs.yaml import read_recipe as read_recipe
 
-_HOMES = {"load": "wavlm.export", "plan": "wavlm.planning", "read_recipe": "wavlm.specs.yaml"}
+_HOMES = {"load": "wavlm.export", "plan": "wavlm.pipeline.plan", "read_recipe": "wavlm.specs.yaml"}
 
 __all__ = ["load", "plan", "read_recipe"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.planning import models, plan
+from wavlm.pipeline.plan import models, plan
 from wavlm.specs.schema import json_schema
 from wavlm.specs.yaml import read_corpus, read_mix, read_recipe
 

@@ -43,9 +43,9 @@ def test_plan_names_the_field_that_differs(tiny_recipe: Path, tmp_path: Path, wa
     from tasks.corpus import corpus
     from tasks.shards import shards
     from wavlm.execution.runtime import Runtime
-    from wavlm.planning import plan, select
+    from wavlm.pipeline.plan import plan, select
+    from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
-    from wavlm.store import Store
 
     store = Store(tmp_path / "store")
     artifacts = plan(read_recipe(tiny_recipe))
@@ -119,9 +119,9 @@ def test_a_registration_that_was_asked_for_and_did_not_happen_is_exit_code_69(
     tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
     from tests.tasks.conftest import build
-    from wavlm.planning import plan
+    from wavlm.pipeline.plan import plan
+    from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
-    from wavlm.store import Store
 
     store = Store(tmp_path / "store")
     for artifact in plan(read_recipe(tiny_recipe)):

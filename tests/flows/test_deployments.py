@@ -18,9 +18,9 @@ import pytest
 
 from tasks.corpus import corpus
 from wavlm.execution.runtime import Runtime
-from wavlm.planning import plan, select
+from wavlm.pipeline.plan import plan, select
+from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
-from wavlm.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 WAIT_SECONDS = 120.0

@@ -8,9 +8,9 @@ import pytest
 from flows.stage import stage
 from tests.tasks.conftest import build
 from wavlm.errors import BadDataError
-from wavlm.planning import plan, select
+from wavlm.pipeline.plan import plan, select
+from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
-from wavlm.store import Store
 
 
 def test_what_cannot_be_made_again_is_not_moved_to_the_trash(tiny_recipe: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from tasks.tracking import connect
-from wavlm.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
-from wavlm.planning import models, plan
+from wavlm.pipeline.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
+from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.store import Facts, Store
 from wavlm.specs import (
     AptSource,
     CodebookSpec,
@@ -34,7 +35,6 @@ from wavlm.specs import (
     TrainSpec,
 )
 from wavlm.storage.files import write_json
-from wavlm.store import Facts, Store
 from wavlm.train import metrics
 
 PNG = b"\x89PNG\r\n\x1a\n"

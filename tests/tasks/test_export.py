@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tasks.export import card_of
 from tests.tasks.conftest import recipe_of, spec_of
-from wavlm.artifacts import Export
-from wavlm.planning import models, plan
-from wavlm.store import Store
+from wavlm.pipeline.artifacts import Export
+from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.store import Store
 
 
 def test_a_card_credits_the_corpora_of_the_teacher_too(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from tasks.register import confirmed, judge, register, sync
 from tasks.registry import Version, list_models, promote, pull_model, show_model
 from tasks.tracking import connect
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
-from wavlm.planning import plan
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.summary import summarise
 from wavlm.specs import GateSpec
 from wavlm.storage.files import read_json
-from wavlm.summary import summarise
 
 if TYPE_CHECKING:
     from tests.tasks.conftest import Made

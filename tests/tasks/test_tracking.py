@@ -133,7 +133,7 @@ def test_two_who_open_the_run_of_a_model_at_once_get_the_same_run(made: Made) ->
 FIRST_USE = """
 import sys, time
 from tasks.tracking import connect
-from wavlm.store import Store
+from wavlm.pipeline.store import Store
 import mlflow
 time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
 connect(Store(sys.argv[1]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from wavlm.curves import Curve, read_curves
+from wavlm.pipeline.curves import Curve, read_curves
 from wavlm.storage.files import written
 
 if TYPE_CHECKING:

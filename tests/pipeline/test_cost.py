@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.cost import cost
+from wavlm.pipeline.cost import cost
 from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
 from wavlm.specs.yaml import read_recipe
@@ -48,7 +48,7 @@ def test_base_takes_15_3_gflop_a_second_of_audio_at_15_s() -> None:
 
 def test_disk_holds_archives_what_is_unpacked_from_them_and_shards_of_noise_too() -> None:
     # The demo's store, as du counts it: archives 0.24 GB, unpacked 0.34, shards 0.28.
-    found = cost(read_recipe(Path(__file__).parents[1] / "data_specs/recipes/demo.yaml"))
+    found = cost(read_recipe(Path(__file__).parents[2] / "data_specs/recipes/demo.yaml"))
     by_stage = {stage.stage: stage.disk_gigabytes for stage in found.stages}
     assert by_stage["corpus"] == found.download_gigabytes
     assert by_stage["shards"] == pytest.approx(0.28, rel=0.1)

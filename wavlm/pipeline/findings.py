@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from wavlm.outcomes import LabelQuality, LayerScores, Training
+from wavlm.pipeline.results import LabelQuality, LayerScores, Training
 
 MOVED_SHARE = 0.01  # a loss that moved by less has not moved
 CLEARLY = 0.01  # masked accuracy this far above the majority label's share beats it

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.artifacts import Artifact
-from wavlm.planning import models, plan, select
+from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.plan import models, plan, select
 from wavlm.specs import (
     AptSource,
     CodebookSpec,

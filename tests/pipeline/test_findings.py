@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wavlm.findings import Outcome, findings
-from wavlm.outcomes import LabelQuality, LayerScores, Training
+from wavlm.pipeline.findings import Outcome, findings
+from wavlm.pipeline.results import LabelQuality, LayerScores, Training
 
 MFCC = LabelQuality("MFCC", 100, 0.30, 0.35, 0.1, 81234, ("shards",))
 HIDDEN = replace(MFCC, features="layer 4", pnmi=0.40)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from wavlm.artifacts import Labels, Scores
-from wavlm.curves import Curve, read_curves
-from wavlm.store import Store
+from wavlm.pipeline.artifacts import Labels, Scores
+from wavlm.pipeline.curves import Curve, read_curves
+from wavlm.pipeline.store import Store
 
 
 @dataclass(frozen=True)

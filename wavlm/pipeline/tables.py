@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wavlm.findings import Outcome
-from wavlm.summary import Summary
+from wavlm.pipeline.findings import Outcome
+from wavlm.pipeline.summary import Summary
 
 Row = dict[str, str]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavlm.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
-from wavlm.findings import Outcome, findings
-from wavlm.outcomes import layer_scores, number, quality_of, training_of
+from wavlm.pipeline.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
+from wavlm.pipeline.findings import Outcome, findings
+from wavlm.pipeline.results import layer_scores, number, quality_of, training_of
+from wavlm.pipeline.store import Facts, Store
 from wavlm.storage.files import read_json
-from wavlm.store import Facts, Store
 
 REGISTRATION_FILE = "registration.json"
 LISTEN_FOLDER = "listen"

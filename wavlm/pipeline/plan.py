@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wavlm.artifacts import (
+from wavlm.pipeline.artifacts import (
     Artifact,
     Codebook,
     Corpus,
     Export,
+    Kind,
     Labels,
     Mixtures,
     Model,
@@ -81,6 +82,13 @@ def select(
         there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
         raise ValueError(f"nothing fits kind={kind} iteration={iteration} corpus={corpus}; there is: {there_is}")
     return found
+
+
+def needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Artifact, ...]:
+    """What has to exist for all artifacts of kind `until`; everything if that is None."""
+    if until is None:
+        return tuple(artifacts)
+    return tuple(lineage(item for item in artifacts if item.kind == until))
 
 
 def _sources(recipe: Recipe) -> _Sources:

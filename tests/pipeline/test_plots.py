@@ -8,8 +8,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from wavlm.curves import read_curves
-from wavlm.report import QualityBar, plot_curves, plot_quality
+from wavlm.pipeline.curves import read_curves
+from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
 from wavlm.train import metrics
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from wavlm.artifacts import KINDS, Artifact
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, silent
+from wavlm.pipeline.artifacts import KINDS, Artifact
 from wavlm.storage.files import read_json, sha256_of, sync, write_json
 from wavlm.storage.locks import locked
 

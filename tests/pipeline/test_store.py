@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.artifacts import Corpus, Shards
 from wavlm.errors import BadDataError, LockedError
+from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.pipeline.store import Facts, Store
 from wavlm.specs import CorpusSpec, FolderSource, GenericLayout, ShardSpec
 from wavlm.storage.files import read_json
 from wavlm.storage.locks import locked
-from wavlm.store import Facts, Store
 
 
 @pytest.fixture
