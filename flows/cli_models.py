@@ -39,7 +39,7 @@ def list_models(store: StoreFolder = DEFAULT_STORE) -> None:
 
       [cyan]wavlm models list[/]
     """
-    from tasks.registry import list_models as listed
+    from tasks.registry.lookup import list_models as listed
     from wavlm.pipeline.store import Store
 
     table = Table("model", "version", "aliases", "iteration", "made", box=None)
@@ -66,7 +66,7 @@ def show(model: Reference, store: StoreFolder = DEFAULT_STORE) -> None:
 
       [cyan]wavlm models show wavlm-demo@champion[/]
     """
-    from tasks.registry import show_model
+    from tasks.registry.lookup import show_model
     from wavlm.pipeline.store import Store
 
     for item in show_model(Store(store), model).versions:
@@ -93,7 +93,7 @@ def pull(
 
       [cyan]wavlm models pull wavlm-demo@champion champion/[/]
     """
-    from tasks.registry import pull_model
+    from tasks.registry.lookup import pull_model
     from wavlm.pipeline.store import Store
 
     _say(pull_model(Store(store), model, out))
@@ -113,7 +113,7 @@ def promote(
 
       [cyan]wavlm models promote wavlm-demo:1 for-the-paper[/]
     """
-    from tasks.registry import promote as promoted
+    from tasks.registry.lookup import promote as promoted
     from wavlm.pipeline.store import Store
 
     version = promoted(Store(store), model, alias)

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tasks.server import QUIET, OwnServer, answers
+from tasks.orchestration.server import QUIET, OwnServer, answers
 from wavlm.errors import ServiceMissingError
 
 API = "PREFECT_API_URL"

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.steps import make
-from tasks.summary import publish
+from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
 from wavlm.pipeline.plan import needed, plan

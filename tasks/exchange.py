@@ -46,7 +46,7 @@ def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
         record = path / RECORD
         yield path, str(read_json(record)["key"]) if record.is_file() else ""
         return
-    from tasks.registry import pull_model, show_model
+    from tasks.registry.lookup import pull_model, show_model
 
     reference = model if ":" in model or "@" in model else f"{model}@champion"
     with tempfile.TemporaryDirectory() as temporary:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.progress import shown
+from tasks.orchestration.progress import shown
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Export, Model, lineage
 from wavlm.pipeline.results import quality_of, training_of

@@ -16,8 +16,8 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import JsonValue
 
 from tasks.jobs import job_of
-from tasks.progress import Say, shown
-from tasks.tracking import Status, follow
+from tasks.orchestration.progress import Say, shown
+from tasks.registry.connection import Status, follow
 from wavlm.errors import (
     EXIT_CANNOT_WRITE,
     EXIT_LOCKED,

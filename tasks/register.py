@@ -13,8 +13,9 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks import evidence
-from tasks.registry import (
+from tasks.registry import description as evidence
+from tasks.registry.connection import Registry, Uploader, answering, connect, open_run, without_password
+from tasks.registry.lookup import (
     CHAMPION,
     MODEL_FILES,
     MODEL_FOLDER,
@@ -25,7 +26,6 @@ from tasks.registry import (
     versions_of,
     with_metrics,
 )
-from tasks.tracking import Registry, Uploader, answering, connect, open_run, without_password
 from wavlm.errors import ServiceMissingError
 from wavlm.pipeline.artifacts import Model, Registration
 from wavlm.pipeline.curves import METRICS_FILE, Point, read_points

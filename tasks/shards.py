@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.progress import shown
+from tasks.orchestration.progress import shown
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Shards
 from wavlm.pipeline.store import Store

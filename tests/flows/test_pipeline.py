@@ -176,7 +176,7 @@ def test_stopped_then_killed_then_finished_gives_the_same_model(
 
     last = start(recipe, store, environment)
     assert wait_for(lambda: bool(processes_of(environment, b"wavlm.execution.launch")), 120)
-    (server,) = processes_of(environment, b"tasks.server")
+    (server,) = processes_of(environment, b"tasks.orchestration.server")
     os.kill(server, signal.SIGKILL)
     _, complaint = last.communicate(timeout=120)
     assert last.returncode == 0, complaint.decode()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tasks.tracking import connect
+from tasks.registry.connection import connect
 from wavlm.pipeline.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Facts, Store

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.register import confirmed, judge, register, sync
-from tasks.registry import Version, list_models, promote, pull_model, show_model
-from tasks.tracking import connect
+from tasks.registry.connection import connect
+from tasks.registry.lookup import Version, list_models, promote, pull_model, show_model
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.summary import summarise

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.tracking import (
+from tasks.registry.connection import (
     EXPERIMENT,
     KEY_TAG,
     Follower,
@@ -103,7 +103,7 @@ def test_a_server_that_is_gone_costs_one_warning_and_no_time(
     started = time.monotonic()
     follower.close("FINISHED")
     assert max(longest, time.monotonic() - started) < 5  # MLflow's own retries would hold it up for minutes
-    warnings = [item for item in caplog.records if item.name == "tasks.tracking"]
+    warnings = [item for item in caplog.records if item.name == "tasks.registry.connection"]
     assert len(warnings) == 1
 
 
@@ -132,7 +132,7 @@ def test_two_who_open_the_run_of_a_model_at_once_get_the_same_run(made: Made) ->
 
 FIRST_USE = """
 import sys, time
-from tasks.tracking import connect
+from tasks.registry.connection import connect
 from wavlm.pipeline.store import Store
 import mlflow
 time.sleep(max(0.0, float(sys.argv[2]) - time.time()))

@@ -7,15 +7,15 @@ import re
 
 import pytest
 
-from tasks.progress import shown, slug
+from tasks.orchestration.progress import shown, slug
 
 
 def test_progress_is_a_line_at_each_tenth(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     # Straight from its logger: Prefect, once imported, keeps our logs from the root logger.
-    logger = logging.getLogger("tasks.progress")
+    logger = logging.getLogger("tasks.orchestration.progress")
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     monkeypatch.setattr(logger, "propagate", False)
-    with caplog.at_level(logging.INFO, "tasks.progress"), shown("labels dev") as (progress, say):
+    with caplog.at_level(logging.INFO, "tasks.orchestration.progress"), shown("labels dev") as (progress, say):
         for done in range(101):
             if done == 50:
                 say("loss 3.1")

@@ -103,7 +103,7 @@ class OwnServer:
         descriptor = self._listening.fileno()
         with self.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", "tasks.server", str(descriptor), str(os.getpid())],
+                [sys.executable, "-m", "tasks.orchestration.server", str(descriptor), str(os.getpid())],
                 pass_fds=[descriptor],
                 env={**os.environ, **QUIET, **_EPHEMERAL, "PREFECT_HOME": str(self._home)},
                 stdin=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tasks.tracking import KEY_TAG, Registry, answering, connect, without_password
+from tasks.registry.connection import KEY_TAG, Registry, answering, connect, without_password
 from wavlm.errors import BadDataError, UsageError
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.server import OwnServer, answers
+from tasks.orchestration.server import OwnServer, answers
 from wavlm.errors import ServiceMissingError
 
 pytestmark = pytest.mark.slow

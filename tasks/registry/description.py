@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.registry import MODEL_FILES, sha256_tag
+from tasks.registry.lookup import MODEL_FILES, sha256_tag
 from wavlm.pipeline.artifacts import Corpus, Export, Model, Scores, Shards, lineage
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality

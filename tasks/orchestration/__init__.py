@@ -1,0 +1,1 @@
+"""Prefect: a local server, progress, and the summary of a run as artifacts."""

@@ -1,0 +1,1 @@
+"""The model registry: connection, look-up, and what a version says about itself."""
