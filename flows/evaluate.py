@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.steps import make
+from flows.make import make
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.plan import plan, select

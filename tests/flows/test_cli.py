@@ -27,7 +27,7 @@ def test_every_command_has_help_with_an_example(command: list[str], wavlm: Wavlm
 
 def test_plan_answers_without_heavy_imports(tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]) -> None:
     script = (
-        "import sys; from flows.cli import app;"
+        "import sys; from flows.cli.main import app;"
         f"app(['plan', {str(tiny_recipe)!r}, '--store', {str(tmp_path)!r}], standalone_mode=False);"
         "print(sorted({'prefect', 'torch', 'mlflow', 'faiss'} & set(sys.modules)))"
     )

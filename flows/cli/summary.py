@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from flows import console
+from flows.cli import console
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import summarise

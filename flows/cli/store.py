@@ -10,8 +10,8 @@ import typer
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from flows import console
-from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli import console
+from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def plan(
 
       [cyan]wavlm plan data_specs/recipes/wavlm-large.yaml --cost[/]
     """
-    from flows.planned import cost_table, plan_table
+    from flows.cli.plan import cost_table, plan_table
     from wavlm.pipeline.store import Store
 
     console.out.print(cost_table(recipe) if cost else plan_table(recipe, Store(store)))
@@ -48,7 +48,7 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
 
       [cyan]wavlm status --store /data/store[/]
     """
-    from flows.inventory import complete, under_way
+    from flows.cli.inventory import complete, under_way
     from wavlm.pipeline.store import Store
 
     place = Store(store)

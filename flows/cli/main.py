@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_models, cli_store, console, options
-from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli import console, options
+from flows.cli import models as cli_models
+from flows.cli import store as cli_store
+from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from wavlm.pipeline.artifacts import Kind
 
 app = typer.Typer(
@@ -55,8 +57,8 @@ def run(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm run data_specs/recipes/demo.yaml --until labels[/]   no training yet
     """
-    from flows.planned import wanted
-    from flows.summary import show_summary
+    from flows.cli.plan import wanted
+    from flows.cli.summary import show_summary
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.store import Store
 
@@ -78,7 +80,7 @@ def run(  # noqa: PLR0913 - one option each
         return all(place.is_complete(artifact) for artifact in artifacts)
 
     if not is_done():
-        from flows.orchestrated import run_flow
+        from flows.cli.orchestrated import run_flow
 
         run_flow(
             "pretrain",
@@ -114,8 +116,8 @@ def stage(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
-    from flows.orchestrated import run_flow
-    from flows.planned import selected
+    from flows.cli.orchestrated import run_flow
+    from flows.cli.plan import selected
     from wavlm.errors import ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.store import Store
@@ -186,7 +188,3 @@ def main() -> None:
             raise
         console.complain(error)
         sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from flows import console
-from flows.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli import console
+from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 
 Reference = Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS")]
 models = typer.Typer(

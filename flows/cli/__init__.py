@@ -1,0 +1,5 @@
+"""`wavlm`: the command line."""
+
+from flows.cli.main import main
+
+__all__ = ["main"]
