@@ -41,7 +41,7 @@ def main() -> int:
     claims = [claim for name in SCRIPTS for claim in _claims(name)]
     text = results.DOCUMENT.read_text()
     tables = results.tables(figures, claims)
-    results.DOCUMENT.write_text(results.rewritten(text, tables))
+    results.DOCUMENT.write_text(results.replace_table(text, tables))
     _summary(figures, failed)
     return 1 if failed else 0
 
@@ -73,7 +73,7 @@ def _run(name: str, device: str, seconds: float) -> str | None:
         except subprocess.TimeoutExpired:
             problem = f"stopped after the {seconds:.0f} s that were left"
         new = results.read(into)
-    results.write(results.merged(results.read(), new))
+    results.write(results.merge_figures(results.read(), new))
     print(f"   {time.monotonic() - began:.0f} s", flush=True)
     return problem
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks.harness import Claim, Figure, Timing, compare, missing, number, require_same
+from benchmarks.harness import Claim, Figure, Timing, compare, find_missing, number, require_same
 from benchmarks.workload import BASE
 from wavlm.nn.attention import PositionBias, default_attention
 from wavlm.nn.encoder import GatedAttention
@@ -70,7 +70,7 @@ class Inputs:
 
 def main(device: str) -> Iterator[Figure]:
     claims = {claim.name: claim for claim in CLAIMS}
-    no_layer = missing(LAYER_MODULE)
+    no_layer = find_missing(LAYER_MODULE)
     for frames, rows in NUM_ROWS[device].items():
         for what, value, note in _kernels(rows, frames, device):
             yield claims[f"attention.{what}.T{frames}"].figure(value, device, note)
@@ -78,7 +78,7 @@ def main(device: str) -> Iterator[Figure]:
         if no_layer is None:
             yield layer.figure(_speedup_of_layer(rows, frames, device), device)
         else:
-            yield layer.skipped(device, no_layer)
+            yield layer.skip(device, no_layer)
 
 
 def _kernels(rows: int, frames: int, device: str) -> Iterator[tuple[str, float, str]]:
@@ -87,7 +87,7 @@ def _kernels(rows: int, frames: int, device: str) -> Iterator[tuple[str, float, 
     _require_same(inputs, 1e-4 if device == "cpu" else 3e-2)
     attend = default_attention()
     bias = PositionBias(inputs.gate, inputs.table)
-    wide = _banded(inputs.table.detach()).requires_grad_()
+    wide = _band_biases(inputs.table.detach()).requires_grad_()
     forwards: dict[str, Callable[[], Tensor]] = {
         "ours": lambda: attend(inputs.heads, bias, None, DROPOUT),
         "sdpa": lambda: _sdpa(inputs, wide, DROPOUT),
@@ -111,7 +111,7 @@ def _speedup_of_layer(rows: int, frames: int, device: str) -> float:
     ours, theirs = _layers(device)
     x = torch.randn(rows, frames, BASE.width, device=device, requires_grad=True)
     table = torch.randn(HEADS, 2 * frames - 1, device=device, requires_grad=True)
-    wide = _banded(table.detach()).repeat(rows, 1, 1).requires_grad_()  # (B H, F, F)
+    wide = _band_biases(table.detach()).repeat(rows, 1, 1).requires_grad_()  # (B H, F, F)
 
     def our_forward() -> Tensor:
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
@@ -148,11 +148,11 @@ def _inputs(rows: int, frames: int, device: str) -> Inputs:
     return Inputs((query, key, value), gate, table)
 
 
-def _banded(table: Tensor) -> Tensor:
+def _band_biases(table: Tensor) -> Tensor:
     """(H, 2F - 1) -> (H, F, F): the bias of each pair."""
     frames = (table.shape[1] + 1) // 2
-    place = torch.arange(frames, device=table.device)
-    return table[:, frames - 1 + place[None, :] - place[:, None]]
+    frame = torch.arange(frames, device=table.device)
+    return table[:, frames - 1 + frame[None, :] - frame[:, None]]
 
 
 def _sdpa(inputs: Inputs, wide: Tensor, dropout: float) -> Tensor:
@@ -171,7 +171,7 @@ def _require_same(inputs: Inputs, tolerance: float) -> None:
     """Without dropout, output and the gradients of all five inputs."""
     bias = PositionBias(inputs.gate, inputs.table)
     ours = default_attention()(inputs.heads, bias, None, 0.0)
-    theirs = _sdpa(inputs, _banded(inputs.table), 0.0)
+    theirs = _sdpa(inputs, _band_biases(inputs.table), 0.0)
     require_same("attention", ours.float(), theirs.float(), tolerance)
     towards = torch.randn_like(ours)
     first, second = (torch.autograd.grad(x, inputs.leaves, towards) for x in (ours, theirs))

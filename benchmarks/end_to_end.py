@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.harness import Claim, Figure, missing
+from benchmarks.harness import Claim, Figure, find_missing
 from benchmarks.jobs import SMALL, job
 from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
@@ -21,7 +21,7 @@ from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import Batch
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import Position
+from wavlm.loader.sampler import SamplerState
 from wavlm.specs import NetworkSpec, TrainSpec
 
 CLAIMS = (
@@ -76,16 +76,16 @@ ON_GPU = Size(
 
 def main(device: str) -> Iterator[Figure]:
     rate, loading, data_wait = CLAIMS
-    if reason := missing("webdataset", "soundfile", "pyarrow", "filelock"):
-        yield from (claim.skipped(device, reason) for claim in CLAIMS)
+    if reason := find_missing("webdataset", "soundfile", "pyarrow", "filelock"):
+        yield from (claim.skip(device, reason) for claim in CLAIMS)
         return
     size = ON_CPU if device == "cpu" else ON_GPU
     with speech(size.num_utterances, (size.seconds, size.seconds)) as audio:
-        from_shards = _trained(_job(audio, size, "from-shards"), None)
+        from_shards = _train(_job(audio, size, "from-shards"), None)
         made = _job(audio, size, "from-memory")
         alone = made.model_copy(update={"runtime": Runtime(workers=0)})
-        in_memory = tuple(islice(loader(alone, Position()), size.updates))
-        from_memory = _trained(made, in_memory)
+        in_memory = tuple(islice(loader(alone, SamplerState()), size.updates))
+        from_memory = _train(made, in_memory)
     note = f"{size.what}; {audio.note}"
     yield rate.figure(from_shards.rate, device, note)
     words = f"{from_memory.rate:,.0f} x real time from memory, by the clock; {size.what}"
@@ -110,32 +110,32 @@ def _job(audio: Speech, size: Size, name: str) -> TrainJob:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingRates:
     """The second half of a run."""
 
     rate: float  # seconds of audio a second
     data_wait: float  # share of the time that the trainer waited for a batch
 
 
-def _trained(made: TrainJob, in_memory: tuple[Batch, ...] | None) -> Trained:
+def _train(made: TrainJob, in_memory: tuple[Batch, ...] | None) -> TrainingRates:
     """Train in this process, as `python -m wavlm.train` does, without validation."""
     from wavlm.train.data import data_of
     from wavlm.train.interrupts import StopRequest
     from wavlm.train.loop import Data, train
-    from wavlm.train.ranks import joined
+    from wavlm.train.ranks import join_ranks
 
     made.out.mkdir(parents=True, exist_ok=True)
-    with StopRequest() as stop, joined(made.runtime) as ranks:
+    with StopRequest() as stop, join_ranks(made.runtime) as ranks:
         data = data_of(made, ranks)
         stream = data.train if in_memory is None else lambda _: iter(in_memory)
         train(made, Data(stream, {}, data.fingerprint), ranks, stop)
     return _second_half(made.out / "metrics.jsonl")
 
 
-def _second_half(path: Path) -> Trained:
+def _second_half(path: Path) -> TrainingRates:
     records = [json.loads(line) for line in path.read_text().splitlines()]
     late = records[len(records) // 2 :]
-    return Trained(
+    return TrainingRates(
         rate=statistics.median(record["audio_seconds_per_second"] for record in late),
         data_wait=statistics.median(record["train/data_wait"] for record in late),
     )

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness import Claim, Figure, compare, missing, require_same
-from benchmarks.saved import saved_bytes
+from benchmarks.harness import Claim, Figure, compare, find_missing, require_same
+from benchmarks.saved import count_saved_bytes
 from benchmarks.workload import BASE, Crops, crops
-from wavlm.nn.conv import ConvExtractor
+from wavlm.nn.conv import FeatureEncoder
 from wavlm.specs import NetworkSpec
 
 STYLES = {"base": BASE, "large": BASE.model_copy(update={"extractor_norm": "layer"})}
@@ -35,22 +35,22 @@ CLAIMS = tuple(
 
 def main(device: str) -> Iterator[Figure]:
     claims = {claim.name: claim for claim in CLAIMS}
-    reason = missing("transformers.models.wavlm.modeling_wavlm")
+    reason = find_missing("transformers.models.wavlm.modeling_wavlm")
     if reason is not None:
-        yield from (claim.skipped(device, reason) for claim in CLAIMS if device in claim.devices)
+        yield from (claim.skip(device, reason) for claim in CLAIMS if device in claim.devices)
         return
     batch = crops(13, 15.0, device) if device == "cuda" else crops(1, 3.0, device)
     for style, network in STYLES.items():
-        found = _measured(network, batch, device)
+        found = _measure(network, batch, device)
         for what, value in found.items():
             yield claims[f"front.{what}.{style}"].figure(value, device)
         if device == "cuda" and COMPILED not in found:
-            yield claims[f"front.{COMPILED}.{style}"].skipped(device, "torch.compile fails on it")
+            yield claims[f"front.{COMPILED}.{style}"].skip(device, "torch.compile fails on it")
 
 
-def _measured(network: NetworkSpec, batch: Crops, device: str) -> dict[str, float]:
+def _measure(network: NetworkSpec, batch: Crops, device: str) -> dict[str, float]:
     """The values of one style, by the middle part of their names."""
-    ours, theirs = _extractors(network, device)
+    ours, theirs = _build_extractors(network, device)
     forwards: dict[str, Callable[[], Tensor]] = {
         "ours": lambda: _cast(lambda: ours(batch.waveforms), device),
         # The detached copy: it sets requires_grad on what it is given.
@@ -58,7 +58,7 @@ def _measured(network: NetworkSpec, batch: Crops, device: str) -> dict[str, floa
     }
     _require_same_results(ours, theirs, forwards, 1e-4 if device == "cpu" else 2e-2)
     saved = {
-        name: saved_bytes(forward, ours if name == "ours" else theirs) / batch.seconds
+        name: count_saved_bytes(forward, ours if name == "ours" else theirs) / batch.seconds
         for name, forward in forwards.items()
     }
     if device == "cuda":
@@ -87,13 +87,13 @@ def _runs(step: Callable[[], None]) -> bool:
     return True
 
 
-def _extractors(network: NetworkSpec, device: str) -> tuple[ConvExtractor, nn.Module]:
+def _build_extractors(network: NetworkSpec, device: str) -> tuple[FeatureEncoder, nn.Module]:
     """Both with the same weights, in training mode."""
     from transformers import WavLMConfig
     from transformers.models.wavlm.modeling_wavlm import WavLMFeatureEncoder
 
     torch.manual_seed(0)
-    ours = ConvExtractor(network)
+    ours = FeatureEncoder(network)
     config = WavLMConfig(feat_extract_norm=network.extractor_norm)
     theirs: nn.Module = WavLMFeatureEncoder(config)  # type: ignore[no-untyped-call]
     names = {f"convs.{n}.": f"conv_layers.{n}.conv." for n in range(len(network.conv_layers))}

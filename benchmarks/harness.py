@@ -68,7 +68,7 @@ class Claim:
         """The claim with its measured value."""
         return self._figure(value, device, note)
 
-    def skipped(self, device: str, reason: str) -> Figure:
+    def skip(self, device: str, reason: str) -> Figure:
         """The claim without a value: a peer that is not installed, memory that is not there."""
         return self._figure(None, device, reason)
 
@@ -76,7 +76,7 @@ class Claim:
         goal = self.goal(device)
         where = device_name(device)
         unit, peer = self.unit, self.peer
-        return Figure(self.name, value, unit, peer, goal, met(value, goal), where, commit(), note)
+        return Figure(self.name, value, unit, peer, goal, is_met(value, goal), where, commit(), note)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def require_same(what: str, ours: Tensor, theirs: Tensor, tolerance: float) -> N
         raise NotTheSameError(f"{what}: relative difference {worst:.2g}, expected <= {tolerance:g}")
 
 
-def missing(*modules: str) -> str | None:
+def find_missing(*modules: str) -> str | None:
     """Why a peer cannot be measured here; None: all of its modules can be imported."""
     for module in modules:
         try:
@@ -143,17 +143,17 @@ def missing(*modules: str) -> str | None:
     return None
 
 
-def met(value: float | None, goal: str | None) -> bool | None:
+def is_met(value: float | None, goal: str | None) -> bool | None:
     """Whether a value reaches a goal such as ">= 1.4"; None where either is missing."""
     if goal is None:
         return None
-    sign, bound = parsed(goal)
+    sign, bound = parse_goal(goal)
     if value is None:
         return None
     return value >= bound if sign == ">=" else value <= bound
 
 
-def parsed(goal: str) -> tuple[str, float]:
+def parse_goal(goal: str) -> tuple[str, float]:
     """The sign and the number of a goal. Raises ValueError for anything else."""
     match = GOAL.fullmatch(goal)
     if match is None:

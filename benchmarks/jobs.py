@@ -39,7 +39,7 @@ def job(audio: Speech, name: str, network: NetworkSpec, train: TrainSpec, run: R
         train=train,
         num_clusters=NUM_CLUSTERS,
         labels_per_frame=2,
-        data=(audio.labelled(),),
+        data=(audio.write_random_labels(),),
         mix=MIX,
         runtime=run,
     )

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.harness import Claim, Figure, compare, missing
+from benchmarks.harness import Claim, Figure, compare, find_missing
 from benchmarks.speech import utterances
 from wavlm.features.mfcc import MFCC_RATE_HZ, mfcc
 from wavlm.rng import rng_for
@@ -64,8 +64,8 @@ CLAIMS = (*MFCC_CLAIMS, *HIDDEN_CLAIMS)
 
 
 def main(device: str) -> Iterator[Figure]:  # noqa: ARG001 - both sides have but a CPU's code
-    if reason := missing("faiss", "sklearn"):
-        yield from (claim.skipped("cpu", reason) for claim in CLAIMS)
+    if reason := find_missing("faiss", "sklearn"):
+        yield from (claim.skip("cpu", reason) for claim in CLAIMS)
         return
     sounds = _mfcc()
     yield from _measure(sounds, MFCC_CLAIMS)

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from benchmarks.harness import Claim, Figure, compare, missing
+from benchmarks.harness import Claim, Figure, compare, find_missing
 from benchmarks.jobs import SMALL
 from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
-from wavlm.features.extract import Plan, grouped, plan_for
+from wavlm.features.extract import ExtractionPlan, extraction_plan, group_by_length
 from wavlm.features.frames import frame_function
 from wavlm.features.hidden import single_precision
 from wavlm.nn import WavLM, load_model, save_model
@@ -47,8 +47,8 @@ CLAIMS = (COST, RATE, MFCC_RATE, MFCC_BYTES, HIDDEN_BYTES)
 
 def main(device: str) -> Iterator[Figure]:
     """Costs on synthetic audio, as much as there is time for; sizes on what may be given."""
-    if reason := missing("faiss", "webdataset", "pyarrow"):
-        yield from (claim.skipped(device, reason) for claim in CLAIMS)
+    if reason := find_missing("faiss", "webdataset", "pyarrow"):
+        yield from (claim.skip(device, reason) for claim in CLAIMS)
         return
     with speech(NUM_UTTERANCES[device], SECONDS[device], may_be_given=False) as audio:
         yield from _cost(audio, device)
@@ -58,7 +58,7 @@ def main(device: str) -> Iterator[Figure]:
 
 def _cost(audio: Speech, device: str) -> Iterator[Figure]:
     """Six layers of Base, random weights: they take the time that trained ones take."""
-    teacher = _untrained(BASE.model_copy(update={"num_layers": LAYER}), audio.work / "teacher")
+    teacher = _save_untrained(BASE.model_copy(update={"num_layers": LAYER}), audio.work / "teacher")
     spec = _hidden(LAYER, frames_per_cluster=2)
     label = _Pass(audio, spec, teacher, device)
     forward = _Forward(audio, teacher, spec.features, device)
@@ -79,7 +79,7 @@ def _passes(audio: Speech, device: str) -> Iterator[Figure]:
         return
     yield MFCC_BYTES.figure(by_mfcc.megabytes_an_hour, device, what)
     given = os.environ.get(TEACHER_VARIABLE)
-    teacher = Path(given) if given else _untrained(SMALL, audio.work / "small")
+    teacher = Path(given) if given else _save_untrained(SMALL, audio.work / "small")
     layer = max(1, load_model(teacher).network.num_layers // 2)
     hidden = _Pass(audio, _hidden(layer, frames_per_cluster=20), teacher, device)
     hidden()
@@ -88,11 +88,11 @@ def _passes(audio: Speech, device: str) -> Iterator[Figure]:
     yield HIDDEN_BYTES.figure(hidden.megabytes_an_hour, device, what)
 
 
-def _plan(device: str) -> Plan:
+def _plan(device: str) -> ExtractionPlan:
     """This process alone, so that its CPU time is all that a pass takes; on a GPU, as the stage."""
     if device == "cpu":
-        return Plan(device, 1, threads=0, batch_samples=0, window_samples=0, shares=0)
-    return plan_for(CORES)
+        return ExtractionPlan(device, 1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
+    return extraction_plan(CORES)
 
 
 def _hidden(layer: int, frames_per_cluster: int) -> CodebookSpec:
@@ -104,7 +104,7 @@ def _hidden(layer: int, frames_per_cluster: int) -> CodebookSpec:
     )
 
 
-def _untrained(spec: NetworkSpec, folder: Path) -> Path:
+def _save_untrained(spec: NetworkSpec, folder: Path) -> Path:
     torch.manual_seed(0)
     folder.mkdir()
     save_model(WavLM(spec, NUM_CLUSTERS), folder)
@@ -157,7 +157,7 @@ class _Forward:
                 pad_sequence([waveforms[number] for number in group], batch_first=True).to(device),
                 torch.tensor([lengths[number] for number in group]) if len(group) > 1 else None,
             )
-            for group in grouped(lengths, _plan(device).batch_samples)
+            for group in group_by_length(lengths, _plan(device).batch_samples)
         ]
 
     def __call__(self) -> None:

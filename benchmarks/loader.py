@@ -19,16 +19,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.harness import Claim, Figure, compare, missing
+from benchmarks.harness import Claim, Figure, compare, find_missing
 from benchmarks.jobs import MIX, job
 from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import read_labels
-from wavlm.loader.loader import loader, plan_of
+from wavlm.loader.loader import loader, make_sampler
 from wavlm.loader.masking import Spans
-from wavlm.loader.sampler import Position
+from wavlm.loader.sampler import SamplerState
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import decode_flac_int16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, TrainSpec
@@ -52,8 +52,8 @@ CLAIMS = (
 
 def main(device: str) -> Iterator[Figure]:  # noqa: ARG001 - loading is the CPU's work everywhere
     webdataset, decode, rate, data_wait = CLAIMS
-    if reason := missing("webdataset", "soundfile"):
-        yield from (claim.skipped("cpu", reason) for claim in CLAIMS)
+    if reason := find_missing("webdataset", "soundfile"):
+        yield from (claim.skip("cpu", reason) for claim in CLAIMS)
         return
     with speech() as audio:
         made = _job(audio)
@@ -92,12 +92,12 @@ def _job(audio: Speech) -> TrainJob:
 
 def _ours(made: TrainJob, *, as_floats: bool) -> Pipeline:
     """An epoch a call."""
-    batches = loader(made, Position())
-    num_groups = plan_of(made).epoch(0).num_groups
+    batches = loader(made, SamplerState())
+    num_micro_batches = make_sampler(made).epoch(0).num_micro_batches
     here = torch.device("cpu")
 
     def epoch() -> float:
-        loaded = islice(batches, num_groups)
+        loaded = islice(batches, num_micro_batches)
         return sum((batch.to(here) if as_floats else batch).seconds for batch in loaded)
 
     return epoch
@@ -107,7 +107,8 @@ def _decode(audio: Speech) -> Pipeline:
     """Every FLAC of the train split, from memory, with the decoder that our loader has."""
     reader, index = Reader(audio.shards), read_index(audio.shards)
     blobs = [
-        reader.blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row])) for row in index.rows_of("train")
+        reader.read_blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
+        for row in index.rows_of("train")
     ]
     return lambda: sum(len(decode_flac_int16(blob)) for blob in blobs) / SAMPLE_RATE_HZ
 
@@ -122,12 +123,12 @@ def _webdataset(audio: Speech, made: TrainJob) -> Pipeline:
     labels = {key: row[::2] for shard in found for key, row in shard.by_key.items()}
     rng = np.random.default_rng(0)
 
-    def decoded(sample: dict[str, Any]) -> tuple[str, Waveforms]:
+    def decode_sample(sample: dict[str, Any]) -> tuple[str, Waveforms]:
         waveform, _ = soundfile.read(io.BytesIO(sample["flac"]), dtype="float32")
         return sample["__key__"], waveform
 
     def epoch() -> float:
-        samples = webdataset.WebDataset(tars, shardshuffle=False).map(decoded)
+        samples = webdataset.WebDataset(tars, shardshuffle=False).map(decode_sample)
         delivered = 0
         for group in _groups(samples, int(GROUP_SECONDS * FRAME_RATE_HZ)):
             waveforms, _, _ = _batch(group, labels, made.train.mask, rng)
@@ -160,9 +161,9 @@ def _batch(
         first = int(rng.integers(num_frames(len(waveform)) - frames + 1))
         crops.append(waveform[first * HOP_SAMPLES :][: samples_of(frames)])
         targets.append(labels[key][first : first + frames].astype(np.int64))
-    mixed = _mixed(np.stack(crops), rng)
-    states = rng.integers(2**64, size=len(group), dtype=np.uint64)
-    masks = Spans(frames, mask, states).masks(torch.device("cpu"))
+    mixed = _mix(np.stack(crops), rng)
+    seeds = rng.integers(2**64, size=len(group), dtype=np.uint64)
+    masks = Spans(frames, mask, seeds).masks(torch.device("cpu"))
     return (
         torch.from_numpy(mixed),
         torch.from_numpy(np.stack(targets)),
@@ -170,7 +171,7 @@ def _batch(
     )
 
 
-def _mixed(waveforms: Waveforms, rng: np.random.Generator) -> Waveforms:
+def _mix(waveforms: Waveforms, rng: np.random.Generator) -> Waveforms:
     """Utterance mixing as in the paper's Algorithm 1, on slices."""
     mixed = waveforms.copy()
     size, num_samples = waveforms.shape

@@ -26,9 +26,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness import ROOT, Claim, Figure, missing, number
+from benchmarks.harness import ROOT, Claim, Figure, find_missing, number
 from benchmarks.peers import PeerStep, TransformersPretraining
-from benchmarks.saved import saved_bytes
+from benchmarks.saved import count_saved_bytes
 from benchmarks.workload import TRAIN, Crops, OurStep, crops, network
 from wavlm.execution.processes import tie_to_parent
 from wavlm.nn import WavLM
@@ -56,11 +56,11 @@ class Peak:
 
 
 def main(device: str) -> Iterator[Figure]:
-    reason = missing("wavlm.train.step")
+    reason = find_missing("wavlm.train.step")
     if reason is not None:
-        yield from (claim.skipped(device, reason) for claim in CLAIMS)
+        yield from (claim.skip(device, reason) for claim in CLAIMS)
         return
-    no_peer = missing("transformers") or _lack_of_memory(device)
+    no_peer = find_missing("transformers") or _lack_of_memory(device)
     whose = ["ours"] if no_peer else ["theirs", "ours"]  # the longest first
     counts = [("saved", who, LONGEST) for who in whose]
     counts += [("saved", "ours", seconds) for seconds in SECONDS[:-1]]
@@ -70,7 +70,7 @@ def main(device: str) -> Iterator[Figure]:
         yield claim.figure(per_second[seconds] / 1e6, device)
     yield LINEAR.figure(per_second[LONGEST] / per_second[SECONDS[0]], device)
     if no_peer is not None:
-        yield from (claim.skipped(device, no_peer) for claim in (SAVED, PEAK, ABOVE))
+        yield from (claim.skip(device, no_peer) for claim in (SAVED, PEAK, ABOVE))
         return
     theirs = saved["theirs", LONGEST]
     note = f"theirs {number(theirs / AUDIO_SECONDS[device] / 1e6)} MB per s"
@@ -109,20 +109,20 @@ def _measure(what: str, who: str, seconds: int, device: str) -> list[int]:
         model: nn.Module = network(device=device)
     else:
         model = TransformersPretraining(network(device=device), cosine=False)
-    return [_saved(model, batch)] if what == "saved" else list(astuple(_peak(model, batch)))
+    return [_count_saved(model, batch)] if what == "saved" else list(astuple(_peak(model, batch)))
 
 
-def _saved(model: nn.Module, batch: Crops) -> int:
-    from wavlm.train.objective import group_loss  # needs packages that the network does not
+def _count_saved(model: nn.Module, batch: Crops) -> int:
+    from wavlm.train.objective import micro_batch_loss  # needs packages that the network does not
 
     def forward() -> Tensor:
         with torch.autocast(batch.waveforms.device.type, torch.bfloat16):
             if isinstance(model, TransformersPretraining):
                 loss: Tensor = model(batch.waveforms, batch.labels, batch.mask)
                 return loss
-            return group_loss(model(batch), TRAIN)
+            return micro_batch_loss(model(batch), TRAIN)
 
-    return saved_bytes(forward, model)
+    return count_saved_bytes(forward, model)
 
 
 def _peak(model: nn.Module, batch: Crops) -> Peak:
@@ -141,12 +141,12 @@ def _peak(model: nn.Module, batch: Crops) -> Peak:
         start = torch.cuda.memory_allocated()
         step.on(batch)()
         return Peak(start, torch.cuda.max_memory_allocated())
-    start = _resident("VmRSS")
+    start = _resident_bytes("VmRSS")
     step.on(batch)()
-    return Peak(start, _resident("VmHWM"))
+    return Peak(start, _resident_bytes("VmHWM"))
 
 
-def _resident(what: str) -> int:
+def _resident_bytes(what: str) -> int:
     """Not ru_maxrss: that of a child begins with what its parent had when it was started."""
     return _kilobytes(Path("/proc/self/status"), what)
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from benchmarks.harness import Claim, Figure, compare, missing
+from benchmarks.harness import Claim, Figure, compare, find_missing
 from benchmarks.speech import utterances
-from wavlm.features.mfcc import batched_mfcc, mfcc
+from wavlm.features.mfcc import mfcc, mfcc_batch
 from wavlm.specs import SAMPLE_RATE_HZ
 
 Floats = npt.NDArray[np.float32]
@@ -41,8 +41,8 @@ def main(device: str) -> Iterator[Figure]:
         (KNF, _knf, "kaldi_native_fbank"),
         (TORCHAUDIO, _torchaudio, "torchaudio.compliance.kaldi"),
     ):
-        if reason := missing(module):
-            yield claim.skipped(device, reason)
+        if reason := find_missing(module):
+            yield claim.skip(device, reason)
         else:
             peers[claim.peer] = peer
     functions = {"ours": mfcc, **peers}
@@ -80,7 +80,7 @@ def _on_gpu(device: str) -> Figure:
     shape = (GPU_UTTERANCES, GPU_SECONDS * SAMPLE_RATE_HZ)
     waveforms = (0.1 * torch.randn(shape, generator=rng)).to(device)
     num_samples = torch.full((GPU_UTTERANCES,), shape[1])
-    timing = compare({"ours": lambda: batched_mfcc(waveforms, num_samples)}, device)["ours"]
+    timing = compare({"ours": lambda: mfcc_batch(waveforms, num_samples)}, device)["ours"]
     note = f"{GPU_UTTERANCES} x {GPU_SECONDS} s at once, already on the device"
     return RATE.figure(GPU_UTTERANCES * GPU_SECONDS / timing.median, device, note)
 

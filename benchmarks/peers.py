@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from benchmarks.workload import Crops
 from wavlm.export.hf import config_of
-from wavlm.export.mapping import encoder_rows, renamed
+from wavlm.export.mapping import encoder_rows, to_layout
 from wavlm.nn import WavLM
 from wavlm.nn.head import Predictions
 from wavlm.specs import NetworkSpec
@@ -60,7 +60,7 @@ def transformers_network(ours: WavLM) -> nn.Module:
     network = ours.network
     words = config_of(network).model_dump(exclude={"model_type", "pretraining"})
     theirs: nn.Module = WavLMModel(WavLMConfig(**words))
-    weights = renamed(ours.state_dict(), encoder_rows(network), "hf")
+    weights = to_layout(ours.state_dict(), encoder_rows(network), "hf")
     theirs.load_state_dict(weights, strict=True)
     return theirs.to(ours.mask_embedding.device).train()
 

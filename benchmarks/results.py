@@ -24,7 +24,7 @@ def read(path: Path = RESULTS) -> list[Figure]:
     return [Figure(**json.loads(line)) for line in path.read_text().splitlines() if line]
 
 
-def merged(old: Iterable[Figure], new: Iterable[Figure]) -> list[Figure]:
+def merge_figures(old: Iterable[Figure], new: Iterable[Figure]) -> list[Figure]:
     """Old figures, each replaced by the newest one of its name and device; new names at the end.
 
     A figure that was only skipped replaces no measured one.
@@ -59,7 +59,7 @@ def tables(figures: Sequence[Figure], claims: Sequence[Claim]) -> str:
     return "\n\n".join(parts)
 
 
-def rewritten(document: str, new_table: str) -> str:
+def replace_table(document: str, new_table: str) -> str:
     """The document with another table between its markers. Raises ValueError without markers."""
     if document.count(BEGIN) != 1 or document.count(END) != 1:
         raise ValueError(f"expected one {BEGIN!r} and one {END!r} in the document")

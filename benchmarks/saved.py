@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 @dataclass
-class Saved:
+class SavedTensors:
     """Bytes of each storage that was saved, with the shape that it was first saved in."""
 
     storages: dict[int, tuple[int, str]] = field(default_factory=dict)
@@ -30,13 +30,13 @@ class Saved:
 
 
 @contextmanager
-def saved(*modules: nn.Module) -> Iterator[Saved]:
+def track_saved(*modules: nn.Module) -> Iterator[SavedTensors]:
     """Count what is saved in the block: each storage once, parameters not at all.
 
     The tensors must live until the block ends, so keep the output that needs them.
     """
     known = {p.untyped_storage().data_ptr() for module in modules for p in module.parameters()}
-    found = Saved()
+    found = SavedTensors()
 
     def pack(x: Tensor) -> Tensor:
         storage = x.untyped_storage()
@@ -49,9 +49,9 @@ def saved(*modules: nn.Module) -> Iterator[Saved]:
         yield found
 
 
-def saved_bytes(forward: Callable[[], Tensor], *modules: nn.Module) -> int:
+def count_saved_bytes(forward: Callable[[], Tensor], *modules: nn.Module) -> int:
     """Bytes that the backward pass of `forward()` needs."""
-    with saved(*modules) as found:
+    with track_saved(*modules) as found:
         output = forward()
     assert output.requires_grad  # noqa: S101 - else nothing is saved, and the figure means nothing
     return found.num_bytes

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import soundfile
 
 from wavlm.execution.job import LabelledShards
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.labels.files import Header, write_labels
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index
@@ -41,7 +41,7 @@ RUN_LABELS = 4  # mean run of one label: MFCC clusters of speech last about as l
 
 _WINDOW, _HOP = 512, 256  # samples of the synthesis
 _NUM_PHONES, _NUM_SPEAKERS = 40, 10
-_FLOOR_STEPS = 5.0  # of 16-bit noise: gives FLAC the size that it has of read speech
+_FLOOR_LEVELS = 5.0  # of 16-bit noise: gives FLAC the size that it has of read speech
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Speech:
         enough = int(np.searchsorted(np.cumsum(index.samples[rows]), seconds * SAMPLE_RATE_HZ)) + 1
         return [reader.read(int(row)) for row in rows[:enough]]
 
-    def labelled(self) -> LabelledShards:
+    def write_random_labels(self) -> LabelledShards:
         """The shards with labels at 100 Hz that are drawn, in runs: what they are costs no time."""
         index, listed = read_index(self.shards), read_json(self.shards / "shards.json")
         folder = self.work / "labels"
@@ -70,7 +70,7 @@ class Speech:
             write_labels(
                 folder / f"{Path(shard).stem}.parquet",
                 list(index.keys[rows]),
-                [_drawn_labels(index.keys[row], int(index.samples[row])) for row in rows],
+                [_draw_labels(index.keys[row], int(index.samples[row])) for row in rows],
                 Header(listed[shard]["sha256"], "0" * 64, '"drawn"', LABEL_RATE_HZ, NUM_CLUSTERS),
             )
         write_json(folder / "labels.json", {"labels": "drawn"})
@@ -100,11 +100,11 @@ def speech(
         given = os.environ.get(SHARDS_VARIABLE) if may_be_given else None
         shards = Path(given).resolve() if given else _synthetic(work, num_utterances, seconds)
         index = read_index(shards)
-        heard_s = float(index.samples.sum()) / SAMPLE_RATE_HZ
-        kilobytes = float(index.sizes.sum()) / heard_s / 1000
+        audio_s = float(index.samples.sum()) / SAMPLE_RATE_HZ
+        kilobytes = float(index.sizes.sum()) / audio_s / 1000
         what = "given shards" if given else "synthetic audio"
-        note = f"{what}, {heard_s / 60:.1f} min, {kilobytes:.1f} kB/s of FLAC"
-        yield Speech(shards, work, heard_s, note)
+        note = f"{what}, {audio_s / 60:.1f} min, {kilobytes:.1f} kB/s of FLAC"
+        yield Speech(shards, work, audio_s, note)
 
 
 def _synthetic(work: Path, num_utterances: int, seconds: tuple[float, float]) -> Path:
@@ -126,9 +126,9 @@ def _synthetic(work: Path, num_utterances: int, seconds: tuple[float, float]) ->
         sources=(FolderSource(type="folder", path=str(recordings), revision="1"),),
         layout=GenericLayout(type="generic", audio="**/*.wav", speaker=r"(?P<speaker>speaker\d+)"),
     )
-    build_corpus(spec, work / "downloads", corpus, silent)
+    build_corpus(spec, work / "downloads", corpus, no_progress)
     packing = ShardSpec(min_seconds=1.0, max_seconds=max(16.0, seconds[1]), shard_megabytes=64.0)
-    build_shards(packing, corpus, shards, 1, silent)
+    build_shards(packing, corpus, shards, 1, no_progress)
     return shards
 
 
@@ -149,7 +149,7 @@ def utterance(number: int, seconds: tuple[float, float] = SECONDS) -> Floats:
     overlapped = halves[1:, 0] + halves[:-1, 1]  # (F - 1, 256)
     audible = overlapped.ravel()[:num_samples]
     audible *= np.float32(0.05) / np.sqrt(np.mean(np.square(audible)))
-    floor = np.float32(_FLOOR_STEPS / 32768) * _noise(rng, num_samples)
+    floor = np.float32(_FLOOR_LEVELS / 32768) * _noise(rng, num_samples)
     return (audible + floor).clip(-1, 1)
 
 
@@ -205,7 +205,7 @@ def _resonances(speaker: int, sounds: _Sounds, *, voiced: bool) -> Floats:
     return blurred
 
 
-def _drawn_labels(key: str, num_samples: int) -> npt.NDArray[np.uint16]:
+def _draw_labels(key: str, num_samples: int) -> npt.NDArray[np.uint16]:
     rng = rng_for(0, "labels", key)
     count = int(num_labels(num_samples, LABEL_RATE_HZ))
     runs = rng.geometric(1 / RUN_LABELS, count)

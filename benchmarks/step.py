@@ -21,7 +21,7 @@ from benchmarks.harness import (
     Figure,
     NotTheSameError,
     compare,
-    missing,
+    find_missing,
     number,
     require_same,
 )
@@ -84,16 +84,16 @@ CLAIMS = (
 
 
 def main(device: str) -> Iterator[Figure]:
-    reason = missing("wavlm.train.step")
+    reason = find_missing("wavlm.train.step")
     if reason is not None:
-        return iter([claim.skipped(device, reason) for claim in CLAIMS if device in claim.devices])
+        return iter([claim.skip(device, reason) for claim in CLAIMS if device in claim.devices])
     return _on_gpu() if device == "cuda" else _on_cpu()
 
 
 def _on_cpu() -> Iterator[Figure]:
-    reason = missing("transformers")
+    reason = find_missing("transformers")
     if reason is not None:
-        yield from (SPEEDUPS[seconds].skipped("cpu", reason) for seconds in CPU_ROUNDS)
+        yield from (SPEEDUPS[seconds].skip("cpu", reason) for seconds in CPU_ROUNDS)
         return
     ours, theirs = _both("cpu")
     _warm_up(ours, theirs)
@@ -107,7 +107,7 @@ def _on_cpu() -> Iterator[Figure]:
 
 
 def _on_gpu() -> Iterator[Figure]:
-    reason = missing("transformers")
+    reason = find_missing("transformers")
     ours, theirs = _ours("cuda"), None
     if reason is None:
         try:
@@ -120,7 +120,7 @@ def _on_gpu() -> Iterator[Figure]:
     found = _medians(steps)
     yield from rates(found, {seconds: batch.seconds for seconds, batch in batches.items()})
     if theirs is None:
-        yield from (claim.skipped("cuda", str(reason)) for claim in (SPEEDUPS[15], COMPILED))
+        yield from (claim.skip("cuda", str(reason)) for claim in (SPEEDUPS[15], COMPILED))
     else:
         yield _against(SPEEDUPS[15], ours, theirs, batches[15])
     yield _against_minimal_hubert(ours, batches[15])
@@ -151,7 +151,7 @@ def _against(claim: Claim, ours: OurStep, theirs: PeerStep, batch: Crops) -> Fig
     try:
         found = _medians({"ours": ours.on(batch), "theirs": theirs.on(batch)})
     except torch.OutOfMemoryError as error:
-        return claim.skipped("cuda", str(error).splitlines()[0])
+        return claim.skip("cuda", str(error).splitlines()[0])
     mine, other = (number(1e3 * found[name]) for name in ("ours", "theirs"))
     note = f"ours {mine} ms, theirs {other} ms"
     return claim.figure(found["theirs"] / found["ours"], "cuda", note)
@@ -166,13 +166,13 @@ def _against_compiled(ours: OurStep, theirs: PeerStep, batch: Crops) -> Figure:
         return _against(COMPILED, ours, theirs, batch)
     except RuntimeError as error:  # what the compiler raises where it cannot
         reason = f"torch.compile fails: {error}".splitlines()[0]
-        return COMPILED.skipped("cuda", reason)
+        return COMPILED.skip("cuda", reason)
 
 
 def _against_minimal_hubert(ours: OurStep, batch: Crops) -> Figure:
-    reason = missing("minimal_hubert")
+    reason = find_missing("minimal_hubert")
     if reason is not None:
-        return MINIMAL.skipped("cuda", reason)
+        return MINIMAL.skip("cuda", reason)
     import minimal_hubert
 
     torch.manual_seed(0)
@@ -204,13 +204,13 @@ def _ours(device: str, model: nn.Module | None = None) -> OurStep:
 
 
 def _require_same_loss(ours: nn.Module, theirs: nn.Module, batch: Crops, precision: str) -> None:
-    from wavlm.train.objective import group_loss
+    from wavlm.train.objective import micro_batch_loss
 
     kind = batch.waveforms.device.type
     ours.eval()
     theirs.eval()
     with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
-        mine = group_loss(ours(batch), TRAIN)
+        mine = micro_batch_loss(ours(batch), TRAIN)
         other = theirs(batch.waveforms, batch.labels, batch.mask)
     ours.train()
     theirs.train()

@@ -14,12 +14,12 @@ from torch import Tensor
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.masking import Spans
 from wavlm.nn import WavLM
-from wavlm.rng import rng_for, states_for
+from wavlm.rng import rng_for, stream_seeds
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, TrainSpec
 from wavlm.specs.shapes import num_frames
 
 NUM_CLUSTERS = 500
-SAMPLE_STEPS = 1 << 15
+PCM16_LEVELS = 1 << 15
 # Layer drop is off everywhere: a step that leaves layers out by chance cannot be compared.
 BASE = NetworkSpec(
     extractor_norm="group",
@@ -53,11 +53,11 @@ def crops(num_utterances: int, seconds: float, device: str, network: NetworkSpec
     rng = rng_for(0, "benchmarks", num_utterances, int(1000 * seconds))
     num_samples = round(seconds * SAMPLE_RATE_HZ)
     frames = num_frames(num_samples, network.conv_layers)
-    steps = rng.normal(0, 0.1 * SAMPLE_STEPS, (num_utterances, num_samples)).astype(np.int16)
+    pcm = rng.normal(0, 0.1 * PCM16_LEVELS, (num_utterances, num_samples)).astype(np.int16)
     labels = rng.integers(NUM_CLUSTERS, size=(num_utterances, frames))
     names = [str(number) for number in range(num_utterances)]
-    spans = Spans(frames, MaskSpec(), states_for(0, ("masked",), names))
-    made = (torch.from_numpy(steps).float() / SAMPLE_STEPS, torch.from_numpy(labels))
+    spans = Spans(frames, MaskSpec(), stream_seeds(0, ("masked",), names))
+    made = (torch.from_numpy(pcm).float() / PCM16_LEVELS, torch.from_numpy(labels))
     waveforms, numbers = (tensor.to(device) for tensor in made)
     return Crops(waveforms, numbers, spans, spans.masks(torch.device(device)))
 
@@ -86,12 +86,12 @@ class OurStep:
     def __init__(self, model: WavLM, precision: str, *, compiled: bool) -> None:
         # The trainer needs packages that the network alone does not.
         from wavlm.execution.job import TrainJob
-        from wavlm.train.checkpoint import Training
+        from wavlm.train.checkpoint import TrainingTensors
         from wavlm.train.ranks import Ranks
         from wavlm.train.schedule import LossScale
-        from wavlm.train.state import Progress
+        from wavlm.train.state import TrainingProgress
         from wavlm.train.step import adamw
-        from wavlm.train.wrap import prepare
+        from wavlm.train.wrap import prepare_network
 
         train = TRAIN.model_copy(update={"precision": precision})
         runtime = Runtime(compile=compiled)
@@ -105,30 +105,30 @@ class OurStep:
             data=(),
             runtime=runtime,
         )
-        prepare(model, runtime)
+        prepare_network(model, runtime)
         device = next(model.parameters()).device
         self.ranks = Ranks(rank=0, world=1, device=device)
-        self.training = Training(model, model, adamw(model, train))
-        self.progress = Progress(loss_scale=LossScale.first(train))
+        self.training = TrainingTensors(model, model, adamw(model, train))
+        self.progress = TrainingProgress(loss_scale=LossScale.first(train))
 
     def on(self, batch: Crops) -> Callable[[], None]:
         """A function that does one update on this batch."""
         from wavlm.loader.batch import Batch
-        from wavlm.loader.pcm import Pcm
-        from wavlm.loader.sampler import Position
-        from wavlm.train.prefetch import ahead
+        from wavlm.loader.pcm import PackedAudio
+        from wavlm.loader.sampler import SamplerState
+        from wavlm.train.prefetch import prefetch
         from wavlm.train.step import update
 
-        place = Position()
+        state = SamplerState()
         packed = Batch(
-            audio=Pcm((batch.waveforms.cpu() * SAMPLE_STEPS).to(torch.int16)),
+            audio=PackedAudio((batch.waveforms.cpu() * PCM16_LEVELS).to(torch.int16)),
             labels=batch.labels.cpu(),
             spans=batch.spans,
             keys=("made up",),
-            position=place,
-            after=place,
+            position=state,
+            after=state,
         )
-        batches = ahead(repeat(packed), self.ranks.device)
+        batches = prefetch(repeat(packed), self.ranks.device)
 
         def step() -> None:
             update(self.job, self.ranks, self.training, batches, self.progress)

@@ -13,14 +13,16 @@ from wavlm.pipeline.plan import plan, select
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
-HERE = Runtime()
+DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="evaluate {recipe}")
-def evaluate(recipe: str, iteration: int | None = None, store: str = "store", runtime: Runtime = HERE) -> None:
+def evaluate(
+    recipe: str, iteration: int | None = None, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME
+) -> None:
     """Probe one iteration's model, or every one; the models have to be there."""
-    wanted = read_recipe(Path(recipe))
-    place = Store(Path(store))
-    for artifact in select(plan(wanted), "scores", iteration):
-        make(artifact, wanted, place, runtime)
-    publish(wanted, place)
+    recipe_spec = read_recipe(Path(recipe))
+    artifact_store = Store(Path(store))
+    for artifact in select(plan(recipe_spec), "scores", iteration):
+        make(artifact, recipe_spec, artifact_store, runtime)
+    publish(recipe_spec, artifact_store)

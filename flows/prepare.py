@@ -13,15 +13,15 @@ from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
-HERE = Runtime()
+DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="prepare {recipe}")
-def prepare(recipe: str, store: str = "store", runtime: Runtime = HERE) -> None:
+def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME) -> None:
     """Make the corpora and shards that the store does not hold yet; no training."""
-    wanted = read_recipe(Path(recipe))
-    place = Store(Path(store))
-    for artifact in plan(wanted):
+    recipe_spec = read_recipe(Path(recipe))
+    artifact_store = Store(Path(store))
+    for artifact in plan(recipe_spec):
         if artifact.kind in {"corpus", "shards"}:
-            make(artifact, wanted, place, runtime)
-    publish(wanted, place)
+            make(artifact, recipe_spec, artifact_store, runtime)
+    publish(recipe_spec, artifact_store)

@@ -10,18 +10,18 @@ from flows.make import make
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
-from wavlm.pipeline.plan import needed, plan
+from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
-HERE = Runtime()
+DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="pretrain {recipe}")
-def pretrain(recipe: str, store: str = "store", runtime: Runtime = HERE, until: Kind | None = None) -> None:
+def pretrain(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME, until: Kind | None = None) -> None:
     """Make what the store does not hold yet, inputs before what is made from them."""
-    wanted = read_recipe(Path(recipe))
-    place = Store(Path(store))
-    for artifact in needed(plan(wanted), until):
-        make(artifact, wanted, place, runtime)
-    publish(wanted, place)
+    recipe_spec = read_recipe(Path(recipe))
+    artifact_store = Store(Path(store))
+    for artifact in select_needed(plan(recipe_spec), until):
+        make(artifact, recipe_spec, artifact_store, runtime)
+    publish(recipe_spec, artifact_store)

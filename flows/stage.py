@@ -14,7 +14,7 @@ from wavlm.pipeline.plan import plan, select
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
-HERE = Runtime()
+DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="{kind} {recipe}")
@@ -24,7 +24,7 @@ def stage(  # noqa: PLR0913 - the fields of a form
     iteration: int | None = None,
     corpus: str | None = None,
     store: str = "store",
-    runtime: Runtime = HERE,
+    runtime: Runtime = DEFAULT_RUNTIME,
     *,
     redo: bool = False,
 ) -> None:
@@ -32,12 +32,12 @@ def stage(  # noqa: PLR0913 - the fields of a form
 
     With `redo` complete ones are moved to the store's trash first, and made again.
     """
-    wanted = read_recipe(Path(recipe))
-    place = Store(Path(store))
-    for artifact in select(plan(wanted), kind, iteration, corpus):
+    recipe_spec = read_recipe(Path(recipe))
+    artifact_store = Store(Path(store))
+    for artifact in select(plan(recipe_spec), kind, iteration, corpus):
         if redo:
             for item in artifact.inputs:
-                place.require(item)  # before what is there is moved away
-            place.redo(artifact)
-        make(artifact, wanted, place, runtime)
-    publish(wanted, place)
+                artifact_store.require(item)  # before what is there is moved away
+            artifact_store.redo(artifact)
+        make(artifact, recipe_spec, artifact_store, runtime)
+    publish(recipe_spec, artifact_store)

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import shown
+from tasks.orchestration.progress import show_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Codebook
 from wavlm.pipeline.store import Store
@@ -16,13 +16,15 @@ from wavlm.pipeline.store import Store
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
 def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
     """The folder of the centroids."""
-    from wavlm.features.extract import plan_for
+    from wavlm.features.extract import extraction_plan
     from wavlm.labels.codebook import build_codebook
 
     folders = [store.path(item) for item in artifact.shards]
     teacher = store.path(artifact.teacher) if artifact.teacher else None
-    with shown(f"codebook {artifact.name}") as (progress, _):
+    with show_progress(f"codebook {artifact.name}") as (progress, _):
         return store.make(
             artifact,
-            lambda out: build_codebook(artifact.spec, folders, teacher, out, plan_for(runtime.workers), progress),
+            lambda out: build_codebook(
+                artifact.spec, folders, teacher, out, extraction_plan(runtime.workers), progress
+            ),
         )

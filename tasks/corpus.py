@@ -8,7 +8,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import shown
+from tasks.orchestration.progress import show_progress
 from wavlm.corpus.download.transfer import InterruptedTransferError
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
@@ -39,7 +39,7 @@ def corpus(artifact: Corpus, store: Store, runtime: Runtime) -> Path:  # noqa: A
     """The corpus' folder: audio and manifest."""
     from wavlm.corpus.build import build_corpus
 
-    with shown(f"corpus {artifact.name}") as (progress, _):
+    with show_progress(f"corpus {artifact.name}") as (progress, _):
         return store.make(
             artifact,
             lambda out: build_corpus(artifact.spec, store.downloads, out, progress),

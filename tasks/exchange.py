@@ -16,10 +16,10 @@ from wavlm.export.hf import write_hf
 from wavlm.pipeline.store import RECORD, Store
 from wavlm.storage.files import read_json
 
-Layout = Literal["hf", "fairseq"]
+ModelLayout = Literal["hf", "fairseq"]
 
 
-def exported(model: str, layout: Layout, out: Path, store: Store) -> Path:
+def export_as(model: str, layout: ModelLayout, out: Path, store: Store) -> Path:
     """Write a model folder, or a version of the registry, as `out`, which must not be there yet.
 
     The store's own export is copied if it has one, for that holds the model card as well.
@@ -28,7 +28,7 @@ def exported(model: str, layout: Layout, out: Path, store: Store) -> Path:
         raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name another")
     out.parent.mkdir(parents=True, exist_ok=True)
     with _folder(model, store) as (folder, key):
-        sealed = _sealed(store, key)
+        sealed = _find_export(store, key)
         if sealed:
             _copy(sealed, layout, out)
         elif layout == "hf":
@@ -54,14 +54,14 @@ def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
         yield pull_model(store, reference, Path(temporary) / "model"), key
 
 
-def _sealed(store: Store, key: str) -> Path | None:
+def _find_export(store: Store, key: str) -> Path | None:
     """The export of the model with this key, if the store holds it."""
     records = sorted((store.root / "export").glob(f"*/{RECORD}"))
     found = (path.parent for path in records if read_json(path)["identity"]["model"] == key)
     return next(found, None)
 
 
-def _copy(sealed: Path, layout: Layout, out: Path) -> None:
+def _copy(sealed: Path, layout: ModelLayout, out: Path) -> None:
     if layout == "hf":
         shutil.copytree(sealed / "hf", out)
     else:

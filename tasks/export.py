@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import shown
+from tasks.orchestration.progress import show_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Export, Model, lineage
-from wavlm.pipeline.results import quality_of, training_of
+from wavlm.pipeline.results import label_quality_of, read_training_results
 from wavlm.pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def export(artifact: Export, store: Store, runtime: Runtime) -> Path:  # noqa: A
     """The folder with a Hugging Face folder, a fairseq-layout file and the model card."""
     from wavlm.export import build_export
 
-    with shown(f"export {artifact.name}"):
+    with show_progress(f"export {artifact.name}"):
         return store.make(
             artifact,
             lambda out: build_export(store.path(artifact.model), card_of(artifact, store), out),
@@ -54,10 +54,10 @@ def card_of(artifact: Export, store: Store) -> Card:
 def _numbers(artifact: Export, store: Store) -> dict[str, float | int | str]:
     model = artifact.model
     found: dict[str, float | int | str] = {}
-    if quality := quality_of(model.labels, store):
+    if quality := label_quality_of(model.labels, store):
         found["labels"] = f"{quality.features}, K={quality.num_clusters}"
         found["PNMI of the labels"] = round(quality.pnmi, 4)
-    if training := training_of(store.path(model)):
+    if training := read_training_results(store.path(model)):
         found["updates"] = training.updates
         if training.valid_loss:
             found["validation loss"] = round(training.valid_loss[1], 4)

@@ -28,11 +28,11 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         rooms=tuple(store.path(item) for item in artifact.rooms),
         mixtures=store.path(artifact.mixtures) if artifact.mixtures else None,
         start=artifact.start and _absolute(artifact.start),
-        runtime=with_processes(runtime, artifact.train.groups_per_update),
+        runtime=with_processes(runtime, artifact.train.micro_batches_per_update),
     )
 
 
-def with_processes(runtime: Runtime, groups: int) -> Runtime:
+def with_processes(runtime: Runtime, micro_batches: int) -> Runtime:
     """The runtime with a number of CPU ranks: asked for, or what shares an update's groups evenly.
 
     One thread a rank is far faster than many threads of one rank where utterances are few.
@@ -40,7 +40,7 @@ def with_processes(runtime: Runtime, groups: int) -> Runtime:
     if runtime.gpus or runtime.processes:
         return runtime
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    most = max(count for count in range(1, (cores or 1) + 1) if groups % count == 0)
+    most = max(count for count in range(1, (cores or 1) + 1) if micro_batches % count == 0)
     return runtime.model_copy(update={"processes": most})
 
 

@@ -14,8 +14,8 @@ from tasks.jobs import job_of
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.loader.sampler import Group, Position
-from wavlm.loader.samples import Arrays, Samples
+from wavlm.loader.sampler import MicroBatch, SamplerState
+from wavlm.loader.samples import MicroBatchArrays, TrainingSamples
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
@@ -34,12 +34,12 @@ def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int,
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as cache:
         job = job_of(model, store, Runtime(), Path(cache))
-        group = _first_group(job, epoch)
-        mixing = Samples(job)
-        (drawn,) = mixing.draw([group])
-        clean = Samples(job.model_copy(update={"mix": None})).make(drawn)
+        micro_batch = _first_micro_batch(job, epoch)
+        mixing = TrainingSamples(job)
+        (drawn,) = mixing.draw([micro_batch])
+        clean = TrainingSamples(job.model_copy(update={"mix": None})).make(drawn)
         mixed = mixing.make(drawn)
-    return list(_written(clean, mixed, out))
+    return list(_write_pairs(clean, mixed, out))
 
 
 def _model(recipe: Recipe, iteration: int | None) -> Model:
@@ -55,11 +55,11 @@ def _model(recipe: Recipe, iteration: int | None) -> Model:
     )
 
 
-def _first_group(job: TrainJob, epoch: int) -> Group:
-    return next(Samples(job).plan().updates(Position(epoch))).groups[0]
+def _first_micro_batch(job: TrainJob, epoch: int) -> MicroBatch:
+    return next(TrainingSamples(job).sampler().updates(SamplerState(epoch))).micro_batches[0]
 
 
-def _written(clean: Arrays, mixed: Arrays, out: Path) -> Iterator[Path]:
+def _write_pairs(clean: MicroBatchArrays, mixed: MicroBatchArrays, out: Path) -> Iterator[Path]:
     # One factor for all, so that loudness can be compared and nothing clips.
     peak = max(float(np.abs(arrays.waveforms).max()) for arrays in (clean, mixed))
     gain = min(1.0, 0.99 / peak) if peak else 1.0

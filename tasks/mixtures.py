@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import shown
+from tasks.orchestration.progress import show_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Mixtures
 from wavlm.pipeline.store import Store
@@ -21,7 +21,7 @@ def mixtures(artifact: Mixtures, store: Store, runtime: Runtime) -> Path:  # noq
     speech, noise, rooms = (
         [store.path(item) for item in items] for items in (artifact.speech, artifact.noise, artifact.rooms)
     )
-    with shown(f"mixtures {artifact.name}") as (progress, _):
+    with show_progress(f"mixtures {artifact.name}") as (progress, _):
         return store.make(
             artifact,
             lambda out: build_mixtures(artifact.spec, artifact.mix, speech, noise, rooms, out, progress),

@@ -16,8 +16,8 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import JsonValue
 
 from tasks.jobs import job_of
-from tasks.orchestration.progress import Say, shown
-from tasks.registry.connection import Status, follow
+from tasks.orchestration.progress import ShowDetail, show_progress
+from tasks.registry.connection import Status, follow_training
 from wavlm.errors import (
     EXIT_CANNOT_WRITE,
     EXIT_LOCKED,
@@ -53,7 +53,7 @@ def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
     """
 
     def build(out: Path) -> Facts:
-        with _watched(artifact, store, runtime) as on_record:
+        with _show_training(artifact, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
     with _gpus(runtime):
@@ -66,12 +66,12 @@ def _train(job: TrainJob, on_record: OnRecord) -> Facts:
     code = run_trainer(path, job.runtime, on_record)
     if code:
         raise _failure(code, job.out)
-    _sweep(job.out)
+    _remove_leftovers(job.out)
     facts: Facts = read_json(job.out / "training.json")
     return facts
 
 
-def _sweep(out: Path) -> None:
+def _remove_leftovers(out: Path) -> None:
     """Remove what is not the model: locks, caches and the job, which names this machine's folders.
 
     What was trained, and from what, is spelled out in the record that seals the folder.
@@ -97,15 +97,15 @@ def _failure(code: int, out: Path) -> Exception:
 
 
 @contextmanager
-def _watched(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
+def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
     """Show each record, and hand it to MLflow, which may be down: neither holds training up."""
     title = f"pretrain iteration {artifact.iteration}"
     with ExitStack() as stack:
-        progress, say = stack.enter_context(shown(title))
-        feed = stack.enter_context(_tracked(artifact, store)) if runtime.tracking else None
+        progress, show_detail = stack.enter_context(show_progress(title))
+        feed = stack.enter_context(_track_training(artifact, store)) if runtime.tracking else None
 
         def on_record(record: Mapping[str, JsonValue]) -> None:
-            _show(record, artifact.train.updates, progress, say)
+            _show_record(record, artifact.train.updates, progress, show_detail)
             if feed:
                 feed(record)
 
@@ -114,8 +114,8 @@ def _watched(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnReco
 
 
 @contextmanager
-def _tracked(artifact: Model, store: Store) -> Iterator[OnRecord]:
-    follower = follow(artifact, store)
+def _track_training(artifact: Model, store: Store) -> Iterator[OnRecord]:
+    follower = follow_training(artifact, store)
     status: Status = "KILLED"
     try:
         yield follower.feed
@@ -129,10 +129,10 @@ def _tracked(artifact: Model, store: Store) -> Iterator[OnRecord]:
         follower.close(status)
 
 
-def _show(record: Mapping[str, JsonValue], updates: int, progress: Progress, say: Say) -> None:
+def _show_record(record: Mapping[str, JsonValue], updates: int, progress: Progress, show_detail: ShowDetail) -> None:
     loss, accuracy = record.get("train/loss"), record.get("train/masked_accuracy")
     if isinstance(loss, float) and isinstance(accuracy, float):
-        say(f"loss {loss:.3f}, masked accuracy {accuracy:.1%}")
+        show_detail(f"loss {loss:.3f}, masked accuracy {accuracy:.1%}")
     update = record["update"]
     progress(update if isinstance(update, int) else 0, updates)
 

@@ -14,15 +14,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.registry import description as evidence
-from tasks.registry.connection import Registry, Uploader, answering, connect, open_run, without_password
+from tasks.registry.connection import Registry, Uploader, connect, open_run, translate_registry_errors, without_password
 from tasks.registry.lookup import (
     CHAMPION,
     MODEL_FILES,
     MODEL_FOLDER,
     Version,
-    as_version,
     find_by_key,
     sha256_tag,
+    to_version,
     versions_of,
     with_metrics,
 )
@@ -57,7 +57,7 @@ def register(artifact: Registration, store: Store, recipe: Recipe) -> Path | Non
     The pipeline goes on without it: `wavlm sync`, or the next run, registers the model then.
     """
     try:
-        return confirmed(artifact, store, recipe)
+        return register_model(artifact, store, recipe)
     except ServiceMissingError as error:
         _log.warning("%s is not registered yet: %s", artifact.model, error)
         return None
@@ -73,10 +73,10 @@ def sync(recipe: Recipe, store: Store) -> tuple[Path, ...]:
         for item in plan(recipe)
         if isinstance(item, Registration) and store.is_complete(item.model) and not store.is_complete(item)
     ]
-    return tuple(confirmed(item, store, recipe) for item in waiting)
+    return tuple(register_model(item, store, recipe) for item in waiting)
 
 
-def confirmed(artifact: Registration, store: Store, recipe: Recipe) -> Path:
+def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path:
     """The registration's folder; raises ServiceMissingError if the registry does not answer."""
     return store.make(artifact, lambda out: _build(artifact, store, recipe, out))
 
@@ -112,7 +112,7 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> F
     plots.mkdir(exist_ok=True)
     evidence.draw(model, recipe, store, plots)
     registry = connect(store)
-    with answering(registry.uri):
+    with translate_registry_errors(registry.uri):
         run_id = open_run(registry, model)
         _describe(registry, run_id, model, recipe, store)
         _upload(registry, run_id, model, store, plots)
@@ -144,11 +144,11 @@ def _describe(registry: Registry, run_id: str, model: Model, recipe: Recipe, sto
         registry.client.log_batch(run_id, params=parameters[start : start + BATCH_PARAMETERS])
     curve = read_points(store.path(model))
     last = curve[-1] if curve else Point("", 0, 0.0, 0)
-    figures = evidence.figures(model, recipe, store)
+    metrics = evidence.metrics(model, recipe, store)
     Uploader(registry.client, run_id).push(
         [
             *curve,
-            *(Point(name, last.step, value, last.unix_ms) for name, value in figures.items()),
+            *(Point(name, last.step, value, last.unix_ms) for name, value in metrics.items()),
         ]
     )
     registry.client.log_inputs(
@@ -198,7 +198,7 @@ def _version(registry: Registry, artifact: Registration, run_id: str, tags: dict
     found = find_by_key(registry, name, artifact.model.key)
     if found is None:
         source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
-        found = as_version(client.create_model_version(name, source, run_id, tags=tags), {})
+        found = to_version(client.create_model_version(name, source, run_id, tags=tags), {})
     for key, value in tags.items():
         if found.tags.get(key) != value:
             client.set_model_version_tag(name, str(found.version), key, value)
@@ -209,11 +209,11 @@ def _point_aliases(registry: Registry, version: Version, gate: GateSpec | None) 
     """Move `iteration-N`, `candidate` (never back) and, if the gate lets it, `champion`."""
     client, number = registry.client, str(version.version)
     client.set_registered_model_alias(version.name, f"iteration-{version.iteration}", number)
-    there = versions_of(registry, version.name)
-    candidate = next((item for item in there if CANDIDATE in item.aliases), None)
+    versions = versions_of(registry, version.name)
+    candidate = next((item for item in versions if CANDIDATE in item.aliases), None)
     if candidate is None or candidate.version <= version.version:
         client.set_registered_model_alias(version.name, CANDIDATE, number)
-    champion = next((item for item in there if CHAMPION in item.aliases), None)
+    champion = next((item for item in versions if CHAMPION in item.aliases), None)
     verdict = judge(
         gate,
         with_metrics(registry, version),

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import shown
+from tasks.orchestration.progress import show_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Scores
 from wavlm.pipeline.store import Store
@@ -19,7 +19,7 @@ def scores(artifact: Scores, store: Store, runtime: Runtime) -> Path:  # noqa: A
     from wavlm.evaluation.scores import build_scores
 
     folders = [store.path(item) for item in artifact.shards]
-    with shown(f"scores {artifact.name}") as (progress, _):
+    with show_progress(f"scores {artifact.name}") as (progress, _):
         return store.make(
             artifact,
             lambda out: build_scores(artifact.spec, store.path(artifact.model), folders, out, progress),

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import shown
+from tasks.orchestration.progress import show_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Shards
 from wavlm.pipeline.store import Store
@@ -18,7 +18,7 @@ def shards(artifact: Shards, store: Store, runtime: Runtime) -> Path:
     """The folder of shards of one corpus."""
     from wavlm.shards import build_shards
 
-    with shown(f"shards {artifact.name}") as (progress, _):
+    with show_progress(f"shards {artifact.name}") as (progress, _):
         return store.make(
             artifact,
             lambda out: build_shards(artifact.spec, store.path(artifact.corpus), out, runtime.workers, progress),

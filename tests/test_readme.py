@@ -21,7 +21,7 @@ def file_map() -> str:
     return "\n".join(["```", *lines, "```"])
 
 
-def rewritten(readme: str) -> str:
+def rewrite(readme: str) -> str:
     """The README with its map brought up to date."""
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
@@ -37,9 +37,9 @@ def test_every_file_says_what_it_is_for() -> None:
 
 def test_the_readme_lists_every_file_with_its_first_line() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert readme == rewritten(readme), "run `make readme`"
+    assert readme == rewrite(readme), "run `make readme`"
 
 
 if __name__ == "__main__":
     target = ROOT / "README.md"
-    target.write_text(rewritten(target.read_text()))
+    target.write_text(rewrite(target.read_text()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wavlm.rng import advanced, rng_for, seed_for, states_for, uniforms
+from wavlm.rng import advance, rng_for, seed_for, stream_seeds, uniforms
 
 NAMES = ("sample", 7)
 KEYS = [f"key {number}" for number in range(300)]
@@ -33,34 +33,34 @@ def test_the_reference_gives_the_published_outputs() -> None:
 
 
 def test_numbers_are_the_upper_53_bits_of_splitmix64() -> None:
-    for key, numbers in zip(KEYS, uniforms(states_for(5, NAMES, KEYS), 40), strict=True):
+    for key, numbers in zip(KEYS, uniforms(stream_seeds(5, NAMES, KEYS), 40), strict=True):
         expected = [output >> 11 for output in splitmix64(seed_for(5, *NAMES, key), 40)]
         assert (numbers * 2**53).astype(np.int64).tolist() == expected
 
 
 def test_numbers_depend_on_seed_and_names_alone() -> None:
-    together = uniforms(states_for(5, NAMES, KEYS), 9)
+    together = uniforms(stream_seeds(5, NAMES, KEYS), 9)
     for row in (0, 17, 299):
-        np.testing.assert_array_equal(uniforms(states_for(5, NAMES, [KEYS[row]]), 800)[0, :9], together[row])
+        np.testing.assert_array_equal(uniforms(stream_seeds(5, NAMES, [KEYS[row]]), 800)[0, :9], together[row])
     assert len(np.unique(together)) == together.size
     for other in (("sample", 8), ("sample",), ("sam", "ple", 7)):
-        assert not np.isin(uniforms(states_for(5, other, KEYS), 9), together).any()
-    assert not np.isin(uniforms(states_for(6, NAMES, KEYS), 9), together).any()
+        assert not np.isin(uniforms(stream_seeds(5, other, KEYS), 9), together).any()
+    assert not np.isin(uniforms(stream_seeds(6, NAMES, KEYS), 9), together).any()
 
 
 def test_numbers_go_on_behind_those_before() -> None:
-    begin = states_for(5, NAMES, KEYS)
-    np.testing.assert_array_equal(uniforms(advanced(begin, 9), 31), uniforms(begin, 40)[:, 9:])
+    begin = stream_seeds(5, NAMES, KEYS)
+    np.testing.assert_array_equal(uniforms(advance(begin, 9), 31), uniforms(begin, 40)[:, 9:])
 
 
 def test_no_paths_and_no_numbers_give_empty_arrays() -> None:
-    assert uniforms(states_for(0, NAMES, []), 3).shape == (0, 3)
-    assert uniforms(states_for(0, NAMES, KEYS), 0).shape == (300, 0)
+    assert uniforms(stream_seeds(0, NAMES, []), 3).shape == (0, 3)
+    assert uniforms(stream_seeds(0, NAMES, KEYS), 0).shape == (300, 0)
 
 
 def test_numbers_are_uniform_in_each_column_and_unrelated_between_them() -> None:
     keys = [f"key {number}" for number in range(20_000)]
-    numbers = uniforms(states_for(0, NAMES, keys), 12)
+    numbers = uniforms(stream_seeds(0, NAMES, keys), 12)
     assert numbers.min() >= 0
     assert numbers.max() < 1
     for column in numbers.T:

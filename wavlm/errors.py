@@ -27,10 +27,10 @@ class CodedError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel between processes, whatever arguments a subclass is made from."""
-        return _arrived, (type(self), self.code, self.message), self.__dict__
+        return _rebuild_error, (type(self), self.code, self.message), self.__dict__
 
 
-def _arrived(kind: type[CodedError], code: str, message: str) -> CodedError:
+def _rebuild_error(kind: type[CodedError], code: str, message: str) -> CodedError:
     """An error from another process; its attributes follow."""
     return kind.__new__(kind, code, message)
 

@@ -63,7 +63,7 @@ def exit_code(error: BaseException) -> int | None:
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
 
 
-def complain(error: BaseException) -> None:
+def print_error(error: BaseException) -> None:
     """One message, no stack trace: code, what happened, where, what to do."""
     if isinstance(error, InterruptedBySignal):
         err.print(f"STOPPED: by {error}; run the same command again to continue", style="yellow")

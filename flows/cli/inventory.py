@@ -12,7 +12,7 @@ from typing import Any
 
 from wavlm.pipeline.store import RECORD, Store
 from wavlm.storage.files import read_json
-from wavlm.storage.locks import owner
+from wavlm.storage.locks import describe_owner
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Item:
     made: str
 
 
-def complete(store: Store) -> Iterator[Item]:
+def list_complete(store: Store) -> Iterator[Item]:
     """All complete artifacts, by kind in pipeline order."""
     for folder in store.folders():
         record = read_json(folder / RECORD)
@@ -41,12 +41,12 @@ def complete(store: Store) -> Iterator[Item]:
         )
 
 
-def under_way(store: Store) -> Iterator[str]:
+def list_under_way(store: Store) -> Iterator[str]:
     """Unfinished artifacts, and whether somebody works on them."""
     holders = {
-        note.name.removesuffix(".lock.owner"): owner(note)
+        note.name.removesuffix(".lock.owner"): describe_owner(note)
         for note in sorted((store.root / "locks").glob("*.owner"))
-        if _lives(note)
+        if _is_alive(note)
     }
     for partial in sorted(store.root.glob("*/.*.partial")):
         name = partial.name.removeprefix(".").removesuffix(".partial")
@@ -55,7 +55,7 @@ def under_way(store: Store) -> Iterator[str]:
         yield f"{partial.parent.name}/{name}: {state}"
 
 
-def _lives(note: Path) -> bool:
+def _is_alive(note: Path) -> bool:
     """Whether the holder still runs; one on another machine is believed."""
     try:
         found: dict[str, Any] = read_json(note)

@@ -39,7 +39,7 @@ def run(  # noqa: PLR0913 - one option each
     gpus: options.Gpus = 0,
     processes: options.Processes = 0,
     threads: options.Threads = 0,
-    snapshot_every: options.SnapshotEvery = 0,
+    snapshot_every: options.CheckpointEvery = 0,
     compile_network: options.Compile = False,
     checkpoint_activations: options.Checkpointing = False,
     shard_parameters: options.Sharding = False,
@@ -57,7 +57,7 @@ def run(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm run data_specs/recipes/demo.yaml --until labels[/]   no training yet
     """
-    from flows.cli.plan import wanted
+    from flows.cli.plan import plan_until
     from flows.cli.summary import show_summary
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.store import Store
@@ -73,25 +73,25 @@ def run(  # noqa: PLR0913 - one option each
         shard_parameters=shard_parameters,
         tracking=tracking,
     )
-    place = Store(store)
-    artifacts = wanted(recipe, until)
+    artifact_store = Store(store)
+    artifacts = plan_until(recipe, until)
 
     def is_done() -> bool:
-        return all(place.is_complete(artifact) for artifact in artifacts)
+        return all(artifact_store.is_complete(artifact) for artifact in artifacts)
 
     if not is_done():
         from flows.cli.orchestrated import run_flow
 
         run_flow(
             "pretrain",
-            place.root,
+            artifact_store.root,
             is_done,
             recipe=str(recipe),
-            store=str(place.root),
+            store=str(artifact_store.root),
             runtime=runtime,
             until=until,
         )
-    show_summary(recipe, place)
+    show_summary(recipe, artifact_store)
 
 
 @app.command()
@@ -117,35 +117,35 @@ def stage(  # noqa: PLR0913 - one option each
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
     from flows.cli.orchestrated import run_flow
-    from flows.cli.plan import selected
+    from flows.cli.plan import select_artifacts
     from wavlm.errors import ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.store import Store
 
-    place = Store(store)
-    artifacts = selected(recipe, kind, iteration, corpus)
+    artifact_store = Store(store)
+    artifacts = select_artifacts(recipe, kind, iteration, corpus)
     for item in (item for artifact in artifacts for item in artifact.inputs):
-        place.require(item)  # before Prefect is started for nothing
+        artifact_store.require(item)  # before Prefect is started for nothing
     run_flow(
         "stage",
-        place.root,
-        lambda: all(place.is_complete(artifact) for artifact in artifacts),
+        artifact_store.root,
+        lambda: all(artifact_store.is_complete(artifact) for artifact in artifacts),
         kind=kind,
         recipe=str(recipe),
         iteration=iteration,
         corpus=corpus,
         redo=redo,
-        store=str(place.root),
+        store=str(artifact_store.root),
         runtime=Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads),
     )
-    if waiting := [str(artifact) for artifact in artifacts if not place.is_complete(artifact)]:
+    if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:
         raise ServiceMissingError(
             "NOT_REGISTERED",
             f"the registry did not take {', '.join(waiting)}: see above why; "
-            f"once it answers: wavlm sync {recipe} --store {place.root}",
+            f"once it answers: wavlm sync {recipe} --store {artifact_store.root}",
         )
     for artifact in artifacts:
-        console.out.print(str(place.path(artifact)), highlight=False, soft_wrap=True)
+        console.out.print(str(artifact_store.path(artifact)), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -186,5 +186,5 @@ def main() -> None:
         code = console.exit_code(error)
         if code is None:
             raise
-        console.complain(error)
+        console.print_error(error)
         sys.exit(code)

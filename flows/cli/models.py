@@ -137,10 +137,10 @@ def export_model(
 
       [cyan]wavlm export store/pretrain/iteration2-07f472601c0f --format fairseq wavlm.pt[/]
     """
-    from tasks.exchange import exported
+    from tasks.exchange import export_as
     from wavlm.pipeline.store import Store
 
-    _say(exported(model, layout, out, Store(store)))
+    _say(export_as(model, layout, out, Store(store)))
 
 
 def import_model(

@@ -19,7 +19,7 @@ Processes = Annotated[
     typer.Option(min=0, help="Training processes on the CPU; 0: what cores and batches allow"),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="Torch threads a process; 0: cores / processes")]
-SnapshotEvery = Annotated[int, typer.Option(min=0, help="Updates between snapshots; 0: every five minutes")]
+CheckpointEvery = Annotated[int, typer.Option(min=0, help="Updates between snapshots; 0: every five minutes")]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network (torch.compile)")]
 Checkpointing = Annotated[
     bool,

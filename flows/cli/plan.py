@@ -9,19 +9,19 @@ from rich.table import Table
 from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact, Kind
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
-from wavlm.pipeline.plan import needed, plan, select
+from wavlm.pipeline.plan import plan, select, select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
 SHOWN_DIFFERENCES = 3
 
 
-def wanted(recipe: Path, until: Kind | None) -> tuple[Artifact, ...]:
+def plan_until(recipe: Path, until: Kind | None) -> tuple[Artifact, ...]:
     """All artifacts of a recipe, or what those of kind `until` need."""
-    return needed(plan(read_recipe(recipe)), until)
+    return select_needed(plan(read_recipe(recipe)), until)
 
 
-def selected(recipe: Path, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
+def select_artifacts(recipe: Path, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
     """The artifacts of one kind; raises UsageError that lists what there is if nothing fits."""
     try:
         return select(plan(read_recipe(recipe)), kind, iteration, corpus)
@@ -40,14 +40,14 @@ def plan_table(recipe: Path, store: Store) -> Table:
         if store.is_complete(artifact):
             table.add_row("[green]there[/]", str(artifact), "")
             continue
-        table.add_row("[yellow]make[/]", str(artifact), reason(artifact, store, made))
+        table.add_row("[yellow]make[/]", str(artifact), explain_make(artifact, store, made))
         made.add(artifact.key)
     return table
 
 
-def reason(artifact: Artifact, store: Store, made: set[str]) -> str:
+def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
     """Why an artifact would be made: continued, new, or unlike the nearest complete one."""
-    if store.partial(artifact).is_dir():
+    if store.partial_folder(artifact).is_dir():
         return "begun; continues"
     found = store.explain(artifact)
     if found is None:
@@ -56,7 +56,7 @@ def reason(artifact: Artifact, store: Store, made: set[str]) -> str:
     inputs = sorted({item.field for item in differences if _holds_inputs(artifact, item.field)})
     fields = [item for item in differences if item.field not in inputs]
     parts = [
-        f"{item.field} is {_short(item.there)} there, {_short(item.wanted)} wanted"
+        f"{item.field} is {_shorten(item.existing)} there, {_shorten(item.wanted)} wanted"
         for item in fields[:SHOWN_DIFFERENCES]
     ]
     if len(fields) > SHOWN_DIFFERENCES:
@@ -72,19 +72,19 @@ def _holds_inputs(artifact: Artifact, field: str) -> bool:
     return any(isinstance(item, Artifact) for item in (value if isinstance(value, tuple) else (value,)))
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def cost_table(recipe: Path) -> Table:
     """What a real run needs, stage by stage."""
-    found = cost(read_recipe(recipe))
+    estimate = cost(read_recipe(recipe))
     caption = (
-        f"{found.hours:,.0f} h of speech, {found.download_gigabytes:,.1f} GB to download; "
+        f"{estimate.hours:,.0f} h of speech, {estimate.download_gigabytes:,.1f} GB to download; "
         + "; ".join(
             f"iteration {number}: {parameters / 1e6:,.1f} M parameters" + (f", {epochs:,.1f} epochs" if epochs else "")
-            for number, (parameters, epochs) in enumerate(zip(found.parameters, found.epochs, strict=True), 1)
+            for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
         )
         + f". GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate."
     )
@@ -92,10 +92,10 @@ def cost_table(recipe: Path) -> Table:
     table = Table("iteration", "stage", "core h", "disk GB", *gpus, caption=caption, box=None)
     for column in table.columns[2:]:
         column.justify = "right"
-    for item in found.stages:
+    for item in estimate.stages:
         hours = [f"{item.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
-        where = str(item.iteration or "all")
-        table.add_row(where, item.stage, f"{item.core_hours:,.2f}", f"{item.disk_gigabytes:,.2f}", *hours)
-    totals = [f"{found.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
-    table.add_row("", "[bold]all[/]", f"{found.core_hours:,.2f}", f"{found.disk_gigabytes:,.2f}", *totals)
+        iteration = str(item.iteration or "all")
+        table.add_row(iteration, item.stage, f"{item.core_hours:,.2f}", f"{item.disk_gigabytes:,.2f}", *hours)
+    totals = [f"{estimate.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
+    table.add_row("", "[bold]all[/]", f"{estimate.core_hours:,.2f}", f"{estimate.disk_gigabytes:,.2f}", *totals)
     return table

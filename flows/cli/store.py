@@ -48,16 +48,16 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
 
       [cyan]wavlm status --store /data/store[/]
     """
-    from flows.cli.inventory import complete, under_way
+    from flows.cli.inventory import list_complete, list_under_way
     from wavlm.pipeline.store import Store
 
-    place = Store(store)
-    table = Table("artifact", "files", "size", "took", "made", title=str(place.root), box=None)
+    artifact_store = Store(store)
+    table = Table("artifact", "files", "size", "took", "made", title=str(artifact_store.root), box=None)
     table.columns[0].overflow = "fold"
-    for item in complete(place):
+    for item in list_complete(artifact_store):
         table.add_row(item.folder, str(item.num_files), item.size, item.took, item.made)
     console.out.print(table)
-    for line in under_way(place):
+    for line in list_under_way(artifact_store):
         console.out.print(line, highlight=False)
 
 
@@ -76,15 +76,15 @@ def verify(
     from wavlm.errors import EXIT_BAD_DATA
     from wavlm.pipeline.store import Store
 
-    place = Store(store)
-    folders = [path for path in place.folders() if only in _name(path)]
+    artifact_store = Store(store)
+    folders = [path for path in artifact_store.folders() if only in _name(path)]
     damaged = []
     with Bars(console=console.err, transient=True) as bars:
         whole = bars.add_task("artifacts", total=len(folders))
         row = bars.add_task("", total=None)
         for folder in folders:
             bars.reset(row, description=_name(folder))
-            damaged += place.verify(folder, lambda done, total: bars.update(row, completed=done, total=total))
+            damaged += artifact_store.verify(folder, lambda done, total: bars.update(row, completed=done, total=total))
             bars.advance(whole)
     for item in damaged:
         console.out.print(

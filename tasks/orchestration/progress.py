@@ -38,20 +38,20 @@ JOIN_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
-Say = Callable[[str], None]
+ShowDetail = Callable[[str], None]
 
 
 @contextmanager
-def shown(title: str) -> Iterator[tuple[Progress, Say]]:
+def show_progress(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
     """Show how far the work named `title` is; yields a progress callback and a line for details.
 
     The line (loss, accuracy, a file's name) stands beside the bar on a terminal.
     """
     with ExitStack() as stack:
-        here = _bar(title) if sys.stderr.isatty() else _lines(title)
-        progress, say = stack.enter_context(here)
+        display = _bar(title) if sys.stderr.isatty() else _lines(title)
+        progress, show_detail = stack.enter_context(display)
         if FlowRunContext.get() is None:
-            yield progress, say
+            yield progress, show_detail
             return
         publish = stack.enter_context(_artifact(title))
 
@@ -59,11 +59,11 @@ def shown(title: str) -> Iterator[tuple[Progress, Say]]:
             progress(done, total)
             publish(done, total)
 
-        yield both, say
+        yield both, show_detail
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[tuple[Progress, Say]]:
+def _bar(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -78,14 +78,14 @@ def _bar(title: str) -> Iterator[tuple[Progress, Say]]:
         def progress(done: float, total: float) -> None:
             bars.update(row, completed=done, total=total or None)
 
-        def say(detail: str) -> None:
+        def show_detail(detail: str) -> None:
             bars.update(row, detail=detail)
 
-        yield progress, say
+        yield progress, show_detail
 
 
 @contextmanager
-def _lines(title: str) -> Iterator[tuple[Progress, Say]]:
+def _lines(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
     started = time.monotonic()
     tenth = -1
     detail = ""
@@ -98,11 +98,11 @@ def _lines(title: str) -> Iterator[tuple[Progress, Say]]:
             seconds = time.monotonic() - started
             logger.info("%s: %d %% after %.0f s%s", title, 10 * now, seconds, detail)
 
-    def say(text: str) -> None:
+    def show_detail(text: str) -> None:
         nonlocal detail
         detail = f", {text}"
 
-    yield progress, say
+    yield progress, show_detail
 
 
 @contextmanager

@@ -56,10 +56,10 @@ class OwnServer:
         self._listening.listen()
         self._changing = threading.Lock()
         self._ended = False
-        self._lives = MAX_STARTS
-        self._process = self._started()
+        self._starts_left = MAX_STARTS
+        self._process = self._start_process()
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/api"
-        threading.Thread(target=self._keep, name="prefect-server", daemon=True).start()
+        threading.Thread(target=self._restart_when_dead, name="prefect-server", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -68,7 +68,7 @@ class OwnServer:
     def wait(self) -> None:
         """Return when the server answers; raises ServiceMissingError if it does not in 90 s."""
         ends = time.monotonic() + START_SECONDS
-        while self._lives and (left := ends - time.monotonic()) > 0:
+        while self._starts_left and (left := ends - time.monotonic()) > 0:
             if answers(self.url, min(left, POLL_SECONDS)):
                 return
             time.sleep(BETWEEN_POLLS_SECONDS)
@@ -87,19 +87,19 @@ class OwnServer:
             self._process.kill()
             self._process.wait()
 
-    def _keep(self) -> None:
+    def _restart_when_dead(self) -> None:
         """Clients that find nobody behind the socket wait in its queue for the next server."""
         while True:
             self._process.wait()
             with self._changing:
-                self._lives -= 1
-                if self._ended or not self._lives:
+                self._starts_left -= 1
+                if self._ended or not self._starts_left:
                     self._listening.close()  # clients are refused from here on, not kept waiting
                     return
                 logger.warning("the temporary Prefect server died: started again; %s", self.log)
-                self._process = self._started()
+                self._process = self._start_process()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _start_process(self) -> subprocess.Popen[bytes]:
         descriptor = self._listening.fileno()
         with self.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own module, no shell

@@ -1,6 +1,6 @@
 """The way to MLflow: bounded in time, idempotent, and never in the way of training.
 
-`connect` opens the registry of a store, `follow` feeds it while a model trains, `Uploader` makes a
+`connect` opens the registry of a store, `follow_training` feeds it while a model trains, `Uploader` makes a
 run's metrics equal to those of `metrics.jsonl`. What is in the store is the truth; MLflow is a view
 of it that `wavlm sync` can complete at any time.
 """
@@ -83,7 +83,7 @@ def connect(store: Store) -> Registry:
     folder = store.root / "registry"
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / "create.lock"
-    with answering(uri), FileLock(lock, timeout=LOCK_SECONDS):
+    with translate_registry_errors(uri), FileLock(lock, timeout=LOCK_SECONDS):
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -94,7 +94,7 @@ def connect(store: Store) -> Registry:
 
 
 @contextmanager
-def answering(uri: str) -> Iterator[None]:
+def translate_registry_errors(uri: str) -> Iterator[None]:
     """Turn every way in which MLflow fails to answer into ServiceMissingError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -160,7 +160,7 @@ class Uploader:
         """Log the points that the run does not have yet."""
         from mlflow.entities import Metric
 
-        missing = [point for point in new if point.step not in self._known(point.name)]
+        missing = [point for point in new if point.step not in self._fetch_steps(point.name)]
         for start in range(0, len(missing), BATCH_METRICS):
             batch = missing[start : start + BATCH_METRICS]
             self._client.log_batch(
@@ -170,7 +170,7 @@ class Uploader:
             for point in batch:
                 self._steps[point.name].add(point.step)
 
-    def _known(self, name: str) -> set[int]:
+    def _fetch_steps(self, name: str) -> set[int]:
         if name not in self._steps:
             history = self._client.get_metric_history(self._run_id, name)
             self._steps[name] = {metric.step for metric in history}
@@ -221,7 +221,7 @@ class Follower:
 
     def _push_all(self) -> None:
         registry = connect(self._store)
-        with answering(registry.uri):
+        with translate_registry_errors(registry.uri):
             run_id = open_run(registry, self._model)
             uploader = Uploader(registry.client, run_id)
             status: Status | None = None
@@ -255,6 +255,6 @@ class Follower:
         )
 
 
-def follow(model: Model, store: Store) -> Follower:
+def follow_training(model: Model, store: Store) -> Follower:
     """Follow a training: feed it each record of metrics.jsonl, then close it with a status."""
     return Follower(model, store)

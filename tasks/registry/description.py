@@ -17,7 +17,7 @@ from tasks.registry.lookup import MODEL_FILES, sha256_tag
 from wavlm.pipeline.artifacts import Corpus, Export, Model, Scores, Shards, lineage
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
-from wavlm.pipeline.results import layer_scores, quality_of
+from wavlm.pipeline.results import label_quality_of, read_layer_scores
 from wavlm.pipeline.store import Store
 from wavlm.specs import AptSource, HttpsSource, MixSpec, Recipe, Source
 from wavlm.storage.files import sha256_of
@@ -75,10 +75,10 @@ def parameters(model: Model) -> dict[str, str]:
     return {name: value[:MAX_PARAMETER_CHARACTERS] for name, value in found.items()}
 
 
-def figures(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
+def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
     """Label quality and probe scores of a model, under the names that gates use."""
     found: dict[str, float] = {}
-    quality = quality_of(model.labels, store)
+    quality = label_quality_of(model.labels, store)
     if quality:
         found |= {
             "labels/pnmi": quality.pnmi,
@@ -86,7 +86,7 @@ def figures(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
             "labels/cluster_purity": quality.cluster_purity,
             "labels/num_frames": float(quality.num_frames),
         }
-    scores = layer_scores(scores_of(model, recipe), store)
+    scores = read_layer_scores(scores_of(model, recipe), store)
     if scores:
         found["probe/pnmi"] = scores.pnmi[scores.best_layer]
         found["probe/mfcc/pnmi"] = scores.mfcc_pnmi
@@ -141,7 +141,7 @@ def generations(model: Model) -> list[Model]:
 
 
 def _quality_bars(model: Model, store: Store) -> list[QualityBar]:
-    found = [(item, quality_of(item.labels, store)) for item in generations(model)]
+    found = [(item, label_quality_of(item.labels, store)) for item in generations(model)]
     return [
         QualityBar(
             title=f"iteration {item.iteration}\n{quality.features}, K={quality.num_clusters}",

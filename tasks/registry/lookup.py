@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tasks.registry.connection import KEY_TAG, Registry, answering, connect, without_password
+from tasks.registry.connection import KEY_TAG, Registry, connect, translate_registry_errors, without_password
 from wavlm.errors import BadDataError, UsageError
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync
@@ -60,7 +60,7 @@ def sha256_tag(file_name: str) -> str:
 def list_models(store: Store) -> tuple[RegisteredModel, ...]:
     """All registered models with their versions."""
     registry = connect(store)
-    with answering(registry.uri):
+    with translate_registry_errors(registry.uri):
         names = [model.name for model in registry.client.search_registered_models(max_results=_PAGE)]
         uri = without_password(registry.uri)
         return tuple(RegisteredModel(name, uri, versions_of(registry, name)) for name in names)
@@ -69,12 +69,12 @@ def list_models(store: Store) -> tuple[RegisteredModel, ...]:
 def show_model(store: Store, reference: str) -> RegisteredModel:
     """The versions that a reference means (`NAME`: all of them), with their metrics."""
     registry = connect(store)
-    with answering(registry.uri):
+    with translate_registry_errors(registry.uri):
         name, version, alias = _parts(reference)
         if version or alias:
-            chosen: tuple[Version, ...] = (find(registry, reference),)
+            chosen: tuple[Version, ...] = (find_version(registry, reference),)
         else:
-            chosen = _existing(registry, name)
+            chosen = _require_versions(registry, name)
         full = tuple(with_metrics(registry, item) for item in chosen)
     return RegisteredModel(name, without_password(registry.uri), full)
 
@@ -87,13 +87,13 @@ def pull_model(store: Store, reference: str, out: Path) -> Path:
     if out.exists():
         raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
     registry = connect(store)
-    with answering(registry.uri):
-        version = find(registry, reference)
+    with translate_registry_errors(registry.uri):
+        version = find_version(registry, reference)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".partial"))
     try:
         for name in MODEL_FILES:
-            with answering(registry.uri):
+            with translate_registry_errors(registry.uri):
                 found = registry.client.download_artifacts(version.run_id, f"{MODEL_FOLDER}/{name}", str(temporary))
             _verify(version, Path(found), name)
             Path(found).replace(temporary / name)
@@ -116,19 +116,19 @@ def promote(store: Store, reference: str, alias: str) -> Version:
             "with a letter, and not `latest` or `v1`; for example champion",
         )
     registry = connect(store)
-    with answering(registry.uri):
-        version = find(registry, reference)
+    with translate_registry_errors(registry.uri):
+        version = find_version(registry, reference)
         registry.client.set_registered_model_alias(version.name, alias, str(version.version))
-        return find(registry, version.reference)
+        return find_version(registry, version.reference)
 
 
-def find(registry: Registry, reference: str) -> Version:
+def find_version(registry: Registry, reference: str) -> Version:
     """The one version that a reference means; `NAME` alone means its champion.
 
     Raises UsageError that lists what there is.
     """
     name, number, alias = _parts(reference)
-    versions = _existing(registry, name)
+    versions = _require_versions(registry, name)
     wanted = alias or CHAMPION
     for version in versions:
         if version.version == int(number) if number else wanted in version.aliases:
@@ -152,7 +152,7 @@ def versions_of(registry: Registry, name: str) -> tuple[Version, ...]:
     """All versions of a registered model, newest first."""
     aliases = registry.client.get_registered_model(name).aliases
     found = registry.client.search_model_versions(f"name = '{name}'", max_results=_PAGE)
-    versions = [as_version(item, aliases) for item in found]
+    versions = [to_version(item, aliases) for item in found]
     return tuple(sorted(versions, key=lambda item: -item.version))
 
 
@@ -163,7 +163,7 @@ def _parts(reference: str) -> tuple[str, str | None, str | None]:
     return match["name"], match["version"], match["alias"]
 
 
-def _existing(registry: Registry, name: str) -> tuple[Version, ...]:
+def _require_versions(registry: Registry, name: str) -> tuple[Version, ...]:
     names = sorted(model.name for model in registry.client.search_registered_models(max_results=_PAGE))
     if name not in names:
         raise UsageError(
@@ -174,7 +174,7 @@ def _existing(registry: Registry, name: str) -> tuple[Version, ...]:
     return versions_of(registry, name)
 
 
-def as_version(found: Any, aliases: Mapping[str, str]) -> Version:
+def to_version(found: Any, aliases: Mapping[str, str]) -> Version:
     """From MLflow's ModelVersion, and the registered model's aliases with their versions."""
     number = int(found.version)
     iteration = found.tags.get("wavlm.iteration")

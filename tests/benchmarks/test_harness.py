@@ -18,10 +18,10 @@ from benchmarks.harness import (
     commit,
     compare,
     device_name,
-    met,
-    missing,
+    find_missing,
+    is_met,
     number,
-    parsed,
+    parse_goal,
     require_same,
 )
 
@@ -42,18 +42,18 @@ HEAD = Figure("head.speedup", 422.0, "x", "the cosine head", ">= 100", True, "cp
     ],
 )
 def test_a_goal_is_met_up_to_its_bound(value: float | None, goal: str | None, expected: bool | None) -> None:
-    assert met(value, goal) is expected
+    assert is_met(value, goal) is expected
 
 
 @pytest.mark.parametrize("goal", ["3", "> 3", "== 3", ">= three", ">= 3 x", ">= -1", ""])
 def test_a_goal_of_another_form_is_refused_also_without_a_value(goal: str) -> None:
     with pytest.raises(ValueError, match="is not like"):
-        met(None, goal)
+        is_met(None, goal)
 
 
 def test_a_goal_has_a_sign_and_a_number() -> None:
-    assert parsed(">= 1.4") == (">=", 1.4)
-    assert parsed("<=100") == ("<=", 100.0)
+    assert parse_goal(">= 1.4") == (">=", 1.4)
+    assert parse_goal("<=100") == ("<=", 100.0)
 
 
 def test_a_claim_has_the_goal_of_the_kind_of_device_it_is_measured_on() -> None:
@@ -64,7 +64,7 @@ def test_a_claim_has_the_goal_of_the_kind_of_device_it_is_measured_on() -> None:
     assert (figure.value, figure.goal, figure.met, figure.note) == (1.25, ">= 1.3", False, "loaded")
     assert figure.device == device_name("cpu")
     assert figure.commit == commit()
-    assert claim.skipped("cpu", "transformers cannot be imported").met is None
+    assert claim.skip("cpu", "transformers cannot be imported").met is None
 
 
 def test_the_newest_figure_of_a_name_and_device_stays(tmp_path: Path) -> None:
@@ -74,16 +74,16 @@ def test_the_newest_figure_of_a_name_and_device_stays(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     assert results.read(path) == []
     results.write([HEAD, elsewhere], path)
-    results.write(results.merged(results.read(path), [newer, other]), path)
+    results.write(results.merge_figures(results.read(path), [newer, other]), path)
     assert results.read(path) == [newer, elsewhere, other]
 
 
 def test_a_measured_figure_is_not_replaced_by_a_skipped_one() -> None:
-    skipped = replace(HEAD, value=None, met=None, note="no such peer")
-    assert results.merged([HEAD], [skipped]) == [HEAD]
-    assert results.merged([skipped], [HEAD]) == [HEAD]
-    later = replace(skipped, note="still none")
-    assert results.merged([skipped], [later]) == [later]
+    skip = replace(HEAD, value=None, met=None, note="no such peer")
+    assert results.merge_figures([HEAD], [skip]) == [HEAD]
+    assert results.merge_figures([skip], [HEAD]) == [HEAD]
+    later = replace(skip, note="still none")
+    assert results.merge_figures([skip], [later]) == [later]
 
 
 def test_a_table_follows_the_claims_and_says_what_no_gpu_has_measured() -> None:
@@ -115,11 +115,11 @@ def test_what_a_gpu_has_measured_stands_in_a_table_of_its_own() -> None:
 
 def test_only_the_table_of_a_document_is_rewritten() -> None:
     document = f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n"
-    once = results.rewritten(document, "| new |")
+    once = results.replace_table(document, "| new |")
     assert once == f"before\n{results.BEGIN}\n| new |\n{results.END}\nafter\n"
-    assert results.rewritten(once, "| new |") == once
+    assert results.replace_table(once, "| new |") == once
     with pytest.raises(ValueError, match="expected one"):
-        results.rewritten("no markers", "| new |")
+        results.replace_table("no markers", "| new |")
 
 
 def test_numbers_keep_three_digits_that_matter() -> None:
@@ -162,5 +162,5 @@ def test_a_comparison_of_unlike_results_is_refused() -> None:
 
 
 def test_a_peer_that_is_not_installed_is_a_reason_not_a_crash() -> None:
-    assert missing("torch", "json") is None
-    assert "no_such_peer" in str(missing("torch", "no_such_peer"))
+    assert find_missing("torch", "json") is None
+    assert "no_such_peer" in str(find_missing("torch", "no_such_peer"))

@@ -8,7 +8,7 @@ import torch
 from benchmarks.peers import CosineHead, PeerStep, TransformersPretraining, without_dropout
 from benchmarks.workload import BASE, TRAIN, OurStep, crops, network
 from wavlm.specs import ConvLayer, NetworkSpec
-from wavlm.train.objective import group_loss
+from wavlm.train.objective import micro_batch_loss
 
 CONVS = tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in ((12, 10, 5), (16, 3, 2), (10, 2, 3)))
 SMALL = without_dropout(
@@ -56,7 +56,7 @@ def test_loss_and_gradients_of_transformers_with_either_head_are_ours(small: Net
     theirs = TransformersPretraining(ours, cosine=cosine)
     batch = crops(2, 0.2, "cpu", small)
     terms = ours.forward_pretrain(batch)
-    loss = group_loss(terms, TRAIN)
+    loss = micro_batch_loss(terms, TRAIN)
     expected = theirs(batch.waveforms, batch.labels, batch.mask)
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
     loss.backward()

@@ -14,7 +14,7 @@ from benchmarks.jobs import MIX
 from benchmarks.speech import SHARDS_VARIABLE, speech, utterance
 from wavlm.features.mfcc import mfcc as our_mfcc
 from wavlm.loader.loader import loader as batches_of
-from wavlm.loader.sampler import Position
+from wavlm.loader.sampler import SamplerState
 from wavlm.shards.flac import encode_flac
 from wavlm.specs import SAMPLE_RATE_HZ
 
@@ -66,7 +66,7 @@ def test_both_loaders_deliver_nearly_all_of_the_audio() -> None:
 def test_the_peer_mixes_as_often_and_as_loudly_as_we_do() -> None:
     rng = np.random.default_rng(0)
     crops = np.float32(0.1) * rng.standard_normal((2000, 400), dtype=np.float32)
-    mixed = loader._mixed(crops, rng)
+    mixed = loader._mix(crops, rng)
     changed = np.flatnonzero((mixed != crops).any(1))
     assert len(changed) / len(crops) == pytest.approx(MIX.probability, abs=0.04)
     added = (mixed - crops)[changed]
@@ -86,8 +86,8 @@ def test_what_is_kept_in_memory_is_what_the_trainer_would_load() -> None:
         made = end_to_end._job(audio, end_to_end.ON_CPU, "job")
         alone = made.model_copy(update={"runtime": made.runtime.model_copy(update={"workers": 0})})
         for ours, kept in zip(
-            islice(batches_of(made, Position()), 3),
-            islice(batches_of(alone, Position()), 3),
+            islice(batches_of(made, SamplerState()), 3),
+            islice(batches_of(alone, SamplerState()), 3),
             strict=True,
         ):
             assert ours.waveforms.equal(kept.waveforms)
@@ -102,4 +102,4 @@ def test_warming_up_does_not_count(tmp_path: Path) -> None:
             for rate, wait in zip(rates, waits, strict=True)
         )
     )
-    assert end_to_end._second_half(path) == end_to_end.Trained(rate=40, data_wait=0.2)
+    assert end_to_end._second_half(path) == end_to_end.TrainingRates(rate=40, data_wait=0.2)

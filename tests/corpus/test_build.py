@@ -23,7 +23,7 @@ from wavlm.corpus.build import build_corpus
 from wavlm.corpus.layouts import Phone
 from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import BadDataError, UsageError
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.specs import AptSource, FolderSource, HttpsSource
 
 
@@ -34,7 +34,7 @@ def test_a_folder_becomes_a_manifest_with_what_headers_say(tmp_path: Path) -> No
     (folder / "ann/broken.flac").write_bytes(b"<html>")
     (folder / "ann/empty.g722").touch()
     out = tmp_path / "out"
-    facts = build_corpus(of_folder(folder), tmp_path / "downloads", out, silent)
+    facts = build_corpus(of_folder(folder), tmp_path / "downloads", out, no_progress)
     rows = {row.key: row for row in read_manifest(out)}
     assert {key: (row.sample_rate_hz, row.num_samples) for key, row in rows.items()} == {
         "ann__0": (16000, 8000),
@@ -58,7 +58,7 @@ def test_texts_and_phones_arrive_in_the_manifest(tmp_path: Path) -> None:
     (folder / "texts.tsv").write_text("utt_id\ttext\n0\tžluťoučký kůň\n")
     (folder / "phones.tsv").write_text("utt_id\tstart_s\tend_s\tphone\n1\t0.1\t0.2\tAH\n")
     layout = GENERIC.model_copy(update={"transcripts": "texts.tsv", "phones": "phones.tsv"})
-    build_corpus(of_folder(folder, layout), tmp_path / "downloads", tmp_path / "out", silent)
+    build_corpus(of_folder(folder, layout), tmp_path / "downloads", tmp_path / "out", no_progress)
     first, second = read_manifest(tmp_path / "out")
     assert (first.text, first.phones) == ("žluťoučký kůň", None)
     assert (second.text, second.phones) == (None, (Phone(0.1, 0.2, "AH"),))
@@ -69,7 +69,7 @@ def test_an_archive_is_fetched_unpacked_and_remembered(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with serving(blob) as server:
         wanted = of_archive(blob, server.url("good"))
-        facts = build_corpus(wanted, tmp_path / "downloads", out, silent)
+        facts = build_corpus(wanted, tmp_path / "downloads", out, no_progress)
     rows = read_manifest(out)
     assert len(rows) == 20
     assert rows[0].path == "audio/tiny/ann/0.flac"
@@ -84,10 +84,10 @@ def test_the_second_run_is_offline_and_gives_the_same_bytes(tmp_path: Path) -> N
     blob = tar_gz_of(grow(tmp_path / "raw"))
     with serving(blob) as server:
         wanted = of_archive(blob, server.url("good"), valid_fraction=0.25)
-        first_facts = build_corpus(wanted, tmp_path / "downloads", tmp_path / "first", silent)
+        first_facts = build_corpus(wanted, tmp_path / "downloads", tmp_path / "first", no_progress)
     first = contents(tmp_path / "first")
-    assert build_corpus(wanted, tmp_path / "downloads", tmp_path / "first", silent) == first_facts
-    assert build_corpus(wanted, tmp_path / "downloads", tmp_path / "second", silent) == first_facts
+    assert build_corpus(wanted, tmp_path / "downloads", tmp_path / "first", no_progress) == first_facts
+    assert build_corpus(wanted, tmp_path / "downloads", tmp_path / "second", no_progress) == first_facts
     assert contents(tmp_path / "first") == first
     assert contents(tmp_path / "second") == first
 
@@ -101,7 +101,7 @@ def test_a_corpus_pinned_by_md5_records_the_sha256_that_it_met(tmp_path: Path) -
             md5=hashlib.md5(blob, usedforsecurity=False).hexdigest(),
             format="tar.gz",
         )
-        facts = build_corpus(spec(sources=(source,)), tmp_path / "downloads", tmp_path / "out", silent)
+        facts = build_corpus(spec(sources=(source,)), tmp_path / "downloads", tmp_path / "out", no_progress)
     (receipt,) = facts["archives"]  # type: ignore[misc] # a list, by the line below
     assert receipt["pinned_by"] == "md5"
     assert receipt["sha256"] == hashlib.sha256(blob).hexdigest()
@@ -114,12 +114,12 @@ def test_two_files_with_one_key_are_an_error_that_names_both(tmp_path: Path) -> 
     folder = grow(tmp_path / "raw", ["ann"])
     soundfile.write(folder / "ann/0.wav", tone(0.5, 300), 16000)
     with pytest.raises(BadDataError, match=r"DUP_KEY.*ann__0.*ann/0\.flac, ann/0\.wav"):
-        build_corpus(of_folder(folder), tmp_path, tmp_path / "out", silent)
+        build_corpus(of_folder(folder), tmp_path, tmp_path / "out", no_progress)
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="CORPUS_EMPTY"):
-        build_corpus(of_folder(tmp_path), tmp_path, tmp_path / "out", silent)
+        build_corpus(of_folder(tmp_path), tmp_path, tmp_path / "out", no_progress)
 
 
 def test_sources_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_sources_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         ((package,), {"gated": True}, "GATED"),
     ]:
         with pytest.raises(UsageError, match=code):
-            build_corpus(spec(sources=sources, **fields), tmp_path, tmp_path / "out", silent)
+            build_corpus(spec(sources=sources, **fields), tmp_path, tmp_path / "out", no_progress)
 
 
 def test_a_manifest_that_was_edited_or_damaged_is_not_read(tmp_path: Path) -> None:
     folder = grow(tmp_path / "raw", ["ann"])
-    build_corpus(of_folder(folder), tmp_path, tmp_path / "out", silent)
+    build_corpus(of_folder(folder), tmp_path, tmp_path / "out", no_progress)
     path = tmp_path / "out/manifest.parquet"
     good = path.read_bytes()
     table = pq.read_table(path)

@@ -10,11 +10,11 @@ from wavlm.specs.yaml import read_corpus
 ROOT = Path(__file__).parents[2]
 
 
-def shipped() -> list[str]:
+def list_shipped() -> list[str]:
     return sorted(path.stem for path in (ROOT / "data_specs/corpora").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", list_shipped())
 def test_shipped_corpora_are_named_as_their_files_and_say_whose_they_are(name: str) -> None:
     corpus = read_corpus(ROOT / f"data_specs/corpora/{name}.yaml")
     assert corpus.name == name

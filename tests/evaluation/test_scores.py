@@ -13,9 +13,9 @@ from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.evaluation.scores import build_scores, choose_utterances, judge
 from wavlm.nn import WavLM, save_model
 from wavlm.shards import stream
-from wavlm.specs import NetworkSpec, ProbeSpec, paper_conv_layers
+from wavlm.specs import NetworkSpec, ScoresSpec, paper_conv_layers
 
-SPEC = ProbeSpec(num_clusters=4, max_utterances=8)
+SPEC = ScoresSpec(num_clusters=4, max_utterances=8)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_only_what_was_not_fitted_is_judged(shards_dir: Path) -> None:
         known = high if len(waveform) in fitted else np.zeros(frames)
         return [known[:, None].astype(np.float32)]
 
-    spec = ProbeSpec(num_clusters=2)
+    spec = ScoresSpec(num_clusters=2)
     assert judge(blind, utterances, spec)[0].pnmi == pytest.approx(0, abs=1e-9)
     again = [*utterances[:2], *utterances[:2]]
     assert judge(blind, again, spec)[0].pnmi > 0.9

@@ -14,7 +14,7 @@ import pytest
 from tests.mini_shards import tones, write_shards
 from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
 from wavlm.execution.job import LabelledShards, TrainJob
-from wavlm.execution.launch import Record, run_trainer
+from wavlm.execution.launch import MetricsRecord, run_trainer
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import Header, write_labels
 from wavlm.shards import read_index
@@ -81,8 +81,8 @@ def write_job(corpus: LabelledShards, out: Path, *, updates: int = 12, **runtime
     return out / "job.json"
 
 
-def launch(job: Path, stop: Callable[[], bool] = lambda: False) -> tuple[int, list[Record]]:
-    records: list[Record] = []
+def launch(job: Path, stop: Callable[[], bool] = lambda: False) -> tuple[int, list[MetricsRecord]]:
+    records: list[MetricsRecord] = []
     runtime = Runtime.model_validate(read_json(job)["runtime"])
     return run_trainer(job, runtime, records.append, stop), records
 

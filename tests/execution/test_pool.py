@@ -12,7 +12,7 @@ import pytest
 
 from wavlm.errors import BadDataError
 from wavlm.execution.pool import WorkerDiedError, run_parts
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 
 
 def square_slowly_if_small(part: int) -> tuple[int, int]:
@@ -34,13 +34,13 @@ def die_at_two(part: int) -> int:
 
 @pytest.mark.slow
 def test_results_are_in_part_order_and_made_by_other_processes() -> None:
-    results = run_parts(range(6), square_slowly_if_small, workers=2, progress=silent)
+    results = run_parts(range(6), square_slowly_if_small, workers=2, progress=no_progress)
     assert [value for value, _ in results] == [0, 1, 4, 9, 16, 25]
     assert os.getpid() not in {pid for _, pid in results}
 
 
 def test_one_worker_is_this_process() -> None:
-    results = run_parts([1, 2], square_slowly_if_small, workers=1, progress=silent)
+    results = run_parts([1, 2], square_slowly_if_small, workers=1, progress=no_progress)
     assert results == [(1, os.getpid()), (4, os.getpid())]
 
 
@@ -51,7 +51,7 @@ def test_progress_counts_parts_up_to_all_of_them() -> None:
 
 
 def test_no_parts_give_no_results() -> None:
-    assert run_parts([], abs, workers=2, progress=silent) == []
+    assert run_parts([], abs, workers=2, progress=no_progress) == []
 
 
 def own_number(part: int) -> str:
@@ -65,7 +65,7 @@ def note_number(number: int) -> None:
 
 @pytest.mark.slow
 def test_each_worker_has_a_number_of_its_own_from_0_on() -> None:
-    found = run_parts(range(6), own_number, workers=2, progress=silent, prepare=note_number)
+    found = run_parts(range(6), own_number, workers=2, progress=no_progress, prepare=note_number)
     assert set(found) == {"0", "1"}
 
 
@@ -73,7 +73,7 @@ def test_each_worker_has_a_number_of_its_own_from_0_on() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_first_error_keeps_its_type_and_code_and_names_its_part(workers: int) -> None:
     with pytest.raises(BadDataError, match="SOME_CODE: part 3 is bad") as caught:
-        run_parts(range(100), refuse_three, workers=workers, progress=silent)
+        run_parts(range(100), refuse_three, workers=workers, progress=no_progress)
     assert caught.value.code == "SOME_CODE"
     assert "while making part 3" in caught.value.__notes__
 
@@ -81,7 +81,7 @@ def test_the_first_error_keeps_its_type_and_code_and_names_its_part(workers: int
 @pytest.mark.slow
 def test_a_killed_worker_is_an_error_that_names_the_parts_under_way() -> None:
     with pytest.raises(WorkerDiedError, match=r"WORKER_DIED.*\b2\b"):
-        run_parts(range(4), die_at_two, workers=2, progress=silent)
+        run_parts(range(4), die_at_two, workers=2, progress=no_progress)
 
 
 @pytest.mark.slow

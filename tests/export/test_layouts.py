@@ -33,7 +33,7 @@ def waveforms() -> Tensor:
     return torch.randn(2, 2000, generator=torch.Generator().manual_seed(0))
 
 
-def exported(network: NetworkSpec, folder: Path) -> WavLM:
+def export_model(network: NetworkSpec, folder: Path) -> WavLM:
     model = lively(network, num_clusters=7)
     save_model(model, folder / "model")
     build_export(folder / "model", CARD, folder / "export")
@@ -51,17 +51,17 @@ def assert_same_model(ours: WavLM, theirs: WavLM) -> None:
 def test_transformers_loads_the_folder_with_equal_hidden_states(
     network: NetworkSpec, tmp_path: Path, waveforms: Tensor
 ) -> None:
-    model = exported(network, tmp_path)
+    model = export_model(network, tmp_path)
     kind = WavLMModel if network.gated_bias else HubertModel
     theirs, report = kind.from_pretrained(tmp_path / "export/hf", output_loading_info=True, attn_implementation="eager")
     assert not any(report.values()), report
     num_samples = torch.tensor([2000, 1300])
     attention_mask = (torch.arange(2000) < num_samples[:, None]).long()
-    heard = model._normalised(waveforms, num_samples)
+    normalised = model._normalise(waveforms, num_samples)
     with torch.no_grad():
         ours = model.hidden_states(waveforms, num_samples)
-        found = theirs.eval()(heard, attention_mask=attention_mask, output_hidden_states=True)
-        alone = theirs(model._normalised(waveforms[:1], None), output_hidden_states=True)
+        found = theirs.eval()(normalised, attention_mask=attention_mask, output_hidden_states=True)
+        alone = theirs(model._normalise(waveforms[:1], None), output_hidden_states=True)
         ours_alone = model.hidden_states(waveforms[:1])
     for mine, other in zip(ours_alone, alone.hidden_states, strict=True):
         torch.testing.assert_close(mine, other, atol=1e-5, rtol=0)
@@ -76,7 +76,7 @@ def test_transformers_loads_the_folder_with_equal_hidden_states(
 def test_both_layouts_bring_back_the_same_model_and_the_same_bytes(
     network: NetworkSpec, layout: str, tmp_path: Path
 ) -> None:
-    model = exported(network, tmp_path)
+    model = export_model(network, tmp_path)
     import_model(tmp_path / "export" / layout, tmp_path / "back")
     assert_same_model(model, load_model(tmp_path / "back"))
     build_export(tmp_path / "back", CARD, tmp_path / "again")
@@ -87,7 +87,7 @@ def test_both_layouts_bring_back_the_same_model_and_the_same_bytes(
 
 @pytest.mark.parametrize("layout", ["model", "export/hf", "export/fairseq/iteration2.pt"])
 def test_load_reads_all_three_layouts_in_eval_mode(layout: str, tmp_path: Path) -> None:
-    model = exported(base(dropout=0.5), tmp_path)
+    model = export_model(base(dropout=0.5), tmp_path)
     loaded = wavlm.load(tmp_path / layout)
     assert not loaded.training
     assert_same_model(model, loaded)
@@ -96,14 +96,14 @@ def test_load_reads_all_three_layouts_in_eval_mode(layout: str, tmp_path: Path) 
 def test_the_feature_extractor_loads_and_normalises_as_the_network_asks(tmp_path: Path) -> None:
     for network, normalises in ((base(), False), (large(normalize_waveform=True), True)):
         folder = tmp_path / str(normalises)
-        exported(network, folder)
+        export_model(network, folder)
         extractor = AutoFeatureExtractor.from_pretrained(folder / "export/hf")
         assert extractor.do_normalize == normalises
         assert extractor.sampling_rate == 16000
 
 
 def test_fairseq_names_and_cfg_are_those_of_the_released_checkpoints(tmp_path: Path) -> None:
-    exported(base(num_layers=1, special_symbols=4), tmp_path)
+    export_model(base(num_layers=1, special_symbols=4), tmp_path)
     content = torch.load(tmp_path / "export/fairseq/iteration2.pt", weights_only=True)
     attention = "encoder.layers.0.self_attn"
     parts = [
@@ -131,7 +131,7 @@ def test_fairseq_names_and_cfg_are_those_of_the_released_checkpoints(tmp_path: P
 
 def test_folders_of_task_models_and_older_names_are_read(tmp_path: Path) -> None:
     """As microsoft/wavlm-base lies on the hub: a .bin file and the old names of the weight norm."""
-    model = exported(base(), tmp_path)
+    model = export_model(base(), tmp_path)
     hf = tmp_path / "export/hf"
     taps = "encoder.pos_conv_embed.conv.parametrizations.weight"
     old = {f"{taps}.original0": "weight_g", f"{taps}.original1": "weight_v"}
@@ -145,7 +145,7 @@ def test_folders_of_task_models_and_older_names_are_read(tmp_path: Path) -> None
 
 
 def test_a_checkpoint_without_a_head_gets_a_fresh_one_of_the_size_asked_for(tmp_path: Path) -> None:
-    exported(base(), tmp_path)
+    export_model(base(), tmp_path)
     (tmp_path / "export/hf/pretraining_head.safetensors").unlink()
     for out in ("a", "b"):
         import_model(tmp_path / "export/hf", tmp_path / out, num_clusters=30)
@@ -157,7 +157,7 @@ def test_a_checkpoint_without_a_head_gets_a_fresh_one_of_the_size_asked_for(tmp_
 def test_a_head_inside_model_and_a_nested_cfg_are_read_as_in_fairseqs_own_files(
     tmp_path: Path,
 ) -> None:
-    model = exported(large(normalize_waveform=True, special_symbols=4), tmp_path)
+    model = export_model(large(normalize_waveform=True, special_symbols=4), tmp_path)
     path = tmp_path / "export/fairseq/iteration2.pt"
     content = torch.load(path, weights_only=True)
     content["model"] |= content.pop("pretraining_head")
@@ -183,7 +183,7 @@ def test_a_fairseq_file_without_a_projection_is_read_as_the_identity(tmp_path: P
 
 
 def test_tensors_that_are_missing_or_unknown_are_named(tmp_path: Path) -> None:
-    exported(base(), tmp_path)
+    export_model(base(), tmp_path)
     path = tmp_path / "export/hf/model.safetensors"
     weights = load_file(path)
     weights["encoder.layers.9.fc1.weight"] = weights.pop("masked_spec_embed")

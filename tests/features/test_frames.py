@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from wavlm.features.frames import frame_function, mfcc, mfcc_at_frame_rate
-from wavlm.features.hidden import Hidden, pieces_of
+from wavlm.features.hidden import Hidden, cut_pieces
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import HiddenFeatures, NetworkSpec, paper_conv_layers
 from wavlm.specs.shapes import num_frames
@@ -56,7 +56,9 @@ def test_pieces_have_the_frames_of_the_whole(num_samples: int) -> None:
     # Each piece stands for frames that begin where the whole's do, with nothing lost or doubled.
     places = np.arange(num_samples, dtype=np.float32)
     starts = [
-        piece[frame * 320] for piece in pieces_of(places, chunk_samples=3200) for frame in range(num_frames(len(piece)))
+        piece[frame * 320]
+        for piece in cut_pieces(places, piece_samples=3200)
+        for frame in range(num_frames(len(piece)))
     ]
     assert starts == [frame * 320 for frame in range(num_frames(num_samples))]
 

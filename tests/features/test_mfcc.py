@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from wavlm.features.mfcc import batched_mfcc, mfcc
+from wavlm.features.mfcc import mfcc, mfcc_batch
 from wavlm.specs.shapes import num_labels
 
 # C0 of speech spans about this much; the differences below are judged against it.
@@ -105,7 +105,7 @@ def test_mfcc_of_less_than_a_window_has_no_rows() -> None:
     assert mfcc(noise(399)).shape == (0, 39)
 
 
-def padded_batch(waveforms: list[np.ndarray], filler: float) -> tuple[torch.Tensor, torch.Tensor]:
+def pad_batch(waveforms: list[np.ndarray], filler: float) -> tuple[torch.Tensor, torch.Tensor]:
     lengths = torch.tensor([len(waveform) for waveform in waveforms])
     batch = torch.full((len(waveforms), int(lengths.max())), filler)
     for row, waveform in zip(batch, waveforms, strict=True):
@@ -116,9 +116,9 @@ def padded_batch(waveforms: list[np.ndarray], filler: float) -> tuple[torch.Tens
 @pytest.mark.parametrize("filler", [0.0, 0.7])
 def test_a_padded_batch_holds_the_mfcc_of_each_utterance(shared_corpus: Path, filler: float) -> None:
     waveforms = [*speech(shared_corpus, 5), noise(400), noise(560), noise(719)]
-    batch, lengths = padded_batch(waveforms, filler)
+    batch, lengths = pad_batch(waveforms, filler)
     with torch.inference_mode():
-        rows = batched_mfcc(batch, lengths)
+        rows = mfcc_batch(batch, lengths)
     for waveform, row in zip(waveforms, rows, strict=True):
         expected = mfcc(waveform)
         assert len(expected) == num_labels(len(waveform), 100)
@@ -126,4 +126,4 @@ def test_a_padded_batch_holds_the_mfcc_of_each_utterance(shared_corpus: Path, fi
 
 
 def test_a_batch_of_less_than_a_window_has_no_rows() -> None:
-    assert batched_mfcc(torch.zeros(3, 399)).shape == (3, 0, 39)
+    assert mfcc_batch(torch.zeros(3, 399)).shape == (3, 0, 39)

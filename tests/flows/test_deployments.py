@@ -81,7 +81,7 @@ def prefect(environment: Mapping[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-def eventually(found: Callable[[], Any], what: str, log: Path) -> Any:
+def wait_until(found: Callable[[], Any], what: str, log: Path) -> Any:
     """The first true answer; fails with the end of a log."""
     ends = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < ends:
@@ -105,7 +105,7 @@ def test_deployments_are_scheduled_triggered_and_shown(
             assert answer.is_success, answer.text
             return answer.json()
 
-        eventually(lambda: answers(client, url), "the server's health", server_log)
+        wait_until(lambda: answers(client, url), "the server's health", server_log)
         for pool in ("cpu", "gpu"):
             post("work_pools/", name=pool, type="process")
         post("v2/concurrency_limits/", name="gpu", limit=1)
@@ -123,7 +123,7 @@ def test_deployments_are_scheduled_triggered_and_shown(
             "deployments": {"id": {"any_": [prepare["id"]]}},
             "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
         }
-        eventually(lambda: post("flow_runs/filter", **scheduled), "a scheduled run", server_log)
+        wait_until(lambda: post("flow_runs/filter", **scheduled), "a scheduled run", server_log)
 
         store = Store(tmp_path / "store")
         (wanted,) = select(plan(read_recipe(tiny_recipe)), "corpus")
@@ -139,12 +139,12 @@ def test_deployments_are_scheduled_triggered_and_shown(
         with running(["worker", "start", "--pool", "cpu"], server_environment, worker_log):
             run = post(f"deployments/{stage['id']}/create_flow_run", parameters=parameters)
 
-            def ended() -> str | None:
+            def has_ended() -> str | None:
                 state = client.get(f"{url}/flow_runs/{run['id']}").json()["state"]
                 final = state["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
                 return str(state["type"]) if final else None
 
-            assert eventually(ended, "the run's end", worker_log) == "COMPLETED", worker_log.read_text()[-3000:]
+            assert wait_until(has_ended, "the run's end", worker_log) == "COMPLETED", worker_log.read_text()[-3000:]
 
         assert list(store.root.glob("shards/tiny-speech-*/index.parquet"))
         artifacts = {item["type"]: item for item in post("artifacts/filter")}

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from filelock import FileLock
 
-from wavlm.rng import states_for, uniforms
+from wavlm.rng import stream_seeds, uniforms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_recipe: Path, wavlm: Wavlm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_store(tiny_recipe: Path, wavlm: Wavlm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store after `wavlm run`."""
     store = tmp_path_factory.mktemp("finished") / "store"
     done = wavlm("run", tiny_recipe, "--store", store, *ONE)
@@ -73,7 +73,7 @@ def start(recipe: Path, store: Path, environment: Mapping[str, str]) -> subproce
     )
 
 
-def sealed(store: Path) -> dict[str, str]:
+def hash_sealed(store: Path) -> dict[str, str]:
     """Sha256 of each file that does not tell when or how long: all but the models' folders."""
     return {
         f"{record.parent.relative_to(store)}/{name}": entry["sha256"]
@@ -88,12 +88,12 @@ def model_bytes(store: Path, iteration: int) -> bytes:
     return path.read_bytes()
 
 
-def test_a_recipe_becomes_two_registered_models(finished: Path, wavlm: Wavlm) -> None:
-    kinds = {path.parent.parent.name for path in finished.glob("*/*/artifact.json")}
+def test_a_recipe_becomes_two_registered_models(finished_store: Path, wavlm: Wavlm) -> None:
+    kinds = {path.parent.parent.name for path in finished_store.glob("*/*/artifact.json")}
     assert kinds == {
         "corpus", "shards", "codebook", "labels", "mixtures", "pretrain", "export", "register",
     }  # fmt: skip
-    listed = wavlm("models", "list", "--store", finished).stdout
+    listed = wavlm("models", "list", "--store", finished_store).stdout
     assert [line.split()[:2] for line in listed.splitlines()[1:]] == [
         ["wavlm-tiny", "2"],
         ["wavlm-tiny", "1"],
@@ -101,47 +101,47 @@ def test_a_recipe_becomes_two_registered_models(finished: Path, wavlm: Wavlm) ->
 
 
 def test_a_second_run_only_looks(
-    finished: Path, wavlm: Wavlm, tiny_recipe: Path, environment: Mapping[str, str]
+    finished_store: Path, wavlm: Wavlm, tiny_recipe: Path, environment: Mapping[str, str]
 ) -> None:
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
-    done = wavlm("run", tiny_recipe, "--store", finished)
+    before = {path: path.stat().st_mtime_ns for path in finished_store.rglob("*") if path.is_file()}
+    done = wavlm("run", tiny_recipe, "--store", finished_store)
     assert done.returncode == 0
     assert "masked accuracy" in done.stdout
     _, advice = done.stdout.split("What to try next")
     for command in advice.split("\n")[1:-1]:
         assert shutil.which(command.split()[0], path=environment["PATH"]), command
-    after = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    after = {path: path.stat().st_mtime_ns for path in finished_store.rglob("*") if path.is_file()}
     assert before == after
     assert not processes_of(environment)
 
 
 def test_listen_writes_what_the_first_mixing_iteration_hears(
-    finished: Path, tiny_recipe: Path, wavlm: Wavlm, tmp_path: Path
+    finished_store: Path, tiny_recipe: Path, wavlm: Wavlm, tmp_path: Path
 ) -> None:
     differ, drawn = [], []
     for epoch in range(3):
-        heard = tmp_path / str(epoch)
-        done = wavlm("listen", tiny_recipe, heard, "--store", finished, "--epoch", str(epoch))
+        listen_dir = tmp_path / str(epoch)
+        done = wavlm("listen", tiny_recipe, listen_dir, "--store", finished_store, "--epoch", str(epoch))
         assert done.returncode == 0, done.stderr
-        for path in sorted(heard.glob("*-clean.wav")):
+        for path in sorted(listen_dir.glob("*-clean.wav")):
             before, rate_hz = soundfile.read(path)
             after, _ = soundfile.read(path.with_name(path.name.replace("-clean", "-mixed")))
             assert rate_hz == 16000
             assert before.shape == after.shape
             differ.append(bool((before != after).any()))
             key = path.name[len("00-") : -len("-clean.wav")]
-            drawn.append(bool(uniforms(states_for(0, ("sample", epoch), [key]), 2)[0, 1] < 0.5))
+            drawn.append(bool(uniforms(stream_seeds(0, ("sample", epoch), [key]), 2)[0, 1] < 0.5))
     assert set(differ) == {False, True}
     assert differ == drawn  # the number behind that of the crop, against the mix's probability
 
 
-def test_verify_finds_a_flipped_bit(finished: Path, wavlm: Wavlm) -> None:
-    assert wavlm("verify", "--store", finished).returncode == 0
-    (path,) = finished.glob("codebook/mfcc-*/centroids.npy")
+def test_verify_finds_a_flipped_bit(finished_store: Path, wavlm: Wavlm) -> None:
+    assert wavlm("verify", "--store", finished_store).returncode == 0
+    (path,) = finished_store.glob("codebook/mfcc-*/centroids.npy")
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
-        done = wavlm("verify", "--store", finished, "--only", "codebook/")
+        done = wavlm("verify", "--store", finished_store, "--only", "codebook/")
     finally:
         path.write_bytes(whole)
     assert done.returncode == 65
@@ -149,7 +149,7 @@ def test_verify_finds_a_flipped_bit(finished: Path, wavlm: Wavlm) -> None:
 
 
 def test_stopped_then_killed_then_finished_gives_the_same_model(
-    finished: Path,
+    finished_store: Path,
     tiny_recipe: Path,
     tmp_path: Path,
     environment: Mapping[str, str],
@@ -180,17 +180,17 @@ def test_stopped_then_killed_then_finished_gives_the_same_model(
     os.kill(server, signal.SIGKILL)
     _, complaint = last.communicate(timeout=120)
     assert last.returncode == 0, complaint.decode()
-    assert sealed(store).items() <= sealed(finished).items()
-    assert model_bytes(store, 1) == model_bytes(finished, 1)
+    assert hash_sealed(store).items() <= hash_sealed(finished_store).items()
+    assert model_bytes(store, 1) == model_bytes(finished_store, 1)
     (curve,) = store.glob("pretrain/iteration1-*/metrics.jsonl")
     updates = [json.loads(line)["update"] for line in curve.read_text().splitlines()]
     assert updates == list(range(1, 41))
 
 
-def test_a_locked_artifact_is_exit_code_77(finished: Path, tiny_recipe: Path, wavlm: Wavlm) -> None:
-    (codebook,) = finished.glob("codebook/mfcc-*")
+def test_a_locked_artifact_is_exit_code_77(finished_store: Path, tiny_recipe: Path, wavlm: Wavlm) -> None:
+    (codebook,) = finished_store.glob("codebook/mfcc-*")
     key = codebook.name.rpartition("-")[2]
-    with FileLock(finished / "locks" / f"codebook-{key}.lock"):
-        done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, "--redo", "--store", finished)
+    with FileLock(finished_store / "locks" / f"codebook-{key}.lock"):
+        done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, "--redo", "--store", finished_store)
     assert done.returncode == 77, done.stderr
     assert codebook.is_dir()

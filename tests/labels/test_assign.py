@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from wavlm.errors import BadDataError
-from wavlm.labels.assign import NO_CLUSTER, Multiplied, nearest, refuse_unassigned
+from wavlm.labels.assign import NO_CLUSTER, MatmulAssign, make_assign, refuse_unassigned
 
 
 def draw(rows: int, channels: int, seed: int, offset: float = 0.0) -> np.ndarray:
@@ -31,7 +31,7 @@ def test_the_product_finds_what_faiss_finds(channels: int, num_clusters: int) ->
     index = faiss.IndexFlatL2(channels)
     index.add(centroids)
     expected = index.search(frames, 1)[1][:, 0]
-    found = labels_of(Multiplied(centroids, "cpu"), frames)
+    found = labels_of(MatmulAssign(centroids, "cpu"), frames)
     differ = found != expected
     assert differ.mean() <= 1e-4
     ours, theirs = (distances(frames, centroids, labels)[differ] for labels in (found, expected))
@@ -42,14 +42,14 @@ def test_a_large_common_part_costs_no_digits() -> None:
     frames, centroids = draw(2000, 64, 0, offset=100.0), draw(50, 64, 1, offset=100.0)
     apart = frames[:, None].astype(np.float64) - centroids[None]
     exact = (apart**2).sum(axis=2)
-    found = labels_of(Multiplied(centroids, "cpu"), frames)
+    found = labels_of(MatmulAssign(centroids, "cpu"), frames)
     chosen = exact[np.arange(len(frames)), found]
     assert (chosen <= exact.min(axis=1) * (1 + 1e-5)).all()
 
 
 def test_labels_stand_where_their_frames_do() -> None:
     frames, centroids = draw(60, 5, 0), draw(9, 5, 1)
-    assign = Multiplied(centroids, "cpu")
+    assign = MatmulAssign(centroids, "cpu")
     batched = labels_of(assign, frames.reshape(3, 20, 5))
     np.testing.assert_array_equal(batched.reshape(60), labels_of(assign, frames))
 
@@ -57,7 +57,7 @@ def test_labels_stand_where_their_frames_do() -> None:
 @pytest.mark.parametrize("device_like", [True, False])
 def test_of_equal_centroids_the_first_is_taken(device_like: bool) -> None:
     centroids = draw(8, 6, 0)[[0, 1, 2, 1, 2, 3, 0]]
-    assign = Multiplied(centroids, "cpu") if device_like else nearest(centroids, "cpu")
+    assign = MatmulAssign(centroids, "cpu") if device_like else make_assign(centroids, "cpu")
     found = labels_of(assign, centroids[None])
     np.testing.assert_array_equal(found, [[0, 1, 2, 1, 2, 5, 0]])
 
@@ -67,7 +67,7 @@ def test_of_equal_centroids_the_first_is_taken(device_like: bool) -> None:
 def test_a_frame_that_is_not_finite_gets_no_label(device_like: bool, value: float) -> None:
     frames, centroids = draw(40, 6, 0), draw(8, 6, 1)
     frames[33, 2] = value
-    assign = Multiplied(centroids, "cpu") if device_like else nearest(centroids, "cpu")
+    assign = MatmulAssign(centroids, "cpu") if device_like else make_assign(centroids, "cpu")
     found = labels_of(assign, frames[None])[0]
     assert list(np.flatnonzero(found == NO_CLUSTER)) == [33]
     with pytest.raises(BadDataError, match=r"LABEL_RANGE: no cluster for frame 33 of 40.*some-key"):
@@ -77,5 +77,5 @@ def test_a_frame_that_is_not_finite_gets_no_label(device_like: bool, value: floa
 def test_there_can_be_more_clusters_than_an_int16_counts() -> None:
     centroids = np.stack(np.divmod(np.arange(40_000), 200), axis=1).astype(np.float32)
     frames = centroids[[39_999, 32_768, 32_767, 0]] + np.float32(0.2)
-    found = labels_of(Multiplied(centroids, "cpu"), frames)
+    found = labels_of(MatmulAssign(centroids, "cpu"), frames)
     np.testing.assert_array_equal(found, [39_999, 32_768, 32_767, 0])

@@ -12,11 +12,11 @@ import torch
 
 from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.errors import BadDataError
-from wavlm.features.extract import Plan
+from wavlm.features.extract import ExtractionPlan
 from wavlm.features.frames import mfcc
 from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
-from wavlm.labels.files import LabelMismatchError, flat_labels, read_labels
+from wavlm.labels.files import LabelMismatchError, open_flat_labels, read_labels
 from wavlm.labels.quality import JointCounts, label_quality
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.shards import stream
@@ -33,9 +33,11 @@ from wavlm.storage.files import sha256_of
 
 MFCC = MfccFeatures(type="mfcc")
 LAYER = HiddenFeatures(type="hidden", layer=2)
-HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, shares=0)
+LOCAL_PLAN = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
 # As on a GPU, in miniature: some shards are one window of several batches, some are several.
-BATCHED = Plan("cpu", processes=1, threads=2, batch_samples=25_000, window_samples=30_000, shares=1)
+BATCHED = ExtractionPlan(
+    "cpu", processes=1, threads=2, batch_samples=25_000, chunk_samples=30_000, groups_per_process=1
+)
 
 
 def codebook(
@@ -47,11 +49,11 @@ def codebook(
 ) -> Path:
     out.mkdir()
     spec = CodebookSpec(features=features, num_clusters=6, sample_frames_per_cluster=40, seed=seed)
-    build_codebook(spec, [shards_dir], teacher, out, HERE)
+    build_codebook(spec, [shards_dir], teacher, out, LOCAL_PLAN)
     return out
 
 
-def label(shards_dir: Path, codebook_dir: Path, out: Path, plan: Plan = HERE) -> dict[str, object]:
+def label(shards_dir: Path, codebook_dir: Path, out: Path, plan: ExtractionPlan = LOCAL_PLAN) -> dict[str, object]:
     out.mkdir(exist_ok=True)
     return build_labels(codebook_dir, MFCC, shards_dir, None, out, plan)
 
@@ -93,11 +95,11 @@ def test_facts_describe_the_labels(tmp_path: Path, shards_dir: Path, codebook_di
     facts = label(shards_dir, codebook_dir, tmp_path)
     labels = [row for shard in sorted(shards_dir.glob("*.tar")) for row in read_labels(tmp_path, shard.name).labels]
     counts = np.bincount(np.concatenate(labels), minlength=6)
-    shares = counts[counts > 0] / counts.sum()
+    groups_per_process = counts[counts > 0] / counts.sum()
     repeats = np.concatenate([row[1:] == row[:-1] for row in labels]).mean()
     assert facts["used_clusters"] == (counts > 0).sum()
-    assert facts["entropy_bits"] == pytest.approx(-(shares * np.log2(shares)).sum())
-    assert facts["largest_share"] == pytest.approx(shares.max())
+    assert facts["entropy_bits"] == pytest.approx(-(groups_per_process * np.log2(groups_per_process)).sum())
+    assert facts["largest_share"] == pytest.approx(groups_per_process.max())
     assert facts["repeated_share"] == pytest.approx(repeats)
     assert repeats > 0.5  # tones of 100 ms hold their label
 
@@ -174,13 +176,15 @@ def test_workers_change_no_byte(
 ) -> None:
     monkeypatch.setattr("wavlm.labels.build.SECONDS_PER_WORKER", {"mfcc": 0.1})
     for workers in (1, 2):
-        label(shards_dir, codebook_dir, tmp_path / str(workers), replace(HERE, processes=workers))
+        label(shards_dir, codebook_dir, tmp_path / str(workers), replace(LOCAL_PLAN, processes=workers))
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3])
-def test_batches_and_shares_change_no_byte(tmp_path: Path, shards_dir: Path, codebook_dir: Path, shares: int) -> None:
-    for name, plan in (("alone", HERE), ("batched", replace(BATCHED, shares=shares))):
+def test_batches_and_shares_change_no_byte(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path, groups_per_process: int
+) -> None:
+    for name, plan in (("alone", LOCAL_PLAN), ("batched", replace(BATCHED, groups_per_process=groups_per_process))):
         label(shards_dir, codebook_dir, tmp_path / name, plan)
     assert contents(tmp_path / "alone") == contents(tmp_path / "batched")
 
@@ -196,9 +200,9 @@ def test_a_pass_in_batches_that_was_interrupted_ends_with_the_same_bytes(
     assert contents(tmp_path / "again") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("plan", [HERE, BATCHED])
+@pytest.mark.parametrize("plan", [LOCAL_PLAN, BATCHED])
 def test_an_utterance_whose_features_are_not_finite_is_named(
-    tmp_path: Path, shards_dir: Path, codebook_dir: Path, plan: Plan
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path, plan: ExtractionPlan
 ) -> None:
     book = tmp_path / "codebook"
     book.mkdir()
@@ -210,8 +214,10 @@ def test_an_utterance_whose_features_are_not_finite_is_named(
         label(shards_dir, book, tmp_path / "labels", plan)
 
 
-@pytest.mark.parametrize("plan", [HERE, BATCHED])
-def test_a_damaged_shard_is_refused_before_it_is_labelled(tmp_path: Path, codebook_dir: Path, plan: Plan) -> None:
+@pytest.mark.parametrize("plan", [LOCAL_PLAN, BATCHED])
+def test_a_damaged_shard_is_refused_before_it_is_labelled(
+    tmp_path: Path, codebook_dir: Path, plan: ExtractionPlan
+) -> None:
     shards = write_shards(tmp_path / "shards", tones(2))
     tar = shards / "train-000000.tar"
     blob = bytearray(tar.read_bytes())
@@ -224,12 +230,14 @@ def test_a_damaged_shard_is_refused_before_it_is_labelled(tmp_path: Path, codebo
 
 def test_a_codebook_of_other_features_is_refused(tmp_path: Path, shards_dir: Path, codebook_dir: Path) -> None:
     with pytest.raises(LabelMismatchError, match=r"hidden.*the codebook clusters.*mfcc"):
-        build_labels(codebook_dir, LAYER, shards_dir, tmp_path, tmp_path, HERE)
+        build_labels(codebook_dir, LAYER, shards_dir, tmp_path, tmp_path, LOCAL_PLAN)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plan", [HERE, BATCHED])
-def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(tmp_path: Path, shards_dir: Path, plan: Plan) -> None:
+@pytest.mark.parametrize("plan", [LOCAL_PLAN, BATCHED])
+def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
+    tmp_path: Path, shards_dir: Path, plan: ExtractionPlan
+) -> None:
     torch.manual_seed(0)
     network = NetworkSpec(
         extractor_norm="group",
@@ -253,11 +261,11 @@ def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(tmp_path: Path,
     assert json.loads((out / "labels.json").read_text())["num_clusters"] == 6
 
     centroids = np.load(book / "centroids.npy")
-    flat = flat_labels([out], [shards_dir], tmp_path / "cache")
-    heard = load_model(teacher)
+    flat = open_flat_labels([out], [shards_dir], tmp_path / "cache")
+    teacher_network = load_model(teacher)
     for row, utterance in enumerate(stream(shards_dir / "train-000000.tar")):
         with torch.no_grad():
-            states = heard.hidden_states(torch.from_numpy(utterance.waveform)[None])
+            states = teacher_network.hidden_states(torch.from_numpy(utterance.waveform)[None])
         distances = ((states[2][0].numpy()[:, None] - centroids[None]) ** 2).sum(axis=2)
         found = distances[np.arange(len(distances)), flat.of(0, row)]
         np.testing.assert_allclose(found, distances.min(axis=1), rtol=1e-5)

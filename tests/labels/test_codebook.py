@@ -12,19 +12,19 @@ from sklearn.cluster import KMeans
 
 from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.errors import BadDataError
-from wavlm.features.extract import Plan
+from wavlm.features.extract import ExtractionPlan
 from wavlm.features.frames import frame_function, mfcc
 from wavlm.labels.codebook import (
     Centroids,
     build_codebook,
     cluster,
 )
-from wavlm.labels.sampling import read_utterances, round_robin, sample_frames
+from wavlm.labels.sampling import order_round_robin, read_utterances, sample_frames
 from wavlm.rng import rng_for
 from wavlm.specs import CodebookSpec, MfccFeatures
 
 MFCC = MfccFeatures(type="mfcc")
-HERE = Plan("cpu", processes=1, threads=0, batch_samples=0, window_samples=0, shares=0)
+LOCAL_PLAN = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
 
 
 def blobs(count: int, channels: int = 5, seed: int = 0) -> np.ndarray:
@@ -111,29 +111,29 @@ def test_the_fit_counts_what_is_used() -> None:
 
 def test_every_speaker_speaks_once_before_any_speaks_again() -> None:
     speaker = np.repeat([5, 8, 9], [50, 3, 2])
-    order = round_robin(speaker, rng_for(0))
+    order = order_round_robin(speaker, rng_for(0))
     assert sorted(order) == list(range(55))
     assert [set(speaker[order][k : k + 3]) for k in (0, 3)] == [{5, 8, 9}] * 2
     assert set(speaker[order][6:8]) == {5, 8}
-    assert not np.array_equal(order, round_robin(speaker, rng_for(1)))
+    assert not np.array_equal(order, order_round_robin(speaker, rng_for(1)))
 
 
 def test_the_sample_has_the_size_asked_for_and_comes_from_all_speakers(shards_dir: Path) -> None:
     train = read_utterances([shards_dir], "train")
-    sample, rows = sample_frames(train, frame_function(MFCC, None, "cpu"), 150, 0, HERE)
+    sample, rows = sample_frames(train, frame_function(MFCC, None, "cpu"), 150, 0, LOCAL_PLAN)
     assert sample.shape == (150, 39)
     assert Counter(train.speaker[rows]) == {0: 1, 1: 1, 2: 1}
 
 
 def test_a_sample_larger_than_the_corpus_is_the_corpus(shards_dir: Path) -> None:
     train = read_utterances([shards_dir], "train")
-    sample, rows = sample_frames(train, frame_function(MFCC, None, "cpu"), 10**6, 0, HERE)
-    expected = np.concatenate([mfcc(quantised(item.waveform)) for item in tones(9)])
+    sample, rows = sample_frames(train, frame_function(MFCC, None, "cpu"), 10**6, 0, LOCAL_PLAN)
+    expected = np.concatenate([mfcc(quantise(item.waveform)) for item in tones(9)])
     assert len(rows) == 9
     np.testing.assert_allclose(sample.sum(axis=0), expected.sum(axis=0), rtol=1e-3, atol=0.5)
 
 
-def quantised(waveform: np.ndarray) -> np.ndarray:
+def quantise(waveform: np.ndarray) -> np.ndarray:
     return (np.round(waveform * 32768) / 32768).astype(np.float32)
 
 
@@ -149,7 +149,7 @@ def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> Non
     for name, spoken in (("one", train + valid), ("other", train + louder)):
         shards, out = write_shards(tmp_path / name, spoken), tmp_path / f"{name}-codebook"
         out.mkdir()
-        facts = build_codebook(spec(), [shards], None, out, HERE)
+        facts = build_codebook(spec(), [shards], None, out, LOCAL_PLAN)
         assert facts["valid"]["num_frames"] == spec().num_clusters * 50 // 10
         centroids.append(np.load(out / "centroids.npy"))
     np.testing.assert_array_equal(*centroids)
@@ -159,13 +159,13 @@ def test_building_again_gives_the_same_bytes(tmp_path: Path, shards_dir: Path) -
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-        build_codebook(spec(), [shards_dir], None, folder, HERE)
+        build_codebook(spec(), [shards_dir], None, folder, LOCAL_PLAN)
     for name in ("centroids.npy", "centroids.faiss", "codebook.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
 def test_a_codebook_says_how_well_it_fits(tmp_path: Path, shards_dir: Path) -> None:
-    facts = build_codebook(spec(), [shards_dir], None, tmp_path, HERE)
+    facts = build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
     assert facts == json.loads((tmp_path / "codebook.json").read_text())
     assert facts["train"]["num_frames"] == 200
     assert facts["train"]["used_clusters"] == 4
@@ -179,13 +179,13 @@ def test_a_codebook_says_how_well_it_fits(tmp_path: Path, shards_dir: Path) -> N
 def test_faiss_reads_the_index(tmp_path: Path, shards_dir: Path) -> None:
     import faiss
 
-    build_codebook(spec(), [shards_dir], None, tmp_path, HERE)
+    build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
     index = faiss.read_index(str(tmp_path / "centroids.faiss"))
     np.testing.assert_array_equal(index.reconstruct_n(0, index.ntotal), np.load(tmp_path / "centroids.npy"))
 
 
 def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Path) -> None:
-    build_codebook(spec(), [shards_dir], None, tmp_path, HERE)
+    build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
     path = tmp_path / "centroids.npy"
     blob = bytearray(path.read_bytes())
     blob[-1] ^= 1
@@ -197,4 +197,4 @@ def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Pat
 def test_too_little_speech_for_the_clusters_is_refused(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "shards", tones(1))
     with pytest.raises(BadDataError, match="TOO_FEW_FRAMES"):
-        build_codebook(spec(num_clusters=100), [shards], None, tmp_path, HERE)
+        build_codebook(spec(num_clusters=100), [shards], None, tmp_path, LOCAL_PLAN)

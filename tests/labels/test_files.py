@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from tests.mini_shards import tones, write_shards
 from wavlm.errors import BadDataError
-from wavlm.labels.files import Header, LabelMismatchError, flat_labels, read_labels, write_labels
+from wavlm.labels.files import Header, LabelMismatchError, open_flat_labels, read_labels, write_labels
 from wavlm.specs.shapes import num_frames, num_labels
 from wavlm.storage.files import read_json
 
@@ -116,7 +116,7 @@ def test_flat_labels_are_joined_by_key_in_the_order_of_the_index(
         **label(second, tmp_path / "labels2", rate_hz),
     }
     folders = ([tmp_path / "labels", tmp_path / "labels2"], [shards_dir, second])
-    for flat in (flat_labels(*folders, tmp_path / "cache") for _ in range(2)):  # built, found
+    for flat in (open_flat_labels(*folders, tmp_path / "cache") for _ in range(2)):  # built, found
         for corpus, folder in enumerate(folders[1]):
             for row, utterance in enumerate(pq.read_table(folder / "index.parquet").to_pylist()):
                 found = flat.of(corpus, row)
@@ -128,14 +128,14 @@ def test_flat_labels_are_joined_by_key_in_the_order_of_the_index(
 def test_ranks_that_come_together_build_the_flat_labels_once(tmp_path: Path, shards_dir: Path) -> None:
     label(shards_dir, tmp_path / "labels")
     folders, cache = ([tmp_path / "labels"], [shards_dir]), tmp_path / "cache"
-    flat_labels(*folders, cache)
+    open_flat_labels(*folders, cache)
     (lock,) = cache.glob("*.lock")
     built = {path.name: path.read_bytes() for path in cache.glob("*.npy")}
     for name in built:
         (cache / name).unlink()
     with ThreadPoolExecutor() as pool:
         with FileLock(lock):  # as another rank that is building
-            found = pool.submit(flat_labels, *folders, cache)
+            found = pool.submit(open_flat_labels, *folders, cache)
             with pytest.raises(TimeoutError):
                 found.result(timeout=0.3)
             for name, blob in built.items():
@@ -147,11 +147,11 @@ def test_ranks_that_come_together_build_the_flat_labels_once(tmp_path: Path, sha
 
 def test_a_shard_that_was_made_again_refuses_its_old_labels(tmp_path: Path, shards_dir: Path) -> None:
     label(shards_dir, tmp_path / "labels")
-    flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+    open_flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
     listing = shards_dir / "shards.json"
     listing.write_text(listing.read_text().replace(read_json(listing)["valid-000000.tar"]["sha256"], "f" * 64))
     with pytest.raises(LabelMismatchError, match=r"expected f{64}; at .*valid-000000\.tar"):
-        flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+        open_flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
 
 
 def rewrite(labels_dir: Path, shard: str, keys: list[str], labels: list[np.ndarray]) -> None:
@@ -164,7 +164,7 @@ def test_an_utterance_without_labels_is_named(tmp_path: Path, shards_dir: Path) 
     shard = read_labels(tmp_path / "labels", "train-000000.tar")
     rewrite(tmp_path / "labels", "train-000000.tar", list(shard.keys[1:]), list(shard.labels[1:]))
     with pytest.raises(LabelMismatchError, match=f"not in both: {shard.keys[0]}"):
-        flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+        open_flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
 
 
 def test_one_label_too_few_is_refused(tmp_path: Path, shards_dir: Path) -> None:
@@ -174,7 +174,7 @@ def test_one_label_too_few_is_refused(tmp_path: Path, shards_dir: Path) -> None:
     shortened = [*shard.labels[:2], shard.labels[2][:-1], *shard.labels[3:]]
     rewrite(tmp_path / "labels", "train-000000.tar", list(shard.keys), shortened)
     with pytest.raises(LabelMismatchError, match=rf"{count - 1} labels, expected {count} .*{shard.keys[2]}"):
-        flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+        open_flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
     left = [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
     assert not left  # nothing half-made
 
@@ -187,14 +187,14 @@ def test_labels_of_two_codebooks_do_not_train_one_model(tmp_path: Path, shards_d
     other = replace(shard.header, codebook_sha256="d" * 64)
     write_labels(tmp_path / "labels2" / "train-000000.parquet", shard.keys, shard.labels, other)
     with pytest.raises(LabelMismatchError, match="different codebooks"):
-        flat_labels([tmp_path / "labels", tmp_path / "labels2"], [shards_dir, second], tmp_path / "cache")
+        open_flat_labels([tmp_path / "labels", tmp_path / "labels2"], [shards_dir, second], tmp_path / "cache")
 
 
 def test_a_folder_that_is_not_complete_is_refused(tmp_path: Path, shards_dir: Path) -> None:
     label(shards_dir, tmp_path / "labels")
     (tmp_path / "labels" / "labels.json").unlink()
     with pytest.raises(LabelMismatchError, match=r"labels\.json is missing"):
-        flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
+        open_flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
 
 
 def test_the_metadata_is_plain_json(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
-from wavlm.labels.quality import JointCounts, joint_counts, label_quality, merged
+from wavlm.labels.quality import JointCounts, joint_counts, label_quality, merge_counts
 
 
 def frames_of(*runs: tuple[str, int]) -> list[tuple[float, float, str]]:
@@ -73,7 +73,7 @@ def test_an_utterance_without_phones_counts_nothing() -> None:
 def test_parts_that_know_different_phones_add_up() -> None:
     one = JointCounts(("a", "c"), np.array([[1, 2], [3, 4]]))
     other = JointCounts(("b", "c"), np.array([[10, 20], [30, 40]]))
-    total = merged([one, JointCounts((), np.zeros((0, 2), np.int64)), other])
+    total = merge_counts([one, JointCounts((), np.zeros((0, 2), np.int64)), other])
     assert total.phones == ("a", "b", "c")
     np.testing.assert_array_equal(total.counts, [[1, 2], [10, 20], [33, 44]])
 
@@ -81,4 +81,4 @@ def test_parts_that_know_different_phones_add_up() -> None:
 def test_tables_of_different_codebooks_do_not_add_up() -> None:
     tables = [JointCounts(("a",), np.ones((1, width), np.int64)) for width in (2, 3)]
     with pytest.raises(ValueError, match=r"\[2, 3\]"):
-        merged(tables)
+        merge_counts(tables)

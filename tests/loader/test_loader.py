@@ -19,9 +19,9 @@ from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import Batch
-from wavlm.loader.loader import NotDeliveredError, loader, plan_of
-from wavlm.loader.sampler import Position
-from wavlm.loader.samples import Arrays, Drawn, Samples
+from wavlm.loader.loader import NotDeliveredError, loader, make_sampler
+from wavlm.loader.sampler import SamplerState
+from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
 from wavlm.shards import read_index
 from wavlm.specs import ConvLayer, EffectSpec, MixSpec, paper_conv_layers
 from wavlm.specs.shapes import num_frames
@@ -38,20 +38,20 @@ def job(data: tuple[LabelledShards, ...], tmp_path: Path) -> TrainJob:
     return job_of(data, tmp_path)
 
 
-def take(job: TrainJob, position: Position, count: int, rank: int = 0, world: int = 1) -> list[Batch]:
+def take(job: TrainJob, position: SamplerState, count: int, rank: int = 0, world: int = 1) -> list[Batch]:
     return list(islice(loader(job, position, rank, world), count))
 
 
 def test_labels_fit_the_crop_to_the_frame(job: TrainJob) -> None:
     starts = set()
-    for batch in take(job, Position(), 60):
+    for batch in take(job, SamplerState(), 60):
         assert torch.equal(levels(batch), batch.labels)
         starts |= {tuple(row[:4].tolist()) for row in batch.labels}
     assert len(starts) > 60, "crops always began at the same place"
 
 
 def test_nothing_is_padded(job: TrainJob) -> None:
-    for batch in take(job, Position(), 40):
+    for batch in take(job, SamplerState(), 40):
         utterances, samples = batch.waveforms.shape
         assert batch.labels.shape == batch.mask.shape == (utterances, num_frames(samples))
         assert len(batch.keys) == utterances
@@ -64,18 +64,18 @@ def test_nothing_is_padded(job: TrainJob) -> None:
 
 def test_every_training_utterance_comes_once_an_epoch(job: TrainJob) -> None:
     for epoch in (0, 1):
-        groups = plan_of(job).epoch(epoch).num_groups
-        keys = [key for batch in take(job, Position(epoch), groups) for key in batch.keys]
+        micro_batches = make_sampler(job).epoch(epoch).num_micro_batches
+        keys = [key for batch in take(job, SamplerState(epoch), micro_batches) for key in batch.keys]
         expected = [f"first-{n:03d}" for n in range(6, 36)] + [f"second-{n:03d}" for n in range(6, 19)]
         assert sorted(keys) == expected
 
 
 def test_masks_cover_about_as_much_as_the_paper_says_and_change_each_epoch(job: TrainJob) -> None:
     long = job.model_copy(update={"train": job.train.model_copy(update={"batch_seconds": 6.0})})
-    groups = plan_of(long).epoch(0).num_groups
+    micro_batches = make_sampler(long).epoch(0).num_micro_batches
     masks: list[dict[str, torch.Tensor]] = [{}, {}]
     for epoch in (0, 1):
-        for batch in take(long, Position(epoch), groups):
+        for batch in take(long, SamplerState(epoch), micro_batches):
             masks[epoch] |= dict(zip(batch.keys, batch.mask, strict=True))
     share = torch.cat(list(masks[0].values())).float().mean()
     assert 0.50 < share < 0.62  # docs/algorithm.md section 6
@@ -86,7 +86,7 @@ def test_masks_cover_about_as_much_as_the_paper_says_and_change_each_epoch(job: 
 @pytest.mark.slow
 def test_workers_ranks_and_restarts_change_nothing(job: TrainJob) -> None:
     mixing = job.model_copy(update={"mix": MixSpec(name="half", probability=0.5)})
-    unbroken = take(mixing, Position(), 4 * 20)  # 20 updates of 4 groups
+    unbroken = take(mixing, SamplerState(), 4 * 20)  # 20 updates of 4 groups
     expected = [digest(batch) for batch in unbroken]
     assert len(set(expected)) == len(expected)
     rng = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_workers_ranks_and_restarts_change_nothing(job: TrainJob) -> None:
 def test_mixing_adds_sound_and_leaves_labels_alone(job: TrainJob) -> None:
     mixing = job.model_copy(update={"mix": MixSpec(name="all", probability=1.0)})
     changed = 0
-    for before, after in zip(take(job, Position(), 20), take(mixing, Position(), 20), strict=True):
+    for before, after in zip(take(job, SamplerState(), 20), take(mixing, SamplerState(), 20), strict=True):
         assert before.keys == after.keys
         assert torch.equal(before.labels, after.labels)
         assert torch.equal(before.mask, after.mask)
@@ -142,7 +142,7 @@ MIXES = {
 def test_no_bit_of_a_batch_changes(job: TrainJob, noise: Path, mix: str, expected: str) -> None:
     mixing = job.model_copy(update={"mix": MIXES[mix], "noise": (noise,)})
     whole = hashlib.sha256()
-    for batch in take(mixing, Position(), 24):
+    for batch in take(mixing, SamplerState(), 24):
         whole.update(digest(batch).encode())
     assert whole.hexdigest()[:16] == expected
 
@@ -150,10 +150,10 @@ def test_no_bit_of_a_batch_changes(job: TrainJob, noise: Path, mix: str, expecte
 @pytest.mark.parametrize("mix", MIXES)
 def test_a_batch_is_unpacked_on_a_device_as_numpy_would(job: TrainJob, noise: Path, mix: str) -> None:
     mixing = job.model_copy(update={"mix": MIXES[mix], "noise": (noise,)})
-    samples, num_changes = Samples(mixing), 0
-    for packed in take(mixing, Position(), 12):
-        group = plan_of(mixing).epoch(packed.position.epoch).group(packed.position.group)
-        (arrays,) = map(samples.make, samples.draw([group]))
+    samples, num_changes = TrainingSamples(mixing), 0
+    for packed in take(mixing, SamplerState(), 12):
+        micro_batch = make_sampler(mixing).epoch(packed.position.epoch).micro_batch(packed.position.group)
+        (arrays,) = map(samples.make, samples.draw([micro_batch]))
         batch = packed.to(torch.device("cpu"))
         assert isinstance(batch.audio, torch.Tensor)
         assert batch.waveforms.dtype == torch.float32
@@ -172,28 +172,32 @@ def test_a_batch_is_unpacked_on_a_device_as_numpy_would(job: TrainJob, noise: Pa
 
 
 def test_what_is_drawn_for_a_group_depends_on_no_other_group(job: TrainJob) -> None:
-    samples = Samples(job)
-    last, plan = plan_of(job).epoch(0).num_groups - 1, plan_of(job)
-    groups = [plan.epoch(0).group(last), plan.epoch(1).group(0), plan.epoch(1).group(1)]
-    together = samples.draw(groups)
-    for group, drawn in zip(groups, together, strict=True):
-        (alone,) = samples.draw([group])
-        assert drawn.group is group
-        assert drawn.keys == alone.keys == tuple(samples.utterances.keys[group.utterances])
+    samples = TrainingSamples(job)
+    last, sampler = make_sampler(job).epoch(0).num_micro_batches - 1, make_sampler(job)
+    micro_batches = [
+        sampler.epoch(0).micro_batch(last),
+        sampler.epoch(1).micro_batch(0),
+        sampler.epoch(1).micro_batch(1),
+    ]
+    together = samples.draw(micro_batches)
+    for micro_batch, drawn in zip(micro_batches, together, strict=True):
+        (alone,) = samples.draw([micro_batch])
+        assert drawn.micro_batch is micro_batch
+        assert drawn.keys == alone.keys == tuple(samples.utterances.keys[micro_batch.utterances])
         assert drawn.first_frames == alone.first_frames
         np.testing.assert_array_equal(drawn.mixing, alone.mixing)
-        np.testing.assert_array_equal(drawn.masking, alone.masking)
-        assert samples.make(drawn).labels.shape[1] == group.num_frames
+        np.testing.assert_array_equal(drawn.mask_seeds, alone.mask_seeds)
+        assert samples.make(drawn).labels.shape[1] == micro_batch.num_frames
     assert len({number for drawn in together for number in drawn.mixing.flat}) == sum(
         drawn.mixing.size for drawn in together
     )
 
 
 def test_what_crosses_to_the_trainer_is_two_bytes_a_sample(job: TrainJob) -> None:
-    group = plan_of(job).epoch(0).group(0)
-    samples = Samples(job)
-    (arrays,) = map(samples.make, samples.draw([group]))
-    assert len(pickle.dumps(arrays)) < 2.1 * arrays.steps.size
+    micro_batch = make_sampler(job).epoch(0).micro_batch(0)
+    samples = TrainingSamples(job)
+    (arrays,) = map(samples.make, samples.draw([micro_batch]))
+    assert len(pickle.dumps(arrays)) < 2.1 * arrays.pcm.size
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
@@ -201,7 +205,7 @@ def test_an_effect_that_gives_no_number_is_an_error_that_names_the_utterance(job
     far_too_loud = EffectSpec(name="gain", probability=1.0, minimum=900.0, maximum=900.0)
     mixing = job.model_copy(update={"mix": MixSpec(name="a", probability=0.0, effects=(far_too_loud,))})
     with pytest.raises(BadDataError, match=r"NOT_FINITE.*not finite; at (first|second)-\d+"):
-        take(mixing, Position(), 1)
+        take(mixing, SamplerState(), 1)
 
 
 def test_loading_leaves_the_global_generators_alone(job: TrainJob) -> None:
@@ -211,39 +215,39 @@ def test_loading_leaves_the_global_generators_alone(job: TrainJob) -> None:
     expected = torch.rand(3)
     torch.manual_seed(3)
     before = random.getstate()
-    take(mixing, Position(), 3)
-    take(mixing.model_copy(update={"runtime": Runtime(workers=1)}), Position(), 3)
+    take(mixing, SamplerState(), 3)
+    take(mixing.model_copy(update={"runtime": Runtime(workers=1)}), SamplerState(), 3)
     assert torch.equal(torch.rand(3), expected)
     assert random.getstate() == before
 
 
 def test_another_seed_gives_another_order(job: TrainJob) -> None:
     other = job.model_copy(update={"train": job.train.model_copy(update={"seed": 1})})
-    assert [b.keys for b in take(job, Position(), 8)] != [b.keys for b in take(other, Position(), 8)]
-    assert plan_of(job).fingerprint != plan_of(other).fingerprint
+    assert [b.keys for b in take(job, SamplerState(), 8)] != [b.keys for b in take(other, SamplerState(), 8)]
+    assert make_sampler(job).fingerprint != make_sampler(other).fingerprint
 
 
 def test_ranks_that_cannot_share_an_update_are_refused_at_once(job: TrainJob) -> None:
     with pytest.raises(ValueError, match=r"4 groups .* 3 processes; possible: 1, 2, 4"):
-        loader(job, Position(), 0, 3)
+        loader(job, SamplerState(), 0, 3)
 
 
 def test_other_convolutions_than_the_labels_are_refused(job: TrainJob) -> None:
     layers = (*paper_conv_layers(8)[:-1], ConvLayer(channels=8, kernel=4, stride=2))
     network = job.network.model_copy(update={"conv_layers": layers})
     with pytest.raises(ValueError, match=r"network makes 0 frames of 400 samples.*conv_layers"):
-        loader(job.model_copy(update={"network": network}), Position())
+        loader(job.model_copy(update={"network": network}), SamplerState())
 
 
 def test_a_batch_of_other_utterances_than_planned_is_an_error(job: TrainJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    def others(self: Samples, drawn: Drawn) -> Arrays:
+    def others(self: TrainingSamples, drawn: DrawnMicroBatch) -> MicroBatchArrays:
         arrays = made(self, drawn)
         return replace(arrays, utterances=arrays.utterances[::-1])
 
-    made = Samples.make
-    monkeypatch.setattr(Samples, "make", others)
+    made = TrainingSamples.make
+    monkeypatch.setattr(TrainingSamples, "make", others)
     with pytest.raises(NotDeliveredError, match=r"\d utterances came for \d planned; at epoch 0"):
-        take(job, Position(), 8)
+        take(job, SamplerState(), 8)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -257,7 +261,7 @@ def test_damage_is_an_error_that_names_the_utterance_and_its_shard(tmp_path: Pat
     tar.write_bytes(blob)
     job = job_of((corpus,), tmp_path, runtime=Runtime(workers=workers))
     with pytest.raises(BadDataError, match=r"damaged-002 of .*train-000000\.tar") as caught:
-        take(job, Position(), 40)
+        take(job, SamplerState(), 40)
     assert caught.value.exit_code == 65
     assert caught.value.code == "AUDIO_CORRUPT"
 

@@ -8,7 +8,7 @@ import torch
 
 from tests.test_rng import splitmix64
 from wavlm.loader.masking import Spans
-from wavlm.rng import seed_for, states_for
+from wavlm.rng import seed_for, stream_seeds
 from wavlm.specs import MaskSpec
 
 SPEC = MaskSpec()
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def draws(num_frames: int, count: int, name: str = "mask", spec: MaskSpec = SPEC) -> np.ndarray:
-    begin = states_for(4, (name,), [str(number) for number in range(count)])
+    begin = stream_seeds(4, (name,), [str(number) for number in range(count)])
     return Spans(num_frames, spec, begin).masks(CPU).numpy()
 
 
@@ -65,10 +65,10 @@ def test_the_starts_are_those_of_the_smallest_lots(num_frames: int, length: int,
     spec = SPEC.model_copy(update={"length": length, "min_spans": min_spans})
     masks = draws(num_frames, 40, "lots", spec)
     for number, mask in enumerate(masks):
-        u, *lots = splitmix64(seed_for(4, "lots", number), num_frames + 4)
+        u, *priorities = splitmix64(seed_for(4, "lots", number), num_frames + 4)
         wanted = max(min_spans, int(0.8 * num_frames / length + (u >> 11) / 2**53))
         possible = num_frames - length if num_frames - length > wanted else wanted + 1
-        starts = sorted(range(possible), key=lots.__getitem__)[:wanted]
+        starts = sorted(range(possible), key=priorities.__getitem__)[:wanted]
         masked = {start + step for start in starts for step in range(length)}
         assert np.flatnonzero(mask).tolist() == sorted(n for n in masked if n < num_frames)
 
@@ -102,8 +102,8 @@ def test_equalised_masks_keep_the_frames_of_the_smallest_lots_of_frames(num_fram
     num_starts = max(num_frames - 10, max(2, int(0.08 * num_frames) + 1) + 1)
     for number, (before, after) in enumerate(zip(masks, equal, strict=True)):
         numbers = splitmix64(seed_for(4, "mask", number), 1 + num_starts + num_frames)
-        lots = [output >> 11 for output in numbers[1 + num_starts :]]
-        kept = sorted(np.flatnonzero(before).tolist(), key=lots.__getitem__)[: masks.sum(1).min()]
+        priorities = [output >> 11 for output in numbers[1 + num_starts :]]
+        kept = sorted(np.flatnonzero(before).tolist(), key=priorities.__getitem__)[: masks.sum(1).min()]
         assert np.flatnonzero(after).tolist() == sorted(kept)
 
 
@@ -118,5 +118,5 @@ def test_short_masks_are_equalised_too(num_frames: int) -> None:
 @pytest.mark.parametrize("num_frames", [12, 40, 749])
 @pytest.mark.parametrize("spec", [SPEC, EQUALISED])
 def test_a_gpu_makes_the_same_masks(num_frames: int, spec: MaskSpec) -> None:
-    spans = Spans(num_frames, spec, states_for(4, ("gpu",), "abcdefghijklm"))
+    spans = Spans(num_frames, spec, stream_seeds(4, ("gpu",), "abcdefghijklm"))
     assert torch.equal(spans.masks(torch.device("cuda")).cpu(), spans.masks(CPU))

@@ -5,25 +5,25 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wavlm.loader.pcm import Pcm, Stretch
+from wavlm.loader.pcm import PackedAudio, Stretch
 
 
 def test_every_step_becomes_its_amplitude_exactly() -> None:
-    steps = np.arange(-32768, 32768, dtype=np.int16).reshape(4, -1)
-    found = Pcm(torch.from_numpy(steps)).waveforms()
+    pcm = np.arange(-32768, 32768, dtype=np.int16).reshape(4, -1)
+    found = PackedAudio(torch.from_numpy(pcm)).waveforms()
     assert found.dtype == torch.float32
-    np.testing.assert_array_equal(found.double().numpy(), steps / 32768)
+    np.testing.assert_array_equal(found.double().numpy(), pcm / 32768)
 
 
 def test_changes_go_to_their_regions_and_nowhere_else() -> None:
     rng = np.random.default_rng(3)
-    steps = rng.integers(-32768, 32768, (3, 50)).astype(np.int16)
+    pcm = rng.integers(-32768, 32768, (3, 50)).astype(np.int16)
     changes = rng.standard_normal(50 + 7 + 0 + 1).astype(np.float32)
     parts = torch.from_numpy(changes).split([50, 7, 0, 1])
-    places = ((1, 0), (0, 43), (2, 9), (2, 0))
-    stretches = tuple(Stretch(*place, part) for place, part in zip(places, parts, strict=True))
-    found = Pcm(torch.from_numpy(steps), stretches).waveforms().numpy()
-    expected = (steps / 32768).astype(np.float32)
+    starts = ((1, 0), (0, 43), (2, 9), (2, 0))
+    stretches = tuple(Stretch(*start, part) for start, part in zip(starts, parts, strict=True))
+    found = PackedAudio(torch.from_numpy(pcm), stretches).waveforms().numpy()
+    expected = (pcm / 32768).astype(np.float32)
     expected[1] = changes[:50]
     expected[0, 43:] = changes[50:57]
     expected[2, 0] = changes[57]
@@ -32,8 +32,8 @@ def test_changes_go_to_their_regions_and_nowhere_else() -> None:
 
 def test_unpacking_leaves_the_packed_alone() -> None:
     change = Stretch(0, 1, torch.tensor([0.5, 0.25]))
-    packed = Pcm(torch.ones(1, 4, dtype=torch.int16), (change,))
+    packed = PackedAudio(torch.ones(1, 4, dtype=torch.int16), (change,))
     first = packed.waveforms()
     first.zero_()
     assert packed.waveforms().tolist() == [[2**-15, 0.5, 0.25, 2**-15]]
-    assert packed.steps.tolist() == [[1, 1, 1, 1]]
+    assert packed.pcm.tolist() == [[1, 1, 1, 1]]

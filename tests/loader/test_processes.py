@@ -27,11 +27,11 @@ import sys
 from multiprocessing import active_children
 from pathlib import Path
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import Position
+from wavlm.loader.sampler import SamplerState
 from wavlm.execution.job import read_job
 
 def main():
-    batches = loader(read_job(Path(sys.argv[1])), Position())
+    batches = loader(read_job(Path(sys.argv[1])), SamplerState())
     next(batches)
     print(*[child.pid for child in active_children()], flush=True)
     sys.stdin.readline()

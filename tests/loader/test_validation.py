@@ -11,7 +11,7 @@ import torch
 from tests.staircases import NUM_CLUSTERS, digest, job_of, levels, write_corpus
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.loader.masking import Spans
-from wavlm.loader.validation import validation, validation_batches
+from wavlm.loader.validation import make_validation, validation_batches
 from wavlm.mixing.build import build_mixtures
 from wavlm.rng import seed_for
 from wavlm.specs import MixSpec, MixturesSpec
@@ -62,7 +62,7 @@ def test_validation_is_the_same_every_time_and_shared_by_ranks(job: TrainJob) ->
 
 def test_validation_again_reads_no_index_again(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path, "alone", 12)
-    batches = validation(job_of((corpus,), tmp_path), "clean")
+    batches = make_validation(job_of((corpus,), tmp_path), "clean")
     first = [digest(batch) for batch in batches()]
     (corpus.shards / "index.parquet").unlink()
     assert first

@@ -65,7 +65,7 @@ def crop(shards: Path, key: str, first_frame: int, num_samples: int) -> np.ndarr
     return reader.read(row, start, start + num_samples).astype(np.float64)
 
 
-def added(item: Truth, truth: tuple[Truth, ...], speech: Path, noise: Path) -> np.ndarray:
+def find_added(item: Truth, truth: tuple[Truth, ...], speech: Path, noise: Path) -> np.ndarray:
     """What the truth says was mixed into an utterance: the whole crop or clip."""
     if item.kind == "noise":
         reader = Reader(noise)
@@ -81,7 +81,7 @@ def test_each_mixture_is_what_its_truth_says_sample_by_sample(mixtures: Path, sp
     assert list(found) == [item.key for item in truth]
     for item in truth:
         expected = crop(speech, item.primary, item.first_frame, item.num_samples)
-        secondary = added(item, truth, speech, noise)
+        secondary = find_added(item, truth, speech, noise)
         ratio_db = 10 * np.log10(np.mean(expected**2) / (item.scale**2 * np.mean(secondary**2)))
         assert ratio_db == pytest.approx(item.ratio_db, abs=1e-4)
         used = secondary[item.source_start_samples :][: item.end_samples - item.start_samples]
@@ -94,7 +94,7 @@ def test_any_reader_of_shards_reads_them(mixtures: Path) -> None:
     reader = Reader(mixtures)
     assert set(reader.index.splits) == {"valid"}
     for row, item in enumerate(stream(mixtures / "mixed-000000.tar")):
-        np.testing.assert_array_equal(reader.verified(row), item.waveform)
+        np.testing.assert_array_equal(reader.read_verified(row), item.waveform)
 
 
 def test_the_truth_in_rttm_says_who_speaks_when(mixtures: Path) -> None:
@@ -120,9 +120,9 @@ def test_the_truth_in_rttm_says_who_speaks_when(mixtures: Path) -> None:
 
 def test_there_are_pairs_to_hear_and_see_of_both_kinds(mixtures: Path) -> None:
     truth = {item.key: item for item in read_truth(mixtures)}
-    heard = sorted((mixtures / "listen").glob("*.clean.wav"))
-    assert 2 <= len(heard) <= 8
-    for path in heard:
+    paths = sorted((mixtures / "listen").glob("*.clean.wav"))
+    assert 2 <= len(paths) <= 8
+    for path in paths:
         item = truth[path.name.removesuffix(".clean.wav")]
         clean, rate_hz = soundfile.read(path)
         mixed, _ = soundfile.read(path.with_name(f"{item.key}.mixed.wav"))
@@ -132,7 +132,7 @@ def test_there_are_pairs_to_hear_and_see_of_both_kinds(mixtures: Path) -> None:
         assert item.start_samples <= changed.min() <= changed.max() < item.end_samples
         picture = path.with_name(f"{item.key}.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
-    assert {truth[path.name.removesuffix(".clean.wav")].kind for path in heard} == {
+    assert {truth[path.name.removesuffix(".clean.wav")].kind for path in paths} == {
         "speech",
         "noise",
     }

@@ -16,7 +16,7 @@ from wavlm.nn.attention import flash
 from wavlm.nn.attention.tilings import Tile, Tiling
 
 
-def attended(case: dict[str, object]) -> dict[str, Tensor]:
+def attend_case(case: dict[str, object]) -> dict[str, Tensor]:
     """Output and gradients of a case, and the words of its dropout."""
     queries, keys, square = case["tiles"]
     found = Tiling(Tile(queries, keys, 4), Tile(square, square, 4))
@@ -29,7 +29,7 @@ def attended(case: dict[str, object]) -> dict[str, Tensor]:
     gradients = torch.autograd.grad((out * case["d_out"]).sum(), tensors)
     results = {f"d_{name}": d for name, d in zip(case["names"], gradients, strict=True)}
     if case["dropout"]:
-        steps = flash.kept_steps(case["dropout"])
+        steps = flash.num_kept_levels(case["dropout"])
         results["words"] = flash.draw_kept(query, steps, case["seed"])
     results["out"] = out.detach()
     return results
@@ -48,5 +48,5 @@ def check_promises() -> None:
 
 if __name__ == "__main__":
     cases = torch.load(sys.argv[1], weights_only=True)
-    torch.save({name: attended(case) for name, case in cases.items()}, sys.argv[2])
+    torch.save({name: attend_case(case) for name, case in cases.items()}, sys.argv[2])
     check_promises()

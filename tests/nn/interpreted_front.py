@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wavlm.nn.front.blocks import Activation, Folded
-from wavlm.nn.front.stack import Inputs, Source, _backward, _forward
+from wavlm.nn.front.stack import ConvInput, Inputs, _backward, _forward
 from wavlm.nn.front.whole import ActivationWhole, FoldedWhole
 
 NUM_SAMPLES, CHANNELS, EPS = 751, (70, 33, 20), 1e-5  # no multiples of a tile's edges
@@ -22,7 +22,7 @@ class OnKernels(Inputs):
     """The same computation with what is used on CUDA."""
 
     @property
-    def kinds(self) -> tuple[Callable[[Folded], Source], Callable[[Activation], Source]]:
+    def kinds(self) -> tuple[Callable[[Folded], ConvInput], Callable[[Activation], ConvInput]]:
         return FoldedWhole, ActivationWhole
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
 
-from wavlm.export.mapping import encoder_rows, renamed
+from wavlm.export.mapping import encoder_rows, to_layout
 from wavlm.nn import WavLM
 from wavlm.specs import ConvLayer, NetworkSpec
 
@@ -83,6 +83,6 @@ def in_transformers(model: WavLM) -> WavLMModel | HubertModel:
         theirs = WavLMModel(WavLMConfig(**shared, **buckets))
     else:
         theirs = HubertModel(HubertConfig(**shared, attn_implementation="eager"))
-    weights = renamed(model.state_dict(), encoder_rows(network), "hf")
+    weights = to_layout(model.state_dict(), encoder_rows(network), "hf")
     theirs.load_state_dict(weights, strict=True)
     return theirs.eval()

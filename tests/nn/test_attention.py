@@ -31,7 +31,7 @@ def assert_close(found: list[Tensor], expected: list[Tensor], tolerance: float) 
         assert worst <= tolerance * max(1.0, float(theirs.detach().abs().max()))
 
 
-def kept(shape: tuple[int, ...], dropout: rows.Dropout) -> Tensor:
+def gather_weights(shape: tuple[int, ...], dropout: rows.Dropout) -> Tensor:
     """The weights that `rows` keeps, gathered from its blocks into rows in their usual order."""
     batch, heads, frames, _ = shape
     size = max(16, rows.BLOCK_ELEMENTS // (batch * heads * frames))
@@ -68,7 +68,7 @@ def test_dropout_is_exact_given_its_keep_mask(block_elements: int, monkeypatch: 
     torch.manual_seed(5)
     seed = int(torch.randint(1 << 62, (1,)))
     dropout = rows.Dropout(0.3, seed)
-    keep = kept((BATCH, HEADS, 45, 45), dropout)
+    keep = gather_weights((BATCH, HEADS, 45, 45), dropout)
     theirs = attend_dense((query, key, value), bias, None, keep, dropout.keep_probability)
     assert_close([ours, *gradients(ours, tensors)], [theirs, *gradients(theirs, tensors)], 1e-12)
 
@@ -76,7 +76,7 @@ def test_dropout_is_exact_given_its_keep_mask(block_elements: int, monkeypatch: 
 @pytest.mark.parametrize("probability", [0.05, 0.1, 0.5])
 def test_dropout_drops_its_share_independently(probability: float) -> None:
     dropout = rows.Dropout(probability, seed=3)
-    keep = kept((1, 1, 1000, 1000), dropout)[0, 0].double()
+    keep = gather_weights((1, 1, 1000, 1000), dropout)[0, 0].double()
     assert dropout.keep_probability == pytest.approx(1 - probability, abs=1e-5)
     error = (probability * (1 - probability) / 1e6) ** 0.5
     assert keep.mean() == pytest.approx(1 - probability, abs=4 * error)
@@ -89,13 +89,13 @@ def test_dropout_drops_its_share_independently(probability: float) -> None:
 def test_every_call_drops_other_weights_and_a_seed_brings_them_back() -> None:
     query, key, value, *_ = inputs(20)
 
-    def attended() -> Tensor:
+    def run_attention() -> Tensor:
         return rows.attend((query, key, value), None, None, 0.5)
 
     torch.manual_seed(1)
-    first, second = attended(), attended()
+    first, second = run_attention(), run_attention()
     torch.manual_seed(1)
-    again = attended()
+    again = run_attention()
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
 
@@ -119,7 +119,7 @@ def test_fp16_survives_products_beyond_its_range() -> None:
 
 
 def test_saved_bytes_grow_linearly_with_frames() -> None:
-    def saved_bytes(frames: int) -> int:
+    def count_saved_bytes(frames: int) -> int:
         sizes: list[int] = []
 
         def pack(tensor: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ def test_saved_bytes_grow_linearly_with_frames() -> None:
             rows.attend((query, key, value), PositionBias(gate, table), None, 0.1)
         return sum(sizes)
 
-    assert saved_bytes(400) <= 1.01 * 4 * saved_bytes(100)
+    assert count_saved_bytes(400) <= 1.01 * 4 * count_saved_bytes(100)
 
 
 def test_a_layer_compiles_into_one_graph_with_equal_results() -> None:
@@ -162,7 +162,7 @@ def test_compiled_layers_draw_what_eager_layers_draw_also_when_computed_again() 
     def twice(x: Tensor) -> Tensor:
         return layer(layer(x, table, None), table, None)
 
-    def recomputed(x: Tensor) -> Tensor:
+    def recompute(x: Tensor) -> Tensor:
         def once(x: Tensor) -> Tensor:
             return checkpoint(layer, x, table, None, use_reentrant=False)
 
@@ -176,6 +176,6 @@ def test_compiled_layers_draw_what_eager_layers_draw_also_when_computed_again() 
         return [out, gradient, torch.randint(1 << 62, (1,))]  # the generator stands where it should
 
     expected = results(twice)
-    compiled = [torch.compile(run, backend="aot_eager", fullgraph=True) for run in (twice, recomputed)]
-    for run in (recomputed, *compiled):
+    compiled = [torch.compile(run, backend="aot_eager", fullgraph=True) for run in (twice, recompute)]
+    for run in (recompute, *compiled):
         assert_close(results(run), expected, 1e-12)

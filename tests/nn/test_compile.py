@@ -17,7 +17,7 @@ from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM, save_model
 from wavlm.specs import NetworkSpec
 from wavlm.train import regions
-from wavlm.train.wrap import prepare
+from wavlm.train.wrap import prepare_network
 
 # The compiler's own: how it looks at gradients of inputs, and traces autograd functions.
 pytestmark = [
@@ -44,9 +44,9 @@ def _fresh_compiler() -> Iterator[None]:
     torch._dynamo.reset()
 
 
-def compiled(network: NetworkSpec, backend: str = "aot_eager", **runtime: bool) -> WavLM:
+def compile_network(network: NetworkSpec, backend: str = "aot_eager", **runtime: bool) -> WavLM:
     model = lively(network).train()
-    prepare(model, Runtime(compile=True, **runtime), backend)
+    prepare_network(model, Runtime(compile=True, **runtime), backend)
     return model
 
 
@@ -70,7 +70,7 @@ def distance(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
     return float(sum(squares) / sum(g.double().square().sum() for g in theirs.values())) ** 0.5
 
 
-def kept_layers(model: WavLM, seed: int) -> list[bool]:
+def draw_layers(model: WavLM, seed: int) -> list[bool]:
     torch.manual_seed(seed)
     return model._draw_kept_layers()
 
@@ -81,7 +81,7 @@ def num_graphs() -> int:
 
 @pytest.mark.parametrize("network", STYLES)
 def test_compiled_regions_give_the_loss_and_gradients_of_eager(network: NetworkSpec) -> None:
-    model, batch = compiled(network), batch_for(network)
+    model, batch = compile_network(network), batch_for(network)
     for with_unmasked in (False, True):
         loss, ours = gradients(model, batch, with_unmasked=with_unmasked)
         expected, theirs = gradients(lively(network).train(), batch, with_unmasked=with_unmasked)
@@ -95,7 +95,7 @@ def test_under_bf16_compiled_regions_are_as_near_to_fp32_as_eager_is(network: Ne
     batch = batch_for(network)
     exact_loss, exact = gradients(lively(network).train(), batch)
     eager_loss, eager = gradients(lively(network).train(), batch, bf16=True)
-    loss, ours = gradients(compiled(network), batch, bf16=True)
+    loss, ours = gradients(compile_network(network), batch, bf16=True)
     assert loss.dtype == torch.float32
     assert loss == pytest.approx(eager_loss.item(), rel=2e-3)
     assert loss == pytest.approx(exact_loss.item(), rel=2e-2)
@@ -106,8 +106,8 @@ def test_under_bf16_compiled_regions_are_as_near_to_fp32_as_eager_is(network: Ne
 
 def test_after_the_first_batch_nothing_is_compiled_again() -> None:
     network = base(layer_drop=0.4, dropout=0.1, attention_dropout=0.1)
-    model, first = compiled(network), batch_for(network)
-    everything = next(seed for seed in range(99) if all(kept_layers(model, seed)))
+    model, first = compile_network(network), batch_for(network)
+    everything = next(seed for seed in range(99) if all(draw_layers(model, seed)))
     for with_unmasked in (False, True):
         torch.manual_seed(everything)
         gradients(model, first, with_unmasked=with_unmasked)
@@ -118,7 +118,7 @@ def test_after_the_first_batch_nothing_is_compiled_again() -> None:
             generator = torch.Generator().manual_seed(seed)
             masks = torch.rand(first.mask.shape, generator=generator) < 0.1 * (1 + seed)
             batch = Batch(torch.randn_like(first.waveforms), first.labels.roll(seed, 1), masks)
-            kept.add(tuple(kept_layers(model, seed)))
+            kept.add(tuple(draw_layers(model, seed)))
             torch.manual_seed(seed)
             gradients(model, batch, with_unmasked=seed % 2 == 1)
     assert len(kept) > 2
@@ -127,7 +127,7 @@ def test_after_the_first_batch_nothing_is_compiled_again() -> None:
 
 def test_another_shape_costs_one_graph_a_region_and_coming_back_costs_none() -> None:
     network = large(layer_drop=0.0)
-    model = compiled(network)
+    model = compile_network(network)
     gradients(model, batch_for(network))
     gradients(model, batch_for(network, num_samples=1900))
     assert num_graphs() == 2 * GRAPHS
@@ -138,7 +138,7 @@ def test_another_shape_costs_one_graph_a_region_and_coming_back_costs_none() -> 
 
 def test_dropped_layers_are_called_with_their_hooks_and_get_zero_gradients() -> None:
     network = base(layer_drop=1.0)
-    model = compiled(network)
+    model = compile_network(network)
     called: list[int] = []
     for number, layer in enumerate(model.encoder.layers):
         layer.register_forward_hook(lambda *_, number=number: called.append(number))
@@ -153,13 +153,13 @@ def test_recomputed_layers_give_the_same_gradients_under_dropout() -> None:
     batch, found = batch_for(network), []
     for recompute in (False, True):
         torch.manual_seed(0)
-        found.append(gradients(compiled(network, checkpoint_activations=recompute), batch))
+        found.append(gradients(compile_network(network, checkpoint_activations=recompute), batch))
     assert found[0][0] == found[1][0]
     assert distance(found[0][1], found[1][1]) == 0
 
 
 def test_validation_is_not_compiled() -> None:
-    model = compiled(base()).eval()
+    model = compile_network(base()).eval()
     with torch.no_grad():
         model(batch_for(base()), with_unmasked=True)
     assert num_graphs() == 0
@@ -170,7 +170,7 @@ def test_shapes_past_the_limit_are_computed_uncompiled_with_one_warning(
 ) -> None:
     monkeypatch.setattr(regions, "MAX_SHAPES", 1)
     network = base()
-    model = compiled(network, "eager")
+    model = compile_network(network, "eager")
     gradients(model, batch_for(network))
     with caplog.at_level(logging.WARNING):
         for num_samples in (1900, 1950):
@@ -185,7 +185,7 @@ def test_shapes_past_the_limit_are_computed_uncompiled_with_one_warning(
 
 
 def test_a_compiled_networks_file_has_plain_names(tmp_path: Path) -> None:
-    model = compiled(base(), "eager", checkpoint_activations=True)
+    model = compile_network(base(), "eager", checkpoint_activations=True)
     gradients(model, batch_for(base()))
     save_model(model, tmp_path)
     names = load_file(tmp_path / "model.safetensors").keys()

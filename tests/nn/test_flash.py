@@ -87,7 +87,7 @@ def interpreted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
     return torch.load(folder / "results.pt", weights_only=True)
 
 
-def kept(words: Tensor, frames: int) -> Tensor:
+def unpack_bits(words: Tensor, frames: int) -> Tensor:
     """(B, H, F, words) -> (B, H, F, F) bool"""
     key = torch.arange(frames)
     return (words[..., key // 32] >> (key % 32)) & 1 == 1
@@ -104,7 +104,7 @@ def test_interpreted_kernels_equal_dense_attention_in_output_and_all_gradients(
     bias = PositionBias(*tensors[3:]) if case.biased else None
     keep, share = None, 1.0
     if case.dropout:
-        keep, share = kept(found["words"], case.frames), round((1 - case.dropout) * 4096) / 4096
+        keep, share = unpack_bits(found["words"], case.frames), round((1 - case.dropout) * 4096) / 4096
     out = attend_dense(tuple(tensors[:3]), bias, inputs["num_valid"], keep, share)
     gradients = torch.autograd.grad((out * inputs["d_out"].double()).sum(), tensors)
     ours = [found["out"], *(found[f"d_{key}"] for key in inputs["names"])]
@@ -141,9 +141,9 @@ def test_a_weight_is_kept_if_its_random_number_is_below_the_threshold(
         counters = np.stack([word * 3 + call, row, 0 * row, 0 * row], 1)
         digits += list(philox(counters).T)  # (N,) each
     bits = [(digit[:, None] >> np.arange(32, dtype=np.uint32)) & 1 for digit in digits]
-    numbers = sum((1 - bit.astype(np.int64)) << place for place, bit in enumerate(bits))
+    numbers = sum((1 - bit.astype(np.int64)) << index for index, bit in enumerate(bits))
     expected = numbers < round((1 - case.dropout) * 4096)
-    found = kept(words, 32 * words.shape[3]).numpy().reshape(expected.shape)
+    found = unpack_bits(words, 32 * words.shape[3]).numpy().reshape(expected.shape)
     assert (found == expected).all()
     error = (case.dropout * (1 - case.dropout) / expected.size) ** 0.5
     assert abs(found.mean() - (1 - case.dropout)) < 4 * error
@@ -170,7 +170,7 @@ ABSENT = {
 }
 
 
-def compiled(kernel: str, element: str, absent: tuple[str, ...]) -> dict[str, Any]:
+def compile_kernel(kernel: str, element: str, absent: tuple[str, ...]) -> dict[str, Any]:
     """PTX and binary of a kernel for a Hopper GPU and heads of 64."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -189,7 +189,7 @@ def compiled(kernel: str, element: str, absent: tuple[str, ...]) -> dict[str, An
     types |= dict.fromkeys(kernels.SIZES, "i32")
     signature = {name: "constexpr" if name in constants else types.get(name, "*fp32") for name in function.arg_names}
     aligned = {
-        (place,): [["tt.divisibility", 16]] for place, kind in enumerate(signature.values()) if kind.startswith("*")
+        (index,): [["tt.divisibility", 16]] for index, kind in enumerate(signature.values()) if kind.startswith("*")
     }
     used = {name: value for name, value in constants.items() if name in signature}
     source = ASTSource(function, signature, used, aligned)
@@ -226,7 +226,7 @@ def test_kernels_compile_for_a_gpu_without_spilling(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
-    asm = compiled(kernel, element, absent)
+    asm = compile_kernel(kernel, element, absent)
     used = resources(asm["cubin"], tmp_path)
     assert used["STACK"] + used["LOCAL"] <= 64, used
     assert ("wgmma.mma_async" in asm["ptx"]) == (element != "fp32")
@@ -256,8 +256,8 @@ def test_kernels_on_a_gpu_equal_dense_attention_and_themselves(
         out, _ = flash.flash_attention(*leaves, lengths, seed, dropout)
         results.append([out, *torch.autograd.grad((out * inputs["d_out"].cuda()).sum(), leaves)])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-    steps = flash.kept_steps(dropout)
-    keep = kept(flash.draw_kept(ours[0], steps, SEED).cpu(), 300).cuda() if dropout else None
+    steps = flash.num_kept_levels(dropout)
+    keep = unpack_bits(flash.draw_kept(ours[0], steps, SEED).cpu(), 300).cuda() if dropout else None
     exact = [x.double().detach().requires_grad_() for x in ours]
     bias = PositionBias(*exact[3:])
     out = attend_dense(tuple(exact[:3]), bias, lengths, keep, steps / 4096)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.nn.networks import base, large, lively
-from wavlm.nn.conv import ConvExtractor
-from wavlm.nn.front.stack import front as front_operator
+from wavlm.nn.conv import FeatureEncoder
+from wavlm.nn.front.stack import encode_features
 from wavlm.specs import ConvLayer, NetworkSpec
 from wavlm.specs.shapes import num_frames
 
@@ -33,11 +33,11 @@ OTHERS = {
 }
 
 
-def extractor(network: NetworkSpec) -> ConvExtractor:
+def extractor(network: NetworkSpec) -> FeatureEncoder:
     return lively(network).extractor
 
 
-def chain(module: ConvExtractor, waveforms: Tensor) -> Tensor:
+def chain(module: FeatureEncoder, waveforms: Tensor) -> Tensor:
     """(B, N) -> (B, F, C) in float64, by torch's own functions on the module's parameters."""
     x = waveforms.double()[:, None]
     parameters = {name: p.double() for name, p in module.named_parameters()}
@@ -55,7 +55,7 @@ def chain(module: ConvExtractor, waveforms: Tensor) -> Tensor:
     return x.mT
 
 
-def gradients(module: ConvExtractor, output: Tensor) -> dict[str, Tensor]:
+def gradients(module: FeatureEncoder, output: Tensor) -> dict[str, Tensor]:
     """Those of the output's product with fixed weights."""
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
     parameters = dict(module.named_parameters())
@@ -67,10 +67,10 @@ def waveforms(num_samples: int = 3001, batch: int = 2) -> Tensor:
     return torch.randn(batch, num_samples, generator=torch.Generator().manual_seed(0))
 
 
-def require_equal(module: ConvExtractor, heard: Tensor, tolerance: float = 1e-6) -> None:
+def require_equal(module: FeatureEncoder, audio: Tensor, tolerance: float = 1e-6) -> None:
     """Outputs to a tolerance, gradients to ten of them, relative to their norms."""
-    found, expected = module(heard), chain(module, heard)
-    assert found.dtype == heard.dtype
+    found, expected = module(audio), chain(module, audio)
+    assert found.dtype == audio.dtype
     assert (found - expected).norm() <= tolerance * expected.norm()
     ours, theirs = gradients(module, found), gradients(module, expected)
     largest = max(theirs[name].norm() for name in theirs)
@@ -110,8 +110,8 @@ def test_blocks_make_no_difference(style: Style) -> None:
 @each_style
 def test_networks_in_float64_are_computed_in_float64(style: Style) -> None:
     module = extractor(style(conv_layers=PAPER_LIKE, conv_bias=True)).double()
-    heard = waveforms().double()
-    found, expected = module(heard), chain(module, heard)
+    audio = waveforms().double()
+    found, expected = module(audio), chain(module, audio)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
     torch.testing.assert_close(gradients(module, found), gradients(module, expected))
 
@@ -119,11 +119,11 @@ def test_networks_in_float64_are_computed_in_float64(style: Style) -> None:
 @each_style
 def test_rows_of_a_padded_batch_are_the_utterances_alone(style: Style) -> None:
     model, lengths = lively(style(normalize_waveform=style is large)), (2500, 1400, 700)
-    heard = waveforms(2500, 3) + 0.5
+    audio = waveforms(2500, 3) + 0.5
     with torch.no_grad():
-        together = model.hidden_states(heard, torch.tensor(lengths), each_alone=True)
+        together = model.hidden_states(audio, torch.tensor(lengths), each_alone=True)
         for row, length in enumerate(lengths):
-            alone = model.hidden_states(heard[row : row + 1, :length])
+            alone = model.hidden_states(audio[row : row + 1, :length])
             for padded, single in zip(together, alone, strict=True):
                 found = padded[row, : single.shape[1]]
                 torch.testing.assert_close(found, single[0], atol=1e-5, rtol=0)
@@ -132,9 +132,9 @@ def test_rows_of_a_padded_batch_are_the_utterances_alone(style: Style) -> None:
 def test_padding_changes_the_group_style_if_the_rows_are_not_told_apart() -> None:
     model = lively(base())
     with torch.no_grad():
-        heard = waveforms(2500, 1)
-        padded = functional.pad(heard, (0, 1500))
-        alone = model.hidden_states(heard)[0]
+        audio = waveforms(2500, 1)
+        padded = functional.pad(audio, (0, 1500))
+        alone = model.hidden_states(audio)[0]
         plain = model.hidden_states(padded, torch.tensor([2500]))[0]
     assert (plain[:, : alone.shape[1]] - alone).abs().max() > 1e-2
 
@@ -142,40 +142,40 @@ def test_padding_changes_the_group_style_if_the_rows_are_not_told_apart() -> Non
 @each_style
 def test_gradients_of_padded_rows_are_those_of_each_utterance_alone(style: Style) -> None:
     module = extractor(style(conv_layers=PAPER_LIKE)).double()
-    heard, lengths = waveforms(3001, 2).double(), (3001, 1800)
-    together = module(heard, torch.tensor(lengths))
+    audio, lengths = waveforms(3001, 2).double(), (3001, 1800)
+    together = module(audio, torch.tensor(lengths))
     counts = [num_frames(length, PAPER_LIKE) for length in lengths]
     found = gradients(module, torch.cat([together[row, :n] for row, n in enumerate(counts)]))
-    alone = [module(heard[row : row + 1, :n])[0] for row, n in enumerate(lengths)]
+    alone = [module(audio[row : row + 1, :n])[0] for row, n in enumerate(lengths)]
     torch.testing.assert_close(found, gradients(module, torch.cat(alone)))
 
 
 @each_style
 def test_a_waveform_that_wants_its_gradient_gets_it(style: Style) -> None:
     module = extractor(style(conv_layers=PAPER_LIKE)).double()
-    heard = waveforms().double().requires_grad_()
+    audio = waveforms().double().requires_grad_()
     weights = torch.randn(12)[:8].double()
-    (found,) = torch.autograd.grad((module(heard) @ weights).sum(), heard)
-    (expected,) = torch.autograd.grad((chain(module, heard) @ weights).sum(), heard)
+    (found,) = torch.autograd.grad((module(audio) @ weights).sum(), audio)
+    (expected,) = torch.autograd.grad((chain(module, audio) @ weights).sum(), audio)
     torch.testing.assert_close(found, expected)
 
 
 @each_style
 def test_step_by_step_and_all_at_once_are_the_same_also_for_padded_rows(style: Style) -> None:
     module = extractor(style(conv_layers=PAPER_LIKE, conv_bias=True)).double()
-    heard, lengths = waveforms().double(), torch.tensor([3001, 1800])
+    audio, lengths = waveforms().double(), torch.tensor([3001, 1800])
     for num_samples in (None, lengths):
-        found, expected = module(heard, num_samples), module.step_by_step(heard, num_samples)
+        found, expected = module(audio, num_samples), module.forward_plain(audio, num_samples)
         torch.testing.assert_close(found[:, :3], expected[:, :3])
 
 
 @each_style
 def test_bf16_is_no_farther_from_float64_than_separate_modules_are(style: Style) -> None:
     module = extractor(style(conv_layers=PAPER_LIKE, conv_bias=True))
-    heard = waveforms(12_001)
-    exact = chain(module, heard)
+    audio = waveforms(12_001)
+    exact = chain(module, audio)
     with torch.autocast("cpu", torch.bfloat16):
-        ours, theirs = module(heard), module.step_by_step(heard)
+        ours, theirs = module(audio), module.forward_plain(audio)
     assert ours.dtype == torch.bfloat16
     assert (ours - exact).norm() <= 1.1 * (theirs - exact).norm()
     expected = gradients(module, exact)
@@ -208,7 +208,7 @@ def test_the_backward_keeps_the_output_of_each_later_convolution_and_little_else
     style: Style,
 ) -> None:
     layers = stack((64, 10, 5), (64, 3, 2), (64, 3, 2), (64, 2, 2))
-    module, heard = extractor(style(conv_layers=layers)), waveforms(16_000)
+    module, audio = extractor(style(conv_layers=layers)), waveforms(16_000)
     kept: dict[int, int] = {p.untyped_storage().data_ptr(): 0 for p in module.parameters()}
 
     def note(x: Tensor) -> Tensor:
@@ -216,29 +216,29 @@ def test_the_backward_keeps_the_output_of_each_later_convolution_and_little_else
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        module(heard)
+        module(audio)
     frames = [num_frames(16_000, layers[: n + 1]) for n in range(len(layers))]
     outputs = 4 * 2 * 64 * sum(frames[1:])
     assert outputs <= sum(kept.values()) <= 1.15 * outputs
 
 
 def test_without_gradients_nothing_is_kept() -> None:
-    module, heard = extractor(base()), waveforms()
-    signal, filters = heard, torch.randn(1, 11, 12)
+    module, audio = extractor(base()), waveforms()
+    signal, filters = audio, torch.randn(1, 11, 12)
     rest = (None, [module.convs[1].weight], [], [], [], [5, 2], 1e-5, torch.float32)
-    assert len(front_operator(signal, filters, *rest, False)) == 1
-    assert len(front_operator(signal, filters, *rest, True)) == 2
+    assert len(encode_features(signal, filters, *rest, False)) == 1
+    assert len(encode_features(signal, filters, *rest, True)) == 2
     with torch.no_grad():
-        assert not module(heard).requires_grad
+        assert not module(audio).requires_grad
 
 
 @pytest.mark.slow
 @each_style
 def test_torch_compile_keeps_the_front_in_one_graph(style: Style) -> None:
     module = extractor(style(conv_bias=True))
-    heard = waveforms()
+    audio = waveforms()
     compiled = torch.compile(module, fullgraph=True, dynamic=False, backend="aot_eager")
-    found, expected = compiled(heard), module(heard)
+    found, expected = compiled(audio), module(audio)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradients(module, found), gradients(module, expected))
 
@@ -261,4 +261,4 @@ def test_the_operator_keeps_torch_s_rules_for_operators(style: Style) -> None:
         "test_faketensor",
         "test_aot_dispatch_static",
     )
-    torch.library.opcheck(front_operator, (*arguments, [5, 2, 2], 1e-5, torch.float32, True), test_utils=checks)
+    torch.library.opcheck(encode_features, (*arguments, [5, 2, 2], 1e-5, torch.float32, True), test_utils=checks)

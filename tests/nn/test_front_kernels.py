@@ -43,14 +43,14 @@ def launches(style: str, dtype: str) -> dict[str, tuple[Any, ...]]:
     folded = {"stride": 5, "kernel": 10, "scaled": normed}
     rows = {"rows_at_once": whole.ELEMENTS_AT_ONCE // 512, "width": 512}
     found = {
-        "folded forward": (kernels.folded_forward, folded | whole.FORWARD),
-        "folded backward": (kernels.folded_backward, folded | whole.BACKWARD),
+        "folded forward": (kernels.forward_folded, folded | whole.FORWARD),
+        "folded backward": (kernels.backward_folded, folded | whole.BACKWARD),
         "activation backward": (
-            kernels.activation_backward, rows | {"normed": normed, "steps": whole.STEPS}
+            kernels.backward_activation, rows | {"normed": normed, "steps": whole.STEPS}
         ),
     }  # fmt: skip
     if normed:
-        found["activation forward"] = (kernels.activation_forward, rows)
+        found["activation forward"] = (kernels.forward_activation, rows)
     return {
         name: (
             kernel,

@@ -18,8 +18,8 @@ from wavlm.nn import WavLM
 from wavlm.nn.attention import PositionBias
 from wavlm.nn.attention.dense import attend_dense
 from wavlm.specs import NetworkSpec, paper_conv_layers
-from wavlm.train.ranks import joined
-from wavlm.train.wrap import prepare
+from wavlm.train.ranks import join_ranks
+from wavlm.train.wrap import prepare_network
 
 pytestmark = [
     pytest.mark.gpu,
@@ -35,11 +35,11 @@ STYLES = [pytest.param(base(**SIZES), id="base"), pytest.param(large(**SIZES), i
 
 @pytest.fixture(autouse=True)
 def _as_in_training() -> None:
-    with joined(Runtime(gpus=int(DEVICE == "cuda"))):
+    with join_ranks(Runtime(gpus=int(DEVICE == "cuda"))):
         pass  # leaves the settings of a trainer behind
 
 
-def there(batch: Batch) -> Batch:
+def to_gpu(batch: Batch) -> Batch:
     return replace(
         batch,
         waveforms=batch.waveforms.to(DEVICE),
@@ -50,7 +50,7 @@ def there(batch: Batch) -> Batch:
 
 def model_of(network: NetworkSpec, **runtime: bool) -> WavLM:
     model = lively(network).to(DEVICE).train()
-    prepare(model, Runtime(**runtime))
+    prepare_network(model, Runtime(**runtime))
     return model
 
 
@@ -77,7 +77,7 @@ def test_attention_of_a_whole_batch_equals_dense_attention_and_itself() -> None:
     first = run()
     for _ in range(REPEATS):
         assert all(torch.equal(a, b) for a, b in zip(first, run(), strict=True))
-    steps = flash.kept_steps(dropout)
+    steps = flash.num_kept_levels(dropout)
     words = flash.draw_kept(inputs[0], steps, 5)
     key = torch.arange(frames, device=DEVICE)
     d_table = torch.zeros_like(inputs[4], dtype=torch.float64)
@@ -103,7 +103,7 @@ def test_the_front_of_the_paper_equals_a_chain_of_modules(style: Style) -> None:
 @pytest.mark.parametrize("network", STYLES)
 def test_two_updates_of_the_whole_network_have_the_same_bits(network: NetworkSpec) -> None:
     changed = network.model_copy(update={"dropout": 0.1, "attention_dropout": 0.1})
-    model, batch, found = model_of(changed), there(batch_for(changed, 64_000)), []
+    model, batch, found = model_of(changed), to_gpu(batch_for(changed, 64_000)), []
     for _ in range(REPEATS):
         torch.manual_seed(0)
         loss, grads = gradients(model, batch, bf16=True)
@@ -114,7 +114,7 @@ def test_two_updates_of_the_whole_network_have_the_same_bits(network: NetworkSpe
 
 @pytest.mark.parametrize("network", STYLES)
 def test_inductor_computes_what_eager_does(network: NetworkSpec) -> None:
-    batch = there(batch_for(network, 64_000))
+    batch = to_gpu(batch_for(network, 64_000))
     exact_loss, exact = gradients(model_of(network), batch)
     loss, ours = gradients(model_of(network, compile=True), batch)
     assert loss.item() == pytest.approx(exact_loss.item(), rel=1e-5)
@@ -128,7 +128,7 @@ def test_inductor_computes_what_eager_does(network: NetworkSpec) -> None:
 @pytest.mark.parametrize("compiles", [False, True])
 def test_recomputed_layers_drop_the_same(compiles: bool) -> None:
     network = base(**SIZES, dropout=0.1, attention_dropout=0.1)
-    batch, found = there(batch_for(network, 64_000)), []
+    batch, found = to_gpu(batch_for(network, 64_000)), []
     for recomputes in (False, True):
         model = model_of(network, compile=compiles, checkpoint_activations=recomputes)
         torch.manual_seed(0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.nn.networks import base, large, lively
-from wavlm.nn import Terms, WavLM
+from wavlm.nn import LossTerms, WavLM
 from wavlm.nn.position import distance_buckets
 from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import num_frames
@@ -167,7 +167,7 @@ def explicit_loss(model: WavLM, frames: Tensor, labels: Tensor) -> float:
 def test_loss_terms_equal_an_explicit_float64_computation(special_symbols: int) -> None:
     network = large(special_symbols=special_symbols)
     model, batch = lively(network), batch_for(network)
-    terms: Terms = model.forward_pretrain(batch, with_unmasked=True)
+    terms: LossTerms = model.forward_pretrain(batch, with_unmasked=True)
 
     features = model.extractor(batch.waveforms)
     assert terms.feature_penalty.item() == pytest.approx(features.double().square().mean().item())

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tests.nn.networks import base, in_transformers, large, lively
-from wavlm.export.mapping import encoder_rows, renamed
+from wavlm.export.mapping import encoder_rows, to_layout
 from wavlm.nn import WavLM
 from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import num_frames
@@ -64,7 +64,7 @@ def test_gradients_equal_transformers(network: NetworkSpec, waveforms: Tensor) -
     (theirs(waveforms.double()).last_hidden_state @ weights).square().sum().backward()
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     found["mask_embedding"] = torch.zeros(network.width)
-    ours = renamed(found, encoder_rows(network), "hf")
+    ours = to_layout(found, encoder_rows(network), "hf")
     for name, parameter in theirs.named_parameters():
         if name != "masked_spec_embed":
             assert parameter.grad is not None

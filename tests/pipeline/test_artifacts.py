@@ -79,7 +79,7 @@ def recipe() -> Recipe:
     )
 
 
-def changed(spec: Spec, path: str, value: object) -> Spec:
+def change_field(spec: Spec, path: str, value: object) -> Spec:
     """A copy with one field, given by a dotted path, replaced."""
     head, _, rest = path.partition(".")
     old = getattr(spec, head) if not head.isdigit() else None
@@ -88,16 +88,16 @@ def changed(spec: Spec, path: str, value: object) -> Spec:
     index, _, after = rest.partition(".")
     if isinstance(old, tuple):
         items = list(old)
-        items[int(index)] = changed(items[int(index)], after, value) if after else value
+        items[int(index)] = change_field(items[int(index)], after, value) if after else value
         return spec.model_copy(update={head: tuple(items)})
     assert isinstance(old, Spec)
-    return spec.model_copy(update={head: changed(old, rest, value)})
+    return spec.model_copy(update={head: change_field(old, rest, value)})
 
 
-def rebuilt(recipe: Recipe, path: str, value: object) -> list[str]:
+def list_rebuilt(recipe: Recipe, path: str, value: object) -> list[str]:
     """What a change forks: kind and name of every artifact whose key is new."""
     before = {item.key for item in plan(recipe)}
-    after = plan(changed(recipe, path, value))  # type: ignore[arg-type]
+    after = plan(change_field(recipe, path, value))  # type: ignore[arg-type]
     return [f"{item.kind}/{item.name}" for item in after if item.key not in before]
 
 
@@ -111,7 +111,7 @@ def test_a_plan_lists_inputs_before_what_is_made_from_them(recipe: Recipe) -> No
 def test_training_seed_forks_the_model_and_what_follows_but_not_its_labels(
     recipe: Recipe,
 ) -> None:
-    assert rebuilt(recipe, "iterations.1.train.seed", 7) == [
+    assert list_rebuilt(recipe, "iterations.1.train.seed", 7) == [
         "pretrain/iteration2",
         "export/iteration2",
         "register/tiny-iteration2",
@@ -119,7 +119,7 @@ def test_training_seed_forks_the_model_and_what_follows_but_not_its_labels(
 
 
 def test_a_change_in_iteration_one_forks_all_that_its_model_teaches(recipe: Recipe) -> None:
-    forked = rebuilt(recipe, "iterations.0.train.peak_lr", 2e-3)
+    forked = list_rebuilt(recipe, "iterations.0.train.peak_lr", 2e-3)
     assert "pretrain/iteration1" in forked
     assert "codebook/layer1-k10" in forked
     assert "labels/ab" in forked
@@ -127,7 +127,7 @@ def test_a_change_in_iteration_one_forks_all_that_its_model_teaches(recipe: Reci
 
 
 def test_another_archive_forks_everything_made_from_that_corpus_alone(recipe: Recipe) -> None:
-    forked = rebuilt(recipe, "speech.0.sources.0.sha256", "1" * 64)
+    forked = list_rebuilt(recipe, "speech.0.sources.0.sha256", "1" * 64)
     assert "shards/ab" in forked
     assert "shards/cd" not in forked
     assert "shards/no" not in forked
@@ -143,7 +143,7 @@ def test_another_archive_forks_everything_made_from_that_corpus_alone(recipe: Re
     ],
 )
 def test_words_for_people_fork_nothing(recipe: Recipe, path: str, value: object) -> None:
-    assert rebuilt(recipe, path, value) == []
+    assert list_rebuilt(recipe, path, value) == []
 
 
 def test_mirrors_of_pinned_bytes_are_not_identity() -> None:
@@ -155,8 +155,8 @@ def test_mirrors_of_pinned_bytes_are_not_identity() -> None:
 
 def test_spelling_out_a_default_changes_no_key(recipe: Recipe) -> None:
     dropout = NetworkSpec.model_fields["dropout"].default
-    assert rebuilt(recipe, "iterations.0.network.dropout", dropout) == []
-    assert rebuilt(recipe, "iterations.0.network.dropout", dropout + 0.1) != []
+    assert list_rebuilt(recipe, "iterations.0.network.dropout", dropout) == []
+    assert list_rebuilt(recipe, "iterations.0.network.dropout", dropout + 0.1) != []
 
 
 def test_the_teacher_of_iteration_two_is_the_model_of_iteration_one(recipe: Recipe) -> None:
@@ -169,7 +169,7 @@ def test_an_mfcc_codebook_is_shared_by_models_that_differ_only_in_training(
     recipe: Recipe,
 ) -> None:
     before = models(plan(recipe))[0]
-    after = models(plan(changed(recipe, "iterations.0.train.updates", 20)))[0]  # type: ignore[arg-type]
+    after = models(plan(change_field(recipe, "iterations.0.train.updates", 20)))[0]  # type: ignore[arg-type]
     assert before.key != after.key
     assert before.labels == after.labels
 

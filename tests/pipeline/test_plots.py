@@ -15,7 +15,7 @@ from wavlm.train import metrics
 
 def write_curve(folder: Path, updates: range) -> None:
     for update in updates:
-        record: metrics.Record = {
+        record: metrics.MetricsRecord = {
             "update": update,
             "train/masked_loss": 2.0 + 2.5 * np.exp(-update / 300),
             "train/masked_accuracy": 0.4 - 0.35 * np.exp(-update / 300),

@@ -11,7 +11,7 @@ from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.store import Facts, Store
 from wavlm.specs import CorpusSpec, FolderSource, GenericLayout, ShardSpec
 from wavlm.storage.files import read_json
-from wavlm.storage.locks import locked
+from wavlm.storage.locks import hold_lock
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_explain_names_the_field_that_differs_from_the_nearest_sibling(store: St
 def test_two_writers_of_one_artifact_are_told_apart(store: Store, tmp_path: Path) -> None:
     artifact = corpus()
     lock = store.root / "locks" / f"corpus-{artifact.key}.lock"
-    with locked(lock, "test"), pytest.raises(LockedError, match="process"):
+    with hold_lock(lock, "test"), pytest.raises(LockedError, match="process"):
         store.make(artifact, build)
 
 

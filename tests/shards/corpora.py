@@ -36,7 +36,7 @@ class Clip:
     num_samples: int = -1
 
 
-def encoded(samples: Samples, rate_hz: int = 16000, subtype: str = "PCM_16") -> bytes:
+def encode_audio(samples: Samples, rate_hz: int = 16000, subtype: str = "PCM_16") -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format="WAV", subtype=subtype)
     return file.getvalue()
@@ -51,7 +51,7 @@ def noise_clip(key: str, seconds: float, speaker: str = "anna", split: Split = "
     samples = noise(seconds, seed=len(key) + sum(key.encode()))
     return Clip(
         key,
-        encoded(samples),
+        encode_audio(samples),
         speaker=speaker,
         split=split,
         sample_rate_hz=16000,

@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 
-from tests.shards.corpora import SPEC, Clip, bytes_of, encoded, noise, noise_clip, write_corpus
+from tests.shards.corpora import SPEC, Clip, bytes_of, encode_audio, noise, noise_clip, write_corpus
 from wavlm.errors import BadDataError
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.shards import Reader, build_shards, read_index, stream, verify_shard
 from wavlm.shards.build import TooManyRejectsError
 from wavlm.specs import ShardSpec
 
 
-def mixed_clips() -> list[Clip]:
+def make_mixed_clips() -> list[Clip]:
     """Four speakers, two splits, clips to cut, to join and to leave out: several tars."""
     clips = [noise_clip(f"anna-{number}", 0.7 + 0.3 * number) for number in range(8)]
     clips += [noise_clip(f"ben-{number}", 0.4 * number + 0.1, "ben") for number in range(8)]
@@ -25,27 +25,27 @@ def mixed_clips() -> list[Clip]:
     return [*clips, noise_clip("joe-0", 0.2, "joe")]
 
 
-def mixed_corpus(folder: Path) -> Path:
-    return write_corpus(folder, mixed_clips())
+def write_mixed_corpus(folder: Path) -> Path:
+    return write_corpus(folder, make_mixed_clips())
 
 
 JOINING = SPEC.model_copy(update={"join_seconds": 2.0, "join_gap_seconds": 0.25})
 
 
-def built(corpus: Path, out: Path, spec: ShardSpec = SPEC, workers: int = 1) -> Path:
-    build_shards(spec, corpus, out, workers, silent)
+def build_into(corpus: Path, out: Path, spec: ShardSpec = SPEC, workers: int = 1) -> Path:
+    build_shards(spec, corpus, out, workers, no_progress)
     return out
 
 
 def test_every_utterance_is_where_the_index_says(tmp_path: Path) -> None:
-    out = built(mixed_corpus(tmp_path / "corpus"), tmp_path / "out", JOINING)
+    out = build_into(write_mixed_corpus(tmp_path / "corpus"), tmp_path / "out", JOINING)
     index, reader = read_index(out), Reader(out)
     assert len({*index.shards}) >= 4
     streamed = [utterance for shard in sorted(out.glob("*.tar")) for utterance in stream(shard)]
     assert [utterance.key for utterance in streamed] == list(index.keys)
     for row, utterance in enumerate(streamed):
         np.testing.assert_array_equal(reader.read(row), utterance.waveform)
-        np.testing.assert_array_equal(reader.verified(row), utterance.waveform)
+        np.testing.assert_array_equal(reader.read_verified(row), utterance.waveform)
         assert len(utterance.waveform) == index.samples[row]
         assert utterance.speaker == index.speakers[row]
         assert utterance.split == index.splits[row]
@@ -54,7 +54,7 @@ def test_every_utterance_is_where_the_index_says(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # webdataset's own
 def test_any_webdataset_or_tar_reader_opens_a_shard(tmp_path: Path) -> None:
-    out = built(mixed_corpus(tmp_path / "corpus"), tmp_path / "out")
+    out = build_into(write_mixed_corpus(tmp_path / "corpus"), tmp_path / "out")
     shard = out / "train-000000.tar"
     keys = [key for key, name in zip(*columns(out, "key", "shard"), strict=True) if name == shard.name]
     samples = list(webdataset.WebDataset(str(shard), shardshuffle=False))
@@ -77,51 +77,51 @@ def test_bytes_depend_neither_on_workers_nor_on_what_ran_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wavlm.shards.build.SECONDS_PER_WORKER", 1)  # as if there were hours
-    corpus = mixed_corpus(tmp_path / "corpus")
-    alone = built(corpus, tmp_path / "alone", JOINING)
-    wide = built(corpus, tmp_path / "wide", JOINING, workers=2)
+    corpus = write_mixed_corpus(tmp_path / "corpus")
+    alone = build_into(corpus, tmp_path / "alone", JOINING)
+    wide = build_into(corpus, tmp_path / "wide", JOINING, workers=2)
     assert bytes_of(wide) == bytes_of(alone)
     before = bytes_of(alone)
     times = {path: path.stat().st_mtime_ns for path in alone.glob("*.tar")}
-    assert bytes_of(built(corpus, alone, JOINING)) == before
+    assert bytes_of(build_into(corpus, alone, JOINING)) == before
     assert {path: path.stat().st_mtime_ns for path in alone.glob("*.tar")} == times
 
 
 def test_other_settings_or_other_files_in_the_same_folder_are_made_again(tmp_path: Path) -> None:
-    corpus = mixed_corpus(tmp_path / "corpus")
-    out = built(corpus, tmp_path / "out", JOINING)
-    assert bytes_of(built(corpus, out)) == bytes_of(built(corpus, tmp_path / "fresh"))
+    corpus = write_mixed_corpus(tmp_path / "corpus")
+    out = build_into(corpus, tmp_path / "out", JOINING)
+    assert bytes_of(build_into(corpus, out)) == bytes_of(build_into(corpus, tmp_path / "fresh"))
 
 
 def test_tars_of_recordings_that_the_corpus_no_longer_has_are_removed(tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"shard_megabytes": 0.05})
     clips = [noise_clip(f"k{number}", 2.0) for number in range(4)]
-    built(write_corpus(tmp_path / "more", clips), tmp_path / "again", spec)
+    build_into(write_corpus(tmp_path / "more", clips), tmp_path / "again", spec)
     fewer = write_corpus(tmp_path / "fewer", clips[:2])
-    built(fewer, tmp_path / "again", spec)
-    built(fewer, tmp_path / "whole", spec)
+    build_into(fewer, tmp_path / "again", spec)
+    build_into(fewer, tmp_path / "whole", spec)
     assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / "whole")
 
 
 def test_a_tar_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
-    corpus = mixed_corpus(tmp_path / "corpus")
-    out = built(corpus, tmp_path / "out")
+    corpus = write_mixed_corpus(tmp_path / "corpus")
+    out = build_into(corpus, tmp_path / "out")
     before = bytes_of(out)
     (out / "train-000001.tar").write_bytes(before["train-000001.tar"][:5120])
-    assert bytes_of(built(corpus, out)) == before
+    assert bytes_of(build_into(corpus, out)) == before
 
 
 def test_every_recording_is_used_excluded_or_rejected_and_only_once(tmp_path: Path) -> None:
     broken = [
         Clip("broken-0", b"no audio", speaker="ben"),
-        Clip("broken-1", encoded(np.zeros(16000)), speaker="eve"),
+        Clip("broken-1", encode_audio(np.zeros(16000)), speaker="eve"),
     ]
-    clips = [*mixed_clips(), *broken]
+    clips = [*make_mixed_clips(), *broken]
     keys = {clip.key for clip in clips}
     corpus = write_corpus(tmp_path / "corpus", clips)
     spec = JOINING.model_copy(update={"max_rejected": 0.5})
     out = tmp_path / "out"
-    facts = build_shards(spec, corpus, out, 1, silent)
+    facts = build_shards(spec, corpus, out, 1, no_progress)
     used = [piece.key for shard in out.glob("*.tar") for utterance in stream(shard) for piece in utterance.pieces]
     refused = pq.read_table(out / "rejects.parquet").to_pylist()
     assert {*used} | {row["key"] for row in refused} == keys
@@ -134,14 +134,14 @@ def test_every_recording_is_used_excluded_or_rejected_and_only_once(tmp_path: Pa
 
 POISON = {
     "AUDIO_UNREADABLE": b"<html>",
-    "AUDIO_EMPTY": encoded(np.zeros(0)),
-    "AUDIO_TRUNCATED": encoded(noise(1, 1))[:9000],
-    "AUDIO_NONFINITE": encoded(np.where(np.arange(16000) == 5, np.nan, 0.1), subtype="FLOAT"),
-    "AUDIO_RANGE": encoded(noise(1, 2) * 37, subtype="FLOAT"),
-    "AUDIO_SILENT": encoded(np.zeros(16000)),
-    "AUDIO_CHANNELS": encoded(np.tile(noise(0.1, 3)[:, None], 9)),
-    "AUDIO_RATE": encoded(noise(0.1, 4), rate_hz=1000),
-    "TOO_SHORT": encoded(noise(0.1, 5)),
+    "AUDIO_EMPTY": encode_audio(np.zeros(0)),
+    "AUDIO_TRUNCATED": encode_audio(noise(1, 1))[:9000],
+    "AUDIO_NONFINITE": encode_audio(np.where(np.arange(16000) == 5, np.nan, 0.1), subtype="FLOAT"),
+    "AUDIO_RANGE": encode_audio(noise(1, 2) * 37, subtype="FLOAT"),
+    "AUDIO_SILENT": encode_audio(np.zeros(16000)),
+    "AUDIO_CHANNELS": encode_audio(np.tile(noise(0.1, 3)[:, None], 9)),
+    "AUDIO_RATE": encode_audio(noise(0.1, 4), rate_hz=1000),
+    "TOO_SHORT": encode_audio(noise(0.1, 5)),
 }
 
 
@@ -152,7 +152,7 @@ def test_bad_recordings_are_listed_with_their_reason_and_no_good_one_is_lost(
     bad = [Clip(f"bad-{reason}", blob) for reason, blob in POISON.items()]
     mingled = [clip for pair in zip(good, bad, strict=False) for clip in pair] + good[len(bad) :]
     corpus = write_corpus(tmp_path / "corpus", mingled)
-    out = built(corpus, tmp_path / "out", SPEC.model_copy(update={"max_rejected": 0.5}))
+    out = build_into(corpus, tmp_path / "out", SPEC.model_copy(update={"max_rejected": 0.5}))
     assert sorted(read_index(out).keys) == sorted(clip.key for clip in good)
     rejects = pq.read_table(out / "rejects.parquet").to_pylist()
     assert {row["key"]: row["reason"] for row in rejects} == {f"bad-{reason}": reason for reason in POISON}
@@ -161,12 +161,12 @@ def test_bad_recordings_are_listed_with_their_reason_and_no_good_one_is_lost(
 
 def test_more_rejects_than_allowed_stop_the_stage_with_counts_and_a_list(tmp_path: Path) -> None:
     clips = [noise_clip(f"good-{number}", 1.0) for number in range(8)]
-    clips += [Clip("bad-0", b""), Clip("bad-1", b""), Clip("tiny", encoded(noise(0.1, 1)))]
+    clips += [Clip("bad-0", b""), Clip("bad-1", b""), Clip("tiny", encode_audio(noise(0.1, 1)))]
     corpus = write_corpus(tmp_path / "corpus", clips)
     enough = SPEC.model_copy(update={"max_rejected": 2 / 11})
-    built(corpus, tmp_path / "enough", enough)
+    build_into(corpus, tmp_path / "enough", enough)
     with pytest.raises(TooManyRejectsError, match=r"2 of 11 recordings.*2 AUDIO_UNREADABLE") as caught:
-        built(corpus, tmp_path / "out", SPEC.model_copy(update={"max_rejected": 0.15}))
+        build_into(corpus, tmp_path / "out", SPEC.model_copy(update={"max_rejected": 0.15}))
     assert (caught.value.code, caught.value.exit_code) == ("TOO_MANY_REJECTS", 65)
     listed = pq.read_table(tmp_path / "out" / "rejects.parquet")["key"].to_pylist()
     assert sorted(listed) == ["bad-0", "bad-1", "tiny"]
@@ -180,7 +180,7 @@ def test_a_part_of_bad_recordings_alone_gives_no_tar_and_leaves_its_number_free(
     clips += [Clip(f"b-{n}", bytes(60_000), sample_rate_hz=16000, num_samples=48000) for n in range(2)]
     clips += [noise_clip(f"c-{n}", 3.0) for n in range(2)]
     spec = SPEC.model_copy(update={"max_rejected": 0.5, "shard_megabytes": 0.12})
-    out = built(write_corpus(tmp_path / "corpus", clips), tmp_path / "out", spec)
+    out = build_into(write_corpus(tmp_path / "corpus", clips), tmp_path / "out", spec)
     assert sorted(path.name for path in out.glob("*.tar")) == [
         "train-000000.tar",
         "train-000002.tar",
@@ -192,10 +192,10 @@ def test_a_part_of_bad_recordings_alone_gives_no_tar_and_leaves_its_number_free(
 
 
 def test_a_corpus_that_gives_no_utterance_is_refused_with_the_reasons(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus", [Clip("tiny", encoded(noise(0.1, 1)))])
+    corpus = write_corpus(tmp_path / "corpus", [Clip("tiny", encode_audio(noise(0.1, 1)))])
     out = tmp_path / "out"
     with pytest.raises(BadDataError, match=r"SHARDS_EMPTY: .*1 TOO_SHORT.*rejects\.parquet; lower"):
-        built(corpus, out)
+        build_into(corpus, out)
     assert len(read_index(out)) == 0
     assert json.loads((out / "shards.json").read_text()) == {}
 
@@ -206,48 +206,48 @@ def test_a_file_that_is_not_what_the_manifest_says_stops_the_stage(tmp_path: Pat
     if damage == "gone":
         (corpus / "audio" / "b.wav").unlink()
     else:
-        (corpus / "audio" / "b.wav").write_bytes(encoded(noise(1, 9)))
+        (corpus / "audio" / "b.wav").write_bytes(encode_audio(noise(1, 9)))
     with pytest.raises(BadDataError, match=r"FILE_CHANGED.*recording b at .*b\.wav"):
-        built(corpus, tmp_path / "out")
+        build_into(corpus, tmp_path / "out")
 
 
 def test_long_keys_survive_every_reader(tmp_path: Path) -> None:
     key = "deep__" * 33 + "xy"
     assert len(key) == 200
     corpus = write_corpus(tmp_path / "corpus", [noise_clip(key, 4.0), noise_clip("b", 1.0)])
-    out = built(corpus, tmp_path / "out")
+    out = build_into(corpus, tmp_path / "out")
     keys = [utterance.key for utterance in stream(out / "train-000000.tar")]
     assert keys == [f"{key}-p000", f"{key}-p001", "b"]
     for row in range(len(read_index(out))):
-        Reader(out).verified(row)
+        Reader(out).read_verified(row)
 
 
 def test_keys_that_would_merge_in_a_tar_are_refused_before_any_work(tmp_path: Path) -> None:
     for key, code in (("a.b", "KEY_BAD"), ("x" * 201, "KEY_BAD")):
         corpus = write_corpus(tmp_path / key, [noise_clip(key, 1.0)])
         with pytest.raises(BadDataError, match=code):
-            built(corpus, tmp_path / "out")
+            build_into(corpus, tmp_path / "out")
     corpus = write_corpus(tmp_path / "twice", [noise_clip("a", 1.0), noise_clip("a", 1.0)])
     with pytest.raises(BadDataError, match="DUP_KEY"):
-        built(corpus, tmp_path / "out")
+        build_into(corpus, tmp_path / "out")
     clips = [noise_clip("a", 4.0), noise_clip("a-p000", 1.0)]
     with pytest.raises(BadDataError, match="DUP_KEY: a-p000"):
-        built(write_corpus(tmp_path / "cut", clips), tmp_path / "cut-out")
+        build_into(write_corpus(tmp_path / "cut", clips), tmp_path / "cut-out")
 
 
 def test_a_recording_that_comes_twice_is_noted_and_more_so_across_the_splits(
     tmp_path: Path,
 ) -> None:
-    blob = encoded(noise(1.0, 1))
+    blob = encode_audio(noise(1.0, 1))
     clips = [Clip("a", blob), Clip("b", blob), Clip("c", blob, split="valid"), noise_clip("d", 1.0)]
     corpus = write_corpus(tmp_path / "corpus", clips)
-    facts = build_shards(SPEC, corpus, tmp_path / "out", 1, silent)
+    facts = build_shards(SPEC, corpus, tmp_path / "out", 1, no_progress)
     assert (facts["repeated_recordings"], facts["in_both_splits"]) == (2, 1)
 
 
 def test_facts_and_shards_json_say_what_is_there(tmp_path: Path) -> None:
-    corpus = mixed_corpus(tmp_path / "corpus")
-    facts = build_shards(SPEC, corpus, tmp_path / "out", 1, silent)
+    corpus = write_mixed_corpus(tmp_path / "corpus")
+    facts = build_shards(SPEC, corpus, tmp_path / "out", 1, no_progress)
     index = read_index(tmp_path / "out")
     assert facts["utterances"] == len(index)
     assert facts["hours"] == pytest.approx(index.samples.sum() / 16000 / 3600, abs=1e-6)

@@ -26,7 +26,9 @@ def tone(frequency_hz: float, rate_hz: int, seconds: float = 1.0, amplitude: flo
     return amplitude * np.sin(2 * np.pi * frequency_hz * times)
 
 
-def encoded(samples: NDArray[np.float64], rate_hz: int = 16000, kind: str = "WAV", subtype: str = "PCM_16") -> bytes:
+def encode_audio(
+    samples: NDArray[np.float64], rate_hz: int = 16000, kind: str = "WAV", subtype: str = "PCM_16"
+) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format=kind, subtype=subtype)
     return file.getvalue()
@@ -55,11 +57,11 @@ def flac_claiming(blob: bytes, num_samples: int) -> bytes:
     return with_bytes(blob, 18, (packed >> 36 << 36 | num_samples).to_bytes(8, "big"))
 
 
-WAV = encoded(SPEECH_LIKE)
-FLAC = encoded(SPEECH_LIKE, kind="FLAC")
-OGG = encoded(SPEECH_LIKE, kind="OGG", subtype="VORBIS")
-OPUS = encoded(SPEECH_LIKE, kind="OGG", subtype="OPUS")
-MP3 = encoded(SPEECH_LIKE, kind="MP3", subtype="MPEG_LAYER_III")
+WAV = encode_audio(SPEECH_LIKE)
+FLAC = encode_audio(SPEECH_LIKE, kind="FLAC")
+OGG = encode_audio(SPEECH_LIKE, kind="OGG", subtype="VORBIS")
+OPUS = encode_audio(SPEECH_LIKE, kind="OGG", subtype="OPUS")
+MP3 = encode_audio(SPEECH_LIKE, kind="MP3", subtype="MPEG_LAYER_III")
 
 POISON: dict[str, tuple[str, bytes, Reason]] = {
     "no bytes": ("a.wav", b"", Reason.AUDIO_UNREADABLE),
@@ -67,10 +69,10 @@ POISON: dict[str, tuple[str, bytes, Reason]] = {
     "a web page": ("a.flac", b"<!DOCTYPE html><html>login</html>" * 9, Reason.AUDIO_UNREADABLE),
     "a format we do not check": (
         "a.aiff",
-        encoded(SPEECH_LIKE, kind="AIFF"),
+        encode_audio(SPEECH_LIKE, kind="AIFF"),
         Reason.AUDIO_UNREADABLE,
     ),
-    "no samples": ("a.wav", encoded(np.zeros(0)), Reason.AUDIO_EMPTY),
+    "no samples": ("a.wav", encode_audio(np.zeros(0)), Reason.AUDIO_EMPTY),
     "a killed recorder": ("a.wav", with_bytes(WAV, 40, bytes(4)), Reason.AUDIO_EMPTY),
     "half a wav": ("a.wav", WAV[: len(WAV) // 2], Reason.AUDIO_TRUNCATED),
     "half an ogg": ("a.ogg", OGG[: len(OGG) // 2], Reason.AUDIO_TRUNCATED),
@@ -82,24 +84,24 @@ POISON: dict[str, tuple[str, bytes, Reason]] = {
     "a flipped ogg": ("a.ogg", with_bytes(OGG, 6000, b"\x00\xff\x00"), Reason.AUDIO_CORRUPT),
     "nan": (
         "a.wav",
-        encoded(np.where(np.arange(32000) == 9, np.nan, SPEECH_LIKE), subtype="FLOAT"),
+        encode_audio(np.where(np.arange(32000) == 9, np.nan, SPEECH_LIKE), subtype="FLOAT"),
         Reason.AUDIO_NONFINITE,
     ),
     "infinity": (
         "a.wav",
-        encoded(np.where(np.arange(32000) == 9, np.inf, SPEECH_LIKE), subtype="FLOAT"),
+        encode_audio(np.where(np.arange(32000) == 9, np.inf, SPEECH_LIKE), subtype="FLOAT"),
         Reason.AUDIO_NONFINITE,
     ),
-    "amplitude 37": ("a.wav", encoded(SPEECH_LIKE * 74, subtype="FLOAT"), Reason.AUDIO_RANGE),
-    "zeros": ("a.wav", encoded(np.zeros(16000)), Reason.AUDIO_SILENT),
-    "an offset": ("a.wav", encoded(np.full(16000, 0.25)), Reason.AUDIO_SILENT),
+    "amplitude 37": ("a.wav", encode_audio(SPEECH_LIKE * 74, subtype="FLOAT"), Reason.AUDIO_RANGE),
+    "zeros": ("a.wav", encode_audio(np.zeros(16000)), Reason.AUDIO_SILENT),
+    "an offset": ("a.wav", encode_audio(np.full(16000, 0.25)), Reason.AUDIO_SILENT),
     "silent g722": ("a.g722", g722(np.zeros(1600)), Reason.AUDIO_SILENT),
     "channels that cancel": (
         "a.wav",
-        encoded(np.stack([SPEECH_LIKE, -SPEECH_LIKE], axis=1), subtype="FLOAT"),
+        encode_audio(np.stack([SPEECH_LIKE, -SPEECH_LIKE], axis=1), subtype="FLOAT"),
         Reason.AUDIO_SILENT,
     ),
-    "1024 channels": ("a.wav", encoded(RNG.uniform(-0.5, 0.5, (10, 1024))), Reason.AUDIO_CHANNELS),
+    "1024 channels": ("a.wav", encode_audio(RNG.uniform(-0.5, 0.5, (10, 1024))), Reason.AUDIO_CHANNELS),
     "2**36 - 1 samples": ("a.flac", flac_claiming(FLAC, 2**36 - 1), Reason.AUDIO_TOO_LONG),
     "two hours and a second of g722": ("a.g722", bytes(7201 * 8000), Reason.AUDIO_TOO_LONG),
     "a rate of 1 MHz": (
@@ -129,7 +131,7 @@ def test_bad_audio_is_refused_with_its_code_and_its_name(what: str, tmp_path: Pa
 def test_a_peak_just_above_full_scale_is_not_rounded_to_it_in_the_message() -> None:
     samples = np.tile(np.array([1.0001, -0.9], np.float32), 8000)
     with pytest.raises(AudioError, match=r"amplitude 1\.0001, expected at most 1\.0"):
-        decode_bytes(encoded(samples, subtype="FLOAT"), "a.wav")
+        decode_bytes(encode_audio(samples, subtype="FLOAT"), "a.wav")
 
 
 @pytest.mark.parametrize("blob", [WAV, FLAC, OGG, OPUS, MP3], ids=["wav", "flac", "ogg", "opus", "mp3"])
@@ -167,7 +169,7 @@ def test_no_flipped_bit_changes_the_samples_of_a_format_with_checksums(blob: byt
     ],
 )
 def test_lossless_formats_come_out_as_they_went_in(kind: str, subtype: str, tolerance: float) -> None:
-    audio = decode_bytes(encoded(SPEECH_LIKE, kind=kind, subtype=subtype), "a")
+    audio = decode_bytes(encode_audio(SPEECH_LIKE, kind=kind, subtype=subtype), "a")
     assert audio.sample_rate_hz == 16000
     assert audio.waveform.dtype == np.float32
     np.testing.assert_allclose(audio.waveform, SPEECH_LIKE[None], atol=tolerance)
@@ -219,7 +221,7 @@ def test_resampling_lets_nothing_above_8_khz_fold_back(rate_hz: int) -> None:
 
 def test_mono_is_the_mean_of_the_channels() -> None:
     left, right = tone(300, 16000), tone(500, 16000, amplitude=0.25)
-    audio = decode_bytes(encoded(np.stack([left, right], axis=1), subtype="FLOAT"), "a")
+    audio = decode_bytes(encode_audio(np.stack([left, right], axis=1), subtype="FLOAT"), "a")
     np.testing.assert_allclose(to_utterance(audio), (left + right) / 2, atol=1e-7)
 
 

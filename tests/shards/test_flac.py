@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from wavlm.shards.containers import AudioError, Reason
-from wavlm.shards.flac import by_soundfile, decode_flac, decode_flac_int16, encode_flac
+from wavlm.shards.flac import decode_by_soundfile, decode_flac, decode_flac_int16, encode_flac
 
 RNG = np.random.default_rng(7)
 TIMES = np.arange(32000) / 16000
@@ -36,7 +36,7 @@ def outcome(decoder: Callable[..., NDArray[np.int16]], blob: bytes, part: Part) 
 
 def assert_as_soundfile(blob: bytes, part: Part, what: str) -> bool:
     """Whether this is an error, with soundfile as with us."""
-    expected, found = outcome(by_soundfile, blob, part), outcome(decode_flac_int16, blob, part)
+    expected, found = outcome(decode_by_soundfile, blob, part), outcome(decode_flac_int16, blob, part)
     if isinstance(expected, tuple) or isinstance(found, tuple):
         assert isinstance(expected, tuple) and isinstance(found, tuple), (what, part)  # noqa: PT018
         assert expected == found, (what, part)
@@ -165,7 +165,7 @@ def test_another_format_is_refused(channels: int, rate_hz: int, subtype: str) ->
 def test_speech_decodes_to_the_same_samples_as_with_soundfile(shared_corpus: Path) -> None:
     for path in sorted((shared_corpus / "speech").glob("*/*.flac")):
         blob = path.read_bytes()
-        steps = by_soundfile(blob)
+        steps = decode_by_soundfile(blob)
         np.testing.assert_array_equal(decode_flac_int16(blob), steps)
         again = encode_flac((steps / 32768).astype(np.float32))
         third = len(steps) // 3

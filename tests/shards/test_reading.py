@@ -14,14 +14,14 @@ import pytest
 
 from tests.shards.corpora import SPEC, noise_clip, write_corpus
 from wavlm.errors import BadDataError
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.shards import Reader, build_shards, index, read_index, stream, verify_shard
 
 
 @pytest.fixture
 def shards_dir(tmp_path: Path) -> Path:
     clips = [noise_clip(f"a-{number}", 1.0 + number / 10) for number in range(9)]
-    build_shards(SPEC, write_corpus(tmp_path / "corpus", clips), tmp_path / "out", 1, silent)
+    build_shards(SPEC, write_corpus(tmp_path / "corpus", clips), tmp_path / "out", 1, no_progress)
     return tmp_path / "out"
 
 
@@ -70,7 +70,7 @@ def test_a_flipped_bit_in_an_utterance_never_reaches_training(shards_dir: Path) 
         blob[at] ^= 1 << bit % 8
         shard.write_bytes(blob)
         with pytest.raises(BadDataError):
-            Reader(shards_dir).verified(0)
+            Reader(shards_dir).read_verified(0)
         with suppress(BadDataError):  # of FLAC itself: not everything is covered, but sound is
             np.testing.assert_array_equal(Reader(shards_dir).read(0), whole)
         blob[at] ^= 1 << bit % 8

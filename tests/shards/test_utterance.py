@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.shards.corpora import SPEC, Clip, Samples, encoded, noise, noise_clip, write_corpus
+from tests.shards.corpora import SPEC, Clip, Samples, encode_audio, noise, noise_clip, write_corpus
 from wavlm.corpus.layouts import Phone
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.shards import Piece, Utterance, build_shards, read_index, stream
 from wavlm.shards.utterance import cut, from_json, to_json
 from wavlm.specs import ShardSpec
@@ -28,7 +28,7 @@ def beeps(times: list[tuple[float, float]], seconds: float, rate_hz: int) -> Sam
 def beep_clip(key: str, times: list[tuple[float, float]], seconds: float, rate_hz: int) -> Clip:
     return Clip(
         key,
-        encoded(beeps(times, seconds, rate_hz), rate_hz),
+        encode_audio(beeps(times, seconds, rate_hz), rate_hz),
         text=f"beeps of {key}",
         phones=tuple((start, end, "beep") for start, end in times),
         sample_rate_hz=rate_hz,
@@ -52,7 +52,7 @@ def assert_phones_lie_on_beeps(utterance: Utterance) -> None:
 
 def utterances(folder: Path, clips: list[Clip], spec: ShardSpec = SPEC) -> dict[str, Utterance]:
     corpus = write_corpus(folder / "corpus", clips)
-    build_shards(spec, corpus, folder / "out", 1, silent)
+    build_shards(spec, corpus, folder / "out", 1, no_progress)
     tars = sorted((folder / "out").glob("*.tar"))
     return {utterance.key: utterance for shard in tars for utterance in stream(shard)}
 

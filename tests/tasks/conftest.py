@@ -29,8 +29,8 @@ from wavlm.specs import (
     MixSpec,
     MixturesSpec,
     NetworkSpec,
-    ProbeSpec,
     Recipe,
+    ScoresSpec,
     ShardSpec,
     TrainSpec,
 )
@@ -44,7 +44,7 @@ PNMI = {1: 0.31, 2: 0.42}
 
 
 @dataclass(frozen=True)
-class Made:
+class BuiltStore:
     """A store and the recipe whose artifacts it holds, all but the registrations."""
 
     store: Store
@@ -116,7 +116,7 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
             )
             for features in (MfccFeatures(type="mfcc"), HiddenFeatures(type="hidden", layer=2))
         ),
-        probe=ProbeSpec(num_clusters=50),
+        probe=ScoresSpec(num_clusters=50),
         gate=gate,
     )
 
@@ -145,7 +145,7 @@ def _model(artifact: Model, out: Path) -> Facts:
     save_file({"weight": weights}, out / "model.safetensors")
     write_json(out / "network.json", {"width": 64})
     for update, loss in zip(UPDATES, VALID_LOSS[artifact.iteration], strict=True):
-        record: metrics.Record = {
+        record: metrics.MetricsRecord = {
             "update": update,
             "epoch": 0,
             "train/loss": loss + 0.1,
@@ -197,23 +197,23 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_store(
     tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[GateSpec | None], Made]:
+) -> Callable[[GateSpec | None], BuiltStore]:
     """A function that makes the store of a recipe with a given gate."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
-    def make(gate: GateSpec | None) -> Made:
+    def make(gate: GateSpec | None) -> BuiltStore:
         store = Store(tmp_path / "store")
         recipe = recipe_of(gate)
         for artifact in plan(recipe):
             if not isinstance(artifact, Registration):
                 store.make(artifact, lambda out, item=artifact: build(item, out))
         shutil.copytree(empty_registry, store.root / "registry")
-        return Made(store, recipe)
+        return BuiltStore(store, recipe)
 
     return make
 
 
 @pytest.fixture
-def made(make_store: Callable[[GateSpec | None], Made]) -> Made:
+def built(make_store: Callable[[GateSpec | None], BuiltStore]) -> BuiltStore:
     """A store whose recipe lets a lower validation loss become champion."""
     return make_store(GateSpec(metric="valid/loss", higher_is_better=False))

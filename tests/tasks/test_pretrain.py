@@ -7,12 +7,12 @@ import pytest
 from tasks.pretrain import _train
 from tests.train import fakes
 from wavlm.errors import LockedError
-from wavlm.storage.locks import locked
+from wavlm.storage.locks import hold_lock
 
 
 @pytest.mark.slow
 def test_a_trainer_that_finds_another_at_work_is_told_as_locked(tmp_path: Path) -> None:
     job = fakes.job(tmp_path / "out", processes=1)
-    with locked(job.out / ".train.lock", "the model"), pytest.raises(LockedError, match="wait"):
+    with hold_lock(job.out / ".train.lock", "the model"), pytest.raises(LockedError, match="wait"):
         _train(job, lambda _: None)
     assert not (job.out / "snapshots").exists()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.register import confirmed, judge, register, sync
+from tasks.register import judge, register, register_model, sync
 from tasks.registry.connection import connect
 from tasks.registry.lookup import Version, list_models, promote, pull_model, show_model
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
@@ -22,12 +22,12 @@ from wavlm.specs import GateSpec
 from wavlm.storage.files import read_json
 
 if TYPE_CHECKING:
-    from tests.tasks.conftest import Made
+    from tests.tasks.conftest import BuiltStore
 
 # Prefect may be asked to follow our loggers; outside a flow it complains.
 pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
 
-MakeStore = Callable[[GateSpec | None], "Made"]
+MakeStore = Callable[[GateSpec | None], "BuiltStore"]
 NAME = "WavLM-tiny"
 
 
@@ -40,21 +40,23 @@ def closed_port() -> int:
     return port
 
 
-def history(made: Made, run_id: str, name: str) -> list[tuple[int, float, int]]:
-    found = connect(made.store).client.get_metric_history(run_id, name)
+def history(built: BuiltStore, run_id: str, name: str) -> list[tuple[int, float, int]]:
+    found = connect(built.store).client.get_metric_history(run_id, name)
     return sorted((metric.step, metric.value, metric.timestamp) for metric in found)
 
 
 @pytest.mark.slow
-def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files(made: Made, tmp_path: Path) -> None:
-    sync(made.recipe, made.store)
+def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files(
+    built: BuiltStore, tmp_path: Path
+) -> None:
+    sync(built.recipe, built.store)
 
-    first, second = made.models
-    newest, oldest = show_model(made.store, NAME).versions
+    first, second = built.models
+    newest, oldest = show_model(built.store, NAME).versions
     assert (oldest.version, newest.version) == (1, 2)
     assert newest.aliases == ("candidate", "champion", "iteration-2")
     assert oldest.aliases == ("iteration-1",)
-    weights = made.store.path(second) / "model.safetensors"
+    weights = built.store.path(second) / "model.safetensors"
     assert newest.tags == {
         "wavlm.key": second.key,
         "wavlm.iteration": "2",
@@ -74,12 +76,12 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
     assert newest.metrics["labels/pnmi"] == 0.42
     assert newest.metrics["probe/pnmi"] == 0.45
     assert newest.metrics["valid/loss"] == 2.0
-    assert history(made, newest.run_id, "valid/loss") == [
+    assert history(built, newest.run_id, "valid/loss") == [
         (10, 3.5, 1_700_000_010_000),
         (20, 2.4, 1_700_000_020_000),
         (30, 2.0, 1_700_000_030_000),
     ]
-    run = connect(made.store).client.get_run(newest.run_id)
+    run = connect(built.store).client.get_run(newest.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["network.width"] == "64"
     assert run.data.params["codebook.features.layer"] == "2"
@@ -87,7 +89,7 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         ("voice", second.labels[0].shards.key),
         ("bangs", second.noise[0].key),
     }
-    folder = made.store.root / "registry" / "artifacts" / newest.run_id / "artifacts"
+    folder = built.store.root / "registry" / "artifacts" / newest.run_id / "artifacts"
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) == [
         "model/README.md",
         "model/metrics.jsonl",
@@ -101,93 +103,93 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
 
 
 @pytest.mark.slow
-def test_a_second_sync_changes_nothing(made: Made) -> None:
-    assert len(sync(made.recipe, made.store)) == 2
-    before = show_model(made.store, NAME)
+def test_a_second_sync_changes_nothing(built: BuiltStore) -> None:
+    assert len(sync(built.recipe, built.store)) == 2
+    before = show_model(built.store, NAME)
 
-    assert sync(made.recipe, made.store) == ()
+    assert sync(built.recipe, built.store) == ()
 
-    assert show_model(made.store, NAME) == before
+    assert show_model(built.store, NAME) == before
 
 
 @pytest.mark.slow
-def test_a_registration_that_was_cut_short_is_continued_and_not_repeated(made: Made) -> None:
-    registration = made.registrations[0]
-    confirmed(registration, made.store, made.recipe)
-    before = show_model(made.store, NAME)
+def test_a_registration_that_was_cut_short_is_continued_and_not_repeated(built: BuiltStore) -> None:
+    registration = built.registrations[0]
+    register_model(registration, built.store, built.recipe)
+    before = show_model(built.store, NAME)
     # As if it had been killed after everything was in the registry, before the store was sealed.
-    shutil.rmtree(made.store.path(registration))
+    shutil.rmtree(built.store.path(registration))
 
-    confirmed(registration, made.store, made.recipe)
+    register_model(registration, built.store, built.recipe)
 
-    assert show_model(made.store, NAME) == before
-    assert len(history(made, before.versions[0].run_id, "train/loss")) == 3
+    assert show_model(built.store, NAME) == before
+    assert len(history(built, before.versions[0].run_id, "train/loss")) == 3
 
 
 @pytest.mark.slow
-def test_a_second_name_gets_the_same_models_beside_what_others_registered(made: Made, tmp_path: Path) -> None:
-    sync(made.recipe, made.store)
-    client = connect(made.store).client
+def test_a_second_name_gets_the_same_models_beside_what_others_registered(built: BuiltStore, tmp_path: Path) -> None:
+    sync(built.recipe, built.store)
+    client = connect(built.store).client
     client.create_registered_model("other")
     client.create_model_version("other", str(tmp_path))
     # The name of a mix is words for people: the models are the same, and so are their runs.
     iterations = tuple(
         item.model_copy(update={"mix": item.mix.model_copy(update={"name": "renamed"})})
-        for item in made.recipe.iterations
+        for item in built.recipe.iterations
         if item.mix
     )
     changes = {"registry_name": "other", "iterations": iterations}
-    recipe = made.recipe.model_copy(update=changes)
+    recipe = built.recipe.model_copy(update=changes)
 
-    assert len(sync(recipe, made.store)) == 2
+    assert len(sync(recipe, built.store)) == 2
 
-    third, second, foreign = show_model(made.store, "other").versions
-    assert (foreign.key, second.key, third.key) == ("", *(model.key for model in made.models))
+    third, second, foreign = show_model(built.store, "other").versions
+    assert (foreign.key, second.key, third.key) == ("", *(model.key for model in built.models))
     assert "teacher.version" not in second.tags
     assert third.tags["teacher.version"] == "2"
 
 
 @pytest.mark.slow
 def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
-    made: Made, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    built: BuiltStore, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:secret@127.0.0.1:{closed_port}")
     started = time.monotonic()
-    assert register.fn(made.registrations[0], made.store, made.recipe) is None
+    assert register.fn(built.registrations[0], built.store, built.recipe) is None
     assert time.monotonic() - started < 20
     assert "wavlm sync" in caplog.text
     assert "secret" not in caplog.text
     with pytest.raises(ServiceMissingError, match="REGISTRY_DOWN"):
-        sync(made.recipe, made.store)
-    assert not made.store.is_complete(made.registrations[0])
+        sync(built.recipe, built.store)
+    assert not built.store.is_complete(built.registrations[0])
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    folders = sync(made.recipe, made.store)
+    folders = sync(built.recipe, built.store)
 
     assert [read_json(folder / "registration.json")["version"] for folder in folders] == [1, 2]
 
 
 @pytest.mark.slow
 def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
-    made: Made, closed_port: int, monkeypatch: pytest.MonkeyPatch
+    built: BuiltStore, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
-    for registration in made.registrations:
-        register.fn(registration, made.store, made.recipe)
-    before = summarise(plan(made.recipe), made.store)
+    for registration in built.registrations:
+        register.fn(registration, built.store, built.recipe)
+    before = summarise(plan(built.recipe), built.store)
     assert before.versions == ()
     assert [plot.name for plot in before.plots].count("curves.png") == 2
     assert all(plot.is_file() for plot in before.plots)
     assert before.advice == ("wavlm sync RECIPE  (registers what the registry missed)",)
-    assert before.missing == tuple(str(item) for item in made.registrations)
+    assert before.missing == tuple(str(item) for item in built.registrations)
     (voice, bangs) = before.corpora
     assert (voice.name, voice.role, voice.hours, voice.utterances) == ("voice", "speech", 1.5, 900)
     assert (bangs.role, bangs.rejected) == ("noise", (("too_short", 2),))
     assert any("its labels tell more about phones" in line for line in before.findings)
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    sync(made.recipe, made.store)
-    after = summarise(plan(made.recipe), made.store)
+    sync(built.recipe, built.store)
+    after = summarise(plan(built.recipe), built.store)
 
     assert after.missing == ()
     assert [(item.version, item.aliases) for item in after.versions] == [
@@ -209,11 +211,11 @@ def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
 def test_champion_moves_only_to_a_version_that_passes_the_gate(
     make_store: MakeStore, gate: GateSpec | None, champion: int
 ) -> None:
-    made = make_store(gate)
-    sync(made.recipe, made.store)
-    (version,) = show_model(made.store, f"{NAME}@champion").versions
+    built = make_store(gate)
+    sync(built.recipe, built.store)
+    (version,) = show_model(built.store, f"{NAME}@champion").versions
     assert version.version == champion
-    (candidate,) = show_model(made.store, f"{NAME}@candidate").versions
+    (candidate,) = show_model(built.store, f"{NAME}@candidate").versions
     assert candidate.version == 2
 
 
@@ -240,41 +242,41 @@ def version(number: int, metrics: dict[str, float]) -> Version:
 
 
 @pytest.mark.slow
-def test_a_pulled_model_is_the_registered_one_and_a_tampered_one_is_refused(made: Made, tmp_path: Path) -> None:
-    sync(made.recipe, made.store)
-    out = pull_model(made.store, f"{NAME}:1", tmp_path / "pulled")
+def test_a_pulled_model_is_the_registered_one_and_a_tampered_one_is_refused(built: BuiltStore, tmp_path: Path) -> None:
+    sync(built.recipe, built.store)
+    out = pull_model(built.store, f"{NAME}:1", tmp_path / "pulled")
     assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "network.json"]
-    original = made.store.path(made.models[0]) / "model.safetensors"
+    original = built.store.path(built.models[0]) / "model.safetensors"
     assert (out / "model.safetensors").read_bytes() == original.read_bytes()
     with pytest.raises(UsageError, match="OUT_EXISTS"):
-        pull_model(made.store, f"{NAME}:1", out)
+        pull_model(built.store, f"{NAME}:1", out)
 
-    (oldest,) = show_model(made.store, f"{NAME}:1").versions
+    (oldest,) = show_model(built.store, f"{NAME}:1").versions
     there = Path(oldest.source) / "model.safetensors"
     tampered = bytearray(there.read_bytes())
     tampered[-1] ^= 1
     there.write_bytes(tampered)
 
     with pytest.raises(BadDataError, match=r"MODEL_TAMPERED: model\.safetensors of WavLM-tiny:1"):
-        pull_model(made.store, f"{NAME}:1", tmp_path / "again")
+        pull_model(built.store, f"{NAME}:1", tmp_path / "again")
     assert not (tmp_path / "again").exists()
     assert not list(tmp_path.glob(".again*"))
 
 
 @pytest.mark.slow
-def test_promote_moves_an_alias_and_bad_references_say_what_there_is(made: Made) -> None:
-    sync(made.recipe, made.store)
-    assert promote(made.store, f"{NAME}:1", "champion").aliases == ("champion", "iteration-1")
-    (model,) = list_models(made.store)
+def test_promote_moves_an_alias_and_bad_references_say_what_there_is(built: BuiltStore) -> None:
+    sync(built.recipe, built.store)
+    assert promote(built.store, f"{NAME}:1", "champion").aliases == ("champion", "iteration-1")
+    (model,) = list_models(built.store)
     assert [item.aliases for item in model.versions] == [
         ("candidate", "iteration-2"),
         ("champion", "iteration-1"),
     ]
     with pytest.raises(UsageError, match=r"VERSION_UNKNOWN.*there is: 2 \(candidate, iteration-2\)"):
-        promote(made.store, f"{NAME}:7", "champion")
+        promote(built.store, f"{NAME}:7", "champion")
     with pytest.raises(UsageError, match=r"MODEL_UNKNOWN.*there is: WavLM-tiny"):
-        show_model(made.store, "WavLM-huge")
+        show_model(built.store, "WavLM-huge")
     with pytest.raises(UsageError, match="REFERENCE_BAD"):
-        show_model(made.store, "WavLM tiny")
+        show_model(built.store, "WavLM tiny")
     with pytest.raises(UsageError, match="ALIAS_BAD"):
-        promote(made.store, f"{NAME}:1", "v2")
+        promote(built.store, f"{NAME}:1", "v2")

@@ -21,13 +21,13 @@ import torch
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import Batch
-from wavlm.loader.sampler import Position
+from wavlm.loader.sampler import SamplerState
 from wavlm.rng import rng_for
 from wavlm.specs import ConvLayer, NetworkSpec, TrainSpec
 from wavlm.specs.shapes import num_frames
 from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import Data, train
-from wavlm.train.ranks import Ranks, joined
+from wavlm.train.ranks import Ranks, join_ranks
 
 NUM_CLUSTERS = 5
 GROUPS_AN_EPOCH = 6
@@ -95,29 +95,29 @@ def job(
 def data(made: TrainJob, ranks: Ranks, spoil: Spoil = lambda batch: batch) -> Data:
     """Batches that are a pure function of their position; a label is the pitch of its frame."""
 
-    def stream(position: Position) -> Iterator[Batch]:
+    def stream(position: SamplerState) -> Iterator[Batch]:
         while True:
-            groups = made.train.groups_per_update
-            places = [_moved(position, steps) for steps in range(groups)]
-            position = _moved(position, groups)
-            for place in places[ranks.rank :: ranks.world]:
-                yield spoil(_batch(made, place, position))
+            groups = made.train.micro_batches_per_update
+            positions = [_advance(position, steps) for steps in range(groups)]
+            position = _advance(position, groups)
+            for at in positions[ranks.rank :: ranks.world]:
+                yield spoil(_batch(made, at, position))
 
     def valid() -> Iterator[Batch]:
-        start = Position()
+        start = SamplerState()
         for number in range(ranks.rank, 3, ranks.world):
-            yield _batch(made, Position(-1, number), start)
+            yield _batch(made, SamplerState(-1, number), start)
 
     return Data(train=stream, valid={"valid": valid}, fingerprint="made up")
 
 
-def _moved(position: Position, steps: int) -> Position:
+def _advance(position: SamplerState, steps: int) -> SamplerState:
     number = position.epoch * GROUPS_AN_EPOCH + position.group + steps
-    return Position(*divmod(number, GROUPS_AN_EPOCH))
+    return SamplerState(*divmod(number, GROUPS_AN_EPOCH))
 
 
-def _batch(made: TrainJob, place: Position, after: Position) -> Batch:
-    rng = rng_for(made.train.seed, "fake", place.epoch, place.group)
+def _batch(made: TrainJob, at: SamplerState, after: SamplerState) -> Batch:
+    rng = rng_for(made.train.seed, "fake", at.epoch, at.group)
     rows, frames = 2, num_frames(NUM_SAMPLES, CONV_LAYERS)
     labels = rng.integers(NUM_CLUSTERS, size=(rows, frames // 10 + 1)).repeat(10, 1)[:, :frames]
     pitch = np.pad(labels, ((0, 0), (0, 1)), "edge").repeat(40, 1)[:, :NUM_SAMPLES]
@@ -128,8 +128,8 @@ def _batch(made: TrainJob, place: Position, after: Position) -> Batch:
         audio=torch.from_numpy(waveforms.astype(np.float32)),
         labels=torch.from_numpy(labels),
         spans=torch.from_numpy(mask),
-        keys=tuple(f"e{place.epoch}-g{place.group}-u{row}" for row in range(rows)),
-        position=place,
+        keys=tuple(f"e{at.epoch}-g{at.group}-u{row}" for row in range(rows)),
+        position=at,
         after=after,
     )
 
@@ -159,7 +159,7 @@ def kill_at_event(number: int) -> None:
 def run(made: TrainJob) -> None:
     """Train on made-up batches as one of the ranks of the environment."""
     made.out.mkdir(parents=True, exist_ok=True)
-    with StopRequest() as stop, joined(made.runtime) as ranks:
+    with StopRequest() as stop, join_ranks(made.runtime) as ranks:
         train(made, data(made, ranks), ranks, stop)
 
 

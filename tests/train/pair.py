@@ -28,7 +28,7 @@ from wavlm.storage.files import CannotWriteError
 from wavlm.train import loop
 from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
-from wavlm.train.ranks import Ranks, joined
+from wavlm.train.ranks import Ranks, join_ranks
 
 ROOT = Path(__file__).parents[2]
 HALFWAY = 7  # groups of a rank, of 12
@@ -63,7 +63,7 @@ def start(module: str, *arguments: object) -> list[subprocess.Popen[str]]:
 
 def main(out: Path) -> None:
     runtime = fakes.job(out).runtime
-    with StopRequest() as stop, joined(runtime) as ranks:
+    with StopRequest() as stop, join_ranks(runtime) as ranks:
         rank = Rank(out, ranks, stop)
         rank.run("ddp")
         rank.run("fsdp", shard_parameters=True)
@@ -73,7 +73,7 @@ def main(out: Path) -> None:
         rank.run("fsdp-then-ddp", interrupted=True, shard_parameters=True)
         rank.run("fsdp-then-ddp")
         # Snapshots as the clock says, which tells the two ranks the opposite.
-        loop.SECONDS_BETWEEN_SNAPSHOTS = 0.0 if ranks.leads else inf
+        loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0 if ranks.leads else inf
         rank.run("two-clocks", snapshot_every=0, keep_snapshots=9)
         rank.run("full-disk", most_bytes_a_file=4000)
         if ranks.leads:

@@ -13,34 +13,34 @@ from torch import nn
 from wavlm.errors import BadDataError, UsageError
 from wavlm.storage.files import CannotWriteError
 from wavlm.train import checkpoint
-from wavlm.train.checkpoint import State, Training
+from wavlm.train.checkpoint import CheckpointState, TrainingTensors
 
 FINGERPRINT: dict[str, JsonValue] = {"key": "abc", "num_clusters": 5}
 
 
-def training(seed: int = 0, steps: int = 0) -> Training:
+def training(seed: int = 0, steps: int = 0) -> TrainingTensors:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
-    made = Training(network, network, optimizer)
+    made = TrainingTensors(network, network, optimizer)
     for _ in range(steps):
         step(made)
     return made
 
 
-def step(made: Training) -> None:
+def step(made: TrainingTensors) -> None:
     x = torch.linspace(-1, 1, 6).view(2, 3)
     made.optimizer.zero_grad()
     torch.autograd.backward(made.network(x)[:, 0].square().sum())
     made.optimizer.step()
 
 
-def save(folder: Path, made: Training, update: int, keep: int = 2) -> Path:
-    state = State(update, {"update": update}, FINGERPRINT, {"torch": torch.__version__})
+def save(folder: Path, made: TrainingTensors, update: int, keep: int = 2) -> Path:
+    state = CheckpointState(update, {"update": update}, FINGERPRINT, {"torch": torch.__version__})
     return checkpoint.write(folder, checkpoint.tensors_of(made), state, keep)
 
 
-def weights(made: Training) -> list[bytes]:
+def weights(made: TrainingTensors) -> list[bytes]:
     return [p.detach().numpy().tobytes() for p in made.network.parameters()]
 
 
@@ -48,9 +48,9 @@ def test_going_on_from_a_snapshot_gives_the_same_bits(tmp_path: Path) -> None:
     unbroken = training(steps=5)
     save(tmp_path, training(steps=3), 3)
     resumed = training(seed=1)
-    snapshot = checkpoint.newest(tmp_path, FINGERPRINT)
-    assert snapshot is not None
-    assert checkpoint.load(snapshot, resumed) == {"update": 3}
+    saved = checkpoint.find_newest(tmp_path, FINGERPRINT)
+    assert saved is not None
+    assert checkpoint.load(saved, resumed) == {"update": 3}
     step(resumed)
     step(resumed)
     assert weights(resumed) == weights(unbroken)
@@ -58,9 +58,9 @@ def test_going_on_from_a_snapshot_gives_the_same_bits(tmp_path: Path) -> None:
 
 def test_a_snapshot_before_the_first_update_can_be_taken(tmp_path: Path) -> None:
     made = training(steps=0)
-    snapshot = save(tmp_path, made, 0)
+    saved = save(tmp_path, made, 0)
     resumed = training(seed=1)
-    checkpoint.load(snapshot, resumed)
+    checkpoint.load(saved, resumed)
     assert weights(resumed) == weights(made)
 
 
@@ -91,7 +91,7 @@ def test_damage_to_the_newest_falls_back_to_the_one_before(
         damaged.write_bytes(content[:-1])
     else:
         damaged.unlink()
-    found = checkpoint.newest(tmp_path, FINGERPRINT)
+    found = checkpoint.find_newest(tmp_path, FINGERPRINT)
     assert found == tmp_path / "step-000000001"
     assert "step-000000002 is damaged" in caplog.text
     assert (tmp_path / "damaged-step-000000002").is_dir()
@@ -101,11 +101,11 @@ def test_manifest_that_lists_too_little_counts_as_damage(tmp_path: Path) -> None
     save(tmp_path, training(steps=1), 1)
     newest = save(tmp_path, training(steps=2), 2)
     (newest / "manifest.json").write_text("{}")
-    assert checkpoint.newest(tmp_path, FINGERPRINT) == tmp_path / "step-000000001"
+    assert checkpoint.find_newest(tmp_path, FINGERPRINT) == tmp_path / "step-000000001"
 
 
 def test_no_snapshot_at_all_means_a_fresh_start(tmp_path: Path) -> None:
-    assert checkpoint.newest(tmp_path / "absent", FINGERPRINT) is None
+    assert checkpoint.find_newest(tmp_path / "absent", FINGERPRINT) is None
 
 
 def test_never_starts_from_zero_silently_when_all_are_damaged(tmp_path: Path) -> None:
@@ -113,22 +113,22 @@ def test_never_starts_from_zero_silently_when_all_are_damaged(tmp_path: Path) ->
         (save(tmp_path, training(steps=1), update) / "manifest.json").unlink()
     for _ in range(2):  # the second attempt finds only what was put aside
         with pytest.raises(BadDataError, match="CKPT_NONE_VALID"):
-            checkpoint.newest(tmp_path, FINGERPRINT)
+            checkpoint.find_newest(tmp_path, FINGERPRINT)
 
 
 def test_half_written_snapshot_is_not_seen_and_is_replaced(tmp_path: Path) -> None:
     (tmp_path / ".step-000000007.partial").mkdir()
     (tmp_path / ".step-000000007.partial" / "model.safetensors").write_bytes(b"half")
-    assert checkpoint.newest(tmp_path, FINGERPRINT) is None
+    assert checkpoint.find_newest(tmp_path, FINGERPRINT) is None
     (tmp_path / ".step-000000003.removed").mkdir()
-    assert checkpoint.damage(save(tmp_path, training(steps=1), 7)) == ""
+    assert checkpoint.find_damage(save(tmp_path, training(steps=1), 7)) == ""
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000007"]
 
 
 def test_snapshot_of_another_job_is_refused_with_what_differs(tmp_path: Path) -> None:
     save(tmp_path, training(steps=1), 1)
     with pytest.raises(UsageError, match=r"CKPT_FOREIGN.*key: found abc, expected other"):
-        checkpoint.newest(tmp_path, {**FINGERPRINT, "key": "other"})
+        checkpoint.find_newest(tmp_path, {**FINGERPRINT, "key": "other"})
 
 
 def test_full_disk_is_named_and_the_earlier_snapshot_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_full_disk_is_named_and_the_earlier_snapshot_stays(tmp_path: Path, monke
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 90, 10))
     with pytest.raises(CannotWriteError, match=f"DISK_FULL.*10 free; at {tmp_path}"):
         save(tmp_path, training(steps=2), 2)
-    assert checkpoint.newest(tmp_path, FINGERPRINT) == before
+    assert checkpoint.find_newest(tmp_path, FINGERPRINT) == before
 
 
 def test_write_that_fails_in_the_middle_is_named_and_the_earlier_snapshot_stays(
@@ -152,5 +152,5 @@ def test_write_that_fails_in_the_middle_is_named_and_the_earlier_snapshot_stays(
             save(tmp_path, made, 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert checkpoint.newest(tmp_path, FINGERPRINT) == before
-    assert checkpoint.damage(save(tmp_path, made, 2)) == ""
+    assert checkpoint.find_newest(tmp_path, FINGERPRINT) == before
+    assert checkpoint.find_damage(save(tmp_path, made, 2)) == ""

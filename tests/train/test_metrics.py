@@ -9,7 +9,7 @@ from wavlm.train import metrics
 
 def test_lines_come_back_in_order_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    records: list[metrics.Record] = [
+    records: list[metrics.MetricsRecord] = [
         {"update": 1, "train/loss": 0.1 + 0.2},
         {"update": 2, "valid/loss": 1e-300},
     ]
@@ -20,7 +20,7 @@ def test_lines_come_back_in_order_as_they_were_written(tmp_path: Path) -> None:
 
 def test_a_curve_that_does_not_exist_is_empty(tmp_path: Path) -> None:
     assert list(metrics.read(tmp_path / "none.jsonl")) == []
-    metrics.cut_after(tmp_path / "none.jsonl", 0)
+    metrics.drop_after(tmp_path / "none.jsonl", 0)
     assert not (tmp_path / "none.jsonl").exists()
 
 
@@ -30,7 +30,7 @@ def test_later_lines_and_half_a_line_are_dropped_on_resume(tmp_path: Path) -> No
         metrics.append(path, {"update": update})
     with path.open("a") as file:
         file.write('{"update": 40, "trai')
-    metrics.cut_after(path, 20)
+    metrics.drop_after(path, 20)
     metrics.append(path, {"update": 30, "again": True})
     assert list(metrics.read(path)) == [
         {"update": 10},

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.train import fakes
-from wavlm.loader.sampler import Position
+from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM
 from wavlm.nn.head import Head
 from wavlm.rng import seed_for
@@ -19,7 +19,7 @@ from wavlm.train import loop, metrics
 from wavlm.train.interrupts import StopRequest
 from wavlm.train.objective import Sums
 from wavlm.train.ranks import Ranks
-from wavlm.train.validation import without_network
+from wavlm.train.validation import label_frequency_metrics
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 CALM = {
@@ -45,16 +45,16 @@ def cosine_cross_entropy(head: Head, frames: Tensor, labels: Tensor) -> Tensor:
 def test_first_update_is_what_the_formulas_say(tmp_path: Path) -> None:
     train = {"updates": 1, "warmup_updates": 0, "log_every": 1, "clip_norm": 0.5}
     job = fakes.job(tmp_path, network=CALM, train=train)
-    batches = list(islice(fakes.data(job, ALONE).train(Position()), 4))
+    batches = list(islice(fakes.data(job, ALONE).train(SamplerState()), 4))
     torch.manual_seed(seed_for(job.train.seed, "init"))
     network = WavLM(job.network, job.num_clusters).double()
-    heard: list[tuple[Tensor, Tensor]] = []
-    network.head.register_forward_hook(lambda _, arguments, __: heard.append(arguments[:2]))
+    head_inputs: list[tuple[Tensor, Tensor]] = []
+    network.head.register_forward_hook(lambda _, arguments, __: head_inputs.append(arguments[:2]))
     entropy = penalty = torch.zeros((), dtype=torch.float64)
     masked_frames = 0
     for batch in batches:
         terms = network(batch)
-        entropy = entropy + cosine_cross_entropy(network.head, *heard[-1])
+        entropy = entropy + cosine_cross_entropy(network.head, *head_inputs[-1])
         penalty = penalty + terms.feature_penalty * batch.mask.sum()
         masked_frames += int(batch.mask.sum())
     loss = (entropy + 10 * penalty) / masked_frames
@@ -91,19 +91,19 @@ def test_first_update_is_what_the_formulas_say(tmp_path: Path) -> None:
 def test_frames_weigh_the_same_whatever_group_they_are_in() -> None:
     small = Sums(loss=10.0, masked_frames=1.0, masked_correct=1.0)
     large = Sums(loss=90.0, masked_frames=99.0)
-    figures = small.plus(large).figures("train")
-    assert figures["train/loss"] == 1.0
-    assert figures["train/masked_accuracy"] == 0.01
+    metrics = small.plus(large).metrics("train")
+    assert metrics["train/loss"] == 1.0
+    assert metrics["train/masked_accuracy"] == 0.01
 
 
 def test_unmasked_figures_appear_only_if_they_were_asked_for() -> None:
-    assert "valid/unmasked_accuracy" not in Sums(masked_frames=1.0).figures("valid")
+    assert "valid/unmasked_accuracy" not in Sums(masked_frames=1.0).metrics("valid")
     asked = Sums(masked_frames=1.0, unmasked_frames=4.0, unmasked_correct=3.0)
-    assert asked.figures("valid")["valid/unmasked_accuracy"] == 0.75
+    assert asked.metrics("valid")["valid/unmasked_accuracy"] == 0.75
 
 
 def test_what_a_guess_reaches_follows_from_how_often_labels_occur() -> None:
-    found = without_network(torch.tensor([2.0, 0.0, 6.0], dtype=torch.float64), "valid")
+    found = label_frequency_metrics(torch.tensor([2.0, 0.0, 6.0], dtype=torch.float64), "valid")
     assert found["valid/majority"] == 0.75
     entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
     assert found["valid/label_entropy"] == pytest.approx(entropy)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wavlm.train.optimizer import clipping, on_the_way, take_step, total_norm
+from wavlm.train.optimizer import clip_factor, start_copy, take_step, total_norm
 
 RATE = 0.01
 
@@ -64,9 +64,9 @@ def test_a_sound_step_after_one_that_was_not_is_as_if_that_had_not_been() -> Non
     straight, detour = weights(), weights()
     for parameters, steps in ((straight, [True, True]), (detour, [True, False, True])):
         optimizer = adamw(parameters)
-        for is_sound in steps:
-            some_gradients(parameters, 1.0 if is_sound else math.nan)
-            take_step(optimizer, RATE, torch.tensor(0.5), torch.tensor(is_sound), keep=False)
+        for is_finite in steps:
+            some_gradients(parameters, 1.0 if is_finite else math.nan)
+            take_step(optimizer, RATE, torch.tensor(0.5), torch.tensor(is_finite), keep=False)
     assert all(map(torch.equal, straight, detour))
 
 
@@ -91,13 +91,13 @@ def test_the_norm_is_that_of_all_gradients_as_one_vector() -> None:
 @pytest.mark.parametrize(("norm", "clipped"), [(4.0, 1.0), (1.5, 1.0), (0.75, 0.75), (0.0, 0.0)])
 def test_large_gradients_are_clipped_and_small_ones_are_not(norm: float, clipped: float) -> None:
     found = torch.tensor(norm).double()
-    assert (clipping(found, 1.0) * found).item() == pytest.approx(clipped, rel=2e-6)
+    assert (clip_factor(found, 1.0) * found).item() == pytest.approx(clipped, rel=2e-6)
 
 
 def test_a_norm_that_is_not_finite_stays_so() -> None:
-    assert not (clipping(torch.tensor(math.nan), 1.0) * math.nan).isfinite()
-    assert not (clipping(torch.tensor(math.inf), 1.0) * math.inf).isfinite()
+    assert not (clip_factor(torch.tensor(math.nan), 1.0) * math.nan).isfinite()
+    assert not (clip_factor(torch.tensor(math.inf), 1.0) * math.inf).isfinite()
 
 
 def test_numbers_on_the_way_to_the_host_are_those_that_were_sent() -> None:
-    assert on_the_way(torch.tensor([1.5, -2.0]).double())() == [1.5, -2.0]
+    assert start_copy(torch.tensor([1.5, -2.0]).double())() == [1.5, -2.0]

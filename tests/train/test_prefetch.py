@@ -15,10 +15,10 @@ from tests.staircases import job_of, write_corpus
 from tests.train.fakes import data, job
 from wavlm.loader.batch import Batch
 from wavlm.loader.loader import loader
-from wavlm.loader.pcm import Pcm, Stretch
-from wavlm.loader.sampler import Position
+from wavlm.loader.pcm import PackedAudio, Stretch
+from wavlm.loader.sampler import SamplerState
 from wavlm.specs import MixSpec
-from wavlm.train.prefetch import ahead, read_ahead
+from wavlm.train.prefetch import prefetch, read_ahead
 from wavlm.train.ranks import Ranks
 
 CPU = torch.device("cpu")
@@ -112,15 +112,15 @@ def test_closing_waits_for_the_read_under_way_and_frees_the_items() -> None:
 
 def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
     made = job(tmp_path)
-    seen: list[Position] = []
+    seen: list[SamplerState] = []
 
-    def watched() -> Iterator[Batch]:
-        for batch in data(made, Ranks(0, 1, CPU)).train(Position()):
+    def watch() -> Iterator[Batch]:
+        for batch in data(made, Ranks(0, 1, CPU)).train(SamplerState()):
             seen.append(batch.position)
             yield batch
 
-    expected = list(islice(data(made, Ranks(0, 1, CPU)).train(Position()), 5))
-    batches = ahead(watched(), CPU)
+    expected = list(islice(data(made, Ranks(0, 1, CPU)).train(SamplerState()), 5))
+    batches = prefetch(watch(), CPU)
     assert seen == []
     for number, wanted in enumerate(expected):
         found = next(batches)
@@ -135,13 +135,13 @@ def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_arrive_on_a_gpu_as_on_a_cpu_while_it_computes(tmp_path: Path) -> None:
     mixing = job_of((write_corpus(tmp_path, "spoken", 40),), tmp_path, mix=MixSpec(name="most", probability=0.8))
-    packed = list(islice(loader(mixing, Position()), 60))
-    packed[3] = replace(packed[3], audio=Pcm(torch.zeros_like(packed[3].audio.steps)))
+    packed = list(islice(loader(mixing, SamplerState()), 60))
+    packed[3] = replace(packed[3], audio=PackedAudio(torch.zeros_like(packed[3].audio.steps)))
     packed[4] = replace(packed[4], audio=with_nothing_changed(packed[4].audio))
     assert max(len(batch.audio.changes) for batch in packed) > 1
     device = torch.device("cuda", 0)
     busy = torch.randn(4096, 4096, device=device)
-    for found, batch in zip(ahead(iter(packed), device), packed, strict=True):
+    for found, batch in zip(prefetch(iter(packed), device), packed, strict=True):
         busy = (busy @ busy).clamp(-1, 1)
         wanted = batch.to(CPU)
         assert found.num_masked == wanted.num_masked
@@ -151,7 +151,7 @@ def test_batches_arrive_on_a_gpu_as_on_a_cpu_while_it_computes(tmp_path: Path) -
     assert not readers()
 
 
-def with_nothing_changed(audio: Pcm | torch.Tensor) -> Pcm:
+def with_nothing_changed(audio: PackedAudio | torch.Tensor) -> PackedAudio:
     """The same crops with one more change, of no samples."""
-    assert isinstance(audio, Pcm)
+    assert isinstance(audio, PackedAudio)
     return replace(audio, changes=(Stretch(0, 7, torch.zeros(0)), *audio.changes))

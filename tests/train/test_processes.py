@@ -11,7 +11,7 @@ import torch
 from tests.train import fakes, pair
 from wavlm.errors import EXIT_LOCKED
 from wavlm.storage.files import sha256_of
-from wavlm.storage.locks import locked
+from wavlm.storage.locks import hold_lock
 from wavlm.train import metrics
 from wavlm.train.__main__ import EXIT_NOTE, LOCK
 from wavlm.train.interrupts import StopRequest
@@ -70,7 +70,7 @@ def test_a_model_that_somebody_else_trains_is_refused_by_all_ranks(tmp_path: Pat
     job = fakes.job(tmp_path / "out")
     path = tmp_path / "job.json"
     path.write_text(job.model_dump_json())
-    with locked(job.out / LOCK, "the model"):
+    with hold_lock(job.out / LOCK, "the model"):
         ranks = pair.start("wavlm.train", path)
         for rank in ranks:
             rank.communicate(timeout=60)

@@ -12,7 +12,7 @@ import torch
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.train.interrupts import StopRequest
-from wavlm.train.ranks import Ranks, joined
+from wavlm.train.ranks import Ranks, join_ranks
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,14 +21,14 @@ ROOT = Path(__file__).parents[2]
 def test_missing_gpu_is_named_before_anything_else() -> None:
     with (
         pytest.raises(ServiceMissingError, match=r"DEVICE_MISSING.*gpus is 2"),
-        joined(Runtime(gpus=2)),
+        join_ranks(Runtime(gpus=2)),
     ):
         pass
 
 
 def test_one_process_is_alone_and_has_the_threads_it_was_given() -> None:
     before = torch.get_num_threads()
-    with joined(Runtime(threads=2)) as ranks:
+    with join_ranks(Runtime(threads=2)) as ranks:
         assert torch.get_num_threads() == 2
         assert ranks == Ranks(0, 1, torch.device("cpu"))
         assert ranks.leads

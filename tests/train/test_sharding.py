@@ -34,7 +34,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def curve(folder: Path) -> list[metrics.Record]:
+def curve(folder: Path) -> list[metrics.MetricsRecord]:
     return [
         {name: value for name, value in record.items() if name not in metrics.TIMED}
         for record in metrics.read(folder / "metrics.jsonl")
@@ -59,7 +59,7 @@ def test_snapshots_of_a_split_network_are_like_any_other(out: Path, way: str) ->
             for file in ("model", "optimizer")
             for name, tensor in load_file(newest / f"{file}.safetensors").items()
         }
-        for newest in (checkpoint.snapshots(out / name / "snapshots")[0] for name in ("one", way))
+        for newest in (checkpoint.list_checkpoints(out / name / "snapshots")[0] for name in ("one", way))
     )
     assert one.keys() == other.keys()
     for name, tensor in one.items():
@@ -73,7 +73,7 @@ def test_a_stop_asked_of_one_rank_stopped_both(out: Path, way: str) -> None:
 
 
 def test_ranks_whose_clocks_differ_save_after_the_same_updates(out: Path) -> None:
-    found = [path.name[-1] for path in checkpoint.snapshots(out / "two-clocks" / "snapshots")]
+    found = [path.name[-1] for path in checkpoint.list_checkpoints(out / "two-clocks" / "snapshots")]
     assert found == ["6", "5", "4", "3", "2", "1"]
     assert curve(out / "two-clocks") == curve(out / "ddp")
 
@@ -81,7 +81,7 @@ def test_ranks_whose_clocks_differ_save_after_the_same_updates(out: Path) -> Non
 def test_a_disk_that_is_full_ends_both_ranks_with_that_error(out: Path) -> None:
     for rank in range(2):
         assert note(out / "full-disk", rank).startswith("CannotWriteError [Errno 28] DISK_FULL")
-    assert checkpoint.snapshots(out / "full-disk" / "snapshots") == []
+    assert checkpoint.list_checkpoints(out / "full-disk" / "snapshots") == []
 
 
 def test_a_disk_slower_than_a_collective_may_be_ends_no_training(out: Path) -> None:

@@ -16,11 +16,11 @@ from tests.train import fakes
 from wavlm.errors import BadDataError
 from wavlm.storage.files import CannotWriteError
 from wavlm.train import checkpoint
-from wavlm.train.checkpoint import State, Training
+from wavlm.train.checkpoint import CheckpointState, TrainingTensors
 from wavlm.train.interrupts import StopRequest, watchdog
 from wavlm.train.loop import train
 from wavlm.train.ranks import Ranks
-from wavlm.train.snapshots import BLOCK_BYTES, Saver
+from wavlm.train.snapshots import BLOCK_BYTES, CheckpointWriter
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -39,42 +39,42 @@ class SlowDict(dict[str, str]):
 
 
 @contextmanager
-def saver(folder: Path, stop: StopRequest | None = None) -> Iterator[Saver]:
-    with watchdog() as dog, Saver(folder, 9, ALONE, (stop or StopRequest(), dog)) as made:
+def open_writer(folder: Path, stop: StopRequest | None = None) -> Iterator[CheckpointWriter]:
+    with watchdog() as dog, CheckpointWriter(folder, 9, ALONE, (stop or StopRequest(), dog)) as made:
         yield made
 
 
-def training(*sizes: int) -> Training:
+def training(*sizes: int) -> TrainingTensors:
     torch.manual_seed(0)
     network = nn.Sequential(*(nn.Linear(size, size) for size in sizes or (3,)))
-    return Training(network, network, torch.optim.AdamW(network.parameters(), lr=0.1, fused=True))
+    return TrainingTensors(network, network, torch.optim.AdamW(network.parameters(), lr=0.1, fused=True))
 
 
-def step(made: Training) -> None:
+def step(made: TrainingTensors) -> None:
     for parameter in made.network.parameters():
         parameter.grad = torch.ones_like(parameter)
     made.optimizer.step()
 
 
-def state(update: int, written: threading.Event | None = None) -> State:
-    return State(update, {"update": update}, {}, SlowDict(written=written))
+def state(update: int, written: threading.Event | None = None) -> CheckpointState:
+    return CheckpointState(update, {"update": update}, {}, SlowDict(written=written))
 
 
-def weights(made: Training) -> list[bytes]:
+def weights(made: TrainingTensors) -> list[bytes]:
     moments = [made.optimizer.state.get(p, {}) for p in made.network.parameters()]
     tensors = [*made.network.parameters(), *(t for kinds in moments for t in kinds.values())]
     return [tensor.detach().numpy().tobytes() for tensor in tensors]
 
 
-def loaded(snapshot: Path, *sizes: int) -> list[bytes]:
+def load_weights(saved: Path, *sizes: int) -> list[bytes]:
     made = training(*sizes)
-    checkpoint.load(snapshot, made)
+    checkpoint.load(saved, made)
     return weights(made)
 
 
 def test_snapshot_is_of_the_moment_it_was_asked_for(tmp_path: Path) -> None:
     made, before = training(), {}
-    with saver(tmp_path) as saves:
+    with open_writer(tmp_path) as saves:
         for update in (1, 2, 3):
             written = threading.Event()
             before[update] = weights(made)
@@ -84,39 +84,39 @@ def test_snapshot_is_of_the_moment_it_was_asked_for(tmp_path: Path) -> None:
             written.set()
         saves.finish()
     for update, expected in before.items():
-        snapshot = tmp_path / f"step-{update:09d}"
-        assert checkpoint.damage(snapshot) == ""
-        assert loaded(snapshot) == expected
+        saved = tmp_path / f"step-{update:09d}"
+        assert checkpoint.find_damage(saved) == ""
+        assert load_weights(saved) == expected
 
 
 def test_tensors_larger_than_a_block_of_the_copy_come_back_too(tmp_path: Path) -> None:
     large = int((BLOCK_BYTES / 4) ** 0.5) + 1
     made = training(3, large, 5)
     step(made)
-    with saver(tmp_path) as saves:
+    with open_writer(tmp_path) as saves:
         saves.save(made, state(1))
         saves.finish()
-    assert loaded(tmp_path / "step-000000001", 3, large, 5) == weights(made)
+    assert load_weights(tmp_path / "step-000000001", 3, large, 5) == weights(made)
 
 
 def test_next_snapshot_waits_for_the_one_under_way_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made, written = training(), threading.Event()
-    with saver(tmp_path) as saves, caplog.at_level(logging.WARNING):
+    with open_writer(tmp_path) as saves, caplog.at_level(logging.WARNING):
         saves.save(made, state(1, written))
         threading.Timer(1.1, written.set).start()
         saves.save(made, state(2))
-        assert checkpoint.snapshots(tmp_path)[-1].name == "step-000000001"
+        assert checkpoint.list_checkpoints(tmp_path)[-1].name == "step-000000001"
         saves.finish()
     assert "snapshot of update 2 waited 1." in caplog.text
-    assert len(checkpoint.snapshots(tmp_path)) == 2
+    assert len(checkpoint.list_checkpoints(tmp_path)) == 2
 
 
 def test_what_went_wrong_asks_for_a_stop_and_is_raised_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     stop, made = StopRequest(), training()
-    with saver(tmp_path / "file" / "folder", stop) as saves:
+    with open_writer(tmp_path / "file" / "folder", stop) as saves:
         saves.save(made, state(1))
         with pytest.raises(NotADirectoryError):
             saves.save(made, state(2))
@@ -126,7 +126,7 @@ def test_what_went_wrong_asks_for_a_stop_and_is_raised_once(tmp_path: Path) -> N
 
 def test_what_went_wrong_last_is_raised_when_all_is_over(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError), saver(tmp_path / "file" / "folder") as saves:
+    with pytest.raises(NotADirectoryError), open_writer(tmp_path / "file" / "folder") as saves:
         saves.save(training(), state(1))
 
 
@@ -134,7 +134,7 @@ def test_an_error_of_the_training_hides_none_of_the_snapshot(tmp_path: Path, cap
     (tmp_path / "file").touch()
 
     def fail() -> None:
-        with saver(tmp_path / "file" / "folder") as saves:
+        with open_writer(tmp_path / "file" / "folder") as saves:
             saves.save(training(), state(1))
             raise BadDataError("NOT_FINITE", "update 2")
 
@@ -151,7 +151,7 @@ def test_training_ends_with_the_error_before_another_update(tmp_path: Path) -> N
     def count(batch: fakes.Batch) -> fakes.Batch:
         nonlocal groups
         groups += batch.position.epoch >= 0
-        if groups == 4 * job.train.groups_per_update:
+        if groups == 4 * job.train.micro_batches_per_update:
             resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
         return batch
 
@@ -162,7 +162,7 @@ def test_training_ends_with_the_error_before_another_update(tmp_path: Path) -> N
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert raised.value.errno == errno.ENOSPC
-    assert groups <= 5 * job.train.groups_per_update
-    newest = checkpoint.snapshots(job.out / "snapshots")[0]
+    assert groups <= 5 * job.train.micro_batches_per_update
+    newest = checkpoint.list_checkpoints(job.out / "snapshots")[0]
     assert newest.name in {"step-000000002", "step-000000003"}  # the third may be under way
-    assert checkpoint.damage(newest) == ""
+    assert checkpoint.find_damage(newest) == ""

@@ -14,17 +14,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.train import fakes
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
-from wavlm.loader.sampler import Position
+from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM
 from wavlm.rng import seed_for
 from wavlm.specs.shapes import num_parameters
 from wavlm.train import checkpoint
-from wavlm.train.checkpoint import State, Training
+from wavlm.train.checkpoint import CheckpointState, TrainingTensors
 from wavlm.train.ranks import Ranks
 from wavlm.train.schedule import LossScale
-from wavlm.train.state import Progress
+from wavlm.train.state import TrainingProgress
 from wavlm.train.step import adamw, max_masked, update
-from wavlm.train.wrap import prepare
+from wavlm.train.wrap import prepare_network
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -37,18 +37,18 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def training_of(job: TrainJob, backend: str = "aot_eager") -> Training:
+def training_of(job: TrainJob, backend: str = "aot_eager") -> TrainingTensors:
     torch.manual_seed(seed_for(job.train.seed, "init"))
     network = WavLM(job.network, job.num_clusters)
-    prepare(network, job.runtime, backend)
-    return Training(network, network, adamw(network, job.train))
+    prepare_network(network, job.runtime, backend)
+    return TrainingTensors(network, network, adamw(network, job.train))
 
 
-def first(job: TrainJob) -> Progress:
-    return Progress(loss_scale=LossScale.first(job.train))
+def first(job: TrainJob) -> TrainingProgress:
+    return TrainingProgress(loss_scale=LossScale.first(job.train))
 
 
-def counted(batch: Batch) -> Batch:
+def count_masked(batch: Batch) -> Batch:
     return replace(batch, num_masked=int(batch.mask.sum()))
 
 
@@ -57,7 +57,7 @@ def test_an_update_asks_nothing_of_the_device_before_its_step_is_launched(tmp_pa
     """Tensors without numbers stand for a device that has not computed any yet."""
     calm = {"layer_drop": 0.0}  # else the host draws on the host, which has numbers
     job = fakes.job(tmp_path, network=calm, train={"precision": "bf16", "unmasked_weight": 0.5})
-    batches = [counted(batch) for batch in islice(fakes.data(job, ALONE).train(Position()), 4)]
+    batches = [count_masked(batch) for batch in islice(fakes.data(job, ALONE).train(SamplerState()), 4)]
     with FakeTensorMode(allow_non_fake_inputs=True) as pending:
         training = training_of(job)
         moved = [
@@ -81,12 +81,12 @@ def test_wishes_are_asked_for_after_the_batches_and_come_back_with_the_sums(tmp_
     read: list[Batch] = []
 
     def batches() -> Iterator[Batch]:
-        for batch in fakes.data(job, ALONE).train(Position()):
+        for batch in fakes.data(job, ALONE).train(SamplerState()):
             read.append(batch)
             yield batch
 
     done = update(job, ALONE, training_of(job), batches(), first(job), lambda: (len(read) == 4, False, True))
-    assert done.wishes == [True, False, True]
+    assert done.requests == [True, False, True]
     assert done.progress.update == 1
 
 
@@ -94,7 +94,7 @@ def test_operations_are_counted_for_the_audio_of_the_window(tmp_path: Path) -> N
     """Three passes of 2 operations a weight and frame, were all of the network linear layers."""
     wide = {"width": 256, "ffn_width": 1024, "num_layers": 4, "position_kernel": 2}
     job = fakes.job(tmp_path, network=wide)
-    batches = fakes.data(job, ALONE).train(Position())
+    batches = fakes.data(job, ALONE).train(SamplerState())
     window = update(job, ALONE, training_of(job), batches, first(job)).progress.window
     frames_per_second = 50  # for which operations are counted, whatever this extractor's rate
     linear = 6 * num_parameters(job.network, job.num_clusters) * frames_per_second
@@ -103,7 +103,7 @@ def test_operations_are_counted_for_the_audio_of_the_window(tmp_path: Path) -> N
 
 def test_waiting_for_data_is_a_part_of_the_time_of_an_update(tmp_path: Path) -> None:
     job = fakes.job(tmp_path)
-    done = update(job, ALONE, training_of(job), fakes.data(job, ALONE).train(Position()), first(job))
+    done = update(job, ALONE, training_of(job), fakes.data(job, ALONE).train(SamplerState()), first(job))
     assert 0 < done.progress.window_wait_seconds < done.progress.window_seconds
 
 
@@ -115,7 +115,7 @@ def test_room_for_masked_frames_is_exact_or_in_eighths(
     tmp_path: Path, num_masked: int, compiled: bool, room: int
 ) -> None:
     job = fakes.job(tmp_path)
-    batch = next(fakes.data(job, ALONE).train(Position()))
+    batch = next(fakes.data(job, ALONE).train(SamplerState()))
     assert batch.mask.numel() == 148
     assert max_masked(replace(batch, num_masked=num_masked), compiled=compiled) == room
     assert max_masked(replace(batch, num_masked=None), compiled=True) == 148
@@ -130,22 +130,22 @@ def test_a_compiled_training_that_is_resumed_ends_with_the_bits_of_one_that_is_n
     job = fakes.job(tmp_path, train={"precision": "bf16"}, compile=True)
     folder = tmp_path / "snapshots"
 
-    def updated(training: Training, progress: Progress, updates: int) -> Progress:
-        batches = map(counted, fakes.data(job, ALONE).train(progress.position))
+    def run_updates(training: TrainingTensors, progress: TrainingProgress, updates: int) -> TrainingProgress:
+        batches = map(count_masked, fakes.data(job, ALONE).train(progress.position))
         for _ in range(updates):
             progress = update(job, ALONE, training, batches, progress).progress
         return progress
 
     straight = training_of(job)
-    half_way = updated(straight, first(job), 2)
-    state = State(half_way.update, half_way.model_dump(), {}, {})
+    half_way = run_updates(straight, first(job), 2)
+    state = CheckpointState(half_way.update, half_way.model_dump(), {}, {})
     checkpoint.write(folder, checkpoint.tensors_of(straight), state, keep=1)
-    updated(straight, half_way, 2)
+    run_updates(straight, half_way, 2)
 
     resumed = training_of(job)
-    (snapshot,) = checkpoint.snapshots(folder)
-    loaded = Progress.model_validate(checkpoint.load(snapshot, resumed))
-    updated(resumed, loaded, 2)
+    (saved,) = checkpoint.list_checkpoints(folder)
+    loaded = TrainingProgress.model_validate(checkpoint.load(saved, resumed))
+    run_updates(resumed, loaded, 2)
     for (name, one), other in zip(
         straight.network.state_dict().items(), resumed.network.state_dict().values(), strict=True
     ):

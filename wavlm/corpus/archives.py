@@ -105,7 +105,7 @@ def _folder(source: FolderSource, spec: CorpusSpec) -> Path:
 def _share(progress: Progress, start: float, part: float) -> Progress:
     """Progress of one archive as a share of all of them."""
 
-    def shared(done: float, total: float) -> None:
+    def report_share(done: float, total: float) -> None:
         progress(start + part * min(done / total, 1.0) if total else start, 1.0)
 
-    return shared
+    return report_share

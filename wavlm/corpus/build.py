@@ -50,7 +50,7 @@ def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progres
 
 def _row(recording: Recording, files: Files) -> ManifestRow:
     path = files.root / recording.path
-    rate, samples = header(path)
+    rate, samples = audio_header(path)
     shown = path if files.is_own_folder else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(
         key=recording.key,
@@ -66,7 +66,7 @@ def _row(recording: Recording, files: Files) -> ManifestRow:
     )
 
 
-def header(path: Path) -> tuple[int, int]:
+def audio_header(path: Path) -> tuple[int, int]:
     """Sample rate in Hz and samples per channel that a file claims; (-1, -1) if it claims nothing.
 
     Raw G.722 has no header; its size says the same.

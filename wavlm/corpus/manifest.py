@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
-from wavlm.storage.files import replaced
+from wavlm.storage.files import atomic_path
 
 MANIFEST = "manifest.parquet"
 FORMAT = "1"
@@ -92,7 +92,7 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: s
         "recordings": str(len(rows)),
     }
     table = pa.Table.from_pylist([_plain(row) for row in rows], schema=SCHEMA)
-    with replaced(path) as temporary:
+    with atomic_path(path) as temporary:
         pq.write_table(
             table.replace_schema_metadata(metadata),
             temporary,

@@ -27,7 +27,7 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec) -> Split:
     A corpus of one speaker gives whole recordings instead. Content that would lie in both splits
     is trained on.
     """
-    rule, held = _held_out(rows, spec)
+    rule, held = _choose_held_out(rows, spec)
     first = [replace(row, split="valid" if row.key in held else "train") for row in rows]
     trained = {row.sha256 for row in first if row.split == "train"}
     final = tuple(replace(row, split="train") if row.sha256 in trained else row for row in first)
@@ -35,7 +35,7 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec) -> Split:
     return Split(final, rule, moved)
 
 
-def _held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[str, set[str]]:
+def _choose_held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[str, set[str]]:
     speakers = sorted({row.speaker for row in rows})
     if spec.valid_speakers:
         if unknown := sorted(set(spec.valid_speakers) - set(speakers)):
@@ -49,11 +49,11 @@ def _held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[str, set[s
         return "none", set()
     weights = _weights(rows)
     if len(speakers) == 1:
-        return "recordings", _drawn(weights, spec)
+        return "recordings", _draw(weights, spec)
     by_speaker: dict[str, float] = defaultdict(float)
     for row in rows:
         by_speaker[row.speaker] += weights[row.key]
-    chosen = _drawn(by_speaker, spec)
+    chosen = _draw(by_speaker, spec)
     return "speakers", {row.key for row in rows if row.speaker in chosen}
 
 
@@ -65,7 +65,7 @@ def _weights(rows: Sequence[ManifestRow]) -> dict[str, float]:
     return {row.key: row.seconds for row in rows}
 
 
-def _drawn(weights: Mapping[str, float], spec: CorpusSpec) -> set[str]:
+def _draw(weights: Mapping[str, float], spec: CorpusSpec) -> set[str]:
     """Names drawn in random order while they fit into the share; at least one, never all."""
     names = sorted(weights)
     order = rng_for(0, "valid", spec.name).permutation(len(names))

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from wavlm.execution.progress import Progress, silent
+from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.frames import Floats, mfcc_at_frame_rate
 from wavlm.features.hidden import HiddenLayers, default_device
 from wavlm.labels.codebook import Centroids, cluster
-from wavlm.labels.quality import NO_COUNTS, Quality, joint_counts, merged
+from wavlm.labels.quality import NO_COUNTS, Quality, joint_counts, merge_counts
 from wavlm.nn.files import read_network
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Utterance, stream
-from wavlm.specs import ProbeSpec
-from wavlm.storage.files import replaced, write_json
+from wavlm.specs import ScoresSpec
+from wavlm.storage.files import atomic_path, write_json
 
 # Frames a cluster that k-means is fitted on. Measured: a fourfold sample lowers inertia by 0.8%.
 FIT_FRAMES_PER_CLUSTER = 256
@@ -38,7 +38,7 @@ Views = Callable[[Floats], list[Floats]]
 
 
 @dataclass(frozen=True)
-class Score:
+class LayerScore:
     """Label quality of one kind of features."""
 
     layer: int  # 0: MFCC
@@ -50,11 +50,11 @@ class Score:
 
 
 def build_scores(
-    spec: ProbeSpec,
+    spec: ScoresSpec,
     model_dir: Path,
     shards_dirs: Sequence[Path],
     out: Path,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Fill `out` with `scores.json` and `scores.png`; return the facts.
 
@@ -62,12 +62,12 @@ def build_scores(
     """
     chosen = choose_utterances(spec, shards_dirs)
     if len(chosen) < 2:
-        return _without_truth(len(chosen), out)
+        return _write_without_truth(len(chosen), out)
     network = read_network(model_dir).network
     layers = spec.layers or tuple(range(1, network.num_layers + 1))
     hidden = HiddenLayers(model_dir, layers, default_device())
     qualities = judge(lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)], chosen, spec, progress)
-    scores = [Score(layer, quality) for layer, quality in zip((0, *layers), qualities, strict=True)]
+    scores = [LayerScore(layer, quality) for layer, quality in zip((0, *layers), qualities, strict=True)]
     best = max(scores[1:], key=lambda item: item.quality.pnmi)
     facts: dict[str, Any] = {
         "num_utterances": len(chosen),
@@ -78,36 +78,40 @@ def build_scores(
         "best_layer": best.layer,
     }
     write_json(out / "scores.json", facts)
-    with replaced(out / "scores.png") as path:
+    with atomic_path(out / "scores.png") as path:
         plot(scores, spec.num_clusters).savefig(path, format="png", metadata={"Software": None})
     return facts
 
 
-def choose_utterances(spec: ProbeSpec, shards_dirs: Sequence[Path]) -> list[Utterance]:
+def choose_utterances(spec: ScoresSpec, shards_dirs: Sequence[Path]) -> list[Utterance]:
     """A seeded choice among all utterances with phones; any two of it are in random order."""
     return heapq.nsmallest(
         spec.max_utterances,
-        (item for shards_dir in shards_dirs for item in _with_phones(shards_dir)),
+        (item for shards_dir in shards_dirs for item in _read_with_phones(shards_dir)),
         key=lambda item: seed_for(spec.seed, "probe", item.key),
     )
 
 
-def judge(views: Views, utterances: Sequence[Utterance], spec: ProbeSpec, progress: Progress = silent) -> list[Quality]:
+def judge(
+    views: Views, utterances: Sequence[Utterance], spec: ScoresSpec, progress: Progress = no_progress
+) -> list[Quality]:
     """Quality of each view: fitted on the first half of the utterances, judged on the second."""
     half = len(utterances) // 2
-    codebooks = [Centroids(_fitted(sample, spec)) for sample in _samples(views, utterances[:half], spec, progress)]
+    codebooks = [
+        Centroids(_fit_centroids(sample, spec)) for sample in _sample_frames(views, utterances[:half], spec, progress)
+    ]
     totals = [NO_COUNTS for _ in codebooks]
     for done, item in enumerate(utterances[half:], half):
         progress(done, len(utterances))
         for number, features in enumerate(views(item.waveform)):
             labels = codebooks[number].assign(features, item.key)
             counted = joint_counts(item.phones or (), labels, spec.num_clusters)
-            totals[number] = merged([totals[number], counted])
+            totals[number] = merge_counts([totals[number], counted])
     progress(len(utterances), len(utterances))
     return [total.quality() for total in totals]
 
 
-def plot(scores: Sequence[Score], num_clusters: int) -> Figure:
+def plot(scores: Sequence[LayerScore], num_clusters: int) -> Figure:
     """PNMI and phone purity over layers, MFCC as a level to beat."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -125,7 +129,7 @@ def plot(scores: Sequence[Score], num_clusters: int) -> Figure:
     return figure
 
 
-def _without_truth(num_utterances: int, out: Path) -> dict[str, Any]:
+def _write_without_truth(num_utterances: int, out: Path) -> dict[str, Any]:
     facts = {
         "num_utterances": num_utterances,
         "scores": [],
@@ -135,7 +139,7 @@ def _without_truth(num_utterances: int, out: Path) -> dict[str, Any]:
     return facts
 
 
-def _with_phones(shards_dir: Path) -> Iterator[Utterance]:
+def _read_with_phones(shards_dir: Path) -> Iterator[Utterance]:
     """Utterances with phones; a corpus that has none in its first shard is not searched further."""
     for shard in sorted(shards_dir.glob("*.tar")):
         found = False
@@ -147,7 +151,7 @@ def _with_phones(shards_dir: Path) -> Iterator[Utterance]:
             return
 
 
-def _samples(views: Views, utterances: Sequence[Utterance], spec: ProbeSpec, progress: Progress) -> list[Floats]:
+def _sample_frames(views: Views, utterances: Sequence[Utterance], spec: ScoresSpec, progress: Progress) -> list[Floats]:
     """Frames to fit on, the same for all views: (F, D) each."""
     kept: list[list[Floats]] = []
     for done, item in enumerate(utterances):
@@ -161,6 +165,6 @@ def _samples(views: Views, utterances: Sequence[Utterance], spec: ProbeSpec, pro
     return [np.concatenate(of_view) for of_view in zip(*kept, strict=True)]
 
 
-def _fitted(sample: Floats, spec: ProbeSpec) -> Floats:
+def _fit_centroids(sample: Floats, spec: ScoresSpec) -> Floats:
     seed = seed_for(spec.seed, "k-means") % 2**31
     return cluster(sample, spec.num_clusters, iterations=ITERATIONS, redo=1, seed=seed).centroids

@@ -37,13 +37,13 @@ TORCHRUN_STOP_SECONDS = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "570"}
 
 log = logging.getLogger(__name__)
 
-Record = dict[str, JsonValue]
+MetricsRecord = dict[str, JsonValue]
 
 
 def run_trainer(
     job_path: Path,
     runtime: Runtime,
-    on_record: Callable[[Record], None],
+    on_record: Callable[[MetricsRecord], None],
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> int:
     """Train as a job file says and return the trainer's exit code (0, 75 if stopped, ...).
@@ -56,7 +56,7 @@ def run_trainer(
     out = read_job(job_path).out
     out.mkdir(parents=True, exist_ok=True)
     (out / EXIT_NOTE).unlink(missing_ok=True)
-    follow = _Follower(out / METRICS, on_record)
+    tail = _MetricsTail(out / METRICS, on_record)
     with (out / LOG).open("ab") as log_file:
         trainer = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
             command(job_path, runtime),
@@ -67,11 +67,11 @@ def run_trainer(
         )
     try:
         while trainer.poll() is None:
-            follow.poll()
+            tail.poll()
             if stop_requested():
                 _stop(trainer)
             time.sleep(POLL_SECONDS)
-        follow.poll()
+        tail.poll()
     finally:
         _stop(trainer)
     return _exit_code(out, trainer.returncode)
@@ -84,13 +84,13 @@ def command(job_path: Path, runtime: Runtime) -> list[str]:
     return [sys.executable, "-m", "wavlm.execution.launch", *arguments]
 
 
-class _Follower:
+class _MetricsTail:
     """Hands over each whole line of a file that grows.
 
     A resumed trainer replaces the file by a shorter one and writes the same updates again.
     """
 
-    def __init__(self, path: Path, on_record: Callable[[Record], None]) -> None:
+    def __init__(self, path: Path, on_record: Callable[[MetricsRecord], None]) -> None:
         self._path = path
         self._on_record = on_record
         self._inode = 0

@@ -44,7 +44,7 @@ def run_parts(
     """
     progress(0, len(parts))
     if workers <= 1 or len(parts) <= 1:
-        return _run_here(parts, work, progress)
+        return _run_in_process(parts, work, progress)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         workers := min(workers, len(parts)),
@@ -55,7 +55,7 @@ def run_parts(
         return _run_pool(pool, parts, work, workers, progress)
 
 
-def _run_here(parts: Sequence[P], work: Callable[[P], R], progress: Progress) -> list[R]:
+def _run_in_process(parts: Sequence[P], work: Callable[[P], R], progress: Progress) -> list[R]:
     results: list[R] = []
     for done, part in enumerate(parts, 1):
         try:
@@ -107,7 +107,7 @@ def _result(future: Future[R], running: dict[Future[R], int], parts: Sequence[P]
     try:
         return future.result()
     except BrokenProcessPool as error:
-        suspects = ", ".join(_short(parts[number]) for number in sorted(running.values()))
+        suspects = ", ".join(_shorten(parts[number]) for number in sorted(running.values()))
         raise WorkerDiedError(
             "WORKER_DIED",
             "a worker process was killed, ran out of memory or crashed in a decoder; "
@@ -119,9 +119,9 @@ def _result(future: Future[R], running: dict[Future[R], int], parts: Sequence[P]
 
 
 def _note(part: object) -> str:
-    return f"while making part {_short(part)}"
+    return f"while making part {_shorten(part)}"
 
 
-def _short(part: object) -> str:
+def _shorten(part: object) -> str:
     text = str(part)
     return text if len(text) <= 200 else f"{text[:200]}..."

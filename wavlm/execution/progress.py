@@ -7,5 +7,5 @@ from collections.abc import Callable
 Progress = Callable[[float, float], None]
 
 
-def silent(done: float, total: float) -> None:
+def no_progress(done: float, total: float) -> None:
     """Progress that nobody watches."""

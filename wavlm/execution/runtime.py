@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from wavlm.specs.base import Count, Natural
 
-LOADERS_A_GPU = 4
+LOADERS_PER_GPU = 4
 
 
 class Runtime(BaseModel):
@@ -32,4 +32,4 @@ class Runtime(BaseModel):
         A core loads 5,000 to 10,000 times real time; a GPU may train Base at 9,000 and must not
         wait, whatever else its machine does.
         """
-        return max(self.workers, LOADERS_A_GPU) if self.gpus and self.workers else self.workers
+        return max(self.workers, LOADERS_PER_GPU) if self.gpus and self.workers else self.workers

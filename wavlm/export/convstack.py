@@ -36,33 +36,33 @@ def format_conv_stack(layers: Sequence[ConvLayer]) -> str:
 def parse_conv_stack(text: str) -> tuple[ConvLayer, ...]:
     """The layers of an expression: lists of (channels, kernel, stride), "* count", "+" between."""
     if len(text) > MAX_CHARACTERS:
-        raise _refused(text, f"{len(text)} characters, expected at most {MAX_CHARACTERS}")
+        raise _refusal_error(text, f"{len(text)} characters, expected at most {MAX_CHARACTERS}")
     layers: list[ConvLayer] = []
     start = 0
     while True:
         term = _TERM.match(text, start)
         if term is None:
-            raise _refused(text, f"no list of (channels, kernel, stride) at character {start}")
+            raise _refusal_error(text, f"no list of (channels, kernel, stride) at character {start}")
         listed = [_layer(text, found) for found in re.findall(r"\([^)]*\)", term["layers"])]
         times = int(term["times"] or 1)
         if times < 1 or len(layers) + times * len(listed) > MAX_LAYERS:
-            raise _refused(text, f"expected 1 to {MAX_LAYERS} layers")
+            raise _refusal_error(text, f"expected 1 to {MAX_LAYERS} layers")
         layers += listed * times
         if term.end() == len(text):
             return tuple(layers)
         if text[term.end()] != "+":
-            raise _refused(text, f"expected '+' or the end at character {term.end()}")
+            raise _refusal_error(text, f"expected '+' or the end at character {term.end()}")
         start = term.end() + 1
 
 
 def _layer(text: str, written: str) -> ConvLayer:
     channels, kernel, stride = (int(number) for number in re.findall(r"\d+", written))
     if not all(1 <= number <= MAX_NUMBER for number in (channels, kernel, stride)):
-        raise _refused(text, f"sizes {written}, expected 1..{MAX_NUMBER}")
+        raise _refusal_error(text, f"sizes {written}, expected 1..{MAX_NUMBER}")
     return ConvLayer(channels=channels, kernel=kernel, stride=stride)
 
 
-def _refused(text: str, reason: str) -> ImportRefusedError:
+def _refusal_error(text: str, reason: str) -> ImportRefusedError:
     return ImportRefusedError(
         f"conv_feature_layers {text[:100]!r}: {reason}; it is parsed as lists of integers and never evaluated"
     )

@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wavlm.export.convstack import format_conv_stack, parse_conv_stack
 from wavlm.export.errors import ImportRefusedError
 from wavlm.export.heads import HEAD_NAMES, find_head, fresh_head
-from wavlm.export.mapping import HEAD, collected, encoder_rows, renamed
+from wavlm.export.mapping import HEAD, encoder_rows, from_layout, to_layout
 from wavlm.export.weights import read_pt, tensors_of
 from wavlm.nn import WavLM
 from wavlm.nn.files import NetworkFile, network_from
 from wavlm.specs import NetworkSpec
-from wavlm.storage.files import written
+from wavlm.storage.files import open_atomic
 
 HEAD_KEY = "pretraining_head"
 Size = Annotated[int, Field(ge=1, le=65536)]
@@ -128,15 +128,15 @@ def network_of(config: FairseqConfig, projection_width: int) -> NetworkSpec:
 def write_fairseq(model: WavLM, path: Path) -> None:
     """Write the network and its head as one .pt file."""
     network, weights = model.network, model.state_dict()
-    tensors = renamed(weights, encoder_rows(network), "fairseq")
-    head = renamed(weights, list(HEAD), "fairseq")
+    tensors = to_layout(weights, encoder_rows(network), "fairseq")
+    head = to_layout(weights, list(HEAD), "fairseq")
     if _has_no_projection(network):
         if obstacle := obstacle_of(model):
             raise ImportRefusedError(f"{path}: {obstacle}")
         for name in ("post_extract_proj.weight", "post_extract_proj.bias"):
             del tensors[name]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written(path) as file:
+    with open_atomic(path) as file:
         config = config_of(network).model_dump()
         torch.save({"cfg": config, "model": tensors, HEAD_KEY: head}, file)
 
@@ -171,7 +171,7 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
     if _has_no_projection(network) and "post_extract_proj.weight" not in body:
         body["post_extract_proj.weight"] = torch.eye(network.width)
         body["post_extract_proj.bias"] = torch.zeros(network.width)
-    weights = collected(body, encoder_rows(network), "fairseq") | head.weights
+    weights = from_layout(body, encoder_rows(network), "fairseq") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
     return network_from(content, weights, where=path)
 

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from wavlm.export.errors import ImportRefusedError
 from wavlm.export.heads import FoundHead, find_head, fresh_head
-from wavlm.export.mapping import HEAD, OLD_HF_NAMES, collected, encoder_rows, renamed
+from wavlm.export.mapping import HEAD, OLD_HF_NAMES, encoder_rows, from_layout, to_layout
 from wavlm.export.weights import read_pt, tensors_of
 from wavlm.nn import WavLM
 from wavlm.nn.files import NetworkFile, network_from, read_weights
 from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
-from wavlm.storage.files import read_json, replaced, write_json
+from wavlm.storage.files import atomic_path, read_json, write_json
 
 HEAD_FILE = "pretraining_head.safetensors"
 Size = Annotated[int, Field(ge=1, le=65536)]
@@ -142,8 +142,8 @@ def write_hf(model: WavLM, folder: Path) -> None:
     """Write a folder that `from_pretrained` loads with no missing and no unexpected tensor."""
     folder.mkdir(parents=True, exist_ok=True)
     network, weights = model.network, model.state_dict()
-    _write_tensors(renamed(weights, encoder_rows(network), "hf"), folder / "model.safetensors")
-    _write_tensors(renamed(weights, list(HEAD), "hf"), folder / HEAD_FILE)
+    _write_tensors(to_layout(weights, encoder_rows(network), "hf"), folder / "model.safetensors")
+    _write_tensors(to_layout(weights, list(HEAD), "hf"), folder / HEAD_FILE)
     write_json(folder / "preprocessor_config.json", preprocessor_of(network))
     architecture = "WavLMModel" if network.gated_bias else "HubertModel"
     config = config_of(network).model_dump(mode="json")
@@ -175,7 +175,7 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
     except ValueError as error:
         raise ImportRefusedError(f"{folder}/config.json: no possible network: {error}") from error
     head = head or fresh_head(network, num_clusters)
-    weights = collected(theirs, encoder_rows(network), "hf") | head.weights
+    weights = from_layout(theirs, encoder_rows(network), "hf") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
     return network_from(content, weights, where=folder)
 
@@ -221,5 +221,5 @@ def _read_head(folder: Path, config: HfConfig) -> FoundHead | None:
 
 def _write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replaced(path) as temporary:
+    with atomic_path(path) as temporary:
         save_file(contiguous, temporary, metadata={"format": "pt"})

@@ -16,7 +16,7 @@ from torch import Tensor
 from wavlm.export.errors import ImportRefusedError
 from wavlm.specs import NetworkSpec
 
-Layout = Literal["hf", "fairseq"]
+ModelLayout = Literal["hf", "fairseq"]
 Names = tuple[str, ...]
 
 
@@ -28,10 +28,10 @@ class Row:
     hf: Names
     fairseq: Names
 
-    def names(self, layout: Layout) -> Names:
+    def names(self, layout: ModelLayout) -> Names:
         return self.hf if layout == "hf" else self.fairseq
 
-    def numbered(self, i: int) -> Row:
+    def with_index(self, i: int) -> Row:
         return Row(
             self.ours.format(i=i),
             tuple(name.format(i=i) for name in self.hf),
@@ -119,20 +119,20 @@ OLD_HF_NAMES = {
 def encoder_rows(network: NetworkSpec) -> list[Row]:
     """All rows of a network but its head's."""
     convs = range(len(network.conv_layers))
-    rows = [*ONCE, *(CONV.numbered(i) for i in convs)]
+    rows = [*ONCE, *(CONV.with_index(i) for i in convs)]
     if network.conv_bias:
-        rows += [CONV_BIAS.numbered(i) for i in convs]
+        rows += [CONV_BIAS.with_index(i) for i in convs]
     if network.extractor_norm == "layer":
-        rows += [row.numbered(i) for i in convs for row in CHANNEL_NORM]
+        rows += [row.with_index(i) for i in convs for row in CHANNEL_NORM]
     else:
-        rows += [row.numbered(0) for row in TIME_NORM]
+        rows += [row.with_index(0) for row in TIME_NORM]
     if network.gated_bias:
         rows.append(TABLE)
     layer = LAYER + GATE if network.gated_bias else LAYER
-    return rows + [row.numbered(i) for i in range(network.num_layers) for row in layer]
+    return rows + [row.with_index(i) for i in range(network.num_layers) for row in layer]
 
 
-def renamed(ours: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> dict[str, Tensor]:
+def to_layout(ours: Mapping[str, Tensor], rows: list[Row], layout: ModelLayout) -> dict[str, Tensor]:
     """Our tensors under the names of a layout."""
     theirs: dict[str, Tensor] = {}
     for row in rows:
@@ -142,7 +142,7 @@ def renamed(ours: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> dict
     return theirs
 
 
-def collected(theirs: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> dict[str, Tensor]:
+def from_layout(theirs: Mapping[str, Tensor], rows: list[Row], layout: ModelLayout) -> dict[str, Tensor]:
     """Tensors of a layout under our names, in fp32; all must be there, and no others."""
     wanted = {name for row in rows for name in row.names(layout)}
     problems = [f"{name}: missing" for name in sorted(wanted - theirs.keys())]
@@ -150,8 +150,8 @@ def collected(theirs: Mapping[str, Tensor], rows: list[Row], layout: Layout) -> 
     if problems:
         shown = "; ".join(problems[:8])
         raise ImportRefusedError(f"{len(problems)} tensors differ from the {layout} layout of this network: {shown}")
-    return {row.ours: _joined([theirs[name] for name in row.names(layout)]) for row in rows}
+    return {row.ours: _concatenate([theirs[name] for name in row.names(layout)]) for row in rows}
 
 
-def _joined(pieces: list[Tensor]) -> Tensor:
+def _concatenate(pieces: list[Tensor]) -> Tensor:
     return (torch.cat(pieces) if len(pieces) > 1 else pieces[0]).float()

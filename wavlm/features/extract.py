@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from wavlm.features.frames import Floats, FrameFunction
-from wavlm.features.hidden import default_device, pieces_of, single_precision
+from wavlm.features.hidden import cut_pieces, default_device, single_precision
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.shapes import num_labels
 
@@ -35,57 +35,57 @@ Array = npt.NDArray[Any]
 # tensor, the first convolution's output, is 6.5 MB a second in fp32: 1.3 GB, a few times over.
 GPU_BATCH_SAMPLES = 200 * SAMPLE_RATE_HZ
 # Utterances that are sorted by length together: 230 MB. The more, the less padding.
-GPU_WINDOW_SAMPLES = 3600 * SAMPLE_RATE_HZ
+GPU_CHUNK_SAMPLES = 3600 * SAMPLE_RATE_HZ
 # Each loads the model once; by their number progress can be seen, and GPUs end together.
-SHARES_PER_GPU = 16
+GROUPS_PER_GPU = 16
 ITEMS_PER_THREAD = 4
 # Windows whose results a GPU still owes when the next is read: one may be the end of a shard.
-WINDOWS_AHEAD = 2
+CHUNKS_AHEAD = 2
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExtractionPlan:
     """How to go through many waveforms on a machine; results differ by rounding alone."""
 
     device: str
     processes: int  # that share the work
     threads: int  # that decode ahead of each process; 0: it decodes what it needs, when it does
     batch_samples: int  # of one call of the function, padding included; 0: one utterance a call
-    window_samples: int  # of utterances among which batches are chosen
-    shares: int  # into which a process' shards are cut: what it does in one go; 0: each is one
+    chunk_samples: int  # of utterances among which batches are chosen
+    groups_per_process: int  # into which a process' shards are cut: what it does in one go; 0: each is one
 
 
-def plan_for(workers: int, gpus: int = 1) -> Plan:
+def extraction_plan(workers: int, gpus: int = 1) -> ExtractionPlan:
     """A process for each GPU, of at most `gpus`, with `workers` threads; without any GPU, workers.
 
     gpus = 0 takes one GPU if there is one, like every stage before training.
     """
     if default_device() == "cpu":
-        return Plan("cpu", workers, threads=0, batch_samples=0, window_samples=0, shares=0)
-    return Plan(
+        return ExtractionPlan("cpu", workers, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
+    return ExtractionPlan(
         "cuda",
         processes=max(1, min(gpus, torch.cuda.device_count())),
         threads=max(1, workers),
         batch_samples=GPU_BATCH_SAMPLES,
-        window_samples=GPU_WINDOW_SAMPLES,
-        shares=SHARES_PER_GPU,
+        chunk_samples=GPU_CHUNK_SAMPLES,
+        groups_per_process=GROUPS_PER_GPU,
     )
 
 
-def release(plan: Plan) -> None:
+def release_gpu_memory(plan: ExtractionPlan) -> None:
     """Give back the memory of a GPU that nothing uses: the next stage is another process."""
     if plan.device != "cpu":
         torch.cuda.empty_cache()
 
 
-class Each(Protocol):
+class OrderedMap(Protocol):
     """`map`, in order; perhaps some items ahead of its reader, in other threads."""
 
     def __call__(self, function: Callable[[T], R], items: Iterable[T], depth: int = 0) -> Iterator[R]: ...
 
 
 @contextmanager
-def decoding(plan: Plan) -> Iterator[Each]:
+def open_ordered_map(plan: ExtractionPlan) -> Iterator[OrderedMap]:
     """A `map` for what lets go of the interpreter: decoding and hashing.
 
     It goes `depth` items ahead, 0: as many as keep the threads busy.
@@ -94,10 +94,12 @@ def decoding(plan: Plan) -> Iterator[Each]:
         yield lambda function, items, depth=0: map(function, items)  # noqa: ARG005
         return
     with ThreadPoolExecutor(plan.threads) as pool:
-        yield lambda function, items, depth=0: _ahead(pool, function, items, depth or ITEMS_PER_THREAD * plan.threads)
+        yield lambda function, items, depth=0: _map_ahead(
+            pool, function, items, depth or ITEMS_PER_THREAD * plan.threads
+        )
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:
+def _map_ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:
     waiting: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -111,74 +113,74 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable
             future.cancel()
 
 
-def windows(items: Iterable[T], samples: Callable[[T], int], plan: Plan) -> Iterator[list[T]]:
+def chunks(items: Iterable[T], samples: Callable[[T], int], plan: ExtractionPlan) -> Iterator[list[T]]:
     """Consecutive items of a window's samples, or one more than that; without a window, single."""
-    window: list[T] = []
+    chunk: list[T] = []
     held = 0
     for item in items:
-        window.append(item)
+        chunk.append(item)
         held += samples(item)
-        if held >= plan.window_samples:
-            yield window
-            window, held = [], 0
-    if window:
-        yield window
+        if held >= plan.chunk_samples:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
 
 
-def sweep(
-    tagged: Iterable[tuple[T, Sequence[Floats]]], function: FrameFunction, plan: Plan
+def extract_batched(
+    tagged: Iterable[tuple[T, Sequence[Floats]]], function: FrameFunction, plan: ExtractionPlan
 ) -> Iterator[tuple[T, list[Array]]]:
     """For each window of waveforms its tag and the rows of each waveform, (F, ...)."""
-    ahead = 0 if plan.device == "cpu" else WINDOWS_AHEAD
-    under_way: deque[tuple[T, _UnderWay]] = deque()
+    ahead = 0 if plan.device == "cpu" else CHUNKS_AHEAD
+    submitted: deque[tuple[T, _SubmittedChunk]] = deque()
     for tag, waveforms in tagged:
-        under_way.append((tag, _UnderWay(waveforms, function, plan)))
-        if len(under_way) > ahead:
-            done, results = under_way.popleft()
+        submitted.append((tag, _SubmittedChunk(waveforms, function, plan)))
+        if len(submitted) > ahead:
+            done, results = submitted.popleft()
             yield done, results.rows()
-    for done, results in under_way:
+    for done, results in submitted:
         yield done, results.rows()
 
 
-class _UnderWay:
+class _SubmittedChunk:
     """A window whose batches have been handed to the device."""
 
-    def __init__(self, waveforms: Sequence[Floats], function: FrameFunction, plan: Plan) -> None:
+    def __init__(self, waveforms: Sequence[Floats], function: FrameFunction, plan: ExtractionPlan) -> None:
         self._function = function
         cut = [self._cut(waveform) for waveform in waveforms]
         self._num_pieces = [len(pieces) for pieces in cut]
         flat = [piece for pieces in cut for piece in pieces]
         self._batches = [
-            (group, self._compute([flat[number] for number in group], plan.device))
-            for group in grouped([len(piece) for piece in flat], plan.batch_samples)
+            (numbers, self._compute([flat[number] for number in numbers], plan.device))
+            for numbers in group_by_length([len(piece) for piece in flat], plan.batch_samples)
         ]
 
     def rows(self) -> list[Array]:
         """The rows of each waveform of the window; waits for the device."""
         found: dict[int, Array] = {}
-        for group, batch in self._batches:
-            found.update(zip(group, batch.wait(), strict=True))
+        for numbers, batch in self._batches:
+            found.update(zip(numbers, batch.wait(), strict=True))
         in_order = (found[number] for number in range(len(found)))
         return [np.concatenate(list(islice(in_order, count))) for count in self._num_pieces]
 
     def _cut(self, waveform: Floats) -> list[Floats]:
-        chunk_samples = self._function.chunk_samples
-        return [waveform] if chunk_samples is None else pieces_of(waveform, chunk_samples)
+        piece_samples = self._function.piece_samples
+        return [waveform] if piece_samples is None else cut_pieces(waveform, piece_samples)
 
-    def _compute(self, pieces: Sequence[Floats], device: str) -> _OnItsWay:
+    def _compute(self, pieces: Sequence[Floats], device: str) -> _PendingRows:
         """One call of the function: pieces in the order of their length, the longest first."""
         rate_hz = self._function.rate_hz
         lengths = [len(piece) for piece in pieces]
         num_samples = None if lengths[-1] == lengths[0] else torch.tensor(lengths)
         with torch.inference_mode(), single_precision():
-            rows = self._function.compute(_padded(pieces, device), num_samples)
+            rows = self._function.compute(_pad(pieces, device), num_samples)
         expected = int(num_labels(lengths[0], rate_hz))
         if rows.shape[1] != expected:
             raise RuntimeError(f"{rows.shape[1]} frames of {lengths[0]} samples, expected {expected} at {rate_hz} Hz")
-        return _OnItsWay(rows, num_labels(lengths, rate_hz).tolist())
+        return _PendingRows(rows, num_labels(lengths, rate_hz).tolist())
 
 
-class _OnItsWay:
+class _PendingRows:
     """Rows of a batch that are being copied from the device, whose work goes on meanwhile."""
 
     def __init__(self, rows: Tensor, num_rows: Sequence[int]) -> None:
@@ -201,21 +203,21 @@ class _OnItsWay:
         ]
 
 
-def grouped(lengths: Sequence[int], batch_samples: int) -> list[list[int]]:
+def group_by_length(lengths: Sequence[int], batch_samples: int) -> list[list[int]]:
     """Numbers of waveforms, the longest first, cut into batches of at most that many samples.
 
     Padding counts. A waveform that is longer than a batch is one of its own.
     """
     order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
-    groups = []
+    batches = []
     while order:
         num_rows = max(1, batch_samples // max(1, lengths[order[0]]))
-        groups.append(order[:num_rows])
+        batches.append(order[:num_rows])
         order = order[num_rows:]
-    return groups
+    return batches
 
 
-def _padded(pieces: Sequence[Floats], device: str) -> Tensor:
+def _pad(pieces: Sequence[Floats], device: str) -> Tensor:
     """(B, N) on the device; what is shorter than the first is followed by zeros."""
     if len(pieces) == 1:
         batch = torch.from_numpy(np.ascontiguousarray(pieces[0]))[None]

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from wavlm.features.hidden import CHUNK_SAMPLES, HiddenLayers
-from wavlm.features.mfcc import MFCC_RATE_HZ, batched_mfcc, mfcc
+from wavlm.features.hidden import PIECE_SAMPLES, HiddenLayers
+from wavlm.features.mfcc import MFCC_RATE_HZ, mfcc, mfcc_batch
 from wavlm.specs import Features, HiddenFeatures
 from wavlm.specs.shapes import FRAME_RATE_HZ
 
@@ -34,7 +34,7 @@ class FrameFunction:
 
     compute: Compute
     rate_hz: int
-    chunk_samples: int | None = None  # what it can take at most at once, see `pieces_of`
+    piece_samples: int | None = None  # what it can take at most at once, see `cut_pieces`
 
     def then(self, step: Callable[[Tensor], Tensor]) -> FrameFunction:
         """The same, with another step for the frames behind it: (B, F, D) -> (B, F, ...)."""
@@ -42,7 +42,7 @@ class FrameFunction:
         return FrameFunction(
             lambda waveforms, num_samples: step(before(waveforms, num_samples)),
             self.rate_hz,
-            self.chunk_samples,
+            self.piece_samples,
         )
 
 
@@ -52,14 +52,14 @@ def frame_function(features: Features, model_dir: Path | None, device: str) -> F
     Raises ValueError if hidden features come without the folder of a model.
     """
     if not isinstance(features, HiddenFeatures):
-        return FrameFunction(batched_mfcc, MFCC_RATE_HZ)
+        return FrameFunction(mfcc_batch, MFCC_RATE_HZ)
     if model_dir is None:
         raise ValueError(f"features of layer {features.layer} need the folder of a model; got none")
     hidden = HiddenLayers(model_dir, (features.layer,), device)
     return FrameFunction(
-        lambda waveforms, num_samples: hidden.batched(waveforms, num_samples)[0],
+        lambda waveforms, num_samples: hidden.compute_batch(waveforms, num_samples)[0],
         FRAME_RATE_HZ,
-        CHUNK_SAMPLES,
+        PIECE_SAMPLES,
     )
 
 

@@ -21,7 +21,7 @@ from wavlm.specs import HOP_SAMPLES
 Floats = npt.NDArray[np.float32]
 
 # The network hears at most this much at once (100 s); fairseq's dump_hubert_feature does the same.
-CHUNK_SAMPLES = 1_600_000
+PIECE_SAMPLES = 1_600_000
 
 
 class HiddenLayers:
@@ -40,10 +40,10 @@ class HiddenLayers:
             raise ValueError(f"layer {bad[0]} is not in 1..{deepest}; at {model_dir}")
 
     def __call__(self, waveform: Floats) -> list[Floats]:
-        pieces = [self._piece(piece) for piece in pieces_of(waveform)]
+        pieces = [self._compute_piece(piece) for piece in cut_pieces(waveform)]
         return [np.concatenate(of_layer) for of_layer in zip(*pieces, strict=True)]
 
-    def batched(self, waveforms: Tensor, num_samples: Tensor | None) -> list[Tensor]:
+    def compute_batch(self, waveforms: Tensor, num_samples: Tensor | None) -> list[Tensor]:
         """The layers of several utterances of at most 100 s: (B, N) -> (B, F, D) each."""
         deepest = max(self._layers)
         if num_samples is None:
@@ -52,10 +52,10 @@ class HiddenLayers:
             states = self._network.hidden_states(waveforms, num_samples, deepest, each_alone=True)
         return [states[layer].float() for layer in self._layers]
 
-    def _piece(self, waveform: Floats) -> list[Floats]:
+    def _compute_piece(self, waveform: Floats) -> list[Floats]:
         batch = torch.from_numpy(np.ascontiguousarray(waveform))[None].to(self._device)
         with torch.inference_mode(), single_precision():
-            return [layer[0].cpu().numpy() for layer in self.batched(batch, None)]
+            return [layer[0].cpu().numpy() for layer in self.compute_batch(batch, None)]
 
 
 class Hidden:
@@ -68,15 +68,15 @@ class Hidden:
         return self._layers(waveform)[0]
 
 
-def pieces_of(waveform: Floats, chunk_samples: int = CHUNK_SAMPLES) -> list[Floats]:
+def cut_pieces(waveform: Floats, piece_samples: int = PIECE_SAMPLES) -> list[Floats]:
     """Cut a waveform so that the frames of the pieces, in order, are those of the whole.
 
-    `chunk_samples` must be a multiple of the hop. A rest too short for a frame of its own belongs
+    `piece_samples` must be a multiple of the hop. A rest too short for a frame of its own belongs
     to the last piece's edge and is dropped, as the whole would drop it.
     """
     overlap = MFCC_FRAME_SAMPLES - HOP_SAMPLES
     last_start = max(0, len(waveform) - MFCC_FRAME_SAMPLES)
-    return [waveform[start : start + chunk_samples + overlap] for start in range(0, last_start + 1, chunk_samples)]
+    return [waveform[start : start + piece_samples + overlap] for start in range(0, last_start + 1, piece_samples)]
 
 
 @contextmanager

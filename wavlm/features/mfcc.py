@@ -46,11 +46,11 @@ def mfcc(waveform: Floats) -> Floats:
     """
     with torch.inference_mode():
         samples = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
-        rows: Floats = batched_mfcc(samples[None])[0].numpy()
+        rows: Floats = mfcc_batch(samples[None])[0].numpy()
         return rows
 
 
-def batched_mfcc(waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
+def mfcc_batch(waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
     """`mfcc` of each row: (B, N) -> (B, F, 39).
 
     num_samples (B,): how long each row is, None: all of it. Frames from (num_samples - 400) // 160
@@ -81,12 +81,12 @@ def _cepstra(frames: Tensor) -> Tensor:
 
 def _slopes(frames: Tensor, num_samples: Tensor | None) -> Tensor:
     """Regression slope over 5 frames, edges of each row's own repeated: (B, F, D) -> (B, F, D)."""
-    padded = _edges_repeated(frames, num_samples)  # (B, F + 4, D)
+    padded = _repeat_edges(frames, num_samples)  # (B, F + 4, D)
     near = padded[:, 3:-1] - padded[:, 1:-3]
     return near.add_(padded[:, 4:] - padded[:, :-4], alpha=2).div_(10)
 
 
-def _edges_repeated(frames: Tensor, num_samples: Tensor | None) -> Tensor:
+def _repeat_edges(frames: Tensor, num_samples: Tensor | None) -> Tensor:
     """Frames -2 to F + 1, where those outside of an utterance are its first or last."""
     first, last = frames[:, :1], frames[:, -1:]
     if num_samples is None:
@@ -105,7 +105,7 @@ class _Tables:
         # A bin's power is the sum of two squares: the product with its filter adds them for less
         # than a pass of its own, which took a third of the time of it all.
         self.mel_filters = _on(device, _mel_filters().repeat(2, axis=0))  # (514, 23)
-        self.liftered_cosines = _on(device, _liftered_cosines())
+        self.liftered_cosines = _on(device, _cosine_table())
 
 
 @cache
@@ -139,7 +139,7 @@ def _mel(frequency_hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return mels
 
 
-def _liftered_cosines() -> npt.NDArray[np.float64]:
+def _cosine_table() -> npt.NDArray[np.float64]:
     """Orthonormal DCT-II of 23 log energies, each cepstrum scaled by its lifter. (23, 13)"""
     order = np.arange(_NUM_CEPSTRA)
     angles = np.pi / _NUM_MELS * (np.arange(_NUM_MELS)[:, None] + 0.5) * order

@@ -30,18 +30,18 @@ Assign = Callable[[Tensor], Tensor]
 NO_CLUSTER = 65535
 
 
-def nearest(centroids: Floats, device: str) -> Assign:
+def make_assign(centroids: Floats, device: str) -> Assign:
     """The function from frames (B, F, D) to labels (B, F) on a device.
 
     Labels are uint16 in the clothes of int16, which torch knows on every device; a frame without
     one gets NO_CLUSTER. Of equally near centroids the first is taken. On a CPU faiss searches:
     its minimum is faster than torch's there, and gives the same but for rounding.
     """
-    return _Searched(centroids) if device == "cpu" else Multiplied(centroids, device)
+    return _FaissAssign(centroids) if device == "cpu" else MatmulAssign(centroids, device)
 
 
-class Multiplied:
-    """`nearest` as one matrix product, on any device."""
+class MatmulAssign:
+    """`make_assign` as one matrix product, on any device."""
 
     def __init__(self, centroids: Floats, device: str) -> None:
         precise = torch.from_numpy(centroids).double()
@@ -59,8 +59,8 @@ class Multiplied:
         return labels.to(torch.int16).view(frames.shape[:-1])
 
 
-class _Searched:
-    """`nearest` by faiss, for frames on a CPU."""
+class _FaissAssign:
+    """`make_assign` by faiss, for frames on a CPU."""
 
     def __init__(self, centroids: Floats) -> None:
         self._index = faiss.IndexFlatL2(centroids.shape[1])

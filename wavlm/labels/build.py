@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from wavlm.execution.pool import run_parts
-from wavlm.execution.progress import Progress, silent
-from wavlm.features.extract import Plan, release
+from wavlm.execution.progress import Progress, no_progress
+from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frames import label_rate_hz
 from wavlm.labels.files import Header, LabelMismatchError, read_labels
-from wavlm.labels.part import Part, Share, label_share, read_counts, take_gpu
-from wavlm.labels.quality import merged
+from wavlm.labels.part import LabelPart, ShardGroup, label_shards, read_counts, take_gpu
+from wavlm.labels.quality import merge_counts
 from wavlm.specs import SAMPLE_RATE_HZ, Features
-from wavlm.storage.files import read_json, sha256_of, write_json, written
+from wavlm.storage.files import open_atomic, read_json, sha256_of, write_json
 
 # Starting a worker costs some 3 s of imports: less audio than this is quicker without one.
 SECONDS_PER_WORKER = {"mfcc": 3600, "hidden": 600}
@@ -38,27 +38,27 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     shards_dir: Path,
     teacher_dir: Path | None,
     out: Path,
-    plan: Plan,
-    progress: Progress = silent,
+    plan: ExtractionPlan,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Label every utterance of a shards folder; return the facts."""
-    book = read_json(codebook_dir / "codebook.json")
-    described = features.model_dump()
-    if book["features"] != described:
+    codebook = read_json(codebook_dir / "codebook.json")
+    spec = features.model_dump()
+    if codebook["features"] != spec:
         raise LabelMismatchError(
-            f"labels of {described} asked for, the codebook clusters {book['features']}; at {codebook_dir}"
+            f"labels of {spec} asked for, the codebook clusters {codebook['features']}; at {codebook_dir}"
         )
     shards = read_json(shards_dir / "shards.json")
     parts = [
-        Part(
+        LabelPart(
             shards_dir / name,
             out / f"{Path(name).stem}.parquet",
             Header(
                 shard_sha256=shards[name]["sha256"],
-                codebook_sha256=book["sha256"],
-                features=json.dumps(described, sort_keys=True),
+                codebook_sha256=codebook["sha256"],
+                features=json.dumps(spec, sort_keys=True),
                 label_rate_hz=label_rate_hz(features),
-                num_clusters=book["num_clusters"],
+                num_clusters=codebook["num_clusters"],
             ),
         )
         for name in sorted(shards)
@@ -70,23 +70,23 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     on_gpu = plan.device != "cpu"
     worthwhile = seconds / (SECONDS_PER_GPU if on_gpu else SECONDS_PER_WORKER[features.type])
     processes = min(plan.processes, max(1, int(worthwhile)))
-    shares = [
-        Share(group, codebook_dir, features, teacher_dir, plan)
-        for group in _split(parts, processes * plan.shares or len(parts))
+    groups = [
+        ShardGroup(group, codebook_dir, features, teacher_dir, plan)
+        for group in _split(parts, processes * plan.groups_per_process or len(parts))
     ]
-    run_parts(shares, label_share, processes, progress, take_gpu if on_gpu else None)
-    release(plan)
+    run_parts(groups, label_shards, processes, progress, take_gpu if on_gpu else None)
+    release_gpu_memory(plan)
     return _finish(parts, out, plan)
 
 
-def _split(parts: Sequence[Part], num_groups: int) -> list[tuple[Part, ...]]:
+def _split(parts: Sequence[LabelPart], num_groups: int) -> list[tuple[LabelPart, ...]]:
     """Consecutive parts in at most that many groups, whose sizes differ by one at most."""
     num_groups = min(num_groups, len(parts))
     edges = [len(parts) * number // num_groups for number in range(num_groups + 1)]
     return [tuple(parts[start:stop]) for start, stop in pairwise(edges)]
 
 
-def _finish(parts: Sequence[Part], out: Path, plan: Plan) -> dict[str, Any]:
+def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> dict[str, Any]:
     """Look at all labels once more: what the whole set looks like, and how good it is."""
     header = parts[0].header
     histogram = np.zeros(header.num_clusters, np.int64)
@@ -118,13 +118,13 @@ def _finish(parts: Sequence[Part], out: Path, plan: Plan) -> dict[str, Any]:
     return facts
 
 
-def _quality(parts: Sequence[Part], out: Path) -> dict[str, Any] | None:
+def _quality(parts: Sequence[LabelPart], out: Path) -> dict[str, Any] | None:
     """Quality over all utterances with phones, None if there are none."""
     tables = [read_counts(part.counts, part.header.num_clusters) for part in parts if part.counts.exists()]
     if not tables:
         return None
-    joint = merged(tables)
-    with written(out / "counts.npz") as file:
+    joint = merge_counts(tables)
+    with open_atomic(out / "counts.npz") as file:
         np.savez(file, phones=np.array(joint.phones), counts=joint.counts)
     quality = asdict(joint.quality())
     write_json(out / "quality.json", quality)

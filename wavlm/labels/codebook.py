@@ -22,14 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wavlm.errors import BadDataError
-from wavlm.execution.progress import Progress, silent
-from wavlm.features.extract import Plan, release
+from wavlm.execution.progress import Progress, no_progress
+from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frames import Floats, frame_function
 from wavlm.labels.assign import refuse_unassigned
 from wavlm.labels.sampling import read_utterances, sample_frames
 from wavlm.rng import seed_for
 from wavlm.specs import CodebookSpec
-from wavlm.storage.files import read_json, replaced, sha256_of, write_json, written
+from wavlm.storage.files import atomic_path, open_atomic, read_json, sha256_of, write_json
 
 Labels = npt.NDArray[np.uint16]
 
@@ -66,7 +66,7 @@ class Centroids:
 
     def write_index(self, path: Path) -> None:
         """Write what faiss' own tools read; nothing here reads it."""
-        with replaced(path) as temporary:
+        with atomic_path(path) as temporary:
             faiss.write_index(self._index, str(temporary))
 
     @classmethod
@@ -76,9 +76,9 @@ class Centroids:
 
     def assign(self, features: Floats, key: str = "?") -> Labels:
         """Label of each frame: (F, D) -> (F,). `key` is the utterance that errors name."""
-        return self.nearest(features, key)[0]
+        return self.find_nearest(features, key)[0]
 
-    def nearest(self, features: Floats, key: str = "?") -> tuple[Labels, Floats]:
+    def find_nearest(self, features: Floats, key: str = "?") -> tuple[Labels, Floats]:
         """Label of each frame and its squared distance: (F, D) -> (F,), (F,).
 
         Raises BadDataError if there is no nearest centroid, as for a NaN.
@@ -95,7 +95,7 @@ class Centroids:
 
     def fit(self, features: Floats) -> Fit:
         """Judge the clusters on frames: (F, D)."""
-        labels, distances = self.nearest(features)
+        labels, distances = self.find_nearest(features)
         counts = np.bincount(labels, minlength=self.num_clusters)
         used = int((counts > 0).sum())
         shares = counts[counts > 0] / max(1, len(labels))
@@ -155,8 +155,8 @@ def build_codebook(
     shards_dirs: Sequence[Path],
     teacher_dir: Path | None,
     out: Path,
-    plan: Plan,
-    progress: Progress = silent,
+    plan: ExtractionPlan,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Fill `out` with `centroids.npy`, `centroids.faiss` and `codebook.json`; return the facts.
 
@@ -175,8 +175,8 @@ def build_codebook(
     )
     centroids = Centroids(found.centroids)
     valid, _ = sample_frames(read_utterances(shards_dirs, "valid"), function, wanted // VALID_SHARE, spec.seed, plan)
-    release(plan)
-    with written(out / "centroids.npy") as file:
+    release_gpu_memory(plan)
+    with open_atomic(out / "centroids.npy") as file:
         np.save(file, found.centroids, allow_pickle=False)
     centroids.write_index(out / "centroids.faiss")
     facts: dict[str, Any] = {

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from wavlm.errors import BadDataError
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
-from wavlm.storage.files import read_json, replaced, written
+from wavlm.storage.files import atomic_path, open_atomic, read_json
 
 Labels = npt.NDArray[np.uint16]
 Integers = npt.NDArray[np.int64]
@@ -103,7 +103,7 @@ def write_labels(path: Path, keys: Sequence[str], labels: Sequence[Labels], head
         {"key": pa.array(keys, pa.string()), "labels": pa.ListArray.from_arrays(bounds, values)},
         metadata={name: json.dumps(value) for name, value in asdict(header).items()},
     )
-    with replaced(path) as temporary:
+    with atomic_path(path) as temporary:
         # Low and high bytes apart: the high ones are 0 or 1, so a label takes little more than its
         # bits, whatever the order. Measured, kB an hour: MFCC, K = 100 at 100 Hz, 119-184;
         # K = 500 at 50 Hz, 213 (uniform, the worst). No dictionary: few values, long runs.
@@ -132,7 +132,7 @@ class FlatLabels:
         return self.labels[self.starts[at] : self.starts[at + 1]]
 
 
-def flat_labels(labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], cache: Path) -> FlatLabels:
+def open_flat_labels(labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], cache: Path) -> FlatLabels:
     """Open the labels of several corpora for training; built once in the folder `cache`.
 
     Raises LabelMismatchError if labels and shards do not fit, in whatever respect.
@@ -170,18 +170,18 @@ def _build_flat(pairs: Sequence[tuple[Path, Path]], labels_path: Path, starts_pa
     if not starts[-1]:
         raise LabelMismatchError(f"no frames at all in {[str(shards) for _, shards in pairs]}")
     headers: set[tuple[str, str]] = set()
-    with replaced(labels_path) as temporary:
+    with atomic_path(labels_path) as temporary:
         flat = np.lib.format.open_memmap(temporary, "w+", np.dtype(np.uint16), (int(starts[-1]),))
         at = 0
         for labels_dir, shards_dir in pairs:
-            for header, labels in _joined(labels_dir, shards_dir):
+            for header, labels in _read_corpus_labels(labels_dir, shards_dir):
                 headers.add((header.codebook_sha256, header.features))
                 flat[at : at + len(labels)] = labels
                 at += len(labels)
         flat.flush()
         if len(headers) > 1:
             raise LabelMismatchError(f"labels of different codebooks: {sorted(headers)}")
-    with written(starts_path) as file:
+    with open_atomic(starts_path) as file:
         np.save(file, starts, allow_pickle=False)
 
 
@@ -190,7 +190,7 @@ def _num_frames(shards_dir: Path) -> Integers:
     return num_labels(column.to_numpy(), FRAME_RATE_HZ)
 
 
-def _joined(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, Labels]]:
+def _read_corpus_labels(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, Labels]]:
     """The labels of each shard at the frame rate, its utterances in the order of the index."""
     index = pq.read_table(shards_dir / "index.parquet", columns=["key", "shard", "samples"])
     shards = read_json(shards_dir / "shards.json")
@@ -205,10 +205,10 @@ def _joined(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, Labels
                 f"at {shards_dir / name}, {labels_dir}"
             )
         rows = index.slice(begin, end - begin)
-        yield found.header, _ordered(found, rows["key"].to_pylist(), rows["samples"].to_numpy())
+        yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy())
 
 
-def _ordered(shard: ShardLabels, keys: Sequence[str], num_samples: Integers) -> Labels:
+def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers) -> Labels:
     """The labels of these utterances, one after the other, one a frame of the network."""
     by_key = shard.by_key
     if unknown := sorted(set(keys) ^ set(by_key)):

@@ -22,20 +22,20 @@ import torch
 
 from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
-from wavlm.features.extract import Each, Plan, decoding, sweep, windows
+from wavlm.features.extract import ExtractionPlan, OrderedMap, chunks, extract_batched, open_ordered_map
 from wavlm.features.frames import Floats, frame_function
-from wavlm.labels.assign import nearest, refuse_unassigned
+from wavlm.labels.assign import make_assign, refuse_unassigned
 from wavlm.labels.codebook import read_centroids
 from wavlm.labels.files import Header, Labels, read_header, write_labels
-from wavlm.labels.quality import JointCounts, joint_counts, merged
-from wavlm.shards import Packed, Utterance, packed, unpack
+from wavlm.labels.quality import JointCounts, joint_counts, merge_counts
+from wavlm.shards import TarSample, Utterance, decode_sample, read_samples
 from wavlm.specs import Features
 from wavlm.specs.shapes import FRAME_RATE_HZ
-from wavlm.storage.files import replaced, sha256_of
+from wavlm.storage.files import atomic_path, sha256_of
 
 
 @dataclass(frozen=True)
-class Part:
+class LabelPart:
     """One shard to label."""
 
     shard: Path
@@ -54,38 +54,38 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Share:
+class ShardGroup:
     """Shards that one process labels in one go, and all that it needs for that."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[LabelPart, ...]
     codebook_dir: Path
     features: Features
     teacher_dir: Path | None
-    plan: Plan
+    plan: ExtractionPlan
 
     def __str__(self) -> str:
         first, last = self.parts[0].shard, self.parts[-1].shard
         return f"labels of {first}" + (f" to {last.name}" if len(self.parts) > 1 else "")
 
 
-def label_share(share: Share) -> None:
+def label_shards(group: ShardGroup) -> None:
     """Write the labels of the shards of a share that have none yet."""
-    parts = [part for part in share.parts if not part.is_made]
+    parts = [part for part in group.parts if not part.is_made]
     if not parts:
         return
-    if share.plan.device == "cpu" and multiprocessing.parent_process() is not None:
+    if group.plan.device == "cpu" and multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)  # one core is a worker's share
         faiss.omp_set_num_threads(1)
-    plan = share.plan
-    function = frame_function(share.features, share.teacher_dir, plan.device)
-    labels_of = function.then(nearest(read_centroids(share.codebook_dir), plan.device))
-    with decoding(plan) as each:
-        pending = _Labelled()
-        for window, found in sweep(_windows(parts, each, plan), labels_of, plan):
-            pending.add(window, found)
-            if window.is_last:
-                pending.write(window.part)
-                pending = _Labelled()
+    plan = group.plan
+    function = frame_function(group.features, group.teacher_dir, plan.device)
+    labels_of = function.then(make_assign(read_centroids(group.codebook_dir), plan.device))
+    with open_ordered_map(plan) as ordered_map:
+        labels = _PendingLabels()
+        for chunk, found in extract_batched(_read_chunks(parts, ordered_map, plan), labels_of, plan):
+            labels.add(chunk, found)
+            if chunk.is_last:
+                labels.write(chunk.part)
+                labels = _PendingLabels()
 
 
 def take_gpu(number: int) -> None:
@@ -94,42 +94,44 @@ def take_gpu(number: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Window:
+class _Chunk:
     """Consecutive utterances of a shard, without their sound."""
 
-    part: Part
+    part: LabelPart
     keys: tuple[str, ...]
     phones: tuple[tuple[Phone, ...] | None, ...]
     is_last: bool  # nothing of the shard is left
 
 
-def _windows(parts: Sequence[Part], each: Each, plan: Plan) -> Iterator[tuple[_Window, list[Floats]]]:
+def _read_chunks(
+    parts: Sequence[LabelPart], ordered_map: OrderedMap, plan: ExtractionPlan
+) -> Iterator[tuple[_Chunk, list[Floats]]]:
     """All utterances of these shards; the next shard is being decoded while one ends."""
     # One shard ahead: what was read to be hashed is then still in memory.
-    utterances = each(_unpacked, _members(each(_checked, parts, depth=1)))
+    utterances = ordered_map(_unpack, _read_members(ordered_map(_check_part, parts, depth=1)))
     for part in parts:
-        for window in windows(iter(lambda: next(utterances), None), _num_samples, plan):
-            keys, phones = zip(*((item.key, item.phones) for item in window), strict=True)
-            yield _Window(part, keys, phones, is_last=False), [item.waveform for item in window]
-        yield _Window(part, (), (), is_last=True), []
+        for chunk in chunks(iter(lambda: next(utterances), None), _num_samples, plan):
+            keys, phones = zip(*((item.key, item.phones) for item in chunk), strict=True)
+            yield _Chunk(part, keys, phones, is_last=False), [item.waveform for item in chunk]
+        yield _Chunk(part, (), (), is_last=True), []
 
 
-def _members(parts: Iterable[Part]) -> Iterator[Packed | None]:
+def _read_members(parts: Iterable[LabelPart]) -> Iterator[TarSample | None]:
     """What the tars hold, None where one ends."""
     for part in parts:
-        yield from packed(part.shard)
+        yield from read_samples(part.shard)
         yield None
 
 
-def _unpacked(item: Packed | None) -> Utterance | None:
-    return None if item is None else unpack(item)
+def _unpack(item: TarSample | None) -> Utterance | None:
+    return None if item is None else decode_sample(item)
 
 
 def _num_samples(utterance: Utterance) -> int:
     return len(utterance.waveform)
 
 
-def _checked(part: Part) -> Part:
+def _check_part(part: LabelPart) -> LabelPart:
     """The part, if its shard is the one that the header names."""
     if (found := sha256_of(part.shard)) != part.header.shard_sha256:
         raise BadDataError("CHECKSUM", f"sha256 {found}, expected {part.header.shard_sha256}; at {part.shard}")
@@ -137,16 +139,16 @@ def _checked(part: Part) -> Part:
 
 
 @dataclass
-class _Labelled:
+class _PendingLabels:
     """What is known of a shard's labels so far."""
 
     keys: list[str] = field(default_factory=list)
     labels: list[Labels] = field(default_factory=list)
     tables: list[JointCounts] = field(default_factory=list)
 
-    def add(self, window: _Window, found: Sequence[npt.NDArray[np.int16]]) -> None:
-        header = window.part.header
-        for key, phones, row in zip(window.keys, window.phones, found, strict=True):
+    def add(self, chunk: _Chunk, found: Sequence[npt.NDArray[np.int16]]) -> None:
+        header = chunk.part.header
+        for key, phones, row in zip(chunk.keys, chunk.phones, found, strict=True):
             labels = row.view(np.uint16)
             refuse_unassigned(labels, key)
             self.keys.append(key)
@@ -155,9 +157,9 @@ class _Labelled:
                 at_frames = labels[:: header.label_rate_hz // FRAME_RATE_HZ]
                 self.tables.append(joint_counts(phones, at_frames, header.num_clusters))
 
-    def write(self, part: Part) -> None:
+    def write(self, part: LabelPart) -> None:
         if self.tables:  # first, so that labels that exist have their counts
-            _write_counts(part.counts, merged(self.tables))
+            _write_counts(part.counts, merge_counts(self.tables))
         else:
             part.counts.unlink(missing_ok=True)
         write_labels(part.output, self.keys, self.labels, part.header)
@@ -173,7 +175,7 @@ def _write_counts(path: Path, joint: JointCounts) -> None:
         }
     )
     path.parent.mkdir(exist_ok=True)
-    with replaced(path) as temporary:
+    with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 

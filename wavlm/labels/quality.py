@@ -61,7 +61,7 @@ NO_COUNTS = JointCounts((), np.zeros((0, 0), np.int64))
 
 def label_quality(pairs: Iterable[tuple[Sequence[Phone], Labels]], num_clusters: int) -> Quality:
     """Quality of the labels of many utterances: (phones, label of each frame at 50 Hz)."""
-    return merged([joint_counts(phones, labels, num_clusters) for phones, labels in pairs]).quality()
+    return merge_counts([joint_counts(phones, labels, num_clusters) for phones, labels in pairs]).quality()
 
 
 def joint_counts(phones: Sequence[Phone], labels: Labels, num_clusters: int) -> JointCounts:
@@ -77,7 +77,7 @@ def joint_counts(phones: Sequence[Phone], labels: Labels, num_clusters: int) -> 
     return JointCounts(names, counts.reshape(len(names), num_clusters).astype(np.int64))
 
 
-def merged(parts: Iterable[JointCounts]) -> JointCounts:
+def merge_counts(parts: Iterable[JointCounts]) -> JointCounts:
     """The sum of tables that may know different phones; raises ValueError if their K differ."""
     tables = [part for part in parts if part.phones]
     if not tables:

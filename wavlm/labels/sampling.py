@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavlm.execution.progress import Progress, silent
-from wavlm.features.extract import Plan, sweep, windows
+from wavlm.execution.progress import Progress, no_progress
+from wavlm.features.extract import ExtractionPlan, chunks, extract_batched
 from wavlm.features.frames import Floats, FrameFunction
 from wavlm.rng import rng_for
 from wavlm.shards import Reader
@@ -27,7 +27,7 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Utterances:
+class SampledUtterances:
     """Rows of the indexes of several shards folders. All arrays have one entry a row."""
 
     folders: tuple[Path, ...]
@@ -37,7 +37,7 @@ class Utterances:
     num_samples: Integers
 
 
-def read_utterances(shards_dirs: Sequence[Path], split: str) -> Utterances:
+def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterances:
     """All utterances of a split, in the order of the folders and their indexes."""
     columns = ["key", "shard", "offset", "size", "samples", "speaker"]
     tables: list[pa.Table] = []
@@ -50,7 +50,7 @@ def read_utterances(shards_dirs: Sequence[Path], split: str) -> Utterances:
         speakers.append(codes.fill_null(0).to_numpy().astype(np.int64) + first)
         tables.append(table)
     table = pa.concat_tables(tables)
-    return Utterances(
+    return SampledUtterances(
         folders=tuple(shards_dirs),
         table=table,
         folder=np.repeat(np.arange(len(tables)), [len(item) for item in tables]),
@@ -59,23 +59,23 @@ def read_utterances(shards_dirs: Sequence[Path], split: str) -> Utterances:
     )
 
 
-def round_robin(speaker: Integers, rng: np.random.Generator) -> Integers:
+def order_round_robin(speaker: Integers, rng: np.random.Generator) -> Integers:
     """An order of rows in which every speaker speaks once before any speaks again, and so on."""
     shuffled = rng.permutation(len(speaker))
     by_speaker = shuffled[np.argsort(speaker[shuffled], kind="stable")]
     _, first, counts = np.unique(speaker[by_speaker], return_index=True, return_counts=True)
     turn = np.arange(len(speaker)) - np.repeat(first, counts)
-    place = np.repeat(rng.permutation(len(counts)), counts)
-    return by_speaker[np.lexsort((place, turn))]
+    speaker_rank = np.repeat(rng.permutation(len(counts)), counts)
+    return by_speaker[np.lexsort((speaker_rank, turn))]
 
 
 def sample_frames(
-    utterances: Utterances,
+    utterances: SampledUtterances,
     function: FrameFunction,
     num_frames: int,
     seed: int,
-    plan: Plan,
-    progress: Progress = silent,
+    plan: ExtractionPlan,
+    progress: Progress = no_progress,
 ) -> tuple[Floats, Integers]:
     """A sample of at most `num_frames` frames, (F, D), and the rows that it comes from.
 
@@ -83,14 +83,14 @@ def sample_frames(
     uniform choice of frames is kept, so that the sample has exactly the size asked for.
     """
     rng = rng_for(seed, "sample")
-    order = round_robin(utterances.speaker, rng)
+    order = order_round_robin(utterances.speaker, rng)
     lengths = num_labels(utterances.num_samples[order], function.rate_hz)
     needed = int(np.searchsorted(np.cumsum(lengths), num_frames)) + 1
     rows, frames = order[:needed], lengths[:needed]
     quotas = rng.multivariate_hypergeometric(frames, min(num_frames, int(frames.sum())))
     kept: list[Floats] = []
-    heard = _heard(utterances, rows, function, plan)
-    for row, quota, features in zip(rows, quotas, heard, strict=True):
+    extracted = _extract_features(utterances, rows, function, plan)
+    for row, quota, features in zip(rows, quotas, extracted, strict=True):
         key = utterances.table["key"][int(row)].as_py()
         chosen = rng_for(seed, "frames", key).choice(len(features), quota, replace=False)
         kept.append(features[np.sort(chosen)])
@@ -98,7 +98,9 @@ def sample_frames(
     return (np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)), rows
 
 
-def _heard(utterances: Utterances, rows: Integers, function: FrameFunction, plan: Plan) -> Iterator[Floats]:
+def _extract_features(
+    utterances: SampledUtterances, rows: Integers, function: FrameFunction, plan: ExtractionPlan
+) -> Iterator[Floats]:
     """The features of the utterances in these rows, (F, D) each."""
     readers = [Reader(folder) for folder in utterances.folders]
 
@@ -108,6 +110,6 @@ def _heard(utterances: Utterances, rows: Integers, function: FrameFunction, plan
         waveform: Floats = reader.read_at(cells["shard"], cells["offset"], cells["size"])
         return waveform
 
-    waveforms = windows(map(read, rows.tolist()), len, plan)
-    for _, features in sweep(((None, window) for window in waveforms), function, plan):
+    waveforms = chunks(map(read, rows.tolist()), len, plan)
+    for _, features in extract_batched(((None, chunk) for chunk in waveforms), function, plan):
         yield from features

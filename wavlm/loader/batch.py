@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from wavlm.loader.masking import Spans
-from wavlm.loader.pcm import Pcm, Stretch
-from wavlm.loader.sampler import Position
-from wavlm.loader.samples import Arrays
+from wavlm.loader.pcm import PackedAudio, Stretch
+from wavlm.loader.sampler import SamplerState
+from wavlm.loader.samples import MicroBatchArrays
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec
 
 
@@ -21,18 +21,18 @@ from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec
 class Batch:
     """One group; nothing in it is padded. A loader's is packed, one moved `to` a device is not."""
 
-    audio: Pcm | torch.Tensor  # (B, N): packed, or float32
+    audio: PackedAudio | torch.Tensor  # (B, N): packed, or float32
     labels: torch.Tensor  # (B, F) int64
     spans: Spans | torch.Tensor  # of (B, F): packed, or the mask
     keys: tuple[str, ...]
-    position: Position  # of this group
-    after: Position  # where the update that it belongs to ends: what a snapshot stores
+    position: SamplerState  # of this group
+    after: SamplerState  # where the update that it belongs to ends: what a snapshot stores
     num_masked: int | None = None  # masked frames, once they have been counted
 
     @property
     def waveforms(self) -> torch.Tensor:
         """(B, N) float32; of a packed batch they are made anew each time."""
-        return self.audio.waveforms() if isinstance(self.audio, Pcm) else self.audio
+        return self.audio.waveforms() if isinstance(self.audio, PackedAudio) else self.audio
 
     @property
     def mask(self) -> torch.Tensor:
@@ -42,7 +42,7 @@ class Batch:
     @property
     def seconds(self) -> float:
         """Seconds of audio, all utterances together."""
-        samples = self.audio.steps if isinstance(self.audio, Pcm) else self.audio
+        samples = self.audio.pcm if isinstance(self.audio, PackedAudio) else self.audio
         return samples.numel() / SAMPLE_RATE_HZ
 
     def to(self, device: torch.device) -> Batch:
@@ -51,7 +51,7 @@ class Batch:
         Masks are made there and their frames counted. The caller waits for that number and thereby
         for all that was asked before it: the batch has arrived.
         """
-        if isinstance(self.audio, Pcm):
+        if isinstance(self.audio, PackedAudio):
             waveforms = self.audio.to(device).waveforms()
         else:
             waveforms = self.audio.to(device, non_blocking=True)
@@ -70,14 +70,14 @@ class Batch:
         return self.spans.to(device, non_blocking=True)
 
 
-def make_batch(arrays: Arrays, mask: MaskSpec, position: Position, after: Position) -> Batch:
+def make_batch(arrays: MicroBatchArrays, mask: MaskSpec, position: SamplerState, after: SamplerState) -> Batch:
     changes = (
         Stretch(change.row, change.start_samples, torch.from_numpy(change.waveform)) for change in arrays.changes
     )
     return Batch(
-        audio=Pcm(torch.from_numpy(arrays.steps), tuple(changes)),
+        audio=PackedAudio(torch.from_numpy(arrays.pcm), tuple(changes)),
         labels=torch.from_numpy(arrays.labels.astype(np.int64)),
-        spans=Spans(arrays.labels.shape[1], mask, arrays.masking),
+        spans=Spans(arrays.labels.shape[1], mask, arrays.mask_seeds),
         keys=arrays.keys,
         position=position,
         after=after,

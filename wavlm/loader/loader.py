@@ -32,8 +32,8 @@ from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.processes import die_with_parent
 from wavlm.loader.batch import Batch, make_batch
-from wavlm.loader.sampler import Group, Plan, Position, Update, share
-from wavlm.loader.samples import Arrays, Drawn, Samples
+from wavlm.loader.sampler import BucketedSampler, MicroBatch, SamplerState, Update, rank_share
+from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
 from wavlm.specs import MaskSpec
 
 log = logging.getLogger(__name__)
@@ -48,37 +48,37 @@ class NotDeliveredError(BadDataError):
     """An epoch did not deliver exactly what was planned."""
 
 
-def plan_of(job: TrainJob) -> Plan:
+def make_sampler(job: TrainJob) -> BucketedSampler:
     """The stream of groups of a job; its `fingerprint` belongs beside every stored position."""
-    return Samples(job).plan()
+    return TrainingSamples(job).sampler()
 
 
-def loader(job: TrainJob, position: Position, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+def loader(job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1) -> Iterator[Batch]:
     """The batches of a rank from a position on, without end.
 
-    Each update is `groups_per_update / world` batches of every rank. Raises ValueError if that is
+    Each update is `micro_batches_per_update / world` batches of every rank. Raises ValueError if that is
     no whole number, BadDataError with shard and key for what cannot be read.
     """
-    samples = Samples(job)
-    updates = samples.plan().updates(position)
+    samples = TrainingSamples(job)
+    updates = samples.sampler().updates(position)
     first = next(updates)
-    share(first.groups, rank, world)  # complain now, not at the first batch
+    rank_share(first.micro_batches, rank, world)  # complain now, not at the first batch
     tasks = _Tasks(samples, chain((first,), updates), rank, world)
-    made = _made(samples, tasks, job.runtime.loaders)
-    return _delivered(tasks, made, job.train.mask)
+    loaded = _load_arrays(samples, tasks, job.runtime.loaders)
+    return _deliver(tasks, loaded, job.train.mask)
 
 
-def _made(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _Failure]:
+def _load_arrays(samples: TrainingSamples, tasks: _Tasks, workers: int) -> Iterator[MicroBatchArrays | _Failure]:
     """Arrays in the order of the tasks, made by worker processes that die with this one."""
-    made = _Made(samples)
+    loaded = _TaskDataset(samples)
     if not workers:
-        return map(made.__getitem__, tasks)
+        return map(loaded.__getitem__, tasks)
     return iter(
         DataLoader(
-            made,
+            loaded,
             sampler=tasks,
             batch_size=None,
-            collate_fn=_unchanged,
+            collate_fn=_keep_arrays,
             generator=torch.Generator(),  # torch draws a seed for workers: not from the global one
             num_workers=workers,
             prefetch_factor=PREFETCH_BATCHES,
@@ -90,14 +90,14 @@ def _made(samples: Samples, tasks: _Tasks, workers: int) -> Iterator[Arrays | _F
     )
 
 
-def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure], mask: MaskSpec) -> Iterator[Batch]:
+def _deliver(tasks: _Tasks, loaded: Iterator[MicroBatchArrays | _Failure], mask: MaskSpec) -> Iterator[Batch]:
     """Batches, compared one by one with what was planned, so that nothing is lost in silence."""
     epoch, num_utterances = None, 0
-    for arrays in made:
+    for arrays in loaded:
         if isinstance(arrays, _Failure):
             raise BadDataError(arrays.code, arrays.text)
         task = tasks.under_way.popleft()
-        position, planned = task.drawn.group.position, task.drawn.group.utterances
+        position, planned = task.drawn.micro_batch.position, task.drawn.micro_batch.utterances
         if arrays.utterances.tolist() != planned.tolist():
             raise NotDeliveredError(
                 "NOT_DELIVERED",
@@ -112,7 +112,7 @@ def _delivered(tasks: _Tasks, made: Iterator[Arrays | _Failure], mask: MaskSpec)
         yield make_batch(arrays, mask, position, task.after)
 
 
-def _unchanged(arrays: Any) -> Any:
+def _keep_arrays(arrays: Any) -> Any:
     """Leave arrays alone: torch would make tensors in shared memory, which containers ration."""
     return arrays
 
@@ -138,8 +138,8 @@ def _await_stop(parent: int) -> None:
 
 @dataclass(frozen=True)
 class _Task:
-    drawn: Drawn
-    after: Position
+    drawn: DrawnMicroBatch
+    after: SamplerState
 
 
 @dataclass(frozen=True)
@@ -150,13 +150,13 @@ class _Failure:
     text: str
 
 
-class _Made(Dataset[Any]):
+class _TaskDataset(Dataset[Any]):
     """Map-style over tasks, so that the order of batches is that of the tasks for any workers."""
 
-    def __init__(self, samples: Samples) -> None:
+    def __init__(self, samples: TrainingSamples) -> None:
         self._samples = samples
 
-    def __getitem__(self, task: _Task) -> Arrays | _Failure:
+    def __getitem__(self, task: _Task) -> MicroBatchArrays | _Failure:
         try:
             return self._samples.make(task.drawn)
         except BadDataError as error:
@@ -166,20 +166,20 @@ class _Made(Dataset[Any]):
 class _Tasks:
     """A sampler: what a rank has to make of updates, without end; iterable once."""
 
-    def __init__(self, samples: Samples, updates: Iterator[Update], rank: int, world: int) -> None:
+    def __init__(self, samples: TrainingSamples, updates: Iterator[Update], rank: int, world: int) -> None:
         self._samples, self._updates = samples, updates
         self._rank, self._world = rank, world
         self.under_way: deque[_Task] = deque()  # handed out and not yet delivered
 
     def __iter__(self) -> Iterator[_Task]:
-        planned = self._planned()
+        planned = self._plan_micro_batches()
         while True:
-            groups, afters = zip(*islice(planned, DRAWN_TOGETHER), strict=True)
-            for task in map(_Task, self._samples.draw(groups), afters):
+            micro_batches, afters = zip(*islice(planned, DRAWN_TOGETHER), strict=True)
+            for task in map(_Task, self._samples.draw(micro_batches), afters):
                 self.under_way.append(task)
                 yield task
 
-    def _planned(self) -> Iterator[tuple[Group, Position]]:
+    def _plan_micro_batches(self) -> Iterator[tuple[MicroBatch, SamplerState]]:
         for update in self._updates:
-            for group in share(update.groups, self._rank, self._world):
-                yield group, update.after
+            for micro_batch in rank_share(update.micro_batches, self._rank, self._world):
+                yield micro_batch, update.after

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from wavlm.rng import GAMMA, LAST_SHIFT, STIRS, UNUSED_BITS, States
+from wavlm.rng import GAMMA, LAST_SHIFT, MIX_ROUNDS, UNUSED_BITS, StreamSeeds
 from wavlm.specs import MaskSpec
 
 ONE = 1 << 53  # numbers in [0, 1) are multiples of 2**-53
@@ -27,7 +27,7 @@ class Spans:
 
     num_frames: int  # F
     spec: MaskSpec
-    states: States  # (B,) of whose numbers they are made
+    seeds: StreamSeeds  # (B,) of whose numbers they are made
 
     def masks(self, device: torch.device) -> Tensor:
         """Which frames are masked, (B, F) bool, made on this device.
@@ -43,54 +43,54 @@ class Spans:
         whole, share = int(wanted), int(wanted % 1 * ONE)
         most = max(spec.min_spans, whole + 1)
         num_starts = max(num_frames - spec.length, most + 1)
-        numbers = _numbers(self.states, 1 + num_starts + (num_frames if spec.equalise else 0), device)
+        numbers = _hash_numbers(self.seeds, 1 + num_starts + (num_frames if spec.equalise else 0), device)
         num_spans = (((numbers[:, :1] + share) >> 53) + whole).clamp(min=spec.min_spans)
-        lots, lots_of_frames = numbers[:, 1 : 1 + num_starts], numbers[:, 1 + num_starts :]
+        priorities, frame_priorities = numbers[:, 1 : 1 + num_starts], numbers[:, 1 + num_starts :]
         if num_frames - spec.length <= most:  # too short for so many: one start more than spans
             allowed = (num_spans + 1).clamp(min=num_frames - spec.length)
-            lots = torch.where(torch.arange(num_starts, device=device) < allowed, lots, ONE)
-        masks = _covered(_smallest(lots, num_spans), spec.length)[:, :num_frames].contiguous()
-        return _equalised(masks, lots_of_frames) if spec.equalise else masks
+            priorities = torch.where(torch.arange(num_starts, device=device) < allowed, priorities, ONE)
+        masks = _cover_spans(_select_smallest(priorities, num_spans), spec.length)[:, :num_frames].contiguous()
+        return _equalise(masks, frame_priorities) if spec.equalise else masks
 
 
-def _numbers(states: States, count: int, device: torch.device) -> Tensor:
+def _hash_numbers(seeds: StreamSeeds, count: int, device: torch.device) -> Tensor:
     """`rng.uniforms` times 2**53, (B, count) int64: SplitMix64 in signed whole numbers.
 
     Products wrap to the same bits; a shift to the right has to forget the copies of the sign.
     """
-    gamma, last_shift = _signed(GAMMA), int(LAST_SHIFT)
-    begin = torch.from_numpy(states.view(np.int64)).to(device).unsqueeze(1)
+    gamma, last_shift = _to_signed(GAMMA), int(LAST_SHIFT)
+    begin = torch.from_numpy(seeds.view(np.int64)).to(device).unsqueeze(1)
     bits = begin + gamma * torch.arange(1, count + 1, device=device)
-    for shift, factor in STIRS:
-        bits = (bits ^ _shifted(bits, int(shift))) * _signed(factor)
-    return _shifted(bits ^ _shifted(bits, last_shift), int(UNUSED_BITS))
+    for shift, factor in MIX_ROUNDS:
+        bits = (bits ^ _shift_right(bits, int(shift))) * _to_signed(factor)
+    return _shift_right(bits ^ _shift_right(bits, last_shift), int(UNUSED_BITS))
 
 
-def _shifted(bits: Tensor, shift: int) -> Tensor:
+def _shift_right(bits: Tensor, shift: int) -> Tensor:
     return (bits >> shift) & ((1 << (64 - shift)) - 1)
 
 
-def _signed(constant: np.uint64) -> int:
+def _to_signed(constant: np.uint64) -> int:
     return int(constant.astype(np.int64))
 
 
-def _smallest(lots: Tensor, counts: Tensor) -> Tensor:
+def _select_smallest(priorities: Tensor, counts: Tensor) -> Tensor:
     """Where the `counts` (B, 1) smallest lots of each row (B, S) are: below the one after them."""
-    return lots < lots.sort(dim=1).values.gather(1, counts)
+    return priorities < priorities.sort(dim=1).values.gather(1, counts)
 
 
-def _covered(starts: Tensor, length: int) -> Tensor:
+def _cover_spans(starts: Tensor, length: int) -> Tensor:
     """Frames of the spans that begin where (B, S) says, (B, S + length)."""
     begun = nnf.pad(starts.int(), (length, length)).cumsum(1)  # spans begun before a frame
     return begun[:, length:] > begun[:, :-length]
 
 
-def _equalised(masks: Tensor, lots: Tensor) -> Tensor:
+def _equalise(masks: Tensor, priorities: Tensor) -> Tensor:
     """Masks (B, F) with as many masked frames each as the smallest has: those of smallest lots.
 
     This is the reference's per-batch equalisation. It opens single frames inside spans and lowers
     the masked share from 0.57 to 0.53 at 15 s and 0.47 at 2 s, so it is off by default.
     """
     fewest = masks.sum(1).min().expand(len(masks), 1)
-    of_masked = nnf.pad(torch.where(masks, lots, ONE), (0, 1), value=ONE)
-    return masks & _smallest(of_masked, fewest)[:, :-1]
+    of_masked = nnf.pad(torch.where(masks, priorities, ONE), (0, 1), value=ONE)
+    return masks & _select_smallest(of_masked, fewest)[:, :-1]

@@ -28,27 +28,27 @@ class Stretch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pcm:
+class PackedAudio:
     """Crops of one length."""
 
-    steps: Tensor  # (B, N) int16
+    pcm: Tensor  # (B, N) int16
     changes: tuple[Stretch, ...] = ()  # in the order in which they are made
 
     def waveforms(self) -> Tensor:
         """The crops as float32, (B, N), on the device of the steps."""
-        waveforms = self.steps.to(torch.float32).mul_(1 / FULL_SCALE)
+        waveforms = self.pcm.to(torch.float32).mul_(1 / FULL_SCALE)
         for row, start, waveform in self.changes:
             waveforms[row, start : start + len(waveform)] = waveform
         return waveforms
 
-    def to(self, device: torch.device) -> Pcm:
+    def to(self, device: torch.device) -> PackedAudio:
         """A copy on a device; from pinned memory it is made beside whatever else goes on."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> Pcm:
+    def pin_memory(self) -> PackedAudio:
         """A copy that a CUDA device can fetch by itself."""
         return self._each(torch.Tensor.pin_memory)
 
-    def _each(self, copy: Callable[[Tensor], Tensor]) -> Pcm:
+    def _each(self, copy: Callable[[Tensor], Tensor]) -> PackedAudio:
         changes = (change._replace(waveform=copy(change.waveform)) for change in self.changes)
-        return replace(self, steps=copy(self.steps), changes=tuple(changes))
+        return replace(self, pcm=copy(self.pcm), changes=tuple(changes))

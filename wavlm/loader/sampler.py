@@ -5,8 +5,8 @@ shortest, so that nothing is ever padded. With `crop_frames_multiple` that is a 
 frames, and groups of one length have one size: the batches of a corpus then have as many shapes as
 there are multiples, and one more for what is left at the end of an epoch.
 
-The stream of groups is endless; an update takes the next `groups_per_update` of them, whatever the
-number of ranks. A `Position` in that stream is the whole state of loading: going on from one costs
+The stream of groups is endless; an update takes the next `micro_batches_per_update` of them, whatever the
+number of ranks. A `SamplerState` in that stream is the whole state of loading: going on from one costs
 no replay.
 """
 
@@ -31,7 +31,7 @@ SAME_LENGTH = 1 / 32
 
 
 @dataclass(frozen=True, order=True)
-class Position:
+class SamplerState:
     """Groups before this one have been delivered: `group` counts within the epoch, both from 0."""
 
     epoch: int = 0
@@ -39,10 +39,10 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Group:
+class MicroBatch:
     """Utterances that are cropped to one length, that mix with each other and share a batch."""
 
-    position: Position
+    position: SamplerState
     utterances: Integers  # (B,) numbers of the utterances, as counted by the plan's input
     num_frames: int  # of every crop
 
@@ -51,8 +51,8 @@ class Group:
 class Update:
     """The groups of one optimiser step and the position from which the next step goes on."""
 
-    groups: tuple[Group, ...]
-    after: Position
+    micro_batches: tuple[MicroBatch, ...]
+    after: SamplerState
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ class Epoch:
     num_frames: Integers  # (G,)
 
     @property
-    def num_groups(self) -> int:
+    def num_micro_batches(self) -> int:
         return len(self.num_frames)
 
-    def group(self, number: int) -> Group:
+    def micro_batch(self, number: int) -> MicroBatch:
         """The group at a place in the order of delivery."""
         members = self.utterances[self.bounds[number] : self.bounds[number + 1]]
-        return Group(Position(self.number, number), members, int(self.num_frames[number]))
+        return MicroBatch(SamplerState(self.number, number), members, int(self.num_frames[number]))
 
 
 @dataclass
-class Plan:
+class BucketedSampler:
     """The endless stream of groups for utterances of these lengths.
 
     `num_frames` (N,) are the frames of each utterance, already limited to the longest crop;
@@ -103,24 +103,26 @@ class Plan:
         """The groups of one epoch, in the order in which they are delivered."""
         if self._last is None or self._last.number != number:
             crops = _crops(self.num_frames, self.train.crop_frames_multiple)
-            self._last = _epoch(crops, self.train, number)
+            self._last = _shuffle_epoch(crops, self.train, number)
         return self._last
 
-    def updates(self, position: Position) -> Iterator[Update]:
+    def updates(self, position: SamplerState) -> Iterator[Update]:
         """All updates from a position on, without end."""
         while True:
-            groups = []
-            for _ in range(self.train.groups_per_update):
+            micro_batches = []
+            for _ in range(self.train.micro_batches_per_update):
                 epoch = self.epoch(position.epoch)
-                if position.group >= epoch.num_groups:
+                if position.group >= epoch.num_micro_batches:
                     raise ValueError(
-                        f"epoch {position.epoch} has {epoch.num_groups} groups, "
+                        f"epoch {position.epoch} has {epoch.num_micro_batches} groups, "
                         f"position asks for number {position.group}"
                     )
-                groups.append(epoch.group(position.group))
-                last = position.group + 1 == epoch.num_groups
-                position = Position(position.epoch + 1) if last else Position(position.epoch, position.group + 1)
-            yield Update(tuple(groups), position)
+                micro_batches.append(epoch.micro_batch(position.group))
+                last = position.group + 1 == epoch.num_micro_batches
+                position = (
+                    SamplerState(position.epoch + 1) if last else SamplerState(position.epoch, position.group + 1)
+                )
+            yield Update(tuple(micro_batches), position)
 
     @property
     def fingerprint(self) -> str:
@@ -130,8 +132,8 @@ class Plan:
         numbers = (
             self.content,
             spec.seed,
-            _group_frames(spec),
-            spec.groups_per_update,
+            _micro_batch_frames(spec),
+            spec.micro_batches_per_update,
             SAME_LENGTH,
             *([spec.crop_frames_multiple] if spec.crop_frames_multiple > 1 else []),
         )
@@ -139,50 +141,50 @@ class Plan:
         return digest.hexdigest()
 
 
-def fixed_groups(num_frames: Integers, train: TrainSpec) -> tuple[Group, ...]:
+def fixed_micro_batches(num_frames: Integers, train: TrainSpec) -> tuple[MicroBatch, ...]:
     """Groups for validation: nothing random, longest first, ties in the order of the input."""
     if not len(num_frames):
         return ()
     train = train.model_copy(update={"crop_frames_multiple": 1})  # validation is not compiled
     epoch = _cut(np.argsort(-num_frames, kind="stable"), num_frames, train, 0)
-    return tuple(epoch.group(number) for number in range(epoch.num_groups))
+    return tuple(epoch.micro_batch(number) for number in range(epoch.num_micro_batches))
 
 
-def share(groups: tuple[Group, ...], rank: int, world: int) -> tuple[Group, ...]:
+def rank_share(micro_batches: tuple[MicroBatch, ...], rank: int, world: int) -> tuple[MicroBatch, ...]:
     """The groups of an update that one rank computes: number i belongs to rank i % world.
 
     Raises ValueError if the ranks would get different numbers of groups.
     """
-    if len(groups) % world:
-        possible = [count for count in range(1, len(groups) + 1) if len(groups) % count == 0]
+    if len(micro_batches) % world:
+        possible = [count for count in range(1, len(micro_batches) + 1) if len(micro_batches) % count == 0]
         raise ValueError(
-            f"{len(groups)} groups an update cannot be shared by {world} processes; "
+            f"{len(micro_batches)} groups an update cannot be shared by {world} processes; "
             f"possible: {', '.join(map(str, possible))}"
         )
-    return groups[rank::world]
+    return micro_batches[rank::world]
 
 
-def _group_frames(train: TrainSpec) -> int:
+def _micro_batch_frames(train: TrainSpec) -> int:
     return int(train.group_seconds * FRAME_RATE_HZ)
 
 
-def _epoch(num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
+def _shuffle_epoch(num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
     """Sort by length, longest first, ties at random; cut into groups; shuffle the groups."""
     rng = rng_for(train.seed, "epoch", number)
-    alike = num_frames if train.crop_frames_multiple > 1 else _buckets(num_frames)
-    order = np.lexsort((rng.random(len(num_frames)), -alike))
+    sort_lengths = num_frames if train.crop_frames_multiple > 1 else _buckets(num_frames)
+    order = np.lexsort((rng.random(len(num_frames)), -sort_lengths))
     sorted_epoch = _cut(order, num_frames, train, number)
-    shuffled = rng.permutation(sorted_epoch.num_groups)
+    shuffled = rng.permutation(sorted_epoch.num_micro_batches)
     starts, sizes = sorted_epoch.bounds[shuffled], np.diff(sorted_epoch.bounds)[shuffled]
     bounds = np.append(0, np.cumsum(sizes))
     # Gather each group's run of `order` in the shuffled order of groups.
-    places = np.arange(len(order)) + np.repeat(starts - bounds[:-1], sizes)
-    return Epoch(number, order[places], bounds, sorted_epoch.num_frames[shuffled])
+    gather_indices = np.arange(len(order)) + np.repeat(starts - bounds[:-1], sizes)
+    return Epoch(number, order[gather_indices], bounds, sorted_epoch.num_frames[shuffled])
 
 
 def _cut(order: Integers, num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
     """Cut utterances, sorted longest first, into groups."""
-    lengths, budget = num_frames[order], _group_frames(train)
+    lengths, budget = num_frames[order], _micro_batch_frames(train)
     even = train.crop_frames_multiple > 1
     starts = _even_starts(lengths, budget) if even else _starts(lengths, _buckets(lengths), budget)
     return Epoch(
@@ -233,9 +235,9 @@ def _even_starts(num_frames: Integers, budget: int) -> Integers:
     at = 0
     for end in ends:
         size = max(1, budget // int(num_frames[end - 1]))
-        num_groups = (int(end) - at) // size
-        starts.extend(range(at, at + num_groups * size, size))
-        at += num_groups * size
+        num_micro_batches = (int(end) - at) // size
+        starts.extend(range(at, at + num_micro_batches * size, size))
+        at += num_micro_batches * size
     if at < len(num_frames):
         starts.append(at)
     return np.array(starts, np.int64)

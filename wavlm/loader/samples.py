@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
-from wavlm.loader.sampler import Group, Integers, Plan
-from wavlm.loader.utterances import CACHE, Labels, Utterances, frames_of_crops, stacked
+from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch
+from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, frames_of_crops, read_crops
 from wavlm.mixing.effects import apply_effects
 from wavlm.mixing.mix import NUM_DRAWS, Change, mix
-from wavlm.mixing.noise import ClipBank
-from wavlm.rng import Numbers, States, advanced, rng_for, states_for, uniforms
-from wavlm.shards.flac import STEP, Steps
+from wavlm.mixing.noise import NoisePool
+from wavlm.rng import Numbers, StreamSeeds, advance, rng_for, stream_seeds, uniforms
+from wavlm.shards.flac import PCM16_SCALE, Pcm16
 from wavlm.specs import MixSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_frames, num_labels, samples_of
 
@@ -34,105 +34,105 @@ MIX_FROM, MASK_FROM = 1, 1 + NUM_DRAWS
 
 
 @dataclass(frozen=True)
-class Arrays:
+class MicroBatchArrays:
     """What a batch holds, as numpy arrays: they cross a process border without shared memory."""
 
-    steps: Steps  # (B, N) as read
+    pcm: Pcm16  # (B, N) as read
     changes: tuple[Change, ...]  # to what was read, in the order in which they are made
     labels: Labels  # (B, F)
-    masking: States  # (B,) of whose numbers masks are made
+    mask_seeds: StreamSeeds  # (B,) of whose numbers masks are made
     keys: tuple[str, ...]
     utterances: Integers  # (B,) their numbers
 
     @property
     def waveforms(self) -> Waveforms:
         """The crops as the network gets them, (B, N); made anew each time."""
-        waveforms = self.steps * STEP
+        waveforms = self.pcm * PCM16_SCALE
         for change in self.changes:
             change.apply_to(waveforms)
         return waveforms
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnMicroBatch:
     """A group and all that is random about it, but for effects, which draw when they are made."""
 
-    group: Group
+    micro_batch: MicroBatch
     keys: tuple[str, ...]
     first_frames: list[int]  # at which the crops begin
     mixing: Numbers  # (B, NUM_DRAWS)
-    masking: States  # (B,) of whose numbers masks are made
+    mask_seeds: StreamSeeds  # (B,) of whose numbers masks are made
 
 
-class Samples:
+class TrainingSamples:
     """Draws and makes the arrays of groups of training utterances; what a loader's worker holds."""
 
     def __init__(self, job: TrainJob) -> None:
         _check_network(job)
         self._train = job.train
         self._mix = job.mix
-        self._noise = ClipBank(job.noise, "train") if job.noise else None
-        self._rooms = ClipBank(job.rooms, "train") if job.rooms else None
-        self.utterances = Utterances(job.data, "train", job.out / CACHE)
+        self._noise = NoisePool(job.noise, "train") if job.noise else None
+        self._rirs = NoisePool(job.rooms, "train") if job.rooms else None
+        self.utterances = LabelledUtterances(job.data, "train", job.out / CACHE)
 
-    def plan(self) -> Plan:
+    def sampler(self) -> BucketedSampler:
         """The endless stream of groups of these utterances."""
         frames = frames_of_crops(self.utterances.num_samples, self._train)
-        return Plan(frames, self._train, self.utterances.digest)
+        return BucketedSampler(frames, self._train, self.utterances.digest)
 
-    def draw(self, groups: Sequence[Group]) -> list[Drawn]:
+    def draw(self, micro_batches: Sequence[MicroBatch]) -> list[DrawnMicroBatch]:
         """Draw for groups; what comes out for one depends on it and the seed alone.
 
         For many at once, because what costs is to call numpy and not what it computes.
         """
-        keys = [tuple(self.utterances.keys[group.utterances]) for group in groups]
+        keys = [tuple(self.utterances.keys[micro_batch.utterances]) for micro_batch in micro_batches]
         begin = np.concatenate(
             [
-                states_for(self._train.seed, ("sample", group.position.epoch), names)
-                for group, names in zip(groups, keys, strict=True)
+                stream_seeds(self._train.seed, ("sample", micro_batch.position.epoch), names)
+                for micro_batch, names in zip(micro_batches, keys, strict=True)
             ]
         )
-        numbers, masking = uniforms(begin, MASK_FROM), advanced(begin, MASK_FROM)
-        firsts = self._firsts(groups, numbers[:, 0])
+        numbers, mask_seeds = uniforms(begin, MASK_FROM), advance(begin, MASK_FROM)
+        firsts = self._first_frames(micro_batches, numbers[:, 0])
         drawn, at = [], 0
-        for group, names in zip(groups, keys, strict=True):
+        for micro_batch, names in zip(micro_batches, keys, strict=True):
             part = slice(at, at + len(names))
             mixing = numbers[part, MIX_FROM:]
-            drawn.append(Drawn(group, names, firsts[part], mixing, masking[part]))
+            drawn.append(DrawnMicroBatch(micro_batch, names, firsts[part], mixing, mask_seeds[part]))
             at = part.stop
         return drawn
 
-    def make(self, drawn: Drawn) -> Arrays:
+    def make(self, drawn: DrawnMicroBatch) -> MicroBatchArrays:
         """Read, crop and mix the utterances of a group."""
-        utterances = drawn.group.utterances
-        steps, labels = stacked(self.utterances, drawn.group, drawn.first_frames)
-        changes = () if self._mix is None else self._changes(self._mix, steps, drawn)
-        return Arrays(steps, changes, labels, drawn.masking, drawn.keys, utterances)
+        utterances = drawn.micro_batch.utterances
+        pcm, labels = read_crops(self.utterances, drawn.micro_batch, drawn.first_frames)
+        changes = () if self._mix is None else self._make_changes(self._mix, pcm, drawn)
+        return MicroBatchArrays(pcm, changes, labels, drawn.mask_seeds, drawn.keys, utterances)
 
-    def _firsts(self, groups: Sequence[Group], numbers: Numbers) -> list[int]:
+    def _first_frames(self, micro_batches: Sequence[MicroBatch], numbers: Numbers) -> list[int]:
         """The first frame of a uniform crop of each utterance, as these numbers (U,) pick it."""
-        lengths = self.utterances.num_samples[np.concatenate([g.utterances for g in groups])]
-        crops = np.repeat([g.num_frames for g in groups], [len(g.utterances) for g in groups])
+        lengths = self.utterances.num_samples[np.concatenate([g.utterances for g in micro_batches])]
+        crops = np.repeat([g.num_frames for g in micro_batches], [len(g.utterances) for g in micro_batches])
         spare = num_labels(lengths, FRAME_RATE_HZ) - crops
         firsts: list[int] = (numbers * (spare + 1)).astype(np.int64).tolist()
         return firsts
 
-    def _changes(self, spec: MixSpec, steps: Steps, drawn: Drawn) -> tuple[Change, ...]:
+    def _make_changes(self, spec: MixSpec, pcm: Pcm16, drawn: DrawnMicroBatch) -> tuple[Change, ...]:
         """What mixing and then effects do to crops (B, N), in the order of the rows."""
-        mixed = mix(steps, drawn.keys, drawn.mixing, spec, self._noise)
+        mixed = mix(pcm, drawn.keys, drawn.mixing, spec, self._noise)
         changes = {change.row: change for _, change in mixed}
-        epoch = drawn.group.position.epoch
+        epoch = drawn.micro_batch.position.epoch
         for row, key in enumerate(drawn.keys if spec.effects else ()):
-            before = _changed(steps[row], changes.get(row))
+            before = _apply_change(pcm[row], changes.get(row))
             rng = rng_for(self._train.seed, "effects", epoch, key)
-            rooms = self._rooms.draw if self._rooms else None
-            after = apply_effects(before, spec.effects, rng, rooms)
+            draw_rir = self._rirs.draw if self._rirs else None
+            after = apply_effects(before, spec.effects, rng, draw_rir)
             if after is not before:
-                changes[row] = Change(row, 0, finite(after, key))
+                changes[row] = Change(row, 0, require_finite(after, key))
         return tuple(changes[row] for row in sorted(changes))
 
 
-def finite(waveform: Waveforms, key: str) -> Waveforms:
+def require_finite(waveform: Waveforms, key: str) -> Waveforms:
     """What effects made of an utterance; raises BadDataError if a sample is not finite.
 
     Mixing needs no look: it adds 16-bit steps, by at most as many decibels as a spec may ask for.
@@ -142,9 +142,9 @@ def finite(waveform: Waveforms, key: str) -> Waveforms:
     return waveform
 
 
-def _changed(steps: Steps, change: Change | None) -> Waveforms:
+def _apply_change(pcm: Pcm16, change: Change | None) -> Waveforms:
     """A row (N,) with a change made to it."""
-    waveform = steps * STEP
+    waveform = pcm * PCM16_SCALE
     if change is not None:
         waveform[change.start_samples :][: len(change.waveform)] = change.waveform
     return waveform

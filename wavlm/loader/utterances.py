@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards
-from wavlm.labels.files import flat_labels
-from wavlm.loader.sampler import Group, Integers
+from wavlm.labels.files import open_flat_labels
+from wavlm.loader.sampler import Integers, MicroBatch
 from wavlm.mixing.noise import Split
 from wavlm.shards import Reader, read_index
-from wavlm.shards.flac import Steps
+from wavlm.shards.flac import Pcm16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
 from wavlm.specs.shapes import num_frames, samples_of
 
@@ -29,7 +29,7 @@ Strings = npt.NDArray[np.object_]
 CACHE = ".cache"  # folder of the job's `out` for the flat labels; not part of the model
 
 
-class Utterances:
+class LabelledUtterances:
     """The labelled utterances of one split of all corpora, numbered in the order of the job.
 
     Of the indexes only what reading needs is kept: 94,000 hours are 30 million utterances, whose
@@ -39,7 +39,7 @@ class Utterances:
     def __init__(self, data: Sequence[LabelledShards], split: Split, cache: Path) -> None:
         self._folders = [item.shards for item in data]
         self._readers = [Reader(folder) for folder in self._folders]
-        self._labels = flat_labels([item.labels for item in data], self._folders, cache)
+        self._labels = open_flat_labels([item.labels for item in data], self._folders, cache)
         indexes = [read_index(folder) for folder in self._folders]
         rows = [index.rows_of(split) for index in indexes]
         self._corpus = np.repeat(np.arange(len(rows)), [len(chosen) for chosen in rows])
@@ -54,13 +54,13 @@ class Utterances:
     def __len__(self) -> int:
         return len(self._row)
 
-    def fill(self, steps: Steps, numbers: Integers, first_frames: Sequence[int]) -> None:
-        """Fill `steps` (B, N) with the crops of these utterances that begin with these frames."""
+    def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
+        """Fill `pcm` (B, N) with the crops of these utterances that begin with these frames."""
         # As lists: to take single numbers out of arrays costs more than to look them up.
         corpora, shards = self._corpus[numbers].tolist(), self._shards[numbers].tolist()
         offsets, sizes = self._offsets[numbers].tolist(), self._sizes[numbers].tolist()
-        places = zip(steps, corpora, shards, offsets, sizes, first_frames, strict=True)
-        for row, (crop, corpus, shard, offset, size, first) in enumerate(places):
+        locations = zip(pcm, corpora, shards, offsets, sizes, first_frames, strict=True)
+        for row, (crop, corpus, shard, offset, size, first) in enumerate(locations):
             try:
                 self._readers[corpus].fill_at(crop, shard, offset, size, first * HOP_SAMPLES)
             except (BadDataError, ValueError, OSError) as error:
@@ -73,8 +73,8 @@ class Utterances:
         """Labels (B, F) of a part of each of these utterances."""
         corpora, rows = self._corpus[numbers].tolist(), self._row[numbers].tolist()
         labels = np.empty((len(numbers), frames), np.uint16)
-        places = zip(corpora, rows, first_frames, strict=True)
-        for number, (corpus, row, first) in enumerate(places):
+        locations = zip(corpora, rows, first_frames, strict=True)
+        for number, (corpus, row, first) in enumerate(locations):
             labels[number] = self._labels.of(corpus, row)[first : first + frames]
         return labels
 
@@ -93,11 +93,11 @@ class Utterances:
         return digest.hexdigest()
 
 
-class Source(Protocol):
+class UtteranceSource(Protocol):
     """Utterances by number."""
 
-    def fill(self, steps: Steps, numbers: Integers, first_frames: Sequence[int]) -> None:
-        """Fill `steps` (B, N) with the crops of these utterances that begin with these frames."""
+    def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
+        """Fill `pcm` (B, N) with the crops of these utterances that begin with these frames."""
         ...
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
@@ -105,16 +105,16 @@ class Source(Protocol):
         ...
 
 
-def stacked(source: Source, group: Group, firsts: Sequence[int]) -> tuple[Steps, Labels]:
+def read_crops(source: UtteranceSource, micro_batch: MicroBatch, firsts: Sequence[int]) -> tuple[Pcm16, Labels]:
     """The crops of a group that begin with these frames: (B, N) and (B, F)."""
-    steps = np.empty((len(group.utterances), samples_of(group.num_frames)), np.int16)
-    source.fill(steps, group.utterances, firsts)
-    return steps, source.labels(group.utterances, firsts, group.num_frames)
+    pcm = np.empty((len(micro_batch.utterances), samples_of(micro_batch.num_frames)), np.int16)
+    source.fill(pcm, micro_batch.utterances, firsts)
+    return pcm, source.labels(micro_batch.utterances, firsts, micro_batch.num_frames)
 
 
 def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
     """Frames (U,) of the longest crop of each utterance of so many samples (U,)."""
     longest_s = min(train.max_crop_seconds, train.group_seconds)
     limited = np.minimum(utterance_samples, int(longest_s * SAMPLE_RATE_HZ))
-    lengths, place = np.unique(limited, return_inverse=True)
-    return np.array([num_frames(int(length)) for length in lengths], dtype=np.int64)[place]
+    lengths, inverse = np.unique(limited, return_inverse=True)
+    return np.array([num_frames(int(length)) for length in lengths], dtype=np.int64)[inverse]

@@ -15,13 +15,13 @@ import numpy as np
 
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch, make_batch
-from wavlm.loader.sampler import Group, Integers, fixed_groups
-from wavlm.loader.samples import Arrays
-from wavlm.loader.utterances import CACHE, Labels, Strings, Utterances, frames_of_crops, stacked
+from wavlm.loader.sampler import Integers, MicroBatch, fixed_micro_batches
+from wavlm.loader.samples import MicroBatchArrays
+from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, Strings, frames_of_crops, read_crops
 from wavlm.mixing.truth import read_truth
-from wavlm.rng import states_for
+from wavlm.rng import stream_seeds
 from wavlm.shards import Reader
-from wavlm.shards.flac import Steps
+from wavlm.shards.flac import Pcm16
 from wavlm.specs import HOP_SAMPLES
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ Subset = Literal["clean", "mixed"]
 class MixedUtterances:
     """The fixed mixtures whose primaries are among the clean utterances, with those' labels."""
 
-    def __init__(self, mixtures_dir: Path, clean: Utterances) -> None:
+    def __init__(self, mixtures_dir: Path, clean: LabelledUtterances) -> None:
         self._reader, self._clean = Reader(mixtures_dir), clean
         index = self._reader.index
         number_of = {sha256: number for number, sha256 in enumerate(clean.sha256s)}
@@ -46,9 +46,9 @@ class MixedUtterances:
         self.keys: Strings = index.keys[rows]
         self.num_samples: Integers = index.samples[rows]
 
-    def fill(self, steps: Steps, numbers: Integers, first_frames: Sequence[int]) -> None:
-        """Fill `steps` (B, N) with the parts of these mixtures that begin with these frames."""
-        for crop, number, first in zip(steps, numbers, first_frames, strict=True):
+    def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
+        """Fill `pcm` (B, N) with the parts of these mixtures that begin with these frames."""
+        for crop, number, first in zip(pcm, numbers, first_frames, strict=True):
             self._reader.fill(crop, self._rows[number], first * HOP_SAMPLES)
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
@@ -58,29 +58,29 @@ class MixedUtterances:
         return self._clean.labels(primaries, firsts, frames)
 
 
-class FixedSamples:
+class ValidationSamples:
     """Makes the arrays of a group of one validation set: from the beginning, with a fixed mask."""
 
     def __init__(self, job: TrainJob, subset: Subset) -> None:
         self._train = job.train
-        clean = Utterances(job.data, "valid", job.out / CACHE)
-        self._source: Utterances | MixedUtterances | None = clean
+        clean = LabelledUtterances(job.data, "valid", job.out / CACHE)
+        self._source: LabelledUtterances | MixedUtterances | None = clean
         if subset == "mixed":
             self._source = MixedUtterances(job.mixtures, clean) if job.mixtures else None
 
-    def groups(self) -> tuple[Group, ...]:
+    def micro_batches(self) -> tuple[MicroBatch, ...]:
         """The set in groups, longest first."""
         if self._source is None:
             return ()
-        return fixed_groups(frames_of_crops(self._source.num_samples, self._train), self._train)
+        return fixed_micro_batches(frames_of_crops(self._source.num_samples, self._train), self._train)
 
-    def make(self, group: Group) -> Arrays:
-        """The arrays of one of `groups()`."""
+    def make(self, micro_batch: MicroBatch) -> MicroBatchArrays:
+        """The arrays of one of `micro_batches()`."""
         assert self._source is not None, "a set without groups has nothing to make"  # noqa: S101
-        keys = tuple(self._source.keys[group.utterances])
-        steps, labels = stacked(self._source, group, [0] * len(keys))
-        masking = states_for(self._train.seed, ("mask", "valid"), keys)
-        return Arrays(steps, (), labels, masking, keys, group.utterances)
+        keys = tuple(self._source.keys[micro_batch.utterances])
+        pcm, labels = read_crops(self._source, micro_batch, [0] * len(keys))
+        mask_seeds = stream_seeds(self._train.seed, ("mask", "valid"), keys)
+        return MicroBatchArrays(pcm, (), labels, mask_seeds, keys, micro_batch.utterances)
 
 
 def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -89,17 +89,17 @@ def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int 
     `clean` is the valid split, each utterance from its beginning; `mixed` the fixed mixtures, with
     the labels of their primaries. An empty set gives no batch.
     """
-    return validation(job, subset, rank, world)()
+    return make_validation(job, subset, rank, world)()
 
 
-def validation(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Callable[[], Iterator[Batch]]:
+def make_validation(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Callable[[], Iterator[Batch]]:
     """`validation_batches`, to be called again and again: indexes are read the first time only."""
-    samples = cache(partial(FixedSamples, job, subset))
+    samples = cache(partial(ValidationSamples, job, subset))
 
     def batches() -> Iterator[Batch]:
-        for number, group in enumerate(samples().groups()):
+        for number, micro_batch in enumerate(samples().micro_batches()):
             if number % world == rank:
-                arrays = samples().make(group)
-                yield make_batch(arrays, job.train.mask, group.position, group.position)
+                arrays = samples().make(micro_batch)
+                yield make_batch(arrays, job.train.mask, micro_batch.position, micro_batch.position)
 
     return batches

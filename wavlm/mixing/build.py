@@ -18,19 +18,19 @@ import numpy.typing as npt
 from pydantic import JsonValue
 
 from wavlm.errors import BadDataError
-from wavlm.execution.progress import Progress, silent
+from wavlm.execution.progress import Progress, no_progress
 from wavlm.mixing.effects import apply_effects
 from wavlm.mixing.listen import write_pair, write_readme
-from wavlm.mixing.mix import Event, Mixed, mix_group
-from wavlm.mixing.noise import ClipBank
+from wavlm.mixing.mix import Event, Mixed, mix_waveforms
+from wavlm.mixing.noise import NoisePool
 from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance
 from wavlm.shards.build import write_listing
-from wavlm.shards.part import Record, write_tar
+from wavlm.shards.part import PartRecord, write_tar
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, MixturesSpec
 from wavlm.specs.shapes import num_frames, samples_of
-from wavlm.storage.files import replaced, sha256_of
+from wavlm.storage.files import atomic_path, sha256_of
 
 Waveform = npt.NDArray[np.float32]
 
@@ -70,26 +70,26 @@ class _Mixer:
 
     mix: MixSpec
     seed: int
-    noise: ClipBank | None
-    rooms: ClipBank | None
+    noise: NoisePool | None
+    rirs: NoisePool | None
 
     def __call__(self, waveforms: Waveform, keys: Sequence[str], numbers: range) -> Mixed:
         """Every second row with noise, if there is any; the others with another row."""
-        speech = self._forced(waveforms, keys, 0.0)
-        noise = self._forced(waveforms, keys, 1.0) if self.noise else speech
+        speech = self._mix_all(waveforms, keys, 0.0)
+        noise = self._mix_all(waveforms, keys, 1.0) if self.noise else speech
         chosen = [noise if number % 2 else speech for number in numbers]
         rows = [of.waveforms[row] for row, of in enumerate(chosen)]
         events = tuple(of.events[row] for row, of in enumerate(chosen))
-        heard = [self._affected(row, key) for row, key in zip(rows, keys, strict=True)]
-        return Mixed(np.stack(heard), events)
+        affected = [self._apply_effects(row, key) for row, key in zip(rows, keys, strict=True)]
+        return Mixed(np.stack(affected), events)
 
-    def _forced(self, waveforms: Waveform, keys: Sequence[str], noise: float) -> Mixed:
+    def _mix_all(self, waveforms: Waveform, keys: Sequence[str], noise: float) -> Mixed:
         spec = self.mix.model_copy(update={"probability": 1.0, "noise_probability": noise})
-        return mix_group(waveforms, keys, 0, self.seed, spec, self.noise)
+        return mix_waveforms(waveforms, keys, 0, self.seed, spec, self.noise)
 
-    def _affected(self, waveform: Waveform, key: str) -> Waveform:
-        rooms = self.rooms.draw if self.rooms else None
-        return apply_effects(waveform, self.mix.effects, rng_for(self.seed, "effects", 0, key), rooms)
+    def _apply_effects(self, waveform: Waveform, key: str) -> Waveform:
+        rirs = self.rirs.draw if self.rirs else None
+        return apply_effects(waveform, self.mix.effects, rng_for(self.seed, "effects", 0, key), rirs)
 
 
 def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
@@ -97,39 +97,39 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     mix: MixSpec,
     speech_dirs: Sequence[Path],
     noise_dirs: Sequence[Path],
-    rooms_dirs: Sequence[Path],
+    rir_dirs: Sequence[Path],
     out: Path,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, JsonValue]:
     """Fill `out` with the mixed set; return the facts. The same bytes every time."""
-    primaries = _primaries(spec, speech_dirs)
+    primaries = _choose_primaries(spec, speech_dirs)
     mixer = _Mixer(
         mix=mix,
         seed=spec.seed,
-        noise=ClipBank(noise_dirs, "valid") if noise_dirs else None,
-        rooms=ClipBank(rooms_dirs, "valid") if rooms_dirs else None,
+        noise=NoisePool(noise_dirs, "valid") if noise_dirs else None,
+        rirs=NoisePool(rir_dirs, "valid") if rir_dirs else None,
     )
-    listened = _listened(len(primaries))
+    listening_numbers = _choose_listening(len(primaries))
     truth: list[Truth] = []
 
     def utterances() -> Iterator[Utterance]:
-        for mixture in _mixtures(primaries, spec.seed, mixer):
-            if len(truth) in listened:
+        for mixture in _mix_primaries(primaries, spec.seed, mixer):
+            if len(truth) in listening_numbers:
                 write_pair(out / "listen", mixture.truth.key, mixture.clean, mixture.mixed)
             truth.append(mixture.truth)
             progress(len(truth), len(primaries))
             yield _utterance(mixture)
 
-    with replaced(out / f"{STEM}.tar") as tar:
+    with atomic_path(out / f"{STEM}.tar") as tar:
         packed = write_tar(tar, utterances())
         sha256, size_bytes = sha256_of(tar), tar.stat().st_size
-    write_listing(out, [Record(STEM, "", sha256, size_bytes, packed, ())])
+    write_listing(out, [PartRecord(STEM, "", sha256, size_bytes, packed, ())])
     write_truth(out, truth)
     write_readme(out / "listen")
-    return _facts(truth, len(listened))
+    return _facts(truth, len(listening_numbers))
 
 
-def _primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_Primary]:
+def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_Primary]:
     """A random choice out of the valid split, longest first."""
     longest_samples = int(spec.max_seconds * SAMPLE_RATE_HZ)
     found = [
@@ -149,18 +149,18 @@ def _primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_Primary
     return sorted(chosen, key=lambda primary: -primary.num_frames)
 
 
-def _mixtures(primaries: Sequence[_Primary], seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
+def _mix_primaries(primaries: Sequence[_Primary], seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
     num_groups = -(-len(primaries) // GROUP_UTTERANCES)
     for members in np.array_split(np.arange(len(primaries)), num_groups):
         numbers = range(int(members[0]), int(members[-1]) + 1)
-        yield from _group([primaries[number] for number in numbers], numbers, seed, mixer)
+        yield from _mix_group([primaries[number] for number in numbers], numbers, seed, mixer)
 
 
-def _group(primaries: Sequence[_Primary], numbers: range, seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
+def _mix_group(primaries: Sequence[_Primary], numbers: range, seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
     """Crop to the shortest, mix, and turn down what would clip."""
     frames = min(primary.num_frames for primary in primaries)
     keys = [f"{n:05d}-{primary.key}" for n, primary in zip(numbers, primaries, strict=True)]
-    crops = [_crop(primary, frames, seed) for primary in primaries]
+    crops = [_read_crop(primary, frames, seed) for primary in primaries]
     clean = np.stack([waveform for _, waveform in crops])  # (B, N)
     mixed = mixer(clean, keys, numbers)
     sources = dict(zip(keys, primaries, strict=True))
@@ -171,7 +171,7 @@ def _group(primaries: Sequence[_Primary], numbers: range, seed: int, mixer: _Mix
         yield _Mixture(gain * clean[row], gain * mixed.waveforms[row], truth)
 
 
-def _crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
+def _read_crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
     """First frame and waveform (N,) of a uniform crop that begins with a frame."""
     spare = num_frames(int(primary.reader.index.samples[primary.row])) - frames
     first = int(rng_for(seed, "crop", 0, primary.key).integers(spare + 1))
@@ -214,7 +214,7 @@ def _utterance(mixture: _Mixture) -> Utterance:
     )
 
 
-def _listened(count: int) -> frozenset[int]:
+def _choose_listening(count: int) -> frozenset[int]:
     """Numbers to listen to: neighbours, so that both kinds are heard, spread over all lengths."""
     firsts = np.linspace(0, max(0, count - 2), LISTENING_PAIRS // 2).astype(int) // 2 * 2
     return frozenset(int(first) + step for first in firsts for step in (0, 1))

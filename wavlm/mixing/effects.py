@@ -32,7 +32,7 @@ from wavlm.rng import rng_for
 from wavlm.specs import SAMPLE_RATE_HZ, EffectSpec
 
 Waveform = npt.NDArray[np.float32]
-Rooms = Callable[[float], tuple[str, Waveform]]  # key and response for a number in [0, 1)
+DrawRir = Callable[[float], tuple[str, Waveform]]  # key and response for a number in [0, 1)
 
 TELEPHONE_RATE_HZ = 8000
 CODECS = ("ULAW", "ALAW", "GSM610")  # names of libsndfile subtypes
@@ -43,7 +43,7 @@ def apply_effects(
     waveform: Waveform,
     specs: Sequence[EffectSpec],
     rng: np.random.Generator,
-    rooms: Rooms | None = None,
+    draw_rir: DrawRir | None = None,
 ) -> Waveform:
     """The waveform (N,) after the effects that this generator picks, in their order; same length.
 
@@ -53,43 +53,43 @@ def apply_effects(
         # Always both numbers, so that an effect's probability does not change what others draw.
         chosen, seed = rng.random(), int(rng.integers(2**32))
         if chosen < spec.probability:
-            waveform = _apply(waveform, spec, seed, rooms)
+            waveform = _apply(waveform, spec, seed, draw_rir)
     return waveform
 
 
-def _apply(waveform: Waveform, spec: EffectSpec, seed: int, rooms: Rooms | None) -> Waveform:
+def _apply(waveform: Waveform, spec: EffectSpec, seed: int, draw_rir: DrawRir | None) -> Waveform:
     rng = rng_for(seed, spec.name)
     if spec.name == "room":
-        if rooms is None:
+        if draw_rir is None:
             raise ValueError("the effect 'room' needs a corpus of room responses; found none")
-        return in_room(waveform, rooms(rng.random())[1])
+        return reverberate(waveform, draw_rir(rng.random())[1])
     if spec.name == "codec":
-        return through_codec(waveform, CODECS[rng.integers(len(CODECS))])
+        return apply_codec(waveform, CODECS[rng.integers(len(CODECS))])
     low, high = spec.bounds
     if spec.name == "clipping":
-        return clipped(waveform, rng.uniform(low, high))
-    with _seeded(seed):
+        return clip_share(waveform, rng.uniform(low, high))
+    with _seed_globals(seed):
         changed: Waveform = _transform(spec.name, low, high)(waveform, SAMPLE_RATE_HZ)
     return changed.astype(np.float32, copy=False)
 
 
-def in_room(waveform: Waveform, response: Waveform) -> Waveform:
+def reverberate(waveform: Waveform, rir: Waveform) -> Waveform:
     """The waveform (N,) as heard in a room, aligned to the direct sound, at its own level."""
-    loudness = np.abs(response)
+    loudness = np.abs(rir)
     direct = int(np.argmax(loudness >= DIRECT_SOUND * loudness.max()))
-    tail = response[direct:]
+    tail = rir[direct:]
     size = 1 << (len(waveform) + len(tail) - 2).bit_length()  # no wrap-around
     spectrum = np.fft.rfft(waveform, size) * np.fft.rfft(tail, size)
-    heard = np.fft.irfft(spectrum, size)[: len(waveform)]
-    energy = np.mean(np.square(heard))
+    output = np.fft.irfft(spectrum, size)[: len(waveform)]
+    energy = np.mean(np.square(output))
     if energy == 0:
         return waveform
     level = np.sqrt(np.mean(np.square(waveform, dtype=np.float64)) / energy)
-    levelled: Waveform = (heard * level).astype(np.float32)
+    levelled: Waveform = (output * level).astype(np.float32)
     return levelled
 
 
-def through_codec(waveform: Waveform, codec: str) -> Waveform:
+def apply_codec(waveform: Waveform, codec: str) -> Waveform:
     """The waveform (N,) after a telephone codec at 8 kHz; none of them delays the signal."""
     import soxr
 
@@ -100,11 +100,11 @@ def through_codec(waveform: Waveform, codec: str) -> Waveform:
     coded.seek(0)
     decoded, _ = soundfile.read(coded, dtype="float32")
     wide = soxr.resample(decoded, TELEPHONE_RATE_HZ, SAMPLE_RATE_HZ, "HQ")[: len(waveform)]
-    heard: Waveform = np.pad(wide, (0, len(waveform) - len(wide))) * np.float32(peak)
-    return heard
+    output: Waveform = np.pad(wide, (0, len(waveform) - len(wide))) * np.float32(peak)
+    return output
 
 
-def clipped(waveform: Waveform, share: float) -> Waveform:
+def clip_share(waveform: Waveform, share: float) -> Waveform:
     """The waveform (N,) with this share of its samples cut to one level."""
     # Our own: audiomentations clips in steps of two percent, each side by its own level.
     level = np.quantile(np.abs(waveform), 1 - share)
@@ -130,7 +130,7 @@ def _transform(name: str, low: float, high: float) -> Callable[[Waveform, int], 
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seed_globals(seed: int) -> Iterator[None]:
     """audiomentations draws from the global generators only: seed them, and put them back after."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(seed)

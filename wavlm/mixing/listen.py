@@ -10,7 +10,7 @@ import soundfile
 
 from wavlm.mixing.spectrogram import plot_mixture
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.storage.files import replaced, write_text
+from wavlm.storage.files import atomic_path, write_text
 
 README = """Some of the fixed mixtures, to listen to.
 
@@ -30,7 +30,7 @@ def write_pair(folder: Path, key: str, clean: npt.NDArray[np.float32], mixed: np
     paths = []
     for name, waveform in (("clean", clean), ("mixed", mixed)):
         path = folder / f"{key}.{name}.wav"
-        with replaced(path) as temporary:
+        with atomic_path(path) as temporary:
             soundfile.write(temporary, waveform, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
         paths.append(path)
     plot_mixture(paths[0], paths[1], folder / f"{key}.png")

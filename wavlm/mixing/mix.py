@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.mixing.noise import ClipBank
-from wavlm.rng import Numbers, states_for, uniforms
-from wavlm.shards.flac import STEP, Steps
+from wavlm.mixing.noise import NoisePool
+from wavlm.rng import Numbers, stream_seeds, uniforms
+from wavlm.shards.flac import PCM16_SCALE, Pcm16
 from wavlm.specs import MixSpec
 
 Waveform = npt.NDArray[np.float32]
@@ -74,12 +74,12 @@ class _Secondary:
 
     kind: Kind
     key: str
-    samples: Waveform | Steps  # (N,)
+    samples: Waveform | Pcm16  # (N,)
     energy: float
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _MixDraws:
     """What is random about the mix of one utterance: numbers in [0, 1), always drawn together.
 
     The first number that is drawn, not among these, decides whether it is mixed at all.
@@ -93,20 +93,20 @@ class _Drawn:
     end: float
 
 
-def mix_group(
+def mix_waveforms(
     waveforms: Waveform,
     keys: Sequence[str],
     epoch: int,
     seed: int,
     spec: MixSpec,
-    noise: ClipBank | None = None,
+    noise: NoisePool | None = None,
 ) -> Mixed:
     """Add to some of the crops (B, N) a stretch of another crop or of a noise clip.
 
     Labels stay those of the primary. Nothing is clipped or normalised here.
     """
     mixed, events = waveforms.copy(), []
-    numbers = uniforms(states_for(seed, ("mix", epoch), keys), NUM_DRAWS)
+    numbers = uniforms(stream_seeds(seed, ("mix", epoch), keys), NUM_DRAWS)
     for event, change in mix(waveforms, keys, numbers, spec, noise):
         change.apply_to(mixed)
         events.append(event)
@@ -114,47 +114,47 @@ def mix_group(
 
 
 def mix(
-    crops: Waveform | Steps,
+    crops: Waveform | Pcm16,
     keys: Sequence[str],
     numbers: Numbers,
     spec: MixSpec,
-    noise: ClipBank | None = None,
+    noise: NoisePool | None = None,
 ) -> list[tuple[Event, Change]]:
-    """`mix_group` with given numbers (B, NUM_DRAWS), as what it changes: a stretch of a few."""
+    """`mix_waveforms` with given numbers (B, NUM_DRAWS), as what it changes: a stretch of a few."""
     if spec.noise_probability > 0 and noise is None:
         raise ValueError(f"{spec.name} mixes in noise, but there is no noise")
-    group = _Group(crops, keys)
+    group = _Crops(crops, keys)
     found = []
     for row, (key, draws) in enumerate(zip(keys, numbers.tolist(), strict=True)):
         if draws[0] >= spec.probability:
             continue
-        drawn = _Drawn(*draws[1:])
+        drawn = _MixDraws(*draws[1:])
         secondary = _secondary(group, row, drawn, spec, noise)
         if secondary is None:
             continue
         event = _event(group.energy(row), crops.shape[1], key, secondary, drawn, spec)
         region = slice(event.start_samples, event.start_samples + event.num_samples)
         source = slice(event.source_start_samples, event.source_start_samples + event.num_samples)
-        heard = as_float32(crops[row, region])
-        heard += as_float32(secondary.samples[source], np.float32(event.scale))
-        found.append((event, Change(row, event.start_samples, heard)))
+        mixture = as_float32(crops[row, region])
+        mixture += as_float32(secondary.samples[source], np.float32(event.scale))
+        found.append((event, Change(row, event.start_samples, mixture)))
     return found
 
 
-def as_float32(samples: Waveform | Steps, scale: np.float32 = ONE) -> Waveform:
+def as_float32(samples: Waveform | Pcm16, scale: np.float32 = ONE) -> Waveform:
     """Samples of any shape as amplitudes times a scale; 16-bit steps are multiples of 2**-15.
 
     A product with a power of two is exact, so it does not matter which product comes first.
     """
     amplitudes = samples.astype(np.float32)
-    amplitudes *= scale * STEP if samples.dtype == np.int16 else scale
+    amplitudes *= scale * PCM16_SCALE if samples.dtype == np.int16 else scale
     return amplitudes
 
 
-class _Group:
+class _Crops:
     """Crops (B, N) and their keys; the energy of a crop is computed once, if it is asked for."""
 
-    def __init__(self, crops: Waveform | Steps, keys: Sequence[str]) -> None:
+    def __init__(self, crops: Waveform | Pcm16, keys: Sequence[str]) -> None:
         self.crops = crops
         self.keys = keys
         self._energies: dict[int, float] = {}
@@ -166,7 +166,7 @@ class _Group:
         return self._energies[row]
 
 
-def _secondary(group: _Group, row: int, drawn: _Drawn, spec: MixSpec, noise: ClipBank | None) -> _Secondary | None:
+def _secondary(group: _Crops, row: int, drawn: _MixDraws, spec: MixSpec, noise: NoisePool | None) -> _Secondary | None:
     """What is added to a row; None if a lone utterance has no partner."""
     if noise is not None and drawn.noise < spec.noise_probability:
         key, waveform = noise.draw(drawn.pick)
@@ -180,7 +180,7 @@ def _secondary(group: _Group, row: int, drawn: _Drawn, spec: MixSpec, noise: Cli
     return _Secondary("speech", group.keys[partner], group.crops[partner], group.energy(partner))
 
 
-def _event(energy: float, num_samples: int, key: str, secondary: _Secondary, drawn: _Drawn, spec: MixSpec) -> Event:
+def _event(energy: float, num_samples: int, key: str, secondary: _Secondary, drawn: _MixDraws, spec: MixSpec) -> Event:
     """Ratio, length and end points, uniform and independent: steps 4 and 5 of section 12.
 
     The primary has this energy and so many samples.
@@ -214,7 +214,7 @@ def _scale(primary: float, secondary: float, ratio_db: float) -> float:
     return float(np.sqrt(primary / 10 ** (ratio_db / 10) / secondary))
 
 
-def _mean_square(samples: Waveform | Steps) -> float:
+def _mean_square(samples: Waveform | Pcm16) -> float:
     """The energy of samples (N,), in amplitudes.
 
     That of steps is exact, as is the sum in float64 of as many squares of multiples of 2**-15: in

@@ -16,7 +16,7 @@ Waveform = npt.NDArray[np.float32]
 Split = Literal["train", "valid"]
 
 
-class ClipBank:
+class NoisePool:
     """The clips of one split of some shards folders; of a folder without that split, all clips.
 
     Raises BadDataError at once if there is no clip at all.
@@ -39,6 +39,6 @@ class ClipBank:
 
     def draw(self, number: float) -> tuple[str, Waveform]:
         """Key and whole waveform of the clip that a number in [0, 1) picks, uniformly."""
-        place = int(number * len(self))
-        reader, row = self._readers[self._folder[place]], int(self._row[place])
+        entry = int(number * len(self))
+        reader, row = self._readers[self._folder[entry]], int(self._row[entry])
         return str(reader.index.keys[row]), reader.read(row)

@@ -8,11 +8,11 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 
-from wavlm.storage.files import written
+from wavlm.storage.files import open_atomic
 
 DPI = 120
-WINDOW_SAMPLES = 400  # 25 ms at 16 kHz
-STEP_SAMPLES = 160
+STFT_WINDOW_SAMPLES = 400  # 25 ms at 16 kHz
+STFT_HOP_SAMPLES = 160
 FLOOR_DB = -80.0
 
 
@@ -37,7 +37,7 @@ def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
     panels[-1].set_xlabel("time [s]")
     if image is not None:
         figure.colorbar(image, ax=panels, label="level [dB]")
-    with written(out) as file:
+    with open_atomic(out) as file:
         # Noise hardly compresses: the default level takes twice as long for a few percent.
         figure.savefig(file, format="png", pil_kwargs={"compress_level": 3})
     return out
@@ -47,7 +47,7 @@ def _spectrogram(path: Path) -> tuple[np.ndarray, float, int]:
     """Level in dB (bins, steps), length in seconds and sample rate of a mono file."""
     waveform, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     samples = waveform.mean(axis=1)
-    samples = np.pad(samples, (0, max(0, WINDOW_SAMPLES - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::STEP_SAMPLES]
-    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW_SAMPLES))) ** 2
+    samples = np.pad(samples, (0, max(0, STFT_WINDOW_SAMPLES - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, STFT_WINDOW_SAMPLES)[::STFT_HOP_SAMPLES]
+    power = np.abs(np.fft.rfft(frames * np.hanning(STFT_WINDOW_SAMPLES))) ** 2
     return 10 * np.log10(power + 1e-10).T, len(samples) / rate_hz, int(rate_hz)

@@ -18,7 +18,7 @@ from wavlm.specs import NetworkSpec
 NORM_EPS = 1e-5
 
 
-class ConvExtractor(nn.Module):
+class FeatureEncoder(nn.Module):
     """Convolutions without padding, each followed by an exact (erf) GELU.
 
     Group style: one norm per channel over time, after the first convolution only.
@@ -47,9 +47,9 @@ class ConvExtractor(nn.Module):
         """
         if front.covers(waveforms):
             return front.features(waveforms, num_samples, [*self.convs], [*self.norms])
-        return self.step_by_step(waveforms, num_samples)
+        return self.forward_plain(waveforms, num_samples)
 
-    def step_by_step(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
+    def forward_plain(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
         """The definition of what `forward` computes."""
         x = waveforms.unsqueeze(1)  # (B, 1, N)
         num_frames = num_samples
@@ -71,7 +71,7 @@ class TimeNorm(nn.GroupNorm):
 
     def forward(self, input: Tensor, num_frames: Tensor | None = None) -> Tensor:  # noqa: A002
         """num_frames (B,): how many of a row's frames the statistics cover; None: all of them."""
-        x = at_least_fp32(input)
+        x = to_at_least_fp32(input)
         if num_frames is None:
             return super().forward(x).to(input.dtype)
         count = num_frames.to(x.device, non_blocking=True)[:, None, None]
@@ -90,11 +90,11 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, input: Tensor, num_frames: Tensor | None = None) -> Tensor:  # noqa: A002, ARG002
         """num_frames: as for TimeNorm; no frame depends on another here."""
-        normed = super().forward(at_least_fp32(input).transpose(1, 2))
+        normed = super().forward(to_at_least_fp32(input).transpose(1, 2))
         return normed.transpose(1, 2).to(input.dtype)
 
 
-def at_least_fp32(x: Tensor) -> Tensor:
+def to_at_least_fp32(x: Tensor) -> Tensor:
     """The tensor in fp32, or in fp64 if it is that already."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
@@ -128,7 +128,7 @@ class _ZeroGradients(torch.autograd.Function):
         return gradients[0], *(torch.zeros_like(parameter) for parameter in ctx.saved_tensors)
 
 
-def with_zero_gradients(x: Tensor, parameters: list[Tensor]) -> Tensor:
+def attach_zero_gradients(x: Tensor, parameters: list[Tensor]) -> Tensor:
     """The same tensor; in backward the parameters, unused here, get gradients of zero.
 
     A dropped layer passes through here, so that data-parallel training sees a gradient for every

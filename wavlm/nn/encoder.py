@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavlm.nn.attention import Attention, PositionBias
-from wavlm.nn.conv import at_least_fp32, with_zero_gradients
+from wavlm.nn.conv import attach_zero_gradients, to_at_least_fp32
 from wavlm.nn.position import INIT_STD, PositionalConv, RelativePosition
 from wavlm.specs import NetworkSpec
 
@@ -62,7 +62,7 @@ class GatedAttention(nn.Module):
 
     def _gate(self, products: Tensor) -> Tensor:
         """u (r s - 1) + 2 per head and query (section 4.2): (B, F, 2H) -> (B, H, F) in fp32."""
-        pairs = at_least_fp32(products).sigmoid().view(*products.shape[:2], self.num_heads, 2)
+        pairs = to_at_least_fp32(products).sigmoid().view(*products.shape[:2], self.num_heads, 2)
         update, reset = pairs.unbind(-1)  # (B, F, H) each
         gate: Tensor = update * (reset * self.gate_scale.flatten() - 1) + 2
         return gate.transpose(1, 2).contiguous()
@@ -90,10 +90,10 @@ class EncoderLayer(nn.Module):
         """(B, F, D) -> (B, F, D). A layer that is not kept hands its input on."""
         if not kept:
             unused = [*self.parameters(), *(() if table is None else (table,))]
-            return with_zero_gradients(x, unused)
-        return self.transformed(x, table, num_valid)
+            return attach_zero_gradients(x, unused)
+        return self.transform(x, table, num_valid)
 
-    def transformed(self, x: Tensor, table: Tensor | None, num_valid: Tensor | None) -> Tensor:
+    def transform(self, x: Tensor, table: Tensor | None, num_valid: Tensor | None) -> Tensor:
         """What a layer computes, without the question whether it does."""
         if self.norm_first:
             x = x + self.dropout(self.attention(self.attention_norm(x), table, num_valid))
@@ -130,14 +130,14 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, num_valid: Tensor | None, kept_layers: Sequence[bool]) -> list[Tensor]:
         """Encoder input and each layer's raw output (B, F, D), for as many layers as are named."""
-        x, table = self.positioned(x)
+        x, table = self.add_positions(x)
         states = [x]
         for layer, kept in zip(self.layers, kept_layers, strict=False):
             x = layer(x, table, num_valid, kept=kept)
             states.append(x)
         return states
 
-    def positioned(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def add_positions(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The first layer's input (B, F, D), and the table of biases (H, 2F - 1) for all layers."""
         x = x + self.position(x)
         if not self.norm_first:

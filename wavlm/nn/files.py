@@ -14,7 +14,7 @@ from torch import Tensor
 from wavlm.errors import BadDataError
 from wavlm.nn.wavlm import WavLM
 from wavlm.specs import NetworkSpec
-from wavlm.storage.files import read_json, replaced, write_json
+from wavlm.storage.files import atomic_path, read_json, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 NETWORK_FILE = "network.json"
@@ -42,7 +42,7 @@ def save_model(network: WavLM, folder: Path) -> None:
     """Write a network into a folder; `network.json` last, so that a model that has it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights_of(network)}
-    with replaced(folder / WEIGHTS_FILE) as path:
+    with atomic_path(folder / WEIGHTS_FILE) as path:
         save_file(tensors, path, metadata={"format": "pt"})
     content = NetworkFile(network=network.network, num_clusters=network.num_clusters)
     write_json(folder / NETWORK_FILE, content.model_dump(mode="json"))

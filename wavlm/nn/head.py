@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavlm.nn.conv import at_least_fp32
+from wavlm.nn.conv import to_at_least_fp32
 from wavlm.specs import NetworkSpec
 
 COSINE_EPS = 1e-8
 
 
 @dataclass(frozen=True)
-class Selected:
+class FrameSums:
     """Sums over the frames that were asked for."""
 
     loss: Tensor  # () summed cross entropy, nats
@@ -33,9 +33,9 @@ class Predictions:
     losses: Tensor  # (S,) cross entropy in fp32, nats
     correct: Tensor  # (S,) bool: the best class is the label
 
-    def over(self, where: Tensor) -> Selected:
+    def over(self, where: Tensor) -> FrameSums:
         """Sums over the frames where (S,) is true."""
-        return Selected(
+        return FrameSums(
             loss=torch.where(where, self.losses, 0).sum(),
             num_frames=where.sum(),
             num_correct=(where & self.correct).sum(),
@@ -43,7 +43,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Terms:
+class LossTerms:
     """What one group adds to an update's loss (docs/algorithm.md section 9).
 
     The loss of an update is the sum over its groups of
@@ -52,8 +52,8 @@ class Terms:
     divided by the sum over its groups of `masked.num_frames`.
     """
 
-    masked: Selected
-    unmasked: Selected | None  # only if it was asked for
+    masked: FrameSums
+    unmasked: FrameSums | None  # only if it was asked for
     feature_penalty: Tensor  # () mean square of the conv features
 
 
@@ -84,13 +84,13 @@ class Head(nn.Module):
         """cosine / temperature: (S, D) -> (S, C) in fp32 whatever autocast says."""
         projected = self.projection(frames)
         with torch.autocast(frames.device.type, enabled=False):
-            ours = functional.normalize(at_least_fp32(projected), dim=-1, eps=COSINE_EPS)
-            embeddings = at_least_fp32(self.label_embeddings)
+            ours = functional.normalize(to_at_least_fp32(projected), dim=-1, eps=COSINE_EPS)
+            embeddings = to_at_least_fp32(self.label_embeddings)
             classes = functional.normalize(embeddings, dim=-1, eps=COSINE_EPS)
             return ours @ classes.T / temperature
 
 
-def places_of(mask: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
+def select_rows(mask: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
     """Where a flat mask (N,) is true, in a table whose size does not depend on how often it is.
 
     Places (num_rows,) in 0..N-1, and which of them (num_rows,) count: the first as many as are

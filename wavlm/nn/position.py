@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavlm.nn.conv import at_least_fp32
+from wavlm.nn.conv import to_at_least_fp32
 from wavlm.specs import NetworkSpec
 
 INIT_STD = 0.02
@@ -36,12 +36,12 @@ class PositionalConv(nn.Module):
             self.g.copy_(self._norm())
 
     def _norm(self) -> Tensor:
-        return at_least_fp32(self.v).square().sum(dim=(0, 1), keepdim=True).sqrt()
+        return to_at_least_fp32(self.v).square().sum(dim=(0, 1), keepdim=True).sqrt()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, F, D) -> (B, F, D)"""
         taps = self.v.shape[2]
-        weight = at_least_fp32(self.v) * (at_least_fp32(self.g) / self._norm())
+        weight = to_at_least_fp32(self.v) * (to_at_least_fp32(self.g) / self._norm())
         y = functional.conv1d(
             x.transpose(1, 2),
             weight.to(self.v.dtype),

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from wavlm.nn.attention import Attention, default_attention
-from wavlm.nn.conv import ConvExtractor, at_least_fp32, scale_gradient
+from wavlm.nn.conv import FeatureEncoder, scale_gradient, to_at_least_fp32
 from wavlm.nn.encoder import Encoder
-from wavlm.nn.head import Head, Predictions, Selected, Terms, places_of
+from wavlm.nn.head import FrameSums, Head, LossTerms, Predictions, select_rows
 from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import num_frames, receptive_field
 
@@ -42,7 +42,7 @@ class WavLM(nn.Module):
         self.network = network
         self.num_clusters = num_clusters
         channels = network.conv_layers[-1].channels
-        self.extractor = ConvExtractor(network)
+        self.extractor = FeatureEncoder(network)
         self.feature_norm = nn.LayerNorm(channels)
         self.projection = nn.Linear(channels, network.width)
         self.input_dropout = nn.Dropout(network.input_dropout)
@@ -70,10 +70,10 @@ class WavLM(nn.Module):
         num_layers = self.network.num_layers if num_layers is None else num_layers
         if not 0 <= num_layers <= self.network.num_layers:
             raise ValueError(f"num_layers {num_layers} is not in 0..{self.network.num_layers}")
-        num_valid = self._valid_frames(waveforms, num_samples)
-        heard = self._normalised(waveforms, num_samples)
-        features = self.extractor(heard, num_samples if each_alone else None)
-        x = self._without_padding(self._projected(features), num_valid)
+        num_valid = self._count_valid_frames(waveforms, num_samples)
+        normalised = self._normalise(waveforms, num_samples)
+        features = self.extractor(normalised, num_samples if each_alone else None)
+        x = self._zero_padding(self._project(features), num_valid)
         states: list[Tensor] = self.encoder(x, num_valid, [True] * num_layers)
         return states
 
@@ -88,7 +88,7 @@ class WavLM(nn.Module):
         temperature: float = 0.1,
         with_unmasked: bool = False,
         max_masked: int | None = None,
-    ) -> Terms:
+    ) -> LossTerms:
         """`forward_pretrain`, under the name that wrappers of data-parallel training call."""
         return self.forward_pretrain(batch, temperature=temperature, with_unmasked=with_unmasked, max_masked=max_masked)
 
@@ -99,7 +99,7 @@ class WavLM(nn.Module):
         temperature: float = 0.1,
         with_unmasked: bool = False,
         max_masked: int | None = None,
-    ) -> Terms:
+    ) -> LossTerms:
         """Loss terms of one group of equally long crops.
 
         max_masked: for how many frames there is to be room in the prediction, no fewer than are
@@ -116,43 +116,45 @@ class WavLM(nn.Module):
                 f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} must be "
                 f"(utterances, frames) = {shape}, for waveforms {tuple(batch.waveforms.shape)}"
             )
-        x, penalty = self.masked_input(batch.waveforms, mask)
+        x, penalty = self.embed_masked(batch.waveforms, mask)
         states = self.encoder(x, None, self._draw_kept_layers())
         if with_unmasked:
-            masked, unmasked = self.predictions(states[-1], labels, mask, temperature)
-            return Terms(masked, unmasked, penalty)
+            masked, unmasked = self.predict_all(states[-1], labels, mask, temperature)
+            return LossTerms(masked, unmasked, penalty)
         num_rows = int(mask.sum()) if max_masked is None else max_masked
-        masked = self.masked_predictions(states[-1], labels, mask, temperature, num_rows)
-        return Terms(masked, None, penalty)
+        masked = self.predict_masked(states[-1], labels, mask, temperature, num_rows)
+        return LossTerms(masked, None, penalty)
 
-    def masked_input(self, waveforms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def embed_masked(self, waveforms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoder sees (B, F, D), and the mean square of the conv features ()."""
-        features = self.extractor(self._normalised(waveforms, None))
+        features = self.extractor(self._normalise(waveforms, None))
         features = scale_gradient(features, self.network.feature_grad_mult)
-        penalty = at_least_fp32(features).square().mean()
-        x = self._projected(features)
+        penalty = to_at_least_fp32(features).square().mean()
+        x = self._project(features)
         return torch.where(mask.unsqueeze(-1), self.mask_embedding.to(x.dtype), x), penalty
 
-    def masked_predictions(
+    def predict_masked(
         self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float, num_rows: int
-    ) -> Selected:
+    ) -> FrameSums:
         """Sums over the masked frames of the last layer's raw output (B, F, D), and of no others.
 
         Frames that are not masked are neither projected nor compared with the classes, but for
         what it takes to fill `num_rows` rows.
         """
-        places, counted = places_of(mask.flatten(), num_rows)
-        frames = self.encoder.final(last).flatten(0, 1)[places]
-        found: Predictions = self.head(frames, labels.flatten()[places], temperature)
+        row_indices, counted = select_rows(mask.flatten(), num_rows)
+        frames = self.encoder.final(last).flatten(0, 1)[row_indices]
+        found: Predictions = self.head(frames, labels.flatten()[row_indices], temperature)
         return found.over(counted)
 
-    def predictions(self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float) -> tuple[Selected, Selected]:
+    def predict_all(
+        self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float
+    ) -> tuple[FrameSums, FrameSums]:
         """Sums over the masked and over the other frames."""
         frames = self.encoder.final(last).flatten(0, 1)
         found: Predictions = self.head(frames, labels.flatten(), temperature)
         return found.over(mask.flatten()), found.over(~mask.flatten())
 
-    def _projected(self, features: Tensor) -> Tensor:
+    def _project(self, features: Tensor) -> Tensor:
         """(B, F, C) -> (B, F, D)"""
         x: Tensor = self.input_dropout(self.projection(self.feature_norm(features)))
         return x
@@ -163,7 +165,7 @@ class WavLM(nn.Module):
         draws = torch.rand(self.network.num_layers, device="cpu")
         return [draw >= self.network.layer_drop for draw in draws.tolist()]
 
-    def _normalised(self, waveforms: Tensor, num_samples: Tensor | None) -> Tensor:
+    def _normalise(self, waveforms: Tensor, num_samples: Tensor | None) -> Tensor:
         """Waveforms with padding set to zero and, in the Large style, mean 0 and variance 1."""
         waveforms = waveforms.to(torch.promote_types(waveforms.dtype, self.projection.weight.dtype))
         if num_samples is None:
@@ -180,7 +182,7 @@ class WavLM(nn.Module):
         variance = centred.square().sum(1, keepdim=True) / count
         return centred * torch.rsqrt(variance + WAVEFORM_EPS)
 
-    def _valid_frames(self, waveforms: Tensor, num_samples: Tensor | None) -> Tensor | None:
+    def _count_valid_frames(self, waveforms: Tensor, num_samples: Tensor | None) -> Tensor | None:
         lengths = [waveforms.shape[1]] if num_samples is None else num_samples.tolist()
         shortest, layers = receptive_field(self.network.conv_layers), self.network.conv_layers
         if min(lengths) < shortest or max(lengths) > waveforms.shape[1]:
@@ -193,7 +195,7 @@ class WavLM(nn.Module):
         valid = torch.tensor([num_frames(n, layers) for n in lengths])
         return valid.to(waveforms.device, non_blocking=True)
 
-    def _without_padding(self, x: Tensor, num_valid: Tensor | None) -> Tensor:
+    def _zero_padding(self, x: Tensor, num_valid: Tensor | None) -> Tensor:
         if num_valid is None:
             return x
         padding = torch.arange(x.shape[1], device=x.device) >= num_valid[:, None]  # (B, F)

@@ -19,7 +19,7 @@ from wavlm.specs import (
     MixSpec,
     MixturesSpec,
     NetworkSpec,
-    ProbeSpec,
+    ScoresSpec,
     ShardSpec,
     StartSpec,
     TrainSpec,
@@ -164,7 +164,7 @@ class Model(Artifact):
 @dataclass(frozen=True)
 class Scores(Artifact):
     kind: ClassVar[str] = "scores"
-    spec: ProbeSpec
+    spec: ScoresSpec
     model: Model
     shards: tuple[Shards, ...]
 

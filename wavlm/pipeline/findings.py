@@ -6,38 +6,38 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from wavlm.pipeline.results import LabelQuality, LayerScores, Training
+from wavlm.pipeline.results import LabelQuality, LayerScores, TrainingResults
 
 MOVED_SHARE = 0.01  # a loss that moved by less has not moved
 CLEARLY = 0.01  # masked accuracy this far above the majority label's share beats it
 
 
 @dataclass(frozen=True)
-class Outcome:
+class IterationResults:
     """One iteration as far as it got."""
 
     iteration: int
     quality: LabelQuality | None
-    training: Training | None
+    training: TrainingResults | None
     layers: LayerScores | None
 
 
-def findings(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def findings(results: Sequence[IterationResults]) -> Iterator[str]:
     """Sentences on each iteration, then on each iteration against the one before."""
-    for outcome in outcomes:
-        if outcome.training:
-            yield from _on_training(outcome.iteration, outcome.training)
-        if outcome.layers:
-            yield _on_layers(outcome.iteration, outcome.layers)
-    with_quality = [(item.iteration, item.quality) for item in outcomes if item.quality]
+    for result in results:
+        if result.training:
+            yield from _describe_training(result.iteration, result.training)
+        if result.layers:
+            yield _describe_layers(result.iteration, result.layers)
+    with_quality = [(item.iteration, item.quality) for item in results if item.quality]
     for before, after in pairwise(with_quality):
-        yield _on_labels(before, after)
+        yield _compare_labels(before, after)
 
 
-def _on_training(iteration: int, training: Training) -> Iterator[str]:
+def _describe_training(iteration: int, training: TrainingResults) -> Iterator[str]:
     for what, ends in (("training", training.train_loss), ("validation", training.valid_loss)):
         if ends:
-            yield _on_loss(iteration, what, *ends)
+            yield _describe_loss(iteration, what, *ends)
     accuracy, majority = training.masked_accuracy, training.majority
     if accuracy is not None and majority is not None:
         beats = accuracy - majority > CLEARLY
@@ -48,7 +48,7 @@ def _on_training(iteration: int, training: Training) -> Iterator[str]:
         )
 
 
-def _on_loss(iteration: int, what: str, first: float, last: float) -> str:
+def _describe_loss(iteration: int, what: str, first: float, last: float) -> str:
     change = (last - first) / abs(first) if first else 0.0
     verb = "did not move"
     if abs(change) > MOVED_SHARE:
@@ -56,7 +56,7 @@ def _on_loss(iteration: int, what: str, first: float, last: float) -> str:
     return f"Iteration {iteration}: the {what} loss {verb}, from {first:.3f} to {last:.3f}."
 
 
-def _on_layers(iteration: int, layers: LayerScores) -> str:
+def _describe_layers(iteration: int, layers: LayerScores) -> str:
     best = layers.pnmi[layers.best_layer]
     verb = "more than" if best > layers.mfcc_pnmi else "no more than"
     return (
@@ -66,16 +66,16 @@ def _on_layers(iteration: int, layers: LayerScores) -> str:
     )
 
 
-def _on_labels(before: tuple[int, LabelQuality], after: tuple[int, LabelQuality]) -> str:
+def _compare_labels(before: tuple[int, LabelQuality], after: tuple[int, LabelQuality]) -> str:
     (old_number, old), (number, new) = before, after
-    figures = f"PNMI {new.pnmi:.3f} ({new.features}) against {old.pnmi:.3f} ({old.features}, iteration {old_number})"
+    comparison = f"PNMI {new.pnmi:.3f} ({new.features}) against {old.pnmi:.3f} ({old.features}, iteration {old_number})"
     if not old.is_comparable(new):
         return (
-            f"Iteration {number}: {figures} is no comparison: K={new.num_clusters} on "
+            f"Iteration {number}: {comparison} is no comparison: K={new.num_clusters} on "
             f"{new.num_frames:,} frames, K={old.num_clusters} on {old.num_frames:,} frames before."
         )
     verb = "tell more" if new.pnmi > old.pnmi else "do not tell more"
     return (
-        f"Iteration {number}: its labels {verb} about phones than those before: {figures}, on the "
+        f"Iteration {number}: its labels {verb} about phones than those before: {comparison}, on the "
         f"same {new.num_frames:,} frames with the same K={new.num_clusters}."
     )

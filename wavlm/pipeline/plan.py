@@ -34,14 +34,14 @@ class _Sources:
 
 def plan(recipe: Recipe) -> tuple[Artifact, ...]:
     """All artifacts of a recipe, inputs before what is made from them. Runs nothing."""
-    sources = _sources(recipe)
+    sources = _collect_sources(recipe)
     wanted: list[Artifact] = [*sources.speech, *sources.noise, *sources.rooms]
     teacher: Model | None = None
     for iteration in recipe.iterations:
         teacher = _model(iteration, sources, teacher)
         wanted.append(teacher)
         if recipe.probe:
-            wanted.append(Scores(recipe.probe, teacher, _chosen(iteration, sources.speech)))
+            wanted.append(Scores(recipe.probe, teacher, _select_speech(iteration, sources.speech)))
         wanted += [Export(teacher), Registration(recipe.registry_name, teacher)]
     return tuple(lineage(wanted))
 
@@ -84,14 +84,14 @@ def select(
     return found
 
 
-def needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Artifact, ...]:
+def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Artifact, ...]:
     """What has to exist for all artifacts of kind `until`; everything if that is None."""
     if until is None:
         return tuple(artifacts)
     return tuple(lineage(item for item in artifacts if item.kind == until))
 
 
-def _sources(recipe: Recipe) -> _Sources:
+def _collect_sources(recipe: Recipe) -> _Sources:
     speech = _shards(recipe.speech, recipe.shards)
     noise = _shards(recipe.noise, recipe.noise_shards or recipe.shards)
     rooms = _shards(recipe.rooms, recipe.noise_shards or recipe.shards)
@@ -104,7 +104,7 @@ def _sources(recipe: Recipe) -> _Sources:
 
 
 def _model(iteration: IterationSpec, sources: _Sources, teacher: Model | None) -> Model:
-    shards = _chosen(iteration, sources.speech)
+    shards = _select_speech(iteration, sources.speech)
     hidden = iteration.codebook.features.type == "hidden"
     codebook = Codebook(iteration.codebook, shards, teacher if hidden else None)
     mix = iteration.mix
@@ -129,7 +129,7 @@ def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...
     return tuple(Shards(spec, Corpus(corpus)) for corpus in corpora)
 
 
-def _chosen(iteration: IterationSpec, shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
+def _select_speech(iteration: IterationSpec, shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
     if not iteration.speech:
         return shards
     return tuple(item for item in shards if item.corpus.name in iteration.speech)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wavlm.pipeline.curves import Curve, read_curves
-from wavlm.storage.files import written
+from wavlm.storage.files import open_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def plot_curves(model_dir: Path, out: Path, title: str) -> Path:
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
-    return _saved(figure, out)
+    return _save(figure, out)
 
 
 def plot_quality(bars: Sequence[QualityBar], out: Path) -> Path:
@@ -73,7 +73,7 @@ def plot_quality(bars: Sequence[QualityBar], out: Path) -> Path:
     axes.set_ylim(0, 1.15 * max([0.1, *(v for _, values, _ in measures for v in values)]))
     axes.set(ylabel="share", title=f"Label quality, {_frames(bars)}")
     figure.legend(loc="outside lower center", ncols=len(measures))
-    return _saved(figure, out)
+    return _save(figure, out)
 
 
 def _draw_splits(axes: Axes, curves: Mapping[str, Curve], metric: str, scale: float) -> None:
@@ -106,7 +106,7 @@ def _frames(bars: Sequence[QualityBar]) -> str:
     return "on different frames: not comparable"
 
 
-def _saved(figure: Figure, out: Path) -> Path:
-    with written(out) as file:
+def _save(figure: Figure, out: Path) -> Path:
+    with open_atomic(out) as file:
         figure.savefig(file, format="png", metadata={"Software": None})
     return out

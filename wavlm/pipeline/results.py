@@ -35,7 +35,7 @@ class LabelQuality:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingResults:
     """First and last numbers of one training; losses are nats per masked frame."""
 
     updates: int
@@ -59,7 +59,7 @@ class LayerScores:
         return max(self.pnmi, key=lambda layer: self.pnmi[layer])
 
 
-def quality_of(labels: Sequence[Labels], store: Store) -> LabelQuality | None:
+def label_quality_of(labels: Sequence[Labels], store: Store) -> LabelQuality | None:
     """Label quality over the corpora with known phones, weighted by frames; None without any."""
     complete = [(item, _quality(store, item)) for item in labels if store.is_complete(item)]
     known = [(item, quality) for item, quality in complete if quality]
@@ -83,12 +83,12 @@ def quality_of(labels: Sequence[Labels], store: Store) -> LabelQuality | None:
     )
 
 
-def training_of(model_dir: Path) -> Training | None:
+def read_training_results(model_dir: Path) -> TrainingResults | None:
     """First and last numbers of a model's metrics.jsonl; None if there is none."""
     curves = read_curves(model_dir)
     if not curves:
         return None
-    return Training(
+    return TrainingResults(
         updates=max(curve.steps[-1] for curve in curves.values()),
         train_loss=_ends(curves.get("train/loss")),
         valid_loss=_ends(curves.get("valid/loss")),
@@ -98,7 +98,7 @@ def training_of(model_dir: Path) -> Training | None:
     )
 
 
-def layer_scores(scores: Scores | None, store: Store) -> LayerScores | None:
+def read_layer_scores(scores: Scores | None, store: Store) -> LayerScores | None:
     """What a probe found; None if it was not run or had no known phones."""
     if scores is None or not store.is_complete(scores):
         return None
@@ -114,10 +114,10 @@ def _layer(item: Mapping[str, JsonValue]) -> tuple[int, float]:
     layer, quality = item["layer"], item["quality"]
     if not isinstance(layer, int) or not isinstance(quality, dict):
         raise TypeError(f"a score of a layer expected, found {item}")
-    return layer, number(quality["pnmi"]) or 0.0
+    return layer, to_number(quality["pnmi"]) or 0.0
 
 
-def number(value: JsonValue) -> float | None:
+def to_number(value: JsonValue) -> float | None:
     """A fact that is a number; None for anything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number else None  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def _quality(store: Store, labels: Labels) -> dict[str, float] | None:
     quality = store.facts(labels).get("quality")
     if not isinstance(quality, Mapping):
         return None
-    found = {name: number(value) for name, value in quality.items()}
+    found = {name: to_number(value) for name, value in quality.items()}
     known = {name: value for name, value in found.items() if value is not None}
     return known if known.get("num_frames") else None
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from wavlm.errors import BadDataError
-from wavlm.execution.progress import Progress, silent
+from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
 from wavlm.storage.files import read_json, sha256_of, sync, write_json
-from wavlm.storage.locks import locked
+from wavlm.storage.locks import hold_lock
 
 Facts = dict[str, JsonValue]
 RECORD = "artifact.json"
@@ -38,7 +38,7 @@ class Difference:
     """A field in which a wanted artifact differs from the nearest complete one of its kind."""
 
     field: str
-    there: JsonValue
+    existing: JsonValue
     wanted: JsonValue
 
 
@@ -66,7 +66,7 @@ class Store:
         """Where the artifact is, or will be once complete."""
         return self.root / artifact.folder
 
-    def partial(self, artifact: Artifact) -> Path:
+    def partial_folder(self, artifact: Artifact) -> Path:
         """Where an unfinished attempt is kept."""
         return self.path(artifact).with_name(f".{artifact.name}-{artifact.key}.partial")
 
@@ -99,7 +99,7 @@ class Store:
         self,
         artifact: Artifact,
         build: Callable[[Path], Facts],
-        progress: Progress = silent,
+        progress: Progress = no_progress,
     ) -> Path:
         """Build an artifact unless it is complete; returns its folder.
 
@@ -111,7 +111,7 @@ class Store:
             return self.path(artifact)
         for item in artifact.inputs:
             self.require(item)
-        with locked(self._lock(artifact), str(artifact)):
+        with hold_lock(self._lock(artifact), str(artifact)):
             if not self.is_complete(artifact):
                 self._build(artifact, build, progress)
         return self.path(artifact)
@@ -119,8 +119,8 @@ class Store:
     def redo(self, artifact: Artifact) -> Path | None:
         """Move a complete artifact and its partial to the trash; returns where it lies now."""
         moved = None
-        with locked(self._lock(artifact), str(artifact)):
-            for folder in (self.partial(artifact), self.path(artifact)):
+        with hold_lock(self._lock(artifact), str(artifact)):
+            for folder in (self.partial_folder(artifact), self.path(artifact)):
                 if folder.exists():
                     trash = self.root / "trash" / artifact.kind
                     trash.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class Store:
                     folder.rename(moved)
         return moved
 
-    def verify(self, folder: Path, progress: Progress = silent) -> list[Damage]:
+    def verify(self, folder: Path, progress: Progress = no_progress) -> list[Damage]:
         """Re-hash every file of a complete artifact's folder; returns what differs."""
         sealed = read_json(folder / RECORD)["files"]
         damaged = [
@@ -137,12 +137,12 @@ class Store:
             if not (folder / name).is_file()
         ]
         there = [name for name in sealed if (folder / name).is_file()]
-        for name, digest in _hashed(folder, there, progress):
+        for name, digest in _hash_files(folder, there, progress):
             if digest != sealed[name]["sha256"]:
                 damaged.append(Damage(folder / name, digest, sealed[name]["sha256"]))
         damaged += [
             Damage(folder / name, "a file that was never sealed", "absent")
-            for name in sorted(set(_files(folder)) - set(sealed))
+            for name in sorted(set(_list_files(folder)) - set(sealed))
         ]
         return damaged
 
@@ -168,14 +168,14 @@ class Store:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
 
     def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
-        partial = self.partial(artifact)
+        partial = self.partial_folder(artifact)
         partial.mkdir(parents=True, exist_ok=True)
         started = time.time()
         facts = build(partial)
-        _swept(partial)
+        _remove_partials(partial)
         files = {
             name: {"sha256": digest, "bytes": (partial / name).stat().st_size}
-            for name, digest in _hashed(partial, _files(partial), progress)
+            for name, digest in _hash_files(partial, _list_files(partial), progress)
         }
         write_json(
             partial / RECORD,
@@ -195,13 +195,13 @@ class Store:
         sync(self.path(artifact).parent)
 
 
-def _files(folder: Path) -> list[str]:
+def _list_files(folder: Path) -> list[str]:
     """Relative names of all files below a folder but the record itself."""
     names = (str(item.relative_to(folder)) for item in folder.rglob("*") if item.is_file())
     return sorted(name for name in names if name != RECORD)
 
 
-def _swept(folder: Path) -> None:
+def _remove_partials(folder: Path) -> None:
     """Remove what killed writers left under temporary names."""
     for leftover in list(folder.rglob(".*.partial")):
         if leftover.is_dir():
@@ -210,7 +210,7 @@ def _swept(folder: Path) -> None:
             leftover.unlink()
 
 
-def _hashed(folder: Path, names: Sequence[str], progress: Progress) -> Iterator[tuple[str, str]]:
+def _hash_files(folder: Path, names: Sequence[str], progress: Progress) -> Iterator[tuple[str, str]]:
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
         digests = pool.map(sha256_of, [folder / name for name in names])
         for number, (name, digest) in enumerate(zip(names, digests, strict=True), 1):
@@ -218,12 +218,12 @@ def _hashed(folder: Path, names: Sequence[str], progress: Progress) -> Iterator[
             yield name, digest
 
 
-def _differences(prefix: str, there: JsonValue, wanted: JsonValue) -> Iterator[Difference]:
-    if isinstance(there, dict) and isinstance(wanted, dict):
-        for name in sorted(set(there) | set(wanted)):
-            yield from _differences(f"{prefix}.{name}" if prefix else name, there.get(name), wanted.get(name))
-    elif there != wanted:
-        yield Difference(prefix, there, wanted)
+def _differences(prefix: str, existing: JsonValue, wanted: JsonValue) -> Iterator[Difference]:
+    if isinstance(existing, dict) and isinstance(wanted, dict):
+        for name in sorted(set(existing) | set(wanted)):
+            yield from _differences(f"{prefix}.{name}" if prefix else name, existing.get(name), wanted.get(name))
+    elif existing != wanted:
+        yield Difference(prefix, existing, wanted)
 
 
 def _versions() -> dict[str, JsonValue]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from wavlm.pipeline.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
-from wavlm.pipeline.findings import Outcome, findings
-from wavlm.pipeline.results import layer_scores, number, quality_of, training_of
+from wavlm.pipeline.findings import IterationResults, findings
+from wavlm.pipeline.results import label_quality_of, read_layer_scores, read_training_results, to_number
 from wavlm.pipeline.store import Facts, Store
 from wavlm.storage.files import read_json
 
@@ -44,7 +44,7 @@ class VersionSummary:
 @dataclass(frozen=True)
 class Summary:
     corpora: tuple[CorpusSummary, ...]
-    outcomes: tuple[Outcome, ...]
+    results: tuple[IterationResults, ...]
     versions: tuple[VersionSummary, ...]
     plots: tuple[Path, ...]
     listen: tuple[Path, ...]  # folders with pairs of WAV files: clean, mixed
@@ -55,16 +55,16 @@ class Summary:
 
 def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     """Sum up the artifacts of a plan, as far as the store holds them."""
-    there = [item for item in artifacts if store.is_complete(item)]
-    outcomes = tuple(_outcome(item, artifacts, store) for item in there if isinstance(item, Model))
-    versions = _versions([item for item in there if isinstance(item, Registration)], store)
+    complete = [item for item in artifacts if store.is_complete(item)]
+    results = tuple(_iteration_results(item, artifacts, store) for item in complete if isinstance(item, Model))
+    versions = _versions([item for item in complete if isinstance(item, Registration)], store)
     return Summary(
-        corpora=tuple(_corpus(item, store) for item in there if isinstance(item, Shards)),
-        outcomes=outcomes,
+        corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
+        results=results,
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
-        listen=tuple(store.path(item) / LISTEN_FOLDER for item in there if isinstance(item, Mixtures)),
-        findings=tuple(findings(outcomes)),
+        listen=tuple(store.path(item) / LISTEN_FOLDER for item in complete if isinstance(item, Mixtures)),
+        findings=tuple(findings(results)),
         advice=tuple(_advice(artifacts, versions, store)),
         missing=tuple(str(item) for item in artifacts if not store.is_complete(item)),
     )
@@ -75,18 +75,18 @@ def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
     for item in artifacts:
         if isinstance(item, Scores | Registration):
             waits = isinstance(item, Registration) and not store.is_complete(item)
-            folder = store.partial(item) if waits else store.path(item)
+            folder = store.partial_folder(item) if waits else store.path(item)
             yield from sorted(folder.rglob("*.png"))
 
 
-def _outcome(model: Model, artifacts: Sequence[Artifact], store: Store) -> Outcome:
+def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store) -> IterationResults:
     probes = (item for item in artifacts if isinstance(item, Scores))
     probe = next((item for item in probes if item.model.key == model.key), None)
-    return Outcome(
+    return IterationResults(
         iteration=model.iteration,
-        quality=quality_of(model.labels, store),
-        training=training_of(store.path(model)),
-        layers=layer_scores(probe, store),
+        quality=label_quality_of(model.labels, store),
+        training=read_training_results(store.path(model)),
+        layers=read_layer_scores(probe, store),
     )
 
 
@@ -94,15 +94,15 @@ def _corpus(shards: Shards, store: Store) -> CorpusSummary:
     facts: Facts = dict(store.facts(shards))
     if store.is_complete(shards.corpus):
         facts = {**store.facts(shards.corpus), **facts}
-    rejected, speakers = facts.get("rejected"), number(facts.get("speakers"))
+    rejected, speakers = facts.get("rejected"), to_number(facts.get("speakers"))
     reasons = rejected.items() if isinstance(rejected, dict) else ()
     return CorpusSummary(
         name=shards.name,
         role=shards.corpus.spec.role,
-        hours=number(facts.get("hours")) or 0.0,
-        utterances=int(number(facts.get("utterances")) or 0),
+        hours=to_number(facts.get("hours")) or 0.0,
+        utterances=int(to_number(facts.get("utterances")) or 0),
         speakers=None if speakers is None else int(speakers),
-        rejected=tuple((reason, int(number(count) or 0)) for reason, count in sorted(reasons)),
+        rejected=tuple((reason, int(to_number(count) or 0)) for reason, count in sorted(reasons)),
     )
 
 
@@ -110,7 +110,7 @@ def _versions(registrations: Sequence[Registration], store: Store) -> tuple[Vers
     """The versions by iteration; an alias belongs to the one that was registered last with it."""
     newest_first = sorted(
         registrations,
-        key=lambda item: number(store.record(item)["finished_unix"]) or 0.0,
+        key=lambda item: to_number(store.record(item)["finished_unix"]) or 0.0,
         reverse=True,
     )
     taken: set[str] = set()

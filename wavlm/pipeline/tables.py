@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wavlm.pipeline.findings import Outcome
+from wavlm.pipeline.findings import IterationResults
 from wavlm.pipeline.summary import Summary
 
 Row = dict[str, str]
@@ -14,7 +14,7 @@ def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
     """Corpora, iterations and versions; a table without rows is left out."""
     for name, rows in (
         ("corpora", _corpora(summary)),
-        ("iterations", [_iteration(item) for item in summary.outcomes]),
+        ("iterations", [_iteration(item) for item in summary.results]),
         ("versions", _versions(summary)),
     ):
         if rows:
@@ -35,15 +35,15 @@ def _corpora(summary: Summary) -> list[Row]:
     ]
 
 
-def _iteration(outcome: Outcome) -> Row:
-    row = {"iteration": str(outcome.iteration)}
-    if quality := outcome.quality:
+def _iteration(result: IterationResults) -> Row:
+    row = {"iteration": str(result.iteration)}
+    if quality := result.quality:
         row |= {
             "labels": f"{quality.features}, K={quality.num_clusters}",
             "PNMI": f"{quality.pnmi:.3f}",
             "phone purity": f"{quality.phone_purity:.3f}",
         }
-    if training := outcome.training:
+    if training := result.training:
         row |= {
             "updates": str(training.updates),
             "train loss": _ends(training.train_loss),
@@ -52,7 +52,7 @@ def _iteration(outcome: Outcome) -> Row:
             "on mixtures": _share(training.mixed_accuracy),
             "commonest label": _share(training.majority),
         }
-    if (layers := outcome.layers) and layers.pnmi:
+    if (layers := result.layers) and layers.pnmi:
         best = max(layers.pnmi, key=lambda layer: layers.pnmi[layer])
         row |= {
             "best layer's PNMI": f"{layers.pnmi[best]:.3f} (layer {best})",

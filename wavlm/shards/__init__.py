@@ -5,19 +5,19 @@ Written by `build_shards`; read by place with `Reader` (training) or in order wi
 
 from wavlm.shards.build import build_shards
 from wavlm.shards.index import Index, Reader, read_index
-from wavlm.shards.stream import Packed, packed, stream, unpack, verify_shard
+from wavlm.shards.stream import TarSample, decode_sample, read_samples, stream, verify_shard
 from wavlm.shards.utterance import Piece, Utterance
 
 __all__ = [
     "Index",
-    "Packed",
     "Piece",
     "Reader",
+    "TarSample",
     "Utterance",
     "build_shards",
-    "packed",
+    "decode_sample",
     "read_index",
+    "read_samples",
     "stream",
-    "unpack",
     "verify_shard",
 ]

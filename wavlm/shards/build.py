@@ -18,12 +18,12 @@ from wavlm.execution.pool import run_parts
 from wavlm.execution.progress import Progress
 from wavlm.shards.containers import Reason
 from wavlm.shards.index import INDEX, INDEX_SCHEMA
-from wavlm.shards.part import RECORDS, Packed, Record, build_part
+from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
 from wavlm.shards.plan import plan_parts
 from wavlm.shards.recordings import Reject
 from wavlm.shards.stream import SHARDS
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
-from wavlm.storage.files import replaced, write_json
+from wavlm.storage.files import atomic_path, write_json
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
     from wavlm.corpus.manifest import ManifestRow
@@ -74,7 +74,7 @@ def _remove_others(stems: set[str], out: Path) -> None:
             path.unlink()
 
 
-def _check_ledger(keys: Sequence[str], records: Sequence[Record], rejects: Sequence[Reject]) -> None:
+def _check_ledger(keys: Sequence[str], records: Sequence[PartRecord], rejects: Sequence[Reject]) -> None:
     """Every recording is in utterances or in rejects, and in one of them only."""
     utterances = [item for record in records for item in record.utterances]
     used = {key for item in utterances for key in item.sources}
@@ -103,7 +103,7 @@ def _check_rejects(rejects: Sequence[Reject], num_recordings: int, spec: ShardSp
         )
 
 
-def _check_some(rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[Record], out: Path) -> None:
+def _check_some(rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[PartRecord], out: Path) -> None:
     """Nothing can be made of a corpus without an utterance: say so here, where it is known why."""
     if not any(record.utterances for record in records):
         counts = Counter(reject.reason for reject in rejects).most_common()
@@ -119,7 +119,7 @@ def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
     _write_table(path, [vars(reject) for reject in rejects], REJECTS_SCHEMA)
 
 
-def write_listing(out: Path, records: Sequence[Record]) -> None:
+def write_listing(out: Path, records: Sequence[PartRecord]) -> None:
     """The index and the checksums of a folder of tars."""
     rows = [{"shard": record.shard, **vars(item)} for record in records for item in record.utterances]
     _write_table(out / INDEX, rows, INDEX_SCHEMA)
@@ -127,7 +127,7 @@ def write_listing(out: Path, records: Sequence[Record]) -> None:
 
 
 def _write_table(path: Path, rows: list[dict[str, object]], schema: pa.Schema) -> None:
-    with replaced(path) as temporary:
+    with atomic_path(path) as temporary:
         pq.write_table(
             pa.Table.from_pylist(rows, schema=schema),
             temporary,
@@ -136,7 +136,7 @@ def _write_table(path: Path, rows: list[dict[str, object]], schema: pa.Schema) -
         )
 
 
-def _entry(record: Record) -> Facts:
+def _entry(record: PartRecord) -> Facts:
     return {
         "sha256": record.sha256,
         "utterances": len(record.utterances),
@@ -144,7 +144,7 @@ def _entry(record: Record) -> Facts:
     }
 
 
-def _facts(num_recordings: int, records: Sequence[Record], rejects: Sequence[Reject]) -> Facts:
+def _facts(num_recordings: int, records: Sequence[PartRecord], rejects: Sequence[Reject]) -> Facts:
     utterances = [item for record in records for item in record.utterances]
     reasons = Counter(reject.reason for reject in rejects)
     return {
@@ -172,5 +172,5 @@ def _repeats(manifest: Sequence[ManifestRow]) -> Facts:
     }
 
 
-def _hours(utterances: Sequence[Packed]) -> float:
+def _hours(utterances: Sequence[PackedUtterance]) -> float:
     return round(sum(item.samples for item in utterances) / SAMPLE_RATE_HZ / 3600, 6)

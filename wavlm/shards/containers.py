@@ -76,10 +76,10 @@ def _check_riff(blob: bytes, name: str) -> None:
         return
     # A data chunk of odd size may lack its padding byte.
     if promised > len(blob) + 1:
-        raise _truncated(f"the RIFF header promises {promised} bytes", blob, name)
+        raise _truncation_error(f"the RIFF header promises {promised} bytes", blob, name)
     for chunk, start, size in _riff_chunks(blob):
         if chunk == b"data" and size < STREAMED_BYTES and start + size > len(blob):
-            raise _truncated(f"the data chunk ends at byte {start + size}", blob, name)
+            raise _truncation_error(f"the data chunk ends at byte {start + size}", blob, name)
 
 
 def _riff_chunks(blob: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -99,7 +99,7 @@ def _check_ogg(blob: bytes, name: str) -> None:
     while blob[position : position + 4] == b"OggS":
         size = _ogg_page_bytes(blob, position)
         if position + size > len(blob):
-            raise _truncated(f"an Ogg page ends at byte {position + size}", blob, name)
+            raise _truncation_error(f"an Ogg page ends at byte {position + size}", blob, name)
         page = view[position : position + size]
         if _ogg_crc(bytes(page)) != int.from_bytes(page[22:26], "little"):
             raise AudioError(
@@ -109,7 +109,7 @@ def _check_ogg(blob: bytes, name: str) -> None:
         is_open[bytes(page[14:18])] = not page[5] & 0x04
         position += size
     if any(is_open.values()):
-        raise _truncated("no Ogg page carries the end-of-stream flag", blob, name)
+        raise _truncation_error("no Ogg page carries the end-of-stream flag", blob, name)
 
 
 def _ogg_page_bytes(blob: bytes, position: int) -> int:
@@ -148,8 +148,8 @@ def _check_mp3(blob: bytes, name: str) -> None:
         at = tag + 8 + (4 if flags & 1 else 0)
         promised = start + int.from_bytes(head[at : at + 4], "big")
         if promised > len(blob):
-            raise _truncated(f"the MP3 info frame promises {promised} bytes", blob, name)
+            raise _truncation_error(f"the MP3 info frame promises {promised} bytes", blob, name)
 
 
-def _truncated(promise: str, blob: bytes, name: str) -> AudioError:
+def _truncation_error(promise: str, blob: bytes, name: str) -> AudioError:
     return AudioError(Reason.AUDIO_TRUNCATED, f"{promise}, the file has {len(blob)} bytes; in {name}")

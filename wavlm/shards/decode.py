@@ -25,7 +25,7 @@ MAX_SECONDS = 7200  # a session of parliament is cut by its segments; two hours 
 MAX_FILE_BYTES = 1 << 32  # what a RIFF header can say
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 192000
 LOSSY_PEAK = 2.0  # decoders of lossy formats overshoot full scale a little: that is clipped
-SILENT_STEPS = 16  # peak to peak; G.722 of digital silence wanders by 7
+SILENT_PCM16_RANGE = 16  # peak to peak; G.722 of digital silence wanders by 7
 G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz (ITU-T G.722)
 
 _FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3"})
@@ -109,7 +109,7 @@ def _decode_soundfile(blob: bytes, name: str) -> Audio:
                 f"{waveform.shape[1]} frames decoded, the header says {file.frames}; in {name}",
             )
         _check_amplitude(waveform, file.subtype, name)
-        return Audio(_clipped(waveform), file.samplerate)
+        return Audio(_clip(waveform), file.samplerate)
 
 
 def _check_header(file: Any, name: str) -> None:
@@ -148,18 +148,18 @@ def _read(file: Any) -> Waveform:
 
 def _read_flac(file: Any, blob: bytes, name: str) -> Waveform:
     """Decode to integers, compare their MD5 with the one in the header, scale. (C, T)"""
-    steps = file.read(dtype="int32", always_2d=True)  # (T, C), left-justified in 32 bits
+    samples = file.read(dtype="int32", always_2d=True)  # (T, C), left-justified in 32 bits
     info = flac_stream_info(blob)
     if info is not None and any(info.md5):
         num_bytes = (info.bits_per_sample + 7) // 8
-        pcm = (steps >> (32 - info.bits_per_sample)).astype("<i4").view(np.uint8)
+        pcm = (samples >> (32 - info.bits_per_sample)).astype("<i4").view(np.uint8)
         digest = hashlib.md5(pcm.reshape(-1, 4)[:, :num_bytes].tobytes(), usedforsecurity=False).digest()
         if digest != info.md5:
             raise AudioError(
                 Reason.AUDIO_CORRUPT,
                 f"the MD5 of the samples is {digest.hex()}, not {info.md5.hex()}; in {name}",
             )
-    return cast(Waveform, (steps.astype(np.float32) * np.float32(2**-31)).T)
+    return cast(Waveform, (samples.astype(np.float32) * np.float32(2**-31)).T)
 
 
 def _check_amplitude(waveform: Waveform, subtype: str, name: str) -> None:
@@ -171,17 +171,17 @@ def _check_amplitude(waveform: Waveform, subtype: str, name: str) -> None:
         raise AudioError(Reason.AUDIO_RANGE, f"amplitude {peak:.7g}, expected at most {limit}; in {name}")
 
 
-def _clipped(waveform: Waveform) -> Waveform:
+def _clip(waveform: Waveform) -> Waveform:
     return cast(Waveform, waveform.clip(-1.0, 1.0))
 
 
 def _refuse_silence(audio: Audio, name: str) -> None:
     """A constant, or the hum of a codec around one, says nothing and has no level to mix by."""
-    steps = float(np.ptp(audio.waveform.mean(axis=0))) * FULL_SCALE
-    if steps < SILENT_STEPS:
+    pcm16_range = float(np.ptp(audio.waveform.mean(axis=0))) * FULL_SCALE
+    if pcm16_range < SILENT_PCM16_RANGE:
         raise AudioError(
             Reason.AUDIO_SILENT,
-            f"all samples are within {steps:.1f} 16-bit steps, expected {SILENT_STEPS}; in {name}",
+            f"all samples are within {pcm16_range:.1f} 16-bit steps, expected {SILENT_PCM16_RANGE}; in {name}",
         )
 
 
@@ -197,10 +197,10 @@ def _decode_g722(blob: bytes, name: str) -> Audio:
         frames = [frame.to_ndarray() for frame in decoder.decode(av.Packet(blob))]  # (1, T) int16
     except av.FFmpegError as error:
         raise AudioError(Reason.AUDIO_CORRUPT, f"{error}; in {name}") from error
-    steps = np.concatenate(frames, axis=1)
-    if steps.shape != (1, num_samples):
+    pcm = np.concatenate(frames, axis=1)
+    if pcm.shape != (1, num_samples):
         raise AudioError(
             Reason.AUDIO_CORRUPT,
-            f"{steps.shape[1]} samples decoded, expected {num_samples}; in {name}",
+            f"{pcm.shape[1]} samples decoded, expected {num_samples}; in {name}",
         )
-    return Audio(steps.astype(np.float32) * np.float32(1 / FULL_SCALE), SAMPLE_RATE_HZ)
+    return Audio(pcm.astype(np.float32) * np.float32(1 / FULL_SCALE), SAMPLE_RATE_HZ)

@@ -31,7 +31,7 @@ except (ImportError, AttributeError):  # slower without, but the same samples
     miniaudio = None
 
 FULL_SCALE = 32768  # 16-bit steps in an amplitude of 1
-STEP = np.float32(1 / FULL_SCALE)
+PCM16_SCALE = np.float32(1 / FULL_SCALE)
 
 # Above this share of an utterance, to look for the frames of a crop costs more than it saves.
 LARGE_SHARE = 0.8
@@ -42,7 +42,7 @@ LAST_BLOCK_IS_COMMENT = b"\x84"
 FIXED_SIZE_FRAME = b"\xff\xf8"
 
 Waveform = NDArray[np.float32]
-Steps = NDArray[np.int16]
+Pcm16 = NDArray[np.int16]
 
 
 def encode_flac(waveform: Waveform) -> bytes:
@@ -50,18 +50,18 @@ def encode_flac(waveform: Waveform) -> bytes:
 
     The same waveform gives the same bytes, and what `decode_flac` returns encodes to them again.
     """
-    steps = np.rint(waveform * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    pcm = np.rint(waveform * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     file = io.BytesIO()
-    soundfile.write(file, steps, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, pcm, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     return file.getvalue()
 
 
 def decode_flac(blob: bytes, start: int = 0, stop: int | None = None) -> Waveform:
     """Samples start to stop of a FLAC made by `encode_flac`, float32 in [-1, 1)."""
-    return decode_flac_int16(blob, start, stop) * STEP
+    return decode_flac_int16(blob, start, stop) * PCM16_SCALE
 
 
-def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> Steps:
+def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> Pcm16:
     """Like `decode_flac` in 16-bit steps.
 
     Raises AudioError for what is damaged, ValueError for a part that is not there.
@@ -69,19 +69,19 @@ def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> S
     info = flac_stream_info(blob)
     end = stop if stop is not None else info.num_samples if info else 0
     if miniaudio is not None and start < end <= MAX_SAMPLES:
-        steps = np.empty(end - start, np.int16)
-        if _by_miniaudio(blob, start, steps):
-            return steps
-    return by_soundfile(blob, start, stop)
+        pcm = np.empty(end - start, np.int16)
+        if _decode_by_miniaudio(blob, start, pcm):
+            return pcm
+    return decode_by_soundfile(blob, start, stop)
 
 
-def decode_flac_into(blob: bytes, start: int, out: Steps) -> None:
+def decode_flac_into(blob: bytes, start: int, out: Pcm16) -> None:
     """Fill `out` (N,), which must be contiguous, with the N steps that begin with sample start."""
-    if miniaudio is None or not _by_miniaudio(blob, start, out):
-        out[:] = by_soundfile(blob, start, start + len(out))
+    if miniaudio is None or not _decode_by_miniaudio(blob, start, out):
+        out[:] = decode_by_soundfile(blob, start, start + len(out))
 
 
-def by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) -> Steps:
+def decode_by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) -> Pcm16:
     """`decode_flac_int16` by libFLAC, which knows every kind of damage."""
     try:
         with soundfile.SoundFile(io.BytesIO(blob)) as file:
@@ -95,27 +95,27 @@ def by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) -> Steps:
                 )
             if start:
                 file.seek(start)
-            steps = file.read(end - start, dtype="int16")
+            pcm = file.read(end - start, dtype="int16")
     except soundfile.SoundFileError as error:
         raise AudioError(Reason.AUDIO_CORRUPT, f"a FLAC cannot be decoded: {error}") from error
-    if len(steps) != end - start:
-        raise AudioError(Reason.AUDIO_CORRUPT, f"{len(steps)} samples decoded, expected {end - start}")
-    return cast(Steps, steps)
+    if len(pcm) != end - start:
+        raise AudioError(Reason.AUDIO_CORRUPT, f"{len(pcm)} samples decoded, expected {end - start}")
+    return cast(Pcm16, pcm)
 
 
-def _by_miniaudio(blob: bytes, start: int, out: Steps) -> bool:
+def _decode_by_miniaudio(blob: bytes, start: int, out: Pcm16) -> bool:
     """Fill `out`; False if anything at all is not as `encode_flac` makes it."""
-    info, frames_at = flac_stream_info(blob), _first_frame_at(blob)
+    info, frames_at = flac_stream_info(blob), _find_first_frame(blob)
     end = start + len(out)
     if info is None or not frames_at or not 0 <= start < end <= info.num_samples <= MAX_SAMPLES:
         return False
     first, last = 0, info.num_samples
     if len(out) < LARGE_SHARE * info.num_samples:
-        blob, first, last = _frames_around(blob, start, end, info.num_samples, frames_at)
+        blob, first, last = _cut_frames(blob, start, end, info.num_samples, frames_at)
     return _decode_whole(blob, start - first, out, last - end)
 
 
-def _decode_whole(blob: bytes, num_before: int, out: Steps, num_behind: int) -> bool:
+def _decode_whole(blob: bytes, num_before: int, out: Pcm16, num_behind: int) -> bool:
     """Fill `out` from a FLAC that has so many samples before and behind it; False if it has not."""
     lib, ffi = miniaudio.lib, miniaudio.ffi
     source = ffi.from_buffer(blob)
@@ -136,7 +136,7 @@ def _decode_whole(blob: bytes, num_before: int, out: Steps, num_behind: int) -> 
     return True
 
 
-def _frames_around(blob: bytes, start: int, end: int, total: int, frames_at: int) -> tuple[bytes, int, int]:
+def _cut_frames(blob: bytes, start: int, end: int, total: int, frames_at: int) -> tuple[bytes, int, int]:
     """A FLAC of the frames that hold samples start to end, its first sample and its end.
 
     The whole FLAC where those frames cannot be told by their headers.
@@ -147,17 +147,17 @@ def _frames_around(blob: bytes, start: int, end: int, total: int, frames_at: int
         return blob, 0, total
     size = 1 << size_code  # samples a frame: 256 * 2 ** (code - 8)
     first, last = start // size, -(-end // size)
-    begin = _find(blob, _header(head, first), frames_at, first * size / total)
+    begin = _find_frame(blob, _frame_header(head, first), frames_at, first * size / total)
     stop = len(blob)
     if last < total // size:  # the last frame may be shorter, with another header
-        stop = _find(blob, _header(head, last), frames_at, last * size / total)
+        stop = _find_frame(blob, _frame_header(head, last), frames_at, last * size / total)
     if begin < 0 or stop < 0:
         return blob, 0, total
     cut = blob[:4] + STREAMINFO_IS_LAST + blob[5:STREAMINFO_END] + blob[begin:stop]
     return cut, first * size, total if stop == len(blob) else last * size
 
 
-def _first_frame_at(blob: bytes) -> int:
+def _find_first_frame(blob: bytes) -> int:
     """Where the frames begin; 0 if the blocks before them are not those that soundfile writes.
 
     These are STREAMINFO, with one size of frame, and a Vorbis comment that names only its writer
@@ -174,7 +174,7 @@ def _first_frame_at(blob: bytes) -> int:
     return STREAMINFO_END + 4 + size if is_usual else 0
 
 
-def _find(blob: bytes, header: bytes, frames_at: int, share: float) -> int:
+def _find_frame(blob: bytes, header: bytes, frames_at: int, share: float) -> int:
     """The byte at which a frame begins, first looked for near its share of all bytes; -1: nowhere.
 
     Six bytes are the same elsewhere once in 2**48; then samples are missing and soundfile decodes.
@@ -185,7 +185,7 @@ def _find(blob: bytes, header: bytes, frames_at: int, share: float) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _header(head: bytes, number: int) -> bytes:
+def _frame_header(head: bytes, number: int) -> bytes:
     """The header of frame `number`: four bytes that all frames share, the number and a CRC-8."""
     counted = head + chr(number).encode("utf-8", "surrogatepass")  # RFC 9639, 9.1.5
     crc = 0

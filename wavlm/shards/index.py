@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wavlm.errors import BadDataError
 from wavlm.shards.containers import AudioError
-from wavlm.shards.flac import Steps, Waveform, decode_flac, decode_flac_into
+from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
 
 INDEX = "index.parquet"
 MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors
@@ -114,30 +114,30 @@ class Reader:
 
     def read_at(self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None) -> Waveform:
         """`read` for who knows the place."""
-        blob = self.blob(shard, offset, size)
+        blob = self.read_blob(shard, offset, size)
         try:
             return decode_flac(blob, start, stop)
         except AudioError as error:
-            raise self._placed(error, shard, offset) from error
+            raise self._add_location(error, shard, offset) from error
 
-    def fill(self, out: Steps, row: int, start: int = 0) -> None:
+    def fill(self, out: Pcm16, row: int, start: int = 0) -> None:
         """Fill `out` (N,) with 16-bit steps of the utterance in that row, from a sample on."""
         index = self.index
-        place = (index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
-        self.fill_at(out, *place, start)
+        location = (index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
+        self.fill_at(out, *location, start)
 
-    def fill_at(self, out: Steps, shard: str, offset: int, size: int, start: int = 0) -> None:
+    def fill_at(self, out: Pcm16, shard: str, offset: int, size: int, start: int = 0) -> None:
         """`fill` for who knows the place."""
-        blob = self.blob(shard, offset, size)
+        blob = self.read_blob(shard, offset, size)
         try:
             decode_flac_into(blob, start, out)
         except AudioError as error:
-            raise self._placed(error, shard, offset) from error
+            raise self._add_location(error, shard, offset) from error
 
-    def verified(self, row: int) -> Waveform:
+    def read_verified(self, row: int) -> Waveform:
         """The whole utterance, after its FLAC has been compared with the sha256 in the index."""
         index = self.index
-        blob = self.blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
+        blob = self.read_blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
         digest = hashlib.sha256(blob).hexdigest()
         if digest != index.sha256s[row]:
             raise BadDataError(
@@ -147,7 +147,7 @@ class Reader:
             )
         return decode_flac(blob)
 
-    def blob(self, shard: str, offset: int, size: int) -> bytes:
+    def read_blob(self, shard: str, offset: int, size: int) -> bytes:
         """Bytes of a shard; fewer than asked for is an error."""
         blob = os.pread(self._file(shard), size, offset)
         if len(blob) != size:
@@ -162,7 +162,7 @@ class Reader:
         while self._files:
             os.close(self._files.popitem()[1])
 
-    def _placed(self, error: AudioError, shard: str, offset: int) -> AudioError:
+    def _add_location(self, error: AudioError, shard: str, offset: int) -> AudioError:
         """The error that also says where the audio is that cannot be decoded."""
         where = f"at byte {offset} of {self._folder / shard}; make the shards again"
         return AudioError(error.code, f"{error.message}; {where}")

@@ -11,11 +11,11 @@ from itertools import chain
 from pathlib import Path
 
 from wavlm.shards.flac import encode_flac
-from wavlm.shards.plan import Part
+from wavlm.shards.plan import TarPart
 from wavlm.shards.recordings import Reject, utterances_of
 from wavlm.shards.utterance import Utterance, to_json
 from wavlm.specs import ShardSpec
-from wavlm.storage.files import read_json, replaced, sha256_of, write_text
+from wavlm.storage.files import atomic_path, read_json, sha256_of, write_text
 
 RECORDS = "parts"
 TAR_OWNER, TAR_MODE = "wavlm", 0o644
@@ -23,7 +23,7 @@ TAR_FORMAT = "GNU_FORMAT"  # names above the 100 characters of USTAR
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedUtterance:
     """Where an utterance lies in its tar, and which recordings it is made of."""
 
     key: str
@@ -37,14 +37,14 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Record:
+class PartRecord:
     """What came of a part. Its file is written last: where it exists, the tar is whole."""
 
     stem: str
     inputs: str  # digest of the spec and the rows: a record of other inputs counts for nothing
     sha256: str  # of the tar; empty if no recording was good and there is none
     size_bytes: int
-    utterances: tuple[Packed, ...]
+    utterances: tuple[PackedUtterance, ...]
     rejects: tuple[Reject, ...]
 
     @property
@@ -52,37 +52,37 @@ class Record:
         return f"{self.stem}.tar"
 
 
-def build_part(part: Part, spec: ShardSpec, corpus_dir: Path, out: Path) -> Record:
+def build_part(part: TarPart, spec: ShardSpec, corpus_dir: Path, out: Path) -> PartRecord:
     """Make the part, or find that it is there: the same files either way."""
     inputs = _digest(part, spec)
     path = out / RECORDS / f"{part.stem}.json"
     found = _read_record(path) if path.is_file() else None
     if found is not None and found.inputs == inputs and _is_whole(found, out):
         return found
-    record = _packed(part, spec, corpus_dir, out, inputs)
+    record = _write_part(part, spec, corpus_dir, out, inputs)
     write_text(path, json.dumps(asdict(record), sort_keys=True, ensure_ascii=False))
     return record
 
 
-def _packed(part: Part, spec: ShardSpec, corpus_dir: Path, out: Path, inputs: str) -> Record:
+def _write_part(part: TarPart, spec: ShardSpec, corpus_dir: Path, out: Path, inputs: str) -> PartRecord:
     tar = out / f"{part.stem}.tar"
     rejects: list[Reject] = []
     utterances = utterances_of(part.rows, spec, corpus_dir, rejects)
     first = next(utterances, None)
     if first is None:
         tar.unlink(missing_ok=True)
-        return Record(part.stem, inputs, "", 0, (), tuple(rejects))
-    with replaced(tar) as temporary:
+        return PartRecord(part.stem, inputs, "", 0, (), tuple(rejects))
+    with atomic_path(tar) as temporary:
         packed = write_tar(temporary, chain([first], utterances))
         digest = sha256_of(temporary)
-    return Record(part.stem, inputs, digest, tar.stat().st_size, packed, tuple(rejects))
+    return PartRecord(part.stem, inputs, digest, tar.stat().st_size, packed, tuple(rejects))
 
 
-def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[Packed, ...]:
+def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[PackedUtterance, ...]:
     """Write a tar with webdataset's own writer, then read the places back from the tar itself."""
     import webdataset  # only needed where shards are made or streamed
 
-    written: list[Packed] = []
+    entries: list[PackedUtterance] = []
     with (
         path.open("wb") as file,
         webdataset.TarWriter(
@@ -98,14 +98,14 @@ def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[Packed, ...]
         for utterance in utterances:
             flac = encode_flac(utterance.waveform)
             writer.write({"__key__": utterance.key, "flac": flac, "json": to_json(utterance)})
-            written.append(_unplaced(utterance, flac))
+            entries.append(_describe_utterance(utterance, flac))
     with tarfile.open(path, "r:") as tar:
         offsets = {member.name: member.offset_data for member in tar}
-    return tuple(replace(item, offset=offsets[f"{item.key}.flac"]) for item in written)
+    return tuple(replace(item, offset=offsets[f"{item.key}.flac"]) for item in entries)
 
 
-def _unplaced(utterance: Utterance, flac: bytes) -> Packed:
-    return Packed(
+def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
+    return PackedUtterance(
         key=utterance.key,
         offset=-1,
         size=len(flac),
@@ -117,20 +117,22 @@ def _unplaced(utterance: Utterance, flac: bytes) -> Packed:
     )
 
 
-def _digest(part: Part, spec: ShardSpec) -> str:
+def _digest(part: TarPart, spec: ShardSpec) -> str:
     rows = [[row.key, row.sha256, row.speaker, row.split, row.text, row.phones] for row in part.rows]
     value = [part.stem, spec.model_dump(mode="json"), rows]
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 
-def _read_record(path: Path) -> Record:
+def _read_record(path: Path) -> PartRecord:
     value = read_json(path)
-    value["utterances"] = tuple(Packed(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"])
+    value["utterances"] = tuple(
+        PackedUtterance(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"]
+    )
     value["rejects"] = tuple(Reject(**item) for item in value["rejects"])
-    return Record(**value)
+    return PartRecord(**value)
 
 
-def _is_whole(record: Record, out: Path) -> bool:
+def _is_whole(record: PartRecord, out: Path) -> bool:
     tar = out / record.shard
     if not record.utterances:
         return not tar.exists()

@@ -26,7 +26,7 @@ LOSSY_BYTES_PER_SECOND = 12_000
 
 
 @dataclass(frozen=True)
-class Part:
+class TarPart:
     """One tar to be: its stem and its recordings, in order."""
 
     stem: str
@@ -41,22 +41,22 @@ class Part:
         return f"{self.stem} ({len(self.rows)} recordings from {self.rows[0].key})"
 
 
-def plan_parts(rows: Sequence[ManifestRow], spec: ShardSpec) -> tuple[Part, ...]:
+def plan_parts(rows: Sequence[ManifestRow], spec: ShardSpec) -> tuple[TarPart, ...]:
     """Recordings by split, then speaker, then manifest order, dealt out until a tar is full.
 
     A full tar is one whose estimated FLAC reaches `shard_megabytes`. Nothing depends on the number
     of workers, and rejects never move a recording to another tar.
     """
     _check_keys(rows)
-    parts: list[Part] = []
+    parts: list[TarPart] = []
     for split in sorted({row.split for row in rows}):
         chosen = sorted((row for row in rows if row.split == split), key=lambda row: row.speaker)
-        for number, group in enumerate(_filled(chosen, spec.shard_megabytes * 1e6)):
-            parts.append(Part(f"{split}-{number:06d}", tuple(group)))
+        for number, group in enumerate(_fill_tars(chosen, spec.shard_megabytes * 1e6)):
+            parts.append(TarPart(f"{split}-{number:06d}", tuple(group)))
     return tuple(parts)
 
 
-def _filled(rows: Iterable[ManifestRow], limit_bytes: float) -> Iterable[list[ManifestRow]]:
+def _fill_tars(rows: Iterable[ManifestRow], limit_bytes: float) -> Iterable[list[ManifestRow]]:
     group: list[ManifestRow] = []
     size_bytes = 0.0
     for row in rows:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from wavlm.errors import BadDataError
 from wavlm.shards.containers import AudioError, Reason
 from wavlm.shards.decode import decode_bytes, read_recording, to_utterance
-from wavlm.shards.utterance import Piece, Utterance, cut, joined, num_pieces
+from wavlm.shards.utterance import Piece, Utterance, cut, join_consecutive, num_pieces
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
@@ -39,7 +39,7 @@ def utterances_of(
     A recording is in utterances as a whole or not at all.
     """
     min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
-    for utterance in joined(_pieces(rows, spec, corpus_dir, rejects), spec):
+    for utterance in join_consecutive(_cut_pieces(rows, spec, corpus_dir, rejects), spec):
         samples = len(utterance.waveform)
         if samples < min_samples and not utterance.is_cut:
             rejects += [_too_short(piece.key, samples, spec) for piece in utterance.pieces]
@@ -47,14 +47,14 @@ def utterances_of(
             yield utterance
 
 
-def _pieces(
+def _cut_pieces(
     rows: Sequence[ManifestRow], spec: ShardSpec, corpus_dir: Path, rejects: list[Reject]
 ) -> Iterator[Utterance]:
     max_samples = round(spec.max_seconds * SAMPLE_RATE_HZ)
     min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
     for row in rows:
         try:
-            recording = _recording(row, corpus_dir)
+            recording = _decode_recording(row, corpus_dir)
         except AudioError as error:
             rejects.append(Reject(row.key, str(error.code), error.message))
             continue
@@ -66,14 +66,14 @@ def _pieces(
             yield from cut(recording, max_samples)
 
 
-def _recording(row: ManifestRow, corpus_dir: Path) -> Utterance:
+def _decode_recording(row: ManifestRow, corpus_dir: Path) -> Utterance:
     """One whole recording; raises AudioError if it must not be trained on."""
     path = corpus_dir / row.path
     if not path.is_file():
-        raise _changed(row, path, "the file is gone")
+        raise _file_changed_error(row, path, "the file is gone")
     blob = read_recording(path)
     if (digest := hashlib.sha256(blob).hexdigest()) != row.sha256:
-        raise _changed(row, path, f"sha256 is {digest}, the manifest says {row.sha256}")
+        raise _file_changed_error(row, path, f"sha256 is {digest}, the manifest says {row.sha256}")
     waveform = to_utterance(decode_bytes(blob, path.name))
     return Utterance(
         key=row.key,
@@ -92,6 +92,6 @@ def _too_short(key: str, samples: int, spec: ShardSpec) -> Reject:
     return Reject(key, str(Reason.TOO_SHORT), detail)
 
 
-def _changed(row: ManifestRow, path: Path, what: str) -> BadDataError:
+def _file_changed_error(row: ManifestRow, path: Path, what: str) -> BadDataError:
     """Not a reject: the same key must always stand for the same bytes."""
     return BadDataError("FILE_CHANGED", f"{what}; recording {row.key} at {path}; make the corpus again")

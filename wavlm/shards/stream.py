@@ -26,12 +26,12 @@ def stream(shard: Path) -> Iterator[Utterance]:
     Any other member than flac and json, and any damage that shows, is a BadDataError. A tar cut
     between two members looks whole, so where the folder has a shards.json the count must be its.
     """
-    return map(unpack, packed(shard))
+    return map(decode_sample, read_samples(shard))
 
 
 @dataclass(frozen=True)
-class Packed:
-    """An utterance as the tar holds it; `unpack` decodes it, in whatever thread."""
+class TarSample:
+    """An utterance as the tar holds it; `decode_sample` decodes it, in whatever thread."""
 
     shard: Path
     key: str
@@ -39,18 +39,18 @@ class Packed:
     json: bytes
 
 
-def packed(shard: Path) -> Iterator[Packed]:
+def read_samples(shard: Path) -> Iterator[TarSample]:
     """`stream` without the decoding."""
     num_utterances = 0
-    for sample in _samples(shard):
-        yield _packed(sample, shard)
+    for sample in _iterate_members(shard):
+        yield _check_sample(sample, shard)
         num_utterances += 1
     listing = shard.parent / SHARDS
     if listing.is_file():
-        _check_count(shard, num_utterances, _listed(shard, listing)["utterances"])
+        _check_count(shard, num_utterances, _read_listing(shard, listing)["utterances"])
 
 
-def unpack(item: Packed) -> Utterance:
+def decode_sample(item: TarSample) -> Utterance:
     """The utterance; damage that only shows in decoding is a BadDataError."""
     try:
         utterance = from_json(item.json, decode_flac(item.flac))
@@ -65,7 +65,7 @@ def unpack(item: Packed) -> Utterance:
 
 def verify_shard(shard: Path) -> int:
     """Number of utterances of a shard whose bytes and count are those of its shards.json."""
-    listed = _listed(shard, shard.parent / SHARDS)
+    listed = _read_listing(shard, shard.parent / SHARDS)
     digest = sha256_of(shard)
     if digest != listed["sha256"]:
         raise BadDataError(
@@ -75,7 +75,7 @@ def verify_shard(shard: Path) -> int:
     return sum(1 for _ in stream(shard))
 
 
-def _samples(shard: Path) -> Iterator[dict[str, Any]]:
+def _iterate_members(shard: Path) -> Iterator[dict[str, Any]]:
     """webdataset's reader on a file that we opened: no URL, no pipe, no cache, no decoder."""
     from webdataset import tariterators
     from webdataset.handlers import reraise_exception
@@ -102,7 +102,7 @@ def _is_known(name: str) -> bool:
     return True
 
 
-def _packed(sample: dict[str, Any], shard: Path) -> Packed:
+def _check_sample(sample: dict[str, Any], shard: Path) -> TarSample:
     key = sample["__key__"]
     names = {name for name in sample if not name.startswith("__")}
     if names != MEMBERS:
@@ -110,10 +110,10 @@ def _packed(sample: dict[str, Any], shard: Path) -> Packed:
             "SHARD_MEMBERS",
             f"{key} has members {sorted(names)}, expected {sorted(MEMBERS)}; at {shard}",
         )
-    return Packed(shard, key, sample["flac"], sample["json"])
+    return TarSample(shard, key, sample["flac"], sample["json"])
 
 
-def _listed(shard: Path, listing: Path) -> dict[str, Any]:
+def _read_listing(shard: Path, listing: Path) -> dict[str, Any]:
     listed = read_json(listing).get(shard.name)
     if not isinstance(listed, dict):
         raise BadDataError("SHARD_UNKNOWN", f"{shard.name} is not listed; at {listing}")

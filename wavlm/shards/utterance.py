@@ -100,21 +100,21 @@ def cut(whole: Utterance, max_samples: int) -> Iterator[Utterance]:
             split=whole.split,
             waveform=whole.waveform[start:stop],
             text=None,
-            phones=_shifted(whole.phones, -start, stop - start),
+            phones=_shift_phones(whole.phones, -start, stop - start),
             pieces=(Piece(whole.key, offset=0, start=start, samples=stop - start),),
         )
 
 
-def joined(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterator[Utterance]:
+def join_consecutive(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterator[Utterance]:
     """Consecutive whole recordings of one known speaker and split, as long as they fit together."""
     group: list[Utterance] = []
     for utterance in utterances:
         if group and not _fits(group, utterance, spec):
-            yield join(group, _samples(spec.join_gap_seconds))
+            yield join(group, _to_samples(spec.join_gap_seconds))
             group = []
         group.append(utterance)
     if group:
-        yield join(group, _samples(spec.join_gap_seconds))
+        yield join(group, _to_samples(spec.join_gap_seconds))
 
 
 def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
@@ -135,7 +135,7 @@ def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
         samples = len(item.waveform)
         waveforms.append(item.waveform)
         pieces.append(Piece(item.key, offset=offset, start=0, samples=samples))
-        phones += _shifted(item.phones, offset, offset + samples) or ()
+        phones += _shift_phones(item.phones, offset, offset + samples) or ()
         offset += samples
     texts = [item.text for item in group if item.text]
     return Utterance(
@@ -152,16 +152,16 @@ def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
 def _fits(group: Sequence[Utterance], following: Utterance, spec: ShardSpec) -> bool:
     first = group[0]
     samples = sum(len(item.waveform) for item in (*group, following))
-    samples += len(group) * _samples(spec.join_gap_seconds)
+    samples += len(group) * _to_samples(spec.join_gap_seconds)
     return (
         first.speaker not in ("", UNKNOWN_SPEAKER)
         and (first.speaker, first.split) == (following.speaker, following.split)
         and not (first.is_cut or following.is_cut)
-        and samples <= _samples(spec.join_seconds)
+        and samples <= _to_samples(spec.join_seconds)
     )
 
 
-def _shifted(phones: Sequence[Phone] | None, shift_samples: int, end_samples: int) -> tuple[Phone, ...] | None:
+def _shift_phones(phones: Sequence[Phone] | None, shift_samples: int, end_samples: int) -> tuple[Phone, ...] | None:
     """Phones moved by a number of samples, clipped to 0 .. end; what falls outside is dropped."""
     if phones is None:
         return None
@@ -177,5 +177,5 @@ def _shifted(phones: Sequence[Phone] | None, shift_samples: int, end_samples: in
     return tuple(phone for phone in moved if phone.start_s < phone.end_s)
 
 
-def _samples(seconds: float) -> int:
+def _to_samples(seconds: float) -> int:
     return round(seconds * SAMPLE_RATE_HZ)

@@ -38,7 +38,7 @@ from wavlm.specs.labelling import (
     Features,
     HiddenFeatures,
     MfccFeatures,
-    ProbeSpec,
+    ScoresSpec,
     ShardSpec,
 )
 from wavlm.specs.mixing import EffectSpec, MixSpec, MixturesSpec
@@ -79,8 +79,8 @@ __all__ = [
     "NonNegative",
     "Positive",
     "Probability",
-    "ProbeSpec",
     "Recipe",
+    "ScoresSpec",
     "Sha256",
     "ShardSpec",
     "Source",

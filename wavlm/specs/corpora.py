@@ -10,19 +10,19 @@ from pydantic import AfterValidator, Field, model_validator
 from wavlm.specs.base import Count, Md5, Name, NonNegative, Sha256, Spec
 
 
-def _below_the_root(path: str) -> str:
+def _check_below_root(path: str) -> str:
     if path.startswith("/") or ".." in PurePosixPath(path).parts:
         raise ValueError("expected a path below the corpus' root")
     return path
 
 
-def _not_empty(path: str) -> str:
+def _check_not_empty(path: str) -> str:
     if not PurePosixPath(path).parts:
         raise ValueError("expected a glob such as **/*.flac")
     return path
 
 
-Below = Annotated[str, AfterValidator(_below_the_root)]
+Below = Annotated[str, AfterValidator(_check_below_root)]
 
 
 class HttpsSource(Spec):
@@ -42,7 +42,7 @@ class HttpsSource(Spec):
     format: Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip"]
 
     @model_validator(mode="after")
-    def _pinned_once(self) -> HttpsSource:
+    def _check_pinned_once(self) -> HttpsSource:
         if (self.sha256 is None) == (self.md5 is None):
             raise ValueError("exactly one of sha256 and md5 must be given")
         return self
@@ -87,7 +87,7 @@ class GenericLayout(Spec):
     """Any tree. `audio` is a glob; `speaker` a regex on the path with a group `speaker`."""
 
     type: Literal["generic"]
-    audio: Annotated[Below, AfterValidator(_not_empty)] = "**/*"
+    audio: Annotated[Below, AfterValidator(_check_not_empty)] = "**/*"
     speaker: str = ""
     transcripts: Below = ""  # TSV with a header that names utt_id and text
     phones: Below = ""  # TSV with a header that names utt_id, start_s, end_s, phone

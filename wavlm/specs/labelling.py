@@ -20,7 +20,7 @@ class ShardSpec(Spec):
     max_rejected: Probability = 0.01
 
     @model_validator(mode="after")
-    def _ordered(self) -> ShardSpec:
+    def _check_order(self) -> ShardSpec:
         if self.min_seconds > self.max_seconds:
             raise ValueError(f"min_seconds {self.min_seconds} is above max_seconds {self.max_seconds}")
         if self.join_seconds > self.max_seconds:
@@ -55,7 +55,7 @@ class CodebookSpec(Spec):
     seed: Natural = 0
 
 
-class ProbeSpec(Spec):
+class ScoresSpec(Spec):
     """Layer-wise label quality: k-means on each layer against MFCC, same frames, same K."""
 
     num_clusters: Annotated[int, Field(ge=2, le=65535)]

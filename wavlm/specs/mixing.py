@@ -32,7 +32,7 @@ class EffectSpec(Spec):
     maximum: float | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> EffectSpec:
+    def _check_order(self) -> EffectSpec:
         low, high = self.bounds
         if low > high:
             raise ValueError(f"effect {self.name}: minimum {low} is above maximum {high}")

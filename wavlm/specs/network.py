@@ -51,7 +51,7 @@ class NetworkSpec(Spec):
     special_symbols: Literal[0, 4] = 0  # 4: fairseq's dictionary rows, never targets
 
     @model_validator(mode="after")
-    def _divisible(self) -> NetworkSpec:
+    def _check_divisible(self) -> NetworkSpec:
         for what, divisor in (
             ("num_heads", self.num_heads),
             ("position_groups", self.position_groups),

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import Name, NonNegative, Spec
 from wavlm.specs.corpora import CorpusSpec
-from wavlm.specs.labelling import CodebookSpec, ProbeSpec, ShardSpec
+from wavlm.specs.labelling import CodebookSpec, ScoresSpec, ShardSpec
 from wavlm.specs.mixing import MixSpec, MixturesSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.training import StartSpec, TrainSpec
@@ -51,11 +51,11 @@ class Recipe(Spec):
     noise_shards: ShardSpec | None = None
     mixtures: MixturesSpec | None = None
     iterations: tuple[IterationSpec, ...] = Field(min_length=1)
-    probe: ProbeSpec | None = None
+    probe: ScoresSpec | None = None
     gate: GateSpec | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Recipe:
+    def _check_consistent(self) -> Recipe:
         names = [corpus.name for corpus in (*self.speech, *self.noise, *self.rooms)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"corpora named twice: {', '.join(twice)}")

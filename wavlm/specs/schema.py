@@ -21,7 +21,7 @@ def json_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     name = TypeAdapter(Name).json_schema()
     for owner in ("Recipe", "IterationSpec"):
-        definitions[owner] = _named(definitions[owner], name)
+        definitions[owner] = _replace_by_names(definitions[owner], name)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Files of data_specs",
@@ -30,12 +30,12 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _named(node: Any, name: dict[str, Any]) -> Any:
+def _replace_by_names(node: Any, name: dict[str, Any]) -> Any:
     """The node with every reference to a corpus or a mix replaced by the schema of a name."""
     if isinstance(node, dict):
         if node.get("$ref") in ("#/$defs/CorpusSpec", "#/$defs/MixSpec"):
             return name
-        return {key: _named(value, name) for key, value in node.items()}
+        return {key: _replace_by_names(value, name) for key, value in node.items()}
     if isinstance(node, list):
-        return [_named(item, name) for item in node]
+        return [_replace_by_names(item, name) for item in node]
     return node

@@ -60,11 +60,11 @@ class TrainSpec(Spec):
     seed: Natural = 0
 
     @property
-    def groups_per_update(self) -> int:
+    def micro_batches_per_update(self) -> int:
         return max(1, round(self.batch_seconds / self.group_seconds))
 
     @model_validator(mode="after")
-    def _consistent(self) -> TrainSpec:
+    def _check_consistent(self) -> TrainSpec:
         if self.warmup_updates > self.updates:
             raise ValueError(f"warmup_updates {self.warmup_updates} is above updates {self.updates}")
         if self.group_seconds > self.batch_seconds:

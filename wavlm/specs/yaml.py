@@ -39,24 +39,24 @@ def read_recipe(path: Path | str) -> Recipe:
     tree = _read_yaml(path)
     specs = path.resolve().parent.parent
     corpora = {
-        field: [_corpus_named(path, tree, (field, number), name, specs, role)
+        field: [_read_named_corpus(path, tree, (field, number), name, specs, role)
                 for number, name in enumerate(_list(tree, field))]
         for field, role in _ROLES.items()
     }  # fmt: skip
     mixes = [
-        _mix_named(path, tree, ("iterations", number, "mix"), iteration.get("mix"), specs)
+        _read_named_mix(path, tree, ("iterations", number, "mix"), iteration.get("mix"), specs)
         if isinstance(iteration, CommentedMap)
         else None
         for number, iteration in enumerate(_list(tree, "iterations"))
     ]
-    plain = _plain(path, tree)
+    plain = _to_plain(path, tree)
     for field, found in corpora.items():
         if field in plain:
             plain[field] = [corpus.model_dump(mode="json") for corpus in found]
     for iteration, mix in zip(_list(plain, "iterations"), mixes, strict=True):
         if mix is not None:
             iteration["mix"] = mix.model_dump(mode="json")
-    return _validated(Recipe, path, tree, plain)
+    return _validate(Recipe, path, tree, plain)
 
 
 def read_corpus(path: Path | str) -> CorpusSpec:
@@ -71,7 +71,7 @@ def read_mix(path: Path | str) -> MixSpec:
 
 def _read_spec(cls: type[_S], path: Path) -> _S:
     tree = _read_yaml(path)
-    spec = _validated(cls, path, tree, _plain(path, tree))
+    spec = _validate(cls, path, tree, _to_plain(path, tree))
     name = getattr(spec, "name", path.stem)
     if name != path.stem:
         raise RecipeError(f"{path}:{_line(tree, ('name',))}: name: found {name!r}, expected "
@@ -79,23 +79,23 @@ def _read_spec(cls: type[_S], path: Path) -> _S:
     return spec
 
 
-def _corpus_named(path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path, role: str) -> CorpusSpec:
-    corpus = read_corpus(_named(path, tree, loc, name, specs / "corpora"))
+def _read_named_corpus(path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path, role: str) -> CorpusSpec:
+    corpus = read_corpus(_resolve_name(path, tree, loc, name, specs / "corpora"))
     if corpus.role != role:
-        raise RecipeError(f"{path}:{_line(tree, loc)}: {_dotted(loc)}: found {name!r}, a corpus of "
+        raise RecipeError(f"{path}:{_line(tree, loc)}: {_format_loc(loc)}: found {name!r}, a corpus of "
                           f"role {corpus.role!r}, expected one of role {role!r}")  # fmt: skip
     return corpus
 
 
-def _mix_named(path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path) -> MixSpec | None:
-    return None if name is None else read_mix(_named(path, tree, loc, name, specs / "mixes"))
+def _read_named_mix(path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path) -> MixSpec | None:
+    return None if name is None else read_mix(_resolve_name(path, tree, loc, name, specs / "mixes"))
 
 
-def _named(path: Path, tree: CommentedMap, loc: _Loc, name: object, folder: Path) -> Path:
-    there = sorted(item.stem for item in folder.glob("*.yaml"))
-    if not isinstance(name, str) or name not in there:
-        raise RecipeError(f"{path}:{_line(tree, loc)}: {_dotted(loc)}: found {name!r}, expected "
-                          f"one of {', '.join(there) or 'none'} ({folder})")  # fmt: skip
+def _resolve_name(path: Path, tree: CommentedMap, loc: _Loc, name: object, folder: Path) -> Path:
+    available = sorted(item.stem for item in folder.glob("*.yaml"))
+    if not isinstance(name, str) or name not in available:
+        raise RecipeError(f"{path}:{_line(tree, loc)}: {_format_loc(loc)}: found {name!r}, expected "
+                          f"one of {', '.join(available) or 'none'} ({folder})")  # fmt: skip
     return folder / f"{name}.yaml"
 
 
@@ -124,7 +124,7 @@ def _read_yaml(path: Path) -> CommentedMap:
     return tree
 
 
-def _plain(path: Path, tree: CommentedMap) -> dict[str, JsonValue]:
+def _to_plain(path: Path, tree: CommentedMap) -> dict[str, JsonValue]:
     """The tree as plain JSON values; what is no number, boolean or null is a string."""
 
     def convert(value: object, depth: int) -> JsonValue:
@@ -148,7 +148,7 @@ def _scalar(value: object) -> JsonValue:
     return float(value) if isinstance(value, float) else str(value)
 
 
-def _validated(cls: type[_S], path: Path, tree: CommentedMap, plain: dict[str, JsonValue]) -> _S:
+def _validate(cls: type[_S], path: Path, tree: CommentedMap, plain: dict[str, JsonValue]) -> _S:
     try:
         # JSON mode: strict about types, yet a list may become a tuple.
         return cls.model_validate_json(json.dumps(plain))
@@ -161,7 +161,7 @@ def _fault(path: Path, tree: CommentedMap, detail: ErrorDetails) -> str:
     loc = detail["loc"]
     found = detail["input"]
     shown = "" if detail["type"] == "missing" or isinstance(found, dict | list) else f"{found!r}: "
-    return f"{path}:{_line(tree, loc)}: {_dotted(loc)}: {shown}{detail['msg']}"
+    return f"{path}:{_line(tree, loc)}: {_format_loc(loc)}: {shown}{detail['msg']}"
 
 
 def _line(tree: CommentedMap, loc: _Loc) -> int:
@@ -179,7 +179,7 @@ def _line(tree: CommentedMap, loc: _Loc) -> int:
     return line + 1
 
 
-def _dotted(loc: _Loc) -> str:
+def _format_loc(loc: _Loc) -> str:
     return ".".join(str(part) for part in loc) or "(the whole file)"
 
 

@@ -20,22 +20,22 @@ class CannotWriteError(OSError):
 
 
 @contextmanager
-def written(path: Path) -> Iterator[IO[bytes]]:
+def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that appears under `path`, whole and durable, only when the block ends well.
 
     Raises CannotWriteError, naming the path, if the disk is full or the folder cannot be written.
     """
-    with replaced(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         yield file
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Like `written` for libraries that want a path: yields a temporary path beside `path`."""
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Like `open_atomic` for libraries that want a path: yields a temporary path beside `path`."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     except OSError as error:
-        raise _explained(error, path) from error
+        raise _to_cannot_write(error, path) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -45,7 +45,7 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        raise _explained(error, path) from error
+        raise _to_cannot_write(error, path) from error
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -53,7 +53,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    with written(path) as file:
+    with open_atomic(path) as file:
         file.write(text.encode())
 
 
@@ -86,15 +86,15 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explain_os_errors(path: Path) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into CannotWriteError, for writes that append."""
     try:
         yield
     except OSError as error:
-        raise _explained(error, path) from error
+        raise _to_cannot_write(error, path) from error
 
 
-def _explained(error: OSError, path: Path) -> OSError:
+def _to_cannot_write(error: OSError, path: Path) -> OSError:
     if isinstance(error, CannotWriteError):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -16,7 +16,7 @@ from wavlm.errors import LockedError
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def hold_lock(path: Path, what: str) -> Iterator[None]:
     """Hold `path` as a lock while the block runs.
 
     Raises LockedError naming the holder's pid and host if somebody else holds it. The kernel frees
@@ -29,7 +29,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise LockedError(
-            "LOCKED", f"{what} is being made by {owner(note)}; at {path}; wait for it or stop it"
+            "LOCKED", f"{what} is being made by {describe_owner(note)}; at {path}; wait for it or stop it"
         ) from error
     try:
         note.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
@@ -39,7 +39,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def owner(note: Path) -> str:
+def describe_owner(note: Path) -> str:
     """Who left this owner note, in words."""
     try:
         found = json.loads(note.read_text())

@@ -16,7 +16,7 @@ from typing import NoReturn
 from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
 from wavlm.execution.job import TrainJob, read_job
 from wavlm.storage.files import CannotWriteError, write_json
-from wavlm.storage.locks import locked
+from wavlm.storage.locks import hold_lock
 from wavlm.train.summary import is_finished
 
 LOCK, EXIT_NOTE = ".train.lock", "exit.json"
@@ -54,12 +54,12 @@ def _train(job: TrainJob) -> tuple[int, str]:
     from wavlm.train.data import data_of
     from wavlm.train.interrupts import StopRequest
     from wavlm.train.loop import train
-    from wavlm.train.ranks import joined
+    from wavlm.train.ranks import join_ranks
 
     try:
         job.out.mkdir(parents=True, exist_ok=True)
-        with StopRequest() as stop, joined(job.runtime) as ranks, ExitStack() as held:
-            alone = locked(job.out / LOCK, f"the model of {job.key}")
+        with StopRequest() as stop, join_ranks(job.runtime) as ranks, ExitStack() as held:
+            alone = hold_lock(job.out / LOCK, f"the model of {job.key}")
             ranks.once(lambda: held.enter_context(alone))  # on all ranks the same error
             train(job, data_of(job, ranks), ranks, stop)
     except CodedError as error:
@@ -69,7 +69,7 @@ def _train(job: TrainJob) -> tuple[int, str]:
     return 0, ""
 
 
-def _leave(code: int) -> NoReturn:
+def _end_process(code: int) -> NoReturn:
     """Exit; after a failure at once, since Python at its end would take leave of other ranks."""
     if code in (0, EXIT_STOPPED):
         sys.exit(code)
@@ -80,4 +80,4 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _leave(main(sys.argv[1:]))
+    _end_process(main(sys.argv[1:]))

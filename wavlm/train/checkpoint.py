@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wavlm.errors import BadDataError, UsageError
-from wavlm.storage.files import CannotWriteError, read_json, replaced, sha256_of, sync, write_json
+from wavlm.storage.files import CannotWriteError, atomic_path, read_json, sha256_of, sync, write_json
 from wavlm.train.sharding import split_like
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class State:
+class CheckpointState:
     """What stands beside the tensors."""
 
     update: int
@@ -55,7 +55,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingTensors:
     """The tensors that training changes."""
 
     network: nn.Module
@@ -63,7 +63,7 @@ class Training:
     optimizer: torch.optim.Optimizer
 
 
-def tensors_of(training: Training) -> dict[str, Tensors]:
+def tensors_of(training: TrainingTensors) -> dict[str, Tensors]:
     """The tensors themselves, no copies, by the file that they belong in."""
     state = training.optimizer.state
     moments = {
@@ -75,7 +75,7 @@ def tensors_of(training: Training) -> dict[str, Tensors]:
     return {MODEL: training.network.state_dict(), OPTIMIZER: moments}
 
 
-def write(folder: Path, files: Mapping[str, Tensors], state: State, keep: int) -> Path:
+def write(folder: Path, files: Mapping[str, Tensors], state: CheckpointState, keep: int) -> Path:
     """Write the snapshot of an update, then remove all but the `keep` newest.
 
     files: what `tensors_of` gave, whole and in the CPU's memory. Raises CannotWriteError if the
@@ -85,11 +85,11 @@ def write(folder: Path, files: Mapping[str, Tensors], state: State, keep: int) -
     final = folder / f"step-{state.update:09d}"
     if final.exists():
         return final  # the same update of the same job has the same bytes
-    for left_by_a_crash in folder.glob(".step-*"):
-        shutil.rmtree(left_by_a_crash)
+    for leftover in folder.glob(".step-*"):
+        shutil.rmtree(leftover)
     partial = folder / f".{final.name}.partial"
     _require_space(folder, [tensor for tensors in files.values() for tensor in tensors.values()])
-    with _disk_full_explained(partial):
+    with _explain_disk_full(partial):
         partial.mkdir()
         for name, tensors in files.items():
             _write(tensors, partial / name)
@@ -98,24 +98,24 @@ def write(folder: Path, files: Mapping[str, Tensors], state: State, keep: int) -
         write_json(partial / MANIFEST, {name: sha256_of(partial / name) for name in names})
         partial.rename(final)
         sync(folder)
-    for old in snapshots(folder)[keep:]:
+    for old in list_checkpoints(folder)[keep:]:
         _remove(old)
     return final
 
 
-def newest(folder: Path, fingerprint: Mapping[str, JsonValue]) -> Path | None:
+def find_newest(folder: Path, fingerprint: Mapping[str, JsonValue]) -> Path | None:
     """The newest whole snapshot; None if there never was one.
 
     Damaged ones are put aside under `damaged-...` and the one before is taken. Raises BadDataError
     if snapshots are there but none is whole, and UsageError if the newest is of another job.
     """
-    found = snapshots(folder)
-    for snapshot in found:
-        if not (reason := damage(snapshot)):
-            _require_same_job(snapshot, fingerprint)
-            return snapshot
-        log.warning("snapshot %s is damaged (%s): put aside", snapshot, reason)
-        snapshot.rename(_free_name(folder, f"damaged-{snapshot.name}"))
+    found = list_checkpoints(folder)
+    for checkpoint in found:
+        if not (reason := find_damage(checkpoint)):
+            _require_same_job(checkpoint, fingerprint)
+            return checkpoint
+        log.warning("snapshot %s is damaged (%s): put aside", checkpoint, reason)
+        checkpoint.rename(_free_name(folder, f"damaged-{checkpoint.name}"))
     if found or any(folder.glob("damaged-*")):
         raise BadDataError(
             "CKPT_NONE_VALID",
@@ -125,16 +125,16 @@ def newest(folder: Path, fingerprint: Mapping[str, JsonValue]) -> Path | None:
     return None
 
 
-def snapshots(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """Finished snapshots, newest first."""
     return sorted(folder.glob("step-*"), reverse=True)
 
 
-def damage(snapshot: Path) -> str:
+def find_damage(checkpoint: Path) -> str:
     """What is wrong with the bytes of a snapshot; empty if nothing is."""
     try:
-        manifest = read_json(snapshot / MANIFEST)
-        wrong = [name for name, digest in manifest.items() if sha256_of(snapshot / name) != digest]
+        manifest = read_json(checkpoint / MANIFEST)
+        wrong = [name for name, digest in manifest.items() if sha256_of(checkpoint / name) != digest]
     except (OSError, ValueError, AttributeError) as error:
         return str(error)
     if set(manifest) != {MODEL, OPTIMIZER, STATE}:
@@ -142,40 +142,40 @@ def damage(snapshot: Path) -> str:
     return f"sha256 differs: {', '.join(wrong)}" if wrong else ""
 
 
-def load(snapshot: Path, training: Training) -> JsonValue:
+def load(checkpoint: Path, training: TrainingTensors) -> JsonValue:
     """Put a snapshot into the network and the optimizer; returns the trainer's progress.
 
     Where they are split over ranks, each rank keeps its part.
     """
     network = training.network
-    with safe_open(snapshot / MODEL, "pt") as file:
+    with safe_open(checkpoint / MODEL, "pt") as file:
         patterns = network.state_dict()
         weights = {name: split_like(file.get_tensor(name), patterns[name]) for name in file.keys()}  # noqa: SIM118
     network.load_state_dict(weights)
-    with safe_open(snapshot / OPTIMIZER, "pt") as file:
-        there = set(file.keys())
+    with safe_open(checkpoint / OPTIMIZER, "pt") as file:
+        stored = set(file.keys())
         per_parameter = {
-            index: {kind: _moment(file.get_tensor(f"{kind}.{name}"), parameter) for kind in STATE_TENSORS}
+            index: {kind: _split_moment(file.get_tensor(f"{kind}.{name}"), parameter) for kind in STATE_TENSORS}
             for index, (name, parameter) in enumerate(network.named_parameters())
-            if f"step.{name}" in there
+            if f"step.{name}" in stored
         }
     groups = training.optimizer.state_dict()["param_groups"]
     training.optimizer.load_state_dict({"state": per_parameter, "param_groups": groups})
-    progress: JsonValue = read_json(snapshot / STATE)["progress"]
+    progress: JsonValue = read_json(checkpoint / STATE)["progress"]
     return progress
 
 
-def _moment(tensor: Tensor, parameter: Tensor) -> Tensor:
+def _split_moment(tensor: Tensor, parameter: Tensor) -> Tensor:
     """A moment is split as its parameter is; the step count, a scalar, is on every rank."""
     return split_like(tensor, parameter) if tensor.shape == parameter.shape else tensor
 
 
-def _require_same_job(snapshot: Path, fingerprint: Mapping[str, JsonValue]) -> None:
-    stated = read_json(snapshot / STATE)
+def _require_same_job(checkpoint: Path, fingerprint: Mapping[str, JsonValue]) -> None:
+    stated = read_json(checkpoint / STATE)
     if stated.get("format") != FORMAT:
         raise UsageError(
             "CKPT_FORMAT",
-            f"the snapshot has format {stated.get('format')}, expected {FORMAT}; at {snapshot}; "
+            f"the snapshot has format {stated.get('format')}, expected {FORMAT}; at {checkpoint}; "
             "go on with the version that wrote it, or train from the start in another folder",
         )
     found = stated["fingerprint"]
@@ -187,13 +187,13 @@ def _require_same_job(snapshot: Path, fingerprint: Mapping[str, JsonValue]) -> N
     if differing:
         raise UsageError(
             "CKPT_FOREIGN",
-            f"the snapshot belongs to another job ({'; '.join(differing)}); at {snapshot}; "
+            f"the snapshot belongs to another job ({'; '.join(differing)}); at {checkpoint}; "
             "train this job in another folder",
         )
 
 
 def _write(tensors: Tensors, path: Path) -> None:
-    with replaced(path) as temporary:
+    with atomic_path(path) as temporary:
         save_file(dict(tensors), temporary)
 
 
@@ -212,7 +212,7 @@ def _disk_full(what: str) -> CannotWriteError:
 
 
 @contextmanager
-def _disk_full_explained(partial: Path) -> Iterator[None]:
+def _explain_disk_full(partial: Path) -> Iterator[None]:
     """safetensors tells a full disk in an error of its own."""
     try:
         yield
@@ -220,10 +220,10 @@ def _disk_full_explained(partial: Path) -> Iterator[None]:
         raise _disk_full(f"{error}; at {partial}") from error
 
 
-def _remove(snapshot: Path) -> None:
+def _remove(checkpoint: Path) -> None:
     """Take the name away first, so that a half-removed snapshot is never taken for a whole one."""
-    doomed = snapshot.with_name(f".{snapshot.name}.removed")
-    snapshot.rename(doomed)
+    doomed = checkpoint.with_name(f".{checkpoint.name}.removed")
+    checkpoint.rename(doomed)
     shutil.rmtree(doomed)
 
 

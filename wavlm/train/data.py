@@ -10,9 +10,9 @@ from pathlib import Path
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
-from wavlm.loader.loader import loader, plan_of
-from wavlm.loader.sampler import Position
-from wavlm.loader.validation import validation
+from wavlm.loader.loader import loader, make_sampler
+from wavlm.loader.sampler import SamplerState
+from wavlm.loader.validation import make_validation
 from wavlm.train.loop import Data
 from wavlm.train.ranks import Ranks
 
@@ -25,16 +25,16 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
     Raises UsageError if they do not fit the job.
     """
 
-    def train(position: Position) -> Iterator[Batch]:
+    def train(position: SamplerState) -> Iterator[Batch]:
         return loader(job, position, ranks.rank, ranks.world)
 
-    valid = partial(validation, job, rank=ranks.rank, world=ranks.world)
+    valid = partial(make_validation, job, rank=ranks.rank, world=ranks.world)
     try:
-        digest = hashlib.sha256(plan_of(job).fingerprint.encode())
+        digest = hashlib.sha256(make_sampler(job).fingerprint.encode())
     except ValueError as error:
         raise UsageError("JOB", f"the data do not fit the job: {error}") from error
     for labelled in job.data:
-        digest.update(_digest_of_labels(labelled.labels))
+        digest.update(_digest_labels(labelled.labels))
     return Data(
         train=train,
         valid={
@@ -45,7 +45,7 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
     )
 
 
-def _digest_of_labels(folder: Path) -> bytes:
+def _digest_labels(folder: Path) -> bytes:
     """Of names, sizes and footers of all label files: other labels give another digest."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.parquet")):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from wavlm.execution.job import TrainJob
 from wavlm.specs import TrainSpec
-from wavlm.train.metrics import Record
+from wavlm.train.metrics import MetricsRecord
 from wavlm.train.schedule import learning_rate
-from wavlm.train.state import Progress
+from wavlm.train.state import TrainingProgress
 
 
-def lines_due(train: TrainSpec, update: int) -> tuple[bool, bool]:
+def find_due_records(train: TrainSpec, update: int) -> tuple[bool, bool]:
     """Whether training figures and whether those of validation are due after an update."""
     is_last = update == train.updates
     return is_last or update % train.log_every == 0, is_last or update % train.valid_every == 0
 
 
-def train_figures(job: TrainJob, progress: Progress) -> Record:
+def train_metrics(job: TrainJob, progress: TrainingProgress) -> MetricsRecord:
     """The means and sums since the last line that had them."""
     window, seconds = progress.window, max(progress.window_seconds, 1e-9)
     return {
-        **window.figures("train"),
+        **window.metrics("train"),
         "lr": learning_rate(progress.update - 1, job.train),  # of the update just done
         "grad_norm": progress.grad_norm,
         "masked_fraction": window.masked_frames / max(window.frames, 1.0),
@@ -32,7 +32,7 @@ def train_figures(job: TrainJob, progress: Progress) -> Record:
     }
 
 
-def line_of(record: Record, updates: int) -> str:
+def format_line(record: MetricsRecord, updates: int) -> str:
     """A line for the log: what a person looks at while a network trains."""
     shown = (
         "train/loss",
@@ -46,5 +46,5 @@ def line_of(record: Record, updates: int) -> str:
         "valid_mixed/loss",
         "valid_mixed/masked_accuracy",
     )
-    figures = "  ".join(f"{name} {record[name]:.4g}" for name in shown if name in record)
-    return f"update {record['update']}/{updates}  {figures}"
+    metrics = "  ".join(f"{name} {record[name]:.4g}" for name in shown if name in record)
+    return f"update {record['update']}/{updates}  {metrics}"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from wavlm.loader.batch import Batch
-from wavlm.nn import Terms
+from wavlm.nn import LossTerms
 from wavlm.specs import TrainSpec
 
 
@@ -39,13 +39,13 @@ class Sums:
 
     @classmethod
     def of(cls, vector: Tensor) -> Sums:
-        """From a vector that `group_sums` made, or a sum of such."""
+        """From a vector that `micro_batch_sums` made, or a sum of such."""
         return cls(*vector.tolist())
 
     def plus(self, other: Sums) -> Sums:
         return Sums(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
-    def figures(self, prefix: str) -> dict[str, float]:
+    def metrics(self, prefix: str) -> dict[str, float]:
         """Means per masked frame and shares, under names like `train/loss`."""
         masked = max(self.masked_frames, 1.0)
         found = {
@@ -61,7 +61,7 @@ class Sums:
         return {f"{prefix}/{name}": value for name, value in found.items()}
 
 
-def group_loss(terms: Terms, train: TrainSpec) -> Tensor:
+def micro_batch_loss(terms: LossTerms, train: TrainSpec) -> Tensor:
     """The numerator of one group, () in nats."""
     loss = train.masked_weight * terms.masked.loss
     loss = loss + train.feature_penalty * terms.feature_penalty * terms.masked.num_frames
@@ -70,7 +70,7 @@ def group_loss(terms: Terms, train: TrainSpec) -> Tensor:
     return loss
 
 
-def group_sums(loss: Tensor, terms: Terms, batch: Batch, tera_operations: float = 0.0) -> Tensor:
+def micro_batch_sums(loss: Tensor, terms: LossTerms, batch: Batch, tera_operations: float = 0.0) -> Tensor:
     """The sums of one group as a float64 vector on the loss's device, in the order of `Sums`.
 
     What the host knows is filled in there: a copy from ordinary memory would wait for the device.
@@ -89,21 +89,21 @@ def group_sums(loss: Tensor, terms: Terms, batch: Batch, tera_operations: float 
         batch.seconds,
         tera_operations,
     )
-    return torch.stack([filled(part, loss.device) for part in parts])
+    return torch.stack([to_scalar(part, loss.device) for part in parts])
 
 
-def filled(value: Tensor | float, device: torch.device) -> Tensor:
+def to_scalar(value: Tensor | float, device: torch.device) -> Tensor:
     """A number as a tensor () in fp64 on the device, with no need to wait for it."""
     if isinstance(value, Tensor):
         return value.double()
     return torch.full((), value, dtype=torch.float64, device=device)
 
 
-def no_sums(device: torch.device) -> Tensor:
+def zero_sums(device: torch.device) -> Tensor:
     """The vector of zero groups."""
     return torch.zeros(len(fields(Sums)), dtype=torch.float64, device=device)
 
 
-def part(vector: Tensor, name: str) -> Tensor:
-    """One of the sums of a vector that `group_sums` made, where the vector is."""
+def named_sum(vector: Tensor, name: str) -> Tensor:
+    """One of the sums of a vector that `micro_batch_sums` made, where the vector is."""
     return vector[[field.name for field in fields(Sums)].index(name)]

@@ -13,20 +13,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from wavlm.train.sharding import whole
+from wavlm.train.sharding import gather_whole
 
 
 def total_norm(gradients: Sequence[Tensor]) -> Tensor:
     """The norm of all gradients as one vector, () in fp64, on their device."""
-    return whole(torch.nn.utils.get_total_norm(gradients)).double()
+    return gather_whole(torch.nn.utils.get_total_norm(gradients)).double()
 
 
-def clipping(norm: Tensor, clip_norm: float) -> Tensor:
+def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
     """What gradients of this norm are multiplied with, so that theirs is `clip_norm` at most."""
     return (clip_norm / (norm + 1e-6)).clamp(max=1.0)  # 1e-6: as torch's clip_grad_norm_
 
 
-def take_step(optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_sound: Tensor, *, keep: bool) -> None:
+def take_step(optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_finite: Tensor, *, keep: bool) -> None:
     """Do one step with gradients times a factor (), unless they are not sound () bool; forget them.
 
     Not sound: weights and moments stay what they were, to the bit. keep: the memory of gradients
@@ -35,14 +35,14 @@ def take_step(optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_
     for parameters in optimizer.param_groups:
         parameters["lr"] = rate
     # The way in which torch's own loss scaler talks to fused optimizers: they divide by grad_scale.
-    scaling = {"grad_scale": factor.reciprocal(), "found_inf": is_sound.logical_not()}
+    scaling = {"grad_scale": factor.reciprocal(), "found_inf": is_finite.logical_not()}
     for name, value in scaling.items():
         setattr(optimizer, name, value.float())
     optimizer.step()
     optimizer.zero_grad(set_to_none=not keep)
 
 
-def on_the_way(values: Tensor) -> Callable[[], list[float]]:
+def start_copy(values: Tensor) -> Callable[[], list[float]]:
     """Start to copy numbers to the host; what is returned waits for them, not for later work."""
     if values.device.type != "cuda":
         return values.tolist

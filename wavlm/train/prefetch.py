@@ -26,14 +26,14 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def ahead(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
+def prefetch(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
     """The same batches on the device; on a CUDA device the next one travels meanwhile.
 
     Elsewhere nothing is read before it is asked for. Closing the iterator waits for the read that
     is under way, so that `batches` is free again.
     """
     if device.type == "cuda":
-        return _overlapped(batches, device)
+        return _prefetch_to_gpu(batches, device)
     return (batch.to(device) for batch in batches)
 
 
@@ -45,7 +45,7 @@ def read_ahead(items: Iterator[A], begin: Callable[[A], B]) -> Generator[B]:
     """
 
     def step() -> tuple[B, ...]:
-        return tuple(begin(item) for item in _first(items))
+        return tuple(begin(item) for item in _take_one(items))
 
     with ThreadPoolExecutor(1, "read-ahead") as thread:
         coming: Future[tuple[B, ...]] = thread.submit(step)
@@ -54,7 +54,7 @@ def read_ahead(items: Iterator[A], begin: Callable[[A], B]) -> Generator[B]:
             yield begun[0]
 
 
-def _first(items: Iterator[A]) -> tuple[A, ...]:
+def _take_one(items: Iterator[A]) -> tuple[A, ...]:
     """The next item, if there is one."""
     for item in items:
         return (item,)
@@ -67,7 +67,7 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
-def _overlapped(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
+def _prefetch_to_gpu(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
     side = _side_stream(device)
 
     def begin(batch: Batch) -> Batch:

@@ -89,7 +89,7 @@ class Ranks:
 
 
 @contextmanager
-def joined(runtime: Runtime) -> Iterator[Ranks]:
+def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
     """Join the processes that torchrun started, or be the only one; sets threads and device.
 
     Raises ServiceMissingError if GPUs are asked for and there are none.

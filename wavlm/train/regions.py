@@ -88,14 +88,14 @@ def recompute_layers(network: WavLM) -> None:
 
     Compiled or not, the layer then runs twice, with the same random numbers.
     """
-    name = "transformed"
+    name = "transform"
     for layer in network.encoder.layers:
         setattr(layer, name, partial(checkpoint, getattr(layer, name), use_reentrant=False))
 
 
 def _methods(network: WavLM) -> Iterator[tuple[list[nn.Module], str]]:
-    yield [network], "masked_input"
-    yield [network.encoder], "positioned"
-    yield list(network.encoder.layers), "transformed"
-    yield [network], "masked_predictions"
-    yield [network], "predictions"
+    yield [network], "embed_masked"
+    yield [network.encoder], "add_positions"
+    yield list(network.encoder.layers), "transform"
+    yield [network], "predict_masked"
+    yield [network], "predict_all"

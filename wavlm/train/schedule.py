@@ -9,7 +9,7 @@ from wavlm.specs import TrainSpec
 
 FIRST_LOSS_SCALE = 128.0  # fairseq's fp16-init-scale
 SMALLEST_LOSS_SCALE = 1e-4  # fairseq's min-loss-scale
-CLEAN_WINDOW_GROUPS = 2**14  # groups without overflow before the scale doubles
+CLEAN_WINDOW_MICRO_BATCHES = 2**14  # groups without overflow before the scale doubles
 
 
 def learning_rate(done_updates: int, train: TrainSpec) -> float:
@@ -44,13 +44,13 @@ class LossScale:
         if train.precision != "fp16":
             return self
         if overflow:
-            return self._halved()
-        window_updates = max(1, CLEAN_WINDOW_GROUPS // train.groups_per_update)
+            return self._halve()
+        window_updates = max(1, CLEAN_WINDOW_MICRO_BATCHES // train.micro_batches_per_update)
         if self.clean_updates + 1 < window_updates:
             return replace(self, clean_updates=self.clean_updates + 1)
         return LossScale(self.value * 2)
 
-    def _halved(self) -> LossScale:
+    def _halve(self) -> LossScale:
         if self.value / 2 < SMALLEST_LOSS_SCALE:
             raise BadDataError(
                 "LOSS_SCALE_FLOOR",

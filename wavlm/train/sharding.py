@@ -21,7 +21,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from wavlm.nn import WavLM
-from wavlm.nn.head import Selected, Terms
+from wavlm.nn.head import FrameSums, LossTerms
 
 
 def shard(network: WavLM, device_type: str, world: int) -> None:
@@ -30,7 +30,7 @@ def shard(network: WavLM, device_type: str, world: int) -> None:
     Comes after checkpointing and compilation of the layers, whose forwards then see whole weights,
     and before the optimizer, whose moments take the shape of what it is given.
     """
-    _show_outputs()
+    _register_outputs()
     mesh = init_device_mesh(device_type, (world,))
     for part in (*network.encoder.layers, network):
         # The root too lets its weights go after forward: between calls all that is kept is split.
@@ -38,17 +38,17 @@ def shard(network: WavLM, device_type: str, world: int) -> None:
 
 
 @cache
-def _show_outputs() -> None:
+def _register_outputs() -> None:
     """Let FSDP2 see the tensors in what the root returns, where its hooks for backward hang.
 
     torch 2.13 looks into dataclasses by itself (pytorch #174692). 2.11 found no tensor, did not
     gather the root's weights for backward, and read freed memory.
     """
-    for kind in (Selected, Terms):
+    for kind in (FrameSums, LossTerms):
         torch.export.register_dataclass(kind)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gather_whole(tensor: Tensor) -> Tensor:
     """All of a tensor of which this rank may hold a part; then every rank has to ask for it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
@@ -58,17 +58,17 @@ def split_like(tensor: Tensor, pattern: Tensor) -> Tensor:
     if not isinstance(pattern, DTensor):
         return tensor
     mesh, placements = pattern.device_mesh, pattern.placements
-    there = tensor.to(pattern.device)
-    return distribute_tensor(there, mesh, placements, src_data_rank=None)  # None: nothing is sent
+    on_device = tensor.to(pattern.device)
+    return distribute_tensor(on_device, mesh, placements, src_data_rank=None)  # None: nothing is sent
 
 
 @contextmanager
-def kept_whole(network: nn.Module) -> Iterator[None]:
+def keep_whole(network: nn.Module) -> Iterator[None]:
     """A context in which forward needs no other rank: ranks may differ in how often they run it.
 
     Each rank holds all weights meanwhile: 4 bytes a parameter, without gradients or moments.
     """
-    parts = _sharded(network)
+    parts = _fsdp_modules(network)
     for part in parts:
         part.set_reshard_after_forward(False, recurse=False)
         part.unshard()
@@ -81,7 +81,7 @@ def kept_whole(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def gradients_unsplit(network: FSDPModule) -> Iterator[None]:
+def accumulate_unsplit(network: FSDPModule) -> Iterator[None]:
     """A context in which backward adds gradients up whole on each rank, 4 bytes a parameter."""
     network.set_requires_gradient_sync(False)
     try:
@@ -90,5 +90,5 @@ def gradients_unsplit(network: FSDPModule) -> Iterator[None]:
         network.set_requires_gradient_sync(True)
 
 
-def _sharded(network: nn.Module) -> list[FSDPModule]:
+def _fsdp_modules(network: nn.Module) -> list[FSDPModule]:
     return [module for module in network.modules() if isinstance(module, FSDPModule)]

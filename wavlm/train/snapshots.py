@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from wavlm.train import checkpoint
-from wavlm.train.checkpoint import State, Tensors, Training
+from wavlm.train.checkpoint import CheckpointState, Tensors, TrainingTensors
 from wavlm.train.interrupts import StopRequest, Watchdog
 from wavlm.train.ranks import Ranks
-from wavlm.train.sharding import whole
+from wavlm.train.sharding import gather_whole
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ ALIGNMENT_BYTES = 64
 WORTH_SAYING_SECONDS = 1.0
 
 
-class Saver:
+class CheckpointWriter:
     """Writes one snapshot at a time. Use as a context: it ends when nothing is left to write."""
 
     def __init__(self, folder: Path, keep: int, ranks: Ranks, interrupts: tuple[StopRequest, Watchdog]) -> None:
@@ -43,7 +43,7 @@ class Saver:
         self._under_way: Future[Path] | None = None
         self._copy: dict[str, dict[str, Tensor]] = {}
 
-    def __enter__(self) -> Saver:
+    def __enter__(self) -> CheckpointWriter:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -56,7 +56,7 @@ class Saver:
         elif failure:
             raise failure
 
-    def save(self, training: Training, state: State) -> None:
+    def save(self, training: TrainingTensors, state: CheckpointState) -> None:
         """Copy the tensors and have them written; every rank calls it after the same update.
 
         Waits for the snapshot under way, if there is one, and raises on all ranks what went wrong
@@ -71,17 +71,17 @@ class Saver:
                 state.update,
                 waited_s,
             )
-        ready = self._copied(checkpoint.tensors_of(training))
+        ready = self._copy_tensors(checkpoint.tensors_of(training))
         if self._ranks.leads:
-            self._under_way = self._thread.submit(self._written, state, ready)
+            self._under_way = self._thread.submit(self._write_when_ready, state, ready)
             self._under_way.add_done_callback(self._stop_if_failed)
 
     def finish(self) -> None:
         """Return once all that was to be saved is on the disk; raises, on all ranks, why not."""
         with self._watchdog.patient():
-            self._ranks.once(self._result)
+            self._ranks.once(self._wait_for_write)
 
-    def _result(self) -> None:
+    def _wait_for_write(self) -> None:
         done, self._under_way = self._under_way, None
         if done:
             done.result()
@@ -91,12 +91,12 @@ class Saver:
         if done.exception():
             self._stop.requested = True
 
-    def _written(self, state: State, ready: torch.cuda.Event | None) -> Path:
+    def _write_when_ready(self, state: CheckpointState, ready: torch.cuda.Event | None) -> Path:
         if ready:
             ready.synchronize()
         return self._write(files=self._copy, state=state)
 
-    def _copied(self, files: Mapping[str, Tensors]) -> torch.cuda.Event | None:
+    def _copy_tensors(self, files: Mapping[str, Tensors]) -> torch.cuda.Event | None:
         """Fill the copy on rank 0; the event, if any, is when it is whole.
 
         On a GPU the copies are in line with what computes: an update that follows waits for them.
@@ -104,11 +104,11 @@ class Saver:
         """
         on_gpu = self._ranks.device.type == "cuda"
         if self._ranks.leads:
-            self._copy = _fitting(self._copy, files, pinned=on_gpu)
+            self._copy = _reuse_or_allocate(self._copy, files, pinned=on_gpu)
         with torch.no_grad():
             for file, tensors in files.items():
                 for name, tensor in tensors.items():
-                    source = whole(tensor)
+                    source = gather_whole(tensor)
                     if self._ranks.leads:
                         self._copy[file][name].copy_(source, non_blocking=on_gpu)
         if not (on_gpu and self._ranks.leads):
@@ -118,7 +118,7 @@ class Saver:
         return ready
 
 
-def _fitting(
+def _reuse_or_allocate(
     before: dict[str, dict[str, Tensor]], files: Mapping[str, Tensors], *, pinned: bool
 ) -> dict[str, dict[str, Tensor]]:
     """Host memory for these tensors: what there was, if it has a place for each and for no other.
@@ -128,12 +128,12 @@ def _fitting(
     if all(before.get(file, {}).keys() == tensors.keys() for file, tensors in files.items()):
         return before
     return {
-        file: dict(zip(tensors, _in_blocks(list(tensors.values()), pinned=pinned), strict=True))
+        file: dict(zip(tensors, _allocate_blocks(list(tensors.values()), pinned=pinned), strict=True))
         for file, tensors in files.items()
     }
 
 
-def _in_blocks(like: list[Tensor], *, pinned: bool) -> list[Tensor]:
+def _allocate_blocks(like: list[Tensor], *, pinned: bool) -> list[Tensor]:
     """Unset tensors of these shapes on the CPU, cut from blocks of memory."""
     made: list[Tensor] = []
     block = torch.empty(0, dtype=torch.uint8)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from wavlm.loader.sampler import Position
+from wavlm.loader.sampler import SamplerState
 from wavlm.train.objective import Sums
 from wavlm.train.schedule import LossScale
 
 
-class Progress(BaseModel):
+class TrainingProgress(BaseModel):
     """The state after `update` finished updates; written as JSON, read back to the same numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     update: int = 0
-    position: Position = Position()  # of the next group to read
+    position: SamplerState = SamplerState()  # of the next group to read
     loss_scale: LossScale
     skipped_updates: int = 0  # fp16 overflows so far
     grad_norm: float = 0.0  # of the last update, before clipping

@@ -22,7 +22,7 @@ def is_finished(job: TrainJob) -> bool:
 
 def write(job: TrainJob, facts: dict[str, JsonValue]) -> None:
     """Write the facts beside the last value of each figure of the curve; call this last."""
-    figures: metrics.Record = {}
+    last_values: metrics.MetricsRecord = {}
     for record in metrics.read(job.out / metrics.METRICS):
-        figures |= {name: value for name, value in record.items() if "/" in name}
-    write_json(job.out / SUMMARY, {**figures, **facts})
+        last_values |= {name: value for name, value in record.items() if "/" in name}
+    write_json(job.out / SUMMARY, {**last_values, **facts})

@@ -16,13 +16,13 @@ from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
 from wavlm.nn import WavLM
 from wavlm.train.interrupts import StopRequest, Watchdog
-from wavlm.train.objective import Sums, group_loss, group_sums, no_sums
-from wavlm.train.prefetch import ahead
+from wavlm.train.objective import Sums, micro_batch_loss, micro_batch_sums, zero_sums
+from wavlm.train.prefetch import prefetch
 from wavlm.train.ranks import Ranks
-from wavlm.train.sharding import kept_whole
+from wavlm.train.sharding import keep_whole
 from wavlm.train.step import autocast
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 
 
 def validate(
@@ -32,17 +32,17 @@ def validate(
     ranks: Ranks,
     prefix: str,
     interrupts: tuple[StopRequest, Watchdog],
-) -> Figures | None:
+) -> Metrics | None:
     """Figures under names like `valid/loss`; None if a stop was requested on any rank meanwhile.
 
     Each rank gets its own share of the batches; ranks may have different numbers of them. A set
     without a masked frame gives no figures: nothing was measured.
     """
     stop, watchdog = interrupts
-    sums = no_sums(ranks.device)
+    sums = zero_sums(ranks.device)
     label_counts = torch.zeros(job.num_clusters, dtype=torch.float64, device=ranks.device)
     network.eval()
-    with torch.no_grad(), kept_whole(network), closing(ahead(batches, ranks.device)) as arriving:
+    with torch.no_grad(), keep_whole(network), closing(prefetch(batches, ranks.device)) as arriving:
         while True:
             watchdog.feed()
             batch = next(arriving, None)
@@ -60,12 +60,12 @@ def validate(
     if not total.masked_frames:
         return {}
     return {
-        **total.figures(prefix),
-        **without_network(ranks.sum(label_counts), prefix),
+        **total.metrics(prefix),
+        **label_frequency_metrics(ranks.sum(label_counts), prefix),
     }
 
 
-def without_network(label_counts: Tensor, prefix: str) -> Figures:
+def label_frequency_metrics(label_counts: Tensor, prefix: str) -> Metrics:
     """What a guess reaches that knows how often each label (K,) occurs, and nothing else."""
     shares = label_counts / label_counts.sum().clamp(min=1)
     entropy = -(shares * shares.clamp(min=1e-300).log()).sum()
@@ -79,4 +79,4 @@ def without_network(label_counts: Tensor, prefix: str) -> Figures:
 def _batch_sums(job: TrainJob, network: WavLM, batch: Batch) -> Tensor:
     with autocast(job.train, batch.waveforms.device):
         terms = network(batch, temperature=job.train.logit_temperature, with_unmasked=True)
-        return group_sums(group_loss(terms, job.train), terms, batch)
+        return micro_batch_sums(micro_batch_loss(terms, job.train), terms, batch)

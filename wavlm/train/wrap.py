@@ -14,10 +14,10 @@ from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM
 from wavlm.train.ranks import Ranks
 from wavlm.train.regions import compile_regions, recompute_layers
-from wavlm.train.sharding import gradients_unsplit, shard
+from wavlm.train.sharding import accumulate_unsplit, shard
 
 
-def prepare(network: WavLM, runtime: Runtime, backend: str = "inductor") -> None:
+def prepare_network(network: WavLM, runtime: Runtime, backend: str = "inductor") -> None:
     """Apply compilation to the network's regions and checkpointing to its layers, in place.
 
     Both keep the names of the parameters as they are, so snapshots do not know of them. `backend`
@@ -29,7 +29,7 @@ def prepare(network: WavLM, runtime: Runtime, backend: str = "inductor") -> None
         recompute_layers(network)
 
 
-def distributed(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
+def distribute(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
     """The network as it is to be called, with its gradients averaged over ranks in backward.
 
     Layer drop leaves no parameter without a gradient (a dropped layer's is zero), so nothing has
@@ -47,11 +47,11 @@ def distributed(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
     return DistributedDataParallel(network, gradient_as_bucket_view=True, **constant)
 
 
-def gradients_stay_local(module: nn.Module) -> AbstractContextManager[None]:
+def skip_gradient_sync(module: nn.Module) -> AbstractContextManager[None]:
     """A context in which backward adds gradients up without talking to other ranks about them."""
     if isinstance(module, DistributedDataParallel):
         return module.no_sync()
-    return gradients_unsplit(module) if isinstance(module, FSDPModule) else nullcontext()
+    return accumulate_unsplit(module) if isinstance(module, FSDPModule) else nullcontext()
 
 
 def keeps_gradients(module: nn.Module) -> bool:

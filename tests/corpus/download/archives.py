@@ -6,10 +6,10 @@ import tarfile
 
 import numpy as np
 
-from wavlm.corpus.download import Patience
+from wavlm.corpus.download import RetryPolicy
 from wavlm.specs import HttpsSource
 
-PATIENCE = Patience(
+PATIENCE = RetryPolicy(
     attempts=3,
     read_seconds=0.4,
     slow_seconds=0.3,

@@ -12,7 +12,7 @@ from tests.corpus.download.archives import PATIENCE
 from tests.corpus.download.bad_server import serving
 from wavlm.corpus.download import fetch_apt
 from wavlm.errors import ServiceMissingError
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.specs import AptSource
 
 
@@ -84,22 +84,22 @@ def package(blob: bytes = DEB, version: str = "1.2-3", urls: tuple[str, ...] = (
 
 @pytest.mark.slow
 def test_a_package_comes_from_apt_into_private_folders(archive: Path, tmp_path: Path) -> None:
-    path = fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE)
+    path = fetch_apt(package(), tmp_path / "downloads", no_progress, PATIENCE)
     assert path.name == f"{hashlib.sha256(DEB).hexdigest()}.deb"
     assert path.read_bytes() == DEB
 
 
 @pytest.mark.slow
 def test_a_package_that_is_here_needs_no_apt(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE)
+    fetch_apt(package(), tmp_path / "downloads", no_progress, PATIENCE)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE).read_bytes() == DEB
+    assert fetch_apt(package(), tmp_path / "downloads", no_progress, PATIENCE).read_bytes() == DEB
 
 
 @pytest.mark.slow
 def test_a_version_that_is_gone_is_answered_with_what_there_is(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(ServiceMissingError, match=r"APT_VERSION.*it has: 1\.2-3"):
-        fetch_apt(package(version="1.1-1"), tmp_path / "downloads", silent, PATIENCE)
+        fetch_apt(package(version="1.1-1"), tmp_path / "downloads", no_progress, PATIENCE)
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_other_bytes_under_the_same_version_lead_to_the_pool(archive: Path, tmp_
     pinned = deb_of({"./usr/share/hello.txt": b"other"}, "test-voice", "1.2-3")
     with serving(pinned) as server:
         wanted = package(pinned, urls=(server.url("good"),))
-        path = fetch_apt(wanted, tmp_path / "downloads", silent, PATIENCE)
+        path = fetch_apt(wanted, tmp_path / "downloads", no_progress, PATIENCE)
     assert path.read_bytes() == pinned
 
 
@@ -115,10 +115,10 @@ def test_other_bytes_under_the_same_version_lead_to_the_pool(archive: Path, tmp_
 def test_a_package_that_apt_cannot_fetch_says_what_apt_said(archive: Path, tmp_path: Path) -> None:
     (archive / "test-voice_1.2-3_all.deb").unlink()
     with pytest.raises(ServiceMissingError, match=r"APT_FAILED.*test-voice=1\.2-3.*E:"):
-        fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE)
+        fetch_apt(package(), tmp_path / "downloads", no_progress, PATIENCE)
 
 
 def test_a_machine_without_apt_is_told_which_recipe_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServiceMissingError, match=r"APT_MISSING.*mini-librispeech\.yaml"):
-        fetch_apt(package(), tmp_path / "downloads", silent, PATIENCE)
+        fetch_apt(package(), tmp_path / "downloads", no_progress, PATIENCE)

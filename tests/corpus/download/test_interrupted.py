@@ -13,18 +13,18 @@ from tests.corpus.download.archives import CONTENT, PATIENCE, source
 from tests.corpus.download.bad_server import ETAG, BadServer
 from wavlm.corpus.download import fetch
 from wavlm.errors import LockedError
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.storage.files import CannotWriteError
-from wavlm.storage.locks import locked
+from wavlm.storage.locks import hold_lock
 
 FETCH = """
 import sys
 from pathlib import Path
 from wavlm.corpus.download import fetch
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.specs import HttpsSource
 source = HttpsSource.model_validate_json(sys.argv[1])
-fetch(source, Path(sys.argv[2]), silent)
+fetch(source, Path(sys.argv[2]), no_progress)
 """
 
 
@@ -41,7 +41,7 @@ def test_a_killed_download_is_taken_up_by_the_next_process(server: BadServer, tm
     process.wait()
     held = part.stat().st_size
     assert 0 < held < len(CONTENT)
-    assert fetch(wanted, tmp_path, silent, PATIENCE).read_bytes() == CONTENT
+    assert fetch(wanted, tmp_path, no_progress, PATIENCE).read_bytes() == CONTENT
     assert server.ranges() == [None, f"bytes={held}-"]
 
 
@@ -56,7 +56,7 @@ def test_a_part_that_cannot_be_vouched_for_is_not_continued(server: BadServer, t
     elif damage == "other address":
         described = {"url": "https://example.org/", "validator": ETAG, "size": len(CONTENT)}
         note.write_text(json.dumps(described))
-    assert fetch(wanted, tmp_path, silent, PATIENCE).read_bytes() == CONTENT
+    assert fetch(wanted, tmp_path, no_progress, PATIENCE).read_bytes() == CONTENT
     assert server.ranges() == [None]
 
 
@@ -66,7 +66,7 @@ def test_a_part_of_other_bytes_is_found_out_and_fetched_anew(server: BadServer, 
     part.write_bytes(b"x" * 1000)
     described = {"url": server.url("good"), "validator": ETAG, "size": len(CONTENT)}
     part.with_name(f"{part.name}.json").write_text(json.dumps(described))
-    assert fetch(wanted, tmp_path, silent, PATIENCE).read_bytes() == CONTENT
+    assert fetch(wanted, tmp_path, no_progress, PATIENCE).read_bytes() == CONTENT
     assert server.ranges() == ["bytes=1000-", None]
 
 
@@ -76,23 +76,23 @@ def test_a_whole_part_is_checked_and_published_without_asking_anyone(server: Bad
     part.write_bytes(CONTENT)
     described = {"url": server.url("good"), "validator": ETAG, "size": len(CONTENT)}
     part.with_name(f"{part.name}.json").write_text(json.dumps(described))
-    assert fetch(wanted, tmp_path, silent, PATIENCE).read_bytes() == CONTENT
+    assert fetch(wanted, tmp_path, no_progress, PATIENCE).read_bytes() == CONTENT
     assert server.seen == []
 
 
 def test_two_downloads_of_one_archive_name_each_other(server: BadServer, tmp_path: Path) -> None:
     wanted = source(server.url("good"))
-    with locked(tmp_path / f"{wanted.sha256}.tar.lock", "a test"):  # noqa: SIM117
+    with hold_lock(tmp_path / f"{wanted.sha256}.tar.lock", "a test"):  # noqa: SIM117
         with pytest.raises(LockedError, match=r"LOCKED.*process \d+"):
-            fetch(wanted, tmp_path, silent, PATIENCE)
-    assert fetch(wanted, tmp_path, silent, PATIENCE).read_bytes() == CONTENT
+            fetch(wanted, tmp_path, no_progress, PATIENCE)
+    assert fetch(wanted, tmp_path, no_progress, PATIENCE).read_bytes() == CONTENT
 
 
 def test_a_disk_that_cannot_hold_the_archive_is_noticed_before_the_first_byte(
     server: BadServer, tmp_path: Path
 ) -> None:
     with pytest.raises(CannotWriteError, match=r"DISK_FULL: \d+ bytes are needed, \d+ are free"):
-        fetch(source(server.url("good"), size=1 << 60), tmp_path, silent, PATIENCE)
+        fetch(source(server.url("good"), size=1 << 60), tmp_path, no_progress, PATIENCE)
     assert server.seen == []
 
 
@@ -106,4 +106,4 @@ def test_a_disk_that_fills_up_meanwhile_is_named(server: BadServer, tmp_path: Pa
     done = subprocess.run([*command, wanted.model_dump_json(), tmp_path], capture_output=True, text=True, check=False)
     assert "CannotWriteError" in done.stderr
     assert "DISK_FULL" in done.stderr
-    assert fetch(wanted, tmp_path, silent, PATIENCE).read_bytes() == CONTENT
+    assert fetch(wanted, tmp_path, no_progress, PATIENCE).read_bytes() == CONTENT

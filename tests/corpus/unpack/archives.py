@@ -62,7 +62,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def written(tmp_path: Path, blob: bytes) -> Path:
+def write_archive(tmp_path: Path, blob: bytes) -> Path:
     path = tmp_path / "archive"
     path.write_bytes(blob)
     return path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus.unpack.archives import FILES, PLAIN, Edit, add, deb_of, tar_of, tree, written, zip_of
+from tests.corpus.unpack.archives import FILES, PLAIN, Edit, add, deb_of, tar_of, tree, write_archive, zip_of
 from wavlm.corpus.unpack import Limits, unpack
 from wavlm.errors import BadDataError
 
@@ -54,7 +54,7 @@ HOSTILE: dict[str, tuple[str, Edit]] = {
 def test_hostile_members_are_refused_and_nothing_leaves_the_folder(tmp_path: Path, case: str) -> None:
     code, edit = HOSTILE[case]
     with pytest.raises(BadDataError) as caught:
-        unpack(written(tmp_path, tar_of(FILES, edit)), "tar", tmp_path / "a" / "out")
+        unpack(write_archive(tmp_path, tar_of(FILES, edit)), "tar", tmp_path / "a" / "out")
     assert caught.value.code == code
     assert {path.name for path in tmp_path.iterdir()} <= {"a", "archive"}
     assert {path.name for path in (tmp_path / "a").iterdir()} <= {"out"}
@@ -69,7 +69,7 @@ def test_links_of_a_package_are_skipped_and_counted_and_never_followed(tmp_path:
         add(tar, "voice/door/inside", b"x")
 
     data = lzma.compress(tar_of(FILES, edit))
-    unpacked = unpack(written(tmp_path, deb_of(data)), "deb", tmp_path / "out", Limits(links="skip"))
+    unpacked = unpack(write_archive(tmp_path, deb_of(data)), "deb", tmp_path / "out", Limits(links="skip"))
     assert unpacked.skipped_links == 1
     assert tree(tmp_path / "out") == {**FILES, "voice/door/inside": b"x"}
     assert not (tmp_path / "out/voice/door").is_symlink()
@@ -81,13 +81,13 @@ def test_a_link_that_somebody_put_into_the_folder_is_not_followed(tmp_path: Path
     (tmp_path / "out").mkdir()
     (tmp_path / "out/voice").symlink_to(outside)
     with pytest.raises(BadDataError, match="PATH_ESCAPE"):
-        unpack(written(tmp_path, tar_of({"voice/a.txt": b"a"})), "tar", tmp_path / "out")
+        unpack(write_archive(tmp_path, tar_of({"voice/a.txt": b"a"})), "tar", tmp_path / "out")
     assert list(outside.iterdir()) == []
 
 
 def test_modes_and_owners_of_members_are_ignored(tmp_path: Path) -> None:
     blob = tar_of({}, lambda tar: add(tar, "run", b"x", mode=0o6777, uid=12345))
-    unpack(written(tmp_path, blob), "tar", tmp_path / "out")
+    unpack(write_archive(tmp_path, blob), "tar", tmp_path / "out")
     assert stat.S_IMODE((tmp_path / "out/run").stat().st_mode) & 0o7111 == 0
 
 
@@ -98,9 +98,9 @@ def test_a_zip_with_links_or_passwords_is_refused(tmp_path: Path) -> None:
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
     with pytest.raises(BadDataError, match="TAR_MEMBER_TYPE"):
-        unpack(written(tmp_path, buffer.getvalue()), "zip", tmp_path / "out")
+        unpack(write_archive(tmp_path, buffer.getvalue()), "zip", tmp_path / "out")
     with pytest.raises(BadDataError, match="PATH_ESCAPE"):
-        unpack(written(tmp_path, zip_of({"../escaped": b"x"})), "zip", tmp_path / "out")
+        unpack(write_archive(tmp_path, zip_of({"../escaped": b"x"})), "zip", tmp_path / "out")
     assert tree(tmp_path / "out") == {}
 
 
@@ -108,7 +108,7 @@ def test_a_zip_of_a_version_that_nobody_has_is_refused_with_its_path(tmp_path: P
     blob = bytearray(zip_of({"a": b"x"}))
     blob[blob.rfind(b"PK\x01\x02") + 6] = 99  # version needed: 9.9
     with pytest.raises(BadDataError, match=r"TAR_CORRUPT: zip file version 9\.9; at .*; fetch"):
-        unpack(written(tmp_path, bytes(blob)), "zip", tmp_path / "out")
+        unpack(write_archive(tmp_path, bytes(blob)), "zip", tmp_path / "out")
 
 
 # --- caps ---
@@ -126,7 +126,7 @@ def test_a_zip_of_a_version_that_nobody_has_is_refused_with_its_path(tmp_path: P
 def test_caps_on_size_and_count_hold(tmp_path: Path, limits: Limits, files: dict[str, bytes], kind: str) -> None:
     blob = tar_of(files) if kind == "tar" else zip_of(files)
     with pytest.raises(BadDataError, match="TAR_BOMB"):
-        unpack(written(tmp_path, blob), kind, tmp_path / "out", limits)
+        unpack(write_archive(tmp_path, blob), kind, tmp_path / "out", limits)
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, kind: str) -> None:
         "zip": lambda: zip_of(files),
     }[kind]()
     with pytest.raises(BadDataError, match="TAR_BOMB"):
-        unpack(written(tmp_path, blob), kind, tmp_path / "out")
+        unpack(write_archive(tmp_path, blob), kind, tmp_path / "out")
     assert sum(len(data) for data in tree(tmp_path / "out").values()) < 17 << 20
 
 
@@ -148,7 +148,7 @@ def test_a_header_that_claims_gigabytes_is_not_believed(tmp_path: Path) -> None:
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, 8 << 30
     with pytest.raises(BadDataError, match="TAR_BOMB"):
-        unpack(written(tmp_path, info.tobuf(tarfile.GNU_FORMAT)), "tar", tmp_path / "out")
+        unpack(write_archive(tmp_path, info.tobuf(tarfile.GNU_FORMAT)), "tar", tmp_path / "out")
 
 
 def test_a_member_that_claims_more_than_is_there_is_truncated(tmp_path: Path) -> None:
@@ -156,13 +156,13 @@ def test_a_member_that_claims_more_than_is_there_is_truncated(tmp_path: Path) ->
     info.size = 1 << 30
     blob = info.tobuf() + b"x" * 5120
     with pytest.raises(BadDataError, match="TAR_TRUNCATED"):
-        unpack(written(tmp_path, blob), "tar", tmp_path / "out")
+        unpack(write_archive(tmp_path, blob), "tar", tmp_path / "out")
     assert tree(tmp_path / "out").keys() <= {".unpacking.partial"}
 
 
 def test_only_the_compression_that_the_spec_names_is_opened(tmp_path: Path) -> None:
     with pytest.raises(BadDataError):
-        unpack(written(tmp_path, gzip.compress(PLAIN)), "tar", tmp_path / "out")
+        unpack(write_archive(tmp_path, gzip.compress(PLAIN)), "tar", tmp_path / "out")
     with pytest.raises(BadDataError):
-        unpack(written(tmp_path, PLAIN), "tar.gz", tmp_path / "out")
+        unpack(write_archive(tmp_path, PLAIN), "tar.gz", tmp_path / "out")
     assert tree(tmp_path / "out") == {}

@@ -19,7 +19,7 @@ from tests.corpus.unpack.archives import (
     deb_of,
     tar_of,
     tree,
-    written,
+    write_archive,
     zip_of,
 )
 from wavlm.corpus.unpack import Limits, unpack
@@ -28,7 +28,7 @@ from wavlm.errors import BadDataError
 
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_every_format_gives_the_same_tree_twice(tmp_path: Path, kind: str) -> None:
-    archive = written(tmp_path, ARCHIVES[kind])
+    archive = write_archive(tmp_path, ARCHIVES[kind])
     first = unpack(archive, kind, tmp_path / "out")
     assert tree(tmp_path / "out") == FILES
     assert [str(path) for path in first.files] == list(FILES)
@@ -45,7 +45,7 @@ def test_every_format_gives_the_same_tree_twice(tmp_path: Path, kind: str) -> No
     ],
 )
 def test_packages_may_be_compressed_in_several_ways(tmp_path: Path, name: str, data: bytes) -> None:
-    unpack(written(tmp_path, deb_of(data, name)), "deb", tmp_path / "out")
+    unpack(write_archive(tmp_path, deb_of(data, name)), "deb", tmp_path / "out")
     assert tree(tmp_path / "out") == FILES
 
 
@@ -72,7 +72,7 @@ def test_a_package_made_by_dpkg_is_read(tmp_path: Path) -> None:
 
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"unknown archive format tar\.lz4"):
-        unpack(written(tmp_path, PLAIN), "tar.lz4", tmp_path / "out")
+        unpack(write_archive(tmp_path, PLAIN), "tar.lz4", tmp_path / "out")
 
 
 # --- damage ---
@@ -87,7 +87,7 @@ def test_an_archive_cut_anywhere_is_noticed(tmp_path: Path, kind: str) -> None:
         cuts |= set(range(0, len(PLAIN.rstrip(b"\x00")), 512))
     for cut in sorted(cut for cut in cuts if cut <= end):
         with pytest.raises(BadDataError) as caught:
-            unpack(written(tmp_path, blob[:cut]), kind, tmp_path / f"out{cut}")
+            unpack(write_archive(tmp_path, blob[:cut]), kind, tmp_path / f"out{cut}")
         assert caught.value.code in {"TAR_TRUNCATED", "TAR_CORRUPT", "DL_NOT_ARCHIVE"}, cut
 
 
@@ -105,16 +105,16 @@ def test_a_flipped_bit_in_compressed_data_is_noticed(tmp_path: Path, kind: str) 
         damaged = bytearray(blob)
         damaged[position] ^= 4
         with pytest.raises(BadDataError, match=r"TAR_(CORRUPT|TRUNCATED)"):
-            unpack(written(tmp_path, bytes(damaged)), kind, tmp_path / "out")
+            unpack(write_archive(tmp_path, bytes(damaged)), kind, tmp_path / "out")
 
 
 def test_a_damaged_header_in_the_middle_does_not_end_the_archive_quietly(tmp_path: Path) -> None:
     second = PLAIN.index(b"voice/clips/one.wav")
     damaged = PLAIN[:second] + b"?" + PLAIN[second + 1 :]
     with pytest.raises(BadDataError, match=r"TAR_(CORRUPT|TRUNCATED)"):
-        unpack(written(tmp_path, damaged), "tar", tmp_path / "out")
+        unpack(write_archive(tmp_path, damaged), "tar", tmp_path / "out")
 
 
 def test_data_after_the_end_of_an_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="TAR_CORRUPT"):
-        unpack(written(tmp_path, PLAIN + PLAIN), "tar", tmp_path / "out")
+        unpack(write_archive(tmp_path, PLAIN + PLAIN), "tar", tmp_path / "out")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tasks.orchestration.progress import shown, slug
+from tasks.orchestration.progress import show_progress, slug
 
 
 def test_progress_is_a_line_at_each_tenth(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +15,7 @@ def test_progress_is_a_line_at_each_tenth(caplog: pytest.LogCaptureFixture, monk
     logger = logging.getLogger("tasks.orchestration.progress")
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     monkeypatch.setattr(logger, "propagate", False)
-    with caplog.at_level(logging.INFO, "tasks.orchestration.progress"), shown("labels dev") as (progress, say):
+    with caplog.at_level(logging.INFO, "tasks.orchestration.progress"), show_progress("labels dev") as (progress, say):
         for done in range(101):
             if done == 50:
                 say("loss 3.1")
@@ -27,7 +27,7 @@ def test_progress_is_a_line_at_each_tenth(caplog: pytest.LogCaptureFixture, monk
 
 
 def test_nothing_to_do_is_no_division_by_zero() -> None:
-    with shown("empty") as (progress, _):
+    with show_progress("empty") as (progress, _):
         progress(0, 0)
 
 

@@ -19,7 +19,7 @@ from tasks.registry.connection import (
     KEY_TAG,
     Follower,
     connect,
-    follow,
+    follow_training,
     open_run,
     without_password,
 )
@@ -27,7 +27,7 @@ from tasks.registry.connection import (
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-    from tests.tasks.conftest import Made
+    from tests.tasks.conftest import BuiltStore
 
 # Prefect may be asked to follow our loggers; outside a flow it complains.
 pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
@@ -50,16 +50,16 @@ def feed(follower: Follower, updates: range) -> float:
     return longest
 
 
-def the_run(made: Made) -> Run:
-    client = connect(made.store).client
+def the_run(built: BuiltStore) -> Run:
+    client = connect(built.store).client
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    (run,) = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{made.models[0].key}'")
+    (run,) = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{built.models[0].key}'")
     return run
 
 
-def losses(made: Made) -> list[tuple[int, float]]:
-    client = connect(made.store).client
-    found = client.get_metric_history(the_run(made).info.run_id, "train/loss")
+def losses(built: BuiltStore) -> list[tuple[int, float]]:
+    client = connect(built.store).client
+    found = client.get_metric_history(the_run(built).info.run_id, "train/loss")
     return sorted((metric.step, metric.value) for metric in found)
 
 
@@ -73,30 +73,30 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 @pytest.mark.slow
-def test_a_restarted_training_goes_on_in_the_same_run_without_repeating_steps(made: Made) -> None:
-    follower = follow(made.models[0], made.store)
+def test_a_restarted_training_goes_on_in_the_same_run_without_repeating_steps(built: BuiltStore) -> None:
+    follower = follow_training(built.models[0], built.store)
     feed(follower, range(1, 31))
     follower.close("KILLED")
-    assert until(lambda: the_run(made).info.status == "KILLED", 10)
+    assert until(lambda: the_run(built).info.status == "KILLED", 10)
 
     # The trainer resumes from a snapshot at update 20 and reports 21 to 30 once more.
-    follower = follow(made.models[0], made.store)
+    follower = follow_training(built.models[0], built.store)
     feed(follower, range(21, RECORDS + 1))
     follower.close("FINISHED")
 
-    assert until(lambda: the_run(made).info.status == "FINISHED", 10)
-    assert losses(made) == [(update, 1.0 / update) for update in range(1, RECORDS + 1)]
+    assert until(lambda: the_run(built).info.status == "FINISHED", 10)
+    assert losses(built) == [(update, 1.0 / update) for update in range(1, RECORDS + 1)]
 
 
 @pytest.mark.slow
 def test_a_server_that_is_gone_costs_one_warning_and_no_time(
-    made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    built: BuiltStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    follower = follow(made.models[0], made.store)
+    follower = follow_training(built.models[0], built.store)
     longest = feed(follower, range(1, RECORDS + 1))
     assert until(lambda: "wavlm sync" in caplog.text, 10)
     longest = max(longest, feed(follower, range(RECORDS, 2 * RECORDS)))
@@ -108,10 +108,12 @@ def test_a_server_that_is_gone_costs_one_warning_and_no_time(
 
 
 @pytest.mark.slow
-def test_a_locked_database_holds_up_neither_feeding_nor_closing(made: Made, caplog: pytest.LogCaptureFixture) -> None:
-    follower = follow(made.models[0], made.store)
+def test_a_locked_database_holds_up_neither_feeding_nor_closing(
+    built: BuiltStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = follow_training(built.models[0], built.store)
     feed(follower, range(1, 5))
-    with sqlite3.connect(made.store.root / "registry" / "mlflow.db") as other:
+    with sqlite3.connect(built.store.root / "registry" / "mlflow.db") as other:
         other.execute("BEGIN EXCLUSIVE")
         longest = feed(follower, range(5, RECORDS + 1))
         started = time.monotonic()
@@ -123,10 +125,10 @@ def test_a_locked_database_holds_up_neither_feeding_nor_closing(made: Made, capl
 
 
 @pytest.mark.slow
-def test_two_who_open_the_run_of_a_model_at_once_get_the_same_run(made: Made) -> None:
-    registry = connect(made.store)
+def test_two_who_open_the_run_of_a_model_at_once_get_the_same_run(built: BuiltStore) -> None:
+    registry = connect(built.store)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: open_run(registry, made.models[0]), range(4)))
+        found = list(pool.map(lambda _: open_run(registry, built.models[0]), range(4)))
     assert len(set(found)) == 1
 
 

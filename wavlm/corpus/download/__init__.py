@@ -8,6 +8,6 @@ has the wrong bytes is kept as `.bad`.
 from wavlm.corpus.download.apt import fetch_apt
 from wavlm.corpus.download.https import fetch
 from wavlm.corpus.download.pin import Pin
-from wavlm.corpus.download.transfer import Patience
+from wavlm.corpus.download.transfer import RetryPolicy
 
-__all__ = ["Patience", "Pin", "fetch", "fetch_apt"]
+__all__ = ["Pin", "RetryPolicy", "fetch", "fetch_apt"]

@@ -13,8 +13,8 @@ from time import sleep
 from filelock import FileLock
 
 from wavlm.corpus.download.https import fetch_pinned
-from wavlm.corpus.download.pin import Pin, alone, present, publish, quarantine, require_room
-from wavlm.corpus.download.transfer import Patience
+from wavlm.corpus.download.pin import Pin, hold_archive_lock, is_present, publish, quarantine, require_room
+from wavlm.corpus.download.transfer import RetryPolicy
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource
@@ -26,7 +26,7 @@ POLL_SECONDS = 0.1
 LISTS_SECONDS = 600.0  # for another process to update the package lists
 
 
-def fetch_apt(source: AptSource, into: Path, progress: Progress, patience: Patience | None = None) -> Path:
+def fetch_apt(source: AptSource, into: Path, progress: Progress, retry_policy: RetryPolicy | None = None) -> Path:
     """The verified package `<sha256>.deb` in `into`, fetched unless it is already there.
 
     The machine's package lists are used if they know the package; else lists of our own are
@@ -34,14 +34,14 @@ def fetch_apt(source: AptSource, into: Path, progress: Progress, patience: Patie
     package comes from the spec's urls. Raises ServiceMissingError (APT_MISSING, APT_VERSION,
     APT_FAILED) or what `fetch` raises.
     """
-    patience = patience or Patience()
+    retry_policy = retry_policy or RetryPolicy()
     pin = Pin.of(source)
     into.mkdir(parents=True, exist_ok=True)
     target = into / pin.name
-    with alone(target, patience.lock_seconds):
-        if present(target, pin):
+    with hold_archive_lock(target, retry_policy.lock_seconds):
+        if is_present(target, pin):
             return target
-        apt = _Apt(_required("apt-get", source), _required("apt-cache", source), into / "apt")
+        apt = _Apt(_require_program("apt-get", source), _require_program("apt-cache", source), into / "apt")
         require_room(into, source.size_bytes)
         apt.prepare()
         lists = _lists_with(source, apt)
@@ -50,7 +50,7 @@ def fetch_apt(source: AptSource, into: Path, progress: Progress, patience: Patie
     if not source.urls:
         raise _no_such_version(source, apt)
     logger.info("%s %s comes from the Debian pool", source.package, source.version)
-    return fetch_pinned(pin, source.urls, into, progress, patience)
+    return fetch_pinned(pin, source.urls, into, progress, retry_policy)
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,16 @@ class _Apt:
 def _lists_with(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
     """Lists that offer the pinned bytes: the machine's, ours, ours updated; None if none does."""
     with FileLock(apt.folder / "lock", timeout=LISTS_SECONDS):  # apt itself does not wait
-        return _found_lists(source, apt)
+        return _find_lists(source, apt)
 
 
-def _found_lists(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
+def _find_lists(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
     for lists in ((), apt.own_lists):
         if apt.offers(source.package, lists).get(source.version) == source.sha256:
             return lists
     updated = _run((apt.get, *apt.options, *apt.own_lists, "update"))
     if updated.returncode:
-        logger.warning("apt-get update: %s", _last_words(updated.stderr))
+        logger.warning("apt-get update: %s", _last_errors(updated.stderr))
     offers = apt.offers(source.package, apt.own_lists)
     return apt.own_lists if offers.get(source.version) == source.sha256 else None
 
@@ -115,21 +115,21 @@ def _download(source: AptSource, apt: _Apt, lists: tuple[str, ...], target: Path
             try:
                 while process.poll() is None:
                     sleep(POLL_SECONDS)
-                    progress(_arrived(folder), source.size_bytes)
+                    progress(_sum_bytes(folder), source.size_bytes)
             finally:
                 process.kill()
                 process.wait()
         found = list(folder.glob("*.deb"))
         if process.returncode or len(found) != 1:
-            said = _last_words((folder / "log").read_text(errors="replace"))
+            said = _last_errors((folder / "log").read_text(errors="replace"))
             raise ServiceMissingError(
                 "APT_FAILED",
                 f"apt-get could not fetch {wanted}: {said}; into {target.parent}; check the network and run again",
             )
-        return _checked(found[0], Pin.of(source), target)
+        return _publish_checked(found[0], Pin.of(source), target)
 
 
-def _checked(found: Path, pin: Pin, target: Path) -> Path:
+def _publish_checked(found: Path, pin: Pin, target: Path) -> Path:
     part = target.with_name(f"{target.name}.part")
     found.replace(part)
     try:
@@ -140,7 +140,7 @@ def _checked(found: Path, pin: Pin, target: Path) -> Path:
     return publish(part, target)
 
 
-def _arrived(folder: Path) -> int:
+def _sum_bytes(folder: Path) -> int:
     """Bytes that apt-get has written so far, whatever it calls the file meanwhile."""
     total = 0
     for path in folder.iterdir():
@@ -152,7 +152,7 @@ def _arrived(folder: Path) -> int:
     return total
 
 
-def _required(program: str, source: AptSource) -> str:
+def _require_program(program: str, source: AptSource) -> str:
     path = shutil.which(program)
     if path is None:
         raise ServiceMissingError(
@@ -180,6 +180,6 @@ def _run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _last_words(text: str) -> str:
+def _last_errors(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.startswith(("E:", "W:", "Err:"))]
     return " | ".join(lines[-3:]) or "no reason given"

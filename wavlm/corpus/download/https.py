@@ -9,13 +9,13 @@ from time import sleep
 
 import httpx
 
-from wavlm.corpus.download.pin import Pin, alone, present, publish, quarantine, require_room
+from wavlm.corpus.download.pin import Pin, hold_archive_lock, is_present, publish, quarantine, require_room
 from wavlm.corpus.download.transfer import (
     InterruptedTransferError,
-    Part,
-    Patience,
+    PartialFile,
     RefusedError,
-    shown,
+    RetryPolicy,
+    hide_secrets,
     transfer,
 )
 from wavlm.errors import BadDataError, CodedError
@@ -27,41 +27,43 @@ logger = logging.getLogger(__name__)
 
 # An attempt that brought at least this much forgives the failures before it. The size of a file is
 # bounded, so attempts are too.
-FORGIVING_BYTES = 1 << 20
+RESET_BYTES = 1 << 20
 
 
-def fetch(source: HttpsSource, into: Path, progress: Progress, patience: Patience | None = None) -> Path:
+def fetch(source: HttpsSource, into: Path, progress: Progress, retry_policy: RetryPolicy | None = None) -> Path:
     """The verified archive `<digest>.<format>` in `into`, fetched unless it is already there.
 
     Raises BadDataError (DL_HASH, DL_SIZE, DL_NOT_ARCHIVE), ServiceMissingError (DL_HTTP,
     DL_STALLED, DL_CUT, DL_RANGE, DL_TLS, DL_INSECURE), LockedError or CannotWriteError.
     """
-    return fetch_pinned(Pin.of(source), source.urls, into, progress, patience or Patience())
+    return fetch_pinned(Pin.of(source), source.urls, into, progress, retry_policy or RetryPolicy())
 
 
-def fetch_pinned(pin: Pin, urls: tuple[str, ...], into: Path, progress: Progress, patience: Patience) -> Path:
+def fetch_pinned(pin: Pin, urls: tuple[str, ...], into: Path, progress: Progress, retry_policy: RetryPolicy) -> Path:
     """Like `fetch`, for anything pinned."""
     into.mkdir(parents=True, exist_ok=True)
     target = into / pin.name
-    with alone(target, patience.lock_seconds):
-        if present(target, pin):
+    with hold_archive_lock(target, retry_policy.lock_seconds):
+        if is_present(target, pin):
             return target
-        part = Part(target.with_name(f"{target.name}.part"))
+        part = PartialFile(target.with_name(f"{target.name}.part"))
         require_room(into, max(0, (pin.size_bytes or 0) - part.size))
-        _from_any(urls, part, pin, patience, progress)
+        _fetch_from_any(urls, part, pin, retry_policy, progress)
         part.note.unlink(missing_ok=True)
         return publish(part.path, target)
 
 
-def _from_any(urls: tuple[str, ...], part: Part, pin: Pin, patience: Patience, progress: Progress) -> None:
+def _fetch_from_any(
+    urls: tuple[str, ...], part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
+) -> None:
     """Fill the part from the first mirror that gives the pinned bytes; the one begun goes first."""
-    begun = part.described().get("url")
+    begun = part.read_note().get("url")
     failures: list[CodedError] = []
-    timeout = httpx.Timeout(patience.read_seconds)
+    timeout = httpx.Timeout(retry_policy.read_seconds)
     with httpx.Client(timeout=timeout) as client:
         for url in sorted(urls, key=lambda url: url != begun):
             try:
-                _from_one(client, url, part, pin, patience, progress)
+                _fetch_from_one(client, url, part, pin, retry_policy, progress)
             except (InterruptedTransferError, RefusedError, BadDataError) as error:
                 logger.warning("%s", error)
                 failures.append(error)
@@ -74,45 +76,49 @@ def _from_any(urls: tuple[str, ...], part: Part, pin: Pin, patience: Patience, p
     raise first
 
 
-def _from_one(client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress) -> None:
+def _fetch_from_one(
+    client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
+) -> None:
     """Fill the part with the pinned bytes; wrong ones are put aside and fetched anew, once."""
     for last in (False, True):
         try:
-            _whole(client, url, part, pin, patience, progress)
+            _transfer_whole(client, url, part, pin, retry_policy, progress)
             pin.check(part.path)
         except BadDataError as error:
             part.note.unlink(missing_ok=True)
             bad = quarantine(part.path)
             # A part of other bytes may have been continued; a web page will stay a web page.
             if last or error.code == "DL_NOT_ARCHIVE":
-                message = f"{error.message} (from {shown(url)}, kept as {bad.name})"
+                message = f"{error.message} (from {hide_secrets(url)}, kept as {bad.name})"
                 raise BadDataError(error.code, message) from error
-            logger.warning("%s; fetching %s once more", error, shown(url))
+            logger.warning("%s; fetching %s once more", error, hide_secrets(url))
         else:
             return
 
 
-def _whole(client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress) -> None:
+def _transfer_whole(
+    client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
+) -> None:
     """Attempts until the part has its full size; InterruptedTransferError when patience ends."""
     failures, furthest = 0, part.size
     while True:
         try:
-            transfer(client, url, part, pin, patience, progress)
+            transfer(client, url, part, pin, retry_policy, progress)
         except InterruptedTransferError as error:
-            if part.size >= furthest + FORGIVING_BYTES:
+            if part.size >= furthest + RESET_BYTES:
                 failures, furthest = 0, part.size
             failures += 1
-            if failures >= patience.attempts:
+            if failures >= retry_policy.attempts:
                 raise
-            wait = _wait_seconds(failures, error.wait_seconds, patience)
+            wait = _wait_seconds(failures, error.wait_seconds, retry_policy)
             logger.info("%s; attempt %d, waiting %.1f s", error, failures, wait)
             sleep(wait)
         else:
             return
 
 
-def _wait_seconds(failures: int, asked_seconds: float, patience: Patience) -> float:
+def _wait_seconds(failures: int, asked_seconds: float, retry_policy: RetryPolicy) -> float:
     """Doubling waits with jitter, or what the server asks for; never above the cap."""
     jitter = rng_for(os.getpid(), "retry", failures).uniform(0.5, 1.0)
-    doubled = patience.backoff_seconds * 2.0 ** (failures - 1) * jitter
-    return float(min(max(doubled, asked_seconds), patience.backoff_cap_seconds))
+    doubled = retry_policy.backoff_seconds * 2.0 ** (failures - 1) * jitter
+    return float(min(max(doubled, asked_seconds), retry_policy.backoff_cap_seconds))

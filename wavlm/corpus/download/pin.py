@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from wavlm.errors import BadDataError, LockedError
 from wavlm.specs import AptSource, HttpsSource
 from wavlm.storage.files import CannotWriteError, sync
-from wavlm.storage.locks import locked
+from wavlm.storage.locks import hold_lock
 
 # First bytes by format: enough to tell an archive from a login page.
 _MAGIC = {
@@ -78,7 +78,7 @@ class Pin:
             )
 
 
-def present(target: Path, pin: Pin) -> bool:
+def is_present(target: Path, pin: Pin) -> bool:
     """Whether the archive is already here; one with the wrong bytes is put aside first."""
     if not target.exists():
         return False
@@ -115,7 +115,7 @@ def require_room(folder: Path, missing_bytes: int) -> None:
 
 
 @contextmanager
-def alone(target: Path, wait_seconds: float) -> Iterator[None]:
+def hold_archive_lock(target: Path, wait_seconds: float) -> Iterator[None]:
     """Hold the lock of one archive; wait while its holder gets on with it.
 
     Two corpora may share an archive. Raises LockedError, naming the holder, once its part file has
@@ -127,7 +127,7 @@ def alone(target: Path, wait_seconds: float) -> Iterator[None]:
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(locked(lock, target.name))
+                stack.enter_context(hold_lock(lock, target.name))
                 break
             except LockedError:
                 now = part.stat().st_size if part.exists() else 0

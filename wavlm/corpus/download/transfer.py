@@ -17,13 +17,13 @@ import httpx
 from wavlm.corpus.download.pin import HEAD_BYTES, Pin
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.progress import Progress
-from wavlm.storage.files import explained, write_json
+from wavlm.storage.files import explain_os_errors, write_json
 
 MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for what. Failures count only while no new bytes arrive."""
 
     attempts: int = 6
@@ -48,7 +48,7 @@ class RefusedError(ServiceMissingError):
 
 
 @dataclass(frozen=True)
-class Part:
+class PartialFile:
     """A file being fetched and its side-file {url, validator, size}, which says what it is of."""
 
     path: Path
@@ -61,7 +61,7 @@ class Part:
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def described(self) -> dict[str, str | int | None]:
+    def read_note(self) -> dict[str, str | int | None]:
         """The side-file, or {} if it is missing or damaged: the part is then of no use."""
         try:
             found = json.loads(self.note.read_text())
@@ -80,32 +80,34 @@ class Part:
         self.path.unlink(missing_ok=True)
 
 
-def transfer(client: httpx.Client, url: str, part: Part, pin: Pin, patience: Patience, progress: Progress) -> None:
+def transfer(
+    client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
+) -> None:
     """Append what is missing to the part file, or start it anew if it cannot be continued.
 
     Raises InterruptedTransferError, RefusedError or BadDataError.
     """
-    described = part.described()
-    if described and part.size == (pin.size_bytes or described.get("size")):
+    note = part.read_note()
+    if note and part.size == (pin.size_bytes or note.get("size")):
         return  # killed just before it was checked
-    validator = described.get("validator")
-    held = part.size if described.get("url") == url and validator else 0
+    validator = note.get("validator")
+    held = part.size if note.get("url") == url and validator else 0
     headers = {"Accept-Encoding": "identity"}
     if held:
         headers |= {"Range": f"bytes={held}-", "If-Range": str(validator)}
     try:
-        with _opened(client, url, headers) as response:
-            total = _accepted(response, part, held, described.get("size"))
+        with _follow_redirects(client, url, headers) as response:
+            total = _check_response(response, part, held, note.get("size"))
             resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
             if not resumed:
                 part.restart(url, _validator(response), total)
-            _append(response, part, _Goal(pin, total, shown(url)), patience, progress)
+            _append(response, part, _Goal(pin, total, hide_secrets(url)), retry_policy, progress)
     except httpx.TimeoutException as error:
-        raise InterruptedTransferError("DL_STALLED", _said(url, "the server is silent")) from error
+        raise InterruptedTransferError("DL_STALLED", _message(url, "the server is silent")) from error
     except httpx.TransportError as error:
         if isinstance(error.__context__, ssl.SSLError) or "CERTIFICATE_VERIFY" in str(error):
-            raise RefusedError("DL_TLS", _said(url, f"no trusted certificate: {error}")) from error
-        raise InterruptedTransferError("DL_CUT", _said(url, str(error))) from error
+            raise RefusedError("DL_TLS", _message(url, f"no trusted certificate: {error}")) from error
+        raise InterruptedTransferError("DL_CUT", _message(url, str(error))) from error
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,16 @@ class _Goal:
         return self.pin.size_bytes if self.pin.size_bytes is not None else self.total
 
 
-def _append(response: httpx.Response, part: Part, goal: _Goal, patience: Patience, progress: Progress) -> None:
+def _append(
+    response: httpx.Response, part: PartialFile, goal: _Goal, retry_policy: RetryPolicy, progress: Progress
+) -> None:
     done = part.size
     head = b"" if done == 0 else None
-    pace = _Pace(patience, goal.where)
-    with explained(part.path), part.path.open("ab") as file:
+    pace = _Pace(retry_policy, goal.where)
+    with explain_os_errors(part.path), part.path.open("ab") as file:
         for chunk in response.iter_raw():  # as it comes: a chunk size would hide a trickle
             if head is not None:
-                head = _checked_head(head + chunk, goal)
+                head = _check_head(head + chunk, goal)
             done += file.write(chunk)
             if goal.size is not None and done > goal.size:
                 raise BadDataError(
@@ -145,7 +149,7 @@ def _append(response: httpx.Response, part: Part, goal: _Goal, patience: Patienc
         )
 
 
-def _checked_head(head: bytes, goal: _Goal) -> bytes | None:
+def _check_head(head: bytes, goal: _Goal) -> bytes | None:
     """None once the first bytes have been seen and are those of the archive."""
     if len(head) < HEAD_BYTES:
         return head
@@ -159,7 +163,7 @@ def _checked_head(head: bytes, goal: _Goal) -> bytes | None:
     return None
 
 
-def _accepted(response: httpx.Response, part: Part, held: int, known: str | int | None) -> int | None:
+def _check_response(response: httpx.Response, part: PartialFile, held: int, known: str | int | None) -> int | None:
     """Total size in bytes if the answer can be used, as a continuation (206) or anew (200)."""
     status = response.status_code
     length = response.headers.get("content-length", "")
@@ -170,13 +174,13 @@ def _accepted(response: httpx.Response, part: Part, held: int, known: str | int 
         if start == held and total is not None and known in (None, total):
             return total
         part.drop()
-        raise InterruptedTransferError("DL_RANGE", _said(response.url, f"wrong range, asked from byte {held}"))
+        raise InterruptedTransferError("DL_RANGE", _message(response.url, f"wrong range, asked from byte {held}"))
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
         part.drop()
-        raise InterruptedTransferError("DL_RANGE", _said(response.url, "range refused"))
+        raise InterruptedTransferError("DL_RANGE", _message(response.url, "range refused"))
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        raise InterruptedTransferError("DL_HTTP", _said(response.url, f"status {status}"), _retry_after(response))
-    raise RefusedError("DL_HTTP", _said(response.url, f"status {status}"))
+        raise InterruptedTransferError("DL_HTTP", _message(response.url, f"status {status}"), _retry_after(response))
+    raise RefusedError("DL_HTTP", _message(response.url, f"status {status}"))
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int | None]:
@@ -209,7 +213,7 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 @contextmanager
-def _opened(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+def _follow_redirects(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
     """The answer behind at most five redirects, each of which must stay on https.
 
     Requests carry no credentials but those inside an address itself, so none can reach another
@@ -219,7 +223,7 @@ def _opened(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
     local = _is_loopback(current)
     for _ in range(MAX_REDIRECTS + 1):
         if not (current.scheme == "https" or (local and _is_loopback(current))):
-            raise RefusedError("DL_INSECURE", _said(current, "only https is followed"))
+            raise RefusedError("DL_INSECURE", _message(current, "only https is followed"))
         with client.stream("GET", current, headers=headers, follow_redirects=False) as response:
             if not response.has_redirect_location:
                 yield response
@@ -227,8 +231,8 @@ def _opened(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator
             try:
                 current = current.join(response.headers["location"])
             except httpx.InvalidURL as error:
-                raise RefusedError("DL_HTTP", _said(current, "broken redirect")) from error
-    raise RefusedError("DL_HTTP", _said(current, f"more than {MAX_REDIRECTS} redirects"))
+                raise RefusedError("DL_HTTP", _message(current, "broken redirect")) from error
+    raise RefusedError("DL_HTTP", _message(current, f"more than {MAX_REDIRECTS} redirects"))
 
 
 def _is_loopback(url: httpx.URL) -> bool:
@@ -243,16 +247,16 @@ def _is_loopback(url: httpx.URL) -> bool:
 class _Pace:
     """Notices a transfer that trickles: every window must bring a minimum of bytes."""
 
-    def __init__(self, patience: Patience, where: str) -> None:
-        self._patience, self._where = patience, where
+    def __init__(self, retry_policy: RetryPolicy, where: str) -> None:
+        self._retry_policy, self._where = retry_policy, where
         self._since, self._bytes = monotonic(), 0
 
     def tick(self, num_bytes: int) -> None:
         self._bytes += num_bytes
         elapsed = monotonic() - self._since
-        if elapsed < self._patience.slow_seconds:
+        if elapsed < self._retry_policy.slow_seconds:
             return
-        if self._bytes < self._patience.slow_bytes:
+        if self._bytes < self._retry_policy.slow_bytes:
             raise InterruptedTransferError(
                 "DL_STALLED",
                 f"{self._bytes} bytes in {elapsed:.0f} s; at {self._where}; run again later",
@@ -260,12 +264,12 @@ class _Pace:
         self._since, self._bytes = monotonic(), 0
 
 
-def shown(url: str | httpx.URL) -> str:
+def hide_secrets(url: str | httpx.URL) -> str:
     """An address without what may be secret in it: user, password, query."""
     parsed = httpx.URL(url)
     port = f":{parsed.port}" if parsed.port else ""
     return f"{parsed.scheme}://{parsed.host}{port}{parsed.path}"
 
 
-def _said(url: str | httpx.URL, what: str) -> str:
-    return f"{what}; at {shown(url)}; check the address and the network, then run again"
+def _message(url: str | httpx.URL, what: str) -> str:
+    return f"{what}; at {hide_secrets(url)}; check the address and the network, then run again"

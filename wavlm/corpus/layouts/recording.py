@@ -46,7 +46,7 @@ def key_of(name: str) -> str:
     `_` stays too, but is written `_x5f` where it would read as one of these. So `digits/1` has the
     key `digits__1`, and LibriSpeech names are their own keys.
     """
-    key = "".join(_escaped(name, index) for index in range(len(name)))
+    key = "".join(_escape(name, index) for index in range(len(name)))
     if not key or len(key) > MAX_KEY_LETTERS:
         raise BadDataError(
             "KEY_BAD",
@@ -57,7 +57,7 @@ def key_of(name: str) -> str:
 
 def name_of(key: str) -> str:
     """The name that `key_of` made this key of."""
-    return b"".join(_unescaped(match.group()) for match in _ESCAPED.finditer(key)).decode()
+    return b"".join(_unescape(match.group()) for match in _ESCAPED.finditer(key)).decode()
 
 
 def audio_files(root: Path, pattern: str) -> Iterator[PurePosixPath]:
@@ -75,7 +75,7 @@ def audio_files(root: Path, pattern: str) -> Iterator[PurePosixPath]:
     )
 
 
-def _escaped(name: str, index: int) -> str:
+def _escape(name: str, index: int) -> str:
     letter = name[index]
     if _PLAIN.fullmatch(letter):
         return letter
@@ -88,7 +88,7 @@ def _escaped(name: str, index: int) -> str:
     return "".join(f"_x{byte:02x}" for byte in letter.encode())
 
 
-def _unescaped(piece: str) -> bytes:
+def _unescape(piece: str) -> bytes:
     if piece == "__":
         return b"/"
     return bytes.fromhex(piece[2:]) if len(piece) == 4 else piece.encode()

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from wavlm.corpus.unpack.deb import deb_members
-from wavlm.corpus.unpack.members import Limits, Unpacked, damage_explained, store
+from wavlm.corpus.unpack.members import Limits, UnpackedFiles, explain_damage, write_members
 from wavlm.corpus.unpack.tar import tar_members
 from wavlm.corpus.unpack.zip import zip_members
 
-__all__ = ["Limits", "Unpacked", "unpack"]
+__all__ = ["Limits", "UnpackedFiles", "unpack"]
 
 
-def unpack(archive: Path, format: str, into: Path, limits: Limits | None = None) -> Unpacked:  # noqa: A002 - as in the spec
+def unpack(archive: Path, format: str, into: Path, limits: Limits | None = None) -> UnpackedFiles:  # noqa: A002 - as in the spec
     """Write the regular files of an archive below `into`; the same tree however often it is run.
 
     `format` is `tar`, `tar.gz`, `tar.xz`, `tar.bz2`, `zip` or `deb`; no other compression than the
@@ -37,5 +37,5 @@ def unpack(archive: Path, format: str, into: Path, limits: Limits | None = None)
         members = zip_members(archive, limits)
     else:
         members = tar_members(archive, format, limits)
-    with damage_explained(archive):
-        return store(members, into, limits)
+    with explain_damage(archive):
+        return write_members(members, into, limits)

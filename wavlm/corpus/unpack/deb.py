@@ -22,7 +22,7 @@ COMPRESSIONS = {
 }
 
 
-class _Window(io.RawIOBase):
+class _FileSlice(io.RawIOBase):
     """The bytes [position, position + size) of a file as a stream of their own."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
@@ -43,7 +43,7 @@ def deb_members(package: Path, limits: Limits) -> Iterator[Member]:
     cap = limits.total_for(package.stat().st_size)
     with package.open("rb") as file:
         name, size = _find_data(file, package)
-        stream = io.BufferedReader(_Window(file, size))
+        stream = io.BufferedReader(_FileSlice(file, size))
         yield from stream_members(stream, COMPRESSIONS[name], cap, f"{name} of {package.name}", limits)
 
 

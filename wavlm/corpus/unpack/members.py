@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from wavlm.errors import BadDataError
-from wavlm.storage.files import CHUNK_BYTES, explained
+from wavlm.storage.files import CHUNK_BYTES, explain_os_errors
 
 MIB = 1 << 20
 MAX_NAME_BYTES = 255  # of one part of a path: what file systems take
@@ -50,14 +50,14 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Unpacked:
+class UnpackedFiles:
     """Files in archive order, relative to the folder, and how many links were left out."""
 
     files: tuple[PurePosixPath, ...]
     skipped_links: int
 
 
-def store(members: Iterator[Member], into: Path, limits: Limits) -> Unpacked:
+def write_members(members: Iterator[Member], into: Path, limits: Limits) -> UnpackedFiles:
     """Write members below `into`, checking names, sizes and count."""
     into.mkdir(parents=True, exist_ok=True)
     root = into.resolve()
@@ -74,12 +74,12 @@ def store(members: Iterator[Member], into: Path, limits: Limits) -> Unpacked:
             raise BadDataError("DUP_NAME", f"two members are named {path}; check the archive")
         seen.add(folded)
         if len(seen) > limits.count:
-            raise bomb(f"more than {limits.count} members", member.name)
+            raise bomb_error(f"more than {limits.count} members", member.name)
         if member.size_bytes > limits.member_bytes:
-            raise bomb(f"{member.size_bytes} bytes in one member", member.name)
-        _write(member, _inside(root, path))
+            raise bomb_error(f"{member.size_bytes} bytes in one member", member.name)
+        _write(member, _resolve_inside(root, path))
         files.append(path)
-    return Unpacked(tuple(files), skipped)
+    return UnpackedFiles(tuple(files), skipped)
 
 
 def safe_path(name: str) -> PurePosixPath:
@@ -96,7 +96,7 @@ def safe_path(name: str) -> PurePosixPath:
 
 
 @contextmanager
-def damage_explained(archive: Path) -> Iterator[None]:
+def explain_damage(archive: Path) -> Iterator[None]:
     """Give what the archive libraries raise for a damaged archive a code."""
     try:
         yield
@@ -112,11 +112,11 @@ def damage_explained(archive: Path) -> Iterator[None]:
         raise BadDataError("TAR_CORRUPT", f"{error}; at {archive}; fetch it again") from error
 
 
-def bomb(what: str, name: str) -> BadDataError:
+def bomb_error(what: str, name: str) -> BadDataError:
     return BadDataError("TAR_BOMB", f"{what}, above the cap; at {name!r}; check the archive")
 
 
-def _inside(root: Path, path: PurePosixPath) -> Path:
+def _resolve_inside(root: Path, path: PurePosixPath) -> Path:
     """Where to write. A link below the folder, left by someone else, must not lead outside."""
     target = root / path
     try:
@@ -136,7 +136,7 @@ def _write(member: Member, target: Path) -> None:
     Without fsync: a corpus is a hundred thousand files, and its receipt comes after all of them.
     """
     temporary = target.with_name(".unpacking.partial")
-    with explained(target):
+    with explain_os_errors(target):
         with temporary.open("wb") as file:
             left = member.size_bytes
             while left:

@@ -1,7 +1,7 @@
 """Members of tar archives, read forward only.
 
 `tarfile` stops quietly at a damaged header and at a cut on a 512-byte boundary, and reads extended
-headers of any size at once. So it reads through `Forward`, which caps every read and the sum, and
+headers of any size at once. So it reads through `ForwardStream`, which caps every read and the sum, and
 remembers the last block: an archive ends with a block of zeros or it is not whole.
 """
 
@@ -17,7 +17,7 @@ from typing import IO, Protocol, cast
 
 import pyarrow as pa
 
-from wavlm.corpus.unpack.members import MIB, Limits, Member, bomb
+from wavlm.corpus.unpack.members import MIB, Limits, Member, bomb_error
 from wavlm.errors import BadDataError
 from wavlm.storage.files import CHUNK_BYTES
 
@@ -29,7 +29,7 @@ class Readable(Protocol):
     def read(self, num_bytes: int, /) -> bytes: ...
 
 
-class Forward:
+class ForwardStream:
     """A stream that can only be read forward, up to a cap; seeking forward reads and drops."""
 
     def __init__(self, stream: Readable, cap_bytes: int, name: str) -> None:
@@ -39,7 +39,7 @@ class Forward:
 
     def read(self, num_bytes: int = -1) -> bytes:
         if not 0 <= num_bytes <= LARGEST_READ_BYTES:
-            raise bomb(f"a header of {num_bytes} bytes", self.name)
+            raise bomb_error(f"a header of {num_bytes} bytes", self.name)
         pieces = []
         while num_bytes:  # decompressors may give less than asked before the end
             piece = self._stream.read(num_bytes)
@@ -50,7 +50,7 @@ class Forward:
         data = b"".join(pieces)
         self._position += len(data)
         if self._position > self._cap:
-            raise bomb(f"more than {self._cap} bytes unpacked", self.name)
+            raise bomb_error(f"more than {self._cap} bytes unpacked", self.name)
         self.last_block = data[-BLOCK_BYTES:]
         return data
 
@@ -74,7 +74,7 @@ def tar_members(archive: Path, compression: str, limits: Limits) -> Iterator[Mem
 
 def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str, limits: Limits) -> Iterator[Member]:
     """Members of a tar stream that starts at the file's position."""
-    forward = Forward(_decompressed(file, compression), cap_bytes, name)
+    forward = ForwardStream(_open_decompressed(file, compression), cap_bytes, name)
     tar = tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:")  # noqa: SIM115 - no file
     while (info := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined] # a list that would only grow
@@ -85,7 +85,7 @@ def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str,
             assert content is not None  # noqa: S101 - a regular member has content
             yield Member(info.name, info.size, content.read)
         elif (info.issym() or info.islnk()) and limits.links == "skip":
-            yield Member(info.name, 0, content_of_a_link, is_link=True)
+            yield Member(info.name, 0, refuse_link_content, is_link=True)
         else:
             raise BadDataError(
                 "TAR_MEMBER_TYPE",
@@ -94,12 +94,12 @@ def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str,
     _require_end(forward, name)
 
 
-def content_of_a_link(num_bytes: int) -> bytes:
+def refuse_link_content(num_bytes: int) -> bytes:
     """Links have no content that anyone may read."""
     raise AssertionError(f"{num_bytes} bytes of a link")
 
 
-def _require_end(forward: Forward, name: str) -> None:
+def _require_end(forward: ForwardStream, name: str) -> None:
     if forward.last_block != bytes(BLOCK_BYTES):
         raise BadDataError("TAR_TRUNCATED", f"no end of archive after byte {forward.tell()} of {name}; fetch again")
     while chunk := forward.read(CHUNK_BYTES):  # to its end: a decompressor checks its sum there
@@ -107,7 +107,7 @@ def _require_end(forward: Forward, name: str) -> None:
             raise BadDataError("TAR_CORRUPT", f"data after the end of the archive {name}")
 
 
-def _decompressed(file: IO[bytes], compression: str) -> Readable:
+def _open_decompressed(file: IO[bytes], compression: str) -> Readable:
     """Only what the spec names is opened: a gzip file that calls itself tar stays unread."""
     openers: dict[str, Callable[[], Readable]] = {
         "tar": lambda: file,

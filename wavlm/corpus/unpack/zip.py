@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavlm.corpus.unpack.members import Limits, Member, bomb
+from wavlm.corpus.unpack.members import Limits, Member, bomb_error
 from wavlm.errors import BadDataError
 
 ENCRYPTED = 0x1
@@ -24,11 +24,11 @@ def zip_members(archive: Path, limits: Limits) -> Iterator[Member]:
             _require_regular(info, archive)
             total += info.file_size
             if total > cap:
-                raise bomb(f"more than {cap} bytes unpacked", info.filename)
+                raise bomb_error(f"more than {cap} bytes unpacked", info.filename)
             with opened.open(info) as content:
                 yield Member(info.filename, info.file_size, content.read)
                 if content.read(1):  # at the end the checksum is checked
-                    raise bomb("more bytes than its header says", info.filename)
+                    raise bomb_error("more bytes than its header says", info.filename)
 
 
 def _require_regular(info: zipfile.ZipInfo, archive: Path) -> None:

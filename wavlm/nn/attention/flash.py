@@ -31,7 +31,7 @@ from wavlm.nn.attention.bias import PositionBias
 from wavlm.nn.attention.seed import draw_seed
 from wavlm.nn.attention.tilings import HOPPER, MAX_SIZE, Tile, Tiling, tiling
 
-KEEP_STEPS: int = 1 << tiles.DRAW_DIGITS.value
+KEEP_LEVELS: int = 1 << tiles.DRAW_DIGITS.value
 DRAWS_A_PROGRAM = 512
 
 
@@ -52,13 +52,13 @@ def attend(
     return cast("Tensor", out)
 
 
-def kept_steps(dropout: float) -> int:
+def num_kept_levels(dropout: float) -> int:
     """How many of KEEP_STEPS equally likely draws keep a weight; one at least.
 
     A weight that is kept is divided by exactly this share of KEEP_STEPS, which is within 1.3e-4 of
     1 - dropout: 3686 / 4096 = 0.8999 for 0.1.
     """
-    return max(1, round((1 - dropout) * KEEP_STEPS))
+    return max(1, round((1 - dropout) * KEEP_LEVELS))
 
 
 @torch.library.custom_op("wavlm::flash_attention", mutates_args=(), schema=f"({rows.INPUTS}) -> (Tensor, Tensor)")
@@ -122,11 +122,11 @@ class _Call:
         query, key, value, *_, seed, dropout = inputs
         if not query.stride() == key.stride() == value.stride() or query.stride(3) != 1:
             query, key, value = (_by_frame(x) for x in (query, key, value))
-        steps = kept_steps(dropout)
-        kept = None if steps == KEEP_STEPS else draw_kept(query, steps, int(seed))
+        steps = num_kept_levels(dropout)
+        kept = None if steps == KEEP_LEVELS else draw_kept(query, steps, int(seed))
         # Kernels read the rest without strides; a compiler may have given it some.
         gate, table, lengths = (None if x is None else x.contiguous() for x in inputs[3:6])
-        return cls(query, key, value, gate, table, lengths, kept, steps / KEEP_STEPS)
+        return cls(query, key, value, gate, table, lengths, kept, steps / KEEP_LEVELS)
 
     def forward(self) -> tuple[Tensor, Tensor]:
         out = _empty_heads(self.query)
@@ -176,7 +176,7 @@ class _Call:
         )
         if d_gate is None or d_distances is None:
             return [d_query, d_key, d_value]
-        return [d_query, d_key, d_value, d_gate, summed_distances(d_distances, frames)]
+        return [d_query, d_key, d_value, d_gate, sum_distances(d_distances, frames)]
 
     @property
     def _tiling(self) -> Tiling:
@@ -234,7 +234,7 @@ def draw_kept(like: Tensor, steps: int, seed: int) -> Tensor:
     return kept
 
 
-def summed_distances(rows_of_blocks: Tensor, frames: int) -> Tensor:
+def sum_distances(rows_of_blocks: Tensor, frames: int) -> Tensor:
     """(B, H, blocks, (blocks + 1) n) -> gradient of the table (H, 2F - 1).
 
     Entry y of the row of query block p is for distance j - i = y - n (p + 1). The last block comes

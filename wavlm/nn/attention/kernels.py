@@ -32,7 +32,7 @@ import triton.language as tl
 from wavlm.nn.attention.tiles import (
     bias_band,
     diagonal_sums,
-    kept_tile,
+    keep_tile,
     load_rows,
     store_rows,
 )
@@ -99,7 +99,7 @@ def attend_forward(
         shrink = tl.exp2(top - higher)
         sums = sums * shrink + tl.sum(p, 1)
         if kept is not None:
-            p = tl.where(kept_tile(kept, pair, i, first, num_frames, keys), p, 0.0)
+            p = tl.where(keep_tile(kept, pair, i, first, num_frames, keys), p, 0.0)
         weighted = tl.dot(p.to(v.dtype), v, weighted * shrink[:, None], input_precision="ieee")
         top = higher
     weighted *= (boost / sums)[:, None]
@@ -180,7 +180,7 @@ def attend_backward_queries(
         p = tl.where((j < num_keys)[None, :], tl.exp2(s), 0.0)
         dp = tl.dot(d_o, tl.trans(v), input_precision="ieee")
         if kept is not None:
-            keeps = kept_tile(kept, pair, i, first, num_frames, n)
+            keeps = keep_tile(kept, pair, i, first, num_frames, n)
             dp = tl.where(keeps, dp * boost - dot[:, None], -dot[:, None])
         else:
             dp -= dot[:, None]
@@ -261,7 +261,7 @@ def attend_backward_keys(
         dp = tl.dot(v, tl.trans(d_o), input_precision="ieee")
         kept_p = p
         if kept is not None:
-            keeps = tl.trans(kept_tile(kept, pair, i, start, num_frames, n))
+            keeps = tl.trans(keep_tile(kept, pair, i, start, num_frames, n))
             kept_p = tl.where(keeps, p, 0.0)
             dp = tl.where(keeps, dp * boost - dot[None, :], -dot[None, :])
         else:

@@ -31,7 +31,7 @@ from wavlm.nn.attention.bias import PositionBias
 from wavlm.nn.attention.seed import draw_seed
 
 BLOCK_ELEMENTS = 1 << 21  # logits held at a time; fastest of 2^17..2^22 on a CPU
-KEEP_STEPS = 1 << 16  # dropout compares 16 random bits, 4 times cheaper to draw than a float
+KEEP_LEVELS = 1 << 16  # dropout compares 16 random bits, 4 times cheaper to draw than a float
 OVERFLOW_DIVISOR = 32.0
 
 
@@ -55,26 +55,26 @@ class Dropout:
     seed: int
 
     @property
-    def kept_steps(self) -> int:
+    def num_kept_levels(self) -> int:
         """How many of the 2^16 values of a draw keep a weight; one at least."""
-        return max(1, round((1 - self.probability) * KEEP_STEPS))
+        return max(1, round((1 - self.probability) * KEEP_LEVELS))
 
     @property
     def keep_probability(self) -> float:
         """What a weight that is kept is divided by: exactly the share of draws that keep it."""
-        return self.kept_steps / KEEP_STEPS
+        return self.num_kept_levels / KEEP_LEVELS
 
     def generator(self, device: torch.device) -> torch.Generator:
         return torch.Generator(device).manual_seed(self.seed)
 
     def keeps(self, shape: torch.Size, generator: torch.Generator) -> Tensor | None:
         """Which weights of the next block to keep: bool, or None without dropout."""
-        if self.kept_steps == KEEP_STEPS:
+        if self.num_kept_levels == KEEP_LEVELS:
             return None
         words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64, device=generator.device)
         words.random_(-(1 << 63), None, generator=generator)
         draws = words.view(torch.int16)[: shape.numel()].view(shape)  # four from each word
-        return draws < self.kept_steps - KEEP_STEPS // 2
+        return draws < self.num_kept_levels - KEEP_LEVELS // 2
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class _Problem:
 
     def logits(self, rows: slice) -> Tensor:
         """(B, H, R, F) in at least fp32, in the block's row order."""
-        query = reversed_rows(self.query, rows)
+        query = reverse_rows(self.query, rows)
         wide = torch.promote_types(query.dtype, torch.float32)
         if query.dtype == torch.float16:
             small = (query * (self.scale / OVERFLOW_DIVISOR)) @ self.key.transpose(2, 3)
@@ -123,7 +123,7 @@ class _Problem:
         else:
             logits = ((query * self.scale) @ self.key.transpose(2, 3)).to(wide)
         if self.gate is not None and self.table is not None:
-            gate = reversed_rows(self.gate, rows).unsqueeze(-1)  # (B, H, R, 1)
+            gate = reverse_rows(self.gate, rows).unsqueeze(-1)  # (B, H, R, 1)
             logits.addcmul_(gate, self.band(self.table, rows))
         if self.num_valid is not None:
             frame = torch.arange(self.key.shape[2], device=self.key.device)
@@ -132,7 +132,7 @@ class _Problem:
         return logits
 
 
-def reversed_rows(x: Tensor, rows: slice) -> Tensor:
+def reverse_rows(x: Tensor, rows: slice) -> Tensor:
     """Rows (dimension 2) of a block, the last one first."""
     return x[:, :, rows].flip(2)
 
@@ -237,8 +237,8 @@ def _backward(problem: _Problem, out: Tensor, log_sums: Tensor, d_out: Tensor) -
     d_bias = _BiasGradient(problem)
     row_dots = (d_out.to(wide) * out.to(wide)).sum(-1, keepdim=True)  # (B, H, F, 1)
     for rows, keep in problem.blocks():
-        weights = problem.logits(rows).sub_(reversed_rows(log_sums, rows)).exp_()
-        d_rows = reversed_rows(d_out, rows)
+        weights = problem.logits(rows).sub_(reverse_rows(log_sums, rows)).exp_()
+        d_rows = reverse_rows(d_out, rows)
         d_weights = (d_rows @ problem.value.transpose(2, 3)).to(wide)
         kept = weights
         if keep is not None:
@@ -246,11 +246,11 @@ def _backward(problem: _Problem, out: Tensor, log_sums: Tensor, d_out: Tensor) -
             d_weights.mul_(scaled)
             kept = scaled.mul_(weights)
         d_value += kept.to(d_out.dtype).transpose(2, 3) @ d_rows
-        d_logits = d_weights.sub_(reversed_rows(row_dots, rows)).mul_(weights)
+        d_logits = d_weights.sub_(reverse_rows(row_dots, rows)).mul_(weights)
         d_bias.add(rows, d_logits)
         d_scores = d_logits.to(d_query.dtype)
         d_query[:, :, rows] = (d_scores @ problem.key).flip(2).mul_(problem.scale)
-        query = reversed_rows(problem.query, rows) * problem.scale
+        query = reverse_rows(problem.query, rows) * problem.scale
         d_key += d_scores.transpose(2, 3) @ query
     found = d_query, d_key.to(d_query.dtype), d_value.to(d_query.dtype), d_bias.gate, d_bias.table
     return [gradient for gradient in found if gradient is not None]
@@ -268,7 +268,7 @@ class _BiasGradient:
         problem = self.problem
         if self.gate is None or self.table is None or problem.gate is None or problem.table is None:
             return
-        gate = reversed_rows(problem.gate, rows).unsqueeze(-1)  # (B, H, R, 1)
+        gate = reverse_rows(problem.gate, rows).unsqueeze(-1)  # (B, H, R, 1)
         self.gate[:, :, rows] = (d_logits * problem.band(problem.table, rows)).sum(-1).flip(2)
         columns = problem.band_columns(rows)
         self.table[:, columns] += diagonal_sums((d_logits * gate).sum(0))

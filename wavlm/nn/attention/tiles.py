@@ -94,7 +94,7 @@ def bias_band(table, head, first, num_frames, steps, rows: tl.constexpr, keys: t
 
 
 @triton.jit
-def kept_tile(kept, pair, i, first, num_frames, keys: tl.constexpr):
+def keep_tile(kept, pair, i, first, num_frames, keys: tl.constexpr):
     """Which weights of queries i and the keys from `first` on to keep, (rows, keys)."""
     words_a_row = tl.cdiv(num_frames, 2 * WORD) * 2
     at = kept + (pair.to(tl.int64) * num_frames + i[:, None]) * words_a_row

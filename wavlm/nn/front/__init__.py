@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from wavlm.nn.front.fold import channel_norm_filters, time_norm_filters
-from wavlm.nn.front.stack import front
+from wavlm.nn.front.stack import encode_features
 
 
 def covers(waveforms: Tensor) -> bool:
@@ -55,7 +55,7 @@ def features(
         filters, form = channel_norm_filters(first, norm)
         scaled = norms[1:]
     weights, biases = [conv.weight for conv in later], [conv.bias for conv in later]
-    found = front(
+    found = encode_features(
         signal,
         filters.to(wide),
         form,

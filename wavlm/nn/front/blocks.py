@@ -61,9 +61,9 @@ class Activation:
 
     def no_gradient(self) -> Tensor:
         """Room for the gradient of z: (lead + R, C), zeros where the lead is."""
-        room = self.z.new_empty(self.lead + len(self.z), self.z.shape[1])
-        room[: self.lead].zero_()
-        return room
+        scratch = self.z.new_empty(self.lead + len(self.z), self.z.shape[1])
+        scratch[: self.lead].zero_()
+        return scratch
 
 
 class FoldedBlocks:
@@ -144,12 +144,12 @@ class ActivationBlocks:
     def values(self, rows: slice) -> Tensor:
         """(rows, C)"""
         z = self.activation.z[rows]
-        return functional.gelu(self._normed(z)[0]).to(z.dtype)
+        return functional.gelu(self._apply_norm(z)[0]).to(z.dtype)
 
     def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:
         """The values again, after these rows' part of the gradients is written and added."""
         z = self.activation.z[rows]
-        normed, statistics = self._normed(z)
+        normed, statistics = self._apply_norm(z)
         d_normed = gelu_backward(d_values.to(normed.dtype), normed)
         if not len(self.dz):
             self.dz = self.activation.no_gradient()
@@ -162,7 +162,7 @@ class ActivationBlocks:
         """Those of scale and shift, if there is a norm."""
         return [total.to(x.dtype) for total, x in zip(self._sums, self.activation.norm, strict=True)]
 
-    def _normed(self, z: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _apply_norm(self, z: Tensor) -> tuple[Tensor, list[Tensor]]:
         if not self.activation.norm:
             return z, []
         scale, shift = (x.to(self.wide) for x in self.activation.norm)

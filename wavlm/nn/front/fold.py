@@ -35,7 +35,7 @@ def time_norm_filters(
     """The centred signal (B, N), and fp64 filters (B, k + 1, C) for it, offsets in the last row."""
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     with torch.no_grad():
-        signal = _centred(signal, num_samples)
+        signal = _centre(signal, num_samples)
         count = None if num_samples is None else (num_samples - kernel) // stride + 1
         mean, covariance = moments(signal, kernel, stride, count)
     weight, bias = _weight_and_bias(conv)
@@ -76,7 +76,7 @@ def moments(signal: Tensor, kernel: int, stride: int, count: Tensor | None) -> t
     return mean, products / total[:, None, None] - mean[:, :, None] * mean[:, None]
 
 
-def _centred(signal: Tensor, num_samples: Tensor | None) -> Tensor:
+def _centre(signal: Tensor, num_samples: Tensor | None) -> Tensor:
     if num_samples is None:
         return signal - signal.double().mean(1, keepdim=True).to(signal.dtype)
     count = num_samples.to(signal.device, non_blocking=True)[:, None]

@@ -26,7 +26,7 @@ DENSITY_AT_0 = tl.constexpr(0.3989422804014327)  # of the normal distribution
 
 
 @triton.jit(do_not_specialize=["num_samples", "num_frames", "padded"])
-def folded_forward(
+def forward_folded(
     signal,  # (B, N) fp32
     filters,  # (B or 1, K, C) fp32
     factors,  # (B, F) fp32, if scaled
@@ -68,7 +68,7 @@ def folded_forward(
 
 
 @triton.jit(do_not_specialize=["num_samples", "num_frames", "padded"])
-def folded_backward(
+def backward_folded(
     signal,  # (B, N) fp32
     filters,  # (B or 1, K, C) fp32
     factors,  # (B, F) fp32, if scaled
@@ -96,9 +96,9 @@ def folded_backward(
     factor = tl.full((num_rows,), 1.0, tl.float32)
     if scaled:
         factor = tl.load(factors + utterance * num_frames + rows, mask=is_frame, other=0.0)
-    heard = signal + utterance * num_samples + rows * stride
+    patch = signal + utterance * num_samples + rows * stride
     before, offset = _before(
-        heard,
+        patch,
         filters + utterance * bank_stride + columns,
         factor,
         is_frame,
@@ -128,7 +128,7 @@ def folded_backward(
         d_before *= factor[:, None]
         tl.store(sums + kernel * channels, tl.sum(d_before, axis=0), mask=is_channel)
     for tap in tl.static_range(kernel):
-        sample = tl.load(heard + tap, mask=is_frame, other=0.0)
+        sample = tl.load(patch + tap, mask=is_frame, other=0.0)
         total = tl.sum(d_before * sample[:, None], axis=0)
         tl.store(sums + tap * channels, total, mask=is_channel)
 
@@ -142,7 +142,7 @@ def _tile_and_strip(channels, num_columns: tl.constexpr):
 
 @triton.jit
 def _before(
-    heard,
+    patch,
     bank,
     factor,
     is_frame,
@@ -152,10 +152,10 @@ def _before(
     scaled: tl.constexpr,
 ):
     """The GELU's input (rows, columns) and the filters' offsets (columns)."""
-    sample = tl.load(heard, mask=is_frame, other=0.0)
+    sample = tl.load(patch, mask=is_frame, other=0.0)
     before = sample[:, None] * tl.load(bank, mask=is_channel, other=0.0)[None, :]
     for tap in tl.static_range(1, kernel):
-        sample = tl.load(heard + tap, mask=is_frame, other=0.0)
+        sample = tl.load(patch + tap, mask=is_frame, other=0.0)
         weight = tl.load(bank + tap * channels, mask=is_channel, other=0.0)
         before += sample[:, None] * weight[None, :]
     if scaled:
@@ -166,7 +166,7 @@ def _before(
 
 
 @triton.jit(do_not_specialize=["num_rows"])
-def activation_forward(
+def forward_activation(
     z,  # (R, C)
     scale,  # (C)
     shift,  # (C)
@@ -186,14 +186,14 @@ def activation_forward(
     x = tl.load(z + place, mask=is_there, other=0.0).to(tl.float32)
     gain = tl.load(scale + columns, mask=is_channel, other=0.0).to(tl.float32)
     offset = tl.load(shift + columns, mask=is_channel, other=0.0).to(tl.float32)
-    normed, _ = _normed(x, is_there, channels, eps)
+    normed, _ = _apply_norm(x, is_there, channels, eps)
     before = normed * gain[None, :] + offset[None, :]
     after = before * _normal_cdf(before)
     tl.store(values + place, after.to(values.dtype.element_ty), mask=is_there)
 
 
 @triton.jit(do_not_specialize=["num_rows"])
-def activation_backward(
+def backward_activation(
     z,  # (R, C)
     d_values,  # (R, C)
     scale,  # (C), if normed
@@ -222,7 +222,7 @@ def activation_backward(
         before = tl.load(z + place, mask=is_there, other=0.0).to(tl.float32)
         d_after = tl.load(d_values + place, mask=is_there, other=0.0).to(tl.float32)
         if normed:
-            x, factor = _normed(before, is_there, channels, eps)
+            x, factor = _apply_norm(before, is_there, channels, eps)
             gain = tl.load(scale + columns, mask=is_channel, other=0.0).to(tl.float32)
             offset = tl.load(shift + columns, mask=is_channel, other=0.0).to(tl.float32)
             before = x * gain[None, :] + offset[None, :]
@@ -244,7 +244,7 @@ def activation_backward(
 
 
 @triton.jit
-def _normed(x, is_there, channels, eps):
+def _apply_norm(x, is_there, channels, eps):
     """Rows with mean 0 and variance 1, and each one's factor."""
     mean = tl.sum(x, axis=1) / channels
     centred = tl.where(is_there, x - mean[:, None], 0.0)

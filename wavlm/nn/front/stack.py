@@ -32,7 +32,7 @@ from wavlm.nn.front.strided import Strided
 HAS_TRITON = find_spec("triton") is not None
 
 
-class Source(Protocol):
+class ConvInput(Protocol):
     """What a convolution reads."""
 
     @property
@@ -100,7 +100,7 @@ class Inputs:
         return self.biases[layer] if self.biases else None
 
     @property
-    def kinds(self) -> tuple[Callable[[Folded], Source], Callable[[Activation], Source]]:
+    def kinds(self) -> tuple[Callable[[Folded], ConvInput], Callable[[Activation], ConvInput]]:
         """What reads the waveform, and what reads a convolution's output: the only choice of code.
 
         Kernels take fp32 and what is narrower, on CUDA; fp64 and other devices take plain torch.
@@ -111,7 +111,7 @@ class Inputs:
 
         return FoldedWhole, ActivationWhole
 
-    def source(self, layer: int, kept: list[Tensor]) -> Source:
+    def source(self, layer: int, kept: list[Tensor]) -> ConvInput:
         """What this convolution reads, and beyond the last: the features."""
         if layer == 0:
             numbers = (self.eps, self.strides[0], self.frames[0], self.padded[0])
@@ -129,9 +129,9 @@ INPUTS = (
 
 
 @torch.library.custom_op("wavlm::front", mutates_args=(), schema=f"({INPUTS}) -> Tensor[]")
-def front(*inputs: Any) -> list[Tensor]:
+def encode_features(*inputs: Any) -> list[Tensor]:
     """Features (B, F, C); then what is kept for the backward, if anything is."""
-    with _undisturbed(inputs[0]):
+    with _use_device(inputs[0]):
         return _forward(Inputs(*inputs))
 
 
@@ -140,13 +140,13 @@ def front(*inputs: Any) -> list[Tensor]:
     mutates_args=(),
     schema=f"(Tensor d_features, Tensor[] kept, {INPUTS}) -> Tensor[]",
 )
-def front_backward(d_features: Tensor, kept: list[Tensor], *inputs: Any) -> list[Tensor]:
+def encode_features_backward(d_features: Tensor, kept: list[Tensor], *inputs: Any) -> list[Tensor]:
     """Gradients of filters, form if there is one, weights, biases, scales and shifts."""
-    with _undisturbed(d_features):
+    with _use_device(d_features):
         return _backward(Inputs(*inputs), kept, d_features)
 
 
-@front.register_fake
+@encode_features.register_fake
 def _(*inputs: Any) -> list[Tensor]:
     given = Inputs(*inputs)
     batch = given.signal.shape[0]
@@ -158,13 +158,13 @@ def _(*inputs: Any) -> list[Tensor]:
     return [given.signal.new_empty(shape, dtype=given.dtype) for shape in shapes]
 
 
-@front_backward.register_fake
+@encode_features_backward.register_fake
 def _(d_features: Tensor, kept: list[Tensor], *inputs: Any) -> list[Tensor]:  # noqa: ARG001
     return [_empty_like(x) for x in Inputs(*inputs).differentiable]
 
 
 @contextmanager
-def _undisturbed(x: Tensor) -> Iterator[None]:
+def _use_device(x: Tensor) -> Iterator[None]:
     """On the tensor's device, and with no autocast: casts are where they are written."""
     device = torch.cuda.device_of(x)  # type: ignore[no-untyped-call]
     with device, torch.autocast(x.device.type, enabled=False):
@@ -190,14 +190,14 @@ def _pass_back(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     kept, *lists = [list(itertools.islice(saved, length)) for length in ctx.lengths]
     (signal,), (filters,), (form,) = lists[:3]
     given = (signal, filters, form, *lists[3:], ctx.strides, ctx.eps, ctx.dtype, ctx.keep)
-    found = iter(front_backward(gradients[0], kept, *given))
+    found = iter(encode_features_backward(gradients[0], kept, *given))
     d_filters = next(found)
     d_form = None if form is None else next(found)
     d_lists = [list(itertools.islice(found, length)) for length in ctx.lengths[4:]]
     return None, d_filters, d_form, *d_lists, None, None, None, None
 
 
-front.register_autograd(_pass_back, setup_context=_keep_for_backward)
+encode_features.register_autograd(_pass_back, setup_context=_keep_for_backward)
 
 
 def _forward(given: Inputs) -> list[Tensor]:
@@ -235,7 +235,7 @@ def _backward(given: Inputs, kept: list[Tensor], d_features: Tensor) -> list[Ten
     return [*source.gradients, *d_weights, *d_biases, *by_kind]
 
 
-def _layer_backward(convolution: Strided, source: Source, dz: Tensor) -> Tensor:
+def _layer_backward(convolution: Strided, source: ConvInput, dz: Tensor) -> Tensor:
     """The weight's gradient; the source is given those of its values."""
     total = convolution.no_gradient()
     for rows in source.blocks(convolution.stride):

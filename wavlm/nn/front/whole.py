@@ -42,9 +42,9 @@ class FoldedWhole:
 
     def values(self, rows: slice) -> Tensor:
         """(rows, C); rows that are no frames are 0."""
-        values, scale = self._room(), self._factors()
+        values, scale = self._allocate(), self._factors()
         tiles, strips = self._grid(FORWARD)
-        kernels.folded_forward[tiles * strips, len(self.folded.signal)](
+        kernels.forward_folded[tiles * strips, len(self.folded.signal)](
             self.folded.signal, self.folded.filters, scale, values,
             **self._arguments(), **FORWARD, **FUSED,
         )  # fmt: skip
@@ -52,11 +52,11 @@ class FoldedWhole:
 
     def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:  # noqa: ARG002
         """The values again; the gradients are complete after this."""
-        folded, values, scale = self.folded, self._room(), self._factors()
+        folded, values, scale = self.folded, self._allocate(), self._factors()
         batch, (tiles, strips) = len(folded.signal), self._grid(BACKWARD)
         filter_sums = folded.filters.new_empty(batch, tiles, *folded.filters.shape[1:])
         factor_sums = folded.signal.new_empty(strips, *scale.shape)
-        kernels.folded_backward[tiles * strips, batch](
+        kernels.backward_folded[tiles * strips, batch](
             folded.signal, folded.filters, scale, d_values, values, filter_sums, factor_sums,
             **self._arguments(), **BACKWARD, **FUSED,
         )  # fmt: skip
@@ -68,7 +68,7 @@ class FoldedWhole:
             self.gradients = [d_filters.sum(0, keepdim=True), d_form]
         return values
 
-    def _room(self) -> Tensor:
+    def _allocate(self) -> Tensor:
         folded = self.folded
         shape = len(folded.signal) * folded.padded, folded.filters.shape[2]
         return folded.signal.new_empty(shape, dtype=folded.dtype)
@@ -135,7 +135,7 @@ class ActivationWhole:
         if not norm:
             return functional.gelu(z[rows])
         values = torch.empty_like(z)
-        kernels.activation_forward[triton.cdiv(len(z), self._rows_at_once),](
+        kernels.forward_activation[triton.cdiv(len(z), self._rows_at_once),](
             z, *norm, values, len(z), z.shape[1], self.activation.eps,
             rows_at_once=self._rows_at_once, width=self._width, **FUSED,
         )  # fmt: skip
@@ -147,7 +147,7 @@ class ActivationWhole:
         programs = triton.cdiv(len(z), self._rows_at_once * STEPS)
         values, self.dz = torch.empty_like(z), self.activation.no_gradient()
         sums = z.new_empty(programs, 2 if norm else 0, z.shape[1], dtype=torch.float32)
-        kernels.activation_backward[programs,](
+        kernels.backward_activation[programs,](
             z, d_values, *(norm or (z, z)), values, self.dz[lead:], sums,
             len(z), z.shape[1], self.activation.eps, normed=bool(norm),
             rows_at_once=self._rows_at_once, steps=STEPS, width=self._width, **FUSED,
