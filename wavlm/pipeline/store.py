@@ -17,16 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
+from wavlm.storage.facts import Facts
 from wavlm.storage.files import read_json, sha256_of, sync, write_json
 from wavlm.storage.locks import hold_lock
 
-Facts = dict[str, JsonValue]
+F = TypeVar("F", bound=Facts)
 RECORD = "artifact.json"
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
@@ -88,12 +90,18 @@ class Store:
         record: dict[str, JsonValue] = read_json(self.path(artifact) / RECORD)
         return record
 
-    def facts(self, artifact: Artifact) -> Facts:
-        """What the stage reported when it built this."""
-        facts = self.record(artifact)["facts"]
-        if not isinstance(facts, dict):
-            raise BadDataError("RECORD_BROKEN", f"facts are missing; at {self.path(artifact)}")
-        return facts
+    def facts(self, artifact: Artifact, form: type[F]) -> F:
+        """What the stage reported when it built this, in the form that its package gives it.
+
+        Raises BadDataError, naming place and field, if the record holds something else.
+        """
+        try:
+            return form.model_validate(self.record(artifact)["facts"], strict=False)
+        except (KeyError, ValidationError) as error:
+            raise BadDataError(
+                "RECORD_BROKEN",
+                f"no {form.__name__} can be read: {error}; at {self.path(artifact) / RECORD}; make it again",
+            ) from error
 
     def make(
         self,
@@ -183,7 +191,7 @@ class Store:
                 "identity": artifact.identity,
                 "key": artifact.key,
                 "inputs": [item.folder for item in artifact.inputs],
-                "facts": facts,
+                "facts": facts.model_dump(mode="json"),
                 "files": files,
                 "versions": _versions(),
                 "finished_unix": time.time(),
