@@ -7,6 +7,8 @@ import pytest
 
 from wavlm.rng import advance, rng_for, seed_for, stream_seeds, uniforms
 
+pytestmark = pytest.mark.numeric
+
 NAMES = ("sample", 7)
 KEYS = [f"key {number}" for number in range(300)]
 

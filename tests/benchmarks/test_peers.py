@@ -10,6 +10,8 @@ from benchmarks.workload import BASE, TRAIN, OurStep, crops, network
 from wavlm.specs import ConvLayer, NetworkSpec
 from wavlm.train.objective import micro_batch_loss
 
+pytestmark = pytest.mark.numeric
+
 CONVS = tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in ((12, 10, 5), (16, 3, 2), (10, 2, 3)))
 SMALL = without_dropout(
     BASE,

@@ -15,6 +15,8 @@ from wavlm.nn import WavLM, save_model
 from wavlm.shards import stream
 from wavlm.specs import NetworkSpec, ScoresSpec, paper_conv_layers
 
+pytestmark = pytest.mark.numeric
+
 SPEC = ScoresSpec(num_clusters=4, max_utterances=8)
 
 

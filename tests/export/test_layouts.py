@@ -10,13 +10,17 @@ from transformers import AutoFeatureExtractor, HubertModel, WavLMModel
 
 import wavlm
 from tests.nn.networks import base, large, lively
+from tests.numerics import num_operations, require_close
 from wavlm.export import Card, ImportRefusedError, build_export, import_model
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.nn.files import weights_of
 from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import num_frames
 
-pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+pytestmark = [
+    pytest.mark.numeric,
+    pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask"),
+]
 
 NETWORKS = {
     "base": base(special_symbols=4, layer_drop=0.05, dropout=0.1, feature_grad_mult=0.1),
@@ -64,11 +68,12 @@ def test_transformers_loads_the_folder_with_equal_hidden_states(
         alone = theirs(model._normalise(waveforms[:1], None), output_hidden_states=True)
         ours_alone = model.hidden_states(waveforms[:1])
     for mine, other in zip(ours_alone, alone.hidden_states, strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-5, rtol=0)
+        require_close(mine, other, num_operations(network, mine.shape[1]))
     for mine, other in zip(ours, found.hidden_states, strict=True):
         for row, length in enumerate(num_samples.tolist()):
             valid = num_frames(length, network.conv_layers)
-            torch.testing.assert_close(mine[row, :valid], other[row, :valid], atol=1e-5, rtol=0)
+            operations = num_operations(network, valid)
+            require_close(mine[row, :valid], other[row, :valid], operations)
 
 
 @each_network

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.numerics import num_operations, require_close
 from wavlm.features.frames import frame_function, mfcc, mfcc_at_frame_rate
 from wavlm.features.hidden import Hidden, cut_pieces
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import HiddenFeatures, NetworkSpec, paper_conv_layers
 from wavlm.specs.shapes import num_frames
+
+pytestmark = pytest.mark.numeric
 
 
 def tiny_network(style: str) -> NetworkSpec:
@@ -70,7 +73,8 @@ def test_hidden_features_are_the_raw_output_of_the_layer(model_dir: Path) -> Non
         states = network.hidden_states(torch.from_numpy(waveform)[None])
     for layer in (1, 3):
         found = Hidden(model_dir, layer)(waveform)
-        np.testing.assert_allclose(found, states[layer][0].numpy(), atol=1e-6)
+        operations = num_operations(network.network, len(found))
+        require_close(found, states[layer][0], operations)
 
 
 def test_a_padded_batch_holds_the_layer_of_each_utterance(model_dir: Path) -> None:
@@ -80,11 +84,13 @@ def test_a_padded_batch_holds_the_layer_of_each_utterance(model_dir: Path) -> No
         row[: len(waveform)] = torch.from_numpy(waveform)
     lengths = torch.tensor([len(waveform) for waveform in waveforms])
     function = frame_function(HiddenFeatures(type="hidden", layer=2), model_dir, "cpu")
+    network = load_model(model_dir).network
     with torch.inference_mode():
         rows = function.compute(batch, lengths)
     for waveform, row in zip(waveforms, rows, strict=True):
         expected = Hidden(model_dir, 2)(waveform)
-        np.testing.assert_allclose(row[: len(expected)].numpy(), expected, atol=2e-5)
+        operations = num_operations(network, len(expected))
+        require_close(row[: len(expected)], expected, operations)
 
 
 @pytest.mark.slow
@@ -98,7 +104,8 @@ def test_an_utterance_over_100_seconds_is_heard_in_pieces(model_dir: Path) -> No
             network.hidden_states(torch.from_numpy(piece)[None])[2][0].numpy()
             for piece in (waveform[: 1_600_000 + 80], waveform[1_600_000:])
         )
-    np.testing.assert_allclose(found, np.concatenate([first, rest]), atol=1e-5)
+    operations = num_operations(network.network, len(first))
+    require_close(found, np.concatenate([first, rest]), operations)
 
 
 def test_a_layer_that_the_model_does_not_have_is_refused(model_dir: Path) -> None:

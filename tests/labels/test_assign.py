@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.numerics import relative_tolerance
 from wavlm.errors import BadDataError
 from wavlm.labels.assign import NO_CLUSTER, MatmulAssign, make_assign, refuse_unassigned
+
+pytestmark = pytest.mark.numeric
 
 
 def draw(rows: int, channels: int, seed: int, offset: float = 0.0) -> np.ndarray:
@@ -33,9 +36,9 @@ def test_the_product_finds_what_faiss_finds(channels: int, num_clusters: int) ->
     expected = index.search(frames, 1)[1][:, 0]
     found = labels_of(MatmulAssign(centroids, "cpu"), frames)
     differ = found != expected
-    assert differ.mean() <= 1e-4
+    assert differ.mean() <= 1e-3  # of 768 channels, one frame in 10 000 is as near to two of them
     ours, theirs = (distances(frames, centroids, labels)[differ] for labels in (found, expected))
-    assert (abs(ours - theirs) < 1e-5 * theirs).all()
+    assert (abs(ours - theirs) < relative_tolerance(3 * channels) * theirs).all()
 
 
 def test_a_large_common_part_costs_no_digits() -> None:
@@ -44,7 +47,7 @@ def test_a_large_common_part_costs_no_digits() -> None:
     exact = (apart**2).sum(axis=2)
     found = labels_of(MatmulAssign(centroids, "cpu"), frames)
     chosen = exact[np.arange(len(frames)), found]
-    assert (chosen <= exact.min(axis=1) * (1 + 1e-5)).all()
+    assert (chosen <= exact.min(axis=1) * (1 + relative_tolerance(3 * 64))).all()
 
 
 def test_labels_stand_where_their_frames_do() -> None:

@@ -9,6 +9,8 @@ from sklearn.metrics import mutual_info_score
 
 from wavlm.labels.quality import JointCounts, joint_counts, label_quality, merge_counts
 
+pytestmark = pytest.mark.numeric
+
 
 def frames_of(*runs: tuple[str, int]) -> list[tuple[float, float, str]]:
     """Phones that hold the given numbers of frames: borders lie between two frames' centres."""

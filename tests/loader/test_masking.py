@@ -11,6 +11,8 @@ from wavlm.loader.masking import Spans
 from wavlm.rng import seed_for, stream_seeds
 from wavlm.specs import MaskSpec
 
+pytestmark = pytest.mark.numeric
+
 SPEC = MaskSpec()
 EQUALISED = MaskSpec(equalise=True)
 CPU = torch.device("cpu")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from wavlm.loader.pcm import PackedAudio, Stretch
+
+pytestmark = pytest.mark.numeric
 
 
 def test_every_step_becomes_its_amplitude_exactly() -> None:

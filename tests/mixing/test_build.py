@@ -16,6 +16,8 @@ from wavlm.mixing.truth import Truth, read_truth
 from wavlm.shards import Reader, stream, verify_shard
 from wavlm.specs import MixSpec, MixturesSpec
 
+pytestmark = pytest.mark.numeric
+
 SPEC = MixturesSpec(num_utterances=20, max_seconds=4.0)
 MIX = MixSpec(name="test", probability=0.2, noise_probability=0.1)
 

@@ -12,6 +12,8 @@ import soundfile
 from wavlm.mixing.effects import CODECS, apply_codec, apply_effects, reverberate
 from wavlm.specs import EffectSpec
 
+pytestmark = pytest.mark.numeric
+
 NAMES = ("room", "low_pass", "high_pass", "band_pass", "codec", "gain", "gaussian_snr", "clipping")
 
 

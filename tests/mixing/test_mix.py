@@ -15,6 +15,8 @@ from wavlm.mixing.noise import NoisePool
 from wavlm.rng import stream_seeds, uniforms
 from wavlm.specs import MixSpec
 
+pytestmark = pytest.mark.numeric
+
 ALL = MixSpec(name="all", probability=1.0)
 N = 4001
 

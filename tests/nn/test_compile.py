@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.nn.networks import base, large, lively
 from tests.nn.test_network import Batch, batch_for
+from tests.numerics import relative_tolerance
 from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM, save_model
 from wavlm.specs import NetworkSpec
@@ -21,6 +22,7 @@ from wavlm.train.wrap import prepare_network
 
 # The compiler's own: how it looks at gradients of inputs, and traces autograd functions.
 pytestmark = [
+    pytest.mark.numeric,
     pytest.mark.slow,
     pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf"),
     pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
@@ -98,8 +100,10 @@ def test_under_bf16_compiled_regions_are_as_near_to_fp32_as_eager_is(network: Ne
     loss, ours = gradients(compile_network(network), batch, bf16=True)
     assert loss.dtype == torch.float32
     assert loss == pytest.approx(eager_loss.item(), rel=2e-3)
-    assert loss == pytest.approx(exact_loss.item(), rel=2e-2)
-    assert 0 < distance(eager, exact) < 0.2
+    # About 40 tensors in a row are rounded to bf16; how far off that is depends on the processor.
+    assert loss == pytest.approx(exact_loss.item(), rel=relative_tolerance(40, torch.bfloat16))
+    assert distance(eager, exact) > 0  # weights this lively multiply every rounding, up to 1
+    assert distance(ours, eager) < 0.05
     assert distance(ours, exact) < 2 * distance(eager, exact)
     assert num_graphs() == GRAPHS
 

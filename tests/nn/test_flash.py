@@ -20,6 +20,8 @@ from wavlm.nn.attention import PositionBias, rows
 from wavlm.nn.attention.dense import attend_dense
 from wavlm.nn.attention.tilings import tiling
 
+pytestmark = pytest.mark.numeric
+
 triton = pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]

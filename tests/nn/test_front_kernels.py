@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.slow
 def test_kernels_for_a_gpu_compute_the_same_in_triton_s_interpreter() -> None:

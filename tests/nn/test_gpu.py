@@ -22,6 +22,7 @@ from wavlm.train.ranks import join_ranks
 from wavlm.train.wrap import prepare_network
 
 pytestmark = [
+    pytest.mark.numeric,
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
     pytest.mark.filterwarnings("ignore"),  # the compiler's, which differ from version to version

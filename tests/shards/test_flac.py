@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from wavlm.shards.containers import AudioError, Reason
 from wavlm.shards.flac import decode_by_soundfile, decode_flac, decode_flac_int16, encode_flac
 
+pytestmark = pytest.mark.numeric
+
 RNG = np.random.default_rng(7)
 TIMES = np.arange(32000) / 16000
 SPEECH_LIKE = 0.25 * np.sin(600 * np.pi * TIMES) + 0.02 * RNG.standard_normal(32000)

@@ -15,6 +15,8 @@ from wavlm.storage.files import CannotWriteError
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import CheckpointState, TrainingTensors
 
+pytestmark = pytest.mark.numeric
+
 FINGERPRINT: dict[str, JsonValue] = {"key": "abc", "num_clusters": 5}
 
 

@@ -22,6 +22,8 @@ from wavlm.train.interrupts import StopRequest
 from wavlm.train.ranks import Ranks
 from wavlm.train.summary import is_finished
 
+pytestmark = pytest.mark.numeric
+
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
 

@@ -21,6 +21,8 @@ from wavlm.train.objective import Sums
 from wavlm.train.ranks import Ranks
 from wavlm.train.validation import label_frequency_metrics
 
+pytestmark = pytest.mark.numeric
+
 ALONE = Ranks(0, 1, torch.device("cpu"))
 CALM = {
     "dropout": 0.0,

@@ -18,6 +18,8 @@ from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
 from wavlm.train.ranks import Ranks
 
+pytestmark = pytest.mark.numeric
+
 ROOT = Path(__file__).parents[2]
 
 

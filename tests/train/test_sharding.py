@@ -14,7 +14,7 @@ from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
 from wavlm.train.ranks import Ranks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 SPLIT = ("fsdp", "fsdp-recomputing", "ddp-then-fsdp", "fsdp-then-ddp")
 

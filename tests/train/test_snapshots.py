@@ -22,6 +22,8 @@ from wavlm.train.loop import train
 from wavlm.train.ranks import Ranks
 from wavlm.train.snapshots import BLOCK_BYTES, CheckpointWriter
 
+pytestmark = pytest.mark.numeric
+
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
 

@@ -26,6 +26,8 @@ from wavlm.train.state import TrainingProgress
 from wavlm.train.step import adamw, max_masked, update
 from wavlm.train.wrap import prepare_network
 
+pytestmark = pytest.mark.numeric
+
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
