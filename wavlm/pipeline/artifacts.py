@@ -6,10 +6,10 @@ their Codebook and Shards, so audio and labels that do not belong together canno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import JsonValue
 
@@ -33,6 +33,8 @@ class Artifact:
 
     kind: ClassVar[str]
     format: ClassVar[int] = 1
+    # Fields that an identity holds under the name that they had first, so that a renamed field changes no key.
+    identity_names: ClassVar[Mapping[str, str]] = {}
 
     @property
     def name(self) -> str:
@@ -46,7 +48,7 @@ class Artifact:
             "kind": self.kind,
             "format": self.format,
             **{
-                field.name: canonical(getattr(self, field.name))
+                self.identity_names.get(field.name, field.name): canonical(getattr(self, field.name))
                 for field in fields(self)
                 if getattr(self, field.name) != field.default
             },
@@ -104,7 +106,7 @@ class Codebook(Artifact):
     kind: ClassVar[str] = "codebook"
     spec: CodebookSpec
     shards: tuple[Shards, ...]
-    teacher: Model | None = None
+    teacher: Teacher | None = None
 
     @property
     def name(self) -> str:
@@ -147,9 +149,10 @@ class Mixtures(Artifact):
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
     format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too
+    identity_names: ClassVar[Mapping[str, str]] = {"data": "labels"}
     network: NetworkSpec
     train: TrainSpec
-    labels: tuple[Labels, ...]
+    data: tuple[Labels, ...] | tuple[Shards, ...]  # shards alone: for an objective that needs no labels
     mix: MixSpec | None = None
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
@@ -159,6 +162,25 @@ class Model(Artifact):
     @property
     def name(self) -> str:
         return f"iteration{self.iteration}"
+
+    @property
+    def labels(self) -> tuple[Labels, ...]:
+        """The labels among the data; empty if the model is trained on shards alone."""
+        return tuple(item for item in self.data if isinstance(item, Labels))
+
+    @property
+    def shards(self) -> tuple[Shards, ...]:
+        """The speech that the model is trained on, labelled or not."""
+        return tuple(item.shards if isinstance(item, Labels) else item for item in self.data)
+
+    @property
+    def codebook(self) -> Codebook | None:
+        """What the labels come from, if there are labels."""
+        return self.labels[0].codebook if self.labels else None
+
+
+# A model whose layers a codebook clusters. Today it is the model of the iteration before.
+Teacher: TypeAlias = Model
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _model(iteration: IterationSpec, sources: _Sources, teacher: Model | None) -
     return Model(
         network=iteration.network,
         train=iteration.train,
-        labels=tuple(Labels(codebook, item) for item in shards),
+        data=tuple(Labels(codebook, item) for item in shards),
         mix=mix,
         noise=sources.noise if mix and mix.noise_probability > 0 else (),
         rooms=sources.rooms if mix and mix.effects else (),
