@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full bench lint fix readme clean
+.PHONY: setup demo test test-full bench lint fix golden readme clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -57,6 +57,10 @@ fix: .venv/.dev
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+
+# The schema for editors and the pinned keys, computed from the specs again.
+golden: .venv/.dev
+	$(BIN)/python -m tests.data_specs.golden
 
 readme: .venv/.dev
 	$(BIN)/python tests/test_readme.py

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from tests.mini_shards import Spoken, write_shards
+from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import Header, write_labels
 from wavlm.loader.batch import Batch
 from wavlm.shards import read_index
-from wavlm.specs import NetworkSpec, TrainSpec, paper_conv_layers
 
 NUM_CLUSTERS = 100
 
@@ -67,24 +67,8 @@ def job_of(data: tuple[LabelledShards, ...], out: Path, **changes: object) -> Tr
     job = TrainJob(
         key="0" * 12,
         out=out,
-        network=NetworkSpec(
-            extractor_norm="group",
-            norm_first=False,
-            normalize_waveform=False,
-            conv_layers=paper_conv_layers(8),
-            width=16,
-            ffn_width=16,
-            num_layers=1,
-            num_heads=2,
-        ),
-        train=TrainSpec(
-            updates=10,
-            warmup_updates=1,
-            peak_lr=1e-3,
-            batch_seconds=24.0,
-            group_seconds=6.0,
-            max_crop_seconds=2.5,
-        ),
+        network=tiny_network(num_layers=1),
+        train=tiny_training(max_crop_seconds=2.5),
         num_clusters=NUM_CLUSTERS,
         labels_per_frame=2,
         data=data,

@@ -102,8 +102,9 @@ class OwnServer:
     def _start_process(self) -> subprocess.Popen[bytes]:
         descriptor = self._listening.fileno()
         with self.log.open("ab") as log:
+            # -P: a tasks.py in the folder where the command is run is not ours.
             return subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", "tasks.orchestration.server", str(descriptor), str(os.getpid())],
+                [sys.executable, "-P", "-m", "tasks.orchestration.server", str(descriptor), str(os.getpid())],
                 pass_fds=[descriptor],
                 env={**os.environ, **QUIET, **_EPHEMERAL, "PREFECT_HOME": str(self._home)},
                 stdin=subprocess.DEVNULL,

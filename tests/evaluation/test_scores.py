@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.mini_shards import Spoken, tones, write_shards
+from tests.tiny_specs import tiny_large_network
 from wavlm.evaluation.scores import build_scores, choose_utterances, judge
 from wavlm.nn import WavLM, save_model
 from wavlm.shards import stream
-from wavlm.specs import NetworkSpec, ScoresSpec, paper_conv_layers
+from wavlm.specs import ScoresSpec
 
 pytestmark = pytest.mark.numeric
 
@@ -29,21 +30,8 @@ def shards_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    network = NetworkSpec(
-        extractor_norm="layer",
-        norm_first=True,
-        normalize_waveform=True,
-        conv_layers=paper_conv_layers(channels=8),
-        width=16,
-        ffn_width=32,
-        num_layers=3,
-        num_heads=2,
-        position_kernel=16,
-        position_groups=4,
-        projection_width=8,
-    )
     folder = tmp_path_factory.mktemp("model")
-    save_model(WavLM(network, num_clusters=5), folder)
+    save_model(WavLM(tiny_large_network(num_layers=3), num_clusters=5), folder)
     return folder
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from tests.mini_shards import tones, write_shards
+from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.launch import MetricsRecord, run_trainer
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import Header, write_labels
 from wavlm.shards import read_index
-from wavlm.specs import NetworkSpec, TrainSpec, paper_conv_layers
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import read_json, sha256_of, write_json
 
@@ -49,20 +49,8 @@ def write_job(corpus: LabelledShards, out: Path, *, updates: int = 12, **runtime
     job = TrainJob(
         key="0123456789ab",
         out=out,
-        network=NetworkSpec(
-            extractor_norm="group",
-            norm_first=False,
-            normalize_waveform=False,
-            conv_layers=paper_conv_layers(8),
-            width=16,
-            ffn_width=32,
-            num_layers=2,
-            num_heads=2,
-            position_kernel=8,
-            position_groups=2,
-            projection_width=8,
-        ),
-        train=TrainSpec(
+        network=tiny_network(position_kernel=8, position_groups=2),
+        train=tiny_training(
             updates=updates,
             warmup_updates=4,
             peak_lr=5e-3,

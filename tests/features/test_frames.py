@@ -9,36 +9,21 @@ import pytest
 import torch
 
 from tests.numerics import num_operations, require_close
+from tests.tiny_specs import tiny_large_network, tiny_network
 from wavlm.features.frames import frame_function, mfcc, mfcc_at_frame_rate
 from wavlm.features.hidden import Hidden, cut_pieces
 from wavlm.nn import WavLM, load_model, save_model
-from wavlm.specs import HiddenFeatures, NetworkSpec, paper_conv_layers
+from wavlm.specs import HiddenFeatures
 from wavlm.specs.shapes import num_frames
 
 pytestmark = pytest.mark.numeric
 
 
-def tiny_network(style: str) -> NetworkSpec:
-    return NetworkSpec(
-        extractor_norm="group" if style == "base" else "layer",
-        norm_first=style == "large",
-        normalize_waveform=style == "large",
-        conv_layers=paper_conv_layers(channels=8),
-        width=16,
-        ffn_width=32,
-        num_layers=3,
-        num_heads=2,
-        position_kernel=16,
-        position_groups=4,
-        projection_width=8,
-    )
-
-
-@pytest.fixture(scope="module", params=["base", "large"])
+@pytest.fixture(scope="module", params=[tiny_network, tiny_large_network])
 def model_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp(request.param)
-    save_model(WavLM(tiny_network(request.param), num_clusters=5), folder)
+    folder = tmp_path_factory.mktemp("model")
+    save_model(WavLM(request.param(num_layers=3), num_clusters=5), folder)
     return folder
 
 

@@ -12,6 +12,7 @@ import torch
 
 from tests.mini_shards import Spoken, tones, write_shards
 from tests.numerics import num_operations, require_nearest
+from tests.tiny_specs import tiny_network
 from wavlm.errors import BadDataError
 from wavlm.features.extract import ExtractionPlan
 from wavlm.features.frames import mfcc
@@ -26,8 +27,6 @@ from wavlm.specs import (
     Features,
     HiddenFeatures,
     MfccFeatures,
-    NetworkSpec,
-    paper_conv_layers,
 )
 from wavlm.specs.shapes import num_frames
 from wavlm.storage.files import sha256_of
@@ -243,19 +242,7 @@ def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
     tmp_path: Path, shards_dir: Path, plan: ExtractionPlan
 ) -> None:
     torch.manual_seed(0)
-    network = NetworkSpec(
-        extractor_norm="group",
-        norm_first=False,
-        normalize_waveform=False,
-        conv_layers=paper_conv_layers(channels=8),
-        width=16,
-        ffn_width=32,
-        num_layers=2,
-        num_heads=2,
-        position_kernel=16,
-        position_groups=4,
-        projection_width=8,
-    )
+    network = tiny_network()
     teacher, out = tmp_path / "teacher", tmp_path / "labels"
     save_model(WavLM(network, num_clusters=5), teacher)
     book = codebook(shards_dir, tmp_path / "codebook", LAYER, teacher)

@@ -7,19 +7,13 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
+from tests.tiny_specs import tiny_training
 from wavlm.loader.sampler import BucketedSampler, SamplerState, fixed_micro_batches, rank_share
 from wavlm.specs import TrainSpec
 
 
 def train_spec(**changes: object) -> TrainSpec:
-    fields: dict[str, object] = {
-        "updates": 10,
-        "warmup_updates": 1,
-        "peak_lr": 1e-3,
-        "batch_seconds": 350.0,
-        "group_seconds": 87.5,
-    }
-    return TrainSpec.model_validate({**fields, **changes})
+    return tiny_training(**{"batch_seconds": 350.0, "group_seconds": 87.5, **changes})
 
 
 def lengths(count: int, seed: int = 0) -> np.ndarray:

@@ -18,26 +18,25 @@ from wavlm.specs import MixSpec, MixturesSpec
 
 pytestmark = pytest.mark.numeric
 
-SPEC = MixturesSpec(num_utterances=20, max_seconds=4.0)
+SPEC = MixturesSpec(num_utterances=10, max_seconds=4.0)
 MIX = MixSpec(name="test", probability=0.2, noise_probability=0.1)
 
 
 @pytest.fixture(scope="module")
-def speech(shared_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of real speech: three utterances of each of eight speakers."""
+def speech(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of real speech: one or two utterances of each of ten speakers."""
     spoken = []
-    for speaker in sorted((shared_corpus / "speech").iterdir())[:8]:
-        for path in sorted(speaker.glob("*.flac"))[:3]:
-            waveform, _ = soundfile.read(path, dtype="float32")
-            spoken.append(Spoken(path.stem, speaker.name, waveform, None, "valid"))
-    return write_shards(tmp_path_factory.mktemp("speech"), spoken, per_shard=10)
+    for path in sorted((real_data / "speech").glob("*/*.flac")):
+        waveform, _ = soundfile.read(path, dtype="float32")
+        spoken.append(Spoken(path.stem, path.parent.name, waveform, None, "valid"))
+    return write_shards(tmp_path_factory.mktemp("speech"), spoken, per_shard=5)
 
 
 @pytest.fixture(scope="module")
-def noise(shared_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def noise(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     clips = [
-        Spoken(path.stem, "", soundfile.read(path, dtype="float32")[0][: 16000 * 8])
-        for path in sorted((shared_corpus / "noise").glob("*.flac"))[:5]
+        Spoken(path.stem, "", soundfile.read(path, dtype="float32")[0])
+        for path in sorted((real_data / "noise").glob("*.flac"))
     ]
     return write_shards(tmp_path_factory.mktemp("noise"), clips)
 
@@ -54,8 +53,8 @@ def contents(folder: Path) -> dict[str, str]:
 def mixtures(speech: Path, noise: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("mixtures")
     facts = build_mixtures(SPEC, MIX, [speech], [noise], [], out)
-    assert facts["utterances"] == 20
-    assert (facts["with_speech"], facts["with_noise"]) == (10, 10)
+    assert facts["utterances"] == 10
+    assert (facts["with_speech"], facts["with_noise"]) == (5, 5)
     return out
 
 
@@ -92,7 +91,7 @@ def test_each_mixture_is_what_its_truth_says_sample_by_sample(mixtures: Path, sp
 
 
 def test_any_reader_of_shards_reads_them(mixtures: Path) -> None:
-    assert verify_shard(mixtures / "mixed-000000.tar") == 20
+    assert verify_shard(mixtures / "mixed-000000.tar") == 10
     reader = Reader(mixtures)
     assert set(reader.index.splits) == {"valid"}
     for row, item in enumerate(stream(mixtures / "mixed-000000.tar")):
@@ -117,7 +116,7 @@ def test_the_truth_in_rttm_says_who_speaks_when(mixtures: Path) -> None:
             "noise": ("NON-SPEECH", item.secondary),
         }
         assert (kind, name) == wanted[item.kind]
-    assert len(lines) == 40
+    assert len(lines) == 20
 
 
 def test_there_are_pairs_to_hear_and_see_of_both_kinds(mixtures: Path) -> None:

@@ -18,9 +18,10 @@ NAMES = ("room", "low_pass", "high_pass", "band_pass", "codec", "gain", "gaussia
 
 
 @pytest.fixture(scope="module")
-def speech(shared_corpus: Path) -> np.ndarray:
-    path = min((shared_corpus / "speech").rglob("*.flac"))
+def speech(real_data: Path) -> np.ndarray:
+    path = real_data / "speech/4992/4992-23283-0002.flac"
     waveform: np.ndarray = soundfile.read(path, dtype="float32")[0][:48123]
+    assert len(waveform) == 48123
     return waveform
 
 

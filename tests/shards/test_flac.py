@@ -164,8 +164,11 @@ def test_another_format_is_refused(channels: int, rate_hz: int, subtype: str) ->
 
 
 @pytest.mark.slow
-def test_speech_decodes_to_the_same_samples_as_with_soundfile(shared_corpus: Path) -> None:
-    for path in sorted((shared_corpus / "speech").glob("*/*.flac")):
+def test_speech_decodes_to_the_same_samples_as_with_soundfile(
+    real_speech: tuple[Path, ...],
+) -> None:
+    assert len(real_speech) >= 12
+    for path in real_speech:
         blob = path.read_bytes()
         steps = decode_by_soundfile(blob)
         np.testing.assert_array_equal(decode_flac_int16(blob), steps)

@@ -7,17 +7,19 @@ python -m tests.train.fakes crash OUT N   many runs, killed at each N-th file ev
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from tests.kill import in_child
+from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import Batch
@@ -43,21 +45,13 @@ Spoil = Callable[[Batch], Batch]
 def network_spec(**changes: object) -> NetworkSpec:
     """Two layers of width 16, with all the kinds of noise that training has."""
     fields = {
-        "extractor_norm": "group",
-        "norm_first": False,
-        "normalize_waveform": False,
         "conv_layers": CONV_LAYERS,
-        "width": 16,
-        "ffn_width": 32,
-        "num_layers": 2,
-        "num_heads": 2,
         "position_kernel": 8,
         "position_groups": 2,
         "layer_drop": 0.3,
-        "projection_width": 8,
         **changes,
     }
-    return NetworkSpec.model_validate(fields)
+    return tiny_network(**fields)
 
 
 def train_spec(**changes: object) -> TrainSpec:
@@ -71,7 +65,7 @@ def train_spec(**changes: object) -> TrainSpec:
         "log_every": 2,
         **changes,
     }
-    return TrainSpec.model_validate(fields)
+    return tiny_training(**fields)
 
 
 def job(
@@ -141,21 +135,6 @@ def with_sample(batch: Batch, value: float) -> Batch:
     return replace(batch, audio=waveforms)
 
 
-def kill_at_event(number: int) -> None:
-    """Have this process killed at its n-th write, rename, removal or new folder from now on."""
-    count = 0
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
-        writes = event == "open" and isinstance(arguments[1], str) and arguments[1][0] in "wax"
-        if writes or event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir"):
-            count += 1
-            if count == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-
-
 def run(made: TrainJob) -> None:
     """Train on made-up batches as one of the ranks of the environment."""
     made.out.mkdir(parents=True, exist_ok=True)
@@ -173,26 +152,12 @@ def crash(out: Path, stride: int) -> int:
     run(job(out / "first", train={"updates": 1, "warmup_updates": 0}))
     for kills in itertools.count():
         made = job(out / f"{kills:03d}", train={"updates": 3, "valid_every": 2}, snapshot_every=1)
-        was_killed = _in_a_fork(made, kill_at=1 + kills * stride) == signal.SIGKILL
+        was_killed = in_child(partial(run, made), kill_at=1 + kills * stride) == signal.SIGKILL
         if not was_killed:
             return kills
-        if _in_a_fork(made) != 0:
+        if in_child(partial(run, made)) != 0:
             raise RuntimeError(f"could not go on after a kill at event {1 + kills * stride}")
     raise AssertionError("itertools.count ended")
-
-
-def _in_a_fork(made: TrainJob, kill_at: int = 0) -> int:
-    """Run in a copy of this process, which spares the imports; its wait status."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            kill_at_event(kill_at)
-            run(made)
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitpid(pid, 0)[1]
 
 
 if __name__ == "__main__":

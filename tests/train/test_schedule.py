@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.tiny_specs import tiny_training
 from wavlm.errors import BadDataError
 from wavlm.specs import TrainSpec
 from wavlm.train.schedule import LossScale, learning_rate
@@ -16,7 +17,7 @@ def spec(**changes: object) -> TrainSpec:
         "group_seconds": 4.0,
         **changes,
     }
-    return TrainSpec.model_validate(fields)
+    return tiny_training(**fields)
 
 
 def test_rate_is_two_straight_lines_that_meet_at_the_peak() -> None:

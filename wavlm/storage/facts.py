@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Facts(BaseModel):
-    """Base of all stage results. A field that a later version adds needs a default, so that older stores stay readable."""
+    """Base of all stage results. A field that is added later needs a default: older stores stay readable."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

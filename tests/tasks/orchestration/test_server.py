@@ -14,6 +14,7 @@ from tasks.orchestration.server import OwnServer, answers
 from wavlm.errors import ServiceMissingError
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
 
 
 def eventually(condition: Callable[[], bool], seconds: float) -> bool:
@@ -25,7 +26,11 @@ def eventually(condition: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-def test_a_server_that_is_killed_comes_back_at_the_same_address(tmp_path: Path) -> None:
+def test_a_server_that_is_killed_comes_back_at_the_same_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tasks.py").write_text("raise RuntimeError('a task runner of somebody else')\n")
+    monkeypatch.chdir(tmp_path)  # as `wavlm run` may be started where such a file lies
     server = OwnServer(tmp_path)
     try:
         server.wait()
@@ -42,7 +47,7 @@ def test_a_server_that_is_killed_comes_back_at_the_same_address(tmp_path: Path) 
 
 
 def test_a_server_that_cannot_start_is_a_missing_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
     (tmp_path / "uvicorn.py").write_text("raise ImportError('broken installation')\n")
     server = OwnServer(tmp_path / "home")
     with pytest.raises(ServiceMissingError, match=r"PREFECT_DOWN.*server\.log"):

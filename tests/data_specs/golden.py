@@ -1,0 +1,43 @@
+"""The files that are computed from the specs and committed: the schema and the golden keys.
+
+python -m tests.data_specs.golden     writes both again; `make golden` calls it
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from wavlm.pipeline.plan import plan
+from wavlm.specs.schema import json_schema
+from wavlm.specs.yaml import read_recipe
+
+SPECS = Path(__file__).parents[2] / "data_specs"
+SCHEMA = SPECS / "schema.json"
+KEYS = Path(__file__).parent / "golden_keys.json"
+
+
+def golden_keys() -> dict[str, list[str]]:
+    """The artifacts of each shipped recipe, with their keys, in the order of the plan."""
+    return {
+        path.stem: [f"{item.kind}/{item.name}-{item.key}" for item in plan(read_recipe(path))]
+        for path in sorted((SPECS / "recipes").glob("*.yaml"))
+    }
+
+
+def write_golden() -> list[Path]:
+    """Write both files again; return those that changed."""
+    texts = {
+        SCHEMA: json.dumps(json_schema(), indent=1, sort_keys=True) + "\n",
+        KEYS: json.dumps(golden_keys(), indent=1) + "\n",
+    }
+    changed = [path for path, text in texts.items() if path.read_text() != text]
+    for path in changed:
+        path.write_text(texts[path])
+    return changed
+
+
+if __name__ == "__main__":
+    for changed_file in write_golden():
+        sys.stdout.write(f"changed: {changed_file}\n")
