@@ -1,7 +1,6 @@
 """Pre-train WavLM: from raw speech corpora to a model that others can load.
 
-`import wavlm` is light; `wavlm.load`, `wavlm.plan` and `wavlm.read_recipe` import what they need
-when they are first asked for.
+`import wavlm` is light. Each name below is imported when it is first used: `load` needs torch, `stream` webdataset.
 """
 
 from __future__ import annotations
@@ -11,15 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wavlm.export import load as load
+    from wavlm.labels.files import read_labels as read_labels
     from wavlm.pipeline.plan import plan as plan
+    from wavlm.pipeline.store import Store as Store
+    from wavlm.shards import Reader as Reader
+    from wavlm.shards import read_index as read_index
+    from wavlm.shards import stream as stream
+    from wavlm.specs.shapes import num_frames as num_frames
     from wavlm.specs.yaml import read_recipe as read_recipe
 
-_HOMES = {"load": "wavlm.export", "plan": "wavlm.pipeline.plan", "read_recipe": "wavlm.specs.yaml"}
+_HOMES = {
+    "Reader": "wavlm.shards",
+    "Store": "wavlm.pipeline.store",
+    "load": "wavlm.export",
+    "num_frames": "wavlm.specs.shapes",
+    "plan": "wavlm.pipeline.plan",
+    "read_index": "wavlm.shards",
+    "read_labels": "wavlm.labels.files",
+    "read_recipe": "wavlm.specs.yaml",
+    "stream": "wavlm.shards",
+}
 
-__all__ = ["load", "plan", "read_recipe"]
+__all__ = ["Reader", "Store", "load", "num_frames", "plan", "read_index", "read_labels", "read_recipe", "stream"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'wavlm' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
