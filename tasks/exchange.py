@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from wavlm.errors import UsageError
-from wavlm.export import load
+from wavlm.export import FAIRSEQ_FOLDER, HF_FOLDER, load
 from wavlm.export.fairseq import write_fairseq
 from wavlm.export.hf import write_hf
-from wavlm.pipeline.store import RECORD, Store
-from wavlm.storage.files import read_json
+from wavlm.pipeline.artifacts import Export
+from wavlm.pipeline.record import RECORD_FILE, read_record
+from wavlm.pipeline.store import Store
 
 ModelLayout = Literal["hf", "fairseq"]
 
@@ -43,8 +44,8 @@ def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
     """A model's folder and its key, or an empty one for a model that the store did not make."""
     path = Path(model)
     if path.exists():
-        record = path / RECORD
-        yield path, str(read_json(record)["key"]) if record.is_file() else ""
+        is_sealed = (path / RECORD_FILE).is_file()
+        yield path, read_record(path).key if is_sealed else ""
         return
     from tasks.registry.lookup import pull_model, show_model
 
@@ -56,14 +57,13 @@ def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
 
 def _find_export(store: Store, key: str) -> Path | None:
     """The export of the model with this key, if the store holds it."""
-    records = sorted((store.root / "export").glob(f"*/{RECORD}"))
-    found = (path.parent for path in records if read_json(path)["identity"]["model"] == key)
-    return next(found, None)
+    exports = (folder for folder in store.folders() if folder.parent.name == Export.kind)
+    return next((folder for folder in exports if read_record(folder).identity["model"] == key), None)
 
 
 def _copy(sealed: Path, layout: ModelLayout, out: Path) -> None:
     if layout == "hf":
-        shutil.copytree(sealed / "hf", out)
+        shutil.copytree(sealed / HF_FOLDER, out)
     else:
-        (checkpoint,) = (sealed / "fairseq").glob("*.pt")
+        (checkpoint,) = (sealed / FAIRSEQ_FOLDER).glob("*.pt")
         shutil.copyfile(checkpoint, out)

@@ -30,7 +30,7 @@ def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int,
     """
     model = _model(recipe, iteration)
     for item in model.inputs:
-        store.facts(item)  # complains about what is not there
+        store.require(item)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as cache:
         job = job_of(model, store, Runtime(), Path(cache))

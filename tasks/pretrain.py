@@ -14,6 +14,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 from prefect.exceptions import ObjectNotFound
 from pydantic import JsonValue
+from wavlm.train.facts import TrainingFacts, read_training
 
 from tasks.jobs import job_of
 from tasks.orchestration.progress import ShowDetail, show_progress
@@ -33,7 +34,7 @@ from wavlm.execution.launch import EXIT_NOTE, LOG, run_trainer
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Model
-from wavlm.pipeline.store import Facts, Store
+from wavlm.pipeline.store import Store
 from wavlm.storage.files import CannotWriteError, read_json, write_json
 
 GPU_LIMIT = "gpu"
@@ -52,7 +53,7 @@ def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
     Raises StoppedError if the trainer was asked to stop and saved.
     """
 
-    def build(out: Path) -> Facts:
+    def build(out: Path) -> TrainingFacts:
         with _show_training(artifact, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
@@ -60,15 +61,14 @@ def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
         return store.make(artifact, build)
 
 
-def _train(job: TrainJob, on_record: OnRecord) -> Facts:
+def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
     path = job.out / "job.json"
     write_json(path, job.model_dump(mode="json"))
     code = run_trainer(path, job.runtime, on_record)
     if code:
         raise _failure(code, job.out)
     _remove_leftovers(job.out)
-    facts: Facts = read_json(job.out / "training.json")
-    return facts
+    return read_training(job.out)
 
 
 def _remove_leftovers(out: Path) -> None:

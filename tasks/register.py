@@ -1,7 +1,7 @@
-"""Make a model a version of the recipe's registered model, exactly once.
+"""Register a model: make it a version of the recipe's registered model, exactly once.
 
-A version is found by the key of its model, so a registration that was cut short is continued, and
-one that is asked for twice changes nothing.
+A version is found by the key of its model. So a registration that was cut short is continued, and a second one
+changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.registry import description as evidence
+from tasks.registry import description
 from tasks.registry.connection import Registry, Uploader, connect, open_run, translate_registry_errors, without_password
 from tasks.registry.lookup import (
     CHAMPION,
@@ -30,10 +30,9 @@ from wavlm.errors import ServiceMissingError
 from wavlm.pipeline.artifacts import Model, Registration
 from wavlm.pipeline.curves import METRICS_FILE, Point, read_points
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.store import Facts, Store
-from wavlm.pipeline.summary import REGISTRATION_FILE
+from wavlm.pipeline.registration import RegistrationFacts, write_registration
+from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe
-from wavlm.storage.files import write_json
 
 CANDIDATE = "candidate"
 PLOTS_FOLDER = "plots"
@@ -105,12 +104,12 @@ def _compare(gate: GateSpec, new: Version, champion: Version) -> Verdict:
     return Verdict(is_champion=False, reason=f"not better{needed}: {words}")
 
 
-def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> Facts:
+def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> RegistrationFacts:
     model = artifact.model
-    tags = evidence.tags(model, recipe, store)
+    tags = description.tags(model, recipe, store)
     plots = out / PLOTS_FOLDER
     plots.mkdir(exist_ok=True)
-    evidence.draw(model, recipe, store, plots)
+    description.draw_plots(model, recipe, store, plots)
     registry = connect(store)
     with translate_registry_errors(registry.uri):
         run_id = open_run(registry, model)
@@ -120,17 +119,17 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> F
         verdict = _point_aliases(registry, version, recipe.gate)
         registry.client.set_terminated(run_id, "FINISHED")
         final = find_by_key(registry, artifact.registry_name, model.key)
-    facts: Facts = {
-        "name": artifact.registry_name,
-        "version": version.version,
-        "run_id": run_id,
-        "uri": without_password(registry.uri),
-        "source": version.source,
-        "sha256": tags[sha256_tag(MODEL_FILES[0])],
-        "aliases": list(final.aliases) if final else [],
-        "champion": verdict.reason,
-    }
-    write_json(out / REGISTRATION_FILE, facts)
+    facts = RegistrationFacts(
+        name=artifact.registry_name,
+        version=version.version,
+        run_id=run_id,
+        uri=without_password(registry.uri),
+        source=version.source,
+        sha256=tags[sha256_tag(MODEL_FILES[0])],
+        aliases=final.aliases if final else (),
+        champion=verdict.reason,
+    )
+    write_registration(out, facts)
     _log.info("%s is %s; champion: %s", model, version.reference, verdict.reason)
     return facts
 
@@ -139,12 +138,12 @@ def _describe(registry: Registry, run_id: str, model: Model, recipe: Recipe, sto
     """Parameters, metrics and datasets of the run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
-    parameters = [Param(name, value) for name, value in evidence.parameters(model).items()]
+    parameters = [Param(name, value) for name, value in description.parameters(model).items()]
     for start in range(0, len(parameters), BATCH_PARAMETERS):
         registry.client.log_batch(run_id, params=parameters[start : start + BATCH_PARAMETERS])
     curve = read_points(store.path(model))
     last = curve[-1] if curve else Point("", 0, 0.0, 0)
-    metrics = evidence.metrics(model, recipe, store)
+    metrics = description.metrics(model, recipe, store)
     Uploader(registry.client, run_id).push(
         [
             *curve,
@@ -164,7 +163,7 @@ def _describe(registry: Registry, run_id: str, model: Model, recipe: Recipe, sto
                 ),
                 [InputTag("mlflow.data.context", item.context)],
             )
-            for item in evidence.datasets(model, store)
+            for item in description.datasets(model, store)
         ],
     )
 
@@ -176,7 +175,7 @@ def _upload(registry: Registry, run_id: str, model: Model, store: Store, plots: 
         if (folder / name).is_file():
             registry.client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
     registry.client.log_artifacts(run_id, str(plots), PLOTS_FOLDER)
-    card = evidence.card(model, store)
+    card = description.find_card(model, store)
     if card:
         registry.client.log_artifact(run_id, str(card), MODEL_FOLDER)
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wavlm.pipeline.store import RECORD, Store
+from wavlm.pipeline.record import read_record
+from wavlm.pipeline.store import Store
 from wavlm.storage.files import read_json
 from wavlm.storage.locks import describe_owner
 
@@ -29,14 +30,13 @@ class Item:
 def list_complete(store: Store) -> Iterator[Item]:
     """All complete artifacts, by kind in pipeline order."""
     for folder in store.folders():
-        record = read_json(folder / RECORD)
-        files = record["files"]
-        made = datetime.fromtimestamp(record["finished_unix"], UTC).astimezone()
+        record = read_record(folder)
+        made = datetime.fromtimestamp(record.finished_unix, UTC).astimezone()
         yield Item(
             f"{folder.parent.name}/{folder.name}",
-            len(files),
-            size_text(sum(entry["bytes"] for entry in files.values())),
-            time_text(record["seconds"]),
+            len(record.files),
+            size_text(sum(file.bytes for file in record.files.values())),
+            time_text(record.seconds),
             f"{made:%Y-%m-%d %H:%M}",
         )
 

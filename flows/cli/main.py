@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,7 @@ def run(  # noqa: PLR0913 - one option each
         from flows.cli.orchestrated import run_flow
 
         run_flow(
-            "pretrain",
+            _load_pretrain,
             artifact_store.root,
             is_done,
             recipe=str(recipe),
@@ -127,7 +128,7 @@ def stage(  # noqa: PLR0913 - one option each
     for item in (item for artifact in artifacts for item in artifact.inputs):
         artifact_store.require(item)  # before Prefect is started for nothing
     run_flow(
-        "stage",
+        _load_stage,
         artifact_store.root,
         lambda: all(artifact_store.is_complete(artifact) for artifact in artifacts),
         kind=kind,
@@ -169,6 +170,18 @@ def listen(
 
     for path in write_batch(read_recipe(recipe), Store(store), iteration, epoch, out):
         console.out.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _load_pretrain() -> Callable[..., object]:
+    from flows.pretrain import pretrain
+
+    return pretrain
+
+
+def _load_stage() -> Callable[..., object]:
+    from flows.stage import stage as stage_flow
+
+    return stage_flow
 
 
 # After the commands above, in the order in which help lists them.

@@ -1,35 +1,38 @@
-"""Run a flow on this machine: against the Prefect API that is configured, else a server of ours."""
+"""Run a flow on this machine, with the Prefect API that is configured or with a temporary server."""
 
 from __future__ import annotations
 
 import atexit
 import os
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from tasks.orchestration.server import QUIET, OwnServer, answers
 from wavlm.errors import ServiceMissingError
 
+Flow = Callable[..., object]  # of Prefect; not imported before it is needed
+
 API = "PREFECT_API_URL"
 ANSWER_SECONDS = 10.0
 
 
-def run_flow(name: str, root: Path, is_done: Callable[[], bool], **parameters: Any) -> None:
-    """Run `flows.<name>.<name>`; the store, not Prefect, says whether it is done.
+def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bool], **parameters: Any) -> None:
+    """Run a flow with these parameters. `is_done` asks the store, which decides; Prefect only orchestrates.
 
-    Raises what the stages raise, and ServiceMissingError if Prefect fails before all is made.
+    `load_flow` imports the flow, and Prefect with it. That takes seconds and reads the environment, so it happens here:
+    after the environment is set, and while the server starts. Raises what the stages raise, and ServiceMissingError if
+    Prefect fails before everything is made.
     """
     _set_environment(root / "prefect")
     server = None if os.environ.get(API) else _own_server(root / "prefect")
-    run = getattr(import_module(f"flows.{name}"), name)  # imports Prefect while the server starts
+    flow = load_flow()
     _wait(server)
     import httpx
     from prefect.exceptions import PrefectException
 
     try:
-        run(**parameters)
+        flow(**parameters)
     except (PrefectException, httpx.HTTPError) as error:
         if not is_done():
             raise ServiceMissingError(

@@ -1,6 +1,6 @@
-"""What a registered version says about itself: lineage, settings, figures, data and plots.
+"""The description of a registered version: tags with its lineage, parameters, metrics, datasets, plots and card.
 
-All of it is read from the store and the recipe; nothing here talks to the registry.
+All of it is read from the store and the recipe. Nothing here calls the registry.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
+from wavlm.evaluation.facts import SCORES_PLOT
+from wavlm.shards.facts import ShardsFacts
 
 from tasks.registry.lookup import MODEL_FILES, sha256_tag
-from wavlm.pipeline.artifacts import Corpus, Export, Model, Scores, Shards, lineage
-from wavlm.pipeline.plan import plan
+from wavlm.pipeline.artifacts import Corpus, Export, Model, Shards, lineage
+from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
-from wavlm.pipeline.results import label_quality_of, read_layer_scores
+from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
 from wavlm.pipeline.store import Store
 from wavlm.specs import AptSource, HttpsSource, MixSpec, Recipe, Source
 from wavlm.storage.files import sha256_of
@@ -50,12 +52,12 @@ def tags(model: Model, recipe: Recipe, store: Store) -> dict[str, str]:
             found[f"{item.kind}.{item.name}"] = item.key
     for labels in model.labels:
         found[f"labels.{labels.name}"] = labels.key
-    codebook = model.labels[0].codebook
-    found["codebook"] = codebook.key
+    if codebook := model.codebook:
+        found["codebook"] = codebook.key
+        if codebook.teacher:
+            found["teacher.key"] = codebook.teacher.key
     if model.mixtures:
         found["mixtures"] = model.mixtures.key
-    if codebook.teacher:
-        found["teacher.key"] = codebook.teacher.key
     for name in MODEL_FILES:
         found[sha256_tag(name)] = sha256_of(store.path(model) / name)
     return found
@@ -64,19 +66,20 @@ def tags(model: Model, recipe: Recipe, store: Store) -> dict[str, str]:
 def parameters(model: Model) -> dict[str, str]:
     """Every field of the specs that made the model, as dotted names."""
     found = {
-        **dict(_flat("network", model.network.model_dump(mode="json"))),
-        **dict(_flat("train", model.train.model_dump(mode="json"))),
-        **dict(_flat("codebook", model.labels[0].codebook.spec.model_dump(mode="json"))),
+        **dict(_flatten("network", model.network.model_dump(mode="json"))),
+        **dict(_flatten("train", model.train.model_dump(mode="json"))),
     }
+    if model.codebook:
+        found |= dict(_flatten("codebook", model.codebook.spec.model_dump(mode="json")))
     if model.mix:
         # Without its name, which may change while the model stays the same: a run keeps its values.
         mix = model.mix.model_dump(mode="json", exclude=set(MixSpec.not_identity))
-        found |= dict(_flat("mix", mix))
+        found |= dict(_flatten("mix", mix))
     return {name: value[:MAX_PARAMETER_CHARACTERS] for name, value in found.items()}
 
 
 def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
-    """Label quality and probe scores of a model, under the names that gates use."""
+    """Label quality and layer scores of a model, under the names that gates use."""
     found: dict[str, float] = {}
     quality = label_quality_of(model.labels, store)
     if quality:
@@ -86,7 +89,7 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
             "labels/cluster_purity": quality.cluster_purity,
             "labels/num_frames": float(quality.num_frames),
         }
-    scores = read_layer_scores(scores_of(model, recipe), store)
+    scores = read_layer_pnmi(scores_of(model, recipe), store)
     if scores:
         found["probe/pnmi"] = scores.pnmi[scores.best_layer]
         found["probe/mfcc/pnmi"] = scores.mfcc_pnmi
@@ -94,28 +97,21 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
     return found
 
 
-def scores_of(model: Model, recipe: Recipe) -> Scores | None:
-    """The probe that the recipe asks of this model."""
-    wanted = (item for item in plan(recipe) if isinstance(item, Scores))
-    return next((item for item in wanted if item.model.key == model.key), None)
-
-
 def datasets(model: Model, store: Store) -> list[DatasetInput]:
     """The shards that the model was trained on, with where their bytes come from."""
-    speech = tuple(labels.shards for labels in model.labels)
-    roles = (("training", speech), ("noise", model.noise), ("rooms", model.rooms))
+    roles = (("training", model.shards), ("noise", model.noise), ("rooms", model.rooms))
     return [_dataset(item, context, store) for context, items in roles for item in items]
 
 
-def draw(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Path]:
+def draw_plots(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Path]:
     """Draw all plots of a model into a folder; what has no data is left out."""
     title = f"{recipe.registry_name}, iteration {model.iteration} ({model.key})"
     drawn = [plot_curves(store.path(model), out / "curves.png", title)]
     bars = _quality_bars(model, store)
     if bars:
         drawn.append(plot_quality(bars, out / "label_quality.png"))
-    probe = scores_of(model, recipe)
-    layers = store.path(probe) / "scores.png" if probe else None
+    scores = scores_of(model, recipe)
+    layers = store.path(scores) / SCORES_PLOT if scores else None
     if layers and layers.is_file():
         drawn.append(Path(shutil.copyfile(layers, out / "layers.png")))
     if model.mixtures:
@@ -125,7 +121,7 @@ def draw(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Path]:
     return drawn
 
 
-def card(model: Model, store: Store) -> Path | None:
+def find_card(model: Model, store: Store) -> Path | None:
     """The model card that the export wrote, if it is there."""
     from wavlm.export import HF_FOLDER
 
@@ -136,7 +132,7 @@ def card(model: Model, store: Store) -> Path | None:
 
 def generations(model: Model) -> list[Model]:
     """The model and its teachers, first iteration first."""
-    teacher = model.labels[0].codebook.teacher
+    teacher = model.codebook.teacher if model.codebook else None
     return [*(generations(teacher) if teacher else []), model]
 
 
@@ -156,10 +152,10 @@ def _quality_bars(model: Model, store: Store) -> list[QualityBar]:
 
 
 def _dataset(shards: Shards, context: str, store: Store) -> DatasetInput:
-    facts = store.facts(shards)
+    facts = store.facts(shards, ShardsFacts)
     spec = shards.corpus.spec
     source_type, source = _source(spec.sources[0])
-    profile = {name: facts.get(name) for name in ("hours", "utterances", "speakers")}
+    profile = facts.model_dump(mode="json", include={"hours", "utterances", "speakers"})
     return DatasetInput(
         name=shards.name,
         digest=shards.key,
@@ -179,10 +175,10 @@ def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
     return "local", {"uri": source.path, "revision": source.revision}
 
 
-def _flat(prefix: str, value: JsonValue) -> Iterator[tuple[str, str]]:
+def _flatten(prefix: str, value: JsonValue) -> Iterator[tuple[str, str]]:
     """Dotted names and texts; lists stay in one piece."""
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from _flat(f"{prefix}.{name}", item)
+            yield from _flatten(f"{prefix}.{name}", item)
     else:
         yield prefix, value if isinstance(value, str) else json.dumps(value)

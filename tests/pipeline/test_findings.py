@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wavlm.pipeline.findings import IterationResults, findings
-from wavlm.pipeline.results import LabelQuality, LayerScores, TrainingResults
+from wavlm.pipeline.findings import findings
+from wavlm.pipeline.results import IterationResults, LabelQuality, LayerPnmi, TrainingResults
 
 MFCC = LabelQuality("MFCC", 100, 0.30, 0.35, 0.1, 81234, ("shards",))
 HIDDEN = replace(MFCC, features="layer 4", pnmi=0.40)
@@ -49,9 +49,9 @@ def test_iterations_are_compared_on_the_same_frames_with_the_same_k_only() -> No
 
 
 def test_the_best_layer_is_held_against_mfcc() -> None:
-    good = said(IterationResults(1, None, None, LayerScores(50, {1: 0.3, 2: 0.5}, 0.4)))
+    good = said(IterationResults(1, None, None, LayerPnmi(50, {1: 0.3, 2: 0.5}, 0.4)))
     assert "its best layer (2) tells more than MFCC about phones: PNMI 0.500 against 0.400" in good
-    bad = said(IterationResults(1, None, None, LayerScores(50, {1: 0.3, 2: 0.35}, 0.4)))
+    bad = said(IterationResults(1, None, None, LayerPnmi(50, {1: 0.3, 2: 0.35}, 0.4)))
     assert "tells no more than MFCC" in bad
 
 

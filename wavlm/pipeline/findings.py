@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-from wavlm.pipeline.results import LabelQuality, LayerScores, TrainingResults
+from wavlm.pipeline.results import IterationResults, LabelQuality, LayerPnmi, TrainingResults
 
 MOVED_SHARE = 0.01  # a loss that moved by less has not moved
 CLEARLY = 0.01  # masked accuracy this far above the majority label's share beats it
-
-
-@dataclass(frozen=True)
-class IterationResults:
-    """One iteration as far as it got."""
-
-    iteration: int
-    quality: LabelQuality | None
-    training: TrainingResults | None
-    layers: LayerScores | None
 
 
 def findings(results: Sequence[IterationResults]) -> Iterator[str]:
@@ -56,7 +45,7 @@ def _describe_loss(iteration: int, what: str, first: float, last: float) -> str:
     return f"Iteration {iteration}: the {what} loss {verb}, from {first:.3f} to {last:.3f}."
 
 
-def _describe_layers(iteration: int, layers: LayerScores) -> str:
+def _describe_layers(iteration: int, layers: LayerPnmi) -> str:
     best = layers.pnmi[layers.best_layer]
     verb = "more than" if best > layers.mfcc_pnmi else "no more than"
     return (

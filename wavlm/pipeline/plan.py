@@ -40,15 +40,19 @@ def plan(recipe: Recipe) -> tuple[Artifact, ...]:
     for iteration in recipe.iterations:
         teacher = _model(iteration, sources, teacher)
         wanted.append(teacher)
-        if recipe.probe:
-            wanted.append(Scores(recipe.probe, teacher, _select_speech(iteration, sources.speech)))
-        wanted += [Export(teacher), Registration(recipe.registry_name, teacher)]
+        scores = scores_of(teacher, recipe)
+        wanted += [*([scores] if scores else []), Export(teacher), Registration(recipe.registry_name, teacher)]
     return tuple(lineage(wanted))
 
 
 def models(artifacts: Sequence[Artifact]) -> tuple[Model, ...]:
     """The models of a plan, first iteration first."""
     return tuple(artifact for artifact in artifacts if isinstance(artifact, Model))
+
+
+def scores_of(model: Model, recipe: Recipe) -> Scores | None:
+    """The scores that a recipe asks of a model, on the speech that it was trained on; None if it asks for none."""
+    return Scores(recipe.probe, model, model.shards) if recipe.probe else None
 
 
 def corpora(artifact: Artifact) -> tuple[str, ...]:

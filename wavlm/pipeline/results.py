@@ -1,4 +1,4 @@
-"""What stages achieved, in numbers of complete artifacts: label quality, training, probes."""
+"""What stages achieved, read from complete artifacts: label quality, training, layer scores."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import JsonValue
-
+from wavlm.evaluation.facts import ScoresFacts
+from wavlm.labels.facts import LabelsFacts
 from wavlm.pipeline.artifacts import Labels, Scores
 from wavlm.pipeline.curves import Curve, read_curves
 from wavlm.pipeline.store import Store
@@ -15,7 +15,7 @@ from wavlm.pipeline.store import Store
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """Label quality of one iteration on the frames of the corpora with known phones."""
+    """Label quality of one iteration, on the frames of the corpora with known phones."""
 
     features: str  # "MFCC" or "layer 4"
     num_clusters: int
@@ -36,7 +36,7 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """First and last numbers of one training; losses are nats per masked frame."""
+    """First and last numbers of one training. Losses are nats per masked frame."""
 
     updates: int
     train_loss: tuple[float, float] | None
@@ -47,11 +47,11 @@ class TrainingResults:
 
 
 @dataclass(frozen=True)
-class LayerScores:
-    """PNMI of k-means on each layer and on MFCC, same frames, same K."""
+class LayerPnmi:
+    """PNMI of k-means on each layer and on MFCC: same frames, same K."""
 
     num_clusters: int
-    pnmi: Mapping[int, float]
+    pnmi: Mapping[int, float]  # by layer, from 1 on
     mfcc_pnmi: float
 
     @property
@@ -59,32 +59,39 @@ class LayerScores:
         return max(self.pnmi, key=lambda layer: self.pnmi[layer])
 
 
+@dataclass(frozen=True)
+class IterationResults:
+    """One iteration as far as it got."""
+
+    iteration: int
+    quality: LabelQuality | None
+    training: TrainingResults | None
+    layers: LayerPnmi | None
+
+
 def label_quality_of(labels: Sequence[Labels], store: Store) -> LabelQuality | None:
     """Label quality over the corpora with known phones, weighted by frames; None without any."""
-    complete = [(item, _quality(store, item)) for item in labels if store.is_complete(item)]
-    known = [(item, quality) for item, quality in complete if quality]
-    frames = sum(quality["num_frames"] for _, quality in known)
-    if not frames:
+    complete = [item for item in labels if store.is_complete(item)]
+    qualities = [(item, store.facts(item, LabelsFacts).quality) for item in complete]
+    known = [(item, quality) for item, quality in qualities if quality and quality.num_frames]
+    if not known:
         return None
-
-    def mean(name: str) -> float:
-        return sum(quality[name] * quality["num_frames"] for _, quality in known) / frames
-
+    frames = sum(quality.num_frames for _, quality in known)
     codebook = labels[0].codebook
     features = codebook.spec.features
     return LabelQuality(
         features="MFCC" if features.type == "mfcc" else f"layer {features.layer}",
         num_clusters=codebook.spec.num_clusters,
-        pnmi=mean("pnmi"),
-        phone_purity=mean("phone_purity"),
-        cluster_purity=mean("cluster_purity"),
-        num_frames=int(frames),
+        pnmi=sum(quality.pnmi * quality.num_frames for _, quality in known) / frames,
+        phone_purity=sum(quality.phone_purity * quality.num_frames for _, quality in known) / frames,
+        cluster_purity=sum(quality.cluster_purity * quality.num_frames for _, quality in known) / frames,
+        num_frames=frames,
         frames_of=tuple(sorted(item.shards.key for item, _ in known)),
     )
 
 
 def read_training_results(model_dir: Path) -> TrainingResults | None:
-    """First and last numbers of a model's metrics.jsonl; None if there is none."""
+    """First and last numbers of a model's training curve; None if there is none."""
     curves = read_curves(model_dir)
     if not curves:
         return None
@@ -98,38 +105,15 @@ def read_training_results(model_dir: Path) -> TrainingResults | None:
     )
 
 
-def read_layer_scores(scores: Scores | None, store: Store) -> LayerScores | None:
-    """What a probe found; None if it was not run or had no known phones."""
+def read_layer_pnmi(scores: Scores | None, store: Store) -> LayerPnmi | None:
+    """What the stage scores found; None if it was not run or no corpus had known phones."""
     if scores is None or not store.is_complete(scores):
         return None
-    facts = store.facts(scores)
-    found, mfcc, clusters = facts.get("scores"), facts.get("mfcc_pnmi"), facts.get("num_clusters")
-    if not isinstance(found, list) or not isinstance(mfcc, float) or not isinstance(clusters, int):
+    facts = store.facts(scores, ScoresFacts)
+    pnmi = {item.layer: item.quality.pnmi for item in facts.scores if item.layer}
+    if not pnmi or facts.mfcc_pnmi is None or facts.num_clusters is None:
         return None
-    pnmi = dict(_layer(item) for item in found if isinstance(item, dict) and item.get("layer"))
-    return LayerScores(clusters, pnmi, mfcc) if pnmi else None
-
-
-def _layer(item: Mapping[str, JsonValue]) -> tuple[int, float]:
-    layer, quality = item["layer"], item["quality"]
-    if not isinstance(layer, int) or not isinstance(quality, dict):
-        raise TypeError(f"a score of a layer expected, found {item}")
-    return layer, to_number(quality["pnmi"]) or 0.0
-
-
-def to_number(value: JsonValue) -> float | None:
-    """A fact that is a number; None for anything else."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None  # type: ignore[arg-type]
-
-
-def _quality(store: Store, labels: Labels) -> dict[str, float] | None:
-    quality = store.facts(labels).get("quality")
-    if not isinstance(quality, Mapping):
-        return None
-    found = {name: to_number(value) for name, value in quality.items()}
-    known = {name: value for name, value in found.items() if value is not None}
-    return known if known.get("num_frames") else None
+    return LayerPnmi(facts.num_clusters, pnmi, facts.mfcc_pnmi)
 
 
 def _ends(curve: Curve | None) -> tuple[float, float] | None:

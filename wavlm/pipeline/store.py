@@ -24,12 +24,12 @@ from pydantic import JsonValue, ValidationError
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
+from wavlm.pipeline.record import RECORD_FILE, ArtifactRecord, SealedFile, read_record, write_record
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import read_json, sha256_of, sync, write_json
+from wavlm.storage.files import sha256_of, sync
 from wavlm.storage.locks import hold_lock
 
 F = TypeVar("F", bound=Facts)
-RECORD = "artifact.json"
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
 _LIBRARIES = ("torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
@@ -73,7 +73,7 @@ class Store:
         return self.path(artifact).with_name(f".{artifact.name}-{artifact.key}.partial")
 
     def is_complete(self, artifact: Artifact) -> bool:
-        return (self.path(artifact) / RECORD).is_file()
+        return (self.path(artifact) / RECORD_FILE).is_file()
 
     def require(self, artifact: Artifact) -> None:
         """Raise BadDataError, naming artifact and place, unless it is complete."""
@@ -84,11 +84,10 @@ class Store:
                 f"run that stage first: wavlm stage {artifact.kind} RECIPE",
             )
 
-    def record(self, artifact: Artifact) -> dict[str, JsonValue]:
-        """The sealed artifact.json: identity, facts, files, versions, time."""
+    def record(self, artifact: Artifact) -> ArtifactRecord:
+        """The sealed record of a complete artifact."""
         self.require(artifact)
-        record: dict[str, JsonValue] = read_json(self.path(artifact) / RECORD)
-        return record
+        return read_record(self.path(artifact))
 
     def facts(self, artifact: Artifact, form: type[F]) -> F:
         """What the stage reported when it built this, in the form that its package gives it.
@@ -96,11 +95,11 @@ class Store:
         Raises BadDataError, naming place and field, if the record holds something else.
         """
         try:
-            return form.model_validate(self.record(artifact)["facts"], strict=False)
-        except (KeyError, ValidationError) as error:
+            return form.model_validate(self.record(artifact).facts, strict=False)
+        except ValidationError as error:
             raise BadDataError(
                 "RECORD_BROKEN",
-                f"no {form.__name__} can be read: {error}; at {self.path(artifact) / RECORD}; make it again",
+                f"no {form.__name__} can be read: {error}; at {self.path(artifact) / RECORD_FILE}; make it again",
             ) from error
 
     def make(
@@ -138,16 +137,13 @@ class Store:
 
     def verify(self, folder: Path, progress: Progress = no_progress) -> list[Damage]:
         """Re-hash every file of a complete artifact's folder; returns what differs."""
-        sealed = read_json(folder / RECORD)["files"]
-        damaged = [
-            Damage(folder / name, "missing", entry["sha256"])
-            for name, entry in sealed.items()
-            if not (folder / name).is_file()
-        ]
-        there = [name for name in sealed if (folder / name).is_file()]
-        for name, digest in _hash_files(folder, there, progress):
-            if digest != sealed[name]["sha256"]:
-                damaged.append(Damage(folder / name, digest, sealed[name]["sha256"]))
+        sealed = read_record(folder).files
+        missing = [name for name in sealed if not (folder / name).is_file()]
+        damaged = [Damage(folder / name, "missing", sealed[name].sha256) for name in missing]
+        present = [name for name in sealed if name not in missing]
+        for name, digest in _hash_files(folder, present, progress):
+            if digest != sealed[name].sha256:
+                damaged.append(Damage(folder / name, digest, sealed[name].sha256))
         damaged += [
             Damage(folder / name, "a file that was never sealed", "absent")
             for name in sorted(set(_list_files(folder)) - set(sealed))
@@ -157,16 +153,15 @@ class Store:
     def folders(self) -> Iterator[Path]:
         """Folders of all complete artifacts, by kind in pipeline order, then by name."""
         for kind in KINDS:
-            for record in sorted((self.root / kind).glob(f"*/{RECORD}")):
+            for record in sorted((self.root / kind).glob(f"*/{RECORD_FILE}")):
                 yield record.parent
 
     def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
         """The nearest complete sibling and the fields that differ; None if there is no sibling."""
         siblings = []
-        for record in (self.root / artifact.kind).glob(f"*/{RECORD}"):
-            identity = read_json(record)["identity"]
-            differences = tuple(_differences("", identity, artifact.identity))
-            siblings.append((len(differences), record.parent, differences))
+        for path in (self.root / artifact.kind).glob(f"*/{RECORD_FILE}"):
+            differences = tuple(_differences("", read_record(path.parent).identity, artifact.identity))
+            siblings.append((len(differences), path.parent, differences))
         if not siblings:
             return None
         _, folder, differences = min(siblings, key=lambda item: (item[0], item[1]))
@@ -182,22 +177,20 @@ class Store:
         facts = build(partial)
         _remove_partials(partial)
         files = {
-            name: {"sha256": digest, "bytes": (partial / name).stat().st_size}
+            name: SealedFile(sha256=digest, bytes=(partial / name).stat().st_size)
             for name, digest in _hash_files(partial, _list_files(partial), progress)
         }
-        write_json(
-            partial / RECORD,
-            {
-                "identity": artifact.identity,
-                "key": artifact.key,
-                "inputs": [item.folder for item in artifact.inputs],
-                "facts": facts.model_dump(mode="json"),
-                "files": files,
-                "versions": _versions(),
-                "finished_unix": time.time(),
-                "seconds": time.time() - started,
-            },
+        record = ArtifactRecord(
+            identity=artifact.identity,
+            key=artifact.key,
+            inputs=tuple(item.folder for item in artifact.inputs),
+            facts=facts.model_dump(mode="json"),
+            files=files,
+            versions=_versions(),
+            finished_unix=time.time(),
+            seconds=time.time() - started,
         )
+        write_record(partial, record)
         sync(partial)
         partial.rename(self.path(artifact))
         sync(self.path(artifact).parent)
@@ -206,7 +199,7 @@ class Store:
 def _list_files(folder: Path) -> list[str]:
     """Relative names of all files below a folder but the record itself."""
     names = (str(item.relative_to(folder)) for item in folder.rglob("*") if item.is_file())
-    return sorted(name for name in names if name != RECORD)
+    return sorted(name for name in names if name != RECORD_FILE)
 
 
 def _remove_partials(folder: Path) -> None:
@@ -234,8 +227,8 @@ def _differences(prefix: str, existing: JsonValue, wanted: JsonValue) -> Iterato
         yield Difference(prefix, existing, wanted)
 
 
-def _versions() -> dict[str, JsonValue]:
-    found: dict[str, JsonValue] = {"python": platform.python_version()}
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:
             found[library] = version(library)

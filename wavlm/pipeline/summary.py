@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from wavlm.pipeline.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
-from wavlm.pipeline.findings import IterationResults, findings
-from wavlm.pipeline.results import label_quality_of, read_layer_scores, read_training_results, to_number
-from wavlm.pipeline.store import Facts, Store
-from wavlm.storage.files import read_json
+from wavlm.pipeline.findings import findings
+from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.results import IterationResults, label_quality_of, read_layer_pnmi, read_training_results
+from wavlm.pipeline.store import Store
+from wavlm.shards.facts import ShardsFacts
 
-REGISTRATION_FILE = "registration.json"
 LISTEN_FOLDER = "listen"
 
 
@@ -25,7 +24,7 @@ class CorpusSummary:
     role: str
     hours: float
     utterances: int
-    speakers: int | None
+    speakers: int
     rejected: tuple[tuple[str, int], ...]  # reason and how many
 
 
@@ -71,7 +70,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
 
 
 def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
-    """Plots of probes and registrations; those of a registration that waits are there already."""
+    """Plots of scores and registrations. A registration that waits for the registry has its plots already."""
     for item in artifacts:
         if isinstance(item, Scores | Registration):
             waits = isinstance(item, Registration) and not store.is_complete(item)
@@ -80,56 +79,47 @@ def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
 
 
 def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store) -> IterationResults:
-    probes = (item for item in artifacts if isinstance(item, Scores))
-    probe = next((item for item in probes if item.model.key == model.key), None)
+    scores = (item for item in artifacts if isinstance(item, Scores) and item.model.key == model.key)
     return IterationResults(
         iteration=model.iteration,
         quality=label_quality_of(model.labels, store),
         training=read_training_results(store.path(model)),
-        layers=read_layer_scores(probe, store),
+        layers=read_layer_pnmi(next(scores, None), store),
     )
 
 
 def _corpus(shards: Shards, store: Store) -> CorpusSummary:
-    facts: Facts = dict(store.facts(shards))
-    if store.is_complete(shards.corpus):
-        facts = {**store.facts(shards.corpus), **facts}
-    rejected, speakers = facts.get("rejected"), to_number(facts.get("speakers"))
-    reasons = rejected.items() if isinstance(rejected, dict) else ()
+    facts = store.facts(shards, ShardsFacts)
     return CorpusSummary(
         name=shards.name,
         role=shards.corpus.spec.role,
-        hours=to_number(facts.get("hours")) or 0.0,
-        utterances=int(to_number(facts.get("utterances")) or 0),
-        speakers=None if speakers is None else int(speakers),
-        rejected=tuple((reason, int(to_number(count) or 0)) for reason, count in sorted(reasons)),
+        hours=facts.hours,
+        utterances=facts.utterances,
+        speakers=facts.speakers,
+        rejected=tuple(sorted(facts.rejected.items())),
     )
 
 
 def _versions(registrations: Sequence[Registration], store: Store) -> tuple[VersionSummary, ...]:
     """The versions by iteration; an alias belongs to the one that was registered last with it."""
-    newest_first = sorted(
-        registrations,
-        key=lambda item: to_number(store.record(item)["finished_unix"]) or 0.0,
-        reverse=True,
-    )
+    newest_first = sorted(registrations, key=lambda item: store.record(item).finished_unix, reverse=True)
     taken: set[str] = set()
     versions = []
     for registration in newest_first:
-        found = read_json(store.path(registration) / REGISTRATION_FILE)
-        versions.append(_version(registration, found, taken))
-        taken.update(found["aliases"])
+        facts = store.facts(registration, RegistrationFacts)
+        versions.append(_version(registration, facts, taken))
+        taken.update(facts.aliases)
     return tuple(sorted(versions, key=lambda item: item.iteration))
 
 
-def _version(registration: Registration, found: dict[str, Any], taken: Set[str]) -> VersionSummary:
+def _version(registration: Registration, facts: RegistrationFacts, taken: Set[str]) -> VersionSummary:
     return VersionSummary(
         iteration=registration.model.iteration,
-        name=found["name"],
-        version=found["version"],
-        aliases=tuple(alias for alias in found["aliases"] if alias not in taken),
-        champion=found["champion"],
-        uri=found["uri"],
+        name=facts.name,
+        version=facts.version,
+        aliases=tuple(alias for alias in facts.aliases if alias not in taken),
+        champion=facts.champion,
+        uri=facts.uri,
     )
 
 

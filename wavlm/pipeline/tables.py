@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wavlm.pipeline.findings import IterationResults
+from wavlm.pipeline.results import IterationResults
 from wavlm.pipeline.summary import Summary
 
 Row = dict[str, str]
@@ -28,7 +28,7 @@ def _corpora(summary: Summary) -> list[Row]:
             "role": item.role,
             "hours": f"{item.hours:.2f}",
             "utterances": str(item.utterances),
-            "speakers": "" if item.speakers is None else str(item.speakers),
+            "speakers": str(item.speakers),
             "rejected": ", ".join(f"{count} {reason}" for reason, count in item.rejected) or "0",
         }
         for item in summary.corpora

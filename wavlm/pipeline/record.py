@@ -1,0 +1,52 @@
+"""`artifact.json`, the record that seals an artifact: what it is, what its stage reported, and every file's digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from wavlm.errors import BadDataError
+from wavlm.storage.files import read_json, write_json
+
+RECORD_FILE = "artifact.json"
+
+
+class SealedFile(BaseModel):
+    """One file as it was when the artifact was sealed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    bytes: int
+
+
+class ArtifactRecord(BaseModel):
+    """What is known of a complete artifact. The record is written last: where it exists, the folder is whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: dict[str, JsonValue]  # what the key digests, spelled out
+    key: str
+    inputs: tuple[str, ...]  # folders of the artifacts that it was made from
+    facts: dict[str, JsonValue]  # what its stage reported; `Store.facts` gives it a type
+    files: dict[str, SealedFile]  # by path relative to the folder
+    versions: dict[str, str | None]  # of libraries that can change an artifact's bytes
+    finished_unix: float
+    seconds: float  # of the attempt that finished it
+
+
+def write_record(folder: Path, record: ArtifactRecord) -> None:
+    """Seal a folder."""
+    write_json(folder / RECORD_FILE, record.model_dump(mode="json"))
+
+
+def read_record(folder: Path) -> ArtifactRecord:
+    """The record of a complete artifact's folder; raises BadDataError, naming file and field, if it is broken."""
+    path = folder / RECORD_FILE
+    try:
+        return ArtifactRecord.model_validate(read_json(path), strict=False)
+    except (OSError, ValueError, ValidationError) as error:
+        raise BadDataError(
+            "RECORD_BROKEN", f"the record cannot be read: {error}; at {path}; make the artifact again"
+        ) from error
