@@ -1,4 +1,4 @@
-"""From an artifact to the task that makes it."""
+"""Make one artifact: the table from its kind to the task that makes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""k-means on a sample of MFCC, or of a layer of the previous iteration's model."""
+"""Learn a codebook: k-means on a sample of MFCC, or of a layer of the previous iteration's model."""
 
 from __future__ import annotations
 

@@ -31,12 +31,12 @@ def export(artifact: Export, store: Store, runtime: Runtime) -> Path:  # noqa: A
 
 
 def card_of(artifact: Export, store: Store) -> Card:
-    """What the model card tells: whose speech, its teachers' included, which numbers, from what."""
+    """The content of the model card: corpora (those of the teachers too), numbers, lineage."""
     from wavlm.export import Card
 
     model = artifact.model
     models = [item for item in lineage([model]) if isinstance(item, Model)]
-    learnt_from = {
+    trained_on = {
         shards.corpus.key: shards.corpus.spec
         for item in models
         for labels in item.labels
@@ -45,7 +45,7 @@ def card_of(artifact: Export, store: Store) -> Card:
     return Card(
         name=model.name,
         key=model.key,
-        corpora=tuple(learnt_from.values()),
+        corpora=tuple(trained_on.values()),
         lineage=tuple(str(item) for item in lineage([model]) if item is not model),
         numbers=_numbers(artifact, store),
     )

@@ -1,4 +1,4 @@
-"""What the trainer is told: a model's specs, and where the store keeps what it is made from."""
+"""The trainer's job file: a model's specs, and the folders of the store that it reads."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
 
 
 def with_processes(runtime: Runtime, micro_batches: int) -> Runtime:
-    """The runtime with a number of CPU ranks: asked for, or what shares an update's groups evenly.
+    """The runtime with a number of CPU ranks: the one that was set, or one that divides an update's micro-batches evenly.
 
-    One thread a rank is far faster than many threads of one rank where utterances are few.
+    Where utterances are few, many ranks of one thread are far faster than one rank of many threads.
     """
     if runtime.gpus or runtime.processes:
         return runtime

@@ -1,4 +1,4 @@
-"""One label a frame: the nearest centroid, in one streaming pass over a corpus' shards."""
+"""Label a corpus: the nearest centroid of every frame, in one streaming pass over the shards."""
 
 from __future__ import annotations
 

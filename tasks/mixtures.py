@@ -1,4 +1,4 @@
-"""Render the small fixed mixed set: validation under noise and overlap, to see and to hear."""
+"""Render the small fixed set of mixtures: validation under noise and overlap, with pairs to listen to."""
 
 from __future__ import annotations
 

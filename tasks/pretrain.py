@@ -48,9 +48,9 @@ OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
 def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
-    """The model's folder. Stopped or killed, the next call goes on from the last snapshot.
+    """The model's folder. After a stop or a kill the next call continues from the last checkpoint.
 
-    Raises StoppedError if the trainer was asked to stop and saved.
+    Raises StoppedError if the trainer was stopped; it has written a checkpoint by then.
     """
 
     def build(out: Path) -> TrainingFacts:
@@ -98,7 +98,7 @@ def _failure(code: int, out: Path) -> Exception:
 
 @contextmanager
 def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
-    """Show each record, and hand it to MLflow, which may be down: neither holds training up."""
+    """Show each record, and pass it to MLflow. Neither delays training, also when MLflow is down."""
     title = f"pretrain iteration {artifact.iteration}"
     with ExitStack() as stack:
         progress, show_detail = stack.enter_context(show_progress(title))
@@ -143,7 +143,7 @@ def _gpus(runtime: Runtime) -> Iterator[None]:
     if not runtime.gpus or TaskRunContext.get() is None or not _is_limited():
         yield
         return
-    # A server that goes away must not end a training: the slot is lost, the work is not.
+    # If the server is lost, training continues without its slot.
     with concurrency(GPU_LIMIT, strict=True, raise_on_lease_renewal_failure=False):
         yield
 

@@ -1,4 +1,4 @@
-"""Probe a model: label quality layer by layer, against MFCC on the same frames."""
+"""Score a model: label quality of each layer, beside MFCC on the same frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wavlm.pipeline.store import Store
 
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
 def scores(artifact: Scores, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
-    """The folder of the scores and their plots."""
+    """The folder of the scores and their plot."""
     from wavlm.evaluation.scores import build_scores
 
     folders = [store.path(item) for item in artifact.shards]

@@ -1,4 +1,4 @@
-"""The command line's ends: where text goes, and what a failure says and returns."""
+"""Output of the command line: consoles, logging, and the message and exit code of a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store holds and who is working on it, in words."""
+"""The inventory of a store: complete artifacts, and unfinished ones with the process that makes them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _is_alive(note: Path) -> bool:
             os.kill(int(found["pid"]), 0)
     except (FileNotFoundError, ValueError, KeyError, ProcessLookupError):
         return False
-    except PermissionError:  # it lives, and is somebody else's
+    except PermissionError:  # the process runs, as another user
         return True
     return True
 

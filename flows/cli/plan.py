@@ -1,4 +1,4 @@
-"""What a recipe wants, and what the store holds of it; imports neither Prefect nor torch."""
+"""The plan of a recipe as a table: what the store holds, what would be made and why. Imports neither Prefect nor torch."""
 
 from __future__ import annotations
 

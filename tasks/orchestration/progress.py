@@ -1,6 +1,6 @@
-"""How far a stage is, for people: a bar on a terminal, log lines elsewhere, an artifact in Prefect.
+"""Progress of a stage: a bar on a terminal, log lines elsewhere, and a progress artifact in Prefect.
 
-What is shown never holds up the work: the Prefect artifact is written by a thread of its own, and
+Showing progress never delays the work: the Prefect artifact is written by a thread of its own, and
 an API that does not answer costs a warning.
 """
 
@@ -144,5 +144,5 @@ def _artifact(title: str) -> Iterator[Progress]:
 
 
 def slug(text: str) -> str:
-    """A key as Prefect wants it: lower case letters, digits and dashes."""
+    """A key in the form that Prefect takes: lower case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,4 +1,4 @@
-"""Tables, plots and links of a run as Prefect artifacts: what the terminal shows, in the UI."""
+"""The summary of a run as Prefect artifacts: the tables, plots and links that the terminal shows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def publish(recipe: Recipe, store: Store) -> None:
                 folder.as_uri(),
                 link_text=str(folder),
                 key=f"{prefix}-listen",
-                description="to hear",
+                description="clean and mixed utterances",
             )
     except (httpx.HTTPError, PrefectException) as error:
         logger.warning("the summary is not shown in Prefect: %s", error)

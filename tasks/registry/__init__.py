@@ -1,1 +1,1 @@
-"""The model registry: connection, look-up, and what a version says about itself."""
+"""The model registry (MLflow): connection, following a training, look-up, and the description of a version."""

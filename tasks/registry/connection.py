@@ -42,7 +42,7 @@ MAX_REASON_CHARACTERS = 200
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
-# MLflow's own defaults wait for 247 s on a server that is gone. Who sets one of these knows better.
+# With its own defaults MLflow waits 247 s for a server that does not answer. A variable that is set already wins.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -149,7 +149,7 @@ def _experiment(registry: Registry) -> str:
 
 
 class Uploader:
-    """Brings metrics into one run, each step of each metric once, however often it is asked."""
+    """Uploads metrics into one run: each step of each metric once, however often `push` is called."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client = client
@@ -195,7 +195,7 @@ class Follower:
         self._thread.start()
 
     def feed(self, record: Mapping[str, JsonValue]) -> None:
-        """Hand over one record of metrics.jsonl; dropped if the registry is gone or far behind."""
+        """Hand over one record of metrics.jsonl; it is dropped if the registry does not answer or is far behind."""
         if self._gone.is_set():
             return
         try:

@@ -34,10 +34,10 @@ def test_masked_accuracy_beats_the_commonest_label_only_if_it_does() -> None:
 
 def test_iterations_are_compared_on_the_same_frames_with_the_same_k_only() -> None:
     better = said(IterationResults(1, MFCC, None, None), IterationResults(2, HIDDEN, None, None))
-    assert "Iteration 2: its labels tell more about phones" in better
+    assert "Iteration 2: its labels carry more phone information" in better
     assert "on the same 81,234 frames with the same K=100" in better
     worse = said(IterationResults(1, MFCC, None, None), IterationResults(2, replace(HIDDEN, pnmi=0.2), None, None))
-    assert "do not tell more" in worse
+    assert "carry no more phone information" in worse
     for other in (
         replace(HIDDEN, num_clusters=500),
         replace(HIDDEN, num_frames=5),
@@ -45,14 +45,14 @@ def test_iterations_are_compared_on_the_same_frames_with_the_same_k_only() -> No
     ):
         unlike = said(IterationResults(1, MFCC, None, None), IterationResults(2, other, None, None))
         assert "is no comparison" in unlike
-        assert "tell more" not in unlike
+        assert "carry more" not in unlike
 
 
 def test_the_best_layer_is_held_against_mfcc() -> None:
     good = said(IterationResults(1, None, None, LayerPnmi(50, {1: 0.3, 2: 0.5}, 0.4)))
-    assert "its best layer (2) tells more than MFCC about phones: PNMI 0.500 against 0.400" in good
+    assert "its best layer (2) carries more phone information than MFCC: PNMI 0.500 against 0.400" in good
     bad = said(IterationResults(1, None, None, LayerPnmi(50, {1: 0.3, 2: 0.35}, 0.4)))
-    assert "tells no more than MFCC" in bad
+    assert "carries no more phone information than MFCC" in bad
 
 
 def test_nothing_is_said_about_what_was_not_measured() -> None:

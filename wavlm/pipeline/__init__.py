@@ -1,1 +1,1 @@
-"""Artifacts, the plan of a recipe, and the store: the only package that knows the store."""
+"""Artifacts, the plan of a recipe, the store, and what is read from it: results, summary, plots, cost."""

@@ -1,4 +1,4 @@
-"""What a recipe costs before it runs: operations, hours of machines, bytes on disk.
+"""The cost of a recipe before it runs: operations, core and GPU hours, bytes on disk.
 
 Operations are counted from the network's shapes (a multiply-add is two). Rates of the CPU stages
 were measured on one Zen 5 core with 15 s utterances of 16 kHz read speech.

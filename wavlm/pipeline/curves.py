@@ -1,4 +1,4 @@
-"""The training curve as named points: what plots, summaries and the registry read."""
+"""The training curve as named points and curves, for plots, summaries and the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the numbers of a run say, in sentences. Each is computed; none is fixed in advance."""
+"""Findings: sentences about the numbers of a run. Each sentence is computed from them."""
 
 from __future__ import annotations
 
@@ -47,11 +47,10 @@ def _describe_loss(iteration: int, what: str, first: float, last: float) -> str:
 
 def _describe_layers(iteration: int, layers: LayerPnmi) -> str:
     best = layers.pnmi[layers.best_layer]
-    verb = "more than" if best > layers.mfcc_pnmi else "no more than"
+    share = "more" if best > layers.mfcc_pnmi else "no more"
     return (
-        f"Iteration {iteration}: its best layer ({layers.best_layer}) tells {verb} MFCC about "
-        f"phones: PNMI {best:.3f} against {layers.mfcc_pnmi:.3f}, same frames, "
-        f"K={layers.num_clusters}."
+        f"Iteration {iteration}: its best layer ({layers.best_layer}) carries {share} phone information than MFCC: "
+        f"PNMI {best:.3f} against {layers.mfcc_pnmi:.3f}, same frames, K={layers.num_clusters}."
     )
 
 
@@ -63,8 +62,8 @@ def _compare_labels(before: tuple[int, LabelQuality], after: tuple[int, LabelQua
             f"Iteration {number}: {comparison} is no comparison: K={new.num_clusters} on "
             f"{new.num_frames:,} frames, K={old.num_clusters} on {old.num_frames:,} frames before."
         )
-    verb = "tell more" if new.pnmi > old.pnmi else "do not tell more"
+    share = "more" if new.pnmi > old.pnmi else "no more"
     return (
-        f"Iteration {number}: its labels {verb} about phones than those before: {comparison}, on the "
+        f"Iteration {number}: its labels carry {share} phone information than those before: {comparison}, on the "
         f"same {new.num_frames:,} frames with the same K={new.num_clusters}."
     )

@@ -1,4 +1,4 @@
-"""`plan`: from a recipe to the artifacts that it wants, in the order in which they are built."""
+"""The plan of a recipe: all its artifacts, in the order in which they are built. Planning runs nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of what a run made, as PNG: training curves and label quality."""
+"""Plots as PNG: loss and accuracy over the updates, and label quality of the iterations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DPI = 120
 
-# Okabe and Ito's colours, told apart by colour-blind readers.
+# The colours of Okabe and Ito, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 SPLITS = (("train", "train", BLUE), ("valid", "valid", ORANGE), ("valid_mixed", "mixed", GREEN))
 
@@ -57,7 +57,7 @@ def plot_curves(model_dir: Path, out: Path, title: str) -> Path:
 
 
 def plot_quality(bars: Sequence[QualityBar], out: Path) -> Path:
-    """Label quality of the iterations side by side; says whether the frames are the same."""
+    """Label quality of the iterations side by side. The title names the frames, or that they differ."""
     figure = Figure(figsize=(max(6.0, 2.2 * len(bars) + 2), 4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     measures = (

@@ -1,4 +1,4 @@
-"""Everything that a person wants to know after a run, read from the store."""
+"""The summary of a run, read from the store: corpora, results, versions, plots, findings, and what to do next."""
 
 from __future__ import annotations
 
