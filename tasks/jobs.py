@@ -33,7 +33,7 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
 
 
 def with_processes(runtime: Runtime, micro_batches: int) -> Runtime:
-    """The runtime with a number of CPU ranks: the one that was set, or one that divides an update's micro-batches evenly.
+    """The runtime with a number of CPU ranks: what was set, or what divides an update's micro-batches evenly.
 
     Where utterances are few, many ranks of one thread are far faster than one rank of many threads.
     """

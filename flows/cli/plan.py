@@ -1,4 +1,4 @@
-"""The plan of a recipe as a table: what the store holds, what would be made and why. Imports neither Prefect nor torch."""
+"""The plan of a recipe as a table: what is there, what would be made and why. Imports neither Prefect nor torch."""
 
 from __future__ import annotations
 
