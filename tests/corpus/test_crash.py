@@ -18,8 +18,8 @@ import os, signal, sys
 from pathlib import Path
 
 from tests.corpus.corpora import contents
-from wavlm.corpus import build_corpus
-from wavlm.execution.progress import silent
+from wavlm.corpus.build import build_corpus
+from wavlm.execution.progress import no_progress
 from wavlm.specs import CorpusSpec
 
 spec, work = CorpusSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2])
@@ -27,7 +27,7 @@ WATCHED = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
 
 
 def build(folder):
-    build_corpus(spec, folder / "downloads", folder / "out", silent)
+    build_corpus(spec, folder / "downloads", folder / "out", no_progress)
 
 
 def in_child(work):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import wavlm.shards.build
 from tests.shards.corpora import SPEC, bytes_of
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 import soundfile, webdataset, wavlm.corpus
 
 corpus, outs = Path(sys.argv[1]), Path(sys.argv[2])
@@ -27,7 +27,7 @@ WATCHED = {"open", "os.rename", "os.remove", "os.mkdir", "os.chmod"}
 
 
 def build(out):
-    wavlm.shards.build.build_shards(SPEC, corpus, out, 1, silent)
+    wavlm.shards.build.build_shards(SPEC, corpus, out, 1, no_progress)
 
 
 def in_child(work):
@@ -100,18 +100,18 @@ from pathlib import Path
 
 from tests.shards.corpora import SPEC, bytes_of
 from wavlm.storage.files import CannotWriteError
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.shards import build_shards
 
 corpus, out = Path(sys.argv[1]), Path(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
 try:
-    build_shards(SPEC, corpus, out, 1, silent)
+    build_shards(SPEC, corpus, out, 1, no_progress)
 except CannotWriteError as error:
     print(error)
 print(sorted(bytes_of(out)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-build_shards(SPEC, corpus, out, 1, silent)
+build_shards(SPEC, corpus, out, 1, no_progress)
 """
 
 
