@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
-
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.errors import BadDataError
 from wavlm.execution.pool import run_parts
 from wavlm.execution.progress import Progress
 from wavlm.shards.containers import Reason
+from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.index import write_index
 from wavlm.shards.listing import ListedShard, write_listing
 from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
@@ -30,14 +29,12 @@ EXCLUDED = frozenset({str(Reason.TOO_SHORT)})  # nothing is wrong with them: not
 # A process takes 2 s of CPU to start, webdataset importing torch; in that time it packs 2,000 s.
 SECONDS_PER_WORKER = 3600
 
-Facts = dict[str, JsonValue]
-
 
 class TooManyRejectsError(BadDataError):
     """More recordings are bad than the spec allows."""
 
 
-def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress) -> Facts:
+def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress) -> ShardsFacts:
     """Fill `out` with the shards of a corpus; the same bytes whatever ran before and how wide.
 
     A part whose recordings are all rejected gives no tar, and its number is not used again.
@@ -59,7 +56,7 @@ def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, pro
     _check_rejects(rejects, len(manifest), spec, out)
     write_contents(out, records)
     _check_some(rejects, spec, records, out)
-    return {**_facts(len(manifest), records, rejects), **_repeats(manifest)}
+    return _facts(manifest, records, rejects)
 
 
 def _remove_others(stems: set[str], out: Path) -> None:
@@ -124,32 +121,26 @@ def _list_shard(record: PartRecord) -> ListedShard:
     )
 
 
-def _facts(num_recordings: int, records: Sequence[PartRecord], rejects: Sequence[Reject]) -> Facts:
+def _facts(manifest: Sequence[ManifestRow], records: Sequence[PartRecord], rejects: Sequence[Reject]) -> ShardsFacts:
     utterances = [item for record in records for item in record.utterances]
     reasons = Counter(reject.reason for reject in rejects)
-    return {
-        "recordings": num_recordings,
-        "recordings_used": num_recordings - len(rejects),
-        "excluded": {why: reasons[why] for why in sorted(reasons) if why in EXCLUDED},
-        "rejected": {why: reasons[why] for why in sorted(reasons) if why not in EXCLUDED},
-        "utterances": len(utterances),
-        "speakers": len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
-        "hours": _hours(utterances),
-        "valid_hours": _hours([item for item in utterances if item.split == "valid"]),
-        "shards": sum(bool(record.sha256) for record in records),
-        "bytes": sum(record.size_bytes for record in records),
-    }
-
-
-def _repeats(manifest: Sequence[ManifestRow]) -> Facts:
-    """Recordings whose bytes have come before, and those that are in train and valid alike."""
-    splits: dict[str, set[str]] = {}
+    splits: dict[str, set[str]] = {}  # of each content
     for row in manifest:
         splits.setdefault(row.sha256, set()).add(row.split)
-    return {
-        "repeated_recordings": len(manifest) - len(splits),
-        "in_both_splits": sum(len(found) > 1 for found in splits.values()),
-    }
+    return ShardsFacts(
+        recordings=len(manifest),
+        recordings_used=len(manifest) - len(rejects),
+        excluded={why: reasons[why] for why in sorted(reasons) if why in EXCLUDED},
+        rejected={why: reasons[why] for why in sorted(reasons) if why not in EXCLUDED},
+        utterances=len(utterances),
+        speakers=len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
+        hours=_hours(utterances),
+        valid_hours=_hours([item for item in utterances if item.split == "valid"]),
+        shards=sum(bool(record.sha256) for record in records),
+        bytes=sum(record.size_bytes for record in records),
+        repeated_recordings=len(manifest) - len(splits),
+        in_both_splits=sum(len(found) > 1 for found in splits.values()),
+    )
 
 
 def _hours(utterances: Sequence[PackedUtterance]) -> float:
