@@ -25,7 +25,8 @@ from wavlm.execution.progress import no_progress
 from wavlm.labels.files import Header, write_labels
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index, read_listing
-from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout, ShardSpec
+from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, ShardSpec
+from wavlm.specs.corpora import GenericLayout
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import write_json
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.errors import BadDataError
-from wavlm.execution.pool import run_parts
+from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
 from wavlm.shards.containers import Reason
 from wavlm.shards.facts import ShardsFacts
