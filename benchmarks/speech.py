@@ -24,10 +24,11 @@ from wavlm.execution.job import LabelledShards
 from wavlm.execution.progress import no_progress
 from wavlm.labels.files import Header, write_labels
 from wavlm.rng import rng_for
-from wavlm.shards import Reader, build_shards, read_index
-from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, GenericLayout, ShardSpec
+from wavlm.shards import Reader, build_shards, read_index, read_listing
+from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, ShardSpec
+from wavlm.specs.corpora import GenericLayout
 from wavlm.specs.shapes import num_labels
-from wavlm.storage.files import read_json, write_json
+from wavlm.storage.files import write_json
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -62,7 +63,7 @@ class Speech:
 
     def write_random_labels(self) -> LabelledShards:
         """The shards with labels at 100 Hz that are drawn, in runs: what they are costs no time."""
-        index, listed = read_index(self.shards), read_json(self.shards / "shards.json")
+        index, listed = read_index(self.shards), read_listing(self.shards)
         folder = self.work / "labels"
         folder.mkdir(exist_ok=True)
         for shard in listed:
@@ -71,7 +72,7 @@ class Speech:
                 folder / f"{Path(shard).stem}.parquet",
                 list(index.keys[rows]),
                 [_draw_labels(index.keys[row], int(index.samples[row])) for row in rows],
-                Header(listed[shard]["sha256"], "0" * 64, '"drawn"', LABEL_RATE_HZ, NUM_CLUSTERS),
+                Header(listed[shard].sha256, "0" * 64, '"drawn"', LABEL_RATE_HZ, NUM_CLUSTERS),
             )
         write_json(folder / "labels.json", {"labels": "drawn"})
         return LabelledShards(shards=self.shards, labels=folder)

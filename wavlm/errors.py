@@ -63,3 +63,7 @@ class LockedError(CodedError):
     """Somebody else is working on the same thing."""
 
     exit_code = EXIT_LOCKED
+
+
+class WorkerDiedError(CodedError):
+    """A worker process ended without an exception: it was killed, ran out of memory, or crashed in a library."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from wavlm.specs import CorpusSpec, FolderSource, GenericLayout, HttpsSource, Layout
+from wavlm.specs import CorpusSpec, FolderSource, HttpsSource, Layout
+from wavlm.specs.corpora import GenericLayout
 
 SPEAKERS = ["ann", "bob", "cid", "dan"]
 GENERIC = GenericLayout(type="generic", speaker="(?P<speaker>[a-z]+)/[^/]*$")

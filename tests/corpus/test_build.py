@@ -47,9 +47,9 @@ def test_a_folder_becomes_a_manifest_with_what_headers_say(tmp_path: Path) -> No
     blob = (folder / "ann/prompt.g722").read_bytes()
     assert rows["ann__prompt"].sha256 == hashlib.sha256(blob).hexdigest()
     assert rows["ann__prompt"].size_bytes == 4000
-    assert facts["utterances"] == 5
-    assert facts["without_header"] == 1
-    assert facts["hours"] == round((0.5 + 0.5 + 0.1) / 3600, 4)
+    assert facts.utterances == 5
+    assert facts.without_header == 1
+    assert facts.hours == round((0.5 + 0.5 + 0.1) / 3600, 4)
     assert contents(out).keys() == {"manifest.parquet"}  # a folder is not copied
 
 
@@ -74,10 +74,10 @@ def test_an_archive_is_fetched_unpacked_and_remembered(tmp_path: Path) -> None:
     assert len(rows) == 20
     assert rows[0].path == "audio/tiny/ann/0.flac"
     assert all((out / row.path).is_file() for row in rows)
-    (receipt,) = facts["archives"]  # type: ignore[misc] # a list, by the line below
-    assert receipt["sha256"] == hashlib.sha256(blob).hexdigest()
-    assert receipt["bytes"] == len(blob)
-    assert receipt["files"] == 20
+    (receipt,) = facts.archives
+    assert receipt.sha256 == hashlib.sha256(blob).hexdigest()
+    assert receipt.bytes == len(blob)
+    assert receipt.files == 20
 
 
 def test_the_second_run_is_offline_and_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_a_corpus_pinned_by_md5_records_the_sha256_that_it_met(tmp_path: Path) -
             format="tar.gz",
         )
         facts = build_corpus(spec(sources=(source,)), tmp_path / "downloads", tmp_path / "out", no_progress)
-    (receipt,) = facts["archives"]  # type: ignore[misc] # a list, by the line below
-    assert receipt["pinned_by"] == "md5"
-    assert receipt["sha256"] == hashlib.sha256(blob).hexdigest()
+    (receipt,) = facts.archives
+    assert receipt.pinned_by == "md5"
+    assert receipt.sha256 == hashlib.sha256(blob).hexdigest()
 
 
 # --- refusals ---

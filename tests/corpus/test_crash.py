@@ -14,15 +14,15 @@ from pathlib import Path
 
 from tests.corpus.corpora import contents
 from tests.kill import kill_at_every_event
-from wavlm.corpus import build_corpus
-from wavlm.execution.progress import silent
+from wavlm.corpus.build import build_corpus
+from wavlm.execution.progress import no_progress
 from wavlm.specs import CorpusSpec
 
 spec, work = CorpusSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2])
 
 
 def build(folder):
-    build_corpus(spec, folder / "downloads", folder / "out", silent)
+    build_corpus(spec, folder / "downloads", folder / "out", no_progress)
 
 
 print(kill_at_every_event(build, lambda folder: contents(folder / "out"), work))

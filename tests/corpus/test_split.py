@@ -19,8 +19,8 @@ def test_no_speaker_is_in_both_splits(tmp_path: Path) -> None:
     held = {row.speaker for row in rows if row.split == "valid"}
     assert len(held) == 1
     assert held.isdisjoint(row.speaker for row in rows if row.split == "train")
-    assert facts["split_rule"] == "speakers"
-    assert facts["valid_utterances"] == 5
+    assert facts.split_rule == "speakers"
+    assert facts.valid_utterances == 5
 
 
 def test_a_share_smaller_than_any_speaker_still_holds_one_out(tmp_path: Path) -> None:
@@ -33,8 +33,8 @@ def test_a_share_smaller_than_any_speaker_still_holds_one_out(tmp_path: Path) ->
 def test_a_corpus_of_one_speaker_holds_out_whole_recordings_and_says_so(tmp_path: Path) -> None:
     folder = grow(tmp_path / "raw", ["ann"], clips=20)
     facts = build_corpus(of_folder(folder, valid_fraction=0.2), tmp_path, tmp_path / "out", no_progress)
-    assert facts["split_rule"] == "recordings"
-    assert facts["valid_utterances"] == 4
+    assert facts.split_rule == "recordings"
+    assert facts.valid_utterances == 4
     metadata = pq.read_schema(tmp_path / "out/manifest.parquet").metadata
     assert metadata[b"split_rule"] == b"recordings"
 
@@ -67,5 +67,5 @@ def test_the_same_audio_never_lies_in_both_splits(tmp_path: Path) -> None:
     split_of = {row.key: row.split for row in read_manifest(tmp_path / "out")}
     assert split_of["bob__copy"] == "train"
     assert split_of["bob__2"] == "valid"
-    assert facts["duplicate_contents"] == 1
-    assert facts["moved_to_train"] == 1
+    assert facts.duplicate_contents == 1
+    assert facts.moved_to_train == 1

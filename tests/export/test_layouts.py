@@ -209,6 +209,6 @@ def test_a_network_that_the_fairseq_layout_cannot_hold_is_exported_without_it(
 ) -> None:
     save_model(lively(base(width=10, num_heads=2)), tmp_path / "model")
     facts = build_export(tmp_path / "model", CARD, tmp_path / "out")
-    assert "channels equal the width" in str(facts["no_fairseq_file"])
+    assert "channels equal the width" in str(facts.no_fairseq_file)
     assert not (tmp_path / "out" / "fairseq").exists()
     assert (tmp_path / "out" / "hf" / "model.safetensors").exists()

@@ -12,7 +12,6 @@ from wavlm.specs import (
     AptSource,
     CodebookSpec,
     CorpusSpec,
-    FestvoxLayout,
     HiddenFeatures,
     HttpsSource,
     IterationSpec,
@@ -25,6 +24,7 @@ from wavlm.specs import (
     Spec,
     TrainSpec,
 )
+from wavlm.specs.corpora import FestvoxLayout
 from wavlm.specs.identity import canonical
 
 SHA = "0" * 64

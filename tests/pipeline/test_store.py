@@ -9,7 +9,8 @@ import pytest
 from wavlm.errors import BadDataError, LockedError
 from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.store import Facts, Store
-from wavlm.specs import CorpusSpec, FolderSource, GenericLayout, ShardSpec
+from wavlm.specs import CorpusSpec, FolderSource, ShardSpec
+from wavlm.specs.corpora import GenericLayout
 from wavlm.storage.files import read_json
 from wavlm.storage.locks import hold_lock
 

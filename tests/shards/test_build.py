@@ -126,10 +126,10 @@ def test_every_recording_is_used_excluded_or_rejected_and_only_once(tmp_path: Pa
     refused = pq.read_table(out / "rejects.parquet").to_pylist()
     assert {*used} | {row["key"] for row in refused} == keys
     assert not {*used} & {row["key"] for row in refused}
-    assert facts["recordings"] == len(keys)
-    assert facts["recordings_used"] == len({*used})
-    assert facts["rejected"] == {"AUDIO_SILENT": 1, "AUDIO_UNREADABLE": 1}
-    assert facts["excluded"] == {"TOO_SHORT": 1}
+    assert facts.recordings == len(keys)
+    assert facts.recordings_used == len({*used})
+    assert facts.rejected == {"AUDIO_SILENT": 1, "AUDIO_UNREADABLE": 1}
+    assert facts.excluded == {"TOO_SHORT": 1}
 
 
 POISON = {
@@ -242,18 +242,18 @@ def test_a_recording_that_comes_twice_is_noted_and_more_so_across_the_splits(
     clips = [Clip("a", blob), Clip("b", blob), Clip("c", blob, split="valid"), noise_clip("d", 1.0)]
     corpus = write_corpus(tmp_path / "corpus", clips)
     facts = build_shards(SPEC, corpus, tmp_path / "out", 1, no_progress)
-    assert (facts["repeated_recordings"], facts["in_both_splits"]) == (2, 1)
+    assert (facts.repeated_recordings, facts.in_both_splits) == (2, 1)
 
 
 def test_facts_and_shards_json_say_what_is_there(tmp_path: Path) -> None:
     corpus = write_mixed_corpus(tmp_path / "corpus")
     facts = build_shards(SPEC, corpus, tmp_path / "out", 1, no_progress)
     index = read_index(tmp_path / "out")
-    assert facts["utterances"] == len(index)
-    assert facts["hours"] == pytest.approx(index.samples.sum() / 16000 / 3600, abs=1e-6)
-    assert facts["valid_hours"] == pytest.approx(8.0 / 3600, abs=1e-6)
-    assert facts["speakers"] == 3  # joe said too little
+    assert facts.utterances == len(index)
+    assert facts.hours == pytest.approx(index.samples.sum() / 16000 / 3600, abs=1e-6)
+    assert facts.valid_hours == pytest.approx(8.0 / 3600, abs=1e-6)
+    assert facts.speakers == 3  # joe said too little
     tars = sorted((tmp_path / "out").glob("*.tar"))
-    assert facts["shards"] == len(tars)
-    assert facts["bytes"] == sum(path.stat().st_size for path in tars)
+    assert facts.shards == len(tars)
+    assert facts.bytes == sum(path.stat().st_size for path in tars)
     assert sum(verify_shard(shard) for shard in tars) == len(index)

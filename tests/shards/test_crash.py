@@ -15,14 +15,14 @@ from pathlib import Path
 import soundfile, webdataset, wavlm.corpus  # before the forks
 from tests.kill import kill_at_every_event
 from tests.shards.corpora import SPEC, bytes_of
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.shards import build_shards
 
 corpus, outs = Path(sys.argv[1]), Path(sys.argv[2])
 
 
 def build(out):
-    build_shards(SPEC, corpus, out, 1, silent)
+    build_shards(SPEC, corpus, out, 1, no_progress)
 
 
 print(kill_at_every_event(build, bytes_of, outs, whole=True))
@@ -44,18 +44,18 @@ from pathlib import Path
 
 from tests.shards.corpora import SPEC, bytes_of
 from wavlm.storage.files import CannotWriteError
-from wavlm.execution.progress import silent
+from wavlm.execution.progress import no_progress
 from wavlm.shards import build_shards
 
 corpus, out = Path(sys.argv[1]), Path(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
 try:
-    build_shards(SPEC, corpus, out, 1, silent)
+    build_shards(SPEC, corpus, out, 1, no_progress)
 except CannotWriteError as error:
     print(error)
 print(sorted(bytes_of(out)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-build_shards(SPEC, corpus, out, 1, silent)
+build_shards(SPEC, corpus, out, 1, no_progress)
 """
 
 

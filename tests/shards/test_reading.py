@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import pickle
 import tarfile
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import pytest
 from tests.shards.corpora import SPEC, noise_clip, write_corpus
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress
-from wavlm.shards import Reader, build_shards, index, read_index, stream, verify_shard
+from wavlm.shards import Reader, build_shards, read_index, read_listing, stream, verify_shard
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def test_a_reader_can_be_sent_to_a_worker_while_its_files_are_open(shards_dir: P
 
 
 def test_a_reader_keeps_no_more_files_open_than_its_limit(shards_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "MAX_OPEN_FILES", 2)
+    monkeypatch.setattr("wavlm.shards.reader.MAX_OPEN_FILES", 2)
     reader = Reader(shards_dir)
     num_rows = len(reader.index)
     assert len({*reader.index.shards}) > 2
@@ -160,8 +159,7 @@ def test_the_name_of_a_shard_is_never_a_command(tmp_path: Path) -> None:
 
 def test_verify_counts_and_hashes(shards_dir: Path) -> None:
     shard = shards_dir / "train-000000.tar"
-    listed = json.loads((shards_dir / "shards.json").read_text())
-    assert verify_shard(shard) == listed[shard.name]["utterances"]
+    assert verify_shard(shard) == read_listing(shards_dir)[shard.name].utterances
     blob = bytearray(shard.read_bytes())
     blob[-1] ^= 1  # in the padding: no reader would ever see it
     shard.write_bytes(blob)

@@ -19,12 +19,10 @@ from wavlm.specs import (
     AptSource,
     CodebookSpec,
     CorpusSpec,
-    FestvoxLayout,
     GateSpec,
     HiddenFeatures,
     HttpsSource,
     IterationSpec,
-    LibrispeechLayout,
     MfccFeatures,
     MixSpec,
     MixturesSpec,
@@ -34,6 +32,7 @@ from wavlm.specs import (
     ShardSpec,
     TrainSpec,
 )
+from wavlm.specs.corpora import FestvoxLayout, LibrispeechLayout
 from wavlm.storage.files import write_json
 from wavlm.train import metrics
 

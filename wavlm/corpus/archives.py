@@ -6,10 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import JsonValue
-
 from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
+from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.unpack import Limits, unpack
 from wavlm.errors import UsageError
 from wavlm.execution.progress import Progress
@@ -29,7 +28,7 @@ class Files:
 
     root: Path
     is_own_folder: bool
-    receipts: tuple[dict[str, JsonValue], ...]
+    receipts: tuple[ArchiveReceipt, ...]
 
 
 def gather(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> Files:
@@ -61,12 +60,12 @@ def gather(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> 
     return Files(out / AUDIO, is_own_folder=False, receipts=tuple(receipts))
 
 
-def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress) -> dict[str, JsonValue]:
+def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress) -> ArchiveReceipt:
     """Fetch and unpack one archive unless its receipt is here; the receipt."""
     pin = Pin.of(source)
     path = out / RECEIPTS / f"{pin.digest}.json"
     if path.exists():
-        return dict(read_json(path))
+        return ArchiveReceipt.model_validate(read_json(path))
     if isinstance(source, AptSource):
         archive = fetch_apt(source, downloads, progress)
         name = f"{source.package} {source.version}"
@@ -79,15 +78,15 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
     limits = Limits(links="skip" if isinstance(source, AptSource) else "refuse")
     unpacked = unpack(archive, pin.format, out / AUDIO, limits)
     os.sync()  # the receipt says that all of them are durable
-    receipt: dict[str, JsonValue] = {
-        "name": name,
-        "sha256": pin.digest if pin.algorithm == "sha256" else sha256_of(archive),
-        "pinned_by": pin.algorithm,
-        "bytes": archive.stat().st_size,
-        "files": len(unpacked.files),
-        "skipped_links": unpacked.skipped_links,
-    }
-    write_json(path, receipt)
+    receipt = ArchiveReceipt(
+        name=name,
+        sha256=pin.digest if pin.algorithm == "sha256" else sha256_of(archive),
+        pinned_by=pin.algorithm,
+        bytes=archive.stat().st_size,
+        files=len(unpacked.files),
+        skipped_links=unpacked.skipped_links,
+    )
+    write_json(path, receipt.model_dump())
     return receipt
 
 

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import soundfile
-from pydantic import JsonValue
 
 from wavlm.corpus.archives import AUDIO, Files, gather
+from wavlm.corpus.facts import CorpusFacts
 from wavlm.corpus.layouts import Recording, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
@@ -28,7 +28,7 @@ GATHERING = 0.8  # share of the progress that is fetching and unpacking
 G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz, without any header
 
 
-def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> dict[str, JsonValue]:
+def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> CorpusFacts:
     """Fill `out` with the audio and the manifest; the same bytes whatever ran before.
 
     `downloads` keeps the archives, shared by all corpora. Raises what fetching and unpacking raise,
@@ -97,24 +97,24 @@ def _check_keys(recordings: Sequence[Recording], spec: CorpusSpec, root: Path) -
         )
 
 
-def _facts(spec: CorpusSpec, made: Split, files: Files) -> dict[str, JsonValue]:
+def _facts(spec: CorpusSpec, made: Split, files: Files) -> CorpusFacts:
     rows = made.rows
     copies = len(rows) - len({row.sha256 for row in rows})
     if copies:
         logger.warning("%s: %d recordings are copies of others", spec.name, copies)
     held = [row for row in rows if row.split == "valid"]
-    return {
-        "role": spec.role,
-        "utterances": len(rows),
-        "speakers": len({row.speaker for row in rows}),
-        "hours": round(sum(row.seconds for row in rows) / 3600, 4),
-        "without_header": sum(row.num_samples < 0 for row in rows),
-        "with_text": sum(row.text is not None for row in rows),
-        "with_phones": sum(row.phones is not None for row in rows),
-        "split_rule": made.rule,
-        "valid_utterances": len(held),
-        "valid_hours": round(sum(row.seconds for row in held) / 3600, 4),
-        "duplicate_contents": copies,
-        "moved_to_train": made.moved_to_train,
-        "archives": list(files.receipts),
-    }
+    return CorpusFacts(
+        role=spec.role,
+        utterances=len(rows),
+        speakers=len({row.speaker for row in rows}),
+        hours=round(sum(row.seconds for row in rows) / 3600, 4),
+        without_header=sum(row.num_samples < 0 for row in rows),
+        with_text=sum(row.text is not None for row in rows),
+        with_phones=sum(row.phones is not None for row in rows),
+        split_rule=made.rule,
+        valid_utterances=len(held),
+        valid_hours=round(sum(row.seconds for row in held) / 3600, 4),
+        duplicate_contents=copies,
+        moved_to_train=made.moved_to_train,
+        archives=files.receipts,
+    )

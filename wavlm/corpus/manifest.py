@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
-from wavlm.storage.files import atomic_path
+from wavlm.storage.parquet import write_parquet
 
 MANIFEST = "manifest.parquet"
 FORMAT = "1"
@@ -92,13 +92,7 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: s
         "recordings": str(len(rows)),
     }
     table = pa.Table.from_pylist([_plain(row) for row in rows], schema=SCHEMA)
-    with atomic_path(path) as temporary:
-        pq.write_table(
-            table.replace_schema_metadata(metadata),
-            temporary,
-            compression="zstd",
-            write_page_checksum=True,
-        )
+    write_parquet(path, table.replace_schema_metadata(metadata))
 
 
 def read_manifest(corpus_dir: Path) -> list[ManifestRow]:

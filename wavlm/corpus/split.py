@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from wavlm.corpus.facts import SplitRule
 from wavlm.corpus.manifest import ManifestRow
 from wavlm.errors import UsageError
 from wavlm.rng import rng_for
@@ -17,7 +18,7 @@ class Split:
     """Rows with their final split, the rule that made it, and duplicates moved to train."""
 
     rows: tuple[ManifestRow, ...]
-    rule: str
+    rule: SplitRule
     moved_to_train: int
 
 
@@ -35,7 +36,7 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec) -> Split:
     return Split(final, rule, moved)
 
 
-def _choose_held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[str, set[str]]:
+def _choose_held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[SplitRule, set[str]]:
     speakers = sorted({row.speaker for row in rows})
     if spec.valid_speakers:
         if unknown := sorted(set(spec.valid_speakers) - set(speakers)):

@@ -1,8 +1,4 @@
-"""A list of parts, one pure function for each, spread over local processes.
-
-Each part writes its own file under a temporary name and renames it, so a part may be killed at any
-time and made again. The results come back in the order of the parts, whatever order they end in.
-"""
+"""Run parts on local worker processes: the backend of `wavlm.execution.parts` for one machine."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
 
-from wavlm.errors import CodedError
+from wavlm.errors import WorkerDiedError
 from wavlm.execution.processes import die_with_parent
 from wavlm.execution.progress import Progress
 
@@ -23,24 +19,17 @@ R = TypeVar("R")
 Prepare = Callable[[int], None]
 
 
-class WorkerDiedError(CodedError):
-    """A worker process ended without an exception: killed, out of memory, crashed in a library."""
-
-
-def run_parts(
+def run_in_pool(
     parts: Sequence[P],
     work: Callable[[P], R],
     workers: int,
     progress: Progress,
     prepare: Prepare | None = None,
 ) -> list[R]:
-    """Results of `work` for each part, in order; `progress` counts parts.
+    """Results of `work` for each part, in order; the contract is `wavlm.execution.parts.RunParts`.
 
-    One worker, or none, means this process. More are started afresh (spawn), so `work` must be a
-    module-level function or a `functools.partial` of one. The first error ends the run: no further
-    part is started, those that run are finished, and the error is raised with a note that names its
-    part. `prepare` is called once in each worker that is started, with its number from 0 on: what
-    there is one of for each worker, such as a GPU, is taken there.
+    One worker or none means this process, and `prepare` is not called. More workers are fresh processes
+    (spawn), one pool of them per call.
     """
     progress(0, len(parts))
     if workers <= 1 or len(parts) <= 1:
@@ -74,12 +63,12 @@ def _run_pool(
     workers: int,
     progress: Progress,
 ) -> list[R]:
-    """Only `workers` parts are under way at a time, so an error stops the run at once."""
+    """Submit at most `workers` parts at a time, so that after an error no other part starts."""
     results: dict[int, R] = {}
     running: dict[Future[R], int] = {}
-    waiting = iter(range(len(parts)))
+    not_started = iter(range(len(parts)))
     while len(results) < len(parts):
-        for number in waiting:
+        for number in not_started:
             running[pool.submit(work, parts[number])] = number
             if len(running) == workers:
                 break
@@ -93,7 +82,7 @@ def _run_pool(
 
 
 def _start(parent: int, num_started: Synchronized[int], prepare: Prepare | None) -> None:
-    """What each worker does first."""
+    """Initialize a worker: tie it to its parent, give it a number, call `prepare`."""
     die_with_parent(parent)
     if prepare is None:
         return
@@ -111,7 +100,7 @@ def _result(future: Future[R], running: dict[Future[R], int], parts: Sequence[P]
         raise WorkerDiedError(
             "WORKER_DIED",
             "a worker process was killed, ran out of memory or crashed in a decoder; "
-            f"one of these parts was its: {suspects}; run again with 1 worker to see which",
+            f"it ran one of these parts: {suspects}; run again with 1 worker to see which",
         ) from error
     except Exception as error:
         error.add_note(_note(parts[running[future]]))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from wavlm.execution.pool import run_parts
+from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frames import label_rate_hz

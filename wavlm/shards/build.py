@@ -8,41 +8,33 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import JsonValue
-
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.errors import BadDataError
-from wavlm.execution.pool import run_parts
+from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
 from wavlm.shards.containers import Reason
-from wavlm.shards.index import INDEX, INDEX_SCHEMA
+from wavlm.shards.facts import ShardsFacts
+from wavlm.shards.index import write_index
+from wavlm.shards.listing import ListedShard, write_listing
 from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
 from wavlm.shards.plan import plan_parts
-from wavlm.shards.recordings import Reject
-from wavlm.shards.stream import SHARDS
+from wavlm.shards.rejects import Reject, rejects_path, write_rejects
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
-from wavlm.storage.files import atomic_path, write_json
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
     from wavlm.corpus.manifest import ManifestRow
 
-REJECTS = "rejects.parquet"
-REJECTS_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "reason", "detail")])
 EXCLUDED = frozenset({str(Reason.TOO_SHORT)})  # nothing is wrong with them: not bounded
 
 # A process takes 2 s of CPU to start, webdataset importing torch; in that time it packs 2,000 s.
 SECONDS_PER_WORKER = 3600
-
-Facts = dict[str, JsonValue]
 
 
 class TooManyRejectsError(BadDataError):
     """More recordings are bad than the spec allows."""
 
 
-def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress) -> Facts:
+def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress) -> ShardsFacts:
     """Fill `out` with the shards of a corpus; the same bytes whatever ran before and how wide.
 
     A part whose recordings are all rejected gives no tar, and its number is not used again.
@@ -60,11 +52,11 @@ def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, pro
     records = run_parts(parts, work, min(workers, enough), progress)
     rejects = [reject for record in records for reject in record.rejects]
     _check_ledger([row.key for row in manifest], records, rejects)
-    _write_rejects(out / REJECTS, rejects)
+    write_rejects(out, rejects)
     _check_rejects(rejects, len(manifest), spec, out)
-    write_listing(out, records)
+    write_contents(out, records)
     _check_some(rejects, spec, records, out)
-    return {**_facts(len(manifest), records, rejects), **_repeats(manifest)}
+    return _facts(manifest, records, rejects)
 
 
 def _remove_others(stems: set[str], out: Path) -> None:
@@ -99,7 +91,7 @@ def _check_rejects(rejects: Sequence[Reject], num_recordings: int, spec: ShardSp
         raise TooManyRejectsError(
             "TOO_MANY_REJECTS",
             f"{bad.total()} of {num_recordings} recordings are bad ({counts}), expected at most "
-            f"{spec.max_rejected:.1%}; listed in {out / REJECTS}; mend them or raise max_rejected",
+            f"{spec.max_rejected:.1%}; listed in {rejects_path(out)}; mend them or raise max_rejected",
         )
 
 
@@ -111,65 +103,44 @@ def _check_some(rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[Pa
             "SHARDS_EMPTY",
             f"no recording gave an utterance of {spec.min_seconds} s or more "
             f"({', '.join(f'{count} {reason}' for reason, count in counts)}); listed in "
-            f"{out / REJECTS}; lower min_seconds, join clips, or leave the corpus out",
+            f"{rejects_path(out)}; lower min_seconds, join clips, or leave the corpus out",
         )
 
 
-def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
-    _write_table(path, [vars(reject) for reject in rejects], REJECTS_SCHEMA)
+def write_contents(out: Path, records: Sequence[PartRecord]) -> None:
+    """Write what is in a folder of tars: the index of the utterances and the listing of the tars."""
+    write_index(out, [{"shard": record.shard, **vars(item)} for record in records for item in record.utterances])
+    write_listing(out, {record.shard: _list_shard(record) for record in records if record.sha256})
 
 
-def write_listing(out: Path, records: Sequence[PartRecord]) -> None:
-    """The index and the checksums of a folder of tars."""
-    rows = [{"shard": record.shard, **vars(item)} for record in records for item in record.utterances]
-    _write_table(out / INDEX, rows, INDEX_SCHEMA)
-    write_json(out / SHARDS, {record.shard: _entry(record) for record in records if record.sha256})
+def _list_shard(record: PartRecord) -> ListedShard:
+    return ListedShard(
+        sha256=record.sha256,
+        utterances=len(record.utterances),
+        samples=sum(item.samples for item in record.utterances),
+    )
 
 
-def _write_table(path: Path, rows: list[dict[str, object]], schema: pa.Schema) -> None:
-    with atomic_path(path) as temporary:
-        pq.write_table(
-            pa.Table.from_pylist(rows, schema=schema),
-            temporary,
-            compression="zstd",
-            write_page_checksum=True,
-        )
-
-
-def _entry(record: PartRecord) -> Facts:
-    return {
-        "sha256": record.sha256,
-        "utterances": len(record.utterances),
-        "samples": sum(item.samples for item in record.utterances),
-    }
-
-
-def _facts(num_recordings: int, records: Sequence[PartRecord], rejects: Sequence[Reject]) -> Facts:
+def _facts(manifest: Sequence[ManifestRow], records: Sequence[PartRecord], rejects: Sequence[Reject]) -> ShardsFacts:
     utterances = [item for record in records for item in record.utterances]
     reasons = Counter(reject.reason for reject in rejects)
-    return {
-        "recordings": num_recordings,
-        "recordings_used": num_recordings - len(rejects),
-        "excluded": {why: reasons[why] for why in sorted(reasons) if why in EXCLUDED},
-        "rejected": {why: reasons[why] for why in sorted(reasons) if why not in EXCLUDED},
-        "utterances": len(utterances),
-        "speakers": len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
-        "hours": _hours(utterances),
-        "valid_hours": _hours([item for item in utterances if item.split == "valid"]),
-        "shards": sum(bool(record.sha256) for record in records),
-        "bytes": sum(record.size_bytes for record in records),
-    }
-
-
-def _repeats(manifest: Sequence[ManifestRow]) -> Facts:
-    """Recordings whose bytes have come before, and those that are in train and valid alike."""
-    splits: dict[str, set[str]] = {}
+    splits: dict[str, set[str]] = {}  # of each content
     for row in manifest:
         splits.setdefault(row.sha256, set()).add(row.split)
-    return {
-        "repeated_recordings": len(manifest) - len(splits),
-        "in_both_splits": sum(len(found) > 1 for found in splits.values()),
-    }
+    return ShardsFacts(
+        recordings=len(manifest),
+        recordings_used=len(manifest) - len(rejects),
+        excluded={why: reasons[why] for why in sorted(reasons) if why in EXCLUDED},
+        rejected={why: reasons[why] for why in sorted(reasons) if why not in EXCLUDED},
+        utterances=len(utterances),
+        speakers=len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
+        hours=_hours(utterances),
+        valid_hours=_hours([item for item in utterances if item.split == "valid"]),
+        shards=sum(bool(record.sha256) for record in records),
+        bytes=sum(record.size_bytes for record in records),
+        repeated_recordings=len(manifest) - len(splits),
+        in_both_splits=sum(len(found) > 1 for found in splits.values()),
+    )
 
 
 def _hours(utterances: Sequence[PackedUtterance]) -> float:

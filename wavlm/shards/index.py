@@ -1,12 +1,9 @@
-"""The index of a shards folder, and a reader that goes straight to an utterance's bytes."""
+"""`index.parquet`: one row per utterance of a shards folder, with the place of its FLAC in a tar."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wavlm.errors import BadDataError
-from wavlm.shards.containers import AudioError
-from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
-
-INDEX = "index.parquet"
-MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors
+from wavlm.storage.parquet import write_parquet
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -37,6 +30,11 @@ INDEX_SCHEMA = pa.schema(
 
 Strings = NDArray[np.object_]
 Integers = NDArray[np.int64]
+
+
+def index_path(shards_dir: Path) -> Path:
+    """The path of the index."""
+    return shards_dir / "index.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +58,14 @@ class Index:
         return np.flatnonzero(self.splits == split).astype(np.int64)
 
 
+def write_index(shards_dir: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write one row per utterance, in the order of the tars. Keys other than the columns are left out."""
+    write_parquet(index_path(shards_dir), pa.Table.from_pylist(rows, schema=INDEX_SCHEMA))
+
+
 def read_index(shards_dir: Path) -> Index:
     """The index of a shards folder; raises BadDataError if it is missing or damaged."""
-    path = shards_dir / INDEX
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise BadDataError("INDEX_UNREADABLE", f"{error}; at {path}; make the shards again") from error
-    if table.schema.remove_metadata() != INDEX_SCHEMA:
-        raise BadDataError(
-            "INDEX_SCHEMA",
-            f"found columns {table.column_names}, expected {INDEX_SCHEMA.names}; at {path}",
-        )
+    table = read_columns(shards_dir, INDEX_SCHEMA.names)
     return Index(
         keys=_strings(table["key"]),
         shards=_strings(table["shard"].dictionary_encode()),
@@ -84,6 +78,30 @@ def read_index(shards_dir: Path) -> Index:
     )
 
 
+def read_columns(shards_dir: Path, columns: Sequence[str], split: str | None = None) -> pa.Table:
+    """Some columns of the index, as an Arrow table: one row per utterance, of one split if it is given.
+
+    Takes less memory than `read_index`: strings stay in Arrow's buffers.
+    Raises BadDataError if the index is missing or damaged, or has other columns than `INDEX_SCHEMA`.
+    """
+    path = index_path(shards_dir)
+    filters = None if split is None else [("split", "==", split)]
+    try:
+        schema = pq.read_schema(path)
+        if schema.remove_metadata() != INDEX_SCHEMA:
+            raise BadDataError(
+                "INDEX_SCHEMA", f"found columns {schema.names}, expected {INDEX_SCHEMA.names}; at {path}"
+            )
+        return pq.read_table(path, columns=list(columns), filters=filters, page_checksum_verification=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadDataError("INDEX_UNREADABLE", f"{error}; at {path}; make the shards again") from error
+
+
+def num_utterances(shards_dir: Path) -> int:
+    """Number of rows of the index. Reads only the end of the file."""
+    return int(pq.read_metadata(index_path(shards_dir)).num_rows)
+
+
 def _strings(column: Any) -> Strings:
     """Dictionary-encoded columns become references to a few shared strings."""
     if not pa.types.is_dictionary(column.type):
@@ -94,97 +112,3 @@ def _strings(column: Any) -> Strings:
     names = np.array(whole.dictionary.to_pylist(), dtype=object)
     chosen: Strings = names[whole.indices.to_numpy()]
     return chosen
-
-
-class Reader:
-    """Reads utterances of a shards folder by place. Picklable; opens files when needed."""
-
-    def __init__(self, shards_dir: Path) -> None:
-        self._folder = shards_dir
-        self._files: OrderedDict[str, int] = OrderedDict()
-
-    @cached_property
-    def index(self) -> Index:
-        return read_index(self._folder)
-
-    def read(self, row: int, start: int = 0, stop: int | None = None) -> Waveform:
-        """Samples start to stop of the utterance in that row of the index, (stop - start,)."""
-        index = self.index
-        return self.read_at(index.shards[row], int(index.offsets[row]), int(index.sizes[row]), start, stop)
-
-    def read_at(self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None) -> Waveform:
-        """`read` for who knows the place."""
-        blob = self.read_blob(shard, offset, size)
-        try:
-            return decode_flac(blob, start, stop)
-        except AudioError as error:
-            raise self._add_location(error, shard, offset) from error
-
-    def fill(self, out: Pcm16, row: int, start: int = 0) -> None:
-        """Fill `out` (N,) with 16-bit steps of the utterance in that row, from a sample on."""
-        index = self.index
-        location = (index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
-        self.fill_at(out, *location, start)
-
-    def fill_at(self, out: Pcm16, shard: str, offset: int, size: int, start: int = 0) -> None:
-        """`fill` for who knows the place."""
-        blob = self.read_blob(shard, offset, size)
-        try:
-            decode_flac_into(blob, start, out)
-        except AudioError as error:
-            raise self._add_location(error, shard, offset) from error
-
-    def read_verified(self, row: int) -> Waveform:
-        """The whole utterance, after its FLAC has been compared with the sha256 in the index."""
-        index = self.index
-        blob = self.read_blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
-        digest = hashlib.sha256(blob).hexdigest()
-        if digest != index.sha256s[row]:
-            raise BadDataError(
-                "SHARD_DAMAGED",
-                f"sha256 of {index.keys[row]} is {digest}, expected {index.sha256s[row]}; "
-                f"at {self._folder / index.shards[row]}; make the shards again",
-            )
-        return decode_flac(blob)
-
-    def read_blob(self, shard: str, offset: int, size: int) -> bytes:
-        """Bytes of a shard; fewer than asked for is an error."""
-        blob = os.pread(self._file(shard), size, offset)
-        if len(blob) != size:
-            raise BadDataError(
-                "SHARD_TRUNCATED",
-                f"{len(blob)} bytes at {offset}, expected {size}; at {self._folder / shard}",
-            )
-        return blob
-
-    def close(self) -> None:
-        """Close all files; reading opens them again."""
-        while self._files:
-            os.close(self._files.popitem()[1])
-
-    def _add_location(self, error: AudioError, shard: str, offset: int) -> AudioError:
-        """The error that also says where the audio is that cannot be decoded."""
-        where = f"at byte {offset} of {self._folder / shard}; make the shards again"
-        return AudioError(error.code, f"{error.message}; {where}")
-
-    def _file(self, shard: str) -> int:
-        """The descriptor of a shard, the least recently used one closed when there are too many."""
-        if shard in self._files:
-            self._files.move_to_end(shard)
-            return self._files[shard]
-        if len(self._files) >= MAX_OPEN_FILES:
-            os.close(self._files.popitem(last=False)[1])
-        try:
-            self._files[shard] = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise BadDataError(
-                "SHARD_MISSING",
-                f"the tar is gone; at {self._folder / shard}; make the shards again",
-            ) from error
-        return self._files[shard]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": self._folder, "_files": OrderedDict()}
-
-    def __del__(self) -> None:
-        self.close()

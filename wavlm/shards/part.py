@@ -12,7 +12,8 @@ from pathlib import Path
 
 from wavlm.shards.flac import encode_flac
 from wavlm.shards.plan import TarPart
-from wavlm.shards.recordings import Reject, utterances_of
+from wavlm.shards.recordings import utterances_of
+from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Utterance, to_json
 from wavlm.specs import ShardSpec
 from wavlm.storage.files import atomic_path, read_json, sha256_of, write_text

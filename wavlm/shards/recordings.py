@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavlm.errors import BadDataError
 from wavlm.shards.containers import AudioError, Reason
 from wavlm.shards.decode import decode_bytes, read_recording, to_utterance
+from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Piece, Utterance, cut, join_consecutive, num_pieces
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
     from wavlm.corpus.manifest import ManifestRow
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A recording that is in no utterance, and why."""
-
-    key: str
-    reason: str
-    detail: str
 
 
 def utterances_of(

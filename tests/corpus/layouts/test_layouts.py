@@ -7,13 +7,7 @@ import pytest
 
 from wavlm.corpus.layouts import Phone, Recording, read_layout
 from wavlm.errors import BadDataError
-from wavlm.specs import (
-    AsteriskLayout,
-    FestvoxLayout,
-    FilletsLayout,
-    GenericLayout,
-    LibrispeechLayout,
-)
+from wavlm.specs.corpora import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
 
 
 def grow(root: Path, *files: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wavlm.corpus.layouts.recording import Recording, audio_files, key_of
-from wavlm.specs import AsteriskLayout
+from wavlm.specs.corpora import AsteriskLayout
 
 MADE_SILENCE = "silence"  # a folder of digital silence of 1 to 10 seconds in every package
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wavlm.corpus.layouts.recording import Phone, Recording, audio_files, key_of
 from wavlm.errors import BadDataError
-from wavlm.specs import FestvoxLayout
+from wavlm.specs.corpora import FestvoxLayout
 
 PROMPT = re.compile(r'\(\s*(?P<name>\S+)\s+"(?P<text>.*)"\s*\)')
 HEADER_END = "EST_Header_End"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Recording, audio_files, key_of
-from wavlm.specs import FilletsLayout
+from wavlm.specs.corpora import FilletsLayout
 
 _TOKEN = re.compile(
     r"--\[\[.*?\]\]|--[^\n]*"  # comments

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording, audio_files, key_of
 from wavlm.errors import BadDataError
-from wavlm.specs import GenericLayout
+from wavlm.specs.corpora import GenericLayout
 
 
 def read_generic(layout: GenericLayout, root: Path) -> Iterator[Recording]:

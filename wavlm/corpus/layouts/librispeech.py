@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wavlm.corpus.layouts.recording import Recording, audio_files, key_of
 from wavlm.errors import BadDataError
-from wavlm.specs import LibrispeechLayout
+from wavlm.specs.corpora import LibrispeechLayout
 
 UTTERANCE = re.compile(r"(?P<speaker>[0-9]+)-(?P<chapter>[0-9]+)-[0-9]+")
 

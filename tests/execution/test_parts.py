@@ -1,4 +1,4 @@
-"""Parts run in processes of their own and come back in order."""
+"""The contract of `run_parts`, on the backend in use: worker processes, results in order."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.errors import BadDataError
-from wavlm.execution.pool import WorkerDiedError, run_parts
+from wavlm.errors import BadDataError, WorkerDiedError
+from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import no_progress
 
 
@@ -90,7 +90,7 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import pathlib, os, time, sys\n"
-        "from wavlm.execution.pool import run_parts\n"
+        "from wavlm.execution.parts import run_parts\n"
         "def work(part):\n"
         "    pathlib.Path(part + '.partial').write_text(str(os.getpid()))\n"
         "    os.rename(part + '.partial', part)\n"

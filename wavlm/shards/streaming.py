@@ -12,10 +12,10 @@ from typing import Any
 from wavlm.errors import BadDataError
 from wavlm.shards.containers import AudioError
 from wavlm.shards.flac import decode_flac
+from wavlm.shards.listing import listing_path, read_listed_shard
 from wavlm.shards.utterance import Utterance, from_json
-from wavlm.storage.files import read_json, sha256_of
+from wavlm.storage.files import sha256_of
 
-SHARDS = "shards.json"
 MEMBERS = frozenset({"flac", "json"})
 MEMBER_NAME = re.compile(r"[A-Za-z0-9_-]+\.(flac|json)")
 
@@ -24,7 +24,7 @@ def stream(shard: Path) -> Iterator[Utterance]:
     """Every utterance of a local tar file.
 
     Any other member than flac and json, and any damage that shows, is a BadDataError. A tar cut
-    between two members looks whole, so where the folder has a shards.json the count must be its.
+    between two members looks whole, so where the folder has a listing the count must be its.
     """
     return map(decode_sample, read_samples(shard))
 
@@ -45,9 +45,8 @@ def read_samples(shard: Path) -> Iterator[TarSample]:
     for sample in _iterate_members(shard):
         yield _check_sample(sample, shard)
         num_utterances += 1
-    listing = shard.parent / SHARDS
-    if listing.is_file():
-        _check_count(shard, num_utterances, _read_listing(shard, listing)["utterances"])
+    if listing_path(shard.parent).is_file():
+        _check_count(shard, num_utterances, read_listed_shard(shard).utterances)
 
 
 def decode_sample(item: TarSample) -> Utterance:
@@ -64,13 +63,13 @@ def decode_sample(item: TarSample) -> Utterance:
 
 
 def verify_shard(shard: Path) -> int:
-    """Number of utterances of a shard whose bytes and count are those of its shards.json."""
-    listed = _read_listing(shard, shard.parent / SHARDS)
+    """Number of utterances of a shard whose bytes and count are those of its listing."""
+    listed = read_listed_shard(shard)
     digest = sha256_of(shard)
-    if digest != listed["sha256"]:
+    if digest != listed.sha256:
         raise BadDataError(
             "SHARD_DAMAGED",
-            f"sha256 is {digest}, expected {listed['sha256']}; at {shard}; make the shards again",
+            f"sha256 is {digest}, expected {listed.sha256}; at {shard}; make the shards again",
         )
     return sum(1 for _ in stream(shard))
 
@@ -111,13 +110,6 @@ def _check_sample(sample: dict[str, Any], shard: Path) -> TarSample:
             f"{key} has members {sorted(names)}, expected {sorted(MEMBERS)}; at {shard}",
         )
     return TarSample(shard, key, sample["flac"], sample["json"])
-
-
-def _read_listing(shard: Path, listing: Path) -> dict[str, Any]:
-    listed = read_json(listing).get(shard.name)
-    if not isinstance(listed, dict):
-        raise BadDataError("SHARD_UNKNOWN", f"{shard.name} is not listed; at {listing}")
-    return listed
 
 
 def _check_count(shard: Path, found: int, expected: int) -> None:

@@ -1,0 +1,34 @@
+"""The export stage: a model folder becomes a Hugging Face folder and a fairseq file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavlm.export.card import Card, model_card
+from wavlm.export.facts import ExportFacts
+from wavlm.export.fairseq import obstacle_of, write_fairseq
+from wavlm.export.hf import write_hf
+from wavlm.nn import load_model
+from wavlm.storage.files import sha256_of, write_text
+
+HF_FOLDER = "hf"
+FAIRSEQ_FOLDER = "fairseq"
+
+
+def build_export(model_dir: Path, card: Card, out: Path) -> ExportFacts:
+    """Write `hf/` and `fairseq/<name>.pt` from a model folder; facts name each file's sha256.
+
+    A network that the fairseq layout cannot hold gets no `fairseq/`; the facts say why.
+    """
+    model = load_model(model_dir)
+    write_hf(model, out / HF_FOLDER)
+    write_text(out / HF_FOLDER / "README.md", model_card(card, model.network))
+    obstacle = obstacle_of(model)
+    if obstacle is None:
+        write_fairseq(model, out / FAIRSEQ_FOLDER / f"{card.name}.pt")
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return ExportFacts(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        no_fairseq_file=obstacle,
+        sha256={path.relative_to(out).as_posix(): sha256_of(path) for path in files},
+    )

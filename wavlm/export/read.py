@@ -1,0 +1,45 @@
+"""Load a network from a folder or file in any layout: the pipeline's own, Hugging Face's or fairseq's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavlm.errors import UsageError
+from wavlm.export.errors import ImportRefusedError
+from wavlm.export.fairseq import read_fairseq
+from wavlm.export.hf import HEAD_FILE, read_hf
+from wavlm.nn import WavLM, load_model, save_model
+from wavlm.nn.files import NETWORK_FILE
+
+PAPER_CLUSTERS = 500
+
+
+def load(path: Path | str) -> WavLM:
+    """A network in eval mode from a model folder, a Hugging Face folder or a fairseq-layout .pt.
+
+    A checkpoint that was released without its pre-training head gets an untrained one.
+    """
+    return _read(Path(path), PAPER_CLUSTERS).eval()
+
+
+def import_model(path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS) -> None:
+    """Write a new model folder from a Hugging Face folder or a fairseq-layout .pt.
+
+    num_clusters is for a checkpoint without a head: it gets a fresh one of that many classes.
+    """
+    if out.exists():
+        raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
+    save_model(_read(path, num_clusters), out)
+
+
+def _read(path: Path, num_clusters: int) -> WavLM:
+    if (path / NETWORK_FILE).is_file():
+        return load_model(path)
+    if (path / "config.json").is_file():
+        return read_hf(path, num_clusters)
+    if path.is_file():
+        return read_fairseq(path, num_clusters)
+    raise ImportRefusedError(
+        f"{path}: expected a model folder ({NETWORK_FILE}), a Hugging Face folder (config.json; "
+        f"with {HEAD_FILE} for the head) or a fairseq-layout .pt file"
+    )

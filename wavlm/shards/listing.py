@@ -1,0 +1,54 @@
+"""`shards.json`: the tars of a shards folder, with the checksum and the size of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from wavlm.errors import BadDataError
+from wavlm.storage.files import write_json
+
+
+class ListedShard(BaseModel):
+    """What the listing says about one tar."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str  # of the tar
+    utterances: int
+    samples: int  # int16 samples at 16 kHz, summed over the utterances
+
+
+_LISTING = TypeAdapter(dict[str, ListedShard])
+
+
+def listing_path(shards_dir: Path) -> Path:
+    """The path of the listing. Its bytes identify the content of the folder."""
+    return shards_dir / "shards.json"
+
+
+def write_listing(shards_dir: Path, shards: Mapping[str, ListedShard]) -> None:
+    """Write the listing; `shards` maps the name of each tar to its entry."""
+    write_json(listing_path(shards_dir), {name: shard.model_dump() for name, shard in shards.items()})
+
+
+def read_listing(shards_dir: Path) -> dict[str, ListedShard]:
+    """The entry of each tar, by its name (`train-000000.tar`).
+
+    Raises FileNotFoundError if there is no listing, and ValueError, naming the file, if it is broken.
+    """
+    path = listing_path(shards_dir)
+    try:
+        return _LISTING.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{path} is not a listing of shards: {error}") from error
+
+
+def read_listed_shard(shard: Path) -> ListedShard:
+    """The entry of one tar in the listing beside it; raises BadDataError (SHARD_UNKNOWN) if it has none."""
+    listed = read_listing(shard.parent).get(shard.name)
+    if listed is None:
+        raise BadDataError("SHARD_UNKNOWN", f"{shard.name} is not listed; at {listing_path(shard.parent)}")
+    return listed

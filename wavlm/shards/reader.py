@@ -1,0 +1,111 @@
+"""Random access to utterances of a shards folder: seek to the bytes that the index names, and decode them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from wavlm.errors import BadDataError
+from wavlm.shards.containers import AudioError
+from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
+from wavlm.shards.index import Index, read_index
+
+MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors
+
+
+class Reader:
+    """Reads utterances of a shards folder by place. Picklable; opens files when needed."""
+
+    def __init__(self, shards_dir: Path) -> None:
+        self._folder = shards_dir
+        self._files: OrderedDict[str, int] = OrderedDict()
+
+    @cached_property
+    def index(self) -> Index:
+        return read_index(self._folder)
+
+    def read(self, row: int, start: int = 0, stop: int | None = None) -> Waveform:
+        """Samples start to stop of the utterance in that row of the index, (stop - start,)."""
+        index = self.index
+        return self.read_at(index.shards[row], int(index.offsets[row]), int(index.sizes[row]), start, stop)
+
+    def read_at(self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None) -> Waveform:
+        """`read` for who knows the place."""
+        blob = self.read_blob(shard, offset, size)
+        try:
+            return decode_flac(blob, start, stop)
+        except AudioError as error:
+            raise self._add_location(error, shard, offset) from error
+
+    def fill(self, out: Pcm16, row: int, start: int = 0) -> None:
+        """Fill `out` (N,) with 16-bit steps of the utterance in that row, from a sample on."""
+        index = self.index
+        location = (index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
+        self.fill_at(out, *location, start)
+
+    def fill_at(self, out: Pcm16, shard: str, offset: int, size: int, start: int = 0) -> None:
+        """`fill` for who knows the place."""
+        blob = self.read_blob(shard, offset, size)
+        try:
+            decode_flac_into(blob, start, out)
+        except AudioError as error:
+            raise self._add_location(error, shard, offset) from error
+
+    def read_verified(self, row: int) -> Waveform:
+        """The whole utterance, after its FLAC has been compared with the sha256 in the index."""
+        index = self.index
+        blob = self.read_blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
+        digest = hashlib.sha256(blob).hexdigest()
+        if digest != index.sha256s[row]:
+            raise BadDataError(
+                "SHARD_DAMAGED",
+                f"sha256 of {index.keys[row]} is {digest}, expected {index.sha256s[row]}; "
+                f"at {self._folder / index.shards[row]}; make the shards again",
+            )
+        return decode_flac(blob)
+
+    def read_blob(self, shard: str, offset: int, size: int) -> bytes:
+        """Bytes of a shard; fewer than asked for is an error."""
+        blob = os.pread(self._file(shard), size, offset)
+        if len(blob) != size:
+            raise BadDataError(
+                "SHARD_TRUNCATED",
+                f"{len(blob)} bytes at {offset}, expected {size}; at {self._folder / shard}",
+            )
+        return blob
+
+    def close(self) -> None:
+        """Close all files; reading opens them again."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+    def _add_location(self, error: AudioError, shard: str, offset: int) -> AudioError:
+        """The error that also says where the audio is that cannot be decoded."""
+        where = f"at byte {offset} of {self._folder / shard}; make the shards again"
+        return AudioError(error.code, f"{error.message}; {where}")
+
+    def _file(self, shard: str) -> int:
+        """The descriptor of a shard, the least recently used one closed when there are too many."""
+        if shard in self._files:
+            self._files.move_to_end(shard)
+            return self._files[shard]
+        if len(self._files) >= MAX_OPEN_FILES:
+            os.close(self._files.popitem(last=False)[1])
+        try:
+            self._files[shard] = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise BadDataError(
+                "SHARD_MISSING",
+                f"the tar is gone; at {self._folder / shard}; make the shards again",
+            ) from error
+        return self._files[shard]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_folder": self._folder, "_files": OrderedDict()}
+
+    def __del__(self) -> None:
+        self.close()
