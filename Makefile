@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test bench lint fix readme clean
+.PHONY: setup demo test bench lint fix docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -51,5 +51,6 @@ fix: .venv/.dev
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
-readme: .venv/.dev
-	$(BIN)/python tests/test_readme.py
+# The map of files in docs/architecture.md, from the first lines of the files.
+docs: .venv/.dev
+	$(BIN)/python tests/docs/test_architecture.py
