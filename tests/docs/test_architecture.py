@@ -23,7 +23,7 @@ ORDER = (
 
 def file_map() -> str:
     """One line per file: its path and the first line of its docstring; a blank line between packages."""
-    blocks = groupby(list_files(), key=lambda path: path.parts[: 2 if path.parts[0] == "wavlm" else 1])
+    blocks = groupby(list_files(), key=lambda path: path.parts[:-1][: 2 if path.parts[0] == "wavlm" else 1])
     lines = ["\n".join(f"{path!s:<37} {first_line(path)}" for path in block) for _, block in blocks]
     return "\n".join(["```", "\n\n".join(lines), "```"])
 
