@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test bench lint fix docs clean
+.PHONY: setup demo test test-full bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -31,8 +31,15 @@ setup: .venv/.dev
 demo: .venv/.pipeline
 	$(BIN)/wavlm run data_specs/recipes/demo.yaml --store $(STORE)
 
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTEST)
+
+# Numeric tests once more with the kernels of an old processor, and with two threads.
+test-full: test
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(PYTEST) -m numeric
+	OMP_NUM_THREADS=2 $(PYTEST) -m numeric
 
 # Under eight minutes; names and options: make bench BENCH_FLAGS="head step --device cuda"
 bench: .venv/.dev
@@ -50,6 +57,10 @@ fix: .venv/.dev
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+
+# The schema for editors and the pinned keys, computed from the specs again.
+golden: .venv/.dev
+	$(BIN)/python -m tests.data_specs.golden
 
 # The map of files in docs/architecture.md, from the first lines of the files.
 docs: .venv/.dev
