@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full bench lint fix golden readme clean
+.PHONY: setup demo test test-full bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -62,5 +62,6 @@ clean:
 golden: .venv/.dev
 	$(BIN)/python -m tests.data_specs.golden
 
-readme: .venv/.dev
-	$(BIN)/python tests/test_readme.py
+# The map of files in docs/architecture.md, from the first lines of the files.
+docs: .venv/.dev
+	$(BIN)/python tests/docs/test_architecture.py
