@@ -53,6 +53,7 @@ class Runtime(BaseModel):
     """How many checkpoints are kept. Older ones are deleted.
 
     Unit: checkpoints.
+    Change: more when a damaged disk is feared; every checkpoint takes the space of weights and optimizer state.
     """
 
     compile: bool = False

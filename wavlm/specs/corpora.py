@@ -141,7 +141,7 @@ Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="
 
 
 class LibrispeechLayout(Spec):
-    """LibriSpeech: <root>/.../<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac, with *.trans.txt beside them."""
+    """LibriSpeech: `<root>/.../<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac`, with `*.trans.txt` beside them."""
 
     type: Literal["librispeech"]
     """Selects this layout."""
@@ -162,11 +162,11 @@ class GenericLayout(Spec):
     audio: Annotated[Below, AfterValidator(_check_not_empty)] = "**/*"
     """Glob of the audio files, relative to the source. Files without an audio ending are left out.
 
-    Change: to read only some folders or one file ending, such as **/*.flac.
+    Change: to read only some folders or one file ending, such as `**/*.flac`.
     """
 
     speaker: str = ""
-    """Regular expression with a group (?P<speaker>...). It is searched in the path relative to the source.
+    """Regular expression with a group `(?P<speaker>...)`. It is searched in the path relative to the source.
 
     Empty: the speaker is unknown.
     Change: give it where the path names the speaker. Then whole speakers are held out for validation, the codebook's
@@ -174,14 +174,14 @@ class GenericLayout(Spec):
     """
 
     transcripts: Below = ""
-    """Table of the texts, a path relative to the source: TSV with a header that names utt_id and text.
+    """Table of the texts, a path relative to the source: TSV with a header that names `utt_id` and `text`.
 
-    utt_id is the name of the audio file without its ending.
+    `utt_id` is the name of the audio file without its ending.
     Change: give it to keep the texts in the shards. Pre-training does not use them.
     """
 
     phones: Below = ""
-    """Table of timed phones, a path relative to the source: TSV with a header: utt_id, start_s, end_s, phone.
+    """Table of timed phones, a path relative to the source: TSV with a header: `utt_id`, `start_s`, `end_s`, `phone`.
 
     Change: give it to measure label quality (PNMI) and to score layers. Pre-training does not use it.
     """

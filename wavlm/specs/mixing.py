@@ -36,6 +36,7 @@ class EffectSpec(Spec):
     """How many utterances get the effect. It is drawn for every utterance anew.
 
     Unit: fraction, 0 to 1.
+    Change: 0.05 to 0.2 in `robust`; no paper gives a number.
     """
 
     minimum: float | None = None
@@ -82,6 +83,7 @@ class MixSpec(Spec):
 
     Unit: fraction, 0 to 1.
     Source: docs/algorithm.md 12.1: 0.2.
+    Change: 0.5 is the default of the released training code (contradiction C6).
     """
 
     noise_probability: Probability = 0.0
@@ -97,6 +99,7 @@ class MixSpec(Spec):
 
     Unit: dB.
     Source: docs/algorithm.md 12.4.
+    Change: a lower range makes the added speech louder.
     """
 
     noise_ratio_db: tuple[RatioDb, RatioDb] = (-5.0, 20.0)
@@ -104,6 +107,7 @@ class MixSpec(Spec):
 
     Unit: dB.
     Source: docs/algorithm.md 12.4.
+    Change: a lower range makes the added noise louder.
     """
 
     max_length_fraction: Probability = 0.5
@@ -111,6 +115,7 @@ class MixSpec(Spec):
 
     Unit: fraction, 0 to 1.
     Source: docs/algorithm.md 12.5: half of the utterance.
+    Change: rarely. Labels stay those of the utterance, so the added sound should stay the smaller part.
     """
 
     exclude_self: bool = True
@@ -142,6 +147,7 @@ class MixturesSpec(Spec):
 
     Unit: seconds.
     Source: docs/algorithm.md 7: crops of 250,000 samples.
+    Change: to about `max_crop_seconds` of training; shorter to save time (10.0 in the demo).
     """
 
     seed: Natural = 0

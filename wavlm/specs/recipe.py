@@ -45,10 +45,16 @@ class IterationSpec(Spec):
     """
 
     network: NetworkSpec
-    """The network that is trained."""
+    """The network that is trained.
+
+    Change: with the amount of speech and computation.
+    """
 
     train: TrainSpec
-    """How it is trained."""
+    """How it is trained.
+
+    Change: with the amount of speech, the GPUs and the time.
+    """
 
     mix: MixSpec | None = None
     """In YAML: the name of a file of data_specs/mixes. Not given: nothing is mixed, as in HuBERT.
@@ -105,7 +111,10 @@ class Recipe(Spec):
     """
 
     shards: ShardSpec
-    """How the speech corpora are cut into shards."""
+    """How the speech corpora are cut into shards.
+
+    Change: this makes new shards, new labels and new models.
+    """
 
     noise_shards: ShardSpec | None = None
     """How noise and room corpora are cut into shards. Not given: as `shards`.

@@ -162,7 +162,11 @@ class TrainSpec(Spec):
     """
 
     mask: MaskSpec = MaskSpec()
-    """How frames are masked."""
+    """How frames are masked.
+
+    Source: docs/algorithm.md 6.
+    Change: rarely in pre-training.
+    """
 
     logit_temperature: Positive = 0.1
     """Cosines between prediction and cluster embeddings are divided by this number.
