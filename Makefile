@@ -62,6 +62,7 @@ clean:
 golden: .venv/.dev
 	$(BIN)/python -m tests.data_specs.golden
 
-# The map of files in docs/architecture.md, from the first lines of the files.
+# The generated parts of docs/: the map of files in architecture.md, the tables of fields in recipes.md.
 docs: .venv/.dev
 	$(BIN)/python tests/docs/test_architecture.py
+	$(BIN)/python -m tests.docs.reference

@@ -1,4 +1,4 @@
-"""How to run, never what to make: no field of `Runtime` is part of an artifact's key."""
+"""Options of how to run: workers, GPUs, processes, threads. No field of `Runtime` is part of an artifact's key."""
 
 from __future__ import annotations
 
@@ -10,26 +10,81 @@ LOADERS_PER_GPU = 4
 
 
 class Runtime(BaseModel):
-    """How to run, never what to make. Not hashed, not part of any artifact."""
+    """How to run, never what to make: options of the command line, not fields of a recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    workers: Natural = 2  # processes for shards, labels and loading; 0: none but this one
-    gpus: Natural = 0  # 0: train on the CPU with `processes` gloo ranks
-    processes: Natural = 0  # 0: as many ranks as cores and groups of an update allow
-    threads: Natural = 0  # torch threads a rank; 0: cores / ranks
-    snapshot_every: Natural = 0  # updates; 0: every five minutes
+    workers: Natural = 2
+    """Processes that make shards and labels, and that load training data. 0: no other process (--workers).
+
+    Unit: processes; for loading: per GPU, and then at least 4.
+    Change: to the number of cores.
+    """
+
+    gpus: Natural = 0
+    """GPUs to train on. 0: train on the CPU (--gpus).
+
+    Unit: GPUs of this machine.
+    Change: to a divisor of the micro-batches per update (`batch_seconds` / `group_seconds`).
+    """
+
+    processes: Natural = 0
+    """Training processes on the CPU. 0: as many as cores and micro-batches allow (--processes).
+
+    Unit: processes.
+    Change: to a divisor of the micro-batches per update, when other work needs the cores.
+    """
+
+    threads: Natural = 0
+    """Threads of PyTorch per training process. 0: cores divided by processes (--threads).
+
+    Unit: threads.
+    Change: 1 on a busy machine: several threads then wait for each other (docs/log.md).
+    """
+
+    snapshot_every: Natural = 0
+    """Updates between two checkpoints. 0: a checkpoint every five minutes (--snapshot-every).
+
+    Unit: updates.
+    Change: when the disk is slow, or when a machine is often taken away.
+    """
+
     keep_snapshots: Count = 2
+    """How many checkpoints are kept. Older ones are deleted.
+
+    Unit: checkpoints.
+    Change: more when a damaged disk is feared; every checkpoint takes the space of weights and optimizer state.
+    """
+
     compile: bool = False
+    """True: compile the network with torch.compile (--compile).
+
+    Change: true on a GPU, with `crop_frames_multiple` 32 in the recipe. On a CPU it gains nothing (docs/log.md).
+    """
+
     checkpoint_activations: bool = False
-    shard_parameters: bool = False  # over all ranks (FSDP2), for networks of Large size and up
-    tracking: bool = True  # False: no MLflow while training; `wavlm sync` uploads later
+    """True: compute activations a second time in the backward pass instead of keeping them (--checkpoint-activations).
+
+    Change: true when a micro-batch does not fit into the GPU's memory. It costs time, not quality.
+    """
+
+    shard_parameters: bool = False
+    """True: split weights and optimizer state over all ranks, with FSDP2 (--shard-parameters).
+
+    Change: true for networks of Large size and above.
+    """
+
+    tracking: bool = True
+    """True: send curves to MLflow while training. False: `wavlm sync` uploads later (--no-tracking).
+
+    Change: false on a machine that does not reach the MLflow server.
+    """
 
     @property
     def loaders(self) -> int:
-        """Processes that load, a rank.
+        """Number of loading processes per rank.
 
-        A core loads 5,000 to 10,000 times real time; a GPU may train Base at 9,000 and must not
-        wait, whatever else its machine does.
+        One core loads 5,000 to 10,000 times real time. A GPU may train Base at 9,000 times real time. It must not
+        wait for data, whatever else the machine does.
         """
         return max(self.workers, LOADERS_PER_GPU) if self.gpus and self.workers else self.workers

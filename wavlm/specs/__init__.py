@@ -1,7 +1,7 @@
-"""What is wanted: frozen, strict models of everything that gives an artifact its identity.
+"""Specs: frozen, strict models of recipes, corpora, networks and training; their fields are parts of keys.
 
-A field here is part of a key. What only changes how something is run (gpus, workers, paths of the
-store) lives in `wavlm.execution.Runtime` and can never be a field of an artifact.
+What only changes how something is run (GPUs, workers, the store's folder) is in `wavlm.execution.runtime`. It can
+never be a field of an artifact.
 """
 
 from __future__ import annotations

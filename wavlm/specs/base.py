@@ -1,4 +1,12 @@
-"""What all specs share: strictness, and types with bounds."""
+"""The base class of all specs: strict, frozen, documented field by field; and number types with bounds.
+
+The docstring below a field is its documentation. It goes into the JSON schema (an editor shows it) and into
+docs/recipes.md. Its first sentences say what the field means. After them come up to three lines:
+
+    Unit: what the number counts.
+    Source: a section of docs/algorithm.md or a paper.
+    Change: when another value than the default, or than that of the shipped recipes, is right.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +24,18 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 SAMPLE_RATE_HZ = 16000
-HOP_SAMPLES = 320  # product of the seven conv strides: one frame every 20 ms
+HOP_SAMPLES = 320  # the product of the seven strides of the feature encoder: one frame per 20 ms
 
 
 class Spec(BaseModel):
-    """Strict, frozen, refuses unknown fields, infinities and NaN."""
+    """Frozen and strict: no conversion between types, no unknown field, no infinity, no NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
-    # Fields that say nothing about what is made: words for people, mirrors of pinned bytes.
     not_identity: ClassVar[frozenset[str]] = frozenset()
+    """Names of fields that are no part of a key, because they do not change what is made.
+
+    Examples: texts for people, addresses of mirrors of a file whose digest is pinned.
+    """

@@ -1,4 +1,4 @@
-"""Corpora: where their bytes come from, how they are laid out, whose they are."""
+"""Corpus specs: sources (archives, Debian packages, folders), layouts of files, licence and validation split."""
 
 from __future__ import annotations
 
@@ -26,20 +26,47 @@ Below = Annotated[str, AfterValidator(_check_below_root)]
 
 
 class HttpsSource(Spec):
-    """An archive behind one or more https mirrors, pinned by its publisher's digest.
+    """An archive on one or more web servers. A digest from its publisher pins its content.
 
-    Many publishers give only an md5. It finds damage, but not a forger; the sha256 of what was
-    fetched is then recorded in the corpus' facts.
+    Many publishers give only an md5. An md5 finds damage, but it does not stop a forger. The sha256 of the
+    downloaded file is then recorded in the facts of the corpus.
     """
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes"})
 
     type: Literal["https"]
+    """Selects this kind of source."""
+
     urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
+    """Addresses of the same file, tried in this order.
+
+    Change: add a mirror that is near to you. The key of the corpus stays the same.
+    """
+
     sha256: Sha256 | None = None
+    """SHA-256 of the archive, in hex. Give either this or `md5`.
+
+    Source: the publisher's page.
+    Change: when the publisher replaces the archive. This makes another corpus.
+    """
+
     md5: Md5 | None = None
+    """MD5 of the archive, in hex. Give either this or `sha256`.
+
+    Source: the publisher's page.
+    Change: use it only where the publisher gives no SHA-256.
+    """
+
     size_bytes: Count | None = None
+    """Size of the archive. `wavlm plan --cost` adds these sizes up.
+
+    Unit: bytes.
+    Source: the publisher's page.
+    Change: leave it out where it is not known.
+    """
+
     format: Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip"]
+    """How the archive is packed."""
 
     @model_validator(mode="after")
     def _check_pinned_once(self) -> HttpsSource:
@@ -49,69 +76,148 @@ class HttpsSource(Spec):
 
 
 class AptSource(Spec):
-    """A Debian package, fetched with apt-get but never installed; no root needed.
-
-    `urls` are the same file in Debian's own pool: another distribution or release has other
-    versions, or other bytes under the same version.
-    """
+    """A Debian package. It is downloaded with apt-get and unpacked, but never installed; root is not needed."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes"})
 
     type: Literal["apt"]
+    """Selects this kind of source."""
+
     package: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
+    """Name of the Debian package.
+
+    Source: `apt-cache show PACKAGE`.
+    """
+
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+:~-]+$")]
+    """Version of the package.
+
+    Source: `apt-cache show PACKAGE`.
+    Change: when your release has another version whose audio you want. This makes another corpus.
+    """
+
     sha256: Sha256
+    """SHA-256 of the .deb file, in hex. Distributions can have different bytes under the same version.
+
+    Source: `apt-cache show PACKAGE`.
+    Change: together with `version`.
+    """
+
     size_bytes: Count
+    """Size of the .deb file.
+
+    Unit: bytes.
+    Source: `apt-cache show PACKAGE`.
+    Change: together with `version`.
+    """
+
     urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()
+    """Addresses of the same .deb file in Debian's pool, for a machine whose own archive has another version.
+
+    Change: add an address so that other distributions and releases can use the corpus.
+    """
 
 
 class FolderSource(Spec):
-    """Files that are already here. `revision` names their state: change it when they change."""
+    """Files that are already on this machine. They are read in place and not copied."""
 
     type: Literal["folder"]
+    """Selects this kind of source."""
+
     path: str
+    """The folder. `~` is the home folder; a relative path starts at the current folder.
+
+    Change: to the place of your files. It is part of the key: another path makes another corpus.
+    """
+
     revision: str
+    """A name for the present content of the folder, such as "1" or a date.
+
+    Change: whenever files in the folder change. Without it a change is not noticed.
+    """
 
 
 Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]
 
 
 class LibrispeechLayout(Spec):
-    """<root>/.../<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac with *.trans.txt beside them."""
+    """LibriSpeech: `<root>/.../<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac`, with `*.trans.txt` beside them."""
 
     type: Literal["librispeech"]
+    """Selects this layout."""
+
     root: Below = ""
+    """Folder below the source that holds the tree. Empty: the source itself.
+
+    Change: when the archive has a folder above the subsets, such as LibriSpeech.
+    """
 
 
 class GenericLayout(Spec):
-    """Any tree. `audio` is a glob; `speaker` a regex on the path with a group `speaker`."""
+    """Any folder tree: a glob finds the audio, a pattern finds the speaker, tables hold text and phones."""
 
     type: Literal["generic"]
+    """Selects this layout."""
+
     audio: Annotated[Below, AfterValidator(_check_not_empty)] = "**/*"
+    """Glob of the audio files, relative to the source. Files without an audio ending are left out.
+
+    Change: to read only some folders or one file ending, such as `**/*.flac`.
+    """
+
     speaker: str = ""
-    transcripts: Below = ""  # TSV with a header that names utt_id and text
-    phones: Below = ""  # TSV with a header that names utt_id, start_s, end_s, phone
+    """Regular expression with a group `(?P<speaker>...)`. It is searched in the path relative to the source.
+
+    Empty: the speaker is unknown.
+    Change: give it where the path names the speaker. Then whole speakers are held out for validation, the codebook's
+    sample is balanced over speakers, and short clips can be joined.
+    """
+
+    transcripts: Below = ""
+    """Table of the texts, a path relative to the source: TSV with a header that names `utt_id` and `text`.
+
+    `utt_id` is the name of the audio file without its ending.
+    Change: give it to keep the texts in the shards. Pre-training does not use them.
+    """
+
+    phones: Below = ""
+    """Table of timed phones, a path relative to the source: TSV with a header: `utt_id`, `start_s`, `end_s`, `phone`.
+
+    Change: give it to measure label quality (PNMI) and to score layers. Pre-training does not use it.
+    """
 
 
 class FilletsLayout(Spec):
-    """Fish Fillets NG dialogues: the role in the dialogue script is the speaker."""
+    """Dialogues of the game Fish Fillets NG. The role in the dialogue script is the speaker."""
 
     type: Literal["fillets"]
+    """Selects this layout."""
+
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+    """Language of the dialogues, as in the package's folders.
+
+    Unit: two letters, ISO 639-1.
+    """
 
 
 class AsteriskLayout(Spec):
-    """Asterisk prompt trees: raw G.722 files, one voice a package."""
+    """Prompts of the Asterisk telephone server: raw G.722 files, one voice per package."""
 
     type: Literal["asterisk"]
+    """Selects this layout."""
+
     speaker: Name
+    """Name of the voice of this package."""
 
 
 class FestvoxLayout(Spec):
-    """A Festvox clunits voice: wav/ sentences and a catalogue of timed phones."""
+    """A Festvox voice for unit selection: sentences in wav/ and a catalogue of timed phones."""
 
     type: Literal["festvox"]
+    """Selects this layout."""
+
     speaker: Name
+    """Name of the voice."""
 
 
 Layout = Annotated[
@@ -121,23 +227,63 @@ Layout = Annotated[
 
 
 class CorpusSpec(Spec):
-    """One corpus: where its bytes come from, how they are laid out, whose they are."""
+    """One corpus: a file of data_specs/corpora."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset(
         {"description", "homepage", "license", "citation", "gated", "expected_hours"}
     )
 
     name: Name
+    """Name of the corpus, and of its file without `.yaml`. Recipes use this name."""
+
     role: Literal["speech", "noise", "room"]
+    """What the corpus holds: speech to train on, noise to add, or room impulse responses."""
+
     description: str
+    """What the corpus is, for people and for the model card."""
+
     homepage: str
+    """The publisher's page. It is also named in errors."""
+
     license: str
+    """Licence of the audio. It is copied into every model card."""
+
     citation: str
+    """How to cite the corpus. It is copied into every model card."""
+
     sources: tuple[Source, ...] = Field(min_length=1)
+    """Where the files come from: archives and packages, or one folder.
+
+    All archives are unpacked into one tree. Where two hold the same path, the later one's file is kept.
+    """
+
     layout: Layout
-    # Share of the audio that becomes the valid split, by whole speakers; a corpus of one speaker
-    # gives whole utterances instead, and its manifest says so.
+    """How the files are arranged: where the audio, the speaker, the text and the phones are found."""
+
     valid_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """How much of the audio is held out for validation. Whole speakers are held out.
+
+    A corpus of one speaker gives whole recordings instead, and its manifest says so.
+    Unit: fraction of the seconds, 0 to 0.5.
+    Change: larger for a small corpus (0.05 in the demo), smaller for a large one (0.001 for Libri-Light).
+    """
+
     valid_speakers: tuple[str, ...] = ()
-    expected_hours: NonNegative = 0.0  # what the publisher says; for `wavlm plan --cost`
-    gated: bool = False  # needs an agreement first: only a folder source can be used
+    """Speakers that are held out for validation. If any are listed, `valid_fraction` is not used.
+
+    Change: list them where the publisher defines a validation set, or to choose the speakers yourself.
+    """
+
+    expected_hours: NonNegative = 0.0
+    """How much audio the publisher says that there is. `wavlm plan --cost` calculates with it.
+
+    Unit: hours. 0: unknown.
+    Source: the publisher's page.
+    Change: give it to get cost estimates. It does not change the key.
+    """
+
+    gated: bool = False
+    """True: the publisher asks for an agreement before the download. Then the source must be a folder.
+
+    Change: set it when you describe such a corpus.
+    """

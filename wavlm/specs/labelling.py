@@ -1,4 +1,4 @@
-"""From recordings to labels: shards, features, codebooks, and probes of layers."""
+"""Specs from recordings to labels: shards, features, k-means codebooks, and scores of layers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,51 @@ from wavlm.specs.base import Count, Natural, NonNegative, Positive, Probability,
 
 
 class ShardSpec(Spec):
-    """How recordings become training utterances."""
+    """How recordings become utterances in tar shards: dropped, cut into pieces or joined."""
 
     min_seconds: Positive
-    max_seconds: Positive  # longer recordings are cut into equal pieces of at most this
-    join_seconds: NonNegative = 0.0  # join consecutive clips of one speaker up to this; 0: never
-    join_gap_seconds: NonNegative = 0.1  # silence between joined clips
+    """Shorter utterances are dropped.
+
+    Unit: seconds.
+    Source: docs/algorithm.md 7: fairseq drops utterances below 2 s.
+    Change: lower it when your recordings are short (1.5 in the demo).
+    """
+
+    max_seconds: Positive
+    """Longer recordings are cut into the fewest equal pieces of at most this length.
+
+    Unit: seconds.
+    Change: training crops to at most `max_crop_seconds`; shorter pieces than that make crops shorter.
+    """
+
+    join_seconds: NonNegative = 0.0
+    """Consecutive recordings of one known speaker are joined to utterances of at most this length. 0: never.
+
+    Unit: seconds.
+    Change: when most recordings last only 1 to 3 s (8.0 in the demo).
+    """
+
+    join_gap_seconds: NonNegative = 0.1
+    """Silence between two joined recordings.
+
+    Unit: seconds.
+    Change: when joined recordings should sound as with another pause.
+    """
+
     shard_megabytes: Positive = 256.0
+    """Size of a shard, a tar file of utterances. A shard is also the part that one worker makes at a time.
+
+    Unit: megabytes (10^6 bytes).
+    Change: larger for large corpora, so that there are fewer files (512 in the paper's recipes); smaller for small
+    ones, so that all workers have a shard to make (24 in the demo).
+    """
+
     max_rejected: Probability = 0.01
+    """The stage fails if a larger fraction of the recordings cannot be read.
+
+    Unit: fraction, 0 to 1.
+    Change: raise it after you have looked at the list of rejected recordings and accept it.
+    """
 
     @model_validator(mode="after")
     def _check_order(self) -> ShardSpec:
@@ -29,36 +66,100 @@ class ShardSpec(Spec):
 
 
 class MfccFeatures(Spec):
-    """39-d Kaldi MFCC with deltas at 100 Hz (docs/algorithm.md 11.1)."""
+    """MFCC of Kaldi with deltas, 39 numbers per frame, 100 frames per second (docs/algorithm.md 11.1)."""
 
     type: Literal["mfcc"]
+    """Selects MFCC. Use it for iteration 1, which has no earlier model."""
 
 
 class HiddenFeatures(Spec):
-    """Raw output of a layer (1-based) of the previous iteration's model at 50 Hz."""
+    """The raw output of one transformer layer of the previous iteration's model, 50 frames per second."""
 
     type: Literal["hidden"]
+    """Selects a hidden layer. Possible from iteration 2 on."""
+
     layer: Count
+    """Number of the layer.
+
+    Unit: layers, counted from 1.
+    Source: docs/algorithm.md 11: layer 6 of HuBERT iteration 1 for WavLM Base, layer 9 of iteration 2 for Base+ and
+    Large.
+    Change: to the layer with the best PNMI in the scores of the previous iteration's model.
+    """
 
 
 Features = Annotated[MfccFeatures | HiddenFeatures, Field(discriminator="type")]
 
 
 class CodebookSpec(Spec):
-    """k-means on a sampled, speaker-balanced, seeded subset."""
+    """k-means on a random sample of frames, balanced over speakers. Its clusters are the labels."""
 
     features: Features
+    """What is clustered: MFCC, or a hidden layer of the previous iteration's model.
+
+    Source: docs/algorithm.md 11.
+    Change: `mfcc` in iteration 1, `hidden` afterwards.
+    """
+
     num_clusters: Annotated[int, Field(ge=2, le=65535)]
+    """Number of clusters K. A frame's label is the number of its nearest cluster.
+
+    Source: docs/algorithm.md 11: 100 on MFCC, 500 on hidden layers.
+    Change: keep it equal between iterations whose label quality you want to compare (100 in the demo).
+    """
+
     sample_frames_per_cluster: Count = 1000
+    """Size of the sample that k-means is fitted on. The sample has K times this many frames.
+
+    Unit: frames per cluster.
+    Change: lower it when the corpus is small or time is short. The reference fits on 10 % of the utterances instead.
+    """
+
     iterations: Count = 25
+    """Rounds of k-means: assign every frame, then move every centroid.
+
+    Change: rarely. `codebook.json` lists the inertia of every round: raise it if the last rounds still improve it.
+    """
+
     redo: Count = 1
+    """How many times k-means starts from other random centroids. The best result is kept.
+
+    Source: docs/algorithm.md 11.2: the reference starts 20 times, with smaller batches.
+    Change: raise it when results differ much between seeds. The time of k-means grows with it.
+    """
+
     seed: Natural = 0
+    """Seed of the sample and of k-means.
+
+    Change: to repeat an experiment with other random choices.
+    """
 
 
 class ScoresSpec(Spec):
-    """Layer-wise label quality: k-means on each layer against MFCC, same frames, same K."""
+    """Scores of layers: k-means on each layer and on MFCC, judged by timed phones, with the same frames and K."""
 
     num_clusters: Annotated[int, Field(ge=2, le=65535)]
-    layers: tuple[Count, ...] = ()  # empty: every layer
+    """Number of clusters K, for every layer and for MFCC.
+
+    Change: keep it as it is when you compare models; PNMI grows with K.
+    """
+
+    layers: tuple[Count, ...] = ()
+    """The layers that are scored. Empty: every layer.
+
+    Unit: layers, counted from 1.
+    Change: list a few layers of a deep model to save time.
+    """
+
     max_utterances: Count = 400
+    """How many utterances with timed phones are used at most: half to fit k-means, half to judge.
+
+    Unit: utterances.
+    Change: lower it to save time (120 in the demo).
+    """
+
     seed: Natural = 0
+    """Seed of the choice of utterances and of k-means.
+
+    Change: keep it when you compare models.
+    """

@@ -1,4 +1,4 @@
-"""A whole model, from corpora to registry."""
+"""Recipe specs: corpora, shards and iterations of a whole model, and when a new version becomes champion."""
 
 from __future__ import annotations
 
@@ -16,43 +16,135 @@ from wavlm.specs.training import StartSpec, TrainSpec
 
 
 class GateSpec(Spec):
-    """When a new version becomes `champion`: better than the current one by this metric."""
+    """When a new version becomes `champion` in the registry: when it is better by one metric."""
 
     metric: Literal["valid/loss", "valid/masked_accuracy", "labels/pnmi", "probe/pnmi"]
+    """The metric that is compared. The two PNMI need a corpus with timed phones.
+
+    Change: a validation metric compares only models with the same labels. `probe/pnmi` needs the recipe's `probe`.
+    """
+
     higher_is_better: bool
+    """True for accuracy and PNMI, false for the loss."""
+
     min_improvement: NonNegative = 0.0
+    """The new version must be better by at least this much.
+
+    Unit: as the metric.
+    Change: raise it above the differences that seeds make.
+    """
 
 
 class IterationSpec(Spec):
-    """One round of clustering and pre-training."""
+    """One iteration: cluster features to get labels, then train a model to predict them."""
 
     codebook: CodebookSpec
+    """Where the labels come from.
+
+    Source: docs/algorithm.md 11.
+    """
+
     network: NetworkSpec
+    """The network that is trained.
+
+    Change: with the amount of speech and computation.
+    """
+
     train: TrainSpec
-    mix: MixSpec | None = None  # in YAML: the name of a file of data_specs/mixes
-    start: StartSpec | None = None  # None: random weights
-    speech: tuple[Name, ...] = ()  # names out of the recipe's speech corpora; empty: all of them
+    """How it is trained.
+
+    Change: with the amount of speech, the GPUs and the time.
+    """
+
+    mix: MixSpec | None = None
+    """In YAML: the name of a file of data_specs/mixes. Not given: nothing is mixed, as in HuBERT.
+
+    Source: docs/algorithm.md 12.
+    Change: give it to train WavLM: `wavlm-base` without noise, `wavlm-large` with noise.
+    """
+
+    start: StartSpec | None = None
+    """Weights to start from. Not given: random weights.
+
+    Change: to continue from an imported model.
+    """
+
+    speech: tuple[Name, ...] = ()
+    """Names of the recipe's speech corpora that this iteration uses. Empty: all of them.
+
+    Change: when the first iterations use less speech, as in wavlm-large.
+    """
 
 
 class Recipe(Spec):
-    """A whole model, from corpora to registry.
+    """A whole model, from corpora to registry: a file of data_specs/recipes.
 
-    In a recipe file corpora and mixes are names of files of data_specs; `recipe.read_recipe`
-    replaces each by its content.
+    In the file corpora and mixes are names of files; `wavlm.specs.yaml.read_recipe` replaces each name by the
+    content of its file.
     """
 
     name: Name
+    """Name of the recipe."""
+
     description: str
+    """What the model is, for people and for the model card."""
+
     registry_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """Name of the model in the MLflow registry. Every iteration becomes a version of it.
+
+    Change: give another name to models that you do not want to compare with the present champion.
+    """
+
     speech: tuple[CorpusSpec, ...] = Field(min_length=1)
+    """The speech corpora. In YAML: names of files of data_specs/corpora with the role speech."""
+
     noise: tuple[CorpusSpec, ...] = ()
+    """The noise corpora. In YAML: names of files of data_specs/corpora with the role noise.
+
+    Change: needed by mixes with a `noise_probability` above 0.
+    """
+
     rooms: tuple[CorpusSpec, ...] = ()
+    """Corpora of room impulse responses. In YAML: names of files of data_specs/corpora with the role room.
+
+    Change: needed by mixes with the effect `room`.
+    """
+
     shards: ShardSpec
+    """How the speech corpora are cut into shards.
+
+    Change: this makes new shards, new labels and new models.
+    """
+
     noise_shards: ShardSpec | None = None
+    """How noise and room corpora are cut into shards. Not given: as `shards`.
+
+    Change: give it a smaller `min_seconds`, because noise clips are often short.
+    """
+
     mixtures: MixturesSpec | None = None
+    """The fixed mixtures for validation. Not given, or no iteration mixes: none are made.
+
+    Change: give it when an iteration has a mix. All iterations are then validated on the last iteration's mix.
+    """
+
     iterations: tuple[IterationSpec, ...] = Field(min_length=1)
+    """The iterations, in order. From the second on, labels can come from the model before.
+
+    Source: docs/algorithm.md 11: two for HuBERT Base and WavLM Base, three for Base+ and Large.
+    """
+
     probe: ScoresSpec | None = None
+    """How layers are scored after every iteration. Not given: they are not.
+
+    Change: give it when a corpus has timed phones. It shows which layer to cluster next.
+    """
+
     gate: GateSpec | None = None
+    """When a new version becomes champion. Not given: only the first one does; others by `wavlm models promote`.
+
+    Change: give it when models are trained on a schedule.
+    """
 
     @model_validator(mode="after")
     def _check_consistent(self) -> Recipe:

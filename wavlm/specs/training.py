@@ -1,4 +1,4 @@
-"""How a network is trained."""
+"""Training specs: masking, learning rate, batch, loss weights, precision, and weights to start from."""
 
 from __future__ import annotations
 
@@ -10,57 +10,216 @@ from wavlm.specs.base import Count, Natural, NonNegative, Positive, Probability,
 
 
 class MaskSpec(Spec):
-    """Span masking of frames (docs/algorithm.md 6)."""
+    """Masking of spans of frames (docs/algorithm.md 6)."""
 
     probability: Probability = 0.8
+    """Number of span starts times the length of a span, relative to the frames. Spans may overlap.
+
+    Unit: fraction, 0 to 1. 0.8 masks about 0.57 of the frames, because spans overlap.
+    Source: docs/algorithm.md 6.
+    Change: rarely in pre-training.
+    """
+
     length: Count = 10
+    """Length of a span.
+
+    Unit: frames of 20 ms.
+    Source: docs/algorithm.md 6.
+    Change: rarely in pre-training.
+    """
+
     min_spans: Natural = 2
-    equalise: bool = False  # True: fairseq's per-batch equalisation, for parity only
+    """Every crop gets at least this many spans.
+
+    Unit: spans.
+    Source: docs/algorithm.md 6.
+    Change: rarely; it matters only for crops below about 25 frames.
+    """
+
+    equalise: bool = False
+    """True: in a micro-batch all rows are cut to the masked frames of the row that has fewest, as in fairseq.
+
+    Source: docs/algorithm.md 6: it lowers the masked fraction from about 0.57 to 0.53.
+    Change: true only to compare with the reference.
+    """
 
 
 class StartSpec(Spec):
-    """Weights to start from instead of random ones: a model folder, as `wavlm import` writes it."""
+    """Weights to start from, instead of random ones: a model folder, as `wavlm import` writes it."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"folder"})
 
     folder: str
-    sha256: Sha256  # of its model.safetensors; the folder may lie elsewhere tomorrow
+    """The model folder. A relative path starts at the current folder.
+
+    Change: when the folder has moved. The key of the model stays the same.
+    """
+
+    sha256: Sha256
+    """SHA-256 of the folder's `model.safetensors`, in hex.
+
+    Change: together with the weights. This makes another model.
+    """
 
 
 class TrainSpec(Spec):
-    """Optimisation (docs/algorithm.md 7, 9, 10). Seconds are seconds of audio.
+    """Optimisation and loss (docs/algorithm.md 7, 9, 10). Seconds are seconds of audio.
 
-    One update is batch_seconds / group_seconds groups. A group is what the paper calls a GPU's
-    batch: its utterances are cropped to the shortest and mix with each other. Which GPU computes
-    which group is Runtime's business and changes nothing but the order of sums.
+    One update has `batch_seconds` / `group_seconds` micro-batches. A micro-batch is what the paper calls the batch
+    of one GPU: its utterances are cropped to the shortest one and mixed with each other. Which GPU computes which
+    micro-batch is chosen by Runtime. It changes nothing but the order of sums.
     """
 
     updates: Count
+    """Number of optimizer updates.
+
+    Source: docs/algorithm.md 10: 250,000 and 400,000 for HuBERT Base, 400,000 for WavLM Base, 700,000 for Large.
+    Change: with hours and time: updates x `batch_seconds` / 3600 are the hours of audio that training uses.
+    """
+
     warmup_updates: Natural
+    """Updates in which the learning rate rises from 0 to `peak_lr`. Afterwards it falls to 0 at the last update.
+
+    Unit: updates.
+    Source: docs/algorithm.md 10: 8 % of the updates in HuBERT.
+    Change: together with `updates` (5 % in the demo).
+    """
+
     peak_lr: Positive
+    """Largest learning rate of AdamW.
+
+    Source: docs/algorithm.md 10: 5e-4 for Base, 1.5e-3 for Large.
+    Change: larger for small networks (2e-3 in the demo), lower when the loss becomes unstable.
+    """
+
     batch_seconds: Positive
+    """Audio of one update, over all GPUs.
+
+    Unit: seconds of audio.
+    Source: docs/algorithm.md 10: 2800 s for Base, 7200 s for Large (contradiction C3).
+    Change: a multiple of `group_seconds`. Smaller batches give more updates for the same audio.
+    """
+
     group_seconds: Positive
+    """Audio of one micro-batch: what one GPU computes at once.
+
+    Unit: seconds of audio.
+    Source: docs/algorithm.md 7: 87.5 s for Base, 56.25 s for Large.
+    Change: to what fits into the memory of your GPU. It is part of the model's key, because utterances of one
+    micro-batch are cropped and mixed together.
+    """
+
     max_crop_seconds: Positive = 15.625
-    # Frames of a crop are a multiple of this, so that batches have few shapes, each of which is
-    # compiled once: with 32 about 23 instead of 390 for 960 h of read speech, of which an epoch
-    # then hears 97.5% instead of 99%, another part each time.
+    """Longer utterances are cropped to this length, at a new random position in every epoch.
+
+    Unit: seconds.
+    Source: docs/algorithm.md 7: 250,000 samples.
+    Change: shorter to save time and memory (3.0 in the demo).
+    """
+
     crop_frames_multiple: Count = 1
+    """The length of every crop is a multiple of this many frames.
+
+    Then batches have few shapes, and each shape is compiled once: with 32 about 23 shapes instead of 390 for 960 h of
+    read speech. An epoch then uses 97.5 % of the audio instead of 99 %, another part each time.
+    Unit: frames of 20 ms.
+    Change: 32 when you train with --compile, as the paper's recipes do.
+    """
+
     adam_betas: tuple[Probability, Probability] = (0.9, 0.98)
+    """Decay of the two moments of AdamW.
+
+    Source: docs/algorithm.md 10.
+    Change: rarely.
+    """
+
     adam_eps: Positive = 1e-6
+    """Epsilon of AdamW.
+
+    Source: docs/algorithm.md 10.
+    Change: rarely.
+    """
+
     weight_decay: NonNegative = 0.01
+    """Decoupled weight decay of AdamW, on all parameters.
+
+    Source: docs/algorithm.md 10.
+    Change: rarely.
+    """
+
     clip_norm: Positive = 10.0
+    """Gradients with a larger norm are scaled down to this norm.
+
+    Source: docs/algorithm.md 9: 10 for Base, 1 for Large.
+    Change: lower it when single updates throw the training back (2.0 in the demo).
+    """
+
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number type of matrix products. Weights and their updates stay fp32.
+
+    Source: docs/algorithm.md 10: the paper used fp16 with a dynamic loss scale.
+    Change: bf16 on a GPU that supports it (no loss scale needed), fp16 on older GPUs, fp32 on a CPU.
+    """
+
     mask: MaskSpec = MaskSpec()
+    """How frames are masked.
+
+    Source: docs/algorithm.md 6.
+    Change: rarely in pre-training.
+    """
+
     logit_temperature: Positive = 0.1
+    """Cosines between prediction and cluster embeddings are divided by this number.
+
+    Source: docs/algorithm.md 9.
+    Change: rarely.
+    """
+
     masked_weight: NonNegative = 1.0
+    """Weight of the loss on masked frames.
+
+    Source: docs/algorithm.md 9.
+    Change: rarely.
+    """
+
     unmasked_weight: NonNegative = 0.0
+    """Weight of the loss on the other frames.
+
+    Source: docs/algorithm.md 9: 0.
+    Change: 1 for short trainings: with 0 the loss stays on a plateau for hundreds of updates (docs/log.md).
+    """
+
     feature_penalty: NonNegative = 10.0
-    valid_every: Count = 1000  # updates; part of identity because curves are part of the artifact
+    """Weight of the mean square of the feature encoder's output in the loss.
+
+    Source: docs/algorithm.md 9.
+    Change: 1 for short trainings: small networks then learn faster (docs/log.md).
+    """
+
+    valid_every: Count = 1000
+    """Validation runs after every so many updates, and after the last one. Part of the key, as the curve is.
+
+    Unit: updates.
+    Change: so that validation takes a small part of the time (400 in the demo, 5000 in wavlm-base).
+    """
+
     log_every: Count = 50
+    """Training metrics are written after every so many updates. Part of the key, as the curve is.
+
+    Unit: updates.
+    Change: larger for long trainings (200 in wavlm-base).
+    """
+
     seed: Natural = 0
+    """Seed of initial weights, order, crops, masks, mixing and dropout.
+
+    Source: docs/algorithm.md 10: 1337 in fairseq.
+    Change: to repeat an experiment with other random choices.
+    """
 
     @property
     def micro_batches_per_update(self) -> int:
+        """How many micro-batches one update has, over all GPUs."""
         return max(1, round(self.batch_seconds / self.group_seconds))
 
     @model_validator(mode="after")
