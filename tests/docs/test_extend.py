@@ -98,7 +98,8 @@ def test_the_layout_of_the_guide_reads_a_tree(extended: Path, tmp_path: Path) ->
     program = (
         "import sys; from pathlib import Path; from wavlm.corpus.layouts import read_layout\n"
         "from wavlm.specs.corpora import VctkLayout\n"
-        "for item in read_layout(VctkLayout(type='vctk'), Path(sys.argv[1])): print(item.key, item.speaker, item.text)\n"
+        "layout = VctkLayout(type='vctk')\n"
+        "for item in read_layout(layout, Path(sys.argv[1])): print(item.key, item.speaker, item.text)\n"
     )
     assert run(extended, "-c", program, str(tmp_path)).splitlines() == [
         "p225_001_mic1 p225 Please call Stella.",
