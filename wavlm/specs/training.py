@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import model_validator
 
@@ -27,23 +27,38 @@ class StartSpec(Spec):
     sha256: Sha256  # of its model.safetensors; the folder may lie elsewhere tomorrow
 
 
-class TrainSpec(Spec):
-    """Optimisation (docs/algorithm.md 7, 9, 10). Seconds are seconds of audio.
+class MaskedPrediction(Spec):
+    """Predict the cluster label of each masked frame (docs/algorithm.md 9).
 
-    One update is batch_seconds / group_seconds groups. A group is what the paper calls a GPU's
-    batch: its utterances are cropped to the shortest and mix with each other. Which GPU computes
-    which group is Runtime's business and changes nothing but the order of sums.
+    Its weights (`masked_weight`, `unmasked_weight`, `feature_penalty`) and its temperature are fields of TrainSpec.
     """
 
+    type: Literal["masked_prediction"]
+
+
+# The pre-training objectives, a union that has one member so far. pydantic accepts a discriminator only with two:
+# the second member makes this `Annotated[MaskedPrediction | Contrastive, Field(discriminator="type")]`.
+Objective: TypeAlias = MaskedPrediction
+
+
+class TrainSpec(Spec):
+    """Objective and optimisation (docs/algorithm.md 7, 9, 10). Seconds are seconds of audio.
+
+    One update has batch_seconds / group_seconds micro-batches. A micro-batch is what the paper calls a GPU's
+    batch: its utterances are cropped to the shortest and mix with each other. Runtime decides which GPU computes
+    which micro-batch. That changes nothing but the order of sums.
+    """
+
+    objective: Objective = MaskedPrediction(type="masked_prediction")
     updates: Count
     warmup_updates: Natural
     peak_lr: Positive
     batch_seconds: Positive
     group_seconds: Positive
     max_crop_seconds: Positive = 15.625
-    # Frames of a crop are a multiple of this, so that batches have few shapes, each of which is
-    # compiled once: with 32 about 23 instead of 390 for 960 h of read speech, of which an epoch
-    # then hears 97.5% instead of 99%, another part each time.
+    # The number of frames of a crop is a multiple of this. Batches then have fewer shapes, and each shape is
+    # compiled once. With 32, 960 h of read speech give about 23 shapes instead of 390. An epoch then trains on
+    # 97.5% of the audio instead of 99%, and leaves out another part each time.
     crop_frames_multiple: Count = 1
     adam_betas: tuple[Probability, Probability] = (0.9, 0.98)
     adam_eps: Positive = 1e-6
