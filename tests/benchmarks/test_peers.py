@@ -8,7 +8,7 @@ import torch
 from benchmarks.peers import CosineHead, PeerStep, TransformersPretraining, without_dropout
 from benchmarks.workload import BASE, TRAIN, OurStep, crops, network
 from wavlm.specs import ConvLayer, NetworkSpec
-from wavlm.train.objective import micro_batch_loss
+from wavlm.train.masked_prediction import micro_batch_loss
 
 CONVS = tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in ((12, 10, 5), (16, 3, 2), (10, 2, 3)))
 SMALL = without_dropout(
