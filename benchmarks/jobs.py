@@ -38,7 +38,6 @@ def job(audio: Speech, name: str, network: NetworkSpec, train: TrainSpec, run: R
         network=network,
         train=train,
         num_clusters=NUM_CLUSTERS,
-        labels_per_frame=2,
         data=(audio.write_random_labels(),),
         mix=MIX,
         runtime=run,

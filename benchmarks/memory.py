@@ -113,7 +113,7 @@ def _measure(what: str, who: str, seconds: int, device: str) -> list[int]:
 
 
 def _count_saved(model: nn.Module, batch: Crops) -> int:
-    from wavlm.train.objective import micro_batch_loss  # needs packages that the network does not
+    from wavlm.train.masked_prediction import micro_batch_loss  # needs packages that the network does not
 
     def forward() -> Tensor:
         with torch.autocast(batch.waveforms.device.type, torch.bfloat16):

@@ -204,7 +204,7 @@ def _ours(device: str, model: nn.Module | None = None) -> OurStep:
 
 
 def _require_same_loss(ours: nn.Module, theirs: nn.Module, batch: Crops, precision: str) -> None:
-    from wavlm.train.objective import micro_batch_loss
+    from wavlm.train.masked_prediction import micro_batch_loss
 
     kind = batch.waveforms.device.type
     ours.eval()

@@ -87,10 +87,10 @@ class OurStep:
         # The trainer needs packages that the network alone does not.
         from wavlm.execution.job import TrainJob
         from wavlm.train.checkpoint import TrainingTensors
+        from wavlm.train.optimizer import adamw
         from wavlm.train.ranks import Ranks
         from wavlm.train.schedule import LossScale
         from wavlm.train.state import TrainingProgress
-        from wavlm.train.step import adamw
         from wavlm.train.wrap import prepare_network
 
         train = TRAIN.model_copy(update={"precision": precision})
@@ -101,7 +101,6 @@ class OurStep:
             network=model.network,
             train=train,
             num_clusters=NUM_CLUSTERS,
-            labels_per_frame=1,
             data=(),
             runtime=runtime,
         )

@@ -21,7 +21,6 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         network=artifact.network,
         train=artifact.train,
         num_clusters=codebook.num_clusters,
-        labels_per_frame=2 if codebook.features.type == "mfcc" else 1,
         data=tuple(LabelledShards(shards=store.path(item.shards), labels=store.path(item)) for item in artifact.labels),
         mix=artifact.mix,
         noise=tuple(store.path(item) for item in artifact.noise),

@@ -14,7 +14,6 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 from prefect.exceptions import ObjectNotFound
 from pydantic import JsonValue
-from wavlm.train.facts import TrainingFacts, read_training
 
 from tasks.jobs import job_of
 from tasks.orchestration.progress import ShowDetail, show_progress
@@ -29,13 +28,15 @@ from wavlm.errors import (
     StoppedError,
     UsageError,
 )
+from wavlm.execution.exit_note import EXIT_NOTE_FILE, read_exit_note
 from wavlm.execution.job import TrainJob
-from wavlm.execution.launch import EXIT_NOTE, LOG, run_trainer
+from wavlm.execution.launch import LOG, run_trainer
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.store import Store
-from wavlm.storage.files import CannotWriteError, read_json, write_json
+from wavlm.storage.files import CannotWriteError, write_json
+from wavlm.train.facts import TrainingFacts, read_training
 
 GPU_LIMIT = "gpu"
 LOG_TAIL_CHARACTERS = 2000
@@ -76,15 +77,15 @@ def _remove_leftovers(out: Path) -> None:
 
     What was trained, and from what, is spelled out in the record that seals the folder.
     """
-    for name in ("job.json", ".train.lock", ".train.lock.owner", EXIT_NOTE):
+    for name in ("job.json", ".train.lock", ".train.lock.owner", EXIT_NOTE_FILE):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / CACHE, ignore_errors=True)
 
 
 def _failure(code: int, out: Path) -> Exception:
     """The trainer's error as an exception of ours, with the message that it left."""
-    note = out / EXIT_NOTE
-    message = str(read_json(note)["message"]) if note.exists() else ""
+    note = read_exit_note(out)
+    message = note.message if note else ""
     name, _, text = message.partition(": ")
     if code in _ERRORS and text:
         return _ERRORS[code](name, text)

@@ -27,8 +27,9 @@ from tasks.registry.lookup import (
     with_metrics,
 )
 from wavlm.errors import ServiceMissingError
+from wavlm.execution.metrics import METRICS_FILE
 from wavlm.pipeline.artifacts import Model, Registration
-from wavlm.pipeline.curves import METRICS_FILE, Point, read_points
+from wavlm.pipeline.curves import Point, read_points
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.registration import RegistrationFacts, write_registration
 from wavlm.pipeline.store import Store

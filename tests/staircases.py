@@ -70,7 +70,6 @@ def job_of(data: tuple[LabelledShards, ...], out: Path, **changes: object) -> Tr
         network=tiny_network(num_layers=1),
         train=tiny_training(max_crop_seconds=2.5),
         num_clusters=NUM_CLUSTERS,
-        labels_per_frame=2,
         data=data,
         runtime=Runtime(workers=0),
     )

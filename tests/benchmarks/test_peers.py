@@ -8,7 +8,7 @@ import torch
 from benchmarks.peers import CosineHead, PeerStep, TransformersPretraining, without_dropout
 from benchmarks.workload import BASE, TRAIN, OurStep, crops, network
 from wavlm.specs import ConvLayer, NetworkSpec
-from wavlm.train.objective import micro_batch_loss
+from wavlm.train.masked_prediction import micro_batch_loss
 
 pytestmark = pytest.mark.numeric
 

@@ -15,7 +15,8 @@ from tests.mini_shards import tones, write_shards
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
 from wavlm.execution.job import LabelledShards, TrainJob
-from wavlm.execution.launch import MetricsRecord, run_trainer
+from wavlm.execution.launch import run_trainer
+from wavlm.execution.metrics import MetricsRecord
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import Header, write_labels
 from wavlm.shards import read_index
@@ -60,7 +61,6 @@ def write_job(corpus: LabelledShards, out: Path, *, updates: int = 12, **runtime
             valid_every=6,
         ),
         num_clusters=2,
-        labels_per_frame=1,
         data=(corpus,),
         runtime=Runtime.model_validate({"workers": 1, "threads": 1, **runtime}),
     )

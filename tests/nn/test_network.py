@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.nn.networks import base, large, lively
 from tests.numerics import front_operations, num_operations, relative_tolerance, require_close
 from wavlm.nn import LossTerms, WavLM
-from wavlm.nn.position import distance_buckets
+from wavlm.nn.relative_position_bias import distance_buckets
 from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import num_frames
 

@@ -8,9 +8,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from wavlm.execution import metrics
 from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
-from wavlm.train import metrics
 
 
 def write_curve(folder: Path, updates: range) -> None:

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tasks.registry.connection import connect
+from wavlm.execution import metrics
 from wavlm.pipeline.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Facts, Store
@@ -34,7 +35,6 @@ from wavlm.specs import (
 )
 from wavlm.specs.corpora import FestvoxLayout, LibrispeechLayout
 from wavlm.storage.files import write_json
-from wavlm.train import metrics
 
 PNG = b"\x89PNG\r\n\x1a\n"
 UPDATES = (10, 20, 30)

@@ -80,7 +80,6 @@ def job(
         network=network_spec(**(network or {})),
         train=train_spec(**(train or {})),
         num_clusters=NUM_CLUSTERS,
-        labels_per_frame=2,
         data=(LabelledShards(shards=out, labels=out),),
         runtime=Runtime(**{"threads": 1, "snapshot_every": 2, **runtime}),
     )

@@ -11,16 +11,17 @@ import torch
 
 from tests.train import fakes
 from wavlm.errors import BadDataError, StoppedError, UsageError
+from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
 from wavlm.nn import load_model
 from wavlm.nn.files import ModelFileError
 from wavlm.specs import StartSpec
 from wavlm.storage.files import read_json, sha256_of
-from wavlm.train import loop, metrics
+from wavlm.train import loop
+from wavlm.train.facts import is_finished
 from wavlm.train.interrupts import StopRequest
 from wavlm.train.ranks import Ranks
-from wavlm.train.summary import is_finished
 
 pytestmark = pytest.mark.numeric
 

@@ -11,15 +11,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.train import fakes
+from wavlm.execution import metrics
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM
 from wavlm.nn.head import Head
 from wavlm.rng import seed_for
-from wavlm.train import loop, metrics
+from wavlm.train import loop
 from wavlm.train.interrupts import StopRequest
-from wavlm.train.objective import Sums
+from wavlm.train.masked_prediction import MaskedPredictionSums, label_frequency_metrics
 from wavlm.train.ranks import Ranks
-from wavlm.train.validation import label_frequency_metrics
 
 pytestmark = pytest.mark.numeric
 
@@ -91,16 +91,16 @@ def test_first_update_is_what_the_formulas_say(tmp_path: Path) -> None:
 
 
 def test_frames_weigh_the_same_whatever_group_they_are_in() -> None:
-    small = Sums(loss=10.0, masked_frames=1.0, masked_correct=1.0)
-    large = Sums(loss=90.0, masked_frames=99.0)
+    small = MaskedPredictionSums(loss=10.0, masked_frames=1.0, masked_correct=1.0)
+    large = MaskedPredictionSums(loss=90.0, masked_frames=99.0)
     metrics = small.plus(large).metrics("train")
     assert metrics["train/loss"] == 1.0
     assert metrics["train/masked_accuracy"] == 0.01
 
 
 def test_unmasked_figures_appear_only_if_they_were_asked_for() -> None:
-    assert "valid/unmasked_accuracy" not in Sums(masked_frames=1.0).metrics("valid")
-    asked = Sums(masked_frames=1.0, unmasked_frames=4.0, unmasked_correct=3.0)
+    assert "valid/unmasked_accuracy" not in MaskedPredictionSums(masked_frames=1.0).metrics("valid")
+    asked = MaskedPredictionSums(masked_frames=1.0, unmasked_frames=4.0, unmasked_correct=3.0)
     assert asked.metrics("valid")["valid/unmasked_accuracy"] == 0.75
 
 

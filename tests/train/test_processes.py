@@ -10,10 +10,11 @@ import torch
 
 from tests.train import fakes, pair
 from wavlm.errors import EXIT_LOCKED
+from wavlm.execution import metrics
+from wavlm.execution.exit_note import EXIT_NOTE_FILE
 from wavlm.storage.files import sha256_of
 from wavlm.storage.locks import hold_lock
-from wavlm.train import metrics
-from wavlm.train.__main__ import EXIT_NOTE, LOCK
+from wavlm.train.__main__ import LOCK
 from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
 from wavlm.train.ranks import Ranks
@@ -77,4 +78,4 @@ def test_a_model_that_somebody_else_trains_is_refused_by_all_ranks(tmp_path: Pat
         for rank in ranks:
             rank.communicate(timeout=60)
     assert [rank.returncode for rank in ranks] == [EXIT_LOCKED] * 2
-    assert not (job.out / EXIT_NOTE).exists()
+    assert not (job.out / EXIT_NOTE_FILE).exists()

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.train import fakes, pair
-from wavlm.train import checkpoint, metrics
+from wavlm.execution import metrics
+from wavlm.train import checkpoint
 from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
 from wavlm.train.ranks import Ranks

@@ -20,10 +20,12 @@ from wavlm.rng import seed_for
 from wavlm.specs.shapes import num_parameters
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import CheckpointState, TrainingTensors
+from wavlm.train.masked_prediction import max_masked
+from wavlm.train.optimizer import adamw
 from wavlm.train.ranks import Ranks
 from wavlm.train.schedule import LossScale
 from wavlm.train.state import TrainingProgress
-from wavlm.train.step import adamw, max_masked, update
+from wavlm.train.step import Requests, update
 from wavlm.train.wrap import prepare_network
 
 pytestmark = pytest.mark.numeric
@@ -72,7 +74,7 @@ def test_an_update_asks_nothing_of_the_device_before_its_step_is_launched(tmp_pa
             for batch in batches
         ]
         with pytest.raises(RuntimeError) as error:
-            update(job, ALONE, training, iter(moved), first(job), lambda: (True, False))
+            update(job, ALONE, training, iter(moved), first(job), lambda: Requests(checkpoint=True))
     assert "read()" in str(error.traceback[1].statement)
     assert len(training.optimizer.state) == len(list(training.network.parameters()))
     assert all(parameter.grad is None for parameter in training.network.parameters())
@@ -87,8 +89,8 @@ def test_wishes_are_asked_for_after_the_batches_and_come_back_with_the_sums(tmp_
             read.append(batch)
             yield batch
 
-    done = update(job, ALONE, training_of(job), batches(), first(job), lambda: (len(read) == 4, False, True))
-    assert done.requests == [True, False, True]
+    done = update(job, ALONE, training_of(job), batches(), first(job), lambda: Requests(checkpoint=len(read) == 4))
+    assert done.requests == Requests(checkpoint=True, stop=False)
     assert done.progress.update == 1
 
 

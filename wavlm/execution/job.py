@@ -30,7 +30,6 @@ class TrainJob(BaseModel):
     network: NetworkSpec
     train: TrainSpec
     num_clusters: int
-    labels_per_frame: int  # 2: 100 Hz labels (MFCC), of which frame t takes number 2t; 1: 50 Hz
     data: tuple[LabelledShards, ...]
     mix: MixSpec | None = None
     noise: tuple[Path, ...] = ()

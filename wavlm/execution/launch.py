@@ -19,15 +19,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import JsonValue
-
 from wavlm.errors import EXIT_STOPPED
+from wavlm.execution.exit_note import read_exit_note, remove_exit_note
 from wavlm.execution.job import read_job
+from wavlm.execution.metrics import METRICS_FILE, MetricsRecord
 from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.runtime import Runtime
-from wavlm.storage.files import read_json
 
-METRICS, LOG, EXIT_NOTE = "metrics.jsonl", "train.log", "exit.json"
+LOG = "train.log"
 POLL_SECONDS = 0.2
 # A snapshot of a large model on a slow disk takes minutes. Who is asked to stop and hangs is ended
 # by its own watchdog before that. torchrun 2.13 reads its limit here; older ones give workers 30 s:
@@ -36,8 +35,6 @@ STOP_SECONDS = 600.0
 TORCHRUN_STOP_SECONDS = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "570"}
 
 log = logging.getLogger(__name__)
-
-MetricsRecord = dict[str, JsonValue]
 
 
 def run_trainer(
@@ -55,8 +52,8 @@ def run_trainer(
     """
     out = read_job(job_path).out
     out.mkdir(parents=True, exist_ok=True)
-    (out / EXIT_NOTE).unlink(missing_ok=True)
-    tail = _MetricsTail(out / METRICS, on_record)
+    remove_exit_note(out)
+    tail = _MetricsTail(out / METRICS_FILE, on_record)
     with (out / LOG).open("ab") as log_file:
         trainer = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
             command(job_path, runtime),
@@ -128,11 +125,10 @@ def _stop(trainer: subprocess.Popen[bytes]) -> None:
 
 def _exit_code(out: Path, returned: int) -> int:
     """torchrun turns every failure into 1: the trainer leaves a note of what it was."""
-    note = out / EXIT_NOTE
-    if returned == 0 or not note.exists():
+    note = read_exit_note(out)
+    if returned == 0 or note is None:
         return returned if returned >= 0 else 128 - returned
-    code: int = read_json(note)["exit_code"]
-    return code
+    return note.exit_code
 
 
 def main(arguments: list[str]) -> None:

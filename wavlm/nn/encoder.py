@@ -12,15 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavlm.nn.attention import Attention, PositionBias
-from wavlm.nn.conv import attach_zero_gradients, to_at_least_fp32
-from wavlm.nn.position import INIT_STD, PositionalConv, RelativePosition
+from wavlm.nn.conv import attach_zero_gradients
+from wavlm.nn.positional_conv import PositionalConv
+from wavlm.nn.relative_position_bias import GATE_ROWS, INIT_STD, RelativePositionBias, gate_rows, gate_values
 from wavlm.specs import NetworkSpec
-
-GATE_ROWS = 8  # two gates of four rows each, summed, as in the released models
 
 
 class GatedAttention(nn.Module):
-    """Self-attention whose position bias is scaled per query by a gate of the layer's input."""
+    """Multi-head self-attention with the gated relative position bias (section 4)."""
 
     def __init__(self, network: NetworkSpec, attend: Attention) -> None:
         super().__init__()
@@ -34,42 +33,22 @@ class GatedAttention(nn.Module):
             self.gate_scale = nn.Parameter(torch.ones(1, self.num_heads, 1, 1))
 
     def forward(self, x: Tensor, table: Tensor | None, num_valid: Tensor | None) -> Tensor:
+        """(B, F, D) -> (B, F, D). table (H, 2F - 1): biases by distance; num_valid (B,): valid frames per utterance."""
         batch, frames, width = x.shape
-        products = self.qkv(x) if table is None else functional.linear(x, *self._weights())
+        products = self.qkv(x) if table is None else functional.linear(x, *self._qkv_and_gate())
         sizes = [width, width, width, products.shape[2] - 3 * width]
-        *of_frames, gate = torch.split(products, sizes, -1)
-        bias = None if table is None else PositionBias(self._gate(gate), table)
-        query, key, value = (part.view(batch, frames, self.num_heads, -1).transpose(1, 2) for part in of_frames)
+        *projections, gate = torch.split(products, sizes, -1)
+        bias = None if table is None else PositionBias(gate_values(gate, self.gate_scale), table)
+        query, key, value = (part.view(batch, frames, self.num_heads, -1).transpose(1, 2) for part in projections)
         heads = query, key, value  # (B, H, F, d) each, views of one product
         y = self.attend(heads, bias, num_valid, self.dropout if self.training else 0.0)
         output: Tensor = self.out(y.transpose(1, 2).reshape(batch, frames, width))
         return output
 
-    def _weights(self) -> tuple[Tensor, Tensor]:
-        """Weight (3D + 2H, D) and bias of one product for queries, keys, values and gates.
-
-        A gate sees its head's part of the un-projected states (section 4.2), through weights that
-        all heads share: as a product with all of D that is a block-diagonal matrix. Alone it would
-        read all states again for two numbers a head; beside the queries' rows it costs 1% of their
-        operations and no reading. The four rows of each gate are summed before the product instead
-        of after it, which is the same function.
-        """
-        rows = self.gate.weight.view(2, GATE_ROWS // 2, -1).sum(1)  # (2, d): update, reset
-        offsets = self.gate.bias.view(2, GATE_ROWS // 2).sum(1)
-        blocks = torch.kron(_identity(self.num_heads, rows), rows)  # (2H, D), two rows a head
-        weight = torch.cat((self.qkv.weight, blocks))
-        return weight, torch.cat((self.qkv.bias, offsets.repeat(self.num_heads)))
-
-    def _gate(self, products: Tensor) -> Tensor:
-        """u (r s - 1) + 2 per head and query (section 4.2): (B, F, 2H) -> (B, H, F) in fp32."""
-        pairs = to_at_least_fp32(products).sigmoid().view(*products.shape[:2], self.num_heads, 2)
-        update, reset = pairs.unbind(-1)  # (B, F, H) each
-        gate: Tensor = update * (reset * self.gate_scale.flatten() - 1) + 2
-        return gate.transpose(1, 2).contiguous()
-
-
-def _identity(size: int, like: Tensor) -> Tensor:
-    return torch.eye(size, dtype=like.dtype, device=like.device)
+    def _qkv_and_gate(self) -> tuple[Tensor, Tensor]:
+        """Weight (3D + 2H, D) and bias of one product for queries, keys, values and gates."""
+        weight, bias = gate_rows(self.gate, self.num_heads)
+        return torch.cat((self.qkv.weight, weight)), torch.cat((self.qkv.bias, bias))
 
 
 class EncoderLayer(nn.Module):
@@ -120,7 +99,7 @@ class Encoder(nn.Module):
         self.norm_first = network.norm_first
         self.position = PositionalConv(network)
         self.norm = nn.LayerNorm(network.width)
-        self.relative_position = RelativePosition(network) if network.gated_bias else None
+        self.relative_position = RelativePositionBias(network) if network.gated_bias else None
         self.layers = nn.ModuleList(EncoderLayer(network, attend) for _ in range(network.num_layers))
         self.dropout = nn.Dropout(network.dropout)
         for module in self.layers.modules():

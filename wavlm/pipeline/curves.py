@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from wavlm.train import metrics
+from wavlm.execution import metrics
 
-METRICS_FILE = "metrics.jsonl"
 _STEP = "update"
 _TIME = "time_unix"
 
@@ -54,7 +53,7 @@ def points(record: Mapping[str, JsonValue]) -> list[Point]:
 
 def read_points(model_dir: Path) -> list[Point]:
     """All points of a model's metrics.jsonl."""
-    return [point for record in metrics.read(model_dir / METRICS_FILE) for point in points(record)]
+    return [point for record in metrics.read(model_dir / metrics.METRICS_FILE) for point in points(record)]
 
 
 def read_curves(model_dir: Path) -> dict[str, Curve]:

@@ -39,7 +39,7 @@ from wavlm.specs.labelling import (
 from wavlm.specs.mixing import EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe
-from wavlm.specs.training import MaskSpec, StartSpec, TrainSpec
+from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
 __all__ = [
     "HOP_SAMPLES",
@@ -59,6 +59,7 @@ __all__ = [
     "IterationSpec",
     "Layout",
     "MaskSpec",
+    "MaskedPrediction",
     "Md5",
     "MfccFeatures",
     "MixSpec",
@@ -67,6 +68,7 @@ __all__ = [
     "Natural",
     "NetworkSpec",
     "NonNegative",
+    "Objective",
     "Positive",
     "Probability",
     "Recipe",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import model_validator
 
@@ -62,12 +62,34 @@ class StartSpec(Spec):
     """
 
 
-class TrainSpec(Spec):
-    """Optimisation and loss (docs/algorithm.md 7, 9, 10). Seconds are seconds of audio.
+class MaskedPrediction(Spec):
+    """Predict the cluster label of each masked frame (docs/algorithm.md 9).
 
-    One update has `batch_seconds` / `group_seconds` micro-batches. A micro-batch is what the paper calls the batch
-    of one GPU: its utterances are cropped to the shortest one and mixed with each other. Which GPU computes which
-    micro-batch is chosen by Runtime. It changes nothing but the order of sums.
+    Its weights (`masked_weight`, `unmasked_weight`, `feature_penalty`) and its temperature are fields of TrainSpec.
+    """
+
+    type: Literal["masked_prediction"]
+    """Selects this objective."""
+
+
+# The pre-training objectives, a union that has one member so far. pydantic accepts a discriminator only with two:
+# the second member makes this `Annotated[MaskedPrediction | Contrastive, Field(discriminator="type")]`.
+Objective: TypeAlias = MaskedPrediction
+
+
+class TrainSpec(Spec):
+    """Objective and optimisation (docs/algorithm.md 7, 9, 10). Seconds are seconds of audio.
+
+    One update has batch_seconds / group_seconds micro-batches. A micro-batch is what the paper calls a GPU's
+    batch: its utterances are cropped to the shortest and mix with each other. Runtime decides which GPU computes
+    which micro-batch. That changes nothing but the order of sums.
+    """
+
+    objective: Objective = MaskedPrediction(type="masked_prediction")
+    """What the network is trained to do: `{type: masked_prediction}`, the only one so far.
+
+    Source: docs/algorithm.md 9.
+    Change: never; other objectives will be other types.
     """
 
     updates: Count

@@ -1,4 +1,4 @@
-"""`python -m wavlm.train job.json`: train one model. Under torchrun: with several processes.
+"""Train one model: `python -m wavlm.train job.json`, or the same module under torchrun with several processes.
 
 Exit codes: 0 done (also if it was done before), 75 stopped on request, others as in wavlm.errors.
 """
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
+from wavlm.execution.exit_note import ExitNote, remove_exit_note, write_exit_note
 from wavlm.execution.job import TrainJob, read_job
-from wavlm.storage.files import CannotWriteError, write_json
+from wavlm.storage.files import CannotWriteError
 from wavlm.storage.locks import hold_lock
-from wavlm.train.summary import is_finished
+from wavlm.train.facts import is_finished
 
-LOCK, EXIT_NOTE = ".train.lock", "exit.json"
+LOCK = ".train.lock"
 
 log = logging.getLogger("wavlm.train")
 
@@ -32,25 +33,24 @@ def main(arguments: list[str]) -> int:
     try:
         job = read_job(parser.parse_args(arguments).job)
     except (OSError, ValueError) as error:
-        log.error("%s", error)  # noqa: TRY400 - what to do stands in the message, not in the stack
+        log.error("%s", error)  # noqa: TRY400 - the message says what to do, the stack does not
         return EXIT_USAGE
     code, message = _train(job)
-    note = job.out / EXIT_NOTE
     if code == 0:
-        note.unlink(missing_ok=True)
+        remove_exit_note(job.out)
         return code
     log.log(logging.INFO if code == EXIT_STOPPED else logging.ERROR, "%s", message)
-    if job.out.is_dir() and code != EXIT_LOCKED:  # a locked folder is another trainer's
-        # torchrun turns every failure into 1; whoever started it finds the code here.
-        write_json(note, {"exit_code": code, "message": message})
+    if job.out.is_dir() and code != EXIT_LOCKED:  # a locked folder belongs to another trainer
+        write_exit_note(job.out, ExitNote(exit_code=code, message=message))
     return code
 
 
 def _train(job: TrainJob) -> tuple[int, str]:
+    """Exit code and message."""
     if is_finished(job):
         log.info("already trained: %s", job.out)
         return 0, ""
-    # torch takes seconds to import; what is done is found done without it.
+    # Imported here because torch takes seconds; a job that is already done does not need it.
     from wavlm.train.data import data_of
     from wavlm.train.interrupts import StopRequest
     from wavlm.train.loop import train
@@ -59,8 +59,8 @@ def _train(job: TrainJob) -> tuple[int, str]:
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         with StopRequest() as stop, join_ranks(job.runtime) as ranks, ExitStack() as held:
-            alone = hold_lock(job.out / LOCK, f"the model of {job.key}")
-            ranks.once(lambda: held.enter_context(alone))  # on all ranks the same error
+            lock = hold_lock(job.out / LOCK, f"the model of {job.key}")
+            ranks.once(lambda: held.enter_context(lock))  # if it fails, all ranks raise the same error
             train(job, data_of(job, ranks), ranks, stop)
     except CodedError as error:
         return error.exit_code, str(error)
@@ -70,7 +70,7 @@ def _train(job: TrainJob) -> tuple[int, str]:
 
 
 def _end_process(code: int) -> NoReturn:
-    """Exit; after a failure at once, since Python at its end would take leave of other ranks."""
+    """Exit; after a failure without Python's cleanup, which would wait for other ranks."""
     if code in (0, EXIT_STOPPED):
         sys.exit(code)
     logging.shutdown()

@@ -1,7 +1,7 @@
-"""The training run, from whatever was saved last to the finished model.
+"""The training loop: from the newest checkpoint, if there is one, to the finished model.
 
-Read `train` from top to bottom; each line is a paragraph of its own file: `step` (one update),
-`validation`, `checkpoint`, `metrics`, `parallel`.
+Read `train` from top to bottom. Each of its steps has a file of its own: `step` (one update), `validation`,
+`checkpoint` and `checkpoint_writer`, `reporting` (the training curve), `ranks` and `wrap` (several processes).
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from pydantic import JsonValue
+from torch import Tensor
 
 from wavlm.errors import StoppedError, UsageError
+from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
 from wavlm.loader.sampler import SamplerState
@@ -32,35 +35,35 @@ from wavlm.nn.files import (
 from wavlm.rng import seed_for
 from wavlm.specs.identity import canonical
 from wavlm.storage.files import sha256_of
-from wavlm.train import checkpoint, metrics, summary
+from wavlm.train import checkpoint
 from wavlm.train.checkpoint import CheckpointState, TrainingTensors
-from wavlm.train.figures import find_due_records, format_line, train_metrics
+from wavlm.train.checkpoint_writer import CheckpointWriter
+from wavlm.train.facts import TrainingFacts, write_training
 from wavlm.train.interrupts import StopRequest, Watchdog, watchdog
-from wavlm.train.metrics import METRICS
-from wavlm.train.objective import Sums
+from wavlm.train.optimizer import adamw
 from wavlm.train.prefetch import prefetch
 from wavlm.train.ranks import Ranks
+from wavlm.train.reporting import find_due_records, format_line, train_metrics
 from wavlm.train.schedule import LossScale
 from wavlm.train.sharding import gather_whole
-from wavlm.train.snapshots import CheckpointWriter
 from wavlm.train.state import TrainingProgress
-from wavlm.train.step import adamw, update
+from wavlm.train.step import Requests, update
 from wavlm.train.validation import validate
 from wavlm.train.wrap import distribute, prepare_network
 
 log = logging.getLogger(__name__)
 
-CHECKPOINTS = "snapshots"
+CHECKPOINTS = "snapshots"  # the name of the folder on disk
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 
 
 @dataclass(frozen=True)
 class Data:
-    """Where batches come from. Each rank gets its own share."""
+    """Where batches come from. Each rank gets batches of its own."""
 
-    train: Callable[[SamplerState], Iterator[Batch]]  # without end, from a position on
-    valid: Mapping[str, Callable[[], Iterator[Batch]]]  # by prefix of the figures: valid, ...
-    fingerprint: str  # of the order of batches and of all that is in them
+    train: Callable[[SamplerState], Iterator[Batch]]  # without end, from a sampler state on
+    valid: Mapping[str, Callable[[], Iterator[Batch]]]  # by prefix of the metrics: valid, ...
+    fingerprint: str  # of the order of batches and of their content
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Run:
 
     @property
     def fingerprint(self) -> dict[str, JsonValue]:
-        """What a snapshot must agree with. Ranks and threads only change rounding."""
+        """What a checkpoint must agree with. Ranks and threads are not in it: they only change rounding."""
         job = self.job
         return {
             "key": job.key,
@@ -91,9 +94,9 @@ class Run:
 
 
 def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
-    """Train to the last update, then write the model and a summary of the run.
+    """Train to the last update, then write the model and training.json.
 
-    Raises StoppedError, after a snapshot, if a stop was requested on any rank.
+    Raises StoppedError, after writing a checkpoint, if a stop was requested on any rank.
     """
     with (
         watchdog(compiles=job.runtime.compile) as dog,
@@ -103,35 +106,47 @@ def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
         progress = _resume(run)
         with closing(prefetch(data.train(progress.position), ranks.device)) as batches:
             progress = _run_updates(run, progress, batches)
-        _save(run, progress)
+        _save_checkpoint(run, progress)
         _finish(run, progress)
 
 
 def _run_updates(run: Run, progress: TrainingProgress, batches: Iterator[Batch]) -> TrainingProgress:
-    """Do all updates that are left, with reports and snapshots when they are due."""
-    job, ranks = run.job, run.ranks
+    """Do all updates that are left. Report, save and stop between two of them, as due or requested.
+
+    Raises StoppedError if a stop was requested on any rank.
+    """
     saved_at = time.monotonic()
-
-    def requests() -> tuple[bool, bool]:
-        # Clocks differ: ranks save and stop after the same update because one of them says so.
-        is_due = _is_checkpoint_due(job, progress.update + 1, time.monotonic() - saved_at)
-        return ranks.leads and is_due, run.stop.requested
-
-    progress = _report(run, progress)  # the last run may have stopped before it could
-    saves, stops = False, ranks.any(run.stop.requested)
-    while progress.update < job.train.updates:
-        if stops or _was_interrupted(job, progress):
-            _stop(run, progress)
-        if saves:
-            _save(run, progress)
+    progress = _report(run, progress)  # the run before may have been stopped before it could
+    requests = Requests(stop=run.ranks.any(run.stop.requested))
+    while progress.update < run.job.train.updates:
+        if requests.stop or _is_report_missing(run.job, progress):
+            _save_and_stop(run, progress)
+        if requests.checkpoint:
+            _save_checkpoint(run, progress)
             saved_at = time.monotonic()
-        done = update(job, ranks, run.training, batches, progress, requests)
-        progress, (saves, stops) = done.progress, done.requests
+        ask = partial(_requests_of_rank, run, progress.update + 1, saved_at)
+        done = update(run.job, run.ranks, run.training, batches, progress, ask)
         run.watchdog.feed()
-        progress = _report(run, progress)
-    if _was_interrupted(job, progress):
-        _stop(run, progress)
+        progress, requests = _report(run, done.progress), done.requests
+    if _is_report_missing(run.job, progress):
+        _save_and_stop(run, progress)
     return progress
+
+
+def _requests_of_rank(run: Run, number: int, saved_at: float) -> Requests:
+    """What this rank wants after update `number`: a checkpoint if one is due, a stop if it got a signal.
+
+    The clocks of ranks differ, so only rank 0 decides that a checkpoint is due. All ranks get its request with
+    the sums of the update, and save after the same one.
+    """
+    is_due = _is_checkpoint_due(run.job, number, time.monotonic() - saved_at)
+    return Requests(checkpoint=run.ranks.leads and is_due, stop=run.stop.requested)
+
+
+def _is_checkpoint_due(job: TrainJob, number: int, seconds_since: float) -> bool:
+    if job.runtime.snapshot_every:
+        return number % job.runtime.snapshot_every == 0
+    return seconds_since >= SECONDS_BETWEEN_CHECKPOINTS
 
 
 def _open_writer(job: TrainJob, ranks: Ranks, stop: StopRequest, dog: Watchdog) -> CheckpointWriter:
@@ -141,20 +156,28 @@ def _open_writer(job: TrainJob, ranks: Ranks, stop: StopRequest, dog: Watchdog) 
 def _start(
     job: TrainJob, data: Data, ranks: Ranks, writer: CheckpointWriter, interrupts: tuple[StopRequest, Watchdog]
 ) -> Run:
-    if (groups := job.train.micro_batches_per_update) % ranks.world:
-        possible = [str(count) for count in range(1, groups + 1) if groups % count == 0]
-        raise UsageError(
-            "RANKS",
-            f"{groups} groups an update cannot be shared by {ranks.world} processes; possible "
-            f"numbers of processes (runtime.gpus or runtime.processes): {', '.join(possible)}",
-        )
-    ranks.wait()  # reading what there is to train on may take one of them longer
+    """Build the network, distribute it over ranks, and give it an optimizer."""
+    _require_even_split(job, ranks)
+    ranks.wait()  # one rank may take longer to open the data
     torch.manual_seed(seed_for(job.train.seed, "init"))
     network = _build_network(job).to(ranks.device)
     prepare_network(network, job.runtime)
-    module = distribute(network, ranks, job.runtime)  # may split what the optimizer is given
+    module = distribute(network, ranks, job.runtime)  # may split the parameters that the optimizer gets
     training = TrainingTensors(network, module, adamw(network, job.train))
     return Run(job, data, ranks, training, network, *interrupts, writer)
+
+
+def _require_even_split(job: TrainJob, ranks: Ranks) -> None:
+    """Raise UsageError unless every rank gets the same number of an update's micro-batches."""
+    count = job.train.micro_batches_per_update
+    if count % ranks.world == 0:
+        return
+    possible = [str(number) for number in range(1, count + 1) if count % number == 0]
+    raise UsageError(
+        "RANKS",
+        f"{count} micro-batches per update cannot be shared evenly by {ranks.world} processes; possible "
+        f"numbers of processes (runtime.gpus or runtime.processes): {', '.join(possible)}",
+    )
 
 
 def _build_network(job: TrainJob) -> WavLM:
@@ -173,7 +196,7 @@ def _build_network(job: TrainJob) -> WavLM:
 
 
 def _resume(run: Run) -> TrainingProgress:
-    """Go on from the newest whole snapshot, if there is one; the same one on all ranks."""
+    """Go on from the newest undamaged checkpoint, if there is one; all ranks load the same one."""
     job, ranks, folder = run.job, run.ranks, run.job.out / CHECKPOINTS
     found = checkpoint.find_newest(folder, run.fingerprint) if ranks.leads else None
     name = ranks.gather(found.name if found else "")[0]
@@ -183,15 +206,15 @@ def _resume(run: Run) -> TrainingProgress:
     else:
         progress = TrainingProgress(loss_scale=LossScale.first(job.train))
     if ranks.leads:
-        metrics.drop_after(job.out / METRICS, progress.reported_update)
-    ranks.wait()  # a large snapshot takes some ranks longer than a collective may
+        metrics.drop_after(job.out / metrics.METRICS_FILE, progress.reported_update)
+    ranks.wait()  # with a large checkpoint some ranks need longer than a collective waits
     return progress
 
 
 def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:
-    """Write the line that is due after this update, if one is; validate for it if that is due too.
+    """Write the record that is due after this update, if one is. Validate first if that is due.
 
-    A stop request during validation leaves the line for the next run to write.
+    A stop request during validation leaves the record for the next run to write.
     """
     done = progress.update
     logs, validates = find_due_records(run.job.train, done)
@@ -208,65 +231,59 @@ def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:
                 return progress
             record |= values
     if run.ranks.leads:
-        metrics.append(run.job.out / METRICS, {**record, "time_unix": time.time()})
+        metrics.append(run.job.out / metrics.METRICS_FILE, {**record, "time_unix": time.time()})
         log.info("%s", format_line(record, run.job.train.updates))
-    empty = {"window": Sums(), "window_seconds": 0.0, "window_wait_seconds": 0.0}
+    empty = {"window": type(progress.window)(), "window_seconds": 0.0, "window_wait_seconds": 0.0}
     return progress.model_copy(update={"reported_update": done, **(empty if logs else {})})
 
 
-def _was_interrupted(job: TrainJob, progress: TrainingProgress) -> bool:
-    """Whether a stop request kept the line from being written that is due."""
+def _is_report_missing(job: TrainJob, progress: TrainingProgress) -> bool:
+    """Whether a record is due that `_report` did not write, because a stop was requested meanwhile."""
     return any(find_due_records(job.train, progress.update)) and (progress.reported_update < progress.update)
 
 
-def _is_checkpoint_due(job: TrainJob, update: int, seconds_since: float) -> bool:
-    if job.runtime.snapshot_every:
-        return update % job.runtime.snapshot_every == 0
-    return seconds_since >= SECONDS_BETWEEN_CHECKPOINTS
-
-
-def _save(run: Run, progress: TrainingProgress) -> None:
+def _save_checkpoint(run: Run, progress: TrainingProgress) -> None:
+    """Copy the tensors and start to write them; every rank calls it after the same update."""
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     state = CheckpointState(progress.update, progress.model_dump(), run.fingerprint, versions)
     run.writer.save(run.training, state)
 
 
-def _stop(run: Run, progress: TrainingProgress) -> None:
-    """Save, wait until it is on the disk, and leave: torchrun ends all ranks when one leaves.
+def _save_and_stop(run: Run, progress: TrainingProgress) -> None:
+    """Raise StoppedError once a checkpoint is on the disk. Until then no rank leaves: torchrun would end the others.
 
-    A snapshot that could not be written stops the run too; what went wrong is then raised here.
+    A failed write of a checkpoint also ends in a stop request. Its error is then raised here instead.
     """
-    _save(run, progress)
+    _save_checkpoint(run, progress)
     run.writer.finish()
     raise StoppedError(
         "STOPPED",
-        f"stopped on request after update {progress.update} of {run.job.train.updates}; a snapshot "
+        f"stopped on request after update {progress.update} of {run.job.train.updates}; a checkpoint "
         f"is in {run.job.out / CHECKPOINTS}; run the same command to go on",
     )
 
 
 def _finish(run: Run, progress: TrainingProgress) -> None:
-    """The model, then the summary, whose presence says that the model is whole."""
+    """Write the model, then training.json, which says that the model is complete."""
     run.writer.finish()
-    job, network = run.job, run.network
-    weights = {name: gather_whole(tensor).cpu() for name, tensor in network.state_dict().items()}
-    facts: dict[str, JsonValue] = {
-        "key": job.key,
-        "updates": progress.update,
-        "epochs": progress.position.epoch,
-        "skipped_updates": progress.skipped_updates,
-        "audio_seconds": progress.audio_seconds,
-        "wall_seconds": progress.wall_seconds,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "processes": run.ranks.world,
-        "device": run.ranks.device.type,
-        "torch": torch.__version__,
-    }
-
-    def write() -> None:
-        content = NetworkFile(network=network.network, num_clusters=network.num_clusters)
-        save_model(network_from(content, weights, where=job.out), job.out)
-        summary.write(job, facts)
-
+    weights = {name: gather_whole(tensor).cpu() for name, tensor in run.network.state_dict().items()}
+    facts = TrainingFacts(
+        key=run.job.key,
+        updates=progress.update,
+        epochs=progress.position.epoch,
+        skipped_updates=progress.skipped_updates,
+        audio_seconds=progress.audio_seconds,
+        wall_seconds=progress.wall_seconds,
+        parameters=sum(parameter.numel() for parameter in run.network.parameters()),
+        processes=run.ranks.world,
+        device=run.ranks.device.type,
+        torch=torch.__version__,
+    )
     with run.watchdog.patient():
-        run.ranks.once(write)
+        run.ranks.once(partial(_write_model, run, weights, facts))
+
+
+def _write_model(run: Run, weights: Mapping[str, Tensor], facts: TrainingFacts) -> None:
+    content = NetworkFile(network=run.network.network, num_clusters=run.network.num_clusters)
+    save_model(network_from(content, weights, where=run.job.out), run.job.out)
+    write_training(run.job, facts)

@@ -1,9 +1,9 @@
-"""One step of AdamW that is scaled, clipped, or not taken at all, without the host being asked.
+"""AdamW, and one optimizer step that is scaled, clipped, or not taken at all, decided on the device.
 
-Whether a loss or a gradient is finite is known on the device first. If the host waited for it, the
-device would wait in turn for the host to launch the step and the next forward, about as long as a
-small update takes. So the optimizer's kernels get the factor of the gradients and the decision as
-tensors, and the host reads the same numbers while they run.
+Whether the loss and the gradients are finite is known on the device first. If the host waited for it before
+it launched the step, the device would then wait for the host to launch the step and the next forward. That
+takes about as long as a small update. So the optimizer's kernels get the factor of the gradients and the
+decision as tensors, and the host reads the same numbers while the kernels run.
 """
 
 from __future__ import annotations
@@ -11,9 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from wavlm.specs import TrainSpec
 from wavlm.train.sharding import gather_whole
+
+
+def adamw(network: nn.Module, train: TrainSpec) -> torch.optim.AdamW:
+    """AdamW with decoupled weight decay on all parameters, biases and norms included, as in fairseq."""
+    return torch.optim.AdamW(
+        network.parameters(),
+        lr=train.peak_lr,
+        betas=train.adam_betas,
+        eps=train.adam_eps,
+        weight_decay=train.weight_decay,
+        fused=True,
+    )
 
 
 def total_norm(gradients: Sequence[Tensor]) -> Tensor:
@@ -22,19 +35,19 @@ def total_norm(gradients: Sequence[Tensor]) -> Tensor:
 
 
 def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
-    """What gradients of this norm are multiplied with, so that theirs is `clip_norm` at most."""
-    return (clip_norm / (norm + 1e-6)).clamp(max=1.0)  # 1e-6: as torch's clip_grad_norm_
+    """The factor () that brings gradients of this norm down to the norm `clip_norm`; at most 1."""
+    return (clip_norm / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch's clip_grad_norm_
 
 
 def take_step(optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_finite: Tensor, *, keep: bool) -> None:
-    """Do one step with gradients times a factor (), unless they are not sound () bool; forget them.
+    """Do one step with the gradients times `factor` (), then clear the gradients.
 
-    Not sound: weights and moments stay what they were, to the bit. keep: the memory of gradients
-    stays theirs, set to zero.
+    is_finite () bool: if False, no bit of the weights and the moments changes.
+    keep: keep the memory of the gradients and set them to zero, instead of freeing it.
     """
     for parameters in optimizer.param_groups:
         parameters["lr"] = rate
-    # The way in which torch's own loss scaler talks to fused optimizers: they divide by grad_scale.
+    # torch's loss scaler passes the same two attributes to fused optimizers, which divide by grad_scale.
     scaling = {"grad_scale": factor.reciprocal(), "found_inf": is_finite.logical_not()}
     for name, value in scaling.items():
         setattr(optimizer, name, value.float())
@@ -43,7 +56,7 @@ def take_step(optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_
 
 
 def start_copy(values: Tensor) -> Callable[[], list[float]]:
-    """Start to copy numbers to the host; what is returned waits for them, not for later work."""
+    """Start to copy numbers to the host. Calling the result waits for them, but not for later work of the device."""
     if values.device.type != "cuda":
         return values.tolist
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)

@@ -1,15 +1,21 @@
-"""One update: forward and backward for each group, then one step of AdamW, or none at all."""
+"""One update: forward and backward of each micro-batch, then one optimizer step, or none at all.
+
+`update` runs in three parts:
+
+1. `_accumulate_gradients`: forward and backward of this rank's micro-batches.
+2. `_launch_optimizer_step`: sum what was counted over ranks, then launch AdamW with the summed gradients.
+3. Read the sums on the host, check that they are finite, and return the new progress.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor, nn
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.job import TrainJob
@@ -19,51 +25,66 @@ from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 from wavlm.train.checkpoint import TrainingTensors
-from wavlm.train.objective import Sums, micro_batch_loss, micro_batch_sums, named_sum, to_scalar
-from wavlm.train.optimizer import clip_factor, start_copy, take_step, total_norm
+from wavlm.train.named_numbers import NamedNumbers
+from wavlm.train.objective import Objective, Sums, build_objective
+from wavlm.train.optimizer import clip_factor, take_step, total_norm
 from wavlm.train.ranks import Ranks
 from wavlm.train.schedule import learning_rate
 from wavlm.train.state import TrainingProgress
 from wavlm.train.wrap import keeps_gradients, skip_gradient_sync
 
-NUM_SUMS = len(fields(Sums))
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
-class ForwardResult:
-    """What is remembered of a group until its update is known to be good."""
+class Requests:
+    """What a rank wants all ranks to do after an update; summed over ranks: what any rank wants."""
 
-    keys: tuple[str, ...]
-    after: SamplerState
-    sums: Tensor  # as of objective.Sums
-    wait_seconds: float  # until it was read
-
-
-def adamw(network: nn.Module, train: TrainSpec) -> torch.optim.AdamW:
-    """Decoupled weight decay on all parameters, biases and norms included, as in fairseq."""
-    return torch.optim.AdamW(
-        network.parameters(),
-        lr=train.peak_lr,
-        betas=train.adam_betas,
-        eps=train.adam_eps,
-        weight_decay=train.weight_decay,
-        fused=True,
-    )
-
-
-def autocast(train: TrainSpec, device: torch.device) -> torch.autocast:
-    """The context in which the network computes."""
-    dtype = AUTOCAST.get(train.precision)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+    checkpoint: bool = False
+    stop: bool = False
 
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """The progress after an update, and what ranks asked each other for meanwhile."""
+    """The progress after an update, and what any rank requested meanwhile."""
 
     progress: TrainingProgress
-    requests: list[bool]  # whether any rank had it, for each
+    requests: Requests
+
+
+@dataclass(frozen=True)
+class MicroBatchResult:
+    """What is kept of a micro-batch until its update is known to be finite."""
+
+    keys: tuple[str, ...]
+    after: SamplerState
+    sums: NamedNumbers
+    wait_seconds: float  # that this rank waited for the batch
+
+
+@dataclass(frozen=True)
+class UpdateTotals:
+    """What the host reads of an update, summed over ranks; the norm is that of all ranks' gradients together."""
+
+    sums: Sums
+    requests: Requests
+    grad_norm: float
+
+    @classmethod
+    def unpack(cls, numbers: Mapping[str, float], objective: Objective) -> UpdateTotals:
+        """From the numbers that `_launch_optimizer_step` reads back."""
+        requests = Requests(*(numbers[f"request_{name}"] > 0 for name in asdict(Requests())))
+        return cls(objective.unpack(numbers), requests, numbers["grad_norm"])
+
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.sums.loss) and math.isfinite(self.grad_norm)
+
+
+def autocast(train: TrainSpec, device: torch.device) -> torch.autocast:
+    """The context in which the network computes: in 16 bits where the precision says so."""
+    dtype = AUTOCAST.get(train.precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def update(
@@ -72,143 +93,151 @@ def update(
     training: TrainingTensors,
     batches: Iterator[Batch],
     progress: TrainingProgress,
-    requests: Callable[[], Sequence[bool]] = tuple,
+    requests: Callable[[], Requests] = Requests,
 ) -> UpdateResult:
-    """Do one update on the next batches of this rank, which come on its device.
+    """Do one update on the next batches of this rank, which are on its device.
 
-    `requests` of all ranks are asked for once the batches have been read.
+    `requests` is called once the batches have been read. Its results travel to all ranks with the sums.
 
-    Raises BadDataError, on all ranks and with all weights as they were, if the loss or a gradient
-    is not finite. Only fp16 gradients may overflow: the update is skipped, the loss scale halved.
+    Raises BadDataError on all ranks if the loss or a gradient is not finite; the weights stay as they were.
+    Only fp16 gradients may overflow: then the update is skipped and the loss scale halved.
     """
-    train, began = job.train, time.monotonic()
-    results = _accumulate(job, ranks, training, batches, progress)
-    read = _launch_step(job, ranks, training, progress, _pack_sums(results, requests()))
-    *numbers, grad_norm = read()
-    sums, agreed = Sums(*numbers[:NUM_SUMS]), [count > 0 for count in numbers[NUM_SUMS:]]
-    overflow = train.precision == "fp16" and math.isfinite(sums.loss) and not math.isfinite(grad_norm)
-    if not overflow:
-        _require_finite(results, ranks, progress.update + 1, sums, grad_norm)
-    seconds = time.monotonic() - began
-    after = progress.model_copy(
-        update={
-            "update": progress.update + 1,
-            "position": results[-1].after,
-            "loss_scale": progress.loss_scale.after(train, overflow=overflow),
-            "skipped_updates": progress.skipped_updates + overflow,
-            "grad_norm": progress.grad_norm if overflow else grad_norm,
-            "audio_seconds": progress.audio_seconds + sums.audio_seconds,
-            "wall_seconds": progress.wall_seconds + seconds,
-            "window": progress.window.plus(sums),
-            "window_seconds": progress.window_seconds + seconds,
-            "window_wait_seconds": progress.window_wait_seconds + sum(result.wait_seconds for result in results),
-        }
-    )
-    return UpdateResult(after, agreed)
+    began = time.monotonic()
+    objective = build_objective(job.train, compiled=job.runtime.compile)
+    micro_batches = _accumulate_gradients(job, ranks, training, batches, progress, objective)
+    counted = _pack_counts(micro_batches, requests())
+    read = _launch_optimizer_step(job, ranks, training, progress, counted, objective)
+    numbers = read()  # the only wait for the device in an update
+    totals = UpdateTotals.unpack(numbers, objective)
+    overflow = job.train.precision == "fp16" and math.isfinite(totals.sums.loss) and not totals.is_finite
+    if not overflow and not totals.is_finite:
+        raise _not_finite(micro_batches, ranks, progress.update + 1, totals)
+    after = _advance(progress, job.train, micro_batches, totals, time.monotonic() - began, overflow=overflow)
+    return UpdateResult(after, totals.requests)
 
 
-def _accumulate(
-    job: TrainJob, ranks: Ranks, training: TrainingTensors, batches: Iterator[Batch], progress: TrainingProgress
-) -> list[ForwardResult]:
-    """Forward and backward for this rank's groups of one update; ranks talk during the last one."""
+def _accumulate_gradients(
+    job: TrainJob,
+    ranks: Ranks,
+    training: TrainingTensors,
+    batches: Iterator[Batch],
+    progress: TrainingProgress,
+    objective: Objective,
+) -> list[MicroBatchResult]:
+    """Forward and backward of this rank's micro-batches. Gradients are summed over ranks during the last one."""
     num_micro_batches = job.train.micro_batches_per_update // ranks.world
     results = []
     for number in range(num_micro_batches):
         is_last = number == num_micro_batches - 1
-        with nullcontext() if is_last else skip_gradient_sync(training.module), _explain_out_of_memory(job):
+        gradient_sync = nullcontext() if is_last else skip_gradient_sync(training.module)
+        with gradient_sync, _explain_out_of_memory(job):
             began = time.monotonic()
             batch = next(batches)
             waited = time.monotonic() - began
-            sums = _forward_backward(job, training, batch, progress)
-        results.append(ForwardResult(batch.keys, batch.after, sums, waited))
+            sums = _forward_backward(job, training, batch, progress.loss_scale.value, objective)
+        results.append(MicroBatchResult(batch.keys, batch.after, sums, waited))
     return results
 
 
-def _pack_sums(results: list[ForwardResult], requests: Sequence[bool]) -> Tensor:
-    """This rank's sums, then its wishes, as one vector."""
-    sums = torch.stack([result.sums for result in results]).sum(0)
-    flags = [to_scalar(float(request), sums.device).unsqueeze(0) for request in requests]
-    return torch.cat((sums, *flags))
+def _forward_backward(
+    job: TrainJob, training: TrainingTensors, batch: Batch, loss_scale: float, objective: Objective
+) -> NamedNumbers:
+    """Add the gradients of one micro-batch's scaled loss to those of the parameters; returns its sums."""
+    # Dropout and layer drop draw from torch's default generator. Seeding it for each micro-batch makes
+    # the draws independent of the number of ranks and of restarts.
+    state = batch.position
+    torch.manual_seed(seed_for(job.train.seed, "dropout", state.epoch, state.group))
+    with autocast(job.train, batch.waveforms.device):
+        loss, sums = objective.compute(training.module, batch, _count_operations(job, batch) / 1e12)
+    torch.autograd.backward(loss * loss_scale)
+    return sums
 
 
-def _launch_step(
-    job: TrainJob, ranks: Ranks, training: TrainingTensors, progress: TrainingProgress, packed_sums: Tensor
-) -> Callable[[], list[float]]:
-    """Launch the step; what is returned waits for all that the host has to know of it.
+def _count_operations(job: TrainJob, batch: Batch) -> float:
+    """Operations of forward and backward for a micro-batch, counted from shapes."""
+    crop_seconds = batch.seconds / len(batch.keys)
+    return BACKWARD_FACTOR * forward_flops(job.network, crop_seconds) * batch.seconds
 
-    That is the one time in an update at which the host waits for the device: for what was asked,
-    summed over ranks, and the norm of the gradients, both of which are known before the step ends.
+
+def _pack_counts(micro_batches: list[MicroBatchResult], requests: Requests) -> NamedNumbers:
+    """This rank's sums over micro-batches and its requests, for one exchange with the other ranks."""
+    sums = NamedNumbers.sum([micro_batch.sums for micro_batch in micro_batches])
+    flags = {f"request_{name}": float(is_wanted) for name, is_wanted in asdict(requests).items()}
+    return sums.joined_with(NamedNumbers.pack(flags, sums.vector.device))
+
+
+def _launch_optimizer_step(
+    job: TrainJob,
+    ranks: Ranks,
+    training: TrainingTensors,
+    progress: TrainingProgress,
+    counted: NamedNumbers,
+    objective: Objective,
+) -> Callable[[], dict[str, float]]:
+    """Launch the exchange of sums and the optimizer step; the host waits for neither.
+
+    Returns a function that waits for the numbers that `UpdateTotals` names. They are known before the step ends.
     """
     train = job.train
-    totals = ranks.sum(packed_sums)
-    # Data-parallel backward left the mean over ranks of the scaled sum over groups.
-    factor = ranks.world / progress.loss_scale.value / named_sum(totals, "masked_frames").clamp(min=1)
+    totals = counted.over_ranks(ranks)
+    # Data-parallel backward left the mean over ranks of the scaled sum over micro-batches.
+    factor = ranks.world / progress.loss_scale.value / objective.divisor(totals)
     gradients = [p.grad for p in training.network.parameters() if p.grad is not None]
     norm = total_norm(gradients) * factor
-    read = start_copy(torch.cat((totals, norm.unsqueeze(0))))
+    read = totals.joined_with(NamedNumbers.pack({"grad_norm": norm}, norm.device)).start_read()
     take_step(
         training.optimizer,
         learning_rate(progress.update, train),
         factor * clip_factor(norm, train.clip_norm),
-        named_sum(totals, "loss").isfinite() & norm.isfinite(),
+        totals["loss"].isfinite() & norm.isfinite(),
         keep=keeps_gradients(training.module),
     )
     return read
 
 
-def _forward_backward(job: TrainJob, training: TrainingTensors, batch: Batch, progress: TrainingProgress) -> Tensor:
-    # Dropout and layer drop have torch's default generator: seeding it for each group makes them
-    # independent of ranks and restarts.
-    state = batch.position
-    torch.manual_seed(seed_for(job.train.seed, "dropout", state.epoch, state.group))
-    train = job.train
-    with autocast(train, batch.waveforms.device):
-        terms = training.module(
-            batch,
-            temperature=train.logit_temperature,
-            with_unmasked=train.unmasked_weight > 0,
-            max_masked=max_masked(batch, compiled=job.runtime.compile),
-        )
-        loss = micro_batch_loss(terms, train)
-    torch.autograd.backward(loss * progress.loss_scale.value)
-    crop_seconds = batch.seconds / len(batch.keys)
-    operations = BACKWARD_FACTOR * forward_flops(job.network, crop_seconds) * batch.seconds
-    return micro_batch_sums(loss, terms, batch, operations / 1e12)
+def _advance(
+    progress: TrainingProgress,
+    train: TrainSpec,
+    micro_batches: list[MicroBatchResult],
+    totals: UpdateTotals,
+    seconds: float,
+    *,
+    overflow: bool,
+) -> TrainingProgress:
+    """The progress after an update that took `seconds`. overflow: no step was taken, for fp16's sake."""
+    return progress.model_copy(
+        update={
+            "update": progress.update + 1,
+            "position": micro_batches[-1].after,
+            "loss_scale": progress.loss_scale.after(train, overflow=overflow),
+            "skipped_updates": progress.skipped_updates + overflow,
+            "grad_norm": progress.grad_norm if overflow else totals.grad_norm,
+            "audio_seconds": progress.audio_seconds + totals.sums.audio_seconds,
+            "wall_seconds": progress.wall_seconds + seconds,
+            "window": progress.window.plus(totals.sums),
+            "window_seconds": progress.window_seconds + seconds,
+            "window_wait_seconds": progress.window_wait_seconds + sum(done.wait_seconds for done in micro_batches),
+        }
+    )
 
 
-def max_masked(batch: Batch, *, compiled: bool) -> int | None:
-    """For how many masked frames the prediction has room.
-
-    Compiled, each number is a graph of its own: in eighths of all frames nearly all groups of a
-    shape have the same, and a tenth of the rows is empty.
-    """
-    if not compiled:
-        return batch.num_masked
-    num_frames = batch.mask.numel()
-    eighth = -(-num_frames // 8)
-    needed = num_frames if batch.num_masked is None else batch.num_masked
-    return min(num_frames, -(-needed // eighth) * eighth)
-
-
-def _require_finite(results: list[ForwardResult], ranks: Ranks, number: int, sums: Sums, grad_norm: float) -> None:
-    """All ranks know the same sums and norm, so they stop together."""
-    if math.isfinite(sums.loss) and math.isfinite(grad_norm):
-        return
-    losses = [(result.sums[0].item(), result.keys) for result in results]
-    bad = [found for found in losses if not math.isfinite(found[0])] or losses
-    words = [f"loss {loss:g} of {', '.join(keys)}" for loss, keys in bad]
-    everywhere = "; ".join(ranks.gather("; ".join(words)))
-    raise BadDataError(
+def _not_finite(micro_batches: list[MicroBatchResult], ranks: Ranks, number: int, totals: UpdateTotals) -> BadDataError:
+    """The error that names the utterances. All ranks read the same totals, so all of them gather and raise it."""
+    losses = [(done.sums["loss"].item(), done.keys) for done in micro_batches]
+    bad = [(loss, keys) for loss, keys in losses if not math.isfinite(loss)] or losses
+    here = "; ".join(f"loss {loss:g} of {', '.join(keys)}" for loss, keys in bad)
+    everywhere = "; ".join(ranks.gather(here))
+    return BadDataError(
         "NOT_FINITE",
-        f"update {number} has loss {sums.loss / max(sums.masked_frames, 1.0):g} and gradient norm "
-        f"{grad_norm:g}, expected finite ones; its batch: {everywhere}; weights are as before the "
+        f"update {number} has loss {totals.sums.mean_loss:g} and gradient norm "
+        f"{totals.grad_norm:g}, expected finite ones; its batch: {everywhere}; weights are as before the "
         "update. Listen to these utterances; if they are sound, lower peak_lr or use fp32",
     )
 
 
 @contextmanager
 def _explain_out_of_memory(job: TrainJob) -> Iterator[None]:
-    """Say what to do when memory runs out; on the CPU that is a RuntimeError like any other."""
+    """Turn an out-of-memory error into a UsageError that names what to change. On the CPU it is a RuntimeError."""
     try:
         yield
     except RuntimeError as error:
@@ -216,7 +245,7 @@ def _explain_out_of_memory(job: TrainJob) -> Iterator[None]:
             raise
         raise UsageError(
             "OUT_OF_MEMORY",
-            f"no memory for a group of {job.train.group_seconds:g} seconds of audio in utterances "
-            f"of up to {job.train.max_crop_seconds:g}; set runtime.checkpoint_activations, or "
-            f"lower group_seconds (another model then); torch says: {error}",
+            f"no memory for a micro-batch of {job.train.group_seconds:g} seconds of audio in utterances "
+            f"of up to {job.train.max_crop_seconds:g} seconds; set runtime.checkpoint_activations, or "
+            f"lower group_seconds (this makes another model); torch says: {error}",
         ) from error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.train import metrics
+from wavlm.execution import metrics
 
 
 def test_lines_come_back_in_order_as_they_were_written(tmp_path: Path) -> None:

@@ -1,28 +1,41 @@
-"""What a line of the training curve says, and after which updates there is one."""
+"""The records of the training curve: after which updates one is due, what it holds, how the log shows it."""
 
 from __future__ import annotations
 
 from wavlm.execution.job import TrainJob
+from wavlm.execution.metrics import MetricsRecord
 from wavlm.specs import TrainSpec
-from wavlm.train.metrics import MetricsRecord
 from wavlm.train.schedule import learning_rate
 from wavlm.train.state import TrainingProgress
 
+LOGGED = (  # metrics that the log shows
+    "train/loss",
+    "train/masked_accuracy",
+    "lr",
+    "grad_norm",
+    "audio_seconds_per_second",
+    "valid/loss",
+    "valid/masked_accuracy",
+    "valid/majority",
+    "valid_mixed/loss",
+    "valid_mixed/masked_accuracy",
+)
+
 
 def find_due_records(train: TrainSpec, update: int) -> tuple[bool, bool]:
-    """Whether training figures and whether those of validation are due after an update."""
+    """Whether training metrics, and whether validation metrics, are due after an update."""
     is_last = update == train.updates
     return is_last or update % train.log_every == 0, is_last or update % train.valid_every == 0
 
 
 def train_metrics(job: TrainJob, progress: TrainingProgress) -> MetricsRecord:
-    """The means and sums since the last line that had them."""
+    """Training metrics over the updates since the last record that had them."""
     window, seconds = progress.window, max(progress.window_seconds, 1e-9)
     return {
         **window.metrics("train"),
         "lr": learning_rate(progress.update - 1, job.train),  # of the update just done
         "grad_norm": progress.grad_norm,
-        "masked_fraction": window.masked_frames / max(window.frames, 1.0),
+        "masked_fraction": window.masked_fraction,
         "loss_scale": progress.loss_scale.value,
         "skipped_updates": progress.skipped_updates,
         "seconds_of_audio": progress.audio_seconds,
@@ -33,18 +46,6 @@ def train_metrics(job: TrainJob, progress: TrainingProgress) -> MetricsRecord:
 
 
 def format_line(record: MetricsRecord, updates: int) -> str:
-    """A line for the log: what a person looks at while a network trains."""
-    shown = (
-        "train/loss",
-        "train/masked_accuracy",
-        "lr",
-        "grad_norm",
-        "audio_seconds_per_second",
-        "valid/loss",
-        "valid/masked_accuracy",
-        "valid/majority",
-        "valid_mixed/loss",
-        "valid_mixed/masked_accuracy",
-    )
-    metrics = "  ".join(f"{name} {record[name]:.4g}" for name in shown if name in record)
+    """A line of the log: the metrics that a person watches while a network trains."""
+    metrics = "  ".join(f"{name} {record[name]:.4g}" for name in LOGGED if name in record)
     return f"update {record['update']}/{updates}  {metrics}"

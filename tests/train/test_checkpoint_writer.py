@@ -17,10 +17,10 @@ from wavlm.errors import BadDataError
 from wavlm.storage.files import CannotWriteError
 from wavlm.train import checkpoint
 from wavlm.train.checkpoint import CheckpointState, TrainingTensors
+from wavlm.train.checkpoint_writer import BLOCK_BYTES, CheckpointWriter
 from wavlm.train.interrupts import StopRequest, watchdog
 from wavlm.train.loop import train
 from wavlm.train.ranks import Ranks
-from wavlm.train.snapshots import BLOCK_BYTES, CheckpointWriter
 
 pytestmark = pytest.mark.numeric
 

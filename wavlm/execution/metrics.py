@@ -1,4 +1,4 @@
-"""metrics.jsonl: the training curve, one JSON object a line, one line an update at most."""
+"""metrics.jsonl: the training curve. One JSON object per line, at most one line per update."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pydantic import JsonValue
 
 from wavlm.storage.files import open_atomic
 
-METRICS = "metrics.jsonl"
+METRICS_FILE = "metrics.jsonl"
 
-# What depends on the machine and the hour; all else is the same in every run.
+# Metrics that depend on the machine and the time of day. All others are the same in every run.
 TIMED = frozenset({"time_unix", "audio_seconds_per_second", "train/data_wait", "train/tflops"})
 
 MetricsRecord = dict[str, JsonValue]
 
 
 def append(path: Path, record: MetricsRecord) -> None:
-    """Add one line and wait until it is on disk; NaN and infinity are refused."""
+    """Add one line and wait until it is on the disk; NaN and infinity raise ValueError."""
     line = json.dumps(record, allow_nan=False) + "\n"
     with path.open("ab") as file:
         file.write(line.encode())
@@ -29,7 +29,7 @@ def append(path: Path, record: MetricsRecord) -> None:
 
 
 def read(path: Path) -> Iterator[MetricsRecord]:
-    """The whole lines of a curve; what a crash left of the last line is passed over."""
+    """The complete lines of a curve, none if the file is missing. A last line that a crash cut short is left out."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -40,15 +40,16 @@ def read(path: Path) -> Iterator[MetricsRecord]:
 
 
 def drop_after(path: Path, update: int) -> None:
-    """Drop the lines of later updates, so that a resumed run writes each of them once."""
+    """Remove the lines of later updates, so that a resumed run writes each of them once."""
     if not path.exists():
         return
-    kept = [record for record in read(path) if _update(record) <= update]
+    kept = [record for record in read(path) if update_of(record) <= update]
     with open_atomic(path) as file:
         file.writelines(json.dumps(record).encode() + b"\n" for record in kept)
 
 
-def _update(record: MetricsRecord) -> int:
+def update_of(record: MetricsRecord) -> int:
+    """The number of finished updates that a record is about; raises TypeError if it names none."""
     update = record["update"]
     if not isinstance(update, int):
         raise TypeError(f"a line of the metrics has the update {update!r}, not a number")

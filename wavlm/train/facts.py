@@ -1,0 +1,58 @@
+"""training.json: what a finished training reports. If it is there and has the job's key, the model is complete.
+
+Imports no torch, which takes seconds: a job that is already done is recognised at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ConfigDict
+
+from wavlm.execution import metrics
+from wavlm.execution.job import TrainJob
+from wavlm.storage.facts import Facts
+from wavlm.storage.files import read_json, write_json
+
+TRAINING_FILE = "training.json"
+
+
+class TrainingFacts(Facts):
+    """What a training did. Names with a slash, such as `valid/loss`, are last values of the training curve."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    key: str  # of the Model artifact
+    updates: int
+    epochs: int  # finished ones
+    skipped_updates: int  # fp16 overflows
+    audio_seconds: float  # trained on
+    wall_seconds: float  # spent on updates, restarts included
+    parameters: int  # numbers in the network, head included
+    processes: int  # ranks
+    device: str  # "cpu" or "cuda"
+    torch: str  # its version
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of each metric of the curve, by names such as `valid/loss`."""
+        return {name: value for name, value in (self.model_extra or {}).items() if "/" in name}
+
+
+def is_finished(job: TrainJob) -> bool:
+    """Whether this job's model is in its folder, complete."""
+    path = job.out / TRAINING_FILE
+    return path.exists() and bool(read_json(path).get("key") == job.key)
+
+
+def write_training(job: TrainJob, facts: TrainingFacts) -> None:
+    """Write the facts and the last value of each metric of the curve; call this after all other files are written."""
+    last_values: metrics.MetricsRecord = {}
+    for record in metrics.read(job.out / metrics.METRICS_FILE):
+        last_values |= {name: value for name, value in record.items() if "/" in name}
+    write_json(job.out / TRAINING_FILE, {**last_values, **facts.model_dump(mode="json")})
+
+
+def read_training(model_dir: Path) -> TrainingFacts:
+    """What a finished training wrote; raises FileNotFoundError if it is not finished, ValueError if it is broken."""
+    return TrainingFacts.model_validate(read_json(model_dir / TRAINING_FILE))
