@@ -1,4 +1,4 @@
-"""How to run, never what to make: no field of `Runtime` is part of an artifact's key."""
+"""Runtime settings: processes, GPUs, checkpoints. They change how work runs, never what it makes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ LOADERS_PER_GPU = 4
 
 
 class Runtime(BaseModel):
-    """How to run, never what to make. Not hashed, not part of any artifact."""
+    """How to run. No field is part of an artifact or of its key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    workers: Natural = 2  # processes for shards, labels and loading; 0: none but this one
+    workers: Natural = 2  # processes for shards, labels and loading; 0: this process does the work
     gpus: Natural = 0  # 0: train on the CPU with `processes` gloo ranks
-    processes: Natural = 0  # 0: as many ranks as cores and groups of an update allow
-    threads: Natural = 0  # torch threads a rank; 0: cores / ranks
-    snapshot_every: Natural = 0  # updates; 0: every five minutes
+    processes: Natural = 0  # 0: as many ranks as cores and micro-batches per update allow
+    threads: Natural = 0  # torch threads per rank; 0: cores / ranks
+    snapshot_every: Natural = 0  # updates between two checkpoints; 0: a checkpoint every five minutes
     keep_snapshots: Count = 2
     compile: bool = False
     checkpoint_activations: bool = False
@@ -27,9 +27,9 @@ class Runtime(BaseModel):
 
     @property
     def loaders(self) -> int:
-        """Processes that load, a rank.
+        """Processes per rank that load data.
 
-        A core loads 5,000 to 10,000 times real time; a GPU may train Base at 9,000 and must not
-        wait, whatever else its machine does.
+        A core loads 5,000 to 10,000 times real time. A GPU may train Base at 9,000 times real time and must
+        not wait, even if other work uses the machine.
         """
         return max(self.workers, LOADERS_PER_GPU) if self.gpus and self.workers else self.workers
