@@ -1,4 +1,4 @@
-"""Errors that people act on: a code, what happened, where, what to do, and an exit code each."""
+"""Errors for users: each has a code, a message (what happened, where, what to do) and an exit code."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class CodedError(Exception):
         return f"{self.code}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes, whatever arguments a subclass is made from."""
+        """Pickle by code and message, whatever arguments the constructor of a subclass takes."""
         return _rebuild_error, (type(self), self.code, self.message), self.__dict__
 
 
 def _rebuild_error(kind: type[CodedError], code: str, message: str) -> CodedError:
-    """An error from another process; its attributes follow."""
+    """Make an error that was pickled. Its attributes are restored afterwards."""
     return kind.__new__(kind, code, message)
 
 
@@ -42,13 +42,13 @@ class UsageError(CodedError):
 
 
 class BadDataError(CodedError):
-    """Data are damaged, do not fit together, or too much of them was rejected."""
+    """Data are damaged, do not fit together, or were rejected too often."""
 
     exit_code = EXIT_BAD_DATA
 
 
 class ServiceMissingError(CodedError):
-    """A server, mirror or program that is needed does not answer or is not there."""
+    """A server, mirror or program that is needed does not answer or is missing."""
 
     exit_code = EXIT_SERVICE_MISSING
 
@@ -60,7 +60,7 @@ class StoppedError(CodedError):
 
 
 class LockedError(CodedError):
-    """Somebody else is working on the same thing."""
+    """Another process makes the same artifact or file."""
 
     exit_code = EXIT_LOCKED
 

@@ -1,1 +1,1 @@
-"""How work is run: runtime settings, job files, processes, parts and progress. Nothing here changes what is made."""
+"""How work is run: runtime settings, job files, processes, parts and progress. Nothing here changes any result."""

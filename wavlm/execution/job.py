@@ -1,4 +1,4 @@
-"""The trainer's one argument: a JSON file that holds specs, paths and how to run."""
+"""The job file: the one argument of the trainer, with specs, paths and runtime settings as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wavlm.storage.files import read_json
 
 
 class LabelledShards(BaseModel):
-    """One corpus to train on: a shards folder and the folder of its labels."""
+    """The training data of one corpus: a shards folder and the folder of its labels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,11 +21,11 @@ class LabelledShards(BaseModel):
 
 
 class TrainJob(BaseModel):
-    """Everything `python -m wavlm.train` needs. `out` receives metrics, snapshots and the model."""
+    """Everything that `python -m wavlm.train` needs. It writes metrics, checkpoints and the model to `out`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    key: str  # of the Model artifact; a snapshot of another key is refused
+    key: str  # of the Model artifact; a checkpoint of another key is refused
     out: Path
     network: NetworkSpec
     train: TrainSpec
@@ -40,5 +40,8 @@ class TrainJob(BaseModel):
 
 
 def read_job(path: Path) -> TrainJob:
-    """Read and check a job file; raises ValueError that names the field and the file."""
+    """Read and validate a job file.
+
+    Raises ValueError: it names the field (pydantic's ValidationError), or the file if that is not JSON.
+    """
     return TrainJob.model_validate(read_json(path), strict=False)

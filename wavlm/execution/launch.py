@@ -1,9 +1,10 @@
-"""Start the trainer as a process of its own, follow its curve, and leave nothing behind.
+"""Start the trainer in its own process, follow its metrics, and stop it when the caller stops.
 
     run_trainer -> python -m wavlm.execution.launch PARENT PROCESSES JOB -> trainer, or torchrun with ranks
 
-The small process between ties the trainer's life to its caller's: if the caller dies, however it
-dies, the kernel sends it SIGTERM, and the trainer saves a snapshot and leaves. Knows no torch.
+The process in the middle ends with its caller. If the caller dies for any reason, even by SIGKILL, the kernel
+sends SIGTERM to the process in the middle, and the trainer saves a checkpoint and exits.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from wavlm.execution.runtime import Runtime
 
 LOG = "train.log"
 POLL_SECONDS = 0.2
-# A snapshot of a large model on a slow disk takes minutes. Who is asked to stop and hangs is ended
-# by its own watchdog before that. torchrun 2.13 reads its limit here; older ones give workers 30 s:
-# then the snapshot may be the one before.
+# A checkpoint of a large model on a slow disk takes minutes. A trainer that hangs while it stops is ended
+# earlier, by its own watchdog. torchrun 2.13 and later read their limit from this variable. Older ones give
+# workers 30 s, and then the last checkpoint may be an earlier one.
 STOP_SECONDS = 600.0
 TORCHRUN_STOP_SECONDS = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "570"}
 
@@ -45,10 +46,11 @@ def run_trainer(
 ) -> int:
     """Train as a job file says and return the trainer's exit code (0, 75 if stopped, ...).
 
-    The lines of the job's metrics are handed to `on_record` as they come, each update once and in
-    order, first those that earlier attempts left. What the trainer logs is appended to `train.log`
-    beside the metrics. If this is interrupted by any exception the trainer is asked to
-    stop, saves, and has left when the exception goes on.
+    `on_record` gets each line of the job's metrics, each update once and in order. Lines of earlier
+    attempts come first. The trainer's log is appended to `train.log` beside the metrics.
+
+    If any exception interrupts this function, the trainer is asked to stop. It saves a checkpoint and has
+    exited before the exception is raised further.
     """
     out = read_job(job_path).out
     out.mkdir(parents=True, exist_ok=True)
@@ -75,16 +77,17 @@ def run_trainer(
 
 
 def command(job_path: Path, runtime: Runtime) -> list[str]:
-    """What `run_trainer` runs."""
+    """The command line that `run_trainer` starts."""
     processes = runtime.gpus or runtime.processes or 1
     arguments = [str(os.getpid()), str(processes), str(job_path)]
     return [sys.executable, "-m", "wavlm.execution.launch", *arguments]
 
 
 class _MetricsTail:
-    """Hands over each whole line of a file that grows.
+    """Passes on each complete line that is appended to the metrics file.
 
-    A resumed trainer replaces the file by a shorter one and writes the same updates again.
+    A resumed trainer replaces the file by a shorter one and writes some updates again. They are not
+    passed on twice.
     """
 
     def __init__(self, path: Path, on_record: Callable[[MetricsRecord], None]) -> None:
@@ -112,7 +115,7 @@ class _MetricsTail:
 
 
 def _stop(trainer: subprocess.Popen[bytes]) -> None:
-    """Ask the trainer to save and leave; kill its session if it does not."""
+    """Ask the trainer to save and exit; kill its whole session if it does not exit in time."""
     if trainer.poll() is None:
         trainer.terminate()
         try:
@@ -124,7 +127,7 @@ def _stop(trainer: subprocess.Popen[bytes]) -> None:
 
 
 def _exit_code(out: Path, returned: int) -> int:
-    """torchrun turns every failure into 1: the trainer leaves a note of what it was."""
+    """The trainer's own exit code. torchrun returns 1 for every failure, so the trainer writes its code to a file."""
     note = read_exit_note(out)
     if returned == 0 or note is None:
         return returned if returned >= 0 else 128 - returned
@@ -132,11 +135,11 @@ def _exit_code(out: Path, returned: int) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the trainer in this process, or torchrun, after tying this process to its parent."""
+    """Run the trainer in this process, or torchrun if there are several ranks. End with the parent process."""
     parent, processes, job = arguments
     tie_to_parent(signal.SIGTERM)
     if os.getppid() != int(parent):
-        sys.exit(EXIT_STOPPED)  # it died before we could be tied to it
+        sys.exit(EXIT_STOPPED)  # the parent died before the call above
     if processes == "1":
         sys.argv = ["wavlm.train", job]
         runpy.run_module("wavlm.train", run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""Processes that die with the one that started them, however it dies."""
+"""End child processes when the process that started them dies, even by SIGKILL."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def tie_to_parent(number: signal.Signals) -> None:
-    """Have the kernel send this signal when the process that started this one dies.
+    """Ask the kernel to send this signal to this process when its parent dies.
 
-    On Linux only; elsewhere this does nothing. The parent may have died before: look at its id.
+    Works on Linux only; elsewhere this does nothing. The parent may have died before the call, so compare
+    `os.getppid()` with its id afterwards. Raises OSError if the kernel refuses.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -23,13 +24,14 @@ def tie_to_parent(number: signal.Signals) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Linux: the kernel kills this worker when the process that started it dies, even by SIGKILL.
+    """Make this worker die with its parent, whose process id is `parent`.
 
-    Elsewhere an orphan ends when its call queue breaks. An interrupt ends it without a traceback.
+    On Linux the kernel kills the worker. Elsewhere a worker without a parent ends when its call queue breaks.
+    An interrupt (SIGINT) ends the worker without a traceback.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not sys.platform.startswith("linux"):
         return
     tie_to_parent(signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call above
+    if os.getppid() != parent:  # the parent died before the call above
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""How long work tells how far it is: a callable of (done, total). The library shows nothing."""
+"""Progress reports of long work: a callable of (done, total). The library itself displays nothing."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ Progress = Callable[[float, float], None]
 
 
 def no_progress(done: float, total: float) -> None:
-    """Progress that nobody watches."""
+    """Ignore progress reports."""

@@ -1,4 +1,4 @@
-"""The shards stage: a corpus becomes tars, an index, and an account of every recording."""
+"""The shards stage: pack a corpus into tars, an index, and a list of the recordings that are not used."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 if TYPE_CHECKING:  # its libraries are not needed to read shards
     from wavlm.corpus.manifest import ManifestRow
 
-EXCLUDED = frozenset({str(Reason.TOO_SHORT)})  # nothing is wrong with them: not bounded
+EXCLUDED = frozenset({str(Reason.TOO_SHORT)})  # good recordings that are too short: `max_rejected` ignores them
 
-# A process takes 2 s of CPU to start, webdataset importing torch; in that time it packs 2,000 s.
+# A process takes 2 s of CPU to start, because webdataset imports torch. In 2 s it packs 2,000 s of audio.
 SECONDS_PER_WORKER = 3600
 
 
@@ -35,11 +35,13 @@ class TooManyRejectsError(BadDataError):
 
 
 def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress) -> ShardsFacts:
-    """Fill `out` with the shards of a corpus; the same bytes whatever ran before and how wide.
+    """Fill `out` with the shards of a corpus.
 
-    A part whose recordings are all rejected gives no tar, and its number is not used again.
-    Raises TooManyRejectsError above `max_rejected`, with the rejects listed in `rejects.parquet`,
-    and BadDataError (SHARDS_EMPTY) for a corpus that gives no utterance.
+    The bytes do not depend on earlier attempts or on the number of workers. A part whose recordings are all
+    rejected gives no tar, and its number stays unused.
+
+    Raises TooManyRejectsError above `max_rejected`, after the rejects were written, and BadDataError:
+    SHARDS_EMPTY for a corpus that gives no utterance, DUP_KEY, KEY_BAD, FILE_CHANGED.
     """
     from wavlm.corpus.manifest import read_manifest
 
@@ -60,27 +62,27 @@ def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, pro
 
 
 def _remove_others(stems: set[str], out: Path) -> None:
-    """Remove what an earlier attempt made of a corpus that had other recordings."""
+    """Remove tars of an earlier attempt that this corpus does not have."""
     for path in (*out.glob("*.tar"), *(out / RECORDS).glob("*.json")):
         if path.stem not in stems:
             path.unlink()
 
 
 def _check_ledger(keys: Sequence[str], records: Sequence[PartRecord], rejects: Sequence[Reject]) -> None:
-    """Every recording is in utterances or in rejects, and in one of them only."""
+    """Check that every recording is either in utterances or in rejects."""
     utterances = [item for record in records for item in record.utterances]
     used = {key for item in utterances for key in item.sources}
     refused = [reject.key for reject in rejects]
     if sorted([*used, *refused]) != sorted(keys):
         raise RuntimeError(
-            f"{len(keys)} recordings in, {len(used)} in utterances, {len(refused)} refused: the "
-            "account does not balance"
+            f"{len(keys)} recordings of the manifest, {len(used)} in utterances, {len(refused)} rejected: "
+            "the numbers do not add up"
         )
     names = Counter(item.key for item in utterances)
     if twice := sorted(key for key, count in names.items() if count > 1):
         raise BadDataError(
             "DUP_KEY",
-            f"{twice[0]} names a recording and a cut or join of another; in the manifest",
+            f"{twice[0]} is the key of a recording and of a cut or joined utterance; in the manifest",
         )
 
 
@@ -91,12 +93,12 @@ def _check_rejects(rejects: Sequence[Reject], num_recordings: int, spec: ShardSp
         raise TooManyRejectsError(
             "TOO_MANY_REJECTS",
             f"{bad.total()} of {num_recordings} recordings are bad ({counts}), expected at most "
-            f"{spec.max_rejected:.1%}; listed in {rejects_path(out)}; mend them or raise max_rejected",
+            f"{spec.max_rejected:.1%}; listed in {rejects_path(out)}; repair them or raise max_rejected",
         )
 
 
 def _check_some(rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[PartRecord], out: Path) -> None:
-    """Nothing can be made of a corpus without an utterance: say so here, where it is known why."""
+    """Refuse a corpus without any utterance here, where the reasons are known. No later stage can use it."""
     if not any(record.utterances for record in records):
         counts = Counter(reject.reason for reject in rejects).most_common()
         raise BadDataError(

@@ -1,7 +1,8 @@
-"""Audio files to waveforms at 16 kHz.
+"""Decode audio files to 16 kHz mono waveforms, and refuse bad ones.
 
-A file is decoded once, whole, and checked here; later stages read what `wavlm.shards.flac` wrote.
-C channels, T samples.
+Every file is decoded once, in full, and checked here. Later stages read the FLAC that `wavlm.shards.flac` wrote.
+
+Shapes: C channels, T samples.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from wavlm.shards.flac import FULL_SCALE
 from wavlm.specs import SAMPLE_RATE_HZ
 
 MAX_CHANNELS = 8
-MAX_SECONDS = 7200  # a session of parliament is cut by its segments; two hours is 460 MB at 16 kHz
-MAX_FILE_BYTES = 1 << 32  # what a RIFF header can say
+# Two hours are 460 MB of float32 at 16 kHz. Longer recordings, such as sessions of a parliament, must be cut before.
+MAX_SECONDS = 7200
+MAX_FILE_BYTES = 1 << 32  # the largest size that a RIFF header can hold
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 192000
-LOSSY_PEAK = 2.0  # decoders of lossy formats overshoot full scale a little: that is clipped
-SILENT_PCM16_RANGE = 16  # peak to peak; G.722 of digital silence wanders by 7
+LOSSY_PEAK = 2.0  # decoders of lossy formats may exceed full scale a little; that is clipped
+SILENT_PCM16_RANGE = 16  # peak to peak, in int16 units; G.722 of digital silence has a range of 7
 G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz (ITU-T G.722)
 
 _FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3"})
@@ -43,15 +45,15 @@ class Audio:
 
 
 def decode(path: Path) -> Audio:
-    """Decode WAV, FLAC, Ogg Vorbis, Opus, MP3 (by content) or raw G.722 (by its suffix .g722).
+    """Decode WAV, FLAC, Ogg Vorbis, Opus, MP3 (found by content) or raw G.722 (found by its suffix .g722).
 
-    Raises AudioError, whose `code` is a `Reason`, for whatever must not be trained on.
+    Raises AudioError, whose `code` is a `Reason`, for a recording that must not be used for training.
     """
     return decode_bytes(read_recording(path), path.name)
 
 
 def read_recording(path: Path) -> bytes:
-    """The bytes of a recording; refuses a file too large to be one."""
+    """The bytes of a recording. Raises AudioError for a file that is too large."""
     if (size := path.stat().st_size) > MAX_FILE_BYTES:
         raise AudioError(
             Reason.AUDIO_TOO_LONG,
@@ -61,7 +63,7 @@ def read_recording(path: Path) -> bytes:
 
 
 def decode_bytes(blob: bytes, name: str) -> Audio:
-    """`decode` for the content of a file called `name`."""
+    """Like `decode`, given the content of a file and its name."""
     if not blob:
         raise AudioError(Reason.AUDIO_UNREADABLE, f"the file has 0 bytes; in {name}")
     if name.lower().endswith(".g722"):
@@ -74,16 +76,15 @@ def decode_bytes(blob: bytes, name: str) -> Audio:
 
 
 def to_utterance(audio: Audio) -> Waveform:
-    """Mono (mean of the channels) at 16 kHz, (T,): T = floor(samples * 16000 / rate + 1/2).
+    """Mono (mean of the channels) at 16 kHz, (T,), with T = floor(samples * 16000 / rate + 1/2).
 
-    Resampled by soxr at its high quality; the result may overshoot full scale by a little, which
-    `wavlm.shards.flac` clips.
+    soxr resamples with its setting HQ. The result may exceed full scale a little; `wavlm.shards.flac` clips it.
     """
     mono: Waveform = audio.waveform.mean(axis=0, dtype=np.float32)
     rate_hz = audio.sample_rate_hz
     if rate_hz == SAMPLE_RATE_HZ:
         return mono
-    import soxr  # not needed where shards are only read
+    import soxr  # imported here because reading shards does not need it
 
     resampled = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
     expected = (2 * len(mono) * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
@@ -113,7 +114,7 @@ def _decode_soundfile(blob: bytes, name: str) -> Audio:
 
 
 def _check_header(file: Any, name: str) -> None:
-    """Refuse by what the header says, before any of it is read into memory."""
+    """Raise AudioError for an unusable header, before any audio is read into memory."""
     if file.format not in _FORMATS:
         raise AudioError(
             Reason.AUDIO_UNREADABLE,
@@ -147,7 +148,7 @@ def _read(file: Any) -> Waveform:
 
 
 def _read_flac(file: Any, blob: bytes, name: str) -> Waveform:
-    """Decode to integers, compare their MD5 with the one in the header, scale. (C, T)"""
+    """Decode to integers, compare their MD5 with the header's, and scale to [-1, 1). (C, T)"""
     samples = file.read(dtype="int32", always_2d=True)  # (T, C), left-justified in 32 bits
     info = flac_stream_info(blob)
     if info is not None and any(info.md5):
@@ -176,18 +177,18 @@ def _clip(waveform: Waveform) -> Waveform:
 
 
 def _refuse_silence(audio: Audio, name: str) -> None:
-    """A constant, or the hum of a codec around one, says nothing and has no level to mix by."""
+    """Refuse a constant, also with the noise of a codec: it teaches nothing, and mixing needs a level."""
     pcm16_range = float(np.ptp(audio.waveform.mean(axis=0))) * FULL_SCALE
     if pcm16_range < SILENT_PCM16_RANGE:
         raise AudioError(
             Reason.AUDIO_SILENT,
-            f"all samples are within {pcm16_range:.1f} 16-bit steps, expected {SILENT_PCM16_RANGE}; in {name}",
+            f"the samples have a range of {pcm16_range:.1f} in int16 units, expected {SILENT_PCM16_RANGE}; in {name}",
         )
 
 
 def _decode_g722(blob: bytes, name: str) -> Audio:
-    """Raw G.722 has no header: any bytes decode, two samples each."""
-    import av  # only corpora of telephone prompts need it
+    """Decode raw G.722. It has no header, so any bytes can be decoded: two samples per byte."""
+    import av  # imported here because only corpora of telephone prompts need it
 
     num_samples = G722_SAMPLES_PER_BYTE * len(blob)
     _check_length(num_samples, SAMPLE_RATE_HZ, name)

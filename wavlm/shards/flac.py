@@ -1,13 +1,14 @@
-"""The FLAC of the shards: 16-bit mono at 16 kHz, written by soundfile, read as fast as can be.
+"""Encode and decode the FLAC of the shards: 16-bit mono at 16 kHz, written by soundfile.
 
-dr_flac (in miniaudio, where that is installed) decodes it 1.7 times as fast as libFLAC (soundfile),
-but it steps over damaged frames without a word. Two things make it as strict. It gets whole frames
-only and must return every one of their samples: each frame carries a CRC-16, so whatever is damaged
-is missing, and nothing can have moved up into its place. And what it does not decode in full goes
-to soundfile, whose answer, most often an error, is the one that counts.
+Two decoders are used. dr_flac (in miniaudio, if that is installed) is 1.7 times as fast as libFLAC (in soundfile).
+But dr_flac skips damaged frames without an error. It is made as strict as libFLAC in two ways:
 
-Of a long utterance only the frames of the crop are decoded. There is no table of their places, but
-the first bytes of a frame are known: sync code, format, its number and a CRC-8 (RFC 9639, 9.1).
+- It gets complete frames only, and must return every sample of them. Each frame has a CRC-16, so a damaged
+  frame gives no samples, and the samples of another frame cannot take its place.
+- If it does not return everything, soundfile decodes the audio again. In most cases that raises an error.
+
+Of a long utterance only the frames of the crop are decoded. The files have no table of frame positions, but the
+first bytes of a frame are known: sync code, format, frame number and a CRC-8 (RFC 9639, section 9.1).
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from wavlm.specs import SAMPLE_RATE_HZ
 try:
     import miniaudio
 
-    miniaudio.lib.ma_dr_flac_open_memory  # noqa: B018 - older versions have it under another name
-except (ImportError, AttributeError):  # slower without, but the same samples
+    miniaudio.lib.ma_dr_flac_open_memory  # noqa: B018 - older versions use another name
+except (ImportError, AttributeError):  # soundfile decodes the same samples, more slowly
     miniaudio = None
 
-FULL_SCALE = 32768  # 16-bit steps in an amplitude of 1
+FULL_SCALE = 32768  # the int16 value of an amplitude of 1
 PCM16_SCALE = np.float32(1 / FULL_SCALE)
 
-# Above this share of an utterance, to look for the frames of a crop costs more than it saves.
+# If a crop is a larger part of its utterance than this, searching for its frames costs more than it saves.
 LARGE_SHARE = 0.8
-MAX_SAMPLES = 1 << 27  # two hours and a bit; a damaged header may promise 2**36
-STREAMINFO_END = 42  # bytes: the magic word, then the block that always comes first
+MAX_SAMPLES = 1 << 27  # 2 h 20 min; a damaged header may announce 2**36
+STREAMINFO_END = 42  # bytes: the magic number, then the block that is always first
 STREAMINFO_IS_LAST = b"\x80"
 LAST_BLOCK_IS_COMMENT = b"\x84"
 FIXED_SIZE_FRAME = b"\xff\xf8"
@@ -46,9 +47,9 @@ Pcm16 = NDArray[np.int16]
 
 
 def encode_flac(waveform: Waveform) -> bytes:
-    """16-bit mono 16 kHz FLAC of a waveform (T,): rounded to the nearest step, clipped, no dither.
+    """16-bit mono 16 kHz FLAC of a float32 waveform (T,): rounded to the nearest int16, clipped, without dither.
 
-    The same waveform gives the same bytes, and what `decode_flac` returns encodes to them again.
+    The same waveform gives the same bytes. Encoding what `decode_flac` returns gives these bytes again.
     """
     pcm = np.rint(waveform * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     file = io.BytesIO()
@@ -57,15 +58,15 @@ def encode_flac(waveform: Waveform) -> bytes:
 
 
 def decode_flac(blob: bytes, start: int = 0, stop: int | None = None) -> Waveform:
-    """Samples start to stop of a FLAC made by `encode_flac`, float32 in [-1, 1)."""
+    """Samples start to stop of a FLAC made by `encode_flac`: (stop - start,) float32 in [-1, 1).
+
+    Raises AudioError for damaged audio and ValueError for samples that the FLAC does not have.
+    """
     return decode_flac_int16(blob, start, stop) * PCM16_SCALE
 
 
 def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> Pcm16:
-    """Like `decode_flac` in 16-bit steps.
-
-    Raises AudioError for what is damaged, ValueError for a part that is not there.
-    """
+    """Like `decode_flac`, as int16 samples."""
     info = flac_stream_info(blob)
     end = stop if stop is not None else info.num_samples if info else 0
     if miniaudio is not None and start < end <= MAX_SAMPLES:
@@ -76,13 +77,13 @@ def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> P
 
 
 def decode_flac_into(blob: bytes, start: int, out: Pcm16) -> None:
-    """Fill `out` (N,), which must be contiguous, with the N steps that begin with sample start."""
+    """Fill `out` (N,) with N int16 samples from sample `start` on. `out` must be contiguous."""
     if miniaudio is None or not _decode_by_miniaudio(blob, start, out):
         out[:] = decode_by_soundfile(blob, start, start + len(out))
 
 
 def decode_by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) -> Pcm16:
-    """`decode_flac_int16` by libFLAC, which knows every kind of damage."""
+    """Like `decode_flac_int16`, always by libFLAC, which detects every kind of damage."""
     try:
         with soundfile.SoundFile(io.BytesIO(blob)) as file:
             end = file.frames if stop is None else stop
@@ -104,7 +105,7 @@ def decode_by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) ->
 
 
 def _decode_by_miniaudio(blob: bytes, start: int, out: Pcm16) -> bool:
-    """Fill `out`; False if anything at all is not as `encode_flac` makes it."""
+    """Fill `out`. False if anything differs from what `encode_flac` writes; `out` is then undefined."""
     info, frames_at = flac_stream_info(blob), _find_first_frame(blob)
     end = start + len(out)
     if info is None or not frames_at or not 0 <= start < end <= info.num_samples <= MAX_SAMPLES:
@@ -116,7 +117,7 @@ def _decode_by_miniaudio(blob: bytes, start: int, out: Pcm16) -> bool:
 
 
 def _decode_whole(blob: bytes, num_before: int, out: Pcm16, num_behind: int) -> bool:
-    """Fill `out` from a FLAC that has so many samples before and behind it; False if it has not."""
+    """Fill `out` from a FLAC with this many samples before and after it; False if the FLAC has fewer."""
     lib, ffi = miniaudio.lib, miniaudio.ffi
     source = ffi.from_buffer(blob)
     decoder = lib.ma_dr_flac_open_memory(source, len(blob), ffi.NULL)
@@ -137,19 +138,19 @@ def _decode_whole(blob: bytes, num_before: int, out: Pcm16, num_behind: int) -> 
 
 
 def _cut_frames(blob: bytes, start: int, end: int, total: int, frames_at: int) -> tuple[bytes, int, int]:
-    """A FLAC of the frames that hold samples start to end, its first sample and its end.
+    """A FLAC of only the frames with samples start to end, its first sample, and the sample after its last.
 
-    The whole FLAC where those frames cannot be told by their headers.
+    Returns the whole FLAC if the frames are not found by their headers.
     """
     head = blob[frames_at : frames_at + 4]
     size_code = head[2] >> 4 if len(head) == 4 and head[:2] == FIXED_SIZE_FRAME else 0
     if size_code < 8:
         return blob, 0, total
-    size = 1 << size_code  # samples a frame: 256 * 2 ** (code - 8)
+    size = 1 << size_code  # samples per frame: 256 * 2 ** (code - 8)
     first, last = start // size, -(-end // size)
     begin = _find_frame(blob, _frame_header(head, first), frames_at, first * size / total)
     stop = len(blob)
-    if last < total // size:  # the last frame may be shorter, with another header
+    if last < total // size:  # the last frame may be shorter and then has another header
         stop = _find_frame(blob, _frame_header(head, last), frames_at, last * size / total)
     if begin < 0 or stop < 0:
         return blob, 0, total
@@ -158,10 +159,10 @@ def _cut_frames(blob: bytes, start: int, end: int, total: int, frames_at: int) -
 
 
 def _find_first_frame(blob: bytes) -> int:
-    """Where the frames begin; 0 if the blocks before them are not those that soundfile writes.
+    """The byte at which the frames begin; 0 if the blocks before them are not those that soundfile writes.
 
-    These are STREAMINFO, with one size of frame, and a Vorbis comment that names only its writer
-    (RFC 9639, 8.2 and 8.6). libFLAC refuses more damage to them than dr_flac.
+    These blocks are STREAMINFO, with a single frame size, and a Vorbis comment that names only its writer
+    (RFC 9639, sections 8.2 and 8.6). If they are damaged, libFLAC detects more than dr_flac.
     """
     size = int.from_bytes(blob[43:46], "big")
     is_usual = (
@@ -175,9 +176,10 @@ def _find_first_frame(blob: bytes) -> int:
 
 
 def _find_frame(blob: bytes, header: bytes, frames_at: int, share: float) -> int:
-    """The byte at which a frame begins, first looked for near its share of all bytes; -1: nowhere.
+    """The byte at which the frame with this header begins; -1 if there is none.
 
-    Six bytes are the same elsewhere once in 2**48; then samples are missing and soundfile decodes.
+    The search starts a little before `share` of all bytes. Other data equal the six bytes of a header once in
+    2**48 cases. Then samples are missing, and soundfile decodes.
     """
     near = frames_at + int((share - 0.1) * (len(blob) - frames_at))
     found = blob.find(header, max(near, frames_at))
@@ -186,7 +188,7 @@ def _find_frame(blob: bytes, header: bytes, frames_at: int, share: float) -> int
 
 @lru_cache(maxsize=4096)
 def _frame_header(head: bytes, number: int) -> bytes:
-    """The header of frame `number`: four bytes that all frames share, the number and a CRC-8."""
+    """The header of frame `number`: the four bytes that all frames have, the number and a CRC-8."""
     counted = head + chr(number).encode("utf-8", "surrogatepass")  # RFC 9639, 9.1.5
     crc = 0
     for byte in counted:

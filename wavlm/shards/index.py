@@ -39,7 +39,7 @@ def index_path(shards_dir: Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """One entry an utterance in every column, in the order of the tars."""
+    """The columns of the index: each has one entry per utterance, in the order of the tars."""
 
     keys: Strings
     shards: Strings
@@ -54,7 +54,7 @@ class Index:
         return len(self.keys)
 
     def rows_of(self, split: str) -> Integers:
-        """Numbers of the rows of a split."""
+        """Numbers of the rows of a split, in order."""
         return np.flatnonzero(self.splits == split).astype(np.int64)
 
 
@@ -103,7 +103,7 @@ def num_utterances(shards_dir: Path) -> int:
 
 
 def _strings(column: Any) -> Strings:
-    """Dictionary-encoded columns become references to a few shared strings."""
+    """A column as an object array. Rows of a dictionary-encoded column share a few string objects."""
     if not pa.types.is_dictionary(column.type):
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
     whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

@@ -1,4 +1,4 @@
-"""One part: some recordings of a corpus become one tar and one record of what is in it."""
+"""Build one part of a shards folder: pack some recordings into one tar, and record what is in it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from wavlm.storage.files import atomic_path, read_json, sha256_of, write_text
 
 RECORDS = "parts"
 TAR_OWNER, TAR_MODE = "wavlm", 0o644
-TAR_FORMAT = "GNU_FORMAT"  # names above the 100 characters of USTAR
+TAR_FORMAT = "GNU_FORMAT"  # allows names of more than 100 characters, the limit of USTAR
 
 
 @dataclass(frozen=True)
 class PackedUtterance:
-    """Where an utterance lies in its tar, and which recordings it is made of."""
+    """The position of an utterance in its tar, and the recordings that it is made of."""
 
     key: str
     offset: int  # of the FLAC member's content
@@ -39,11 +39,11 @@ class PackedUtterance:
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What came of a part. Its file is written last: where it exists, the tar is whole."""
+    """The result of a part. Its file is written last: if it exists, the tar is complete."""
 
     stem: str
-    inputs: str  # digest of the spec and the rows: a record of other inputs counts for nothing
-    sha256: str  # of the tar; empty if no recording was good and there is none
+    inputs: str  # digest of the spec and the rows; a record of other inputs is ignored
+    sha256: str  # of the tar; empty if no recording was good, so that there is no tar
     size_bytes: int
     utterances: tuple[PackedUtterance, ...]
     rejects: tuple[Reject, ...]
@@ -54,7 +54,7 @@ class PartRecord:
 
 
 def build_part(part: TarPart, spec: ShardSpec, corpus_dir: Path, out: Path) -> PartRecord:
-    """Make the part, or find that it is there: the same files either way."""
+    """Build a part, unless an earlier attempt has built it from the same inputs."""
     inputs = _digest(part, spec)
     path = out / RECORDS / f"{part.stem}.json"
     found = _read_record(path) if path.is_file() else None
@@ -80,8 +80,8 @@ def _write_part(part: TarPart, spec: ShardSpec, corpus_dir: Path, out: Path, inp
 
 
 def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[PackedUtterance, ...]:
-    """Write a tar with webdataset's own writer, then read the places back from the tar itself."""
-    import webdataset  # only needed where shards are made or streamed
+    """Write a tar with webdataset's writer, then read the byte offsets from the tar itself."""
+    import webdataset  # imported here because reading by offset does not need it
 
     entries: list[PackedUtterance] = []
     with (

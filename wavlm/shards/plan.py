@@ -1,4 +1,4 @@
-"""Which recordings go into which tar: decided from the manifest alone, before any is decoded."""
+"""Assign recordings to tars, from the manifest alone, before any recording is decoded."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING
 from wavlm.errors import BadDataError
 from wavlm.specs import ShardSpec
 
-if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
+if TYPE_CHECKING:  # building a corpus needs libraries that reading shards does not need
     from wavlm.corpus.manifest import ManifestRow
 
 FLAC_BYTES_PER_SECOND = 20_000  # of 16 kHz mono speech; measured: 18,900
-MAX_KEY_CHARACTERS = 200  # with the endings of cut, join and member below a file name's 255
+MAX_KEY_CHARACTERS = 200  # with the suffixes of cuts, joins and tar members it stays below the 255 of a file name
 KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_CHARACTERS}}}")
 
-# Bytes of a second of audio where the manifest does not know the length: coarse on purpose, an
-# error only makes a tar larger or smaller.
+# Bytes per second of audio, for recordings whose length the manifest does not know. These are estimates:
+# an error only makes a tar larger or smaller.
 BYTES_PER_SECOND = {".wav": 32_000, ".flac": 20_000, ".g722": 8_000}
 LOSSY_BYTES_PER_SECOND = 12_000
 
 
 @dataclass(frozen=True)
 class TarPart:
-    """One tar to be: its stem and its recordings, in order."""
+    """One planned tar: its file name without suffix, and its recordings in order."""
 
     stem: str
     rows: tuple[ManifestRow, ...]
 
     @property
     def seconds(self) -> float:
-        """Of audio, estimated where the manifest does not know."""
+        """Seconds of audio, estimated for recordings whose length the manifest does not know."""
         return sum(_seconds(row) for row in self.rows)
 
     def __str__(self) -> str:
@@ -42,10 +42,11 @@ class TarPart:
 
 
 def plan_parts(rows: Sequence[ManifestRow], spec: ShardSpec) -> tuple[TarPart, ...]:
-    """Recordings by split, then speaker, then manifest order, dealt out until a tar is full.
+    """Sort recordings by split, speaker and manifest order, and fill one tar after the other.
 
-    A full tar is one whose estimated FLAC reaches `shard_megabytes`. Nothing depends on the number
-    of workers, and rejects never move a recording to another tar.
+    A tar is full when its estimated FLAC reaches `shard_megabytes`. The plan does not depend on the number
+    of workers. A rejected recording never moves another recording to another tar.
+    Raises BadDataError (DUP_KEY, KEY_BAD).
     """
     _check_keys(rows)
     parts: list[TarPart] = []
@@ -79,10 +80,10 @@ def _check_keys(rows: Sequence[ManifestRow]) -> None:
     if twice := sorted(key for key, count in Counter(row.key for row in rows).items() if count > 1):
         raise BadDataError(
             "DUP_KEY",
-            f"{len(twice)} keys name several recordings, the first {twice[0]}; in the manifest",
+            f"{len(twice)} keys name several recordings each, the first is {twice[0]}; in the manifest",
         )
     if bad := [row.key for row in rows if not KEY.fullmatch(row.key)]:
         raise BadDataError(
             "KEY_BAD",
-            f"{len(bad)} keys, the first {bad[0]!r}, expected {KEY.pattern}; in the manifest",
+            f"{len(bad)} keys are not allowed, the first is {bad[0]!r}, expected {KEY.pattern}; in the manifest",
         )

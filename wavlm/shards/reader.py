@@ -18,7 +18,10 @@ MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,0
 
 
 class Reader:
-    """Reads utterances of a shards folder by place. Picklable; opens files when needed."""
+    """Reads utterances of a shards folder in any order. Can be pickled; opens files when they are needed.
+
+    Every method that reads raises BadDataError for a missing, short or damaged shard.
+    """
 
     def __init__(self, shards_dir: Path) -> None:
         self._folder = shards_dir
@@ -29,12 +32,12 @@ class Reader:
         return read_index(self._folder)
 
     def read(self, row: int, start: int = 0, stop: int | None = None) -> Waveform:
-        """Samples start to stop of the utterance in that row of the index, (stop - start,)."""
+        """Samples start to stop of the utterance in this row of the index: (stop - start,) float32."""
         index = self.index
         return self.read_at(index.shards[row], int(index.offsets[row]), int(index.sizes[row]), start, stop)
 
     def read_at(self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None) -> Waveform:
-        """`read` for who knows the place."""
+        """Like `read`, given shard name, byte offset and size."""
         blob = self.read_blob(shard, offset, size)
         try:
             return decode_flac(blob, start, stop)
@@ -42,13 +45,13 @@ class Reader:
             raise self._add_location(error, shard, offset) from error
 
     def fill(self, out: Pcm16, row: int, start: int = 0) -> None:
-        """Fill `out` (N,) with 16-bit steps of the utterance in that row, from a sample on."""
+        """Fill `out` (N,) with int16 samples of the utterance in this row, from sample `start` on."""
         index = self.index
         location = (index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
         self.fill_at(out, *location, start)
 
     def fill_at(self, out: Pcm16, shard: str, offset: int, size: int, start: int = 0) -> None:
-        """`fill` for who knows the place."""
+        """Like `fill`, given shard name, byte offset and size."""
         blob = self.read_blob(shard, offset, size)
         try:
             decode_flac_into(blob, start, out)
@@ -56,7 +59,7 @@ class Reader:
             raise self._add_location(error, shard, offset) from error
 
     def read_verified(self, row: int) -> Waveform:
-        """The whole utterance, after its FLAC has been compared with the sha256 in the index."""
+        """The whole utterance, (T,), after its FLAC was compared with the sha256 in the index."""
         index = self.index
         blob = self.read_blob(index.shards[row], int(index.offsets[row]), int(index.sizes[row]))
         digest = hashlib.sha256(blob).hexdigest()
@@ -69,7 +72,7 @@ class Reader:
         return decode_flac(blob)
 
     def read_blob(self, shard: str, offset: int, size: int) -> bytes:
-        """Bytes of a shard; fewer than asked for is an error."""
+        """`size` bytes of a shard from `offset` on. Raises BadDataError (SHARD_TRUNCATED) if there are fewer."""
         blob = os.pread(self._file(shard), size, offset)
         if len(blob) != size:
             raise BadDataError(
@@ -84,12 +87,12 @@ class Reader:
             os.close(self._files.popitem()[1])
 
     def _add_location(self, error: AudioError, shard: str, offset: int) -> AudioError:
-        """The error that also says where the audio is that cannot be decoded."""
+        """The same error, with the position of the audio that cannot be decoded."""
         where = f"at byte {offset} of {self._folder / shard}; make the shards again"
         return AudioError(error.code, f"{error.message}; {where}")
 
     def _file(self, shard: str) -> int:
-        """The descriptor of a shard, the least recently used one closed when there are too many."""
+        """The file descriptor of a shard. Closes the least recently used one if too many are open."""
         if shard in self._files:
             self._files.move_to_end(shard)
             return self._files[shard]
@@ -100,7 +103,7 @@ class Reader:
         except FileNotFoundError as error:
             raise BadDataError(
                 "SHARD_MISSING",
-                f"the tar is gone; at {self._folder / shard}; make the shards again",
+                f"the tar is missing; at {self._folder / shard}; make the shards again",
             ) from error
         return self._files[shard]
 

@@ -1,7 +1,6 @@
-"""From rows of a manifest to utterances: read, check, decode, resample, cut, join, exclude.
+"""Turn recordings of a manifest into utterances: read, check, decode, resample, cut, join, exclude.
 
-This is the one place of the pipeline where bad audio is tolerated: listed here, counted and bounded
-by `build_shards`.
+Only this module tolerates bad audio: it lists the rejects. `build_shards` counts them and limits their number.
 """
 
 from __future__ import annotations
@@ -18,16 +17,17 @@ from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Piece, Utterance, cut, join_consecutive, num_pieces
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
-if TYPE_CHECKING:  # making a corpus needs libraries that reading shards does not
+if TYPE_CHECKING:  # building a corpus needs libraries that reading shards does not need
     from wavlm.corpus.manifest import ManifestRow
 
 
 def utterances_of(
     rows: Sequence[ManifestRow], spec: ShardSpec, corpus_dir: Path, rejects: list[Reject]
 ) -> Iterator[Utterance]:
-    """The utterances of some recordings; those that give none are appended to `rejects`.
+    """The utterances of some recordings. Recordings that give none are appended to `rejects`.
 
-    A recording is in utterances as a whole or not at all.
+    A recording is used completely or not at all. Raises BadDataError (FILE_CHANGED) if a file is missing or
+    is not the one that the manifest describes.
     """
     min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
     for utterance in join_consecutive(_cut_pieces(rows, spec, corpus_dir, rejects), spec):
@@ -58,10 +58,10 @@ def _cut_pieces(
 
 
 def _decode_recording(row: ManifestRow, corpus_dir: Path) -> Utterance:
-    """One whole recording; raises AudioError if it must not be trained on."""
+    """One whole recording. Raises AudioError if it must not be used for training."""
     path = corpus_dir / row.path
     if not path.is_file():
-        raise _file_changed_error(row, path, "the file is gone")
+        raise _file_changed_error(row, path, "the file is missing")
     blob = read_recording(path)
     if (digest := hashlib.sha256(blob).hexdigest()) != row.sha256:
         raise _file_changed_error(row, path, f"sha256 is {digest}, the manifest says {row.sha256}")
@@ -84,5 +84,5 @@ def _too_short(key: str, samples: int, spec: ShardSpec) -> Reject:
 
 
 def _file_changed_error(row: ManifestRow, path: Path, what: str) -> BadDataError:
-    """Not a reject: the same key must always stand for the same bytes."""
+    """An error and not a reject, because a key must always stand for the same bytes."""
     return BadDataError("FILE_CHANGED", f"{what}; recording {row.key} at {path}; make the corpus again")

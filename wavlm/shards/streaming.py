@@ -1,4 +1,4 @@
-"""Utterances of a shard in the order of the tar, through webdataset, with nothing forgiven."""
+"""Read a shard from front to end with webdataset, and refuse any damage."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ MEMBER_NAME = re.compile(r"[A-Za-z0-9_-]+\.(flac|json)")
 
 
 def stream(shard: Path) -> Iterator[Utterance]:
-    """Every utterance of a local tar file.
+    """Every utterance of a local tar file, in order.
 
-    Any other member than flac and json, and any damage that shows, is a BadDataError. A tar cut
-    between two members looks whole, so where the folder has a listing the count must be its.
+    Raises BadDataError for members other than flac and json, and for any damage that can be seen. A tar that
+    was cut between two members looks complete. So if the folder has a listing, the number of utterances is
+    compared with it.
     """
     return map(decode_sample, read_samples(shard))
 
 
 @dataclass(frozen=True)
 class TarSample:
-    """An utterance as the tar holds it; `decode_sample` decodes it, in whatever thread."""
+    """The bytes of an utterance in a tar. `decode_sample` decodes them, in any thread."""
 
     shard: Path
     key: str
@@ -40,7 +41,7 @@ class TarSample:
 
 
 def read_samples(shard: Path) -> Iterator[TarSample]:
-    """`stream` without the decoding."""
+    """Like `stream`, without decoding."""
     num_utterances = 0
     for sample in _iterate_members(shard):
         yield _check_sample(sample, shard)
@@ -50,7 +51,7 @@ def read_samples(shard: Path) -> Iterator[TarSample]:
 
 
 def decode_sample(item: TarSample) -> Utterance:
-    """The utterance; damage that only shows in decoding is a BadDataError."""
+    """Decode an utterance. Raises BadDataError for damage that only decoding can detect."""
     try:
         utterance = from_json(item.json, decode_flac(item.flac))
     except AudioError as error:
@@ -58,12 +59,15 @@ def decode_sample(item: TarSample) -> Utterance:
     except (ValueError, KeyError, TypeError) as error:
         raise BadDataError("SHARD_DAMAGED", f"{item.key}: {error!r}; at {item.shard}") from error
     if utterance.key != item.key:
-        raise BadDataError("SHARD_DAMAGED", f"{item.key} holds {utterance.key}; at {item.shard}")
+        raise BadDataError("SHARD_DAMAGED", f"the json of {item.key} names {utterance.key}; at {item.shard}")
     return utterance
 
 
 def verify_shard(shard: Path) -> int:
-    """Number of utterances of a shard whose bytes and count are those of its listing."""
+    """Compare the bytes and the utterances of a shard with its listing; return the number of utterances.
+
+    Raises BadDataError (SHARD_DAMAGED, SHARD_UNKNOWN or what `stream` raises).
+    """
     listed = read_listed_shard(shard)
     digest = sha256_of(shard)
     if digest != listed.sha256:
@@ -75,13 +79,13 @@ def verify_shard(shard: Path) -> int:
 
 
 def _iterate_members(shard: Path) -> Iterator[dict[str, Any]]:
-    """webdataset's reader on a file that we opened: no URL, no pipe, no cache, no decoder."""
+    """Members by webdataset's reader, on a file opened here, so that no URL or shell pipe can be used."""
     from webdataset import tariterators
     from webdataset.handlers import reraise_exception
 
     with shard.open("rb") as file:
-        if file.read(512)[257:262] != b"ustar":  # webdataset would unpack gz, bz2 and xz
-            raise BadDataError("SHARD_UNREADABLE", f"this is no plain tar file; at {shard}")
+        if file.read(512)[257:262] != b"ustar":  # webdataset would also accept gz, bz2 and xz
+            raise BadDataError("SHARD_UNREADABLE", f"this is not an uncompressed tar file; at {shard}")
         file.seek(0)
         members = tariterators.tar_file_expander(
             [{"url": str(shard), "stream": file}],
@@ -91,7 +95,7 @@ def _iterate_members(shard: Path) -> Iterator[dict[str, Any]]:
         try:
             yield from tariterators.group_by_keys(members, handler=reraise_exception)
         except (OSError, ValueError, tarfile.TarError) as error:
-            # webdataset adds the stream to the error's arguments: only the first is the message.
+            # webdataset adds the stream to the error's arguments. Only the first one is the message.
             raise BadDataError("SHARD_UNREADABLE", f"{error.args[0]}; at {shard}") from error
 
 

@@ -1,6 +1,6 @@
-"""An utterance: its sound, and what is known about it, through cutting and joining.
+"""The utterance of a shard: waveform, text, phones and origin, and how long recordings are cut and short ones joined.
 
-T samples at 16 kHz.
+Shapes: T samples at 16 kHz.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 @dataclass(frozen=True)
 class Piece:
-    """Where a stretch of an utterance comes from. All in samples at 16 kHz."""
+    """The part of a recording that an utterance contains. All numbers are samples at 16 kHz."""
 
     key: str  # of the recording
     offset: int  # in the utterance
@@ -29,24 +29,24 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """What a shard holds under one key."""
+    """What a shard stores under one key."""
 
     key: str
     speaker: str
     split: str
     waveform: Waveform  # (T,)
-    text: str | None  # None: not known, or not known for this part of it
-    phones: tuple[Phone, ...] | None  # times count from the first sample
+    text: str | None  # None: not known, or not known for this part of the recording
+    phones: tuple[Phone, ...] | None  # times in seconds from the first sample
     pieces: tuple[Piece, ...]
 
     @property
     def is_cut(self) -> bool:
-        """Whether this is a part of a longer recording."""
+        """Whether this is one of several pieces of a recording."""
         return self.key != self.pieces[0].key and len(self.pieces) == 1
 
 
 def to_json(utterance: Utterance) -> bytes:
-    """The json member of a shard."""
+    """The json member of an utterance."""
     phones = utterance.phones
     value = {
         "key": utterance.key,
@@ -61,7 +61,7 @@ def to_json(utterance: Utterance) -> bytes:
 
 
 def from_json(blob: bytes, waveform: Waveform) -> Utterance:
-    """The utterance of a json and a FLAC member; raises ValueError where they do not fit."""
+    """The utterance of a json member and a decoded FLAC member, (T,). Raises ValueError if they do not fit."""
     value: dict[str, Any] = json.loads(blob)
     if value["samples"] != len(waveform):
         raise ValueError(f"json says {value['samples']} samples, FLAC holds {len(waveform)}")
@@ -78,14 +78,16 @@ def from_json(blob: bytes, waveform: Waveform) -> Utterance:
 
 
 def num_pieces(samples: int, max_samples: int) -> int:
-    """How many pieces a recording is cut into."""
+    """Number of pieces that a recording is cut into."""
     return max(1, -(-samples // max_samples))
 
 
 def cut(whole: Utterance, max_samples: int) -> Iterator[Utterance]:
-    """The recording itself, or its fewest equal pieces (to a sample) of at most `max_samples`.
+    """Cut a recording into as few pieces of at most `max_samples` as possible.
 
-    A phone across a cut belongs to both sides, each with its share. The text of a piece is unknown.
+    Lengths of pieces differ by one sample at most. A recording that is short enough is returned unchanged.
+    A phone that crosses a cut is in both pieces, each with its part of the duration. The text of a piece is
+    not known.
     """
     samples = len(whole.waveform)
     count = num_pieces(samples, max_samples)
@@ -106,7 +108,7 @@ def cut(whole: Utterance, max_samples: int) -> Iterator[Utterance]:
 
 
 def join_consecutive(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterator[Utterance]:
-    """Consecutive whole recordings of one known speaker and split, as long as they fit together."""
+    """Join consecutive whole recordings of the same known speaker and split, up to `join_seconds`."""
     group: list[Utterance] = []
     for utterance in utterances:
         if group and not _fits(group, utterance, spec):
@@ -118,9 +120,9 @@ def join_consecutive(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterat
 
 
 def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
-    """One utterance out of several, with silence between them; a single one stays as it is.
+    """One utterance from several, with silence between them. A single one is returned unchanged.
 
-    Text is known if all of it is; phones are known where they are.
+    The text is known if all texts are known. The phones are those of the recordings that have phones.
     """
     if len(group) == 1:
         return group[0]
@@ -162,7 +164,7 @@ def _fits(group: Sequence[Utterance], following: Utterance, spec: ShardSpec) -> 
 
 
 def _shift_phones(phones: Sequence[Phone] | None, shift_samples: int, end_samples: int) -> tuple[Phone, ...] | None:
-    """Phones moved by a number of samples, clipped to 0 .. end; what falls outside is dropped."""
+    """Phones moved by a number of samples and clipped to 0 .. end. Phones outside are dropped."""
     if phones is None:
         return None
     shift_s, longest_s = shift_samples / SAMPLE_RATE_HZ, end_samples / SAMPLE_RATE_HZ

@@ -1,4 +1,4 @@
-"""Identity: the canonical JSON of specs and artifacts, and the digest that is an artifact's key."""
+"""Keys of artifacts: the canonical JSON of specs and artifacts, and its digest."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ KEY_DIGITS = 12
 
 @runtime_checkable
 class Keyed(Protocol):
-    """An artifact, as far as identity knows one: it has a key, which stands for all of it."""
+    """An artifact: it has a key, which stands for all of its fields."""
 
     @property
     def key(self) -> str: ...
 
 
 def key_of(identity: JsonValue) -> str:
-    """The first hex digits of the sha256 of an identity's canonical JSON."""
+    """The first 12 hex digits of the sha256 of an identity's canonical JSON."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def canonical(value: object) -> JsonValue:
-    """The part of a value that is identity, as JSON; raises TypeError for what has no stable form.
+    """The part of a value that is its identity, as JSON.
 
-    Fields of a Spec that equal their default, or are listed in `not_identity`, are left out, so
-    that a new field whose default is the old behaviour changes no key.
+    Fields of a Spec that are listed in `not_identity` are left out. Fields that equal their default are left
+    out, too: a new field whose default is the old behaviour changes no key.
+    Raises TypeError for a value without a stable form, such as a set or a path.
     """
     if isinstance(value, BaseModel):
         skipped: frozenset[str] = getattr(type(value), "not_identity", frozenset())

@@ -1,4 +1,4 @@
-"""Counting from shapes, without torch: frames and labels of a waveform, parameters and operations of a network."""
+"""Sizes without torch: frames and labels of a waveform, parameters and operations (FLOPs) of a network."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Integers = npt.NDArray[np.int64]
 
 PAPER_CONV_LAYERS = paper_conv_layers()
 FRAME_RATE_HZ = SAMPLE_RATE_HZ // HOP_SAMPLES  # 50: a frame of the network every 20 ms
-BACKWARD_FACTOR = 3.0  # forward plus a backward of twice its operations
+BACKWARD_FACTOR = 3.0  # a forward pass, and a backward pass of twice its operations
 
 
 def num_frames(num_samples: int, conv_layers: Sequence[ConvLayer] = PAPER_CONV_LAYERS) -> int:
     """Frames of a waveform of `num_samples`; 0 if it is shorter than the receptive field.
 
-    For the paper's stack this is floor((N - 400) / 320) + 1 (docs/algorithm.md section 2).
+    For the paper's convolutions and N samples this is floor((N - 400) / 320) + 1 (docs/algorithm.md section 2).
     """
     for layer in conv_layers:
         num_samples = (num_samples - layer.kernel) // layer.stride + 1
@@ -27,7 +27,7 @@ def num_frames(num_samples: int, conv_layers: Sequence[ConvLayer] = PAPER_CONV_L
 
 
 def receptive_field(conv_layers: Sequence[ConvLayer] = PAPER_CONV_LAYERS) -> int:
-    """Samples that one frame sees: the shortest waveform that gives a frame."""
+    """Samples that one frame depends on: the length of the shortest waveform that gives a frame."""
     num_samples = 1
     for layer in reversed(conv_layers):
         num_samples = (num_samples - 1) * layer.stride + layer.kernel
@@ -35,17 +35,17 @@ def receptive_field(conv_layers: Sequence[ConvLayer] = PAPER_CONV_LAYERS) -> int
 
 
 def samples_of(frames: int) -> int:
-    """Samples of the shortest waveform that gives this many frames of the paper's stack."""
+    """Length in samples of the shortest waveform that gives this many frames with the paper's convolutions."""
     return receptive_field() + (frames - 1) * HOP_SAMPLES
 
 
-WINDOW_SAMPLES = receptive_field()  # 400 = 25 ms: a frame of the network and one of MFCC alike
+WINDOW_SAMPLES = receptive_field()  # 400 = 25 ms, for a frame of the network and for a frame of MFCC
 
 
 def num_labels(num_samples: npt.ArrayLike, rate_hz: int) -> Integers:
-    """Labels that waveforms have at 50 or 100 Hz: one for each window of 400 samples, no padding.
+    """Labels of waveforms at 50 or 100 Hz, the same shape as `num_samples`.
 
-    At 50 Hz this is `num_frames`, for whole arrays at once.
+    There is one label per whole window of 400 samples, without padding. At 50 Hz this equals `num_frames`.
     """
     hop_samples = SAMPLE_RATE_HZ // rate_hz
     lengths = np.asarray(num_samples, np.int64)
@@ -53,10 +53,11 @@ def num_labels(num_samples: npt.ArrayLike, rate_hz: int) -> Integers:
 
 
 def forward_flops(network: NetworkSpec, seconds: float, num_layers: int | None = None) -> float:
-    """Operations of a forward pass per second of audio, for utterances of `seconds`.
+    """Floating-point operations of a forward pass per second of audio, for utterances of `seconds`.
 
-    Convolutions, projection, positional convolution, then per layer 8 d^2 (q, k, v, out),
-    4 d ff (feed-forward) and 4 T d (scores and values) per frame.
+    Counted are the convolutions, the projection, the positional convolution and the layers. A layer takes
+    8 d^2 (query, key, value and output projections), 4 d f (feed-forward) and 4 T d (attention scores and
+    values) per frame, for width d, feed-forward width f and T frames. `num_layers`: the first layers only.
     """
     rate, channels_in, flops = float(SAMPLE_RATE_HZ), 1, 0.0
     for layer in network.conv_layers:
@@ -73,7 +74,7 @@ def forward_flops(network: NetworkSpec, seconds: float, num_layers: int | None =
 
 
 def num_parameters(network: NetworkSpec, num_clusters: int) -> int:
-    """Trainable parameters, head included."""
+    """Number of trainable parameters, with those of the pre-training head."""
     width, ffn, heads = network.width, network.ffn_width, network.num_heads
     channels_in, total = 1, 0
     for number, layer in enumerate(network.conv_layers):

@@ -1,1 +1,1 @@
-"""Files and locks: a name that exists is a file that is whole, and one process writes at a time."""
+"""Files and locks: a file that exists is complete, and one process writes at a time."""

@@ -1,4 +1,4 @@
-"""Files that exist are whole: temporary name, fsync, rename, fsync of the folder."""
+"""Write files atomically: temporary name, fsync, rename, fsync of the folder. A file that exists is complete."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CHUNK_BYTES = 1 << 20
 
 
 class CannotWriteError(OSError):
-    """A write failed for want of space or permission (exit code 73)."""
+    """A write failed because space or permission is missing (exit code 73)."""
 
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under `path`, whole and durable, only when the block ends well.
+    """Open a file that appears under `path`, complete and durable, only if the block ends without an error.
 
     Raises CannotWriteError, naming the path, if the disk is full or the folder cannot be written.
     """
@@ -31,7 +31,7 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Like `open_atomic` for libraries that want a path: yields a temporary path beside `path`."""
+    """Like `open_atomic`, for libraries that need a path: yields a temporary path beside `path`."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     except OSError as error:
@@ -52,18 +52,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically, as UTF-8."""
     with open_atomic(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON with sorted keys; NaN and infinity are refused."""
+    """Write indented JSON with sorted keys, atomically. NaN and infinity raise ValueError."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a broken one raises ValueError with its path."""
+    """Read a JSON file. Raises ValueError, naming the path, if it is not JSON."""
     try:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
@@ -71,13 +71,13 @@ def read_json(path: Path) -> Any:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file's bytes, read in pieces of 1 MiB."""
+    """The sha256 of a file's bytes, in hex. The file is read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:
-    """fsync a file or a folder."""
+    """Write a file or a folder through to the disk (fsync)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -87,7 +87,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a forbidden folder into CannotWriteError, for writes that append."""
+    """Raise CannotWriteError for a full disk or missing permission. For writes that append to a file."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One writer at a time: a file lock with a note that says who holds it."""
+"""File locks: one writer at a time, and a note beside the lock that names its holder."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from wavlm.errors import LockedError
 
 @contextmanager
 def hold_lock(path: Path, what: str) -> Iterator[None]:
-    """Hold `path` as a lock while the block runs.
+    """Hold `path` as a lock while the block runs. `what` names in errors what is locked.
 
-    Raises LockedError naming the holder's pid and host if somebody else holds it. The kernel frees
-    the lock when its holder dies, however it dies.
+    Raises LockedError, naming the holder's process id and host, if another process holds the lock.
+    The kernel frees the lock when its holder dies, even by SIGKILL.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -40,7 +40,7 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
 
 
 def describe_owner(note: Path) -> str:
-    """Who left this owner note, in words."""
+    """The process that wrote this owner note, as text for an error message."""
     try:
         found = json.loads(note.read_text())
         return f"process {found['pid']} on {found['host']}"
