@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, e.g. data_specs/recipes/demo.yaml")]
+RecipeFile = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", help="A recipe: its file, or the name of a shipped one, e.g. demo"),
+]
 StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where all that is made lies")]
 Workers = Annotated[
     int,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 
 from tests.data_specs.golden import KEYS, SCHEMA, SPECS, golden_keys
 from wavlm.pipeline.plan import models, plan
-from wavlm.specs.schema import json_schema
-from wavlm.specs.yaml import read_corpus, read_mix, read_recipe
+from wavlm.specs.schema import FILES, json_schema
+from wavlm.specs.shapes import num_parameters
+from wavlm.specs.yaml import read_corpus, read_mix, read_network, read_recipe
 
 
 @pytest.mark.parametrize("path", sorted((SPECS / "corpora").glob("*.yaml")), ids=lambda p: p.stem)
@@ -24,6 +28,18 @@ def test_every_corpus_says_whose_it_is(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((SPECS / "mixes").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_mix_can_be_read(path: Path) -> None:
     assert read_mix(path).name == path.stem
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("base", 94_381_936), ("large", 315_453_120)])
+def test_the_paper_s_networks_have_as_many_parameters_as_the_released_models(name: str, parameters: int) -> None:
+    network = read_network(SPECS / "networks" / f"{name}.yaml")
+    head = (network.width + 1 + 100) * network.projection_width  # projection with bias, one row per cluster
+    assert num_parameters(network, num_clusters=100) - head == parameters  # docs/algorithm.md section 1
+
+
+@pytest.mark.parametrize("path", sorted((SPECS / "networks").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_network_can_be_read(path: Path) -> None:
+    assert read_network(path).num_layers
 
 
 def test_keys_of_the_shipped_recipes_are_pinned() -> None:
@@ -66,3 +82,40 @@ def test_the_demo_downloads_less_than_260_mb() -> None:
 
 def test_the_schema_for_editors_is_the_one_of_the_models() -> None:
     assert json.loads(SCHEMA.read_text()) == json_schema(), "run `make golden`"
+
+
+@pytest.mark.parametrize("path", sorted(SPECS.glob("*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_shipped_file_fits_the_schema(path: Path) -> None:
+    assert validator(FILES[path.parent.name].__name__).is_valid(load(path))
+    assert Draft202012Validator(json.loads(SCHEMA.read_text())).is_valid(load(path))
+
+
+@pytest.mark.parametrize(
+    ("network", "valid"),
+    [
+        ("base", True),
+        ({"preset": "base"}, True),
+        ({"preset": "base", "gated_bias": False, "conv_layers": [{"channels": 8, "kernel": 2, "stride": 2}]}, True),
+        ({"preset": "base", "widht": 64}, False),
+        ({"preset": "base", "width": 0}, False),
+        ({"preset": "Base!"}, False),
+        ({"width": 64}, False),
+        (5, False),
+    ],
+)
+def test_the_schema_accepts_a_network_by_name_by_preset_or_written_out(network: object, valid: bool) -> None:
+    recipe = load(SPECS / "recipes" / "demo-base.yaml")
+    recipe["iterations"][0]["network"] = network
+    assert validator("Recipe").is_valid(recipe) == valid
+    recipe["iterations"][0]["network"] = load(SPECS / "networks" / "base.yaml")
+    assert validator("Recipe").is_valid(recipe)
+
+
+def validator(definition: str) -> Draft202012Validator:
+    """Checks a value against one definition of the schema for editors."""
+    return Draft202012Validator({**json.loads(SCHEMA.read_text()), "anyOf": [{"$ref": f"#/$defs/{definition}"}]})
+
+
+def load(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = YAML(typ="safe").load(path.read_text())
+    return loaded

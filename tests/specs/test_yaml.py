@@ -7,7 +7,9 @@ from textwrap import dedent
 
 import pytest
 
-from wavlm.specs.yaml import RecipeError, read_corpus, read_recipe
+from wavlm.specs import NetworkSpec
+from wavlm.specs.lookup import shipped_specs
+from wavlm.specs.yaml import RecipeError, read_corpus, read_network, read_recipe
 
 CORPUS = """\
 name: tiny
@@ -51,14 +53,17 @@ iterations:
       batch_seconds: 20
       group_seconds: 10
 """
+INLINE = RECIPE[RECIPE.index("    network:") : RECIPE.index("    train:")]
+NETWORK = dedent(INLINE.partition("\n")[2])
 
 
 @pytest.fixture
 def specs(tmp_path: Path) -> Path:
-    for folder in ("corpora", "mixes", "recipes"):
+    for folder in ("corpora", "mixes", "networks", "recipes"):
         (tmp_path / folder).mkdir()
     (tmp_path / "corpora/tiny.yaml").write_text(CORPUS)
     (tmp_path / "mixes/soft.yaml").write_text("name: soft\nprobability: 0.2\n")
+    (tmp_path / "networks/small.yaml").write_text(NETWORK)
     (tmp_path / "recipes/tiny.yaml").write_text(RECIPE)
     return tmp_path
 
@@ -161,6 +166,106 @@ def test_effects_that_could_never_be_applied_are_refused_before_any_training(spe
     said = refusal(specs, "rooms", "filters")
     assert "soft.yaml:3" in said
     assert "low_pass: minimum 7900.0 is above maximum 7500" in said
+
+
+def with_network(specs: Path, network: str) -> NetworkSpec:
+    """The network that is read from the recipe with another value of its field `network`."""
+    path = specs / "recipes/tiny.yaml"
+    path.write_text(RECIPE.replace(INLINE, f"    network: {network}\n"))
+    return read_recipe(path).iterations[0].network
+
+
+def test_a_network_is_written_out_or_named_or_a_preset_with_changes(specs: Path) -> None:
+    written_out = read_recipe(specs / "recipes/tiny.yaml").iterations[0].network
+    assert with_network(specs, "small") == written_out == read_network(specs / "networks/small.yaml")
+    assert with_network(specs, "{preset: small}") == written_out
+    changed = with_network(specs, "{preset: small, gated_bias: false, special_symbols: 4, width: 128}")
+    changes = {"gated_bias": False, "special_symbols": 4, "width": 128}
+    assert changed == NetworkSpec(**{**written_out.model_dump(), **changes})
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (
+            "smal",
+            ("tiny.yaml:13: iterations.0.network: found 'smal'", "expected one of small (", "base, large, tiny ("),
+        ),
+        ("{preset: smal}", ("tiny.yaml:13: iterations.0.network.preset: found 'smal'", "expected one of small (")),
+        ("\n      preset: smal", ("tiny.yaml:14: iterations.0.network.preset: found 'smal'",)),
+        ("\n      preset: [small]", ("tiny.yaml:14: iterations.0.network.preset: found ['small']",)),
+        ("\n      preset: small\n      widht: 64", ("tiny.yaml:15: iterations.0.network.widht: 64: Extra inputs",)),
+        ("\n      preset: small\n      width: wide", ("tiny.yaml:15: iterations.0.network.width: 'wide'", "integer")),
+        ("\n      preset: small\n      num_heads: 5", ("tiny.yaml:13: iterations.0.network: ", "not divisible")),
+        ("12", ("tiny.yaml:13: iterations.0.network: 12: ", "object")),
+    ],
+)
+def test_a_wrong_network_is_refused_with_the_line_of_the_recipe(
+    specs: Path, network: str, expected: tuple[str, ...]
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        with_network(specs, network)
+    for part in expected:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("network", ["small", "{preset: small, width: 128}"])
+def test_a_fault_in_a_preset_names_the_preset_s_file(specs: Path, network: str) -> None:
+    (specs / "networks/small.yaml").write_text(NETWORK.replace("width: 64", "width: wide"))
+    with pytest.raises(RecipeError) as caught:
+        with_network(specs, network)
+    assert str(caught.value).startswith(f"RECIPE: {specs}/networks/small.yaml:4: width: 'wide'")
+
+
+def test_a_recipe_anywhere_may_name_shipped_corpora_mixes_and_networks(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = RECIPE.replace(INLINE, "    network: base\n").replace("mix: soft", "mix: wavlm-base")
+    path.write_text(text.replace("speech: [tiny]", "speech: [librispeech-train-clean-100]"))
+    recipe = read_recipe(path)
+    assert recipe.speech[0].name == "librispeech-train-clean-100"
+    assert recipe.iterations[0].mix is not None
+    assert recipe.iterations[0].network == read_network(shipped_specs() / "networks/base.yaml")
+
+
+def test_files_beside_the_recipe_go_before_shipped_ones(specs: Path) -> None:
+    (specs / "networks/base.yaml").write_text(NETWORK)
+    assert with_network(specs, "base").width == 64
+
+
+def test_an_unknown_name_is_refused_with_what_lies_beside_the_recipe_and_what_is_shipped(specs: Path) -> None:
+    said = refusal(specs, "speech: [tiny]", "speech: [huge]")
+    assert f"expected one of tiny ({specs}/corpora); asterisk-en, " in said
+    assert f"({shipped_specs()}/corpora)" in said
+
+
+def test_a_bare_name_is_a_shipped_recipe_unless_there_is_such_a_file(
+    specs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(specs / "recipes")
+    shipped = read_recipe("demo")
+    assert shipped == read_recipe(shipped_specs() / "recipes/demo.yaml")
+    Path("demo").mkdir()  # a folder is no recipe
+    assert read_recipe(Path("demo")) == shipped
+    Path("demo").rmdir()
+    Path("demo").write_text(RECIPE)
+    assert read_recipe("demo").name == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("dmeo", "dmeo: no such file and no shipped recipe; expected a path or one of demo, demo-base, "),
+        ("demo.yaml", "demo.yaml: no such file; expected a YAML file"),
+        ("recipes/demo", "recipes/demo: no such file; expected a YAML file"),
+    ],
+)
+def test_an_unknown_recipe_is_refused_and_a_path_is_only_a_path(
+    path: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path)
+    assert str(caught.value).startswith(f"RECIPE: {expected}")
 
 
 @pytest.mark.parametrize("field", ["audio: /etc/*", "audio: ../*", "audio: ''", "phones: ../p.tsv"])

@@ -1,8 +1,9 @@
-"""YAML in, specs out: recipes, corpora and mixes, with file, line and field in every complaint."""
+"""Read YAML files into specs: recipes, corpora, mixes, networks. Every error names file, line and field."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,50 +14,56 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from wavlm.errors import UsageError
-from wavlm.specs import CorpusSpec, MixSpec, Recipe, Spec
+from wavlm.specs import CorpusSpec, MixSpec, NetworkSpec, Recipe, Spec
+from wavlm.specs.lookup import find_file, is_bare_name, list_names, shipped_specs, specs_folders
 
 MAX_FILE_BYTES = 1 << 20
 MAX_DEPTH = 20
-_ROLES = {"speech": "speech", "noise": "noise", "rooms": "room"}
-_Loc = tuple[int | str, ...]
+_ROLES = {"speech": "speech", "noise": "noise", "rooms": "room"}  # a recipe's field -> the role of its corpora
+_Loc = tuple[int | str, ...]  # the path of a field, e.g. ("iterations", 0, "network")
 _S = TypeVar("_S", bound=Spec)
 
 
 class RecipeError(UsageError):
-    """A YAML file of data_specs is wrong; the message lists every fault with its line."""
+    """A YAML file is wrong. The message lists every error with its file and line."""
 
     def __init__(self, message: str) -> None:
         super().__init__("RECIPE", message)
 
 
-def read_recipe(path: Path | str) -> Recipe:
-    """Read a recipe and the corpora and mixes that it names.
+@dataclass(frozen=True)
+class _File:
+    """A parsed YAML file; its tree remembers the line of each field."""
 
-    They are files `corpora/<name>.yaml` and `mixes/<name>.yaml` of the folder above the recipe's.
+    path: Path
+    tree: CommentedMap
+
+    def error(self, loc: _Loc, message: str) -> RecipeError:
+        return RecipeError(self.describe(loc, message))
+
+    def describe(self, loc: _Loc, message: str) -> str:
+        field = ".".join(str(part) for part in loc) or "(the whole file)"
+        return f"{self.path}:{_line(self.tree, loc)}: {field}: {message}"
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Read a recipe and replace the names of corpora, mixes and networks in it by their contents.
+
+    `path` is a file or the bare name of a shipped recipe, e.g. `demo`; a file of that name goes first.
+    A corpus `x` is the file `corpora/x.yaml` of the folder above the recipe's folder; if there is none, of the shipped
+    data_specs. Mixes and networks are found likewise in `mixes/` and `networks/`.
     Raises RecipeError with file, line, field, what was found and what was expected.
     """
-    path = Path(path)
-    tree = _read_yaml(path)
-    specs = path.resolve().parent.parent
-    corpora = {
-        field: [_read_named_corpus(path, tree, (field, number), name, specs, role)
-                for number, name in enumerate(_list(tree, field))]
-        for field, role in _ROLES.items()
-    }  # fmt: skip
-    mixes = [
-        _read_named_mix(path, tree, ("iterations", number, "mix"), iteration.get("mix"), specs)
-        if isinstance(iteration, CommentedMap)
-        else None
-        for number, iteration in enumerate(_list(tree, "iterations"))
-    ]
-    plain = _to_plain(path, tree)
-    for field, found in corpora.items():
-        if field in plain:
-            plain[field] = [corpus.model_dump(mode="json") for corpus in found]
-    for iteration, mix in zip(_list(plain, "iterations"), mixes, strict=True):
-        if mix is not None:
-            iteration["mix"] = mix.model_dump(mode="json")
-    return _validate(Recipe, path, tree, plain)
+    file = _parse(_find_recipe(Path(path)))
+    fields = _to_plain(file)
+    for field, role in _ROLES.items():
+        if field in fields:
+            fields[field] = [
+                _read_named_corpus(file, (field, number), name, role)
+                for number, name in enumerate(_list(fields, field))
+            ]
+    iterations = [_expand_iteration(file, number, item) for number, item in enumerate(_list(fields, "iterations"))]
+    return _validate(Recipe, file, {**fields, "iterations": iterations} if iterations else fields)
 
 
 def read_corpus(path: Path | str) -> CorpusSpec:
@@ -69,38 +76,79 @@ def read_mix(path: Path | str) -> MixSpec:
     return _read_spec(MixSpec, Path(path))
 
 
+def read_network(path: Path | str) -> NetworkSpec:
+    """Read one file of data_specs/networks; raises RecipeError."""
+    return _read_spec(NetworkSpec, Path(path))
+
+
 def _read_spec(cls: type[_S], path: Path) -> _S:
-    tree = _read_yaml(path)
-    spec = _validate(cls, path, tree, _to_plain(path, tree))
-    name = getattr(spec, "name", path.stem)
+    file = _parse(path)
+    spec = _validate(cls, file, _to_plain(file))
+    name = getattr(spec, "name", path.stem)  # a network has no field `name`
     if name != path.stem:
-        raise RecipeError(f"{path}:{_line(tree, ('name',))}: name: found {name!r}, expected "
-                          f"{path.stem!r}, the name of its file")  # fmt: skip
+        raise file.error(("name",), f"found {name!r}, expected {path.stem!r}, the name of its file")
     return spec
 
 
-def _read_named_corpus(path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path, role: str) -> CorpusSpec:
-    corpus = read_corpus(_resolve_name(path, tree, loc, name, specs / "corpora"))
+def _find_recipe(path: Path) -> Path:
+    """The path as it is; for a bare name without a file, the shipped recipe of that name."""
+    if path.is_file() or not is_bare_name(path):
+        return path
+    folders = (shipped_specs() / "recipes",)
+    found = find_file(folders, path.name)
+    if found is None:
+        raise RecipeError(
+            f"{path}: no such file and no shipped recipe; expected a path or one of {list_names(folders)}"
+        )
+    return found
+
+
+def _find_named(file: _File, kind: str, loc: _Loc, name: JsonValue) -> Path:
+    """The file of a name that a recipe gives in the field `loc`; kind: `corpora`, `mixes` or `networks`."""
+    folders = tuple(folder / kind for folder in specs_folders(file.path))
+    found = find_file(folders, name) if isinstance(name, str) else None
+    if found is None:
+        raise file.error(loc, f"found {name!r}, expected one of {list_names(folders)}")
+    return found
+
+
+def _read_named_corpus(file: _File, loc: _Loc, name: JsonValue, role: str) -> JsonValue:
+    corpus = read_corpus(_find_named(file, "corpora", loc, name))
     if corpus.role != role:
-        raise RecipeError(f"{path}:{_line(tree, loc)}: {_format_loc(loc)}: found {name!r}, a corpus of "
-                          f"role {corpus.role!r}, expected one of role {role!r}")  # fmt: skip
-    return corpus
+        raise file.error(loc, f"found {name!r}, a corpus of role {corpus.role!r}, expected one of role {role!r}")
+    return _dump(corpus)
 
 
-def _read_named_mix(path: Path, tree: CommentedMap, loc: _Loc, name: object, specs: Path) -> MixSpec | None:
-    return None if name is None else read_mix(_resolve_name(path, tree, loc, name, specs / "mixes"))
+def _expand_iteration(file: _File, number: int, iteration: JsonValue) -> JsonValue:
+    """The fields of an iteration, its mix and its network written out."""
+    if not isinstance(iteration, dict):
+        return iteration  # validation will refuse it
+    expanded = dict(iteration)
+    loc = ("iterations", number)
+    if iteration.get("mix") is not None:
+        expanded["mix"] = _dump(read_mix(_find_named(file, "mixes", (*loc, "mix"), iteration["mix"])))
+    if "network" in iteration:
+        expanded["network"] = _expand_network(file, (*loc, "network"), iteration["network"])
+    return expanded
 
 
-def _resolve_name(path: Path, tree: CommentedMap, loc: _Loc, name: object, folder: Path) -> Path:
-    available = sorted(item.stem for item in folder.glob("*.yaml"))
-    if not isinstance(name, str) or name not in available:
-        raise RecipeError(f"{path}:{_line(tree, loc)}: {_format_loc(loc)}: found {name!r}, expected "
-                          f"one of {', '.join(available) or 'none'} ({folder})")  # fmt: skip
-    return folder / f"{name}.yaml"
+def _expand_network(file: _File, loc: _Loc, network: JsonValue) -> JsonValue:
+    """The fields of a network that is given by name, by `preset` and changes, or written out."""
+    if isinstance(network, str):
+        return _dump(read_network(_find_named(file, "networks", loc, network)))
+    if not isinstance(network, dict) or "preset" not in network:
+        return network
+    preset = read_network(_find_named(file, "networks", (*loc, "preset"), network["preset"]))
+    changes = {field: value for field, value in network.items() if field != "preset"}
+    return {**_dump(preset), **changes}
 
 
-def _read_yaml(path: Path) -> CommentedMap:
-    """Parse YAML 1.2 without anchors, duplicate keys or size surprises."""
+def _dump(spec: Spec) -> dict[str, JsonValue]:
+    return spec.model_dump(mode="json")
+
+
+def _parse(path: Path) -> _File:
+    """Parse YAML 1.2; refuses large files, anchors and duplicate keys."""
     try:
         size = path.stat().st_size
     except FileNotFoundError as error:
@@ -121,26 +169,26 @@ def _read_yaml(path: Path) -> CommentedMap:
         raise RecipeError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(tree, CommentedMap):
         raise RecipeError(f"{path}:1: found {type(tree).__name__}, expected a mapping of fields")
-    return tree
+    return _File(path, tree)
 
 
-def _to_plain(path: Path, tree: CommentedMap) -> dict[str, JsonValue]:
-    """The tree as plain JSON values; what is no number, boolean or null is a string."""
+def _to_plain(file: _File) -> dict[str, JsonValue]:
+    """The tree as plain JSON values. What is not a number, a boolean or null becomes a string."""
 
     def convert(value: object, depth: int) -> JsonValue:
         if depth > MAX_DEPTH:
-            raise RecipeError(f"{path}: found more than {MAX_DEPTH} nested levels, expected fewer")
+            raise RecipeError(f"{file.path}: found more than {MAX_DEPTH} nested levels, expected fewer")
         if isinstance(value, CommentedMap):
             return {str(key): convert(item, depth + 1) for key, item in value.items()}
         if isinstance(value, CommentedSeq):
             return [convert(item, depth + 1) for item in value]
         return _scalar(value)
 
-    return {str(key): convert(value, 1) for key, value in tree.items()}
+    return {str(key): convert(value, 1) for key, value in file.tree.items()}
 
 
 def _scalar(value: object) -> JsonValue:
-    """Undo the parser's own number types, which remember their spelling."""
+    """A plain number or string; the parser has number types of its own, which remember their spelling."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
@@ -148,24 +196,27 @@ def _scalar(value: object) -> JsonValue:
     return float(value) if isinstance(value, float) else str(value)
 
 
-def _validate(cls: type[_S], path: Path, tree: CommentedMap, plain: dict[str, JsonValue]) -> _S:
+def _list(fields: dict[str, JsonValue], field: str) -> list[JsonValue]:
+    value = fields.get(field)
+    return value if isinstance(value, list) else []
+
+
+def _validate(cls: type[_S], file: _File, fields: dict[str, JsonValue]) -> _S:
     try:
-        # JSON mode: strict about types, yet a list may become a tuple.
-        return cls.model_validate_json(json.dumps(plain))
+        # JSON mode is strict about types, but accepts a list for a tuple.
+        return cls.model_validate_json(json.dumps(fields))
     except ValidationError as error:
-        faults = [_fault(path, tree, detail) for detail in error.errors()]
-        raise RecipeError("\n".join(faults)) from error
+        raise RecipeError("\n".join(_describe(file, detail) for detail in error.errors())) from error
 
 
-def _fault(path: Path, tree: CommentedMap, detail: ErrorDetails) -> str:
-    loc = detail["loc"]
+def _describe(file: _File, detail: ErrorDetails) -> str:
     found = detail["input"]
     shown = "" if detail["type"] == "missing" or isinstance(found, dict | list) else f"{found!r}: "
-    return f"{path}:{_line(tree, loc)}: {_format_loc(loc)}: {shown}{detail['msg']}"
+    return file.describe(detail["loc"], f"{shown}{detail['msg']}")
 
 
 def _line(tree: CommentedMap, loc: _Loc) -> int:
-    """1-based line of the deepest part of `loc` that the file holds."""
+    """1-based line of the deepest part of `loc` that the file has."""
     node: object = tree
     line = 0
     for part in loc:
@@ -174,15 +225,6 @@ def _line(tree: CommentedMap, loc: _Loc) -> int:
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line = node.lc.item(part)[0]
         else:
-            continue  # pydantic names union members in its paths; the file does not
+            continue  # pydantic adds the names of union members, which the file does not have
         node = node[part]
     return line + 1
-
-
-def _format_loc(loc: _Loc) -> str:
-    return ".".join(str(part) for part in loc) or "(the whole file)"
-
-
-def _list(tree: object, field: str) -> list[dict[str, JsonValue]]:
-    value = tree.get(field) if isinstance(tree, dict) else None
-    return value if isinstance(value, list) else []

@@ -1,0 +1,86 @@
+"""An installed wheel carries data_specs: names work without a clone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.data_specs.golden import KEYS, SPECS
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("wavlm", "flows", "tasks", "data_specs", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+# Runs `wavlm ...` and then writes every file that Python opened to stderr, one per line.
+TRACED = """
+import atexit, runpy, sys
+opened = []
+def note(event, arguments):
+    if event == "open":
+        opened.append(str(arguments[0]))
+sys.addaudithook(note)
+atexit.register(lambda: print(*opened, sep="\\n", file=sys.stderr))
+runpy.run_module("wavlm", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like site-packages with the wheel of this working tree, built from a copy."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / part, source / part)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-index"]
+    wheels = folder / "wheels"
+    subprocess.run([*pip, "wheel", *offline, "--no-build-isolation", "-w", wheels, source], check=True)
+    (wheel,) = wheels.iterdir()
+    subprocess.run([*pip, "install", *offline, "--target", folder / "site", wheel], check=True)
+    shutil.rmtree(source)
+    return folder / "site"
+
+
+def run_wavlm(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`wavlm` of the installed wheel, run in a folder."""
+    return subprocess.run(
+        [sys.executable, "-c", TRACED, *arguments],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_wheel_has_every_file_of_data_specs_and_nothing_else_there(site: Path) -> None:
+    def files(folder: Path) -> dict[Path, bytes]:
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert files(site / "wavlm" / "data_specs") == files(SPECS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["demo", "wavlm-large"])
+def test_a_recipe_is_planned_by_name_without_a_clone(name: str, site: Path, tmp_path: Path) -> None:
+    done = run_wavlm(site, tmp_path, "plan", name)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"[a-z]+/\S+-[0-9a-f]{12}\b", done.stdout) == json.loads(KEYS.read_text())[name]
+    opened = [path for path in map(Path, done.stderr.splitlines()) if not path.is_relative_to(sys.prefix)]
+    assert site / "wavlm" / "data_specs" / "recipes" / f"{name}.yaml" in opened
+    assert [path for path in opened if path.is_relative_to(ROOT)] == []
+
+
+@pytest.mark.slow
+def test_an_unknown_recipe_is_refused_with_the_recipes_of_the_wheel(site: Path, tmp_path: Path) -> None:
+    done = run_wavlm(site, tmp_path, "plan", "dmeo")
+    assert done.returncode == 2
+    assert f"demo, demo-base, hubert-base, mini-librispeech, wavlm-base, wavlm-base-plus, wavlm-large ({site}" in (
+        done.stderr.replace("\n", "")
+    )

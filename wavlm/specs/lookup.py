@@ -1,0 +1,42 @@
+"""Where recipes, corpora, mixes and networks are found by name: files beside the recipe, then the shipped ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def shipped_specs() -> Path:
+    """The folder data_specs that comes with the library.
+
+    An installed wheel has it inside the package `wavlm`. A clone and an editable install have it beside the package.
+    """
+    inside = _PACKAGE / "data_specs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "data_specs"
+
+
+def specs_folders(recipe: Path) -> tuple[Path, ...]:
+    """The folders whose corpora, mixes and networks a recipe file may name, the first to be searched first."""
+    return tuple(dict.fromkeys((recipe.resolve().parent.parent, shipped_specs().resolve())))
+
+
+def is_bare_name(path: Path) -> bool:
+    """True for `demo`; False for `demo.yaml` and `recipes/demo`."""
+    return len(path.parts) == 1 and not path.suffix
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of the YAML files of a folder, sorted; empty if there is no such folder."""
+    return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def find_file(folders: Sequence[Path], name: str) -> Path | None:
+    """`<name>.yaml` of the first folder that has it."""
+    return next((folder / f"{name}.yaml" for folder in folders if name in names_in(folder)), None)
+
+
+def list_names(folders: Sequence[Path]) -> str:
+    """All names that each folder has, for an error message."""
+    return "; ".join(f"{', '.join(names_in(folder)) or 'none'} ({folder})" for folder in folders)
