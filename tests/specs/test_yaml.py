@@ -99,6 +99,8 @@ def test_1e_4_is_a_number_and_no_is_a_word(specs: Path) -> None:
         ("width: 64", "width: 64.5", ("tiny.yaml:17", "64.5", "valid integer")),
         ("peak_lr: 5e-4", "peak_lr: .nan", ("tiny.yaml:24", "peak_lr")),
         ("speech: [tiny]", "speech: [huge]", ("tiny.yaml:4", "'huge'", "expected one of tiny")),
+        ("speech: [tiny]", "speech: tiny", ("tiny.yaml:4: speech: 'tiny'", "valid array")),
+        ("shards:", "noise: hum\nshards:", ("tiny.yaml:5: noise: 'hum'", "valid array")),
         ("mix: soft", "mix: hard", ("tiny.yaml:12", "'hard'", "expected one of soft")),
         ("name: tiny", "name: tiny\nname: other", ("tiny.yaml", "duplicate")),
         ("type: mfcc", "type: plp", ("tiny.yaml:10", "features", "'mfcc'")),

@@ -57,13 +57,11 @@ def read_recipe(path: Path | str) -> Recipe:
     file = _parse(_find_recipe(Path(path)))
     fields = _to_plain(file)
     for field, role in _ROLES.items():
-        if field in fields:
-            fields[field] = [
-                _read_named_corpus(file, (field, number), name, role)
-                for number, name in enumerate(_list(fields, field))
-            ]
-    iterations = [_expand_iteration(file, number, item) for number, item in enumerate(_list(fields, "iterations"))]
-    return _validate(Recipe, file, {**fields, "iterations": iterations} if iterations else fields)
+        if isinstance(names := fields.get(field), list):
+            fields[field] = [_read_corpus_fields(file, (field, n), name, role) for n, name in enumerate(names)]
+    if isinstance(iterations := fields.get("iterations"), list):
+        fields["iterations"] = [_expand_iteration(file, n, iteration) for n, iteration in enumerate(iterations)]
+    return _validate(Recipe, file, fields)  # also refuses what is not a list
 
 
 def read_corpus(path: Path | str) -> CorpusSpec:
@@ -112,7 +110,8 @@ def _find_named(file: _File, kind: str, loc: _Loc, name: JsonValue) -> Path:
     return found
 
 
-def _read_named_corpus(file: _File, loc: _Loc, name: JsonValue, role: str) -> JsonValue:
+def _read_corpus_fields(file: _File, loc: _Loc, name: JsonValue, role: str) -> JsonValue:
+    """The fields of the corpus `name`, which must have that role."""
     corpus = read_corpus(_find_named(file, "corpora", loc, name))
     if corpus.role != role:
         raise file.error(loc, f"found {name!r}, a corpus of role {corpus.role!r}, expected one of role {role!r}")
@@ -194,11 +193,6 @@ def _scalar(value: object) -> JsonValue:
     if isinstance(value, int):
         return int(value)
     return float(value) if isinstance(value, float) else str(value)
-
-
-def _list(fields: dict[str, JsonValue], field: str) -> list[JsonValue]:
-    value = fields.get(field)
-    return value if isinstance(value, list) else []
 
 
 def _validate(cls: type[_S], file: _File, fields: dict[str, JsonValue]) -> _S:
