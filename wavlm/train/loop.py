@@ -19,7 +19,7 @@ from pydantic import JsonValue
 
 from wavlm.errors import StoppedError, UsageError
 from wavlm.execution.job import TrainJob
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import Batch, PackedBatch
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM, save_model
 from wavlm.nn.files import (
@@ -58,8 +58,8 @@ SECONDS_BETWEEN_CHECKPOINTS = 300.0
 class Data:
     """Where batches come from. Each rank gets its own share."""
 
-    train: Callable[[SamplerState], Iterator[Batch]]  # without end, from a position on
-    valid: Mapping[str, Callable[[], Iterator[Batch]]]  # by prefix of the figures: valid, ...
+    train: Callable[[SamplerState], Iterator[PackedBatch]]  # without end, from a position on
+    valid: Mapping[str, Callable[[], Iterator[PackedBatch]]]  # by prefix of the figures: valid, ...
     fingerprint: str  # of the order of batches and of all that is in them
 
 

@@ -176,7 +176,7 @@ def _forward_backward(job: TrainJob, training: TrainingTensors, batch: Batch, pr
     return micro_batch_sums(loss, terms, batch, operations / 1e12)
 
 
-def max_masked(batch: Batch, *, compiled: bool) -> int | None:
+def max_masked(batch: Batch, *, compiled: bool) -> int:
     """For how many masked frames the prediction has room.
 
     Compiled, each number is a graph of its own: in eighths of all frames nearly all groups of a
@@ -186,8 +186,7 @@ def max_masked(batch: Batch, *, compiled: bool) -> int | None:
         return batch.num_masked
     num_frames = batch.mask.numel()
     eighth = -(-num_frames // 8)
-    needed = num_frames if batch.num_masked is None else batch.num_masked
-    return min(num_frames, -(-needed // eighth) * eighth)
+    return min(num_frames, -(-batch.num_masked // eighth) * eighth)
 
 
 def _require_finite(results: list[ForwardResult], ranks: Ranks, number: int, sums: Sums, grad_norm: float) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wavlm.execution.job import TrainJob
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import Batch, PackedBatch
 from wavlm.nn import WavLM
 from wavlm.train.interrupts import StopRequest, Watchdog
 from wavlm.train.objective import Sums, micro_batch_loss, micro_batch_sums, zero_sums
@@ -28,7 +28,7 @@ Metrics = dict[str, float]
 def validate(
     job: TrainJob,
     network: WavLM,
-    batches: Iterator[Batch],
+    batches: Iterator[PackedBatch],
     ranks: Ranks,
     prefix: str,
     interrupts: tuple[StopRequest, Watchdog],
