@@ -19,7 +19,7 @@ from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import PackedBatch
 from wavlm.loader.loader import loader
 from wavlm.loader.sampler import SamplerState
 from wavlm.specs import NetworkSpec, TrainSpec
@@ -117,7 +117,7 @@ class TrainingRates:
     data_wait: float  # share of the time that the trainer waited for a batch
 
 
-def _train(made: TrainJob, in_memory: tuple[Batch, ...] | None) -> TrainingRates:
+def _train(made: TrainJob, in_memory: tuple[PackedBatch, ...] | None) -> TrainingRates:
     """Train in this process, as `python -m wavlm.train` does, without validation."""
     from wavlm.train.data import data_of
     from wavlm.train.interrupts import StopRequest

@@ -112,14 +112,14 @@ class OurStep:
 
     def on(self, batch: Crops) -> Callable[[], None]:
         """A function that does one update on this batch."""
-        from wavlm.loader.batch import Batch
+        from wavlm.loader.batch import PackedBatch
         from wavlm.loader.pcm import PackedAudio
         from wavlm.loader.sampler import SamplerState
         from wavlm.train.prefetch import prefetch
         from wavlm.train.step import update
 
         state = SamplerState()
-        packed = Batch(
+        packed = PackedBatch(
             audio=PackedAudio((batch.waveforms.cpu() * PCM16_LEVELS).to(torch.int16)),
             labels=batch.labels.cpu(),
             spans=batch.spans,

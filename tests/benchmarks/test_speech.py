@@ -90,7 +90,7 @@ def test_what_is_kept_in_memory_is_what_the_trainer_would_load() -> None:
             islice(batches_of(alone, SamplerState()), 3),
             strict=True,
         ):
-            assert ours.waveforms.equal(kept.waveforms)
+            assert ours.audio.waveforms().equal(kept.audio.waveforms())
 
 
 def test_warming_up_does_not_count(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from wavlm.loader.pcm import PackedAudio, Stretch
+from wavlm.loader.pcm import PackedAudio
+from wavlm.mixing.mix import Change
 
 pytestmark = pytest.mark.numeric
 
@@ -24,8 +25,8 @@ def test_changes_go_to_their_regions_and_nowhere_else() -> None:
     changes = rng.standard_normal(50 + 7 + 0 + 1).astype(np.float32)
     parts = torch.from_numpy(changes).split([50, 7, 0, 1])
     starts = ((1, 0), (0, 43), (2, 9), (2, 0))
-    stretches = tuple(Stretch(*start, part) for start, part in zip(starts, parts, strict=True))
-    found = PackedAudio(torch.from_numpy(pcm), stretches).waveforms().numpy()
+    changed = tuple(Change(*start, part) for start, part in zip(starts, parts, strict=True))
+    found = PackedAudio(torch.from_numpy(pcm), changed).waveforms().numpy()
     expected = (pcm / 32768).astype(np.float32)
     expected[1] = changes[:50]
     expected[0, 43:] = changes[50:57]
@@ -34,7 +35,7 @@ def test_changes_go_to_their_regions_and_nowhere_else() -> None:
 
 
 def test_unpacking_leaves_the_packed_alone() -> None:
-    change = Stretch(0, 1, torch.tensor([0.5, 0.25]))
+    change = Change(0, 1, torch.tensor([0.5, 0.25]))
     packed = PackedAudio(torch.ones(1, 4, dtype=torch.int16), (change,))
     first = packed.waveforms()
     first.zero_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from tests.staircases import NUM_CLUSTERS, digest, job_of, levels, write_corpus
 from wavlm.execution.job import LabelledShards, TrainJob
+from wavlm.loader.batch import Batch, PackedBatch
 from wavlm.loader.masking import Spans
 from wavlm.loader.validation import make_validation, validation_batches
 from wavlm.mixing.build import build_mixtures
@@ -23,13 +25,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledShards, ...]
     return (write_corpus(folder, "first", 30), write_corpus(folder, "second", 13))
 
 
+CPU = torch.device("cpu")
+
+
+def unpack(batches: Iterator[PackedBatch]) -> list[Batch]:
+    return [batch.to(CPU) for batch in batches]
+
+
 @pytest.fixture
 def job(data: tuple[LabelledShards, ...], tmp_path: Path) -> TrainJob:
     return job_of(data, tmp_path)
 
 
 def test_clean_validation_is_the_valid_split_from_its_beginning(job: TrainJob) -> None:
-    batches = list(validation_batches(job, "clean"))
+    batches = unpack(validation_batches(job, "clean"))
     assert sorted(key for batch in batches for key in batch.keys) == [
         *(f"first-{n:03d}" for n in range(6)),
         *(f"second-{n:03d}" for n in range(6)),
@@ -46,27 +55,27 @@ def test_masks_of_validation_are_those_of_each_utterance_and_of_no_epoch(job: Tr
     mask = job.train.mask.model_copy(update={"equalise": equalise})
     chosen = job.model_copy(update={"train": job.train.model_copy(update={"mask": mask})})
     num_batches = 0
-    for batch in validation_batches(chosen, "clean"):
+    for batch in unpack(validation_batches(chosen, "clean")):
         names = [seed_for(job.train.seed, "mask", "valid", key) for key in batch.keys]
         expected = Spans(batch.labels.shape[1], mask, np.array(names, np.uint64))
-        assert torch.equal(batch.mask, expected.masks(torch.device("cpu")))
+        assert torch.equal(batch.mask, expected.masks(CPU))
         num_batches += 1
     assert num_batches > 1
 
 
 def test_validation_is_the_same_every_time_and_shared_by_ranks(job: TrainJob) -> None:
-    whole = [digest(batch) for batch in validation_batches(job, "clean")]
-    shares = [[digest(b) for b in validation_batches(job, "clean", rank, 2)] for rank in (0, 1)]
+    whole = [digest(batch) for batch in unpack(validation_batches(job, "clean"))]
+    shares = [[digest(batch) for batch in unpack(validation_batches(job, "clean", rank, 2))] for rank in (0, 1)]
     assert [shares[number % 2][number // 2] for number in range(len(whole))] == whole
 
 
 def test_validation_again_reads_no_index_again(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path, "alone", 12)
     batches = make_validation(job_of((corpus,), tmp_path), "clean")
-    first = [digest(batch) for batch in batches()]
+    first = [digest(batch) for batch in unpack(batches())]
     (corpus.shards / "index.parquet").unlink()
     assert first
-    assert [digest(batch) for batch in batches()] == first
+    assert [digest(batch) for batch in unpack(batches())] == first
 
 
 def test_without_mixtures_there_is_no_mixed_validation(job: TrainJob) -> None:
@@ -86,7 +95,7 @@ def quiet_mixtures(data: tuple[LabelledShards, ...], tmp_path_factory: pytest.Te
 @pytest.mark.slow
 def test_mixed_validation_has_the_labels_of_the_primaries(job: TrainJob, quiet_mixtures: Path) -> None:
     mixed = job.model_copy(update={"mixtures": quiet_mixtures})
-    batches = list(validation_batches(mixed, "mixed"))
+    batches = unpack(validation_batches(mixed, "mixed"))
     for batch in batches:
         assert torch.equal(levels(batch), batch.labels)
     clean = {key[6:] for batch in batches for key in batch.keys}

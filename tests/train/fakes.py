@@ -22,10 +22,13 @@ from tests.kill import in_child
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import PackedBatch
+from wavlm.loader.masking import Spans
+from wavlm.loader.pcm import PackedAudio
 from wavlm.loader.sampler import SamplerState
+from wavlm.mixing.mix import Change
 from wavlm.rng import rng_for
-from wavlm.specs import ConvLayer, NetworkSpec, TrainSpec
+from wavlm.specs import ConvLayer, MaskSpec, NetworkSpec, TrainSpec
 from wavlm.specs.shapes import num_frames
 from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import Data, train
@@ -39,7 +42,7 @@ CONV_LAYERS = (
     ConvLayer(channels=8, kernel=8, stride=8),
 )
 
-Spoil = Callable[[Batch], Batch]
+Spoil = Callable[[PackedBatch], PackedBatch]
 
 
 def network_spec(**changes: object) -> NetworkSpec:
@@ -88,7 +91,7 @@ def job(
 def data(made: TrainJob, ranks: Ranks, spoil: Spoil = lambda batch: batch) -> Data:
     """Batches that are a pure function of their position; a label is the pitch of its frame."""
 
-    def stream(position: SamplerState) -> Iterator[Batch]:
+    def stream(position: SamplerState) -> Iterator[PackedBatch]:
         while True:
             groups = made.train.micro_batches_per_update
             positions = [_advance(position, steps) for steps in range(groups)]
@@ -96,7 +99,7 @@ def data(made: TrainJob, ranks: Ranks, spoil: Spoil = lambda batch: batch) -> Da
             for at in positions[ranks.rank :: ranks.world]:
                 yield spoil(_batch(made, at, position))
 
-    def valid() -> Iterator[Batch]:
+    def valid() -> Iterator[PackedBatch]:
         start = SamplerState()
         for number in range(ranks.rank, 3, ranks.world):
             yield _batch(made, SamplerState(-1, number), start)
@@ -109,29 +112,29 @@ def _advance(position: SamplerState, steps: int) -> SamplerState:
     return SamplerState(*divmod(number, GROUPS_AN_EPOCH))
 
 
-def _batch(made: TrainJob, at: SamplerState, after: SamplerState) -> Batch:
+def _batch(made: TrainJob, at: SamplerState, after: SamplerState) -> PackedBatch:
     rng = rng_for(made.train.seed, "fake", at.epoch, at.group)
     rows, frames = 2, num_frames(NUM_SAMPLES, CONV_LAYERS)
     labels = rng.integers(NUM_CLUSTERS, size=(rows, frames // 10 + 1)).repeat(10, 1)[:, :frames]
     pitch = np.pad(labels, ((0, 0), (0, 1)), "edge").repeat(40, 1)[:, :NUM_SAMPLES]
     waveforms = np.sin(np.cumsum(0.4 + 0.5 * pitch, 1)) / 10  # radians a sample
     # Groups differ in how much of them is masked: means of means would not be the mean.
-    mask = rng.random((rows, frames)) < rng.uniform(0.2, 0.8)
-    return Batch(
-        audio=torch.from_numpy(waveforms.astype(np.float32)),
+    mask = MaskSpec(probability=rng.uniform(0.2, 0.8), length=1)
+    changes = [Change(row, 0, torch.from_numpy(waveform.astype(np.float32))) for row, waveform in enumerate(waveforms)]
+    return PackedBatch(
+        audio=PackedAudio(torch.zeros(waveforms.shape, dtype=torch.int16), tuple(changes)),
         labels=torch.from_numpy(labels),
-        spans=torch.from_numpy(mask),
+        spans=Spans(frames, mask, rng.integers(2**64, size=rows, dtype=np.uint64)),
         keys=tuple(f"e{at.epoch}-g{at.group}-u{row}" for row in range(rows)),
         position=at,
         after=after,
     )
 
 
-def with_sample(batch: Batch, value: float) -> Batch:
+def with_sample(batch: PackedBatch, value: float) -> PackedBatch:
     """The batch with one sample replaced."""
-    waveforms = batch.waveforms.clone()
-    waveforms[1, 1234] = value
-    return replace(batch, audio=waveforms)
+    changes = (*batch.audio.changes, Change(1, 1234, torch.tensor([value])))
+    return replace(batch, audio=replace(batch.audio, changes=changes))
 
 
 def run(made: TrainJob) -> None:

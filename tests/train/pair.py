@@ -23,7 +23,7 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from tests.train import fakes
 from wavlm.errors import CodedError
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import PackedBatch
 from wavlm.storage.files import CannotWriteError
 from wavlm.train import loop
 from wavlm.train.interrupts import StopRequest
@@ -107,7 +107,7 @@ class Rank:
         made.out.mkdir(parents=True, exist_ok=True)
         groups = 0
 
-        def spoil(batch: Batch) -> Batch:
+        def spoil(batch: PackedBatch) -> PackedBatch:
             nonlocal groups
             groups += batch.position.epoch >= 0
             if interrupted and groups == HALFWAY and self.ranks.rank == 1:

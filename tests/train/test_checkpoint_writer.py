@@ -150,7 +150,7 @@ def test_training_ends_with_the_error_before_another_update(tmp_path: Path) -> N
     job.out.mkdir()
     groups = 0
 
-    def count(batch: fakes.Batch) -> fakes.Batch:
+    def count(batch: fakes.PackedBatch) -> fakes.PackedBatch:
         nonlocal groups
         groups += batch.position.epoch >= 0
         if groups == 4 * job.train.micro_batches_per_update:

@@ -13,7 +13,7 @@ from tests.train import fakes
 from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import PackedBatch
 from wavlm.nn import load_model
 from wavlm.nn.files import ModelFileError
 from wavlm.specs import StartSpec
@@ -104,7 +104,7 @@ class StopAt:
     def __init__(self, number: int) -> None:
         self.left = number
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: PackedBatch) -> PackedBatch:
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -139,7 +139,7 @@ def test_bad_sample_stops_before_the_update_and_names_the_batch(tmp_path: Path, 
     job = fakes.job(tmp_path / "out", train={"precision": precision}, snapshot_every=1)
     bad = "e0-g4-u1"  # in the second update
 
-    def spoil(batch: Batch) -> Batch:
+    def spoil(batch: PackedBatch) -> PackedBatch:
         return fakes.with_sample(batch, sample) if bad in batch.keys else batch
 
     with pytest.raises(BadDataError, match=rf"NOT_FINITE: update 2 .*{bad}"):

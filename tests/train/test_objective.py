@@ -47,7 +47,7 @@ def cosine_cross_entropy(head: Head, frames: Tensor, labels: Tensor) -> Tensor:
 def test_first_update_is_what_the_formulas_say(tmp_path: Path) -> None:
     train = {"updates": 1, "warmup_updates": 0, "log_every": 1, "clip_norm": 0.5}
     job = fakes.job(tmp_path, network=CALM, train=train)
-    batches = list(islice(fakes.data(job, ALONE).train(SamplerState()), 4))
+    batches = [batch.to(ALONE.device) for batch in islice(fakes.data(job, ALONE).train(SamplerState()), 4)]
     torch.manual_seed(seed_for(job.train.seed, "init"))
     network = WavLM(job.network, job.num_clusters).double()
     head_inputs: list[tuple[Tensor, Tensor]] = []

@@ -13,10 +13,11 @@ import torch
 
 from tests.staircases import job_of, write_corpus
 from tests.train.fakes import data, job
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import PackedBatch
 from wavlm.loader.loader import loader
-from wavlm.loader.pcm import PackedAudio, Stretch
+from wavlm.loader.pcm import PackedAudio
 from wavlm.loader.sampler import SamplerState
+from wavlm.mixing.mix import Change
 from wavlm.specs import MixSpec
 from wavlm.train.prefetch import prefetch, read_ahead
 from wavlm.train.ranks import Ranks
@@ -114,7 +115,7 @@ def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None
     made = job(tmp_path)
     seen: list[SamplerState] = []
 
-    def watch() -> Iterator[Batch]:
+    def watch() -> Iterator[PackedBatch]:
         for batch in data(made, Ranks(0, 1, CPU)).train(SamplerState()):
             seen.append(batch.position)
             yield batch
@@ -122,7 +123,7 @@ def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None
     expected = list(islice(data(made, Ranks(0, 1, CPU)).train(SamplerState()), 5))
     batches = prefetch(watch(), CPU)
     assert seen == []
-    for number, wanted in enumerate(expected):
+    for number, wanted in enumerate(batch.to(CPU) for batch in expected):
         found = next(batches)
         assert found.keys == wanted.keys
         assert torch.equal(found.waveforms, wanted.waveforms)
@@ -136,7 +137,7 @@ def test_on_a_cpu_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None
 def test_batches_arrive_on_a_gpu_as_on_a_cpu_while_it_computes(tmp_path: Path) -> None:
     mixing = job_of((write_corpus(tmp_path, "spoken", 40),), tmp_path, mix=MixSpec(name="most", probability=0.8))
     packed = list(islice(loader(mixing, SamplerState()), 60))
-    packed[3] = replace(packed[3], audio=PackedAudio(torch.zeros_like(packed[3].audio.steps)))
+    packed[3] = replace(packed[3], audio=PackedAudio(torch.zeros_like(packed[3].audio.pcm)))
     packed[4] = replace(packed[4], audio=with_nothing_changed(packed[4].audio))
     assert max(len(batch.audio.changes) for batch in packed) > 1
     device = torch.device("cuda", 0)
@@ -151,7 +152,6 @@ def test_batches_arrive_on_a_gpu_as_on_a_cpu_while_it_computes(tmp_path: Path) -
     assert not readers()
 
 
-def with_nothing_changed(audio: PackedAudio | torch.Tensor) -> PackedAudio:
+def with_nothing_changed(audio: PackedAudio) -> PackedAudio:
     """The same crops with one more change, of no samples."""
-    assert isinstance(audio, PackedAudio)
-    return replace(audio, changes=(Stretch(0, 7, torch.zeros(0)), *audio.changes))
+    return replace(audio, changes=(Change(0, 7, torch.zeros(0)), *audio.changes))

@@ -1,6 +1,11 @@
-"""One micro-batch of the trainer, packed to travel or on a device.
+"""The batch that the trainer computes: packed as it comes from the loader, and unpacked on a device.
 
-Shapes: B utterances, N samples, F frames.
+`PackedBatch` is what the loader delivers: int16 samples, labels, and the seeds of the masks. `PackedBatch.to(device)`
+copies these few bytes and gives a `Batch`: the float32 waveforms and the mask are computed on that device.
+
+A batch is one micro-batch. All its crops have the same length, so nothing is padded.
+
+Legend: B utterances, N samples, F frames.
 """
 
 from __future__ import annotations
@@ -9,9 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wavlm.loader.masking import Spans
-from wavlm.loader.pcm import PackedAudio, Stretch
+from wavlm.loader.pcm import PackedAudio
 from wavlm.loader.sampler import SamplerState
 from wavlm.loader.samples import MicroBatchArrays
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec
@@ -19,63 +25,60 @@ from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec
 
 @dataclass(frozen=True)
 class Batch:
-    """One group; nothing in it is padded. A loader's is packed, one moved `to` a device is not."""
+    """A micro-batch on a device, ready for the network."""
 
-    audio: PackedAudio | torch.Tensor  # (B, N): packed, or float32
-    labels: torch.Tensor  # (B, F) int64
-    spans: Spans | torch.Tensor  # of (B, F): packed, or the mask
-    keys: tuple[str, ...]
-    position: SamplerState  # of this group
-    after: SamplerState  # where the update that it belongs to ends: what a snapshot stores
-    num_masked: int | None = None  # masked frames, once they have been counted
-
-    @property
-    def waveforms(self) -> torch.Tensor:
-        """(B, N) float32; of a packed batch they are made anew each time."""
-        return self.audio.waveforms() if isinstance(self.audio, PackedAudio) else self.audio
-
-    @property
-    def mask(self) -> torch.Tensor:
-        """(B, F) bool, True where a frame is masked; of a packed batch made anew each time."""
-        return self._mask_on(self.labels.device)
+    waveforms: Tensor  # (B, N) float32
+    labels: Tensor  # (B, F) int64
+    mask: Tensor  # (B, F) bool, True where a frame is masked
+    num_masked: int  # masked frames in the whole batch
+    keys: tuple[str, ...]  # (B,)
+    position: SamplerState  # of this micro-batch
+    after: SamplerState  # after the update that this micro-batch belongs to; a checkpoint stores it
 
     @property
     def seconds(self) -> float:
-        """Seconds of audio, all utterances together."""
-        samples = self.audio.pcm if isinstance(self.audio, PackedAudio) else self.audio
-        return samples.numel() / SAMPLE_RATE_HZ
+        """Seconds of audio, summed over the utterances."""
+        return self.waveforms.numel() / SAMPLE_RATE_HZ
 
-    def to(self, device: torch.device) -> Batch:
-        """The batch on a device, unpacked there: 16-bit steps travel, float32 waveforms arrive.
 
-        Masks are made there and their frames counted. The caller waits for that number and thereby
-        for all that was asked before it: the batch has arrived.
-        """
-        if isinstance(self.audio, PackedAudio):
-            waveforms = self.audio.to(device).waveforms()
-        else:
-            waveforms = self.audio.to(device, non_blocking=True)
-        labels = self.labels.to(device, non_blocking=True)
-        mask = self._mask_on(device)
-        num_masked = int(mask.sum())  # the last thing that is asked
-        return replace(self, audio=waveforms, labels=labels, spans=mask, num_masked=num_masked)
+@dataclass(frozen=True)
+class PackedBatch:
+    """A micro-batch in host memory, as the loader delivers it."""
 
-    def pin_memory(self) -> Batch:
-        """A copy that a CUDA device can fetch while it computes."""
+    audio: PackedAudio  # of (B, N) samples
+    labels: Tensor  # (B, F) int64
+    spans: Spans  # from which the mask (B, F) is computed
+    keys: tuple[str, ...]  # (B,)
+    position: SamplerState  # of this micro-batch
+    after: SamplerState  # after the update that this micro-batch belongs to
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio, summed over the utterances."""
+        return self.audio.pcm.numel() / SAMPLE_RATE_HZ
+
+    def pin_memory(self) -> PackedBatch:
+        """A copy in pinned memory, from which a CUDA device can copy asynchronously."""
         return replace(self, audio=self.audio.pin_memory(), labels=self.labels.pin_memory())
 
-    def _mask_on(self, device: torch.device) -> torch.Tensor:
-        if isinstance(self.spans, Spans):
-            return self.spans.masks(device)
-        return self.spans.to(device, non_blocking=True)
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, unpacked.
+
+        The number of masked frames is computed last and read by the host. So when this returns, all copies and
+        computations of this batch are done.
+        """
+        waveforms = self.audio.to(device).waveforms()
+        labels = self.labels.to(device, non_blocking=True)
+        mask = self.spans.masks(device)
+        return Batch(waveforms, labels, mask, int(mask.sum()), self.keys, self.position, self.after)
 
 
-def make_batch(arrays: MicroBatchArrays, mask: MaskSpec, position: SamplerState, after: SamplerState) -> Batch:
-    changes = (
-        Stretch(change.row, change.start_samples, torch.from_numpy(change.waveform)) for change in arrays.changes
-    )
-    return Batch(
-        audio=PackedAudio(torch.from_numpy(arrays.pcm), tuple(changes)),
+def pack(arrays: MicroBatchArrays, mask: MaskSpec, position: SamplerState, after: SamplerState) -> PackedBatch:
+    """The batch of these arrays; their samples are not copied."""
+    return PackedBatch(
+        audio=PackedAudio(
+            torch.from_numpy(arrays.pcm), tuple(change.map(torch.from_numpy) for change in arrays.changes)
+        ),
         labels=torch.from_numpy(arrays.labels.astype(np.int64)),
         spans=Spans(arrays.labels.shape[1], mask, arrays.mask_seeds),
         keys=arrays.keys,

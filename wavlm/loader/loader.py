@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.processes import die_with_parent
-from wavlm.loader.batch import Batch, make_batch
+from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.sampler import BucketedSampler, MicroBatch, SamplerState, Update, rank_share
 from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
 from wavlm.specs import MaskSpec
@@ -53,7 +53,7 @@ def make_sampler(job: TrainJob) -> BucketedSampler:
     return TrainingSamples(job).sampler()
 
 
-def loader(job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+def loader(job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1) -> Iterator[PackedBatch]:
     """The batches of a rank from a position on, without end.
 
     Each update is `micro_batches_per_update / world` batches of every rank. Raises ValueError if that is
@@ -90,7 +90,7 @@ def _load_arrays(samples: TrainingSamples, tasks: _Tasks, workers: int) -> Itera
     )
 
 
-def _deliver(tasks: _Tasks, loaded: Iterator[MicroBatchArrays | _Failure], mask: MaskSpec) -> Iterator[Batch]:
+def _deliver(tasks: _Tasks, loaded: Iterator[MicroBatchArrays | _Failure], mask: MaskSpec) -> Iterator[PackedBatch]:
     """Batches, compared one by one with what was planned, so that nothing is lost in silence."""
     epoch, num_utterances = None, 0
     for arrays in loaded:
@@ -109,7 +109,7 @@ def _deliver(tasks: _Tasks, loaded: Iterator[MicroBatchArrays | _Failure], mask:
             num_utterances = 0
         epoch = position.epoch
         num_utterances += len(arrays.keys)
-        yield make_batch(arrays, mask, position, task.after)
+        yield pack(arrays, mask, position, task.after)
 
 
 def _keep_arrays(arrays: Any) -> Any:

@@ -38,7 +38,7 @@ class MicroBatchArrays:
     """What a batch holds, as numpy arrays: they cross a process border without shared memory."""
 
     pcm: Pcm16  # (B, N) as read
-    changes: tuple[Change, ...]  # to what was read, in the order in which they are made
+    changes: tuple[Change[Waveforms], ...]  # to what was read, in the order in which they are made
     labels: Labels  # (B, F)
     mask_seeds: StreamSeeds  # (B,) of whose numbers masks are made
     keys: tuple[str, ...]
@@ -117,7 +117,7 @@ class TrainingSamples:
         firsts: list[int] = (numbers * (spare + 1)).astype(np.int64).tolist()
         return firsts
 
-    def _make_changes(self, spec: MixSpec, pcm: Pcm16, drawn: DrawnMicroBatch) -> tuple[Change, ...]:
+    def _make_changes(self, spec: MixSpec, pcm: Pcm16, drawn: DrawnMicroBatch) -> tuple[Change[Waveforms], ...]:
         """What mixing and then effects do to crops (B, N), in the order of the rows."""
         mixed = mix(pcm, drawn.keys, drawn.mixing, spec, self._noise)
         changes = {change.row: change for _, change in mixed}
@@ -142,7 +142,7 @@ def require_finite(waveform: Waveforms, key: str) -> Waveforms:
     return waveform
 
 
-def _apply_change(pcm: Pcm16, change: Change | None) -> Waveforms:
+def _apply_change(pcm: Pcm16, change: Change[Waveforms] | None) -> Waveforms:
     """A row (N,) with a change made to it."""
     waveform = pcm * PCM16_SCALE
     if change is not None:

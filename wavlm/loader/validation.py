@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from wavlm.execution.job import TrainJob
-from wavlm.loader.batch import Batch, make_batch
+from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.sampler import Integers, MicroBatch, fixed_micro_batches
 from wavlm.loader.samples import MicroBatchArrays
 from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, Strings, frames_of_crops, read_crops
@@ -83,7 +83,7 @@ class ValidationSamples:
         return MicroBatchArrays(pcm, (), labels, mask_seeds, keys, micro_batch.utterances)
 
 
-def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[PackedBatch]:
     """A rank's share of a validation set, the same every time: no crop or mask ever differs.
 
     `clean` is the valid split, each utterance from its beginning; `mixed` the fixed mixtures, with
@@ -92,14 +92,16 @@ def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int 
     return make_validation(job, subset, rank, world)()
 
 
-def make_validation(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Callable[[], Iterator[Batch]]:
+def make_validation(
+    job: TrainJob, subset: Subset, rank: int = 0, world: int = 1
+) -> Callable[[], Iterator[PackedBatch]]:
     """`validation_batches`, to be called again and again: indexes are read the first time only."""
     samples = cache(partial(ValidationSamples, job, subset))
 
-    def batches() -> Iterator[Batch]:
+    def batches() -> Iterator[PackedBatch]:
         for number, micro_batch in enumerate(samples().micro_batches()):
             if number % world == rank:
                 arrays = samples().make(micro_batch)
-                yield make_batch(arrays, job.train.mask, micro_batch.position, micro_batch.position)
+                yield pack(arrays, job.train.mask, micro_batch.position, micro_batch.position)
 
     return batches

@@ -12,9 +12,9 @@ Legend: B utterances, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,18 +46,34 @@ class Event:
     scale: float  # factor on the secondary; 0 where it is silent
 
 
+class Samples(Protocol):
+    """Samples of a numpy array or a torch tensor: both have a length and can be assigned to."""
+
+    def __len__(self) -> int: ...
+
+    def __setitem__(self, region: Any, values: Any, /) -> None: ...
+
+
+From = TypeVar("From", bound=Samples)
+To = TypeVar("To", bound=Samples)
+
+
 @dataclass(frozen=True)
-class Change:
-    """A stretch of one crop that is no longer what was read."""
+class Change(Generic[From]):
+    """A region of one crop that mixing or effects changed, and its new samples (numpy or torch)."""
 
-    row: int
-    start_samples: int
-    waveform: Waveform  # what is there now
+    row: int  # of the crop in its micro-batch
+    start_samples: int  # of the region in the crop
+    waveform: From  # float32, the new samples of the region
 
-    def apply_to(self, waveforms: Waveform) -> None:
-        """Put it into its row of waveforms (B, N)."""
+    def apply_to(self, waveforms: From) -> None:
+        """Write the new samples into their row of `waveforms` (B, N)."""
         end = self.start_samples + len(self.waveform)
         waveforms[self.row, self.start_samples : end] = self.waveform
+
+    def map(self, convert: Callable[[From], To]) -> Change[To]:
+        """The same change with converted samples: a tensor of an array, or a copy on another device."""
+        return Change(self.row, self.start_samples, convert(self.waveform))
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,7 @@ def mix(
     numbers: Numbers,
     spec: MixSpec,
     noise: NoisePool | None = None,
-) -> list[tuple[Event, Change]]:
+) -> list[tuple[Event, Change[Waveform]]]:
     """`mix_waveforms` with given numbers (B, NUM_DRAWS), as what it changes: a stretch of a few."""
     if spec.noise_probability > 0 and noise is None:
         raise ValueError(f"{spec.name} mixes in noise, but there is no noise")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import PackedBatch
 from wavlm.loader.loader import loader, make_sampler
 from wavlm.loader.sampler import SamplerState
 from wavlm.loader.validation import make_validation
@@ -25,7 +25,7 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
     Raises UsageError if they do not fit the job.
     """
 
-    def train(position: SamplerState) -> Iterator[Batch]:
+    def train(position: SamplerState) -> Iterator[PackedBatch]:
         return loader(job, position, ranks.rank, ranks.world)
 
     valid = partial(make_validation, job, rank=ranks.rank, world=ranks.world)

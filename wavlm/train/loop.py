@@ -22,7 +22,7 @@ from torch import Tensor
 from wavlm.errors import StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import Batch, PackedBatch
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM, save_model
 from wavlm.nn.files import (
@@ -61,8 +61,8 @@ SECONDS_BETWEEN_CHECKPOINTS = 300.0
 class Data:
     """Where batches come from. Each rank gets batches of its own."""
 
-    train: Callable[[SamplerState], Iterator[Batch]]  # without end, from a sampler state on
-    valid: Mapping[str, Callable[[], Iterator[Batch]]]  # by prefix of the metrics: valid, ...
+    train: Callable[[SamplerState], Iterator[PackedBatch]]  # without end, from a sampler state on
+    valid: Mapping[str, Callable[[], Iterator[PackedBatch]]]  # by prefix of the metrics: valid, ...
     fingerprint: str  # of the order of batches and of their content
 
 

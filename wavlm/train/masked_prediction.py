@@ -163,10 +163,10 @@ def micro_batch_sums(loss: Tensor, terms: LossTerms, batch: Batch, tera_operatio
     return NamedNumbers.pack(numbers, loss.device)
 
 
-def max_masked(batch: Batch, *, compiled: bool) -> int | None:
+def max_masked(batch: Batch, *, compiled: bool) -> int:
     """The number of rows that the prediction head computes; at least the number of masked frames.
 
-    Not compiled: exactly that number, or None if it has not been counted.
+    Not compiled: exactly that number.
     Compiled: rounded up to eighths of all frames, because each number of rows is compiled as a graph of its own.
     Nearly all micro-batches of one shape then share a graph, and about a tenth of the rows is empty.
     """
@@ -174,8 +174,7 @@ def max_masked(batch: Batch, *, compiled: bool) -> int | None:
         return batch.num_masked
     num_frames = batch.mask.numel()
     eighth = -(-num_frames // 8)
-    needed = num_frames if batch.num_masked is None else batch.num_masked
-    return min(num_frames, -(-needed // eighth) * eighth)
+    return min(num_frames, -(-batch.num_masked // eighth) * eighth)
 
 
 def label_frequency_metrics(label_counts: Tensor, prefix: str) -> dict[str, float]:

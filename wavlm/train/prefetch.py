@@ -20,13 +20,13 @@ from typing import TypeVar
 
 import torch
 
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import Batch, PackedBatch
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-def prefetch(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
+def prefetch(batches: Iterator[PackedBatch], device: torch.device) -> Generator[Batch]:
     """The same batches on the device; on a CUDA device the next one travels meanwhile.
 
     Elsewhere nothing is read before it is asked for. Closing the iterator waits for the read that
@@ -67,17 +67,17 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
-def _prefetch_to_gpu(batches: Iterator[Batch], device: torch.device) -> Generator[Batch]:
+def _prefetch_to_gpu(batches: Iterator[PackedBatch], device: torch.device) -> Generator[Batch]:
     side = _side_stream(device)
 
-    def begin(batch: Batch) -> Batch:
+    def begin(batch: PackedBatch) -> Batch:
         # A thread begins on device 0, whichever is the rank's: pinning there would fill its memory.
         with torch.cuda.device(device), torch.cuda.stream(side):
             return batch.pin_memory().to(device)
 
     with closing(read_ahead(batches, begin)) as coming:
         for batch in coming:
-            # All that this batch asked of the side stream is done, as `Batch.to` promises. But the
+            # All that this batch asked of the side stream is done, as `PackedBatch.to` promises. But the
             # memory is that stream's, and must not be used again before the computing one is done.
             computing = torch.cuda.current_stream(device)
             for tensor in (batch.waveforms, batch.labels, batch.mask):

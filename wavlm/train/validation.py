@@ -11,7 +11,7 @@ from contextlib import closing
 import torch
 
 from wavlm.execution.job import TrainJob
-from wavlm.loader.batch import Batch
+from wavlm.loader.batch import PackedBatch
 from wavlm.nn import WavLM
 from wavlm.train.interrupts import StopRequest, Watchdog
 from wavlm.train.objective import build_objective
@@ -26,7 +26,7 @@ Metrics = dict[str, float]
 def validate(
     job: TrainJob,
     network: WavLM,
-    batches: Iterator[Batch],
+    batches: Iterator[PackedBatch],
     ranks: Ranks,
     prefix: str,
     interrupts: tuple[StopRequest, Watchdog],
