@@ -95,11 +95,11 @@ def test_facts_describe_the_labels(tmp_path: Path, shards_dir: Path, codebook_di
     facts = label(shards_dir, codebook_dir, tmp_path)
     labels = [row for shard in sorted(shards_dir.glob("*.tar")) for row in read_labels(tmp_path, shard.name).labels]
     counts = np.bincount(np.concatenate(labels), minlength=6)
-    groups_per_process = counts[counts > 0] / counts.sum()
+    shares = counts[counts > 0] / counts.sum()
     repeats = np.concatenate([row[1:] == row[:-1] for row in labels]).mean()
     assert facts["used_clusters"] == (counts > 0).sum()
-    assert facts["entropy_bits"] == pytest.approx(-(groups_per_process * np.log2(groups_per_process)).sum())
-    assert facts["largest_share"] == pytest.approx(groups_per_process.max())
+    assert facts["entropy_bits"] == pytest.approx(-(shares * np.log2(shares)).sum())
+    assert facts["largest_share"] == pytest.approx(shares.max())
     assert facts["repeated_share"] == pytest.approx(repeats)
     assert repeats > 0.5  # tones of 100 ms hold their label
 
@@ -180,7 +180,7 @@ def test_workers_change_no_byte(
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
-@pytest.mark.parametrize("shares", [1, 2, 3])
+@pytest.mark.parametrize("groups_per_process", [1, 2, 3])
 def test_batches_and_shares_change_no_byte(
     tmp_path: Path, shards_dir: Path, codebook_dir: Path, groups_per_process: int
 ) -> None:
