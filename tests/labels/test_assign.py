@@ -1,4 +1,4 @@
-"""Assignment by one matrix product against faiss and against exact distances."""
+"""Nearest centroids by one matrix product, compared with faiss and with exact distances."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from wavlm.errors import BadDataError
-from wavlm.labels.assign import NO_CLUSTER, MatmulAssign, make_assign, refuse_unassigned
+from wavlm.labels.assign import MatmulAssign, make_assign
+from wavlm.labels.centroids import NO_CLUSTER, refuse_unassigned
 
 
 def draw(rows: int, channels: int, seed: int, offset: float = 0.0) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from sklearn.cluster import KMeans
 from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.errors import BadDataError
 from wavlm.features.extract import ExtractionPlan
-from wavlm.features.frames import frame_function, mfcc
-from wavlm.labels.codebook import (
-    Centroids,
-    build_codebook,
-    cluster,
-)
+from wavlm.features.frames import frame_function
+from wavlm.features.mfcc import mfcc
+from wavlm.labels.centroids import Centroids
+from wavlm.labels.codebook import build_codebook, cluster
+from wavlm.labels.facts import read_codebook
 from wavlm.labels.sampling import order_round_robin, read_utterances, sample_frames
 from wavlm.rng import rng_for
 from wavlm.specs import CodebookSpec, MfccFeatures
@@ -50,13 +48,13 @@ def test_kmeans_finds_clusters_as_tight_as_scikit_learns() -> None:
     reference = KMeans(7, n_init=5, random_state=0).fit(frames)
     inertia = Centroids(found.centroids).fit(frames).inertia_per_frame
     assert inertia == pytest.approx(reference.inertia_ / len(frames), rel=5e-3)
-    # The objective after the last update, as faiss counted it, is of centroids one step older.
+    # The objective after the last update, as faiss counted it, is of centroids one iteration older.
     assert found.inertia_per_iteration[-1] >= inertia * (1 - 1e-5)
     assert len(found.inertia_per_iteration) == 25
 
 
-def test_kmeans_hears_every_frame_of_its_sample() -> None:
-    # One cluster's centroid is the mean of all frames: faiss alone would take 256 of them.
+def test_kmeans_uses_every_frame_of_its_sample() -> None:
+    # One cluster's centroid is the mean of all frames: by default faiss would take 256 of them.
     frames = blobs(4000)
     found = cluster(frames, 1, iterations=3, redo=1, seed=0)
     np.testing.assert_allclose(found.centroids[0], frames.mean(axis=0), rtol=1e-4, atol=1e-4)
@@ -150,7 +148,8 @@ def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> Non
         shards, out = write_shards(tmp_path / name, spoken), tmp_path / f"{name}-codebook"
         out.mkdir()
         facts = build_codebook(spec(), [shards], None, out, LOCAL_PLAN)
-        assert facts["valid"]["num_frames"] == spec().num_clusters * 50 // 10
+        assert facts.valid is not None
+        assert facts.valid.num_frames == spec().num_clusters * 50 // 10
         centroids.append(np.load(out / "centroids.npy"))
     np.testing.assert_array_equal(*centroids)
 
@@ -166,12 +165,13 @@ def test_building_again_gives_the_same_bytes(tmp_path: Path, shards_dir: Path) -
 
 def test_a_codebook_says_how_well_it_fits(tmp_path: Path, shards_dir: Path) -> None:
     facts = build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
-    assert facts == json.loads((tmp_path / "codebook.json").read_text())
-    assert facts["train"]["num_frames"] == 200
-    assert facts["train"]["used_clusters"] == 4
-    assert 0 < facts["train"]["entropy_bits"] <= 2
-    assert facts["inertia_per_iteration"][0] > facts["inertia_per_iteration"][-1]
-    assert facts["sample_speakers"] == 3
+    assert facts == read_codebook(tmp_path)
+    assert facts.features == MFCC
+    assert facts.train.num_frames == 200
+    assert facts.train.used_clusters == 4
+    assert 0 < facts.train.entropy_bits <= 2
+    assert facts.inertia_per_iteration[0] > facts.inertia_per_iteration[-1]
+    assert facts.sample_speakers == 3
     centroids = Centroids.load(tmp_path)
     assert (centroids.num_clusters, centroids.num_channels) == (4, 39)
 
@@ -192,6 +192,14 @@ def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Pat
     path.write_bytes(blob)
     with pytest.raises(BadDataError, match="CHECKSUM"):
         Centroids.load(tmp_path)
+
+
+def test_a_broken_codebook_json_is_named_with_its_field(tmp_path: Path, shards_dir: Path) -> None:
+    build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
+    path = tmp_path / "codebook.json"
+    path.write_text(path.read_text().replace('"num_clusters"', '"clusters"'))
+    with pytest.raises(BadDataError, match=r"RECORD_BROKEN(.|\n)*num_clusters(.|\n)*codebook\.json"):
+        read_codebook(tmp_path)
 
 
 def test_too_little_speech_for_the_clusters_is_refused(tmp_path: Path) -> None:
