@@ -91,7 +91,8 @@ def _hidden(sounds: Case) -> Case:
 
 
 def _measure(case: Case, claims: tuple[Claim, ...]) -> Iterator[Figure]:
-    from wavlm.labels.codebook import Centroids, cluster
+    from wavlm.labels.centroids import Centroids
+    from wavlm.labels.codebook import cluster
 
     def ours() -> Any:
         return cluster(case.frames, case.num_clusters, iterations=case.passes, redo=1, seed=0)
@@ -147,7 +148,7 @@ class _MiniBatches:
 
     @property
     def inertia_per_frame(self) -> float:
-        from wavlm.labels.codebook import Centroids
+        from wavlm.labels.centroids import Centroids
 
         centroids = np.asarray(self.model.cluster_centers_, np.float32)
         return Centroids(centroids).fit(self._shuffled).inertia_per_frame

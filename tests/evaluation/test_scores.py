@@ -1,4 +1,4 @@
-"""Scores: layers beside MFCC on the same frames."""
+"""Scores: each layer compared with MFCC on the same frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 
 from tests.mini_shards import Spoken, tones, write_shards
 from tests.tiny_specs import tiny_large_network
-from wavlm.evaluation.scores import build_scores, choose_utterances, judge
+from wavlm.evaluation.facts import read_scores
+from wavlm.evaluation.scores import build_scores, choose_utterances, measure_quality
 from wavlm.nn import WavLM, save_model
 from wavlm.shards import stream
 from wavlm.specs import ScoresSpec
@@ -36,23 +37,23 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_every_layer_stands_beside_mfcc_on_the_same_frames(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
+def test_every_layer_is_scored_on_the_same_frames_as_mfcc(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
     facts = build_scores(SPEC, model_dir, [shards_dir], tmp_path)
-    assert json.loads((tmp_path / "scores.json").read_text()) == facts
-    scores = facts["scores"]
-    assert [item["name"] for item in scores] == ["mfcc", "layer 1", "layer 2", "layer 3"]
-    assert len({item["quality"]["num_frames"] for item in scores}) == 1
-    best = max(scores[1:], key=lambda item: item["quality"]["pnmi"])
-    assert facts["best_layer"] == best["layer"]
-    assert facts["best_pnmi"] == best["quality"]["pnmi"]
-    assert facts["mfcc_pnmi"] == scores[0]["quality"]["pnmi"] > 0.5  # the phones are two tones
+    assert read_scores(tmp_path) == facts
+    scores = facts.scores
+    assert [item.name for item in scores] == ["mfcc", "layer 1", "layer 2", "layer 3"]
+    assert len({item.quality.num_frames for item in scores}) == 1
+    best = max(scores[1:], key=lambda item: item.quality.pnmi)
+    assert facts.best_layer == best.layer
+    assert facts.best_pnmi == best.quality.pnmi
+    assert facts.mfcc_pnmi == scores[0].quality.pnmi > 0.5  # the phones are two tones
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_only_the_layers_asked_for_are_scored(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
     spec = SPEC.model_copy(update={"layers": (2,)})
     facts = build_scores(spec, model_dir, [shards_dir], tmp_path)
-    assert [item["layer"] for item in facts["scores"]] == [0, 2]
+    assert [item.layer for item in facts.scores] == [0, 2]
 
 
 def test_scores_are_the_same_when_made_again(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
@@ -63,11 +64,13 @@ def test_scores_are_the_same_when_made_again(tmp_path: Path, shards_dir: Path, m
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_without_phones_the_facts_say_that_there_is_nothing_to_score(tmp_path: Path, model_dir: Path) -> None:
+def test_without_phones_there_are_no_scores_but_a_reason(tmp_path: Path, model_dir: Path) -> None:
     silent = [Spoken(item.key, item.speaker, item.waveform) for item in tones(3)]
     facts = build_scores(SPEC, model_dir, [write_shards(tmp_path / "shards", silent)], tmp_path)
-    assert facts["scores"] == []
-    assert "timed phones" in facts["reason"]
+    assert facts.scores == ()
+    assert facts.reason is not None
+    assert "timed phones" in facts.reason
+    assert sorted(json.loads((tmp_path / "scores.json").read_text())) == ["num_utterances", "reason", "scores"]
     assert not (tmp_path / "scores.png").exists()
 
 
@@ -80,18 +83,18 @@ def test_the_choice_is_seeded_and_bounded(shards_dir: Path) -> None:
     assert len(set(chosen[0])) == SPEC.max_utterances
 
 
-def test_only_what_was_not_fitted_is_judged(shards_dir: Path) -> None:
+def test_quality_is_measured_on_the_other_half_only(shards_dir: Path) -> None:
     utterances = list(stream(shards_dir / "train-000000.tar"))[:4]
-    fitted = {len(item.waveform) for item in utterances[:2]}
+    first_half = {len(item.waveform) for item in utterances[:2]}
 
     def blind(waveform: np.ndarray) -> list[np.ndarray]:
-        """Two values that alternate with the tones, in utterances of the fit half only."""
+        """Two values that alternate with the tones, only in utterances of the first half."""
         frames = (len(waveform) - 400) // 320 + 1
         high = ((np.arange(frames) * 320 + 200) // 1600) % 2
-        known = high if len(waveform) in fitted else np.zeros(frames)
+        known = high if len(waveform) in first_half else np.zeros(frames)
         return [known[:, None].astype(np.float32)]
 
     spec = ScoresSpec(num_clusters=2)
-    assert judge(blind, utterances, spec)[0].pnmi == pytest.approx(0, abs=1e-9)
+    assert measure_quality(blind, utterances, spec)[0].pnmi == pytest.approx(0, abs=1e-9)
     again = [*utterances[:2], *utterances[:2]]
-    assert judge(blind, again, spec)[0].pnmi > 0.9
+    assert measure_quality(blind, again, spec)[0].pnmi > 0.9

@@ -1,8 +1,7 @@
-"""Many waveforms through a function: what comes back belongs to what went in."""
+"""Batched extraction: each waveform gets its own rows, in order."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from wavlm.features.extract import (
-    ExtractionPlan,
-    chunks,
-    extract_batched,
-    extraction_plan,
-    group_by_length,
-    open_ordered_map,
-)
+from wavlm.features.chunk import group_by_length
+from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched, extraction_plan
 from wavlm.features.frames import FrameFunction
 
 ALONE = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
@@ -30,7 +23,7 @@ def waveforms(count: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def first_samples(waveforms: Tensor, num_samples: Tensor | None) -> Tensor:
-    """Of each frame at 100 Hz its first sample, and nothing for padding."""
+    """The first sample of each frame at 100 Hz; NaN for padding."""
     frames = waveforms.unfold(1, 400, 160)[:, :, :1].clone()
     if num_samples is not None:
         ends = (num_samples[:, None] - 400) // 160
@@ -41,9 +34,9 @@ def first_samples(waveforms: Tensor, num_samples: Tensor | None) -> Tensor:
 @pytest.mark.parametrize("plan", [ALONE, TOGETHER])
 def test_every_waveform_gets_its_own_rows_in_order(plan: ExtractionPlan) -> None:
     given = waveforms(40)
-    tagged = ((len(window), window) for window in chunks(given, len, plan))
+    chunks = ((len(chunk), chunk) for chunk in cut_chunks(given, len, plan))
     found = []
-    for tag, rows in extract_batched(tagged, FrameFunction(first_samples, 100), plan):
+    for tag, rows in extract_batched(chunks, FrameFunction(first_samples, 100), plan):
         assert tag == len(rows)
         found += rows
     assert len(found) == len(given)
@@ -52,7 +45,7 @@ def test_every_waveform_gets_its_own_rows_in_order(plan: ExtractionPlan) -> None
         np.testing.assert_array_equal(rows, expected)
 
 
-def test_what_is_too_long_is_heard_in_pieces_and_comes_back_whole() -> None:
+def test_a_waveform_that_is_too_long_is_computed_in_pieces_and_put_together() -> None:
     given = [np.arange(n, dtype=np.float32) for n in (9000, 700, 6400, 6479, 6480)]
     function = FrameFunction(lambda waves, _: waves.unfold(1, 400, 320)[:, :, :1], 50, piece_samples=3200)
     ((_, found),) = extract_batched([(None, given)], function, TOGETHER)
@@ -60,7 +53,7 @@ def test_what_is_too_long_is_heard_in_pieces_and_comes_back_whole() -> None:
         np.testing.assert_array_equal(rows[:, 0], waveform[:-399:320])
 
 
-def test_batches_hold_every_waveform_once_and_no_more_than_they_may() -> None:
+def test_batches_hold_every_waveform_once_and_stay_below_the_limit() -> None:
     lengths = [len(waveform) for waveform in waveforms(100, seed=1)]
     groups = group_by_length(lengths, 60_000)
     assert sorted(number for group in groups for number in group) == list(range(100))
@@ -77,7 +70,7 @@ def test_a_function_with_another_number_of_frames_is_refused() -> None:
         list(extract_batched([(None, [np.zeros(6400, np.float32)])], function, ALONE))
 
 
-def test_without_a_gpu_the_workers_share_the_work_one_utterance_at_a_time() -> None:
+def test_without_a_gpu_each_worker_computes_one_utterance_at_a_time() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     assert extraction_plan(workers=3, gpus=8) == replace(ALONE, processes=3)
@@ -91,38 +84,3 @@ def test_each_gpu_has_a_process_whose_threads_are_the_workers(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     plan = extraction_plan(workers=6, gpus=gpus)
     assert (plan.device, plan.processes, plan.threads) == ("cuda", processes, 6)
-
-
-def test_threads_work_ahead_of_the_reader_but_keep_the_order() -> None:
-    seen = set()
-
-    def work(number: int) -> int:
-        seen.add(threading.current_thread())
-        return number * number
-
-    with open_ordered_map(replace(TOGETHER, threads=2)) as each:
-        results = each(work, range(100))
-        assert next(results) == 0
-        assert list(results) == [number * number for number in range(1, 100)]
-    assert threading.current_thread() not in seen
-
-
-def test_no_more_is_read_ahead_than_a_few_items_a_thread() -> None:
-    read = []
-
-    def items() -> object:
-        for number in range(1000):
-            read.append(number)
-            yield number
-
-    with open_ordered_map(replace(TOGETHER, threads=2)) as each:
-        assert next(each(abs, items())) == 0
-        assert len(read) < 20
-
-
-def test_an_error_in_a_thread_arrives_in_its_place() -> None:
-    with open_ordered_map(replace(TOGETHER, threads=2)) as each:
-        results = each(lambda number: 1 // (5 - number), range(50))
-        assert [next(results) for _ in range(5)] == [0, 0, 0, 0, 1]
-        with pytest.raises(ZeroDivisionError):
-            next(results)

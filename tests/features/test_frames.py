@@ -1,4 +1,4 @@
-"""Hidden features against the network; MFCC at its frame rate."""
+"""Hidden features compared with the network; MFCC at the frame rate of the network."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 
 from tests.numerics import num_operations, require_close
 from tests.tiny_specs import tiny_large_network, tiny_network
-from wavlm.features.frames import frame_function, mfcc, mfcc_at_frame_rate
-from wavlm.features.hidden import Hidden, cut_pieces
+from wavlm.features.frames import frame_function, mfcc_at_frame_rate
+from wavlm.features.hidden import HiddenLayers, cut_pieces
+from wavlm.features.mfcc import mfcc
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import HiddenFeatures
 from wavlm.specs.shapes import num_frames
@@ -41,12 +42,10 @@ def test_mfcc_at_the_frame_rate_has_a_row_for_every_frame_of_the_network() -> No
 
 @pytest.mark.parametrize("num_samples", [400, 3199, 3200, 3600, 6479, 6480, 6481, 9999])
 def test_pieces_have_the_frames_of_the_whole(num_samples: int) -> None:
-    # Each piece stands for frames that begin where the whole's do, with nothing lost or doubled.
-    places = np.arange(num_samples, dtype=np.float32)
+    # The frames of the pieces begin at the same samples as those of the whole: none is lost or doubled.
+    ramp = np.arange(num_samples, dtype=np.float32)
     starts = [
-        piece[frame * 320]
-        for piece in cut_pieces(places, piece_samples=3200)
-        for frame in range(num_frames(len(piece)))
+        piece[frame * 320] for piece in cut_pieces(ramp, piece_samples=3200) for frame in range(num_frames(len(piece)))
     ]
     assert starts == [frame * 320 for frame in range(num_frames(num_samples))]
 
@@ -57,14 +56,14 @@ def test_hidden_features_are_the_raw_output_of_the_layer(model_dir: Path) -> Non
     with torch.no_grad():
         states = network.hidden_states(torch.from_numpy(waveform)[None])
     for layer in (1, 3):
-        found = Hidden(model_dir, layer)(waveform)
+        (found,) = HiddenLayers(model_dir, (layer,))(waveform)
         operations = num_operations(network.network, len(found))
         require_close(found, states[layer][0], operations)
 
 
 def test_a_padded_batch_holds_the_layer_of_each_utterance(model_dir: Path) -> None:
     waveforms = [noise(n, seed=n) for n in (20000, 16001, 7000, 400)]
-    batch = torch.full((4, 20000), 0.3)  # what stands in the padding means nothing
+    batch = torch.full((4, 20000), 0.3)  # the padding must not matter
     for row, waveform in zip(batch, waveforms, strict=True):
         row[: len(waveform)] = torch.from_numpy(waveform)
     lengths = torch.tensor([len(waveform) for waveform in waveforms])
@@ -73,15 +72,15 @@ def test_a_padded_batch_holds_the_layer_of_each_utterance(model_dir: Path) -> No
     with torch.inference_mode():
         rows = function.compute(batch, lengths)
     for waveform, row in zip(waveforms, rows, strict=True):
-        expected = Hidden(model_dir, 2)(waveform)
+        (expected,) = HiddenLayers(model_dir, (2,))(waveform)
         operations = num_operations(network, len(expected))
         require_close(row[: len(expected)], expected, operations)
 
 
 @pytest.mark.slow
-def test_an_utterance_over_100_seconds_is_heard_in_pieces(model_dir: Path) -> None:
+def test_an_utterance_over_100_seconds_is_computed_in_pieces(model_dir: Path) -> None:
     waveform = noise(1_600_000 + 30_000)
-    found = Hidden(model_dir, 2)(waveform)
+    (found,) = HiddenLayers(model_dir, (2,))(waveform)
     assert len(found) == num_frames(len(waveform))
     network = load_model(model_dir)
     with torch.no_grad():

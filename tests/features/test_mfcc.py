@@ -1,4 +1,4 @@
-"""MFCC against two independent computations, one utterance at a time and in padded batches."""
+"""MFCC compared with two independent computations, for one utterance and for padded batches."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ def kaldi_mfcc(waveform: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("waveform", [noise(4000), np.zeros(4000, np.float32), noise(400)])
-def test_mfcc_is_what_the_definition_says(waveform: np.ndarray) -> None:
+def test_mfcc_agrees_with_the_definition(waveform: np.ndarray) -> None:
     found, expected = mfcc(waveform), slow_mfcc(waveform)
     assert found.dtype == np.float32
     assert found.shape == expected.shape
     require_close(found, expected, 512)  # the samples of a transform
 
 
-def test_mfcc_of_speech_is_kaldis(real_data: Path) -> None:
+def test_mfcc_of_speech_agrees_with_kaldi(real_data: Path) -> None:
     for waveform in speech(real_data, 6):
         found, expected = mfcc(waveform)[:, :13], kaldi_mfcc(waveform)
         assert found.shape == expected.shape

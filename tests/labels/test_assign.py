@@ -1,4 +1,4 @@
-"""Assignment by one matrix product against faiss and against exact distances."""
+"""Nearest centroids by one matrix product, compared with faiss and with exact distances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 
 from tests.numerics import relative_tolerance
 from wavlm.errors import BadDataError
-from wavlm.labels.assign import NO_CLUSTER, MatmulAssign, make_assign, refuse_unassigned
+from wavlm.labels.assign import MatmulAssign, make_assign
+from wavlm.labels.centroids import NO_CLUSTER, refuse_unassigned
 
 pytestmark = pytest.mark.numeric
 
@@ -41,7 +42,7 @@ def test_the_product_finds_what_faiss_finds(channels: int, num_clusters: int) ->
     assert (abs(ours - theirs) < relative_tolerance(3 * channels) * theirs).all()
 
 
-def test_a_large_common_part_costs_no_digits() -> None:
+def test_a_large_common_part_costs_no_precision() -> None:
     frames, centroids = draw(2000, 64, 0, offset=100.0), draw(50, 64, 1, offset=100.0)
     apart = frames[:, None].astype(np.float64) - centroids[None]
     exact = (apart**2).sum(axis=2)
@@ -50,7 +51,7 @@ def test_a_large_common_part_costs_no_digits() -> None:
     assert (chosen <= exact.min(axis=1) * (1 + relative_tolerance(3 * 64))).all()
 
 
-def test_labels_stand_where_their_frames_do() -> None:
+def test_labels_are_in_the_order_of_their_frames() -> None:
     frames, centroids = draw(60, 5, 0), draw(9, 5, 1)
     assign = MatmulAssign(centroids, "cpu")
     batched = labels_of(assign, frames.reshape(3, 20, 5))

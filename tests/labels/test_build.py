@@ -1,4 +1,4 @@
-"""The labels stage: one pass over the shards, with the quality where phones are known."""
+"""Stage labels: one pass over the shards, and the quality of the labels where utterances have phones."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from tests.numerics import num_operations, require_nearest
 from tests.tiny_specs import tiny_network
 from wavlm.errors import BadDataError
 from wavlm.features.extract import ExtractionPlan
-from wavlm.features.frames import mfcc
+from wavlm.features.mfcc import mfcc
 from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
-from wavlm.labels.files import LabelMismatchError, open_flat_labels, read_labels
+from wavlm.labels.facts import LabelsFacts, read_labels_facts
+from wavlm.labels.files import LabelMismatchError, read_labels
+from wavlm.labels.flat import open_flat_labels
 from wavlm.labels.quality import JointCounts, label_quality
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.shards import stream
@@ -36,7 +38,7 @@ pytestmark = pytest.mark.numeric
 MFCC = MfccFeatures(type="mfcc")
 LAYER = HiddenFeatures(type="hidden", layer=2)
 LOCAL_PLAN = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
-# As on a GPU, in miniature: some shards are one window of several batches, some are several.
+# As on a GPU, in miniature: some shards are one chunk of several batches, some are several chunks.
 BATCHED = ExtractionPlan(
     "cpu", processes=1, threads=2, batch_samples=25_000, chunk_samples=30_000, groups_per_process=1
 )
@@ -55,7 +57,7 @@ def codebook(
     return out
 
 
-def label(shards_dir: Path, codebook_dir: Path, out: Path, plan: ExtractionPlan = LOCAL_PLAN) -> dict[str, object]:
+def label(shards_dir: Path, codebook_dir: Path, out: Path, plan: ExtractionPlan = LOCAL_PLAN) -> LabelsFacts:
     out.mkdir(exist_ok=True)
     return build_labels(codebook_dir, MFCC, shards_dir, None, out, plan)
 
@@ -90,7 +92,7 @@ def test_every_frame_gets_the_number_of_its_nearest_centroid(
             require_nearest(found[utterance.key], distances, largest, 3 * 39)
             num_labels += len(frames)
             num_utterances += 1
-    assert (facts["num_utterances"], facts["num_labels"]) == (num_utterances, num_labels)
+    assert (facts.num_utterances, facts.num_labels) == (num_utterances, num_labels)
     assert num_utterances == 9
 
 
@@ -98,12 +100,12 @@ def test_facts_describe_the_labels(tmp_path: Path, shards_dir: Path, codebook_di
     facts = label(shards_dir, codebook_dir, tmp_path)
     labels = [row for shard in sorted(shards_dir.glob("*.tar")) for row in read_labels(tmp_path, shard.name).labels]
     counts = np.bincount(np.concatenate(labels), minlength=6)
-    groups_per_process = counts[counts > 0] / counts.sum()
+    shares = counts[counts > 0] / counts.sum()
     repeats = np.concatenate([row[1:] == row[:-1] for row in labels]).mean()
-    assert facts["used_clusters"] == (counts > 0).sum()
-    assert facts["entropy_bits"] == pytest.approx(-(groups_per_process * np.log2(groups_per_process)).sum())
-    assert facts["largest_share"] == pytest.approx(groups_per_process.max())
-    assert facts["repeated_share"] == pytest.approx(repeats)
+    assert facts.used_clusters == (counts > 0).sum()
+    assert facts.entropy_bits == pytest.approx(-(shares * np.log2(shares)).sum())
+    assert facts.largest_share == pytest.approx(shares.max())
+    assert facts.repeated_share == pytest.approx(repeats)
     assert repeats > 0.5  # tones of 100 ms hold their label
 
 
@@ -117,7 +119,9 @@ def test_quality_is_counted_at_the_frames_of_the_network(tmp_path: Path, shards_
             assert len(at_frames) == num_frames(len(utterance.waveform))
             pairs.append((utterance.phones, at_frames))
     expected = label_quality(pairs, num_clusters=6)
-    assert facts["quality"] == pytest.approx(vars(expected))
+    assert facts.quality is not None
+    assert facts.quality.model_dump() == pytest.approx(expected.model_dump())
+    assert json.loads((tmp_path / "quality.json").read_text()) == facts.quality.model_dump()
     assert expected.pnmi > 0.5  # the phones are two tones
     with np.load(tmp_path / "counts.npz", allow_pickle=False) as saved:
         joint = JointCounts(tuple(saved["phones"]), saved["counts"])
@@ -128,7 +132,7 @@ def test_quality_is_counted_at_the_frames_of_the_network(tmp_path: Path, shards_
 def test_a_corpus_without_phones_has_no_quality(tmp_path: Path, codebook_dir: Path) -> None:
     silent = [Spoken(item.key, item.speaker, item.waveform) for item in tones(2)]
     facts = label(write_shards(tmp_path / "shards", silent), codebook_dir, tmp_path / "labels")
-    assert facts["quality"] is None
+    assert facts.quality is None
     assert not (tmp_path / "labels" / "quality.json").exists()
 
 
@@ -183,13 +187,13 @@ def test_workers_change_no_byte(
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
-@pytest.mark.parametrize("shares", [1, 2, 3])
-def test_batches_and_shares_change_no_byte(
+@pytest.mark.parametrize("groups_per_process", [1, 2, 3])
+def test_batches_and_groups_of_shards_change_no_byte(
     tmp_path: Path, shards_dir: Path, codebook_dir: Path, groups_per_process: int
 ) -> None:
-    for name, plan in (("alone", LOCAL_PLAN), ("batched", replace(BATCHED, groups_per_process=groups_per_process))):
+    for name, plan in (("single", LOCAL_PLAN), ("batched", replace(BATCHED, groups_per_process=groups_per_process))):
         label(shards_dir, codebook_dir, tmp_path / name, plan)
-    assert contents(tmp_path / "alone") == contents(tmp_path / "batched")
+    assert contents(tmp_path / "single") == contents(tmp_path / "batched")
 
 
 def test_a_pass_in_batches_that_was_interrupted_ends_with_the_same_bytes(
@@ -238,7 +242,7 @@ def test_a_codebook_of_other_features_is_refused(tmp_path: Path, shards_dir: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", [LOCAL_PLAN, BATCHED])
-def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
+def test_labels_of_a_layer_are_at_50_hz_and_can_train_the_next_model(
     tmp_path: Path, shards_dir: Path, plan: ExtractionPlan
 ) -> None:
     torch.manual_seed(0)
@@ -248,8 +252,9 @@ def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
     book = codebook(shards_dir, tmp_path / "codebook", LAYER, teacher)
     out.mkdir()
     facts = build_labels(book, LAYER, shards_dir, teacher, out, plan)
-    assert facts["label_rate_hz"] == 50
-    assert json.loads((out / "labels.json").read_text())["num_clusters"] == 6
+    assert facts.label_rate_hz == 50
+    assert facts.num_clusters == 6
+    assert facts == read_labels_facts(out)
 
     centroids = np.load(book / "centroids.npy")
     flat = open_flat_labels([out], [shards_dir], tmp_path / "cache")

@@ -1,8 +1,7 @@
-"""k-means, its sample, and exact assignment."""
+"""Stage codebook: k-means, its sample, and the exact nearest centroid."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -14,12 +13,11 @@ from tests.mini_shards import Spoken, tones, write_shards
 from tests.numerics import require_close, require_nearest
 from wavlm.errors import BadDataError
 from wavlm.features.extract import ExtractionPlan
-from wavlm.features.frames import frame_function, mfcc
-from wavlm.labels.codebook import (
-    Centroids,
-    build_codebook,
-    cluster,
-)
+from wavlm.features.frames import frame_function
+from wavlm.features.mfcc import mfcc
+from wavlm.labels.centroids import Centroids
+from wavlm.labels.codebook import build_codebook, cluster
+from wavlm.labels.facts import read_codebook
 from wavlm.labels.sampling import order_round_robin, read_utterances, sample_frames
 from wavlm.rng import rng_for
 from wavlm.specs import CodebookSpec, MfccFeatures
@@ -53,13 +51,13 @@ def test_kmeans_finds_clusters_as_tight_as_scikit_learns() -> None:
     reference = KMeans(7, n_init=5, random_state=0).fit(frames)
     inertia = Centroids(found.centroids).fit(frames).inertia_per_frame
     assert inertia == pytest.approx(reference.inertia_ / len(frames), rel=5e-3)
-    # The objective after the last update, as faiss counted it, is of centroids one step older.
+    # The objective after the last update, as faiss counted it, is of centroids one iteration older.
     assert found.inertia_per_iteration[-1] >= inertia * (1 - 1e-5)
     assert len(found.inertia_per_iteration) == 25
 
 
-def test_kmeans_hears_every_frame_of_its_sample() -> None:
-    # One cluster's centroid is the mean of all frames: faiss alone would take 256 of them.
+def test_kmeans_uses_every_frame_of_its_sample() -> None:
+    # One cluster's centroid is the mean of all frames: by default faiss would take 256 of them.
     frames = blobs(4000)
     found = cluster(frames, 1, iterations=3, redo=1, seed=0)
     mean = frames.mean(axis=0, dtype=np.float64)
@@ -114,7 +112,7 @@ def test_the_fit_counts_what_is_used() -> None:
     assert (fit.entropy_bits, fit.perplexity) == (pytest.approx(1), pytest.approx(2))
 
 
-def test_every_speaker_speaks_once_before_any_speaks_again() -> None:
+def test_every_speaker_has_one_utterance_before_any_has_a_second_one() -> None:
     speaker = np.repeat([5, 8, 9], [50, 3, 2])
     order = order_round_robin(speaker, rng_for(0))
     assert sorted(order) == list(range(55))
@@ -142,7 +140,7 @@ def quantise(waveform: np.ndarray) -> np.ndarray:
     return (np.round(waveform * 32768) / 32768).astype(np.float32)
 
 
-def test_equal_names_in_two_corpora_are_two_speakers(tmp_path: Path) -> None:
+def test_the_same_name_in_two_corpora_is_two_speakers(tmp_path: Path) -> None:
     folders = [write_shards(tmp_path / str(seed), tones(3, seed=seed)) for seed in (1, 2)]
     assert len(set(read_utterances(folders, "train").speaker)) == 6
 
@@ -155,7 +153,8 @@ def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> Non
         shards, out = write_shards(tmp_path / name, spoken), tmp_path / f"{name}-codebook"
         out.mkdir()
         facts = build_codebook(spec(), [shards], None, out, LOCAL_PLAN)
-        assert facts["valid"]["num_frames"] == spec().num_clusters * 50 // 10
+        assert facts.valid is not None
+        assert facts.valid.num_frames == spec().num_clusters * 50 // 10
         centroids.append(np.load(out / "centroids.npy"))
     np.testing.assert_array_equal(*centroids)
 
@@ -169,14 +168,15 @@ def test_building_again_gives_the_same_bytes(tmp_path: Path, shards_dir: Path) -
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
-def test_a_codebook_says_how_well_it_fits(tmp_path: Path, shards_dir: Path) -> None:
+def test_the_facts_of_a_codebook_describe_its_fit(tmp_path: Path, shards_dir: Path) -> None:
     facts = build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
-    assert facts == json.loads((tmp_path / "codebook.json").read_text())
-    assert facts["train"]["num_frames"] == 200
-    assert facts["train"]["used_clusters"] == 4
-    assert 0 < facts["train"]["entropy_bits"] <= 2
-    assert facts["inertia_per_iteration"][0] > facts["inertia_per_iteration"][-1]
-    assert facts["sample_speakers"] == 3
+    assert facts == read_codebook(tmp_path)
+    assert facts.features == MFCC
+    assert facts.train.num_frames == 200
+    assert facts.train.used_clusters == 4
+    assert 0 < facts.train.entropy_bits <= 2
+    assert facts.inertia_per_iteration[0] > facts.inertia_per_iteration[-1]
+    assert facts.sample_speakers == 3
     centroids = Centroids.load(tmp_path)
     assert (centroids.num_clusters, centroids.num_channels) == (4, 39)
 
@@ -197,6 +197,14 @@ def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Pat
     path.write_bytes(blob)
     with pytest.raises(BadDataError, match="CHECKSUM"):
         Centroids.load(tmp_path)
+
+
+def test_a_broken_codebook_json_is_named_with_its_field(tmp_path: Path, shards_dir: Path) -> None:
+    build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
+    path = tmp_path / "codebook.json"
+    path.write_text(path.read_text().replace('"num_clusters"', '"clusters"'))
+    with pytest.raises(BadDataError, match=r"RECORD_BROKEN(.|\n)*num_clusters(.|\n)*codebook\.json"):
+        read_codebook(tmp_path)
 
 
 def test_too_little_speech_for_the_clusters_is_refused(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Stage scores: what the layers of a model know."""
+"""Evaluation of trained models. Stage scores: label quality of each layer."""

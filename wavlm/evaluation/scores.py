@@ -1,52 +1,43 @@
-"""Scores: how much each layer of a model knows about phones, beside MFCC.
+"""Stage scores: how well clusters of each layer of a model agree with phones, compared with MFCC.
 
-k-means with the same K on the same 50 Hz frames of MFCC and of each layer; fitted on one half of
-the utterances with phone truth, judged on the other half. Each utterance is heard once: a view is
-what one kind of features makes of it.
+Each layer is clustered by k-means, with the same K and on the same 50 Hz frames. MFCC is clustered in the same way and
+counts as layer 0. One half of the utterances with timed phones is for k-means; the label quality is measured on the
+other half. The recipe's field for this stage is `probe`.
 
-Legend: F frames, D channels, K clusters.
+Legend: N samples, F frames, D channels, K clusters.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from wavlm.evaluation.facts import SCORES_PLOT, LayerScore, ScoresFacts, scores_path
+from wavlm.evaluation.plot import plot_scores
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.features.frames import Floats, mfcc_at_frame_rate
+from wavlm.features.frames import mfcc_at_frame_rate
 from wavlm.features.hidden import HiddenLayers, default_device
-from wavlm.labels.codebook import Centroids, cluster
-from wavlm.labels.quality import NO_COUNTS, Quality, joint_counts, merge_counts
+from wavlm.features.mfcc import Floats
+from wavlm.labels.centroids import Centroids
+from wavlm.labels.codebook import cluster
+from wavlm.labels.facts import Quality
+from wavlm.labels.quality import NO_COUNTS, joint_counts, merge_counts
 from wavlm.nn.files import read_network
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Utterance, stream
 from wavlm.specs import ScoresSpec
 from wavlm.storage.files import atomic_path, write_json
 
-# Frames a cluster that k-means is fitted on. Measured: a fourfold sample lowers inertia by 0.8%.
+# Frames per cluster for k-means. Measured: four times as many lower the inertia by 0.8 %.
 FIT_FRAMES_PER_CLUSTER = 256
-MAX_SAMPLE_BYTES = 2 << 30  # of all views together; what is over it fits on fewer frames
+MAX_SAMPLE_BYTES = 2 << 30  # of all layers together; a larger sample is reduced to fewer frames
 ITERATIONS = 25
 
-Views = Callable[[Floats], list[Floats]]
-
-
-@dataclass(frozen=True)
-class LayerScore:
-    """Label quality of one kind of features."""
-
-    layer: int  # 0: MFCC
-    quality: Quality
-
-    @property
-    def name(self) -> str:
-        return f"layer {self.layer}" if self.layer else "mfcc"
+# From a waveform (N,) to the frames of each layer, (F, D) at 50 Hz.
+ExtractLayers = Callable[[Floats], list[Floats]]
 
 
 def build_scores(
@@ -55,36 +46,22 @@ def build_scores(
     shards_dirs: Sequence[Path],
     out: Path,
     progress: Progress = no_progress,
-) -> dict[str, Any]:
-    """Fill `out` with `scores.json` and `scores.png`; return the facts.
-
-    Without phone truth in any corpus there is nothing to score: the facts say so.
-    """
-    chosen = choose_utterances(spec, shards_dirs)
-    if len(chosen) < 2:
-        return _write_without_truth(len(chosen), out)
-    network = read_network(model_dir).network
-    layers = spec.layers or tuple(range(1, network.num_layers + 1))
-    hidden = HiddenLayers(model_dir, layers, default_device())
-    qualities = judge(lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)], chosen, spec, progress)
-    scores = [LayerScore(layer, quality) for layer, quality in zip((0, *layers), qualities, strict=True)]
-    best = max(scores[1:], key=lambda item: item.quality.pnmi)
-    facts: dict[str, Any] = {
-        "num_utterances": len(chosen),
-        "num_clusters": spec.num_clusters,
-        "scores": [{"name": item.name, **asdict(item)} for item in scores],
-        "mfcc_pnmi": scores[0].quality.pnmi,
-        "best_pnmi": best.quality.pnmi,
-        "best_layer": best.layer,
-    }
-    write_json(out / "scores.json", facts)
-    with atomic_path(out / "scores.png") as path:
-        plot(scores, spec.num_clusters).savefig(path, format="png", metadata={"Software": None})
+) -> ScoresFacts:
+    """Fill `out` with `scores.json` and, if any corpus has timed phones, `scores.png`; return the facts."""
+    utterances = choose_utterances(spec, shards_dirs)
+    if len(utterances) < 2:
+        facts = _without_phones(len(utterances))
+    else:
+        facts = _score_layers(spec, model_dir, utterances, progress)
+        with atomic_path(out / SCORES_PLOT) as path:
+            figure = plot_scores(facts.scores, spec.num_clusters)
+            figure.savefig(path, format="png", metadata={"Software": None})
+    write_json(scores_path(out), facts.model_dump(mode="json"))
     return facts
 
 
 def choose_utterances(spec: ScoresSpec, shards_dirs: Sequence[Path]) -> list[Utterance]:
-    """A seeded choice among all utterances with phones; any two of it are in random order."""
+    """A seeded choice of at most `max_utterances` among all utterances with phones, in random order."""
     return heapq.nsmallest(
         spec.max_utterances,
         (item for shards_dir in shards_dirs for item in _read_with_phones(shards_dir)),
@@ -92,55 +69,57 @@ def choose_utterances(spec: ScoresSpec, shards_dirs: Sequence[Path]) -> list[Utt
     )
 
 
-def judge(
-    views: Views, utterances: Sequence[Utterance], spec: ScoresSpec, progress: Progress = no_progress
+def measure_quality(
+    extract_layers: ExtractLayers,
+    utterances: Sequence[Utterance],
+    spec: ScoresSpec,
+    progress: Progress = no_progress,
 ) -> list[Quality]:
-    """Quality of each view: fitted on the first half of the utterances, judged on the second."""
+    """Label quality of each layer: k-means on the first half of the utterances, measured on the second half."""
     half = len(utterances) // 2
-    codebooks = [
-        Centroids(_fit_centroids(sample, spec)) for sample in _sample_frames(views, utterances[:half], spec, progress)
-    ]
+    samples = _sample_frames(extract_layers, utterances[:half], spec, progress)
+    codebooks = [Centroids(_fit_centroids(sample, spec)) for sample in samples]
     totals = [NO_COUNTS for _ in codebooks]
     for done, item in enumerate(utterances[half:], half):
         progress(done, len(utterances))
-        for number, features in enumerate(views(item.waveform)):
+        for number, features in enumerate(extract_layers(item.waveform)):
             labels = codebooks[number].assign(features, item.key)
-            counted = joint_counts(item.phones or (), labels, spec.num_clusters)
-            totals[number] = merge_counts([totals[number], counted])
+            counts = joint_counts(item.phones or (), labels, spec.num_clusters)
+            totals[number] = merge_counts([totals[number], counts])
     progress(len(utterances), len(utterances))
     return [total.quality() for total in totals]
 
 
-def plot(scores: Sequence[LayerScore], num_clusters: int) -> Figure:
-    """PNMI and phone purity over layers, MFCC as a level to beat."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    layers = [item.layer for item in scores[1:]]
-    for name, values in (
-        ("PNMI", [item.quality.pnmi for item in scores]),
-        ("phone purity", [item.quality.phone_purity for item in scores]),
-    ):
-        (line,) = axes.plot(layers, values[1:], marker="o", label=name)
-        axes.axhline(values[0], color=line.get_color(), linestyle="--", label=f"{name} of MFCC")
-    axes.set(xlabel="layer", ylabel=f"label quality, K = {num_clusters}", xticks=layers)
-    axes.margins(y=0.1)
-    axes.set_ylim(bottom=0)
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
+def _without_phones(num_utterances: int) -> ScoresFacts:
+    reason = "fewer than two utterances with timed phones in any corpus"
+    return ScoresFacts(num_utterances=num_utterances, scores=(), reason=reason)
 
 
-def _write_without_truth(num_utterances: int, out: Path) -> dict[str, Any]:
-    facts = {
-        "num_utterances": num_utterances,
-        "scores": [],
-        "reason": "fewer than two utterances with timed phones in any corpus",
-    }
-    write_json(out / "scores.json", facts)
-    return facts
+def _score_layers(
+    spec: ScoresSpec, model_dir: Path, utterances: Sequence[Utterance], progress: Progress
+) -> ScoresFacts:
+    layers = spec.layers or tuple(range(1, read_network(model_dir).network.num_layers + 1))
+    hidden = HiddenLayers(model_dir, layers, default_device())
+    qualities = measure_quality(
+        lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)], utterances, spec, progress
+    )
+    scores = tuple(
+        LayerScore(name=f"layer {layer}" if layer else "mfcc", layer=layer, quality=quality)
+        for layer, quality in zip((0, *layers), qualities, strict=True)
+    )
+    best = max(scores[1:], key=lambda item: item.quality.pnmi)
+    return ScoresFacts(
+        num_utterances=len(utterances),
+        num_clusters=spec.num_clusters,
+        scores=scores,
+        mfcc_pnmi=scores[0].quality.pnmi,
+        best_pnmi=best.quality.pnmi,
+        best_layer=best.layer,
+    )
 
 
 def _read_with_phones(shards_dir: Path) -> Iterator[Utterance]:
-    """Utterances with phones; a corpus that has none in its first shard is not searched further."""
+    """Utterances with phones. If the first shard of a corpus has none, its other shards are not read."""
     for shard in sorted(shards_dir.glob("*.tar")):
         found = False
         for utterance in stream(shard):
@@ -151,18 +130,20 @@ def _read_with_phones(shards_dir: Path) -> Iterator[Utterance]:
             return
 
 
-def _sample_frames(views: Views, utterances: Sequence[Utterance], spec: ScoresSpec, progress: Progress) -> list[Floats]:
-    """Frames to fit on, the same for all views: (F, D) each."""
+def _sample_frames(
+    extract_layers: ExtractLayers, utterances: Sequence[Utterance], spec: ScoresSpec, progress: Progress
+) -> list[Floats]:
+    """Frames for k-means, (F, D) of each layer. They are the same frames for all layers."""
     kept: list[list[Floats]] = []
     for done, item in enumerate(utterances):
         progress(done, 2 * len(utterances))
-        found = views(item.waveform)
-        num_channels = sum(features.shape[1] for features in found)
+        layers = extract_layers(item.waveform)
+        num_channels = sum(features.shape[1] for features in layers)
         num_frames = min(FIT_FRAMES_PER_CLUSTER * spec.num_clusters, MAX_SAMPLE_BYTES // (4 * num_channels))
-        order = rng_for(spec.seed, "frames", item.key).permutation(len(found[0]))
+        order = rng_for(spec.seed, "frames", item.key).permutation(len(layers[0]))
         chosen = order[: -(-num_frames // len(utterances))]
-        kept.append([features[chosen] for features in found])
-    return [np.concatenate(of_view) for of_view in zip(*kept, strict=True)]
+        kept.append([features[chosen] for features in layers])
+    return [np.concatenate(of_layer) for of_layer in zip(*kept, strict=True)]
 
 
 def _fit_centroids(sample: Floats, spec: ScoresSpec) -> Floats:

@@ -1,1 +1,1 @@
-"""Frames to cluster: MFCC, or a hidden layer of a model, of many waveforms."""
+"""Features that are clustered: MFCC, or a hidden layer of a model, for many waveforms at once."""

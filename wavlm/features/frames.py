@@ -1,4 +1,4 @@
-"""What is clustered: 39-d Kaldi MFCC at 100 Hz, or a hidden layer of a model at 50 Hz.
+"""Choose the features that are clustered: 39-d Kaldi MFCC at 100 Hz, or a hidden layer of a model at 50 Hz.
 
 Frame 2t of the MFCC and frame t of the network are centred on the same sample, 320 t + 200.
 
@@ -12,32 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from wavlm.features.hidden import PIECE_SAMPLES, HiddenLayers
-from wavlm.features.mfcc import MFCC_RATE_HZ, mfcc, mfcc_batch
+from wavlm.features.mfcc import MFCC_RATE_HZ, Floats, mfcc, mfcc_batch
 from wavlm.specs import Features, HiddenFeatures
 from wavlm.specs.shapes import FRAME_RATE_HZ
 
-Floats = npt.NDArray[np.float32]
 Compute = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
 class FrameFunction:
-    """Something for each frame of waveforms that are on a device.
+    """A function that gives a row for each frame of waveforms on a device.
 
-    compute: waveforms (B, N) and how long each row is, (B,) on the CPU, None: all of it ->
-    (B, F, ...); what it says of a row does not depend on its padding or on the other rows.
+    compute: waveforms (B, N) and the length of each, (B,) on the CPU, or None if none is padded -> (B, F, ...).
+    A row of the batch must not depend on its padding, nor on the other rows.
     """
 
     compute: Compute
-    rate_hz: int
-    piece_samples: int | None = None  # what it can take at most at once, see `cut_pieces`
+    rate_hz: int  # of the frames
+    piece_samples: int | None = None  # longest waveform that it takes, see `cut_pieces`; None: any
 
     def then(self, step: Callable[[Tensor], Tensor]) -> FrameFunction:
-        """The same, with another step for the frames behind it: (B, F, D) -> (B, F, ...)."""
+        """This function, followed by another one on its frames: (B, F, D) -> (B, F, ...)."""
         before = self.compute
         return FrameFunction(
             lambda waveforms, num_samples: step(before(waveforms, num_samples)),
@@ -47,9 +45,9 @@ class FrameFunction:
 
 
 def frame_function(features: Features, model_dir: Path | None, device: str) -> FrameFunction:
-    """The features of many waveforms at once, on a device.
+    """The function that computes these features on a device.
 
-    Raises ValueError if hidden features come without the folder of a model.
+    Raises ValueError if hidden features come without the folder of a model, or the model lacks the layer.
     """
     if not isinstance(features, HiddenFeatures):
         return FrameFunction(mfcc_batch, MFCC_RATE_HZ)
@@ -64,13 +62,13 @@ def frame_function(features: Features, model_dir: Path | None, device: str) -> F
 
 
 def label_rate_hz(features: Features) -> int:
-    """Labels a second of audio: 100 for MFCC, 50 for hidden layers."""
+    """Labels per second of audio: 100 for MFCC, 50 for hidden layers."""
     return FRAME_RATE_HZ if isinstance(features, HiddenFeatures) else MFCC_RATE_HZ
 
 
 def mfcc_at_frame_rate(waveform: Floats) -> Floats:
-    """The MFCC frames that lie on the network's frames: (N,) -> (num_frames, 39) at 50 Hz.
+    """The MFCC frames that coincide with the network's frames: (N,) -> (num_frames, 39) at 50 Hz.
 
     MFCC has 2 F or 2 F - 1 frames for F frames of the network, so frame 2 (F - 1) always exists.
     """
-    return np.ascontiguousarray(mfcc(waveform)[::2])
+    return np.ascontiguousarray(mfcc(waveform)[:: MFCC_RATE_HZ // FRAME_RATE_HZ])

@@ -1,4 +1,4 @@
-"""Hidden layers of a saved model as features at 50 Hz, of one utterance or of a batch.
+"""Hidden layers of a saved model as features at 50 Hz, for one utterance or for a batch.
 
 Legend: B utterances, N samples, F frames, D channels.
 """
@@ -10,25 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wavlm.features.mfcc import MFCC_FRAME_SAMPLES
+from wavlm.features.mfcc import Floats
 from wavlm.nn import load_model
 from wavlm.specs import HOP_SAMPLES
+from wavlm.specs.shapes import WINDOW_SAMPLES
 
-Floats = npt.NDArray[np.float32]
-
-# The network hears at most this much at once (100 s); fairseq's dump_hubert_feature does the same.
+# Longest input of the network (100 s). fairseq's dump_hubert_feature has the same limit.
 PIECE_SAMPLES = 1_600_000
 
 
 class HiddenLayers:
-    """Raw outputs of layers (1-based) of a saved model: (N,) -> (F, D) at 50 Hz for each layer.
+    """Raw outputs of layers of a saved model: (N,) -> (F, D) at 50 Hz for each layer. Layers count from 1.
 
-    Nothing is masked or dropped. Waveforms above 100 s are heard in pieces of 100 s; there are as
-    many frames, at the same places, as the whole would give.
+    Nothing is masked or dropped out. A waveform above 100 s is computed in pieces of 100 s, which have the same number
+    of frames, at the same times, as the whole.
+    Raises ValueError if the model does not have one of the layers.
     """
 
     def __init__(self, model_dir: Path, layers: Sequence[int], device: str = "cpu") -> None:
@@ -40,11 +39,15 @@ class HiddenLayers:
             raise ValueError(f"layer {bad[0]} is not in 1..{deepest}; at {model_dir}")
 
     def __call__(self, waveform: Floats) -> list[Floats]:
+        """The layers of one utterance of any length: (N,) -> (F, D) for each layer."""
         pieces = [self._compute_piece(piece) for piece in cut_pieces(waveform)]
-        return [np.concatenate(of_layer) for of_layer in zip(*pieces, strict=True)]
+        return [np.concatenate(rows) for rows in zip(*pieces, strict=True)]
 
     def compute_batch(self, waveforms: Tensor, num_samples: Tensor | None) -> list[Tensor]:
-        """The layers of several utterances of at most 100 s: (B, N) -> (B, F, D) each."""
+        """The layers of utterances of at most 100 s: (B, N) -> (B, F, D) for each layer.
+
+        num_samples (B,): the length of each utterance; None if none is padded.
+        """
         deepest = max(self._layers)
         if num_samples is None:
             states = self._network.hidden_states(waveforms, num_layers=deepest)
@@ -58,32 +61,22 @@ class HiddenLayers:
             return [layer[0].cpu().numpy() for layer in self.compute_batch(batch, None)]
 
 
-class Hidden:
-    """One of `HiddenLayers`: (N,) -> (F, D)."""
-
-    def __init__(self, model_dir: Path, layer: int, device: str = "cpu") -> None:
-        self._layers = HiddenLayers(model_dir, (layer,), device)
-
-    def __call__(self, waveform: Floats) -> Floats:
-        return self._layers(waveform)[0]
-
-
 def cut_pieces(waveform: Floats, piece_samples: int = PIECE_SAMPLES) -> list[Floats]:
-    """Cut a waveform so that the frames of the pieces, in order, are those of the whole.
+    """Cut a waveform (N,) so that the frames of the pieces, in order, are the frames of the whole.
 
-    `piece_samples` must be a multiple of the hop. A rest too short for a frame of its own belongs
-    to the last piece's edge and is dropped, as the whole would drop it.
+    `piece_samples` must be a multiple of the hop. Samples at the end that are too few for a frame are dropped, as the
+    network drops them in the whole.
     """
-    overlap = MFCC_FRAME_SAMPLES - HOP_SAMPLES
-    last_start = max(0, len(waveform) - MFCC_FRAME_SAMPLES)
+    overlap = WINDOW_SAMPLES - HOP_SAMPLES
+    last_start = max(0, len(waveform) - WINDOW_SAMPLES)
     return [waveform[start : start + piece_samples + overlap] for start in range(0, last_start + 1, piece_samples)]
 
 
 @contextmanager
 def single_precision() -> Iterator[None]:
-    """Products in fp32 on a GPU too: its matrix units would round their operands to 11 bits.
+    """Compute products in fp32 on a GPU too. By default its matrix units may round the operands to 11 bits (TF32).
 
-    Labels name the nearest of many centroids, so rounding moves the frames that lie between two.
+    A label is the nearest of many centroids, so rounding would change the labels of frames between two of them.
     """
     matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, convolution.allow_tf32
@@ -95,5 +88,5 @@ def single_precision() -> Iterator[None]:
 
 
 def default_device() -> str:
-    """A GPU if there is one: hidden features are a forward pass."""
+    """ "cuda" if there is a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"

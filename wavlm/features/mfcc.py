@@ -1,8 +1,8 @@
-"""39-d Kaldi MFCC at 100 Hz, of one utterance or of a padded batch, on the device that holds it.
+"""39-d Kaldi MFCC at 100 Hz, for one utterance or for a padded batch, on the device of the input.
 
-A frame sees its own 400 samples alone, so padding changes none; only the slopes at an utterance's
-end must know where that is. The transform is a real FFT and two small matrix products: on a GPU
-that is as good as free, on a core it takes its time in pieces that stay in the cache.
+A frame depends only on its own 400 samples, so padding changes none. Only the deltas at the end of an utterance depend
+on where it ends. The transform is a real FFT and two small matrix products. On a GPU its time is negligible. On a CPU
+it runs in pieces that stay in the cache.
 
 Legend: B utterances, N samples, F frames, D channels.
 """
@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import WINDOW_SAMPLES
 
 Floats = npt.NDArray[np.float32]
 
-MFCC_FRAME_SAMPLES = 400  # 25 ms, which is also the receptive field of the network's frame
+MFCC_FRAME_SAMPLES = WINDOW_SAMPLES  # 400 = 25 ms, also the receptive field of a frame of the network
 MFCC_HOP_SAMPLES = 160  # 10 ms
-MFCC_RATE_HZ = SAMPLE_RATE_HZ // MFCC_HOP_SAMPLES
+MFCC_RATE_HZ = SAMPLE_RATE_HZ // MFCC_HOP_SAMPLES  # 100
 MFCC_CHANNELS = 39
 
 _FFT_SAMPLES = 512
@@ -30,19 +31,18 @@ _NUM_MELS = 23
 _NUM_CEPSTRA = MFCC_CHANNELS // 3
 _PREEMPHASIS = 0.97
 _ENERGY_FLOOR = torch.finfo(torch.float32).eps
-# Frames a piece. On a core, what the transform touches (8 kB a frame) stays in the second-level
-# cache; elsewhere a piece is as large as a gigabyte allows.
+# Frames per piece. The transform uses 8 kB per frame: on a CPU a piece fits into the second-level cache, on other
+# devices into a gigabyte.
 _CPU_PIECE_FRAMES = 250
 _DEVICE_PIECE_FRAMES = 1 << 17
 
 
 def mfcc(waveform: Floats) -> Floats:
-    """Kaldi MFCC with deltas and delta-deltas of a mono 16 kHz waveform in [-1, 1].
+    """Kaldi MFCC with deltas and delta-deltas of a mono 16 kHz waveform in [-1, 1]: (N,) -> (F, 39).
 
-    (N,) -> (F, 39), F = (N - 400) // 160 + 1. Options as HuBERT's first iteration has them: povey
-    window of 25 ms every 10 ms, snip edges, no dither, DC removal, pre-emphasis 0.97, 23 mels from
-    20 to 8000 Hz, 13 cepstra with C0 and without log energy, lifter 22; deltas with window 5 and
-    replicated edges; no mean normalisation.
+    F = (N - 400) // 160 + 1. Options as in HuBERT's first iteration: povey window of 25 ms every 10 ms, snip edges, no
+    dither, DC removal, pre-emphasis 0.97, 23 mels from 20 to 8000 Hz, 13 cepstra with C0 and without log energy,
+    lifter 22; deltas with window 5 and replicated edges; no mean normalisation.
     """
     with torch.inference_mode():
         samples = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
@@ -51,10 +51,10 @@ def mfcc(waveform: Floats) -> Floats:
 
 
 def mfcc_batch(waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
-    """`mfcc` of each row: (B, N) -> (B, F, 39).
+    """`mfcc` of each row of a batch: (B, N) -> (B, F, 39).
 
-    num_samples (B,): how long each row is, None: all of it. Frames from (num_samples - 400) // 160
-    + 1 on mean nothing.
+    num_samples (B,): the length of each utterance; None if none is padded. An utterance has
+    (num_samples - 400) // 160 + 1 frames; the frames after them have no meaning.
     """
     if waveforms.shape[1] < MFCC_FRAME_SAMPLES:
         return waveforms.new_zeros(len(waveforms), 0, MFCC_CHANNELS)
@@ -67,7 +67,7 @@ def mfcc_batch(waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
 
 
 def _cepstra(frames: Tensor) -> Tensor:
-    """(B, F, 400) -> (B, F, 13)"""
+    """Cepstra of frames of samples: (B, F, 400) -> (B, F, 13)."""
     tables = _tables(frames.device)
     centred = frames - frames.mean(dim=2, keepdim=True)
     emphasised = torch.empty_like(centred)
@@ -80,32 +80,32 @@ def _cepstra(frames: Tensor) -> Tensor:
 
 
 def _slopes(frames: Tensor, num_samples: Tensor | None) -> Tensor:
-    """Regression slope over 5 frames, edges of each row's own repeated: (B, F, D) -> (B, F, D)."""
+    """Regression slope over 5 frames, with the first and last frame of each row repeated: (B, F, D) -> (B, F, D)."""
     padded = _repeat_edges(frames, num_samples)  # (B, F + 4, D)
     near = padded[:, 3:-1] - padded[:, 1:-3]
     return near.add_(padded[:, 4:] - padded[:, :-4], alpha=2).div_(10)
 
 
 def _repeat_edges(frames: Tensor, num_samples: Tensor | None) -> Tensor:
-    """Frames -2 to F + 1, where those outside of an utterance are its first or last."""
+    """Frames -2 to F + 1: those outside of an utterance repeat its first or last one. (B, F, D) -> (B, F + 4, D)"""
     first, last = frames[:, :1], frames[:, -1:]
     if num_samples is None:
         return torch.cat([first, first, frames, last, last], dim=1)
-    places = torch.arange(-2, frames.shape[1] + 2, device=frames.device)[None]
+    numbers = torch.arange(-2, frames.shape[1] + 2, device=frames.device)[None]
     lengths = num_samples.to(frames.device, non_blocking=True)[:, None]
     ends = (lengths - MFCC_FRAME_SAMPLES) // MFCC_HOP_SAMPLES
-    return frames.take_along_dim(torch.minimum(places, ends).clamp_(min=0)[:, :, None], dim=1)
+    return frames.take_along_dim(torch.minimum(numbers, ends).clamp_(min=0)[:, :, None], dim=1)
 
 
 class _Tables:
     """The constants of the transform on one device."""
 
     def __init__(self, device: torch.device) -> None:
-        self.window = _on(device, _window())
-        # A bin's power is the sum of two squares: the product with its filter adds them for less
-        # than a pass of its own, which took a third of the time of it all.
-        self.mel_filters = _on(device, _mel_filters().repeat(2, axis=0))  # (514, 23)
-        self.liftered_cosines = _on(device, _cosine_table())
+        self.window = _move(_window(), device)
+        # The power of a bin is a sum of two squares. The product with the filter adds them. Adding them in a separate
+        # pass took a third of the time of the whole transform.
+        self.mel_filters = _move(_mel_filters().repeat(2, axis=0), device)  # (514, 23)
+        self.liftered_cosines = _move(_cosine_table(), device)
 
 
 @cache
@@ -113,7 +113,7 @@ def _tables(device: torch.device) -> _Tables:
     return _Tables(device)
 
 
-def _on(device: torch.device, table: npt.NDArray[np.float64]) -> Tensor:
+def _move(table: npt.NDArray[np.float64], device: torch.device) -> Tensor:
     return torch.from_numpy(table).float().to(device)
 
 
@@ -124,17 +124,17 @@ def _window() -> npt.NDArray[np.float64]:
 
 
 def _mel_filters() -> npt.NDArray[np.float64]:
-    """Triangles that are linear in mel = 1127 ln(1 + f / 700). (257, 23)"""
-    lowest, highest = _mel(np.array([20.0, 8000.0]))
+    """Triangles that are linear in mel = 1127 ln(1 + f / 700), with f in Hz. (257, 23)"""
+    lowest, highest = _to_mel(np.array([20.0, 8000.0]))
     edges = np.linspace(lowest, highest, _NUM_MELS + 2)
-    bins = _mel(np.arange(_FFT_SAMPLES // 2 + 1) * SAMPLE_RATE_HZ / _FFT_SAMPLES)[:, None]
+    bins = _to_mel(np.arange(_FFT_SAMPLES // 2 + 1) * SAMPLE_RATE_HZ / _FFT_SAMPLES)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     filters: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
     return filters
 
 
-def _mel(frequency_hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _to_mel(frequency_hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     mels: npt.NDArray[np.float64] = 1127.0 * np.log1p(frequency_hz / 700.0)
     return mels
 

@@ -1,18 +1,18 @@
-"""The labels: the number of the nearest centroid for every frame, in one pass over the shards.
+"""Stage labels: the number of the nearest centroid for every frame, in one pass over the shards.
 
-A labels folder holds one Parquet file a shard (`train-000000.parquet`: key, labels; it carries the
-sha256 of its shard), `labels.json`, and, where utterances know their phones, `quality.json` with
-the joint table `counts.npz` and its part of each shard in `quality/`.
+A labels folder holds:
+
+    train-000000.parquet   the labels of one shard (wavlm.labels.files)
+    labels.json            the facts, and the sha256 of each label file; written last
+    quality.json           label quality, counts.npz and quality/: only where utterances have timed phones
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,15 +20,18 @@ from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frames import label_rate_hz
-from wavlm.labels.files import Header, LabelMismatchError, read_labels
-from wavlm.labels.part import LabelPart, ShardGroup, label_shards, read_counts, take_gpu
-from wavlm.labels.quality import merge_counts
+from wavlm.labels.counts import read_counts, write_total
+from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
+from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels
+from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
+from wavlm.labels.quality import cluster_shares, entropy_bits, merge_counts
+from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, Features
-from wavlm.storage.files import open_atomic, read_json, sha256_of, write_json
+from wavlm.storage.files import sha256_of, write_json
 
-# Starting a worker costs some 3 s of imports: less audio than this is quicker without one.
+# Starting a worker takes some 3 s of imports: with less audio than this, it is faster without one.
 SECONDS_PER_WORKER = {"mfcc": 3600, "hidden": 600}
-# The same for a process with a GPU of its own, which also has to be set up.
+# The same for a process with its own GPU, which also has to be set up.
 SECONDS_PER_GPU = 36_000
 
 
@@ -40,54 +43,67 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     out: Path,
     plan: ExtractionPlan,
     progress: Progress = no_progress,
-) -> dict[str, Any]:
-    """Label every utterance of a shards folder; return the facts."""
-    codebook = read_json(codebook_dir / "codebook.json")
-    spec = features.model_dump()
-    if codebook["features"] != spec:
+) -> LabelsFacts:
+    """Label every utterance of a shards folder; return the facts. Label files that fit are kept.
+
+    Raises LabelMismatchError if the codebook clusters other features, and the errors of `label_shards`.
+    """
+    codebook = read_codebook(codebook_dir)
+    if codebook.features != features:
         raise LabelMismatchError(
-            f"labels of {spec} asked for, the codebook clusters {codebook['features']}; at {codebook_dir}"
+            f"labels of {features.model_dump()} asked for, the codebook clusters {codebook.features.model_dump()}; "
+            f"at {codebook_dir}"
         )
-    shards = read_json(shards_dir / "shards.json")
+    listing = read_listing(shards_dir)
     parts = [
-        LabelPart(
-            shards_dir / name,
-            out / f"{Path(name).stem}.parquet",
-            Header(
-                shard_sha256=shards[name]["sha256"],
-                codebook_sha256=codebook["sha256"],
-                features=json.dumps(spec, sort_keys=True),
-                label_rate_hz=label_rate_hz(features),
-                num_clusters=codebook["num_clusters"],
-            ),
-        )
-        for name in sorted(shards)
+        LabelPart(shards_dir / name, label_file(out, name), _header(listing[name], codebook))
+        for name in sorted(listing)
     ]
-    for path in {*out.glob("*.parquet"), *out.glob("quality/*.parquet")}:
-        if f"{path.stem}.tar" not in shards:  # an earlier attempt's, of other shards
-            path.unlink()
-    seconds = sum(shards[name]["samples"] for name in shards) / SAMPLE_RATE_HZ
-    on_gpu = plan.device != "cpu"
-    worthwhile = seconds / (SECONDS_PER_GPU if on_gpu else SECONDS_PER_WORKER[features.type])
-    processes = min(plan.processes, max(1, int(worthwhile)))
+    _remove_others(parts, out)
+    processes = _num_processes(sum(shard.samples for shard in listing.values()), features, plan)
     groups = [
         ShardGroup(group, codebook_dir, features, teacher_dir, plan)
         for group in _split(parts, processes * plan.groups_per_process or len(parts))
     ]
-    run_parts(groups, label_shards, processes, progress, take_gpu if on_gpu else None)
+    run_parts(groups, label_shards, processes, progress, None if plan.device == "cpu" else take_gpu)
     release_gpu_memory(plan)
     return _finish(parts, out, plan)
 
 
+def _header(shard: ListedShard, codebook: CodebookFacts) -> Header:
+    return Header(
+        shard_sha256=shard.sha256,
+        codebook_sha256=codebook.sha256,
+        features=json.dumps(codebook.features.model_dump(), sort_keys=True),
+        label_rate_hz=label_rate_hz(codebook.features),
+        num_clusters=codebook.num_clusters,
+    )
+
+
+def _remove_others(parts: Sequence[LabelPart], out: Path) -> None:
+    """Remove files that an earlier attempt made of other shards."""
+    names = {part.output.name for part in parts}
+    for path in (*out.glob("*.parquet"), *out.glob("quality/*.parquet")):
+        if path.name not in names:
+            path.unlink()
+
+
+def _num_processes(num_samples: int, features: Features, plan: ExtractionPlan) -> int:
+    """As many processes as the plan has, but no more than the audio is worth."""
+    seconds = num_samples / SAMPLE_RATE_HZ
+    worthwhile = seconds / (SECONDS_PER_WORKER[features.type] if plan.device == "cpu" else SECONDS_PER_GPU)
+    return min(plan.processes, max(1, int(worthwhile)))
+
+
 def _split(parts: Sequence[LabelPart], num_groups: int) -> list[tuple[LabelPart, ...]]:
-    """Consecutive parts in at most that many groups, whose sizes differ by one at most."""
+    """Consecutive parts in at most that many groups, whose sizes differ by at most one."""
     num_groups = min(num_groups, len(parts))
     edges = [len(parts) * number // num_groups for number in range(num_groups + 1)]
     return [tuple(parts[start:stop]) for start, stop in pairwise(edges)]
 
 
-def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> dict[str, Any]:
-    """Look at all labels once more: what the whole set looks like, and how good it is."""
+def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> LabelsFacts:
+    """Read all labels once more, and write what they are like and how good they are."""
     header = parts[0].header
     histogram = np.zeros(header.num_clusters, np.int64)
     num_repeated = num_pairs = num_utterances = 0
@@ -100,32 +116,31 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> dict
             num_pairs += max(0, len(labels) - 1)
         num_utterances += len(shard.keys)
         files[part.shard.name] = sha256_of(part.output)
-    shares = histogram[histogram > 0] / max(1, histogram.sum())
-    facts: dict[str, Any] = {
-        "device": plan.device,  # another kind gives other labels where two centroids are as near
-        "num_utterances": num_utterances,
-        "num_labels": int(histogram.sum()),
-        "label_rate_hz": header.label_rate_hz,
-        "num_clusters": header.num_clusters,
-        "used_clusters": int((histogram > 0).sum()),
-        "entropy_bits": float(-(shares * np.log2(shares)).sum()),
-        "largest_share": float(shares.max(initial=0)),
-        # Speech labels come in runs; a share near 1 / K would mean that something is broken.
-        "repeated_share": num_repeated / max(1, num_pairs),
-        "quality": _quality(parts, out),
-    }
-    write_json(out / "labels.json", {**facts, "files": files})
+    shares = cluster_shares(histogram)
+    facts = LabelsFacts(
+        device=plan.device,
+        num_utterances=num_utterances,
+        num_labels=int(histogram.sum()),
+        label_rate_hz=header.label_rate_hz,
+        num_clusters=header.num_clusters,
+        used_clusters=len(shares),
+        entropy_bits=entropy_bits(shares),
+        largest_share=float(shares.max(initial=0)),
+        # Labels of speech come in runs: a share near 1 / K would mean that something is broken.
+        repeated_share=num_repeated / max(1, num_pairs),
+        quality=_write_quality(parts, out),
+    )
+    write_json(labels_path(out), {**facts.model_dump(mode="json"), "files": files})
     return facts
 
 
-def _quality(parts: Sequence[LabelPart], out: Path) -> dict[str, Any] | None:
-    """Quality over all utterances with phones, None if there are none."""
+def _write_quality(parts: Sequence[LabelPart], out: Path) -> Quality | None:
+    """Quality over all utterances with phones; None if there are none."""
     tables = [read_counts(part.counts, part.header.num_clusters) for part in parts if part.counts.exists()]
     if not tables:
         return None
     joint = merge_counts(tables)
-    with open_atomic(out / "counts.npz") as file:
-        np.savez(file, phones=np.array(joint.phones), counts=joint.counts)
-    quality = asdict(joint.quality())
-    write_json(out / "quality.json", quality)
+    write_total(out, joint)
+    quality = joint.quality()
+    write_json(out / "quality.json", quality.model_dump(mode="json"))
     return quality

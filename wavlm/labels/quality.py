@@ -1,7 +1,7 @@
-"""How much the labels say about phones, where a corpus knows its phones.
+"""Label quality: how well labels agree with phones, where a corpus has timed phones.
 
-Counted at the network's frames: frame t is centred on sample 320 t + 200 of the utterance. The
-three figures are HuBERT's (Hsu et al. 2021, section IV-C).
+Counted at the network's frames: frame t is centred on sample 320 t + 200 of the utterance. Phone purity, cluster
+purity and PNMI (phone-normalised mutual information) are defined as in HuBERT (Hsu et al. 2021, section IV-C).
 
 Legend: F frames, P phones, K clusters.
 """
@@ -14,40 +14,32 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from wavlm.labels.facts import Quality
+from wavlm.labels.files import Labels
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ
+from wavlm.specs.shapes import WINDOW_SAMPLES
 
 Phone = tuple[float, float, str]  # start_s, end_s, name
-Labels = npt.NDArray[np.uint16]
 
-_FIRST_CENTRE_SAMPLES = 200
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Shares in 0..1, of the frames that lie in a phone."""
-
-    phone_purity: float  # of frames whose phone is the commonest of their cluster
-    cluster_purity: float  # of frames whose cluster is the commonest of their phone
-    pnmi: float  # I(phone; label) / H(phone): share of the phone's entropy that the label tells
-    num_frames: int
+_FIRST_CENTRE_SAMPLES = WINDOW_SAMPLES // 2  # 200
 
 
 @dataclass(frozen=True)
 class JointCounts:
-    """How often each phone met each label."""
+    """How many frames have each pair of phone and label."""
 
     phones: tuple[str, ...]
     counts: npt.NDArray[np.int64]  # (P, K)
 
     def quality(self) -> Quality:
-        """Purities and PNMI in float64, exact; all are 0 where they are 0 / 0."""
+        """Purities and PNMI, computed in float64. All are 0 where they are 0 / 0."""
         total = int(self.counts.sum())
         if not total:
-            return Quality(0.0, 0.0, 0.0, 0)
+            return Quality(phone_purity=0.0, cluster_purity=0.0, pnmi=0.0, num_frames=0)
         joint = self.counts / total  # (P, K)
         phone, label = joint.sum(axis=1), joint.sum(axis=0)
-        entropy = _entropy(phone)
-        information = entropy + _entropy(label) - _entropy(joint.ravel())
+        entropy = _entropy_nats(phone)
+        information = entropy + _entropy_nats(label) - _entropy_nats(joint.ravel())
         return Quality(
             phone_purity=int(self.counts.max(axis=0).sum()) / total,
             cluster_purity=int(self.counts.max(axis=1).sum()) / total,
@@ -60,12 +52,12 @@ NO_COUNTS = JointCounts((), np.zeros((0, 0), np.int64))
 
 
 def label_quality(pairs: Iterable[tuple[Sequence[Phone], Labels]], num_clusters: int) -> Quality:
-    """Quality of the labels of many utterances: (phones, label of each frame at 50 Hz)."""
+    """Quality of the labels of many utterances: pairs of phones and labels at 50 Hz, (F,)."""
     return merge_counts([joint_counts(phones, labels, num_clusters) for phones, labels in pairs]).quality()
 
 
 def joint_counts(phones: Sequence[Phone], labels: Labels, num_clusters: int) -> JointCounts:
-    """Count one utterance. `labels` are at 50 Hz: (F,); frames outside any phone are left out."""
+    """Count one utterance. `labels` are at 50 Hz, (F,). Frames outside any phone are left out."""
     names = tuple(sorted({name for _, _, name in phones}))
     row = {name: number for number, name in enumerate(names)}
     ordered = sorted(phones)
@@ -78,7 +70,7 @@ def joint_counts(phones: Sequence[Phone], labels: Labels, num_clusters: int) -> 
 
 
 def merge_counts(parts: Iterable[JointCounts]) -> JointCounts:
-    """The sum of tables that may know different phones; raises ValueError if their K differ."""
+    """The sum of tables, which may hold different phones. Raises ValueError if their K differ."""
     tables = [part for part in parts if part.phones]
     if not tables:
         return NO_COUNTS
@@ -93,8 +85,18 @@ def merge_counts(parts: Iterable[JointCounts]) -> JointCounts:
     return JointCounts(names, total)
 
 
+def cluster_shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The share of each cluster that has frames, given the number of frames of each cluster, (K,)."""
+    return np.asarray(counts[counts > 0] / max(1, counts.sum()), np.float64)
+
+
+def entropy_bits(shares: npt.NDArray[np.float64]) -> float:
+    """Shannon entropy in bits of positive shares."""
+    return float(-(shares * np.log2(shares)).sum())
+
+
 def _interval_of_frames(ordered: Sequence[Phone], num_frames: int) -> npt.NDArray[np.int64]:
-    """Number of the phone that holds each frame's centre, -1 where there is none. (F,)"""
+    """Number of the phone that contains the centre of each frame, -1 where there is none. (F,)"""
     if not ordered:
         return np.full(num_frames, -1, np.int64)
     centres_s = (np.arange(num_frames) * HOP_SAMPLES + _FIRST_CENTRE_SAMPLES) / SAMPLE_RATE_HZ
@@ -105,7 +107,7 @@ def _interval_of_frames(ordered: Sequence[Phone], num_frames: int) -> npt.NDArra
     return np.where(outside, -1, found)
 
 
-def _entropy(shares: npt.NDArray[np.float64]) -> float:
-    """Shannon entropy in nats."""
+def _entropy_nats(shares: npt.NDArray[np.float64]) -> float:
+    """Shannon entropy in nats. Shares of 0 count nothing."""
     positive = shares[shares > 0]
     return float(-(positive * np.log(positive)).sum())

@@ -1,6 +1,6 @@
-"""Frames to learn a codebook from: a seeded sample that hears every speaker in turn.
+"""Sample the frames that a codebook is learned from: seeded, and balanced over speakers.
 
-Features are streamed into the sample and never written.
+Speakers take turns. Features go straight into the sample and are never written to disk.
 
 Legend: F frames, D channels.
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.features.extract import ExtractionPlan, chunks, extract_batched
-from wavlm.features.frames import Floats, FrameFunction
+from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched
+from wavlm.features.frames import FrameFunction
+from wavlm.features.mfcc import Floats
 from wavlm.rng import rng_for
-from wavlm.shards import Reader
+from wavlm.shards import Reader, read_columns
 from wavlm.specs.shapes import num_labels
 
 Integers = npt.NDArray[np.int64]
@@ -28,12 +28,12 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SampledUtterances:
-    """Rows of the indexes of several shards folders. All arrays have one entry a row."""
+    """Rows of the indexes of several shards folders. All arrays have one entry per row."""
 
     folders: tuple[Path, ...]
-    table: pa.Table  # shard, offset, size, key
-    folder: Integers
-    speaker: Integers  # numbered over all folders; equal names in two folders are two speakers
+    table: pa.Table  # key, shard, offset, size, samples, speaker
+    folder: Integers  # number in `folders`
+    speaker: Integers  # numbered over all folders: the same name in two folders is two speakers
     num_samples: Integers
 
 
@@ -43,8 +43,7 @@ def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterance
     tables: list[pa.Table] = []
     speakers: list[Integers] = []
     for shards_dir in shards_dirs:
-        path = shards_dir / "index.parquet"
-        table = pq.read_table(path, columns=columns, filters=[("split", "==", split)])
+        table = read_columns(shards_dir, columns, split)
         codes = table["speaker"].combine_chunks().dictionary_encode().indices
         first = max((int(ids.max()) + 1 for ids in speakers if len(ids)), default=0)
         speakers.append(codes.fill_null(0).to_numpy().astype(np.int64) + first)
@@ -60,7 +59,7 @@ def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterance
 
 
 def order_round_robin(speaker: Integers, rng: np.random.Generator) -> Integers:
-    """An order of rows in which every speaker speaks once before any speaks again, and so on."""
+    """An order of rows in which each speaker has one utterance before any has a second one, and so on: (rows,)."""
     shuffled = rng.permutation(len(speaker))
     by_speaker = shuffled[np.argsort(speaker[shuffled], kind="stable")]
     _, first, counts = np.unique(speaker[by_speaker], return_index=True, return_counts=True)
@@ -79,8 +78,8 @@ def sample_frames(
 ) -> tuple[Floats, Integers]:
     """A sample of at most `num_frames` frames, (F, D), and the rows that it comes from.
 
-    Utterances are taken in turn over speakers until they hold that many frames; of each a seeded,
-    uniform choice of frames is kept, so that the sample has exactly the size asked for.
+    Utterances are taken in turn over speakers until they have that many frames. Of each utterance a seeded, uniform
+    choice of frames is kept, so that the sample has exactly `num_frames` if there are enough.
     """
     rng = rng_for(seed, "sample")
     order = order_round_robin(utterances.speaker, rng)
@@ -101,7 +100,7 @@ def sample_frames(
 def _extract_features(
     utterances: SampledUtterances, rows: Integers, function: FrameFunction, plan: ExtractionPlan
 ) -> Iterator[Floats]:
-    """The features of the utterances in these rows, (F, D) each."""
+    """The features of the utterance in each of these rows, (F, D)."""
     readers = [Reader(folder) for folder in utterances.folders]
 
     def read(row: int) -> Floats:
@@ -110,6 +109,6 @@ def _extract_features(
         waveform: Floats = reader.read_at(cells["shard"], cells["offset"], cells["size"])
         return waveform
 
-    waveforms = chunks(map(read, rows.tolist()), len, plan)
-    for _, features in extract_batched(((None, chunk) for chunk in waveforms), function, plan):
+    chunks = cut_chunks(map(read, rows.tolist()), len, plan)
+    for _, features in extract_batched(((None, chunk) for chunk in chunks), function, plan):
         yield from features

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards
-from wavlm.labels.files import open_flat_labels
+from wavlm.labels.flat import open_flat_labels
 from wavlm.loader.sampler import Integers, MicroBatch
 from wavlm.mixing.noise import Split
 from wavlm.shards import Reader, read_index

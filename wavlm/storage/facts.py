@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wavlm.errors import BadDataError
 
 
 class Facts(BaseModel):
@@ -12,3 +17,19 @@ class Facts(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+F = TypeVar("F", bound=Facts)
+
+
+def read_facts(path: Path, form: type[F]) -> F:
+    """Read facts that a stage also wrote as a JSON file of its own, such as `codebook.json`.
+
+    Raises BadDataError (RECORD_BROKEN), naming file and field, if the file holds something else.
+    """
+    try:
+        return form.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BadDataError(
+            "RECORD_BROKEN", f"no {form.__name__} can be read: {error}; at {path}; make it again"
+        ) from error

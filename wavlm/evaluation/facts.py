@@ -1,0 +1,49 @@
+"""What the stage scores reports, and the reader of `scores.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from wavlm.labels.facts import Quality
+from wavlm.storage.facts import Facts, read_facts
+
+
+class LayerScore(Facts):
+    """The label quality of one layer."""
+
+    name: str  # "mfcc", or "layer 4"
+    layer: int  # from 1; 0: MFCC
+    quality: Quality
+
+
+class ScoresFacts(Facts):
+    """The scores of a model. Without phones in any corpus there are no scores, and `reason` says so."""
+
+    num_utterances: int
+    scores: tuple[LayerScore, ...]  # MFCC first
+    num_clusters: int | None = None
+    mfcc_pnmi: float | None = None
+    best_pnmi: float | None = None
+    best_layer: int | None = None
+    reason: str | None = None  # why there are no scores
+
+    @model_serializer(mode="wrap")
+    def _leave_out_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that are None are not written."""
+        return {name: value for name, value in dump(self).items() if value is not None}
+
+
+SCORES_PLOT = "scores.png"
+
+
+def scores_path(scores_dir: Path) -> Path:
+    """The path of the facts in a scores folder."""
+    return scores_dir / "scores.json"
+
+
+def read_scores(scores_dir: Path) -> ScoresFacts:
+    """The facts of a scores folder; raises BadDataError, naming the field, if `scores.json` is broken."""
+    return read_facts(scores_path(scores_dir), ScoresFacts)

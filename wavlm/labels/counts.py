@@ -1,0 +1,53 @@
+"""The joint table of phones and labels on disk: a Parquet file per shard in `quality/`, and `counts.npz` of them all.
+
+A Parquet file has a row per pair of phone and label that occurs, and its number of frames. Shards without phones
+have no file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wavlm.labels.quality import JointCounts
+from wavlm.storage.files import atomic_path, open_atomic
+
+
+def counts_file(label_file: Path) -> Path:
+    """The path of the table of a shard, given the path of its label file."""
+    return label_file.parent / "quality" / label_file.name
+
+
+def write_counts(path: Path, joint: JointCounts) -> None:
+    """Write the table of one shard."""
+    phone, label = np.nonzero(joint.counts)
+    table = pa.table(
+        {
+            "phone": [joint.phones[number] for number in phone],
+            "label": label.astype(np.uint16),
+            "frames": joint.counts[phone, label],
+        }
+    )
+    path.parent.mkdir(exist_ok=True)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def read_counts(path: Path, num_clusters: int) -> JointCounts:
+    """The table of one shard. The checksum of every page is verified."""
+    table = pq.read_table(path, page_checksum_verification=True)
+    phones = table["phone"].to_pylist()
+    names = tuple(sorted(set(phones)))
+    row = {name: number for number, name in enumerate(names)}
+    counts = np.zeros((len(names), num_clusters), np.int64)
+    counts[[row[name] for name in phones], table["label"].to_numpy()] = table["frames"].to_numpy()
+    return JointCounts(names, counts)
+
+
+def write_total(labels_dir: Path, joint: JointCounts) -> None:
+    """Write the table of a whole labels folder as `counts.npz`: names of phones (P,), counts (P, K)."""
+    with open_atomic(labels_dir / "counts.npz") as file:
+        np.savez(file, phones=np.array(joint.phones), counts=joint.counts)

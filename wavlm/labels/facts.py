@@ -1,0 +1,81 @@
+"""What the stages codebook and labels report, and the readers of `codebook.json` and `labels.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavlm.specs import Features
+from wavlm.storage.facts import Facts, read_facts
+
+
+class Fit(Facts):
+    """How the frames of a sample use the clusters of a codebook."""
+
+    num_frames: int
+    inertia_per_frame: float  # mean squared Euclidean distance to the nearest centroid
+    used_clusters: int
+    empty_clusters: int
+    entropy_bits: float  # of the share of each cluster
+    perplexity: float  # 2 ** entropy_bits
+
+
+class CodebookFacts(Facts):
+    """The facts of a codebook. `codebook.json` holds the same fields."""
+
+    features: Features
+    num_clusters: int
+    num_channels: int
+    label_rate_hz: int
+    sample_utterances: int  # utterances and speakers that the sampled frames come from
+    sample_speakers: int
+    inertia_per_iteration: tuple[float, ...]
+    train: Fit
+    valid: Fit | None  # None: no corpus has a valid split
+    sha256: str  # of centroids.npy
+
+
+class Quality(Facts):
+    """How well labels agree with phones, over the frames that lie in a phone. All shares are in 0..1."""
+
+    phone_purity: float  # share of frames whose phone is the most frequent one of their cluster
+    cluster_purity: float  # share of frames whose cluster is the most frequent one of their phone
+    pnmi: float  # I(phone; label) / H(phone): share of the phone entropy that the label explains
+    num_frames: int
+
+
+class LabelsFacts(Facts):
+    """The facts of the labels of one corpus. `labels.json` holds the same fields and the sha256 of each file."""
+
+    device: str  # "cpu" or "cuda": rounding differs, so a frame between two centroids may get another label
+    num_utterances: int
+    num_labels: int
+    label_rate_hz: int
+    num_clusters: int
+    used_clusters: int
+    entropy_bits: float  # of the share of each cluster
+    largest_share: float
+    repeated_share: float  # share of frames with the label of the frame before
+    quality: Quality | None  # None: no utterance has phones
+
+
+def codebook_path(codebook_dir: Path) -> Path:
+    """The path of the facts in a codebook folder."""
+    return codebook_dir / "codebook.json"
+
+
+def read_codebook(codebook_dir: Path) -> CodebookFacts:
+    """The facts of a codebook folder; raises BadDataError, naming the field, if `codebook.json` is broken.
+
+    The centroids are compared with their sha256 where they are read: `wavlm.labels.centroids.read_centroids`.
+    """
+    return read_facts(codebook_path(codebook_dir), CodebookFacts)
+
+
+def labels_path(labels_dir: Path) -> Path:
+    """The path of the facts in a labels folder. It is written last, so a folder that has it is complete."""
+    return labels_dir / "labels.json"
+
+
+def read_labels_facts(labels_dir: Path) -> LabelsFacts:
+    """The facts of a labels folder; raises BadDataError, naming the field, if `labels.json` is broken."""
+    return read_facts(labels_path(labels_dir), LabelsFacts)
