@@ -64,4 +64,4 @@ golden: .venv/.dev
 
 # The map of files in docs/architecture.md, from the first lines of the files.
 docs: .venv/.dev
-	$(BIN)/python tests/docs/test_architecture.py
+	$(BIN)/python -m tests.docs.test_architecture
