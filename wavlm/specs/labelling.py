@@ -141,7 +141,7 @@ class ScoresSpec(Spec):
     num_clusters: Annotated[int, Field(ge=2, le=65535)]
     """Number of clusters K, for every layer and for MFCC.
 
-    Change: keep it as it is when you compare models; PNMI grows with K.
+    Change: keep it as it is when you compare models, because PNMI depends on K.
     """
 
     layers: tuple[Count, ...] = ()
