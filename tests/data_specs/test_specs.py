@@ -1,4 +1,4 @@
-"""The shipped specs are valid, plannable, and keep their keys."""
+"""The shipped specs are valid, can be planned, and keep their keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wavlm.specs.yaml import read_corpus, read_mix, read_network, read_recipe
 
 
 @pytest.mark.parametrize("path", sorted((SPECS / "corpora").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_corpus_says_whose_it_is(path: Path) -> None:
+def test_every_corpus_has_license_citation_and_homepage(path: Path) -> None:
     corpus = read_corpus(path)
     assert corpus.license
     assert corpus.citation
@@ -31,7 +31,7 @@ def test_every_mix_can_be_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("base", 94_381_936), ("large", 315_453_120)])
-def test_the_paper_s_networks_have_as_many_parameters_as_the_released_models(name: str, parameters: int) -> None:
+def test_base_and_large_have_as_many_parameters_as_the_released_models(name: str, parameters: int) -> None:
     network = read_network(SPECS / "networks" / f"{name}.yaml")
     head = (network.width + 1 + 100) * network.projection_width  # projection with bias, one row per cluster
     assert num_parameters(network, num_clusters=100) - head == parameters  # docs/algorithm.md section 1
@@ -43,9 +43,9 @@ def test_every_network_can_be_read(path: Path) -> None:
 
 
 def test_keys_of_the_shipped_recipes_are_pinned() -> None:
-    """A key that moves without a changed recipe means that a default or the digest changed.
+    """If a key changes and its recipe does not, a default or the digest has changed.
 
-    Change golden_keys.json only together with a recipe, a corpus, a mix or a bumped `format`.
+    Change golden_keys.json only together with a recipe, a corpus, a mix, a network or the number `format`.
     """
     assert golden_keys() == json.loads(KEYS.read_text()), "if this is wanted: `make golden`"
 
@@ -62,7 +62,7 @@ def test_paper_recipes_end_in_a_mixed_model_with_gated_bias_and_504_rows(name: s
     assert last.train.max_crop_seconds == 15.625
 
 
-def test_the_hubert_recipe_neither_mixes_nor_biases() -> None:
+def test_the_hubert_recipe_has_no_mixing_and_no_gated_bias() -> None:
     for model in models(plan(read_recipe(SPECS / "recipes" / "hubert-base.yaml"))):
         assert model.mix is None
         assert not model.network.gated_bias
@@ -80,7 +80,7 @@ def test_the_demo_downloads_less_than_260_mb() -> None:
     assert sum(sizes) < 260e6
 
 
-def test_the_schema_for_editors_is_the_one_of_the_models() -> None:
+def test_the_committed_schema_equals_the_one_of_the_models() -> None:
     assert json.loads(SCHEMA.read_text()) == json_schema(), "run `make golden`"
 
 

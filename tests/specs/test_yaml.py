@@ -68,8 +68,8 @@ def specs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refusal(specs: Path, old: str, new: str, file: str = "recipes/tiny.yaml") -> str:
-    """What is said when `old` is replaced by `new` in a file."""
+def error_message(specs: Path, old: str, new: str, file: str = "recipes/tiny.yaml") -> str:
+    """The error message after `old` is replaced by `new` in a file."""
     path = specs / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
@@ -85,9 +85,9 @@ def test_names_of_corpora_and_mixes_are_replaced_by_their_content(specs: Path) -
     assert recipe.iterations[0].mix.probability == 0.2
 
 
-def test_1e_4_is_a_number_and_no_is_a_word(specs: Path) -> None:
+def test_5e_4_is_a_number_and_no_is_a_string(specs: Path) -> None:
     assert read_recipe(specs / "recipes/tiny.yaml").iterations[0].train.peak_lr == 5e-4
-    assert "norm_first" in refusal(specs, "norm_first: false", "norm_first: no")
+    assert "norm_first" in error_message(specs, "norm_first: false", "norm_first: no")
 
 
 @pytest.mark.parametrize(
@@ -108,66 +108,66 @@ def test_1e_4_is_a_number_and_no_is_a_word(specs: Path) -> None:
         ("description: a test", "description: [a", ("tiny.yaml", "not valid YAML")),
     ],
 )
-def test_a_fault_is_reported_with_its_place(specs: Path, old: str, new: str, expected: tuple[str, ...]) -> None:
-    said = refusal(specs, old, new)
+def test_an_error_names_file_line_and_field(specs: Path, old: str, new: str, expected: tuple[str, ...]) -> None:
+    message = error_message(specs, old, new)
     for part in expected:
-        assert part in said
+        assert part in message
 
 
-def test_a_fault_in_a_corpus_names_the_corpus_file(specs: Path) -> None:
-    said = refusal(specs, "role: speech", "role: singing", "corpora/tiny.yaml")
-    assert "corpora/tiny.yaml:2: role: 'singing'" in said
+def test_an_error_in_a_corpus_names_the_file_of_the_corpus(specs: Path) -> None:
+    message = error_message(specs, "role: speech", "role: singing", "corpora/tiny.yaml")
+    assert "corpora/tiny.yaml:2: role: 'singing'" in message
 
 
-def test_a_noise_corpus_is_no_speech_corpus(specs: Path) -> None:
-    said = refusal(specs, "role: speech", "role: noise", "corpora/tiny.yaml")
-    assert "recipes/tiny.yaml:4: speech.0" in said
-    assert "expected one of role 'speech'" in said
+def test_a_noise_corpus_is_refused_as_speech(specs: Path) -> None:
+    message = error_message(specs, "role: speech", "role: noise", "corpora/tiny.yaml")
+    assert "recipes/tiny.yaml:4: speech.0" in message
+    assert "expected one of role 'speech'" in message
 
 
-def test_a_file_is_named_like_what_it_describes(specs: Path) -> None:
+def test_a_corpus_has_the_name_of_its_file(specs: Path) -> None:
     (specs / "corpora/other.yaml").write_text(CORPUS)
     with pytest.raises(RecipeError, match="expected 'other', the name of its file"):
         read_corpus(specs / "corpora/other.yaml")
 
 
-def test_code_in_yaml_is_only_text(specs: Path) -> None:
-    said = refusal(specs, "min_seconds: 1.0", dedent('min_seconds: !!python/name:os.system ""'))
-    assert "min_seconds" in said or "not valid YAML" in said
+def test_code_in_yaml_is_not_run(specs: Path) -> None:
+    message = error_message(specs, "min_seconds: 1.0", dedent('min_seconds: !!python/name:os.system ""'))
+    assert "min_seconds" in message or "not valid YAML" in message
 
 
-def test_a_huge_file_is_refused_unread(specs: Path) -> None:
+def test_a_huge_file_is_refused_before_it_is_read(specs: Path) -> None:
     (specs / "recipes/tiny.yaml").write_text("#" * (1 << 21))
     with pytest.raises(RecipeError, match="expected at most 1048576"):
         read_recipe(specs / "recipes/tiny.yaml")
 
 
-def test_iteration_one_cannot_cluster_a_model_that_is_not_there(specs: Path) -> None:
-    said = refusal(specs, "{type: mfcc}", "{type: hidden, layer: 1}")
-    assert "iteration 1 has no previous model" in said
+def test_iteration_1_cannot_cluster_hidden_layers(specs: Path) -> None:
+    message = error_message(specs, "{type: mfcc}", "{type: hidden, layer: 1}")
+    assert "iteration 1 has no previous model" in message
 
 
-def test_a_layer_that_no_model_will_have_is_refused_before_any_training(specs: Path) -> None:
+def test_a_layer_that_no_model_has_is_refused_before_any_training(specs: Path) -> None:
     path = specs / "recipes/tiny.yaml"
     first = path.read_text()
     second = first[first.index("  - codebook") :].replace("type: mfcc", "type: hidden, layer: 3")
     path.write_text(first + second)
-    said = refusal(specs, "a test", "two iterations")
-    assert "iteration 2 clusters layer 3, but the model of iteration 1 has 2 layers" in said
+    message = error_message(specs, "a test", "two iterations")
+    assert "iteration 2 clusters layer 3, but the model of iteration 1 has 2 layers" in message
 
     path.write_text(first)
     probe = "probe:\n  num_clusters: 10\n  layers: [1, 4]\nshards:"
-    assert "layer 4, but a model has 2 layers" in refusal(specs, "shards:", probe)
+    assert "layer 4, but a model has 2 layers" in error_message(specs, "shards:", probe)
 
 
-def test_effects_that_could_never_be_applied_are_refused_before_any_training(specs: Path) -> None:
+def test_effects_that_cannot_be_applied_are_refused_before_any_training(specs: Path) -> None:
     mix, soft = specs / "mixes/soft.yaml", "name: soft\nprobability: 0.2\n"
     mix.write_text(soft + "effects: [{name: room, probability: 0.1}]\n")
-    assert "has the effect room, but there are no rooms" in refusal(specs, "a test", "rooms")
+    assert "has the effect room, but there are no rooms" in error_message(specs, "a test", "rooms")
     mix.write_text(soft + "effects: [{name: low_pass, probability: 0.1, minimum: 7900.0}]\n")
-    said = refusal(specs, "rooms", "filters")
-    assert "soft.yaml:3" in said
-    assert "low_pass: minimum 7900.0 is above maximum 7500" in said
+    message = error_message(specs, "rooms", "filters")
+    assert "soft.yaml:3" in message
+    assert "low_pass: minimum 7900.0 is above maximum 7500" in message
 
 
 def with_network(specs: Path, network: str) -> NetworkSpec:
@@ -212,7 +212,7 @@ def test_a_wrong_network_is_refused_with_the_line_of_the_recipe(
 
 
 @pytest.mark.parametrize("network", ["small", "{preset: small, width: 128}"])
-def test_a_fault_in_a_preset_names_the_preset_s_file(specs: Path, network: str) -> None:
+def test_an_error_in_a_preset_names_the_file_of_the_preset(specs: Path, network: str) -> None:
     (specs / "networks/small.yaml").write_text(NETWORK.replace("width: 64", "width: wide"))
     with pytest.raises(RecipeError) as caught:
         with_network(specs, network)
@@ -229,15 +229,15 @@ def test_a_recipe_anywhere_may_name_shipped_corpora_mixes_and_networks(tmp_path:
     assert recipe.iterations[0].network == read_network(shipped_specs() / "networks/base.yaml")
 
 
-def test_files_beside_the_recipe_go_before_shipped_ones(specs: Path) -> None:
+def test_a_file_beside_the_recipe_is_preferred_to_a_shipped_one(specs: Path) -> None:
     (specs / "networks/base.yaml").write_text(NETWORK)
     assert with_network(specs, "base").width == 64
 
 
 def test_an_unknown_name_is_refused_with_what_lies_beside_the_recipe_and_what_is_shipped(specs: Path) -> None:
-    said = refusal(specs, "speech: [tiny]", "speech: [huge]")
-    assert f"expected one of tiny ({specs}/corpora); asterisk-en, " in said
-    assert f"({shipped_specs()}/corpora)" in said
+    message = error_message(specs, "speech: [tiny]", "speech: [huge]")
+    assert f"expected one of tiny ({specs}/corpora); asterisk-en, " in message
+    assert f"({shipped_specs()}/corpora)" in message
 
 
 def test_a_bare_name_is_a_shipped_recipe_unless_there_is_such_a_file(
@@ -272,6 +272,6 @@ def test_an_unknown_recipe_is_refused_and_a_path_is_only_a_path(
 
 @pytest.mark.parametrize("field", ["audio: /etc/*", "audio: ../*", "audio: ''", "phones: ../p.tsv"])
 def test_a_layout_stays_below_the_root_of_its_corpus(specs: Path, field: str) -> None:
-    said = refusal(specs, "type: generic", f"type: generic\n  {field}", "corpora/tiny.yaml")
-    assert "corpora/tiny.yaml:13: layout" in said
-    assert "expected a " in said
+    message = error_message(specs, "type: generic", f"type: generic\n  {field}", "corpora/tiny.yaml")
+    assert "corpora/tiny.yaml:13: layout" in message
+    assert "expected a " in message
