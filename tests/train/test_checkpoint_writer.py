@@ -111,7 +111,7 @@ def test_next_snapshot_waits_for_the_one_under_way_and_says_so(
         saves.save(made, state(2))
         assert checkpoint.list_checkpoints(tmp_path)[-1].name == "step-000000001"
         saves.finish()
-    assert "snapshot of update 2 waited 1." in caplog.text
+    assert "checkpoint of update 2 waited 1." in caplog.text
     assert len(checkpoint.list_checkpoints(tmp_path)) == 2
 
 
@@ -142,7 +142,7 @@ def test_an_error_of_the_training_hides_none_of_the_snapshot(tmp_path: Path, cap
 
     with pytest.raises(BadDataError, match="NOT_FINITE"):
         fail()
-    assert "a snapshot could not be written either: [Errno 20] Not a directory" in caplog.text
+    assert "a checkpoint could not be written either: [Errno 20] Not a directory" in caplog.text
 
 
 def test_training_ends_with_the_error_before_another_update(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The network: a pure torch module that knows no data, no files of ours but its own, no trainer."""
+"""The network: a torch module that depends on no data, no trainer, and no files but its own."""
 
 from wavlm.nn.files import ModelFileError as ModelFileError
 from wavlm.nn.files import load_model as load_model

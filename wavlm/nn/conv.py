@@ -1,4 +1,4 @@
-"""From waveforms to features: the strided convolutions (docs/algorithm.md section 2).
+"""The convolutional feature encoder: from waveforms to features (docs/algorithm.md section 2).
 
 B utterances, N samples, C channels, F frames.
 """
@@ -19,10 +19,10 @@ NORM_EPS = 1e-5
 
 
 class FeatureEncoder(nn.Module):
-    """Convolutions without padding, each followed by an exact (erf) GELU.
+    """Strided convolutions without padding, each followed by an exact (erf) GELU.
 
-    Group style: one norm per channel over time, after the first convolution only.
-    Layer style: a LayerNorm over channels after every convolution.
+    Group style (Base): one norm per channel over time, after the first convolution only.
+    Layer style (Large): a LayerNorm over channels after every convolution.
     """
 
     def __init__(self, network: NetworkSpec) -> None:
@@ -41,16 +41,16 @@ class FeatureEncoder(nn.Module):
     def forward(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
         """(B, N) -> (B, F, C).
 
-        num_samples (B,): how long each row is; then the frames of its own samples are those of the
-        utterance alone, in both styles. None: in the group style the statistics cover the whole
-        row, so an utterance changes when it is padded.
+        num_samples (B,): samples of each row without its padding. Then the valid frames are those of the
+        utterance without padding, in both styles.
+        None: in the group style the statistics cover the whole row, so padding changes the frames of an utterance.
         """
         if front.covers(waveforms):
             return front.features(waveforms, num_samples, [*self.convs], [*self.norms])
         return self.forward_plain(waveforms, num_samples)
 
     def forward_plain(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
-        """The definition of what `forward` computes."""
+        """The definition: what `forward` computes, with torch's own modules."""
         x = waveforms.unsqueeze(1)  # (B, 1, N)
         num_frames = num_samples
         for number, conv in enumerate(cast("Iterable[nn.Conv1d]", self.convs)):
@@ -64,13 +64,13 @@ class FeatureEncoder(nn.Module):
 
 
 class TimeNorm(nn.GroupNorm):
-    """Norm of each channel over time, in fp32 whatever comes in. (B, C, F) -> (B, C, F)"""
+    """Norm of each channel over time, computed in fp32 or wider. (B, C, F) -> (B, C, F)"""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, eps=NORM_EPS)
 
     def forward(self, input: Tensor, num_frames: Tensor | None = None) -> Tensor:  # noqa: A002
-        """num_frames (B,): how many of a row's frames the statistics cover; None: all of them."""
+        """num_frames (B,): the statistics cover this many first frames of each row; None: all frames."""
         x = to_at_least_fp32(input)
         if num_frames is None:
             return super().forward(x).to(input.dtype)
@@ -83,19 +83,19 @@ class TimeNorm(nn.GroupNorm):
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Norm of each frame over channels, in fp32 whatever comes in. (B, C, F) -> (B, C, F)"""
+    """Norm of each frame over channels, computed in fp32 or wider. (B, C, F) -> (B, C, F)"""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=NORM_EPS)
 
     def forward(self, input: Tensor, num_frames: Tensor | None = None) -> Tensor:  # noqa: A002, ARG002
-        """num_frames: as for TimeNorm; no frame depends on another here."""
+        """num_frames: as in TimeNorm, not used, because no frame depends on another."""
         normed = super().forward(to_at_least_fp32(input).transpose(1, 2))
         return normed.transpose(1, 2).to(input.dtype)
 
 
 def to_at_least_fp32(x: Tensor) -> Tensor:
-    """The tensor in fp32, or in fp64 if it is that already."""
+    """The tensor in fp32, or unchanged if it is in fp64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -111,7 +111,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def scale_gradient(x: Tensor, scale: float) -> Tensor:
-    """The same tensor; gradients that pass back through it are multiplied by `scale`."""
+    """The same tensor; in backward its gradient is multiplied by `scale`."""
     if scale == 1.0:
         return x
     return cast("Tensor", _ScaleGradient.apply(x, scale))  # type: ignore[no-untyped-call]
@@ -121,7 +121,7 @@ class _ZeroGradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
         ctx.save_for_backward(*parameters)
-        return x.clone()  # FSDP2 hangs its hooks on what a layer returns, and wants no view there
+        return x.clone()  # FSDP2 attaches hooks to the output of a layer, which must not be a view
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
@@ -129,9 +129,9 @@ class _ZeroGradients(torch.autograd.Function):
 
 
 def attach_zero_gradients(x: Tensor, parameters: list[Tensor]) -> Tensor:
-    """The same tensor; in backward the parameters, unused here, get gradients of zero.
+    """The same tensor; in backward the parameters, which are not used, get gradients of zero.
 
-    A dropped layer passes through here, so that data-parallel training sees a gradient for every
-    parameter on every rank and neither waits for ever nor has to search for unused ones.
+    This is what a dropped layer computes. Data-parallel training then gets a gradient for every parameter on every
+    rank, and need not search for unused parameters.
     """
     return cast("Tensor", _ZeroGradients.apply(x, *parameters))  # type: ignore[no-untyped-call]

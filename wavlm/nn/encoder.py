@@ -1,4 +1,4 @@
-"""The transformer encoder with a gated relative position bias (docs/algorithm.md section 4).
+"""The transformer encoder with the gated relative position bias (docs/algorithm.md section 4).
 
 B utterances, F frames, D width, H heads.
 """
@@ -52,7 +52,7 @@ class GatedAttention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention and feed-forward with residuals; norms after each (Base) or before each (Large)."""
+    """Attention and feed-forward network with residuals; norms after each (Base) or before each (Large)."""
 
     def __init__(self, network: NetworkSpec, attend: Attention) -> None:
         super().__init__()
@@ -66,14 +66,14 @@ class EncoderLayer(nn.Module):
         self.activation_dropout = nn.Dropout(network.activation_dropout)
 
     def forward(self, x: Tensor, table: Tensor | None, num_valid: Tensor | None, *, kept: bool = True) -> Tensor:
-        """(B, F, D) -> (B, F, D). A layer that is not kept hands its input on."""
+        """(B, F, D) -> (B, F, D). kept: False for a dropped layer, which returns its input."""
         if not kept:
             unused = [*self.parameters(), *(() if table is None else (table,))]
             return attach_zero_gradients(x, unused)
         return self.transform(x, table, num_valid)
 
     def transform(self, x: Tensor, table: Tensor | None, num_valid: Tensor | None) -> Tensor:
-        """What a layer computes, without the question whether it does."""
+        """What a layer computes that is not dropped."""
         if self.norm_first:
             x = x + self.dropout(self.attention(self.attention_norm(x), table, num_valid))
             return x + self._feed_forward(self.ffn_norm(x))
@@ -88,10 +88,10 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Positional convolution, layers, and one table of position biases for all of them.
+    """Positional convolution, layers, and one table of position biases for all layers.
 
-    The table is made outside the layers and never gated here, so that dropping the first layer
-    does not take the bias from the others, and gates cannot compound from layer to layer.
+    The table is computed outside the layers and without a gate. So layer drop of the first layer does not remove
+    the bias from the others, and gates are not multiplied from layer to layer.
     """
 
     def __init__(self, network: NetworkSpec, attend: Attention) -> None:
@@ -108,7 +108,10 @@ class Encoder(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor, num_valid: Tensor | None, kept_layers: Sequence[bool]) -> list[Tensor]:
-        """Encoder input and each layer's raw output (B, F, D), for as many layers as are named."""
+        """The first layer's input, then the output of each layer before any final norm: (B, F, D) each.
+
+        kept_layers: one per layer, False if it is dropped. The encoder stops after as many layers as it names.
+        """
         x, table = self.add_positions(x)
         states = [x]
         for layer, kept in zip(self.layers, kept_layers, strict=False):
@@ -125,5 +128,5 @@ class Encoder(nn.Module):
         return self.dropout(x), table
 
     def final(self, last: Tensor) -> Tensor:
-        """What the head sees of the last layer's raw output: normed in the pre-norm style."""
+        """The input of the head, from the last layer's output (B, F, D): normed in the pre-norm style."""
         return self.norm(last) if self.norm_first else last

@@ -1,4 +1,4 @@
-"""A model on disk: `model.safetensors` (with its head) and `network.json`. No pickle."""
+"""Save and load a model: `model.safetensors` (weights, head included) and `network.json`. No pickle."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from wavlm.storage.files import atomic_path, read_json, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 NETWORK_FILE = "network.json"
-# Parts of a parameter's path that wrappers add: torch.compile, DDP, activation checkpointing.
+# Parts that wrappers add to a parameter's name: torch.compile, DDP, activation checkpointing.
 WRAPPERS = frozenset({"_orig_mod", "module", "_checkpoint_wrapped_module"})
 
 
 class ModelFileError(BadDataError):
-    """A model's files are missing, broken or do not fit its network."""
+    """A model's files are missing, damaged or do not fit its network."""
 
     def __init__(self, message: str) -> None:
         super().__init__("MODEL_UNUSABLE", message)
 
 
 class NetworkFile(BaseModel):
-    """Content of `network.json`: all that is needed to build the network."""
+    """Content of `network.json`: everything needed to build the network."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,7 +39,7 @@ class NetworkFile(BaseModel):
 
 
 def save_model(network: WavLM, folder: Path) -> None:
-    """Write a network into a folder; `network.json` last, so that a model that has it is whole."""
+    """Write a network into a folder, `network.json` last: a folder that has it holds a complete model."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights_of(network)}
     with atomic_path(folder / WEIGHTS_FILE) as path:
@@ -49,7 +49,7 @@ def save_model(network: WavLM, folder: Path) -> None:
 
 
 def weights_of(network: torch.nn.Module) -> list[tuple[str, Tensor]]:
-    """Names, free of what wrappers add, and tensors."""
+    """Names, without the parts that wrappers add, and tensors."""
     return [
         (".".join(part for part in name.split(".") if part not in WRAPPERS), tensor)
         for name, tensor in network.state_dict().items()
@@ -57,42 +57,43 @@ def weights_of(network: torch.nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> WavLM:
-    """Read a network that `save_model` wrote, in eval mode."""
+    """The network that `save_model` wrote, in eval mode. Raises ModelFileError."""
     path = folder / WEIGHTS_FILE
     return network_from(read_network(folder), read_weights(path), where=path).to(device).eval()
 
 
 def read_network(folder: Path) -> NetworkFile:
-    """The content of a model folder's `network.json`."""
+    """The content of a model folder's `network.json`. Raises ModelFileError if it is missing or damaged."""
     path = folder / NETWORK_FILE
     if not path.is_file():
-        raise ModelFileError(f"{path} is missing: {folder} is not a (whole) model folder")
+        raise ModelFileError(f"{path} is missing: {folder} is not a complete model folder")
     try:
         return NetworkFile.model_validate(read_json(path), strict=False)
-    except ValueError as error:  # not JSON, or not what is expected of it
+    except ValueError as error:  # not JSON, or JSON with other fields
         raise ModelFileError(f"{path} does not describe a network: {error}") from error
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; a missing or broken one raises ModelFileError."""
+    """The tensors of a safetensors file. Raises ModelFileError if it is missing or damaged."""
     if not path.is_file():
         raise ModelFileError(f"{path} is missing")
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ModelFileError(f"{path} is not a whole safetensors file: {error}") from error
+        raise ModelFileError(f"{path} is not a complete safetensors file: {error}") from error
 
 
 def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: Path) -> WavLM:
-    """A network with these weights; every tensor must be there, fit, and have a place.
+    """A network with these weights. `where` is named in errors.
 
-    Memory is taken only for tensors that exist, whatever sizes the description claims.
+    Raises ModelFileError if a tensor is missing, unknown or of the wrong shape.
+    No memory is allocated for the sizes that `network.json` claims, only for tensors that exist.
     """
     with torch.device("meta"):
         network = WavLM(content.network, content.num_clusters)
     expected = network.state_dict()
     problems = [f"{name}: missing" for name in expected.keys() - weights.keys()]
-    problems += [f"{name}: has no place" for name in weights.keys() - expected.keys()]
+    problems += [f"{name}: not a tensor of this network" for name in weights.keys() - expected.keys()]
     problems += [
         f"{name}: found {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
         for name, tensor in expected.items()

@@ -19,19 +19,19 @@ COSINE_EPS = 1e-8
 
 @dataclass(frozen=True)
 class FrameSums:
-    """Sums over the frames that were asked for."""
+    """Sums over some frames."""
 
     loss: Tensor  # () summed cross entropy, nats
     num_frames: Tensor  # () int64
-    num_correct: Tensor  # () int64: frames whose best class is their label
+    num_correct: Tensor  # () int64: frames whose most likely class is their label
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the head says of each frame that it was shown."""
+    """Loss and correctness of each frame."""
 
     losses: Tensor  # (S,) cross entropy in fp32, nats
-    correct: Tensor  # (S,) bool: the best class is the label
+    correct: Tensor  # (S,) bool: the most likely class is the label
 
     def over(self, where: Tensor) -> FrameSums:
         """Sums over the frames where (S,) is true."""
@@ -44,35 +44,35 @@ class Predictions:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """What one group adds to an update's loss (docs/algorithm.md section 9).
+    """The terms of one micro-batch in an update's loss (docs/algorithm.md section 9).
 
-    The loss of an update is the sum over its groups of
+    The loss of an update is the sum over its micro-batches of
     `masked_weight * masked.loss + unmasked_weight * unmasked.loss
     + feature_penalty * this.feature_penalty * masked.num_frames`,
-    divided by the sum over its groups of `masked.num_frames`.
+    divided by the sum over its micro-batches of `masked.num_frames`.
     """
 
     masked: FrameSums
-    unmasked: FrameSums | None  # only if it was asked for
+    unmasked: FrameSums | None  # None if only masked frames were predicted
     feature_penalty: Tensor  # () mean square of the conv features
 
 
 class Head(nn.Module):
-    """Projects frames and compares them with one embedding per class.
+    """Projects frames and compares them with one embedding per class, by cosine.
 
-    The reference builds the positive beside all classes for each frame; that is exactly softmax
+    The reference code lists the positive class and then all classes for each frame. That is exactly softmax
     cross entropy over the classes, so here it is one product of normalised matrices.
     """
 
     def __init__(self, network: NetworkSpec, num_clusters: int) -> None:
         super().__init__()
-        self.first_label = network.special_symbols  # rows before it are never targets
+        self.first_label = network.special_symbols  # embeddings before it are never targets
         self.projection = nn.Linear(network.width, network.projection_width)
         rows = num_clusters + network.special_symbols
         self.label_embeddings = nn.Parameter(torch.rand(rows, network.projection_width))
 
     def forward(self, frames: Tensor, labels: Tensor, temperature: float) -> Predictions:
-        """Frames (S, D) and their cluster numbers (S,)."""
+        """frames (S, D); labels (S,): cluster numbers from 0 on; temperature divides the cosines."""
         logits = self.logits(frames, temperature)
         targets = labels + self.first_label
         return Predictions(
@@ -81,7 +81,7 @@ class Head(nn.Module):
         )
 
     def logits(self, frames: Tensor, temperature: float) -> Tensor:
-        """cosine / temperature: (S, D) -> (S, C) in fp32 whatever autocast says."""
+        """cosine / temperature: (S, D) -> (S, C), in fp32 or wider also under autocast."""
         projected = self.projection(frames)
         with torch.autocast(frames.device.type, enabled=False):
             ours = functional.normalize(to_at_least_fp32(projected), dim=-1, eps=COSINE_EPS)
@@ -91,13 +91,14 @@ class Head(nn.Module):
 
 
 def select_rows(mask: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
-    """Where a flat mask (N,) is true, in a table whose size does not depend on how often it is.
+    """Indices (num_rows,) of the true entries of a flat mask (N,), in order, and which indices (num_rows,) count.
 
-    Places (num_rows,) in 0..N-1, and which of them (num_rows,) count: the first as many as are
-    masked, in order. `mask.nonzero()` would have a size that only the device knows: the host waits
-    for it, and a compiled graph ends there. The k-th masked frame is the first at which the running
-    count reaches k. Places that do not count are 0, 1, 2, ...: repeating one place would make the
-    gradient of its frame a queue of additions.
+    There are `num_rows` indices whatever the mask is. The first ones, as many as entries are true, count.
+    The k-th true entry is the first at which the running count of true entries reaches k.
+
+    `mask.nonzero()` is not used: its size is known only on the device, so the host would wait for it, and a
+    compiled graph would end there. Row r that does not count has index r. If all of them had the same index, the
+    gradients of that frame would be added one after another.
     """
     running = mask.cumsum(0)  # (N,)
     rank = torch.arange(num_rows, device=mask.device)

@@ -1,4 +1,4 @@
-"""WavLM: masked prediction of cluster labels from (mixed) speech (docs/algorithm.md).
+"""The WavLM network: feature encoder, transformer encoder and pre-training head (docs/algorithm.md).
 
 B utterances, N samples, F frames, C conv channels, D width.
 """
@@ -17,11 +17,11 @@ from wavlm.nn.head import FrameSums, Head, LossTerms, Predictions, select_rows
 from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import num_frames, receptive_field
 
-WAVEFORM_EPS = 1e-5  # of the training code; transformers' feature extractor uses 1e-7
+WAVEFORM_EPS = 1e-5  # as in the original training code; the feature extractor of transformers uses 1e-7
 
 
 class PretrainBatch(Protocol):
-    """What `forward_pretrain` reads of a batch; nothing in it is padded."""
+    """What `forward_pretrain` reads of a micro-batch; nothing in it is padded."""
 
     @property
     def waveforms(self) -> Tensor: ...  # (B, N)
@@ -34,7 +34,7 @@ class PretrainBatch(Protocol):
 class WavLM(nn.Module):
     """The network with its pre-training head.
 
-    Initial weights come from torch's default generator: seed it before building.
+    Initial weights are drawn from torch's default generator: seed it before building a network.
     """
 
     def __init__(self, network: NetworkSpec, num_clusters: int, attend: Attention | None = None) -> None:
@@ -58,14 +58,15 @@ class WavLM(nn.Module):
         *,
         each_alone: bool = False,
     ) -> list[Tensor]:
-        """Encoder input, then each layer's raw output: (B, F, D) each.
+        """The encoder's input, then the output of each layer before any final norm: (B, F, D) each.
 
-        num_samples (B,): how long each row of waveforms (B, N) is, None: all of it. Frame t of a
-        row is valid iff t < num_frames(its samples); what stands at other frames means nothing.
-        num_layers: stop after that many.
-        each_alone: valid frames are those of the utterance alone. False: so too in the layer style,
-        but in the group style the first norm sees the whole row with its padding, as it does in
-        other implementations.
+        num_samples (B,): samples of each row of waveforms (B, N) without padding. None: nothing is padded.
+        Frame t of a row is valid if t < num_frames(its samples). Other frames hold undefined values.
+        num_layers: stop after this many layers. None: all.
+        each_alone: True: valid frames are those of the utterance without padding. False: the same in the layer
+        style, but in the group style the first norm covers the padding too, as in other implementations.
+
+        Raises ValueError for a number of layers or samples out of range.
         """
         num_layers = self.network.num_layers if num_layers is None else num_layers
         if not 0 <= num_layers <= self.network.num_layers:
@@ -78,7 +79,7 @@ class WavLM(nn.Module):
         return states
 
     def extract(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
-        """The network's output (B, F, D): the last layer, normed in the pre-norm style."""
+        """The network's output (B, F, D): the last layer's, normed in the pre-norm style. See `hidden_states`."""
         return self.encoder.final(self.hidden_states(waveforms, num_samples)[-1])
 
     def forward(
@@ -89,7 +90,7 @@ class WavLM(nn.Module):
         with_unmasked: bool = False,
         max_masked: int | None = None,
     ) -> LossTerms:
-        """`forward_pretrain`, under the name that wrappers of data-parallel training call."""
+        """The same as `forward_pretrain`. DDP and FSDP2 call this name."""
         return self.forward_pretrain(batch, temperature=temperature, with_unmasked=with_unmasked, max_masked=max_masked)
 
     def forward_pretrain(
@@ -100,11 +101,15 @@ class WavLM(nn.Module):
         with_unmasked: bool = False,
         max_masked: int | None = None,
     ) -> LossTerms:
-        """Loss terms of one group of equally long crops.
+        """Loss terms of one micro-batch, whose crops have equal length.
 
-        max_masked: for how many frames there is to be room in the prediction, no fewer than are
-        masked; None: count them, for which the host waits for the device. The sums stay the same.
-        While training, the layers to drop are drawn from torch's default CPU generator.
+        temperature: divides the cosines of the head.
+        with_unmasked: predict unmasked frames too.
+        max_masked: rows that the head computes for masked frames, at least as many as are masked. None: count
+        them, for which the host waits for the device. The sums do not depend on it.
+
+        In training mode the layers to drop are drawn from torch's default CPU generator.
+        Raises ValueError if labels or mask do not have one entry per frame.
         """
         mask, labels = batch.mask, batch.labels
         shape = (
@@ -126,7 +131,7 @@ class WavLM(nn.Module):
         return LossTerms(masked, None, penalty)
 
     def embed_masked(self, waveforms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What the encoder sees (B, F, D), and the mean square of the conv features ()."""
+        """The encoder's input (B, F, D) with masked frames replaced, and the mean square of the conv features ()."""
         features = self.extractor(self._normalise(waveforms, None))
         features = scale_gradient(features, self.network.feature_grad_mult)
         penalty = to_at_least_fp32(features).square().mean()
@@ -136,10 +141,9 @@ class WavLM(nn.Module):
     def predict_masked(
         self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float, num_rows: int
     ) -> FrameSums:
-        """Sums over the masked frames of the last layer's raw output (B, F, D), and of no others.
+        """Sums over the masked frames, from the last layer's output `last` (B, F, D).
 
-        Frames that are not masked are neither projected nor compared with the classes, but for
-        what it takes to fill `num_rows` rows.
+        Unmasked frames are not projected or compared with the classes, except to fill up `num_rows` rows.
         """
         row_indices, counted = select_rows(mask.flatten(), num_rows)
         frames = self.encoder.final(last).flatten(0, 1)[row_indices]
@@ -149,7 +153,7 @@ class WavLM(nn.Module):
     def predict_all(
         self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float
     ) -> tuple[FrameSums, FrameSums]:
-        """Sums over the masked and over the other frames."""
+        """Sums over the masked frames, and over the unmasked ones."""
         frames = self.encoder.final(last).flatten(0, 1)
         found: Predictions = self.head(frames, labels.flatten(), temperature)
         return found.over(mask.flatten()), found.over(~mask.flatten())
@@ -160,6 +164,7 @@ class WavLM(nn.Module):
         return x
 
     def _draw_kept_layers(self) -> list[bool]:
+        """One entry per layer: False if layer drop drops it."""
         if not self.training or self.network.layer_drop == 0:
             return [True] * self.network.num_layers
         draws = torch.rand(self.network.num_layers, device="cpu")
@@ -183,12 +188,13 @@ class WavLM(nn.Module):
         return centred * torch.rsqrt(variance + WAVEFORM_EPS)
 
     def _count_valid_frames(self, waveforms: Tensor, num_samples: Tensor | None) -> Tensor | None:
+        """Frames of each row without padding (B,) on the device; None if nothing is padded."""
         lengths = [waveforms.shape[1]] if num_samples is None else num_samples.tolist()
         shortest, layers = receptive_field(self.network.conv_layers), self.network.conv_layers
         if min(lengths) < shortest or max(lengths) > waveforms.shape[1]:
             raise ValueError(
-                f"utterances of {lengths} samples, expected {shortest}..{waveforms.shape[1]}: one "
-                "frame at least, and no more than the row holds"
+                f"utterances of {lengths} samples, expected {shortest}..{waveforms.shape[1]}: at least "
+                "one frame, and no more than the row holds"
             )
         if num_samples is None:
             return None

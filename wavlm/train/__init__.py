@@ -1,1 +1,1 @@
-"""The trainer: `python -m wavlm.train job.json`, or the same under torchrun."""
+"""Pre-training, the stage pretrain: `python -m wavlm.train job.json`, or the same under torchrun."""

@@ -1,12 +1,12 @@
-"""Snapshots: one folder a step, whole or absent, checked byte by byte before use.
+"""Training checkpoints on disk: one folder per checkpoint, complete or absent, verified by sha256 before use.
 
     snapshots/step-000000123/model.safetensors      weights
                              optimizer.safetensors  AdamW's two moments and its step count
-                             state.json             how far training is, and for which job
+                             state.json             progress of the training, and which job it is
                              manifest.json          sha256 of the three, written last
 
-No snapshot is ever written over another. Nothing in it is pickled. Its tensors are whole, however
-they were split over ranks, so any number of ranks can go on from it.
+No checkpoint overwrites another. Nothing in it is pickled. Its tensors are not split, even if they were split
+over ranks in memory, so a training can resume with any number of ranks.
 """
 
 from __future__ import annotations
@@ -32,39 +32,34 @@ from wavlm.train.sharding import split_like
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-MODEL, OPTIMIZER, STATE, MANIFEST = (
-    "model.safetensors",
-    "optimizer.safetensors",
-    "state.json",
-    "manifest.json",
-)
-MARGIN_BYTES = 16 << 20  # free space asked for on top of the tensors
-STATE_TENSORS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's, for each parameter
+MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+MARGIN_BYTES = 16 << 20  # free space required on top of the tensors
+STATE_TENSORS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW, per parameter
 
 Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """What stands beside the tensors."""
+    """Content of state.json."""
 
-    update: int
-    progress: JsonValue  # the trainer's own
-    fingerprint: Mapping[str, JsonValue]  # of the job: another job's snapshot is refused
-    versions: Mapping[str, str]
+    update: int  # finished updates
+    progress: JsonValue  # as the training loop wants it back
+    fingerprint: Mapping[str, JsonValue]  # of the job: a checkpoint of another job is refused
+    versions: Mapping[str, str]  # of torch and Python, for people
 
 
 @dataclass(frozen=True)
 class TrainingTensors:
-    """The tensors that training changes."""
+    """The network and the optimizer, whose tensors training changes."""
 
     network: nn.Module
-    module: nn.Module  # the network as it is called: the same one, or wrapped for several ranks
+    module: nn.Module  # what training calls: the network itself, or its wrapper for several ranks
     optimizer: torch.optim.Optimizer
 
 
 def tensors_of(training: TrainingTensors) -> dict[str, Tensors]:
-    """The tensors themselves, no copies, by the file that they belong in."""
+    """The tensors by the file that they belong in. They are not copied."""
     state = training.optimizer.state
     moments = {
         f"{kind}.{name}": state[parameter][kind]
@@ -76,10 +71,10 @@ def tensors_of(training: TrainingTensors) -> dict[str, Tensors]:
 
 
 def write(folder: Path, files: Mapping[str, Tensors], state: CheckpointState, keep: int) -> Path:
-    """Write the snapshot of an update, then remove all but the `keep` newest.
+    """Write the checkpoint of an update, then remove all but the `keep` newest. Returns its folder.
 
-    files: what `tensors_of` gave, whole and in the CPU's memory. Raises CannotWriteError if the
-    disk is full; earlier snapshots stay as they are.
+    files: as from `tensors_of`, not split and in the CPU's memory.
+    Raises CannotWriteError if the disk is full; earlier checkpoints stay as they are.
     """
     folder.mkdir(exist_ok=True)
     final = folder / f"step-{state.update:09d}"
@@ -104,34 +99,34 @@ def write(folder: Path, files: Mapping[str, Tensors], state: CheckpointState, ke
 
 
 def find_newest(folder: Path, fingerprint: Mapping[str, JsonValue]) -> Path | None:
-    """The newest whole snapshot; None if there never was one.
+    """The newest undamaged checkpoint; None if there never was one.
 
-    Damaged ones are put aside under `damaged-...` and the one before is taken. Raises BadDataError
-    if snapshots are there but none is whole, and UsageError if the newest is of another job.
+    Damaged ones are renamed to `damaged-...`, and the one before is taken.
+    Raises BadDataError if all of them are damaged, and UsageError if the newest undamaged one is of another job.
     """
     found = list_checkpoints(folder)
     for checkpoint in found:
         if not (reason := find_damage(checkpoint)):
             _require_same_job(checkpoint, fingerprint)
             return checkpoint
-        log.warning("snapshot %s is damaged (%s): put aside", checkpoint, reason)
+        log.warning("checkpoint %s is damaged (%s): renamed to damaged-...", checkpoint, reason)
         checkpoint.rename(_free_name(folder, f"damaged-{checkpoint.name}"))
     if found or any(folder.glob("damaged-*")):
         raise BadDataError(
             "CKPT_NONE_VALID",
-            f"there are snapshots, but none is whole; at {folder}; bring one back from a backup, "
+            f"all checkpoints are damaged; at {folder}; restore one from a backup, "
             "or remove the folder to train from the start",
         )
     return None
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Finished snapshots, newest first."""
+    """Complete checkpoints, newest first."""
     return sorted(folder.glob("step-*"), reverse=True)
 
 
 def find_damage(checkpoint: Path) -> str:
-    """What is wrong with the bytes of a snapshot; empty if nothing is."""
+    """What is wrong with the files of a checkpoint; empty if nothing is."""
     try:
         manifest = read_json(checkpoint / MANIFEST)
         wrong = [name for name, digest in manifest.items() if sha256_of(checkpoint / name) != digest]
@@ -143,9 +138,9 @@ def find_damage(checkpoint: Path) -> str:
 
 
 def load(checkpoint: Path, training: TrainingTensors) -> JsonValue:
-    """Put a snapshot into the network and the optimizer; returns the trainer's progress.
+    """Load a checkpoint into the network and the optimizer; returns the progress that was saved with it.
 
-    Where they are split over ranks, each rank keeps its part.
+    Of tensors that are split over ranks each rank keeps its part.
     """
     network = training.network
     with safe_open(checkpoint / MODEL, "pt") as file:
@@ -166,19 +161,19 @@ def load(checkpoint: Path, training: TrainingTensors) -> JsonValue:
 
 
 def _split_moment(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """A moment is split as its parameter is; the step count, a scalar, is on every rank."""
+    """This rank's part of a moment, which is split like its parameter. The step count, a scalar, is not split."""
     return split_like(tensor, parameter) if tensor.shape == parameter.shape else tensor
 
 
 def _require_same_job(checkpoint: Path, fingerprint: Mapping[str, JsonValue]) -> None:
-    stated = read_json(checkpoint / STATE)
-    if stated.get("format") != FORMAT:
+    state = read_json(checkpoint / STATE)
+    if state.get("format") != FORMAT:
         raise UsageError(
             "CKPT_FORMAT",
-            f"the snapshot has format {stated.get('format')}, expected {FORMAT}; at {checkpoint}; "
+            f"the checkpoint has format {state.get('format')}, expected {FORMAT}; at {checkpoint}; "
             "go on with the version that wrote it, or train from the start in another folder",
         )
-    found = stated["fingerprint"]
+    found = state["fingerprint"]
     differing = [
         f"{name}: found {found.get(name)}, expected {fingerprint.get(name)}"
         for name in sorted({*found, *fingerprint})
@@ -187,7 +182,7 @@ def _require_same_job(checkpoint: Path, fingerprint: Mapping[str, JsonValue]) ->
     if differing:
         raise UsageError(
             "CKPT_FOREIGN",
-            f"the snapshot belongs to another job ({'; '.join(differing)}); at {checkpoint}; "
+            f"the checkpoint belongs to another job ({'; '.join(differing)}); at {checkpoint}; "
             "train this job in another folder",
         )
 
@@ -207,13 +202,13 @@ def _require_space(folder: Path, tensors: list[Tensor]) -> None:
 def _disk_full(what: str) -> CannotWriteError:
     return CannotWriteError(
         errno.ENOSPC,
-        f"DISK_FULL: no space for a snapshot: {what}; earlier ones are whole: free space and run again",
+        f"DISK_FULL: no space for a checkpoint: {what}; earlier ones are complete; free space and run again",
     )
 
 
 @contextmanager
 def _explain_disk_full(partial: Path) -> Iterator[None]:
-    """safetensors tells a full disk in an error of its own."""
+    """Turn the error that safetensors raises for a full disk into CannotWriteError."""
     try:
         yield
     except SafetensorError as error:
@@ -221,12 +216,13 @@ def _explain_disk_full(partial: Path) -> Iterator[None]:
 
 
 def _remove(checkpoint: Path) -> None:
-    """Take the name away first, so that a half-removed snapshot is never taken for a whole one."""
-    doomed = checkpoint.with_name(f".{checkpoint.name}.removed")
-    checkpoint.rename(doomed)
-    shutil.rmtree(doomed)
+    """Rename it first, so that a checkpoint that is removed in part is never taken for a complete one."""
+    renamed = checkpoint.with_name(f".{checkpoint.name}.removed")
+    checkpoint.rename(renamed)
+    shutil.rmtree(renamed)
 
 
 def _free_name(folder: Path, name: str) -> Path:
+    """The name, or with -1, -2, ... the first that is not taken."""
     numbers = (f"-{number}" if number else "" for number in range(len(list(folder.iterdir())) + 1))
     return next(path for number in numbers if not (path := folder / f"{name}{number}").exists())

@@ -1,11 +1,11 @@
-"""Snapshots written beside the training: the loop pays for a copy of the tensors, not for the disk.
+"""Checkpoints written in the background: the training waits for a copy of the tensors, not for the disk.
 
-What a snapshot holds is copied at once, so updates that follow do not change it. Writing, hashing
-and pruning are a thread's. Whatever goes wrong there is raised in the training, on every rank: at
-the next update, snapshot or `finish`, whichever comes first.
+The tensors are copied at once, so later updates do not change what is written. A thread writes, hashes and
+removes old checkpoints. An error there is raised in the training, on every rank: at the next update, the next
+checkpoint or `finish`, whichever comes first.
 
-Cost: one copy of all tensors in rank 0's host memory, 12 bytes a parameter, kept for the next
-snapshot (and pinned if the network is on a GPU).
+Cost: one copy of all tensors in rank 0's host memory, 12 bytes per parameter. The memory is kept for the next
+checkpoint, and is pinned if the network is on a GPU.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from wavlm.train.sharding import gather_whole
 
 log = logging.getLogger(__name__)
 
-BLOCK_BYTES = 64 << 20  # pinned memory is handed out in powers of two
+BLOCK_BYTES = 64 << 20  # torch rounds pinned memory up to a power of two
 ALIGNMENT_BYTES = 64
-WORTH_SAYING_SECONDS = 1.0
+WARN_WAIT_SECONDS = 1.0
 
 
 class CheckpointWriter:
-    """Writes one snapshot at a time. Use as a context: it ends when nothing is left to write."""
+    """Writes one checkpoint at a time. Use as a context: leaving it waits for the write under way."""
 
     def __init__(self, folder: Path, keep: int, ranks: Ranks, interrupts: tuple[StopRequest, Watchdog]) -> None:
         self._write = partial(checkpoint.write, folder, keep=keep)
         self._ranks, (self._stop, self._watchdog) = ranks, interrupts
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._under_way: Future[Path] | None = None
         self._copy: dict[str, dict[str, Tensor]] = {}
 
@@ -47,27 +47,26 @@ class CheckpointWriter:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Let the writer end. After an error of the training, its own is logged before that."""
+        """Wait for the thread. Its error is raised, or only logged if the training itself failed."""
         with self._watchdog.patient():
             self._thread.shutdown()
         failure = self._under_way.exception() if self._under_way else None
         if failure and error:
-            log.error("a snapshot could not be written either: %s", failure, exc_info=failure)
+            log.error("a checkpoint could not be written either: %s", failure, exc_info=failure)
         elif failure:
             raise failure
 
     def save(self, training: TrainingTensors, state: CheckpointState) -> None:
-        """Copy the tensors and have them written; every rank calls it after the same update.
+        """Copy the tensors and start to write them; every rank calls it after the same update.
 
-        Waits for the snapshot under way, if there is one, and raises on all ranks what went wrong
-        with it.
+        Waits for the checkpoint under way, if there is one. Its error is raised on all ranks.
         """
         began = time.monotonic()
         self.finish()
-        if self._ranks.leads and (waited_s := time.monotonic() - began) > WORTH_SAYING_SECONDS:
+        if self._ranks.leads and (waited_s := time.monotonic() - began) > WARN_WAIT_SECONDS:
             log.warning(
-                "the snapshot of update %d waited %.1f s for the one before to be written: the "
-                "disk is slow for this rhythm (runtime.snapshot_every)",
+                "the checkpoint of update %d waited %.1f s for the one before to be written: the disk "
+                "is too slow for so many checkpoints (see runtime.snapshot_every)",
                 state.update,
                 waited_s,
             )
@@ -77,7 +76,7 @@ class CheckpointWriter:
             self._under_way.add_done_callback(self._stop_if_failed)
 
     def finish(self) -> None:
-        """Return once all that was to be saved is on the disk; raises, on all ranks, why not."""
+        """Wait until everything saved so far is on the disk; its error is raised on all ranks."""
         with self._watchdog.patient():
             self._ranks.once(self._wait_for_write)
 
@@ -87,7 +86,7 @@ class CheckpointWriter:
             done.result()
 
     def _stop_if_failed(self, done: Future[Path]) -> None:
-        """Have all ranks come to `finish` before their next update, as for any stop."""
+        """Request a stop, so that all ranks call `finish` before their next update, which raises the error."""
         if done.exception():
             self._stop.requested = True
 
@@ -97,10 +96,10 @@ class CheckpointWriter:
         return self._write(files=self._copy, state=state)
 
     def _copy_tensors(self, files: Mapping[str, Tensors]) -> torch.cuda.Event | None:
-        """Fill the copy on rank 0; the event, if any, is when it is whole.
+        """Fill the copy on rank 0. Returns an event that is reached when the copy is complete; None: it is already.
 
-        On a GPU the copies are in line with what computes: an update that follows waits for them.
-        Tensors that are split are made whole one by one, so that no GPU ever holds them all.
+        On a GPU the copies are queued in the computing stream, so the next update waits for them.
+        Tensors that are split over ranks are gathered one by one, so that no GPU ever holds all of them.
         """
         on_gpu = self._ranks.device.type == "cuda"
         if self._ranks.leads:
@@ -121,9 +120,9 @@ class CheckpointWriter:
 def _reuse_or_allocate(
     before: dict[str, dict[str, Tensor]], files: Mapping[str, Tensors], *, pinned: bool
 ) -> dict[str, dict[str, Tensor]]:
-    """Host memory for these tensors: what there was, if it has a place for each and for no other.
+    """Host memory for these tensors: the memory of the copy before, if it holds the same names.
 
-    Before its first step AdamW has no moments, so the first snapshot may be smaller than the rest.
+    It may not: AdamW has no moments before its first step, so the first checkpoint may be smaller.
     """
     if all(before.get(file, {}).keys() == tensors.keys() for file, tensors in files.items()):
         return before
@@ -134,14 +133,14 @@ def _reuse_or_allocate(
 
 
 def _allocate_blocks(like: list[Tensor], *, pinned: bool) -> list[Tensor]:
-    """Unset tensors of these shapes on the CPU, cut from blocks of memory."""
-    made: list[Tensor] = []
+    """Uninitialised tensors of these shapes and types on the CPU, cut from blocks of memory."""
+    allocated: list[Tensor] = []
     block = torch.empty(0, dtype=torch.uint8)
     for tensor in like:
         num_bytes = tensor.numel() * tensor.element_size()
         if num_bytes > len(block):
             size = max(BLOCK_BYTES, num_bytes)
             block = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
-        made.append(block[:num_bytes].view(tensor.dtype).view(tensor.shape))
+        allocated.append(block[:num_bytes].view(tensor.dtype).view(tensor.shape))
         block = block[-(-num_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES :]
-    return made
+    return allocated

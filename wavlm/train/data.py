@@ -1,4 +1,4 @@
-"""What a job trains and validates on, cut down to one rank's share."""
+"""The data of a training job: batches for training and validation, of one rank."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from wavlm.loader.validation import make_validation
 from wavlm.train.loop import Data
 from wavlm.train.ranks import Ranks
 
-FOOTER_BYTES = 8192  # a Parquet file ends in its metadata: codebook, shard's sha256, column sizes
+FOOTER_BYTES = 8192  # a Parquet file ends with its metadata: codebook, sha256 of the shard, column sizes
 
 
 def data_of(job: TrainJob, ranks: Ranks) -> Data:
-    """The job's shards, labels and mixtures as streams of batches.
+    """Streams of batches from the job's shards, labels and mixtures.
 
-    Raises UsageError if they do not fit the job.
+    Raises UsageError if the data do not fit the job.
     """
 
     def train(position: SamplerState) -> Iterator[PackedBatch]:
@@ -46,7 +46,7 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
 
 
 def _digest_labels(folder: Path) -> bytes:
-    """Of names, sizes and footers of all label files: other labels give another digest."""
+    """sha256 of names, sizes and footers of all label files: other labels give another digest."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.parquet")):
         size_bytes = path.stat().st_size

@@ -1,4 +1,4 @@
-"""Stop requests and the watchdog: what ends a training before its last update."""
+"""What ends a training before its last update: stop signals (SIGTERM, SIGINT) and the watchdog against hangs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from types import FrameType
 
 from wavlm.train.ranks import COMPILING_TIMEOUT, WRITING_TIMEOUT
 
-STEP_TIMEOUT_S = 120.0
-FIRST_STEP_TIMEOUT_S = 900.0  # the first read of the data included
+STEP_TIMEOUT_S = 120.0  # of one update
+FIRST_STEP_TIMEOUT_S = 900.0  # includes the first read of the data
 
 
 class StopRequest:
-    """Whether SIGTERM or SIGINT has asked to stop. Use as a context: handlers are put back."""
+    """Whether SIGTERM or SIGINT was received. Use as a context: leaving it restores the signal handlers."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -37,9 +37,9 @@ class StopRequest:
 
 @contextmanager
 def watchdog(*, compiles: bool = False) -> Iterator[Watchdog]:
-    """Yields a watchdog that is quiet again when the block ends.
+    """Yields a watchdog that is switched off when the block ends.
 
-    compiles: any step may compile for shapes that have not been before.
+    compiles: any update may compile for new shapes, so the timeout is COMPILING_TIMEOUT.
     """
     try:
         yield Watchdog(COMPILING_TIMEOUT.total_seconds() if compiles else STEP_TIMEOUT_S)
@@ -48,21 +48,24 @@ def watchdog(*, compiles: bool = False) -> Iterator[Watchdog]:
 
 
 class Watchdog:
-    """Dumps all stacks and ends the process if it is not fed in time: a hang must not look busy."""
+    """Dumps all stacks and ends the process if it is not fed in time, so that a hang does not last for ever."""
 
     def __init__(self, step_timeout_s: float) -> None:
         self._fed_at, self._step_timeout_s = time.monotonic(), step_timeout_s
         self._arm(max(FIRST_STEP_TIMEOUT_S, step_timeout_s))
 
     def feed(self) -> None:
-        """Say that there was progress; the next may take ten times as long as this one took."""
+        """Report progress and start the timeout anew: ten times the time of this update, or more."""
         now = time.monotonic()
         self._arm(max(self._step_timeout_s, 10 * (now - self._fed_at)))
         self._fed_at = now
 
     @contextmanager
     def patient(self) -> Iterator[None]:
-        """Wait for rank 0's files: as long as collectives do, and no step is measured by it."""
+        """A context for waiting until rank 0 has written files: its timeout is WRITING_TIMEOUT and a little.
+
+        The time spent in it does not count as time of an update.
+        """
         began, timeout_s = time.monotonic(), self._timeout_s
         self._arm(WRITING_TIMEOUT.total_seconds() + STEP_TIMEOUT_S)
         try:

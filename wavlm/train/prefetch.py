@@ -1,13 +1,12 @@
-"""Batches on their way to a device while it still computes the one before.
+"""Prefetch: copy the next batch to the device while the device computes the current one.
 
-Before a batch can be computed it is read (from the loader's processes, milliseconds), copied to
-pinned memory and fetched by the device, where its masks are made. On a CUDA device a thread and a
-stream of its own do all that, so that neither the host, which launches and then waits for the step,
-nor the device, which computes it, has to wait for any of it. The thread also waits for the number
-of masked frames, so that the host knows for how many the prediction needs room.
+Before a batch can be computed, it is read from the loader's processes (milliseconds), copied to pinned memory
+and then to the device, where its masks are made. On a CUDA device a thread with a stream of its own does that.
+So neither the host, which launches an update and waits for it, nor the device waits for any of it.
+The thread also waits for the number of masked frames, which the host needs to size the prediction.
 
-A batch that was read ahead and never used is no loss: a snapshot stores the position after the
-update that was done, and from there it is read again.
+A batch that was prefetched and never used is not lost: a checkpoint stores the sampler state after the last
+finished update, and reading goes on from there.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ B = TypeVar("B")
 
 
 def prefetch(batches: Iterator[PackedBatch], device: torch.device) -> Generator[Batch]:
-    """The same batches on the device; on a CUDA device the next one travels meanwhile.
+    """The same batches, on the device. On a CUDA device the next one is prefetched.
 
-    Elsewhere nothing is read before it is asked for. Closing the iterator waits for the read that
-    is under way, so that `batches` is free again.
+    On other devices a batch is read when it is needed. Closing the iterator waits for the read that
+    is under way; then nothing uses `batches` any more.
     """
     if device.type == "cuda":
         return _prefetch_to_gpu(batches, device)
@@ -38,10 +37,10 @@ def prefetch(batches: Iterator[PackedBatch], device: torch.device) -> Generator[
 
 
 def read_ahead(items: Iterator[A], begin: Callable[[A], B]) -> Generator[B]:
-    """`begin` of each item, one of them ahead, in a thread; what it raises is raised here.
+    """The result of `begin` for each item, computed one item ahead in a thread. Its errors are raised here.
 
-    The first item is read when the first is asked for. A thread, and not a call between two items:
-    the host spends an update waiting for the device, in one place that is not ours.
+    Nothing is read before the first result is needed. It must be a thread, not a call between two items: the host
+    spends most of an update waiting for the device inside torch, where no other code of ours can run.
     """
 
     def step() -> tuple[B, ...]:
@@ -63,7 +62,7 @@ def _take_one(items: Iterator[A]) -> tuple[A, ...]:
 
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One a device for good: memory that is let go belongs to the stream that asked for it."""
+    """One stream per device for the whole process: torch reuses freed memory only on the stream that allocated it."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
@@ -71,14 +70,14 @@ def _prefetch_to_gpu(batches: Iterator[PackedBatch], device: torch.device) -> Ge
     side = _side_stream(device)
 
     def begin(batch: PackedBatch) -> Batch:
-        # A thread begins on device 0, whichever is the rank's: pinning there would fill its memory.
+        # A new thread is on device 0, not on the rank's device. Pinning there would take memory of device 0.
         with torch.cuda.device(device), torch.cuda.stream(side):
             return batch.pin_memory().to(device)
 
     with closing(read_ahead(batches, begin)) as coming:
         for batch in coming:
-            # All that this batch asked of the side stream is done, as `PackedBatch.to` promises. But the
-            # memory is that stream's, and must not be used again before the computing one is done.
+            # The side stream has finished with this batch, as `PackedBatch.to` promises. Its memory belongs to that
+            # stream and must not be reused before the computing stream has finished with it too.
             computing = torch.cuda.current_stream(device)
             for tensor in (batch.waveforms, batch.labels, batch.mask):
                 tensor.record_stream(computing)

@@ -1,4 +1,7 @@
-"""The processes that train together, their threads and devices: the only place that reads the environment."""
+"""Distributed training: the ranks (processes), their device, threads and collectives.
+
+The only module of the trainer that reads environment variables.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,23 @@ from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.runtime import Runtime
 
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
-WRITING_TIMEOUT = datetime.timedelta(hours=1)  # of rank 0, on a slow disk, with the others waiting
-# Of a rank that compiles what its groups are the first to need, with the others waiting.
+WRITING_TIMEOUT = datetime.timedelta(hours=1)  # rank 0 writes to a slow disk while the others wait
+# One rank compiles for a shape that only its micro-batch has, while the others wait.
 COMPILING_TIMEOUT = datetime.timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Who this process is among the processes that train together."""
+    """This process among the processes that train together, and their collectives."""
 
     rank: int
     world: int
     device: torch.device
-    patient: dist.ProcessGroup | None = None  # of all ranks, for what may take WRITING_TIMEOUT
+    patient: dist.ProcessGroup | None = None  # of all ranks, on the CPU, with WRITING_TIMEOUT
 
     @property
     def leads(self) -> bool:
-        """Whether this is the one process that writes files."""
+        """Whether this is rank 0, the only one that writes files."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
@@ -44,21 +47,21 @@ class Ranks:
             dist.all_reduce(total)
         return total
 
-    def any(self, flag: bool) -> bool:  # noqa: FBT001 - it is the value, not a switch
-        """Whether the flag is set on any rank; all ranks get the same answer."""
+    def any(self, flag: bool) -> bool:  # noqa: FBT001 - a value, not a switch
+        """Whether the flag is set on any rank; the same result on all ranks."""
         return self.any_of(flag)[0]
 
     def any_of(self, *flags: bool) -> list[bool]:
         """`any` of each of several flags, in one exchange."""
         if self.world == 1:
             return list(flags)
-        # Hosts ask hosts: no device is waited for.
+        # An exchange between CPUs: it waits for no GPU.
         total = torch.tensor(flags, dtype=torch.int64, device="cpu")
         dist.all_reduce(total, group=self.patient)
         return [count > 0 for count in total.tolist()]
 
     def gather(self, text: str) -> list[str]:
-        """What each rank says, in order of rank."""
+        """The text of each rank, in order of rank."""
         if self.world == 1:
             return [text]
         texts: list[str] = [""] * self.world
@@ -66,15 +69,14 @@ class Ranks:
         return texts
 
     def wait(self) -> None:
-        """Return once all ranks are here, whatever kept them: no step is that slow."""
+        """Return when all ranks have called this, with WRITING_TIMEOUT: one of them may be slow."""
         if self.world > 1:
             dist.barrier(group=self.patient)
 
     def once(self, work: Callable[[], object]) -> None:
-        """Have rank 0 do some work, with files for one, and return on all ranks when it is done.
+        """Do some work on rank 0 alone, such as writing files. Returns on all ranks when it is done.
 
-        If it fails for a reason that people act on, all ranks raise the error, and so end with the
-        same code.
+        A CodedError or OSError of the work is raised on all ranks, so that they all exit with the same code.
         """
         failure: list[Exception | None] = [None]
         if self.leads:
@@ -90,9 +92,9 @@ class Ranks:
 
 @contextmanager
 def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
-    """Join the processes that torchrun started, or be the only one; sets threads and device.
+    """Join the processes that torchrun started, or be the only one. Sets the number of threads and the device.
 
-    Raises ServiceMissingError if GPUs are asked for and there are none.
+    Raises ServiceMissingError if the runtime wants more GPUs than the machine has.
     """
     rank, world, local_rank, local_world = (
         int(os.environ.get(name, default))
@@ -104,28 +106,28 @@ def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
         )
     )
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        tie_to_parent(signal.SIGKILL)  # torchrun killed -9 would leave its workers training
-    # Sums depend on how they are split over threads: an exact resume needs a fixed number.
+        tie_to_parent(signal.SIGKILL)  # a torchrun killed by SIGKILL would leave its workers running
+    # Sums depend on how they are split over threads, so an exact resume needs a fixed number of threads.
     torch.set_num_threads(runtime.threads or max(1, _num_cores() // local_world))
     device = _device(runtime, local_rank)
     if world == 1:
         yield Ranks(rank, world, device)
         return
     if world == local_world:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: listen on loopback alone
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: use the loopback interface only
     is_cuda = device.type == "cuda"
     dist.init_process_group(
         "nccl" if is_cuda else "gloo",
         timeout=COMPILING_TIMEOUT if runtime.compile else COLLECTIVE_TIMEOUT,
         device_id=device if is_cuda else None,
     )
-    # NCCL's goodbye waits for all ranks. After an error of one alone it would hang, and nobody
-    # would learn of the error; torchrun ends the others when this process ends.
+    # Destroying an NCCL group waits for all ranks. After an error on one rank alone it would hang and hide
+    # the error. torchrun ends the other ranks when this process ends.
     together = not is_cuda
     try:
         yield Ranks(rank, world, device, dist.new_group(backend="gloo", timeout=WRITING_TIMEOUT))
         together = True
-    except StoppedError:  # all ranks raise it after the same update
+    except StoppedError:  # raised on all ranks after the same update
         together = True
         raise
     finally:
@@ -140,15 +142,15 @@ def _device(runtime: Runtime, local_rank: int) -> torch.device:
     if num_devices <= local_rank:
         raise ServiceMissingError(
             "DEVICE_MISSING",
-            f"runtime.gpus is {runtime.gpus}, but this machine shows {num_devices} CUDA devices "
-            f"and this process wants number {local_rank}; lower runtime.gpus (0: train on the CPU)",
+            f"runtime.gpus is {runtime.gpus}, but this machine has {num_devices} CUDA devices "
+            f"and this process needs device {local_rank}; lower runtime.gpus (0: train on the CPU)",
         )
     device = torch.device("cuda", local_rank)
     torch.cuda.set_device(device)
-    # Equal bits in every run are wanted of all operators, and of a product in 16 bits sums in fp32
-    # even where it is split over many processors.
+    # Every operator must give the same bits in every run. Products in 16 bits must be summed in fp32,
+    # also where the sum is split over several multiprocessors.
     torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False  # as torch has it for products: fp32 means fp32
+    torch.backends.cudnn.allow_tf32 = False  # off by default in torch's matrix products: fp32 means fp32
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     return device

@@ -1,20 +1,21 @@
-"""torch.compile of the network in regions, and recomputation of its layers, from the outside.
+"""torch.compile of the network in regions, and activation checkpointing of its layers.
 
-A region is a method: the front to the masked input of the encoder, positional convolution and norm,
-a layer, final norm and head. Each is one graph (`fullgraph`) of static shapes. Why not one graph:
+A region is one method of the network: feature encoder and masking; positional convolution and norm; one layer;
+final norm and prediction head. Each is compiled as one graph (`fullgraph`) with static shapes.
+Why the network is not one graph:
 
-- Layer drop: of 12 layers there are 4096 subsets. One graph would be compiled for each subset that
-  is drawn, or would compute what is dropped. Between regions it stays a decision of Python.
-- Compile time: the layers are one function, compiled once and used by all of them. It is called
-  with the layer as an argument, so that weights are inputs of the graph and no layer is special.
-- FSDP2 gathers and DDP sends gradients layer by layer, and activation checkpointing recomputes by
-  layer. Only methods are replaced, so a layer is still called as a module, with all its hooks, and
-  no parameter gets another name.
+- Layer drop: 12 layers have 4096 subsets. One graph would be compiled for each subset that is drawn, or would
+  compute the dropped layers. Between regions, Python decides which layers run.
+- Compile time: all layers share one function, which is compiled once. The layer is its argument, so the
+  weights are inputs of the graph.
+- FSDP2 gathers weights layer by layer, DDP sends gradients layer by layer, and activation checkpointing
+  recomputes layer by layer. Only methods are replaced: a layer is still called as a module with all its hooks,
+  and parameters keep their names.
 
-What that costs is one tensor (B, F, D) in memory at each border, which is what a residual stream
-writes anyway, and a few microseconds of guards.
+The cost is one tensor (B, F, D) in memory between two regions, which a residual network writes anyway, and a few
+microseconds of guards.
 
-Only training is compiled: validation would add graphs without dropout for shapes of its own.
+Only training is compiled. Validation would add graphs without dropout for shapes of its own.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from wavlm.nn import WavLM
 
 log = logging.getLogger(__name__)
 
-MAX_SHAPES = 64  # of a region: minutes each. From there on compiling costs more than it saves
-GRAPHS_A_SHAPE = 4  # at most: autocast on and off, with another dtype
+MAX_SHAPES = 64  # per region. Each takes minutes to compile; more would cost more time than they save
+GRAPHS_PER_SHAPE = 4  # at most: with and without autocast, and with another dtype
 
 
 class Region:
-    """One method of equal modules, compiled for each shape of its inputs that training brings."""
+    """One method of modules of the same class, compiled for each shape of its inputs."""
 
     def __init__(self, name: str, plain: Callable[..., Any], backend: str) -> None:
         self._name, self._plain = name, plain
@@ -46,11 +47,11 @@ class Region:
         self._is_full = False
 
     def __call__(self, module: nn.Module, *inputs: Any) -> Any:
-        """What the method computes; past `MAX_SHAPES` shapes, uncompiled and with one warning."""
-        run = self._compiled if module.training and self._has_room(inputs) else self._plain
+        """Call the method. After `MAX_SHAPES` shapes, new ones run uncompiled, with one warning."""
+        run = self._compiled if module.training and self._may_compile(inputs) else self._plain
         return run(module, *inputs)
 
-    def _has_room(self, inputs: tuple[Any, ...]) -> bool:
+    def _may_compile(self, inputs: tuple[Any, ...]) -> bool:
         shapes = tuple(x.shape if isinstance(x, Tensor) else x for x in inputs)
         if shapes in self._shapes:
             return True
@@ -60,8 +61,8 @@ class Region:
         if not self._is_full:
             self._is_full = True
             log.warning(
-                "%s has met more than %d shapes and is not compiled for further ones: set "
-                "crop_frames_multiple in the recipe (another model then), or do not compile",
+                "%s got more than %d shapes and is not compiled for further ones: set "
+                "crop_frames_multiple in the recipe (this makes another model), or do not compile",
                 self._name,
                 MAX_SHAPES,
             )
@@ -69,12 +70,12 @@ class Region:
 
 
 def compile_regions(network: WavLM, backend: str = "inductor") -> None:
-    """Compile a network in place, at the first batch of each shape."""
-    graphs = GRAPHS_A_SHAPE * MAX_SHAPES
-    torch._dynamo.config.recompile_limit = graphs  # noqa: SLF001 - documented, under this name
+    """Replace the network's methods by regions, in place. Each compiles at the first batch of a shape."""
+    graphs = GRAPHS_PER_SHAPE * MAX_SHAPES
+    torch._dynamo.config.recompile_limit = graphs  # noqa: SLF001 - documented under this name
     torch._dynamo.config.accumulated_recompile_limit = graphs  # noqa: SLF001
-    # Inside DDP each graph would be cut at the borders of gradient buckets; regions are small
-    # enough for gradients to leave while the next region's backward runs.
+    # Otherwise each graph inside DDP would be cut where a gradient bucket ends. Regions are small enough:
+    # gradients are sent while the backward of the next region runs.
     torch._dynamo.config.optimize_ddp = False  # noqa: SLF001
     for modules, name in _methods(network):
         kind = type(modules[0])
@@ -84,9 +85,9 @@ def compile_regions(network: WavLM, backend: str = "inductor") -> None:
 
 
 def recompute_layers(network: WavLM) -> None:
-    """Have a layer keep its input alone for backward, in place; after `compile_regions`, if both.
+    """Activation checkpointing: a layer keeps only its input for backward. In place, after `compile_regions` if both.
 
-    Compiled or not, the layer then runs twice, with the same random numbers.
+    Compiled or not, the layer then runs twice, both times with the same random numbers.
     """
     name = "transform"
     for layer in network.encoder.layers:

@@ -1,4 +1,4 @@
-"""How large a step is: the learning rate over updates, and the fp16 loss scale."""
+"""The learning rate schedule, and the fp16 loss scale."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from wavlm.specs import TrainSpec
 
 FIRST_LOSS_SCALE = 128.0  # fairseq's fp16-init-scale
 SMALLEST_LOSS_SCALE = 1e-4  # fairseq's min-loss-scale
-CLEAN_WINDOW_MICRO_BATCHES = 2**14  # groups without overflow before the scale doubles
+CLEAN_WINDOW_MICRO_BATCHES = 2**14  # micro-batches without overflow before the scale doubles
 
 
 def learning_rate(done_updates: int, train: TrainSpec) -> float:
-    """The rate of the update that follows `done_updates` finished ones.
+    """The learning rate of the update that follows `done_updates` finished ones.
 
-    A line from 0 up to the peak, then a line down to 0 at the last update (docs/algorithm.md 10).
-    As in fairseq the very first update takes the rate of the second: at rate 0 it would be lost.
+    Linear warm-up from 0 to the peak, then linear decay to 0 at the last update (docs/algorithm.md section 10).
+    As in fairseq the first update takes the rate of the second one: with rate 0 it would change nothing.
     """
     if done_updates < train.warmup_updates:
         return train.peak_lr * max(done_updates, 1) / train.warmup_updates
@@ -26,20 +26,21 @@ def learning_rate(done_updates: int, train: TrainSpec) -> float:
 
 @dataclass(frozen=True)
 class LossScale:
-    """What the loss is multiplied with, so that small fp16 gradients do not vanish; 1 otherwise."""
+    """The factor of the loss that keeps small fp16 gradients from vanishing; 1 in other precisions."""
 
     value: float
     clean_updates: int = 0  # since the last change of the value
 
     @classmethod
     def first(cls, train: TrainSpec) -> LossScale:
+        """The scale of the first update."""
         return cls(FIRST_LOSS_SCALE if train.precision == "fp16" else 1.0)
 
     def after(self, train: TrainSpec, *, overflow: bool) -> LossScale:
-        """The scale of the next update.
+        """The scale of the next update: halved after an overflow, doubled after a window without one.
 
-        Raises BadDataError once the scale would fall under the floor: gradients that overflow at
-        any scale are not a matter of scale.
+        Raises BadDataError if the scale would fall below its floor: gradients that overflow at such a small scale
+        have another cause.
         """
         if train.precision != "fp16":
             return self

@@ -1,11 +1,11 @@
-"""FSDP2: weights, gradients and AdamW's moments split over ranks, for Large networks and up.
+"""FSDP2: split weights, gradients and AdamW's moments over ranks, for networks of Large size and above.
 
-Each rank keeps 1 / ranks of every tensor. A layer is made whole (all-gather, fp32) just before its
-forward and its backward and is let go after; its gradient is averaged over ranks and split again
-(reduce-scatter, fp32). The numbers are those of DDP up to the order of sums. All other parameters
-belong to the root and are whole while the root's forward or backward runs.
+Each rank keeps 1 / ranks of every tensor. The weights of a layer are gathered (all-gather, fp32) just before its
+forward and its backward, and freed afterwards. Its gradient is averaged over ranks and split again
+(reduce-scatter, fp32). The numbers are those of DDP except for the order of sums. All other parameters
+belong to the root module and are gathered while the root's forward or backward runs.
 
-Every rank calls every layer, whichever it drops, so that all ranks meet in the same collectives.
+Every rank calls every layer, also the ones it drops, so that all ranks run the same collectives.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from wavlm.nn.head import FrameSums, LossTerms
 
 
 def shard(network: WavLM, device_type: str, world: int) -> None:
-    """Split a network over all ranks, in place; names stay. Every rank must hold the same weights.
+    """Split a network over all ranks, in place; names stay. All ranks must have the same weights.
 
-    Comes after checkpointing and compilation of the layers, whose forwards then see whole weights,
-    and before the optimizer, whose moments take the shape of what it is given.
+    Call it after activation checkpointing and compilation, whose forwards then see gathered weights,
+    and before building the optimizer, whose moments get the shape of the parameters.
     """
     _register_outputs()
     mesh = init_device_mesh(device_type, (world,))
     for part in (*network.encoder.layers, network):
-        # The root too lets its weights go after forward: between calls all that is kept is split.
+        # The root frees its gathered weights after forward too: between calls all memory is split.
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
 
 
 @cache
 def _register_outputs() -> None:
-    """Let FSDP2 see the tensors in what the root returns, where its hooks for backward hang.
+    """Make the tensors in the root's output visible to FSDP2, which attaches its backward hooks to them.
 
-    torch 2.13 looks into dataclasses by itself (pytorch #174692). 2.11 found no tensor, did not
+    torch 2.13 looks into dataclasses by itself (pytorch #174692). torch 2.11 found no tensor there, did not
     gather the root's weights for backward, and read freed memory.
     """
     for kind in (FrameSums, LossTerms):
@@ -49,12 +49,12 @@ def _register_outputs() -> None:
 
 
 def gather_whole(tensor: Tensor) -> Tensor:
-    """All of a tensor of which this rank may hold a part; then every rank has to ask for it."""
+    """The whole of a tensor. If it is split over ranks, every rank must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def split_like(tensor: Tensor, pattern: Tensor) -> Tensor:
-    """This rank's part of a whole tensor that all ranks have, split as the pattern is, if it is."""
+    """This rank's part of a tensor that all ranks hold whole, split like the pattern; all of it if that is not."""
     if not isinstance(pattern, DTensor):
         return tensor
     mesh, placements = pattern.device_mesh, pattern.placements
@@ -64,9 +64,9 @@ def split_like(tensor: Tensor, pattern: Tensor) -> Tensor:
 
 @contextmanager
 def keep_whole(network: nn.Module) -> Iterator[None]:
-    """A context in which forward needs no other rank: ranks may differ in how often they run it.
+    """A context in which forward needs no other rank, so that ranks may call it different numbers of times.
 
-    Each rank holds all weights meanwhile: 4 bytes a parameter, without gradients or moments.
+    Each rank holds all weights meanwhile: 4 bytes per parameter, without gradients and moments.
     """
     parts = _fsdp_modules(network)
     for part in parts:
@@ -82,7 +82,7 @@ def keep_whole(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def accumulate_unsplit(network: FSDPModule) -> Iterator[None]:
-    """A context in which backward adds gradients up whole on each rank, 4 bytes a parameter."""
+    """A context in which backward accumulates unsplit gradients on each rank: 4 bytes per parameter."""
     network.set_requires_gradient_sync(False)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Compilation, recomputation and data parallelism, applied to the network from the outside."""
+"""What training wraps around the network: torch.compile, activation checkpointing, DDP or FSDP2."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from wavlm.train.sharding import accumulate_unsplit, shard
 
 
 def prepare_network(network: WavLM, runtime: Runtime, backend: str = "inductor") -> None:
-    """Apply compilation to the network's regions and checkpointing to its layers, in place.
+    """Apply compilation and activation checkpointing as the runtime says, in place.
 
-    Both keep the names of the parameters as they are, so snapshots do not know of them. `backend`
-    is torch.compile's.
+    Both keep the names of the parameters, so checkpoints are the same with and without them.
+    backend: of torch.compile.
     """
     if runtime.compile:
         compile_regions(network, backend)
@@ -30,11 +30,11 @@ def prepare_network(network: WavLM, runtime: Runtime, backend: str = "inductor")
 
 
 def distribute(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
-    """The network as it is to be called, with its gradients averaged over ranks in backward.
+    """The module that training calls. Its backward averages gradients over ranks.
 
-    Layer drop leaves no parameter without a gradient (a dropped layer's is zero), so nothing has
-    to be searched for unused parameters. The graph still changes from step to step, so DDP may not
-    take it for static. Buffers are constants: there is nothing to send of them.
+    With layer drop every parameter still gets a gradient (zero for a dropped layer), so DDP need not search for
+    unused parameters. But the graph changes from update to update, so DDP must not treat it as static.
+    Buffers are constants, so they are not sent.
     """
     if ranks.world == 1:
         return network
@@ -42,22 +42,24 @@ def distribute(network: WavLM, ranks: Ranks, runtime: Runtime) -> nn.Module:
         shard(network, ranks.device.type, ranks.world)
         return network
     wanted = signature(DistributedDataParallel).parameters
-    name = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in wanted)  # newer
+    # torch renamed the argument; the new name comes first.
+    name = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in wanted)
     constant: dict[str, Any] = {name: False}
     return DistributedDataParallel(network, gradient_as_bucket_view=True, **constant)
 
 
 def skip_gradient_sync(module: nn.Module) -> AbstractContextManager[None]:
-    """A context in which backward adds gradients up without talking to other ranks about them."""
+    """A context in which backward accumulates gradients on this rank without exchanging them."""
     if isinstance(module, DistributedDataParallel):
         return module.no_sync()
     return accumulate_unsplit(module) if isinstance(module, FSDPModule) else nullcontext()
 
 
 def keeps_gradients(module: nn.Module) -> bool:
-    """Whether gradients are parts of buckets that go on to be used: let go, they would be copied.
+    """Whether the memory of gradients must be kept between updates.
 
-    Alone or split, memory is better given back, and the first backward of an update then writes
-    gradients instead of adding to them.
+    With DDP gradients are views of its buckets; freed ones would have to be copied into the buckets again.
+    On one rank and with FSDP2 it is better to free them: the first backward of an update then writes gradients
+    instead of adding to zeros.
     """
     return isinstance(module, DistributedDataParallel)

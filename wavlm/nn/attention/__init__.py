@@ -1,9 +1,15 @@
-"""Attention with a gated relative position bias, behind one interface.
+"""Attention with a gated relative position bias: one interface, several implementations.
 
     logits[b, h, i, j] = q_i . k_j / sqrt(d) + gate[b, h, i] * table[h, F - 1 + j - i]
 
-The bias is never materialised: it is kept as a table (H, 2F - 1) and a gate (B, H, F), so memory is
-linear in F. B utterances, H heads, F frames, d head size.
+The bias (B, H, F, F) is never built. It is kept as a table (H, 2F - 1) and a gate (B, H, F), so memory is linear in
+F. `wavlm.nn.relative_position_bias` computes both.
+
+- `rows`: blocks of rows in plain torch, on any device
+- `flash`: tiles in Triton kernels, on CUDA (`kernels`, `tiles`, `tilings`)
+- `dense`: with all matrices in memory, for tests
+
+B utterances, H heads, F frames, d head size.
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from wavlm.nn.attention.bias import PositionBias as PositionBias
 
 
 class Attention(Protocol):
-    """softmax(logits) V with dropout on the softmax; every implementation computes the same."""
+    """softmax(logits) V with dropout on the softmax. Every implementation computes this function."""
 
     def __call__(
         self,
@@ -28,17 +34,18 @@ class Attention(Protocol):
         num_valid: Tensor | None,
         dropout: float,
     ) -> Tensor:
-        """Queries, keys, values (B, H, F, d) each -> (B, H, F, d).
+        """heads: queries, keys and values, (B, H, F, d) each -> (B, H, F, d).
 
-        num_valid (B,): keys from there on are padding; None: there is none. Dropout draws its seed
-        from torch's default CPU generator.
+        bias: None for attention without position bias.
+        num_valid (B,): number of keys before the padding; None: no padding.
+        dropout: the probability. Its seed is drawn from torch's default CPU generator.
         """
 
 
 def default_attention() -> Attention:
-    """The implementation to build a network with: tiles on a GPU, blocks of rows elsewhere.
+    """The implementation to build a network with: `flash` if there are CUDA and Triton, otherwise `rows`.
 
-    `flash` hands what its kernels do not take (another device, fp64) to `rows` itself.
+    `flash` calls `rows` for what its kernels do not support (other devices, fp64).
     """
     if not torch.cuda.is_available() or find_spec("triton") is None:
         return rows.attend

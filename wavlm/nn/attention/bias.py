@@ -1,4 +1,4 @@
-"""The compact form of the gated relative position bias."""
+"""The gated relative position bias as attention takes it: a gate and a table (`wavlm.nn.relative_position_bias`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PositionBias:
-    """bias[b, h, i, j] = gate[b, h, i] * table[h, F - 1 + j - i], never materialised."""
+    """bias[b, h, i, j] = gate[b, h, i] * table[h, F - 1 + j - i], which is never built."""
 
     gate: Tensor  # (B, H, F)
     table: Tensor  # (H, 2F - 1)

@@ -1,4 +1,4 @@
-"""Attention written out with every (F, F) matrix in memory: what the tests compare against."""
+"""Reference attention with every (F, F) matrix in memory; tests compare the other implementations with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def attend_dense(
     keep: Tensor | None = None,
     keep_probability: float = 1.0,
 ) -> Tensor:
-    """(B, H, F, d) x 3 -> (B, H, F, d); `keep` (B, H, F, F) bool says what dropout leaves."""
+    """(B, H, F, d) x 3 -> (B, H, F, d). keep (B, H, F, F) bool: the weights that dropout keeps."""
     query, key, value = heads
     num_frames = query.shape[2]
     logits = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])

@@ -1,4 +1,4 @@
-"""The seed of one call's dropout, as an operator that compilers pass over."""
+"""The seed of the dropout of one attention call, as an operator that torch.compile does not look into."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from torch import Tensor
 
 
 def draw_seed(dropout: float) -> Tensor:
-    """A seed (1,) int64 in 0..2^62 - 1 on the CPU, from torch's default CPU generator.
+    """A seed (1,) int64 in 0..2^62 - 1 on the CPU, drawn from torch's default CPU generator.
 
-    Without dropout nothing is drawn and the value means nothing. Compiled and eager networks draw
-    the same numbers: a compiler that saw the random operator itself would put a generator of its
-    own in its place.
+    Without dropout nothing is drawn and the value is undefined. Compiled and eager networks draw the same numbers:
+    a compiler that saw the random operator itself would replace it by a generator of its own.
     """
-    # Compilers merge equal calls, also of random operators that they do not know, but never two
-    # uninitialised tensors. That it lies on the CPU says whose generator's state to bring back when
-    # a layer is computed again for its activations.
+    # Compilers merge equal calls, also of random operators that they do not know, but never two uninitialised
+    # tensors. The tensor is on the CPU, so activation checkpointing restores the CPU generator when it
+    # computes a layer again.
     place = torch.empty(1, dtype=torch.int64, device="cpu")
     return cast("Tensor", seed_like(place)) if dropout > 0 else place
 
@@ -26,10 +25,10 @@ def draw_seed(dropout: float) -> Tensor:
     "wavlm::seed_like",
     mutates_args=(),
     schema="(Tensor place) -> Tensor",
-    tags=(torch.Tag.nondeterministic_seeded,),  # a tag alone is taken from torch 2.13 on
+    tags=(torch.Tag.nondeterministic_seeded,),  # torch before 2.13 accepts only a tuple of tags
 )
 def seed_like(place: Tensor) -> Tensor:
-    """A seed of the shape of `place`, whose values do not matter."""
+    """A seed of the shape of `place`, whose values are not read."""
     return torch.randint(1 << 62, place.shape, device="cpu")
 
 

@@ -1,7 +1,7 @@
-"""How large the tiles of attention are: what the registers hold, as the compiler reports it.
+"""The tile sizes of the attention kernels: what the registers can hold, as the compiler reports it.
 
-A table, not a measurement at run time: another tiling adds in another order, and a resumed run must
-equal one that was never interrupted.
+They are a table, not measured at run time: another tiling sums in another order, and a resumed run must be equal
+to one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 
 import torch
 
-# The largest head whose tiles fit the registers; larger ones, and fp64, go through `rows`.
+# The largest head size whose tiles fit into the registers. `rows` computes larger ones, and fp64.
 MAX_SIZE = {torch.float16: 128, torch.bfloat16: 128, torch.float32: 64}
-HOPPER, BLACKWELL = 9, 10  # capabilities whose matrix products read shared memory on their own
+HOPPER, BLACKWELL = 9, 10  # compute capabilities whose matrix products read shared memory directly
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What one program computes at a time; edges are multiples of 32, a word of dropout."""
+    """What one program computes at a time. Edges are multiples of 32, the bits of one word of dropout."""
 
     queries: int
-    keys: int  # 64 at most, two words
+    keys: int  # at most 64, two words
     warps: int
     stages: int = 2  # blocks of the inner loop in flight
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Tiles of the forward, and of both backward kernels (square)."""
+    """Tiles of the forward kernel, and of both backward kernels (square)."""
 
     forward: Tile
     backward: Tile
@@ -36,9 +36,8 @@ class Tiling:
 def tiling(dtype: torch.dtype, size: int, capability: int) -> Tiling:
     """Tiles for heads of `size` on a device of this compute capability (major).
 
-    On Hopper and with heads of 64, which all WavLM and HuBERT have but the largest, the forward
-    takes 200 registers and the backward 240 to 255, with next to no spilling; squares of 128 spill
-    a kilobyte.
+    Head size 64 is that of all WavLM and HuBERT networks but the largest. There, on Hopper, the forward takes 200
+    registers and the backward 240 to 255, with almost no spilling. Squares of 128 would spill a kilobyte.
     """
     if dtype == torch.float32:
         return Tiling(Tile(32, 32, 4), Tile(32, 32, 4))
