@@ -140,7 +140,7 @@ def test_ranks_share_an_update_and_leave_nothing(world: int) -> None:
 
 def test_a_number_of_ranks_that_does_not_divide_is_refused_with_those_that_do() -> None:
     update = next(BucketedSampler(lengths(100), train_spec(batch_seconds=6 * 87.5)).updates(SamplerState()))
-    with pytest.raises(ValueError, match=r"6 groups .* 4 processes; possible: 1, 2, 3, 6"):
+    with pytest.raises(ValueError, match=r"6 micro-batches .* 4 processes; possible: 1, 2, 3, 6"):
         rank_share(update.micro_batches, 0, 4)
 
 
@@ -169,7 +169,7 @@ def test_utterances_too_short_for_a_span_are_refused_at_the_start() -> None:
 
 def test_a_position_behind_the_end_of_its_epoch_is_refused() -> None:
     sampler = BucketedSampler(lengths(20), train_spec())
-    with pytest.raises(ValueError, match="epoch 0 has 3 groups, position asks for number 99"):
+    with pytest.raises(ValueError, match="epoch 0 has 3 micro-batches; the sampler state asks for number 99"):
         next(sampler.updates(SamplerState(0, 99)))
 
 
