@@ -52,8 +52,8 @@ def contents(folder: Path) -> dict[str, str]:
 def mixtures(speech: Path, noise: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("mixtures")
     facts = build_mixtures(SPEC, MIX, [speech], [noise], [], out)
-    assert facts["utterances"] == 20
-    assert (facts["with_speech"], facts["with_noise"]) == (10, 10)
+    assert facts.utterances == 20
+    assert (facts.with_speech, facts.with_noise) == (10, 10)
     return out
 
 
@@ -171,8 +171,8 @@ def test_a_mixture_that_would_clip_is_turned_down_with_its_clean_half(tmp_path: 
     out.mkdir()
     spec = MixturesSpec(num_utterances=4, max_seconds=1.0)
     facts = build_mixtures(spec, MixSpec(name="loud", probability=0.2), [shards], [], [], out)
-    assert (facts["with_speech"], facts["with_noise"]) == (4, 0)
-    assert facts["turned_down"] == 4
+    assert (facts.with_speech, facts.with_noise) == (4, 0)
+    assert facts.turned_down == 4
     for item in read_truth(out):
         assert item.gain < 1
         clean, mixed = (soundfile.read(out / f"listen/{item.key}.{name}.wav")[0] for name in ("clean", "mixed"))

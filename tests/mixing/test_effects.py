@@ -160,7 +160,7 @@ def test_silence_stays_silent_and_finite() -> None:
 
 
 def test_a_room_without_responses_and_bounds_in_the_wrong_order_are_refused() -> None:
-    with pytest.raises(ValueError, match="'room' needs a corpus of room responses"):
+    with pytest.raises(ValueError, match="'room' needs a corpus of room impulse responses"):
         apply_effects(white(), always("room"), rng())
     with pytest.raises(ValueError, match=r"low_pass: minimum 5000.0 is above maximum 200.0"):
         apply_effects(white(), always("low_pass", minimum=5000.0, maximum=200.0), rng())

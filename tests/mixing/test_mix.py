@@ -10,8 +10,8 @@ import pytest
 
 from tests.mini_shards import Spoken, write_shards
 from wavlm.errors import BadDataError
+from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.mix import NUM_DRAWS, Event, Mixed, mix, mix_waveforms
-from wavlm.mixing.noise import NoisePool
 from wavlm.rng import stream_seeds, uniforms
 from wavlm.specs import MixSpec
 
@@ -30,7 +30,7 @@ def keys_of(count: int) -> list[str]:
     return [f"utterance-{number}" for number in range(count)]
 
 
-def collect_events(spec: MixSpec, epochs: int, count: int = 5, pool: NoisePool | None = None) -> list[Event]:
+def collect_events(spec: MixSpec, epochs: int, count: int = 5, pool: AudioPool | None = None) -> list[Event]:
     waveforms = make_crops(count)
     groups = (mix_waveforms(waveforms, keys_of(count), e, 0, spec, pool) for e in range(epochs))
     return [event for mixed in groups for event in mixed.events]
@@ -60,9 +60,9 @@ def clips(tmp_path: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def pool(clips: dict[str, np.ndarray], tmp_path: Path) -> NoisePool:
+def pool(clips: dict[str, np.ndarray], tmp_path: Path) -> AudioPool:
     spoken = [Spoken(key, "", waveform) for key, waveform in clips.items()]
-    return NoisePool([write_shards(tmp_path / "noise", spoken)], "train")
+    return AudioPool([write_shards(tmp_path / "noise", spoken)], "train")
 
 
 def test_utterances_are_mixed_at_exactly_the_ratio_that_the_events_say() -> None:
@@ -80,7 +80,7 @@ def test_utterances_are_mixed_at_exactly_the_ratio_that_the_events_say() -> None
     assert checked > 190
 
 
-def test_noise_is_mixed_at_the_ratio_of_the_whole_clip(pool: NoisePool, clips: dict[str, np.ndarray]) -> None:
+def test_noise_is_mixed_at_the_ratio_of_the_whole_clip(pool: AudioPool, clips: dict[str, np.ndarray]) -> None:
     spec = MixSpec(name="noise", probability=1.0, noise_probability=1.0)
     waveforms = make_crops()
     seen = Counter[str]()
@@ -119,7 +119,7 @@ def test_partners_are_added_as_they_were_before_mixing() -> None:
             np.testing.assert_allclose(mixed.waveforms[row], expected, rtol=1e-5, atol=1e-7)
 
 
-def test_steps_and_amplitudes_are_mixed_to_the_same_bits(pool: NoisePool) -> None:
+def test_steps_and_amplitudes_are_mixed_to_the_same_bits(pool: AudioPool) -> None:
     spec = MixSpec(name="noise", probability=0.8, noise_probability=0.3)
     pcm = np.rint(make_crops(samples=20011) * 32768).clip(-32768, 32767).astype(np.int16)
     waveforms = pcm / np.float32(32768)
@@ -150,7 +150,7 @@ def test_as_many_utterances_are_mixed_as_the_spec_says(probability: float) -> No
     assert share == pytest.approx(probability, abs=4 * np.sqrt(0.25 / 5000))
 
 
-def test_as_many_mixes_are_noise_as_the_spec_says(pool: NoisePool) -> None:
+def test_as_many_mixes_are_noise_as_the_spec_says(pool: AudioPool) -> None:
     spec = MixSpec(name="noisy", probability=1.0, noise_probability=0.1)
     kinds = Counter(event.kind for event in collect_events(spec, 400, pool=pool))
     assert kinds["noise"] / 2000 == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 2000))
@@ -195,7 +195,7 @@ def test_as_in_the_reference_an_utterance_may_meet_itself_if_asked_for() -> None
     assert itself == pytest.approx(0.2, abs=0.025)
 
 
-def test_a_lone_utterance_meets_only_noise(pool: NoisePool) -> None:
+def test_a_lone_utterance_meets_only_noise(pool: AudioPool) -> None:
     assert collect_events(ALL, 20, count=1) == []
     spec = MixSpec(name="noisy", probability=1.0, noise_probability=0.5)
     kinds = Counter(event.kind for event in collect_events(spec, 200, count=1, pool=pool))
@@ -239,8 +239,8 @@ def test_noise_without_clips_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="noisy mixes in noise, but there is no noise"):
         mix_waveforms(make_crops(), keys_of(5), 0, 0, spec)
     empty = write_shards(tmp_path / "empty", [])
-    with pytest.raises(BadDataError, match=r"CLIPS_EMPTY: no clip to draw; in .*empty"):
-        NoisePool([empty], "train")
+    with pytest.raises(BadDataError, match=r"CLIPS_EMPTY: found no recording to draw from; in .*empty"):
+        AudioPool([empty], "train")
 
 
 def test_clips_of_the_split_are_drawn_or_all_where_there_is_no_such_split(tmp_path: Path) -> None:
@@ -249,5 +249,5 @@ def test_clips_of_the_split_are_drawn_or_all_where_there_is_no_such_split(tmp_pa
 
     split = write_shards(tmp_path / "split", [clip("a", "train"), clip("b", "valid")])
     whole = write_shards(tmp_path / "whole", [clip("c", "train"), clip("d", "train")])
-    pool = NoisePool([split, whole], "valid")
+    pool = AudioPool([split, whole], "valid")
     assert [pool.draw(number)[0] for number in (0.0, 0.4, 0.999)] == ["b", "c", "d"]
