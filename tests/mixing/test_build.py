@@ -1,4 +1,4 @@
-"""The fixed mixtures: the same every time, true to their truth, readable as shards."""
+"""The fixed mixtures: the same every time, as their truth describes them, readable as shards."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def crop(shards: Path, key: str, first_frame: int, num_samples: int) -> np.ndarr
 
 
 def find_added(item: Truth, truth: tuple[Truth, ...], speech: Path, noise: Path) -> np.ndarray:
-    """What the truth says was mixed into an utterance: the whole crop or clip."""
+    """The secondary of an utterance according to the truth: the whole crop or noise recording."""
     if item.kind == "noise":
         reader = Reader(noise)
         return reader.read(list(reader.index.keys).index(item.secondary)).astype(np.float64)
@@ -118,7 +118,7 @@ def test_the_truth_in_rttm_says_who_speaks_when(mixtures: Path) -> None:
     assert len(lines) == 40
 
 
-def test_there_are_pairs_to_hear_and_see_of_both_kinds(mixtures: Path) -> None:
+def test_there_are_listening_pairs_of_both_kinds(mixtures: Path) -> None:
     truth = {item.key: item for item in read_truth(mixtures)}
     paths = sorted((mixtures / "listen").glob("*.clean.wav"))
     assert 2 <= len(paths) <= 8
@@ -130,8 +130,8 @@ def test_there_are_pairs_to_hear_and_see_of_both_kinds(mixtures: Path) -> None:
         assert soundfile.info(path).subtype == "PCM_16"
         changed = np.flatnonzero(clean != mixed)
         assert item.start_samples <= changed.min() <= changed.max() < item.end_samples
-        picture = path.with_name(f"{item.key}.png").read_bytes()
-        assert picture.startswith(b"\x89PNG")
+        spectrogram = path.with_name(f"{item.key}.png").read_bytes()
+        assert spectrogram.startswith(b"\x89PNG")
     assert {truth[path.name.removesuffix(".clean.wav")].kind for path in paths} == {
         "speech",
         "noise",
@@ -165,7 +165,7 @@ def loud(count: int, split: str = "valid") -> list[Spoken]:
 
 
 @pytest.mark.slow
-def test_a_mixture_that_would_clip_is_turned_down_with_its_clean_half(tmp_path: Path) -> None:
+def test_a_mixture_that_would_clip_is_scaled_down_with_its_clean_half(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "speech", loud(4))
     out = tmp_path / "mixtures"
     out.mkdir()

@@ -23,7 +23,7 @@ def speech(shared_corpus: Path) -> np.ndarray:
 
 
 def echo(_: float) -> tuple[str, np.ndarray]:
-    """A room: near silence, the direct sound after 300 samples, reverberation of 0.2 s."""
+    """A room impulse response: near silence, the direct sound after 300 samples, reverberation of 0.2 s."""
     rng = np.random.default_rng(0)
     tail = 0.02 * rng.standard_normal(3200) * np.exp(-np.arange(3200) / 800)
     early = 1e-4 * rng.standard_normal(300)
@@ -124,9 +124,9 @@ def test_a_band_pass_takes_both_sides() -> None:
 
 
 def test_clipping_clips_the_share_that_was_asked_for(speech: np.ndarray) -> None:
-    clip_share = apply_effects(speech, always("clipping", minimum=0.04, maximum=0.04), rng())
-    assert np.mean(clip_share != speech) == pytest.approx(0.04, abs=0.01)
-    assert np.abs(clip_share).max() < np.abs(speech).max()
+    clipped = apply_effects(speech, always("clipping", minimum=0.04, maximum=0.04), rng())
+    assert np.mean(clipped != speech) == pytest.approx(0.04, abs=0.01)
+    assert np.abs(clipped).max() < np.abs(speech).max()
 
 
 @pytest.mark.parametrize("codec", CODECS)

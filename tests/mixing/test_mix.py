@@ -32,8 +32,8 @@ def keys_of(count: int) -> list[str]:
 
 def collect_events(spec: MixSpec, epochs: int, count: int = 5, pool: AudioPool | None = None) -> list[Event]:
     waveforms = make_crops(count)
-    groups = (mix_waveforms(waveforms, keys_of(count), e, 0, spec, pool) for e in range(epochs))
-    return [event for mixed in groups for event in mixed.events]
+    epochs_mixed = (mix_waveforms(waveforms, keys_of(count), e, 0, spec, pool) for e in range(epochs))
+    return [event for mixed in epochs_mixed for event in mixed.events]
 
 
 def power(waveform: np.ndarray) -> float:
@@ -107,7 +107,7 @@ def test_outside_the_region_nothing_changes() -> None:
 
 
 def test_partners_are_added_as_they_were_before_mixing() -> None:
-    """The reference works in place, so that a partner may already be mixed; we do not."""
+    """The reference mixes in place, so a partner may already be mixed there."""
     waveforms = make_crops()
     for epoch in range(10):
         mixed = mix_waveforms(waveforms, keys_of(5), epoch, 0, ALL)
@@ -119,7 +119,7 @@ def test_partners_are_added_as_they_were_before_mixing() -> None:
             np.testing.assert_allclose(mixed.waveforms[row], expected, rtol=1e-5, atol=1e-7)
 
 
-def test_steps_and_amplitudes_are_mixed_to_the_same_bits(pool: AudioPool) -> None:
+def test_int16_samples_and_amplitudes_are_mixed_to_the_same_bits(pool: AudioPool) -> None:
     spec = MixSpec(name="noise", probability=0.8, noise_probability=0.3)
     pcm = np.rint(make_crops(samples=20011) * 32768).clip(-32768, 32767).astype(np.int16)
     waveforms = pcm / np.float32(32768)
@@ -167,8 +167,8 @@ def test_regions_are_a_quarter_of_an_utterance_on_average_and_anywhere_in_it() -
         np.array([event.start_samples for event in events]),
         np.array([event.source_start_samples for event in events]),
     ):
-        place = starts / (N - lengths)  # uniform in [0, 1], whatever the length
-        deciles = np.histogram(place, 10, (0, 1))[0] / len(place)
+        relative = starts / (N - lengths)  # uniform in [0, 1], whatever the length
+        deciles = np.histogram(relative, 10, (0, 1))[0] / len(relative)
         assert np.abs(deciles - 0.1).max() < 4 * np.sqrt(0.09 / 5000)
     both = [[event.start_samples, event.source_start_samples] for event in events if event.num_samples < N / 20]
     assert abs(np.corrcoef(np.transpose(both))[0, 1]) < 4 / np.sqrt(len(both))
@@ -216,7 +216,7 @@ def same(first: Mixed, second: Mixed) -> bool:
     return first.events == second.events and np.array_equal(first.waveforms, second.waveforms)
 
 
-def test_the_result_depends_on_group_seed_and_epoch_alone() -> None:
+def test_the_result_depends_on_micro_batch_seed_and_epoch_alone() -> None:
     waveforms, keys = make_crops(), keys_of(5)
     once = mix_waveforms(waveforms, keys, 3, 7, ALL)
     np.random.default_rng(1).random(10)
@@ -225,7 +225,7 @@ def test_the_result_depends_on_group_seed_and_epoch_alone() -> None:
     assert not same(once, mix_waveforms(waveforms, keys, 3, 8, ALL))
 
 
-def test_an_utterance_draws_the_same_whoever_is_mixed_beside_it() -> None:
+def test_an_utterance_draws_the_same_whatever_else_is_in_the_micro_batch() -> None:
     waveforms, keys = make_crops(), keys_of(5)
     others = ["utterance-0", "a", "b", "c", "d"]
     (first, *_), (second, *_) = (mix_waveforms(waveforms, names, 0, 0, ALL).events for names in (keys, others))
@@ -234,7 +234,7 @@ def test_an_utterance_draws_the_same_whoever_is_mixed_beside_it() -> None:
     assert keys.index(first.source) == others.index(second.source)
 
 
-def test_noise_without_clips_is_refused(tmp_path: Path) -> None:
+def test_noise_without_recordings_is_refused(tmp_path: Path) -> None:
     spec = MixSpec(name="noisy", probability=1.0, noise_probability=0.5)
     with pytest.raises(ValueError, match="noisy mixes in noise, but there is no noise"):
         mix_waveforms(make_crops(), keys_of(5), 0, 0, spec)
@@ -243,7 +243,7 @@ def test_noise_without_clips_is_refused(tmp_path: Path) -> None:
         AudioPool([empty], "train")
 
 
-def test_clips_of_the_split_are_drawn_or_all_where_there_is_no_such_split(tmp_path: Path) -> None:
+def test_recordings_of_the_split_are_drawn_or_all_where_there_is_no_such_split(tmp_path: Path) -> None:
     def clip(key: str, split: str) -> Spoken:
         return Spoken(key, "", np.full(100, 0.5, np.float32), None, split)
 
