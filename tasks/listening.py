@@ -1,4 +1,4 @@
-"""A training batch as WAV files, before and after mixing: what the model hears."""
+"""Write a training batch as WAV files, before and after mixing, to listen to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wavlm.storage.files import write_text
 def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int, out: Path) -> list[Path]:
     """Write the first batch of an epoch as pairs NN-KEY-clean.wav, NN-KEY-mixed.wav.
 
-    Raises UsageError if the iteration mixes nothing, BadDataError if its labels are not there.
+    Raises UsageError if the iteration mixes nothing, BadDataError if its labels are missing.
     """
     model = _model(recipe, iteration)
     for item in model.inputs:
@@ -48,10 +48,10 @@ def _model(recipe: Recipe, iteration: int | None) -> Model:
     for model in mixing:
         if iteration in (None, model.iteration):
             return model
-    there_is = ", ".join(str(model.iteration) for model in mixing) or "none"
+    possible = ", ".join(str(model.iteration) for model in mixing) or "none"
     raise UsageError(
         "NO_MIX",
-        f"found iteration {iteration or 'not given'}, expected one of {recipe.name} that mixes utterances: {there_is}",
+        f"found iteration {iteration or 'not given'}, expected one of {recipe.name} that mixes utterances: {possible}",
     )
 
 
@@ -60,7 +60,7 @@ def _first_micro_batch(job: TrainJob, epoch: int) -> MicroBatch:
 
 
 def _write_pairs(clean: MicroBatchArrays, mixed: MicroBatchArrays, out: Path) -> Iterator[Path]:
-    # One factor for all, so that loudness can be compared and nothing clips.
+    # One factor for all files, so that their loudness can be compared and nothing clips.
     peak = max(float(np.abs(arrays.waveforms).max()) for arrays in (clean, mixed))
     gain = min(1.0, 0.99 / peak) if peak else 1.0
     for row, key in enumerate(clean.keys):

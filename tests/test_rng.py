@@ -1,4 +1,4 @@
-"""Named numbers: SplitMix64 as published, the same whoever asks, uniform and without relation."""
+"""Named random numbers: SplitMix64 as published, decided by the names alone, uniform and uncorrelated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYS = [f"key {number}" for number in range(300)]
 
 
 def splitmix64(state: int, count: int) -> list[int]:
-    """The first outputs of SplitMix64, step by step in whole numbers, as its authors write it."""
+    """The first outputs of SplitMix64, one after the other in Python's integers, as its authors write it."""
     outputs = []
     for _ in range(count):
         state = (state + 0x9E3779B97F4A7C15) % 2**64
@@ -50,7 +50,7 @@ def test_numbers_depend_on_seed_and_names_alone() -> None:
     assert not np.isin(uniforms(stream_seeds(6, NAMES, KEYS), 9), together).any()
 
 
-def test_numbers_go_on_behind_those_before() -> None:
+def test_advanced_seeds_continue_the_numbers() -> None:
     begin = stream_seeds(5, NAMES, KEYS)
     np.testing.assert_array_equal(uniforms(advance(begin, 9), 31), uniforms(begin, 40)[:, 9:])
 

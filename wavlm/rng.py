@@ -1,4 +1,4 @@
-"""Named randomness: the same names give the same numbers, whoever asks and in whatever order."""
+"""Named random numbers: the seed and the names alone decide them, in whatever order and process they are drawn."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ StreamSeeds = npt.NDArray[np.uint64]
 
 
 def seed_for(seed: int, *names: str | int) -> int:
-    """A 64-bit seed from a seed and a path of names, e.g. (0, "mix", epoch, key)."""
+    """A 64-bit seed from a seed and names, for example `seed_for(0, "mix", epoch, key)`."""
     return int.from_bytes(_digest("\x1f".join(map(str, (seed, *names)))), "little")
 
 
 def rng_for(seed: int, *names: str | int) -> np.random.Generator:
-    """A Philox generator of its own for this seed and these names."""
+    """A new Philox generator for this seed and these names."""
     return np.random.Generator(np.random.Philox(seed_for(seed, *names)))
 
 
 def stream_seeds(seed: int, names: Sequence[str | int], keys: Iterable[str]) -> StreamSeeds:
-    """Where the numbers of each of these keys begin, (K,): `seed_for` of (seed, *names, key)."""
+    """The stream seed of each key, (K,): `seed_for(seed, *names, key)`. `uniforms` makes random numbers from them."""
     path = "".join(f"{name}\x1f" for name in (seed, *names))
     return np.frombuffer(b"".join([_digest(path + key) for key in keys]), "<u8").astype(np.uint64)
 
 
 def uniforms(seeds: StreamSeeds, count: int) -> Numbers:
-    """So many numbers in [0, 1) from each state (P,): (P, count).
+    """The first `count` random numbers in [0, 1) of each stream seed (K,): (K, count).
 
-    What few numbers for each of many utterances need: no generator is made, and the numbers of all
-    are computed together. They begin alike whatever `count` is.
+    This is for few numbers for each of many utterances: no generator is made, and all numbers are computed together.
+    A larger `count` gives the same first numbers.
 
-    Number n is the upper 53 bits of output n of SplitMix64 (Steele, Lea and Flood 2014,
-    doi 10.1145/2660193.2660195): a bijective hash of state + n * GAMMA, so none has to be computed
-    before another.
+    Number n is the upper 53 bits of output n of SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195).
+    It is a bijective hash of seed + n * GAMMA, so each number is computed without the ones before it.
     """
     bits = seeds[:, None] + _increments(count)
     for shift, factor in MIX_ROUNDS:
@@ -48,7 +47,7 @@ def uniforms(seeds: StreamSeeds, count: int) -> Numbers:
 
 
 def advance(seeds: StreamSeeds, count: int) -> StreamSeeds:
-    """The states (P,) whose numbers are those that come behind the first `count`."""
+    """The stream seeds (K,) whose numbers follow the first `count` numbers of `seeds` (K,)."""
     return seeds + np.uint64(int(GAMMA) * count % 2**64)
 
 
@@ -58,7 +57,7 @@ def _digest(text: str) -> bytes:
 
 @cache
 def _increments(count: int) -> StreamSeeds:
-    """What to add to a state for each of its first numbers."""
+    """What to add to a stream seed for each of its first `count` numbers, (count,)."""
     return GAMMA * np.arange(1, count + 1, dtype=np.uint64)
 
 

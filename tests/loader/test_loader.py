@@ -1,4 +1,4 @@
-"""Batches: aligned to a frame, never padded, the same for any workers, ranks and restarts."""
+"""Training batches: aligned to frames, never padded, the same for any number of workers, ranks and restarts."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ def test_nothing_is_padded(job: TrainJob) -> None:
 
 def test_every_training_utterance_comes_once_an_epoch(job: TrainJob) -> None:
     for epoch in (0, 1):
-        micro_batches = make_sampler(job).epoch(epoch).num_micro_batches
-        keys = [key for batch in take(job, SamplerState(epoch), micro_batches) for key in batch.keys]
+        num_micro_batches = make_sampler(job).epoch(epoch).num_micro_batches
+        keys = [key for batch in take(job, SamplerState(epoch), num_micro_batches) for key in batch.keys]
         expected = [f"first-{n:03d}" for n in range(6, 36)] + [f"second-{n:03d}" for n in range(6, 19)]
         assert sorted(keys) == expected
 
 
 def test_masks_cover_about_as_much_as_the_paper_says_and_change_each_epoch(job: TrainJob) -> None:
     long = job.model_copy(update={"train": job.train.model_copy(update={"batch_seconds": 6.0})})
-    micro_batches = make_sampler(long).epoch(0).num_micro_batches
+    num_micro_batches = make_sampler(long).epoch(0).num_micro_batches
     masks: list[dict[str, torch.Tensor]] = [{}, {}]
     for epoch in (0, 1):
-        for batch in take(long, SamplerState(epoch), micro_batches):
+        for batch in take(long, SamplerState(epoch), num_micro_batches):
             masks[epoch] |= dict(zip(batch.keys, batch.mask, strict=True))
     share = torch.cat(list(masks[0].values())).float().mean()
     assert 0.50 < share < 0.62  # docs/algorithm.md section 6
@@ -93,7 +93,7 @@ def test_masks_cover_about_as_much_as_the_paper_says_and_change_each_epoch(job: 
 @pytest.mark.slow
 def test_workers_ranks_and_restarts_change_nothing(job: TrainJob) -> None:
     mixing = job.model_copy(update={"mix": MixSpec(name="half", probability=0.5)})
-    unbroken = take(mixing, SamplerState(), 4 * 20)  # 20 updates of 4 groups
+    unbroken = take(mixing, SamplerState(), 4 * 20)  # 20 updates of 4 micro-batches
     expected = [digest(batch) for batch in unbroken]
     assert len(set(expected)) == len(expected)
     rng = np.random.default_rng(0)
@@ -136,7 +136,7 @@ MIXES = {
 }
 
 
-# Changes only with a bumped format of Model: old snapshots and new batches do not go together.
+# These may change only with the format of Model: an old checkpoint would continue with other batches.
 @pytest.mark.parametrize(
     ("mix", "expected"),
     [
@@ -155,7 +155,7 @@ def test_no_bit_of_a_batch_changes(job: TrainJob, noise: Path, mix: str, expecte
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_a_batch_is_unpacked_on_a_device_as_numpy_would(job: TrainJob, noise: Path, mix: str) -> None:
+def test_a_batch_is_unpacked_to_the_bits_that_numpy_gives(job: TrainJob, noise: Path, mix: str) -> None:
     mixing = job.model_copy(update={"mix": MIXES[mix], "noise": (noise,)})
     samples, num_changes = TrainingSamples(mixing), 0
     for packed in take_packed(mixing, SamplerState(), 12):
@@ -177,7 +177,7 @@ def test_a_batch_is_unpacked_on_a_device_as_numpy_would(job: TrainJob, noise: Pa
     assert (num_changes > 0) == (mix != "plain")
 
 
-def test_what_is_drawn_for_a_group_depends_on_no_other_group(job: TrainJob) -> None:
+def test_what_is_drawn_for_a_micro_batch_depends_on_no_other(job: TrainJob) -> None:
     samples = TrainingSamples(job)
     last, sampler = make_sampler(job).epoch(0).num_micro_batches - 1, make_sampler(job)
     micro_batches = [
@@ -199,7 +199,7 @@ def test_what_is_drawn_for_a_group_depends_on_no_other_group(job: TrainJob) -> N
     )
 
 
-def test_what_crosses_to_the_trainer_is_two_bytes_a_sample(job: TrainJob) -> None:
+def test_two_bytes_per_sample_go_from_a_worker_to_the_trainer(job: TrainJob) -> None:
     micro_batch = make_sampler(job).epoch(0).micro_batch(0)
     samples = TrainingSamples(job)
     (arrays,) = map(samples.make, samples.draw([micro_batch]))
@@ -207,7 +207,9 @@ def test_what_crosses_to_the_trainer_is_two_bytes_a_sample(job: TrainJob) -> Non
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
-def test_an_effect_that_gives_no_number_is_an_error_that_names_the_utterance(job: TrainJob, tmp_path: Path) -> None:
+def test_an_effect_that_gives_infinite_samples_is_an_error_that_names_the_utterance(
+    job: TrainJob, tmp_path: Path
+) -> None:
     far_too_loud = EffectSpec(name="gain", probability=1.0, minimum=900.0, maximum=900.0)
     mixing = job.model_copy(update={"mix": MixSpec(name="a", probability=0.0, effects=(far_too_loud,))})
     with pytest.raises(BadDataError, match=r"NOT_FINITE.*not finite; at (first|second)-\d+"):
@@ -234,7 +236,7 @@ def test_another_seed_gives_another_order(job: TrainJob) -> None:
 
 
 def test_ranks_that_cannot_share_an_update_are_refused_at_once(job: TrainJob) -> None:
-    with pytest.raises(ValueError, match=r"4 groups .* 3 processes; possible: 1, 2, 4"):
+    with pytest.raises(ValueError, match=r"4 micro-batches .* 3 processes; possible: 1, 2, 4"):
         loader(job, SamplerState(), 0, 3)
 
 
@@ -252,7 +254,7 @@ def test_a_batch_of_other_utterances_than_planned_is_an_error(job: TrainJob, mon
 
     made = TrainingSamples.make
     monkeypatch.setattr(TrainingSamples, "make", others)
-    with pytest.raises(NotDeliveredError, match=r"\d utterances came for \d planned; at epoch 0"):
+    with pytest.raises(NotDeliveredError, match=r"delivered \d utterances that differ from the \d planned ones"):
         take(job, SamplerState(), 8)
 
 

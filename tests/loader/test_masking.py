@@ -24,7 +24,7 @@ def draws(num_frames: int, count: int, name: str = "mask", spec: MaskSpec = SPEC
 
 
 def interior(num_frames: int) -> float:
-    """1 - C(T - 20, n) / C(T - 10, n), over the two numbers of spans that u decides between."""
+    """Masked fraction far from the ends: 1 - C(F - 20, n) / C(F - 10, n), averaged over both possible n."""
     wanted = 0.8 * num_frames / 10
     few, share = int(wanted), wanted % 1
     missed = [comb(num_frames - 20, n) / comb(num_frames - 10, n) for n in (few, few + 1)]
@@ -63,15 +63,15 @@ def test_short_utterances_get_a_mask_of_their_length(num_frames: int) -> None:
 @pytest.mark.parametrize("num_frames", [0, 12, 13, 40, 45, 300])
 @pytest.mark.parametrize("length", [1, 7, 10])
 @pytest.mark.parametrize("min_spans", [0, 2])
-def test_the_starts_are_those_of_the_smallest_lots(num_frames: int, length: int, min_spans: int) -> None:
+def test_the_starts_are_those_of_the_smallest_priorities(num_frames: int, length: int, min_spans: int) -> None:
     spec = SPEC.model_copy(update={"length": length, "min_spans": min_spans})
-    masks = draws(num_frames, 40, "lots", spec)
+    masks = draws(num_frames, 40, "priorities", spec)
     for number, mask in enumerate(masks):
-        u, *priorities = splitmix64(seed_for(4, "lots", number), num_frames + 4)
+        u, *priorities = splitmix64(seed_for(4, "priorities", number), num_frames + 4)
         wanted = max(min_spans, int(0.8 * num_frames / length + (u >> 11) / 2**53))
         possible = num_frames - length if num_frames - length > wanted else wanted + 1
         starts = sorted(range(possible), key=priorities.__getitem__)[:wanted]
-        masked = {start + step for start in starts for step in range(length)}
+        masked = {start + offset for start in starts for offset in range(length)}
         assert np.flatnonzero(mask).tolist() == sorted(n for n in masked if n < num_frames)
 
 
@@ -98,7 +98,7 @@ def test_equalised_masks_are_subsets_of_the_smallest_size_as_measured() -> None:
 
 
 @pytest.mark.parametrize("num_frames", [12, 13, 40, 300])
-def test_equalised_masks_keep_the_frames_of_the_smallest_lots_of_frames(num_frames: int) -> None:
+def test_equalised_masks_keep_the_frames_of_the_smallest_priorities(num_frames: int) -> None:
     masks = draws(num_frames, 9)
     equal = draws(num_frames, 9, spec=EQUALISED)
     num_starts = max(num_frames - 10, max(2, int(0.08 * num_frames) + 1) + 1)

@@ -1,4 +1,4 @@
-"""Packed waveforms against plain arithmetic."""
+"""Packed audio against plain arithmetic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wavlm.mixing.mix import Change
 pytestmark = pytest.mark.numeric
 
 
-def test_every_step_becomes_its_amplitude_exactly() -> None:
+def test_every_int16_sample_becomes_its_amplitude_exactly() -> None:
     pcm = np.arange(-32768, 32768, dtype=np.int16).reshape(4, -1)
     found = PackedAudio(torch.from_numpy(pcm)).waveforms()
     assert found.dtype == torch.float32
@@ -25,8 +25,8 @@ def test_changes_go_to_their_regions_and_nowhere_else() -> None:
     changes = rng.standard_normal(50 + 7 + 0 + 1).astype(np.float32)
     parts = torch.from_numpy(changes).split([50, 7, 0, 1])
     starts = ((1, 0), (0, 43), (2, 9), (2, 0))
-    changed = tuple(Change(*start, part) for start, part in zip(starts, parts, strict=True))
-    found = PackedAudio(torch.from_numpy(pcm), changed).waveforms().numpy()
+    regions = tuple(Change(*start, part) for start, part in zip(starts, parts, strict=True))
+    found = PackedAudio(torch.from_numpy(pcm), regions).waveforms().numpy()
     expected = (pcm / 32768).astype(np.float32)
     expected[1] = changes[:50]
     expected[0, 43:] = changes[50:57]

@@ -1,4 +1,4 @@
-"""The loader's worker processes live exactly as long as the trainer wants them to."""
+"""The loader's worker processes: only the trainer ends them, by a signal or by its own end."""
 
 from __future__ import annotations
 

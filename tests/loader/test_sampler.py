@@ -1,4 +1,4 @@
-"""The plan of epochs: conserved, never padded, the same for any rank, varied between epochs."""
+"""The bucketed batch sampler: nothing lost, nothing padded, the same for any rank, other partners in each epoch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_utterance_is_delivered_once_an_epoch(count: int) -> None:
         assert sorted(delivered) == list(range(count))
 
 
-def test_a_group_is_as_long_as_its_shortest_and_no_larger_than_the_budget() -> None:
+def test_a_micro_batch_is_as_long_as_its_shortest_and_no_larger_than_the_budget() -> None:
     frames = lengths(500)
     epoch = BucketedSampler(frames, train_spec()).epoch(0)
     for number in range(epoch.num_micro_batches):
@@ -39,7 +39,7 @@ def test_a_group_is_as_long_as_its_shortest_and_no_larger_than_the_budget() -> N
 
 
 @pytest.mark.parametrize(("seconds", "utterances"), [(87.5, 5), (56.25, 3)])
-def test_full_crops_come_as_many_to_a_group_as_in_the_paper(seconds: float, utterances: int) -> None:
+def test_full_crops_come_as_many_to_a_micro_batch_as_in_the_paper(seconds: float, utterances: int) -> None:
     frames = np.full(60, 781)
     sampler = BucketedSampler(frames, train_spec(group_seconds=seconds, batch_seconds=4 * seconds))
     epoch = sampler.epoch(0)
@@ -54,13 +54,13 @@ def test_little_audio_is_lost_to_cropping() -> None:
 
 
 def shapes(sampler: BucketedSampler, number: int) -> list[tuple[int, int]]:
-    """(utterances, frames) of each group of an epoch, in the order of delivery."""
+    """(utterances, frames) of each micro-batch of an epoch, in the order of delivery."""
     epoch = sampler.epoch(number)
     micro_batches = [epoch.micro_batch(index) for index in range(epoch.num_micro_batches)]
     return [(len(micro_batch.utterances), micro_batch.num_frames) for micro_batch in micro_batches]
 
 
-def test_crops_of_a_multiple_of_frames_come_in_one_size_of_group_for_each_length() -> None:
+def test_crops_of_a_multiple_of_frames_come_in_one_size_of_micro_batch_for_each_length() -> None:
     sampler = BucketedSampler(lengths(3000), train_spec(crop_frames_multiple=32))
     found = [shapes(sampler, number) for number in range(3)]
     assert len({tuple(sorted(epoch)) for epoch in found}) == 1  # no epoch brings another shape
@@ -98,11 +98,11 @@ def test_partners_change_from_epoch_to_epoch() -> None:
 def test_the_stream_is_continuous_over_epochs_and_restarts_anywhere() -> None:
     sampler = BucketedSampler(lengths(60), train_spec(batch_seconds=5 * 87.5))
     updates = list(islice(sampler.updates(SamplerState()), 12))
-    micro_batches = [micro_batch.position for update in updates for micro_batch in update.micro_batches]
-    assert micro_batches[0] == SamplerState(0, 0)
-    for before, after in pairwise(micro_batches):
+    states = [micro_batch.position for update in updates for micro_batch in update.micro_batches]
+    assert states[0] == SamplerState(0, 0)
+    for before, after in pairwise(states):
         assert after in {SamplerState(before.epoch, before.group + 1), SamplerState(before.epoch + 1, 0)}
-    assert {micro_batch.epoch for micro_batch in micro_batches} >= {0, 1, 2}
+    assert {state.epoch for state in states} >= {0, 1, 2}
     for number, update in enumerate(updates[:-1]):
         again = next(sampler.updates(update.after))
         expected = updates[number + 1].micro_batches
@@ -134,7 +134,7 @@ def test_ranks_share_an_update_and_leave_nothing(world: int) -> None:
 
 def test_a_number_of_ranks_that_does_not_divide_is_refused_with_those_that_do() -> None:
     update = next(BucketedSampler(lengths(100), train_spec(batch_seconds=6 * 87.5)).updates(SamplerState()))
-    with pytest.raises(ValueError, match=r"6 groups .* 4 processes; possible: 1, 2, 3, 6"):
+    with pytest.raises(ValueError, match=r"6 micro-batches .* 4 processes; possible: 1, 2, 3, 6"):
         rank_share(update.micro_batches, 0, 4)
 
 
@@ -161,13 +161,13 @@ def test_utterances_too_short_for_a_span_are_refused_at_the_start() -> None:
         BucketedSampler(np.array([], dtype=np.int64), train_spec())
 
 
-def test_a_position_behind_the_end_of_its_epoch_is_refused() -> None:
+def test_a_sampler_state_behind_the_end_of_its_epoch_is_refused() -> None:
     sampler = BucketedSampler(lengths(20), train_spec())
-    with pytest.raises(ValueError, match="epoch 0 has 3 groups, position asks for number 99"):
+    with pytest.raises(ValueError, match="epoch 0 has 3 micro-batches; the sampler state asks for number 99"):
         next(sampler.updates(SamplerState(0, 99)))
 
 
-def test_validation_groups_hold_every_utterance_in_a_fixed_order() -> None:
+def test_validation_micro_batches_hold_every_utterance_in_a_fixed_order() -> None:
     frames = lengths(40)
     micro_batches = fixed_micro_batches(frames, train_spec())
     delivered = [int(n) for micro_batch in micro_batches for n in micro_batch.utterances]

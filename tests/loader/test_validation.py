@@ -16,6 +16,7 @@ from wavlm.loader.masking import Spans
 from wavlm.loader.validation import make_validation, validation_batches
 from wavlm.mixing.build import build_mixtures
 from wavlm.rng import seed_for
+from wavlm.shards.index import INDEX
 from wavlm.specs import MixSpec, MixturesSpec
 
 
@@ -51,7 +52,7 @@ def test_clean_validation_is_the_valid_split_from_its_beginning(job: TrainJob) -
 
 
 @pytest.mark.parametrize("equalise", [False, True])
-def test_masks_of_validation_are_those_of_each_utterance_and_of_no_epoch(job: TrainJob, equalise: bool) -> None:
+def test_masks_of_validation_depend_on_the_utterance_and_on_no_epoch(job: TrainJob, equalise: bool) -> None:
     mask = job.train.mask.model_copy(update={"equalise": equalise})
     chosen = job.model_copy(update={"train": job.train.model_copy(update={"mask": mask})})
     num_batches = 0
@@ -69,11 +70,11 @@ def test_validation_is_the_same_every_time_and_shared_by_ranks(job: TrainJob) ->
     assert [shares[number % 2][number // 2] for number in range(len(whole))] == whole
 
 
-def test_validation_again_reads_no_index_again(tmp_path: Path) -> None:
+def test_a_second_validation_reads_no_index(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path, "alone", 12)
     batches = make_validation(job_of((corpus,), tmp_path), "clean")
     first = [digest(batch) for batch in unpack(batches())]
-    (corpus.shards / "index.parquet").unlink()
+    (corpus.shards / INDEX).unlink()
     assert first
     assert [digest(batch) for batch in unpack(batches())] == first
 

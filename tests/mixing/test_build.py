@@ -1,4 +1,4 @@
-"""The fixed mixtures: the same every time, true to their truth, readable as shards."""
+"""The fixed mixtures: the same every time, as their truth describes them, readable as shards."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def contents(folder: Path) -> dict[str, str]:
 def mixtures(speech: Path, noise: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("mixtures")
     facts = build_mixtures(SPEC, MIX, [speech], [noise], [], out)
-    assert facts["utterances"] == 10
-    assert (facts["with_speech"], facts["with_noise"]) == (5, 5)
+    assert facts.utterances == 10
+    assert (facts.with_speech, facts.with_noise) == (5, 5)
     return out
 
 
@@ -67,7 +67,7 @@ def crop(shards: Path, key: str, first_frame: int, num_samples: int) -> np.ndarr
 
 
 def find_added(item: Truth, truth: tuple[Truth, ...], speech: Path, noise: Path) -> np.ndarray:
-    """What the truth says was mixed into an utterance: the whole crop or clip."""
+    """The secondary of an utterance according to the truth: the whole crop or noise recording."""
     if item.kind == "noise":
         reader = Reader(noise)
         return reader.read(list(reader.index.keys).index(item.secondary)).astype(np.float64)
@@ -119,7 +119,7 @@ def test_the_truth_in_rttm_says_who_speaks_when(mixtures: Path) -> None:
     assert len(lines) == 20
 
 
-def test_there_are_pairs_to_hear_and_see_of_both_kinds(mixtures: Path) -> None:
+def test_there_are_listening_pairs_of_both_kinds(mixtures: Path) -> None:
     truth = {item.key: item for item in read_truth(mixtures)}
     paths = sorted((mixtures / "listen").glob("*.clean.wav"))
     assert 2 <= len(paths) <= 8
@@ -131,8 +131,8 @@ def test_there_are_pairs_to_hear_and_see_of_both_kinds(mixtures: Path) -> None:
         assert soundfile.info(path).subtype == "PCM_16"
         changed = np.flatnonzero(clean != mixed)
         assert item.start_samples <= changed.min() <= changed.max() < item.end_samples
-        picture = path.with_name(f"{item.key}.png").read_bytes()
-        assert picture.startswith(b"\x89PNG")
+        spectrogram = path.with_name(f"{item.key}.png").read_bytes()
+        assert spectrogram.startswith(b"\x89PNG")
     assert {truth[path.name.removesuffix(".clean.wav")].kind for path in paths} == {
         "speech",
         "noise",
@@ -166,14 +166,14 @@ def loud(count: int, split: str = "valid") -> list[Spoken]:
 
 
 @pytest.mark.slow
-def test_a_mixture_that_would_clip_is_turned_down_with_its_clean_half(tmp_path: Path) -> None:
+def test_a_mixture_that_would_clip_is_scaled_down_with_its_clean_half(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "speech", loud(4))
     out = tmp_path / "mixtures"
     out.mkdir()
     spec = MixturesSpec(num_utterances=4, max_seconds=1.0)
     facts = build_mixtures(spec, MixSpec(name="loud", probability=0.2), [shards], [], [], out)
-    assert (facts["with_speech"], facts["with_noise"]) == (4, 0)
-    assert facts["turned_down"] == 4
+    assert (facts.with_speech, facts.with_noise) == (4, 0)
+    assert facts.turned_down == 4
     for item in read_truth(out):
         assert item.gain < 1
         clean, mixed = (soundfile.read(out / f"listen/{item.key}.{name}.wav")[0] for name in ("clean", "mixed"))

@@ -26,7 +26,7 @@ def speech(real_data: Path) -> np.ndarray:
 
 
 def echo(_: float) -> tuple[str, np.ndarray]:
-    """A room: near silence, the direct sound after 300 samples, reverberation of 0.2 s."""
+    """A room impulse response: near silence, the direct sound after 300 samples, reverberation of 0.2 s."""
     rng = np.random.default_rng(0)
     tail = 0.02 * rng.standard_normal(3200) * np.exp(-np.arange(3200) / 800)
     early = 1e-4 * rng.standard_normal(300)
@@ -127,9 +127,9 @@ def test_a_band_pass_takes_both_sides() -> None:
 
 
 def test_clipping_clips_the_share_that_was_asked_for(speech: np.ndarray) -> None:
-    clip_share = apply_effects(speech, always("clipping", minimum=0.04, maximum=0.04), rng())
-    assert np.mean(clip_share != speech) == pytest.approx(0.04, abs=0.01)
-    assert np.abs(clip_share).max() < np.abs(speech).max()
+    clipped = apply_effects(speech, always("clipping", minimum=0.04, maximum=0.04), rng())
+    assert np.mean(clipped != speech) == pytest.approx(0.04, abs=0.01)
+    assert np.abs(clipped).max() < np.abs(speech).max()
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -163,7 +163,7 @@ def test_silence_stays_silent_and_finite() -> None:
 
 
 def test_a_room_without_responses_and_bounds_in_the_wrong_order_are_refused() -> None:
-    with pytest.raises(ValueError, match="'room' needs a corpus of room responses"):
+    with pytest.raises(ValueError, match="'room' needs a corpus of room impulse responses"):
         apply_effects(white(), always("room"), rng())
     with pytest.raises(ValueError, match=r"low_pass: minimum 5000.0 is above maximum 200.0"):
         apply_effects(white(), always("low_pass", minimum=5000.0, maximum=200.0), rng())

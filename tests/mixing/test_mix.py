@@ -10,8 +10,8 @@ import pytest
 
 from tests.mini_shards import Spoken, write_shards
 from wavlm.errors import BadDataError
+from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.mix import NUM_DRAWS, Event, Mixed, mix, mix_waveforms
-from wavlm.mixing.noise import NoisePool
 from wavlm.rng import stream_seeds, uniforms
 from wavlm.specs import MixSpec
 
@@ -32,10 +32,10 @@ def keys_of(count: int) -> list[str]:
     return [f"utterance-{number}" for number in range(count)]
 
 
-def collect_events(spec: MixSpec, epochs: int, count: int = 5, pool: NoisePool | None = None) -> list[Event]:
+def collect_events(spec: MixSpec, epochs: int, count: int = 5, pool: AudioPool | None = None) -> list[Event]:
     waveforms = make_crops(count)
-    groups = (mix_waveforms(waveforms, keys_of(count), e, 0, spec, pool) for e in range(epochs))
-    return [event for mixed in groups for event in mixed.events]
+    epochs_mixed = (mix_waveforms(waveforms, keys_of(count), e, 0, spec, pool) for e in range(epochs))
+    return [event for mixed in epochs_mixed for event in mixed.events]
 
 
 def power(waveform: np.ndarray) -> float:
@@ -62,9 +62,9 @@ def clips(tmp_path: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def pool(clips: dict[str, np.ndarray], tmp_path: Path) -> NoisePool:
+def pool(clips: dict[str, np.ndarray], tmp_path: Path) -> AudioPool:
     spoken = [Spoken(key, "", waveform) for key, waveform in clips.items()]
-    return NoisePool([write_shards(tmp_path / "noise", spoken)], "train")
+    return AudioPool([write_shards(tmp_path / "noise", spoken)], "train")
 
 
 def test_utterances_are_mixed_at_exactly_the_ratio_that_the_events_say() -> None:
@@ -82,7 +82,7 @@ def test_utterances_are_mixed_at_exactly_the_ratio_that_the_events_say() -> None
     assert checked > 190
 
 
-def test_noise_is_mixed_at_the_ratio_of_the_whole_clip(pool: NoisePool, clips: dict[str, np.ndarray]) -> None:
+def test_noise_is_mixed_at_the_ratio_of_the_whole_clip(pool: AudioPool, clips: dict[str, np.ndarray]) -> None:
     spec = MixSpec(name="noise", probability=1.0, noise_probability=1.0)
     waveforms = make_crops()
     seen = Counter[str]()
@@ -109,7 +109,7 @@ def test_outside_the_region_nothing_changes() -> None:
 
 
 def test_partners_are_added_as_they_were_before_mixing() -> None:
-    """The reference works in place, so that a partner may already be mixed; we do not."""
+    """The reference mixes in place, so a partner may already be mixed there."""
     waveforms = make_crops()
     for epoch in range(10):
         mixed = mix_waveforms(waveforms, keys_of(5), epoch, 0, ALL)
@@ -121,7 +121,7 @@ def test_partners_are_added_as_they_were_before_mixing() -> None:
             np.testing.assert_allclose(mixed.waveforms[row], expected, rtol=1e-5, atol=1e-7)
 
 
-def test_steps_and_amplitudes_are_mixed_to_the_same_bits(pool: NoisePool) -> None:
+def test_int16_samples_and_amplitudes_are_mixed_to_the_same_bits(pool: AudioPool) -> None:
     spec = MixSpec(name="noise", probability=0.8, noise_probability=0.3)
     pcm = np.rint(make_crops(samples=20011) * 32768).clip(-32768, 32767).astype(np.int16)
     waveforms = pcm / np.float32(32768)
@@ -152,7 +152,7 @@ def test_as_many_utterances_are_mixed_as_the_spec_says(probability: float) -> No
     assert share == pytest.approx(probability, abs=4 * np.sqrt(0.25 / 5000))
 
 
-def test_as_many_mixes_are_noise_as_the_spec_says(pool: NoisePool) -> None:
+def test_as_many_mixes_are_noise_as_the_spec_says(pool: AudioPool) -> None:
     spec = MixSpec(name="noisy", probability=1.0, noise_probability=0.1)
     kinds = Counter(event.kind for event in collect_events(spec, 400, pool=pool))
     assert kinds["noise"] / 2000 == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 2000))
@@ -169,8 +169,8 @@ def test_regions_are_a_quarter_of_an_utterance_on_average_and_anywhere_in_it() -
         np.array([event.start_samples for event in events]),
         np.array([event.source_start_samples for event in events]),
     ):
-        place = starts / (N - lengths)  # uniform in [0, 1], whatever the length
-        deciles = np.histogram(place, 10, (0, 1))[0] / len(place)
+        relative = starts / (N - lengths)  # uniform in [0, 1], whatever the length
+        deciles = np.histogram(relative, 10, (0, 1))[0] / len(relative)
         assert np.abs(deciles - 0.1).max() < 4 * np.sqrt(0.09 / 5000)
     both = [[event.start_samples, event.source_start_samples] for event in events if event.num_samples < N / 20]
     assert abs(np.corrcoef(np.transpose(both))[0, 1]) < 4 / np.sqrt(len(both))
@@ -197,7 +197,7 @@ def test_as_in_the_reference_an_utterance_may_meet_itself_if_asked_for() -> None
     assert itself == pytest.approx(0.2, abs=0.025)
 
 
-def test_a_lone_utterance_meets_only_noise(pool: NoisePool) -> None:
+def test_a_lone_utterance_meets_only_noise(pool: AudioPool) -> None:
     assert collect_events(ALL, 20, count=1) == []
     spec = MixSpec(name="noisy", probability=1.0, noise_probability=0.5)
     kinds = Counter(event.kind for event in collect_events(spec, 200, count=1, pool=pool))
@@ -218,7 +218,7 @@ def same(first: Mixed, second: Mixed) -> bool:
     return first.events == second.events and np.array_equal(first.waveforms, second.waveforms)
 
 
-def test_the_result_depends_on_group_seed_and_epoch_alone() -> None:
+def test_the_result_depends_on_micro_batch_seed_and_epoch_alone() -> None:
     waveforms, keys = make_crops(), keys_of(5)
     once = mix_waveforms(waveforms, keys, 3, 7, ALL)
     np.random.default_rng(1).random(10)
@@ -227,7 +227,7 @@ def test_the_result_depends_on_group_seed_and_epoch_alone() -> None:
     assert not same(once, mix_waveforms(waveforms, keys, 3, 8, ALL))
 
 
-def test_an_utterance_draws_the_same_whoever_is_mixed_beside_it() -> None:
+def test_an_utterance_draws_the_same_whatever_else_is_in_the_micro_batch() -> None:
     waveforms, keys = make_crops(), keys_of(5)
     others = ["utterance-0", "a", "b", "c", "d"]
     (first, *_), (second, *_) = (mix_waveforms(waveforms, names, 0, 0, ALL).events for names in (keys, others))
@@ -236,20 +236,20 @@ def test_an_utterance_draws_the_same_whoever_is_mixed_beside_it() -> None:
     assert keys.index(first.source) == others.index(second.source)
 
 
-def test_noise_without_clips_is_refused(tmp_path: Path) -> None:
+def test_noise_without_recordings_is_refused(tmp_path: Path) -> None:
     spec = MixSpec(name="noisy", probability=1.0, noise_probability=0.5)
     with pytest.raises(ValueError, match="noisy mixes in noise, but there is no noise"):
         mix_waveforms(make_crops(), keys_of(5), 0, 0, spec)
     empty = write_shards(tmp_path / "empty", [])
-    with pytest.raises(BadDataError, match=r"CLIPS_EMPTY: no clip to draw; in .*empty"):
-        NoisePool([empty], "train")
+    with pytest.raises(BadDataError, match=r"CLIPS_EMPTY: found no recording to draw from; in .*empty"):
+        AudioPool([empty], "train")
 
 
-def test_clips_of_the_split_are_drawn_or_all_where_there_is_no_such_split(tmp_path: Path) -> None:
+def test_recordings_of_the_split_are_drawn_or_all_where_there_is_no_such_split(tmp_path: Path) -> None:
     def clip(key: str, split: str) -> Spoken:
         return Spoken(key, "", np.full(100, 0.5, np.float32), None, split)
 
     split = write_shards(tmp_path / "split", [clip("a", "train"), clip("b", "valid")])
     whole = write_shards(tmp_path / "whole", [clip("c", "train"), clip("d", "train")])
-    pool = NoisePool([split, whole], "valid")
+    pool = AudioPool([split, whole], "valid")
     assert [pool.draw(number)[0] for number in (0.0, 0.4, 0.999)] == ["b", "c", "d"]

@@ -1,185 +1,103 @@
-"""Batches for the trainer: read by index, cropped to whole frames, mixed, in a fixed order.
+"""The training data loader: batches of a rank in a fixed order, from any position on, without end.
 
-The order of batches and every number in them follow from the shards, the labels, the spec and the
-seed; workers, ranks and restarts change nothing. All draws are named after the epoch and
-the utterance.
+The order of batches and every number in them follow from the shards, the labels, the spec and the seed. The numbers
+of workers and ranks and restarts change nothing, because every random number is named after epoch and utterance.
 
-Two things differ from the reference. Crops start on multiples of a frame's hop, so that labels fit
-exactly. And Large's normalisation is left to the network, which normalises the mixed crop; the
-reference normalises the whole utterance, crops, mixes, and then normalises the crop again.
+A batch takes this way:
 
-Shapes: B utterances, N samples, F frames.
+1. The bucketed batch sampler gives the micro-batches of an update; each rank takes its part (wavlm.loader.sampler).
+2. This process draws all that is random about a micro-batch (TrainingSamples.draw in wavlm.loader.samples).
+3. A worker process reads the crops and labels and mixes them (TrainingSamples.make, wavlm.loader.workers).
+4. This process compares the result with the plan and packs it (wavlm.loader.batch).
+
+Two things differ from the reference. Crops begin at multiples of a frame's hop, so that labels fit exactly. And the
+waveform normalisation of Large is done in the network, on the mixed crop; the reference normalises the whole
+utterance, crops, mixes, and then normalises the crop again.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import sys
-import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain, islice
-from typing import Any
-
-import torch
-from torch.utils.data import DataLoader, Dataset
+from itertools import chain, islice, tee
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
-from wavlm.execution.processes import die_with_parent
 from wavlm.loader.batch import PackedBatch, pack
-from wavlm.loader.sampler import BucketedSampler, MicroBatch, SamplerState, Update, rank_share
+from wavlm.loader.sampler import BucketedSampler, SamplerState, Update, rank_share
 from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
+from wavlm.loader.workers import make_in_order
 from wavlm.specs import MaskSpec
 
 log = logging.getLogger(__name__)
 
-WORKER_TIMEOUT_SECONDS = 300.0
-PREFETCH_BATCHES = 4  # a worker
-DRAWN_TOGETHER = 16  # groups
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+DRAWN_TOGETHER = 16  # micro-batches
 
 
 class NotDeliveredError(BadDataError):
-    """An epoch did not deliver exactly what was planned."""
+    """A worker delivered other utterances than were planned."""
 
 
 def make_sampler(job: TrainJob) -> BucketedSampler:
-    """The stream of groups of a job; its `fingerprint` belongs beside every stored position."""
+    """The bucketed batch sampler of a job. Store its `fingerprint` with every sampler state."""
     return TrainingSamples(job).sampler()
 
 
 def loader(job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1) -> Iterator[PackedBatch]:
-    """The batches of a rank from a position on, without end.
+    """The batches of a rank from a sampler state on, without end.
 
-    Each update is `micro_batches_per_update / world` batches of every rank. Raises ValueError if that is
-    no whole number, BadDataError with shard and key for what cannot be read.
+    Each update has `micro_batches_per_update / world` batches per rank. Raises ValueError at once if that is no whole
+    number, and BadDataError with shard and key for data that cannot be read.
     """
     samples = TrainingSamples(job)
     updates = samples.sampler().updates(position)
     first = next(updates)
-    rank_share(first.micro_batches, rank, world)  # complain now, not at the first batch
-    tasks = _Tasks(samples, chain((first,), updates), rank, world)
-    loaded = _load_arrays(samples, tasks, job.runtime.loaders)
-    return _deliver(tasks, loaded, job.train.mask)
+    rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch
+    planned, plan_for_workers = tee(_plan(samples, chain((first,), updates), rank, world))
+    made = make_in_order(samples, (item.drawn for item in plan_for_workers), job.runtime.loaders)
+    return _deliver(planned, made, job.train.mask)
 
 
-def _load_arrays(samples: TrainingSamples, tasks: _Tasks, workers: int) -> Iterator[MicroBatchArrays | _Failure]:
-    """Arrays in the order of the tasks, made by worker processes that die with this one."""
-    loaded = _TaskDataset(samples)
-    if not workers:
-        return map(loaded.__getitem__, tasks)
-    return iter(
-        DataLoader(
-            loaded,
-            sampler=tasks,
-            batch_size=None,
-            collate_fn=_keep_arrays,
-            generator=torch.Generator(),  # torch draws a seed for workers: not from the global one
-            num_workers=workers,
-            prefetch_factor=PREFETCH_BATCHES,
-            timeout=WORKER_TIMEOUT_SECONDS,
-            # Fork shares the index and the labels; spawn would copy both into every worker.
-            multiprocessing_context="fork",
-            worker_init_fn=partial(_start_worker, os.getpid()),
-        )
+@dataclass(frozen=True)
+class _Planned:
+    """A micro-batch that this rank has to deliver."""
+
+    drawn: DrawnMicroBatch
+    after: SamplerState  # after the update that it belongs to
+
+
+def _plan(samples: TrainingSamples, updates: Iterator[Update], rank: int, world: int) -> Iterator[_Planned]:
+    """The micro-batches of this rank with their random draws, many drawn in one call (see TrainingSamples.draw)."""
+    own = (
+        (micro_batch, update.after)
+        for update in updates
+        for micro_batch in rank_share(update.micro_batches, rank, world)
     )
+    while True:
+        micro_batches, afters = zip(*islice(own, DRAWN_TOGETHER), strict=True)
+        yield from map(_Planned, samples.draw(micro_batches), afters)
 
 
-def _deliver(tasks: _Tasks, loaded: Iterator[MicroBatchArrays | _Failure], mask: MaskSpec) -> Iterator[PackedBatch]:
-    """Batches, compared one by one with what was planned, so that nothing is lost in silence."""
+def _deliver(planned: Iterator[_Planned], made: Iterator[MicroBatchArrays], mask: MaskSpec) -> Iterator[PackedBatch]:
+    """Batches of the arrays. Each is compared with the plan, so that no lost utterance goes unnoticed."""
     epoch, num_utterances = None, 0
-    for arrays in loaded:
-        if isinstance(arrays, _Failure):
-            raise BadDataError(arrays.code, arrays.text)
-        task = tasks.under_way.popleft()
-        position, planned = task.drawn.micro_batch.position, task.drawn.micro_batch.utterances
-        if arrays.utterances.tolist() != planned.tolist():
-            raise NotDeliveredError(
-                "NOT_DELIVERED",
-                f"{len(arrays.keys)} utterances came for {len(planned)} planned; "
-                f"at epoch {position.epoch}, group {position.group}",
-            )
+    for item, arrays in zip(planned, made, strict=True):
+        position = item.drawn.micro_batch.position
+        _check_delivered(item, arrays)
         if epoch is not None and position.epoch != epoch:
             log.info("epoch %d is over: %d utterances on this rank", epoch, num_utterances)
             num_utterances = 0
         epoch = position.epoch
         num_utterances += len(arrays.keys)
-        yield pack(arrays, mask, position, task.after)
+        yield pack(arrays, mask, position, item.after)
 
 
-def _keep_arrays(arrays: Any) -> Any:
-    """Leave arrays alone: torch would make tensors in shared memory, which containers ration."""
-    return arrays
-
-
-def _start_worker(parent: int, worker: int) -> None:  # noqa: ARG001 - torch passes the number
-    """Let only the trainer end a worker: by its signal, or by its death.
-
-    A stop request often goes to all processes at once, but the trainer still needs the batches of
-    the update under way. To ignore the signal would not do: Python waits for ever at its exit for
-    workers that it has told to stop.
-    """
-    die_with_parent(parent)
-    if sys.platform.startswith("linux"):  # sigwaitinfo
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        threading.Thread(target=_await_stop, args=(parent,), daemon=True).start()
-
-
-def _await_stop(parent: int) -> None:
-    while signal.sigwaitinfo(STOP_SIGNALS).si_pid != parent:
-        pass
-    os._exit(0)
-
-
-@dataclass(frozen=True)
-class _Task:
-    drawn: DrawnMicroBatch
-    after: SamplerState
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """A BadDataError on its way out of a worker, so that its code survives."""
-
-    code: str
-    text: str
-
-
-class _TaskDataset(Dataset[Any]):
-    """Map-style over tasks, so that the order of batches is that of the tasks for any workers."""
-
-    def __init__(self, samples: TrainingSamples) -> None:
-        self._samples = samples
-
-    def __getitem__(self, task: _Task) -> MicroBatchArrays | _Failure:
-        try:
-            return self._samples.make(task.drawn)
-        except BadDataError as error:
-            return _Failure(error.code, str(error).removeprefix(f"{error.code}: "))
-
-
-class _Tasks:
-    """A sampler: what a rank has to make of updates, without end; iterable once."""
-
-    def __init__(self, samples: TrainingSamples, updates: Iterator[Update], rank: int, world: int) -> None:
-        self._samples, self._updates = samples, updates
-        self._rank, self._world = rank, world
-        self.under_way: deque[_Task] = deque()  # handed out and not yet delivered
-
-    def __iter__(self) -> Iterator[_Task]:
-        planned = self._plan_micro_batches()
-        while True:
-            micro_batches, afters = zip(*islice(planned, DRAWN_TOGETHER), strict=True)
-            for task in map(_Task, self._samples.draw(micro_batches), afters):
-                self.under_way.append(task)
-                yield task
-
-    def _plan_micro_batches(self) -> Iterator[tuple[MicroBatch, SamplerState]]:
-        for update in self._updates:
-            for micro_batch in rank_share(update.micro_batches, self._rank, self._world):
-                yield micro_batch, update.after
+def _check_delivered(item: _Planned, arrays: MicroBatchArrays) -> None:
+    micro_batch = item.drawn.micro_batch
+    if arrays.utterances.tolist() != micro_batch.utterances.tolist():
+        raise NotDeliveredError(
+            "NOT_DELIVERED",
+            f"a worker delivered {len(arrays.keys)} utterances that differ from the {len(micro_batch.utterances)} "
+            f"planned ones; at epoch {micro_batch.position.epoch}, micro-batch {micro_batch.position.group}",
+        )

@@ -1,9 +1,9 @@
-"""From a group to arrays: read the crops, join the labels, mix. Knows no torch.
+"""Training samples: the crops, labels and mixing of one micro-batch, as numpy arrays, without torch.
 
-Crops stay in the 16-bit steps of the shards; what mixing and effects change goes beside them. That
-is half the bytes for processes and devices, and nothing is converted that no one changes.
+Crops stay the int16 samples of the shards. What mixing and effects change is kept beside them as float32. So half the
+bytes of float32 go to the trainer and the device, and samples that do not change are never converted here.
 
-Shapes: B utterances, N samples, F frames.
+Legend: B utterances of a micro-batch, N samples, F frames, U utterances of several micro-batches.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch
 from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, frames_of_crops, read_crops
+from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.effects import apply_effects
 from wavlm.mixing.mix import NUM_DRAWS, Change, mix
-from wavlm.mixing.noise import NoisePool
 from wavlm.rng import Numbers, StreamSeeds, advance, rng_for, stream_seeds, uniforms
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
 from wavlm.specs import MixSpec
@@ -28,25 +28,24 @@ from wavlm.specs.shapes import FRAME_RATE_HZ, num_frames, num_labels, samples_of
 
 Waveforms = npt.NDArray[np.float32]
 
-# Which of the numbers of an utterance is for what: the first for its crop, those behind mixing
-# for its mask.
+# Use of the random numbers of an utterance: number 0 for its crop, NUM_DRAWS for mixing, the others for its mask.
 MIX_FROM, MASK_FROM = 1, 1 + NUM_DRAWS
 
 
 @dataclass(frozen=True)
 class MicroBatchArrays:
-    """What a batch holds, as numpy arrays: they cross a process border without shared memory."""
+    """The content of a batch as numpy arrays, which go from a worker to the trainer without shared memory."""
 
     pcm: Pcm16  # (B, N) as read
-    changes: tuple[Change[Waveforms], ...]  # to what was read, in the order in which they are made
+    changes: tuple[Change[Waveforms], ...]  # of mixing and effects, in the order in which they are applied
     labels: Labels  # (B, F)
-    mask_seeds: StreamSeeds  # (B,) of whose numbers masks are made
-    keys: tuple[str, ...]
+    mask_seeds: StreamSeeds  # (B,) of the random numbers of the masks
+    keys: tuple[str, ...]  # (B,)
     utterances: Integers  # (B,) their numbers
 
     @property
     def waveforms(self) -> Waveforms:
-        """The crops as the network gets them, (B, N); made anew each time."""
+        """The crops with all changes, (B, N); a new array each time."""
         waveforms = self.pcm * PCM16_SCALE
         for change in self.changes:
             change.apply_to(waveforms)
@@ -55,35 +54,38 @@ class MicroBatchArrays:
 
 @dataclass(frozen=True)
 class DrawnMicroBatch:
-    """A group and all that is random about it, but for effects, which draw when they are made."""
+    """A micro-batch and its random draws; only effects draw later, when they are applied."""
 
     micro_batch: MicroBatch
     keys: tuple[str, ...]
-    first_frames: list[int]  # at which the crops begin
+    first_frames: list[int]  # of the crops, in their utterances
     mixing: Numbers  # (B, NUM_DRAWS)
-    mask_seeds: StreamSeeds  # (B,) of whose numbers masks are made
+    mask_seeds: StreamSeeds  # (B,) of the random numbers of the masks
 
 
 class TrainingSamples:
-    """Draws and makes the arrays of groups of training utterances; what a loader's worker holds."""
+    """The training utterances of a job: draws their crops and mixing, and makes the arrays of micro-batches.
+
+    Raises ValueError if the network does not make one frame per label, and BadDataError for missing shards or labels.
+    """
 
     def __init__(self, job: TrainJob) -> None:
         _check_network(job)
         self._train = job.train
         self._mix = job.mix
-        self._noise = NoisePool(job.noise, "train") if job.noise else None
-        self._rirs = NoisePool(job.rooms, "train") if job.rooms else None
+        self._noise = AudioPool(job.noise, "train") if job.noise else None
+        self._rirs = AudioPool(job.rooms, "train") if job.rooms else None
         self.utterances = LabelledUtterances(job.data, "train", job.out / CACHE)
 
     def sampler(self) -> BucketedSampler:
-        """The endless stream of groups of these utterances."""
+        """The bucketed batch sampler of these utterances."""
         frames = frames_of_crops(self.utterances.num_samples, self._train)
         return BucketedSampler(frames, self._train, self.utterances.digest)
 
     def draw(self, micro_batches: Sequence[MicroBatch]) -> list[DrawnMicroBatch]:
-        """Draw for groups; what comes out for one depends on it and the seed alone.
+        """Draw crops, mixing and mask seeds. The draws of a micro-batch depend on it and on the seed alone.
 
-        For many at once, because what costs is to call numpy and not what it computes.
+        Pass many micro-batches at once: the time goes into the calls of numpy, and not into what it computes.
         """
         keys = [tuple(self.utterances.keys[micro_batch.utterances]) for micro_batch in micro_batches]
         begin = np.concatenate(
@@ -103,14 +105,14 @@ class TrainingSamples:
         return drawn
 
     def make(self, drawn: DrawnMicroBatch) -> MicroBatchArrays:
-        """Read, crop and mix the utterances of a group."""
+        """Read, crop and mix the utterances of a micro-batch. Raises BadDataError with shard and key."""
         utterances = drawn.micro_batch.utterances
         pcm, labels = read_crops(self.utterances, drawn.micro_batch, drawn.first_frames)
         changes = () if self._mix is None else self._make_changes(self._mix, pcm, drawn)
         return MicroBatchArrays(pcm, changes, labels, drawn.mask_seeds, drawn.keys, utterances)
 
     def _first_frames(self, micro_batches: Sequence[MicroBatch], numbers: Numbers) -> list[int]:
-        """The first frame of a uniform crop of each utterance, as these numbers (U,) pick it."""
+        """The first frame of a crop of each utterance, uniform, from random numbers in [0, 1) (U,)."""
         lengths = self.utterances.num_samples[np.concatenate([g.utterances for g in micro_batches])]
         crops = np.repeat([g.num_frames for g in micro_batches], [len(g.utterances) for g in micro_batches])
         spare = num_labels(lengths, FRAME_RATE_HZ) - crops
@@ -118,7 +120,7 @@ class TrainingSamples:
         return firsts
 
     def _make_changes(self, spec: MixSpec, pcm: Pcm16, drawn: DrawnMicroBatch) -> tuple[Change[Waveforms], ...]:
-        """What mixing and then effects do to crops (B, N), in the order of the rows."""
+        """The changes of crops (B, N) by mixing and then by effects, in the order of the rows."""
         mixed = mix(pcm, drawn.keys, drawn.mixing, spec, self._noise)
         changes = {change.row: change for _, change in mixed}
         epoch = drawn.micro_batch.position.epoch
@@ -133,17 +135,17 @@ class TrainingSamples:
 
 
 def require_finite(waveform: Waveforms, key: str) -> Waveforms:
-    """What effects made of an utterance; raises BadDataError if a sample is not finite.
+    """The waveform (N,) after effects; raises BadDataError if a sample is not finite.
 
-    Mixing needs no look: it adds 16-bit steps, by at most as many decibels as a spec may ask for.
+    Mixing needs no such check: it adds int16 samples, scaled by a ratio that the spec limits.
     """
     if not np.isfinite(waveform).all():
-        raise BadDataError("NOT_FINITE", f"effects gave a waveform that is not finite; at {key}")
+        raise BadDataError("NOT_FINITE", f"a waveform after effects is not finite; at {key}")
     return waveform
 
 
 def _apply_change(pcm: Pcm16, change: Change[Waveforms] | None) -> Waveforms:
-    """A row (N,) with a change made to it."""
+    """The samples of a row (N,) with its change, as float32."""
     waveform = pcm * PCM16_SCALE
     if change is not None:
         waveform[change.start_samples :][: len(change.waveform)] = change.waveform
@@ -151,7 +153,7 @@ def _apply_change(pcm: Pcm16, change: Change[Waveforms] | None) -> Waveforms:
 
 
 def _check_network(job: TrainJob) -> None:
-    """Labels belong to frames of 400 samples every 320; other convolutions would shift them."""
+    """Raise ValueError unless the network has frames of 400 samples every 320: the labels belong to such frames."""
     layers = job.network.conv_layers
     for frames in (1, 2, 100):
         for length in (samples_of(frames) - 1, samples_of(frames)):

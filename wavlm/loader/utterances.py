@@ -1,6 +1,6 @@
-"""Labelled utterances by number: their crops from the shards, their labels from one flat file.
+"""Labelled utterances by number: crops read from the shards, labels read from one flat file.
 
-Shapes: B utterances, N samples, F frames, U utterances of a corpus.
+Legend: B utterances, N samples, F frames, U utterances of a corpus.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards
 from wavlm.labels.flat import open_flat_labels
 from wavlm.loader.sampler import Integers, MicroBatch
-from wavlm.mixing.noise import Split
+from wavlm.mixing.audio_pool import Split
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import Pcm16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
@@ -26,13 +26,13 @@ from wavlm.specs.shapes import num_frames, samples_of
 Labels = npt.NDArray[np.uint16]
 Strings = npt.NDArray[np.object_]
 
-CACHE = ".cache"  # folder of the job's `out` for the flat labels; not part of the model
+CACHE = ".cache"  # folder in the job's `out` for the flat labels; not part of the model
 
 
 class LabelledUtterances:
     """The labelled utterances of one split of all corpora, numbered in the order of the job.
 
-    Of the indexes only what reading needs is kept: 94,000 hours are 30 million utterances, whose
+    Only the index columns that reading needs are kept in memory. 94,000 hours are 30 million utterances, and their
     whole index takes 7 GB.
     """
 
@@ -55,8 +55,11 @@ class LabelledUtterances:
         return len(self._row)
 
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
-        """Fill `pcm` (B, N) with the crops of these utterances that begin with these frames."""
-        # As lists: to take single numbers out of arrays costs more than to look them up.
+        """Fill `pcm` (B, N) with the crops of these utterances that begin at these frames.
+
+        Raises BadDataError with key and shard for what cannot be read.
+        """
+        # Lists, because taking single numbers out of arrays costs more than looking them up.
         corpora, shards = self._corpus[numbers].tolist(), self._shards[numbers].tolist()
         offsets, sizes = self._offsets[numbers].tolist(), self._sizes[numbers].tolist()
         locations = zip(pcm, corpora, shards, offsets, sizes, first_frames, strict=True)
@@ -70,7 +73,7 @@ class LabelledUtterances:
                 raise BadDataError(code, f"{text}; at utterance {key} of {where}") from error
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
-        """Labels (B, F) of a part of each of these utterances."""
+        """Labels (B, F) of each of these utterances, from its first frame on."""
         corpora, rows = self._corpus[numbers].tolist(), self._row[numbers].tolist()
         labels = np.empty((len(numbers), frames), np.uint16)
         locations = zip(corpora, rows, first_frames, strict=True)
@@ -80,13 +83,13 @@ class LabelledUtterances:
 
     @property
     def sha256s(self) -> Strings:
-        """Hex sha256 of each utterance's FLAC: who it is, whatever its key. Read anew."""
+        """Hex sha256 of each utterance's FLAC, (U,): its identity, whatever its key. Each call reads the indexes."""
         indexes = [read_index(folder) for folder in self._folders]
         return np.array([indexes[c].sha256s[r] for c, r in zip(self._corpus, self._row, strict=True)], object)
 
     @property
     def digest(self) -> str:
-        """Hex digest of the keys, in order."""
+        """Hex sha256 of the keys, in order."""
         digest = hashlib.sha256()
         for key in self.keys:
             digest.update(f"{key}\n".encode())
@@ -94,26 +97,26 @@ class LabelledUtterances:
 
 
 class UtteranceSource(Protocol):
-    """Utterances by number."""
+    """Utterances by number, whose crops and labels can be read."""
 
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
-        """Fill `pcm` (B, N) with the crops of these utterances that begin with these frames."""
+        """Fill `pcm` (B, N) with the crops of these utterances that begin at these frames."""
         ...
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
-        """Labels (B, F) of a part of each of these utterances."""
+        """Labels (B, F) of each of these utterances, from its first frame on."""
         ...
 
 
 def read_crops(source: UtteranceSource, micro_batch: MicroBatch, firsts: Sequence[int]) -> tuple[Pcm16, Labels]:
-    """The crops of a group that begin with these frames: (B, N) and (B, F)."""
+    """Samples (B, N) and labels (B, F) of the crops of a micro-batch that begin at these frames."""
     pcm = np.empty((len(micro_batch.utterances), samples_of(micro_batch.num_frames)), np.int16)
     source.fill(pcm, micro_batch.utterances, firsts)
     return pcm, source.labels(micro_batch.utterances, firsts, micro_batch.num_frames)
 
 
 def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
-    """Frames (U,) of the longest crop of each utterance of so many samples (U,)."""
+    """Frames (U,) of the longest crop of each utterance, from the utterances' samples (U,)."""
     longest_s = min(train.max_crop_seconds, train.group_seconds)
     limited = np.minimum(utterance_samples, int(longest_s * SAMPLE_RATE_HZ))
     lengths, inverse = np.unique(limited, return_inverse=True)

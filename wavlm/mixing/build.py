@@ -1,10 +1,15 @@
-"""The mixtures stage: a small fixed set of mixed utterances, to validate on, to read and to hear.
+"""Stage mixtures: a small fixed set of mixed utterances, for validation and for listening.
 
-It mixes as training does, with three differences: every utterance is mixed, every second one with
-noise where the mix has noise, and a mixture that would clip is turned down as a whole.
+It mixes like training, with three differences:
 
-A mixtures folder is a shards folder (`mixed-000000.tar`, `index.parquet`, `shards.json`) with the
-truth (see wavlm.mixing.truth) and `listen/`, some pairs of WAV files and their spectrograms.
+- Every utterance is mixed.
+- Every second one is mixed with noise, if there is noise.
+- A mixture that would clip is scaled down as a whole.
+
+A mixtures folder is a shards folder with one tar (wavlm.shards), the truth about the mixtures (wavlm.mixing.truth) and
+`listen/`: some pairs of WAV files with their spectrograms (wavlm.mixing.listen).
+
+Legend: B utterances, N samples.
 """
 
 from __future__ import annotations
@@ -15,14 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import JsonValue
 
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.effects import apply_effects
+from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.listen import write_pair, write_readme
 from wavlm.mixing.mix import Event, Mixed, mix_waveforms
-from wavlm.mixing.noise import NoisePool
 from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance
@@ -35,14 +40,14 @@ from wavlm.storage.files import atomic_path, sha256_of
 Waveform = npt.NDArray[np.float32]
 
 STEM = "mixed-000000"
-GROUP_UTTERANCES = 8  # of similar length, cropped to the shortest, mixed with each other
-LISTENING_PAIRS = 8  # a picture takes most of a second
-LOUDEST = 32767 / 32768  # what 16 bits can hold
+MICRO_BATCH_UTTERANCES = 8  # of similar length, cropped to the shortest, mixed with each other
+LISTENING_PAIRS = 8  # a spectrogram takes most of a second
+LOUDEST = 32767 / 32768  # the largest amplitude of an int16 sample
 
 
 @dataclass(frozen=True)
 class _Primary:
-    """An utterance of the valid split that gets mixed."""
+    """An utterance of the valid split, to which another or noise is added."""
 
     reader: Reader
     row: int
@@ -59,6 +64,8 @@ class _Primary:
 
 @dataclass(frozen=True)
 class _Mixture:
+    """One utterance before and after mixing, scaled alike, both (N,)."""
+
     clean: Waveform
     mixed: Waveform
     truth: Truth
@@ -66,15 +73,15 @@ class _Mixture:
 
 @dataclass(frozen=True)
 class _Mixer:
-    """How the utterances of a group are mixed."""
+    """Mixes the utterances of a micro-batch."""
 
     mix: MixSpec
     seed: int
-    noise: NoisePool | None
-    rirs: NoisePool | None
+    noise: AudioPool | None
+    rirs: AudioPool | None
 
     def __call__(self, waveforms: Waveform, keys: Sequence[str], numbers: range) -> Mixed:
-        """Every second row with noise, if there is any; the others with another row."""
+        """Mix each row of `waveforms` (B, N). Rows of odd number get noise, if there is any, the others another row."""
         speech = self._mix_all(waveforms, keys, 0.0)
         noise = self._mix_all(waveforms, keys, 1.0) if self.noise else speech
         chosen = [noise if number % 2 else speech for number in numbers]
@@ -100,14 +107,17 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     rir_dirs: Sequence[Path],
     out: Path,
     progress: Progress = no_progress,
-) -> dict[str, JsonValue]:
-    """Fill `out` with the mixed set; return the facts. The same bytes every time."""
+) -> MixturesFacts:
+    """Fill `out` with the mixed set. The same arguments give the same bytes.
+
+    Raises BadDataError if the valid split has fewer than 2 utterances or a pool of recordings is empty.
+    """
     primaries = _choose_primaries(spec, speech_dirs)
     mixer = _Mixer(
         mix=mix,
         seed=spec.seed,
-        noise=NoisePool(noise_dirs, "valid") if noise_dirs else None,
-        rirs=NoisePool(rir_dirs, "valid") if rir_dirs else None,
+        noise=AudioPool(noise_dirs, "valid") if noise_dirs else None,
+        rirs=AudioPool(rir_dirs, "valid") if rir_dirs else None,
     )
     listening_numbers = _choose_listening(len(primaries))
     truth: list[Truth] = []
@@ -118,7 +128,7 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
                 write_pair(out / "listen", mixture.truth.key, mixture.clean, mixture.mixed)
             truth.append(mixture.truth)
             progress(len(truth), len(primaries))
-            yield _utterance(mixture)
+            yield _make_utterance(mixture)
 
     with atomic_path(out / f"{STEM}.tar") as tar:
         packed = write_tar(tar, utterances())
@@ -130,7 +140,7 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
 
 
 def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_Primary]:
-    """A random choice out of the valid split, longest first."""
+    """A random choice of the valid split, longest first."""
     longest_samples = int(spec.max_seconds * SAMPLE_RATE_HZ)
     found = [
         _Primary(reader, int(row), num_frames(min(int(reader.index.samples[row]), longest_samples)))
@@ -150,14 +160,14 @@ def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_
 
 
 def _mix_primaries(primaries: Sequence[_Primary], seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
-    num_groups = -(-len(primaries) // GROUP_UTTERANCES)
-    for members in np.array_split(np.arange(len(primaries)), num_groups):
+    num_micro_batches = -(-len(primaries) // MICRO_BATCH_UTTERANCES)
+    for members in np.array_split(np.arange(len(primaries)), num_micro_batches):
         numbers = range(int(members[0]), int(members[-1]) + 1)
-        yield from _mix_group([primaries[number] for number in numbers], numbers, seed, mixer)
+        yield from _mix_micro_batch([primaries[number] for number in numbers], numbers, seed, mixer)
 
 
-def _mix_group(primaries: Sequence[_Primary], numbers: range, seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
-    """Crop to the shortest, mix, and turn down what would clip."""
+def _mix_micro_batch(primaries: Sequence[_Primary], numbers: range, seed: int, mixer: _Mixer) -> Iterator[_Mixture]:
+    """Crop to the shortest, mix, and scale down what would clip."""
     frames = min(primary.num_frames for primary in primaries)
     keys = [f"{n:05d}-{primary.key}" for n, primary in zip(numbers, primaries, strict=True)]
     crops = [_read_crop(primary, frames, seed) for primary in primaries]
@@ -167,19 +177,19 @@ def _mix_group(primaries: Sequence[_Primary], numbers: range, seed: int, mixer: 
     for row, event in enumerate(mixed.events):
         peak = float(np.abs(mixed.waveforms[row]).max())
         gain = np.float32(min(1.0, LOUDEST / peak) if peak else 1.0)
-        truth = _truth(event, sources, crops[row][0], clean.shape[1], float(gain))
+        truth = _describe(event, sources, crops[row][0], clean.shape[1], float(gain))
         yield _Mixture(gain * clean[row], gain * mixed.waveforms[row], truth)
 
 
 def _read_crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
-    """First frame and waveform (N,) of a uniform crop that begins with a frame."""
+    """First frame and waveform (N,) of a random crop; all first frames are equally likely."""
     spare = num_frames(int(primary.reader.index.samples[primary.row])) - frames
     first = int(rng_for(seed, "crop", 0, primary.key).integers(spare + 1))
     start = first * HOP_SAMPLES
     return first, primary.reader.read(primary.row, start, start + samples_of(frames))
 
 
-def _truth(event: Event, sources: dict[str, _Primary], first_frame: int, samples: int, gain: float) -> Truth:
+def _describe(event: Event, sources: dict[str, _Primary], first_frame: int, samples: int, gain: float) -> Truth:
     primary, secondary = sources[event.key], sources.get(event.source)
     return Truth(
         key=event.key,
@@ -200,7 +210,7 @@ def _truth(event: Event, sources: dict[str, _Primary], first_frame: int, samples
     )
 
 
-def _utterance(mixture: _Mixture) -> Utterance:
+def _make_utterance(mixture: _Mixture) -> Utterance:
     truth = mixture.truth
     piece = Piece(truth.primary, offset=0, start=truth.first_frame * HOP_SAMPLES, samples=truth.num_samples)
     return Utterance(
@@ -215,21 +225,21 @@ def _utterance(mixture: _Mixture) -> Utterance:
 
 
 def _choose_listening(count: int) -> frozenset[int]:
-    """Numbers to listen to: neighbours, so that both kinds are heard, spread over all lengths."""
+    """Numbers of the mixtures to listen to: pairs of neighbours, one with speech and one with noise, of all lengths."""
     firsts = np.linspace(0, max(0, count - 2), LISTENING_PAIRS // 2).astype(int) // 2 * 2
-    return frozenset(int(first) + step for first in firsts for step in (0, 1))
+    return frozenset(int(first) + offset for first in firsts for offset in (0, 1))
 
 
-def _facts(truth: Sequence[Truth], listening_pairs: int) -> dict[str, JsonValue]:
+def _facts(truth: Sequence[Truth], listening_pairs: int) -> MixturesFacts:
     samples = sum(item.num_samples for item in truth)
     mixed = sum(item.end_samples - item.start_samples for item in truth)
-    return {
-        "utterances": len(truth),
-        "hours": round(samples / SAMPLE_RATE_HZ / 3600, 6),
-        "with_speech": sum(item.kind == "speech" for item in truth),
-        "with_noise": sum(item.kind == "noise" for item in truth),
-        "mixed_share": round(mixed / samples, 6),
-        "mean_ratio_db": round(float(np.mean([item.ratio_db for item in truth])), 6),
-        "turned_down": sum(item.gain < 1 for item in truth),
-        "listening_pairs": listening_pairs,
-    }
+    return MixturesFacts(
+        utterances=len(truth),
+        hours=round(samples / SAMPLE_RATE_HZ / 3600, 6),
+        with_speech=sum(item.kind == "speech" for item in truth),
+        with_noise=sum(item.kind == "noise" for item in truth),
+        mixed_share=round(mixed / samples, 6),
+        mean_ratio_db=round(float(np.mean([item.ratio_db for item in truth])), 6),
+        turned_down=sum(item.gain < 1 for item in truth),
+        listening_pairs=listening_pairs,
+    )

@@ -1,18 +1,20 @@
-"""Optional effects on a waveform beyond the paper's mixing: rooms, band limits, codecs, levels.
+"""Augmentation beyond the paper's mixing: reverberation, band limits, codecs, levels and noise.
 
-Every effect keeps the length and the alignment with the labels: filters have zero phase, room
-responses begin with the direct sound, the codecs have no delay. `minimum` and `maximum` of an
-EffectSpec bound a uniform draw:
+Every effect keeps the length of the waveform and its alignment with the labels: filters have zero phase, room impulse
+responses (RIRs) are cut to begin with the direct sound, the codecs have no delay. `minimum` and `maximum` of an
+EffectSpec are the bounds of a uniform draw:
 
 | effect | bounds | unit |
 |---|---|---|
-| room | none | a response is drawn from the room clips; the level is kept |
+| room | none | an RIR is drawn from the pool; the level is kept |
 | low_pass, high_pass | cut-off | Hz |
 | band_pass | centre, 1 to 1.5 times as wide | Hz |
 | codec | none | mu-law, A-law or GSM 6.10, at 8 kHz |
 | gain | gain | dB |
 | gaussian_snr | signal-to-noise ratio of added white noise | dB |
-| clipping | share of samples that are clipped | 0 to 1 |
+| clipping | fraction of samples that are clipped | 0 to 1 |
+
+Legend: N samples.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from wavlm.rng import rng_for
 from wavlm.specs import SAMPLE_RATE_HZ, EffectSpec
 
 Waveform = npt.NDArray[np.float32]
-DrawRir = Callable[[float], tuple[str, Waveform]]  # key and response for a number in [0, 1)
+DrawRir = Callable[[float], tuple[str, Waveform]]  # key and RIR for a random number in [0, 1)
 
 TELEPHONE_RATE_HZ = 8000
 CODECS = ("ULAW", "ALAW", "GSM610")  # names of libsndfile subtypes
@@ -45,12 +47,13 @@ def apply_effects(
     rng: np.random.Generator,
     draw_rir: DrawRir | None = None,
 ) -> Waveform:
-    """The waveform (N,) after the effects that this generator picks, in their order; same length.
+    """The waveform (N,) after the effects that this generator selects, in their order; same length.
 
-    Raises ValueError if an effect is asked for that needs rooms and there are none.
+    The same array is returned if no effect is selected. Raises ValueError if the effect `room` is selected but there
+    is no pool of RIRs.
     """
     for spec in specs:
-        # Always both numbers, so that an effect's probability does not change what others draw.
+        # Always draw both numbers, so that the probability of one effect does not change the draws of the others.
         chosen, seed = rng.random(), int(rng.integers(2**32))
         if chosen < spec.probability:
             waveform = _apply(waveform, spec, seed, draw_rir)
@@ -61,7 +64,7 @@ def _apply(waveform: Waveform, spec: EffectSpec, seed: int, draw_rir: DrawRir | 
     rng = rng_for(seed, spec.name)
     if spec.name == "room":
         if draw_rir is None:
-            raise ValueError("the effect 'room' needs a corpus of room responses; found none")
+            raise ValueError("the effect 'room' needs a corpus of room impulse responses; found none")
         return reverberate(waveform, draw_rir(rng.random())[1])
     if spec.name == "codec":
         return apply_codec(waveform, CODECS[rng.integers(len(CODECS))])
@@ -74,11 +77,11 @@ def _apply(waveform: Waveform, spec: EffectSpec, seed: int, draw_rir: DrawRir | 
 
 
 def reverberate(waveform: Waveform, rir: Waveform) -> Waveform:
-    """The waveform (N,) as heard in a room, aligned to the direct sound, at its own level."""
+    """The waveform (N,) convolved with an RIR from its direct sound on, at the waveform's own level."""
     loudness = np.abs(rir)
     direct = int(np.argmax(loudness >= DIRECT_SOUND * loudness.max()))
     tail = rir[direct:]
-    size = 1 << (len(waveform) + len(tail) - 2).bit_length()  # no wrap-around
+    size = 1 << (len(waveform) + len(tail) - 2).bit_length()  # long enough that the convolution does not wrap around
     spectrum = np.fft.rfft(waveform, size) * np.fft.rfft(tail, size)
     output = np.fft.irfft(spectrum, size)[: len(waveform)]
     energy = np.mean(np.square(output))
@@ -105,18 +108,18 @@ def apply_codec(waveform: Waveform, codec: str) -> Waveform:
 
 
 def clip_share(waveform: Waveform, share: float) -> Waveform:
-    """The waveform (N,) with this share of its samples cut to one level."""
-    # Our own: audiomentations clips in steps of two percent, each side by its own level.
+    """The waveform (N,) with this fraction of its samples limited to one level."""
+    # audiomentations is not used: it clips in steps of 2 %, and uses another level for each sign.
     level = np.quantile(np.abs(waveform), 1 - share)
-    cut: Waveform = np.clip(waveform, -level, level).astype(np.float32)
-    return cut
+    clipped: Waveform = np.clip(waveform, -level, level).astype(np.float32)
+    return clipped
 
 
 def _transform(name: str, low: float, high: float) -> Callable[[Waveform, int], Waveform]:
-    """The audiomentations transform of an effect, which then always applies."""
+    """The audiomentations transform of an effect; it always applies."""
     import audiomentations
 
-    # A filter without phase runs forwards and backwards: labels stay where they are.
+    # A zero-phase filter runs forwards and backwards, so the signal is not delayed against its labels.
     zero_phase = {"min_rolloff": 12, "max_rolloff": 24, "zero_phase": True, "p": 1.0}
     builders: dict[str, Callable[[], Any]] = {
         "low_pass": partial(audiomentations.LowPassFilter, low, high, **zero_phase),
@@ -131,7 +134,7 @@ def _transform(name: str, low: float, high: float) -> Callable[[Waveform, int], 
 
 @contextmanager
 def _seed_globals(seed: int) -> Iterator[None]:
-    """audiomentations draws from the global generators only: seed them, and put them back after."""
+    """Seed the global generators and restore them afterwards: audiomentations draws only from them."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Pairs of WAV files, clean and mixed, with their spectrograms: to hear what the model hears."""
+"""Listening pairs: WAV files of utterances before and after mixing, with their spectrograms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ added, when and how loud says ../mixtures.tsv; ../mixtures.rttm has who speaks w
 
 
 def write_pair(folder: Path, key: str, clean: npt.NDArray[np.float32], mixed: npt.NDArray[np.float32]) -> None:
-    """Write a pair of waveforms (N,) and their picture."""
+    """Write a pair of waveforms (N,) as WAV files, and their spectrograms as PNG."""
     folder.mkdir(exist_ok=True)
     paths = []
     for name, waveform in (("clean", clean), ("mixed", mixed)):
@@ -37,6 +37,6 @@ def write_pair(folder: Path, key: str, clean: npt.NDArray[np.float32], mixed: np
 
 
 def write_readme(folder: Path) -> None:
-    """Say what lies in the folder."""
+    """Describe the files of the folder in README.txt."""
     folder.mkdir(exist_ok=True)
     write_text(folder / "README.txt", README)

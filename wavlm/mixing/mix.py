@@ -1,11 +1,14 @@
-"""Utterance and noise mixing, WavLM's denoising task: a pure function of a group of crops.
+"""Utterance and noise mixing, the denoising task of WavLM: a pure function of the crops of a micro-batch.
 
-Section 12 of docs/algorithm.md (Algorithm 1 of the paper), with its recommended choices: secondary
-utterances come from an unmixed copy, and no utterance is its own partner. The numbers of
-an utterance are named after it, so the result depends on the group, the seed and the epoch alone.
+To some crops (the primaries) a region of another crop or of a noise recording (the secondary) is added. This is
+section 12 of docs/algorithm.md (Algorithm 1 of the paper) with the choices recommended there: secondary utterances are
+taken before mixing, and no utterance is its own secondary.
 
-Crops come in 16-bit steps or in float32, for the same result to the last bit. Only what is added
-to is computed: a fifth of the crops, an eighth of each.
+The random numbers of an utterance are named after it. So the result depends on the micro-batch, the seed and the epoch
+alone.
+
+Crops are int16 or float32 samples; both give the same bits. Only regions that change are computed: with the paper's
+probabilities a fifth of the crops, and an eighth of the samples of each.
 
 Legend: B utterances, N samples.
 """
@@ -19,7 +22,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.mixing.noise import NoisePool
+from wavlm.mixing.audio_pool import AudioPool
 from wavlm.rng import Numbers, stream_seeds, uniforms
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
 from wavlm.specs import MixSpec
@@ -27,23 +30,23 @@ from wavlm.specs import MixSpec
 Waveform = npt.NDArray[np.float32]
 Kind = Literal["speech", "noise"]
 
-NUM_DRAWS = 7  # an utterance: one whether it is mixed, then those of _Drawn
-ENERGY_BLOCK = 8192  # samples; BLAS would use threads for longer products
+NUM_DRAWS = 7  # per utterance: one for whether it is mixed, then those of _MixDraws
+ENERGY_BLOCK = 8192  # samples; for longer products BLAS would use threads
 ONE = np.float32(1)
 
 
 @dataclass(frozen=True)
 class Event:
-    """One region of one utterance into which something else was added."""
+    """One region of one utterance to which a secondary was added."""
 
     key: str  # of the primary
     kind: Kind
-    source: str  # key of what was added
+    source: str  # key of the secondary
     start_samples: int  # region in the primary
     num_samples: int
     source_start_samples: int  # region in the secondary
-    ratio_db: float  # energy of the whole primary over that of the whole secondary, as added
-    scale: float  # factor on the secondary; 0 where it is silent
+    ratio_db: float  # energy of the whole primary over that of the whole scaled secondary
+    scale: float  # factor on the secondary; 0 if it is silent
 
 
 class Samples(Protocol):
@@ -78,7 +81,7 @@ class Change(Generic[From]):
 
 @dataclass(frozen=True)
 class Mixed:
-    """The mixed crops (B, N) and what was done to them, in the order of the rows."""
+    """The mixed crops (B, N) float32 and the events in them, in the order of the rows."""
 
     waveforms: Waveform
     events: tuple[Event, ...]
@@ -86,27 +89,27 @@ class Mixed:
 
 @dataclass(frozen=True)
 class _Secondary:
-    """What is added: a whole crop of the group, or a whole noise clip."""
+    """What is added: a whole crop of the micro-batch, or a whole noise recording."""
 
     kind: Kind
     key: str
     samples: Waveform | Pcm16  # (N,)
-    energy: float
+    energy: float  # mean square
 
 
 @dataclass(frozen=True)
 class _MixDraws:
-    """What is random about the mix of one utterance: numbers in [0, 1), always drawn together.
+    """The random numbers in [0, 1) of the mix of one utterance.
 
-    The first number that is drawn, not among these, decides whether it is mixed at all.
+    One more number comes before these. It decides whether the utterance is mixed at all.
     """
 
-    noise: float
-    pick: float
-    ratio: float
-    length: float
-    source_end: float
-    end: float
+    noise: float  # whether the secondary is noise
+    pick: float  # which crop or recording it is
+    ratio: float  # energy ratio
+    length: float  # of the region
+    source_end: float  # of the region in the secondary
+    end: float  # of the region in the primary
 
 
 def mix_waveforms(
@@ -115,11 +118,12 @@ def mix_waveforms(
     epoch: int,
     seed: int,
     spec: MixSpec,
-    noise: NoisePool | None = None,
+    noise: AudioPool | None = None,
 ) -> Mixed:
-    """Add to some of the crops (B, N) a stretch of another crop or of a noise clip.
+    """Add to some of the crops (B, N) a region of another crop or of a noise recording.
 
-    Labels stay those of the primary. Nothing is clipped or normalised here.
+    Labels stay those of the primary. Nothing is clipped or normalised here. Raises ValueError if the spec wants noise
+    and there is none.
     """
     mixed, events = waveforms.copy(), []
     numbers = uniforms(stream_seeds(seed, ("mix", epoch), keys), NUM_DRAWS)
@@ -134,33 +138,36 @@ def mix(
     keys: Sequence[str],
     numbers: Numbers,
     spec: MixSpec,
-    noise: NoisePool | None = None,
+    noise: AudioPool | None = None,
 ) -> list[tuple[Event, Change[Waveform]]]:
-    """`mix_waveforms` with given numbers (B, NUM_DRAWS), as what it changes: a stretch of a few."""
+    """`mix_waveforms` with given random numbers (B, NUM_DRAWS). Returns events and changes, and leaves the crops."""
     if spec.noise_probability > 0 and noise is None:
         raise ValueError(f"{spec.name} mixes in noise, but there is no noise")
-    group = _Crops(crops, keys)
+    micro_batch = _Crops(crops, keys)
     found = []
     for row, (key, draws) in enumerate(zip(keys, numbers.tolist(), strict=True)):
         if draws[0] >= spec.probability:
             continue
         drawn = _MixDraws(*draws[1:])
-        secondary = _secondary(group, row, drawn, spec, noise)
+        secondary = _choose_secondary(micro_batch, row, drawn, spec, noise)
         if secondary is None:
             continue
-        event = _event(group.energy(row), crops.shape[1], key, secondary, drawn, spec)
-        region = slice(event.start_samples, event.start_samples + event.num_samples)
-        source = slice(event.source_start_samples, event.source_start_samples + event.num_samples)
-        mixture = as_float32(crops[row, region])
-        mixture += as_float32(secondary.samples[source], np.float32(event.scale))
-        found.append((event, Change(row, event.start_samples, mixture)))
+        event = _draw_event(micro_batch.energy(row), crops.shape[1], key, secondary, drawn, spec)
+        found.append((event, Change(row, event.start_samples, _add_region(crops[row], secondary.samples, event))))
     return found
 
 
-def as_float32(samples: Waveform | Pcm16, scale: np.float32 = ONE) -> Waveform:
-    """Samples of any shape as amplitudes times a scale; 16-bit steps are multiples of 2**-15.
+def _add_region(primary: Waveform | Pcm16, secondary: Waveform | Pcm16, event: Event) -> Waveform:
+    """The samples of the event's region, float32: primary plus scaled secondary."""
+    mixture = as_float32(primary[event.start_samples :][: event.num_samples])
+    mixture += as_float32(secondary[event.source_start_samples :][: event.num_samples], np.float32(event.scale))
+    return mixture
 
-    A product with a power of two is exact, so it does not matter which product comes first.
+
+def as_float32(samples: Waveform | Pcm16, scale: np.float32 = ONE) -> Waveform:
+    """Samples of any shape as float32 amplitudes times a scale. The amplitude of an int16 sample is 2**-15 times it.
+
+    A product with a power of two is exact, so the order of the two products does not matter.
     """
     amplitudes = samples.astype(np.float32)
     amplitudes *= scale * PCM16_SCALE if samples.dtype == np.int16 else scale
@@ -168,7 +175,7 @@ def as_float32(samples: Waveform | Pcm16, scale: np.float32 = ONE) -> Waveform:
 
 
 class _Crops:
-    """Crops (B, N) and their keys; the energy of a crop is computed once, if it is asked for."""
+    """Crops (B, N) and their keys. The energy of a crop is computed when it is first needed, and once."""
 
     def __init__(self, crops: Waveform | Pcm16, keys: Sequence[str]) -> None:
         self.crops = crops
@@ -182,24 +189,28 @@ class _Crops:
         return self._energies[row]
 
 
-def _secondary(group: _Crops, row: int, drawn: _MixDraws, spec: MixSpec, noise: NoisePool | None) -> _Secondary | None:
-    """What is added to a row; None if a lone utterance has no partner."""
+def _choose_secondary(
+    crops: _Crops, row: int, drawn: _MixDraws, spec: MixSpec, noise: AudioPool | None
+) -> _Secondary | None:
+    """What is added to a row; None if the micro-batch has no other utterance."""
     if noise is not None and drawn.noise < spec.noise_probability:
         key, waveform = noise.draw(drawn.pick)
         return _Secondary("noise", key, waveform, _mean_square(waveform))
-    num_partners = len(group.keys) - spec.exclude_self
-    if not num_partners:
+    num_others = len(crops.keys) - spec.exclude_self
+    if not num_others:
         return None
-    partner = _below(drawn.pick, num_partners)
+    other = _below(drawn.pick, num_others)
     if spec.exclude_self:
-        partner += partner >= row
-    return _Secondary("speech", group.keys[partner], group.crops[partner], group.energy(partner))
+        other += other >= row
+    return _Secondary("speech", crops.keys[other], crops.crops[other], crops.energy(other))
 
 
-def _event(energy: float, num_samples: int, key: str, secondary: _Secondary, drawn: _MixDraws, spec: MixSpec) -> Event:
-    """Ratio, length and end points, uniform and independent: steps 4 and 5 of section 12.
+def _draw_event(
+    energy: float, num_samples: int, key: str, secondary: _Secondary, drawn: _MixDraws, spec: MixSpec
+) -> Event:
+    """Energy ratio, length and ends of the region, uniform and independent: points 4 and 5 of section 12.
 
-    The primary has this energy and so many samples.
+    `energy` and `num_samples` are those of the primary.
     """
     low, high = spec.speech_ratio_db if secondary.kind == "speech" else spec.noise_ratio_db
     ratio_db = low + drawn.ratio * (high - low)
@@ -221,9 +232,9 @@ def _event(energy: float, num_samples: int, key: str, secondary: _Secondary, dra
 
 
 def _scale(primary: float, secondary: float, ratio_db: float) -> float:
-    """Factor that puts the secondary `ratio_db` below the primary; 0 for silence.
+    """Factor that puts the secondary `ratio_db` below the primary; 0 if the secondary is silent.
 
-    Both are mean squares over the whole crop and the whole clip, whatever region is added.
+    Both arguments are mean squares over the whole crop or recording, whatever region is added.
     """
     if secondary == 0:
         return 0.0
@@ -231,10 +242,10 @@ def _scale(primary: float, secondary: float, ratio_db: float) -> float:
 
 
 def _mean_square(samples: Waveform | Pcm16) -> float:
-    """The energy of samples (N,), in amplitudes.
+    """The mean square of the amplitudes of samples (N,).
 
-    That of steps is exact, as is the sum in float64 of as many squares of multiples of 2**-15: in
-    units of 2**-30 all are whole numbers below 2**53.
+    For int16 samples the sum is exact: the squares and their sums are whole numbers below 2**53 (in units of 2**-30),
+    which float64 represents exactly. So it equals the sum of the squared float32 amplitudes of the same samples.
     """
     if samples.dtype != np.int16:
         return float(np.mean(np.square(samples, dtype=np.float64)))
@@ -246,5 +257,5 @@ def _mean_square(samples: Waveform | Pcm16) -> float:
 
 
 def _below(number: float, limit: int) -> int:
-    """The whole number below `limit` that a number in [0, 1) picks, uniformly."""
+    """The whole number below `limit` that a uniform number in [0, 1) selects."""
     return int(number * limit)

@@ -17,13 +17,13 @@ FLOOR_DB = -80.0
 
 
 def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
-    """Spectrograms of an utterance before and after mixing, on one colour scale."""
+    """Write spectrograms of an utterance before and after mixing, on one colour scale; returns `out`."""
     figure = Figure(figsize=(10, 5), dpi=DPI, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
-    pictures = [_spectrogram(path) for path in (clean, mixed)]
-    top_db = max(float(levels.max()) for levels, _, _ in pictures)
+    spectrograms = [_spectrogram(path) for path in (clean, mixed)]
+    top_db = max(float(levels.max()) for levels, _, _ in spectrograms)
     image = None
-    for axes, name, (levels, seconds, rate_hz) in zip(panels, ("clean", "mixed"), pictures, strict=True):
+    for axes, name, (levels, seconds, rate_hz) in zip(panels, ("clean", "mixed"), spectrograms, strict=True):
         image = axes.imshow(
             levels,
             origin="lower",
@@ -38,13 +38,13 @@ def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
     if image is not None:
         figure.colorbar(image, ax=panels, label="level [dB]")
     with open_atomic(out) as file:
-        # Noise hardly compresses: the default level takes twice as long for a few percent.
+        # Noise hardly compresses: the default level takes twice as long and saves a few percent.
         figure.savefig(file, format="png", pil_kwargs={"compress_level": 3})
     return out
 
 
 def _spectrogram(path: Path) -> tuple[np.ndarray, float, int]:
-    """Level in dB (bins, steps), length in seconds and sample rate of a mono file."""
+    """Level in dB (frequency bins, frames), length in seconds and sample rate of an audio file, channels averaged."""
     waveform, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     samples = waveform.mean(axis=1)
     samples = np.pad(samples, (0, max(0, STFT_WINDOW_SAMPLES - len(samples))))

@@ -1,7 +1,7 @@
-"""The truth about the fixed mixtures: who is added to whom, where, when and how loud.
+"""The ground truth of the fixed mixtures: what was added to which utterance, from when to when and how loud.
 
-`mixtures.tsv` says all of it, one line a mixture. `mixtures.rttm` says who and when in NIST's RTTM
-format, which diarisation tools read: the primary over the whole file, the secondary in its region.
+`mixtures.tsv` holds all of it, one line per mixture. `mixtures.rttm` holds who speaks when, in NIST's RTTM format, that
+diarisation tools read: the primary over the whole file, the secondary in its region.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ TSV, RTTM = "mixtures.tsv", "mixtures.rttm"
 
 @dataclass(frozen=True)
 class Truth:
-    """One mixture. Frames count from the primary's first; samples from the mixture's first."""
+    """One mixture. `first_frame` is a frame of the primary utterance; samples count from the begin of the mixture."""
 
     key: str
-    primary: str  # key of the utterance whose labels hold
+    primary: str  # key of the utterance whose labels the mixture has
     primary_sha256: str  # of its FLAC
     primary_speaker: str
     first_frame: int  # of the crop, in the primary
@@ -32,12 +32,12 @@ class Truth:
     kind: str  # what was added: speech or noise
     secondary: str  # its key
     secondary_speaker: str
-    start_samples: int  # region with the secondary, in the mixture
+    start_samples: int  # of the region with the secondary
     end_samples: int
-    source_start_samples: int  # where that region begins in the secondary's crop or clip
-    ratio_db: float  # energy of the primary's crop over that of the secondary's, as added
+    source_start_samples: int  # begin of that region in the secondary's crop or recording
+    ratio_db: float  # energy of the primary's crop over that of the whole scaled secondary
     scale: float  # factor on the secondary
-    gain: float  # factor on the whole mixture; under 1 where it would have clipped
+    gain: float  # factor on the whole mixture; below 1 if it would have clipped
 
 
 def write_truth(folder: Path, truth: Sequence[Truth]) -> None:
@@ -47,35 +47,35 @@ def write_truth(folder: Path, truth: Sequence[Truth]) -> None:
     writer.writerow(field.name for field in fields(Truth))
     writer.writerows(astuple(item) for item in truth)
     write_text(folder / TSV, table.getvalue())
-    write_text(folder / RTTM, "".join(f"{line}\n" for item in truth for line in _rttm(item)))
+    write_text(folder / RTTM, "".join(f"{line}\n" for item in truth for line in _rttm_lines(item)))
 
 
 def read_truth(folder: Path) -> tuple[Truth, ...]:
-    """The truth of a mixtures folder; raises BadDataError if it is not there or not whole."""
+    """The truth of a mixtures folder; raises BadDataError if the file is missing or damaged."""
     path = folder / TSV
     try:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
-        return tuple(_truth(row) for row in rows)
+        return tuple(_parse(row) for row in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadDataError("TRUTH_UNREADABLE", f"{error!r}; at {path}") from error
 
 
-def _truth(row: dict[str, str]) -> Truth:
+def _parse(row: dict[str, str]) -> Truth:
     types = {"str": str, "int": int, "float": float}
     return Truth(**{field.name: types[str(field.type)](row[field.name]) for field in fields(Truth)})
 
 
-def _rttm(item: Truth) -> Iterable[str]:
-    yield _line("SPEAKER", item.key, 0, item.num_samples, item.primary_speaker)
+def _rttm_lines(item: Truth) -> Iterable[str]:
+    yield _rttm_line("SPEAKER", item.key, 0, item.num_samples, item.primary_speaker)
     if item.end_samples > item.start_samples:
         kind, name = ("SPEAKER", item.secondary_speaker)
         if item.kind == "noise":
             kind, name = ("NON-SPEECH", item.secondary)
-        yield _line(kind, item.key, item.start_samples, item.end_samples, name)
+        yield _rttm_line(kind, item.key, item.start_samples, item.end_samples, name)
 
 
-def _line(kind: str, key: str, start_samples: int, end_samples: int, name: str) -> str:
+def _rttm_line(kind: str, key: str, start_samples: int, end_samples: int, name: str) -> str:
     start_s = start_samples / SAMPLE_RATE_HZ
     duration_s = (end_samples - start_samples) / SAMPLE_RATE_HZ
     # RTTM: type, file, channel, onset, duration, orthography, subtype, name, confidence, lookahead.

@@ -1,4 +1,4 @@
-"""Noise clips and room responses, drawn at random and read by index."""
+"""Pool of whole recordings that are drawn at random: noise to mix in, or room impulse responses (RIRs)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Waveform = npt.NDArray[np.float32]
 Split = Literal["train", "valid"]
 
 
-class NoisePool:
-    """The clips of one split of some shards folders; of a folder without that split, all clips.
+class AudioPool:
+    """The recordings of one split of some shards folders; of a folder without that split, all its recordings.
 
-    Raises BadDataError at once if there is no clip at all.
+    Raises BadDataError if there is no recording at all.
     """
 
     def __init__(self, shards_dirs: Sequence[Path], split: Split) -> None:
@@ -31,14 +31,14 @@ class NoisePool:
         self._folder = np.repeat(np.arange(len(rows)), [len(chosen) for chosen in rows])
         if not len(self._folder):
             where = ", ".join(map(str, shards_dirs)) or "no folder"
-            raise BadDataError("CLIPS_EMPTY", f"no clip to draw; in {where}; list another corpus")
+            raise BadDataError("CLIPS_EMPTY", f"found no recording to draw from; in {where}; list another corpus")
         self._row = np.concatenate(rows)
 
     def __len__(self) -> int:
         return len(self._row)
 
     def draw(self, number: float) -> tuple[str, Waveform]:
-        """Key and whole waveform of the clip that a number in [0, 1) picks, uniformly."""
+        """Key and whole waveform (N,) of the recording that a uniform number in [0, 1) selects."""
         entry = int(number * len(self))
         reader, row = self._readers[self._folder[entry]], int(self._row[entry])
         return str(reader.index.keys[row]), reader.read(row)
