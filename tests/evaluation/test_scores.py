@@ -11,7 +11,7 @@ import torch
 
 from tests.mini_shards import Spoken, tones, write_shards
 from wavlm.evaluation.facts import read_scores
-from wavlm.evaluation.scores import build_scores, choose_utterances, judge
+from wavlm.evaluation.scores import build_scores, choose_utterances, measure_quality
 from wavlm.nn import WavLM, save_model
 from wavlm.shards import stream
 from wavlm.specs import NetworkSpec, ScoresSpec, paper_conv_layers
@@ -74,7 +74,7 @@ def test_scores_are_the_same_when_made_again(tmp_path: Path, shards_dir: Path, m
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_without_phones_the_facts_say_that_there_is_nothing_to_score(tmp_path: Path, model_dir: Path) -> None:
+def test_without_phones_there_are_no_scores_but_a_reason(tmp_path: Path, model_dir: Path) -> None:
     silent = [Spoken(item.key, item.speaker, item.waveform) for item in tones(3)]
     facts = build_scores(SPEC, model_dir, [write_shards(tmp_path / "shards", silent)], tmp_path)
     assert facts.scores == ()
@@ -105,6 +105,6 @@ def test_quality_is_measured_on_the_other_half_only(shards_dir: Path) -> None:
         return [known[:, None].astype(np.float32)]
 
     spec = ScoresSpec(num_clusters=2)
-    assert judge(blind, utterances, spec)[0].pnmi == pytest.approx(0, abs=1e-9)
+    assert measure_quality(blind, utterances, spec)[0].pnmi == pytest.approx(0, abs=1e-9)
     again = [*utterances[:2], *utterances[:2]]
-    assert judge(blind, again, spec)[0].pnmi > 0.9
+    assert measure_quality(blind, again, spec)[0].pnmi > 0.9

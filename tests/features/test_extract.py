@@ -53,7 +53,7 @@ def test_a_waveform_that_is_too_long_is_computed_in_pieces_and_put_together() ->
         np.testing.assert_array_equal(rows[:, 0], waveform[:-399:320])
 
 
-def test_batches_hold_every_waveform_once_and_no_more_than_they_may() -> None:
+def test_batches_hold_every_waveform_once_and_stay_below_the_limit() -> None:
     lengths = [len(waveform) for waveform in waveforms(100, seed=1)]
     groups = group_by_length(lengths, 60_000)
     assert sorted(number for group in groups for number in group) == list(range(100))

@@ -1,4 +1,4 @@
-"""MFCC against two independent computations, one utterance at a time and in padded batches."""
+"""MFCC compared with two independent computations, for one utterance and for padded batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from wavlm.features.mfcc import mfcc, mfcc_batch
 from wavlm.specs.shapes import num_labels
 
-# C0 of speech spans about this much; the differences below are judged against it.
+# C0 of speech has about this range. The tolerances below are relative to it.
 SCALE = 104
 
 
@@ -87,14 +87,14 @@ def kaldi_mfcc(waveform: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("waveform", [noise(4000), np.zeros(4000, np.float32), noise(400)])
-def test_mfcc_is_what_the_definition_says(waveform: np.ndarray) -> None:
+def test_mfcc_agrees_with_the_definition(waveform: np.ndarray) -> None:
     found, expected = mfcc(waveform), slow_mfcc(waveform)
     assert found.dtype == np.float32
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=2e-5 * SCALE)
 
 
-def test_mfcc_of_speech_is_kaldis(shared_corpus: Path) -> None:
+def test_mfcc_of_speech_agrees_with_kaldi(shared_corpus: Path) -> None:
     for waveform in speech(shared_corpus, 6):
         found, expected = mfcc(waveform)[:, :13], kaldi_mfcc(waveform)
         assert found.shape == expected.shape

@@ -39,7 +39,7 @@ def test_the_product_finds_what_faiss_finds(channels: int, num_clusters: int) ->
     assert (abs(ours - theirs) < 1e-5 * theirs).all()
 
 
-def test_a_large_common_part_costs_no_digits() -> None:
+def test_a_large_common_part_costs_no_precision() -> None:
     frames, centroids = draw(2000, 64, 0, offset=100.0), draw(50, 64, 1, offset=100.0)
     apart = frames[:, None].astype(np.float64) - centroids[None]
     exact = (apart**2).sum(axis=2)
@@ -48,7 +48,7 @@ def test_a_large_common_part_costs_no_digits() -> None:
     assert (chosen <= exact.min(axis=1) * (1 + 1e-5)).all()
 
 
-def test_labels_stand_where_their_frames_do() -> None:
+def test_labels_are_in_the_order_of_their_frames() -> None:
     frames, centroids = draw(60, 5, 0), draw(9, 5, 1)
     assign = MatmulAssign(centroids, "cpu")
     batched = labels_of(assign, frames.reshape(3, 20, 5))

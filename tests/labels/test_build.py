@@ -1,4 +1,4 @@
-"""The labels stage: one pass over the shards, with the quality where phones are known."""
+"""Stage labels: one pass over the shards, and the quality of the labels where utterances have phones."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_a_codebook_of_other_features_is_refused(tmp_path: Path, shards_dir: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", [LOCAL_PLAN, BATCHED])
-def test_labels_of_a_layer_are_at_50_hz_and_train_the_next_model(
+def test_labels_of_a_layer_are_at_50_hz_and_can_train_the_next_model(
     tmp_path: Path, shards_dir: Path, plan: ExtractionPlan
 ) -> None:
     torch.manual_seed(0)

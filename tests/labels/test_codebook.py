@@ -1,4 +1,4 @@
-"""k-means, its sample, and exact assignment."""
+"""Stage codebook: k-means, its sample, and the exact nearest centroid."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_fit_counts_what_is_used() -> None:
     assert (fit.entropy_bits, fit.perplexity) == (pytest.approx(1), pytest.approx(2))
 
 
-def test_every_speaker_speaks_once_before_any_speaks_again() -> None:
+def test_every_speaker_has_one_utterance_before_any_has_a_second_one() -> None:
     speaker = np.repeat([5, 8, 9], [50, 3, 2])
     order = order_round_robin(speaker, rng_for(0))
     assert sorted(order) == list(range(55))
@@ -135,7 +135,7 @@ def quantise(waveform: np.ndarray) -> np.ndarray:
     return (np.round(waveform * 32768) / 32768).astype(np.float32)
 
 
-def test_equal_names_in_two_corpora_are_two_speakers(tmp_path: Path) -> None:
+def test_the_same_name_in_two_corpora_is_two_speakers(tmp_path: Path) -> None:
     folders = [write_shards(tmp_path / str(seed), tones(3, seed=seed)) for seed in (1, 2)]
     assert len(set(read_utterances(folders, "train").speaker)) == 6
 
@@ -163,7 +163,7 @@ def test_building_again_gives_the_same_bytes(tmp_path: Path, shards_dir: Path) -
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
-def test_a_codebook_says_how_well_it_fits(tmp_path: Path, shards_dir: Path) -> None:
+def test_the_facts_of_a_codebook_describe_its_fit(tmp_path: Path, shards_dir: Path) -> None:
     facts = build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
     assert facts == read_codebook(tmp_path)
     assert facts.features == MFCC

@@ -1,4 +1,4 @@
-"""Label quality against hand-made tables and scikit-learn."""
+"""Label quality compared with tables made by hand and with scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wavlm.labels.quality import JointCounts, joint_counts, label_quality, merge
 
 
 def frames_of(*runs: tuple[str, int]) -> list[tuple[float, float, str]]:
-    """Phones that hold the given numbers of frames: borders lie between two frames' centres."""
+    """Phones that contain the given numbers of frames. Their borders lie between the centres of two frames."""
     phones, frame = [], 0
     for name, count in runs:
         phones.append((frame * 0.02 + 0.0025, (frame + count) * 0.02 + 0.0025, name))
@@ -19,7 +19,7 @@ def frames_of(*runs: tuple[str, int]) -> list[tuple[float, float, str]]:
     return phones
 
 
-def test_labels_that_are_phones_tell_everything() -> None:
+def test_labels_that_match_the_phones_have_the_best_quality() -> None:
     labels = np.array([3, 3, 3, 0, 0, 2], np.uint16)
     found = label_quality([(frames_of(("a", 3), ("b", 2), ("c", 1)), labels)], num_clusters=4)
     assert found.phone_purity == found.cluster_purity == 1
@@ -27,11 +27,11 @@ def test_labels_that_are_phones_tell_everything() -> None:
     assert found.num_frames == 6
 
 
-def test_labels_that_never_change_tell_nothing() -> None:
+def test_labels_that_never_change_have_a_pnmi_of_zero() -> None:
     labels = np.zeros(6, np.uint16)
     found = label_quality([(frames_of(("a", 3), ("b", 2), ("c", 1)), labels)], num_clusters=4)
     assert found.pnmi == pytest.approx(0, abs=1e-12)
-    assert found.phone_purity == 0.5  # the commonest phone
+    assert found.phone_purity == 0.5  # the most frequent phone
     assert found.cluster_purity == 1
 
 
@@ -70,7 +70,7 @@ def test_an_utterance_without_phones_counts_nothing() -> None:
     assert label_quality([([], np.zeros(9, np.uint16))], num_clusters=2).num_frames == 0
 
 
-def test_parts_that_know_different_phones_add_up() -> None:
+def test_tables_with_different_phones_add_up() -> None:
     one = JointCounts(("a", "c"), np.array([[1, 2], [3, 4]]))
     other = JointCounts(("b", "c"), np.array([[10, 20], [30, 40]]))
     total = merge_counts([one, JointCounts((), np.zeros((0, 2), np.int64)), other])

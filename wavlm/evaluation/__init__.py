@@ -1,1 +1,1 @@
-"""Evaluation of trained models. Stage scores: how much each layer knows about phones."""
+"""Evaluation of trained models. Stage scores: label quality of each layer."""

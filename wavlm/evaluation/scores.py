@@ -1,4 +1,4 @@
-"""Stage scores: how much each layer of a model knows about phones, compared with MFCC.
+"""Stage scores: how well clusters of each layer of a model agree with phones, compared with MFCC.
 
 Each layer is clustered by k-means, with the same K and on the same 50 Hz frames. MFCC is clustered in the same way and
 counts as layer 0. One half of the utterances with timed phones is for k-means; the label quality is measured on the
@@ -69,7 +69,7 @@ def choose_utterances(spec: ScoresSpec, shards_dirs: Sequence[Path]) -> list[Utt
     )
 
 
-def judge(
+def measure_quality(
     extract_layers: ExtractLayers,
     utterances: Sequence[Utterance],
     spec: ScoresSpec,
@@ -100,7 +100,9 @@ def _score_layers(
 ) -> ScoresFacts:
     layers = spec.layers or tuple(range(1, read_network(model_dir).network.num_layers + 1))
     hidden = HiddenLayers(model_dir, layers, default_device())
-    qualities = judge(lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)], utterances, spec, progress)
+    qualities = measure_quality(
+        lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)], utterances, spec, progress
+    )
     scores = tuple(
         LayerScore(name=f"layer {layer}" if layer else "mfcc", layer=layer, quality=quality)
         for layer, quality in zip((0, *layers), qualities, strict=True)

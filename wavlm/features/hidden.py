@@ -39,6 +39,7 @@ class HiddenLayers:
             raise ValueError(f"layer {bad[0]} is not in 1..{deepest}; at {model_dir}")
 
     def __call__(self, waveform: Floats) -> list[Floats]:
+        """The layers of one utterance of any length: (N,) -> (F, D) for each layer."""
         pieces = [self._compute_piece(piece) for piece in cut_pieces(waveform)]
         return [np.concatenate(rows) for rows in zip(*pieces, strict=True)]
 

@@ -24,7 +24,7 @@ from wavlm.labels.counts import read_counts, write_total
 from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
 from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels
 from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
-from wavlm.labels.quality import entropy_bits, merge_counts, used_shares
+from wavlm.labels.quality import cluster_shares, entropy_bits, merge_counts
 from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, Features
 from wavlm.storage.files import sha256_of, write_json
@@ -116,7 +116,7 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> Labe
             num_pairs += max(0, len(labels) - 1)
         num_utterances += len(shard.keys)
         files[part.shard.name] = sha256_of(part.output)
-    shares = used_shares(histogram)
+    shares = cluster_shares(histogram)
     facts = LabelsFacts(
         device=plan.device,
         num_utterances=num_utterances,

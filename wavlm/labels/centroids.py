@@ -14,7 +14,7 @@ from wavlm.errors import BadDataError
 from wavlm.features.mfcc import Floats
 from wavlm.labels.facts import Fit, read_codebook
 from wavlm.labels.files import Labels
-from wavlm.labels.quality import entropy_bits, used_shares
+from wavlm.labels.quality import cluster_shares, entropy_bits
 from wavlm.storage.files import atomic_path, sha256_of
 
 # The label of a frame without a nearest centroid, such as one that holds a NaN. K is at most 65535.
@@ -69,7 +69,7 @@ class Centroids:
         labels, distances = self.find_nearest(features)
         counts = np.bincount(labels, minlength=self.num_clusters)
         used = int((counts > 0).sum())
-        entropy = entropy_bits(used_shares(counts))
+        entropy = entropy_bits(cluster_shares(counts))
         return Fit(
             num_frames=len(labels),
             inertia_per_frame=float(distances.mean(dtype=np.float64)) if len(labels) else 0.0,

@@ -85,7 +85,7 @@ def merge_counts(parts: Iterable[JointCounts]) -> JointCounts:
     return JointCounts(names, total)
 
 
-def used_shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def cluster_shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """The share of each cluster that has frames, given the number of frames of each cluster, (K,)."""
     return np.asarray(counts[counts > 0] / max(1, counts.sum()), np.float64)
 

@@ -1,4 +1,4 @@
-"""What a stage reports when it is done: a small frozen model per stage, kept as JSON in `artifact.json`."""
+"""Base class of stage results: what a stage reports when it is done, kept as JSON in `artifact.json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wavlm.errors import BadDataError
 class Facts(BaseModel):
     """Base of all stage results.
 
-    A field that a later version adds needs a default, so that older stores stay readable.
+    A field that a later version adds needs a default, so that results in older stores stay readable.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
