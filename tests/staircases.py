@@ -15,6 +15,7 @@ from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import Header, write_labels
 from wavlm.loader.batch import Batch
 from wavlm.shards import read_index
+from wavlm.storage.files import sha256_of
 
 NUM_CLUSTERS = 100
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavlm.labels.quality import JointCounts
-from wavlm.storage.files import atomic_path, open_atomic
+from wavlm.storage.files import open_atomic
+from wavlm.storage.parquet import write_parquet
 
 
 def counts_file(label_file: Path) -> Path:
@@ -32,8 +33,7 @@ def write_counts(path: Path, joint: JointCounts) -> None:
         }
     )
     path.parent.mkdir(exist_ok=True)
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    write_parquet(path, table)
 
 
 def read_counts(path: Path, num_clusters: int) -> JointCounts:
