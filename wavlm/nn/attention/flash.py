@@ -1,17 +1,16 @@
-"""Attention in tiles that never leave the chip: CUDA, by the kernels of `kernels`.
+"""Flash attention with a gated relative position bias, for CUDA: tiles that stay on the chip (see `kernels`).
 
-The same function as `rows`, with the same formulas; only the dropout mask is drawn otherwise. The
-forward keeps the output and one log-sum-exp per row. Logits and sums are fp32 whatever the inputs:
-a product of fp16 queries and keys is never rounded to fp16, so nothing has to be divided by c = 32
-(equation 8). fp32 inputs are multiplied as such, without TF32.
+The same function and formulas as `rows`; only the dropout mask is drawn in another way. The forward keeps the
+output and one log-sum-exp per row. Logits and sums are fp32 for all inputs: a product of fp16 queries and keys is
+never rounded to fp16, so it need not be divided by c = 32 (equation 8). fp32 inputs are multiplied without TF32.
 
-**Reproducible.** No program adds to what another one writes, so equal inputs and seeds give equal
-bits: a resumed run equals one that was never interrupted. For the same reason tilings are a table
-and not measured at run time: another tiling adds in another order.
+**Reproducible.** No program adds to memory that another one writes. So equal inputs and seeds give equal bits,
+and a resumed run is equal to one that was never interrupted. For the same reason tile sizes are a table
+(`tilings`) and not measured at run time: another tiling sums in another order.
 
-**Layout.** Inputs may be views of one product (any strides, the same for all three, head size
-innermost). Output and gradients lie as (B, F, H, d) in memory, seen as (B, H, F, d): the network's
-next `transpose(1, 2).reshape(B, F, D)` is a view.
+**Layout.** Inputs may be views of one product: any strides, the same for all three, head size innermost. Output and
+gradients are (B, F, H, d) in memory, viewed as (B, H, F, d). The network's next `transpose(1, 2).reshape(B, F, D)`
+is then a view too.
 
 B utterances, H heads, F frames, d head size.
 """
@@ -32,7 +31,7 @@ from wavlm.nn.attention.seed import draw_seed
 from wavlm.nn.attention.tilings import HOPPER, MAX_SIZE, Tile, Tiling, tiling
 
 KEEP_LEVELS: int = 1 << tiles.DRAW_DIGITS.value
-DRAWS_A_PROGRAM = 512
+DRAWS_PER_PROGRAM = 512
 
 
 def attend(
@@ -45,7 +44,7 @@ def attend(
     query = heads[0]
     if not query.is_cuda or query.shape[3] > MAX_SIZE.get(query.dtype, 0):
         return rows.attend(heads, bias, num_valid, dropout)
-    # The kernels read both as fp32, in rows without gaps.
+    # The kernels read both as contiguous fp32.
     gate = None if bias is None else bias.gate.float().contiguous()
     table = None if bias is None else bias.table.float().contiguous()
     out, _ = flash_attention(*heads, gate, table, num_valid, draw_seed(dropout), dropout)
@@ -53,10 +52,10 @@ def attend(
 
 
 def num_kept_levels(dropout: float) -> int:
-    """How many of KEEP_STEPS equally likely draws keep a weight; one at least.
+    """How many of KEEP_LEVELS equally likely draws keep a weight; at least one.
 
-    A weight that is kept is divided by exactly this share of KEEP_STEPS, which is within 1.3e-4 of
-    1 - dropout: 3686 / 4096 = 0.8999 for 0.1.
+    A kept weight is divided by exactly this fraction of KEEP_LEVELS. It is within 1.3e-4 of 1 - dropout:
+    3686 / 4096 = 0.8999 for dropout 0.1.
     """
     return max(1, round((1 - dropout) * KEEP_LEVELS))
 
@@ -94,19 +93,19 @@ rows.differentiate(flash_attention, flash_attention_backward)
 
 
 def _empty_heads(like: Tensor) -> Tensor:
-    """(B, H, F, d) that lies as (B, F, H, d)."""
+    """(B, H, F, d), in memory (B, F, H, d)."""
     batch, heads, frames, size = like.shape
     return like.new_empty(batch, frames, heads, size).transpose(1, 2)
 
 
 def _by_frame(x: Tensor) -> Tensor:
-    """(B, H, F, d) -> the same, lying as (B, F, H, d)."""
+    """(B, H, F, d) -> the same, in memory (B, F, H, d)."""
     return x.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One call's inputs as the kernels take them."""
+    """The inputs of one call as the kernels take them."""
 
     query: Tensor
     key: Tensor
@@ -114,7 +113,7 @@ class _Call:
     gate: Tensor | None
     table: Tensor | None
     num_valid: Tensor | None
-    kept: Tensor | None  # (B, H, F, words) int32: a bit for each weight to keep
+    kept: Tensor | None  # (B, H, F, words) int32: one bit per weight, 1 to keep it
     keep_probability: float
 
     @classmethod
@@ -122,11 +121,11 @@ class _Call:
         query, key, value, *_, seed, dropout = inputs
         if not query.stride() == key.stride() == value.stride() or query.stride(3) != 1:
             query, key, value = (_by_frame(x) for x in (query, key, value))
-        steps = num_kept_levels(dropout)
-        kept = None if steps == KEEP_LEVELS else draw_kept(query, steps, int(seed))
-        # Kernels read the rest without strides; a compiler may have given it some.
+        levels = num_kept_levels(dropout)
+        kept = None if levels == KEEP_LEVELS else draw_kept(query, levels, int(seed))
+        # The kernels take no strides for the other inputs; a compiler may have made them not contiguous.
         gate, table, lengths = (None if x is None else x.contiguous() for x in inputs[3:6])
-        return cls(query, key, value, gate, table, lengths, kept, steps / KEEP_LEVELS)
+        return cls(query, key, value, gate, table, lengths, kept, levels / KEEP_LEVELS)
 
     def forward(self) -> tuple[Tensor, Tensor]:
         out = _empty_heads(self.query)
@@ -201,8 +200,8 @@ class _Call:
     def _sizes(self, tile: Tile) -> dict[str, float]:
         _, heads, frames, size = self.query.shape
         strides = self.query.stride()[:3]
-        # A compiler cannot tell that a stride of 2328 is 8 x 291, and without that loads 2 bytes at
-        # a time instead of 16.
+        # Triton does not see that a stride of 2328 is 8 x 291. Without `unit` it would load 2 bytes at a time
+        # instead of 16.
         unit = 8 if all(stride % 8 == 0 for stride in strides) else 1
         return {
             "num_frames": frames,
@@ -221,25 +220,24 @@ class _Call:
         }
 
 
-def draw_kept(like: Tensor, steps: int, seed: int) -> Tensor:
-    """(B, H, F, words) int32: bit j % 32 of word j // 32 says whether to keep the weight of key j.
+def draw_kept(like: Tensor, levels: int, seed: int) -> Tensor:
+    """(B, H, F, words) int32: bit j % 32 of word j // 32 is 1 if the weight of key j is kept.
 
-    `steps` of KEEP_STEPS weights are kept. A bit depends on the seed and its place alone.
+    A weight is kept with probability levels / KEEP_LEVELS. A bit depends only on the seed and its position.
     """
     batch, heads, frames, _ = like.shape
-    words = 2 * triton.cdiv(frames, 2 * tiles.WORD.value)  # a tile takes two at a time
+    words = 2 * triton.cdiv(frames, 2 * tiles.WORD.value)  # a tile reads two words at a time
     kept = torch.empty(batch, heads, frames, words, dtype=torch.int32, device=like.device)
-    programs = triton.cdiv(kept.numel(), DRAWS_A_PROGRAM)
-    tiles.draw_kept[(programs,)](kept, seed, kept.numel(), words, steps, DRAWS_A_PROGRAM, enable_fp_fusion=True)
+    programs = triton.cdiv(kept.numel(), DRAWS_PER_PROGRAM)
+    tiles.draw_kept[(programs,)](kept, seed, kept.numel(), words, levels, DRAWS_PER_PROGRAM, enable_fp_fusion=True)
     return kept
 
 
 def sum_distances(rows_of_blocks: Tensor, frames: int) -> Tensor:
     """(B, H, blocks, (blocks + 1) n) -> gradient of the table (H, 2F - 1).
 
-    Entry y of the row of query block p is for distance j - i = y - n (p + 1). The last block comes
-    first; each further one is shifted right by n, which a view does that is n narrower than the
-    padded rows.
+    Entry y of the row of query block p belongs to distance j - i = y - n (p + 1). The last block comes first,
+    and each further one is shifted right by n. A view whose rows are n narrower than the padded rows does that.
     """
     rows_of_heads = rows_of_blocks.sum(0)  # (H, blocks, (blocks + 1) n)
     heads, blocks, length = rows_of_heads.shape

@@ -1,25 +1,25 @@
-# A kernel takes pointers and sizes one by one and is long; `is not None` is decided when it is
-# compiled, so what depends on it is always defined; Triton's decorator has no types.
+# Kernels take many pointers and sizes and are long. `is not None` is decided at compile time, so the variables
+# that depend on it are always defined. Triton's decorator has no types.
 # ruff: noqa: PLR0912, PLR0913, PLR0915, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, possibly-undefined"
 """Triton kernels of attention with a gated relative position bias.
 
-Names as in `rows`: logits S, P = softmax(S), Z dropout over its keep probability, O = (P Z) V. Each
-program meets the (F, F) weights in tiles, `rows` queries i by `keys` keys j in the forward, n by n
-in the backward; no tile leaves the chip. `tiles` says how a tile gets its bias and its dropout.
-Logits are in units of log 2, since the hardware raises 2 to a power:
+Names as in `rows`: logits S, P = softmax(S), Z the dropout mask over its keep probability, O = (P Z) V. Each program
+computes the (F, F) weights in tiles: `rows` queries i by `keys` keys j in the forward, n by n in the backward. No tile
+leaves the chip. `tiles` describes how a tile gets its bias and its dropout. Logits are in units of log 2, because the
+hardware computes powers of 2:
 
     s = (q . k / sqrt(d) + gate table) log2(e)
 
-**dtable.** What a tile holds below the wrap of its diagonals belongs to the same distances as what
-the tile to its left holds above. A program goes from left to right, adds the two in registers, and
-writes every distance of its n queries once, n of them a tile, into a row of its own. Rows are added
-up afterwards. So no two programs write to one place and nothing is atomic: gradients have the same
-bits in every run, and that costs nothing. With n = 64 the rows of a layer take 1/16 byte
-a weight, 7 MB for 13 utterances of 750 frames with 12 heads, written and read once; atomics would
-move the same sums, to addresses that all utterances and blocks share.
+**dtable**, the gradient of the table, sums over diagonals. The diagonals of a tile below its wrap (see `tiles`) belong
+to the same distances as those of the tile to its left above its wrap. A program goes from left to right, adds the two
+in registers, and writes each distance of its n queries once, n per tile, into a row of its own. A later sum adds the
+rows (`flash.sum_distances`). So no two programs write to the same address, and nothing is atomic: gradients have the
+same bits in every run. This costs nothing. With n = 64 the rows of a layer take 1/16 byte per weight: 7 MB for 13
+utterances of 750 frames with 12 heads, written and read once. Atomics would write the same sums, to addresses that
+all utterances and blocks share.
 
-Offsets are 64 bits wide up to a row's utterance and head, and 32 bits from there on.
+Pointer offsets have 64 bits up to utterance and head, and 32 bits inside them.
 
 B utterances, H heads, F frames, d head size; `width` is d rounded up to a power of two.
 """
@@ -39,7 +39,7 @@ from wavlm.nn.attention.tiles import (
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 
-# One compiled kernel serves every length of a batch: no variant for 1, none for multiples of 16.
+# Sizes that Triton does not specialise (for 1 and for multiples of 16): one compiled kernel for all lengths.
 SIZES = ["num_frames", "num_heads", "batch_stride", "head_stride", "frame_stride"]
 
 
@@ -81,7 +81,7 @@ def attend_forward(
     if gate is not None:
         g = tl.load(gate + pair.to(tl.int64) * num_frames + i, mask=i < num_frames, other=0.0)
         g *= LOG2_E
-    steps = tl.arange(0, keys)[None, :] - tl.arange(0, rows)[:, None]
+    offsets = tl.arange(0, keys)[None, :] - tl.arange(0, rows)[:, None]
     top = tl.full([rows], float("-inf"), tl.float32)
     sums = tl.zeros([rows], tl.float32)
     weighted = tl.zeros([rows, width], tl.float32)
@@ -91,7 +91,7 @@ def attend_forward(
         v = load_rows(value + shift, j, num_keys, frame_stride, size, width)
         padding = tl.where(j < num_keys, 0.0, float("-inf"))[None, :]
         if gate is not None:
-            band = bias_band(table, head, first - start, num_frames, steps, rows, keys)
+            band = bias_band(table, head, first - start, num_frames, offsets, rows, keys)
             padding = g[:, None] * band + padding
         s = tl.dot(q, tl.trans(k), input_precision="ieee") * (scale * LOG2_E) + padding
         higher = tl.maximum(top, tl.max(s, 1))
@@ -123,7 +123,7 @@ def attend_backward_queries(
     rows,  # (B, H, blocks * n, 4) fp32, written: log-sum-exp, gate, rowsum(dO O), nothing
     d_query,
     d_gate,  # (B, H, F) fp32 or None
-    d_distances,  # (B, H, blocks, blocks + 1, n) fp32 or None: see `_shift_in` of `flash`
+    d_distances,  # (B, H, blocks, blocks + 1, n) fp32 or None: see `flash.sum_distances`
     num_frames,
     num_heads,
     batch_stride,
@@ -136,7 +136,7 @@ def attend_backward_queries(
     unit: tl.constexpr,
     n: tl.constexpr,
 ):
-    """dQ, dgate and rowsum(dO O) of one block of n queries, and its share of dtable."""
+    """dQ, dgate and rowsum(dO O) of one block of n queries, and its terms of dtable."""
     blocks = tl.cdiv(num_frames, n)
     pair = tl.program_id(0) // blocks
     block = tl.program_id(0) % blocks
@@ -161,9 +161,9 @@ def attend_backward_queries(
     if gate is not None:
         g = tl.load(gate + row + i, mask=inside, other=0.0)
         tl.store(at + 1, g * LOG2_E)
-        # Blocks in reverse, so that rows lie in the order in which they are shifted.
+        # Blocks in reverse order: then the rows are in the order in which `flash.sum_distances` shifts them.
         d_row = d_distances + (pair.to(tl.int64) * blocks + blocks - 1 - block) * (blocks + 1) * n
-    steps = tl.arange(0, n)[None, :] - tl.arange(0, n)[:, None]
+    offsets = tl.arange(0, n)[None, :] - tl.arange(0, n)[:, None]
     dq = tl.zeros([n, width], tl.float32)
     dg = tl.zeros([n], tl.float32)
     carried = tl.zeros([n], tl.float32)
@@ -173,7 +173,7 @@ def attend_backward_queries(
         v = load_rows(value + shift, j, num_keys, frame_stride, size, width)
         s = tl.dot(q, tl.trans(k), input_precision="ieee") * (scale * LOG2_E)
         if gate is not None:
-            band = bias_band(table, head, first - start, num_frames, steps, n, n)
+            band = bias_band(table, head, first - start, num_frames, offsets, n, n)
             s += (g * LOG2_E)[:, None] * band - log_sum[:, None]
         else:
             s -= log_sum[:, None]
@@ -224,7 +224,7 @@ def attend_backward_keys(
     unit: tl.constexpr,
     n: tl.constexpr,
 ):
-    """dK and dV of one block of n keys. Tiles are transposed: keys down, queries across."""
+    """dK and dV of one block of n keys. Tiles are transposed: rows are keys, columns are queries."""
     blocks = tl.cdiv(num_frames, n)
     pair = tl.program_id(0) // blocks
     start = tl.program_id(0) % blocks * n
@@ -238,22 +238,22 @@ def attend_backward_keys(
     j = start + tl.arange(0, n)
     k = load_rows(key + shift, j, num_keys, frame_stride, size, width)
     v = load_rows(value + shift, j, num_keys, frame_stride, size, width)
-    steps = tl.arange(0, n)[:, None] - tl.arange(0, n)[None, :]
+    offsets = tl.arange(0, n)[:, None] - tl.arange(0, n)[None, :]
     dk = tl.zeros([n, width], tl.float32)
     dv = tl.zeros([n, width], tl.float32)
-    # A block of padding alone has no gradient: its loop is empty.
+    # A block that is all padding has no gradient: its loop is empty.
     for first in range(0, tl.where(start < num_keys, num_frames, 0), n):
         i = first + tl.arange(0, n)
         q = load_rows(query + shift, i, num_frames, frame_stride, size, width)
         d_o = load_rows(d_out + out_shift, i, num_frames, num_heads * size, size, width)
-        # Loaded as one line: each of a short vector's entries would be fetched by 32 threads.
+        # One contiguous load: each entry of a short vector would be loaded by 32 threads.
         row = tl.reshape(tl.load(rows + first * 4 + tl.arange(0, 4 * n)), [n, 2, 2])
         even, odd = tl.split(row)
         log_sum, dot = tl.split(even)
         s = tl.dot(k, tl.trans(q), input_precision="ieee") * (scale * LOG2_E)
         if table is not None:
             g, _ = tl.split(odd)
-            band = bias_band(table, head, start - first, num_frames, steps, n, n)
+            band = bias_band(table, head, start - first, num_frames, offsets, n, n)
             s += g[None, :] * band - log_sum[None, :]
         else:
             s -= log_sum[None, :]
@@ -269,7 +269,7 @@ def attend_backward_keys(
         dv = tl.dot(kept_p.to(d_o.dtype), d_o, dv, input_precision="ieee")
         ds = p * dp
         dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
-    # No log-sum-exp bounds the logits of padding: whatever its rows hold, drop it.
+    # The log-sum-exp does not bound the logits of padding, so its rows may hold anything: set them to zero.
     valid = (j < num_keys)[:, None]
     dk = tl.where(valid, dk * scale, 0.0)
     dv = tl.where(valid, dv * boost, 0.0)

@@ -1,18 +1,18 @@
-"""Attention in blocks of rows: exact, any device, memory linear in the number of frames.
+"""Attention in blocks of rows, in plain torch: exact, on any device, memory linear in the number of frames.
 
-The forward keeps the output and one log-sum-exp per row; the backward computes each block of
-logits again. With P = softmax(S), Z the dropout mask over its keep probability and O = (P Z) V:
+The forward keeps the output and one log-sum-exp per row. The backward computes each block of logits again.
+With P = softmax(S), Z the dropout mask over its keep probability and O = (P Z) V:
 
     dV = (P Z)' dO                      dP = (dO V') Z
     dS = P (dP - rowsum(dO O))          since rowsum(P dP) = rowsum(dO O), also under dropout
     dQ = dS K / sqrt(d)                 dK = dS' Q / sqrt(d)
     dgate_i = sum_j dS_ij table[j - i]  dtable[j - i] = sum of gate_i dS_ij along the diagonal
 
-Rows are taken last first inside a block: then row r and key j meet the table at `start + r + j`, so
-the block's bias is a strided view of the table, and a sum along diagonals is a skewed row sum.
+Inside a block the rows are in reverse order. Then row r and key j need entry `start + r + j` of the table. So the
+bias of the block is a strided view of the table, and sums along diagonals are row sums of a skewed matrix.
 
-Queries in fp16 use the paper's way around overflow (c = 32, equation 8): divide the product by c,
-subtract the row's maximum, multiply by c in fp32.
+fp16 logits could overflow. As in the paper (c = 32, equation 8) the product of queries and keys is divided by c,
+the maximum of the row is subtracted, and the result is multiplied by c in fp32.
 
 B utterances, H heads, F frames, R rows of a block, d head size.
 """
@@ -30,8 +30,8 @@ from torch import Tensor
 from wavlm.nn.attention.bias import PositionBias
 from wavlm.nn.attention.seed import draw_seed
 
-BLOCK_ELEMENTS = 1 << 21  # logits held at a time; fastest of 2^17..2^22 on a CPU
-KEEP_LEVELS = 1 << 16  # dropout compares 16 random bits, 4 times cheaper to draw than a float
+BLOCK_ELEMENTS = 1 << 21  # logits in memory at a time; the fastest of 2^17..2^22 on a CPU
+KEEP_LEVELS = 1 << 16  # dropout compares 16 random bits; a float would be 4 times as slow to draw
 OVERFLOW_DIVISOR = 32.0
 
 
@@ -49,26 +49,26 @@ def attend(
 
 @dataclass(frozen=True)
 class Dropout:
-    """Dropout that can be drawn again: the same seed gives the same blocks, drawn in order."""
+    """Dropout that backward can draw again: the same seed gives the same blocks, if drawn in the same order."""
 
     probability: float
     seed: int
 
     @property
     def num_kept_levels(self) -> int:
-        """How many of the 2^16 values of a draw keep a weight; one at least."""
+        """How many of the 2^16 values of a draw keep a weight; at least one."""
         return max(1, round((1 - self.probability) * KEEP_LEVELS))
 
     @property
     def keep_probability(self) -> float:
-        """What a weight that is kept is divided by: exactly the share of draws that keep it."""
+        """The divisor of a kept weight: exactly the fraction of draws that keep it."""
         return self.num_kept_levels / KEEP_LEVELS
 
     def generator(self, device: torch.device) -> torch.Generator:
         return torch.Generator(device).manual_seed(self.seed)
 
     def keeps(self, shape: torch.Size, generator: torch.Generator) -> Tensor | None:
-        """Which weights of the next block to keep: bool, or None without dropout."""
+        """The weights of the next block to keep (shape, bool); None without dropout."""
         if self.num_kept_levels == KEEP_LEVELS:
             return None
         words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64, device=generator.device)
@@ -79,7 +79,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class _Problem:
-    """One call's inputs, and how its logits come about."""
+    """The inputs of one call, and its logits block by block."""
 
     query: Tensor
     key: Tensor
@@ -94,7 +94,7 @@ class _Problem:
         return 1 / math.sqrt(self.query.shape[3])
 
     def blocks(self) -> Iterator[tuple[slice, Tensor | None]]:
-        """Rows of each block, and its weights to keep (B, H, R, F) in the block's row order."""
+        """The rows of each block, and its weights to keep (B, H, R, F), rows in reverse order."""
         batch, heads, frames, _ = self.query.shape
         size = max(16, BLOCK_ELEMENTS // (batch * heads * frames))
         generator = self.dropout.generator(self.query.device)
@@ -104,16 +104,16 @@ class _Problem:
             yield rows, self.dropout.keeps(shape, generator)
 
     def band(self, table: Tensor, rows: slice) -> Tensor:
-        """(H, R, F): the table as each row of the block meets it; a view."""
+        """(H, R, F): the entries of the table for each row of the block; a view."""
         return table[:, self.band_columns(rows)].unfold(-1, self.query.shape[2], 1)
 
     def band_columns(self, rows: slice) -> slice:
-        """The R + F - 1 entries of the table that a block meets."""
+        """The R + F - 1 entries of the table that a block needs."""
         frames = self.query.shape[2]
         return slice(frames - rows.stop, 2 * frames - 1 - rows.start)
 
     def logits(self, rows: slice) -> Tensor:
-        """(B, H, R, F) in at least fp32, in the block's row order."""
+        """(B, H, R, F) in fp32 or wider, rows in reverse order."""
         query = reverse_rows(self.query, rows)
         wide = torch.promote_types(query.dtype, torch.float32)
         if query.dtype == torch.float16:
@@ -133,7 +133,7 @@ class _Problem:
 
 
 def reverse_rows(x: Tensor, rows: slice) -> Tensor:
-    """Rows (dimension 2) of a block, the last one first."""
+    """The rows (dimension 2) of a block in reverse order."""
     return x[:, :, rows].flip(2)
 
 
@@ -144,7 +144,7 @@ def diagonal_sums(x: Tensor) -> Tensor:
     return skewed.view(heads, rows, rows + frames - 1).sum(1)
 
 
-# Operators of their own, so that torch.compile keeps a layer in one graph: it does not look inside.
+# Custom operators, which torch.compile does not look into: a layer stays one graph.
 INPUTS = (
     "Tensor query, Tensor key, Tensor value, Tensor? gate, Tensor? table, Tensor? num_valid, Tensor seed, float dropout"
 )
@@ -180,7 +180,7 @@ def _(d_out: Tensor, out: Tensor, log_sums: Tensor, *inputs: Any) -> list[Tensor
 
 
 def differentiate(attention: Any, backward: Any) -> None:
-    """Have one operator compute the gradients of another; they take what these two here take."""
+    """Register `backward` as the gradient of `attention`. Both have the arguments of the two operators above."""
 
     def keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         *tensors, ctx.dropout = inputs
@@ -257,7 +257,7 @@ def _backward(problem: _Problem, out: Tensor, log_sums: Tensor, d_out: Tensor) -
 
 
 class _BiasGradient:
-    """Gradients of gate and table, gathered block by block; None if there is no bias."""
+    """Gradients of gate and table, accumulated block by block; None if there is no bias."""
 
     def __init__(self, problem: _Problem) -> None:
         self.problem = problem

@@ -1,12 +1,12 @@
-"""The convolutions from waveforms to features with few bytes moved and few kept.
+"""A fast convolutional feature encoder: it reads and writes little memory, and keeps little for backward.
 
-`wavlm.nn.conv` says what is computed; this package computes the same, values and gradients:
+`wavlm.nn.conv` defines what is computed. This package computes the same values and gradients:
 
-- the first convolution and its norm are one filter bank on patches of the waveform, as the norm's
-  statistics follow from those of the patches (`fold`);
-- every later convolution is a few matrix products on strided views (`strided`), channels last;
-- the backward keeps each convolution's output and computes norms and GELUs again (`stack`), in
-  blocks that stay in the cache (`blocks`) or in kernels for CUDA (`kernels`).
+- The first convolution and its norm are one filter bank on patches of the waveform, because the statistics of the
+  norm follow from those of the patches (`fold`).
+- Every later convolution is a few matrix products on strided views, channels last (`strided`).
+- The backward keeps the output of each convolution and computes norms and GELUs again (`stack`): in blocks that
+  stay in the cache (`blocks`), or in kernels for CUDA (`whole`, `kernels`).
 
 B utterances, N samples, F frames, C channels.
 """
@@ -24,7 +24,7 @@ from wavlm.nn.front.stack import encode_features
 
 
 def covers(waveforms: Tensor) -> bool:
-    """Whether `features` can be used: it has no gradient to the waveform, and needs fp64."""
+    """Whether `features` supports this input. It has no gradient of the waveform, and needs a device with fp64."""
     wanted = waveforms.requires_grad and torch.is_grad_enabled()
     return waveforms.device.type in ("cpu", "cuda") and not wanted
 
@@ -35,15 +35,15 @@ def features(
     convs: Sequence[nn.Conv1d],
     norms: Sequence[nn.GroupNorm | nn.LayerNorm],
 ) -> Tensor:
-    """(B, N) -> (B, F, C). A GroupNorm: one channel each, after the first convolution alone.
-    LayerNorms: over channels, after every convolution.
+    """(B, N) -> (B, F, C).
 
-    num_samples (B,): the GroupNorm's statistics are of each row's first samples; None: of all.
+    norms: one GroupNorm with one channel per group, after the first convolution only; or LayerNorms over channels,
+    one after every convolution.
+    num_samples (B,): the statistics of the GroupNorm cover the first samples of each row, this many; None: all.
 
-    Under autocast the waveform, the folded filters and everything between a convolution's output
-    and the next one's input stay in fp32; what convolutions read and write is in bf16. A chain of
-    separate modules would also round the waveform, the first filters, the first convolution's
-    output and each norm's output.
+    Under autocast the waveform, the folded filters and everything between the output of a convolution and the input
+    of the next stay in fp32. What convolutions read and write is in bf16. A chain of separate modules would also
+    round the waveform, the first filters, the output of the first convolution and the output of each norm.
     """
     first, norm, later = convs[0], norms[0], convs[1:]
     wide = torch.promote_types(waveforms.dtype, torch.float32)

@@ -1,8 +1,8 @@
-"""What a convolution reads, in plain torch: computed in blocks of rows, never as a whole.
+"""The input of a convolution, in plain torch: computed in blocks of rows, never all at once.
 
-Two things stand before a convolution: the folded first one (`fold`), or a norm and a GELU of the
-convolution before. Both give their values for some rows when asked, and in the backward compute
-them again, block by block, so that a block's passes find it in the cache.
+The input is either the folded first convolution with its GELU (`fold`), or norm and GELU of the convolution before.
+Both classes here compute their values for the rows of one block, and compute them again in the backward. A block is
+small enough to stay in the cache between the passes over it.
 
 With u the input of the GELU, du its gradient and q_t a patch times its factor r_t, the folded
 convolution u_t = filters' (q_t, 1) needs two things, and r_t = (p' A p + eps)^(-1/2) a third:
@@ -23,14 +23,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK_ROWS = 1024  # of a convolution's output; the fastest of 256..4096 for 512 channels on a CPU
+BLOCK_ROWS = 1024  # of the output of a convolution; the fastest of 256..4096 for 512 channels on a CPU
 
 
 @dataclass(frozen=True)
 class Folded:
-    """The folded first convolution of a batch: signal (B, N), filters (B or 1, K, C), form or None.
+    """The folded first convolution of a batch: signal (B, N), filters (B or 1, K, C), form (k + 1, k + 1) or None.
 
-    frames: how many each utterance has; padded: how many rows it takes.
+    frames: number of frames of each utterance; padded: number of rows that it takes.
     """
 
     signal: Tensor
@@ -49,9 +49,9 @@ class Folded:
 
 @dataclass(frozen=True)
 class Activation:
-    """What follows a convolution: its output z (R, C), the norm's scale and shift (C) or nothing.
+    """The output z (R, C) of a convolution, and the norm after it: scale and shift (C), or () without a norm.
 
-    lead: how many rows of zeros the convolution's backward reads before the gradient's first.
+    lead: number of rows of zeros that the backward of the convolution reads before the first row of the gradient.
     """
 
     z: Tensor
@@ -60,7 +60,7 @@ class Activation:
     lead: int
 
     def no_gradient(self) -> Tensor:
-        """Room for the gradient of z: (lead + R, C), zeros where the lead is."""
+        """Memory for the gradient of z: (lead + R, C), zeros in the first `lead` rows, the rest uninitialised."""
         scratch = self.z.new_empty(self.lead + len(self.z), self.z.shape[1])
         scratch[: self.lead].zero_()
         return scratch
@@ -73,16 +73,16 @@ class FoldedBlocks:
         self.folded = folded
         self.d_filters = torch.zeros_like(folded.filters)
         self.d_form = None if folded.form is None else torch.zeros_like(folded.form)
-        self.dz = folded.signal.new_empty(0)  # the waveform gets no gradient
+        self.dz = folded.signal.new_empty(0)  # empty: the waveform gets no gradient
 
     def blocks(self, stride: int) -> Iterator[slice]:
-        """Rows of the next convolution's output, none from two utterances."""
-        each = self.folded.padded // stride
+        """Blocks of rows of the next convolution's output. No block spans two utterances."""
+        rows = self.folded.padded // stride  # per utterance
         for utterance in range(len(self.folded.signal)):
-            yield from slices(utterance * each, (utterance + 1) * each, self.folded.signal.device)
+            yield from slices(utterance * rows, (utterance + 1) * rows, self.folded.signal.device)
 
     def values(self, rows: slice) -> Tensor:
-        """(rows, C); rows past the utterance's frames are 0."""
+        """(rows, C); rows after the last frame of the utterance are 0."""
         patches, _ = self._patches(rows)
         out = patches.new_empty(rows.stop - rows.start, self.folded.filters.shape[2], dtype=self.folded.dtype)
         out[: len(patches)] = functional.gelu(patches @ self._filters(rows))
@@ -90,7 +90,7 @@ class FoldedBlocks:
         return out
 
     def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:
-        """The values again, after these rows' part is added to the gradients."""
+        """The values again; adds what these rows contribute to the gradients of filters and form."""
         patches, raw = self._patches(rows)
         filters = self._filters(rows)
         before = patches @ filters
@@ -98,18 +98,21 @@ class FoldedBlocks:
         self.d_filters[self._bank(rows)].addmm_(patches.t(), d_before)
         if raw is not None and self.d_form is not None:
             d_log_factor = (d_before @ filters[:-1].t() * patches[:, :-1]).sum(1, keepdim=True)
-            d_square = -0.5 * patches[:, -2:-1].square() * d_log_factor  # the factor stands there
+            d_square = -0.5 * patches[:, -2:-1].square() * d_log_factor  # column -2 holds the factor
             self.d_form.addmm_(raw.t(), raw * d_square)
         values = functional.gelu(before).to(self.folded.dtype)
         return functional.pad(values, (0, 0, 0, len(d_values) - len(patches)))
 
     @property
     def gradients(self) -> list[Tensor]:
-        """Those of the filters and of the form, if there is one."""
+        """Gradients of the filters, and of the form if there is one."""
         return [self.d_filters] if self.d_form is None else [self.d_filters, self.d_form]
 
     def _patches(self, rows: slice) -> tuple[Tensor, Tensor | None]:
-        """(rows, K): patches and a 1; with a form the factor times both, a 1, and both in fp64."""
+        """(rows, K): patches with a 1 appended, and None.
+
+        With a form: these times the factor with another 1 appended, and the unscaled ones in fp64.
+        """
         folded = self.folded
         utterance, first = divmod(rows.start, folded.padded)
         patches = folded.signal[utterance].unfold(0, folded.kernel, folded.stride)
@@ -138,7 +141,7 @@ class ActivationBlocks:
         self.dz = activation.z.new_empty(0)
 
     def blocks(self, stride: int) -> Iterator[slice]:
-        """Rows of the next convolution's output."""
+        """Blocks of rows of the next convolution's output."""
         return slices(0, len(self.activation.z) // stride, self.activation.z.device)
 
     def values(self, rows: slice) -> Tensor:
@@ -147,7 +150,7 @@ class ActivationBlocks:
         return functional.gelu(self._apply_norm(z)[0]).to(z.dtype)
 
     def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:
-        """The values again, after these rows' part of the gradients is written and added."""
+        """The values again; writes these rows of dz, and adds what they contribute to the gradients of the norm."""
         z = self.activation.z[rows]
         normed, statistics = self._apply_norm(z)
         d_normed = gelu_backward(d_values.to(normed.dtype), normed)
@@ -159,7 +162,7 @@ class ActivationBlocks:
 
     @property
     def gradients(self) -> list[Tensor]:
-        """Those of scale and shift, if there is a norm."""
+        """Gradients of scale and shift, if there is a norm."""
         return [total.to(x.dtype) for total, x in zip(self._sums, self.activation.norm, strict=True)]
 
     def _apply_norm(self, z: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -182,14 +185,14 @@ class ActivationBlocks:
 
 
 def slices(start: int, stop: int, device: torch.device) -> Iterator[slice]:
-    """Slices of much the same size, that make up start..stop: on a CPU, BLOCK_ROWS at most."""
+    """Slices of about equal size that cover start..stop. On a CPU they have at most BLOCK_ROWS rows."""
     count = -(-(stop - start) // BLOCK_ROWS) if device.type == "cpu" else 1
     edges = [start + (stop - start) * number // count for number in range(count + 1)]
     return (slice(*pair) for pair in itertools.pairwise(edges))
 
 
 def factors(raw: Tensor, form: Tensor, eps: float) -> Tensor:
-    """(q' A q + eps)^(-1/2) for fp64 rows q of patches and a 1: (..., k + 1) -> (..., 1)"""
+    """(q' A q + eps)^(-1/2), where row q is a patch with a 1 appended, in fp64: (..., k + 1) -> (..., 1)"""
     return ((raw @ form * raw).sum(-1, keepdim=True) + eps).rsqrt()
 
 

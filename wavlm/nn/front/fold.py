@@ -1,22 +1,23 @@
 """The first convolution and its norm as one filter bank on patches of the waveform.
 
 The first convolution has one input channel: at frame t, channel c it gives z_tc = w_c . p_t + b_c,
-where the patch p_t is the k samples that the frame sees. Its statistics need no z.
+where the patch p_t holds the k samples under frame t. The statistics of z follow from those of the patches.
 
 Norm of each channel over time, with mu and S the mean and the covariance of an utterance's patches:
 
     mean_c = w_c . mu + b_c,    var_c = w_c' S w_c,    gain_c = scale_c / sqrt(var_c + eps)
     u_tc = (gain_c w_c) . p_t + (gain_c (b_c - mean_c) + shift_c)
 
-A constant added to the waveform changes nothing, so the waveform is centred first, and the offset
-stays small. Norm of each frame over channels, with v_c = (w_c, b_c) less its mean over the C
-channels, q_t = (p_t, 1) and A = sum of v_c v_c' / C:
+A constant added to the waveform changes nothing. So the waveform is centred first, which keeps the offset small.
+
+Norm of each frame over channels, where v_c is (w_c, b_c) minus its mean over the C channels, q_t = (p_t, 1) and
+A = sum of v_c v_c' / C:
 
     u_tc = (scale_c v_c) . q_t / sqrt(q_t' A q_t + eps) + shift_c
 
-The gradients of conv and norm follow by the chain rule from those of the filters and A, which need
-two sums over frames per channel and one per frame (`blocks`, `kernels`). The sums of few numbers
-here are in fp64: var_c is a small difference of large terms where a filter stops what it hears.
+The gradients of convolution and norm follow by the chain rule from those of the filters and A, which need two sums
+over frames per channel and one per frame (`blocks`, `kernels`). The small sums in this file are in fp64: var_c is a
+small difference of large terms if a filter stops most of the signal.
 
 B utterances, N samples, F frames, C channels, k taps, K = k + 1 or k + 2 rows of a filter bank.
 """
@@ -26,13 +27,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-CHUNK_FRAMES = 512  # products of as many frames are summed at a time, side by side on a GPU
+CHUNK_FRAMES = 512  # the products of this many frames are summed at a time; a GPU sums the chunks in parallel
 
 
 def time_norm_filters(
     signal: Tensor, num_samples: Tensor | None, conv: nn.Conv1d, norm: nn.GroupNorm
 ) -> tuple[Tensor, Tensor]:
-    """The centred signal (B, N), and fp64 filters (B, k + 1, C) for it, offsets in the last row."""
+    """The centred signal (B, N), and fp64 filters (B, k + 1, C) for it: rows of taps, then of offsets."""
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     with torch.no_grad():
         signal = _centre(signal, num_samples)
@@ -47,7 +48,7 @@ def time_norm_filters(
 
 
 def channel_norm_filters(conv: nn.Conv1d, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
-    """fp64 filters (1, k + 2, C), rows of taps, bias and shift; and the form A (k + 1, k + 1)."""
+    """fp64 filters (1, k + 2, C): rows of taps, bias and shift; and the form A (k + 1, k + 1)."""
     weight, bias = _weight_and_bias(conv)
     augmented = torch.cat([weight, bias[:, None]], 1)  # (C, k + 1)
     centred = augmented - augmented.mean(0)
@@ -57,9 +58,9 @@ def channel_norm_filters(conv: nn.Conv1d, norm: nn.LayerNorm) -> tuple[Tensor, T
 
 
 def moments(signal: Tensor, kernel: int, stride: int, count: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Mean (B, k) and covariance (B, k, k) of each row's patches in fp64.
+    """Mean (B, k) and covariance (B, k, k) of the patches of each row, in fp64.
 
-    count (B,): take a row's first so many patches; None: all of them.
+    count (B,): use this many first patches of each row; None: all.
     """
     patches = signal.double().unfold(1, kernel, stride)  # (B, F, k)
     batch, frames, _ = patches.shape

@@ -1,17 +1,15 @@
-# A kernel takes pointers and sizes one by one and is long; whether there is a norm or a factor is
-# decided when it is compiled, so what depends on it is always defined; the decorator has no types.
+# Kernels take many pointers and sizes and are long. Whether there is a norm or a factor is decided at compile time,
+# so the variables that depend on it are always defined. Triton's decorator has no types.
 # ruff: noqa: PLR0913, PLR0915, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, possibly-undefined"
-"""Triton kernels of what stands before a convolution: the same functions as in `blocks`.
+"""Triton kernels for the input of a convolution: the same functions as in `blocks`.
 
-Each tile of values is read once and written once, everything between is in fp32 registers: the
-folded convolution's patches come straight from the waveform (k multiply-adds a value), norms, GELU
-(by erf) and their derivatives follow. The backward gives the values again at the price of writing
-them, as it has just computed what they are made of.
+Each tile of values is read once and written once; everything between is in fp32 registers. The folded convolution
+reads its patches from the waveform (k multiply-adds per value). Norm, GELU (by erf) and their derivatives follow. The
+backward also writes the values again. That costs only the write, because it has computed them anyway.
 
-Sums over rows (gradients of filters, scales and shifts) are first made by each program for its own
-rows and written to a place of its own, then added up by a second pass: nothing is atomic, and the
-same inputs give the same bits.
+Sums over rows (gradients of filters, scales and shifts) take two passes. Each program sums its own rows and writes
+the result to memory of its own. A second pass adds the results. Nothing is atomic, so equal inputs give equal bits.
 
 B utterances, P padded frames, R rows (B P), C channels, k taps, K rows of the filter bank.
 """
@@ -35,14 +33,14 @@ def forward_folded(
     num_frames,
     padded,
     channels,
-    bank_stride,  # from one utterance's filters to the next one's
+    bank_stride,  # from the filters of one utterance to those of the next
     stride: tl.constexpr,
     kernel: tl.constexpr,
     scaled: tl.constexpr,
     num_rows: tl.constexpr,
     num_columns: tl.constexpr,
 ):
-    """GELU of factor * (filters . patch + bias) + offset; 0 in rows that are no frames."""
+    """GELU of factor * (filters . patch + bias) + offset; 0 in rows after the last frame."""
     utterance = tl.program_id(1).to(tl.int64)
     tile, strip = _tile_and_strip(channels, num_columns)
     columns = strip * num_columns + tl.arange(0, num_columns)
@@ -87,7 +85,7 @@ def backward_folded(
     num_rows: tl.constexpr,
     num_columns: tl.constexpr,
 ):
-    """The values, and each tile's part of d filters and of factor * d factor."""
+    """The values, and the terms of each tile in d filters and in factor * d factor."""
     utterance = tl.program_id(1).to(tl.int64)
     tile, strip = _tile_and_strip(channels, num_columns)
     columns = strip * num_columns + tl.arange(0, num_columns)
@@ -135,7 +133,7 @@ def backward_folded(
 
 @triton.jit
 def _tile_and_strip(channels, num_columns: tl.constexpr):
-    """Which rows and which columns: strips of one tile follow each other, as they lie in memory."""
+    """The tile of rows and the strip of columns of this program. Strips of one tile follow each other, as in memory."""
     num_strips = tl.cdiv(channels, num_columns)
     return tl.program_id(0) // num_strips, tl.program_id(0) % num_strips
 
@@ -151,7 +149,7 @@ def _before(
     kernel: tl.constexpr,
     scaled: tl.constexpr,
 ):
-    """The GELU's input (rows, columns) and the filters' offsets (columns)."""
+    """The input of the GELU (rows, columns) and the offsets of the filters (columns)."""
     sample = tl.load(patch, mask=is_frame, other=0.0)
     before = sample[:, None] * tl.load(bank, mask=is_channel, other=0.0)[None, :]
     for tap in tl.static_range(1, kernel):
@@ -209,7 +207,7 @@ def backward_activation(
     steps: tl.constexpr,
     width: tl.constexpr,
 ):
-    """The values, dz, and each program's part of the gradients of scale and shift."""
+    """The values, dz, and the terms of each program in the gradients of scale and shift."""
     columns = tl.arange(0, width)
     is_channel = columns < channels
     d_scale = tl.zeros((rows_at_once, width), tl.float32)
@@ -245,7 +243,7 @@ def backward_activation(
 
 @triton.jit
 def _apply_norm(x, is_there, channels, eps):
-    """Rows with mean 0 and variance 1, and each one's factor."""
+    """Rows with mean 0 and variance 1, and the factor of each row."""
     mean = tl.sum(x, axis=1) / channels
     centred = tl.where(is_there, x - mean[:, None], 0.0)
     factor = tl.rsqrt(tl.sum(centred * centred, axis=1) / channels + eps)

@@ -1,12 +1,12 @@
-"""All convolutions as one operator: torch.compile does not look inside, the backward keeps little.
+"""All convolutions of the feature encoder as one operator, which torch.compile does not look into.
 
-Kept for the backward are the waveform and each later convolution's output z (as autograd would keep
-it for the GELU alone); what convolutions, norms and GELUs read is computed again from those. With
-y_0 the folded first convolution, z_{i+1} = conv(y_i) and y_i = gelu(norm(z_i)), for each i
+The backward keeps the waveform and the output z of each later convolution. (Autograd would keep z for the GELU alone.)
+The inputs of convolutions, norms and GELUs are computed again from these. With y_0 the folded first convolution,
+z_{i+1} = conv(y_i) and y_i = gelu(norm(z_i)), the backward computes for each i
 
     dy_i and dW from dz_{i+1} and y_i (`strided`),    dz_i, and y_i again, from dy_i and z_i
 
-in blocks of rows: on a CPU small ones, so that y_i and dy_i never exist as a whole (`blocks`).
+in blocks of rows. On a CPU the blocks are small, so y_i and dy_i are never in memory as a whole (`blocks`).
 
 B utterances, N samples, F frames, P padded frames, R rows (B P), C and D channels, K rows of the
 filter bank, k taps.
@@ -33,41 +33,41 @@ HAS_TRITON = find_spec("triton") is not None
 
 
 class ConvInput(Protocol):
-    """What a convolution reads."""
+    """The input of a convolution: the folded first convolution with its GELU, or norm and GELU of the one before."""
 
     @property
     def gradients(self) -> list[Tensor]:
-        """Those of the parameters here."""
+        """Gradients of the parameters that it has: filters and form, or scale and shift."""
 
     @property
     def dz(self) -> Tensor:
-        """That of the output z of the convolution before: (lead + R, C), after `pass_back`."""
+        """The gradient of the output z of the convolution before: (lead + R, C), complete after `pass_back`."""
 
     def blocks(self, stride: int) -> Iterator[slice]:
-        """Rows of that convolution's output, in parts."""
+        """Blocks of rows of the output of the convolution that reads this, which has this stride."""
 
     def values(self, rows: slice) -> Tensor:
         """(rows, C)"""
 
     def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:
-        """The values again; keeps what their gradient (rows, C) gives for those before them."""
+        """The values again; adds what their gradient (rows, C) gives to `dz` and `gradients`."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The operator's inputs: what `fold` gives, then one item for each later convolution."""
+    """The inputs of the operator: what `fold` returns, then lists with one item per later convolution."""
 
     signal: Tensor  # (B, N)
     filters: Tensor  # (B or 1, K, C)
     form: Tensor | None  # (k + 1, k + 1)
     weights: list[Tensor]  # (D, C, k) each
-    biases: list[Tensor]  # (D) each, or no items at all; so scales and shifts of norms
+    biases: list[Tensor]  # (D) each, or an empty list; scales and shifts of norms likewise
     scales: list[Tensor]
     shifts: list[Tensor]
-    strides: list[int]  # the first convolution's too
+    strides: list[int]  # of all convolutions, the first one included
     eps: float
     dtype: torch.dtype  # of what convolutions read and write
-    keep: bool
+    keep: bool  # whether there will be a backward
 
     @property
     def differentiable(self) -> list[Tensor]:
@@ -76,7 +76,7 @@ class Inputs:
 
     @property
     def frames(self) -> list[int]:
-        """How many frames an utterance has after each convolution."""
+        """Number of frames of an utterance after each convolution."""
         first = self.filters.shape[1] - (1 if self.form is None else 2)
         kernels = [first, *(weight.shape[2] for weight in self.weights)]
         counts = [self.signal.shape[1]]
@@ -86,7 +86,7 @@ class Inputs:
 
     @property
     def padded(self) -> list[int]:
-        """How many rows each utterance takes there; a stride divides them without remainder."""
+        """Number of rows of an utterance there, a multiple of the next convolution's stride."""
         whole = math.prod(self.strides[1:])
         counts = [-(-self.frames[0] // whole) * whole]
         for stride in self.strides[1:]:
@@ -101,9 +101,9 @@ class Inputs:
 
     @property
     def kinds(self) -> tuple[Callable[[Folded], ConvInput], Callable[[Activation], ConvInput]]:
-        """What reads the waveform, and what reads a convolution's output: the only choice of code.
+        """The classes for the first convolution's input and for later ones: kernels or plain torch.
 
-        Kernels take fp32 and what is narrower, on CUDA; fp64 and other devices take plain torch.
+        Kernels compute fp32 and narrower types on CUDA. Plain torch computes fp64, and all types on other devices.
         """
         if not self.signal.is_cuda or self.signal.dtype != torch.float32 or not HAS_TRITON:
             return FoldedBlocks, ActivationBlocks
@@ -112,7 +112,7 @@ class Inputs:
         return FoldedWhole, ActivationWhole
 
     def source(self, layer: int, kept: list[Tensor]) -> ConvInput:
-        """What this convolution reads, and beyond the last: the features."""
+        """The input of a later convolution, counted from 0; after the last one, the features."""
         if layer == 0:
             numbers = (self.eps, self.strides[0], self.frames[0], self.padded[0])
             signal, filters = self.signal.contiguous(), self.filters.contiguous()
@@ -130,7 +130,7 @@ INPUTS = (
 
 @torch.library.custom_op("wavlm::front", mutates_args=(), schema=f"({INPUTS}) -> Tensor[]")
 def encode_features(*inputs: Any) -> list[Tensor]:
-    """Features (B, F, C); then what is kept for the backward, if anything is."""
+    """Features (B, F, C); then, if there will be a backward, what it needs."""
     with _use_device(inputs[0]):
         return _forward(Inputs(*inputs))
 
@@ -165,7 +165,7 @@ def _(d_features: Tensor, kept: list[Tensor], *inputs: Any) -> list[Tensor]:  # 
 
 @contextmanager
 def _use_device(x: Tensor) -> Iterator[None]:
-    """On the tensor's device, and with no autocast: casts are where they are written."""
+    """A context on the tensor's device and without autocast: all casts are explicit here."""
     device = torch.cuda.device_of(x)  # type: ignore[no-untyped-call]
     with device, torch.autocast(x.device.type, enabled=False):
         yield
@@ -181,7 +181,7 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) 
     lists = [kept, *(x if isinstance(x, list) else [x] for x in tensors)]
     ctx.lengths = [len(some) for some in lists]
     ctx.mark_non_differentiable(*kept)
-    ctx.set_materialize_grads(False)  # nothing of the size of what is kept
+    ctx.set_materialize_grads(False)  # else zeros as large as all that is kept
     ctx.save_for_backward(*(x for some in lists for x in some))
 
 
@@ -236,7 +236,7 @@ def _backward(given: Inputs, kept: list[Tensor], d_features: Tensor) -> list[Ten
 
 
 def _layer_backward(convolution: Strided, source: ConvInput, dz: Tensor) -> Tensor:
-    """The weight's gradient; the source is given those of its values."""
+    """The gradient of the weight; passes the gradients of its input on to the source."""
     total = convolution.no_gradient()
     for rows in source.blocks(convolution.stride):
         d_rows = dz[rows.start : rows.stop + convolution.lead]

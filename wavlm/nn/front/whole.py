@@ -1,6 +1,6 @@
-"""What a convolution reads, on CUDA: whole tensors by the kernels of `kernels`.
+"""The input of a convolution, on CUDA: whole tensors, computed by the kernels of `kernels`.
 
-The same interface and numbers as `blocks`, where the formulas stand; one block holds all rows.
+The same interface and functions as in `blocks`, which has the formulas. One block holds all rows.
 
 B utterances, P padded frames, R rows (B P), C channels, K rows of the filter bank.
 """
@@ -19,13 +19,13 @@ from wavlm.nn.front import kernels
 from wavlm.nn.front.blocks import Activation, Folded, factors
 from wavlm.nn.front.fold import CHUNK_FRAMES
 
-# Tiles hold 16 values a thread, which leaves registers for two programs or more on a processor: one
-# can load while another computes.
+# Tiles hold 16 values per thread. That leaves registers for at least two programs on a multiprocessor:
+# one can load while another computes.
 FORWARD = {"num_rows": 64, "num_columns": 64, "num_warps": 8}
 BACKWARD = {"num_rows": 64, "num_columns": 32, "num_warps": 4}
-ELEMENTS_AT_ONCE = 1024  # of whole rows, in the kernels of norm and GELU
-STEPS = 32  # so many times, by each program of the backward
-FUSED = {"enable_fp_fusion": True}  # multiply and add in one instruction, whatever Triton's habit
+ELEMENTS_AT_ONCE = 1024  # values of whole rows that the kernels of norm and GELU hold at a time
+STEPS = 32  # how often each program of the backward does that
+FUSED = {"enable_fp_fusion": True}  # multiply and add in one instruction, independent of Triton's default
 
 
 class FoldedWhole:
@@ -41,7 +41,7 @@ class FoldedWhole:
         yield slice(0, len(self.folded.signal) * self.folded.padded // stride)
 
     def values(self, rows: slice) -> Tensor:
-        """(rows, C); rows that are no frames are 0."""
+        """(rows, C); rows after the last frame of an utterance are 0."""
         values, scale = self._allocate(), self._factors()
         tiles, strips = self._grid(FORWARD)
         kernels.forward_folded[tiles * strips, len(self.folded.signal)](
@@ -51,7 +51,7 @@ class FoldedWhole:
         return values[rows]
 
     def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:  # noqa: ARG002
-        """The values again; the gradients are complete after this."""
+        """The values again; sets the gradients."""
         folded, values, scale = self.folded, self._allocate(), self._factors()
         batch, (tiles, strips) = len(folded.signal), self._grid(BACKWARD)
         filter_sums = folded.filters.new_empty(batch, tiles, *folded.filters.shape[1:])
@@ -74,20 +74,20 @@ class FoldedWhole:
         return folded.signal.new_empty(shape, dtype=folded.dtype)
 
     def _patches(self) -> Tensor:
-        """(B, F, k + 1): patches and a 1, fp64."""
+        """(B, F, k + 1): patches with a 1 appended, in fp64."""
         folded = self.folded
         patches = folded.signal.double().unfold(1, folded.kernel, folded.stride)
         return functional.pad(patches, (0, 1), value=1.0)
 
     def _factors(self) -> Tensor:
-        """(B, F), or nothing without a form."""
+        """(B, F); empty without a form."""
         folded = self.folded
         if folded.form is None:
             return folded.signal.new_empty(0)
         return factors(self._patches(), folded.form, folded.eps)[..., 0].to(folded.signal.dtype)
 
     def _d_form(self, d_log_factors: Tensor, scale: Tensor) -> Tensor:
-        """(k + 1, k + 1) from (B, F) twice."""
+        """The gradient of the form (k + 1, k + 1), from that of the factors' logarithm (B, F) and the factors (B, F)."""
         d_squares = -0.5 * scale.double().square() * d_log_factors
         patches = self._patches().flatten(0, 1)
         patches = functional.pad(patches, (0, 0, 0, -len(patches) % CHUNK_FRAMES))
@@ -96,7 +96,7 @@ class FoldedWhole:
         return (chunks.mT @ (chunks * d_squares.view(-1, CHUNK_FRAMES, 1))).sum(0)
 
     def _grid(self, tile: dict[str, int]) -> tuple[int, int]:
-        """How many tiles lie on each other, and how many beside each other."""
+        """The number of tiles along the rows, and of strips along the channels."""
         channels = self.folded.filters.shape[2]
         tiles = triton.cdiv(self.folded.padded, tile["num_rows"])
         return tiles, triton.cdiv(channels, tile["num_columns"])
@@ -142,7 +142,7 @@ class ActivationWhole:
         return values[rows]
 
     def pass_back(self, rows: slice, d_values: Tensor) -> Tensor:  # noqa: ARG002
-        """The values again; dz and the gradients are complete after this."""
+        """The values again; sets dz and the gradients."""
         z, norm, lead = self.activation.z, self.activation.norm, self.activation.lead
         programs = triton.cdiv(len(z), self._rows_at_once * STEPS)
         values, self.dz = torch.empty_like(z), self.activation.no_gradient()
@@ -152,7 +152,7 @@ class ActivationWhole:
             len(z), z.shape[1], self.activation.eps, normed=bool(norm),
             rows_at_once=self._rows_at_once, steps=STEPS, width=self._width, **FUSED,
         )  # fmt: skip
-        # Each in memory of its own: an operator's outputs must not be views of one tensor.
+        # Two tensors, each in its own memory: the outputs of an operator must not be views of one tensor.
         parts = zip(sums.unbind(1), norm, strict=True)
         self.gradients = [some.sum(0).to(x.dtype) for some, x in parts]
         return values
