@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test bench lint fix readme clean
+.PHONY: setup demo test bench lint fix docs readme clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -51,10 +51,9 @@ fix: .venv/.dev
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 
-readme: .venv/.dev
-	$(BIN)/python tests/test_readme.py
-
-.PHONY: docs
 # The tables of docs/recipes.md, from the docstrings of the specs.
 docs: .venv/.dev
 	$(BIN)/python -m tests.docs.reference
+
+readme: .venv/.dev
+	$(BIN)/python tests/test_readme.py
