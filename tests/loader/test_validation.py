@@ -16,7 +16,7 @@ from wavlm.loader.masking import Spans
 from wavlm.loader.validation import make_validation, validation_batches
 from wavlm.mixing.build import build_mixtures
 from wavlm.rng import seed_for
-from wavlm.shards.index import INDEX
+from wavlm.shards.index import index_path
 from wavlm.specs import MixSpec, MixturesSpec
 
 
@@ -74,7 +74,7 @@ def test_a_second_validation_reads_no_index(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path, "alone", 12)
     batches = make_validation(job_of((corpus,), tmp_path), "clean")
     first = [digest(batch) for batch in unpack(batches())]
-    (corpus.shards / INDEX).unlink()
+    index_path(corpus.shards).unlink()
     assert first
     assert [digest(batch) for batch in unpack(batches())] == first
 

@@ -155,8 +155,8 @@ class Recipe(Spec):
         for number, iteration in enumerate(self.iterations, 1):
             if unknown := sorted(set(iteration.speech) - speech):
                 raise ValueError(
-                    f"iteration {number} trains on {', '.join(unknown)}, not among the recipe's "
-                    f"speech corpora {', '.join(sorted(speech))}"
+                    f"iteration {number} trains on {', '.join(unknown)}, not among the recipe's speech corpora "
+                    f"{', '.join(sorted(speech))}"
                 )
             if number == 1 and iteration.codebook.features.type == "hidden":
                 raise ValueError("iteration 1 has no previous model whose layer could be clustered")
@@ -169,13 +169,13 @@ class Recipe(Spec):
         return self
 
     def _check_layers(self) -> None:
-        """Refuse layers that no model will have now, not after a model has been trained."""
+        """Check layer numbers before anything is trained: a layer must exist in the model that it is taken from."""
         for number, (teacher, iteration) in enumerate(pairwise(self.iterations), 2):
-            features, there_are = iteration.codebook.features, teacher.network.num_layers
-            if features.type == "hidden" and features.layer > there_are:
+            features, num_layers = iteration.codebook.features, teacher.network.num_layers
+            if features.type == "hidden" and features.layer > num_layers:
                 raise ValueError(
-                    f"iteration {number} clusters layer {features.layer}, but the model of "
-                    f"iteration {number - 1} has {there_are} layers"
+                    f"iteration {number} clusters layer {features.layer}, but the model of iteration {number - 1} "
+                    f"has {num_layers} layers"
                 )
         fewest = min(iteration.network.num_layers for iteration in self.iterations)
         deepest = max(self.probe.layers if self.probe else (), default=0)
