@@ -98,7 +98,7 @@ def test_a_package_that_is_here_needs_no_apt(archive: Path, tmp_path: Path, monk
 
 @pytest.mark.slow
 def test_a_version_that_is_gone_is_answered_with_what_there_is(archive: Path, tmp_path: Path) -> None:
-    with pytest.raises(ServiceMissingError, match=r"APT_VERSION.*it has: 1\.2-3"):
+    with pytest.raises(ServiceMissingError, match=r"APT_VERSION.*they have: 1\.2-3"):
         fetch_apt(package(version="1.1-1"), tmp_path / "downloads", no_progress, PATIENCE)
 
 
