@@ -2,7 +2,8 @@
 
 from tests.nn.networks import base, large
 from wavlm.export.card import Card, model_card
-from wavlm.specs import CorpusSpec, FolderSource, GenericLayout
+from wavlm.specs import CorpusSpec, FolderSource
+from wavlm.specs.corpora import GenericLayout
 
 CORPUS = CorpusSpec(
     name="voices",
