@@ -1,4 +1,4 @@
-"""Packages through the real apt-get, from a Debian archive of one package on this disk."""
+"""Download packages with the real apt-get, from a local Debian archive of one package."""
 
 import hashlib
 import io
@@ -46,7 +46,7 @@ DEB = deb_of({"./usr/share/hello.txt": b"hello"}, "test-voice", "1.2-3")
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Debian archive of one package on this disk, and an apt that knows only this one."""
+    """A local Debian archive of one package, and apt settings that use only this archive."""
     if shutil.which("apt-get") is None:
         pytest.skip("needs apt-get")
     folder = tmp_path / "archive"

@@ -1,4 +1,4 @@
-"""Every layout on a tree as its publisher makes it, in small."""
+"""Every layout, on a small tree like that of its publisher."""
 
 from itertools import pairwise
 from pathlib import Path
