@@ -1,4 +1,4 @@
-"""Small shards folders for tests of what reads shards, laid out as docs/architecture.md says."""
+"""Small shards folders for tests of code that reads shards, written independently of `wavlm.shards.build`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Spoken:
 
 
 def write_shards(folder: Path, utterances: Sequence[Spoken], per_shard: int = 4) -> Path:
-    """Tars of at most `per_shard` utterances a split, with index and shards.json."""
+    """Write tars of at most `per_shard` utterances, split by split, with index and listing."""
     folder.mkdir(parents=True, exist_ok=True)
     rows, shards = [], {}
     for split in ("train", "valid"):

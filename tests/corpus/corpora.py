@@ -21,7 +21,7 @@ def tone(seconds: float, hz: float) -> np.ndarray:
 
 
 def grow(root: Path, speakers: Sequence[str] = SPEAKERS, clips: int = 5) -> Path:
-    """A tree <speaker>/<n>.flac of clips of half a second, all different."""
+    """A tree <speaker>/<n>.flac of half a second each, all different."""
     for who, speaker in enumerate(speakers):
         (root / speaker).mkdir(parents=True, exist_ok=True)
         for clip in range(clips):
@@ -64,7 +64,7 @@ def of_archive(blob: bytes, url: str, **fields: object) -> CorpusSpec:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Files by relative path, but for half-written ones, which the store sweeps out."""
+    """Files by relative path, without unfinished ones, which the store removes."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""A corpus ends as a folder of audio and a manifest that says what is in it."""
+"""The corpus stage writes audio and a manifest of its recordings."""
 
 import hashlib
 from pathlib import Path

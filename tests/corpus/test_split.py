@@ -1,4 +1,4 @@
-"""What is held out, and that it is held out."""
+"""Which recordings are in the valid split, and that none of them is in train."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The trainer as a process: its curve arrives, it stops when told, and it outlives nobody."""
+"""The trainer as a process: its metrics arrive, it stops on request, and it ends with its caller."""
 
 import os
 import signal
@@ -19,27 +19,27 @@ from wavlm.execution.launch import run_trainer
 from wavlm.execution.metrics import MetricsRecord
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import Header, write_labels
-from wavlm.shards import read_index
+from wavlm.shards import read_index, read_listing
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import read_json, sha256_of, write_json
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
-    """Tones whose labels say which of the two is heard: they change every 5 frames of 20 ms."""
+    """Tones, and labels that name the tone of each frame: they change every 5 frames of 20 ms."""
     folder = tmp_path_factory.mktemp("corpus")
     spoken = [*tones(12, seconds=1.0), *tones(4, 1, seconds=1.0, split="valid")]
     shards = write_shards(folder / "shards", spoken, per_shard=8)
     (folder / "labels").mkdir()
     index = read_index(shards)
-    for shard, described in read_json(shards / "shards.json").items():
+    for shard, listed in read_listing(shards).items():
         rows = np.flatnonzero(index.shards == shard)
         labels = [(np.arange(num_labels(index.samples[row], 50)) // 5 % 2).astype(np.uint16) for row in rows]
-        header = Header(described["sha256"], "0" * 64, '"hidden"', 50, 2)
+        header = Header(listed.sha256, "0" * 64, '"hidden"', 50, 2)
         path = folder / "labels" / f"{Path(shard).stem}.parquet"
         write_labels(path, list(index.keys[rows]), labels, header)
     write_json(folder / "labels" / "labels.json", {})
@@ -98,7 +98,7 @@ def running(job: Path) -> list[int]:
 
 @pytest.fixture(scope="module")
 def finished(corpus: LabelledShards, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The job of a training of 12 updates that nothing disturbed."""
+    """The output of a training of 12 updates without an interruption."""
     job = write_job(corpus, tmp_path_factory.mktemp("unbroken") / "out")
     code, records = launch(job)
     assert code == 0, (job.parent / "train.log").read_text()

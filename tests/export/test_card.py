@@ -1,4 +1,4 @@
-"""The model card credits every corpus and warns of what surprises users."""
+"""The model card credits every corpus and warns of unusual behaviour."""
 
 from tests.nn.networks import base, large
 from wavlm.export.card import Card, model_card

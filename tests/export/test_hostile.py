@@ -1,4 +1,4 @@
-"""Files that others made: nothing in them runs, and sizes they claim take no memory."""
+"""Untrusted files: no code in them runs, and the sizes that they announce take no memory."""
 
 import os
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(place: str, good: d
     assert "nothing in it was run" in message
     assert not marker.exists()
     torch.load(tmp_path / "bad.pt", weights_only=False)
-    assert marker.exists()  # the file was armed
+    assert marker.exists()  # the file is dangerous when it is unpickled
 
 
 def test_a_bomb_in_a_hugging_face_bin_file_is_not_run_either(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Round trips through both foreign layouts, and what transformers makes of ours."""
+"""Round trips through both other layouts, and equal outputs of transformers."""
 
 from pathlib import Path
 
@@ -123,7 +123,7 @@ def test_fairseq_names_and_cfg_are_those_of_the_released_checkpoints(tmp_path: P
     names -= {f"feature_extractor.conv_layers.{i}.0.bias" for i in range(3)}
     names |= {f"encoder.pos_conv.0.{kind}" for kind in ("weight_g", "weight_v", "bias")}
     names |= {f"{attention}.grep_a", f"{attention}.relative_attention_bias.weight"}
-    assert content["model"].keys() == names | {"mask_emb"}  # strict loaders know no head
+    assert content["model"].keys() == names | {"mask_emb"}  # strict loaders have no head
     head = content["pretraining_head"]
     assert head.keys() == {"final_proj.weight", "final_proj.bias", "label_embs_concat"}
     assert head["label_embs_concat"].shape == (11, 6)
@@ -135,7 +135,7 @@ def test_fairseq_names_and_cfg_are_those_of_the_released_checkpoints(tmp_path: P
 
 
 def test_folders_of_task_models_and_older_names_are_read(tmp_path: Path) -> None:
-    """As microsoft/wavlm-base lies on the hub: a .bin file and the old names of the weight norm."""
+    """Like microsoft/wavlm-base on the hub: a .bin file and the old names of the weight norm."""
     model = export_model(base(), tmp_path)
     hf = tmp_path / "export/hf"
     taps = "encoder.pos_conv_embed.conv.parametrizations.weight"
@@ -173,7 +173,7 @@ def test_a_head_inside_model_and_a_nested_cfg_are_read_as_in_fairseqs_own_files(
 
 
 def test_a_fairseq_file_without_a_projection_is_read_as_the_identity(tmp_path: Path) -> None:
-    """The public code leaves the projection out where conv channels equal the width."""
+    """The public code leaves the projection out if conv channels equal the width."""
     network = base(width=10, num_heads=2)
     model = lively(network)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Small corpora made on the spot: audio files and the manifest that lists them."""
+"""Small generated corpora for tests: audio files and their manifest."""
 
 import hashlib
 import io

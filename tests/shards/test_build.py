@@ -1,4 +1,4 @@
-"""A corpus becomes tars, an index and an account of every recording."""
+"""The shards stage writes tars, an index and a list of the recordings that it does not use."""
 
 import json
 import tarfile
@@ -14,11 +14,12 @@ from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress
 from wavlm.shards import Reader, build_shards, read_index, stream, verify_shard
 from wavlm.shards.build import TooManyRejectsError
+from wavlm.shards.rejects import read_rejects
 from wavlm.specs import ShardSpec
 
 
 def make_mixed_clips() -> list[Clip]:
-    """Four speakers, two splits, clips to cut, to join and to leave out: several tars."""
+    """Four speakers, two splits, recordings to cut, to join and to exclude; they need several tars."""
     clips = [noise_clip(f"anna-{number}", 0.7 + 0.3 * number) for number in range(8)]
     clips += [noise_clip(f"ben-{number}", 0.4 * number + 0.1, "ben") for number in range(8)]
     clips += [noise_clip("eve-0", 7.0, "eve", "valid"), noise_clip("eve-1", 1.0, "eve", "valid")]
@@ -76,7 +77,7 @@ def columns(out: Path, *names: str) -> list[list[object]]:
 def test_bytes_depend_neither_on_workers_nor_on_what_ran_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavlm.shards.build.SECONDS_PER_WORKER", 1)  # as if there were hours
+    monkeypatch.setattr("wavlm.shards.build.SECONDS_PER_WORKER", 1)  # so that two workers are used
     corpus = write_mixed_corpus(tmp_path / "corpus")
     alone = build_into(corpus, tmp_path / "alone", JOINING)
     wide = build_into(corpus, tmp_path / "wide", JOINING, workers=2)
@@ -123,9 +124,9 @@ def test_every_recording_is_used_excluded_or_rejected_and_only_once(tmp_path: Pa
     out = tmp_path / "out"
     facts = build_shards(spec, corpus, out, 1, no_progress)
     used = [piece.key for shard in out.glob("*.tar") for utterance in stream(shard) for piece in utterance.pieces]
-    refused = pq.read_table(out / "rejects.parquet").to_pylist()
-    assert {*used} | {row["key"] for row in refused} == keys
-    assert not {*used} & {row["key"] for row in refused}
+    refused = {reject.key for reject in read_rejects(out)}
+    assert {*used} | refused == keys
+    assert not {*used} & refused
     assert facts.recordings == len(keys)
     assert facts.recordings_used == len({*used})
     assert facts.rejected == {"AUDIO_SILENT": 1, "AUDIO_UNREADABLE": 1}
@@ -154,9 +155,9 @@ def test_bad_recordings_are_listed_with_their_reason_and_no_good_one_is_lost(
     corpus = write_corpus(tmp_path / "corpus", mingled)
     out = build_into(corpus, tmp_path / "out", SPEC.model_copy(update={"max_rejected": 0.5}))
     assert sorted(read_index(out).keys) == sorted(clip.key for clip in good)
-    rejects = pq.read_table(out / "rejects.parquet").to_pylist()
-    assert {row["key"]: row["reason"] for row in rejects} == {f"bad-{reason}": reason for reason in POISON}
-    assert all(row["detail"] for row in rejects)
+    rejects = read_rejects(out)
+    assert {reject.key: reject.reason for reject in rejects} == {f"bad-{reason}": reason for reason in POISON}
+    assert all(reject.detail for reject in rejects)
 
 
 def test_more_rejects_than_allowed_stop_the_stage_with_counts_and_a_list(tmp_path: Path) -> None:
@@ -252,7 +253,7 @@ def test_facts_and_shards_json_say_what_is_there(tmp_path: Path) -> None:
     assert facts.utterances == len(index)
     assert facts.hours == pytest.approx(index.samples.sum() / 16000 / 3600, abs=1e-6)
     assert facts.valid_hours == pytest.approx(8.0 / 3600, abs=1e-6)
-    assert facts.speakers == 3  # joe said too little
+    assert facts.speakers == 3  # the only recording of joe is too short
     tars = sorted((tmp_path / "out").glob("*.tar"))
     assert facts.shards == len(tars)
     assert facts.bytes == sum(path.stat().st_size for path in tars)

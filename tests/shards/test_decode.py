@@ -1,4 +1,4 @@
-"""Files that must not be trained on are found with their code; good ones come out as they were."""
+"""Decoding refuses bad files with the right code, and does not change good ones."""
 
 import io
 import struct
@@ -52,7 +52,7 @@ def with_bytes(blob: bytes, start: int, new: bytes) -> bytes:
 
 
 def flac_claiming(blob: bytes, num_samples: int) -> bytes:
-    """The FLAC with another total in its STREAMINFO: 36 bits that end at byte 26."""
+    """The FLAC with another number of samples in its STREAMINFO: 36 bits that end at byte 26."""
     packed = int.from_bytes(blob[18:26], "big")
     return with_bytes(blob, 18, (packed >> 36 << 36 | num_samples).to_bytes(8, "big"))
 

@@ -1,4 +1,4 @@
-"""FLAC of the shards: lossless, the same samples as libFLAC's, and no damage goes unseen."""
+"""FLAC of the shards: lossless, the same samples as libFLAC's, and every damage is detected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RNG = np.random.default_rng(7)
 TIMES = np.arange(32000) / 16000
 SPEECH_LIKE = 0.25 * np.sin(600 * np.pi * TIMES) + 0.02 * RNG.standard_normal(32000)
 SPEECH = SPEECH_LIKE.astype(np.float32)
-# Quiet, loud, quiet: the bytes of a sample are far from where its share of all samples says.
+# Quiet, loud, quiet: the position of a sample in the bytes is far from proportional to its number.
 UNEVEN = np.concatenate([SPEECH[:16000] * 0.001, *[SPEECH] * 4, np.zeros(50000, np.float32)])
 
 Outcome = tuple[str, str] | NDArray[np.int16]
@@ -28,11 +28,11 @@ Part = tuple[int, int | None]
 
 
 def outcome(decoder: Callable[..., NDArray[np.int16]], blob: bytes, part: Part) -> Outcome:
-    """The samples, or the kind and the words of the error."""
+    """The samples, or the type and the message of the error."""
     try:
         return decoder(blob, *part)
     except (AudioError, ValueError, MemoryError) as error:
-        # libsndfile's words for the same damage depend on how it came upon it.
+        # libsndfile has several messages for the same damage.
         return type(error).__name__, str(getattr(error, "code", error))
 
 
@@ -118,7 +118,7 @@ def test_a_flipped_bit_in_a_frame_of_the_crop_never_passes() -> None:
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(AudioError, match=Reason.AUDIO_CORRUPT):
             decode_flac(bytes(damaged))
-        # Wherever the frame is: a crop is an error, or as it should be.
+        # A crop is either an error or correct, wherever the damaged frame is.
         start = int(RNG.integers(0, len(UNEVEN) - 40000))
         found = outcome(decode_flac_int16, bytes(damaged), (start, start + 40000))
         if not isinstance(found, tuple):
@@ -145,7 +145,7 @@ def test_missing_and_foreign_bytes_are_found_as_by_soundfile(kind: str) -> None:
 
 
 def test_a_frame_that_is_missing_altogether_is_what_it_is_to_soundfile() -> None:
-    """Every checksum fits then; libFLAC puts silence in its place, nothing moves up."""
+    """All checksums are right then. libFLAC returns silence for the missing frame, and no other frame moves."""
     blob = encode_flac(np.tile(SPEECH, 4))
     places = [blob.find(b"\xff\xf8\xc5\x08" + bytes([number])) for number in (5, 6)]
     assert 0 < places[0] < places[1]

@@ -1,4 +1,4 @@
-"""Shards are read whole or refused; a reader goes straight to an utterance."""
+"""Shards are read completely or refused, in the order of the tar and by offset."""
 
 import gzip
 import io
@@ -70,7 +70,7 @@ def test_a_flipped_bit_in_an_utterance_never_reaches_training(shards_dir: Path) 
         shard.write_bytes(blob)
         with pytest.raises(BadDataError):
             Reader(shards_dir).read_verified(0)
-        with suppress(BadDataError):  # of FLAC itself: not everything is covered, but sound is
+        with suppress(BadDataError):  # without the sha256, FLAC checks its audio but not all of its metadata
             np.testing.assert_array_equal(Reader(shards_dir).read(0), whole)
         blob[at] ^= 1 << bit % 8
 
@@ -161,7 +161,7 @@ def test_verify_counts_and_hashes(shards_dir: Path) -> None:
     shard = shards_dir / "train-000000.tar"
     assert verify_shard(shard) == read_listing(shards_dir)[shard.name].utterances
     blob = bytearray(shard.read_bytes())
-    blob[-1] ^= 1  # in the padding: no reader would ever see it
+    blob[-1] ^= 1  # in the padding, which no reader looks at
     shard.write_bytes(blob)
     with pytest.raises(BadDataError, match="SHARD_DAMAGED"):
         verify_shard(shard)

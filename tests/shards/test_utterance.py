@@ -1,4 +1,4 @@
-"""Truth stays with its sound through resampling, cutting and joining."""
+"""Text and phones stay aligned with the audio after resampling, cutting and joining."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ JOINING = SPEC.model_copy(update={"join_seconds": 3.0, "join_gap_seconds": 0.25}
 
 
 def beeps(times: list[tuple[float, float]], seconds: float, rate_hz: int) -> Samples:
-    """A tone in each interval, faint noise elsewhere."""
+    """A tone in each interval, weak noise elsewhere."""
     samples = noise(seconds, seed=3, rate_hz=rate_hz) * 1e-3
     clock = np.arange(len(samples)) / rate_hz
     for start, end in times:
@@ -37,7 +37,7 @@ def beep_clip(key: str, times: list[tuple[float, float]], seconds: float, rate_h
 
 
 def assert_phones_lie_on_beeps(utterance: Utterance) -> None:
-    """Every 10 ms, but for those that hold the edge of a phone, sounds if and only if it is one."""
+    """Check every 10 ms that there is a tone if and only if there is a phone; skip edges of phones."""
     frames = utterance.waveform[: len(utterance.waveform) // 160 * 160].reshape(-1, 160)
     is_loud = np.sqrt((frames**2).mean(axis=1)) > 0.1
     starts = np.arange(len(frames)) * 0.01
@@ -89,10 +89,10 @@ def test_joins_never_cross_a_speaker_a_split_or_the_limit(tmp_path: Path) -> Non
     clips = [
         noise_clip("a0", 1.0, "anna"),
         noise_clip("b0", 1.0, "ben"),
-        noise_clip("a1", 1.0, "anna"),  # the next of anna's, whoever spoke between
+        noise_clip("a1", 1.0, "anna"),  # the next of anna, after another speaker
         noise_clip("a2", 0.6, "anna", "valid"),
         noise_clip("b1", 1.8, "ben"),  # 1.0 + 0.25 + 1.8 s is above 3
-        noise_clip("n0", 1.0, "unknown"),  # nobody knows whether these are one voice
+        noise_clip("n0", 1.0, "unknown"),  # unknown speakers may be different speakers
         noise_clip("n1", 1.0, "unknown"),
     ]
     assert sorted(utterances(tmp_path, clips, JOINING)) == ["a0-j2", "a2", "b0", "b1", "n0", "n1"]

@@ -1,5 +1,10 @@
-"""Stage 1: fetch a corpus, unpack it, read its layout and write down what is there.
+"""The corpus stage: download a corpus, unpack it, read its layout and write a manifest of its recordings.
 
-A corpus folder holds `audio/` (unless its files lie in a folder of their own), one receipt per
-archive in `archives/`, and `manifest.parquet`, which `wavlm.corpus.manifest` describes.
+A corpus folder holds
+
+- `manifest.parquet`: one row per recording (`wavlm.corpus.manifest`),
+- `archives/`: one receipt per archive,
+- `audio/`: the unpacked files; missing if the spec names a folder of files, which are not copied.
+
+This file imports nothing, so that reading shards needs no library for downloads.
 """

@@ -1,4 +1,4 @@
-"""From the sources of a spec to one folder with all files of the corpus."""
+"""Gather the files of a corpus: download and unpack its archives, or use the folder that the spec names."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ from wavlm.storage.files import read_json, sha256_of, write_json
 AUDIO = "audio"
 RECEIPTS = "archives"
 
-# Free space asked for before unpacking, in sizes of the archive: measured 1.0 (LibriSpeech) to 1.4.
+# Free space required before unpacking, as a multiple of the archive's size. Measured: 1.0 (LibriSpeech) to 1.4.
 UNPACKED_RATIO = 1.5
 
 
 @dataclass(frozen=True)
 class Files:
-    """Where a corpus' files lie, and a receipt for each archive that they came in."""
+    """The folder of a corpus' files, and one receipt per archive."""
 
     root: Path
-    is_own_folder: bool
+    is_own_folder: bool  # named by the spec, not unpacked from archives
     receipts: tuple[ArchiveReceipt, ...]
 
 
 def gather(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> Files:
-    """Fetch and unpack what is not here yet, or find the folder that the spec names.
+    """Download and unpack the archives that are missing, or find the folder that the spec names.
 
-    All archives share one tree; where two hold the same path, the later one's file is kept.
+    All archives are unpacked into the same tree. If two have a file of the same path, the later one is kept.
+
+    Raises UsageError (GATED, SOURCES, FOLDER_MISSING) and what downloading and unpacking raise.
     """
     folders = [source for source in spec.sources if isinstance(source, FolderSource)]
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     if spec.gated and archives:
         raise UsageError(
             "GATED",
-            f"{spec.name} needs an agreement with its publisher; at {spec.homepage}; fetch it by "
+            f"{spec.name} needs an agreement with its publisher; at {spec.homepage}; download it by "
             "hand and name its folder in the corpus spec",
         )
     if folders and len(spec.sources) > 1:
@@ -61,7 +63,7 @@ def gather(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> 
 
 
 def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress) -> ArchiveReceipt:
-    """Fetch and unpack one archive unless its receipt is here; the receipt."""
+    """Download and unpack one archive unless there is a receipt of it. Returns the receipt."""
     pin = Pin.of(source)
     path = out / RECEIPTS / f"{pin.digest}.json"
     if path.exists():
@@ -74,10 +76,10 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
         name = source.urls[0].rpartition("/")[2]
     path.parent.mkdir(parents=True, exist_ok=True)
     require_room(out, int(UNPACKED_RATIO * archive.stat().st_size))
-    # A package is pinned by sha256, so its links are known to be to fonts and documentation.
+    # A package is pinned by sha256. So its links are known: they lead to fonts and documentation.
     limits = Limits(links="skip" if isinstance(source, AptSource) else "refuse")
     unpacked = unpack(archive, pin.format, out / AUDIO, limits)
-    os.sync()  # the receipt says that all of them are durable
+    os.sync()  # all files must be on the disk before the receipt
     receipt = ArchiveReceipt(
         name=name,
         sha256=pin.digest if pin.algorithm == "sha256" else sha256_of(archive),
@@ -95,14 +97,14 @@ def _folder(source: FolderSource, spec: CorpusSpec) -> Path:
     if not folder.is_dir():
         raise UsageError(
             "FOLDER_MISSING",
-            f"{spec.name} is read from a folder that is not there; at {folder}; put the corpus "
+            f"the folder of {spec.name} does not exist; at {folder}; put the corpus "
             f"there (see {spec.homepage}) or correct the path in the corpus spec",
         )
     return folder
 
 
 def _share(progress: Progress, start: float, part: float) -> Progress:
-    """Progress of one archive as a share of all of them."""
+    """Progress of one archive as a part of the progress of all."""
 
     def report_share(done: float, total: float) -> None:
         progress(start + part * min(done / total, 1.0) if total else start, 1.0)

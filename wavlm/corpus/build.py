@@ -1,4 +1,4 @@
-"""One corpus from its spec to a manifest."""
+"""The corpus stage: gather the files of one corpus, split them, and write the manifest."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from wavlm.storage.files import sha256_of
 
 logger = logging.getLogger(__name__)
 
-THREADS = 4  # hashing and reading headers wait for the disk and release the interpreter
-GATHERING = 0.8  # share of the progress that is fetching and unpacking
+THREADS = 4  # hashing and reading headers wait for the disk and release the GIL
+GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
 G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz, without any header
 
 
 def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> CorpusFacts:
-    """Fill `out` with the audio and the manifest; the same bytes whatever ran before.
+    """Fill `out` with the audio and the manifest. The bytes do not depend on earlier attempts.
 
-    `downloads` keeps the archives, shared by all corpora. Raises what fetching and unpacking raise,
-    and BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT).
+    `downloads` keeps the archives; all corpora share it.
+    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT) and what `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, lambda done, total: progress(GATHERING * done, total))
@@ -67,9 +67,9 @@ def _row(recording: Recording, files: Files) -> ManifestRow:
 
 
 def audio_header(path: Path) -> tuple[int, int]:
-    """Sample rate in Hz and samples per channel that a file claims; (-1, -1) if it claims nothing.
+    """Sample rate in Hz and samples per channel from a file's header; (-1, -1) if it cannot be read.
 
-    Raw G.722 has no header; its size says the same.
+    Raw G.722 has no header. Its number of samples follows from its size.
     """
     if path.suffix.lower() == ".g722":
         return SAMPLE_RATE_HZ, G722_SAMPLES_PER_BYTE * path.stat().st_size
@@ -84,7 +84,7 @@ def _check_keys(recordings: Sequence[Recording], spec: CorpusSpec, root: Path) -
     if not recordings:
         raise BadDataError(
             "CORPUS_EMPTY",
-            f"no recording of {spec.name} was found; below {root}; check the layout in the spec",
+            f"no recording of {spec.name} was found; in {root}; check the layout in the corpus spec",
         )
     counts = Counter(recording.key for recording in recordings)
     twice = sorted(key for key, count in counts.items() if count > 1)
@@ -92,7 +92,7 @@ def _check_keys(recordings: Sequence[Recording], spec: CorpusSpec, root: Path) -
         paths = ", ".join(str(item.path) for item in recordings if item.key == twice[0])
         raise BadDataError(
             "DUP_KEY",
-            f"{len(twice)} keys name several files, {twice[0]} for one: {paths}; below {root}; "
+            f"{len(twice)} keys name several files each, for example {twice[0]}: {paths}; in {root}; "
             "narrow the layout in the corpus spec",
         )
 

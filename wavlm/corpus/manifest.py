@@ -1,21 +1,20 @@
-"""`manifest.parquet`: one row a recording, in the order of their paths.
+"""`manifest.parquet`: the recordings of a corpus, one row per recording, in the order of their paths.
 
 | column | type | |
 |---|---|---|
 | key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.corpus.layouts.key_of` |
 | path | string | relative to the corpus folder, or absolute for a folder source |
-| speaker | string | as the layout says; `unknown` where it does not |
+| speaker | string | from the layout; `unknown` if the layout does not name one |
 | split | string | `train` or `valid` |
 | text | string or null | as published |
 | phones | list of {start_s, end_s, phone}, or null | seconds from the start of the recording |
 | size_bytes | int64 | of the file |
 | sha256 | string | of the file |
-| sample_rate_hz | int32 | from the header; -1 where it cannot be read |
-| num_samples | int64 | per channel, from the header; -1 where it cannot be read |
+| sample_rate_hz | int32 | from the header; -1 if it cannot be read |
+| num_samples | int64 | per channel, from the header; -1 if it cannot be read |
 
-Headers are not believed later: the shards stage decodes every file whole. The schema's metadata
-names the format, the corpus, the number of recordings and the rule of the split: `speakers` (no
-speaker is in both), `recordings` (a corpus of one speaker), `listed` or `none`.
+Later stages do not rely on the headers: the shards stage decodes every file completely. The metadata of the schema
+hold the format, the corpus, the number of recordings and the rule of the split (`wavlm.corpus.facts.SplitRule`).
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One recording of a corpus; -1 where a header says nothing."""
+    """One recording of a corpus. Numbers are -1 if the header cannot be read."""
 
     key: str
     path: str
@@ -79,12 +78,12 @@ class ManifestRow:
 
     @property
     def seconds(self) -> float:
-        """Duration by the header; 0 where it is not known."""
+        """Duration from the header; 0 if it is not known."""
         return max(0, self.num_samples) / max(1, self.sample_rate_hz)
 
 
 def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str) -> None:
-    """The same rows give the same bytes."""
+    """Write the manifest. The same rows give the same bytes."""
     metadata = {
         "format": FORMAT,
         "corpus": corpus,
@@ -96,7 +95,7 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: s
 
 
 def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
-    """The rows of a corpus folder's manifest; raises BadDataError if it is not what was written."""
+    """The rows of a corpus folder's manifest. Raises BadDataError (MANIFEST) if it is missing, damaged or edited."""
     path = corpus_dir / MANIFEST
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()

@@ -1,4 +1,4 @@
-"""Which recordings are held out for validation, and why."""
+"""Split a corpus into train and valid: by listed speakers, whole speakers, or whole recordings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wavlm.specs import CorpusSpec
 
 @dataclass(frozen=True)
 class Split:
-    """Rows with their final split, the rule that made it, and duplicates moved to train."""
+    """Rows with their final split, the rule that was used, and the number of duplicates moved to train."""
 
     rows: tuple[ManifestRow, ...]
     rule: SplitRule
@@ -23,10 +23,11 @@ class Split:
 
 
 def split(rows: Sequence[ManifestRow], spec: CorpusSpec) -> Split:
-    """Hold out the listed speakers, or a share of the audio by whole speakers.
+    """Put the listed speakers, or whole speakers up to `valid_fraction` of the audio, into the valid split.
 
-    A corpus of one speaker gives whole recordings instead. Content that would lie in both splits
-    is trained on.
+    From a corpus of one speaker, whole recordings are taken instead. If recordings of the same content (sha256)
+    are in both splits, all of them go to train.
+    Raises UsageError (SPEAKER) for a listed speaker that the corpus does not have.
     """
     rule, held = _choose_held_out(rows, spec)
     first = [replace(row, split="valid" if row.key in held else "train") for row in rows]
@@ -59,7 +60,7 @@ def _choose_held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[Spl
 
 
 def _weights(rows: Sequence[ManifestRow]) -> dict[str, float]:
-    """Seconds, or bytes where most headers say nothing."""
+    """Seconds per recording, or bytes if most headers cannot be read."""
     unknown = Counter(row.num_samples < 0 for row in rows)[True]
     if 2 * unknown > len(rows):
         return {row.key: float(row.size_bytes) for row in rows}
@@ -67,7 +68,7 @@ def _weights(rows: Sequence[ManifestRow]) -> dict[str, float]:
 
 
 def _draw(weights: Mapping[str, float], spec: CorpusSpec) -> set[str]:
-    """Names drawn in random order while they fit into the share; at least one, never all."""
+    """Names in random order, as long as they fit into `valid_fraction`. At least one name, never all."""
     names = sorted(weights)
     order = rng_for(0, "valid", spec.name).permutation(len(names))
     budget = spec.valid_fraction * sum(weights.values())

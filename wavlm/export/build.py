@@ -16,9 +16,9 @@ FAIRSEQ_FOLDER = "fairseq"
 
 
 def build_export(model_dir: Path, card: Card, out: Path) -> ExportFacts:
-    """Write `hf/` and `fairseq/<name>.pt` from a model folder; facts name each file's sha256.
+    """Write `hf/` and `fairseq/<name>.pt` from a model folder.
 
-    A network that the fairseq layout cannot hold gets no `fairseq/`; the facts say why.
+    There is no `fairseq/` if that layout cannot represent the network; the facts contain the reason.
     """
     model = load_model(model_dir)
     write_hf(model, out / HF_FOLDER)

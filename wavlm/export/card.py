@@ -1,4 +1,4 @@
-"""The model card: what was trained, on whose speech, and how well it went, from the lineage."""
+"""The model card: the network, its training data with licences and citations, its results and its lineage."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ tags:
 
 @dataclass(frozen=True)
 class Card:
-    """What the card tells beyond the network itself."""
+    """The content of a model card, apart from the network."""
 
     name: str
     key: str  # of the Model artifact
-    corpora: tuple[CorpusSpec, ...]  # speech, noise and rooms that it learnt from
-    lineage: tuple[str, ...] = ()  # folders of all artifacts that it is made from, inputs first
+    corpora: tuple[CorpusSpec, ...]  # speech, noise and room impulse responses of the training
+    lineage: tuple[str, ...] = ()  # folders of all artifacts that it was made from, inputs first
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
     summary: str = ""
 
 
 def model_card(card: Card, network: NetworkSpec) -> str:
-    """The card as Markdown with the front matter that model hubs read."""
+    """The card as Markdown, with the front matter that model hubs use."""
     family = "WavLM" if network.gated_bias else "HuBERT"
     parts = [
         FRONT_MATTER.format(family=family.lower()),
@@ -82,5 +82,5 @@ def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) ->
 
 
 def _line(text: str) -> str:
-    """Text on one line that cannot break out of its cell."""
+    """Text on one line, safe inside a table cell."""
     return " ".join(text.split()).replace("|", r"\|")

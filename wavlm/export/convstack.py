@@ -1,4 +1,4 @@
-"""The conv stack as fairseq writes it, "[(512,10,5)] + [(512,3,2)] * 4": read, never evaluated."""
+"""Read and write fairseq's expression for the convolutions, "[(512,10,5)] + [(512,3,2)] * 4", without evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TERM = re.compile(
 
 
 def format_conv_stack(layers: Sequence[ConvLayer]) -> str:
-    """The expression for a stack: one list a run of equal layers, repeated as often as it runs."""
+    """The expression for a stack of layers: one list per run of equal layers, times the length of the run."""
     runs: list[tuple[ConvLayer, int]] = []
     for layer in layers:
         if runs and runs[-1][0] == layer:
@@ -34,7 +34,10 @@ def format_conv_stack(layers: Sequence[ConvLayer]) -> str:
 
 
 def parse_conv_stack(text: str) -> tuple[ConvLayer, ...]:
-    """The layers of an expression: lists of (channels, kernel, stride), "* count", "+" between."""
+    """The layers of an expression: lists of (channels, kernel, stride), each with an optional "* count", joined by "+".
+
+    Raises ImportRefusedError for anything else, and for more than 64 layers.
+    """
     if len(text) > MAX_CHARACTERS:
         raise _refusal_error(text, f"{len(text)} characters, expected at most {MAX_CHARACTERS}")
     layers: list[ConvLayer] = []

@@ -1,4 +1,4 @@
-"""Why another layout's file was not taken."""
+"""The error for a model file in another layout that is refused."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from wavlm.nn import ModelFileError
 
 
 class ImportRefusedError(ModelFileError):
-    """A foreign file is unsafe, broken, or describes a network that this project cannot express."""
+    """A file is unsafe, broken, or describes a network that this project does not support."""

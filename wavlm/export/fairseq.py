@@ -1,8 +1,8 @@
-"""The fairseq layout: one .pt file, {"cfg": plain dict, "model": tensors}, as Microsoft released.
+"""Write and read the fairseq layout of Microsoft's releases: one .pt file, {"cfg": plain dict, "model": tensors}.
 
-Loaders of the s3prl kind build the network from `cfg` and load `model` strictly, and their network
-has no head. So ours lies beside them, under the names that fairseq uses inside `model`, and is
-looked for in both places.
+Loaders such as s3prl's build the network from `cfg` and load `model` strictly, and their network has no head. So the
+head is written beside `model`, as `pretraining_head`, under the names that fairseq uses inside `model`.
+It is read from either.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Width = Annotated[int, Field(ge=1, le=16384)]
 
 
 class FairseqConfig(BaseModel):
-    """The keys of `cfg` that matter, with the defaults of the public WavLM code.
+    """The keys of `cfg` that describe the network, with the defaults of the public WavLM code.
 
-    Other keys (masking, channel masking, dropout_features) say nothing about the network.
+    Other keys, such as those of masking, do not describe the network.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -59,13 +59,13 @@ class FairseqConfig(BaseModel):
     num_buckets: Size = 320
     max_distance: Annotated[int, Field(ge=1, le=1_000_000)] = 1280
     gru_rel_pos: bool = False
-    # Ours: how many rows of label_embs_concat come before the first cluster. fairseq's dictionary
-    # starts with four symbols that are no cluster.
+    # A key of this project: the number of rows of label_embs_concat before the first cluster. fairseq's
+    # dictionary begins with four symbols that are not clusters.
     special_symbols: Literal[0, 4] = 4
 
 
 def config_of(network: NetworkSpec) -> FairseqConfig:
-    """A network in fairseq's words."""
+    """The settings of a network under fairseq's names."""
     return FairseqConfig(
         extractor_mode="layer_norm" if network.extractor_norm == "layer" else "default",
         encoder_layers=network.num_layers,
@@ -93,7 +93,10 @@ def config_of(network: NetworkSpec) -> FairseqConfig:
 
 
 def network_of(config: FairseqConfig, projection_width: int) -> NetworkSpec:
-    """The network that fairseq's words describe."""
+    """The network that fairseq's settings describe.
+
+    Raises ImportRefusedError or ValidationError if there is no such network.
+    """
     if config.relative_position_embedding != config.gru_rel_pos:
         raise ImportRefusedError(
             f"relative_position_embedding {config.relative_position_embedding} with gru_rel_pos "
@@ -126,7 +129,7 @@ def network_of(config: FairseqConfig, projection_width: int) -> NetworkSpec:
 
 
 def write_fairseq(model: WavLM, path: Path) -> None:
-    """Write the network and its head as one .pt file."""
+    """Write the network and its head as one .pt file. Raises ImportRefusedError if the layout cannot hold it."""
     network, weights = model.network, model.state_dict()
     tensors = to_layout(weights, encoder_rows(network), "fairseq")
     head = to_layout(weights, list(HEAD), "fairseq")
@@ -142,7 +145,7 @@ def write_fairseq(model: WavLM, path: Path) -> None:
 
 
 def obstacle_of(model: WavLM) -> str | None:
-    """Why the fairseq layout cannot hold this network, or None if it can."""
+    """The reason why the fairseq layout cannot represent this network; None if it can."""
     if not _has_no_projection(model.network):
         return None
     weight, bias = model.projection.weight, model.projection.bias
@@ -155,7 +158,10 @@ def obstacle_of(model: WavLM) -> str | None:
 
 
 def read_fairseq(path: Path, num_clusters: int) -> WavLM:
-    """Read a .pt file; one without a head gets a fresh one for `num_clusters`."""
+    """Read a .pt file. A model without a head gets an untrained one for `num_clusters`.
+
+    Raises ImportRefusedError.
+    """
     content = read_pt(path)
     if not isinstance(content, dict) or not {"cfg", "model"} <= content.keys():
         raise ImportRefusedError(f"{path}: expected a dict with 'cfg' and 'model'")
@@ -177,7 +183,7 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
 
 
 def _read_config(cfg: Any, path: Path) -> FairseqConfig:
-    """The network's keys; fairseq's own checkpoints keep them in cfg["model"] and cfg["task"]."""
+    """The keys of the network. Checkpoints of fairseq itself keep them in cfg["model"] and cfg["task"]."""
     if not isinstance(cfg, dict):
         raise ImportRefusedError(f"{path}: cfg is {type(cfg).__name__}, expected a plain dict")
     if isinstance(cfg.get("model"), dict):
@@ -190,5 +196,5 @@ def _read_config(cfg: Any, path: Path) -> FairseqConfig:
 
 
 def _has_no_projection(network: NetworkSpec) -> bool:
-    """fairseq leaves the projection out where conv channels and width are equal."""
+    """Whether fairseq leaves the projection out: it does if conv channels and width are equal."""
     return network.conv_layers[-1].channels == network.width

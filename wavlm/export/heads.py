@@ -1,4 +1,4 @@
-"""The pre-training head in other layouts: kept where there is one, fresh where there is none."""
+"""The pre-training head in other layouts: use the one in the file, or make an untrained one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD_NAMES = tuple(row.fairseq[0] for row in HEAD)
 
 @dataclass(frozen=True)
 class FoundHead:
-    """A head's tensors under our names, and what they say of the network."""
+    """A head's tensors under this project's names, and the sizes that follow from them."""
 
     weights: dict[str, Tensor]
     projection_width: int
@@ -30,7 +30,10 @@ class FoundHead:
 
 
 def find_head(tensors: Mapping[str, Tensor], special_symbols: int) -> FoundHead | None:
-    """The head among the tensors of another layout; None if no part of it is there."""
+    """The head among the tensors of another layout; None if there is none.
+
+    Raises ImportRefusedError for an incomplete head or a wrong shape.
+    """
     found = {row.ours: tensors[row.fairseq[0]].float() for row in HEAD if row.fairseq[0] in tensors}
     if not found:
         return None
@@ -49,7 +52,7 @@ def find_head(tensors: Mapping[str, Tensor], special_symbols: int) -> FoundHead 
 
 
 def fresh_head(network: NetworkSpec, num_clusters: int) -> FoundHead:
-    """An untrained head, the same each time, for a checkpoint that was released without its own."""
+    """An untrained head with a fixed seed, for a checkpoint that was released without its head."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(0, "fresh-head", num_clusters))
         head = Head(network, num_clusters)

@@ -1,7 +1,7 @@
-"""The Hugging Face layout: a folder that transformers' WavLMModel (or HubertModel) loads.
+"""Write and read the Hugging Face layout: a folder that transformers' WavLMModel or HubertModel loads.
 
-`config.json`, `model.safetensors`, `preprocessor_config.json`, and, beside them because
-transformers has no place for it, `pretraining_head.safetensors`.
+It holds `config.json`, `model.safetensors` and `preprocessor_config.json`. The pre-training head is in a file of its
+own, `pretraining_head.safetensors`, because these classes of transformers have no head.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OnlyEps = Annotated[float, Field(ge=1e-5, le=1e-5)]
 
 
 class Pretraining(BaseModel):
-    """What pre-training needs and transformers does not know; an entry of config.json of ours."""
+    """Settings of pre-training that transformers does not have; an additional entry of config.json."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -39,7 +39,7 @@ class Pretraining(BaseModel):
 
 
 class HfConfig(BaseModel):
-    """The keys of config.json that matter, with transformers' defaults."""
+    """The keys of config.json that describe the network, with transformers' defaults."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -73,13 +73,13 @@ class HfConfig(BaseModel):
 
 
 class Preprocessor(BaseModel):
-    """The one key of preprocessor_config.json that matters, with transformers' default."""
+    """The key of preprocessor_config.json that changes the input, with transformers' default."""
 
     do_normalize: bool = True
 
 
 def config_of(network: NetworkSpec) -> HfConfig:
-    """A network in transformers' words."""
+    """The settings of a network under transformers' names."""
     return HfConfig(
         model_type="wavlm" if network.gated_bias else "hubert",
         hidden_size=network.width,
@@ -110,7 +110,7 @@ def config_of(network: NetworkSpec) -> HfConfig:
 
 
 def network_of(config: HfConfig, *, normalize_waveform: bool, projection_width: int) -> NetworkSpec:
-    """The network that transformers' words describe."""
+    """The network that transformers' settings describe. Raises ValueError if it is not possible."""
     convs = zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)
     return NetworkSpec(
         extractor_norm=config.feat_extract_norm,
@@ -159,13 +159,16 @@ def preprocessor_of(network: NetworkSpec) -> dict[str, Any]:
         "padding_side": "right",
         "padding_value": 0.0,
         "do_normalize": network.normalize_waveform,
-        # Only the layer style is indifferent to padding, so only there is a mask of any use.
+        # A mask is only useful with layer norm. With group norm, padding changes the output in any case.
         "return_attention_mask": network.extractor_norm == "layer",
     }
 
 
 def read_hf(folder: Path, num_clusters: int) -> WavLM:
-    """Read a folder; one without a head gets a fresh one for `num_clusters`."""
+    """Read a folder. A model without a head gets an untrained one for `num_clusters`.
+
+    Raises ImportRefusedError.
+    """
     config = _read_config(folder / "config.json")
     theirs = _read_tensors(folder)
     head = _read_head(folder, config)
@@ -188,11 +191,11 @@ def _read_config(path: Path) -> HfConfig:
 
 
 def _normalizes(folder: Path, config: HfConfig) -> bool:
-    """Whether waveforms are normalised: the feature extractor's setting, else the style's habit."""
+    """Whether waveforms are normalised: the feature extractor's setting, or the default for the kind of norm."""
     path = folder / "preprocessor_config.json"
-    habit = config.feat_extract_norm == "layer"
+    default = config.feat_extract_norm == "layer"
     if not path.is_file():
-        return habit
+        return default
     try:
         return Preprocessor.model_validate(read_json(path)).do_normalize
     except ValueError as error:
@@ -200,7 +203,7 @@ def _normalizes(folder: Path, config: HfConfig) -> bool:
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Tensors under the names of the bare model, also from a file of a model with a task head."""
+    """Tensors under the names of the model without a task head, also from the file of a model with one."""
     bin_file = folder / "pytorch_model.bin"
     if not (folder / "model.safetensors").is_file() and bin_file.is_file():
         tensors = tensors_of(read_pt(bin_file), bin_file)

@@ -1,7 +1,7 @@
-"""What our tensors are called in the two other layouts: one table (docs/algorithm.md section 14).
+"""Tensor names of this project, of Hugging Face and of fairseq: one table (docs/algorithm.md section 14).
 
-A template may hold {i}, the number of a layer. Ours fuses queries, keys and values; both others
-keep them apart, so our tensor of such a row is cut into as many equal pieces as it has names.
+A name may contain {i}, the number of a layer. This project keeps queries, keys and values in one tensor. Both other
+layouts keep them apart, so the tensor of such a row is cut into as many equal pieces as it has names there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Row:
-    """One of our tensors, and the names of its pieces in each layout."""
+    """The name of a tensor in this project, and the names of its pieces in each layout."""
 
     ours: str
     hf: Names
@@ -109,7 +109,7 @@ GATE = (
         f"{_LAYER}.self_attn.grep_a",
     ),
 )
-# How older files of the Hugging Face layout name the weight norm of the positional convolution.
+# Names of the weight norm of the positional convolution in older Hugging Face files.
 OLD_HF_NAMES = {
     "encoder.pos_conv_embed.conv.weight_g": f"{_TAPS}.original0",
     "encoder.pos_conv_embed.conv.weight_v": f"{_TAPS}.original1",
@@ -117,7 +117,7 @@ OLD_HF_NAMES = {
 
 
 def encoder_rows(network: NetworkSpec) -> list[Row]:
-    """All rows of a network but its head's."""
+    """All rows of a network, without those of its head."""
     convs = range(len(network.conv_layers))
     rows = [*ONCE, *(CONV.with_index(i) for i in convs)]
     if network.conv_bias:
@@ -133,7 +133,7 @@ def encoder_rows(network: NetworkSpec) -> list[Row]:
 
 
 def to_layout(ours: Mapping[str, Tensor], rows: list[Row], layout: ModelLayout) -> dict[str, Tensor]:
-    """Our tensors under the names of a layout."""
+    """This project's tensors under the names of a layout."""
     theirs: dict[str, Tensor] = {}
     for row in rows:
         names = row.names(layout)
@@ -143,7 +143,10 @@ def to_layout(ours: Mapping[str, Tensor], rows: list[Row], layout: ModelLayout) 
 
 
 def from_layout(theirs: Mapping[str, Tensor], rows: list[Row], layout: ModelLayout) -> dict[str, Tensor]:
-    """Tensors of a layout under our names, in fp32; all must be there, and no others."""
+    """Tensors of a layout under this project's names, in float32.
+
+    Raises ImportRefusedError if tensors are missing, or if there are others.
+    """
     wanted = {name for row in rows for name in row.names(layout)}
     problems = [f"{name}: missing" for name in sorted(wanted - theirs.keys())]
     problems += [f"{name}: unknown" for name in sorted(theirs.keys() - wanted)]

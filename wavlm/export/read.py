@@ -15,20 +15,22 @@ PAPER_CLUSTERS = 500
 
 
 def load(path: Path | str) -> WavLM:
-    """A network in eval mode from a model folder, a Hugging Face folder or a fairseq-layout .pt.
+    """A network in eval mode from a model folder, a Hugging Face folder or a .pt file in fairseq's layout.
 
-    A checkpoint that was released without its pre-training head gets an untrained one.
+    A checkpoint that was released without its pre-training head gets an untrained head for 500 clusters.
+    Raises ImportRefusedError for a file that is unsafe, broken, or describes a network that is not supported.
     """
     return _read(Path(path), PAPER_CLUSTERS).eval()
 
 
 def import_model(path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS) -> None:
-    """Write a new model folder from a Hugging Face folder or a fairseq-layout .pt.
+    """Write a new model folder from a Hugging Face folder or a .pt file in fairseq's layout.
 
-    num_clusters is for a checkpoint without a head: it gets a fresh one of that many classes.
+    A checkpoint without a head gets an untrained head for `num_clusters`.
+    Raises UsageError (OUT_EXISTS) if `out` exists, or ImportRefusedError.
     """
     if out.exists():
-        raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
+        raise UsageError("OUT_EXISTS", f"the path exists already; at {out}; name a new folder")
     save_model(_read(path, num_clusters), out)
 
 

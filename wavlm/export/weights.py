@@ -1,4 +1,4 @@
-"""Reading tensors from files that others made: no code in them ever runs."""
+"""Read tensors from untrusted files, without running any code in them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from wavlm.export.errors import ImportRefusedError
 
 
 def read_pt(path: Path) -> Any:
-    """What a .pt or .bin file holds, if that is tensors and plain values only."""
+    """The content of a .pt or .bin file of tensors and plain values.
+
+    Raises ImportRefusedError if there is anything else in it, or if it is broken.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ImportRefusedError(
-            f"{path} holds more than tensors and plain values, so it was refused; nothing in it "
-            "was run. If you trust its maker, save its tensors and its cfg (a plain dict) anew. "
-            f"torch says: {str(error).splitlines()[0]}"
+            f"{path} contains more than tensors and plain values, so it was refused; nothing in it "
+            "was run. If you trust its author, save its tensors and its cfg (a plain dict) again. "
+            f"torch reports: {str(error).splitlines()[0]}"
         ) from error
     except (RuntimeError, EOFError) as error:
-        raise ImportRefusedError(f"{path} is not a whole torch file: {error}") from error
+        raise ImportRefusedError(f"{path} is not a complete torch file: {error}") from error
 
 
 def tensors_of(value: Any, path: Path) -> dict[str, Tensor]:
-    """A dict of named tensors, or an error that says what was found instead."""
+    """The value as a dict of named tensors. Raises ImportRefusedError if it is not one."""
     if not isinstance(value, dict):
         raise ImportRefusedError(f"{path}: found {type(value).__name__}, expected a dict of tensors")
     for name, tensor in value.items():

@@ -1,4 +1,4 @@
-"""A small archive, a source that pins it, and a patience that tests have."""
+"""A small archive, a source that pins it, and short timeouts for tests."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""A web server on this machine that misbehaves in every way a mirror was seen to.
+"""A local web server that misbehaves in every way that was seen at a mirror.
 
 The first part of a path names the behaviour: `/drop_once/corpus.tar`.
 """
@@ -18,7 +18,7 @@ LOGIN_PAGE = b"<!DOCTYPE html><html><body>Please \x1b[31mlog in\x07</body></html
 
 
 class BadServer(ThreadingHTTPServer):
-    """`content` is what a good answer holds; `seen` lists (path, request headers)."""
+    """`content` is the body of a good answer; `seen` lists (path, request headers)."""
 
     daemon_threads = True
 
@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Tests are silent."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         behaviour = self.path.split("/")[1]
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def _slow(self, first: bool) -> None:
-        """A good answer, a piece at a time: long enough to be killed in the middle."""
+        """A good answer in small pieces, slow enough to be killed in the middle."""
         start = self._asked_from() if self.headers.get("If-Range") == ETAG else 0
         length = len(self.server.content)
         headers = {"ETag": ETAG, "Content-Length": str(length - start)}
@@ -211,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(content: bytes) -> Iterator[BadServer]:
-    """A bad server on a free port of this machine while the block runs."""
+    """A bad server on a free local port while the block runs."""
     server = BadServer(content)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,4 +1,4 @@
-"""The server that every test of downloads talks to."""
+"""The web server that all tests of downloads use."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Packages through the real apt-get, from a Debian archive of one package on this disk."""
+"""Download packages with the real apt-get, from a local Debian archive of one package."""
 
 import hashlib
 import io
@@ -46,7 +46,7 @@ DEB = deb_of({"./usr/share/hello.txt": b"hello"}, "test-voice", "1.2-3")
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Debian archive of one package on this disk, and an apt that knows only this one."""
+    """A local Debian archive of one package, and apt settings that use only this archive."""
     if shutil.which("apt-get") is None:
         pytest.skip("needs apt-get")
     folder = tmp_path / "archive"
@@ -98,7 +98,7 @@ def test_a_package_that_is_here_needs_no_apt(archive: Path, tmp_path: Path, monk
 
 @pytest.mark.slow
 def test_a_version_that_is_gone_is_answered_with_what_there_is(archive: Path, tmp_path: Path) -> None:
-    with pytest.raises(ServiceMissingError, match=r"APT_VERSION.*it has: 1\.2-3"):
+    with pytest.raises(ServiceMissingError, match=r"APT_VERSION.*they have: 1\.2-3"):
         fetch_apt(package(version="1.1-1"), tmp_path / "downloads", no_progress, PATIENCE)
 
 

@@ -1,4 +1,4 @@
-"""Downloads end with the pinned bytes or with an error that says what to do."""
+"""Downloads end with the pinned bytes, or with an error that names the remedy."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""Downloads that are killed, meet each other, or fill the disk."""
+"""Downloads that are killed, run twice at a time, or fill the disk."""
 
 import json
 import signal

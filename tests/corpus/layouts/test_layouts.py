@@ -1,4 +1,4 @@
-"""Every layout on a tree as its publisher makes it, in small."""
+"""Every layout, on a small tree like that of its publisher."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -93,12 +93,12 @@ def test_generic_without_a_pattern_has_one_unknown_speaker(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"speaker": r"^(?P<speaker>[0-9]+)/"}, r"no speaker by .* in a\.wav"),
+        ({"speaker": r"^(?P<speaker>[0-9]+)/"}, r"finds no speaker in a\.wav"),
         ({"speaker": "(?P<who>.)"}, r"needs a group \(\?P<speaker>"),
-        ({"speaker": "("}, "no pattern"),
+        ({"speaker": "("}, "not a regular expression"),
         ({"transcripts": "texts.tsv"}, "no column text"),
-        ({"phones": "phones.tsv"}, "times are no numbers"),
-        ({"phones": "cut.tsv"}, r"times are no numbers: .* in .*cut\.tsv, utterance a"),
+        ({"phones": "phones.tsv"}, "times are not numbers"),
+        ({"phones": "cut.tsv"}, r"times are not numbers: .* in .*cut\.tsv, utterance a"),
         ({"phones": "nan.tsv"}, r"phone Y from 0\.1 to nan s, .* in .*nan\.tsv, utterance a"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Keys are letters that every tool takes, and the path can be had back."""
+"""Keys have only characters that every tool accepts, and the path can be recovered."""
 
 import itertools
 import re
@@ -31,7 +31,7 @@ def test_keys_are_readable_and_reversible(name: str, key: str) -> None:
 
 
 def test_no_two_names_share_a_key() -> None:
-    """All names of up to five of the letters that the escape is made of."""
+    """All names of up to five of the characters that escapes are made of."""
     names = ["".join(letters) for length in range(1, 6) for letters in itertools.product("_/x4 ", repeat=length)]
     keys = [key_of(name) for name in names]
     assert len(set(keys)) == len(names)

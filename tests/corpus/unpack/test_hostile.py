@@ -1,4 +1,4 @@
-"""Nothing that an archive holds can leave its folder, link, or fill the disk."""
+"""No archive can write outside its folder, create links, or fill the disk."""
 
 import gzip
 import io
@@ -144,7 +144,7 @@ def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_header_that_claims_gigabytes_is_not_believed(tmp_path: Path) -> None:
-    """Extended headers are read at once by the tar library: this one says that it has 8 GiB."""
+    """The tar library reads an extended header at once. This one announces 8 GiB."""
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, 8 << 30
     with pytest.raises(BadDataError, match="TAR_BOMB"):

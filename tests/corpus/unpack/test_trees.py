@@ -1,4 +1,4 @@
-"""Every format gives the tree that went in; an archive that was damaged gives an error."""
+"""Every format gives back the same tree; a damaged archive gives an error."""
 
 import bz2
 import gzip

@@ -1,8 +1,10 @@
-"""Archives fetched over https or by apt-get: what is published here has the pinned bytes.
+"""Download archives over https or by apt-get, and check their digests.
 
-An archive appears as `<digest>.<format>` in the downloads folder only after its digest was checked.
-What is fetched lies beside it as `.part` until then, and is taken up again by the next run; what
-has the wrong bytes is kept as `.bad`.
+Files of the downloads folder:
+
+- `<digest>.<format>`: an archive; it appears only after its digest was checked,
+- `<digest>.<format>.part`: an unfinished download; the next run continues it,
+- `<digest>.<format>.bad`: a download with the wrong bytes.
 """
 
 from wavlm.corpus.download.apt import fetch_apt

@@ -1,4 +1,4 @@
-"""Debian packages through apt-get, into private folders: nothing is installed, no root needed."""
+"""Download Debian packages with apt-get into private folders. Nothing is installed, and root is not needed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ logger = logging.getLogger(__name__)
 
 WITHOUT_APT = "data_specs/recipes/mini-librispeech.yaml"
 POLL_SECONDS = 0.1
-LISTS_SECONDS = 600.0  # for another process to update the package lists
+LISTS_SECONDS = 600.0  # how long to wait while another process updates the package lists
 
 
 def fetch_apt(source: AptSource, into: Path, progress: Progress, retry_policy: RetryPolicy | None = None) -> Path:
-    """The verified package `<sha256>.deb` in `into`, fetched unless it is already there.
+    """The verified package `<sha256>.deb` in `into`, downloaded unless it is already there.
 
-    The machine's package lists are used if they know the package; else lists of our own are
-    updated under `<into>/apt`. Where apt offers other bytes (another release or distribution), the
-    package comes from the spec's urls. Raises ServiceMissingError (APT_MISSING, APT_VERSION,
-    APT_FAILED) or what `fetch` raises.
+    The package lists of the machine are used if they have the package. Otherwise private lists under
+    `<into>/apt` are updated. If apt offers other bytes (another release or distribution), the package is
+    downloaded from the urls of the spec.
+    Raises ServiceMissingError (APT_MISSING, APT_VERSION, APT_FAILED) or what `fetch` raises.
     """
     retry_policy = retry_policy or RetryPolicy()
     pin = Pin.of(source)
@@ -55,7 +55,7 @@ def fetch_apt(source: AptSource, into: Path, progress: Progress, retry_policy: R
 
 @dataclass(frozen=True)
 class _Apt:
-    """The two programs and our private folder. Lists are () for the machine's, or options."""
+    """The two programs and the private folder. `lists` are apt options; () means the lists of the machine."""
 
     get: str
     cache: str
@@ -67,7 +67,7 @@ class _Apt:
 
     @property
     def options(self) -> tuple[str, ...]:
-        # Sandbox: as root, apt would otherwise want a user that may not read our folder.
+        # Sandbox: when root runs apt, apt would otherwise use a user that cannot read this folder.
         cache = self.folder / "cache"
         return ("-q", "-o", f"Dir::Cache={cache}", "-o", "APT::Sandbox::User=root")
 
@@ -76,7 +76,7 @@ class _Apt:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     def offers(self, package: str, lists: tuple[str, ...]) -> dict[str, str]:
-        """{version: sha256} of what these lists have of a package."""
+        """{version: sha256} of a package in these lists."""
         done = _run((self.cache, *self.options[1:], *lists, "show", package))
         found: dict[str, str] = {}
         for stanza in done.stdout.split("\n\n"):
@@ -87,7 +87,10 @@ class _Apt:
 
 
 def _lists_with(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
-    """Lists that offer the pinned bytes: the machine's, ours, ours updated; None if none does."""
+    """The first lists that offer the pinned bytes: the machine's, the private ones, or these after an update.
+
+    None if no lists offer them.
+    """
     with FileLock(apt.folder / "lock", timeout=LISTS_SECONDS):  # apt itself does not wait
         return _find_lists(source, apt)
 
@@ -141,7 +144,7 @@ def _publish_checked(found: Path, pin: Pin, target: Path) -> Path:
 
 
 def _sum_bytes(folder: Path) -> int:
-    """Bytes that apt-get has written so far, whatever it calls the file meanwhile."""
+    """Bytes that apt-get has written so far. Its file may have a temporary name."""
     total = 0
     for path in folder.iterdir():
         if path.name != "log":
@@ -157,7 +160,7 @@ def _require_program(program: str, source: AptSource) -> str:
     if path is None:
         raise ServiceMissingError(
             "APT_MISSING",
-            f"{program} is not on this machine; needed for the package {source.package}; run the "
+            f"{program} is not installed; needed for the package {source.package}; run the "
             f"recipe {WITHOUT_APT} instead, which downloads over https, or use Debian or Ubuntu",
         )
     return path
@@ -168,8 +171,8 @@ def _no_such_version(source: AptSource, apt: _Apt) -> ServiceMissingError:
     there_is = ", ".join(f"{version} (sha256 {sha[:12]})" for version, sha in sorted(offers.items()))
     return ServiceMissingError(
         "APT_VERSION",
-        f"the archive has not {source.package} {source.version} with sha256 {source.sha256[:12]}; "
-        f"it has: {there_is or 'no such package'}; pin one of these in the corpus spec, or run the "
+        f"the package lists do not have {source.package} {source.version} with sha256 {source.sha256[:12]}; "
+        f"they have: {there_is or 'no such package'}; pin one of these in the corpus spec, or run the "
         f"recipe {WITHOUT_APT}",
     )
 

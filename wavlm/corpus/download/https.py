@@ -1,4 +1,4 @@
-"""Archives over https: mirrors, attempts, and a digest that decides."""
+"""Download an archive over https: several mirrors, retries, and a check of the digest."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from wavlm.specs import HttpsSource
 
 logger = logging.getLogger(__name__)
 
-# An attempt that brought at least this much forgives the failures before it. The size of a file is
-# bounded, so attempts are too.
+# After an attempt that brought at least this many bytes, failures are counted from 0 again. Attempts stay
+# limited, because the size of a file is.
 RESET_BYTES = 1 << 20
 
 
 def fetch(source: HttpsSource, into: Path, progress: Progress, retry_policy: RetryPolicy | None = None) -> Path:
-    """The verified archive `<digest>.<format>` in `into`, fetched unless it is already there.
+    """The verified archive `<digest>.<format>` in `into`, downloaded unless it is already there.
 
     Raises BadDataError (DL_HASH, DL_SIZE, DL_NOT_ARCHIVE), ServiceMissingError (DL_HTTP,
     DL_STALLED, DL_CUT, DL_RANGE, DL_TLS, DL_INSECURE), LockedError or CannotWriteError.
@@ -40,7 +40,7 @@ def fetch(source: HttpsSource, into: Path, progress: Progress, retry_policy: Ret
 
 
 def fetch_pinned(pin: Pin, urls: tuple[str, ...], into: Path, progress: Progress, retry_policy: RetryPolicy) -> Path:
-    """Like `fetch`, for anything pinned."""
+    """Like `fetch`, given the pin and the addresses."""
     into.mkdir(parents=True, exist_ok=True)
     target = into / pin.name
     with hold_archive_lock(target, retry_policy.lock_seconds):
@@ -56,7 +56,10 @@ def fetch_pinned(pin: Pin, urls: tuple[str, ...], into: Path, progress: Progress
 def _fetch_from_any(
     urls: tuple[str, ...], part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
 ) -> None:
-    """Fill the part from the first mirror that gives the pinned bytes; the one begun goes first."""
+    """Fill the part file from the first mirror that gives the pinned bytes.
+
+    The mirror of an unfinished download is tried first.
+    """
     begun = part.read_note().get("url")
     failures: list[CodedError] = []
     timeout = httpx.Timeout(retry_policy.read_seconds)
@@ -79,7 +82,7 @@ def _fetch_from_any(
 def _fetch_from_one(
     client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
 ) -> None:
-    """Fill the part with the pinned bytes; wrong ones are put aside and fetched anew, once."""
+    """Fill the part file with the pinned bytes. Wrong bytes are kept as `.bad`, and downloaded once more."""
     for last in (False, True):
         try:
             _transfer_whole(client, url, part, pin, retry_policy, progress)
@@ -87,11 +90,11 @@ def _fetch_from_one(
         except BadDataError as error:
             part.note.unlink(missing_ok=True)
             bad = quarantine(part.path)
-            # A part of other bytes may have been continued; a web page will stay a web page.
+            # The part may have begun with other bytes, so one more download can help. It does not help with a web page.
             if last or error.code == "DL_NOT_ARCHIVE":
                 message = f"{error.message} (from {hide_secrets(url)}, kept as {bad.name})"
                 raise BadDataError(error.code, message) from error
-            logger.warning("%s; fetching %s once more", error, hide_secrets(url))
+            logger.warning("%s; downloading %s once more", error, hide_secrets(url))
         else:
             return
 
@@ -99,7 +102,7 @@ def _fetch_from_one(
 def _transfer_whole(
     client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
 ) -> None:
-    """Attempts until the part has its full size; InterruptedTransferError when patience ends."""
+    """Try until the part file has its full size. Raises InterruptedTransferError after too many failures."""
     failures, furthest = 0, part.size
     while True:
         try:
@@ -118,7 +121,7 @@ def _transfer_whole(
 
 
 def _wait_seconds(failures: int, asked_seconds: float, retry_policy: RetryPolicy) -> float:
-    """Doubling waits with jitter, or what the server asks for; never above the cap."""
+    """Seconds to wait: doubled after each failure, with jitter, or what the server asks for; at most the cap."""
     jitter = rng_for(os.getpid(), "retry", failures).uniform(0.5, 1.0)
     doubled = retry_policy.backoff_seconds * 2.0 ** (failures - 1) * jitter
     return float(min(max(doubled, asked_seconds), retry_policy.backoff_cap_seconds))

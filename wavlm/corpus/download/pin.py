@@ -1,4 +1,4 @@
-"""What an archive must be: its digest, size and first bytes."""
+"""The pin of an archive: check its digest, size and first bytes, and publish it under its digest."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Literal
 
 from wavlm.errors import BadDataError, LockedError
 from wavlm.specs import AptSource, HttpsSource
 from wavlm.storage.files import CannotWriteError, sync
 from wavlm.storage.locks import hold_lock
 
-# First bytes by format: enough to tell an archive from a login page.
+# First bytes per format. They distinguish an archive from a login page.
 _MAGIC = {
     "tar.gz": (0, b"\x1f\x8b"),
     "tar.xz": (0, b"\xfd7zXZ\x00"),
@@ -29,11 +30,11 @@ HEAD_BYTES = 512
 
 @dataclass(frozen=True)
 class Pin:
-    """The bytes that are wanted. `algorithm` is sha256 or md5; a size may be unknown."""
+    """The expected bytes of an archive."""
 
-    algorithm: str
+    algorithm: Literal["sha256", "md5"]
     digest: str
-    size_bytes: int | None
+    size_bytes: int | None  # None: not known
     format: str
 
     @classmethod
@@ -67,19 +68,19 @@ class Pin:
             )
 
     def check_head(self, head: bytes, where: str) -> None:
-        """Raise BadDataError if the first bytes are those of something else, a web page mostly."""
+        """Raise BadDataError if the first bytes are those of another format, most often a web page."""
         start, magic = _MAGIC[self.format]
         if head[start : start + len(magic)] != magic:
             shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in head[:80])
             raise BadDataError(
                 "DL_NOT_ARCHIVE",
-                f"found no {self.format} but '{shown}'; at {where}; open the address in a browser: "
-                "it may want a login, or the file has moved",
+                f"expected a {self.format} file, found '{shown}'; at {where}; open the address in a browser: "
+                "it may need a login, or the file has moved",
             )
 
 
 def is_present(target: Path, pin: Pin) -> bool:
-    """Whether the archive is already here; one with the wrong bytes is put aside first."""
+    """Whether the archive is already here. One with the wrong bytes is renamed to `.bad` first."""
     if not target.exists():
         return False
     try:
@@ -91,7 +92,7 @@ def is_present(target: Path, pin: Pin) -> bool:
 
 
 def publish(part: Path, target: Path) -> Path:
-    """Give a checked file its final name, durably."""
+    """Give a checked file its final name, with fsync."""
     sync(part)
     part.replace(target)
     sync(target.parent)
@@ -99,14 +100,14 @@ def publish(part: Path, target: Path) -> Path:
 
 
 def quarantine(path: Path) -> Path:
-    """Keep a file with the wrong bytes under a name that nobody reads."""
+    """Rename a file with the wrong bytes to `.bad`. Returns the new path."""
     bad = path.with_name(f"{path.name.removesuffix('.part')}.bad")
     path.replace(bad)
     return bad
 
 
 def require_room(folder: Path, missing_bytes: int) -> None:
-    """Raise CannotWriteError if the disk cannot take this many more bytes."""
+    """Raise CannotWriteError (DISK_FULL) if the disk has less free space than this."""
     free = shutil.disk_usage(folder).free
     if free < missing_bytes:
         raise CannotWriteError(
@@ -116,10 +117,9 @@ def require_room(folder: Path, missing_bytes: int) -> None:
 
 @contextmanager
 def hold_archive_lock(target: Path, wait_seconds: float) -> Iterator[None]:
-    """Hold the lock of one archive; wait while its holder gets on with it.
+    """Hold the lock of one archive, which two corpora may share. Wait while its holder makes progress.
 
-    Two corpora may share an archive. Raises LockedError, naming the holder, once its part file has
-    not grown for `wait_seconds`.
+    Raises LockedError, naming the holder, when the part file has not grown for `wait_seconds`.
     """
     lock = target.with_name(f"{target.name}.lock")
     part = target.with_name(f"{target.name}.part")

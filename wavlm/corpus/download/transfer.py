@@ -1,4 +1,4 @@
-"""One attempt to bring a part file forward over http, from where the last attempt ended."""
+"""One download attempt over http: continue a part file where the last attempt ended."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MAX_REDIRECTS = 5
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to wait for what. Failures count only while no new bytes arrive."""
+    """Timeouts and retries. Failures are counted only while no new bytes arrive."""
 
     attempts: int = 6
     read_seconds: float = 30.0
-    slow_seconds: float = 30.0  # a window with fewer bytes than slow_bytes is a stall
+    slow_seconds: float = 30.0  # fewer than slow_bytes in this time is a stall
     slow_bytes: int = 30 * 1024
     backoff_seconds: float = 1.0
     backoff_cap_seconds: float = 120.0
@@ -36,7 +36,7 @@ class RetryPolicy:
 
 
 class InterruptedTransferError(ServiceMissingError):
-    """Worth another attempt at the same address."""
+    """A failure after which another attempt at the same address may succeed."""
 
     def __init__(self, code: str, message: str, wait_seconds: float = 0.0) -> None:
         super().__init__(code, message)
@@ -44,12 +44,12 @@ class InterruptedTransferError(ServiceMissingError):
 
 
 class RefusedError(ServiceMissingError):
-    """Not worth another attempt at this address."""
+    """A failure after which another attempt at this address is useless."""
 
 
 @dataclass(frozen=True)
 class PartialFile:
-    """A file being fetched and its side-file {url, validator, size}, which says what it is of."""
+    """An unfinished download, and its note {url, validator, size}, which names its source."""
 
     path: Path
 
@@ -62,7 +62,7 @@ class PartialFile:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def read_note(self) -> dict[str, str | int | None]:
-        """The side-file, or {} if it is missing or damaged: the part is then of no use."""
+        """The note; {} if it is missing or damaged. The part file cannot be continued then."""
         try:
             found = json.loads(self.note.read_text())
         except (OSError, ValueError):
@@ -70,7 +70,7 @@ class PartialFile:
         return found if isinstance(found, dict) else {}
 
     def restart(self, url: str, validator: str | None, size: int | None) -> None:
-        """Empty the part, then say what it will be of."""
+        """Empty the part file, then write a new note."""
         self.note.unlink(missing_ok=True)
         self.path.write_bytes(b"")
         write_json(self.note, {"url": url, "validator": validator, "size": size})
@@ -83,13 +83,13 @@ class PartialFile:
 def transfer(
     client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
 ) -> None:
-    """Append what is missing to the part file, or start it anew if it cannot be continued.
+    """Append the missing bytes to the part file, or start again if it cannot be continued.
 
     Raises InterruptedTransferError, RefusedError or BadDataError.
     """
     note = part.read_note()
     if note and part.size == (pin.size_bytes or note.get("size")):
-        return  # killed just before it was checked
+        return  # complete: an earlier run was killed before it checked the file
     validator = note.get("validator")
     held = part.size if note.get("url") == url and validator else 0
     headers = {"Accept-Encoding": "identity"}
@@ -103,7 +103,7 @@ def transfer(
                 part.restart(url, _validator(response), total)
             _append(response, part, _Goal(pin, total, hide_secrets(url)), retry_policy, progress)
     except httpx.TimeoutException as error:
-        raise InterruptedTransferError("DL_STALLED", _message(url, "the server is silent")) from error
+        raise InterruptedTransferError("DL_STALLED", _message(url, "the server does not answer")) from error
     except httpx.TransportError as error:
         if isinstance(error.__context__, ssl.SSLError) or "CERTIFICATE_VERIFY" in str(error):
             raise RefusedError("DL_TLS", _message(url, f"no trusted certificate: {error}")) from error
@@ -113,7 +113,7 @@ def transfer(
 @dataclass(frozen=True)
 class _Goal:
     pin: Pin
-    total: int | None  # bytes, as the server says
+    total: int | None  # bytes, from the server's answer
     where: str
 
     @property
@@ -128,7 +128,7 @@ def _append(
     head = b"" if done == 0 else None
     pace = _Pace(retry_policy, goal.where)
     with explain_os_errors(part.path), part.path.open("ab") as file:
-        for chunk in response.iter_raw():  # as it comes: a chunk size would hide a trickle
+        for chunk in response.iter_raw():  # without a chunk size, so that a slow transfer is noticed
             if head is not None:
                 head = _check_head(head + chunk, goal)
             done += file.write(chunk)
@@ -140,7 +140,7 @@ def _append(
                 )
             pace.tick(len(chunk))
             progress(done, goal.size or 0)
-    if head is not None:  # shorter than a head: certainly not an archive, or cut
+    if head is not None:  # fewer bytes than HEAD_BYTES: another format, or cut
         goal.pin.check_head(head, goal.where)
     if goal.size is not None and done < goal.size:
         raise InterruptedTransferError(
@@ -150,7 +150,7 @@ def _append(
 
 
 def _check_head(head: bytes, goal: _Goal) -> bytes | None:
-    """None once the first bytes have been seen and are those of the archive."""
+    """The first bytes so far; None once they were complete and are those of the archive."""
     if len(head) < HEAD_BYTES:
         return head
     goal.pin.check_head(head, goal.where)
@@ -164,7 +164,10 @@ def _check_head(head: bytes, goal: _Goal) -> bytes | None:
 
 
 def _check_response(response: httpx.Response, part: PartialFile, held: int, known: str | int | None) -> int | None:
-    """Total size in bytes if the answer can be used, as a continuation (206) or anew (200)."""
+    """Total size in bytes, None if not known, of an answer that continues (206) or starts again (200).
+
+    Raises InterruptedTransferError or RefusedError for any other answer.
+    """
     status = response.status_code
     length = response.headers.get("content-length", "")
     if status == httpx.codes.OK:
@@ -184,7 +187,7 @@ def _check_response(response: httpx.Response, part: PartialFile, held: int, know
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int | None]:
-    """Start and total of `Content-Range: bytes 5-9/10`; (-1, None) if it says anything else."""
+    """Start and total of `Content-Range: bytes 5-9/10`; (-1, None) for any other form."""
     unit, _, rest = response.headers.get("content-range", "").partition(" ")
     span, _, total = rest.partition("/")
     start = span.partition("-")[0]
@@ -194,7 +197,7 @@ def _content_range(response: httpx.Response) -> tuple[int, int | None]:
 
 
 def _validator(response: httpx.Response) -> str | None:
-    """A strong ETag, else the date of the last change, else nothing that a resume could rest on."""
+    """A strong ETag, or the date of the last change, or None: the download cannot be continued then."""
     etag = str(response.headers.get("etag", ""))
     if etag and not etag.startswith("W/"):
         return etag
@@ -202,7 +205,7 @@ def _validator(response: httpx.Response) -> str | None:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the server asks to wait: a number or a date; 0 if it does not say."""
+    """Seconds that the server asks to wait, given as a number or a date; 0 without such a header."""
     text = response.headers.get("retry-after", "")
     if text.isdigit():
         return float(text)
@@ -214,16 +217,16 @@ def _retry_after(response: httpx.Response) -> float:
 
 @contextmanager
 def _follow_redirects(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-    """The answer behind at most five redirects, each of which must stay on https.
+    """The answer after at most five redirects. Every address must use https.
 
-    Requests carry no credentials but those inside an address itself, so none can reach another
-    host; http is allowed from this machine to itself only.
+    The only credentials are those inside an address, so none can reach another host. http is allowed only
+    from this machine to itself.
     """
     current = httpx.URL(url)
     local = _is_loopback(current)
     for _ in range(MAX_REDIRECTS + 1):
         if not (current.scheme == "https" or (local and _is_loopback(current))):
-            raise RefusedError("DL_INSECURE", _message(current, "only https is followed"))
+            raise RefusedError("DL_INSECURE", _message(current, "only https is allowed"))
         with client.stream("GET", current, headers=headers, follow_redirects=False) as response:
             if not response.has_redirect_location:
                 yield response
@@ -245,7 +248,7 @@ def _is_loopback(url: httpx.URL) -> bool:
 
 
 class _Pace:
-    """Notices a transfer that trickles: every window must bring a minimum of bytes."""
+    """Raises InterruptedTransferError for a slow transfer: fewer than `slow_bytes` in `slow_seconds`."""
 
     def __init__(self, retry_policy: RetryPolicy, where: str) -> None:
         self._retry_policy, self._where = retry_policy, where
@@ -265,7 +268,7 @@ class _Pace:
 
 
 def hide_secrets(url: str | httpx.URL) -> str:
-    """An address without what may be secret in it: user, password, query."""
+    """An address without the parts that may be secret: user, password, query."""
     parsed = httpx.URL(url)
     port = f":{parsed.port}" if parsed.port else ""
     return f"{parsed.scheme}://{parsed.host}{port}{parsed.path}"

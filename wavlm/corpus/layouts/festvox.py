@@ -1,4 +1,4 @@
-"""Festvox clunits voices: wav/*.wav, texts in etc/txt.done.data, timed phones in a catalogue."""
+"""Layout of Festvox clunits voices: wav/*.wav, texts in etc/txt.done.data, timed phones in a catalogue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADER_END = "EST_Header_End"
 
 
 def read_festvox(layout: FestvoxLayout, root: Path) -> Iterator[Recording]:
-    """Keys are the sentences' own names. A `+` in a text marks the stressed vowel before it."""
+    """Keys are the names of the sentences. A `+` in a text marks the vowel before it as stressed."""
     voices: dict[Path, tuple[dict[str, str], dict[str, tuple[Phone, ...]]]] = {}
     for path in audio_files(root, "**/wav/*.wav"):
         voice = root / path.parent.parent

@@ -1,6 +1,6 @@
-"""Fish Fillets NG: sound/<room>/<language>/<dialogue>.ogg, roles and texts in Lua scripts.
+"""Layout of Fish Fillets NG: sound/<room>/<language>/<dialogue>.ogg, roles and texts in Lua scripts.
 
-Scripts are read as a list of tokens and never run. A room's dialogues_<language>.lua says
+Scripts are read as a list of tokens and never run. The script dialogs_<language>.lua of a room contains lines like
 
     dialogId("let-m-divna", "font_small", "What kind of strange ship is that?")
     dialogStr("Co je to za divnou loď?")
@@ -33,7 +33,7 @@ class Dialogue:
 
 
 def read_fillets(layout: FilletsLayout, root: Path) -> Iterator[Recording]:
-    """Keys are `<room>__<dialogue>`; clips that no script names have an unknown speaker."""
+    """Keys are `<room>__<dialogue>`. Recordings that no script names have an unknown speaker."""
     rooms: dict[str, dict[str, Dialogue]] = {}
     for script in sorted(root.glob(f"**/script/*/dialogs_{layout.language}.lua")):
         rooms[script.parent.name] = read_dialogues(script.read_text("utf-8"))
@@ -47,7 +47,7 @@ def read_fillets(layout: FilletsLayout, root: Path) -> Iterator[Recording]:
 
 
 def read_dialogues(script: str) -> dict[str, Dialogue]:
-    """{dialogue: role and text} of a script; a text belongs to the id before it."""
+    """{dialogue: role and text} of a script. A text belongs to the dialogue id before it."""
     found: dict[str, Dialogue] = {}
     name = ""
     for function, arguments in _calls(script):
@@ -60,7 +60,7 @@ def read_dialogues(script: str) -> dict[str, Dialogue]:
 
 
 def _calls(script: str) -> Iterator[tuple[str, list[str]]]:
-    """Calls whose arguments are strings, also joined by `..`; others are passed over."""
+    """Function calls whose arguments are strings, also joined by `..`. Other calls are skipped."""
     tokens = [match for match in _TOKEN.finditer(script) if match.lastgroup]
     for index, token in enumerate(tokens[:-1]):
         if token.lastgroup == "word" and tokens[index + 1].group() == "(":

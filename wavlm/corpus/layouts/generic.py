@@ -1,4 +1,4 @@
-"""Any folder tree: a glob for the audio, a pattern for the speaker, tables for text and phones."""
+"""Layout of any folder tree: a glob for the audio, a pattern for the speaker, tables for text and phones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wavlm.specs.corpora import GenericLayout
 
 
 def read_generic(layout: GenericLayout, root: Path) -> Iterator[Recording]:
-    """Keys are made of the relative paths; tables name an utterance by its file name's stem."""
+    """Keys are made from the relative paths. Tables name a recording by its file name without suffix."""
     texts = _texts(root / layout.transcripts) if layout.transcripts else {}
     phones = _phones(root / layout.phones) if layout.phones else {}
     speaker = _speaker_pattern(layout.speaker)
@@ -35,7 +35,7 @@ def _speaker_pattern(text: str) -> re.Pattern[str] | None:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise BadDataError("LAYOUT", f"speaker is no pattern: {error}; found {text!r}") from error
+        raise BadDataError("LAYOUT", f"speaker is not a regular expression: {error}; found {text!r}") from error
     if "speaker" not in pattern.groupindex:
         raise BadDataError("LAYOUT", f"speaker needs a group (?P<speaker>...); found {text!r}")
     return pattern
@@ -48,8 +48,8 @@ def _speaker(pattern: re.Pattern[str] | None, path: PurePosixPath, root: Path) -
     if found is None or not found["speaker"]:
         raise BadDataError(
             "LAYOUT",
-            f"no speaker by {pattern.pattern!r} in {path}; below {root}; narrow the glob or widen "
-            "the pattern in the corpus spec",
+            f"the pattern {pattern.pattern!r} finds no speaker in {path}; in {root}; narrow the glob or "
+            "widen the pattern in the corpus spec",
         )
     return found["speaker"]
 
@@ -65,20 +65,20 @@ def _phones(path: Path) -> dict[str, tuple[Phone, ...]]:
             phone = Phone(float(row["start_s"]), float(row["end_s"]), row["phone"])
         except (TypeError, ValueError) as error:  # None: the line ends before this column
             raise BadDataError(
-                "LAYOUT", f"times are no numbers: {error}; in {path}, utterance {row['utt_id']}"
+                "LAYOUT", f"times are not numbers: {error}; in {path}, utterance {row['utt_id']}"
             ) from error
         if not (phone.phone and 0 <= phone.start_s <= phone.end_s < math.inf):
             raise BadDataError(
                 "LAYOUT",
                 f"found a phone {phone.phone} from {phone.start_s} to {phone.end_s} s, expected "
-                f"one that ends after it starts; in {path}, utterance {row['utt_id']}",
+                f"one with a name and 0 <= start <= end; in {path}, utterance {row['utt_id']}",
             )
         segments[row["utt_id"]].append(phone)
     return {name: tuple(sorted(found)) for name, found in segments.items()}
 
 
 def _rows(path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Rows of a table with tabs and a header; quotes are letters like any other."""
+    """Rows of a table with tabs and a header. Quotes have no special meaning."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         missing = set(wanted) - set(reader.fieldnames or ())

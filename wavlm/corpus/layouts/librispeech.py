@@ -1,4 +1,4 @@
-"""LibriSpeech and mini LibriSpeech: <part>/<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac."""
+"""Layout of LibriSpeech and mini LibriSpeech: <part>/<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UTTERANCE = re.compile(r"(?P<speaker>[0-9]+)-(?P<chapter>[0-9]+)-[0-9]+")
 
 
 def read_librispeech(layout: LibrispeechLayout, root: Path) -> Iterator[Recording]:
-    """Keys are LibriSpeech's own utterance ids; texts stand in `*.trans.txt` beside the audio."""
+    """Keys are LibriSpeech's utterance ids. Texts are in `*.trans.txt` beside the audio."""
     for path in audio_files(root, f"{layout.root}/**/*.flac".lstrip("/")):
         found = UTTERANCE.fullmatch(path.stem)
         if found is None:
@@ -31,7 +31,7 @@ def read_librispeech(layout: LibrispeechLayout, root: Path) -> Iterator[Recordin
 
 @lru_cache(maxsize=1)  # the files of a chapter come one after another
 def _texts(path: Path) -> dict[str, str]:
-    """{utterance: text} of one chapter; none where there is no such file."""
+    """{utterance: text} of one chapter; empty if there is no such file."""
     if not path.exists():
         return {}
     lines = path.read_text(encoding="utf-8").splitlines()

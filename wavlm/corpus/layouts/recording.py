@@ -1,4 +1,4 @@
-"""What a layout reader finds: recordings with a speaker, and with text and phones where known."""
+"""What a layout reader returns: recordings with key and speaker, and with text and phones if they are known."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Phone(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file of a corpus. `path` is relative to the root that was read."""
+    """An audio file of a corpus. `path` is relative to the folder that was read."""
 
     key: str
     path: PurePosixPath
@@ -40,11 +40,12 @@ class Recording:
 
 
 def key_of(name: str) -> str:
-    """A key `[A-Za-z0-9_-]+` for a relative path without suffix; `name_of` gives the path back.
+    """A key `[A-Za-z0-9_-]+` for a relative path without suffix. `name_of` is the inverse.
 
-    Letters, digits and `-` stay; `/` becomes `__`; any other byte becomes `_x` and two hex digits.
-    `_` stays too, but is written `_x5f` where it would read as one of these. So `digits/1` has the
-    key `digits__1`, and LibriSpeech names are their own keys.
+    Letters, digits and `-` stay. `/` becomes `__`. Any other byte becomes `_x` and two hex digits. `_` stays,
+    too, but becomes `_x5f` where it could be mistaken for one of these. Examples: `digits/1` has the key
+    `digits__1`; LibriSpeech names are equal to their keys.
+    Raises BadDataError (KEY_BAD) for an empty key or one above 200 characters.
     """
     key = "".join(_escape(name, index) for index in range(len(name)))
     if not key or len(key) > MAX_KEY_LETTERS:
@@ -56,12 +57,12 @@ def key_of(name: str) -> str:
 
 
 def name_of(key: str) -> str:
-    """The name that `key_of` made this key of."""
+    """The relative path from which `key_of` made this key."""
     return b"".join(_unescape(match.group()) for match in _ESCAPED.finditer(key)).decode()
 
 
 def audio_files(root: Path, pattern: str) -> Iterator[PurePosixPath]:
-    """Audio files below a root that fit a glob, in the order of their paths; no hidden ones."""
+    """Audio files below a folder that match a glob, in the order of their paths, without hidden files."""
     found = (
         PurePosixPath(path.relative_to(root).as_posix())
         for path in root.glob(pattern)

@@ -1,7 +1,7 @@
-"""Archives into folders by our own rules: regular files only, inside the folder, within caps.
+"""Unpack archives safely: only regular files, only inside the folder, only below size limits.
 
-The archive libraries are asked for members and bytes and never extract anything themselves. Modes,
-owners and times of members are ignored; links are never created and never followed.
+The archive libraries only list members and return bytes; they never extract anything. Modes, owners and times of
+members are ignored. Links are never created and never followed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ __all__ = ["Limits", "UnpackedFiles", "unpack"]
 
 
 def unpack(archive: Path, format: str, into: Path, limits: Limits | None = None) -> UnpackedFiles:  # noqa: A002 - as in the spec
-    """Write the regular files of an archive below `into`; the same tree however often it is run.
+    """Write the regular files of an archive below `into`. Running it again gives the same files.
 
-    `format` is `tar`, `tar.gz`, `tar.xz`, `tar.bz2`, `zip` or `deb`; no other compression than the
-    named one is opened. Raises BadDataError with one of the codes
+    `format` is `tar`, `tar.gz`, `tar.xz`, `tar.bz2`, `zip` or `deb`. No other compression is tried.
+    Raises BadDataError with one of the codes
 
-    - TAR_MEMBER_TYPE: a link, device, fifo, sparse or encrypted member,
-    - PATH_ESCAPE, NAME_BAD, DUP_NAME: a name outside the folder, unusable, or taken already,
-    - TAR_BOMB: a cap of `limits` is exceeded,
+    - TAR_MEMBER_TYPE: a member is a link, device, fifo, or sparse or encrypted file,
+    - PATH_ESCAPE, NAME_BAD, DUP_NAME: a name leads outside the folder, is not usable, or was used before,
+    - TAR_BOMB: a limit is exceeded,
     - TAR_TRUNCATED, TAR_CORRUPT: the archive ends early or is damaged,
-    - DL_NOT_ARCHIVE: not of this format at all.
+    - DL_NOT_ARCHIVE: the file has another format.
 
-    Files that were written before an error stay; the folder is the caller's to throw away.
+    Files that were written before an error stay. The caller may remove the folder.
     """
     limits = limits or Limits()
     if format == "deb":

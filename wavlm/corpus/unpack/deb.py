@@ -1,4 +1,4 @@
-"""Debian packages: an `ar` archive whose member data.tar.* holds the files."""
+"""Read Debian packages: an `ar` archive whose member data.tar.* holds the files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPRESSIONS = {
 
 
 class _FileSlice(io.RawIOBase):
-    """The bytes [position, position + size) of a file as a stream of their own."""
+    """The next `size` bytes of a file as a stream."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file, self._left = file, size
@@ -39,7 +39,7 @@ class _FileSlice(io.RawIOBase):
 
 
 def deb_members(package: Path, limits: Limits) -> Iterator[Member]:
-    """Members of a package's data.tar, whichever way it is compressed."""
+    """Members of a package's data.tar, with any of the usual compressions."""
     cap = limits.total_for(package.stat().st_size)
     with package.open("rb") as file:
         name, size = _find_data(file, package)
@@ -48,9 +48,9 @@ def deb_members(package: Path, limits: Limits) -> Iterator[Member]:
 
 
 def _find_data(file: IO[bytes], package: Path) -> tuple[str, int]:
-    """Name and size of the data member; the file is left at its first byte."""
+    """Name and size of the data member. Afterwards the file is at its first byte."""
     if file.read(len(MAGIC)) != MAGIC:
-        raise BadDataError("DL_NOT_ARCHIVE", f"no Debian package: {package}; fetch it again")
+        raise BadDataError("DL_NOT_ARCHIVE", f"this is not a Debian package: {package}; fetch it again")
     while header := file.read(HEADER_BYTES):
         size = header[48:58].decode("ascii", "replace").strip()
         if len(header) < HEADER_BYTES or header[58:] != b"`\n" or not size.isdigit():

@@ -1,4 +1,4 @@
-"""What every archive format has in common: members, caps on them, and how they are stored."""
+"""Members of archives of any format: their limits, safe names, and how they are written to disk."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MAX_NAME_BYTES = 255  # of one part of a path: what file systems take
 
 @dataclass(frozen=True)
 class Limits:
-    """Caps that a speech corpus never meets.
+    """Limits against malicious archives. A speech corpus never reaches them.
 
-    `links`: Debian packages hold links to documentation and fonts; those of a package pinned by
-    sha256 are skipped and counted. Anywhere else a link refuses the whole archive.
+    `links`: Debian packages contain links to documentation and fonts. In a package that is pinned by sha256
+    links are skipped and counted. In any other archive a link is an error.
     """
 
     member_bytes: int = 4 << 30
@@ -35,13 +35,13 @@ class Limits:
     links: Literal["refuse", "skip"] = "refuse"
 
     def total_for(self, packed_bytes: int) -> int:
-        """Bytes that an archive of this size may unpack to; a small one may always give 16 MiB."""
+        """Largest unpacked size in bytes for an archive of this size; at least 16 MiB."""
         return min(self.total_bytes, max(16 * MIB, int(self.ratio * packed_bytes)))
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file of an archive, or a link to be skipped. `read(n)` gives its next bytes."""
+    """A file of an archive, or a link that is skipped. `read(n)` returns the next n bytes or fewer."""
 
     name: str
     size_bytes: int
@@ -51,14 +51,14 @@ class Member:
 
 @dataclass(frozen=True)
 class UnpackedFiles:
-    """Files in archive order, relative to the folder, and how many links were left out."""
+    """The unpacked files in archive order, relative to the folder, and the number of skipped links."""
 
     files: tuple[PurePosixPath, ...]
     skipped_links: int
 
 
 def write_members(members: Iterator[Member], into: Path, limits: Limits) -> UnpackedFiles:
-    """Write members below `into`, checking names, sizes and count."""
+    """Write members below `into`, and check names, sizes and their number. Raises BadDataError."""
     into.mkdir(parents=True, exist_ok=True)
     root = into.resolve()
     seen: set[str] = set()
@@ -83,10 +83,12 @@ def write_members(members: Iterator[Member], into: Path, limits: Limits) -> Unpa
 
 
 def safe_path(name: str) -> PurePosixPath:
-    """A member's name as a path below the folder; raises BadDataError for any other."""
+    """A member's name as a path below the folder. Raises BadDataError (PATH_ESCAPE, NAME_BAD) otherwise."""
     path = PurePosixPath(name)
     if name.startswith("/") or ".." in path.parts or "\\" in name or name[1:2] == ":":
-        raise BadDataError("PATH_ESCAPE", f"a member wants to lie outside the folder: {name!r}; do not use it")
+        raise BadDataError(
+            "PATH_ESCAPE", f"a member's name leads outside the folder: {name!r}; do not use this archive"
+        )
     unusable = any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in name)
     if unusable or not path.parts:
         raise BadDataError("NAME_BAD", f"a member's name cannot be used: {name!r}")
@@ -97,27 +99,27 @@ def safe_path(name: str) -> PurePosixPath:
 
 @contextmanager
 def explain_damage(archive: Path) -> Iterator[None]:
-    """Give what the archive libraries raise for a damaged archive a code."""
+    """Turn what the archive libraries raise for a damaged archive into a BadDataError with a code."""
     try:
         yield
-    except NotImplementedError as error:  # a zip file of a version or method that Python has not
+    except NotImplementedError as error:  # a zip version or method that Python does not support
         raise BadDataError("TAR_CORRUPT", f"{error}; at {archive}; fetch it again") from error
     except (EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error) as error:
         cut = isinstance(error, EOFError) or "unexpected end" in str(error)
         code = "TAR_TRUNCATED" if cut else "TAR_CORRUPT"
         raise BadDataError(code, f"{error}; at {archive}; fetch it again") from error
     except OSError as error:
-        if error.errno is not None:  # a disk's complaint; bz2, gzip and zstd give no number
+        if error.errno is not None:  # an error of the disk; errors of bz2, gzip and zstd have no number
             raise
         raise BadDataError("TAR_CORRUPT", f"{error}; at {archive}; fetch it again") from error
 
 
 def bomb_error(what: str, name: str) -> BadDataError:
-    return BadDataError("TAR_BOMB", f"{what}, above the cap; at {name!r}; check the archive")
+    return BadDataError("TAR_BOMB", f"{what}, above the limit; at {name!r}; check the archive")
 
 
 def _resolve_inside(root: Path, path: PurePosixPath) -> Path:
-    """Where to write. A link below the folder, left by someone else, must not lead outside."""
+    """The path to write to. Raises BadDataError if a link that lies below the folder leads outside."""
     target = root / path
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -131,9 +133,10 @@ def _resolve_inside(root: Path, path: PurePosixPath) -> Path:
 
 
 def _write(member: Member, target: Path) -> None:
-    """Written under a temporary name of the folder and renamed: what has the name is whole.
+    """Write a file under a temporary name and rename it, so that a file under its final name is complete.
 
-    Without fsync: a corpus is a hundred thousand files, and its receipt comes after all of them.
+    There is no fsync per file, because a corpus has a hundred thousand files. The caller syncs the disk once,
+    before it writes the receipt.
     """
     temporary = target.with_name(".unpacking.partial")
     with explain_os_errors(target):

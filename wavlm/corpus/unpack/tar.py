@@ -1,8 +1,8 @@
-"""Members of tar archives, read forward only.
+"""Read members of tar archives from front to end, and detect archives that are cut or damaged.
 
-`tarfile` stops quietly at a damaged header and at a cut on a 512-byte boundary, and reads extended
-headers of any size at once. So it reads through `ForwardStream`, which caps every read and the sum, and
-remembers the last block: an archive ends with a block of zeros or it is not whole.
+`tarfile` has two weaknesses. It stops without an error at a damaged header and at a cut on a 512-byte boundary.
+And it reads extended headers of any size at once. So it reads through `ForwardStream`, which limits every read
+and the sum of all reads, and keeps the last block. A complete archive ends with a block of zeros.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Readable(Protocol):
 
 
 class ForwardStream:
-    """A stream that can only be read forward, up to a cap; seeking forward reads and drops."""
+    """A stream that is read forward only, up to a limit. Seeking forward reads and discards bytes."""
 
     def __init__(self, stream: Readable, cap_bytes: int, name: str) -> None:
         self._stream, self._cap, self.name = stream, cap_bytes, name
@@ -66,7 +66,7 @@ class ForwardStream:
 
 
 def tar_members(archive: Path, compression: str, limits: Limits) -> Iterator[Member]:
-    """Members of a tar file; `compression` is the spec's format, e.g. `tar.gz`."""
+    """Members of a tar file. `compression` is the format of the spec, e.g. `tar.gz`."""
     with archive.open("rb") as file:
         cap = limits.total_for(archive.stat().st_size)
         yield from stream_members(file, compression, cap, archive.name, limits)
@@ -77,7 +77,7 @@ def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str,
     forward = ForwardStream(_open_decompressed(file, compression), cap_bytes, name)
     tar = tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:")  # noqa: SIM115 - no file
     while (info := tar.next()) is not None:
-        tar.members.clear()  # type: ignore[attr-defined] # a list that would only grow
+        tar.members.clear()  # type: ignore[attr-defined] # tarfile would keep every member
         if info.isdir():
             continue
         if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.sparse is None:
@@ -89,26 +89,26 @@ def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str,
         else:
             raise BadDataError(
                 "TAR_MEMBER_TYPE",
-                f"a member is no regular file (type {info.type!r}): {info.name!r} in {name}; do not use it",
+                f"a member is not a regular file (type {info.type!r}): {info.name!r} in {name}; do not use it",
             )
     _require_end(forward, name)
 
 
 def refuse_link_content(num_bytes: int) -> bytes:
-    """Links have no content that anyone may read."""
+    """`Member.read` of a link: nothing reads the content of a link."""
     raise AssertionError(f"{num_bytes} bytes of a link")
 
 
 def _require_end(forward: ForwardStream, name: str) -> None:
     if forward.last_block != bytes(BLOCK_BYTES):
         raise BadDataError("TAR_TRUNCATED", f"no end of archive after byte {forward.tell()} of {name}; fetch again")
-    while chunk := forward.read(CHUNK_BYTES):  # to its end: a decompressor checks its sum there
+    while chunk := forward.read(CHUNK_BYTES):  # to the end, where a decompressor checks its checksum
         if chunk.strip(b"\x00"):
             raise BadDataError("TAR_CORRUPT", f"data after the end of the archive {name}")
 
 
 def _open_decompressed(file: IO[bytes], compression: str) -> Readable:
-    """Only what the spec names is opened: a gzip file that calls itself tar stays unread."""
+    """Open the stream with the compression that the spec names, and no other."""
     openers: dict[str, Callable[[], Readable]] = {
         "tar": lambda: file,
         "tar.gz": lambda: gzip.GzipFile(fileobj=file),
