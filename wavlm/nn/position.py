@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavlm.nn.conv import to_at_least_fp32
+from wavlm.nn.front import compute_dtype
 from wavlm.specs import NetworkSpec
 
 INIT_STD = 0.02
+AMX_CHANNELS = 16  # of a group; what oneDNN computes wrongly has fewer
+AMX_PRODUCTS = 32  # of 16-bit numbers, in a row of an AMX tile
 
 
 class PositionalConv(nn.Module):
@@ -42,6 +45,8 @@ class PositionalConv(nn.Module):
         """(B, F, D) -> (B, F, D)"""
         taps = self.v.shape[2]
         weight = to_at_least_fp32(self.v) * (to_at_least_fp32(self.g) / self._norm())
+        if self._is_wrong_in_onednn():
+            weight = functional.pad(weight, (0, 1))  # a tap of zeros changes no value
         y = functional.conv1d(
             x.transpose(1, 2),
             weight.to(self.v.dtype),
@@ -50,6 +55,17 @@ class PositionalConv(nn.Module):
             groups=self.groups,
         )
         return functional.gelu(y[:, :, : x.shape[1]]).transpose(1, 2)
+
+    def _is_wrong_in_onednn(self) -> bool:
+        """Whether oneDNN 3.12 computes something else on a processor with AMX.
+
+        Its bf16 convolution is wrong for groups of under 16 channels if channels times taps fill
+        whole rows of tiles (docs/log.md, 2026-11-29). Taps are even then: with one more, the output
+        still has a frame for each input.
+        """
+        _, channels, taps = self.v.shape
+        is_narrow = channels < AMX_CHANNELS and channels * taps % AMX_PRODUCTS == 0
+        return is_narrow and self.v.device.type == "cpu" and compute_dtype(self.v).itemsize == 2
 
 
 class RelativePosition(nn.Module):
