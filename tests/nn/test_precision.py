@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.nn.networks import base
-from tests.numerics import norm_tolerance
+from tests.numerics import norm_tolerance, require_close
 from wavlm.nn.conv import FrameNorm
+from wavlm.nn.head import Head
 from wavlm.nn.position import PositionalConv
 
 pytestmark = pytest.mark.numeric
@@ -51,3 +52,15 @@ def test_positional_convolution_is_right_for_any_width(channels: int, taps: int)
 def test_gradients_of_a_norm_are_as_near_over_any_number_of_frames(num_frames: int) -> None:
     torch.manual_seed(0)
     require_bf16(FrameNorm(16), torch.randn(2, num_frames, 16), 2)
+
+
+def test_cosines_of_the_head_are_computed_in_fp32() -> None:
+    """In bf16 logits of up to 10 would be rounded by up to 0.03."""
+    torch.manual_seed(0)
+    head, frames = Head(base(), num_clusters=50), torch.randn(20, 24).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        projected, found = head.projection(frames), head.logits(frames, 0.1)
+    assert projected.dtype == torch.bfloat16
+    assert found.dtype == torch.float32
+    expected = torch.cosine_similarity(projected.double()[:, None], head.label_embeddings.double(), dim=-1) / 0.1
+    require_close(found, expected, 3 * projected.shape[1])  # two norms and a product
