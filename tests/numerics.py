@@ -27,6 +27,30 @@ def relative_tolerance(num_operations: int, dtype: torch.dtype = torch.float32) 
     return DEVIATIONS * math.sqrt(2 * num_operations) * torch.finfo(dtype).eps / 2
 
 
+def norm_tolerance(num_roundings: int, dtype: torch.dtype) -> float:
+    """How far many values may lie from exact ones: norm of the difference relative to the norm.
+
+    Each value is the end of a random walk of `num_roundings` steps of up to eps / 2. Over many values
+    the norm shows the mean length of the walks, so it needs no allowance for rare ones.
+    """
+    return math.sqrt(num_roundings) * torch.finfo(dtype).eps / 2
+
+
+def mean_tolerance(num_roundings: int, num_values: int, dtype: torch.dtype) -> float:
+    """How far the mean of values, each rounded by itself, may lie from the exact mean."""
+    return DEVIATIONS * norm_tolerance(num_roundings, dtype) / math.sqrt(num_values)
+
+
+def roundings(num_layers: int) -> int:
+    """Roundings in a row to 16 bits in a forward pass; a backward pass has twice as many.
+
+    A layer rounds queries, logits, weights, heads, their projection, a sum and its norm, two products
+    of the feed-forward, its GELU, a sum and its norm. Outside layers: features, their norm and their
+    projection, the positional convolution, its GELU, a sum and its norm, the head's projection.
+    """
+    return 12 * num_layers + 8
+
+
 def require_close(
     found: Tensor | np.ndarray,
     expected: Tensor | np.ndarray,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.mini_shards import tones, write_shards
+from tests.numerics import relative_tolerance
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
 from wavlm.execution.job import LabelledShards, TrainJob
@@ -25,7 +26,7 @@ from wavlm.storage.files import read_json, sha256_of, write_json
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,8 @@ def test_two_processes_stop_with_75_and_finish_later(corpus: LabelledShards, fin
     assert not running(job)
     alone, together = (read_json(j.parent / "training.json") for j in (finished, job))
     assert (alone["processes"], together["processes"]) == (1, 2)
-    assert together["valid/loss"] == pytest.approx(alone["valid/loss"], rel=1e-4)
+    # Ranks add the gradients of an update's two groups with an averaging: three operations, 12 times.
+    assert together["valid/loss"] == pytest.approx(alone["valid/loss"], rel=relative_tolerance(3 * 12))
 
 
 def test_error_code_and_message_come_through(corpus: LabelledShards, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from tests.nn.networks import base, large, lively
 from tests.numerics import (
     front_operations,
+    norm_tolerance,
     num_operations,
     relative_tolerance,
     require_all_close,
@@ -211,11 +212,14 @@ def test_parameters_in_bf16_need_no_autocast(style: Style) -> None:
     module = extractor(style(conv_layers=PAPER_LIKE, conv_bias=True)).bfloat16()
     found, expected = module(waveforms()), chain(module, waveforms())
     assert found.dtype == torch.bfloat16
-    assert (found - expected).norm() <= 0.03 * expected.norm()
+    # In a row: input, output and GELU of each convolution, and a norm of each in the layer style.
+    num_roundings = 4 * len(PAPER_LIKE)
+    assert (found - expected).norm() <= norm_tolerance(num_roundings, torch.bfloat16) * expected.norm()
     ours, theirs = gradients(module, found), gradients(module, expected)
     for name in ("convs.0.weight", "convs.3.weight", "norms.0.weight", "norms.0.bias"):
         assert ours[name].dtype == torch.bfloat16
-        assert (ours[name] - theirs[name]).norm() <= 0.15 * theirs[name].norm(), name
+        allowed = norm_tolerance(3 * num_roundings, torch.bfloat16)
+        assert (ours[name] - theirs[name]).norm() <= allowed * theirs[name].norm(), name
 
 
 @each_style

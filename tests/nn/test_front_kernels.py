@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from tests.numerics import norm_tolerance
 
 pytestmark = pytest.mark.numeric
 
@@ -29,7 +32,10 @@ def test_kernels_for_a_gpu_compute_the_same_in_triton_s_interpreter() -> None:
     differences = json.loads(done.stdout)
     assert len(differences) == 4
     for name, found in differences.items():
-        limit = 1e-6 if "float32" in name else 2e-2
+        # Values and gradients of three convolutions; in bf16 each is rounded on the way in and out.
+        products = sum(before * kernel for before, kernel in ((1, 12), (70, 3), (33, 2)))
+        float32 = norm_tolerance(3 * products, torch.float32)
+        limit = float32 if "float32" in name else norm_tolerance(3 * 3 * 2, torch.bfloat16)
         assert all(difference <= limit for difference in found), (name, found)
 
 

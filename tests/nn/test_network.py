@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from tests.nn.networks import base, large, lively
-from tests.numerics import front_operations, num_operations, relative_tolerance, require_close
+from tests.numerics import (
+    front_operations,
+    mean_tolerance,
+    num_operations,
+    relative_tolerance,
+    require_close,
+    roundings,
+)
 from wavlm.nn import LossTerms, WavLM
 from wavlm.nn.relative_position_bias import distance_buckets
 from wavlm.specs import NetworkSpec
@@ -292,4 +299,5 @@ def test_bf16_autocast_stays_close_and_keeps_the_loss_in_fp32() -> None:
         rough = model(batch)
         rough.masked.loss.backward()
     assert rough.masked.loss.dtype == rough.feature_penalty.dtype == torch.float32
-    assert rough.masked.loss.item() == pytest.approx(exact.masked.loss.item(), rel=0.03)
+    allowed = mean_tolerance(roundings(3), int(batch.mask.sum()), torch.bfloat16)
+    assert rough.masked.loss.item() == pytest.approx(exact.masked.loss.item(), rel=allowed)

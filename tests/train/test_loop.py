@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.numerics import mean_tolerance, norm_tolerance, roundings
 from tests.train import fakes
 from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution import metrics
@@ -18,7 +19,7 @@ from wavlm.nn import load_model
 from wavlm.nn.files import ModelFileError
 from wavlm.specs import StartSpec
 from wavlm.storage.files import read_json, sha256_of
-from wavlm.train import loop
+from wavlm.train import loop, step
 from wavlm.train.facts import is_finished
 from wavlm.train.interrupts import StopRequest
 from wavlm.train.ranks import Ranks
@@ -26,6 +27,7 @@ from wavlm.train.ranks import Ranks
 pytestmark = pytest.mark.numeric
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
+NUM_FRAMES_A_LINE = 2 * 4 * 2 * 74  # updates, groups, utterances, frames
 
 
 @pytest.fixture(autouse=True)
@@ -166,12 +168,15 @@ def test_snapshot_of_another_seed_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_low_precision_stays_near_fp32(tmp_path: Path, precision: str) -> None:
-    losses = []
-    for name in ("fp32", precision):
-        job = fakes.job(tmp_path / name, train={"precision": name, "updates": 4})
-        curve = run(job)["curve"]
-        losses.append(curve[-1]["train/loss"])
-    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    jobs = [fakes.job(tmp_path / name, train={"precision": name, "updates": 4}) for name in ("fp32", precision)]
+    forward, dtype = roundings(jobs[0].network.num_layers), step.AUTOCAST[precision]
+    for exact, found in zip(*(run(job)["curve"][0::2] for job in jobs), strict=True):
+        num_masked = exact["masked_fraction"] * NUM_FRAMES_A_LINE
+        loss = mean_tolerance(forward, num_masked, dtype)
+        assert found["train/loss"] == pytest.approx(exact["train/loss"], rel=loss)
+        norm = norm_tolerance(3 * forward, dtype)
+        assert found["grad_norm"] == pytest.approx(exact["grad_norm"], rel=norm)
+        assert found["grad_norm"] != exact["grad_norm"]
 
 
 def test_recomputed_activations_change_no_number(tmp_path: Path, unbroken: dict[str, object]) -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.numerics import num_operations, relative_tolerance
 from tests.train import fakes
 from wavlm.execution import metrics
 from wavlm.loader.sampler import SamplerState
@@ -69,11 +70,13 @@ def test_first_update_is_what_the_formulas_say(tmp_path: Path) -> None:
         loop.train(job, fakes.data(job, ALONE), ALONE, stop)
 
     (line,) = metrics.read(tmp_path / "metrics.jsonl")
-    assert line["train/loss"] == pytest.approx(loss.item(), rel=1e-5)
-    assert line["train/loss_bits"] == pytest.approx(loss.item() / math.log(2), rel=1e-5)
-    assert line["train/masked_loss"] == pytest.approx(entropy.item() / masked_frames, rel=1e-5)
-    assert line["train/feature_penalty"] == pytest.approx(penalty.item() / masked_frames, rel=1e-5)
-    assert line["grad_norm"] == pytest.approx(grad_norm, rel=1e-4)
+    operations = num_operations(job.network, batches[0].mask.shape[1])
+    rel = relative_tolerance(operations)
+    assert line["train/loss"] == pytest.approx(loss.item(), rel=rel)
+    assert line["train/loss_bits"] == pytest.approx(loss.item() / math.log(2), rel=rel)
+    assert line["train/masked_loss"] == pytest.approx(entropy.item() / masked_frames, rel=rel)
+    assert line["train/feature_penalty"] == pytest.approx(penalty.item() / masked_frames, rel=rel)
+    assert line["grad_norm"] == pytest.approx(grad_norm, rel=relative_tolerance(3 * operations))
     share = masked_frames / sum(batch.mask.numel() for batch in batches)
     assert line["masked_fraction"] == pytest.approx(share)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.numerics import relative_tolerance
 from tests.train import fakes, pair
 from wavlm.errors import EXIT_LOCKED
 from wavlm.execution import metrics
@@ -62,9 +63,10 @@ def test_two_ranks_give_the_losses_of_one(tmp_path: Path) -> None:
         rank.communicate()
     assert [rank.returncode for rank in ranks] == [0, 0]
     one, two = (list(metrics.read(tmp_path / name / "metrics.jsonl")) for name in ("one", "two"))
+    # They add the gradients of an update's four groups in another order: three additions, six times.
     for ours, theirs in zip(one, two, strict=True):
         for name in ours.keys() - metrics.TIMED:
-            assert theirs[name] == pytest.approx(ours[name], rel=2e-5), name
+            assert theirs[name] == pytest.approx(ours[name], rel=relative_tolerance(3 * 6)), name
 
 
 @pytest.mark.slow

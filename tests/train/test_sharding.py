@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.numerics import relative_tolerance
 from tests.train import fakes, pair
 from wavlm.execution import metrics
 from wavlm.train import checkpoint
@@ -17,6 +18,8 @@ from wavlm.train.ranks import Ranks
 
 pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
+# Ranks add the gradients of an update's four groups in another order: three additions, six times.
+TOLERANCE = relative_tolerance(3 * 6)
 SPLIT = ("fsdp", "fsdp-recomputing", "ddp-then-fsdp", "fsdp-then-ddp")
 
 
@@ -45,11 +48,11 @@ def curve(folder: Path) -> list[metrics.MetricsRecord]:
 @pytest.mark.parametrize("way", ["ddp", *SPLIT])
 def test_losses_and_weights_are_those_of_one_process(out: Path, way: str) -> None:
     for ours, theirs in zip(curve(out / way), curve(out / "one"), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-6)
+        assert ours == pytest.approx(theirs, rel=TOLERANCE)
     one, other = (load_file(out / name / "model.safetensors") for name in ("one", way))
     assert one.keys() == other.keys()
     for name, weight in one.items():
-        torch.testing.assert_close(other[name], weight, rtol=1e-6, atol=1e-6, msg=name)
+        torch.testing.assert_close(other[name], weight, rtol=TOLERANCE, atol=TOLERANCE, msg=name)
 
 
 @pytest.mark.parametrize("way", SPLIT)
@@ -64,7 +67,7 @@ def test_snapshots_of_a_split_network_are_like_any_other(out: Path, way: str) ->
     )
     assert one.keys() == other.keys()
     for name, tensor in one.items():
-        torch.testing.assert_close(other[name], tensor, rtol=1e-5, atol=1e-5, msg=name)
+        torch.testing.assert_close(other[name], tensor, rtol=TOLERANCE, atol=TOLERANCE, msg=name)
 
 
 @pytest.mark.parametrize("way", ["ddp-then-fsdp", "fsdp-then-ddp"])

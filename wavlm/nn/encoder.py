@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavlm.nn.attention import Attention, PositionBias
-from wavlm.nn.conv import attach_zero_gradients
+from wavlm.nn.conv import FrameNorm, attach_zero_gradients
 from wavlm.nn.positional_conv import PositionalConv
 from wavlm.nn.relative_position_bias import GATE_ROWS, INIT_STD, RelativePositionBias, gate_rows, gate_values
 from wavlm.specs import NetworkSpec
@@ -58,10 +58,10 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.norm_first = network.norm_first
         self.attention = GatedAttention(network, attend)
-        self.attention_norm = nn.LayerNorm(network.width)
+        self.attention_norm = FrameNorm(network.width)
         self.fc1 = nn.Linear(network.width, network.ffn_width)
         self.fc2 = nn.Linear(network.ffn_width, network.width)
-        self.ffn_norm = nn.LayerNorm(network.width)
+        self.ffn_norm = FrameNorm(network.width)
         self.dropout = nn.Dropout(network.dropout)
         self.activation_dropout = nn.Dropout(network.activation_dropout)
 
@@ -98,7 +98,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.norm_first = network.norm_first
         self.position = PositionalConv(network)
-        self.norm = nn.LayerNorm(network.width)
+        self.norm = FrameNorm(network.width)
         self.relative_position = RelativePositionBias(network) if network.gated_bias else None
         self.layers = nn.ModuleList(EncoderLayer(network, attend) for _ in range(network.num_layers))
         self.dropout = nn.Dropout(network.dropout)

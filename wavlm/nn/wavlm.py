@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wavlm.nn.attention import Attention, default_attention
-from wavlm.nn.conv import FeatureEncoder, scale_gradient, to_at_least_fp32
+from wavlm.nn.conv import FeatureEncoder, FrameNorm, scale_gradient, to_at_least_fp32
 from wavlm.nn.encoder import Encoder
 from wavlm.nn.head import FrameSums, Head, LossTerms, Predictions, select_rows
 from wavlm.specs import NetworkSpec
@@ -43,7 +43,7 @@ class WavLM(nn.Module):
         self.num_clusters = num_clusters
         channels = network.conv_layers[-1].channels
         self.extractor = FeatureEncoder(network)
-        self.feature_norm = nn.LayerNorm(channels)
+        self.feature_norm = FrameNorm(channels)
         self.projection = nn.Linear(channels, network.width)
         self.input_dropout = nn.Dropout(network.input_dropout)
         self.mask_embedding = nn.Parameter(torch.rand(network.width))

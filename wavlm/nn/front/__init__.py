@@ -65,13 +65,14 @@ def features(
         [norm.bias for norm in scaled],
         [conv.stride[0] for conv in convs],
         norm.eps,
-        _compute_dtype(first.weight),
+        compute_dtype(first.weight),
         keep=torch.is_grad_enabled() and any(p.requires_grad for p in [filters, *weights]),
     )
     return cast("Tensor", found[0])
 
 
-def _compute_dtype(weight: Tensor) -> torch.dtype:
+def compute_dtype(weight: Tensor) -> torch.dtype:
+    """What a convolution with this weight reads and writes, under autocast or without."""
     kind = weight.device.type
     if torch.is_autocast_enabled(kind) and weight.dtype != torch.float64:
         return torch.get_autocast_dtype(kind)
