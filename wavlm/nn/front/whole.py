@@ -87,7 +87,7 @@ class FoldedWhole:
         return factors(self._patches(), folded.form, folded.eps)[..., 0].to(folded.signal.dtype)
 
     def _d_form(self, d_log_factors: Tensor, scale: Tensor) -> Tensor:
-        """The gradient of the form (k + 1, k + 1), from that of the factors' logarithm (B, F) and the factors (B, F)."""
+        """The gradient of the form (k + 1, k + 1), from that of the factors' logarithm and the factors, (B, F) each."""
         d_squares = -0.5 * scale.double().square() * d_log_factors
         patches = self._patches().flatten(0, 1)
         patches = functional.pad(patches, (0, 0, 0, -len(patches) % CHUNK_FRAMES))
