@@ -21,11 +21,11 @@ class LabelledShards(BaseModel):
 
 
 class TrainJob(BaseModel):
-    """Everything `python -m wavlm.train` needs. `out` receives metrics, snapshots and the model."""
+    """Everything `python -m wavlm.train` needs. `out` receives metrics, checkpoints and the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    key: str  # of the Model artifact; a snapshot of another key is refused
+    key: str  # of the Model artifact; a checkpoint of another key is refused
     out: Path
     network: NetworkSpec
     train: TrainSpec
