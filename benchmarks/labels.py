@@ -21,7 +21,7 @@ from benchmarks.speech import Speech, speech
 from benchmarks.workload import BASE
 from wavlm.features.chunk import group_by_length
 from wavlm.features.extract import ExtractionPlan, extraction_plan
-from wavlm.features.frames import frame_function
+from wavlm.features.frame_function import frame_function
 from wavlm.features.hidden import single_precision
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.specs import (

@@ -8,7 +8,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import show_progress
+from tasks.orchestration.progress_bar import show_progress
 from wavlm.corpus.download.transfer import InterruptedTransferError
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import show_progress
+from tasks.orchestration.progress_bar import show_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Export, Model, lineage
 from wavlm.pipeline.results import label_quality_of, read_training_results

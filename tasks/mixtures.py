@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.orchestration.progress import show_progress
+from tasks.orchestration.progress_bar import show_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Mixtures
 from wavlm.pipeline.store import Store

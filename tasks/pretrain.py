@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import JsonValue
 
 from tasks.jobs import job_of
-from tasks.orchestration.progress import ShowDetail, show_progress
+from tasks.orchestration.progress_bar import ShowDetail, show_progress
 from tasks.registry.connection import Status, follow_training
 from wavlm.errors import (
     EXIT_CANNOT_WRITE,

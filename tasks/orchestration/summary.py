@@ -15,7 +15,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
-from tasks.orchestration.progress import slug
+from tasks.orchestration.progress_bar import slug
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import Summary, summarise

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
-from wavlm.evaluation.facts import SCORES_PLOT
-from wavlm.shards.facts import ShardsFacts
 
 from tasks.registry.lookup import MODEL_FILES, sha256_tag
+from wavlm.evaluation.facts import SCORES_PLOT
 from wavlm.pipeline.artifacts import Corpus, Export, Model, Shards, lineage
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
 from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
 from wavlm.pipeline.store import Store
+from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, MixSpec, Recipe, Source
 from wavlm.storage.files import sha256_of
 

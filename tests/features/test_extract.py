@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wavlm.features.chunk import group_by_length
 from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched, extraction_plan
-from wavlm.features.frames import FrameFunction
+from wavlm.features.frame_function import FrameFunction
 
 ALONE = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
 TOGETHER = replace(ALONE, batch_samples=40_000, chunk_samples=100_000)

@@ -13,7 +13,7 @@ from tests.mini_shards import Spoken, tones, write_shards
 from tests.numerics import require_close, require_nearest
 from wavlm.errors import BadDataError
 from wavlm.features.extract import ExtractionPlan
-from wavlm.features.frames import frame_function
+from wavlm.features.frame_function import frame_function
 from wavlm.features.mfcc import mfcc
 from wavlm.labels.centroids import Centroids
 from wavlm.labels.codebook import build_codebook, cluster

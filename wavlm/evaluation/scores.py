@@ -18,7 +18,7 @@ import numpy as np
 from wavlm.evaluation.facts import SCORES_PLOT, LayerScore, ScoresFacts, scores_path
 from wavlm.evaluation.plot import plot_scores
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.features.frames import mfcc_at_frame_rate
+from wavlm.features.frame_function import mfcc_at_frame_rate
 from wavlm.features.hidden import HiddenLayers, default_device
 from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wavlm.features.frames import FrameFunction
+from wavlm.features.frame_function import FrameFunction
 from wavlm.features.hidden import cut_pieces, single_precision
 from wavlm.features.mfcc import Floats
 from wavlm.specs.shapes import num_labels

@@ -20,7 +20,7 @@ from typing import TypeVar
 import torch
 
 from wavlm.features.chunk import Rows, SubmittedChunk
-from wavlm.features.frames import FrameFunction
+from wavlm.features.frame_function import FrameFunction
 from wavlm.features.hidden import default_device
 from wavlm.features.mfcc import Floats
 from wavlm.specs import SAMPLE_RATE_HZ

@@ -19,7 +19,7 @@ import numpy as np
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
-from wavlm.features.frames import label_rate_hz
+from wavlm.features.frame_function import label_rate_hz
 from wavlm.labels.counts import read_counts, write_total
 from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
 from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels

@@ -21,7 +21,7 @@ import numpy as np
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
-from wavlm.features.frames import frame_function
+from wavlm.features.frame_function import frame_function
 from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids
 from wavlm.labels.facts import CodebookFacts, codebook_path

@@ -26,7 +26,7 @@ from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
 from wavlm.execution.ordered_map import OrderedMap, open_ordered_map
 from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched
-from wavlm.features.frames import FrameFunction, frame_function
+from wavlm.features.frame_function import FrameFunction, frame_function
 from wavlm.features.mfcc import Floats
 from wavlm.labels.assign import make_assign
 from wavlm.labels.centroids import read_centroids, refuse_unassigned

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched
-from wavlm.features.frames import FrameFunction
+from wavlm.features.frame_function import FrameFunction
 from wavlm.features.mfcc import Floats
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, read_columns

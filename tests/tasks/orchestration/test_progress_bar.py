@@ -7,15 +7,18 @@ import re
 
 import pytest
 
-from tasks.orchestration.progress import show_progress, slug
+from tasks.orchestration.progress_bar import show_progress, slug
 
 
 def test_progress_is_a_line_at_each_tenth(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     # Straight from its logger: Prefect, once imported, keeps our logs from the root logger.
-    logger = logging.getLogger("tasks.orchestration.progress")
+    logger = logging.getLogger("tasks.orchestration.progress_bar")
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     monkeypatch.setattr(logger, "propagate", False)
-    with caplog.at_level(logging.INFO, "tasks.orchestration.progress"), show_progress("labels dev") as (progress, say):
+    with (
+        caplog.at_level(logging.INFO, "tasks.orchestration.progress_bar"),
+        show_progress("labels dev") as (progress, say),
+    ):
         for done in range(101):
             if done == 50:
                 say("loss 3.1")

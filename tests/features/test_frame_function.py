@@ -10,7 +10,7 @@ import torch
 
 from tests.numerics import num_operations, require_close
 from tests.tiny_specs import tiny_large_network, tiny_network
-from wavlm.features.frames import frame_function, mfcc_at_frame_rate
+from wavlm.features.frame_function import frame_function, mfcc_at_frame_rate
 from wavlm.features.hidden import HiddenLayers, cut_pieces
 from wavlm.features.mfcc import mfcc
 from wavlm.nn import WavLM, load_model, save_model

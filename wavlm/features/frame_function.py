@@ -1,4 +1,4 @@
-"""Choose the features that are clustered: 39-d Kaldi MFCC at 100 Hz, or a hidden layer of a model at 50 Hz.
+"""Frame functions: the features that are clustered, 39-d Kaldi MFCC at 100 Hz or a hidden layer of a model at 50 Hz.
 
 Frame 2t of the MFCC and frame t of the network are centred on the same sample, 320 t + 200.
 
