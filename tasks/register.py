@@ -7,7 +7,6 @@ changes nothing.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import task
@@ -15,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.registry import description
 from tasks.registry.connection import Registry, Uploader, connect, open_run, translate_registry_errors, without_password
+from tasks.registry.gate import Verdict, judge
 from tasks.registry.lookup import (
     CHAMPION,
     MODEL_FILES,
@@ -40,14 +40,6 @@ PLOTS_FOLDER = "plots"
 BATCH_PARAMETERS = 100  # MLflow refuses more in one call
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a version becomes champion, and why."""
-
-    is_champion: bool
-    reason: str
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
@@ -79,30 +71,6 @@ def sync(recipe: Recipe, store: Store) -> tuple[Path, ...]:
 def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path:
     """The registration's folder; raises ServiceMissingError if the registry does not answer."""
     return store.make(artifact, lambda out: _build(artifact, store, recipe, out))
-
-
-def judge(gate: GateSpec | None, new: Version, champion: Version | None) -> Verdict:
-    """Whether a version becomes champion: the first does, later ones pass the recipe's gate."""
-    if champion is None:
-        return Verdict(is_champion=True, reason="the first champion")
-    if champion.version == new.version:
-        return Verdict(is_champion=True, reason="the champion already")
-    if gate is None:
-        return Verdict(is_champion=False, reason="the recipe has no gate: move it by hand")
-    return _compare(gate, new, champion)
-
-
-def _compare(gate: GateSpec, new: Version, champion: Version) -> Verdict:
-    ours, theirs = new.metrics.get(gate.metric), champion.metrics.get(gate.metric)
-    if ours is None or theirs is None:
-        who = new.reference if ours is None else champion.reference
-        return Verdict(is_champion=False, reason=f"{who} has no {gate.metric} to compare")
-    gain = ours - theirs if gate.higher_is_better else theirs - ours
-    words = f"{gate.metric} {ours:.4f} against {theirs:.4f} of {champion.reference}"
-    if gain > 0 and gain >= gate.min_improvement:
-        return Verdict(is_champion=True, reason=f"better: {words}")
-    needed = f" by {gate.min_improvement:g}" if gate.min_improvement else ""
-    return Verdict(is_champion=False, reason=f"not better{needed}: {words}")
 
 
 def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> RegistrationFacts:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.register import judge, register, register_model, sync
+from tasks.register import register, register_model, sync
 from tasks.registry.connection import connect
+from tasks.registry.gate import judge
 from tasks.registry.lookup import Version, list_models, promote, pull_model, show_model
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
 from wavlm.pipeline.plan import plan
