@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.registry.lookup import (
-    Version,
-)
+from tasks.registry.lookup import Version
 from wavlm.specs import GateSpec
 
 
