@@ -183,7 +183,7 @@ def test_workers_change_no_byte(
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
-@pytest.mark.parametrize("shares", [1, 2, 3])
+@pytest.mark.parametrize("groups_per_process", [1, 2, 3])
 def test_batches_and_shares_change_no_byte(
     tmp_path: Path, shards_dir: Path, codebook_dir: Path, groups_per_process: int
 ) -> None:
