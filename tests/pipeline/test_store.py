@@ -8,11 +8,18 @@ import pytest
 
 from wavlm.errors import BadDataError, LockedError
 from wavlm.pipeline.artifacts import Corpus, Shards
-from wavlm.pipeline.store import Facts, Store
+from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, FolderSource, ShardSpec
 from wavlm.specs.corpora import GenericLayout
+from wavlm.storage.facts import Facts
 from wavlm.storage.files import read_json
 from wavlm.storage.locks import hold_lock
+
+
+class Counted(Facts):
+    """What the stage of these tests reports."""
+
+    files: int
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def shards(of: Corpus) -> Shards:
 
 def build(out: Path) -> Facts:
     (out / "data.txt").write_text("words")
-    return {"files": 1}
+    return Counted(files=1)
 
 
 def test_a_failed_build_is_absent_and_the_next_attempt_continues_in_its_folder(
@@ -54,7 +61,7 @@ def test_a_failed_build_is_absent_and_the_next_attempt_continues_in_its_folder(
     def rest(out: Path) -> Facts:
         assert (out / "part-0").read_text() == "first part"
         (out / "part-1").write_text("second part")
-        return {}
+        return Facts()
 
     artifact = corpus()
     with pytest.raises(RuntimeError, match="killed"):
@@ -72,7 +79,7 @@ def test_a_complete_artifact_is_not_built_again(store: Store) -> None:
         raise AssertionError("built twice")
 
     assert store.make(artifact, never) == store.path(artifact)
-    assert store.facts(artifact) == {"files": 1}
+    assert store.facts(artifact, Counted) == Counted(files=1)
 
 
 def test_leftovers_of_killed_writers_are_not_sealed(store: Store) -> None:
@@ -130,3 +137,21 @@ def test_the_record_spells_out_the_identity(store: Store) -> None:
     record = read_json(store.make(artifact, build) / "artifact.json")
     assert record["identity"] == artifact.identity
     assert record["files"]["data.txt"]["bytes"] == 5
+
+
+def test_facts_in_another_form_are_an_error_that_names_file_and_field(store: Store) -> None:
+    class Other(Facts):
+        hours: float
+
+    artifact = corpus()
+    record = store.make(artifact, build) / "artifact.json"
+    with pytest.raises(BadDataError, match=rf"RECORD_BROKEN: no Other (.|\n)*hours(.|\n)*{record}"):
+        store.facts(artifact, Other)
+
+
+def test_a_broken_record_is_an_error_that_names_the_file(store: Store) -> None:
+    artifact = corpus()
+    path = store.make(artifact, build) / "artifact.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*{path}"):
+        store.record(artifact)

@@ -12,10 +12,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from tasks.registry.connection import connect
+from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
+from wavlm.labels.facts import LabelsFacts, Quality
 from wavlm.pipeline.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.plan import models, plan
-from wavlm.pipeline.store import Facts, Store
+from wavlm.pipeline.store import Store
+from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import (
     AptSource,
     CodebookSpec,
@@ -34,12 +37,27 @@ from wavlm.specs import (
     TrainSpec,
 )
 from wavlm.specs.corpora import FestvoxLayout, LibrispeechLayout
+from wavlm.storage.facts import Facts
 from wavlm.storage.files import write_json
 
 PNG = b"\x89PNG\r\n\x1a\n"
 UPDATES = (10, 20, 30)
 VALID_LOSS = {1: (4.0, 3.0, 2.5), 2: (3.5, 2.4, 2.0)}
 PNMI = {1: 0.31, 2: 0.42}
+SHARDS = ShardsFacts(
+    recordings=902,
+    recordings_used=900,
+    excluded={},
+    rejected={"too_short": 2},
+    utterances=900,
+    speakers=3,
+    hours=1.5,
+    valid_hours=0.1,
+    shards=1,
+    bytes=1000,
+    repeated_recordings=0,
+    in_both_splits=0,
+)
 
 
 @dataclass(frozen=True)
@@ -120,23 +138,42 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
     )
 
 
-def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case a kind
+def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
     """Files and facts as the stage of this kind leaves them, tiny."""
     if isinstance(artifact, Model):
         return _model(artifact, out)
     if isinstance(artifact, Labels):
-        quality = {"phone_purity": 0.4, "cluster_purity": 0.1, "num_frames": 12345}
-        return {"quality": {**quality, "pnmi": PNMI[artifact.iteration]}}
+        return _labels(artifact)
     if isinstance(artifact, Shards):
-        return {"hours": 1.5, "utterances": 900, "speakers": 3, "rejected": {"too_short": 2}}
+        return SHARDS
     if isinstance(artifact, Scores):
         return _scores(out)
     if isinstance(artifact, Mixtures):
-        return _mixtures(out)
+        (out / "listen").mkdir()
+        (out / "listen" / "one.png").write_bytes(PNG)
     if isinstance(artifact, Export):
         (out / "hf").mkdir()
         (out / "hf" / "README.md").write_text("# A card\n")
-    return {}
+    return Facts()  # nothing reads the facts of the others
+
+
+def _labels(artifact: Labels) -> LabelsFacts:
+    return LabelsFacts(
+        device="cpu",
+        num_utterances=900,
+        num_labels=270_000,
+        label_rate_hz=50,
+        num_clusters=100,
+        used_clusters=100,
+        entropy_bits=6.0,
+        largest_share=0.05,
+        repeated_share=0.5,
+        quality=quality(PNMI[artifact.iteration], num_frames=12345),
+    )
+
+
+def quality(pnmi: float, num_frames: int = 100) -> Quality:
+    return Quality(phone_purity=0.4, cluster_purity=0.1, pnmi=pnmi, num_frames=num_frames)
 
 
 def _model(artifact: Model, out: Path) -> Facts:
@@ -160,27 +197,22 @@ def _model(artifact: Model, out: Path) -> Facts:
             "time_unix": 1_700_000_000.0 + update,
         }
         metrics.append(out / "metrics.jsonl", record)
-    return {"updates": 30}
+    return Facts()  # results are read from the curve
 
 
 def _scores(out: Path) -> Facts:
     (out / "scores.png").write_bytes(PNG)
-    return {
-        "num_clusters": 50,
-        "mfcc_pnmi": 0.3,
-        "best_pnmi": 0.45,
-        "best_layer": 2,
-        "scores": [
-            {"name": name, "layer": layer, "quality": {"pnmi": pnmi, "num_frames": 100}}
+    return ScoresFacts(
+        num_utterances=20,
+        num_clusters=50,
+        mfcc_pnmi=0.3,
+        best_pnmi=0.45,
+        best_layer=2,
+        scores=tuple(
+            LayerScore(name=name, layer=layer, quality=quality(pnmi))
             for layer, (name, pnmi) in enumerate([("mfcc", 0.3), ("layer 1", 0.35), ("layer 2", 0.45)])
-        ],
-    }
-
-
-def _mixtures(out: Path) -> Facts:
-    (out / "listen").mkdir()
-    (out / "listen" / "one.png").write_bytes(PNG)
-    return {}
+        ),
+    )
 
 
 @pytest.fixture(scope="session")

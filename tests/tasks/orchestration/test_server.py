@@ -14,7 +14,7 @@ from tasks.orchestration.server import OwnServer, answers
 from wavlm.errors import ServiceMissingError
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def eventually(condition: Callable[[], bool], seconds: float) -> bool:
