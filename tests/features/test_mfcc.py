@@ -38,7 +38,7 @@ def mel_of(frequency_hz: float) -> float:
 
 
 def slow_mfcc(waveform: np.ndarray) -> np.ndarray:
-    """Float64, frame by frame, each step as the definition has it: (N,) -> (F, 39)."""
+    """Float64, frame by frame, each step as in the definition: (N,) -> (F, 39)."""
     waveform = waveform.astype(np.float64)
     mels = [mel_of(number * 16000 / 512) for number in range(256)]
     edges = mel_of(20.0) + (mel_of(8000.0) - mel_of(20.0)) / 24 * np.arange(25)

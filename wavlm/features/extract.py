@@ -3,7 +3,7 @@
 1. The caller cuts its waveforms into chunks (`cut_chunks`) and gives each chunk a tag.
 2. A chunk is sorted by length and cut into batches, so that little of a batch is padding (`wavlm.features.chunk`).
 3. All batches of a chunk are submitted to the device at once.
-4. On a GPU, results are waited for only after two more chunks have been submitted, so that it never idles.
+4. On a GPU, results are waited for only after two more chunks have been submitted, so that it has work meanwhile.
 5. Results come back in the order of the chunks, and in a chunk in the order of its waveforms.
 
 On a CPU each waveform is a chunk and a batch of its own: a core is fastest on one utterance, whose data stay in its

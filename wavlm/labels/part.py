@@ -1,6 +1,6 @@
 """Label the shards of one process: each shard in, one Parquet file of labels out.
 
-1. The shards are read ahead and decoded in threads, after each tar is compared with its sha256.
+1. Each tar is compared with its sha256, then its utterances are decoded; on a GPU plan, ahead and in threads.
 2. The utterances of a shard are cut into chunks, which `wavlm.features.extract` sends to the device.
 3. There each frame gets its label, so that 2 bytes per label come back and no features.
 4. The labels of a shard are collected in the order of the tar, and its phones are counted.
