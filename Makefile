@@ -34,12 +34,13 @@ demo: .venv/.pipeline
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(PYTEST)
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not full"
 
-# Numeric tests once more with the kernels of an old processor, and with two threads.
+# What takes most of a minute each, then numeric tests once more: with the kernels of an old processor, with two threads.
 test-full: test
-	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(PYTEST) -m numeric
-	OMP_NUM_THREADS=2 $(PYTEST) -m numeric
+	OMP_NUM_THREADS=1 $(PYTEST) -m full
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(PYTEST) -m "numeric and not full"
+	OMP_NUM_THREADS=2 $(PYTEST) -m "numeric and not full"
 
 # Under eight minutes; names and options: make bench BENCH_FLAGS="head step --device cuda"
 bench: .venv/.dev
