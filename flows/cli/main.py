@@ -158,11 +158,11 @@ def listen(
     epoch: Annotated[int, typer.Option(min=0, help="Which epoch's first batch")] = 0,
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
-    """Write a training batch as WAV, clean and mixed: what the model hears.
+    """Write a training batch as WAV, clean and mixed: the input of the model.
 
     [bold]Example[/]
 
-      [cyan]wavlm listen data_specs/recipes/demo.yaml heard/ --epoch 3[/]
+      [cyan]wavlm listen data_specs/recipes/demo.yaml listen/ --epoch 3[/]
     """
     from tasks.listening import write_batch
     from wavlm.pipeline.store import Store
