@@ -16,21 +16,14 @@ from wavlm.loader.masking import Spans
 from wavlm.nn import WavLM
 from wavlm.rng import rng_for, stream_seeds
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec, NetworkSpec, TrainSpec
+from wavlm.specs.lookup import shipped_specs
 from wavlm.specs.shapes import num_frames
+from wavlm.specs.yaml import read_network
 
 NUM_CLUSTERS = 500
 PCM16_LEVELS = 1 << 15
 # Layer drop is off everywhere: a step that leaves layers out by chance cannot be compared.
-BASE = NetworkSpec(
-    extractor_norm="group",
-    norm_first=False,
-    normalize_waveform=False,
-    width=768,
-    ffn_width=3072,
-    num_layers=12,
-    num_heads=12,
-    layer_drop=0.0,
-)
+BASE = read_network(shipped_specs() / "networks" / "base.yaml").model_copy(update={"layer_drop": 0.0})
 TRAIN = TrainSpec(updates=1000, warmup_updates=100, peak_lr=5e-4, batch_seconds=1, group_seconds=1)
 
 

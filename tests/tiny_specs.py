@@ -1,11 +1,14 @@
-"""Tiny networks and trainings for tests; a test names only what it is about.
+"""Tiny networks and trainings for tests, and the paper's networks; a test names only what it is about.
 
 Batches, jobs and shards that go with them: `tests/train/fakes.py`, `tests/staircases.py`.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from wavlm.specs import NetworkSpec, TrainSpec, paper_conv_layers
+from wavlm.specs.yaml import read_network
 
 
 def tiny_network(**changes: object) -> NetworkSpec:
@@ -42,3 +45,9 @@ def tiny_training(**changes: object) -> TrainSpec:
         "group_seconds": 6.0,
     }
     return TrainSpec.model_validate(fields | changes)
+
+
+def paper_network(name: str) -> NetworkSpec:
+    """A shipped preset with fairseq's four dictionary rows, as the paper's recipes have it: base or large."""
+    path = Path(__file__).parents[1] / "data_specs" / "networks" / f"{name}.yaml"
+    return read_network(path).model_copy(update={"special_symbols": 4})

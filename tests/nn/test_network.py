@@ -16,6 +16,7 @@ from tests.numerics import (
     require_close,
     roundings,
 )
+from tests.tiny_specs import paper_network
 from wavlm.nn import LossTerms, WavLM
 from wavlm.nn.relative_position_bias import distance_buckets
 from wavlm.specs import NetworkSpec
@@ -23,14 +24,7 @@ from wavlm.specs.shapes import num_frames
 
 pytestmark = pytest.mark.numeric
 
-PAPER_BASE = NetworkSpec(
-    extractor_norm="group", norm_first=False, normalize_waveform=False, width=768, ffn_width=3072,
-    num_layers=12, num_heads=12, special_symbols=4,
-)  # fmt: skip
-PAPER_LARGE = NetworkSpec(
-    extractor_norm="layer", norm_first=True, normalize_waveform=True, width=1024, ffn_width=4096,
-    num_layers=24, num_heads=16, special_symbols=4, projection_width=768,
-)  # fmt: skip
+PAPER_BASE, PAPER_LARGE = paper_network("base"), paper_network("large")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.plan import models, plan, select
 from wavlm.specs import (
@@ -22,7 +23,6 @@ from wavlm.specs import (
     Recipe,
     ShardSpec,
     Spec,
-    TrainSpec,
 )
 from wavlm.specs.corpora import FestvoxLayout
 from wavlm.specs.identity import canonical
@@ -47,16 +47,6 @@ def corpus(name: str, role: str = "speech") -> CorpusSpec:
 
 @pytest.fixture
 def recipe() -> Recipe:
-    network = NetworkSpec(
-        extractor_norm="group",
-        norm_first=False,
-        normalize_waveform=False,
-        width=64,
-        ffn_width=64,
-        num_layers=2,
-        num_heads=4,
-    )
-    train = TrainSpec(updates=10, warmup_updates=1, peak_lr=1e-3, batch_seconds=20, group_seconds=10)
     mix = MixSpec(name="noisy", probability=0.2, noise_probability=0.1)
     features = (MfccFeatures(type="mfcc"), HiddenFeatures(type="hidden", layer=1))
     return Recipe(
@@ -70,8 +60,8 @@ def recipe() -> Recipe:
         iterations=tuple(
             IterationSpec(
                 codebook=CodebookSpec(features=feature, num_clusters=10),
-                network=network,
-                train=train,
+                network=tiny_network(),
+                train=tiny_training(),
                 mix=mix,
             )
             for feature in features

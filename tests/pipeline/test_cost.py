@@ -6,32 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny_specs import paper_network
 from wavlm.pipeline.cost import cost
-from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
 from wavlm.specs.yaml import read_recipe
 
-BASE = NetworkSpec(
-    extractor_norm="group",
-    norm_first=False,
-    normalize_waveform=False,
-    width=768,
-    ffn_width=3072,
-    num_layers=12,
-    num_heads=12,
-    special_symbols=4,
-)
-LARGE = NetworkSpec(
-    extractor_norm="layer",
-    norm_first=True,
-    normalize_waveform=True,
-    width=1024,
-    ffn_width=4096,
-    num_layers=24,
-    num_heads=16,
-    projection_width=768,
-    special_symbols=4,
-)
+BASE, LARGE = paper_network("base"), paper_network("large")
 
 
 def test_parameter_counts_are_those_of_the_published_models() -> None:

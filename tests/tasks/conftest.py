@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tasks.registry.connection import connect
+from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
 from wavlm.labels.facts import LabelsFacts, Quality
@@ -30,11 +31,9 @@ from wavlm.specs import (
     MfccFeatures,
     MixSpec,
     MixturesSpec,
-    NetworkSpec,
     Recipe,
     ScoresSpec,
     ShardSpec,
-    TrainSpec,
 )
 from wavlm.specs.corpora import FestvoxLayout, LibrispeechLayout
 from wavlm.storage.facts import Facts
@@ -105,16 +104,6 @@ def spec_of(name: str, role: str) -> CorpusSpec:
 
 
 def recipe_of(gate: GateSpec | None) -> Recipe:
-    network = NetworkSpec(
-        extractor_norm="group",
-        norm_first=False,
-        normalize_waveform=False,
-        width=64,
-        ffn_width=64,
-        num_layers=2,
-        num_heads=4,
-    )
-    train = TrainSpec(updates=30, warmup_updates=1, peak_lr=1e-3, batch_seconds=10.0, group_seconds=10.0)
     mix = MixSpec(name="paper", probability=0.2, noise_probability=0.1)
     return Recipe(
         name="tiny",
@@ -127,8 +116,8 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
         iterations=tuple(
             IterationSpec(
                 codebook=CodebookSpec(features=features, num_clusters=50),
-                network=network,
-                train=train,
+                network=tiny_network(),
+                train=tiny_training(updates=UPDATES[-1]),
                 mix=mix,
             )
             for features in (MfccFeatures(type="mfcc"), HiddenFeatures(type="hidden", layer=2))
