@@ -76,17 +76,13 @@ def run(  # noqa: PLR0913 - one option each
     )
     artifact_store = Store(store)
     artifacts = plan_until(recipe, until)
-
-    def is_done() -> bool:
-        return all(artifact_store.is_complete(artifact) for artifact in artifacts)
-
-    if not is_done():
+    if not artifact_store.has_all(artifacts):
         from flows.cli.orchestrated import run_flow
 
         run_flow(
             _load_pretrain,
             artifact_store.root,
-            is_done,
+            lambda: artifact_store.has_all(artifacts),
             recipe=str(recipe),
             store=str(artifact_store.root),
             runtime=runtime,
@@ -130,7 +126,7 @@ def stage(  # noqa: PLR0913 - one option each
     run_flow(
         _load_stage,
         artifact_store.root,
-        lambda: all(artifact_store.is_complete(artifact) for artifact in artifacts),
+        lambda: artifact_store.has_all(artifacts),
         kind=kind,
         recipe=str(recipe),
         iteration=iteration,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -74,6 +74,10 @@ class Store:
 
     def is_complete(self, artifact: Artifact) -> bool:
         return (self.path(artifact) / RECORD_FILE).is_file()
+
+    def has_all(self, artifacts: Iterable[Artifact]) -> bool:
+        """Whether all of them are complete."""
+        return all(self.is_complete(artifact) for artifact in artifacts)
 
     def require(self, artifact: Artifact) -> None:
         """Raise BadDataError, naming artifact and place, unless it is complete."""
