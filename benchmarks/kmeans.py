@@ -119,7 +119,7 @@ def _measure(case: Case, claims: tuple[Claim, ...]) -> Iterator[Figure]:
         }
     )
     rates = {name: case.seconds / timing.median for name, timing in searches.items()}
-    words = f"ours {rates['ours']:,.0f}, theirs {rates['theirs']:,.0f} x real time a core"
+    words = f"ours {rates['ours']:,.0f}, theirs {rates['theirs']:,.0f} x real time per core"
     yield assign.figure(rates["ours"] / rates["theirs"], "cpu", f"{words}; {case.what}")
 
 

@@ -41,8 +41,8 @@ NUM_CLUSTERS = 500
 COST = Claim("labels.cost", "x", "the bare forward", cpu="<= 1.05", cuda="<= 1.05")
 RATE = Claim("labels.rate", "x real time")
 MFCC_RATE = Claim("labels.mfcc_rate", "x real time")
-MFCC_BYTES = Claim("labels.mfcc_bytes", "MB an hour", cpu="<= 0.25", devices=("cpu",))
-HIDDEN_BYTES = Claim("labels.hidden_bytes", "MB an hour", cpu="<= 0.25", devices=("cpu",))
+MFCC_BYTES = Claim("labels.mfcc_bytes", "MB per hour", cpu="<= 0.25", devices=("cpu",))
+HIDDEN_BYTES = Claim("labels.hidden_bytes", "MB per hour", cpu="<= 0.25", devices=("cpu",))
 CLAIMS = (COST, RATE, MFCC_RATE, MFCC_BYTES, HIDDEN_BYTES)
 
 

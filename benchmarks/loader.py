@@ -2,9 +2,9 @@
 
 All sides run in this process on one core, each peer in turn with us alone: what one leaves behind
 in the allocator and the caches slows the other. What counts is delivered audio: seconds of crops in
-the batches that come out, utterances of similar length cropped to the shortest of their group,
+the batches that come out, utterances of similar length cropped to the shortest of their micro-batch,
 mixed with probability .2, with a label a frame. Against webdataset our waveforms are made float32
-and masked, as its are; against decoding, which gives 16-bit steps, they stay as they travel: a GPU
+and masked, as its are; against decoding, which gives int16 samples, they stay as they travel: a GPU
 makes float32 and masks itself.
 """
 
@@ -38,14 +38,14 @@ Waveforms = npt.NDArray[np.float32]
 Pipeline = Callable[[], float]  # does an epoch's worth of work; seconds of audio delivered
 
 GROUP_SECONDS = 87.5  # what the paper calls a GPU's batch
-POOL_UTTERANCES = 256  # of the peer's pool, which it sorts by length before it cuts groups
+POOL_UTTERANCES = 256  # of the peer's pool, which it sorts by length before it cuts micro-batches
 TARGET_RATE = 9000  # seconds of audio a second that a GPU is to train on, Base
 CORES = 4  # for loading, a GPU
 
 CLAIMS = (
     Claim("loader.webdataset", "x", "webdataset + soundfile", cpu=">= 1.4", devices=("cpu",)),
     Claim("loader.decode", "x", "decoding alone, same decoder", cpu=">= 0.9", devices=("cpu",)),
-    Claim("loader.rate", "x real time a core", cpu=None, devices=("cpu",)),
+    Claim("loader.rate", "x real time per core", cpu=None, devices=("cpu",)),
     Claim("loader.data_wait", "% of a step", cpu="<= 1", devices=("cpu",)),
 )
 
@@ -69,10 +69,10 @@ def main(device: str) -> Iterator[Figure]:  # noqa: ARG001 - loading is the CPU'
             rates |= {name: seconds[name] / times[name].median for name in pair}
     stored = f"{seconds['packed'] / seconds['decode']:.3f} of the stored audio is in our crops"
     speed = ", ".join(f"{name} {value:,.0f}" for name, value in rates.items())
-    note = f"x real time a core: {speed}; {stored}; {audio.note}"
+    note = f"x real time per core: {speed}; {stored}; {audio.note}"
     yield webdataset.figure(rates["ours"] / rates["webdataset"], "cpu", note)
-    yield decode.figure(rates["packed"] / rates["decode"], "cpu", f"16-bit steps out; {note}")
-    yield rate.figure(rates["packed"], "cpu", f"16-bit steps out; {audio.note}")
+    yield decode.figure(rates["packed"] / rates["decode"], "cpu", f"int16 samples out; {note}")
+    yield rate.figure(rates["packed"], "cpu", f"int16 samples out; {audio.note}")
     loaded = CORES * rates["packed"]
     late = max(0.0, 1 - loaded / TARGET_RATE)
     words = f"computed: {CORES} cores load {loaded:,.0f} x, a GPU takes {TARGET_RATE:,} x"
@@ -114,7 +114,7 @@ def _decode(audio: Speech) -> Pipeline:
 
 
 def _webdataset(audio: Speech, made: TrainJob) -> Pipeline:
-    """The same work as webdataset's users write it: a pipeline, a pool that is sorted, groups."""
+    """The same work as webdataset's users write it: a pipeline, a pool that is sorted, micro-batches."""
     import soundfile
     import webdataset
 

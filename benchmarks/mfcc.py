@@ -1,4 +1,4 @@
-"""MFCC with deltas: ours against kaldi-native-fbank and torchaudio's Kaldi compliance, a core each.
+"""MFCC with deltas: ours against kaldi-native-fbank and torchaudio's Kaldi compliance, one core each.
 
 On a GPU there is no peer: the figure is how much audio it does in batches.
 """
@@ -48,7 +48,7 @@ def main(device: str) -> Iterator[Figure]:
     functions = {"ours": mfcc, **peers}
     times = compare({name: _over(function, waveforms) for name, function in functions.items()})
     rates = {name: seconds / timing.median for name, timing in times.items()}
-    note = ", ".join(f"{name} {rate:,.0f} x real time a core" for name, rate in rates.items())
+    note = ", ".join(f"{name} {rate:,.0f} x real time per core" for name, rate in rates.items())
     for claim in (KNF, TORCHAUDIO):
         if claim.peer in peers:
             yield claim.figure(rates["ours"] / rates[claim.peer], device, note)

@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 SHARDS_VARIABLE = "WAVLM_BENCH_SHARDS"
-NUM_UTTERANCES = 130  # half an hour; ten groups of 13 at 15 s
+NUM_UTTERANCES = 130  # half an hour; ten micro-batches of 13 at 15 s
 SECONDS = (13.0, 15.6)  # most of LibriSpeech lies in between
 NUM_CLUSTERS = 100
 LABEL_RATE_HZ = 100

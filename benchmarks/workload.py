@@ -73,7 +73,7 @@ class OurStep:
     """One update of the trainer: masking, network, head, loss, backward, clipping, AdamW.
 
     Nothing is loaded: the same batch comes again and again. It travels to the device each time, as
-    16-bit steps from the host's memory, and its masks are made there; a peer's lie there.
+    int16 samples from the host's memory, and its masks are made there; a peer's lie there.
     """
 
     def __init__(self, model: WavLM, precision: str, *, compiled: bool) -> None:
