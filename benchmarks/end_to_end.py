@@ -119,10 +119,10 @@ class TrainingRates:
 
 def _train(made: TrainJob, in_memory: tuple[PackedBatch, ...] | None) -> TrainingRates:
     """Train in this process, as `python -m wavlm.train` does, without validation."""
+    from wavlm.engine.interrupts import StopRequest
+    from wavlm.engine.ranks import join_ranks
     from wavlm.train.data import data_of
-    from wavlm.train.interrupts import StopRequest
     from wavlm.train.loop import Data, train
-    from wavlm.train.ranks import join_ranks
 
     made.out.mkdir(parents=True, exist_ok=True)
     with StopRequest() as stop, join_ranks(made.runtime) as ranks:

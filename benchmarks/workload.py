@@ -78,13 +78,13 @@ class OurStep:
 
     def __init__(self, model: WavLM, precision: str, *, compiled: bool) -> None:
         # The trainer needs packages that the network alone does not.
+        from wavlm.engine.checkpoint import TrainingTensors
+        from wavlm.engine.optimizer import adamw
+        from wavlm.engine.ranks import Ranks
+        from wavlm.engine.wrap import prepare_network
         from wavlm.execution.job import TrainJob
-        from wavlm.train.checkpoint import TrainingTensors
-        from wavlm.train.optimizer import adamw
-        from wavlm.train.ranks import Ranks
         from wavlm.train.schedule import LossScale
         from wavlm.train.state import TrainingProgress
-        from wavlm.train.wrap import prepare_network
 
         train = TRAIN.model_copy(update={"precision": precision})
         runtime = Runtime(compile=compiled)

@@ -14,11 +14,11 @@ from torch import Tensor
 from tests.nn.networks import base, large, lively
 from tests.nn.test_network import Batch, batch_for
 from tests.numerics import mean_tolerance, norm_tolerance, num_operations, relative_tolerance, roundings
+from wavlm.engine import regions
+from wavlm.engine.wrap import prepare_network
 from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM, save_model
 from wavlm.specs import NetworkSpec
-from wavlm.train import regions
-from wavlm.train.wrap import prepare_network
 
 # The compiler's own: how it looks at gradients of inputs, and traces autograd functions.
 pytestmark = [

@@ -13,13 +13,13 @@ from tests.nn.test_attention import assert_close
 from tests.nn.test_compile import distance, gradients
 from tests.nn.test_front import Style, each_style, require_equal, waveforms
 from tests.nn.test_network import Batch, batch_for
+from wavlm.engine.ranks import join_ranks
+from wavlm.engine.wrap import prepare_network
 from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM
 from wavlm.nn.attention import PositionBias
 from wavlm.nn.attention.dense import attend_dense
 from wavlm.specs import NetworkSpec, paper_conv_layers
-from wavlm.train.ranks import join_ranks
-from wavlm.train.wrap import prepare_network
 
 pytestmark = [
     pytest.mark.numeric,

@@ -20,6 +20,8 @@ import torch
 
 from tests.kill import in_child
 from tests.tiny_specs import tiny_network, tiny_training
+from wavlm.engine.interrupts import StopRequest
+from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import PackedBatch
@@ -30,9 +32,7 @@ from wavlm.mixing.mix import Change
 from wavlm.rng import rng_for
 from wavlm.specs import ConvLayer, MaskSpec, NetworkSpec, TrainSpec
 from wavlm.specs.shapes import num_frames
-from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import Data, train
-from wavlm.train.ranks import Ranks, join_ranks
 
 NUM_CLUSTERS = 5
 GROUPS_AN_EPOCH = 6

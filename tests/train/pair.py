@@ -22,13 +22,13 @@ from typing import Any
 from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from tests.train import fakes
+from wavlm.engine.interrupts import StopRequest
+from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.errors import CodedError
 from wavlm.loader.batch import PackedBatch
 from wavlm.storage.files import CannotWriteError
 from wavlm.train import loop
-from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
-from wavlm.train.ranks import Ranks, join_ranks
 
 ROOT = Path(__file__).parents[2]
 HALFWAY = 7  # groups of a rank, of 12

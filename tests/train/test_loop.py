@@ -11,6 +11,8 @@ import torch
 
 from tests.numerics import mean_tolerance, norm_tolerance, roundings
 from tests.train import fakes
+from wavlm.engine.interrupts import StopRequest
+from wavlm.engine.ranks import Ranks
 from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
@@ -21,8 +23,6 @@ from wavlm.specs import StartSpec
 from wavlm.storage.files import read_json, sha256_of
 from wavlm.train import loop, step
 from wavlm.train.facts import is_finished
-from wavlm.train.interrupts import StopRequest
-from wavlm.train.ranks import Ranks
 
 pytestmark = pytest.mark.numeric
 

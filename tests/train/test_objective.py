@@ -12,15 +12,15 @@ from torch import Tensor
 
 from tests.numerics import num_operations, relative_tolerance
 from tests.train import fakes
+from wavlm.engine.interrupts import StopRequest
+from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM
 from wavlm.nn.head import Head
 from wavlm.rng import seed_for
 from wavlm.train import loop
-from wavlm.train.interrupts import StopRequest
 from wavlm.train.masked_prediction import MaskedPredictionSums, label_frequency_metrics
-from wavlm.train.ranks import Ranks
 
 pytestmark = pytest.mark.numeric
 

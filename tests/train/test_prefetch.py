@@ -13,6 +13,7 @@ import torch
 
 from tests.staircases import job_of, write_corpus
 from tests.train.fakes import data, job
+from wavlm.engine.ranks import Ranks
 from wavlm.loader.batch import PackedBatch
 from wavlm.loader.loader import loader
 from wavlm.loader.pcm import PackedAudio
@@ -20,7 +21,6 @@ from wavlm.loader.sampler import SamplerState
 from wavlm.mixing.mix import Change
 from wavlm.specs import MixSpec
 from wavlm.train.prefetch import prefetch, read_ahead
-from wavlm.train.ranks import Ranks
 
 CPU = torch.device("cpu")
 

@@ -10,15 +10,15 @@ import torch
 
 from tests.numerics import relative_tolerance
 from tests.train import fakes, pair
+from wavlm.engine.interrupts import StopRequest
+from wavlm.engine.ranks import Ranks
 from wavlm.errors import EXIT_LOCKED
 from wavlm.execution import metrics
 from wavlm.execution.exit_note import EXIT_NOTE_FILE
 from wavlm.storage.files import sha256_of
 from wavlm.storage.locks import hold_lock
 from wavlm.train.__main__ import LOCK
-from wavlm.train.interrupts import StopRequest
 from wavlm.train.loop import train
-from wavlm.train.ranks import Ranks
 
 pytestmark = pytest.mark.numeric
 

@@ -12,22 +12,22 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.train import fakes
+from wavlm.engine import checkpoint
+from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
+from wavlm.engine.optimizer import adamw
+from wavlm.engine.ranks import Ranks
+from wavlm.engine.wrap import prepare_network
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM
 from wavlm.rng import seed_for
 from wavlm.specs.shapes import num_parameters
-from wavlm.train import checkpoint
-from wavlm.train.checkpoint import CheckpointState, TrainingTensors
 from wavlm.train.masked_prediction import max_masked
-from wavlm.train.optimizer import adamw
 from wavlm.train.prefetch import prefetch
-from wavlm.train.ranks import Ranks
 from wavlm.train.schedule import LossScale
 from wavlm.train.state import TrainingProgress
 from wavlm.train.step import Requests, update
-from wavlm.train.wrap import prepare_network
 
 pytestmark = pytest.mark.numeric
 

@@ -51,10 +51,10 @@ def _train(job: TrainJob) -> tuple[int, str]:
         log.info("already trained: %s", job.out)
         return 0, ""
     # Imported here because torch takes seconds; a job that is already done does not need it.
+    from wavlm.engine.interrupts import StopRequest
+    from wavlm.engine.ranks import join_ranks
     from wavlm.train.data import data_of
-    from wavlm.train.interrupts import StopRequest
     from wavlm.train.loop import train
-    from wavlm.train.ranks import join_ranks
 
     try:
         job.out.mkdir(parents=True, exist_ok=True)

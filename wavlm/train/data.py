@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from wavlm.engine.ranks import Ranks
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch
@@ -14,7 +15,6 @@ from wavlm.loader.loader import loader, make_sampler
 from wavlm.loader.sampler import SamplerState
 from wavlm.loader.validation import make_validation
 from wavlm.train.loop import Data
-from wavlm.train.ranks import Ranks
 
 FOOTER_BYTES = 8192  # a Parquet file ends with its metadata: codebook, sha256 of the shard, column sizes
 

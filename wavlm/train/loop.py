@@ -19,6 +19,14 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
+from wavlm.engine import checkpoint
+from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
+from wavlm.engine.checkpoint_writer import CheckpointWriter
+from wavlm.engine.interrupts import StopRequest, Watchdog, watchdog
+from wavlm.engine.optimizer import adamw
+from wavlm.engine.ranks import Ranks
+from wavlm.engine.sharding import gather_whole
+from wavlm.engine.wrap import distribute, prepare_network
 from wavlm.errors import StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
@@ -35,21 +43,13 @@ from wavlm.nn.files import (
 from wavlm.rng import seed_for
 from wavlm.specs.identity import canonical
 from wavlm.storage.files import sha256_of
-from wavlm.train import checkpoint
-from wavlm.train.checkpoint import CheckpointState, TrainingTensors
-from wavlm.train.checkpoint_writer import CheckpointWriter
 from wavlm.train.facts import TrainingFacts, write_training
-from wavlm.train.interrupts import StopRequest, Watchdog, watchdog
-from wavlm.train.optimizer import adamw
 from wavlm.train.prefetch import prefetch
-from wavlm.train.ranks import Ranks
 from wavlm.train.reporting import find_due_records, format_line, train_metrics
 from wavlm.train.schedule import LossScale
-from wavlm.train.sharding import gather_whole
 from wavlm.train.state import TrainingProgress
 from wavlm.train.step import Requests, update
 from wavlm.train.validation import validate
-from wavlm.train.wrap import distribute, prepare_network
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from dataclasses import astuple, dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from wavlm.engine.named_numbers import NamedNumbers
+from wavlm.engine.ranks import Ranks
 from wavlm.loader.batch import Batch
 from wavlm.nn import LossTerms
 from wavlm.specs import TrainSpec
-from wavlm.train.named_numbers import NamedNumbers
-from wavlm.train.ranks import Ranks
 
 
 @dataclass(frozen=True)

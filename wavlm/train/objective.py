@@ -12,11 +12,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from wavlm.engine.named_numbers import NamedNumbers
+from wavlm.engine.ranks import Ranks
 from wavlm.loader.batch import Batch
 from wavlm.specs import MaskedPrediction, TrainSpec
 from wavlm.train.masked_prediction import MaskedPredictionLoss, MaskedPredictionSums
-from wavlm.train.named_numbers import NamedNumbers
-from wavlm.train.ranks import Ranks
 
 Sums = MaskedPredictionSums  # with a second objective the union of both classes
 

@@ -17,6 +17,11 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from wavlm.engine.checkpoint import TrainingTensors
+from wavlm.engine.named_numbers import NamedNumbers
+from wavlm.engine.optimizer import clip_factor, take_step, total_norm
+from wavlm.engine.ranks import Ranks
+from wavlm.engine.wrap import keeps_gradients, skip_gradient_sync
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
@@ -24,14 +29,9 @@ from wavlm.loader.sampler import SamplerState
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
-from wavlm.train.checkpoint import TrainingTensors
-from wavlm.train.named_numbers import NamedNumbers
 from wavlm.train.objective import Objective, Sums, build_objective
-from wavlm.train.optimizer import clip_factor, take_step, total_norm
-from wavlm.train.ranks import Ranks
 from wavlm.train.schedule import learning_rate
 from wavlm.train.state import TrainingProgress
-from wavlm.train.wrap import keeps_gradients, skip_gradient_sync
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -10,14 +10,14 @@ from contextlib import closing
 
 import torch
 
+from wavlm.engine.interrupts import StopRequest, Watchdog
+from wavlm.engine.ranks import Ranks
+from wavlm.engine.sharding import keep_whole
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch
 from wavlm.nn import WavLM
-from wavlm.train.interrupts import StopRequest, Watchdog
 from wavlm.train.objective import build_objective
 from wavlm.train.prefetch import prefetch
-from wavlm.train.ranks import Ranks
-from wavlm.train.sharding import keep_whole
 from wavlm.train.step import autocast
 
 Metrics = dict[str, float]

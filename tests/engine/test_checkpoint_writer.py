@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from tests.train import fakes
+from wavlm.engine import checkpoint
+from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
+from wavlm.engine.checkpoint_writer import BLOCK_BYTES, CheckpointWriter
+from wavlm.engine.interrupts import StopRequest, watchdog
+from wavlm.engine.ranks import Ranks
 from wavlm.errors import BadDataError
 from wavlm.storage.files import CannotWriteError
-from wavlm.train import checkpoint
-from wavlm.train.checkpoint import CheckpointState, TrainingTensors
-from wavlm.train.checkpoint_writer import BLOCK_BYTES, CheckpointWriter
-from wavlm.train.interrupts import StopRequest, watchdog
 from wavlm.train.loop import train
-from wavlm.train.ranks import Ranks
 
 pytestmark = pytest.mark.numeric
 

@@ -10,10 +10,10 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
+from wavlm.engine import checkpoint
+from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
 from wavlm.errors import BadDataError, UsageError
 from wavlm.storage.files import CannotWriteError
-from wavlm.train import checkpoint
-from wavlm.train.checkpoint import CheckpointState, TrainingTensors
 
 pytestmark = pytest.mark.numeric
 

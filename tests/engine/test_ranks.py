@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from wavlm.engine.interrupts import StopRequest
+from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.train.interrupts import StopRequest
-from wavlm.train.ranks import Ranks, join_ranks
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def test_stop_request_is_noted_and_handlers_are_put_back() -> None:
 def test_process_that_hangs_says_where_and_ends() -> None:
     program = (
         "import time\n"
-        "from wavlm.train import interrupts\n"
+        "from wavlm.engine import interrupts\n"
         "interrupts.STEP_TIMEOUT_S = 0.5\n"
         "def stuck():\n"
         "    time.sleep(60)\n"

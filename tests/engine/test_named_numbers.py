@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from wavlm.train.named_numbers import NamedNumbers
-from wavlm.train.ranks import Ranks
+from wavlm.engine.named_numbers import NamedNumbers
+from wavlm.engine.ranks import Ranks
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 1, CPU)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from wavlm.engine.sharding import gather_whole
 from wavlm.specs import TrainSpec
-from wavlm.train.sharding import gather_whole
 
 
 def adamw(network: nn.Module, train: TrainSpec) -> torch.optim.AdamW:

@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from wavlm.train.optimizer import start_copy
-from wavlm.train.ranks import Ranks
+from wavlm.engine.optimizer import start_copy
+from wavlm.engine.ranks import Ranks
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from wavlm.train.ranks import COMPILING_TIMEOUT, WRITING_TIMEOUT
+from wavlm.engine.ranks import COMPILING_TIMEOUT, WRITING_TIMEOUT
 
 STEP_TIMEOUT_S = 120.0  # of one update
 FIRST_STEP_TIMEOUT_S = 900.0  # includes the first read of the data

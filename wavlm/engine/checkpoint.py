@@ -25,9 +25,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from wavlm.engine.sharding import split_like
 from wavlm.errors import BadDataError, UsageError
 from wavlm.storage.files import CannotWriteError, atomic_path, read_json, sha256_of, sync, write_json
-from wavlm.train.sharding import split_like
 
 log = logging.getLogger(__name__)
 

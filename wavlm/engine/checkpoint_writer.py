@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wavlm.train import checkpoint
-from wavlm.train.checkpoint import CheckpointState, Tensors, TrainingTensors
-from wavlm.train.interrupts import StopRequest, Watchdog
-from wavlm.train.ranks import Ranks
-from wavlm.train.sharding import gather_whole
+from wavlm.engine import checkpoint
+from wavlm.engine.checkpoint import CheckpointState, Tensors, TrainingTensors
+from wavlm.engine.interrupts import StopRequest, Watchdog
+from wavlm.engine.ranks import Ranks
+from wavlm.engine.sharding import gather_whole
 
 log = logging.getLogger(__name__)
 

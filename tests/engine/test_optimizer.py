@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.numerics import require_close
-from wavlm.train.optimizer import clip_factor, start_copy, take_step, total_norm
+from wavlm.engine.optimizer import clip_factor, start_copy, take_step, total_norm
 
 pytestmark = pytest.mark.numeric
 

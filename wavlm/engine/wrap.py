@@ -10,11 +10,11 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
+from wavlm.engine.ranks import Ranks
+from wavlm.engine.regions import compile_regions, recompute_layers
+from wavlm.engine.sharding import accumulate_unsplit, shard
 from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM
-from wavlm.train.ranks import Ranks
-from wavlm.train.regions import compile_regions, recompute_layers
-from wavlm.train.sharding import accumulate_unsplit, shard
 
 
 def prepare_network(network: WavLM, runtime: Runtime, backend: str = "inductor") -> None:
