@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 def wavlm(folder: Path, *search: Path) -> subprocess.CompletedProcess[str]:
     """`wavlm --help`, run in a folder, with a search path."""
     return subprocess.run(
-        [sys.executable, "-P", "-m", "wavlm", "--help"],
+        [sys.executable, "-P", "-m", "wavlm.execution.command", "--help"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, search))},
         cwd=folder,
         capture_output=True,

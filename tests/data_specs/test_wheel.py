@@ -25,7 +25,7 @@ def note(event, arguments):
         opened.append(str(arguments[0]))
 sys.addaudithook(note)
 atexit.register(lambda: print(*opened, sep="\\n", file=sys.stderr))
-runpy.run_module("wavlm", run_name="__main__", alter_sys=True)
+runpy.run_module("wavlm.execution.command", run_name="__main__", alter_sys=True)
 """
 
 

@@ -1,1 +1,1 @@
-"""How work is run: runtime settings, job files, processes, parts and progress. Nothing here changes any result."""
+"""How work is run: the command `wavlm`, runtime settings, job files, processes, parts, progress. No result depends on it."""

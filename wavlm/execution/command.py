@@ -14,7 +14,7 @@ from wavlm.errors import EXIT_SERVICE_MISSING
 
 DISTRIBUTION = "wavlm-pipeline"
 NAMES = ("flows", "tasks")
-HOME = Path(__file__).resolve().parents[1]  # all three packages lie in one folder
+HOME = Path(__file__).resolve().parents[2]  # all three packages lie in one folder
 
 
 def main() -> None:
