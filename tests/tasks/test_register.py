@@ -84,7 +84,7 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
     ]
     run = connect(built.store).client.get_run(newest.run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.params["network.width"] == "64"
+    assert run.data.params["network.width"] == str(second.network.width)
     assert run.data.params["codebook.features.layer"] == "2"
     assert {(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs} == {
         ("voice", second.labels[0].shards.key),
