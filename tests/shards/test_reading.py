@@ -3,6 +3,8 @@
 import gzip
 import io
 import pickle
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.mini_shards import tones, write_shards
 from tests.shards.corpora import SPEC, noise_clip, write_corpus
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress
@@ -167,3 +170,15 @@ def test_verify_counts_and_hashes(shards_dir: Path) -> None:
         verify_shard(shard)
     with pytest.raises(BadDataError, match="SHARD_UNKNOWN"):
         verify_shard(shard.rename(shards_dir / "train-000099.tar"))
+
+
+def test_a_reader_that_is_open_at_the_end_of_python_says_nothing(tmp_path: Path) -> None:
+    folder = write_shards(tmp_path / "shards", tones(2))
+    program = (
+        "import sys; from pathlib import Path; from wavlm.shards import Reader\n"
+        "import builtins; reader = builtins.kept = Reader(Path(sys.argv[1])); reader.read(0)\n"
+        "import wavlm.shards.reader as module; module.os = None  # as Python leaves modules at its end\n"
+        "del reader, builtins.kept\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -23,6 +23,9 @@ class Reader:
     Every method that reads raises BadDataError for a missing, short or damaged shard.
     """
 
+    # Kept here, because the module's own names may be gone when the last reader is deleted at the end of Python.
+    _close_file = staticmethod(os.close)
+
     def __init__(self, shards_dir: Path) -> None:
         self._folder = shards_dir
         self._files: OrderedDict[str, int] = OrderedDict()
@@ -84,7 +87,7 @@ class Reader:
     def close(self) -> None:
         """Close all files; reading opens them again."""
         while self._files:
-            os.close(self._files.popitem()[1])
+            self._close_file(self._files.popitem()[1])
 
     def _add_location(self, error: AudioError, shard: str, offset: int) -> AudioError:
         """The same error, with the position of the audio that cannot be decoded."""
