@@ -14,7 +14,7 @@ from wavlm.export import FAIRSEQ_FOLDER, HF_FOLDER, load
 from wavlm.export.fairseq import write_fairseq
 from wavlm.export.hf import write_hf
 from wavlm.pipeline.artifacts import Export
-from wavlm.pipeline.record import RECORD_FILE, read_record
+from wavlm.pipeline.record import RECORD_FILE, read_field, read_record
 from wavlm.pipeline.store import Store
 
 ModelLayout = Literal["hf", "fairseq"]
@@ -58,7 +58,7 @@ def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
 def _find_export(store: Store, key: str) -> Path | None:
     """The export of the model with this key, if the store holds it."""
     exports = (folder for folder in store.folders() if folder.parent.name == Export.kind)
-    return next((folder for folder in exports if read_record(folder).identity["model"] == key), None)
+    return next((folder for folder in exports if read_field(folder, "identity")["model"] == key), None)
 
 
 def _copy(sealed: Path, layout: ModelLayout, out: Path) -> None:

@@ -24,7 +24,7 @@ from pydantic import JsonValue, ValidationError
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
-from wavlm.pipeline.record import RECORD_FILE, ArtifactRecord, SealedFile, read_record, write_record
+from wavlm.pipeline.record import RECORD_FILE, ArtifactRecord, SealedFile, read_field, read_record, write_record
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import sha256_of, sync
 from wavlm.storage.locks import hold_lock
@@ -98,8 +98,9 @@ class Store:
 
         Raises BadDataError, naming place and field, if the record holds something else.
         """
+        self.require(artifact)
         try:
-            return form.model_validate(self.record(artifact).facts, strict=False)
+            return form.model_validate(read_field(self.path(artifact), "facts"), strict=False)
         except ValidationError as error:
             raise BadDataError(
                 "RECORD_BROKEN",
@@ -164,7 +165,7 @@ class Store:
         """The nearest complete sibling and the fields that differ; None if there is no sibling."""
         siblings = []
         for path in (self.root / artifact.kind).glob(f"*/{RECORD_FILE}"):
-            differences = tuple(_differences("", read_record(path.parent).identity, artifact.identity))
+            differences = tuple(_differences("", read_field(path.parent, "identity"), artifact.identity))
             siblings.append((len(differences), path.parent, differences))
         if not siblings:
             return None
