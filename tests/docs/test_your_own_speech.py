@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from wavlm.pipeline.plan import plan
 from wavlm.specs.yaml import RecipeError, read_recipe
 
@@ -46,7 +47,7 @@ class Reader:
         assert program == "wavlm"
         done = subprocess.run(
             [sys.executable, "-m", "flows.cli", *arguments],
-            cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=250, check=False,
+            cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
         return done.stdout

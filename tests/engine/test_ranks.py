@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,14 +53,12 @@ def test_process_that_hangs_says_where_and_ends() -> None:
         "from wavlm.engine import interrupts\n"
         "interrupts.STEP_TIMEOUT_S = 0.5\n"
         "def stuck():\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(100_000)\n"
         "with interrupts.watchdog() as watchdog:\n"
         "    watchdog.feed()\n"
         "    stuck()\n"
     )
-    began = time.monotonic()
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "in stuck" in done.stderr
-    assert time.monotonic() - began < 50

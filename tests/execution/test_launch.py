@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.mini_shards import tones, write_shards
 from tests.numerics import relative_tolerance
 from tests.tiny_specs import tiny_network, tiny_training
+from tests.waiting import wait_until
 from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.launch import run_trainer
@@ -74,15 +74,6 @@ def launch(job: Path, stop: Callable[[], bool] = lambda: False) -> tuple[int, li
     records: list[MetricsRecord] = []
     runtime = Runtime.model_validate(read_json(job)["runtime"])
     return run_trainer(job, runtime, records.append, stop), records
-
-
-def wait_until(fact: Callable[[], bool], seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if fact():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def running(job: Path) -> list[int]:
@@ -163,11 +154,11 @@ def test_nothing_outlives_a_caller_that_is_killed(corpus: LabelledShards, tmp_pa
         "run_trainer(job, read_job(job).runtime, lambda _: None)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(job)], cwd=ROOT) as caller:
-        assert wait_until((job.parent / "metrics.jsonl").exists, 100)
+        wait_until((job.parent / "metrics.jsonl").exists, "the first metrics")
         if processes == 1:
             assert_second_trainer_is_refused(job)
         os.kill(caller.pid, signal.SIGKILL)
-    assert wait_until(lambda: not running(job), 20)
+    wait_until(lambda: not running(job), "the end of all that the killed caller started")
     assert list((job.parent / "snapshots").glob("step-*")), "it saved before it left"
 
 

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_until
 from wavlm.errors import BadDataError, WorkerDiedError
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import no_progress
@@ -94,17 +94,17 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         "def work(part):\n"
         "    pathlib.Path(part + '.partial').write_text(str(os.getpid()))\n"
         "    os.rename(part + '.partial', part)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(100_000)\n"
         "if __name__ == '__main__':\n"
         "    run_parts(sys.argv[1:], work, 2, lambda done, total: None)\n"
     )
     notes = [tmp_path / "a", tmp_path / "b"]
     parent = subprocess.Popen([sys.executable, script, *notes], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
-    _wait_until(lambda: all(note.exists() for note in notes))
+    wait_until(lambda: all(note.exists() for note in notes))
     pids = [int(note.read_text()) for note in notes]
     parent.kill()
     parent.wait()
-    _wait_until(lambda: not any(_runs(pid) for pid in pids))
+    wait_until(lambda: not any(_runs(pid) for pid in pids))
 
 
 def _runs(pid: int) -> bool:
@@ -112,10 +112,3 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)

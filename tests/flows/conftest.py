@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.waiting import LIMIT_SECONDS
+
 ROOT = Path(__file__).parents[2]
 RATE_HZ = 16000
 PAGE = "homepage: https://example.org\nlicense: test data\ncitation: nobody\n"
@@ -149,7 +151,7 @@ def wavlm(environment: Mapping[str, str]) -> Wavlm:
             env=dict(environment),
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=LIMIT_SECONDS,
             check=False,
         )
 

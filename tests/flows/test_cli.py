@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
+
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -131,7 +133,7 @@ def test_a_registration_that_was_asked_for_and_did_not_happen_is_exit_code_69(
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", *arguments, "--iteration", "1"],
         cwd=ROOT, env={**environment, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
-        capture_output=True, text=True, check=False, timeout=150,
+        capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS,
     )  # fmt: skip
     assert done.returncode == 69, done.stderr
     assert "NOT_REGISTERED" in done.stderr
@@ -145,7 +147,7 @@ def test_a_configured_server_that_is_down_is_exit_code_69(
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", "run", str(tiny_recipe), "--store", str(tmp_path)],
         cwd=ROOT, env={**environment, "PREFECT_API_URL": "http://127.0.0.1:9/api"},
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS,
     )  # fmt: skip
     assert done.returncode == 69
     assert "PREFECT_DOWN" in done.stderr

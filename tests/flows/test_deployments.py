@@ -17,13 +17,13 @@ import httpx
 import pytest
 
 from tasks.corpus import corpus
+from tests.waiting import LIMIT_SECONDS
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.plan import plan, select
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
-WAIT_SECONDS = 120.0
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -74,7 +74,7 @@ def prefect(environment: Mapping[str, str], *arguments: str) -> str:
         env=dict(environment),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -83,7 +83,7 @@ def prefect(environment: Mapping[str, str], *arguments: str) -> str:
 
 def wait_until(found: Callable[[], Any], what: str, log: Path) -> Any:
     """The first true answer; fails with the end of a log."""
-    ends = time.monotonic() + WAIT_SECONDS
+    ends = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < ends:
         if answer := found():
             return answer

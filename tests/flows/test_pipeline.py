@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,9 +15,10 @@ import pytest
 import soundfile
 from filelock import FileLock
 
+from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.rng import stream_seeds, uniforms
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 ONE = ("--workers", 1, "--threads", 1, "--snapshot-every", 5)
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -44,15 +44,6 @@ def processes_of(environment: Mapping[str, str], command: bytes = b"") -> set[in
         except OSError:
             continue
     return found
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def updates_done(store: Path) -> int:
@@ -158,9 +149,9 @@ def test_stopped_then_killed_then_finished_gives_the_same_model(
     recipe, store = tiny_recipe.with_name("tiny-first.yaml"), tmp_path / "store"
 
     stopped = start(recipe, store, environment)
-    assert wait_for(lambda: updates_done(store) >= 7, 120)
+    wait_until(lambda: updates_done(store) >= 7)
     stopped.send_signal(signal.SIGTERM)
-    _, complaint = stopped.communicate(timeout=100)
+    _, complaint = stopped.communicate(timeout=LIMIT_SECONDS)
     assert stopped.returncode == 75, complaint.decode()
     assert b"STOPPED" in complaint
     assert not processes_of(environment)
@@ -168,17 +159,17 @@ def test_stopped_then_killed_then_finished_gives_the_same_model(
     assert 7 <= reached < 40
 
     killed = start(recipe, store, environment)
-    assert wait_for(lambda: updates_done(store) >= reached + 3, 120)
+    wait_until(lambda: updates_done(store) >= reached + 3)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
-    assert wait_for(lambda: not processes_of(environment), 20), "something outlived its parent"
+    wait_until(lambda: not processes_of(environment), "the end of all that the killed parent started")
     assert updates_done(store) < 40
 
     last = start(recipe, store, environment)
-    assert wait_for(lambda: bool(processes_of(environment, b"wavlm.execution.launch")), 120)
+    wait_until(lambda: processes_of(environment, b"wavlm.execution.launch"))
     (server,) = processes_of(environment, b"tasks.orchestration.server")
     os.kill(server, signal.SIGKILL)
-    _, complaint = last.communicate(timeout=120)
+    _, complaint = last.communicate(timeout=LIMIT_SECONDS)
     assert last.returncode == 0, complaint.decode()
     assert hash_sealed(store).items() <= hash_sealed(finished_store).items()
     assert model_bytes(store, 1) == model_bytes(finished_store, 1)

@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from tests.mini_shards import tones, write_shards
+from tests.waiting import LIMIT_SECONDS
 from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels, write_labels
 from wavlm.labels.flat import open_flat_labels
 from wavlm.shards import listing_path, read_columns, read_listing
@@ -99,7 +100,7 @@ def test_ranks_that_start_together_build_the_flat_labels_once(tmp_path: Path, sh
             for name, blob in built.items():
                 (cache / name).write_bytes(blob)
         before = {path: path.stat().st_ino for path in cache.glob("*.npy")}
-        assert len(found.result(timeout=10).labels)
+        assert len(found.result(timeout=LIMIT_SECONDS).labels)
     assert {path: path.stat().st_ino for path in before} == before
 
 

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.staircases import job_of, write_corpus
+from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 
@@ -71,10 +71,7 @@ def test_workers_die_with_their_parent(trainer: subprocess.Popen[str]) -> None:
     workers = worker_pids(trainer)
     assert len(workers) == 2
     trainer.kill()
-    deadline = time.monotonic() + 20
-    while any(is_alive(pid) for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(is_alive(pid) for pid in workers)
+    wait_until(lambda: not any(is_alive(pid) for pid in workers), "the end of the workers")
 
 
 @pytest.mark.slow
@@ -85,7 +82,7 @@ def test_only_the_trainer_ends_its_workers_and_it_does_so_at_its_exit(
     for pid in workers:
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGINT)
-    output, errors = trainer.communicate("go on\n", timeout=60)
+    output, errors = trainer.communicate("go on\n", timeout=LIMIT_SECONDS)
     assert output == "delivered\n"
     assert "keeps the loader alive" in errors
     assert trainer.returncode == 1

@@ -157,7 +157,7 @@ def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:secret@127.0.0.1:{closed_port}")
     started = time.monotonic()
     assert register.fn(built.registrations[0], built.store, built.recipe) is None
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60  # MLflow's own retries would hold it up for minutes
     assert "wavlm sync" in caplog.text
     assert "secret" not in caplog.text
     with pytest.raises(ServiceMissingError, match="REGISTRY_DOWN"):

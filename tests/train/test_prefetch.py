@@ -13,6 +13,7 @@ import torch
 
 from tests.staircases import job_of, write_corpus
 from tests.train.fakes import data, job
+from tests.waiting import LIMIT_SECONDS
 from wavlm.engine.ranks import Ranks
 from wavlm.loader.batch import PackedBatch
 from wavlm.loader.loader import loader
@@ -54,7 +55,7 @@ def test_one_item_is_read_ahead_and_none_before_the_first_is_asked_for() -> None
     for number in range(4):
         assert next(items) == number
         while len(seen) < number + 2:  # the thread gets there
-            assert began.acquire(timeout=10)
+            assert began.acquire(timeout=LIMIT_SECONDS)
         assert seen == list(range(number + 2))
 
 

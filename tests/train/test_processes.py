@@ -10,6 +10,7 @@ import torch
 
 from tests.numerics import relative_tolerance
 from tests.train import fakes, pair
+from tests.waiting import LIMIT_SECONDS
 from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.errors import EXIT_LOCKED
@@ -78,6 +79,6 @@ def test_a_model_that_somebody_else_trains_is_refused_by_all_ranks(tmp_path: Pat
     with hold_lock(job.out / LOCK, "the model"):
         ranks = pair.start("wavlm.train", path)
         for rank in ranks:
-            rank.communicate(timeout=60)
+            rank.communicate(timeout=LIMIT_SECONDS)
     assert [rank.returncode for rank in ranks] == [EXIT_LOCKED] * 2
     assert not (job.out / EXIT_NOTE_FILE).exists()

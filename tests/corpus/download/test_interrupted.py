@@ -4,13 +4,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.corpus.download.archives import CONTENT, PATIENCE, source
 from tests.corpus.download.bad_server import ETAG, BadServer
+from tests.waiting import wait_until
 from wavlm.corpus.download import fetch
 from wavlm.errors import LockedError
 from wavlm.execution.progress import no_progress
@@ -33,10 +33,7 @@ def test_a_killed_download_is_taken_up_by_the_next_process(server: BadServer, tm
     wanted = source(server.url("slow"))
     process = subprocess.Popen([sys.executable, "-c", FETCH, wanted.model_dump_json(), tmp_path])
     part = tmp_path / f"{wanted.sha256}.tar.part"
-    deadline = time.monotonic() + 30
-    while not (part.exists() and part.stat().st_size > 50_000):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: part.exists() and part.stat().st_size > 50_000)
     process.send_signal(signal.SIGKILL)
     process.wait()
     held = part.stat().st_size

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tasks.orchestration.server import OwnServer, answers
+from tests.waiting import wait_until
 from wavlm.errors import ServiceMissingError
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
-
-
-def eventually(condition: Callable[[], bool], seconds: float) -> bool:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_server_that_is_killed_comes_back_at_the_same_address(
@@ -37,7 +27,7 @@ def test_a_server_that_is_killed_comes_back_at_the_same_address(
         assert server.url.startswith("http://127.0.0.1:")
         first = server.pid
         os.kill(first, signal.SIGKILL)
-        assert eventually(lambda: server.pid != first, 5)
+        wait_until(lambda: server.pid != first)
         assert answers(server.url, 60)
     finally:
         server.stop()

