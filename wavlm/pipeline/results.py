@@ -37,7 +37,7 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """First and last numbers of one training. Losses are nats per masked frame."""
+    """First and last numbers of one training. Losses are nats per frame that the loss counts."""
 
     updates: int
     train_loss: tuple[float, float] | None
