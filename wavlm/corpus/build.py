@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe
+from wavlm.corpus.contents import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Recording, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
@@ -30,14 +31,16 @@ TEST_SPLIT = "TEST_SPLIT"
 COPY_OF_VALID = "COPY_OF_VALID"
 
 
-def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> CorpusFacts:
-    """Fill `out` with the audio and the manifest. The bytes do not depend on earlier attempts.
+def build_corpus(
+    spec: CorpusSpec, downloads: Path, out: Path, progress: Progress, cache: Cache | None = None
+) -> CorpusFacts:
+    """Fill `out` with the audio and the manifest. The bytes do not depend on earlier attempts, nor on a folder's place.
 
-    `downloads` keeps the archives; all corpora share it.
+    `downloads` keeps the archives; all corpora share it. `cache` keeps the digests of a folder's files.
     Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT) and what `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files = gather(spec, downloads, out, lambda done, total: progress(GATHERING * done, total))
+    files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total))
     recordings = list(read_layout(spec.layout, files.root))
     _check_keys(recordings, spec, files.root)
     rows = []
@@ -56,7 +59,7 @@ def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progres
 def _row(recording: Recording, files: Files) -> ManifestRow:
     path = files.root / recording.path
     rate, samples = _measure(path)
-    shown = path if files.is_own_folder else PurePosixPath(AUDIO) / recording.path
+    shown = recording.path if files.contents else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(
         key=recording.key,
         path=str(shown),
@@ -65,7 +68,7 @@ def _row(recording: Recording, files: Files) -> ManifestRow:
         text=recording.text,
         phones=recording.phones,
         size_bytes=path.stat().st_size,
-        sha256=sha256_of(path),
+        sha256=files.contents.sha256_of(str(recording.path)) if files.contents else sha256_of(path),
         sample_rate_hz=rate,
         num_samples=samples,
     )
@@ -125,6 +128,7 @@ def _facts(spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[Manife
         valid=_amount(valid),
         excluded={reason: _amount(left) for reason, left in excluded.items() if left},
         duplicate_contents=copies,
+        content=files.contents.digest if files.contents else None,
         archives=files.receipts,
     )
 

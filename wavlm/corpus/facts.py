@@ -53,4 +53,5 @@ class CorpusFacts(Facts):
     valid: Amount
     excluded: dict[str, Amount]  # by reason, such as COPY_OF_VALID
     duplicate_contents: int  # recordings of the manifest whose bytes another one has, too
+    content: str | None = None  # the sha256 of the folder's content; None for archives
     archives: tuple[ArchiveReceipt, ...]  # none for a folder

@@ -2,9 +2,10 @@
 
     <store>/<kind>/<name>-<key>/            complete: holds artifact.json, written last
     <store>/<kind>/.<name>-<key>.partial/   under way; the next attempt continues in it
-    <store>/trash/, downloads/, locks/
+    <store>/trash/, downloads/, locks/, folders/
 
-A complete folder is never changed. `make` is the only way in.
+A complete folder is never changed. `make` is the only way in. An artifact is complete as long as its inputs are the ones
+that it was made from: if one was made again and holds something else, what was made from it is made again, too.
 """
 
 from __future__ import annotations
@@ -21,10 +22,22 @@ from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from wavlm.errors import BadDataError
+from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
-from wavlm.pipeline.record import RECORD_FILE, ArtifactRecord, SealedFile, read_field, read_record, write_record
+from wavlm.pipeline.record import (
+    RECORD_FILE,
+    SEAL_FILE,
+    ArtifactRecord,
+    Seal,
+    SealedFile,
+    content_of,
+    read_field,
+    read_record,
+    read_seal,
+    write_record,
+    write_seal,
+)
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import sha256_of, sync
 from wavlm.storage.locks import hold_lock
@@ -65,7 +78,11 @@ class Store:
         return self.root / "downloads"
 
     def path(self, artifact: Artifact) -> Path:
-        """Where the artifact is, or will be once complete."""
+        """Where the artifact is, or will be once complete.
+
+        Raises UsageError (FOLDER_UNKNOWN) if it is made from a folder whose content is not known.
+        """
+        _check_known(artifact)
         return self.root / artifact.folder
 
     def partial_folder(self, artifact: Artifact) -> Path:
@@ -73,7 +90,13 @@ class Store:
         return self.path(artifact).with_name(f".{artifact.name}-{artifact.key}.partial")
 
     def is_complete(self, artifact: Artifact) -> bool:
-        return (self.path(artifact) / RECORD_FILE).is_file()
+        """Whether it is there, made from the inputs that are there now. Inputs that were removed do not matter."""
+        return artifact.is_known and self._why_incomplete(artifact, {}) is None
+
+    def explain_outdated(self, artifact: Artifact) -> str | None:
+        """Why an artifact that is there has to be made again; None if it need not be, or is not there."""
+        is_there = artifact.is_known and (self.path(artifact) / RECORD_FILE).is_file()
+        return self._why_incomplete(artifact, {}) if is_there else None
 
     def has_all(self, artifacts: Iterable[Artifact]) -> bool:
         """Whether all of them are complete."""
@@ -82,10 +105,10 @@ class Store:
     def require(self, artifact: Artifact) -> None:
         """Raise BadDataError, naming artifact and place, unless it is complete."""
         if not self.is_complete(artifact):
+            why = self.explain_outdated(artifact) or "is not complete"
             raise BadDataError(
                 "INPUT_MISSING",
-                f"{artifact} is not complete; at {self.path(artifact)}; "
-                f"run that stage first: wavlm stage {artifact.kind} RECIPE",
+                f"{artifact} {why}; at {self.path(artifact)}; run that stage first: wavlm stage {artifact.kind} RECIPE",
             )
 
     def record(self, artifact: Artifact) -> ArtifactRecord:
@@ -133,16 +156,13 @@ class Store:
         moved = None
         with hold_lock(self._lock(artifact), str(artifact)):
             for folder in (self.partial_folder(artifact), self.path(artifact)):
-                if folder.exists():
-                    trash = self.root / "trash" / artifact.kind
-                    trash.mkdir(parents=True, exist_ok=True)
-                    moved = trash / f"{artifact.name}-{artifact.key}-{time.time_ns()}"
-                    folder.rename(moved)
+                moved = self._discard(folder, artifact) or moved
         return moved
 
     def verify(self, folder: Path, progress: Progress = no_progress) -> list[Damage]:
         """Re-hash every file of a complete artifact's folder; returns what differs."""
         sealed = read_record(folder).files
+        seal = read_seal(folder)
         missing = [name for name in sealed if not (folder / name).is_file()]
         damaged = [Damage(folder / name, "missing", sealed[name].sha256) for name in missing]
         present = [name for name in sealed if name not in missing]
@@ -153,6 +173,8 @@ class Store:
             Damage(folder / name, "a file that was never sealed", "absent")
             for name in sorted(set(_list_files(folder)) - set(sealed))
         ]
+        if seal is not None and seal.content != content_of(sealed):
+            damaged.append(Damage(folder / SEAL_FILE, seal.content, content_of(sealed)))
         return damaged
 
     def folders(self) -> Iterator[Path]:
@@ -172,12 +194,63 @@ class Store:
         _, folder, differences = min(siblings, key=lambda item: (item[0], item[1]))
         return folder, differences
 
+    def _begin(self, artifact: Artifact) -> Path:
+        """The partial folder; what an attempt with other inputs left in it is moved to the trash."""
+        partial, inputs = self.partial_folder(artifact), self._contents(artifact)
+        begun = read_seal(partial)
+        if begun is not None and begun.inputs != inputs:
+            self._discard(partial, artifact)
+        partial.mkdir(parents=True, exist_ok=True)
+        write_seal(partial, Seal(content="", inputs=inputs))
+        return partial
+
+    def _discard(self, folder: Path, artifact: Artifact) -> Path | None:
+        """Move a folder to the trash; returns where it lies now, None if there was none."""
+        if not folder.exists():
+            return None
+        trash = self.root / "trash" / artifact.kind
+        trash.mkdir(parents=True, exist_ok=True)
+        moved = trash / f"{artifact.name}-{artifact.key}-{time.time_ns()}"
+        folder.rename(moved)
+        return moved
+
+    def _why_incomplete(self, artifact: Artifact, known: dict[str, str | None]) -> str | None:
+        """What is wrong with an artifact, None if nothing. `known` remembers the answers, because inputs are shared."""
+        if artifact.key not in known:
+            known[artifact.key] = self._find_fault(artifact, known)
+        return known[artifact.key]
+
+    def _find_fault(self, artifact: Artifact, known: dict[str, str | None]) -> str | None:
+        folder = self.path(artifact)
+        if not (folder / RECORD_FILE).is_file():
+            return "is not complete"
+        seal = read_seal(folder)
+        for item in artifact.inputs:
+            content = self._content(item)
+            if content is None:
+                continue
+            if seal is not None and seal.inputs.get(item.key, content) != content:
+                return f"was made from another {item} than is there now"
+            if self._why_incomplete(item, known) is not None:
+                return f"was made from {item}, which has to be made again"
+        return None
+
+    def _contents(self, artifact: Artifact) -> dict[str, str]:
+        return {item.key: self._content(item) or "" for item in artifact.inputs}
+
+    def _content(self, artifact: Artifact) -> str | None:
+        """The digest of what an artifact holds; None if it is not there."""
+        folder = self.path(artifact)
+        if not (folder / RECORD_FILE).is_file():
+            return None
+        seal = read_seal(folder)
+        return seal.content if seal else sha256_of(folder / RECORD_FILE)
+
     def _lock(self, artifact: Artifact) -> Path:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
 
     def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
-        partial = self.partial_folder(artifact)
-        partial.mkdir(parents=True, exist_ok=True)
+        partial = self._begin(artifact)
         started = time.time()
         facts = build(partial)
         _remove_partials(partial)
@@ -195,16 +268,27 @@ class Store:
             finished_unix=time.time(),
             seconds=time.time() - started,
         )
+        write_seal(partial, Seal(content=content_of(files), inputs=self._contents(artifact)))
         write_record(partial, record)
         sync(partial)
+        self._discard(self.path(artifact), artifact)  # one that was made from other inputs
         partial.rename(self.path(artifact))
         sync(self.path(artifact).parent)
 
 
+def _check_known(artifact: Artifact) -> None:
+    if not artifact.is_known:
+        raise UsageError(
+            "FOLDER_UNKNOWN",
+            f"{artifact} is made from a folder whose files are new or have changed since they were read; in the "
+            "store's list of folders; run `wavlm run RECIPE`, which reads them",
+        )
+
+
 def _list_files(folder: Path) -> list[str]:
-    """Relative names of all files below a folder but the record itself."""
+    """Relative names of all files below a folder but the record and the seal themselves."""
     names = (str(item.relative_to(folder)) for item in folder.rglob("*") if item.is_file())
-    return sorted(name for name in names if name != RECORD_FILE)
+    return sorted(name for name in names if name not in (RECORD_FILE, SEAL_FILE))
 
 
 def _remove_partials(folder: Path) -> None:

@@ -34,8 +34,10 @@ class TooManyRejectsError(BadDataError):
     """More recordings are bad than the spec allows."""
 
 
-def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress) -> ShardsFacts:
-    """Fill `out` with the shards of a corpus.
+def build_shards(
+    spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress, audio_dir: Path | None = None
+) -> ShardsFacts:
+    """Fill `out` with the shards of a corpus. Its manifest's paths start at `audio_dir`; not given: at `corpus_dir`.
 
     The bytes do not depend on earlier attempts or on the number of workers. A part whose recordings are all
     rejected gives no tar, and its number stays unused.
@@ -49,7 +51,7 @@ def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, pro
     parts = plan_parts(manifest, spec)
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
     _remove_others({part.stem for part in parts}, out)
-    work = partial(build_part, spec=spec, corpus_dir=corpus_dir, out=out)
+    work = partial(build_part, spec=spec, corpus_dir=audio_dir or corpus_dir, out=out)
     enough = max(1, int(sum(part.seconds for part in parts) / SECONDS_PER_WORKER))
     records = run_parts(parts, work, min(workers, enough), progress)
     rejects = [reject for record in records for reject in record.rejects]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -81,11 +82,25 @@ def read_network(path: Path | str) -> NetworkSpec:
 
 def _read_spec(cls: type[_S], path: Path) -> _S:
     file = _parse(path)
-    spec = _validate(cls, file, _to_plain(file))
+    fields = _to_plain(file)
+    if cls is CorpusSpec:
+        _locate_folders(fields, path)
+    spec = _validate(cls, file, fields)
     name = getattr(spec, "name", path.stem)  # a network has no field `name`
     if name != path.stem:
         raise file.error(("name",), f"found {name!r}, expected {path.stem!r}, the name of its file")
     return spec
+
+
+def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
+    """Make the paths of folder sources absolute. Relative ones start at the folder of the spec's file."""
+    sources = fields.get("sources")
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, dict) and source.get("type") == "folder" and isinstance(source.get("path"), str):
+            folder = Path(str(source["path"])).expanduser()
+            source["path"] = str(
+                folder if folder.is_absolute() else Path(os.path.normpath(path.absolute().parent / folder))
+            )
 
 
 def _find_recipe(path: Path) -> Path:
