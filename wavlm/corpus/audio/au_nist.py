@@ -7,7 +7,7 @@ import struct
 
 from wavlm.corpus.audio.extent import settle_extent
 from wavlm.corpus.audio.file_bytes import FileBytes
-from wavlm.corpus.audio.part import Part, recovery
+from wavlm.corpus.audio.part import Part
 from wavlm.corpus.audio.reason import Reason, refuse
 
 AU_UNKNOWN = 0xFFFFFFFF
@@ -30,14 +30,13 @@ def walk_au(data: FileBytes, start: int) -> Part:
     extent = settle_extent(data, start + offset, announced if is_known else None)
     size = extent.end - extent.start
     frame_bytes = AU_BYTES.get(encoding, 0) * channels
-    unit, divisor = ("samples", frame_bytes) if frame_bytes else ("bytes", 1)
     header = head[:8] + struct.pack(order + "I", min(size, AU_UNKNOWN)) + data.read(start + 12, offset - 12)
     return Part(
         format="AU",
         chunks=(header, (extent.start, extent.end)),
         end=extent.next,
         num_samples=size // frame_bytes if frame_bytes else None,
-    ).with_note(None if extent.announced is None else recovery(extent.announced // divisor, size // divisor, unit))
+    ).with_recovery(extent, frame_bytes)
 
 
 def walk_nist(data: FileBytes, start: int) -> Part:
@@ -58,14 +57,13 @@ def walk_nist(data: FileBytes, start: int) -> Part:
         raise refuse(Reason.AUDIO_CORRUPT, f"the NIST header says {frame_bytes} bytes per frame", data.name)
     extent = settle_extent(data, start + size, count * frame_bytes if count >= 0 else None)
     found = (extent.end - extent.start) // frame_bytes
-    note = None if extent.announced is None else recovery(count, found, "samples")
     patched = re.sub(rb"(?m)^sample_count -i \d+ *", b"sample_count -i %d" % found, header).rstrip(b"\0 \n")
     return Part(
         format="NIST",
         chunks=(patched[:size] + b"\n" * max(size - len(patched), 0), (extent.start, extent.end)),
         end=extent.next,
         num_samples=found,
-    ).with_note(note)
+    ).with_recovery(extent, frame_bytes)
 
 
 def _number(fields: dict[bytes, bytes], name: bytes, default: int) -> int:

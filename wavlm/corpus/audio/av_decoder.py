@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 from wavlm.corpus.audio.decoders import BLOCK_SECONDS, Block, Header
 from wavlm.corpus.audio.file_bytes import View
 from wavlm.corpus.audio.formats import FFMPEG_DEMUXERS
+from wavlm.corpus.audio.part import Part
 from wavlm.corpus.audio.reason import Reason, refuse
 
 # What an integer sample is divided by, by the name of FFmpeg's sample format without its p for planes.
 _SCALES = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63, "flt": 1.0, "dbl": 1.0}
 G722_RATE_HZ = 16000
 G722_PACKET_BYTES = 1 << 16
+WITH_LENGTH = frozenset({"MP4", "TTA"})  # containers that hold the number of samples of a stream
 MAX_PADDING = 8192  # samples: the delay of a codec and the rest of its last frame
 
 
 class AvDecoder:
     """The only audio stream of a file. Priming samples are skipped as the container says."""
 
-    def __init__(self, view: View, name: str) -> None:
+    def __init__(self, view: View, part: Part, name: str) -> None:
         options = {"format_whitelist": FFMPEG_DEMUXERS, "err_detect": "explode"}
         self._container: Any = av.open(cast(Any, view), options=options, metadata_errors="replace")
         self._name = name
@@ -39,12 +41,12 @@ class AvDecoder:
         context = self._stream.codec_context
         context.thread_count = 1
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
-        self._has_own_length = self._stream.duration is not None
+        self._has_length = part.format in WITH_LENGTH and self._stream.duration is not None
         self.header = Header(context.name.upper(), context.sample_rate, context.channels, self._announced())
 
     def _announced(self) -> int | None:
-        """The samples that the stream announces; None if it does not, as in Matroska."""
-        if not self._has_own_length or not self._stream.codec_context.sample_rate:
+        """The samples that the stream announces; None if FFmpeg only estimates them."""
+        if not self._has_length or not self._stream.codec_context.sample_rate:
             return None
         seconds = float(self._stream.duration * self._stream.time_base)
         return round(seconds * float(self._stream.codec_context.sample_rate))

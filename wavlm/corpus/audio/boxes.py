@@ -108,6 +108,8 @@ def walk_amr(data: FileBytes, start: int) -> Part:
     at, sizes = (start + 9, AMR_WB_BYTES) if is_wide else (start + 6, AMR_NB_BYTES)
     frames = 0
     while head := data.read(at, 1):
+        if head == b"\0" and data.skip_zeros(at) == data.size:
+            break
         kind = head[0] >> 3 & 15
         if head[0] & 0x83 or (kind >= len(sizes) and kind < 14):
             break

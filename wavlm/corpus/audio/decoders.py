@@ -129,4 +129,4 @@ def open_decoder(data: FileBytes, part: Part, view: View) -> Decoder:
         return SoundfileDecoder(view, part, data.name)
     from wavlm.corpus.audio.av_decoder import AvDecoder, G722Decoder
 
-    return G722Decoder(view) if part.decoder == "g722" else AvDecoder(view, data.name)
+    return G722Decoder(view) if part.decoder == "g722" else AvDecoder(view, part, data.name)

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from wavlm.corpus.audio.file_bytes import FileBytes
-from wavlm.corpus.audio.part import truncation
+from wavlm.corpus.audio.part import Extent, truncation
 from wavlm.corpus.audio.reason import Reason, refuse
 from wavlm.corpus.audio.tags import before_tags, is_clean, is_text, next_file
-
-
-@dataclass(frozen=True)
-class Extent:
-    """The audio of a recording."""
-
-    start: int
-    end: int
-    next: int  # the position behind the recording: after its audio and the chunks that follow
-    announced: int | None = None  # the bytes of audio in a header that says too few
 
 
 def settle_extent(

@@ -76,7 +76,7 @@ def walk_flac(data: FileBytes, start: int) -> Part:
         )
     part = _part(head, info, (start, last.end), last.num_samples)
     is_stale = is_possible and info.num_samples < last.num_samples
-    return part.with_note(recovery(info.num_samples, last.num_samples, "samples") if is_stale else None)
+    return replace(part, notes=(recovery(info.num_samples, last.num_samples, "samples"),)) if is_stale else part
 
 
 def _part(head: bytes, info: FlacStreamInfo, where: tuple[int, int], num_samples: int) -> Part:

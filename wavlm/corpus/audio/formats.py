@@ -38,7 +38,6 @@ _MARKS: tuple[tuple[str, int, bytes], ...] = (
     ("AMR", 0, b"#!AMR\n"),
     ("AMR", 0, b"#!AMR-WB\n"),
     ("WAVPACK", 0, b"wvpk"),
-    # Rare formats, read by soundfile up to the end of the file.
     ("AVR", 0, b"2BIT"),
     ("SVX", 8, b"8SVX"),
     ("SVX", 8, b"16SV"),
@@ -48,18 +47,16 @@ _MARKS: tuple[tuple[str, int, bytes], ...] = (
     ("IRCAM", 0, b"\x64\xa3"),
     ("VOC", 0, b"Creative Voice File\x1a"),
     ("WVE", 0, b"ALawSoundFile**"),
-    # Rare formats, read by PyAV up to the end of the file.
     ("TTA", 0, b"TTA1"),
-    ("APE", 0, b"MAC "),
     ("AC3", 0, b"\x0b\x77"),
     ("AVI", 8, b"AVI "),
     ("FLV", 0, b"FLV\x01"),
 )
-SNDFILE_MARKS = frozenset({"AVR", "SVX", "PAF", "PVF", "IRCAM", "VOC", "WVE"})
-FFMPEG_MARKS = frozenset({"TTA", "APE", "AC3", "AVI", "FLV"})
+SHORT_MARKS = frozenset({"IRCAM", "AC3"})  # two bytes, which audio holds by accident
 # The demuxers of FFmpeg that may be used: none that opens other files, as playlists do.
 FFMPEG_DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,amr,amrnb,amrwb,wv,tta,ape,ac3,avi,flv,aac,mp3,ogg,wav,aiff,caf"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,amr,amrnb,amrwb,wv,tta,ape,ac3,eac3,avi,flv,aac,mp3,ogg,wav,"
+    "aiff,caf,tak,shn,mpc,mpc8,dsf,mpegts"
 )
 
 

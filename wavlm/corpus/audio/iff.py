@@ -6,9 +6,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wavlm.corpus.audio.extent import Extent, settle_extent
+from wavlm.corpus.audio.extent import settle_extent
 from wavlm.corpus.audio.file_bytes import FileBytes
-from wavlm.corpus.audio.part import Part, recovery, truncation
+from wavlm.corpus.audio.part import Part, truncation
 from wavlm.corpus.audio.reason import Reason, refuse
 
 STREAMED_BYTES = 0x7F000000  # sox writes this number of bytes or more into a pipe
@@ -49,15 +49,13 @@ def walk_aiff(data: FileBytes, start: int) -> Part:
     size = extent.end - extent.start
     if is_plain:
         common = common[:2] + struct.pack(">I", size // frame_bytes) + common[6:]
-    divisor, unit = (frame_bytes, "samples") if is_plain else (1, "bytes")
-    note = None if extent.announced is None else recovery(extent.announced // divisor, size // divisor, unit)
     return Part(
         format="AIFF",
         chunks=(_aiff_header(data.read(start + 8, 4), common, size), (extent.start, extent.end)),
         end=extent.next,
         decoder="soundfile" if coding in OF_SOUNDFILE else "av",
         num_samples=size // frame_bytes if is_plain else None,
-    ).with_note(note)
+    ).with_recovery(extent, frame_bytes if is_plain else None)
 
 
 def _announced_aiff(data: FileBytes, sound: Chunk, size: int | None) -> int | None:
@@ -121,13 +119,13 @@ def walk_caf(data: FileBytes, start: int) -> Part:
 
 def _plain_caf(data: FileBytes, start: int, description: bytes, sound: Chunk, packet_bytes: int) -> Part:
     announced = None if sound.size < 0 else max(sound.size - 4, 0)  # 4: the number of edits
-    extent: Extent = settle_extent(data, sound.start + 4, announced, lambda at: _caf_chain_end(data, at))
+    extent = settle_extent(data, sound.start + 4, announced, lambda at: _caf_chain_end(data, at))
     size = extent.end - extent.start
     count = size // packet_bytes
-    note = None if extent.announced is None else recovery(extent.announced // packet_bytes, count, "samples")
     head = data.read(start, 8) + struct.pack(">4sq", b"desc", 32) + description
     head += struct.pack(">4sqI", b"data", size + 4, 0)
-    return Part("CAF", (head, (extent.start, extent.end)), extent.next, num_samples=count).with_note(note)
+    part = Part("CAF", (head, (extent.start, extent.end)), extent.next, num_samples=count)
+    return part.with_recovery(extent, packet_bytes)
 
 
 def _caf_chunks(data: FileBytes, at: int) -> Iterator[Chunk]:

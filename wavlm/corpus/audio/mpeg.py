@@ -28,6 +28,8 @@ _RATES_KBIT[False, 3] = _RATES_KBIT[False, 2]
 _RATES_HZ = (44100, 48000, 32000)
 _ADTS_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
+_AC3_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -80,6 +82,20 @@ def parse_adts(head: bytes) -> Frame | None:
     return Frame(size, 1024 * ((head[6] & 3) + 1), (4, rate_hz, channels)) if size > 7 else None
 
 
+def parse_ac3(head: bytes) -> Frame | None:
+    """The AC-3 or E-AC-3 frame that starts with these eight bytes or more (ATSC A/52, 5.3 and E.2.2)."""
+    if len(head) < 7 or head[:2] != b"\x0b\x77":
+        return None
+    if head[5] >> 3 > 10:
+        return Frame(2 * (((head[2] & 7) << 8 | head[3]) + 1), 0, (5, 0, 0))
+    code, hz_code = head[4] & 63, head[4] >> 6
+    if code >= 38 or hz_code == 3:
+        return None
+    rate = _AC3_KBIT[code >> 1]
+    words = {0: 2 * rate, 1: rate * 320 // 147 + (code & 1), 2: 3 * rate}[hz_code]
+    return Frame(2 * words, 1536, (5, hz_code, 0))
+
+
 def is_mpeg(data: FileBytes, at: int, parse: Callable[[bytes], Frame | None] = parse_mpeg) -> bool:
     """Whether two frames of one kind stand here, or one that ends the file: a sync code alone may be an accident."""
     first = parse(data.read(at, 8))
@@ -96,7 +112,18 @@ def walk_adts(data: FileBytes, start: int) -> Part:
     for at, frame, _ in _frames(data, start, parse_adts):
         end, num_samples = at + frame.size, num_samples + frame.samples
     _check_end(data, end, parse_adts)
-    return Part("ADTS", ((start, end),), end, "av", num_samples, is_measured=True)
+    first = parse_adts(data.read(start, 8))
+    rate_hz = first.kind[1] if first is not None else None  # HE-AAC decodes to twice this rate
+    return Part("ADTS", ((start, end),), end, "av", num_samples, rate_hz=rate_hz, is_measured=True)
+
+
+def walk_ac3(data: FileBytes, start: int) -> Part:
+    """The AC-3 frames that start here."""
+    end = start
+    for at, frame, _ in _frames(data, start, parse_ac3):
+        end = at + frame.size
+    _check_end(data, end, parse_ac3)
+    return Part("AC3", ((start, end),), end, "av")
 
 
 def walk_mpeg(data: FileBytes, start: int) -> Part:
@@ -122,16 +149,15 @@ def walk_mpeg(data: FileBytes, start: int) -> Part:
 def _with_info(data: FileBytes, where: tuple[int, int, int], head: bytes, info: Info, frames: int) -> Part:
     """The recording whose info frame may say another number of frames than there are."""
     start, audio_at, end = where
-    note = None
     if info.frames > frames + 1 or (info.bytes > end - start and start + info.bytes > data.size):
         what = f"the MP3 info frame announces {info.frames} frames in {info.bytes} bytes, found {frames}"
         raise truncation(what, data)
-    if info.frames and info.frames < frames:
-        note = recovery(info.frames, frames, "frames")
+    is_stale = 0 < info.frames < frames
     patched: Chunk = head
     if info.frames_at and info.frames != frames:
         patched = head[: info.frames_at] + frames.to_bytes(4, "big") + head[info.frames_at + 4 :]
-    return Part("MP3", (patched, (audio_at, end)), end, is_measured=True).with_note(note)
+    notes = (recovery(info.frames, frames, "frames"),) if is_stale else ()
+    return Part("MP3", (patched, (audio_at, end)), end, is_measured=True, notes=notes)
 
 
 def _frames(data: FileBytes, at: int, parse: Callable[[bytes], Frame | None]) -> Iterator[tuple[int, Frame, bytes]]:

@@ -84,7 +84,7 @@ def walk_ogg(data: FileBytes, start: int) -> Part:
     codecs = [stream.codec for stream in streams.values() if stream.codec]
     if len(codecs) > 1:
         raise refuse(Reason.AUDIO_STREAMS, f"{len(codecs)} audio streams: {', '.join(codecs)}", data.name)
-    by_soundfile = len(streams) == 1 and codecs and codecs[0] != "SPEEX"
+    by_soundfile = len(streams) == 1 and codecs in (["VORBIS"], ["OPUS"])
     return Part("OGG", ((start, end),), end, "soundfile" if by_soundfile else "av")
 
 

@@ -21,6 +21,16 @@ class FlacCheck:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """Where the audio of a recording stands in the file."""
+
+    start: int
+    end: int
+    next: int  # the position behind the recording: after its audio and the chunks that follow
+    announced: int | None = None  # the bytes of audio in a header that says too few
+
+
+@dataclass(frozen=True)
 class Part:
     """One recording in a file. Several may stand behind each other."""
 
@@ -29,15 +39,23 @@ class Part:
     end: int  # the position in the file behind this recording
     decoder: DecoderName = "soundfile"
     num_samples: int | None = None  # per channel, counted in the structure of the container; None: not known
+    rate_hz: int | None = None  # of `num_samples`, if a decoder may give another rate
     trimmed_to: int | None = None  # samples behind this one are padding of the last block of a codec
     is_measured: bool = False  # whether `num_samples` was counted and not read from one field
     flac: FlacCheck | None = None
     complaint: AudioError | None = None  # what is wrong behind the samples, raised if all of them decode
     notes: tuple[Note, ...] = ()
 
-    def with_note(self, note: Note | None) -> Part:
-        """This part with one more note, if there is one."""
-        return self if note is None else replace(self, notes=(*self.notes, note))
+    def with_recovery(self, extent: Extent, frame_bytes: int | None) -> Part:
+        """This part, with a note if its header announces less audio than the file holds.
+
+        `frame_bytes` is the size of one sample of all channels; None for codecs with other units.
+        """
+        if extent.announced is None:
+            return self
+        unit, divisor = ("samples", frame_bytes) if frame_bytes else ("bytes", 1)
+        found = (extent.end - extent.start) // divisor
+        return replace(self, notes=(*self.notes, recovery(extent.announced // divisor, found, unit)))
 
 
 # Read the structure of a recording that starts at a position.

@@ -10,9 +10,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wavlm.corpus.audio.extent import Extent, settle_extent
+from wavlm.corpus.audio.extent import settle_extent
 from wavlm.corpus.audio.file_bytes import FileBytes
-from wavlm.corpus.audio.part import Part, recovery, truncation
+from wavlm.corpus.audio.part import Extent, Part, truncation
 from wavlm.corpus.audio.reason import Reason, refuse
 
 # A writer that cannot seek back leaves a size near 2**31 or 2**32, which means "until the end of the file".
@@ -139,8 +139,6 @@ def _describe(
         tag = struct.unpack(dialect.order + "H", layout[24:26])[0]
     size = extent.end - extent.start
     is_plain = tag in ONE_FRAME_PER_BLOCK and block_bytes > 0
-    unit, divisor = ("samples", block_bytes) if is_plain else ("bytes", 1)
-    note = None if extent.announced is None else recovery(extent.announced // divisor, size // divisor, unit)
     head = _corrected_header(data, header, size, dialect)
     fact = before.get(b"fact")
     announced = int.from_bytes(data.read(fact.start, 4), "big" if dialect.order == ">" else "little") if fact else 0
@@ -150,8 +148,8 @@ def _describe(
         end=extent.next,
         decoder="soundfile" if tag in OF_SOUNDFILE else "av",
         num_samples=size // block_bytes if is_plain else None,
-        trimmed_to=announced if not is_plain and note is None and announced else None,
-    ).with_note(note)
+        trimmed_to=announced if not is_plain and extent.announced is None and announced else None,
+    ).with_recovery(extent, block_bytes if is_plain else None)
 
 
 def _corrected_header(data: FileBytes, header: tuple[int, int], size: int, dialect: Dialect) -> bytes:

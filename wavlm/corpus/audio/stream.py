@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from wavlm.corpus.audio.decoders import Block, Header, decoder_errors, open_decoder
 from wavlm.corpus.audio.file_bytes import FileBytes, View, open_bytes
 from wavlm.corpus.audio.part import Part
-from wavlm.corpus.audio.reason import Note, NoteCode, Reason, refuse
+from wavlm.corpus.audio.reason import AudioError, Note, NoteCode, Reason, refuse
 from wavlm.corpus.audio.survey import survey
 
 UNKNOWN = -1
@@ -90,7 +91,7 @@ def open_audio(path: Path) -> Iterator[AudioStream]:
 def open_stream(data: FileBytes) -> AudioStream:
     """The samples of an open file, to be read once. Raises AudioError."""
     with decoder_errors(Reason.AUDIO_CORRUPT, data.name):
-        parts = list(survey(data))
+        parts = list(survey(data, partial(_is_opened, data)))
     headers = [_read_header(data, part) for part in parts]
     for header in headers:
         _check_header(header, headers[0], data.name)
@@ -110,6 +111,14 @@ def open_stream(data: FileBytes) -> AudioStream:
     return AudioStream(data, parts, info)
 
 
+def _is_opened(data: FileBytes, part: Part) -> bool:
+    try:
+        _read_header(data, part)
+    except AudioError:
+        return False
+    return True
+
+
 def _read_header(data: FileBytes, part: Part) -> Header:
     view = View(data, part.chunks)
     with decoder_errors(Reason.AUDIO_UNREADABLE, data.name, view), closing(open_decoder(data, part, view)) as decoder:
@@ -118,6 +127,8 @@ def _read_header(data: FileBytes, part: Part) -> Header:
 
 def _num_samples(part: Part, header: Header) -> int | None:
     count = part.num_samples if part.num_samples is not None else header.num_samples
+    if count is not None and part.rate_hz:
+        count = count * header.sample_rate_hz // part.rate_hz
     return count if count is None or not part.trimmed_to else min(count, part.trimmed_to)
 
 
@@ -135,7 +146,8 @@ def _decode_part(data: FileBytes, part: Part) -> Iterator[Block]:
                 yield kept
     if view.error is not None:
         raise refuse(Reason.AUDIO_UNREADABLE, f"it cannot be read: {view.error.strerror}", data.name)
-    if expected is not None and count != expected and part.decoder != "av":
+    is_exact = part.decoder != "av" or part.num_samples is not None  # a header of MP4 may be off by some padding
+    if expected is not None and count != expected and is_exact:
         raise refuse(Reason.AUDIO_CORRUPT, f"{count} samples decoded, expected {expected}", data.name)
     if part.complaint is not None:
         raise part.complaint

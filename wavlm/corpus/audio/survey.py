@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from wavlm.corpus.audio.au_nist import walk_au, walk_nist
 from wavlm.corpus.audio.boxes import walk_amr, walk_asf, walk_matroska, walk_mp4, walk_wavpack
 from wavlm.corpus.audio.file_bytes import FileBytes
 from wavlm.corpus.audio.flac import walk_flac
-from wavlm.corpus.audio.formats import FFMPEG_MARKS, SNDFILE_MARKS, mark_of
+from wavlm.corpus.audio.formats import HEAD_BYTES, mark_of
 from wavlm.corpus.audio.iff import walk_aiff, walk_caf
-from wavlm.corpus.audio.mpeg import is_mpeg, parse_adts, walk_adts, walk_mpeg
+from wavlm.corpus.audio.mpeg import is_mpeg, parse_adts, walk_ac3, walk_adts, walk_mpeg
 from wavlm.corpus.audio.ogg import walk_ogg
 from wavlm.corpus.audio.part import Part, Walker
+from wavlm.corpus.audio.rare import walk_avr, walk_flv, walk_form, walk_headed, walk_other, walk_tta, walk_voc, walk_wve
 from wavlm.corpus.audio.reason import Reason, refuse
 from wavlm.corpus.audio.riff import walk_riff, walk_wave64
 from wavlm.corpus.audio.tags import is_text, skip_tags
@@ -34,11 +36,23 @@ WALKERS: dict[str, Walker] = {
     "ASF": walk_asf,
     "AMR": walk_amr,
     "WAVPACK": walk_wavpack,
+    "AVR": walk_avr,
+    "VOC": walk_voc,
+    "WVE": walk_wve,
+    "TTA": walk_tta,
+    "FLV": walk_flv,
+    "AC3": walk_ac3,
+    "SVX": partial(walk_form, name="SVX", order=">", decoder="soundfile"),
+    "AVI": partial(walk_form, name="AVI", order="<", decoder="av"),
+    **{name: partial(walk_headed, name=name) for name in ("PAF", "PVF", "IRCAM")},
 }
 
 
-def survey(data: FileBytes) -> Iterator[Part]:
-    """The recordings in a file, in their order. Raises AudioError for what is neither audio nor a known tag."""
+def survey(data: FileBytes, opens: Callable[[Part], bool]) -> Iterator[Part]:
+    """The recordings in a file, in their order. Raises AudioError for what is neither audio nor a known tag.
+
+    `opens` says whether a decoder opens a file that has no mark that is known here.
+    """
     if data.name.lower().endswith(".g722"):
         yield Part("G722", ((0, data.size),), data.size, "g722", G722_SAMPLES_PER_BYTE * data.size)
         return
@@ -49,10 +63,13 @@ def survey(data: FileBytes) -> Iterator[Part]:
             behind = skip_tags(data, at)
             if behind >= data.size and number:
                 return
-            walk = _walker(data, behind)
-            if walk is None:
-                raise _unknown(data, behind if number else 0, is_first=not number)
-            at = behind
+            at, walk = behind, _walker(data, behind)
+        if walk is None:
+            if number:
+                what = f"{data.size - at} bytes from byte {at} on are neither audio nor a known tag"
+                raise refuse(Reason.AUDIO_TRAILING, what, data.name)
+            yield _walk_other(data, opens)
+            return
         part = walk(data, at)
         number += 1
         if part.end <= at or number > MAX_PARTS:
@@ -62,24 +79,15 @@ def survey(data: FileBytes) -> Iterator[Part]:
 
 
 def _walker(data: FileBytes, at: int) -> Walker | None:
-    mark = mark_of(data.read(at, 64))
-    if mark in WALKERS:
+    mark = mark_of(data.read(at, HEAD_BYTES))
+    if mark is not None:
         return WALKERS[mark]
-    if mark in SNDFILE_MARKS or mark in FFMPEG_MARKS:
-        return lambda found, start: _walk_rest(found, start, mark)
     if is_mpeg(data, at):
         return walk_mpeg
     return walk_adts if is_mpeg(data, at, parse_adts) else None
 
 
-def _walk_rest(data: FileBytes, start: int, mark: str) -> Part:
-    """A recording of a rare format: everything up to the end of the file is its own."""
-    return Part(mark, ((start, data.size),), data.size, "soundfile" if mark in SNDFILE_MARKS else "av")
-
-
-def _unknown(data: FileBytes, at: int, *, is_first: bool) -> Exception:
-    if is_first:
-        kind = "text" if is_text(data.read(at, 64)) else "no format that is known here"
-        return refuse(Reason.AUDIO_UNREADABLE, f"the content is {kind}", data.name)
-    what = f"{data.size - at} bytes from byte {at} on are neither audio nor a known tag"
-    return refuse(Reason.AUDIO_TRAILING, what, data.name)
+def _walk_other(data: FileBytes, opens: Callable[[Part], bool]) -> Part:
+    if is_text(data.read(0, HEAD_BYTES)):
+        raise refuse(Reason.AUDIO_UNREADABLE, "the content is text", data.name)
+    return walk_other(data, 0, opens)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from wavlm.corpus.audio.file_bytes import FileBytes
+from wavlm.corpus.audio.formats import HEAD_BYTES, SHORT_MARKS, mark_of
 
 # Marks that are long enough to be searched for in audio: an accident is less likely than one in 2**64.
 Marks = tuple[tuple[bytes, int], ...]  # a mark, and its position in a file
 FLAC_MARKS: Marks = ((b"fLaC\0\0\0\x22", 0), (b"fLaC\x80\0\0\x22", 0))
-MARKS: Marks = ((b"WAVEfmt ", 8), *FLAC_MARKS, (b"NIST_1A\n", 0))
+MARKS: Marks = (
+    (b"WAVEfmt ", 8),
+    (b"WAVEds64", 8),
+    *FLAC_MARKS,
+    (b"NIST_1A\n", 0),
+    (b"AIFFCOMM", 8),
+    (b".snd\0\0\0\x18", 0),
+    (b"caff\0\1\0\0desc", 0),
+)
 
 
 def skip_tags(data: FileBytes, at: int) -> int:
@@ -40,10 +49,11 @@ def before_tags(data: FileBytes, end: int) -> int:
     return end
 
 
-def is_clean(data: FileBytes, at: int, marks: Marks = MARKS) -> bool:
+def is_clean(data: FileBytes, at: int) -> bool:
     """Whether only tags and zeros follow, up to the end of the file or another file."""
     behind = skip_tags(data, at)
-    return behind >= data.size or next_file(data, behind, behind + 1, marks) == behind
+    mark = mark_of(data.read(behind, HEAD_BYTES))
+    return behind >= data.size or (mark is not None and mark not in SHORT_MARKS)
 
 
 def is_text(head: bytes) -> bool:
