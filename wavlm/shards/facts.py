@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wavlm.storage.facts import Facts
 
@@ -42,3 +42,12 @@ class ShardsFacts(Facts):
     @property
     def train_hours(self) -> float:
         return round(self.hours - self.valid_hours, 6)
+
+    @model_validator(mode="after")
+    def _check_balance(self) -> ShardsFacts:
+        left_out = sum(self.excluded.values()) + sum(self.rejected.values())
+        if self.recordings != self.recordings_used + left_out:
+            raise ValueError(f"{self.recordings} recordings, {self.recordings_used} used, {left_out} left out")
+        if self.samples != self.samples_used + self.samples_excluded + self.samples_refused:
+            raise ValueError(f"{self.samples} samples, {self.samples_used} used: the others do not add up")
+        return self
