@@ -93,6 +93,7 @@ class Corpus(Artifact):
 @dataclass(frozen=True)
 class Shards(Artifact):
     kind: ClassVar[str] = "shards"
+    format: ClassVar[int] = 2  # 2: pieces without sound are left out; channels; pieces name their channel
     spec: ShardSpec
     corpus: Corpus
 

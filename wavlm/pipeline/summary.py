@@ -22,10 +22,7 @@ class CorpusSummary:
 
     name: str
     role: str
-    hours: float
-    utterances: int
-    speakers: int
-    rejected: tuple[tuple[str, int], ...]  # reason and how many
+    facts: ShardsFacts
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,11 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     results = tuple(_iteration_results(item, artifacts, store) for item in complete if isinstance(item, Model))
     versions = _versions([item for item in complete if isinstance(item, Registration)], store)
     return Summary(
-        corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
+        corpora=tuple(
+            CorpusSummary(item.name, item.corpus.spec.role, store.facts(item, ShardsFacts))
+            for item in complete
+            if isinstance(item, Shards)
+        ),
         results=results,
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
@@ -85,18 +86,6 @@ def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store
         quality=label_quality_of(model.labels, store),
         training=read_training_results(store.path(model)),
         layers=read_layer_pnmi(next(scores, None), store),
-    )
-
-
-def _corpus(shards: Shards, store: Store) -> CorpusSummary:
-    facts = store.facts(shards, ShardsFacts)
-    return CorpusSummary(
-        name=shards.name,
-        role=shards.corpus.spec.role,
-        hours=facts.hours,
-        utterances=facts.utterances,
-        speakers=facts.speakers,
-        rejected=tuple(sorted(facts.rejected.items())),
     )
 
 
