@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from wavlm.corpus.layouts import FilesAccount, TableAccount
 from wavlm.storage.facts import Facts
 
 # How the valid split was chosen: `listed` (speakers named in the spec), `speakers` (whole speakers, so that no
@@ -38,3 +39,6 @@ class CorpusFacts(Facts):
     duplicate_contents: int  # recordings whose bytes another recording has, too
     moved_to_train: int  # recordings of the valid split whose bytes are in the train split, too
     archives: tuple[ArchiveReceipt, ...]  # none for a folder
+    files: FilesAccount | None = None  # everything below the folder: used or left out
+    tables: tuple[TableAccount, ...] = ()  # of the layout
+    hours_per_language: dict[str, float] = {}  # if the layout knows languages

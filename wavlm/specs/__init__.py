@@ -21,11 +21,9 @@ from wavlm.specs.base import (
 )
 from wavlm.specs.corpora import (
     AptSource,
-    Below,
     CorpusSpec,
     FolderSource,
     HttpsSource,
-    Layout,
     Source,
 )
 from wavlm.specs.labelling import (
@@ -36,6 +34,7 @@ from wavlm.specs.labelling import (
     ScoresSpec,
     ShardSpec,
 )
+from wavlm.specs.layouts import Below, Layout
 from wavlm.specs.mixing import EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe
