@@ -9,24 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import soundfile
-
 from wavlm.corpus.archives import AUDIO, Files, gather
+from wavlm.corpus.audio.reason import AudioError
+from wavlm.corpus.audio.stream import probe
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Reading, Recording, check_files, printable, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
-from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec
+from wavlm.specs import CorpusSpec
 from wavlm.storage.files import sha256_of
 
 logger = logging.getLogger(__name__)
 
 THREADS = 4  # hashing and reading headers wait for the disk and release the GIL
 GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
-G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz, without any header
-LEAST_BYTES_PER_SECOND = 20  # FLAC of digital silence has 55; a header that needs less lies about the length
 # Why recordings that the layout finds are not in the manifest.
 TEST_SPLIT = "TEST_SPLIT"
 COPY_OF_VALID = "COPY_OF_VALID"
@@ -59,7 +57,7 @@ def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progres
 
 def _row(recording: Recording, files: Files) -> ManifestRow:
     path = files.root / recording.path
-    rate, samples = audio_header(path)
+    rate, samples = _measure(path)
     shown = path if files.is_own_folder else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(
         key=recording.key,
@@ -75,20 +73,13 @@ def _row(recording: Recording, files: Files) -> ManifestRow:
     )
 
 
-def audio_header(path: Path) -> tuple[int, int]:
-    """Sample rate in Hz and samples per channel from a file's header; (-1, -1) if it cannot be read.
-
-    Raw G.722 has no header. Its number of samples follows from its size.
-    """
-    if path.suffix.lower() == ".g722":
-        return SAMPLE_RATE_HZ, G722_SAMPLES_PER_BYTE * path.stat().st_size
+def _measure(path: Path) -> tuple[int, int]:
+    """Sample rate in Hz and samples per channel; (-1, -1) for a file that the shards stage will refuse."""
     try:
-        info = soundfile.info(str(path))
-    except soundfile.LibsndfileError:
+        info = probe(path)
+    except AudioError:
         return -1, -1
-    if info.frames > path.stat().st_size / LEAST_BYTES_PER_SECOND * info.samplerate:
-        return info.samplerate, -1
-    return info.samplerate, info.frames
+    return info.sample_rate_hz, info.num_samples
 
 
 def _check_keys(reading: Reading, spec: CorpusSpec, root: Path) -> None:

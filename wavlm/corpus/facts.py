@@ -38,7 +38,7 @@ class ArchiveReceipt(Facts):
 
 
 class CorpusFacts(Facts):
-    """The result of the corpus stage. Lengths are those that the files' headers claim, if that is possible."""
+    """The result of the corpus stage. Lengths are those of possible headers, or measured."""
 
     role: Literal["speech", "noise", "room"]
     utterances: int  # recordings of the manifest
