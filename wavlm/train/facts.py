@@ -32,6 +32,10 @@ class TrainingFacts(Facts):
     processes: int  # ranks
     device: str  # "cpu" or "cuda"
     torch: str  # its version
+    # How the curve was measured. It is no part of a model's key, and the curve of a complete model stays as it is.
+    valid_every: int = 0  # updates; 0: not recorded
+    log_every: int = 0
+    validated_on: tuple[str, ...] = ()  # folders of mixtures, in order; more than one if a restart got others
 
     @property
     def metrics(self) -> dict[str, float]:
