@@ -64,6 +64,7 @@ class Data:
     train: Callable[[SamplerState], Iterator[PackedBatch]]  # without end, from a sampler state on
     valid: Mapping[str, Callable[[], Iterator[PackedBatch]]]  # by prefix of the metrics: valid, ...
     fingerprint: str  # of the order of batches and of their content
+    copies_of_valid: int = 0  # utterances of train that are left out
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,7 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
         valid_every=run.job.train.valid_every,
         log_every=run.job.train.log_every,
         validated_on=progress.validated_on,
+        copies_of_valid=run.data.copies_of_valid,
     )
     with run.watchdog.patient():
         run.ranks.once(partial(_write_model, run, weights, facts))
