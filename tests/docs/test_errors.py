@@ -21,3 +21,13 @@ def test_every_documented_code_is_used_and_has_a_meaning_and_advice() -> None:
     for code, text in meanings().items():
         assert text.meaning.endswith("."), code
         assert text.advice.endswith("."), code
+
+
+def test_every_message_says_what_happened_where_and_what_to_do() -> None:
+    """Counted by the semicolons that part them. The detail of a rejected recording has no advice: its reason has."""
+    incomplete = {
+        item.where: item.text
+        for item in raises(SOURCES)
+        if item.text is not None and item.text.count("; ") < (1 if item.name == "AudioError" else 2)
+    }
+    assert incomplete == {}

@@ -43,8 +43,8 @@ def _choose_held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[Spl
         if unknown := sorted(set(spec.valid_speakers) - set(speakers)):
             raise UsageError(
                 "SPEAKER",
-                f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers "
-                f"of {spec.name}, such as {', '.join(speakers[:5])}; correct the corpus spec",
+                f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers, such as "
+                f"{', '.join(speakers[:5])}; in {spec.name}; correct the corpus spec",
             )
         return "listed", {row.key for row in rows if row.speaker in spec.valid_speakers}
     if spec.valid_fraction == 0:

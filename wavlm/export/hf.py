@@ -176,7 +176,7 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
     try:
         network = network_of(config, normalize_waveform=_normalizes(folder, config), projection_width=width)
     except ValueError as error:
-        raise ImportRefusedError(f"{folder}/config.json: no possible network: {error}") from error
+        raise ImportRefusedError(f"this describes no possible network: {error}; at {folder}/config.json") from error
     head = head or fresh_head(network, num_clusters)
     weights = from_layout(theirs, encoder_rows(network), "hf") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
@@ -187,7 +187,7 @@ def _read_config(path: Path) -> HfConfig:
     try:
         return HfConfig.model_validate(read_json(path))
     except ValueError as error:
-        raise ImportRefusedError(f"{path} cannot be used: {error}") from error
+        raise ImportRefusedError(f"the file cannot be used: {error}; at {path}") from error
 
 
 def _normalizes(folder: Path, config: HfConfig) -> bool:
@@ -199,7 +199,7 @@ def _normalizes(folder: Path, config: HfConfig) -> bool:
     try:
         return Preprocessor.model_validate(read_json(path)).do_normalize
     except ValueError as error:
-        raise ImportRefusedError(f"{path} cannot be used: {error}") from error
+        raise ImportRefusedError(f"the file cannot be used: {error}; at {path}") from error
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -82,7 +82,8 @@ def _check_ledger(keys: Sequence[str], records: Sequence[PartRecord], rejects: S
     if twice := sorted(key for key, count in names.items() if count > 1):
         raise BadDataError(
             "DUP_KEY",
-            f"{twice[0]} is the key of a recording and of a cut or joined utterance; in the manifest",
+            f"{twice[0]} is the key of a recording and of a cut or joined utterance; in the manifest; "
+            "rename the recording",
         )
 
 

@@ -90,7 +90,8 @@ def read_columns(shards_dir: Path, columns: Sequence[str], split: str | None = N
         schema = pq.read_schema(path)
         if schema.remove_metadata() != INDEX_SCHEMA:
             raise BadDataError(
-                "INDEX_SCHEMA", f"found columns {schema.names}, expected {INDEX_SCHEMA.names}; at {path}"
+                "INDEX_SCHEMA",
+                f"found columns {schema.names}, expected {INDEX_SCHEMA.names}; at {path}; make the shards again",
             )
         return pq.read_table(path, columns=list(columns), filters=filters, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:

@@ -32,7 +32,7 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
     try:
         digest = hashlib.sha256(make_sampler(job).fingerprint.encode())
     except ValueError as error:
-        raise UsageError("JOB", f"the data do not fit the job: {error}") from error
+        raise UsageError("JOB", str(error)) from error
     for labelled in job.data:
         digest.update(_digest_labels(labelled.labels))
     return Data(

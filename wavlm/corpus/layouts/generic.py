@@ -35,9 +35,11 @@ def _speaker_pattern(text: str) -> re.Pattern[str] | None:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise BadDataError("LAYOUT", f"speaker is not a regular expression: {error}; found {text!r}") from error
+        raise BadDataError(
+            "LAYOUT", f"speaker is no regular expression: {error}; at {text!r}; correct layout.speaker"
+        ) from error
     if "speaker" not in pattern.groupindex:
-        raise BadDataError("LAYOUT", f"speaker needs a group (?P<speaker>...); found {text!r}")
+        raise BadDataError("LAYOUT", f"speaker needs a group (?P<speaker>...); at {text!r}; correct layout.speaker")
     return pattern
 
 
@@ -65,13 +67,13 @@ def _phones(path: Path) -> dict[str, tuple[Phone, ...]]:
             phone = Phone(float(row["start_s"]), float(row["end_s"]), row["phone"])
         except (TypeError, ValueError) as error:  # None: the line ends before this column
             raise BadDataError(
-                "LAYOUT", f"times are not numbers: {error}; in {path}, utterance {row['utt_id']}"
+                "LAYOUT", f"times are not numbers: {error}; in {path}, utterance {row['utt_id']}; correct the table"
             ) from error
         if not (phone.phone and 0 <= phone.start_s <= phone.end_s < math.inf):
             raise BadDataError(
                 "LAYOUT",
                 f"found a phone {phone.phone} from {phone.start_s} to {phone.end_s} s, expected "
-                f"one with a name and 0 <= start <= end; in {path}, utterance {row['utt_id']}",
+                f"one with a name and 0 <= start <= end; in {path}, utterance {row['utt_id']}; correct the table",
             )
         segments[row["utt_id"]].append(phone)
     return {name: tuple(sorted(found)) for name, found in segments.items()}
@@ -85,6 +87,7 @@ def _rows(path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, str]]:
         if missing:
             raise BadDataError(
                 "LAYOUT",
-                f"no column {', '.join(sorted(missing))}; in {path}, which has {', '.join(reader.fieldnames or ())}",
+                f"no column {', '.join(sorted(missing))}; in {path}, which has {', '.join(reader.fieldnames or ())}; "
+                "correct its first line",
             )
         yield from reader
