@@ -108,6 +108,15 @@ def raises(sources: dict[Path, ast.Module]) -> Iterator[Raise]:
                 )
 
 
+def members(sources: dict[Path, ast.Module]) -> Iterator[str]:
+    """The values of enums of codes in other files."""
+    for tree in sources.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and _base(node) == "StrEnum":
+                assigned = (item for item in node.body if isinstance(item, ast.Assign))
+                yield from (str(ast.literal_eval(item.value)) for item in assigned)
+
+
 def uses(sources: dict[Path, ast.Module]) -> set[str]:
     """Everything that may be a code: text constants, and members of enums."""
     nodes = [node for tree in sources.values() for node in ast.walk(tree)]

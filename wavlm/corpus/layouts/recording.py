@@ -37,6 +37,7 @@ class Recording:
     speaker: str
     text: str | None = None
     phones: tuple[Phone, ...] | None = None
+    split: str | None = None  # `train`, `valid` or `test`, if the publisher says it
 
 
 def key_of(name: str) -> str:
