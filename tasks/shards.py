@@ -18,12 +18,18 @@ def shards(artifact: Shards, store: Store, runtime: Runtime) -> Path:
     """The folder of shards of one corpus."""
     from wavlm.corpus.contents import audio_root
     from wavlm.shards import build_shards
+    from wavlm.shards.recordings import Intake
 
-    corpus_dir = store.path(artifact.corpus)
+    corpus, corpus_dir = artifact.corpus.spec, store.path(artifact.corpus)
     with show_progress(f"shards {artifact.name}") as (progress, _):
         return store.make(
             artifact,
             lambda out: build_shards(
-                artifact.spec, corpus_dir, out, runtime.workers, progress, audio_root(artifact.corpus.spec, corpus_dir)
+                artifact.spec,
+                corpus_dir,
+                out,
+                runtime.workers,
+                progress,
+                Intake(corpus.channels, corpus.role, root=audio_root(corpus, corpus_dir)),
             ),
         )

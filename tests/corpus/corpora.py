@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from wavlm.specs import CorpusSpec, FolderSource, HttpsSource, Layout
-from wavlm.specs.corpora import GenericLayout
+from wavlm.specs.layouts import GenericLayout
 
 SPEAKERS = ["ann", "bob", "cid", "dan"]
 GENERIC = GenericLayout(type="generic", speaker="(?P<speaker>[a-z]+)/[^/]*$")
@@ -47,7 +47,7 @@ def spec(**fields: object) -> CorpusSpec:
 
 
 def of_folder(folder: Path, layout: Layout = GENERIC, **fields: object) -> CorpusSpec:
-    source = FolderSource(type="folder", path=str(folder), revision="1")
+    source = FolderSource(type="folder", path=str(folder))
     return spec(sources=(source,), layout=layout, **fields)
 
 

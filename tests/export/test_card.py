@@ -3,7 +3,7 @@
 from tests.nn.networks import base, large
 from wavlm.export.card import Card, model_card
 from wavlm.specs import CorpusSpec, FolderSource
-from wavlm.specs.corpora import GenericLayout
+from wavlm.specs.layouts import GenericLayout
 
 CORPUS = CorpusSpec(
     name="voices",
@@ -12,7 +12,7 @@ CORPUS = CorpusSpec(
     homepage="https://example.org/voices",
     license="CC BY 4.0 | or other",
     citation="A. Speaker:\nVoices, 2020",
-    sources=(FolderSource(type="folder", path="/data", revision="1"),),
+    sources=(FolderSource(type="folder", path="/data"),),
     layout=GenericLayout(type="generic"),
 )
 CARD = Card(

@@ -13,7 +13,7 @@ from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.unpack import Limits, unpack
 from wavlm.errors import UsageError
 from wavlm.execution.progress import Progress
-from wavlm.specs import AptSource, CorpusSpec, HttpsSource
+from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
 from wavlm.storage.files import read_json, sha256_of, write_json
 
 AUDIO = "audio"
@@ -38,8 +38,8 @@ def gather(spec: CorpusSpec, downloads: Path, out: Path, cache: Cache | None, pr
     All archives are unpacked into the same tree. If two have a file of the same path, the later one is kept.
 
     `cache` keeps the digests of the folder's files.
-    Raises UsageError (GATED, SOURCES, FOLDER_MISSING), BadDataError (FOLDER_CHANGED) and what downloading, unpacking and
-    reading a folder raise.
+    Raises UsageError (GATED, SOURCES, FOLDER_MISSING), BadDataError (FOLDER_CHANGED) and what downloading, unpacking
+    and reading a folder raise.
     """
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     if spec.gated and archives:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +14,7 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe
 from wavlm.corpus.contents import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.corpus.layouts import Recording, read_layout
+from wavlm.corpus.layouts import Reading, Recording, check_files, printable, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
@@ -41,8 +41,10 @@ def build_corpus(
     """
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total))
-    recordings = list(read_layout(spec.layout, files.root))
-    _check_keys(recordings, spec, files.root)
+    reading = read_layout(spec.layout, files.root)
+    recordings = reading.recordings
+    _check_keys(reading, spec, files.root)
+    check_files(reading.files, spec.max_left_out, spec.name, files.root)
     rows = []
     with ThreadPoolExecutor(THREADS) as pool:
         for row in pool.map(partial(_row, files=files), recordings):
@@ -53,7 +55,7 @@ def build_corpus(
     wanted = [row for row in rows if split_of[row.key] != "test"]
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
     write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
-    return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files)
+    return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files, reading)
 
 
 def _row(recording: Recording, files: Files) -> ManifestRow:
@@ -83,16 +85,18 @@ def _measure(path: Path) -> tuple[int, int]:
     return info.sample_rate_hz, info.num_samples
 
 
-def _check_keys(recordings: Sequence[Recording], spec: CorpusSpec, root: Path) -> None:
+def _check_keys(reading: Reading, spec: CorpusSpec, root: Path) -> None:
+    recordings = reading.recordings
     if not recordings:
         raise BadDataError(
             "CORPUS_EMPTY",
-            f"no recording of {spec.name} was found; in {root}; check the layout in the corpus spec",
+            f"no recording of {spec.name} was found, but {reading.files.describe_suffixes()}; in {root}; check the "
+            "layout in the corpus spec",
         )
     counts = Counter(recording.key for recording in recordings)
     twice = sorted(key for key, count in counts.items() if count > 1)
     if twice:
-        paths = ", ".join(str(item.path) for item in recordings if item.key == twice[0])
+        paths = ", ".join(printable(str(item.path)) for item in recordings if item.key == twice[0])
         raise BadDataError(
             "DUP_KEY",
             f"{len(twice)} keys name several files each, for example {twice[0]}: {paths}; in {root}; "
@@ -100,7 +104,9 @@ def _check_keys(recordings: Sequence[Recording], spec: CorpusSpec, root: Path) -
         )
 
 
-def _facts(spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files) -> CorpusFacts:
+def _facts(
+    spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files, reading: Reading
+) -> CorpusFacts:
     rows = made.rows
     copies = len(rows) - len({row.sha256 for row in rows})
     if copies:
@@ -130,8 +136,20 @@ def _facts(spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[Manife
         duplicate_contents=copies,
         content=files.contents.digest if files.contents else None,
         archives=files.receipts,
+        files=reading.files,
+        tables=reading.tables,
+        hours_per_language=_hours_per_language(reading.recordings, rows),
     )
 
 
 def _amount(rows: Sequence[ManifestRow]) -> Amount:
     return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))
+
+
+def _hours_per_language(recordings: Sequence[Recording], rows: Sequence[ManifestRow]) -> dict[str, float]:
+    languages = {item.key: item.language for item in recordings if item.language}
+    seconds: dict[str, float] = defaultdict(float)
+    for row in rows:
+        if row.key in languages:
+            seconds[languages[row.key]] += row.seconds
+    return {language: round(seconds[language] / 3600, 4) for language in sorted(seconds)}

@@ -103,9 +103,14 @@ class Cache(NamedTuple):
         return cls(store / "folders" / f"{name}.parquet", store / "locks" / f"folder-{name}.lock")
 
 
+def expand_home(path: str) -> str:
+    """A path with `~` replaced; one that names a user who does not exist stays."""
+    return os.path.expanduser(path)  # noqa: PTH111 - that of Path raises RuntimeError
+
+
 def find_folder(spec: CorpusSpec) -> Path:
     """The folder that a corpus is read from in place. Raises UsageError (FOLDER_MISSING) if it is not there."""
-    folder = Path(spec.folder.path if spec.folder else "").expanduser().absolute()
+    folder = Path(expand_home(spec.folder.path if spec.folder else "")).absolute()
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(

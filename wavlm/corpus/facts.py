@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from wavlm.corpus.layouts import FilesAccount, TableAccount
 from wavlm.storage.facts import Facts
 
 # How the valid split was chosen: `listed` (speakers named in the spec), `layout` (by the publisher's tables),
@@ -55,3 +58,6 @@ class CorpusFacts(Facts):
     duplicate_contents: int  # recordings of the manifest whose bytes another one has, too
     content: str | None = None  # the sha256 of the folder's content; None for archives
     archives: tuple[ArchiveReceipt, ...]  # none for a folder
+    files: FilesAccount | None = None  # everything below the folder: used or left out
+    tables: tuple[TableAccount, ...] = ()  # of the layout
+    hours_per_language: dict[str, float] = Field(default_factory=dict)  # if the layout knows languages

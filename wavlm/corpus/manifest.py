@@ -3,7 +3,7 @@
 | column | type | |
 |---|---|---|
 | key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.corpus.layouts.key_of` |
-| path | string | relative to the corpus folder, or to the folder of a folder source |
+| path | string | relative to the corpus folder, or to the folder of a folder source; see `path_to_text` |
 | speaker | string | from the layout; `unknown` if the layout does not name one |
 | split | string | `train` or `valid` |
 | text | string or null | as published |
@@ -28,7 +28,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavlm.corpus.layouts import Phone
+from wavlm.corpus.layouts import Phone, path_from_text, path_to_text
 from wavlm.errors import BadDataError
 from wavlm.specs import HoldOut
 from wavlm.storage.parquet import write_parquet
@@ -89,7 +89,7 @@ class ManifestRow:
         return round(1e6 * self.seconds)
 
 
-def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str, below: float) -> None:
+def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str, below: float = 0.0) -> None:
     """Write the manifest. The same rows give the same bytes."""
     metadata = {
         "format": FORMAT,
@@ -151,13 +151,14 @@ def _unreadable(path: Path, error: Exception) -> BadDataError:
 
 def _plain(row: ManifestRow) -> dict[str, object]:
     phones = None if row.phones is None else [phone._asdict() for phone in row.phones]
-    return {**asdict(row), "phones": phones}
+    return {**asdict(row), "path": path_to_text(row.path), "phones": phones}
 
 
 def _row(found: dict[str, object]) -> ManifestRow:
-    phones = found.pop("phones")
+    phones, path = found.pop("phones"), found.pop("path")
     assert phones is None or isinstance(phones, list)  # noqa: S101 - the schema was checked
     return ManifestRow(
+        path=path_from_text(str(path)),
         **found,  # type: ignore[arg-type] # by the schema that was checked
         phones=None if phones is None else tuple(Phone(**phone) for phone in phones),
     )

@@ -18,7 +18,7 @@ from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.record import RECORD_FILE, read_field
 from wavlm.pipeline.store import Store
-from wavlm.specs import CorpusSpec, HoldOut, Recipe
+from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
 from wavlm.specs.identity import canonical
 
 if TYPE_CHECKING:  # their libraries are imported where there is a folder
@@ -72,6 +72,17 @@ def unread_folders(recipe: Recipe, store: Store) -> tuple[str, ...]:
     return tuple(spec.name for spec in corpora_of(resolved) if not Corpus(spec).is_known)
 
 
+def require_known(recipe: Recipe, store: Store) -> Recipe:
+    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder has to be read first."""
+    if unread := unread_folders(recipe, store):
+        raise UsageError(
+            "FOLDER_UNKNOWN",
+            f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "
+            f"{recipe.name}; run `wavlm run`, which reads them",
+        )
+    return resolve(recipe, store)
+
+
 def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
     """Where the store keeps the digests of a corpus' folder; None for archives.
 
@@ -81,7 +92,7 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
         return None
     from wavlm.corpus.contents import Cache
 
-    folder = Path(os.path.realpath(Path(spec.folder.path).expanduser()))
+    folder = Path(os.path.realpath(_place(spec.folder)))
     root = Path(os.path.realpath(store.root))
     if folder == root or folder in root.parents or root in folder.parents:
         inside = "the store lies in the folder" if folder in root.parents else "the folder lies in the store"
@@ -99,12 +110,16 @@ def _replace_corpora(recipe: Recipe, change: Callable[[CorpusSpec], CorpusSpec])
 
 def _is_pinned_and_gone(spec: CorpusSpec) -> bool:
     source = spec.folder
-    return source is not None and source.content is not None and not Path(source.path).expanduser().is_dir()
+    return source is not None and source.content is not None and not _place(source).is_dir()
+
+
+def _place(source: FolderSource) -> Path:
+    return Path(os.path.expanduser(source.path))  # noqa: PTH111 - that of Path raises RuntimeError
 
 
 def _fill_in(spec: CorpusSpec, store: Store) -> _Known:
     cache = contents_cache(spec, store)
-    if spec.folder is None or cache is None or not Path(spec.folder.path).expanduser().is_dir():
+    if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
         return _Known(spec, None)
     from wavlm.corpus.contents import check_pin, find_contents, find_folder
 

@@ -4,7 +4,7 @@
     <store>/<kind>/.<name>-<key>.partial/   under way; the next attempt continues in it
     <store>/trash/, downloads/, locks/, folders/
 
-A complete folder is never changed. `make` is the only way in. An artifact is complete as long as its inputs are the ones
+A complete folder is never changed. `make` is the only way in. An artifact is complete as long as its inputs are those
 that it was made from: if one was made again and holds something else, what was made from it is made again, too.
 """
 
@@ -20,11 +20,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
+from wavlm.pipeline.differences import Difference, differences_between
+from wavlm.pipeline.fit import contents_of_inputs, find_fault
 from wavlm.pipeline.record import (
     RECORD_FILE,
     SEAL_FILE,
@@ -46,15 +48,6 @@ F = TypeVar("F", bound=Facts)
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
 _LIBRARIES = ("torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A field in which a wanted artifact differs from the nearest complete one of its kind."""
-
-    field: str
-    existing: JsonValue
-    wanted: JsonValue
 
 
 @dataclass(frozen=True)
@@ -80,23 +73,32 @@ class Store:
     def path(self, artifact: Artifact) -> Path:
         """Where the artifact is, or will be once complete.
 
+        It is found by its key. The readable part of a folder's name may come from another recipe: a model has the
+        number of the iteration that it was first made for.
         Raises UsageError (FOLDER_UNKNOWN) if it is made from a folder whose content is not known.
         """
         _check_known(artifact)
-        return self.root / artifact.folder
+        planned = self.root / artifact.folder
+        if (planned / RECORD_FILE).is_file():
+            return planned
+        made = sorted(planned.parent.glob(f"*-{artifact.key}/{RECORD_FILE}"))
+        return made[0].parent if made else planned
 
     def partial_folder(self, artifact: Artifact) -> Path:
-        """Where an unfinished attempt is kept."""
-        return self.path(artifact).with_name(f".{artifact.name}-{artifact.key}.partial")
+        """Where an unfinished attempt is kept, under whatever name it was begun."""
+        _check_known(artifact)
+        planned = self.root / artifact.kind / f".{artifact.name}-{artifact.key}.partial"
+        begun = sorted(planned.parent.glob(f".*-{artifact.key}.partial"))
+        return begun[0] if begun and not planned.is_dir() else planned
 
     def is_complete(self, artifact: Artifact) -> bool:
         """Whether it is there, made from the inputs that are there now. Inputs that were removed do not matter."""
-        return artifact.is_known and self._why_incomplete(artifact, {}) is None
+        return artifact.is_known and find_fault(artifact, self.path, {}) is None
 
     def explain_outdated(self, artifact: Artifact) -> str | None:
         """Why an artifact that is there has to be made again; None if it need not be, or is not there."""
         is_there = artifact.is_known and (self.path(artifact) / RECORD_FILE).is_file()
-        return self._why_incomplete(artifact, {}) if is_there else None
+        return find_fault(artifact, self.path, {}) if is_there else None
 
     def has_all(self, artifacts: Iterable[Artifact]) -> bool:
         """Whether all of them are complete."""
@@ -144,7 +146,7 @@ class Store:
         """
         if self.is_complete(artifact):
             return self.path(artifact)
-        for item in artifact.inputs:
+        for item in artifact.needs:
             self.require(item)
         with hold_lock(self._lock(artifact), str(artifact)):
             if not self.is_complete(artifact):
@@ -187,22 +189,20 @@ class Store:
         """The nearest complete sibling and the fields that differ; None if there is no sibling."""
         siblings = []
         for path in (self.root / artifact.kind).glob(f"*/{RECORD_FILE}"):
-            differences = tuple(_differences("", read_field(path.parent, "identity"), artifact.identity))
+            differences = tuple(differences_between("", read_field(path.parent, "identity"), artifact.identity))
             siblings.append((len(differences), path.parent, differences))
         if not siblings:
             return None
         _, folder, differences = min(siblings, key=lambda item: (item[0], item[1]))
         return folder, differences
 
-    def _begin(self, artifact: Artifact) -> Path:
-        """The partial folder; what an attempt with other inputs left in it is moved to the trash."""
-        partial, inputs = self.partial_folder(artifact), self._contents(artifact)
+    def _begin(self, partial: Path, artifact: Artifact, inputs: dict[str, str]) -> None:
+        """Make the partial folder. What an attempt with other inputs left in it is moved to the trash."""
         begun = read_seal(partial)
         if begun is not None and begun.inputs != inputs:
             self._discard(partial, artifact)
         partial.mkdir(parents=True, exist_ok=True)
         write_seal(partial, Seal(content="", inputs=inputs))
-        return partial
 
     def _discard(self, folder: Path, artifact: Artifact) -> Path | None:
         """Move a folder to the trash; returns where it lies now, None if there was none."""
@@ -214,43 +214,12 @@ class Store:
         folder.rename(moved)
         return moved
 
-    def _why_incomplete(self, artifact: Artifact, known: dict[str, str | None]) -> str | None:
-        """What is wrong with an artifact, None if nothing. `known` remembers the answers, because inputs are shared."""
-        if artifact.key not in known:
-            known[artifact.key] = self._find_fault(artifact, known)
-        return known[artifact.key]
-
-    def _find_fault(self, artifact: Artifact, known: dict[str, str | None]) -> str | None:
-        folder = self.path(artifact)
-        if not (folder / RECORD_FILE).is_file():
-            return "is not complete"
-        seal = read_seal(folder)
-        for item in artifact.inputs:
-            content = self._content(item)
-            if content is None:
-                continue
-            if seal is not None and seal.inputs.get(item.key, content) != content:
-                return f"was made from another {item} than is there now"
-            if self._why_incomplete(item, known) is not None:
-                return f"was made from {item}, which has to be made again"
-        return None
-
-    def _contents(self, artifact: Artifact) -> dict[str, str]:
-        return {item.key: self._content(item) or "" for item in artifact.inputs}
-
-    def _content(self, artifact: Artifact) -> str | None:
-        """The digest of what an artifact holds; None if it is not there."""
-        folder = self.path(artifact)
-        if not (folder / RECORD_FILE).is_file():
-            return None
-        seal = read_seal(folder)
-        return seal.content if seal else sha256_of(folder / RECORD_FILE)
-
     def _lock(self, artifact: Artifact) -> Path:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
 
     def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
-        partial = self._begin(artifact)
+        partial, inputs = self.partial_folder(artifact), contents_of_inputs(artifact, self.path)
+        self._begin(partial, artifact, inputs)
         started = time.time()
         facts = build(partial)
         _remove_partials(partial)
@@ -261,14 +230,14 @@ class Store:
         record = ArtifactRecord(
             identity=artifact.identity,
             key=artifact.key,
-            inputs=tuple(item.folder for item in artifact.inputs),
+            inputs=tuple(str(self.path(item).relative_to(self.root)) for item in artifact.inputs),
             facts=facts.model_dump(mode="json"),
             files=files,
             versions=_versions(),
             finished_unix=time.time(),
             seconds=time.time() - started,
         )
-        write_seal(partial, Seal(content=content_of(files), inputs=self._contents(artifact)))
+        write_seal(partial, Seal(content=content_of(files), inputs=inputs))
         write_record(partial, record)
         sync(partial)
         self._discard(self.path(artifact), artifact)  # one that was made from other inputs
@@ -306,14 +275,6 @@ def _hash_files(folder: Path, names: Sequence[str], progress: Progress) -> Itera
         for number, (name, digest) in enumerate(zip(names, digests, strict=True), 1):
             progress(number, len(names))
             yield name, digest
-
-
-def _differences(prefix: str, existing: JsonValue, wanted: JsonValue) -> Iterator[Difference]:
-    if isinstance(existing, dict) and isinstance(wanted, dict):
-        for name in sorted(set(existing) | set(wanted)):
-            yield from _differences(f"{prefix}.{name}" if prefix else name, existing.get(name), wanted.get(name))
-    elif existing != wanted:
-        yield Difference(prefix, existing, wanted)
 
 
 def _versions() -> dict[str, str | None]:
