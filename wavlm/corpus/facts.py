@@ -54,3 +54,7 @@ class CorpusFacts(Facts):
     excluded: dict[str, Amount]  # by reason, such as COPY_OF_VALID
     duplicate_contents: int  # recordings of the manifest whose bytes another one has, too
     archives: tuple[ArchiveReceipt, ...]  # none for a folder
+
+    @property
+    def train_hours(self) -> float:
+        return self.train.hours
