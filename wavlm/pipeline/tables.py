@@ -53,6 +53,10 @@ def _account(corpus: CorpusSummary) -> Iterator[Row]:
 
 def _found(name: str, facts: CorpusFacts) -> Iterator[Row]:
     """What the files of the corpus gave to its manifest, before any was decoded."""
+    if facts.files:
+        left = _counts({item.cause: item.files for item in facts.files.left_out})
+        counts = (facts.files.found, facts.files.used, facts.files.found - facts.files.used, "")
+        yield {**_account_row(name, "files", *counts), "remarks": left}
     used = (facts.train, facts.valid)
     left_out = facts.excluded.values()
     recordings = (sum(item.recordings for item in items) for items in ([facts.found], used, left_out))

@@ -16,6 +16,8 @@ from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
 from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
+NO_PHONE = Phone(0.0, 0.0, "")  # stands in a json member where no phone is known
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -37,7 +39,7 @@ class Utterance:
     split: str
     waveform: Waveform  # (T,)
     text: str | None  # None: not known, or not known for this part of the recording
-    phones: tuple[Phone, ...] | None  # times in seconds from the first sample
+    phones: tuple[Phone, ...] | None  # times in seconds from the first sample; None or empty: none is known
     pieces: tuple[Piece, ...]
 
     @property
@@ -60,15 +62,18 @@ class Source:
 
 
 def to_json(utterance: Utterance) -> bytes:
-    """The json member of an utterance."""
-    phones = utterance.phones
+    """The json member of an utterance. A name has the same type in all of them, as readers that infer a schema want.
+
+    So an unknown text is "", and where no phone is known there is one entry of no duration. An empty list or null would
+    be another type to pyarrow, and with it to Hugging Face's `load_dataset("webdataset")`.
+    """
     value = {
         "key": utterance.key,
         "speaker": utterance.speaker,
         "split": utterance.split,
         "samples": len(utterance.waveform),
-        "text": utterance.text,
-        "phones": None if phones is None else [list(phone) for phone in phones],
+        "text": utterance.text or "",
+        "phones": [phone._asdict() for phone in utterance.phones or (NO_PHONE,)],
         "pieces": [vars(piece) for piece in utterance.pieces],
     }
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
@@ -79,16 +84,20 @@ def from_json(blob: bytes, waveform: Waveform) -> Utterance:
     value: dict[str, Any] = json.loads(blob)
     if value["samples"] != len(waveform):
         raise ValueError(f"json says {value['samples']} samples, FLAC holds {len(waveform)}")
-    phones = value["phones"]
     return Utterance(
         key=value["key"],
         speaker=value["speaker"],
         split=value["split"],
         waveform=waveform,
-        text=value["text"],
-        phones=None if phones is None else tuple(Phone(*phone) for phone in phones),
+        text=value["text"] or None,
+        phones=tuple(phone for phone in map(_read_phone, value["phones"] or ()) if phone != NO_PHONE) or None,
         pieces=tuple(Piece(**piece) for piece in value["pieces"]),
     )
+
+
+def _read_phone(value: dict[str, Any] | list[Any]) -> Phone:
+    """A phone as an object, or as [start_s, end_s, phone] in shards of earlier versions."""
+    return Phone(**value) if isinstance(value, dict) else Phone(*value)
 
 
 def num_pieces(samples: int, max_samples: int) -> int:
