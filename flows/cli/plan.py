@@ -11,6 +11,7 @@ from wavlm.pipeline.artifacts import Artifact, Kind
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
 from wavlm.pipeline.plan import plan, select, select_needed
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.summary import show_hours
 from wavlm.specs.yaml import read_recipe
 
 SHOWN_DIFFERENCES = 3
@@ -30,7 +31,7 @@ def select_artifacts(recipe: Path, kind: str, iteration: int | None, corpus: str
 
 
 def plan_table(recipe: Path, store: Store) -> Table:
-    """Each artifact in order: there, or to be made and why."""
+    """Each artifact in order: there and how many hours it holds, or to be made and why."""
     table = Table(title=str(recipe), title_justify="left", box=None)
     table.add_column("")
     table.add_column("artifact", no_wrap=True, overflow="fold")
@@ -38,7 +39,7 @@ def plan_table(recipe: Path, store: Store) -> Table:
     made: set[str] = set()
     for artifact in plan(read_recipe(recipe)):
         if store.is_complete(artifact):
-            table.add_row("[green]there[/]", str(artifact), "")
+            table.add_row("[green]there[/]", str(artifact), show_hours(artifact, store))
             continue
         table.add_row("[yellow]make[/]", str(artifact), explain_make(artifact, store, made))
         made.add(artifact.key)
