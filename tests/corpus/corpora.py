@@ -40,6 +40,7 @@ def spec(**fields: object) -> CorpusSpec:
             "license": "CC0-1.0",
             "citation": "nobody",
             "layout": GENERIC,
+            "valid_fraction": 0.0,
             **fields,
         }
     )

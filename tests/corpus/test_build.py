@@ -49,7 +49,7 @@ def test_a_folder_becomes_a_manifest_with_what_headers_say(tmp_path: Path) -> No
     assert rows["ann__prompt"].size_bytes == 4000
     assert facts.utterances == 5
     assert facts.without_header == 1
-    assert facts.hours == round((0.5 + 0.5 + 0.1) / 3600, 4)
+    assert facts.hours == round((0.5 + 0.5 + 0.1) / 3600, 6)
     assert contents(out).keys() == {"manifest.parquet"}  # a folder is not copied
 
 

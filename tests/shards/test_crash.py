@@ -43,7 +43,7 @@ import resource, sys
 from pathlib import Path
 
 from tests.shards.corpora import SPEC, bytes_of
-from wavlm.storage.files import CannotWriteError
+from wavlm.errors import CannotWriteError
 from wavlm.execution.progress import no_progress
 from wavlm.shards import build_shards
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 import soundfile
 
 from wavlm.corpus.archives import AUDIO, Files, gather
-from wavlm.corpus.facts import CorpusFacts
-from wavlm.corpus.layouts import Reading, Recording, check_files, printable, read_layout
+from wavlm.corpus.facts import Amount, CorpusFacts
+from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, printable, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 THREADS = 4  # hashing and reading headers wait for the disk and release the GIL
 GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
 G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz, without any header
+LEAST_BYTES_PER_SECOND = 20  # FLAC of digital silence has 55; a header that needs less lies about the length
+# Why recordings that the layout finds are not in the manifest.
+TEST_SPLIT = "TEST_SPLIT"
+COPY_OF_VALID = "COPY_OF_VALID"
 
 
 def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> CorpusFacts:
@@ -40,14 +44,19 @@ def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progres
     recordings = reading.recordings
     _check_keys(reading, spec, files.root)
     check_files(reading.files, spec.max_left_out, spec.name, files.root)
+    for line in describe_losses(reading.files):
+        logger.warning("%s: %s", spec.name, line)
     rows = []
     with ThreadPoolExecutor(THREADS) as pool:
         for row in pool.map(partial(_row, files=files), recordings):
             rows.append(row)
             progress(GATHERING + (1 - GATHERING) * len(rows) / len(recordings), 1.0)
-    made = split(rows, spec)
-    write_manifest(out / MANIFEST, made.rows, spec.name, made.rule)
-    return _facts(spec, made, files, reading)
+    split_of = {item.key: item.split for item in recordings}
+    test = [row for row in rows if split_of[row.key] == "test"]
+    wanted = [row for row in rows if split_of[row.key] != "test"]
+    made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
+    write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
+    return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files, reading)
 
 
 def _row(recording: Recording, files: Files) -> ManifestRow:
@@ -79,6 +88,8 @@ def audio_header(path: Path) -> tuple[int, int]:
         info = soundfile.info(str(path))
     except soundfile.LibsndfileError:
         return -1, -1
+    if info.frames > path.stat().st_size / LEAST_BYTES_PER_SECOND * info.samplerate:
+        return info.samplerate, -1
     return info.samplerate, info.frames
 
 
@@ -101,25 +112,36 @@ def _check_keys(reading: Reading, spec: CorpusSpec, root: Path) -> None:
         )
 
 
-def _facts(spec: CorpusSpec, made: Split, files: Files, reading: Reading) -> CorpusFacts:
+def _facts(
+    spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files, reading: Reading
+) -> CorpusFacts:
     rows = made.rows
     copies = len(rows) - len({row.sha256 for row in rows})
     if copies:
         logger.warning("%s: %d recordings are copies of others", spec.name, copies)
-    held = [row for row in rows if row.split == "valid"]
+    if made.copies:
+        logger.warning("%s: %d recordings leave train: their content is held out", spec.name, len(made.copies))
+    train, valid = ([row for row in rows if row.split == name] for name in ("train", "valid"))
+    parts = [_amount(train), _amount(valid), *(_amount(left) for left in excluded.values())]
     return CorpusFacts(
         role=spec.role,
         utterances=len(rows),
         speakers=len({row.speaker for row in rows}),
-        hours=round(sum(row.seconds for row in rows) / 3600, 4),
+        hours=_amount(rows).hours,
         without_header=sum(row.num_samples < 0 for row in rows),
         with_text=sum(row.text is not None for row in rows),
         with_phones=sum(row.phones is not None for row in rows),
         split_rule=made.rule,
-        valid_utterances=len(held),
-        valid_hours=round(sum(row.seconds for row in held) / 3600, 4),
+        split_below=made.below,
+        valid_utterances=len(valid),
+        valid_hours=_amount(valid).hours,
+        found=Amount(
+            recordings=sum(part.recordings for part in parts), microseconds=sum(part.microseconds for part in parts)
+        ),
+        train=_amount(train),
+        valid=_amount(valid),
+        excluded={reason: _amount(left) for reason, left in excluded.items() if left},
         duplicate_contents=copies,
-        moved_to_train=made.moved_to_train,
         archives=files.receipts,
         files=reading.files,
         tables=reading.tables,
@@ -134,3 +156,7 @@ def _hours_per_language(recordings: Sequence[Recording], rows: Sequence[Manifest
         if row.key in languages:
             seconds[languages[row.key]] += row.seconds
     return {language: round(seconds[language] / 3600, 4) for language in sorted(seconds)}
+
+
+def _amount(rows: Sequence[ManifestRow]) -> Amount:
+    return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))

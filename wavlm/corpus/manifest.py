@@ -14,7 +14,8 @@
 | num_samples | int64 | per channel, from the header; -1 if it cannot be read |
 
 Later stages do not rely on the headers: the shards stage decodes every file completely. The metadata of the schema
-hold the format, the corpus, the number of recordings and the rule of the split (`wavlm.corpus.facts.SplitRule`).
+hold the format, the corpus, the number of recordings, the rule of the split (`wavlm.corpus.facts.SplitRule`) and the
+threshold of its hashes.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ import pyarrow.parquet as pq
 
 from wavlm.corpus.layouts import Phone, path_from_text, path_to_text
 from wavlm.errors import BadDataError
+from wavlm.specs import HoldOut
 from wavlm.storage.parquet import write_parquet
 
 MANIFEST = "manifest.parquet"
-FORMAT = "1"
+FORMAT = "2"  # 2: the threshold of the split
 
 SCHEMA = pa.schema(
     [
@@ -81,13 +83,19 @@ class ManifestRow:
         """Duration from the header; 0 if it is not known."""
         return max(0, self.num_samples) / max(1, self.sample_rate_hz)
 
+    @property
+    def microseconds(self) -> int:
+        """The duration as an integer, so that sums are exact."""
+        return round(1e6 * self.seconds)
 
-def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str) -> None:
+
+def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str, below: float) -> None:
     """Write the manifest. The same rows give the same bytes."""
     metadata = {
         "format": FORMAT,
         "corpus": corpus,
         "split_rule": rule,
+        "split_below": repr(below),
         "recordings": str(len(rows)),
     }
     table = pa.Table.from_pylist([_plain(row) for row in rows], schema=SCHEMA)
@@ -115,6 +123,18 @@ def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
             f"found {table.num_rows} rows, expected {expected}; at {path}; make the corpus again",
         )
     return [_row(found) for found in table.to_pylist()]
+
+
+def read_split_rule(corpus_dir: Path) -> HoldOut | None:
+    """The rule by which hashes of names chose the valid split. None: no hashes did, or the manifest cannot be read."""
+    try:
+        metadata = pq.read_schema(corpus_dir / MANIFEST).metadata or {}
+    except (OSError, pa.ArrowException):
+        return None
+    by = metadata.get(b"split_rule", b"").decode()
+    if by not in ("speakers", "recordings") or b"split_below" not in metadata:
+        return None
+    return HoldOut(by=by, below=float(metadata[b"split_below"]))
 
 
 def _plain(row: ManifestRow) -> dict[str, object]:

@@ -75,6 +75,7 @@ def build_codebook(
         label_rate_hz=function.rate_hz,
         sample_utterances=len(rows),
         sample_speakers=len(np.unique(train.speaker[rows])),
+        copies_of_valid=train.copies_of_valid,
         inertia_per_iteration=clustering.inertia_per_iteration,
         train=centroids.fit(sample),
         valid=centroids.fit(valid) if len(valid) else None,

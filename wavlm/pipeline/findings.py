@@ -27,6 +27,11 @@ def _describe_training(iteration: int, training: TrainingResults) -> Iterator[st
     for what, ends in (("training", training.train_loss), ("validation", training.valid_loss)):
         if ends:
             yield _describe_loss(iteration, what, *ends)
+    if training.copies_of_valid:
+        yield (
+            f"Iteration {iteration}: {training.copies_of_valid:,} utterances of train were left out, because their "
+            "audio is in a valid split."
+        )
     accuracy, majority = training.masked_accuracy, training.majority
     if accuracy is not None and majority is not None:
         beats = accuracy - majority > CLEARLY

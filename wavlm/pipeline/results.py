@@ -11,6 +11,7 @@ from wavlm.labels.facts import LabelsFacts
 from wavlm.pipeline.artifacts import Labels, Scores
 from wavlm.pipeline.curves import Curve, read_curves
 from wavlm.pipeline.store import Store
+from wavlm.train.facts import TRAINING_FILE, read_training
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """First and last numbers of one training. Losses are nats per masked frame."""
+    """First and last numbers of one training. Losses are nats per frame that the loss counts."""
 
     updates: int
     train_loss: tuple[float, float] | None
@@ -44,6 +45,7 @@ class TrainingResults:
     masked_accuracy: float | None
     mixed_accuracy: float | None
     majority: float | None  # masked accuracy of always guessing the commonest label
+    copies_of_valid: int = 0  # utterances of train that were left out
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def read_training_results(model_dir: Path) -> TrainingResults | None:
         masked_accuracy=_last(curves.get("valid/masked_accuracy")),
         mixed_accuracy=_last(curves.get("valid_mixed/masked_accuracy")),
         majority=_last(curves.get("valid/majority")),
+        copies_of_valid=read_training(model_dir).copies_of_valid if (model_dir / TRAINING_FILE).is_file() else 0,
     )
 
 

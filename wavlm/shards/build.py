@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wavlm.corpus.audio.reason import Reason
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.errors import BadDataError
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
-from wavlm.shards.containers import Reason
 from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.index import write_index
 from wavlm.shards.listing import ListedShard, write_listing

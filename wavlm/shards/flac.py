@@ -21,7 +21,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.shards.containers import AudioError, Reason, flac_stream_info
+from wavlm.corpus.audio.containers import flac_stream_info
+from wavlm.corpus.audio.reason import AudioError, Reason
 from wavlm.specs import SAMPLE_RATE_HZ
 
 try:

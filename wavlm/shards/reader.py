@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
-from wavlm.shards.containers import AudioError
 from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
 from wavlm.shards.index import Index, read_index
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wavlm.corpus.audio.reason import AudioError, Reason
+from wavlm.corpus.audio.whole import decode_bytes, read_recording, to_utterance
 from wavlm.errors import BadDataError
-from wavlm.shards.containers import AudioError, Reason
-from wavlm.shards.decode import decode_bytes, read_recording, to_utterance
 from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Piece, Utterance, cut, join_consecutive, num_pieces
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec

@@ -19,7 +19,7 @@ class Reject:
     """A recording that is in no utterance."""
 
     key: str  # of the recording
-    reason: str  # a `wavlm.shards.containers.Reason`
+    reason: str  # a `wavlm.corpus.audio.reason.Reason`
     detail: str
 
 

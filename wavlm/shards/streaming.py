@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
-from wavlm.shards.containers import AudioError
 from wavlm.shards.flac import decode_flac
 from wavlm.shards.listing import listing_path, read_listed_shard
 from wavlm.shards.utterance import Utterance, from_json

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from wavlm.corpus.audio.whole import Waveform
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
-from wavlm.shards.decode import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 

@@ -23,6 +23,7 @@ from wavlm.specs.corpora import (
     AptSource,
     CorpusSpec,
     FolderSource,
+    HoldOut,
     HttpsSource,
     Source,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "FolderSource",
     "GateSpec",
     "HiddenFeatures",
+    "HoldOut",
     "HttpsSource",
     "IterationSpec",
     "Layout",

@@ -125,6 +125,22 @@ class FolderSource(Spec):
 Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]
 
 
+class HoldOut(Spec):
+    """Which recordings are held out for validation: those whose speaker or whose key has a hash below a threshold."""
+
+    by: Literal["speakers", "recordings"]
+    """What is hashed: the name of the speaker, so that no speaker is in both splits, or the key of the recording.
+
+    If no speaker is below the threshold, recordings are held out.
+    """
+
+    below: Annotated[float, Field(gt=0, le=0.5)]
+    """The threshold. A hash is a number from 0 to 1, so this is about the share that is held out.
+
+    Unit: fraction, 0 to 0.5.
+    """
+
+
 class CorpusSpec(Spec):
     """One corpus: a file of data_specs/corpora."""
 
@@ -159,11 +175,14 @@ class CorpusSpec(Spec):
     layout: Layout
     """How the files are arranged: where the audio, the speaker, the text and the phones are found."""
 
-    valid_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """How much of the audio is held out for validation. Whole speakers are held out.
+    valid_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.01
+    """How much of the audio is held out for validation: every speaker whose name has a hash below this number.
 
-    A corpus of one speaker gives whole recordings instead, and its manifest says so.
-    Unit: fraction of the seconds, 0 to 0.5.
+    A hash does not change, so a corpus that grows keeps its validation set. If no speaker is below it, or those below
+    it have more than twice this share of the audio, recordings are held out by the hashes of their keys, at least one.
+    The manifest and the summary say which rule was used.
+    Unit: fraction of the seconds, 0 to 0.5. 0: nothing is held out.
+    Source: the default is that of fairseq's `wav2vec_manifest.py --valid-percent`.
     Change: larger for a small corpus (0.05 in the demo), smaller for a large one (0.001 for Libri-Light).
     """
 
@@ -171,6 +190,14 @@ class CorpusSpec(Spec):
     """Speakers that are held out for validation. If any are listed, `valid_fraction` is not used.
 
     Change: list them where the publisher defines a validation set, or to choose the speakers yourself.
+    """
+
+    valid_rule: HoldOut | None = None
+    """Whether speakers or recordings are held out. Not given: as `valid_fraction` says.
+
+    When a corpus has grown, this is filled in with the rule of its earlier revision in the store, as long as
+    `valid_fraction` is the same.
+    Change: give it to keep the rule in another store, or to choose it.
     """
 
     max_left_out: Probability = 0.01
@@ -194,3 +221,9 @@ class CorpusSpec(Spec):
 
     Change: set it when you describe such a corpus.
     """
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether any recording may be held out, as far as the spec tells."""
+        named = any("split" in name and value for name, value in self.layout)
+        return self.valid_fraction > 0 or bool(self.valid_speakers or self.valid_rule) or named

@@ -166,6 +166,7 @@ class Recipe(Spec):
             if wants_rooms and not self.rooms:
                 raise ValueError(f"iteration {number} has the effect room, but there are no rooms")
         self._check_layers()
+        self._check_valid_split()
         return self
 
     def _check_layers(self) -> None:
@@ -181,3 +182,19 @@ class Recipe(Spec):
         deepest = max(self.probe.layers if self.probe else (), default=0)
         if deepest > fewest:
             raise ValueError(f"probe.layers names layer {deepest}, but a model has {fewest} layers")
+
+    def _check_valid_split(self) -> None:
+        """Check that something is held out where something is measured on it."""
+        advice = "give one of them a valid_fraction above 0 or valid_speakers"
+        mixes = self.mixtures is not None and any(iteration.mix for iteration in self.iterations)
+        if mixes and not any(corpus.holds_out for corpus in self.speech):
+            raise ValueError(f"mixtures are made of held-out speech, but no speech corpus holds any out: {advice}")
+        if self.gate is None or not self.gate.metric.startswith("valid/"):
+            return
+        for number, iteration in enumerate(self.iterations, 1):
+            chosen = [item for item in self.speech if not iteration.speech or item.name in iteration.speech]
+            if not any(corpus.holds_out for corpus in chosen):
+                raise ValueError(
+                    f"the gate compares {self.gate.metric}, but no speech corpus of iteration {number} holds speech "
+                    f"out ({', '.join(corpus.name for corpus in chosen)}): {advice}"
+                )

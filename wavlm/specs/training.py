@@ -173,7 +173,7 @@ class TrainSpec(Spec):
     """Gradients with a larger norm are scaled down to this norm.
 
     Source: docs/algorithm.md 9: 10 for Base, 1 for Large.
-    Change: lower it when single updates throw the training back (2.0 in the demo).
+    Change: lower it when single updates throw the training back (1.2 in the demo).
     """
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -200,8 +200,9 @@ class TrainSpec(Spec):
     masked_weight: NonNegative = 1.0
     """Weight of the loss on masked frames.
 
+    The loss is divided by the number of frames whose weight is above 0: masked ones, unmasked ones, or both.
     Source: docs/algorithm.md 9.
-    Change: rarely.
+    Change: rarely. 0 and an `unmasked_weight` above 0: masked frames do not count at all.
     """
 
     unmasked_weight: NonNegative = 0.0
@@ -212,10 +213,10 @@ class TrainSpec(Spec):
     """
 
     feature_penalty: NonNegative = 10.0
-    """Weight of the mean square of the feature encoder's output in the loss.
+    """Weight of the mean square of the feature encoder's output in the loss, per frame that the loss counts.
 
     Source: docs/algorithm.md 9.
-    Change: 1 for short trainings: small networks then learn faster (docs/log.md).
+    Change: about 0.6 for short trainings: small networks then learn faster (docs/log.md).
     """
 
     valid_every: Count = 1000
@@ -250,4 +251,6 @@ class TrainSpec(Spec):
             raise ValueError(f"warmup_updates {self.warmup_updates} is above updates {self.updates}")
         if self.group_seconds > self.batch_seconds:
             raise ValueError(f"group_seconds {self.group_seconds} is above batch_seconds {self.batch_seconds}")
+        if not self.masked_weight and not self.unmasked_weight:
+            raise ValueError("masked_weight and unmasked_weight are both 0: the loss would count no frame")
         return self

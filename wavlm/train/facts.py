@@ -32,6 +32,7 @@ class TrainingFacts(Facts):
     processes: int  # ranks
     device: str  # "cpu" or "cuda"
     torch: str  # its version
+    copies_of_valid: int = 0  # utterances of train that were left out: their content is in a valid split
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -64,6 +64,7 @@ class Data:
     train: Callable[[SamplerState], Iterator[PackedBatch]]  # without end, from a sampler state on
     valid: Mapping[str, Callable[[], Iterator[PackedBatch]]]  # by prefix of the metrics: valid, ...
     fingerprint: str  # of the order of batches and of their content
+    copies_of_valid: int = 0  # utterances of train that are left out
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,7 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
         processes=run.ranks.world,
         device=run.ranks.device.type,
         torch=torch.__version__,
+        copies_of_valid=run.data.copies_of_valid,
     )
     with run.watchdog.patient():
         run.ranks.once(partial(_write_model, run, weights, facts))

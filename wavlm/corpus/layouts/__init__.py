@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files
+from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files, describe_losses
 from wavlm.corpus.layouts.asterisk import read_asterisk
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
@@ -32,6 +32,7 @@ __all__ = [
     "Recording",
     "TableAccount",
     "check_files",
+    "describe_losses",
     "key_of",
     "name_of",
     "path_from_text",

@@ -39,9 +39,7 @@ def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
         )
 
 
-def _join_recordings(
-    layout: GenericLayout, tree: Tree, paths: list[PurePosixPath]
-) -> dict[PurePosixPath, Listed]:
+def _join_recordings(layout: GenericLayout, tree: Tree, paths: list[PurePosixPath]) -> dict[PurePosixPath, Listed]:
     if not layout.transcripts:
         return {}
     columns = Columns(

@@ -12,29 +12,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
-from wavlm.errors import BadDataError
-
-
-class Reason(StrEnum):
-    """Why a recording is not used. `rejects.parquet` holds no other reason."""
-
-    AUDIO_UNREADABLE = "AUDIO_UNREADABLE"  # no bytes, or an unsupported format
-    AUDIO_EMPTY = "AUDIO_EMPTY"  # a valid file without samples
-    AUDIO_TRUNCATED = "AUDIO_TRUNCATED"  # the container announces more bytes than the file has
-    AUDIO_CORRUPT = "AUDIO_CORRUPT"  # a checksum is wrong, or the decoder fails
-    AUDIO_NONFINITE = "AUDIO_NONFINITE"  # NaN or infinity
-    AUDIO_RANGE = "AUDIO_RANGE"  # far above full scale
-    AUDIO_SILENT = "AUDIO_SILENT"  # zeros or another constant
-    AUDIO_TOO_LONG = "AUDIO_TOO_LONG"  # too long to be held in memory
-    AUDIO_CHANNELS = "AUDIO_CHANNELS"  # more channels than a recording of speech has
-    AUDIO_RATE = "AUDIO_RATE"  # a sample rate that no recorder uses
-    TOO_SHORT = "TOO_SHORT"  # good, but below the minimum length: excluded, not rejected
-
-
-class AudioError(BadDataError):
-    """A recording that must not be used; `code` is a `Reason`."""
+from wavlm.corpus.audio.reason import AudioError, Reason
 
 
 @dataclass(frozen=True)

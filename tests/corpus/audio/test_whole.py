@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.shards.containers import AudioError, Reason
-from wavlm.shards.decode import (
+from wavlm.corpus.audio.reason import AudioError, Reason
+from wavlm.corpus.audio.whole import (
     Audio,
     decode,
     decode_bytes,

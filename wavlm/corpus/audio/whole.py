@@ -17,10 +17,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.shards.containers import AudioError, Reason, check_container, flac_stream_info
-from wavlm.shards.flac import FULL_SCALE
+from wavlm.corpus.audio.containers import check_container, flac_stream_info
+from wavlm.corpus.audio.reason import AudioError, Reason
 from wavlm.specs import SAMPLE_RATE_HZ
 
+FULL_SCALE = 32768  # the int16 value of an amplitude of 1
 MAX_CHANNELS = 8
 # Two hours are 460 MB of float32 at 16 kHz. Longer recordings, such as sessions of a parliament, must be cut before.
 MAX_SECONDS = 7200
