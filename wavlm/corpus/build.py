@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +86,7 @@ def audio_header(path: Path) -> tuple[int, int]:
     if path.suffix.lower() == ".g722":
         return SAMPLE_RATE_HZ, G722_SAMPLES_PER_BYTE * path.stat().st_size
     try:
-        info = soundfile.info(str(path))
+        info = soundfile.info(os.fsencode(path))  # a name may be no UTF-8
     except soundfile.LibsndfileError:
         return -1, -1
     if info.frames > path.stat().st_size / LEAST_BYTES_PER_SECOND * info.samplerate:
