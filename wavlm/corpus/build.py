@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import soundfile
-
 from wavlm.corpus.archives import AUDIO, Files, gather
+from wavlm.corpus.audio.reason import AudioError
+from wavlm.corpus.audio.stream import probe
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, printable, read_layout
+from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
-from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec
+from wavlm.specs import CorpusSpec
+from wavlm.storage.encoding import printable
 from wavlm.storage.files import sha256_of
 
 logger = logging.getLogger(__name__)
 
 THREADS = 4  # hashing and reading headers wait for the disk and release the GIL
 GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
-G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz, without any header
-LEAST_BYTES_PER_SECOND = 20  # FLAC of digital silence has 55; a header that needs less lies about the length
 # Why recordings that the layout finds are not in the manifest.
 TEST_SPLIT = "TEST_SPLIT"
 COPY_OF_VALID = "COPY_OF_VALID"
@@ -62,7 +60,7 @@ def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progres
 
 def _row(recording: Recording, files: Files) -> ManifestRow:
     path = files.root / recording.path
-    rate, samples = audio_header(path)
+    rate, samples = _measure(path)
     shown = path if files.is_own_folder else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(
         key=recording.key,
@@ -78,20 +76,13 @@ def _row(recording: Recording, files: Files) -> ManifestRow:
     )
 
 
-def audio_header(path: Path) -> tuple[int, int]:
-    """Sample rate in Hz and samples per channel from a file's header; (-1, -1) if it cannot be read.
-
-    Raw G.722 has no header. Its number of samples follows from its size.
-    """
-    if path.suffix.lower() == ".g722":
-        return SAMPLE_RATE_HZ, G722_SAMPLES_PER_BYTE * path.stat().st_size
+def _measure(path: Path) -> tuple[int, int]:
+    """Sample rate in Hz and samples per channel; (-1, -1) for a file that the shards stage will refuse."""
     try:
-        info = soundfile.info(os.fsencode(path))  # a name may be no UTF-8
-    except soundfile.LibsndfileError:
+        info = probe(path)
+    except AudioError:
         return -1, -1
-    if info.frames > path.stat().st_size / LEAST_BYTES_PER_SECOND * info.samplerate:
-        return info.samplerate, -1
-    return info.samplerate, info.frames
+    return info.sample_rate_hz, info.num_samples
 
 
 def _check_keys(reading: Reading, spec: CorpusSpec, root: Path) -> None:
@@ -150,6 +141,10 @@ def _facts(
     )
 
 
+def _amount(rows: Sequence[ManifestRow]) -> Amount:
+    return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))
+
+
 def _hours_per_language(recordings: Sequence[Recording], rows: Sequence[ManifestRow]) -> dict[str, float]:
     languages = {item.key: item.language for item in recordings if item.language}
     seconds: dict[str, float] = defaultdict(float)
@@ -157,7 +152,3 @@ def _hours_per_language(recordings: Sequence[Recording], rows: Sequence[Manifest
         if row.key in languages:
             seconds[languages[row.key]] += row.seconds
     return {language: round(seconds[language] / 3600, 4) for language in sorted(seconds)}
-
-
-def _amount(rows: Sequence[ManifestRow]) -> Amount:
-    return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))

@@ -10,10 +10,10 @@
 | phones | list of {start_s, end_s, phone}, or null | seconds from the start of the recording |
 | size_bytes | int64 | of the file |
 | sha256 | string | of the file |
-| sample_rate_hz | int32 | from the header; -1 if it cannot be read |
-| num_samples | int64 | per channel, from the header; -1 if it cannot be read |
+| sample_rate_hz | int32 | as `wavlm.corpus.audio.stream.probe` finds it; -1 if the file cannot be read |
+| num_samples | int64 | per channel, of a possible header or measured; -1 if the file cannot be read |
 
-Later stages do not rely on the headers: the shards stage decodes every file completely. The metadata of the schema
+Later stages do not rely on these two: the shards stage decodes every file completely. The metadata of the schema
 hold the format, the corpus, the number of recordings, the rule of the split (`wavlm.corpus.facts.SplitRule`) and the
 threshold of its hashes.
 """
@@ -65,7 +65,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One recording of a corpus. Numbers are -1 if the header cannot be read."""
+    """One recording of a corpus. Rate and samples are -1 if the file cannot be read."""
 
     key: str
     path: str
@@ -80,7 +80,7 @@ class ManifestRow:
 
     @property
     def seconds(self) -> float:
-        """Duration from the header; 0 if it is not known."""
+        """Duration; 0 if it is not known."""
         return max(0, self.num_samples) / max(1, self.sample_rate_hz)
 
     @property

@@ -175,6 +175,15 @@ class CorpusSpec(Spec):
     layout: Layout
     """How the files are arranged: where the audio, the speaker, the text and the phones are found."""
 
+    channels: Literal["mean", "each", "first"] | Count = "mean"
+    """What is taken from a recording of several channels.
+
+    `mean`: their mean. `each`: every channel is a recording of its own, with a speaker of its own: keys and names end
+    in -c1, -c2 and so on, and texts and phones are kept only where there is one channel. `first`, or a number counted
+    from 1: that channel alone.
+    Change: `each` for telephone calls with a party per channel; a number where one microphone is the good one.
+    """
+
     valid_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.01
     """How much of the audio is held out for validation: every speaker whose name has a hash below this number.
 

@@ -1,10 +1,13 @@
-"""The encoding of file names."""
+"""File names that are no text: their encoding, and how they are shown."""
 
 from __future__ import annotations
 
+import re
 import sys
 
 from wavlm.errors import UsageError
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def require_utf8() -> None:
@@ -19,3 +22,15 @@ def require_utf8() -> None:
             f"file names are read as {found}, expected UTF-8; in the environment (LC_ALL, LANG, PYTHONUTF8); "
             "set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
         )
+
+
+def printable(name: str) -> str:
+    """A name for messages and tables: control characters and bytes that are no UTF-8 as `\\x..`, the rest as it is."""
+    return _UNPRINTABLE.sub(_show, name)
+
+
+def _show(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from wavlm.corpus.layouts import key_of, name_of, path_from_text, path_to_text, printable
+from wavlm.corpus.layouts import key_of, name_of, path_from_text, path_to_text
 from wavlm.errors import BadDataError
+from wavlm.storage.encoding import printable
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
 from wavlm.corpus.layouts.generic import read_generic
 from wavlm.corpus.layouts.librispeech import read_librispeech
-from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text, printable
+from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.specs import Layout, Spec
@@ -37,7 +37,6 @@ __all__ = [
     "name_of",
     "path_from_text",
     "path_to_text",
-    "printable",
     "read_layout",
 ]
 

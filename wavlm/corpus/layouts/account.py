@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from wavlm.corpus.layouts.names import printable
 from wavlm.errors import BadDataError
+from wavlm.storage.encoding import printable
 from wavlm.storage.facts import Facts
 
 EXAMPLES = 5  # names per cause

@@ -23,7 +23,6 @@ _SPECIAL = re.compile(r"[^A-Za-z0-9-]")
 _LETTER = re.compile(r".", re.DOTALL)
 _PIECES = re.compile(r"__|_x[0-9a-f]{2}|.", re.DOTALL)
 _LIKE_HEX = re.compile(r"x[0-9a-f]{2}")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BYTES = "bytes:"
 
 
@@ -51,11 +50,6 @@ def name_of(key: str) -> str:
     if DIGEST_MARK in pieces:
         raise ValueError(f"the key {key} holds a digest of its name; the manifest has the path")
     return b"".join(_unescape(piece) for piece in pieces).decode("utf-8", "surrogateescape")
-
-
-def printable(name: str) -> str:
-    """A name for messages and tables: control characters and bytes that are no UTF-8 as `\\x..`, the rest as it is."""
-    return _UNPRINTABLE.sub(_show, name)
 
 
 def normal(name: str) -> str:
@@ -111,10 +105,3 @@ def _to_bytes(name: str) -> bytes:
         return name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return name.encode("utf-8", "surrogatepass")
-
-
-def _show(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavlm.corpus.layouts.names import printable
 from wavlm.errors import BadDataError
+from wavlm.storage.encoding import printable
 
 MAX_LINE_LETTERS = 1 << 20
 MAX_FIELD_LETTERS = 131_072  # as Python's csv

@@ -14,11 +14,12 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.account import TableAccount
 from wavlm.corpus.layouts.join import Names, Tally
-from wavlm.corpus.layouts.names import normal, printable
+from wavlm.corpus.layouts.names import normal
 from wavlm.corpus.layouts.recording import Phone
 from wavlm.corpus.layouts.table import Row, read_table, shorten, table_fault
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
+from wavlm.storage.encoding import printable
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
