@@ -112,7 +112,10 @@ def _find_wrong_join(case: Case, found: Reading) -> str:
 def _rows(blob: bytes) -> list[list[str]]:
     text = blob.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     header, *lines = text.split("\n")
-    return [[name.strip() for name in header.split("\t")], *(line.split("\t") for line in lines if line.strip())]
+    return [
+        [name.strip("\ufeff ") for name in header.split("\t")],
+        *(line.split("\t") for line in lines if line.strip()),
+    ]
 
 
 def _may_name(name: str, path: PurePosixPath) -> bool:

@@ -7,7 +7,11 @@ import sys
 
 from wavlm.errors import UsageError
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Controls, bytes that are no UTF-8, and letters that cannot be seen, but not the joiners of Persian names and of emoji.
+# A list and not str.isprintable, which depends on the version of Python: speakers' names pass here.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 
 
 def require_utf8() -> None:
@@ -25,7 +29,7 @@ def require_utf8() -> None:
 
 
 def printable(name: str) -> str:
-    """A name for messages and tables: control characters and bytes that are no UTF-8 as `\\x..`, the rest as it is."""
+    """A name for messages and tables: invisible letters and bytes that are no UTF-8 as `\\x..`, the rest as it is."""
     return _UNPRINTABLE.sub(_show, name)
 
 
