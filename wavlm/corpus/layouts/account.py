@@ -116,7 +116,7 @@ def check_files(account: FilesAccount, max_left_out: float, corpus: str, root: P
 def describe_losses(account: FilesAccount) -> Iterator[str]:
     """Lines for a log: what may be missed, and double links."""
     for item in account.left_out:
-        if item.cause not in (Cause.OTHER, Cause.OUTSIDE):
+        if item.cause not in (Cause.OTHER, Cause.OUTSIDE, Cause.EXCLUDED):
             yield f"{item.files} files left out, {item.cause}: {_examples(item)}"
 
 
