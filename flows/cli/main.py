@@ -138,7 +138,7 @@ def stage(  # noqa: PLR0913 - one option each
     if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:
         raise ServiceMissingError(
             "NOT_REGISTERED",
-            f"the registry did not take {', '.join(waiting)}: see above why; "
+            f"the registry did not take a model (see above why); at {', '.join(waiting)}; "
             f"once it answers: wavlm sync {recipe} --store {artifact_store.root}",
         )
     for artifact in artifacts:

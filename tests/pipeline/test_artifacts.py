@@ -24,8 +24,8 @@ from wavlm.specs import (
     ShardSpec,
     Spec,
 )
-from wavlm.specs.corpora import FestvoxLayout
 from wavlm.specs.identity import canonical
+from wavlm.specs.layouts import FestvoxLayout
 
 SHA = "0" * 64
 

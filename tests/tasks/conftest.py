@@ -35,7 +35,7 @@ from wavlm.specs import (
     ScoresSpec,
     ShardSpec,
 )
-from wavlm.specs.corpora import FestvoxLayout, LibrispeechLayout
+from wavlm.specs.layouts import FestvoxLayout, LibrispeechLayout
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import write_json
 from wavlm.train.facts import TrainingFacts

@@ -100,6 +100,8 @@ class Corpus(Artifact):
 @dataclass(frozen=True)
 class Shards(Artifact):
     kind: ClassVar[str] = "shards"
+    # 2: pieces without sound are left out; channels, which pieces name; json members whose names have one type each
+    format: ClassVar[int] = 2
     spec: ShardSpec
     corpus: Corpus
 
@@ -137,7 +139,7 @@ class Labels(Artifact):
 @dataclass(frozen=True)
 class Mixtures(Artifact):
     kind: ClassVar[str] = "mixtures"
-    format: ClassVar[int] = 2  # 2: numbers of SplitMix64, not Philox
+    format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: json members as in shards
     spec: MixturesSpec
     mix: MixSpec
     speech: tuple[Shards, ...]
@@ -207,6 +209,7 @@ class Export(Artifact):
     """Hugging Face folder, fairseq-layout file and model card of one model."""
 
     kind: ClassVar[str] = "export"
+    format: ClassVar[int] = 2  # 2: names of the weight norm that all versions of transformers know; keys for s3prl
     model: Model
 
     @property

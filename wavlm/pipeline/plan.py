@@ -91,7 +91,7 @@ def select(
     )
     if not found:
         there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
-        raise ValueError(f"nothing fits kind={kind} iteration={iteration} corpus={corpus}; there is: {there_is}")
+        raise ValueError(f"nothing fits kind={kind} iteration={iteration} corpus={corpus}, there is: {there_is}")
     return found
 
 

@@ -43,9 +43,9 @@ def describe_shares(codebook: Codebook, store: Store) -> str:
 
 
 def _hours(shards: Shards, store: Store) -> float:
-    """Hours of a corpus: of its shards, else as its publisher says; 0 if nobody knows."""
+    """Hours to train on of a corpus: of its shards, else as its publisher says; 0 if nobody knows."""
     if store.is_complete(shards):
-        return store.facts(shards, ShardsFacts).hours
+        return store.facts(shards, ShardsFacts).train_hours
     return shards.corpus.spec.expected_hours
 
 

@@ -24,10 +24,7 @@ class CorpusSummary:
 
     name: str
     role: str
-    hours: float
-    utterances: int
-    speakers: int
-    rejected: tuple[tuple[str, int], ...]  # reason and how many
+    facts: ShardsFacts
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,11 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     results = tuple(_iteration_results(item, artifacts, store) for item in complete if isinstance(item, Model))
     versions = _versions([item for item in complete if isinstance(item, Registration)], store)
     return Summary(
-        corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
+        corpora=tuple(
+            CorpusSummary(item.name, item.corpus.spec.role, store.facts(item, ShardsFacts))
+            for item in complete
+            if isinstance(item, Shards)
+        ),
         results=results,
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
@@ -108,18 +109,6 @@ def _notes(model: Model, store: Store) -> Iterator[str]:
             f"The curve of iteration {model.iteration} has valid_every {facts.valid_every} and log_every "
             f"{facts.log_every}, the recipe {train.valid_every} and {train.log_every}: the model is the same."
         )
-
-
-def _corpus(shards: Shards, store: Store) -> CorpusSummary:
-    facts = store.facts(shards, ShardsFacts)
-    return CorpusSummary(
-        name=shards.name,
-        role=shards.corpus.spec.role,
-        hours=facts.hours,
-        utterances=facts.utterances,
-        speakers=facts.speakers,
-        rejected=tuple(sorted(facts.rejected.items())),
-    )
 
 
 def _versions(registrations: Sequence[Registration], store: Store) -> tuple[VersionSummary, ...]:

@@ -177,7 +177,7 @@ class Recipe(Spec):
         return self
 
     def _check_different(self) -> None:
-        """Check that no iteration would train the model of another one. Hidden layers are of different teachers."""
+        """Check that no iteration would train the very model of another one. Hidden layers have other teachers."""
         seen: dict[str, int] = {}
         for number, iteration in enumerate(self.iterations, 1):
             if iteration.codebook.features.type == "hidden":

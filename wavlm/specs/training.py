@@ -247,6 +247,11 @@ class TrainSpec(Spec):
         """How many micro-batches one update has, over all GPUs."""
         return max(1, round(self.batch_seconds / self.group_seconds))
 
+    @property
+    def min_crop_frames(self) -> int:
+        """Frames that every crop needs, so that its spans can start at different frames."""
+        return self.mask.length + max(self.mask.min_spans, 1) + 1
+
     @model_validator(mode="after")
     def _check_consistent(self) -> TrainSpec:
         if self.warmup_updates > self.updates:

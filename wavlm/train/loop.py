@@ -176,8 +176,8 @@ def _require_even_split(job: TrainJob, ranks: Ranks) -> None:
     possible = [str(number) for number in range(1, count + 1) if count % number == 0]
     raise UsageError(
         "RANKS",
-        f"{count} micro-batches per update cannot be shared evenly by {ranks.world} processes; possible "
-        f"numbers of processes (runtime.gpus or runtime.processes): {', '.join(possible)}",
+        f"{count} micro-batches per update cannot be shared evenly by {ranks.world} processes; "
+        f"at runtime.gpus or runtime.processes; choose one of {', '.join(possible)}",
     )
 
 
@@ -192,7 +192,7 @@ def _build_network(job: TrainJob) -> WavLM:
     content = NetworkFile(network=job.network, num_clusters=job.num_clusters)
     network = network_from(content, read_weights(path), where=path)
     if (found := sha256_of(path)) != job.start.sha256:
-        raise ModelFileError(f"{path} has sha256 {found}, the recipe expects {job.start.sha256}")
+        raise ModelFileError(f"found sha256 {found}, the recipe expects {job.start.sha256}; at {path}")
     return network.train()
 
 
