@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import torch
 
 from tasks.registry.connection import connect
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
+from wavlm.export import build_export
 from wavlm.labels.facts import LabelsFacts, Quality
+from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
+from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -37,7 +39,6 @@ from wavlm.specs import (
 )
 from wavlm.specs.corpora import FestvoxLayout, LibrispeechLayout
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import write_json
 
 PNG = b"\x89PNG\r\n\x1a\n"
 UPDATES = (10, 20, 30)
@@ -127,7 +128,7 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
     )
 
 
-def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
+def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
     """Files and facts as the stage of this kind leaves them, tiny."""
     if isinstance(artifact, Model):
         return _model(artifact, out)
@@ -141,8 +142,7 @@ def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case p
         (out / "listen").mkdir()
         (out / "listen" / "one.png").write_bytes(PNG)
     if isinstance(artifact, Export):
-        (out / "hf").mkdir()
-        (out / "hf" / "README.md").write_text("# A card\n")
+        return build_export(store.path(artifact.model), card_of(artifact.model, store), out)
     return Facts()  # nothing reads the facts of the others
 
 
@@ -166,9 +166,8 @@ def quality(pnmi: float, num_frames: int = 100) -> Quality:
 
 
 def _model(artifact: Model, out: Path) -> Facts:
-    weights = np.full((4, 4), artifact.iteration, dtype=np.float32)
-    save_file({"weight": weights}, out / "model.safetensors")
-    write_json(out / "network.json", {"width": 64})
+    torch.manual_seed(artifact.iteration)
+    save_model(WavLM(artifact.network, num_clusters=50), out)
     for update, loss in zip(UPDATES, VALID_LOSS[artifact.iteration], strict=True):
         record: metrics.MetricsRecord = {
             "update": update,
@@ -226,7 +225,7 @@ def make_store(
         recipe = recipe_of(gate)
         for artifact in plan(recipe):
             if not isinstance(artifact, Registration):
-                store.make(artifact, lambda out, item=artifact: build(item, out))
+                store.make(artifact, lambda out, item=artifact: build(item, store, out))
         shutil.copytree(empty_registry, store.root / "registry")
         return BuiltStore(store, recipe)
 
