@@ -21,7 +21,7 @@ def write_mlmodel(model: Model, run_id: str, folder: Path) -> Path:
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    waveforms = TensorSpec(np.dtype(np.float32), (-1, -1), "waveforms")
+    waveforms = TensorSpec(np.dtype(np.float32), (-1, -1))
     states = TensorSpec(np.dtype(np.float32), (model.network.num_layers + 1, -1, -1, model.network.width))
     described = MlflowModel(
         artifact_path=MODEL_FOLDER,

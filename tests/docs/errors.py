@@ -59,6 +59,7 @@ class Raise(NamedTuple):
     """A place where an error is made. `code` and `text` are None if they are not written out there."""
 
     where: str
+    name: str  # of the class
     kind: Kind
     code: str | None
     text: str | None
@@ -102,7 +103,18 @@ def raises(sources: dict[Path, ast.Module]) -> Iterator[Raise]:
                 kind = known[node.func.id]
                 code, text = (kind.code, node.args[0]) if kind.code else (_text(node.args[0]), node.args[1])
                 where = f"{path.relative_to(ROOT)}:{node.lineno}"
-                yield Raise(where, kind, code, None if (words := _text(text)) is None else words + kind.added)
+                yield Raise(
+                    where, node.func.id, kind, code, None if (words := _text(text)) is None else words + kind.added
+                )
+
+
+def members(sources: dict[Path, ast.Module]) -> Iterator[str]:
+    """The values of enums of codes in other files."""
+    for tree in sources.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and _base(node) == "StrEnum":
+                assigned = (item for item in node.body if isinstance(item, ast.Assign))
+                yield from (str(ast.literal_eval(item.value)) for item in assigned)
 
 
 def uses(sources: dict[Path, ast.Module]) -> set[str]:
@@ -142,7 +154,8 @@ def _kind(item: ast.ClassDef, base: Kind, numbers: dict[str, int]) -> Kind:
             kind = kind._replace(exit_code=numbers[ast.unparse(node.value)])
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "super().__init__":
             code = _text(node.args[0])
-            added = (_text(node.args[1]) or "").removeprefix("{message}") if code else ""
+            written = [part for part in ast.walk(node.args[1]) if isinstance(part, ast.JoinedStr)]
+            added = "".join(_text(part) or "" for part in written[0].values[1:]) if code and written else ""
             kind = kind._replace(code=code, added=added)
     return kind
 

@@ -152,8 +152,8 @@ def _check_listed(rows: Sequence[ManifestRow], spec: CorpusSpec) -> None:
     if unknown := sorted(set(spec.valid_speakers) - set(speakers)):
         raise UsageError(
             "SPEAKER",
-            f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers "
-            f"of {spec.name}, such as {', '.join(speakers[:5])}; correct the corpus spec",
+            f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers, "
+            f"such as {', '.join(speakers[:5])}; in {spec.name}; correct the corpus spec",
         )
 
 

@@ -195,12 +195,13 @@ def _require_space(folder: Path, tensors: list[Tensor]) -> None:
     needed_bytes = sum(tensor.nbytes for tensor in tensors) + MARGIN_BYTES
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
-        raise _disk_full(f"{needed_bytes} bytes are needed and {free_bytes} free; at {folder}")
+        raise _disk_full(f"{needed_bytes} bytes are needed and {free_bytes} free", folder)
 
 
-def _disk_full(what: str) -> CannotWriteError:
+def _disk_full(what: str, where: Path) -> CannotWriteError:
     return CannotWriteError(
-        "DISK_FULL", f"no space for a checkpoint: {what}; free space and run again (earlier checkpoints are complete)"
+        "DISK_FULL",
+        f"no space for a checkpoint: {what}; at {where}; free space and run again (earlier checkpoints are complete)",
     )
 
 
@@ -210,7 +211,7 @@ def _explain_disk_full(partial: Path) -> Iterator[None]:
     try:
         yield
     except SafetensorError as error:
-        raise _disk_full(f"{error}; at {partial}") from error
+        raise _disk_full(str(error), partial) from error
 
 
 def _remove(checkpoint: Path) -> None:

@@ -101,7 +101,7 @@ def network_of(config: FairseqConfig, projection_width: int) -> NetworkSpec:
     if config.relative_position_embedding != config.gru_rel_pos:
         raise ImportRefusedError(
             f"relative_position_embedding {config.relative_position_embedding} with gru_rel_pos "
-            f"{config.gru_rel_pos}: expected both (WavLM) or neither (HuBERT)"
+            f"{config.gru_rel_pos}, expected both (WavLM) or neither (HuBERT); in cfg"
         )
     return NetworkSpec(
         extractor_norm="layer" if config.extractor_mode == "layer_norm" else "group",
@@ -136,7 +136,7 @@ def write_fairseq(model: WavLM, path: Path) -> None:
     head = to_layout(weights, list(HEAD), "fairseq")
     if _has_no_projection(network):
         if obstacle := obstacle_of(model):
-            raise ImportRefusedError(f"{path}: {obstacle}")
+            raise ImportRefusedError(f"{obstacle}; at {path}")
         for name in ("post_extract_proj.weight", "post_extract_proj.bias"):
             del tensors[name]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,8 +169,8 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
     content = from_s3prl(read_pt(path))
     if not isinstance(content, dict) or not {"cfg", "model"} <= content.keys():
         raise ImportRefusedError(
-            f"{path}: expected a dict with 'cfg' and 'model', or with s3prl's 'model_cfg', 'task_cfg' and "
-            "'model_weight'"
+            "expected a dict with 'cfg' and 'model', or with s3prl's 'model_cfg', 'task_cfg' and 'model_weight'; "
+            f"at {path}"
         )
     config = _read_config(content["cfg"], path)
     theirs = tensors_of(content["model"], path) | tensors_of(content.get(HEAD_KEY, {}), path)
@@ -178,7 +178,7 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
     try:
         network = network_of(config, head.projection_width if head else 256)
     except ValidationError as error:
-        raise ImportRefusedError(f"{path}: cfg describes no possible network: {error}") from error
+        raise ImportRefusedError(f"cfg describes no possible network: {error}; at {path}") from error
     head = head or fresh_head(network, num_clusters)
     body = {name: tensor for name, tensor in theirs.items() if name not in HEAD_NAMES}
     if _has_no_projection(network) and "post_extract_proj.weight" not in body:
@@ -193,14 +193,14 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
 def _read_config(cfg: Any, path: Path) -> FairseqConfig:
     """The keys of the network. Checkpoints of fairseq itself keep them in cfg["model"] and cfg["task"]."""
     if not isinstance(cfg, dict):
-        raise ImportRefusedError(f"{path}: cfg is {type(cfg).__name__}, expected a plain dict")
+        raise ImportRefusedError(f"cfg is {type(cfg).__name__}, expected a plain dict; at {path}")
     if isinstance(cfg.get("model"), dict):
         task = cfg.get("task")
         cfg = {**(task if isinstance(task, dict) else {}), **cfg["model"]}
     try:
         return FairseqConfig.model_validate(cfg)
     except ValidationError as error:
-        raise ImportRefusedError(f"{path}: cfg cannot be used: {error}") from error
+        raise ImportRefusedError(f"cfg cannot be used: {error}; at {path}") from error
 
 
 def _has_no_projection(network: NetworkSpec) -> bool:

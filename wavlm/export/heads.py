@@ -43,14 +43,14 @@ def find_head(tensors: Mapping[str, Tensor], special_symbols: int) -> FoundHead 
         return None
     if len(found) < len(HEAD):
         raise ImportRefusedError(
-            f"only {', '.join(sorted(found))} of the pre-training head were found, "
-            f"expected all of {', '.join(HEAD_NAMES)}"
+            f"only {', '.join(sorted(found))} were found, expected all of {', '.join(HEAD_NAMES)}; "
+            "in the pre-training head"
         )
     labels = found["head.label_embeddings"]
     if labels.ndim != 2 or labels.shape[0] <= special_symbols:
         raise ImportRefusedError(
-            f"label_embs_concat: found {tuple(labels.shape)}, expected (clusters + "
-            f"{special_symbols} special symbols, width)"
+            f"found {tuple(labels.shape)}, expected (clusters + {special_symbols} special symbols, width); "
+            "in label_embs_concat"
         )
     return FoundHead(found, labels.shape[1], special_symbols, labels.shape[0] - special_symbols)
 

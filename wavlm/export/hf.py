@@ -179,7 +179,7 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
     try:
         network = network_of(config, normalize_waveform=_normalizes(folder, config), projection_width=width)
     except ValueError as error:
-        raise ImportRefusedError(f"{folder}/config.json: no possible network: {error}") from error
+        raise ImportRefusedError(f"this describes no possible network: {error}; at {folder}/config.json") from error
     head = head or fresh_head(network, num_clusters)
     theirs = add_mask_embedding(theirs, "masked_spec_embed", network, folder)
     weights = from_layout(theirs, encoder_rows(network), "hf") | head.weights
@@ -191,7 +191,7 @@ def _read_config(path: Path) -> HfConfig:
     try:
         return HfConfig.model_validate(read_json(path))
     except ValueError as error:
-        raise ImportRefusedError(f"{path} cannot be used: {error}") from error
+        raise ImportRefusedError(f"the file cannot be used: {error}; at {path}") from error
 
 
 def _normalizes(folder: Path, config: HfConfig) -> bool:
@@ -207,7 +207,7 @@ def _read_preprocessor(path: Path, key: str | None) -> Preprocessor:
         content = read_json(path)
         return Preprocessor.model_validate(content[key] if key else content)
     except (ValueError, KeyError, TypeError) as error:
-        raise ImportRefusedError(f"{path} cannot be used: {error!r}") from error
+        raise ImportRefusedError(f"the file cannot be used: {error!r}; at {path}") from error
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -152,8 +152,8 @@ def from_layout(theirs: Mapping[str, Tensor], rows: list[Row], layout: ModelLayo
     problems = [f"{name}: missing" for name in sorted(wanted - theirs.keys())]
     problems += [f"{name}: unknown" for name in sorted(theirs.keys() - wanted)]
     if problems:
-        shown = "; ".join(problems[:8])
-        raise ImportRefusedError(f"{len(problems)} tensors differ from the {layout} layout of this network: {shown}")
+        shown = ", ".join(problems[:8])
+        raise ImportRefusedError(f"{len(problems)} tensors differ from this network: {shown}; in the {layout} layout")
     return {row.ours: _concatenate([theirs[name] for name in row.names(layout)]) for row in rows}
 
 

@@ -86,19 +86,19 @@ def read_pt(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ImportRefusedError(
-            f"{path} contains more than tensors and plain values, so it was refused; nothing in it "
-            "was run. If you trust its author, save its tensors and its cfg (a plain dict) again. "
-            f"torch reports: {str(error).splitlines()[0]}"
+            "the file contains more than tensors and plain values, so it was refused, and nothing in it was run "
+            f"({str(error).splitlines()[0]}); at {path}; if you trust its author, save its tensors and its cfg "
+            "(a plain dict) again"
         ) from error
     except (RuntimeError, EOFError) as error:
-        raise ImportRefusedError(f"{path} is not a complete torch file: {error}") from error
+        raise ImportRefusedError(f"this is no complete torch file: {error}; at {path}") from error
 
 
 def tensors_of(value: Any, path: Path) -> dict[str, Tensor]:
     """The value as a dict of named tensors. Raises ImportRefusedError if it is not one."""
     if not isinstance(value, dict):
-        raise ImportRefusedError(f"{path}: found {type(value).__name__}, expected a dict of tensors")
+        raise ImportRefusedError(f"found {type(value).__name__}, expected a dict of tensors; at {path}")
     for name, tensor in value.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise ImportRefusedError(f"{path}: {name!r} is {type(tensor).__name__}, expected a tensor")
+            raise ImportRefusedError(f"{name!r} is {type(tensor).__name__}, expected a tensor; at {path}")
     return dict(value)

@@ -93,11 +93,13 @@ def cluster(sample: Floats, num_clusters: int, *, iterations: int, redo: int, se
     if len(sample) < num_clusters:
         raise BadDataError(
             "TOO_FEW_FRAMES",
-            f"{len(sample)} frames for {num_clusters} clusters; expected at least one frame per cluster, "
-            "better a thousand: give more speech or fewer clusters",
+            f"{len(sample)} frames, expected one per cluster or more, better a thousand; at {num_clusters} clusters; "
+            "give more speech, or ask for fewer clusters",
         )
     if not np.isfinite(sample).all():
-        raise BadDataError("NOT_FINITE", "the sample for k-means holds NaN or infinity")
+        raise BadDataError(
+            "NOT_FINITE", "the features hold NaN or infinity; in the sample for k-means; check the teacher"
+        )
     faiss.omp_set_num_threads(1)
     kmeans = faiss.Kmeans(
         sample.shape[1],

@@ -74,7 +74,7 @@ class LabelledUtterances:
                 code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
                 text = str(error).removeprefix(f"{code}: ")
                 key, where = self.keys[numbers[row]], self._folders[corpus] / shard
-                raise BadDataError(code, f"{text}; at utterance {key} of {where}") from error
+                raise BadDataError(code, f"{text}; at utterance {key} of {where}; make the shards again") from error
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
         """Labels (B, F) of each of these utterances, from its first frame on."""

@@ -80,7 +80,7 @@ class Reader:
         if len(blob) != size:
             raise BadDataError(
                 "SHARD_TRUNCATED",
-                f"{len(blob)} bytes at {offset}, expected {size}; at {self._folder / shard}",
+                f"{len(blob)} bytes at {offset}, expected {size}; at {self._folder / shard}; make the shards again",
             )
         return blob
 

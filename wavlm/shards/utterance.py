@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from wavlm.corpus.audio.whole import Waveform
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
+from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 NO_PHONE = Phone(0.0, 0.0, "")  # stands in a json member where no phone is known
@@ -27,6 +27,7 @@ class Piece:
     offset: int  # in the utterance
     start: int  # in the recording
     samples: int
+    channel: int = 0  # of the recording, counted from 1; 0: the mean of all, or the only one
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +44,21 @@ class Utterance:
 
     @property
     def is_cut(self) -> bool:
-        """Whether this is one of several pieces of a recording."""
-        return self.key != self.pieces[0].key and len(self.pieces) == 1
+        """Whether this is one of several pieces of a recording, or of one of its channels."""
+        first = self.pieces[0]
+        return len(self.pieces) == 1 and self.key not in (first.key, channel_name(first.key, first.channel))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording at 16 kHz before it is cut, or one of its channels."""
+
+    key: str
+    speaker: str
+    split: str
+    text: str | None
+    phones: tuple[Phone, ...] | None
+    whole: Piece  # all of it: the recording, the channel, and the number of samples
 
 
 def to_json(utterance: Utterance) -> bytes:
@@ -91,29 +105,28 @@ def num_pieces(samples: int, max_samples: int) -> int:
     return max(1, -(-samples // max_samples))
 
 
-def cut(whole: Utterance, max_samples: int) -> Iterator[Utterance]:
-    """Cut a recording into as few pieces of at most `max_samples` as possible.
+def channel_name(name: str, channel: int) -> str:
+    """The name of one channel of a recording, or of its speaker."""
+    return f"{name}-c{channel}"
 
-    Lengths of pieces differ by one sample at most. A recording that is short enough is returned unchanged.
+
+def cut(source: Source, max_samples: int) -> Iterator[tuple[Source, Piece]]:
+    """Cut a recording into as few pieces of at most `max_samples` as possible: what each is, and where it lies.
+
+    Lengths of pieces differ by one sample at most. A recording that is short enough is one piece.
     A phone that crosses a cut is in both pieces, each with its part of the duration. The text of a piece is
     not known.
     """
-    samples = len(whole.waveform)
+    samples = source.whole.samples
     count = num_pieces(samples, max_samples)
     if count == 1:
-        yield whole
+        yield source, source.whole
         return
     for number in range(count):
         start, stop = (samples * edge // count for edge in (number, number + 1))
-        yield Utterance(
-            key=f"{whole.key}-p{number:03d}",
-            speaker=whole.speaker,
-            split=whole.split,
-            waveform=whole.waveform[start:stop],
-            text=None,
-            phones=_shift_phones(whole.phones, -start, stop - start),
-            pieces=(Piece(whole.key, offset=0, start=start, samples=stop - start),),
-        )
+        piece = replace(source.whole, start=start, samples=stop - start)
+        phones = _shift_phones(source.phones, -start, stop - start)
+        yield replace(source, key=f"{source.key}-p{number:03d}", text=None, phones=phones), piece
 
 
 def join_consecutive(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterator[Utterance]:
@@ -145,7 +158,7 @@ def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
             offset += gap_samples
         samples = len(item.waveform)
         waveforms.append(item.waveform)
-        pieces.append(Piece(item.key, offset=offset, start=0, samples=samples))
+        pieces.append(replace(item.pieces[0], offset=offset))
         phones += _shift_phones(item.phones, offset, offset + samples) or ()
         offset += samples
     texts = [item.text for item in group if item.text]

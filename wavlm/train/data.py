@@ -34,7 +34,7 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
         samples = TrainingSamples(job)
         digest = hashlib.sha256(samples.sampler().fingerprint.encode())
     except ValueError as error:
-        raise UsageError("JOB", f"the data do not fit the job: {error}") from error
+        raise UsageError("JOB", str(error)) from error
     for labelled in job.data:
         digest.update(_digest_labels(labelled.labels))
     return Data(
