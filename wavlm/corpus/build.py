@@ -56,6 +56,12 @@ def build_corpus(
     split_of = {item.key: item.split for item in recordings}
     test = [row for row in rows if split_of[row.key] == "test"]
     wanted = [row for row in rows if split_of[row.key] != "test"]
+    if not wanted:
+        raise BadDataError(
+            "CORPUS_EMPTY",
+            f"all {len(test)} recordings of {spec.name} are in its publisher's test split; in {files.root}; check the "
+            "column that names the split in the corpus spec",
+        )
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
     write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
     return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files, reading)

@@ -95,7 +95,7 @@ class Code(StrEnum):
     FILE_ENCODING = "FILE_ENCODING"
     """Python reads file names in another encoding than UTF-8. Do: set LC_ALL=C.UTF-8 or PYTHONUTF8=1."""
     FOLDER_CHANGED = "FOLDER_CHANGED"
-    """A folder holds other files than the run read or the spec pins. Do: run again, or correct `content` in the spec."""
+    """A folder holds other files than the run read or the spec pins. Do: run again, or correct `content`."""
     FOLDER_MISSING = "FOLDER_MISSING"
     """The folder of a corpus is not there. Do: put the corpus there, or correct the path in the corpus spec."""
     FOLDER_STORE = "FOLDER_STORE"

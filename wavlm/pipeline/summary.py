@@ -96,15 +96,10 @@ def _corpus(shards: Shards, store: Store) -> CorpusSummary:
     return CorpusSummary(shards.name, corpus.spec.role, store.facts(shards, ShardsFacts), found)
 
 
-def show_hours(artifact: Artifact, store: Store) -> str:
-    """The hours of train and valid that a complete corpus or its shards hold; empty for other artifacts."""
+def show_hours(artifact: Corpus | Shards, store: Store) -> str:
+    """The hours of train and valid that a complete corpus or its shards hold."""
     facts: CorpusFacts | ShardsFacts
-    if isinstance(artifact, Corpus):
-        facts = store.facts(artifact, CorpusFacts)
-    elif isinstance(artifact, Shards):
-        facts = store.facts(artifact, ShardsFacts)
-    else:
-        return ""
+    facts = store.facts(artifact, CorpusFacts) if isinstance(artifact, Corpus) else store.facts(artifact, ShardsFacts)
     return f"{facts.train_hours:.2f} h train, {facts.valid_hours:.2f} h valid"
 
 
