@@ -127,7 +127,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shards(tmp_path_factory.mktemp("noise") / "shards", spoken)
 
 
-CLIPPING = EffectSpec(name="clipping", probability=0.5, minimum=0.01, maximum=0.1)
+CLIPPING = EffectSpec(name="clipping", probability=0.5, minimum=0.02, maximum=0.1)
 MIXES = {
     "plain": None,
     "speech": MixSpec(name="a", probability=0.5),

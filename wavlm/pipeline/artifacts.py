@@ -133,7 +133,7 @@ class Labels(Artifact):
 @dataclass(frozen=True)
 class Mixtures(Artifact):
     kind: ClassVar[str] = "mixtures"
-    format: ClassVar[int] = 2  # 2: numbers of SplitMix64, not Philox
+    format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: what is added is heard, columns of the truth
     spec: MixturesSpec
     mix: MixSpec
     speech: tuple[Shards, ...]
@@ -148,7 +148,8 @@ class Mixtures(Artifact):
 @dataclass(frozen=True)
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
-    format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too
+    # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too; 4: effects clipping and room
+    format: ClassVar[int] = 4
     identity_names: ClassVar[Mapping[str, str]] = {"data": "labels"}
     network: NetworkSpec
     train: TrainSpec

@@ -19,7 +19,7 @@ from wavlm.pipeline.artifacts import (
     Shards,
     lineage,
 )
-from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec
+from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, MixturesSpec, Recipe, ShardSpec
 
 
 @dataclass(frozen=True)
@@ -102,23 +102,37 @@ def _collect_sources(recipe: Recipe) -> _Sources:
     mix = _last_mix(recipe)
     if recipe.mixtures is None or mix is None:
         return _Sources(speech, noise, rooms, None)
-    has_noise = mix.noise_probability > 0
-    mixtures = Mixtures(recipe.mixtures, mix, speech, noise if has_noise else (), rooms if mix.effects else ())
+    mixtures = Mixtures(_fit_to_crops(recipe.mixtures, recipe), mix, speech, *_mixed_in(mix, noise, rooms))
     return _Sources(speech, noise, rooms, mixtures)
+
+
+def _mixed_in(
+    mix: MixSpec | None, noise: tuple[Shards, ...], rooms: tuple[Shards, ...]
+) -> tuple[tuple[Shards, ...], tuple[Shards, ...]]:
+    """The noise and the rooms that a mix draws from."""
+    has_noise = mix is not None and mix.noise_probability > 0
+    has_room = mix is not None and any(effect.name == "room" for effect in mix.effects)
+    return noise if has_noise else (), rooms if has_room else ()
+
+
+def _fit_to_crops(mixtures: MixturesSpec, recipe: Recipe) -> MixturesSpec:
+    """Mixtures no longer than the crops of any training: then a validation crop is a whole mixture."""
+    crops = [min(item.train.max_crop_seconds, item.train.group_seconds) for item in recipe.iterations]
+    return mixtures.model_copy(update={"max_seconds": min(mixtures.max_seconds, *crops)})
 
 
 def _model(iteration: IterationSpec, sources: _Sources, teacher: Model | None) -> Model:
     shards = _select_speech(iteration, sources.speech)
     hidden = iteration.codebook.features.type == "hidden"
     codebook = Codebook(iteration.codebook, shards, teacher if hidden else None)
-    mix = iteration.mix
+    noise, rooms = _mixed_in(iteration.mix, sources.noise, sources.rooms)
     return Model(
         network=iteration.network,
         train=iteration.train,
         data=tuple(Labels(codebook, item) for item in shards),
-        mix=mix,
-        noise=sources.noise if mix and mix.noise_probability > 0 else (),
-        rooms=sources.rooms if mix and mix.effects else (),
+        mix=iteration.mix,
+        noise=noise,
+        rooms=rooms,
         mixtures=sources.mixtures,
         start=iteration.start,
     )
