@@ -95,7 +95,8 @@ def test_effects_apply_as_often_as_asked_and_without_moving_each_other(speech: n
     short = speech[:2000]
     half = (EffectSpec(name="gain", probability=0.5, minimum=3.0, maximum=3.0),)
     changed = [
-        not np.array_equal(apply_effects(short, half, np.random.default_rng(seed)).waveform, short) for seed in range(400)
+        not np.array_equal(apply_effects(short, half, np.random.default_rng(seed)).waveform, short)
+        for seed in range(400)
     ]
     assert np.mean(changed) == pytest.approx(0.5, abs=0.1)
     never = EffectSpec(name="clipping", probability=0.0)

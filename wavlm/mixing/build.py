@@ -24,10 +24,11 @@ import numpy.typing as npt
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.mixing.audio_pool import AudioPool
+from wavlm.mixing.effect_pairs import effect_pairs, headroom
 from wavlm.mixing.effects import Affected, DrawRir, apply_effects
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.heard import HeardMix, HeardMixer
-from wavlm.mixing.listen import effect_pairs, headroom, write_pair, write_readme
+from wavlm.mixing.listen import write_pair, write_readme
 from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance

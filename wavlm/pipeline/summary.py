@@ -6,10 +6,17 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.registration import RegistrationFacts
-from wavlm.pipeline.results import IterationResults, label_quality_of, read_layer_pnmi, read_training_results
+from wavlm.pipeline.results import (
+    IterationResults,
+    label_quality_of,
+    read_layer_pnmi,
+    read_mixing,
+    read_training_results,
+)
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 
@@ -44,6 +51,7 @@ class VersionSummary:
 class Summary:
     corpora: tuple[CorpusSummary, ...]
     results: tuple[IterationResults, ...]
+    mixtures: tuple[MixturesFacts, ...]
     versions: tuple[VersionSummary, ...]
     plots: tuple[Path, ...]
     listen: tuple[Path, ...]  # folders with pairs of WAV files: clean, mixed
@@ -60,6 +68,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     return Summary(
         corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
         results=results,
+        mixtures=tuple(store.facts(item, MixturesFacts) for item in complete if isinstance(item, Mixtures)),
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
         listen=tuple(store.path(item) / LISTEN_FOLDER for item in complete if isinstance(item, Mixtures)),
@@ -85,6 +94,7 @@ def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store
         quality=label_quality_of(model.labels, store),
         training=read_training_results(store.path(model)),
         layers=read_layer_pnmi(next(scores, None), store),
+        mixing=read_mixing(model, store),
     )
 
 
