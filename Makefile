@@ -63,7 +63,8 @@ clean:
 golden: .venv/.dev
 	$(BIN)/python -m tests.data_specs.golden
 
-# The generated parts of docs/: the map of files in architecture.md, the tables of fields in recipes.md.
+# The generated parts of docs/: the map of files in architecture.md, the tables of fields in recipes.md, errors.md.
 docs: .venv/.dev
 	$(BIN)/python tests/docs/test_architecture.py
 	$(BIN)/python -m tests.docs.reference
+	$(BIN)/python -m tests.docs.errors

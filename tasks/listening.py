@@ -58,7 +58,8 @@ def _model(recipe: Recipe, iteration: int | None) -> Model:
     possible = ", ".join(str(model.iteration) for model in mixing) or "none"
     raise UsageError(
         "NO_MIX",
-        f"found iteration {iteration or 'not given'}, expected one of {recipe.name} that mixes utterances: {possible}",
+        f"found iteration {iteration or 'not given'}, expected one that mixes utterances; in recipe {recipe.name}; "
+        f"choose one of: {possible}",
     )
 
 

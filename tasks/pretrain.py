@@ -19,9 +19,9 @@ from tasks.jobs import job_of
 from tasks.orchestration.progress_bar import ShowDetail, show_progress
 from tasks.registry.connection import Status, follow_training
 from wavlm.errors import (
-    EXIT_CANNOT_WRITE,
     EXIT_LOCKED,
     BadDataError,
+    CannotWriteError,
     CodedError,
     LockedError,
     ServiceMissingError,
@@ -35,14 +35,15 @@ from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.store import Store
-from wavlm.storage.files import CannotWriteError, write_json
+from wavlm.storage.files import write_json
 from wavlm.train.facts import TrainingFacts, read_training
 
 GPU_LIMIT = "gpu"
 LOG_TAIL_CHARACTERS = 2000
 CACHE = ".cache"  # of the loader, in the folder that it trains into
 _ERRORS: dict[int, type[CodedError]] = {
-    cls.exit_code: cls for cls in (UsageError, BadDataError, ServiceMissingError, StoppedError, LockedError)
+    cls.exit_code: cls
+    for cls in (UsageError, BadDataError, ServiceMissingError, CannotWriteError, StoppedError, LockedError)
 }
 OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
@@ -89,8 +90,6 @@ def _failure(code: int, out: Path) -> Exception:
     name, _, text = message.partition(": ")
     if code in _ERRORS and text:
         return _ERRORS[code](name, text)
-    if code == EXIT_CANNOT_WRITE and text:
-        return CannotWriteError(message)
     if code == EXIT_LOCKED:  # a note would be in the way of the trainer that is at work there
         return LockedError("LOCKED", f"another trainer has not left yet; at {out}; wait for it or stop it")
     tail = (out / LOG).read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]

@@ -11,8 +11,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.logging import RichHandler
 
-from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, CodedError
-from wavlm.storage.files import CannotWriteError
+from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, CodedError
 
 OURS = ("wavlm", "tasks", "flows")
 PLAIN_WIDTH = 200  # of tables that go into a file or a pipe
@@ -26,7 +25,6 @@ class InterruptedBySignal(BaseException):
 
 _CODES: dict[type[BaseException], int] = {
     InterruptedBySignal: EXIT_STOPPED,
-    CannotWriteError: EXIT_CANNOT_WRITE,
     PermissionError: EXIT_LOCKED,
 }
 

@@ -121,7 +121,7 @@ def stage(  # noqa: PLR0913 - one option each
 
     artifact_store = Store(store)
     artifacts = select_artifacts(recipe, kind, iteration, corpus)
-    for item in (item for artifact in artifacts for item in artifact.inputs):
+    for item in (item for artifact in artifacts for item in artifact.needs):
         artifact_store.require(item)  # before Prefect is started for nothing
     run_flow(
         _load_stage,
@@ -138,7 +138,7 @@ def stage(  # noqa: PLR0913 - one option each
     if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:
         raise ServiceMissingError(
             "NOT_REGISTERED",
-            f"the registry did not take {', '.join(waiting)}: see above why; "
+            f"the registry did not take a model (see above why); at {', '.join(waiting)}; "
             f"once it answers: wavlm sync {recipe} --store {artifact_store.root}",
         )
     for artifact in artifacts:

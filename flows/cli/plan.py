@@ -26,7 +26,7 @@ def select_artifacts(recipe: Path, kind: str, iteration: int | None, corpus: str
     try:
         return select(plan(read_recipe(recipe)), kind, iteration, corpus)
     except ValueError as error:
-        raise UsageError("NOTHING_FITS", str(error)) from error
+        raise UsageError("NOTHING_FITS", f"{error}; in recipe {recipe}; choose one of these") from error
 
 
 def plan_table(recipe: Path, store: Store) -> Table:

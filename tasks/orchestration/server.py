@@ -73,7 +73,9 @@ class OwnServer:
                 return
             time.sleep(BETWEEN_POLLS_SECONDS)
         self.stop()
-        raise ServiceMissingError("PREFECT_DOWN", f"the temporary Prefect server did not start; see {self.log}")
+        raise ServiceMissingError(
+            "PREFECT_DOWN", f"the temporary Prefect server did not start; at {self.url}; see {self.log} and run again"
+        )
 
     def stop(self) -> None:
         """End the server; call it after Prefect's clients have sent what they held (at exit)."""

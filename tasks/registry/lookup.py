@@ -159,7 +159,9 @@ def versions_of(registry: Registry, name: str) -> tuple[Version, ...]:
 def _parts(reference: str) -> tuple[str, str | None, str | None]:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        raise UsageError("REFERENCE_BAD", f"found {reference!r}; expected NAME, NAME:VERSION or NAME@ALIAS")
+        raise UsageError(
+            "REFERENCE_BAD", f"this names no model; at {reference!r}; write NAME, NAME:VERSION or NAME@ALIAS"
+        )
     return match["name"], match["version"], match["alias"]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from wavlm.specs import CorpusSpec, FolderSource, HttpsSource, Layout
-from wavlm.specs.corpora import GenericLayout
+from wavlm.specs.layouts import GenericLayout
 
 SPEAKERS = ["ann", "bob", "cid", "dan"]
 GENERIC = GenericLayout(type="generic", speaker="(?P<speaker>[a-z]+)/[^/]*$")
@@ -40,6 +40,7 @@ def spec(**fields: object) -> CorpusSpec:
             "license": "CC0-1.0",
             "citation": "nobody",
             "layout": GENERIC,
+            "valid_fraction": 0.0,
             **fields,
         }
     )

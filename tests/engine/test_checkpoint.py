@@ -12,8 +12,7 @@ from torch import nn
 
 from wavlm.engine import checkpoint
 from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
-from wavlm.errors import BadDataError, UsageError
-from wavlm.storage.files import CannotWriteError
+from wavlm.errors import BadDataError, CannotWriteError, UsageError
 
 pytestmark = pytest.mark.numeric
 

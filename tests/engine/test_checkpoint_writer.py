@@ -18,8 +18,7 @@ from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
 from wavlm.engine.checkpoint_writer import BLOCK_BYTES, CheckpointWriter
 from wavlm.engine.interrupts import StopRequest, watchdog
 from wavlm.engine.ranks import Ranks
-from wavlm.errors import BadDataError
-from wavlm.storage.files import CannotWriteError
+from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.train.loop import train
 
 pytestmark = pytest.mark.numeric

@@ -84,7 +84,7 @@ def test_ranks_whose_clocks_differ_save_after_the_same_updates(out: Path) -> Non
 
 def test_a_disk_that_is_full_ends_both_ranks_with_that_error(out: Path) -> None:
     for rank in range(2):
-        assert note(out / "full-disk", rank).startswith("CannotWriteError [Errno 28] DISK_FULL")
+        assert note(out / "full-disk", rank).startswith("CannotWriteError DISK_FULL")
     assert checkpoint.list_checkpoints(out / "full-disk" / "snapshots") == []
 
 

@@ -153,11 +153,11 @@ def test_the_fingerprint_tells_other_data_seeds_and_sizes_apart() -> None:
 
 
 def test_utterances_too_short_for_a_span_are_refused_at_the_start() -> None:
-    with pytest.raises(ValueError, match=r"utterance 1 has 12 frames; spans of 10 .* more than 12"):
+    with pytest.raises(ValueError, match=r"a crop of 12 frames, masks need 13; at utterance 1"):
         BucketedSampler(np.array([50, 12]), train_spec())
-    with pytest.raises(ValueError, match=r"utterance 0 has 16 frames; .* need more than 22"):
+    with pytest.raises(ValueError, match=r"a crop of 16 frames, masks need 23; at utterance 0"):
         BucketedSampler(np.array([31]), train_spec(crop_frames_multiple=16, mask={"length": 20}))
-    with pytest.raises(ValueError, match="empty train split"):
+    with pytest.raises(ValueError, match="no utterance to train on; in the train split"):
         BucketedSampler(np.array([], dtype=np.int64), train_spec())
 
 

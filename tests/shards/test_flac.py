@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.shards.containers import AudioError, Reason
+from wavlm.corpus.audio.reason import AudioError, Reason
 from wavlm.shards.flac import decode_by_soundfile, decode_flac, decode_flac_int16, encode_flac
 
 pytestmark = pytest.mark.numeric

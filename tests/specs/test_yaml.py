@@ -99,8 +99,8 @@ def test_5e_4_is_a_number_and_no_is_a_string(specs: Path) -> None:
         ("width: 64", "width: 64.5", ("tiny.yaml:17", "64.5", "valid integer")),
         ("peak_lr: 5e-4", "peak_lr: .nan", ("tiny.yaml:24", "peak_lr")),
         ("speech: [tiny]", "speech: [huge]", ("tiny.yaml:4", "'huge'", "expected one of tiny")),
-        ("speech: [tiny]", "speech: tiny", ("tiny.yaml:4: speech: 'tiny'", "valid array")),
-        ("shards:", "noise: hum\nshards:", ("tiny.yaml:5: noise: 'hum'", "valid array")),
+        ("speech: [tiny]", "speech: tiny", ("tiny.yaml:4, speech;", "found 'tiny'", "valid array")),
+        ("shards:", "noise: hum\nshards:", ("tiny.yaml:5, noise;", "found 'hum'", "valid array")),
         ("mix: soft", "mix: hard", ("tiny.yaml:12", "'hard'", "expected one of soft")),
         ("name: tiny", "name: tiny\nname: other", ("tiny.yaml", "duplicate")),
         ("type: mfcc", "type: plp", ("tiny.yaml:10", "features", "'mfcc'")),
@@ -116,12 +116,13 @@ def test_an_error_names_file_line_and_field(specs: Path, old: str, new: str, exp
 
 def test_an_error_in_a_corpus_names_the_file_of_the_corpus(specs: Path) -> None:
     message = error_message(specs, "role: speech", "role: singing", "corpora/tiny.yaml")
-    assert "corpora/tiny.yaml:2: role: 'singing'" in message
+    assert "found 'singing'" in message
+    assert "corpora/tiny.yaml:2, role;" in message
 
 
 def test_a_noise_corpus_is_refused_as_speech(specs: Path) -> None:
     message = error_message(specs, "role: speech", "role: noise", "corpora/tiny.yaml")
-    assert "recipes/tiny.yaml:4: speech.0" in message
+    assert "recipes/tiny.yaml:4, speech.0;" in message
     assert "expected one of role 'speech'" in message
 
 
@@ -133,7 +134,7 @@ def test_a_corpus_has_the_name_of_its_file(specs: Path) -> None:
 
 def test_code_in_yaml_is_not_run(specs: Path) -> None:
     message = error_message(specs, "min_seconds: 1.0", dedent('min_seconds: !!python/name:os.system ""'))
-    assert "min_seconds" in message or "not valid YAML" in message
+    assert "found a tag, expected plain values; at " in message
 
 
 def test_a_huge_file_is_refused_before_it_is_read(specs: Path) -> None:
@@ -191,15 +192,21 @@ def test_a_network_is_written_out_or_named_or_a_preset_with_changes(specs: Path)
     [
         (
             "smal",
-            ("tiny.yaml:13: iterations.0.network: found 'smal'", "expected one of small (", "base, large, tiny ("),
+            ("tiny.yaml:13, iterations.0.network;", "found 'smal', expected one of small (", "base, large, tiny ("),
         ),
-        ("{preset: smal}", ("tiny.yaml:13: iterations.0.network.preset: found 'smal'", "expected one of small (")),
-        ("\n      preset: smal", ("tiny.yaml:14: iterations.0.network.preset: found 'smal'",)),
-        ("\n      preset: [small]", ("tiny.yaml:14: iterations.0.network.preset: found ['small']",)),
-        ("\n      preset: small\n      widht: 64", ("tiny.yaml:15: iterations.0.network.widht: 64: Extra inputs",)),
-        ("\n      preset: small\n      width: wide", ("tiny.yaml:15: iterations.0.network.width: 'wide'", "integer")),
-        ("\n      preset: small\n      num_heads: 5", ("tiny.yaml:13: iterations.0.network: ", "not divisible")),
-        ("12", ("tiny.yaml:13: iterations.0.network: 12: ", "object")),
+        ("{preset: smal}", ("tiny.yaml:13, iterations.0.network.preset;", "found 'smal', expected one of small (")),
+        ("\n      preset: smal", ("tiny.yaml:14, iterations.0.network.preset;", "found 'smal'")),
+        ("\n      preset: [small]", ("tiny.yaml:14, iterations.0.network.preset;", "found ['small']")),
+        (
+            "\n      preset: small\n      widht: 64",
+            ("tiny.yaml:15, iterations.0.network.widht;", "found 64: Extra inputs"),
+        ),
+        (
+            "\n      preset: small\n      width: wide",
+            ("tiny.yaml:15, iterations.0.network.width;", "found 'wide'", "integer"),
+        ),
+        ("\n      preset: small\n      num_heads: 5", ("tiny.yaml:13, iterations.0.network;", "not divisible")),
+        ("12", ("tiny.yaml:13, iterations.0.network;", "found 12: ", "object")),
     ],
 )
 def test_a_wrong_network_is_refused_with_the_line_of_the_recipe(
@@ -216,7 +223,8 @@ def test_an_error_in_a_preset_names_the_file_of_the_preset(specs: Path, network:
     (specs / "networks/small.yaml").write_text(NETWORK.replace("width: 64", "width: wide"))
     with pytest.raises(RecipeError) as caught:
         with_network(specs, network)
-    assert str(caught.value).startswith(f"RECIPE: {specs}/networks/small.yaml:4: width: 'wide'")
+    assert str(caught.value).startswith("RECIPE: found 'wide': ")
+    assert f"; at {specs}/networks/small.yaml:4, width; " in str(caught.value)
 
 
 def test_a_recipe_anywhere_may_name_shipped_corpora_mixes_and_networks(tmp_path: Path) -> None:
@@ -256,9 +264,9 @@ def test_a_bare_name_is_a_shipped_recipe_unless_there_is_such_a_file(
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("dmeo", "dmeo: no such file and no shipped recipe; expected a path or one of demo, demo-base, "),
-        ("demo.yaml", "demo.yaml: no such file; expected a YAML file"),
-        ("recipes/demo", "recipes/demo: no such file; expected a YAML file"),
+        ("dmeo", "no such file and no shipped recipe, expected a path or one of demo, demo-base, "),
+        ("demo.yaml", "no such file, expected a YAML file of data_specs; at demo.yaml; "),
+        ("recipes/demo", "no such file, expected a YAML file of data_specs; at recipes/demo; "),
     ],
 )
 def test_an_unknown_recipe_is_refused_and_a_path_is_only_a_path(
@@ -273,5 +281,5 @@ def test_an_unknown_recipe_is_refused_and_a_path_is_only_a_path(
 @pytest.mark.parametrize("field", ["audio: /etc/*", "audio: ../*", "audio: ''", "phones: ../p.tsv"])
 def test_a_layout_stays_below_the_root_of_its_corpus(specs: Path, field: str) -> None:
     message = error_message(specs, "type: generic", f"type: generic\n  {field}", "corpora/tiny.yaml")
-    assert "corpora/tiny.yaml:13: layout" in message
+    assert "corpora/tiny.yaml:13, layout" in message
     assert "expected a " in message

@@ -26,7 +26,6 @@ from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.errors import CodedError
 from wavlm.loader.batch import PackedBatch
-from wavlm.storage.files import CannotWriteError
 from wavlm.train import loop
 from wavlm.train.loop import train
 
@@ -102,7 +101,7 @@ class Rank:
         most_bytes_a_file: int = resource.RLIM_INFINITY,
         **runtime: Any,
     ) -> None:
-        """Train in a folder of this name; a CodedError or CannotWriteError is noted there."""
+        """Train in a folder of this name; a CodedError is noted there."""
         made = fakes.job(self.out / name, **runtime)
         made.out.mkdir(parents=True, exist_ok=True)
         groups = 0
@@ -118,7 +117,7 @@ class Rank:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes_a_file, before[1]))
         try:
             train(made, fakes.data(made, self.ranks, spoil), self.ranks, self.stop)
-        except (CodedError, CannotWriteError) as error:
+        except CodedError as error:
             (made.out / f"rank-{self.ranks.rank}.txt").write_text(f"{type(error).__name__} {error}")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from wavlm.corpus.layouts import FilesAccount, TableAccount
 from wavlm.storage.facts import Facts
 
-# How the valid split was chosen: `listed` (speakers named in the spec), `speakers` (whole speakers, so that no
-# speaker is in both splits), `recordings` (whole recordings of a corpus of one speaker), or `none`.
-SplitRule = Literal["listed", "speakers", "recordings", "none"]
+# How the valid split was chosen: `listed` (speakers named in the spec), `layout` (by the publisher's tables),
+# `speakers` (by hashes of their names, so that no speaker is in both splits), `recordings` (by hashes of their keys),
+# or `none`.
+SplitRule = Literal["listed", "layout", "speakers", "recordings", "none"]
+
+
+class Amount(Facts):
+    """Recordings and how long they are. Both are integers, so that sums are exact."""
+
+    recordings: int = 0
+    microseconds: int = 0  # each recording rounded; 0 for one whose length is not known
+
+    @property
+    def hours(self) -> float:
+        return round(self.microseconds / 3.6e9, 6)
 
 
 class ArchiveReceipt(Facts):
@@ -23,7 +38,7 @@ class ArchiveReceipt(Facts):
 
 
 class CorpusFacts(Facts):
-    """The result of the corpus stage. Durations are those that the headers of the files claim."""
+    """The result of the corpus stage. Lengths are those of possible headers, or measured."""
 
     role: Literal["speech", "noise", "room"]
     utterances: int  # recordings of the manifest
@@ -33,8 +48,15 @@ class CorpusFacts(Facts):
     with_text: int
     with_phones: int
     split_rule: SplitRule
+    split_below: float  # threshold of the hashes
     valid_utterances: int
     valid_hours: float
-    duplicate_contents: int  # recordings whose bytes another recording has, too
-    moved_to_train: int  # recordings of the valid split whose bytes are in the train split, too
+    found: Amount  # by the layout: the sum of train, valid and excluded
+    train: Amount
+    valid: Amount
+    excluded: dict[str, Amount]  # by reason, such as COPY_OF_VALID
+    duplicate_contents: int  # recordings of the manifest whose bytes another one has, too
     archives: tuple[ArchiveReceipt, ...]  # none for a folder
+    files: FilesAccount | None = None  # everything below the folder: used or left out
+    tables: tuple[TableAccount, ...] = ()  # of the layout
+    hours_per_language: dict[str, float] = Field(default_factory=dict)  # if the layout knows languages

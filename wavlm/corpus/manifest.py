@@ -3,18 +3,19 @@
 | column | type | |
 |---|---|---|
 | key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.corpus.layouts.key_of` |
-| path | string | relative to the corpus folder, or absolute for a folder source |
+| path | string | relative to the corpus folder, or absolute for a folder source; see `path_to_text` |
 | speaker | string | from the layout; `unknown` if the layout does not name one |
 | split | string | `train` or `valid` |
 | text | string or null | as published |
 | phones | list of {start_s, end_s, phone}, or null | seconds from the start of the recording |
 | size_bytes | int64 | of the file |
 | sha256 | string | of the file |
-| sample_rate_hz | int32 | from the header; -1 if it cannot be read |
-| num_samples | int64 | per channel, from the header; -1 if it cannot be read |
+| sample_rate_hz | int32 | as `wavlm.corpus.audio.stream.probe` finds it; -1 if the file cannot be read |
+| num_samples | int64 | per channel, of a possible header or measured; -1 if the file cannot be read |
 
-Later stages do not rely on the headers: the shards stage decodes every file completely. The metadata of the schema
-hold the format, the corpus, the number of recordings and the rule of the split (`wavlm.corpus.facts.SplitRule`).
+Later stages do not rely on these two: the shards stage decodes every file completely. The metadata of the schema
+hold the format, the corpus, the number of recordings, the rule of the split (`wavlm.corpus.facts.SplitRule`) and the
+threshold of its hashes.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavlm.corpus.layouts import Phone
+from wavlm.corpus.layouts import Phone, path_from_text, path_to_text
 from wavlm.errors import BadDataError
+from wavlm.specs import HoldOut
 from wavlm.storage.parquet import write_parquet
 
 MANIFEST = "manifest.parquet"
-FORMAT = "1"
+FORMAT = "2"  # 2: the threshold of the split
 
 SCHEMA = pa.schema(
     [
@@ -63,7 +65,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One recording of a corpus. Numbers are -1 if the header cannot be read."""
+    """One recording of a corpus. Rate and samples are -1 if the file cannot be read."""
 
     key: str
     path: str
@@ -78,16 +80,22 @@ class ManifestRow:
 
     @property
     def seconds(self) -> float:
-        """Duration from the header; 0 if it is not known."""
+        """Duration; 0 if it is not known."""
         return max(0, self.num_samples) / max(1, self.sample_rate_hz)
 
+    @property
+    def microseconds(self) -> int:
+        """The duration as an integer, so that sums are exact."""
+        return round(1e6 * self.seconds)
 
-def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str) -> None:
+
+def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str, below: float) -> None:
     """Write the manifest. The same rows give the same bytes."""
     metadata = {
         "format": FORMAT,
         "corpus": corpus,
         "split_rule": rule,
+        "split_below": repr(below),
         "recordings": str(len(rows)),
     }
     table = pa.Table.from_pylist([_plain(row) for row in rows], schema=SCHEMA)
@@ -117,15 +125,28 @@ def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
     return [_row(found) for found in table.to_pylist()]
 
 
+def read_split_rule(corpus_dir: Path) -> HoldOut | None:
+    """The rule by which hashes of names chose the valid split. None: no hashes did, or the manifest cannot be read."""
+    try:
+        metadata = pq.read_schema(corpus_dir / MANIFEST).metadata or {}
+    except (OSError, pa.ArrowException):
+        return None
+    by = metadata.get(b"split_rule", b"").decode()
+    if by not in ("speakers", "recordings") or b"split_below" not in metadata:
+        return None
+    return HoldOut(by=by, below=float(metadata[b"split_below"]))
+
+
 def _plain(row: ManifestRow) -> dict[str, object]:
     phones = None if row.phones is None else [phone._asdict() for phone in row.phones]
-    return {**asdict(row), "phones": phones}
+    return {**asdict(row), "path": path_to_text(row.path), "phones": phones}
 
 
 def _row(found: dict[str, object]) -> ManifestRow:
-    phones = found.pop("phones")
+    phones, path = found.pop("phones"), found.pop("path")
     assert phones is None or isinstance(phones, list)  # noqa: S101 - the schema was checked
     return ManifestRow(
+        path=path_from_text(str(path)),
         **found,  # type: ignore[arg-type] # by the schema that was checked
         phones=None if phones is None else tuple(Phone(**phone) for phone in phones),
     )

@@ -1,83 +1,176 @@
-"""Split a corpus into train and valid: by listed speakers, whole speakers, or whole recordings."""
+"""Split a corpus into train and valid: as the layout or the spec says, else by hashes of names.
+
+A hash looks at one name alone. So a corpus that grows keeps its validation set: no speaker and no recording that was
+held out is ever trained on later, as long as rule and threshold stay (docs/decisions/0022-splits-and-folders.md).
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from wavlm.corpus.facts import SplitRule
+from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.corpus.manifest import ManifestRow
-from wavlm.errors import UsageError
-from wavlm.rng import rng_for
-from wavlm.specs import CorpusSpec
+from wavlm.errors import BadDataError, UsageError
+from wavlm.specs import CorpusSpec, HoldOut
+
+logger = logging.getLogger(__name__)
+
+TOO_MUCH = 2  # times the share asked for: then whole speakers are too coarse
+MOST = 0.5  # of the audio: more is never meant
+THRESHOLD_DIGITS = 6
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows with their final split, the rule that was used, and the number of duplicates moved to train."""
+    """Rows with their final split, how it was chosen, and the train rows that were left out."""
 
     rows: tuple[ManifestRow, ...]
     rule: SplitRule
-    moved_to_train: int
+    below: float  # threshold of the hashes; 0 where no hash decided
+    copies: tuple[ManifestRow, ...]  # of the content of a valid row; they are in no split
 
 
-def split(rows: Sequence[ManifestRow], spec: CorpusSpec) -> Split:
-    """Put the listed speakers, or whole speakers up to `valid_fraction` of the audio, into the valid split.
+@dataclass(frozen=True)
+class _Held:
+    rule: SplitRule
+    below: float
+    keys: frozenset[str]
 
-    From a corpus of one speaker, whole recordings are taken instead. If recordings of the same content (sha256)
-    are in both splits, all of them go to train.
-    Raises UsageError (SPEAKER) for a listed speaker that the corpus does not have.
+
+def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] = frozenset()) -> Split:
+    """Hold recordings out for validation. `given`: keys that the layout puts into the valid split.
+
+    The first of these that applies:
+
+    1. `valid_speakers` of the spec.
+    2. The layout's own split.
+    3. Speakers whose hash is below `valid_fraction`; a recording of an unknown speaker counts as one of its own.
+    4. If these are none, or have more than twice that share of the audio: recordings whose hash is below it, and at
+       least the one with the lowest hash.
+
+    `valid_rule` of the spec fixes the choice between 3 and 4. A train recording with the content (sha256) of a valid
+    one leaves the corpus.
+
+    Raises UsageError (SPEAKER) for a listed speaker that the corpus does not have, and BadDataError of a speech corpus:
+    VALID_EMPTY if nothing can be held out, VALID_TOO_LARGE if 3 or 4 hold out more than half of the audio.
     """
-    rule, held = _choose_held_out(rows, spec)
-    first = [replace(row, split="valid" if row.key in held else "train") for row in rows]
-    trained = {row.sha256 for row in first if row.split == "train"}
-    final = tuple(replace(row, split="train") if row.sha256 in trained else row for row in first)
-    moved = sum(row.split == "valid" for row in first) - sum(row.split == "valid" for row in final)
-    return Split(final, rule, moved)
+    held = _choose(rows, spec, given)
+    _check_share(rows, spec, held)
+    both = [replace(row, split="valid" if row.key in held.keys else "train") for row in rows]
+    valid = {row.sha256 for row in both if row.split == "valid"}
+    copies = tuple(row for row in both if row.split == "train" and row.sha256 in valid)
+    left = {row.key for row in copies}
+    return Split(tuple(row for row in both if row.key not in left), held.rule, held.below, copies)
 
 
-def _choose_held_out(rows: Sequence[ManifestRow], spec: CorpusSpec) -> tuple[SplitRule, set[str]]:
-    speakers = sorted({row.speaker for row in rows})
+def hash_name(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone."""
+    digest = hashlib.sha256(b"valid " + name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _choose(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str]) -> _Held:
     if spec.valid_speakers:
-        if unknown := sorted(set(spec.valid_speakers) - set(speakers)):
-            raise UsageError(
-                "SPEAKER",
-                f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers "
-                f"of {spec.name}, such as {', '.join(speakers[:5])}; correct the corpus spec",
-            )
-        return "listed", {row.key for row in rows if row.speaker in spec.valid_speakers}
-    if spec.valid_fraction == 0:
-        return "none", set()
-    weights = _weights(rows)
-    if len(speakers) == 1:
-        return "recordings", _draw(weights, spec)
-    by_speaker: dict[str, float] = defaultdict(float)
-    for row in rows:
-        by_speaker[row.speaker] += weights[row.key]
-    chosen = _draw(by_speaker, spec)
-    return "speakers", {row.key for row in rows if row.speaker in chosen}
+        _check_listed(rows, spec)
+        return _Held("listed", 0.0, frozenset(row.key for row in rows if row.speaker in spec.valid_speakers))
+    if given:
+        return _Held("layout", 0.0, given)
+    if spec.valid_rule is not None:
+        return _apply(rows, spec.valid_rule)
+    return _hold_share(rows, spec) if spec.valid_fraction else _Held("none", 0.0, frozenset())
 
 
-def _weights(rows: Sequence[ManifestRow]) -> dict[str, float]:
-    """Seconds per recording, or bytes if most headers cannot be read."""
-    unknown = Counter(row.num_samples < 0 for row in rows)[True]
-    if 2 * unknown > len(rows):
-        return {row.key: float(row.size_bytes) for row in rows}
-    return {row.key: row.seconds for row in rows}
+def _hold_share(rows: Sequence[ManifestRow], spec: CorpusSpec) -> _Held:
+    """Speakers below `valid_fraction`, or recordings if these are too few or too many."""
+    if all(row.speaker == UNKNOWN_SPEAKER for row in rows):
+        return _hold_some(rows, spec.valid_fraction)
+    by_speakers = _hold(rows, "speakers", spec.valid_fraction)
+    share = _share(rows, by_speakers.keys)
+    if 0 < share <= TOO_MUCH * spec.valid_fraction:
+        return by_speakers
+    held = _hold_some(rows, spec.valid_fraction)
+    logger.warning(
+        "%s: whole speakers would hold out %.1f %% of the audio where %.1f %% are asked for; "
+        "recordings are held out instead, %.1f %%",
+        spec.name,
+        100 * share,
+        100 * spec.valid_fraction,
+        100 * _share(rows, held.keys),
+    )
+    return held
 
 
-def _draw(weights: Mapping[str, float], spec: CorpusSpec) -> set[str]:
-    """Names in random order, as long as they fit into `valid_fraction`. At least one name, never all."""
-    names = sorted(weights)
-    order = rng_for(0, "valid", spec.name).permutation(len(names))
-    budget = spec.valid_fraction * sum(weights.values())
-    chosen: set[str] = set()
-    for index in order:
-        weight = weights[names[index]]
-        if 0 < weight <= budget:
-            chosen.add(names[index])
-            budget -= weight
-    if not chosen and len(names) > 1:
-        chosen = {min(names, key=lambda name: (weights[name] <= 0, weights[name], name))}
-    return chosen
+def _apply(rows: Sequence[ManifestRow], rule: HoldOut) -> _Held:
+    """What a rule holds out; recordings if it is about speakers and none of them is below the threshold."""
+    held = _hold(rows, rule.by, rule.below)
+    return held if held.keys else _hold_some(rows, rule.below)
+
+
+def _hold(rows: Sequence[ManifestRow], rule: SplitRule, below: float) -> _Held:
+    hashes = _hash_rows(rows, _name_of_speaker if rule == "speakers" else _name_of_recording)
+    keys = frozenset(row.key for row, number in zip(rows, hashes, strict=True) if number < below)
+    return _Held(rule, below, keys)
+
+
+def _hold_some(rows: Sequence[ManifestRow], below: float) -> _Held:
+    """Recordings below the threshold, which is raised to the lowest hash if that is above it."""
+    lowest = min(_hash_rows(rows, _name_of_recording))
+    if lowest >= below:
+        below = math.floor(lowest * 10**THRESHOLD_DIGITS + 1) / 10**THRESHOLD_DIGITS
+    return _hold(rows, "recordings", below)
+
+
+def _hash_rows(rows: Sequence[ManifestRow], name_of: Callable[[ManifestRow], str]) -> list[float]:
+    hash_of = cache(hash_name)
+    return [hash_of(name_of(row)) for row in rows]
+
+
+def _name_of_speaker(row: ManifestRow) -> str:
+    return row.key if row.speaker == UNKNOWN_SPEAKER else row.speaker
+
+
+def _name_of_recording(row: ManifestRow) -> str:
+    return row.key
+
+
+def _share(rows: Sequence[ManifestRow], keys: frozenset[str]) -> float:
+    """Share of the audio that these recordings have: of the seconds, or of the recordings if no length is known."""
+    weights = [row.microseconds for row in rows]
+    if not any(weights):
+        weights = [1] * len(rows)
+    return sum(weight for row, weight in zip(rows, weights, strict=True) if row.key in keys) / sum(weights)
+
+
+def _check_listed(rows: Sequence[ManifestRow], spec: CorpusSpec) -> None:
+    speakers = sorted({row.speaker for row in rows})
+    if unknown := sorted(set(spec.valid_speakers) - set(speakers)):
+        raise UsageError(
+            "SPEAKER",
+            f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers, "
+            f"such as {', '.join(speakers[:5])}; in {spec.name}; correct the corpus spec",
+        )
+
+
+def _check_share(rows: Sequence[ManifestRow], spec: CorpusSpec, held: _Held) -> None:
+    if spec.role != "speech" or held.rule in ("none", "listed", "layout"):
+        return  # noise and rooms may be one file; listed ones are what somebody asked for
+    if len(held.keys) == len(rows) == 1:
+        raise BadDataError(
+            "VALID_EMPTY",
+            f"{spec.name} has 1 recording, which cannot be both trained on and held out; in the corpus spec; "
+            "add recordings, or set valid_fraction to 0",
+        )
+    share = _share(rows, held.keys)
+    if share > MOST:
+        raise BadDataError(
+            "VALID_TOO_LARGE",
+            f"{100 * share:.1f} % of the audio of {spec.name} ({len(held.keys)} of {len(rows)} recordings, chosen by "
+            f"{held.rule}) would be held out, expected about {100 * spec.valid_fraction:.1f} % and at most half; in "
+            "the corpus spec; name valid_speakers, or change valid_fraction",
+        )

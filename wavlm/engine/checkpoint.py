@@ -11,7 +11,6 @@ over ranks in memory, so a training can resume with any number of ranks.
 
 from __future__ import annotations
 
-import errno
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -26,8 +25,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wavlm.engine.sharding import split_like
-from wavlm.errors import BadDataError, UsageError
-from wavlm.storage.files import CannotWriteError, atomic_path, read_json, sha256_of, sync, write_json
+from wavlm.errors import BadDataError, CannotWriteError, UsageError
+from wavlm.storage.files import atomic_path, read_json, sha256_of, sync, write_json
 
 log = logging.getLogger(__name__)
 
@@ -196,13 +195,13 @@ def _require_space(folder: Path, tensors: list[Tensor]) -> None:
     needed_bytes = sum(tensor.nbytes for tensor in tensors) + MARGIN_BYTES
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
-        raise _disk_full(f"{needed_bytes} bytes are needed and {free_bytes} free; at {folder}")
+        raise _disk_full(f"{needed_bytes} bytes are needed and {free_bytes} free", folder)
 
 
-def _disk_full(what: str) -> CannotWriteError:
+def _disk_full(what: str, where: Path) -> CannotWriteError:
     return CannotWriteError(
-        errno.ENOSPC,
-        f"DISK_FULL: no space for a checkpoint: {what}; earlier ones are complete; free space and run again",
+        "DISK_FULL",
+        f"no space for a checkpoint: {what}; at {where}; free space and run again (earlier checkpoints are complete)",
     )
 
 
@@ -212,7 +211,7 @@ def _explain_disk_full(partial: Path) -> Iterator[None]:
     try:
         yield
     except SafetensorError as error:
-        raise _disk_full(f"{error}; at {partial}") from error
+        raise _disk_full(str(error), partial) from error
 
 
 def _remove(checkpoint: Path) -> None:

@@ -142,8 +142,8 @@ def _device(runtime: Runtime, local_rank: int) -> torch.device:
     if num_devices <= local_rank:
         raise ServiceMissingError(
             "DEVICE_MISSING",
-            f"runtime.gpus is {runtime.gpus}, but this machine has {num_devices} CUDA devices "
-            f"and this process needs device {local_rank}; lower runtime.gpus (0: train on the CPU)",
+            f"runtime.gpus is {runtime.gpus}, but this machine has {num_devices} CUDA devices; "
+            f"at the process that needs device {local_rank}; lower runtime.gpus (0: train on the CPU)",
         )
     device = torch.device("cuda", local_rank)
     torch.cuda.set_device(device)

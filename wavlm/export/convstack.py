@@ -67,5 +67,5 @@ def _layer(text: str, written: str) -> ConvLayer:
 
 def _refusal_error(text: str, reason: str) -> ImportRefusedError:
     return ImportRefusedError(
-        f"conv_feature_layers {text[:100]!r}: {reason}; it is parsed as lists of integers and never evaluated"
+        f"conv_feature_layers are read as lists of integers and never evaluated: {reason}; at {text[:100]!r}"
     )

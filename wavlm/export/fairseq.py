@@ -1,8 +1,8 @@
 """Write and read the fairseq layout of Microsoft's releases: one .pt file, {"cfg": plain dict, "model": tensors}.
 
-Loaders such as s3prl's build the network from `cfg` and load `model` strictly, and their network has no head. So the
-head is written beside `model`, as `pretraining_head`, under the names that fairseq uses inside `model`.
-It is read from either.
+Loaders of WavLM such as s3prl's build the network from `cfg` and load `model` strictly, and their network has no head.
+So the head is written beside `model`, as `pretraining_head`, under the names that fairseq uses inside `model`.
+It is read from either. A HuBERT gets what s3prl's `hubert_local` asks for as well: see `wavlm.export.s3prl`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavlm.export.convstack import format_conv_stack, parse_conv_stack
 from wavlm.export.errors import ImportRefusedError
-from wavlm.export.heads import HEAD_NAMES, find_head, fresh_head
+from wavlm.export.heads import HEAD_NAMES, add_mask_embedding, find_head, fresh_head
 from wavlm.export.mapping import HEAD, encoder_rows, from_layout, to_layout
+from wavlm.export.s3prl import from_s3prl, s3prl_keys
 from wavlm.export.weights import read_pt, tensors_of
 from wavlm.nn import WavLM
 from wavlm.nn.files import NetworkFile, network_from
@@ -100,7 +101,7 @@ def network_of(config: FairseqConfig, projection_width: int) -> NetworkSpec:
     if config.relative_position_embedding != config.gru_rel_pos:
         raise ImportRefusedError(
             f"relative_position_embedding {config.relative_position_embedding} with gru_rel_pos "
-            f"{config.gru_rel_pos}: expected both (WavLM) or neither (HuBERT)"
+            f"{config.gru_rel_pos}, expected both (WavLM) or neither (HuBERT); in cfg"
         )
     return NetworkSpec(
         extractor_norm="layer" if config.extractor_mode == "layer_norm" else "group",
@@ -135,13 +136,16 @@ def write_fairseq(model: WavLM, path: Path) -> None:
     head = to_layout(weights, list(HEAD), "fairseq")
     if _has_no_projection(network):
         if obstacle := obstacle_of(model):
-            raise ImportRefusedError(f"{path}: {obstacle}")
+            raise ImportRefusedError(f"{obstacle}; at {path}")
         for name in ("post_extract_proj.weight", "post_extract_proj.bias"):
             del tensors[name]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(path) as file:
         config = config_of(network).model_dump()
-        torch.save({"cfg": config, "model": tensors, HEAD_KEY: head}, file)
+        content = {"cfg": config, "model": tensors, HEAD_KEY: head}
+        if not network.gated_bias:
+            content |= s3prl_keys(config, tensors | head, network, model.num_clusters)
+        torch.save(content, file)
 
 
 def obstacle_of(model: WavLM) -> str | None:
@@ -162,21 +166,25 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
 
     Raises ImportRefusedError.
     """
-    content = read_pt(path)
+    content = from_s3prl(read_pt(path))
     if not isinstance(content, dict) or not {"cfg", "model"} <= content.keys():
-        raise ImportRefusedError(f"{path}: expected a dict with 'cfg' and 'model'")
+        raise ImportRefusedError(
+            "expected a dict with 'cfg' and 'model', or with s3prl's 'model_cfg', 'task_cfg' and 'model_weight'; "
+            f"at {path}"
+        )
     config = _read_config(content["cfg"], path)
     theirs = tensors_of(content["model"], path) | tensors_of(content.get(HEAD_KEY, {}), path)
     head = find_head(theirs, config.special_symbols)
     try:
         network = network_of(config, head.projection_width if head else 256)
     except ValidationError as error:
-        raise ImportRefusedError(f"{path}: cfg describes no possible network: {error}") from error
+        raise ImportRefusedError(f"cfg describes no possible network: {error}; at {path}") from error
     head = head or fresh_head(network, num_clusters)
     body = {name: tensor for name, tensor in theirs.items() if name not in HEAD_NAMES}
     if _has_no_projection(network) and "post_extract_proj.weight" not in body:
         body["post_extract_proj.weight"] = torch.eye(network.width)
         body["post_extract_proj.bias"] = torch.zeros(network.width)
+    body = add_mask_embedding(body, "mask_emb", network, path)
     weights = from_layout(body, encoder_rows(network), "fairseq") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
     return network_from(content, weights, where=path)
@@ -185,14 +193,14 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
 def _read_config(cfg: Any, path: Path) -> FairseqConfig:
     """The keys of the network. Checkpoints of fairseq itself keep them in cfg["model"] and cfg["task"]."""
     if not isinstance(cfg, dict):
-        raise ImportRefusedError(f"{path}: cfg is {type(cfg).__name__}, expected a plain dict")
+        raise ImportRefusedError(f"cfg is {type(cfg).__name__}, expected a plain dict; at {path}")
     if isinstance(cfg.get("model"), dict):
         task = cfg.get("task")
         cfg = {**(task if isinstance(task, dict) else {}), **cfg["model"]}
     try:
         return FairseqConfig.model_validate(cfg)
     except ValidationError as error:
-        raise ImportRefusedError(f"{path}: cfg cannot be used: {error}") from error
+        raise ImportRefusedError(f"cfg cannot be used: {error}; at {path}") from error
 
 
 def _has_no_projection(network: NetworkSpec) -> bool:

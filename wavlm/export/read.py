@@ -42,6 +42,6 @@ def _read(path: Path, num_clusters: int) -> WavLM:
     if path.is_file():
         return read_fairseq(path, num_clusters)
     raise ImportRefusedError(
-        f"{path}: expected a model folder ({NETWORK_FILE}), a Hugging Face folder (config.json; "
-        f"with {HEAD_FILE} for the head) or a fairseq-layout .pt file"
+        f"expected a model folder ({NETWORK_FILE}), a Hugging Face folder (config.json, "
+        f"with {HEAD_FILE} for the head) or a fairseq-layout .pt file; at {path}"
     )

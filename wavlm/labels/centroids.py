@@ -54,7 +54,9 @@ class Centroids:
         """
         if features.ndim != 2 or features.shape[1] != self.num_channels:
             raise BadDataError(
-                "FEATURE_SHAPE", f"features of shape {features.shape}, expected (F, {self.num_channels}); at {key}"
+                "FEATURE_SHAPE",
+                f"features of shape {features.shape}, expected (F, {self.num_channels}); at {key}; "
+                "make the codebook again",
             )
         labels, distances = self.search(features)
         refuse_unassigned(labels, key)
@@ -85,7 +87,7 @@ def read_centroids(codebook_dir: Path) -> Floats:
     path = codebook_dir / "centroids.npy"
     expected, found = read_codebook(codebook_dir).sha256, sha256_of(path)
     if found != expected:
-        raise BadDataError("CHECKSUM", f"sha256 {found}, expected {expected}; at {path}")
+        raise BadDataError("CHECKSUM", f"sha256 {found}, expected {expected}; at {path}; make the codebook again")
     centroids: Floats = np.load(path, allow_pickle=False)
     return centroids
 
@@ -96,5 +98,6 @@ def refuse_unassigned(labels: Labels, key: str) -> None:
     if bad.any():
         raise BadDataError(
             "LABEL_RANGE",
-            f"no cluster for frame {int(bad.argmax())} of {len(bad)}: its features are not finite; at utterance {key}",
+            f"no cluster for frame {int(bad.argmax())} of {len(bad)}: its features are not finite; at utterance {key}; "
+            "check it and the teacher",
         )

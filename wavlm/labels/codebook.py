@@ -75,6 +75,7 @@ def build_codebook(
         label_rate_hz=function.rate_hz,
         sample_utterances=len(rows),
         sample_speakers=len(np.unique(train.speaker[rows])),
+        copies_of_valid=train.copies_of_valid,
         inertia_per_iteration=clustering.inertia_per_iteration,
         train=centroids.fit(sample),
         valid=centroids.fit(valid) if len(valid) else None,
@@ -92,11 +93,13 @@ def cluster(sample: Floats, num_clusters: int, *, iterations: int, redo: int, se
     if len(sample) < num_clusters:
         raise BadDataError(
             "TOO_FEW_FRAMES",
-            f"{len(sample)} frames for {num_clusters} clusters; expected at least one frame per cluster, "
-            "better a thousand: give more speech or fewer clusters",
+            f"{len(sample)} frames, expected one per cluster or more, better a thousand; at {num_clusters} clusters; "
+            "give more speech, or ask for fewer clusters",
         )
     if not np.isfinite(sample).all():
-        raise BadDataError("NOT_FINITE", "the sample for k-means holds NaN or infinity")
+        raise BadDataError(
+            "NOT_FINITE", "the features hold NaN or infinity; in the sample for k-means; check the teacher"
+        )
     faiss.omp_set_num_threads(1)
     kmeans = faiss.Kmeans(
         sample.shape[1],

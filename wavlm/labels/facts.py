@@ -28,6 +28,7 @@ class CodebookFacts(Facts):
     label_rate_hz: int
     sample_utterances: int  # utterances and speakers that the sampled frames come from
     sample_speakers: int
+    copies_of_valid: int = 0  # utterances of train that are left out: their content is in a valid split
     inertia_per_iteration: tuple[float, ...]
     train: Fit
     valid: Fit | None  # None: no corpus has a valid split

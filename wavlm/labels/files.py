@@ -28,7 +28,8 @@ class LabelMismatchError(BadDataError):
     """Labels and audio that do not belong together."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("LABEL_MISMATCH", message)
+        """`message` reads `what happened; where`."""
+        super().__init__("LABEL_MISMATCH", f"{message}; make the labels again: wavlm stage labels RECIPE --redo")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def read_labels(labels_dir: Path, shard: str) -> ShardLabels:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
-        raise LabelMismatchError(f"no labels for shard {shard}; expected {path}") from error
+        raise LabelMismatchError(f"no labels for shard {shard}; at {path}") from error
     except (OSError, pa.ArrowInvalid) as error:
         raise BadDataError("LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again") from error
     column = table["labels"].combine_chunks()

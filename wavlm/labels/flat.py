@@ -67,7 +67,7 @@ def _fingerprint(corpora: Sequence[tuple[Path, Path]]) -> str:
     for labels_dir, shards_dir in corpora:
         for path in (labels_path(labels_dir), listing_path(shards_dir)):
             if not path.is_file():
-                raise LabelMismatchError(f"{path} is missing: the folder is not complete")
+                raise LabelMismatchError(f"{path.name} is missing, so the folder is not complete; at {path.parent}")
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -77,7 +77,7 @@ def _build_flat(corpora: Sequence[tuple[Path, Path]], flat_path: Path, starts_pa
     lengths = [_num_frames(shards_dir) for _, shards_dir in corpora]
     starts = np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64)
     if not starts[-1]:
-        raise LabelMismatchError(f"no frames at all in {[str(shards) for _, shards in corpora]}")
+        raise LabelMismatchError(f"no frames at all; in {[str(shards) for _, shards in corpora]}")
     codebooks: set[tuple[str, str]] = set()
     with atomic_path(flat_path) as temporary:
         flat = np.lib.format.open_memmap(temporary, "w+", np.dtype(np.uint16), (int(starts[-1]),))
@@ -89,7 +89,9 @@ def _build_flat(corpora: Sequence[tuple[Path, Path]], flat_path: Path, starts_pa
                 flat[begin:end] = labels
         flat.flush()
         if len(codebooks) > 1:
-            raise LabelMismatchError(f"labels of different codebooks: {sorted(codebooks)}")
+            raise LabelMismatchError(
+                f"labels of different codebooks: {sorted(codebooks)}; in {[str(labels) for labels, _ in corpora]}"
+            )
     with open_atomic(starts_path) as file:
         np.save(file, starts, allow_pickle=False)
 
@@ -122,7 +124,7 @@ def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers
     by_key = shard.by_key
     if unknown := sorted(set(keys) ^ set(by_key)):
         raise LabelMismatchError(
-            f"{len(by_key)} utterances have labels, {len(keys)} are in the index; not in both: {', '.join(unknown[:5])}"
+            f"{len(by_key)} utterances have labels, {len(keys)} are in the index; at {', '.join(unknown[:5])}"
         )
     rate_hz = shard.header.label_rate_hz
     for key, expected in zip(keys, num_labels(num_samples, rate_hz), strict=True):

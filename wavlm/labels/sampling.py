@@ -20,7 +20,7 @@ from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched
 from wavlm.features.frame_function import FrameFunction
 from wavlm.features.mfcc import Floats
 from wavlm.rng import rng_for
-from wavlm.shards import Reader, read_columns
+from wavlm.shards import Reader, find_copies_of_valid, read_columns
 from wavlm.specs.shapes import num_labels
 
 Integers = npt.NDArray[np.int64]
@@ -35,15 +35,19 @@ class SampledUtterances:
     folder: Integers  # number in `folders`
     speaker: Integers  # numbered over all folders: the same name in two folders is two speakers
     num_samples: Integers
+    copies_of_valid: int  # rows of train that are left out, because their content is in a valid split
 
 
 def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterances:
-    """All utterances of a split, in the order of the folders and their indexes."""
+    """All utterances of a split, in the order of the folders and their indexes; of train without copies of valid."""
     columns = ["key", "shard", "offset", "size", "samples", "speaker"]
     tables: list[pa.Table] = []
     speakers: list[Integers] = []
-    for shards_dir in shards_dirs:
-        table = read_columns(shards_dir, columns, split)
+    copies = find_copies_of_valid(shards_dirs) if split == "train" else ()
+    for number, shards_dir in enumerate(shards_dirs):
+        table = read_columns(shards_dir, [*columns, "split"])
+        chosen = table["split"].to_numpy() == split
+        table = table.select(columns).filter(pa.array(chosen & ~copies[number] if copies else chosen))
         codes = table["speaker"].combine_chunks().dictionary_encode().indices
         first = max((int(ids.max()) + 1 for ids in speakers if len(ids)), default=0)
         speakers.append(codes.fill_null(0).to_numpy().astype(np.int64) + first)
@@ -55,6 +59,7 @@ def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterance
         folder=np.repeat(np.arange(len(tables)), [len(item) for item in tables]),
         speaker=np.concatenate(speakers),
         num_samples=table["samples"].to_numpy().astype(np.int64),
+        copies_of_valid=sum(int(mask.sum()) for mask in copies),
     )
 
 

@@ -99,5 +99,6 @@ def _check_delivered(item: _Planned, arrays: MicroBatchArrays) -> None:
         raise NotDeliveredError(
             "NOT_DELIVERED",
             f"a worker delivered {len(arrays.keys)} utterances that differ from the {len(micro_batch.utterances)} "
-            f"planned ones; at epoch {micro_batch.position.epoch}, micro-batch {micro_batch.position.group}",
+            f"planned ones; at epoch {micro_batch.position.epoch}, micro-batch {micro_batch.position.group}; "
+            "run again, and report it if it happens twice",
         )

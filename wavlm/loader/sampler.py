@@ -56,6 +56,17 @@ class MicroBatch:
     num_frames: int  # of each crop
 
 
+class ShortCropError(ValueError):
+    """An utterance is too short to be masked."""
+
+    def __init__(self, utterance: int, found_frames: int, needed_frames: int) -> None:
+        """`utterance` is its number in the input of the sampler."""
+        super().__init__(f"a crop of {found_frames} frames, masks need {needed_frames}; at utterance {utterance}")
+        self.utterance = utterance
+        self.found_frames = found_frames
+        self.needed_frames = needed_frames
+
+
 @dataclass(frozen=True)
 class Update:
     """The micro-batches of one optimizer step, and the sampler state after it."""
@@ -87,7 +98,7 @@ class Epoch:
 class BucketedSampler:
     """The endless stream of micro-batches for utterances of these lengths.
 
-    Raises ValueError if there is no utterance, or if a crop would be too short for a mask.
+    Raises ValueError if there is no utterance, and ShortCropError if a crop would be too short for a mask.
     """
 
     num_frames: Integers  # (U,) of each utterance, already limited to the longest crop
@@ -97,15 +108,11 @@ class BucketedSampler:
     _last: Epoch | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        shortest_frames = self.train.mask.length + max(self.train.mask.min_spans, 1)
         if not len(self.num_frames):
-            raise ValueError("no utterance to train on; found an empty train split")
+            raise ValueError("no utterance to train on; in the train split; lower valid_fraction, or add speech")
         crops = _crop_frames(self.num_frames, self.train.crop_frames_multiple)
-        if (shortest := int(crops.min())) <= shortest_frames:
-            raise ValueError(
-                f"a crop of utterance {int(crops.argmin())} has {shortest} frames; spans of "
-                f"{self.train.mask.length} frames need more than {shortest_frames}"
-            )
+        if (shortest := int(crops.min())) < self.train.min_crop_frames:
+            raise ShortCropError(int(crops.argmin()), shortest, self.train.min_crop_frames)
 
     def epoch(self, number: int) -> Epoch:
         """The micro-batches of one epoch, in the order of delivery."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
-from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch
+from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch, ShortCropError
 from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, frames_of_crops, read_crops
 from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.counts import MixingCounts
@@ -24,7 +24,7 @@ from wavlm.mixing.effects import apply_effects
 from wavlm.mixing.mix import NUM_DRAWS, Change, mix
 from wavlm.rng import Numbers, StreamSeeds, advance, rng_for, stream_seeds, uniforms
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
-from wavlm.specs import EffectName, MixSpec
+from wavlm.specs import SAMPLE_RATE_HZ, EffectName, MixSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_frames, num_labels, samples_of
 
 Waveforms = npt.NDArray[np.float32]
@@ -80,9 +80,16 @@ class TrainingSamples:
         self.utterances = LabelledUtterances(job.data, "train", job.out / CACHE)
 
     def sampler(self) -> BucketedSampler:
-        """The bucketed batch sampler of these utterances."""
+        """The bucketed batch sampler of these utterances. Raises ValueError, naming an utterance that is too short."""
         frames = frames_of_crops(self.utterances.num_samples, self._train)
-        return BucketedSampler(frames, self._train, self.utterances.digest)
+        try:
+            return BucketedSampler(frames, self._train, self.utterances.digest)
+        except ShortCropError as error:
+            raise ValueError(
+                f"a crop of {error.found_frames} frames, masks need {error.needed_frames}; "
+                f"at utterance {self.utterances.keys[error.utterance]}; raise shards.min_seconds to "
+                f"{samples_of(error.needed_frames) / SAMPLE_RATE_HZ}, or train.max_crop_seconds if that is lower"
+            ) from error
 
     def draw(self, micro_batches: Sequence[MicroBatch]) -> list[DrawnMicroBatch]:
         """Draw crops, mixing and mask seeds. The draws of a micro-batch depend on it and on the seed alone.
@@ -149,7 +156,9 @@ def require_finite(waveform: Waveforms, key: str) -> Waveforms:
     Mixing needs no such check: it adds int16 samples, scaled by a ratio that the spec limits.
     """
     if not np.isfinite(waveform).all():
-        raise BadDataError("NOT_FINITE", f"a waveform after effects is not finite; at {key}")
+        raise BadDataError(
+            "NOT_FINITE", f"a waveform after effects is not finite; at {key}; narrow the effects of the mix"
+        )
     return waveform
 
 
@@ -168,6 +177,6 @@ def _check_network(job: TrainJob) -> None:
         for length in (samples_of(frames) - 1, samples_of(frames)):
             if num_frames(length, layers) != num_frames(length):
                 raise ValueError(
-                    f"the network makes {num_frames(length, layers)} frames of {length} samples, "
-                    f"the labels are for {num_frames(length)}; check network.conv_layers"
+                    f"the network makes {num_frames(length, layers)} frames of {length} samples, the labels are for "
+                    f"{num_frames(length)}; at network.conv_layers; take strides and kernels that make 50 frames per s"
                 )

@@ -18,7 +18,7 @@ from wavlm.execution.job import LabelledShards
 from wavlm.labels.flat import open_flat_labels
 from wavlm.loader.sampler import Integers, MicroBatch
 from wavlm.mixing.audio_pool import Split
-from wavlm.shards import Reader, read_index
+from wavlm.shards import Reader, find_copies_of_valid, read_index
 from wavlm.shards.flac import Pcm16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
 from wavlm.specs.shapes import num_frames, samples_of
@@ -32,6 +32,7 @@ CACHE = ".cache"  # folder in the job's `out` for the flat labels; not part of t
 class LabelledUtterances:
     """The labelled utterances of one split of all corpora, numbered in the order of the job.
 
+    Utterances of train whose content is in the valid split of any of the corpora are left out.
     Only the index columns that reading needs are kept in memory. 94,000 hours are 30 million utterances, and their
     whole index takes 7 GB.
     """
@@ -42,6 +43,9 @@ class LabelledUtterances:
         self._labels = open_flat_labels([item.labels for item in data], self._folders, cache)
         indexes = [read_index(folder) for folder in self._folders]
         rows = [index.rows_of(split) for index in indexes]
+        copies = find_copies_of_valid(self._folders) if split == "train" else ()
+        self.copies_of_valid = sum(int(mask.sum()) for mask in copies)
+        rows = [chosen[~mask[chosen]] for chosen, mask in zip(rows, copies, strict=True)] if copies else rows
         self._corpus = np.repeat(np.arange(len(rows)), [len(chosen) for chosen in rows])
         self._row = np.concatenate(rows)
         chosen = list(zip(indexes, rows, strict=True))
@@ -70,7 +74,7 @@ class LabelledUtterances:
                 code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
                 text = str(error).removeprefix(f"{code}: ")
                 key, where = self.keys[numbers[row]], self._folders[corpus] / shard
-                raise BadDataError(code, f"{text}; at utterance {key} of {where}") from error
+                raise BadDataError(code, f"{text}; at utterance {key} of {where}; make the shards again") from error
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
         """Labels (B, F) of each of these utterances, from its first frame on."""

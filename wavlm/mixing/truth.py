@@ -82,7 +82,7 @@ def read_truth(folder: Path) -> tuple[Truth, ...]:
             rows = list(csv.DictReader(file, delimiter="\t"))
         return tuple(_parse(row) for row in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadDataError("TRUTH_UNREADABLE", f"{error!r}; at {path}") from error
+        raise BadDataError("TRUTH_UNREADABLE", f"{error!r}; at {path}; make the mixtures again") from error
 
 
 def _parse(row: dict[str, str]) -> Truth:

@@ -26,7 +26,8 @@ class ModelFileError(BadDataError):
     """A model's files are missing, damaged or do not fit its network."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("MODEL_UNUSABLE", message)
+        """`message` reads `what happened; where`."""
+        super().__init__("MODEL_UNUSABLE", f"{message}; get the model again, whole and as its author wrote it")
 
 
 class NetworkFile(BaseModel):
@@ -66,21 +67,21 @@ def read_network(folder: Path) -> NetworkFile:
     """The content of a model folder's `network.json`. Raises ModelFileError if it is missing or damaged."""
     path = folder / NETWORK_FILE
     if not path.is_file():
-        raise ModelFileError(f"{path} is missing: {folder} is not a complete model folder")
+        raise ModelFileError(f"{path.name} is missing, so this is no complete model; at {folder}")
     try:
         return NetworkFile.model_validate(read_json(path), strict=False)
     except ValueError as error:  # not JSON, or JSON with other fields
-        raise ModelFileError(f"{path} does not describe a network: {error}") from error
+        raise ModelFileError(f"this describes no network: {error}; at {path}") from error
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises ModelFileError if it is missing or damaged."""
     if not path.is_file():
-        raise ModelFileError(f"{path} is missing")
+        raise ModelFileError(f"{path.name} is missing; at {path}")
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ModelFileError(f"{path} is not a complete safetensors file: {error}") from error
+        raise ModelFileError(f"this is no complete safetensors file: {error}; at {path}") from error
 
 
 def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: Path) -> WavLM:
@@ -100,7 +101,7 @@ def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: 
         if name in weights and weights[name].shape != tensor.shape
     ]
     if problems:
-        shown = "; ".join(sorted(problems)[:8])
-        raise ModelFileError(f"{where}: {len(problems)} tensors do not fit its network: {shown}")
+        shown = ", ".join(sorted(problems)[:8])
+        raise ModelFileError(f"{len(problems)} tensors do not fit the network ({shown}); at {where}")
     network.load_state_dict(dict(weights), assign=True)
     return network

@@ -47,9 +47,8 @@ class LossTerms:
     """The terms of one micro-batch in an update's loss (docs/algorithm.md section 9).
 
     The loss of an update is the sum over its micro-batches of
-    `masked_weight * masked.loss + unmasked_weight * unmasked.loss
-    + feature_penalty * this.feature_penalty * masked.num_frames`,
-    divided by the sum over its micro-batches of `masked.num_frames`.
+    `masked_weight * masked.loss + unmasked_weight * unmasked.loss + feature_penalty * this.feature_penalty * frames`,
+    divided by the sum over its micro-batches of `frames`: the number of frames whose weight is above 0.
     """
 
     masked: FrameSums

@@ -18,6 +18,7 @@ def findings(results: Sequence[IterationResults]) -> Iterator[str]:
             yield from _describe_training(result.iteration, result.training)
         if result.layers:
             yield _describe_layers(result.iteration, result.layers)
+        yield from result.notes
     with_quality = [(item.iteration, item.quality) for item in results if item.quality]
     for before, after in pairwise(with_quality):
         yield _compare_labels(before, after)
@@ -27,6 +28,11 @@ def _describe_training(iteration: int, training: TrainingResults) -> Iterator[st
     for what, ends in (("training", training.train_loss), ("validation", training.valid_loss)):
         if ends:
             yield _describe_loss(iteration, what, *ends)
+    if training.copies_of_valid:
+        yield (
+            f"Iteration {iteration}: {training.copies_of_valid:,} utterances of train were left out, because their "
+            "audio is in a valid split."
+        )
     accuracy, majority = training.masked_accuracy, training.majority
     if accuracy is not None and majority is not None:
         beats = accuracy - majority > CLEARLY

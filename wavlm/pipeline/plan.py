@@ -17,9 +17,9 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
-    lineage,
+    build_order,
 )
-from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, MixturesSpec, Recipe, ShardSpec
+from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,13 @@ class _Sources:
     speech: tuple[Shards, ...]
     noise: tuple[Shards, ...]
     rooms: tuple[Shards, ...]
-    mixtures: Mixtures | None
+
+    def of_mix(self, mix: MixSpec | None) -> tuple[tuple[Shards, ...], tuple[Shards, ...]]:
+        """The noise and the rooms that a mix uses."""
+        if mix is None:
+            return (), ()
+        has_room = any(effect.name == "room" for effect in mix.effects)
+        return self.noise if mix.noise_probability > 0 else (), self.rooms if has_room else ()
 
 
 def plan(recipe: Recipe) -> tuple[Artifact, ...]:
@@ -37,12 +43,12 @@ def plan(recipe: Recipe) -> tuple[Artifact, ...]:
     sources = _collect_sources(recipe)
     wanted: list[Artifact] = [*sources.speech, *sources.noise, *sources.rooms]
     teacher: Model | None = None
-    for iteration in recipe.iterations:
-        teacher = _model(iteration, sources, teacher)
+    for number in range(1, len(recipe.iterations) + 1):
+        teacher = _model(recipe, number, sources, teacher)
         wanted.append(teacher)
         scores = scores_of(teacher, recipe)
         wanted += [*([scores] if scores else []), Export(teacher), Registration(recipe.registry_name, teacher)]
-    return tuple(lineage(wanted))
+    return tuple(build_order(wanted))
 
 
 def models(artifacts: Sequence[Artifact]) -> tuple[Model, ...]:
@@ -74,17 +80,19 @@ def select(
 ) -> tuple[Artifact, ...]:
     """The artifacts of one kind, narrowed by iteration and corpus.
 
+    An iteration has its model, what is made from it, and the codebook, labels and mixtures that it uses. Two
+    iterations may share a codebook and labels: then both have them.
     Raises ValueError that lists what there is if nothing fits.
     """
     of_kind = [item for item in artifacts if item.kind == kind]
     found = tuple(
         item
         for item in of_kind
-        if (iteration is None or item.iteration == iteration) and (corpus is None or corpus in corpora(item))
+        if (iteration is None or iteration in _places(item, artifacts)) and (corpus is None or corpus in corpora(item))
     )
     if not found:
         there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
-        raise ValueError(f"nothing fits kind={kind} iteration={iteration} corpus={corpus}; there is: {there_is}")
+        raise ValueError(f"nothing fits kind={kind} iteration={iteration} corpus={corpus}, there is: {there_is}")
     return found
 
 
@@ -92,40 +100,32 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
     """What has to exist for all artifacts of kind `until`; everything if that is None."""
     if until is None:
         return tuple(artifacts)
-    return tuple(lineage(item for item in artifacts if item.kind == until))
+    return tuple(build_order(item for item in artifacts if item.kind == until))
+
+
+def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
+    """The iterations of a plan that an artifact belongs to; none for corpora and shards, which all of them share."""
+    if isinstance(artifact, Scores | Export | Registration):
+        return {artifact.model.iteration}
+    found = set()
+    for model in models(artifacts):
+        used = (model, model.codebook, model.mixtures, *model.labels)
+        if artifact.key in {item.key for item in used if item}:
+            found.add(model.iteration)
+    return found
 
 
 def _collect_sources(recipe: Recipe) -> _Sources:
-    speech = _shards(recipe.speech, recipe.shards)
-    noise = _shards(recipe.noise, recipe.noise_shards or recipe.shards)
-    rooms = _shards(recipe.rooms, recipe.noise_shards or recipe.shards)
-    mix = _last_mix(recipe)
-    if recipe.mixtures is None or mix is None:
-        return _Sources(speech, noise, rooms, None)
-    mixtures = Mixtures(_fit_to_crops(recipe.mixtures, recipe), mix, speech, *_mixed_in(mix, noise, rooms))
-    return _Sources(speech, noise, rooms, mixtures)
+    others = recipe.noise_shards or recipe.shards
+    return _Sources(_shards(recipe.speech, recipe.shards), _shards(recipe.noise, others), _shards(recipe.rooms, others))
 
 
-def _mixed_in(
-    mix: MixSpec | None, noise: tuple[Shards, ...], rooms: tuple[Shards, ...]
-) -> tuple[tuple[Shards, ...], tuple[Shards, ...]]:
-    """The noise and the rooms that a mix draws from."""
-    has_noise = mix is not None and mix.noise_probability > 0
-    has_room = mix is not None and any(effect.name == "room" for effect in mix.effects)
-    return noise if has_noise else (), rooms if has_room else ()
-
-
-def _fit_to_crops(mixtures: MixturesSpec, recipe: Recipe) -> MixturesSpec:
-    """Mixtures no longer than the crops of any training: then a validation crop is a whole mixture."""
-    crops = [min(item.train.max_crop_seconds, item.train.group_seconds) for item in recipe.iterations]
-    return mixtures.model_copy(update={"max_seconds": min(mixtures.max_seconds, *crops)})
-
-
-def _model(iteration: IterationSpec, sources: _Sources, teacher: Model | None) -> Model:
-    shards = _select_speech(iteration, sources.speech)
+def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None) -> Model:
+    iteration = recipe.iterations[number - 1]
+    shards = _select_speech(iteration.speech, sources.speech)
     hidden = iteration.codebook.features.type == "hidden"
     codebook = Codebook(iteration.codebook, shards, teacher if hidden else None)
-    noise, rooms = _mixed_in(iteration.mix, sources.noise, sources.rooms)
+    noise, rooms = sources.of_mix(iteration.mix)
     return Model(
         network=iteration.network,
         train=iteration.train,
@@ -133,21 +133,30 @@ def _model(iteration: IterationSpec, sources: _Sources, teacher: Model | None) -
         mix=iteration.mix,
         noise=noise,
         rooms=rooms,
-        mixtures=sources.mixtures,
         start=iteration.start,
+        mixtures=_mixtures(recipe, iteration, shards, sources),
+        iteration=number,
     )
 
 
-def _last_mix(recipe: Recipe) -> MixSpec | None:
-    """Every iteration is validated on the same mixed set: the one of the last mix."""
-    return next((item.mix for item in reversed(recipe.iterations) if item.mix), None)
+def _mixtures(
+    recipe: Recipe, iteration: IterationSpec, shards: tuple[Shards, ...], sources: _Sources
+) -> Mixtures | None:
+    """The fixed mixed set of an iteration: its own speech and mix. An iteration that mixes nothing has none.
+
+    Mixtures are no longer than the crops of training: then a crop of validation is a whole mixture.
+    """
+    if recipe.mixtures is None or iteration.mix is None:
+        return None
+    longest_s = min(recipe.mixtures.max_seconds, iteration.train.max_crop_seconds, iteration.train.group_seconds)
+    spec = recipe.mixtures.model_copy(update={"max_seconds": longest_s})
+    return Mixtures(spec, iteration.mix, shards, *sources.of_mix(iteration.mix))
 
 
 def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...]:
     return tuple(Shards(spec, Corpus(corpus)) for corpus in corpora)
 
 
-def _select_speech(iteration: IterationSpec, shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
-    if not iteration.speech:
-        return shards
-    return tuple(item for item in shards if item.corpus.name in iteration.speech)
+def _select_speech(names: Sequence[str], shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
+    """The shards of the corpora with these names; all of them if no name is given."""
+    return tuple(item for item in shards if not names or item.corpus.name in names)

@@ -13,6 +13,7 @@ from wavlm.pipeline.artifacts import Labels, Model, Scores
 from wavlm.pipeline.curves import Curve, read_curves
 from wavlm.pipeline.store import Store
 from wavlm.storage.facts import Facts
+from wavlm.train.facts import TRAINING_FILE, read_training
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class LabelQuality:
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """First and last numbers of one training. Losses are nats per masked frame."""
+    """First and last numbers of one training. Losses are nats per frame that the loss counts."""
 
     updates: int
     train_loss: tuple[float, float] | None
@@ -46,6 +47,7 @@ class TrainingResults:
     masked_accuracy: float | None
     mixed_accuracy: float | None
     majority: float | None  # masked accuracy of always guessing the commonest label
+    copies_of_valid: int = 0  # utterances of train that were left out
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class IterationResults:
     quality: LabelQuality | None
     training: TrainingResults | None
     layers: LayerPnmi | None
+    notes: tuple[str, ...] = ()  # sentences for a reader of these figures
     mixing: MixingFacts | None = None  # None: nothing was mixed
 
 
@@ -111,6 +114,7 @@ def read_training_results(model_dir: Path) -> TrainingResults | None:
         masked_accuracy=_last(curves.get("valid/masked_accuracy")),
         mixed_accuracy=_last(curves.get("valid_mixed/masked_accuracy")),
         majority=_last(curves.get("valid/majority")),
+        copies_of_valid=read_training(model_dir).copies_of_valid if (model_dir / TRAINING_FILE).is_file() else 0,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wavlm.shards.build import build_shards as build_shards
+    from wavlm.shards.copies import find_copies_of_valid as find_copies_of_valid
     from wavlm.shards.facts import ShardsFacts as ShardsFacts
     from wavlm.shards.index import Index as Index
     from wavlm.shards.index import num_utterances as num_utterances
@@ -38,6 +39,7 @@ _MODULES = {
     "Utterance": "utterance",
     "build_shards": "build",
     "decode_sample": "streaming",
+    "find_copies_of_valid": "copies",
     "listing_path": "listing",
     "num_utterances": "index",
     "read_columns": "index",

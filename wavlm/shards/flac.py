@@ -21,7 +21,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.shards.containers import AudioError, Reason, flac_stream_info
+from wavlm.corpus.audio.flac import flac_stream_info
+from wavlm.corpus.audio.reason import AudioError, Reason
 from wavlm.specs import SAMPLE_RATE_HZ
 
 try:
@@ -98,9 +99,9 @@ def decode_by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) ->
                 file.seek(start)
             pcm = file.read(end - start, dtype="int16")
     except soundfile.SoundFileError as error:
-        raise AudioError(Reason.AUDIO_CORRUPT, f"a FLAC cannot be decoded: {error}") from error
+        raise AudioError(Reason.AUDIO_CORRUPT, f"the decoder says {error}; in FLAC data") from error
     if len(pcm) != end - start:
-        raise AudioError(Reason.AUDIO_CORRUPT, f"{len(pcm)} samples decoded, expected {end - start}")
+        raise AudioError(Reason.AUDIO_CORRUPT, f"{len(pcm)} samples decoded, expected {end - start}; in FLAC data")
     return cast(Pcm16, pcm)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,14 +87,36 @@ def read_columns(shards_dir: Path, columns: Sequence[str], split: str | None = N
     path = index_path(shards_dir)
     filters = None if split is None else [("split", "==", split)]
     try:
-        schema = pq.read_schema(path)
-        if schema.remove_metadata() != INDEX_SCHEMA:
-            raise BadDataError(
-                "INDEX_SCHEMA", f"found columns {schema.names}, expected {INDEX_SCHEMA.names}; at {path}"
-            )
+        _check_schema(pq.read_schema(path), path)
         return pq.read_table(path, columns=list(columns), filters=filters, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid) as error:
-        raise BadDataError("INDEX_UNREADABLE", f"{error}; at {path}; make the shards again") from error
+        raise _unreadable(path, error) from error
+
+
+def stream_columns(shards_dir: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of the index in batches of rows, for what must not hold a whole column in memory.
+
+    Raises BadDataError as `read_columns`.
+    """
+    path = index_path(shards_dir)
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check_schema(file.schema_arrow, path)
+            yield from file.iter_batches(columns=list(columns))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _unreadable(path, error) from error
+
+
+def _check_schema(schema: pa.Schema, path: Path) -> None:
+    if schema.remove_metadata() != INDEX_SCHEMA:
+        raise BadDataError(
+            "INDEX_SCHEMA",
+            f"found columns {schema.names}, expected {INDEX_SCHEMA.names}; at {path}; make the shards again",
+        )
+
+
+def _unreadable(path: Path, error: Exception) -> BadDataError:
+    return BadDataError("INDEX_UNREADABLE", f"{error}; at {path}; make the shards again")
 
 
 def num_utterances(shards_dir: Path) -> int:

@@ -50,5 +50,7 @@ def read_listed_shard(shard: Path) -> ListedShard:
     """The entry of one tar in the listing beside it; raises BadDataError (SHARD_UNKNOWN) if it has none."""
     listed = read_listing(shard.parent).get(shard.name)
     if listed is None:
-        raise BadDataError("SHARD_UNKNOWN", f"{shard.name} is not listed; at {listing_path(shard.parent)}")
+        raise BadDataError(
+            "SHARD_UNKNOWN", f"{shard.name} is not listed; at {listing_path(shard.parent)}; make the shards again"
+        )
     return listed

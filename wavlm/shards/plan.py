@@ -80,10 +80,12 @@ def _check_keys(rows: Sequence[ManifestRow]) -> None:
     if twice := sorted(key for key, count in Counter(row.key for row in rows).items() if count > 1):
         raise BadDataError(
             "DUP_KEY",
-            f"{len(twice)} keys name several recordings each, the first is {twice[0]}; in the manifest",
+            f"{len(twice)} keys name several recordings each, the first is {twice[0]}; in the manifest; "
+            "make the corpus again",
         )
     if bad := [row.key for row in rows if not KEY.fullmatch(row.key)]:
         raise BadDataError(
             "KEY_BAD",
-            f"{len(bad)} keys are not allowed, the first is {bad[0]!r}, expected {KEY.pattern}; in the manifest",
+            f"{len(bad)} keys are not allowed, the first is {bad[0]!r}, expected {KEY.pattern}; in the manifest; "
+            "make the corpus again",
         )

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
-from wavlm.shards.containers import AudioError
 from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
 from wavlm.shards.index import Index, read_index
 
@@ -80,7 +80,7 @@ class Reader:
         if len(blob) != size:
             raise BadDataError(
                 "SHARD_TRUNCATED",
-                f"{len(blob)} bytes at {offset}, expected {size}; at {self._folder / shard}",
+                f"{len(blob)} bytes at {offset}, expected {size}; at {self._folder / shard}; make the shards again",
             )
         return blob
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
-from wavlm.shards.containers import AudioError
 from wavlm.shards.flac import decode_flac
 from wavlm.shards.listing import listing_path, read_listed_shard
 from wavlm.shards.utterance import Utterance, from_json
@@ -57,9 +57,11 @@ def decode_sample(item: TarSample) -> Utterance:
     except AudioError as error:
         raise AudioError(error.code, f"{error.message}; at {item.key} of {item.shard}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise BadDataError("SHARD_DAMAGED", f"{item.key}: {error!r}; at {item.shard}") from error
+        raise BadDataError("SHARD_DAMAGED", f"{item.key}: {error!r}; at {item.shard}; make the shards again") from error
     if utterance.key != item.key:
-        raise BadDataError("SHARD_DAMAGED", f"the json of {item.key} names {utterance.key}; at {item.shard}")
+        raise BadDataError(
+            "SHARD_DAMAGED", f"the json of {item.key} names {utterance.key}; at {item.shard}; make the shards again"
+        )
     return utterance
 
 
@@ -85,7 +87,9 @@ def _iterate_members(shard: Path) -> Iterator[dict[str, Any]]:
 
     with shard.open("rb") as file:
         if file.read(512)[257:262] != b"ustar":  # webdataset would also accept gz, bz2 and xz
-            raise BadDataError("SHARD_UNREADABLE", f"this is not an uncompressed tar file; at {shard}")
+            raise BadDataError(
+                "SHARD_UNREADABLE", f"this is not an uncompressed tar file; at {shard}; make the shards again"
+            )
         file.seek(0)
         members = tariterators.tar_file_expander(
             [{"url": str(shard), "stream": file}],
@@ -96,7 +100,7 @@ def _iterate_members(shard: Path) -> Iterator[dict[str, Any]]:
             yield from tariterators.group_by_keys(members, handler=reraise_exception)
         except (OSError, ValueError, tarfile.TarError) as error:
             # webdataset adds the stream to the error's arguments. Only the first one is the message.
-            raise BadDataError("SHARD_UNREADABLE", f"{error.args[0]}; at {shard}") from error
+            raise BadDataError("SHARD_UNREADABLE", f"{error.args[0]}; at {shard}; make the shards again") from error
 
 
 def _is_known(name: str) -> bool:
@@ -111,7 +115,7 @@ def _check_sample(sample: dict[str, Any], shard: Path) -> TarSample:
     if names != MEMBERS:
         raise BadDataError(
             "SHARD_MEMBERS",
-            f"{key} has members {sorted(names)}, expected {sorted(MEMBERS)}; at {shard}",
+            f"{key} has members {sorted(names)}, expected {sorted(MEMBERS)}; at {shard}; make the shards again",
         )
     return TarSample(shard, key, sample["flac"], sample["json"])
 

@@ -27,6 +27,14 @@ def is_bare_name(path: Path) -> bool:
     return len(path.parts) == 1 and not path.suffix
 
 
+def is_file(path: Path) -> bool:
+    """Whether this is a file that can be reached; false as well for a path that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def names_in(folder: Path) -> list[str]:
     """The names of the YAML files of a folder, sorted; empty if there is no such folder."""
     return sorted(file.stem for file in folder.glob("*.yaml"))

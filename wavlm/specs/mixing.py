@@ -187,11 +187,11 @@ class MixturesSpec(Spec):
     """
 
     max_seconds: Positive = 15.625
-    """Longer utterances are cropped to this length, or to the shortest `max_crop_seconds` of the recipe's trainings.
+    """Longer utterances are cropped to this length, or to the crops of the iteration's training if these are shorter.
 
     Unit: seconds.
     Source: docs/algorithm.md 7: crops of 250,000 samples.
-    Change: shorter to save time. Longer than the crops of training it has no effect: validation uses whole mixtures.
+    Change: shorter to save time. It has no effect if it is longer than `max_crop_seconds` or `group_seconds`.
     """
 
     seed: Natural = 0

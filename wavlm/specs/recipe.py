@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import Name, NonNegative, Spec
 from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.labelling import CodebookSpec, ScoresSpec, ShardSpec
 from wavlm.specs.mixing import MixSpec, MixturesSpec
 from wavlm.specs.network import NetworkSpec
@@ -125,7 +126,7 @@ class Recipe(Spec):
     mixtures: MixturesSpec | None = None
     """The fixed mixtures for validation. Not given, or no iteration mixes: none are made.
 
-    Change: give it when an iteration has a mix. All iterations are then validated on the last iteration's mix.
+    Change: give it when an iteration has a mix. Such an iteration is then validated on its own mix too.
     """
 
     iterations: tuple[IterationSpec, ...] = Field(min_length=1)
@@ -166,7 +167,24 @@ class Recipe(Spec):
             if wants_rooms and not self.rooms:
                 raise ValueError(f"iteration {number} has the effect room, but there are no rooms")
         self._check_layers()
+        self._check_different()
+        self._check_valid_split()
         return self
+
+    def _check_different(self) -> None:
+        """Check that no iteration would train the very model of another one. Hidden layers have other teachers."""
+        seen: dict[str, int] = {}
+        for number, iteration in enumerate(self.iterations, 1):
+            if iteration.codebook.features.type == "hidden":
+                continue
+            whole = iteration.speech or tuple(corpus.name for corpus in self.speech)
+            same = iteration.model_copy(update={"speech": tuple(sorted(whole))})
+            first = seen.setdefault(key_of(canonical(same)), number)
+            if first != number:
+                raise ValueError(
+                    f"iterations {first} and {number} are the same model: same labels, network, mix and training; "
+                    "leave one out, or give it another train.seed"
+                )
 
     def _check_layers(self) -> None:
         """Check layer numbers before anything is trained: a layer must exist in the model that it is taken from."""
@@ -181,3 +199,19 @@ class Recipe(Spec):
         deepest = max(self.probe.layers if self.probe else (), default=0)
         if deepest > fewest:
             raise ValueError(f"probe.layers names layer {deepest}, but a model has {fewest} layers")
+
+    def _check_valid_split(self) -> None:
+        """Check that something is held out where something is measured on it."""
+        advice = "give one of them a valid_fraction above 0 or valid_speakers"
+        mixes = self.mixtures is not None and any(iteration.mix for iteration in self.iterations)
+        if mixes and not any(corpus.holds_out for corpus in self.speech):
+            raise ValueError(f"mixtures are made of held-out speech, but no speech corpus holds any out: {advice}")
+        if self.gate is None or not self.gate.metric.startswith("valid/"):
+            return
+        for number, iteration in enumerate(self.iterations, 1):
+            chosen = [item for item in self.speech if not iteration.speech or item.name in iteration.speech]
+            if not any(corpus.holds_out for corpus in chosen):
+                raise ValueError(
+                    f"the gate compares {self.gate.metric}, but no speech corpus of iteration {number} holds speech "
+                    f"out ({', '.join(corpus.name for corpus in chosen)}): {advice}"
+                )

@@ -85,6 +85,8 @@ class TrainSpec(Spec):
     which micro-batch. That changes nothing but the order of sums.
     """
 
+    not_identity: ClassVar[frozenset[str]] = frozenset({"valid_every", "log_every"})
+
     objective: Objective = MaskedPrediction(type="masked_prediction")
     """What the network is trained to do: `{type: masked_prediction}`, the only one so far.
 
@@ -173,7 +175,7 @@ class TrainSpec(Spec):
     """Gradients with a larger norm are scaled down to this norm.
 
     Source: docs/algorithm.md 9: 10 for Base, 1 for Large.
-    Change: lower it when single updates throw the training back (2.0 in the demo).
+    Change: lower it when single updates throw the training back (1.2 in the demo).
     """
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -200,8 +202,9 @@ class TrainSpec(Spec):
     masked_weight: NonNegative = 1.0
     """Weight of the loss on masked frames.
 
+    The loss is divided by the number of frames whose weight is above 0: masked ones, unmasked ones, or both.
     Source: docs/algorithm.md 9.
-    Change: rarely.
+    Change: rarely. 0 and an `unmasked_weight` above 0: masked frames do not count at all.
     """
 
     unmasked_weight: NonNegative = 0.0
@@ -212,21 +215,21 @@ class TrainSpec(Spec):
     """
 
     feature_penalty: NonNegative = 10.0
-    """Weight of the mean square of the feature encoder's output in the loss.
+    """Weight of the mean square of the feature encoder's output in the loss, per frame that the loss counts.
 
     Source: docs/algorithm.md 9.
-    Change: 1 for short trainings: small networks then learn faster (docs/log.md).
+    Change: about 0.6 for short trainings: small networks then learn faster (docs/log.md).
     """
 
     valid_every: Count = 1000
-    """Validation runs after every so many updates, and after the last one. Part of the key, as the curve is.
+    """Validation runs after every so many updates, and after the last one. No part of the key: the model is the same.
 
     Unit: updates.
     Change: so that validation takes a small part of the time (400 in the demo, 5000 in wavlm-base).
     """
 
     log_every: Count = 50
-    """Training metrics are written after every so many updates. Part of the key, as the curve is.
+    """Training metrics are written after every so many updates. No part of the key: the model is the same.
 
     Unit: updates.
     Change: larger for long trainings (200 in wavlm-base).
@@ -244,10 +247,17 @@ class TrainSpec(Spec):
         """How many micro-batches one update has, over all GPUs."""
         return max(1, round(self.batch_seconds / self.group_seconds))
 
+    @property
+    def min_crop_frames(self) -> int:
+        """Frames that every crop needs, so that its spans can start at different frames."""
+        return self.mask.length + max(self.mask.min_spans, 1) + 1
+
     @model_validator(mode="after")
     def _check_consistent(self) -> TrainSpec:
         if self.warmup_updates > self.updates:
             raise ValueError(f"warmup_updates {self.warmup_updates} is above updates {self.updates}")
         if self.group_seconds > self.batch_seconds:
             raise ValueError(f"group_seconds {self.group_seconds} is above batch_seconds {self.batch_seconds}")
+        if not self.masked_weight and not self.unmasked_weight:
+            raise ValueError("masked_weight and unmasked_weight are both 0: the loss would count no frame")
         return self

@@ -12,11 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from wavlm.errors import CannotWriteError
+
 CHUNK_BYTES = 1 << 20
-
-
-class CannotWriteError(OSError):
-    """A write failed because space or permission is missing (exit code 73)."""
 
 
 @contextmanager
@@ -98,7 +96,7 @@ def _to_cannot_write(error: OSError, path: Path) -> OSError:
     if isinstance(error, CannotWriteError):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return CannotWriteError(error.errno, f"DISK_FULL: no space left to write; at {path}; free space and run again")
+        return CannotWriteError("DISK_FULL", f"no space left to write; at {path}; free space and run again")
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return CannotWriteError(error.errno, f"NOT_WRITABLE: the folder cannot be written; at {path}; check its owner")
+        return CannotWriteError("NOT_WRITABLE", f"the folder cannot be written; at {path}; check its owner")
     return error

@@ -13,10 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from wavlm.errors import EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
+from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
 from wavlm.execution.exit_note import ExitNote, remove_exit_note, write_exit_note
 from wavlm.execution.job import TrainJob, read_job
-from wavlm.storage.files import CannotWriteError
 from wavlm.storage.locks import hold_lock
 from wavlm.train.facts import is_finished
 
@@ -64,8 +63,6 @@ def _train(job: TrainJob) -> tuple[int, str]:
             train(job, data_of(job, ranks), ranks, stop)
     except CodedError as error:
         return error.exit_code, str(error)
-    except CannotWriteError as error:
-        return EXIT_CANNOT_WRITE, str(error)
     return 0, ""
 
 

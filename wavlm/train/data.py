@@ -11,8 +11,9 @@ from wavlm.engine.ranks import Ranks
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch
-from wavlm.loader.loader import loader, make_sampler
+from wavlm.loader.loader import loader
 from wavlm.loader.sampler import SamplerState
+from wavlm.loader.samples import TrainingSamples
 from wavlm.loader.validation import make_validation
 from wavlm.train.loop import Data
 
@@ -30,9 +31,10 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
 
     valid = partial(make_validation, job, rank=ranks.rank, world=ranks.world)
     try:
-        digest = hashlib.sha256(make_sampler(job).fingerprint.encode())
+        samples = TrainingSamples(job)
+        digest = hashlib.sha256(samples.sampler().fingerprint.encode())
     except ValueError as error:
-        raise UsageError("JOB", f"the data do not fit the job: {error}") from error
+        raise UsageError("JOB", str(error)) from error
     for labelled in job.data:
         digest.update(_digest_labels(labelled.labels))
     return Data(
@@ -42,6 +44,7 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
             **({"valid_mixed": valid("mixed")} if job.mixtures else {}),
         },
         fingerprint=digest.hexdigest(),
+        copies_of_valid=samples.utterances.copies_of_valid,
     )
 
 

@@ -64,6 +64,7 @@ class Data:
     train: Callable[[SamplerState], Iterator[PackedBatch]]  # without end, from a sampler state on
     valid: Mapping[str, Callable[[], Iterator[PackedBatch]]]  # by prefix of the metrics: valid, ...
     fingerprint: str  # of the order of batches and of their content
+    copies_of_valid: int = 0  # utterances of train that are left out
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ def _require_even_split(job: TrainJob, ranks: Ranks) -> None:
     possible = [str(number) for number in range(1, count + 1) if count % number == 0]
     raise UsageError(
         "RANKS",
-        f"{count} micro-batches per update cannot be shared evenly by {ranks.world} processes; possible "
-        f"numbers of processes (runtime.gpus or runtime.processes): {', '.join(possible)}",
+        f"{count} micro-batches per update cannot be shared evenly by {ranks.world} processes; "
+        f"at runtime.gpus or runtime.processes; choose one of {', '.join(possible)}",
     )
 
 
@@ -191,7 +192,7 @@ def _build_network(job: TrainJob) -> WavLM:
     content = NetworkFile(network=job.network, num_clusters=job.num_clusters)
     network = network_from(content, read_weights(path), where=path)
     if (found := sha256_of(path)) != job.start.sha256:
-        raise ModelFileError(f"{path} has sha256 {found}, the recipe expects {job.start.sha256}")
+        raise ModelFileError(f"found sha256 {found}, the recipe expects {job.start.sha256}; at {path}")
     return network.train()
 
 
@@ -205,10 +206,22 @@ def _resume(run: Run) -> TrainingProgress:
         log.info("going on after update %d of %d", progress.update, job.train.updates)
     else:
         progress = TrainingProgress(loss_scale=LossScale.first(job.train))
+    progress = _note_mixtures(job, progress)
     if ranks.leads:
         metrics.drop_after(job.out / metrics.METRICS_FILE, progress.reported_update)
     ranks.wait()  # with a large checkpoint some ranks need longer than a collective waits
     return progress
+
+
+def _note_mixtures(job: TrainJob, progress: TrainingProgress) -> TrainingProgress:
+    """The progress, with the mixtures that this attempt validates on. They are no part of the model's key."""
+    name = job.mixtures.name if job.mixtures else ""
+    before = progress.validated_on
+    if not name or before[-1:] == (name,):
+        return progress
+    if before:
+        log.warning("up to update %d this was validated on %s, from now on %s", progress.update, before[-1], name)
+    return progress.model_copy(update={"validated_on": (*before, name)})
 
 
 def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:
@@ -279,6 +292,10 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
         processes=run.ranks.world,
         device=run.ranks.device.type,
         torch=torch.__version__,
+        valid_every=run.job.train.valid_every,
+        log_every=run.job.train.log_every,
+        validated_on=progress.validated_on,
+        copies_of_valid=run.data.copies_of_valid,
     )
     with run.watchdog.patient():
         run.ranks.once(partial(_write_model, run, weights, facts))

@@ -2,12 +2,15 @@
 
 The loss of an update (docs/algorithm.md section 9):
 
-    L = (sum over micro-batches of [CE_g + 10 pen_g S_g]) / (sum over micro-batches of S_g)
+    L = (sum over micro-batches of [w_m CE_g + w_u CU_g + 10 pen_g S_g]) / (sum over micro-batches of S_g)
 
 The sums go over the micro-batches of all ranks. For micro-batch g:
-CE_g is the cross entropy summed over its masked frames (nats), S_g the number of its masked frames, and
-pen_g the mean square of its conv features. The weight 10 is `TrainSpec.feature_penalty`.
-The division comes last, after all gradients have been summed, by the number of masked frames of all ranks.
+CE_g and CU_g are the cross entropies summed over its masked and its unmasked frames (nats), w_m and w_u their weights
+(1 and 0 in the paper), and pen_g is the mean square of its conv features. The weight 10 is
+`TrainSpec.feature_penalty`. S_g counts the frames whose weight is above 0: the masked ones, the unmasked ones, or
+both. This is `sample_size` of fairseq's hubert_criterion.py: with both weights 1 an untrained network's loss is ln K
+before the penalty, as without unmasked frames.
+The division comes last, after all gradients have been summed, by the sum of S_g over all ranks.
 Averaging the means of micro-batches would give the frames of small ones more weight.
 """
 
@@ -32,6 +35,7 @@ class MaskedPredictionSums:
     """Sums over micro-batches. Every metric of the training curve is a quotient of two of them."""
 
     loss: float = 0.0  # the numerator of the loss: nats, penalty included
+    loss_frames: float = 0.0  # S_g: frames whose weight in the loss is above 0
     penalty: float = 0.0  # pen_g S_g
     masked_loss: float = 0.0  # nats
     masked_frames: float = 0.0
@@ -53,23 +57,23 @@ class MaskedPredictionSums:
 
     @property
     def mean_loss(self) -> float:
-        """The loss per masked frame, nats."""
-        return self.loss / max(self.masked_frames, 1.0)
+        """The loss per frame that it counts, nats."""
+        return self.loss / max(self.loss_frames, 1.0)
 
     @property
     def masked_fraction(self) -> float:
         return self.masked_frames / max(self.frames, 1.0)
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """Means per masked frame and accuracies, under names like `train/loss`."""
-        masked = max(self.masked_frames, 1.0)
+        """Means per frame and accuracies, under names like `train/loss`. Of frames that none were, there is no mean."""
         found = {
-            "loss": self.loss / masked,
-            "loss_bits": self.loss / masked / math.log(2),
-            "masked_loss": self.masked_loss / masked,
-            "masked_accuracy": self.masked_correct / masked,
-            "feature_penalty": self.penalty / masked,  # before its weight
+            "loss": self.mean_loss,
+            "loss_bits": self.mean_loss / math.log(2),
+            "feature_penalty": self.penalty / max(self.loss_frames, 1.0),  # before its weight
         }
+        if self.masked_frames:
+            found["masked_loss"] = self.masked_loss / self.masked_frames
+            found["masked_accuracy"] = self.masked_correct / self.masked_frames
         if self.unmasked_frames:
             found["unmasked_loss"] = self.unmasked_loss / self.unmasked_frames
             found["unmasked_accuracy"] = self.unmasked_correct / self.unmasked_frames
@@ -98,11 +102,11 @@ class MaskedPredictionLoss:
             max_masked=max_masked(batch, compiled=self.compiled),
         )
         loss = micro_batch_loss(terms, self.train)
-        return loss, micro_batch_sums(loss, terms, batch, tera_operations)
+        return loss, micro_batch_sums(loss, terms, self.train, batch, tera_operations)
 
     def divisor(self, totals: NamedNumbers) -> Tensor:
-        """What the gradients of the summed numerators are divided by (): the masked frames of all ranks, at least 1."""
-        return totals["masked_frames"].clamp(min=1)
+        """What the gradients of the summed numerators are divided by (): S_g summed over all ranks, at least 1."""
+        return totals["loss_frames"].clamp(min=1)
 
     def unpack(self, numbers: Mapping[str, float]) -> MaskedPredictionSums:
         """The sums among numbers by name."""
@@ -124,32 +128,44 @@ class MaskedPredictionValidation:
     def add(self, network: nn.Module, batch: Batch) -> None:
         """Predict all frames of a micro-batch, masked or not, and add its sums."""
         terms = network(batch, temperature=self._train.logit_temperature, with_unmasked=True)
-        self._sums.add(micro_batch_sums(micro_batch_loss(terms, self._train), terms, batch))
+        self._sums.add(micro_batch_sums(micro_batch_loss(terms, self._train), terms, self._train, batch))
         self._label_counts.scatter_add_(0, batch.labels.flatten(), batch.mask.flatten().double())
 
     def metrics(self, ranks: Ranks, prefix: str) -> dict[str, float]:
-        """Metrics of all ranks together, under names like `valid/loss`; none if no frame was masked."""
+        """Metrics of all ranks together, under names like `valid/loss`; none if the loss counts no frame."""
         total = MaskedPredictionSums.from_numbers(self._sums.over_ranks(ranks).start_read()())
-        if not total.masked_frames:
+        if not total.loss_frames:
             return {}
         return {**total.metrics(prefix), **label_frequency_metrics(ranks.sum(self._label_counts), prefix)}
+
+
+def count_loss_frames(terms: LossTerms, train: TrainSpec) -> Tensor:
+    """S_g (): how many frames of a micro-batch have a weight above 0 in the loss."""
+    count = torch.zeros_like(terms.masked.num_frames)
+    if train.masked_weight:
+        count = count + terms.masked.num_frames
+    if terms.unmasked is not None and train.unmasked_weight:
+        count = count + terms.unmasked.num_frames
+    return count
 
 
 def micro_batch_loss(terms: LossTerms, train: TrainSpec) -> Tensor:
     """The numerator of the loss of one micro-batch, () in nats."""
     loss = train.masked_weight * terms.masked.loss
-    loss = loss + train.feature_penalty * terms.feature_penalty * terms.masked.num_frames
     if terms.unmasked is not None and train.unmasked_weight:
         loss = loss + train.unmasked_weight * terms.unmasked.loss
-    return loss
+    return loss + train.feature_penalty * terms.feature_penalty * count_loss_frames(terms, train)
 
 
-def micro_batch_sums(loss: Tensor, terms: LossTerms, batch: Batch, tera_operations: float = 0.0) -> NamedNumbers:
+def micro_batch_sums(
+    loss: Tensor, terms: LossTerms, train: TrainSpec, batch: Batch, tera_operations: float = 0.0
+) -> NamedNumbers:
     """The sums of one micro-batch by the names of `MaskedPredictionSums`, on the loss's device."""
-    unmasked = terms.unmasked
+    unmasked, loss_frames = terms.unmasked, count_loss_frames(terms, train)
     numbers: dict[str, Tensor | float] = {
         "loss": loss.detach(),
-        "penalty": terms.feature_penalty.detach() * terms.masked.num_frames,
+        "loss_frames": loss_frames,
+        "penalty": terms.feature_penalty.detach() * loss_frames,
         "masked_loss": terms.masked.loss.detach(),
         "masked_frames": terms.masked.num_frames,
         "masked_correct": terms.masked.num_correct,

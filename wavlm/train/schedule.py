@@ -55,7 +55,7 @@ class LossScale:
         if self.value / 2 < SMALLEST_LOSS_SCALE:
             raise BadDataError(
                 "LOSS_SCALE_FLOOR",
-                f"fp16 gradients overflow even at a loss scale of {self.value:g} (floor "
+                f"fp16 gradients overflow even at the smallest loss scale; at a scale of {self.value:g} (floor "
                 f"{SMALLEST_LOSS_SCALE:g}); train in bf16 or fp32, or lower peak_lr",
             )
         return LossScale(self.value / 2)

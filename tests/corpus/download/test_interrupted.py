@@ -12,9 +12,8 @@ from tests.corpus.download.archives import CONTENT, PATIENCE, source
 from tests.corpus.download.bad_server import ETAG, BadServer
 from tests.waiting import wait_until
 from wavlm.corpus.download import fetch
-from wavlm.errors import LockedError
+from wavlm.errors import CannotWriteError, LockedError
 from wavlm.execution.progress import no_progress
-from wavlm.storage.files import CannotWriteError
 from wavlm.storage.locks import hold_lock
 
 FETCH = """

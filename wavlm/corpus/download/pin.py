@@ -11,9 +11,9 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Literal
 
-from wavlm.errors import BadDataError, LockedError
+from wavlm.errors import BadDataError, CannotWriteError, LockedError
 from wavlm.specs import AptSource, HttpsSource
-from wavlm.storage.files import CannotWriteError, sync
+from wavlm.storage.files import sync
 from wavlm.storage.locks import hold_lock
 
 # First bytes per format. They distinguish an archive from a login page.
@@ -111,7 +111,7 @@ def require_room(folder: Path, missing_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < missing_bytes:
         raise CannotWriteError(
-            f"DISK_FULL: {missing_bytes} bytes are needed, {free} are free; at {folder}; free space and run again"
+            "DISK_FULL", f"{missing_bytes} bytes are needed, {free} are free; at {folder}; free space and run again"
         )
 
 

@@ -50,20 +50,20 @@ def deb_members(package: Path, limits: Limits) -> Iterator[Member]:
 def _find_data(file: IO[bytes], package: Path) -> tuple[str, int]:
     """Name and size of the data member. Afterwards the file is at its first byte."""
     if file.read(len(MAGIC)) != MAGIC:
-        raise BadDataError("DL_NOT_ARCHIVE", f"this is not a Debian package: {package}; fetch it again")
+        raise BadDataError("DL_NOT_ARCHIVE", f"this is not a Debian package; at {package}; fetch it again")
     while header := file.read(HEADER_BYTES):
         size = header[48:58].decode("ascii", "replace").strip()
         if len(header) < HEADER_BYTES or header[58:] != b"`\n" or not size.isdigit():
-            raise BadDataError("TAR_CORRUPT", f"a broken header in {package}; fetch it again")
+            raise BadDataError("TAR_CORRUPT", f"a broken header; at {package}; fetch it again")
         name = header[:16].decode("ascii", "replace").strip().rstrip("/")
         if name in COMPRESSIONS:
             _require_bytes(file, int(size), package)
             return name, int(size)
         file.seek(int(size) + int(size) % 2, io.SEEK_CUR)  # members start at even offsets
-    raise BadDataError("TAR_TRUNCATED", f"no data.tar in {package}; fetch it again")
+    raise BadDataError("TAR_TRUNCATED", f"no data.tar; at {package}; fetch it again")
 
 
 def _require_bytes(file: IO[bytes], size: int, package: Path) -> None:
     there_is = package.stat().st_size - file.tell()
     if there_is < size:
-        raise BadDataError("TAR_TRUNCATED", f"{there_is} of {size} bytes of data in {package}; fetch it again")
+        raise BadDataError("TAR_TRUNCATED", f"{there_is} of {size} bytes of data; at {package}; fetch it again")

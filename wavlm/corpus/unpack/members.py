@@ -71,7 +71,7 @@ def write_members(members: Iterator[Member], into: Path, limits: Limits) -> Unpa
         path = safe_path(member.name)
         folded = unicodedata.normalize("NFC", str(path)).casefold()
         if folded in seen:
-            raise BadDataError("DUP_NAME", f"two members are named {path}; check the archive")
+            raise BadDataError("DUP_NAME", f"two members of an archive have one name; at {path}; check the archive")
         seen.add(folded)
         if len(seen) > limits.count:
             raise bomb_error(f"more than {limits.count} members", member.name)
@@ -87,13 +87,13 @@ def safe_path(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if name.startswith("/") or ".." in path.parts or "\\" in name or name[1:2] == ":":
         raise BadDataError(
-            "PATH_ESCAPE", f"a member's name leads outside the folder: {name!r}; do not use this archive"
+            "PATH_ESCAPE", f"a member's name leads outside the folder; at {name!r}; do not use this archive"
         )
     unusable = any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in name)
     if unusable or not path.parts:
-        raise BadDataError("NAME_BAD", f"a member's name cannot be used: {name!r}")
+        raise BadDataError("NAME_BAD", f"a member's name cannot be used; at {name!r}; check the archive")
     if any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
-        raise BadDataError("NAME_BAD", f"a member's name is too long: {name[:80]!r}...")
+        raise BadDataError("NAME_BAD", f"a member's name is too long; at {name[:80]!r}...; check the archive")
     return path
 
 
@@ -124,11 +124,13 @@ def _resolve_inside(root: Path, path: PurePosixPath) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise BadDataError("DUP_NAME", f"a file and a folder are both named {path.parent}") from error
+        raise BadDataError(
+            "DUP_NAME", f"a file and a folder have one name; at {path.parent}; check the archive"
+        ) from error
     if target.parent.resolve() != target.parent or target.is_symlink():
         raise BadDataError("PATH_ESCAPE", f"a link is in the way of {path}; at {root}; remove it")
     if target.is_dir():
-        raise BadDataError("DUP_NAME", f"a file and a folder are both named {path}")
+        raise BadDataError("DUP_NAME", f"a file and a folder have one name; at {path}; check the archive")
     return target
 
 
@@ -147,7 +149,7 @@ def _write(member: Member, target: Path) -> None:
                 if not chunk:
                     raise BadDataError(
                         "TAR_TRUNCATED",
-                        f"the archive ends {left} bytes before the end of {member.name!r}; fetch it again",
+                        f"the archive ends {left} bytes too early; at {member.name!r}; fetch it again",
                     )
                 file.write(chunk)
                 left -= len(chunk)

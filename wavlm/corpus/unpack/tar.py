@@ -89,7 +89,7 @@ def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str,
         else:
             raise BadDataError(
                 "TAR_MEMBER_TYPE",
-                f"a member is not a regular file (type {info.type!r}): {info.name!r} in {name}; do not use it",
+                f"a member is not a regular file (type {info.type!r}); at {info.name!r} in {name}; do not use it",
             )
     _require_end(forward, name)
 
@@ -101,10 +101,10 @@ def refuse_link_content(num_bytes: int) -> bytes:
 
 def _require_end(forward: ForwardStream, name: str) -> None:
     if forward.last_block != bytes(BLOCK_BYTES):
-        raise BadDataError("TAR_TRUNCATED", f"no end of archive after byte {forward.tell()} of {name}; fetch again")
+        raise BadDataError("TAR_TRUNCATED", f"no end of archive after byte {forward.tell()}; at {name}; fetch it")
     while chunk := forward.read(CHUNK_BYTES):  # to the end, where a decompressor checks its checksum
         if chunk.strip(b"\x00"):
-            raise BadDataError("TAR_CORRUPT", f"data after the end of the archive {name}")
+            raise BadDataError("TAR_CORRUPT", f"data after the end of the archive; at {name}; fetch it again")
 
 
 def _open_decompressed(file: IO[bytes], compression: str) -> Readable:

@@ -36,7 +36,10 @@ def _require_regular(info: zipfile.ZipInfo, archive: Path) -> None:
     if kind not in (0, stat.S_IFREG) or info.flag_bits & ENCRYPTED:
         raise BadDataError(
             "TAR_MEMBER_TYPE",
-            f"a member is not a regular file, or is encrypted: {info.filename!r} in {archive.name}; do not use it",
+            f"a member is not a regular file, or is encrypted; at {info.filename!r} in {archive.name}; do not use it",
         )
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise BadDataError("TAR_MEMBER_TYPE", f"compression {info.compress_type} of {info.filename!r} is not supported")
+        raise BadDataError(
+            "TAR_MEMBER_TYPE",
+            f"compression {info.compress_type} is not supported; at {info.filename!r} in {archive.name}; pack it again",
+        )

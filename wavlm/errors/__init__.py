@@ -4,6 +4,26 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from wavlm.errors.codes import Code
+
+__all__ = [
+    "EXIT_BAD_DATA",
+    "EXIT_CANNOT_WRITE",
+    "EXIT_LOCKED",
+    "EXIT_SERVICE_MISSING",
+    "EXIT_STOPPED",
+    "EXIT_USAGE",
+    "BadDataError",
+    "CannotWriteError",
+    "Code",
+    "CodedError",
+    "LockedError",
+    "ServiceMissingError",
+    "StoppedError",
+    "UsageError",
+    "WorkerDiedError",
+]
+
 EXIT_USAGE = 2
 EXIT_BAD_DATA = 65
 EXIT_SERVICE_MISSING = 69
@@ -13,7 +33,10 @@ EXIT_LOCKED = 77
 
 
 class CodedError(Exception):
-    """Base: `code` names the kind of failure, `exit_code` is what the command line returns."""
+    """Base: `code` names the kind of failure, `exit_code` is what the command line returns.
+
+    A code is a `Code`, or its text. A message reads `what happened; where; what to do`.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -51,6 +74,12 @@ class ServiceMissingError(CodedError):
     """A server, mirror or program that is needed does not answer or is missing."""
 
     exit_code = EXIT_SERVICE_MISSING
+
+
+class CannotWriteError(CodedError, OSError):
+    """A write failed because space or permission is missing. An OSError, so that libraries pass it on as one."""
+
+    exit_code = EXIT_CANNOT_WRITE
 
 
 class StoppedError(CodedError):
