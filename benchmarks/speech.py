@@ -26,7 +26,7 @@ from wavlm.labels.files import Header, write_labels
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, ShardSpec
-from wavlm.specs.corpora import GenericLayout
+from wavlm.specs.layouts import GenericLayout
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import write_json
 

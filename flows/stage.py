@@ -36,7 +36,7 @@ def stage(  # noqa: PLR0913 - the fields of a form
     artifact_store = Store(Path(store))
     for artifact in select(plan(recipe_spec), kind, iteration, corpus):
         if redo:
-            for item in artifact.inputs:
+            for item in artifact.needs:
                 artifact_store.require(item)  # before what is there is moved away
             artifact_store.redo(artifact)
         make(artifact, recipe_spec, artifact_store, runtime)

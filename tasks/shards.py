@@ -17,9 +17,14 @@ from wavlm.pipeline.store import Store
 def shards(artifact: Shards, store: Store, runtime: Runtime) -> Path:
     """The folder of shards of one corpus."""
     from wavlm.shards import build_shards
+    from wavlm.shards.recordings import Intake
 
+    corpus = artifact.corpus.spec
+    intake = Intake(corpus.channels, corpus.role)
     with show_progress(f"shards {artifact.name}") as (progress, _):
         return store.make(
             artifact,
-            lambda out: build_shards(artifact.spec, store.path(artifact.corpus), out, runtime.workers, progress),
+            lambda out: build_shards(
+                artifact.spec, store.path(artifact.corpus), out, runtime.workers, progress, intake
+            ),
         )

@@ -121,7 +121,7 @@ def stage(  # noqa: PLR0913 - one option each
 
     artifact_store = Store(store)
     artifacts = select_artifacts(recipe, kind, iteration, corpus)
-    for item in (item for artifact in artifacts for item in artifact.inputs):
+    for item in (item for artifact in artifacts for item in artifact.needs):
         artifact_store.require(item)  # before Prefect is started for nothing
     run_flow(
         _load_stage,

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from wavlm.specs import CorpusSpec, FolderSource, HttpsSource, Layout
-from wavlm.specs.corpora import GenericLayout
+from wavlm.specs.layouts import GenericLayout
 
 SPEAKERS = ["ann", "bob", "cid", "dan"]
 GENERIC = GenericLayout(type="generic", speaker="(?P<speaker>[a-z]+)/[^/]*$")

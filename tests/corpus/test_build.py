@@ -27,9 +27,9 @@ from wavlm.execution.progress import no_progress
 from wavlm.specs import AptSource, FolderSource, HttpsSource
 
 
-def test_a_folder_becomes_a_manifest_with_what_headers_say(tmp_path: Path) -> None:
+def test_a_folder_becomes_a_manifest_with_the_length_of_each_recording(tmp_path: Path) -> None:
     folder = grow(tmp_path / "raw", ["ann"], clips=1)
-    soundfile.write(folder / "ann/stereo.wav", np.zeros((800, 2)), 8000)
+    soundfile.write(folder / "ann/stereo.wav", 0.1 * np.ones((800, 2)) * np.linspace(-1, 1, 800)[:, None], 8000)
     (folder / "ann/prompt.g722").write_bytes(b"\xfa" * 4000)
     (folder / "ann/broken.flac").write_bytes(b"<html>")
     (folder / "ann/empty.g722").touch()
@@ -39,7 +39,7 @@ def test_a_folder_becomes_a_manifest_with_what_headers_say(tmp_path: Path) -> No
     assert {key: (row.sample_rate_hz, row.num_samples) for key, row in rows.items()} == {
         "ann__0": (16000, 8000),
         "ann__broken": (-1, -1),
-        "ann__empty": (16000, 0),
+        "ann__empty": (-1, -1),
         "ann__prompt": (16000, 8000),
         "ann__stereo": (8000, 800),
     }
@@ -48,7 +48,7 @@ def test_a_folder_becomes_a_manifest_with_what_headers_say(tmp_path: Path) -> No
     assert rows["ann__prompt"].sha256 == hashlib.sha256(blob).hexdigest()
     assert rows["ann__prompt"].size_bytes == 4000
     assert facts.utterances == 5
-    assert facts.without_header == 1
+    assert facts.without_header == 2
     assert facts.hours == round((0.5 + 0.5 + 0.1) / 3600, 6)
     assert contents(out).keys() == {"manifest.parquet"}  # a folder is not copied
 

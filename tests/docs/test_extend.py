@@ -17,7 +17,7 @@ import pytest
 from tests.mini_shards import tones, write_shards
 from wavlm.corpus.layouts import READERS
 from wavlm.pipeline.artifacts import KINDS
-from wavlm.specs.corpora import Layout
+from wavlm.specs.layouts import Layout
 from wavlm.specs.yaml import read_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,7 @@ def test_the_layout_of_the_guide_reads_a_tree(extended: Path, tmp_path: Path) ->
     (tmp_path / "txt" / "p225" / "p225_001.txt").write_text("Please call Stella.\n")
     program = (
         "import sys; from pathlib import Path; from wavlm.corpus.layouts import read_layout\n"
-        "from wavlm.specs.corpora import VctkLayout\n"
+        "from wavlm.specs.layouts import VctkLayout\n"
         "layout = VctkLayout(type='vctk')\n"
         "for item in read_layout(layout, Path(sys.argv[1])): print(item.key, item.speaker, item.text)\n"
     )

@@ -3,7 +3,7 @@
 from tests.nn.networks import base, large
 from wavlm.export.card import Card, model_card
 from wavlm.specs import CorpusSpec, FolderSource
-from wavlm.specs.corpora import GenericLayout
+from wavlm.specs.layouts import GenericLayout
 
 CORPUS = CorpusSpec(
     name="voices",

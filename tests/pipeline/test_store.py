@@ -10,7 +10,7 @@ from wavlm.errors import BadDataError, LockedError
 from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, FolderSource, ShardSpec
-from wavlm.specs.corpora import GenericLayout
+from wavlm.specs.layouts import GenericLayout
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import read_json
 from wavlm.storage.locks import hold_lock

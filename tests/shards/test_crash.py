@@ -17,12 +17,13 @@ from tests.kill import kill_at_every_event
 from tests.shards.corpora import SPEC, bytes_of
 from wavlm.execution.progress import no_progress
 from wavlm.shards import build_shards
+from wavlm.shards.recordings import Intake
 
 corpus, outs = Path(sys.argv[1]), Path(sys.argv[2])
 
 
 def build(out):
-    build_shards(SPEC, corpus, out, 1, no_progress)
+    build_shards(SPEC, corpus, out, 1, no_progress, Intake(stall_seconds=0))  # a killed fork has no fork server
 
 
 print(kill_at_every_event(build, bytes_of, outs, whole=True))

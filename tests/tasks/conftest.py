@@ -35,9 +35,10 @@ from wavlm.specs import (
     ScoresSpec,
     ShardSpec,
 )
-from wavlm.specs.corpora import FestvoxLayout, LibrispeechLayout
+from wavlm.specs.layouts import FestvoxLayout, LibrispeechLayout
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import write_json
+from wavlm.train.facts import TrainingFacts
 
 PNG = b"\x89PNG\r\n\x1a\n"
 UPDATES = (10, 20, 30)
@@ -157,7 +158,7 @@ def _labels(artifact: Labels) -> LabelsFacts:
         entropy_bits=6.0,
         largest_share=0.05,
         repeated_share=0.5,
-        quality=quality(PNMI[artifact.iteration], num_frames=12345),
+        quality=quality(PNMI[2 if artifact.codebook.teacher else 1], num_frames=12345),
     )
 
 
@@ -186,7 +187,21 @@ def _model(artifact: Model, out: Path) -> Facts:
             "time_unix": 1_700_000_000.0 + update,
         }
         metrics.append(out / "metrics.jsonl", record)
-    return Facts()  # results are read from the curve
+    return TrainingFacts(
+        key=artifact.key,
+        updates=UPDATES[-1],
+        epochs=1,
+        skipped_updates=0,
+        audio_seconds=240.0,
+        wall_seconds=10.0,
+        parameters=16,
+        processes=1,
+        device="cpu",
+        torch="2",
+        valid_every=artifact.train.valid_every,
+        log_every=artifact.train.log_every,
+        validated_on=(f"{artifact.mixtures.name}-{artifact.mixtures.key}",) if artifact.mixtures else (),
+    )
 
 
 def _scores(out: Path) -> Facts:

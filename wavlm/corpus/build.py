@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import soundfile
-
 from wavlm.corpus.archives import AUDIO, Files, gather
+from wavlm.corpus.audio.reason import AudioError
+from wavlm.corpus.audio.stream import probe
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.corpus.layouts import Recording, read_layout
+from wavlm.corpus.layouts import Reading, Recording, check_files, printable, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
-from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec
+from wavlm.specs import CorpusSpec
 from wavlm.storage.files import sha256_of
 
 logger = logging.getLogger(__name__)
 
 THREADS = 4  # hashing and reading headers wait for the disk and release the GIL
 GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
-G722_SAMPLES_PER_BYTE = 2  # 64 kbit/s at 16 kHz, without any header
-LEAST_BYTES_PER_SECOND = 20  # FLAC of digital silence has 55; a header that needs less lies about the length
 # Why recordings that the layout finds are not in the manifest.
 TEST_SPLIT = "TEST_SPLIT"
 COPY_OF_VALID = "COPY_OF_VALID"
@@ -40,8 +38,10 @@ def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progres
     """
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, lambda done, total: progress(GATHERING * done, total))
-    recordings = list(read_layout(spec.layout, files.root))
-    _check_keys(recordings, spec, files.root)
+    reading = read_layout(spec.layout, files.root)
+    recordings = reading.recordings
+    _check_keys(reading, spec, files.root)
+    check_files(reading.files, spec.max_left_out, spec.name, files.root)
     rows = []
     with ThreadPoolExecutor(THREADS) as pool:
         for row in pool.map(partial(_row, files=files), recordings):
@@ -52,12 +52,12 @@ def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progres
     wanted = [row for row in rows if split_of[row.key] != "test"]
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
     write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
-    return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files)
+    return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files, reading)
 
 
 def _row(recording: Recording, files: Files) -> ManifestRow:
     path = files.root / recording.path
-    rate, samples = audio_header(path)
+    rate, samples = _measure(path)
     shown = path if files.is_own_folder else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(
         key=recording.key,
@@ -73,32 +73,27 @@ def _row(recording: Recording, files: Files) -> ManifestRow:
     )
 
 
-def audio_header(path: Path) -> tuple[int, int]:
-    """Sample rate in Hz and samples per channel from a file's header; (-1, -1) if it cannot be read.
-
-    Raw G.722 has no header. Its number of samples follows from its size.
-    """
-    if path.suffix.lower() == ".g722":
-        return SAMPLE_RATE_HZ, G722_SAMPLES_PER_BYTE * path.stat().st_size
+def _measure(path: Path) -> tuple[int, int]:
+    """Sample rate in Hz and samples per channel; (-1, -1) for a file that the shards stage will refuse."""
     try:
-        info = soundfile.info(str(path))
-    except soundfile.LibsndfileError:
+        info = probe(path)
+    except AudioError:
         return -1, -1
-    if info.frames > path.stat().st_size / LEAST_BYTES_PER_SECOND * info.samplerate:
-        return info.samplerate, -1
-    return info.samplerate, info.frames
+    return info.sample_rate_hz, info.num_samples
 
 
-def _check_keys(recordings: Sequence[Recording], spec: CorpusSpec, root: Path) -> None:
+def _check_keys(reading: Reading, spec: CorpusSpec, root: Path) -> None:
+    recordings = reading.recordings
     if not recordings:
         raise BadDataError(
             "CORPUS_EMPTY",
-            f"no recording of {spec.name} was found; in {root}; check the layout in the corpus spec",
+            f"no recording of {spec.name} was found, but {reading.files.describe_suffixes()}; in {root}; check the "
+            "layout in the corpus spec",
         )
     counts = Counter(recording.key for recording in recordings)
     twice = sorted(key for key, count in counts.items() if count > 1)
     if twice:
-        paths = ", ".join(str(item.path) for item in recordings if item.key == twice[0])
+        paths = ", ".join(printable(str(item.path)) for item in recordings if item.key == twice[0])
         raise BadDataError(
             "DUP_KEY",
             f"{len(twice)} keys name several files each, for example {twice[0]}: {paths}; in {root}; "
@@ -106,7 +101,9 @@ def _check_keys(recordings: Sequence[Recording], spec: CorpusSpec, root: Path) -
         )
 
 
-def _facts(spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files) -> CorpusFacts:
+def _facts(
+    spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files, reading: Reading
+) -> CorpusFacts:
     rows = made.rows
     copies = len(rows) - len({row.sha256 for row in rows})
     if copies:
@@ -135,8 +132,20 @@ def _facts(spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[Manife
         excluded={reason: _amount(left) for reason, left in excluded.items() if left},
         duplicate_contents=copies,
         archives=files.receipts,
+        files=reading.files,
+        tables=reading.tables,
+        hours_per_language=_hours_per_language(reading.recordings, rows),
     )
 
 
 def _amount(rows: Sequence[ManifestRow]) -> Amount:
     return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))
+
+
+def _hours_per_language(recordings: Sequence[Recording], rows: Sequence[ManifestRow]) -> dict[str, float]:
+    languages = {item.key: item.language for item in recordings if item.language}
+    seconds: dict[str, float] = defaultdict(float)
+    for row in rows:
+        if row.key in languages:
+            seconds[languages[row.key]] += row.seconds
+    return {language: round(seconds[language] / 3600, 4) for language in sorted(seconds)}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from wavlm.corpus.layouts import FilesAccount, TableAccount
 from wavlm.storage.facts import Facts
 
 # How the valid split was chosen: `listed` (speakers named in the spec), `layout` (by the publisher's tables),
@@ -35,7 +38,7 @@ class ArchiveReceipt(Facts):
 
 
 class CorpusFacts(Facts):
-    """The result of the corpus stage. Lengths are those that the files' headers claim, if that is possible."""
+    """The result of the corpus stage. Lengths are those of possible headers, or measured."""
 
     role: Literal["speech", "noise", "room"]
     utterances: int  # recordings of the manifest
@@ -54,3 +57,6 @@ class CorpusFacts(Facts):
     excluded: dict[str, Amount]  # by reason, such as COPY_OF_VALID
     duplicate_contents: int  # recordings of the manifest whose bytes another one has, too
     archives: tuple[ArchiveReceipt, ...]  # none for a folder
+    files: FilesAccount | None = None  # everything below the folder: used or left out
+    tables: tuple[TableAccount, ...] = ()  # of the layout
+    hours_per_language: dict[str, float] = Field(default_factory=dict)  # if the layout knows languages

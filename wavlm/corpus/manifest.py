@@ -3,17 +3,17 @@
 | column | type | |
 |---|---|---|
 | key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.corpus.layouts.key_of` |
-| path | string | relative to the corpus folder, or absolute for a folder source |
+| path | string | relative to the corpus folder, or absolute for a folder source; see `path_to_text` |
 | speaker | string | from the layout; `unknown` if the layout does not name one |
 | split | string | `train` or `valid` |
 | text | string or null | as published |
 | phones | list of {start_s, end_s, phone}, or null | seconds from the start of the recording |
 | size_bytes | int64 | of the file |
 | sha256 | string | of the file |
-| sample_rate_hz | int32 | from the header; -1 if it cannot be read |
-| num_samples | int64 | per channel, from the header; -1 if it cannot be read |
+| sample_rate_hz | int32 | as `wavlm.corpus.audio.stream.probe` finds it; -1 if the file cannot be read |
+| num_samples | int64 | per channel, of a possible header or measured; -1 if the file cannot be read |
 
-Later stages do not rely on the headers: the shards stage decodes every file completely. The metadata of the schema
+Later stages do not rely on these two: the shards stage decodes every file completely. The metadata of the schema
 hold the format, the corpus, the number of recordings, the rule of the split (`wavlm.corpus.facts.SplitRule`) and the
 threshold of its hashes.
 """
@@ -28,7 +28,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavlm.corpus.layouts import Phone
+from wavlm.corpus.layouts import Phone, path_from_text, path_to_text
 from wavlm.errors import BadDataError
 from wavlm.specs import HoldOut
 from wavlm.storage.parquet import write_parquet
@@ -65,7 +65,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One recording of a corpus. Numbers are -1 if the header cannot be read."""
+    """One recording of a corpus. Rate and samples are -1 if the file cannot be read."""
 
     key: str
     path: str
@@ -80,7 +80,7 @@ class ManifestRow:
 
     @property
     def seconds(self) -> float:
-        """Duration from the header; 0 if it is not known."""
+        """Duration; 0 if it is not known."""
         return max(0, self.num_samples) / max(1, self.sample_rate_hz)
 
     @property
@@ -139,13 +139,14 @@ def read_split_rule(corpus_dir: Path) -> HoldOut | None:
 
 def _plain(row: ManifestRow) -> dict[str, object]:
     phones = None if row.phones is None else [phone._asdict() for phone in row.phones]
-    return {**asdict(row), "phones": phones}
+    return {**asdict(row), "path": path_to_text(row.path), "phones": phones}
 
 
 def _row(found: dict[str, object]) -> ManifestRow:
-    phones = found.pop("phones")
+    phones, path = found.pop("phones"), found.pop("path")
     assert phones is None or isinstance(phones, list)  # noqa: S101 - the schema was checked
     return ManifestRow(
+        path=path_from_text(str(path)),
         **found,  # type: ignore[arg-type] # by the schema that was checked
         phones=None if phones is None else tuple(Phone(**phone) for phone in phones),
     )

@@ -1,8 +1,8 @@
 """Write and read the fairseq layout of Microsoft's releases: one .pt file, {"cfg": plain dict, "model": tensors}.
 
-Loaders such as s3prl's build the network from `cfg` and load `model` strictly, and their network has no head. So the
-head is written beside `model`, as `pretraining_head`, under the names that fairseq uses inside `model`.
-It is read from either.
+Loaders of WavLM such as s3prl's build the network from `cfg` and load `model` strictly, and their network has no head.
+So the head is written beside `model`, as `pretraining_head`, under the names that fairseq uses inside `model`.
+It is read from either. A HuBERT gets what s3prl's `hubert_local` asks for as well: see `wavlm.export.s3prl`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavlm.export.convstack import format_conv_stack, parse_conv_stack
 from wavlm.export.errors import ImportRefusedError
-from wavlm.export.heads import HEAD_NAMES, find_head, fresh_head
+from wavlm.export.heads import HEAD_NAMES, add_mask_embedding, find_head, fresh_head
 from wavlm.export.mapping import HEAD, encoder_rows, from_layout, to_layout
+from wavlm.export.s3prl import from_s3prl, s3prl_keys
 from wavlm.export.weights import read_pt, tensors_of
 from wavlm.nn import WavLM
 from wavlm.nn.files import NetworkFile, network_from
@@ -141,7 +142,10 @@ def write_fairseq(model: WavLM, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(path) as file:
         config = config_of(network).model_dump()
-        torch.save({"cfg": config, "model": tensors, HEAD_KEY: head}, file)
+        content = {"cfg": config, "model": tensors, HEAD_KEY: head}
+        if not network.gated_bias:
+            content |= s3prl_keys(config, tensors | head, network, model.num_clusters)
+        torch.save(content, file)
 
 
 def obstacle_of(model: WavLM) -> str | None:
@@ -162,9 +166,12 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
 
     Raises ImportRefusedError.
     """
-    content = read_pt(path)
+    content = from_s3prl(read_pt(path))
     if not isinstance(content, dict) or not {"cfg", "model"} <= content.keys():
-        raise ImportRefusedError(f"expected a dict with 'cfg' and 'model'; at {path}")
+        raise ImportRefusedError(
+            "expected a dict with 'cfg' and 'model', or with s3prl's 'model_cfg', 'task_cfg' and 'model_weight'; "
+            f"at {path}"
+        )
     config = _read_config(content["cfg"], path)
     theirs = tensors_of(content["model"], path) | tensors_of(content.get(HEAD_KEY, {}), path)
     head = find_head(theirs, config.special_symbols)
@@ -177,6 +184,7 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
     if _has_no_projection(network) and "post_extract_proj.weight" not in body:
         body["post_extract_proj.weight"] = torch.eye(network.width)
         body["post_extract_proj.bias"] = torch.zeros(network.width)
+    body = add_mask_embedding(body, "mask_emb", network, path)
     weights = from_layout(body, encoder_rows(network), "fairseq") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
     return network_from(content, weights, where=path)

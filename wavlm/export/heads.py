@@ -1,9 +1,11 @@
-"""The pre-training head in other layouts: use the one in the file, or make an untrained one."""
+"""What only pre-training needs, and other layouts may lack: the prediction head and the mask embedding."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +18,8 @@ from wavlm.specs import NetworkSpec
 
 # final_proj.weight, final_proj.bias, label_embs_concat: the same in both layouts.
 HEAD_NAMES = tuple(row.fairseq[0] for row in HEAD)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,20 @@ def fresh_head(network: NetworkSpec, num_clusters: int) -> FoundHead:
     weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     width, symbols = network.projection_width, network.special_symbols
     return FoundHead(weights, width, symbols, num_clusters, fresh=True)
+
+
+def add_mask_embedding(theirs: Mapping[str, Tensor], name: str, network: NetworkSpec, where: Path) -> dict[str, Tensor]:
+    """The tensors with a mask embedding: the one that is there, or a fresh one with a fixed seed, which is said.
+
+    transformers leaves it out of models whose `mask_time_prob` is 0. Only masked training uses it.
+    """
+    if name in theirs:
+        return dict(theirs)
+    _log.warning(
+        "no mask embedding (%s); in %s; a fresh one is used: hidden states do not depend on it, but training starts "
+        "with it untrained",
+        name,
+        where,
+    )
+    generator = torch.Generator().manual_seed(seed_for(0, "fresh-mask-embedding", network.width))
+    return {**theirs, name: torch.rand(network.width, generator=generator)}

@@ -14,15 +14,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from wavlm.export.errors import ImportRefusedError
-from wavlm.export.heads import FoundHead, find_head, fresh_head
-from wavlm.export.mapping import HEAD, OLD_HF_NAMES, encoder_rows, from_layout, to_layout
-from wavlm.export.weights import read_pt, tensors_of
+from wavlm.export.heads import FoundHead, add_mask_embedding, find_head, fresh_head
+from wavlm.export.mapping import HEAD, NEW_HF_NAMES, encoder_rows, from_layout, to_layout
+from wavlm.export.weights import read_folder
 from wavlm.nn import WavLM
 from wavlm.nn.files import NetworkFile, network_from, read_weights
 from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
 from wavlm.storage.files import atomic_path, read_json, write_json
 
 HEAD_FILE = "pretraining_head.safetensors"
+# Files with the feature extractor's settings, and the key under which they are; None: at the top. Processors of
+# transformers from version 5 on write the second one.
+PREPROCESSOR_FILES = (("preprocessor_config.json", None), ("processor_config.json", "feature_extractor"))
 Size = Annotated[int, Field(ge=1, le=65536)]
 Width = Annotated[int, Field(ge=1, le=16384)]
 OnlyEps = Annotated[float, Field(ge=1e-5, le=1e-5)]
@@ -178,6 +181,7 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
     except ValueError as error:
         raise ImportRefusedError(f"this describes no possible network: {error}; at {folder}/config.json") from error
     head = head or fresh_head(network, num_clusters)
+    theirs = add_mask_embedding(theirs, "masked_spec_embed", network, folder)
     weights = from_layout(theirs, encoder_rows(network), "hf") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
     return network_from(content, weights, where=folder)
@@ -192,27 +196,27 @@ def _read_config(path: Path) -> HfConfig:
 
 def _normalizes(folder: Path, config: HfConfig) -> bool:
     """Whether waveforms are normalised: the feature extractor's setting, or the default for the kind of norm."""
-    path = folder / "preprocessor_config.json"
-    default = config.feat_extract_norm == "layer"
-    if not path.is_file():
-        return default
+    for name, key in PREPROCESSOR_FILES:
+        if (folder / name).is_file():
+            return _read_preprocessor(folder / name, key).do_normalize
+    return config.feat_extract_norm == "layer"
+
+
+def _read_preprocessor(path: Path, key: str | None) -> Preprocessor:
     try:
-        return Preprocessor.model_validate(read_json(path)).do_normalize
-    except ValueError as error:
-        raise ImportRefusedError(f"the file cannot be used: {error}; at {path}") from error
+        content = read_json(path)
+        return Preprocessor.model_validate(content[key] if key else content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ImportRefusedError(f"the file cannot be used: {error!r}; at {path}") from error
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Tensors under the names of the model without a task head, also from the file of a model with one."""
-    bin_file = folder / "pytorch_model.bin"
-    if not (folder / "model.safetensors").is_file() and bin_file.is_file():
-        tensors = tensors_of(read_pt(bin_file), bin_file)
-    else:
-        tensors = read_weights(folder / "model.safetensors")
+    """Tensors under the names of the model without a task head, also from the files of a model with one."""
+    tensors = read_folder(folder)
     for prefix in ("wavlm.", "hubert."):
         if any(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    return {OLD_HF_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
+    return {NEW_HF_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
 
 
 def _read_head(folder: Path, config: HfConfig) -> FoundHead | None:

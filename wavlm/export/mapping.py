@@ -60,15 +60,15 @@ def _qkv(kind: str) -> Row:
 
 _CONV = "feature_extractor.conv_layers.{i}"
 _LAYER = "encoder.layers.{i}"
-_TAPS = "encoder.pos_conv_embed.conv.parametrizations.weight"
+_TAPS = "encoder.pos_conv_embed.conv"
 
 ONCE = (
     _row("mask_embedding", "masked_spec_embed", "mask_emb"),
     *_affine("feature_norm", "feature_projection.layer_norm", "layer_norm"),
     *_affine("projection", "feature_projection.projection", "post_extract_proj"),
-    _row("encoder.position.bias", "encoder.pos_conv_embed.conv.bias", "encoder.pos_conv.0.bias"),
-    _row("encoder.position.g", f"{_TAPS}.original0", "encoder.pos_conv.0.weight_g"),
-    _row("encoder.position.v", f"{_TAPS}.original1", "encoder.pos_conv.0.weight_v"),
+    _row("encoder.position.bias", f"{_TAPS}.bias", "encoder.pos_conv.0.bias"),
+    _row("encoder.position.g", f"{_TAPS}.weight_g", "encoder.pos_conv.0.weight_g"),
+    _row("encoder.position.v", f"{_TAPS}.weight_v", "encoder.pos_conv.0.weight_v"),
     *_affine("encoder.norm", "encoder.layer_norm", "encoder.layer_norm"),
 )
 TABLE = _row(
@@ -109,10 +109,11 @@ GATE = (
         f"{_LAYER}.self_attn.grep_a",
     ),
 )
-# Names of the weight norm of the positional convolution in older Hugging Face files.
-OLD_HF_NAMES = {
-    "encoder.pos_conv_embed.conv.weight_g": f"{_TAPS}.original0",
-    "encoder.pos_conv_embed.conv.weight_v": f"{_TAPS}.original1",
+# Names of the weight norm of the positional convolution in files that newer versions of transformers write. They are
+# read, but not written: older versions (4.28 for one) do not know them, and use random weights without an error.
+NEW_HF_NAMES = {
+    f"{_TAPS}.parametrizations.weight.original0": f"{_TAPS}.weight_g",
+    f"{_TAPS}.parametrizations.weight.original1": f"{_TAPS}.weight_v",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,69 @@ import torch
 from torch import Tensor
 
 from wavlm.export.errors import ImportRefusedError
+from wavlm.nn.files import read_weights
+from wavlm.storage.files import read_json
+
+LFS_POINTER = b"version https://git-lfs"
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a Hugging Face folder: one file or several with an index, safetensors before .bin.
+
+    Raises ImportRefusedError if there is no such file, or one that cannot be read whole.
+    """
+    for name, read in (("model.safetensors", _read_safetensors), ("pytorch_model.bin", _read_bin)):
+        if (folder / name).is_file():
+            return read(folder / name)
+        if (folder / f"{name}.index.json").is_file():
+            return _read_listed(folder / f"{name}.index.json", read)
+    raise ImportRefusedError(
+        f"there are no weights; in {folder}; expected model.safetensors or pytorch_model.bin, or several files with "
+        "model.safetensors.index.json: is the download complete?"
+    )
+
+
+def _read_listed(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of all files that an index lists. Each must be where the index says."""
+    try:
+        listed: dict[str, Any] = dict(read_json(index)["weight_map"])
+        names = sorted(set(listed.values()), key=str)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ImportRefusedError(f"its weight_map cannot be read: {error!r}; in {index}; download it again") from error
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        # A name with a folder in it would reach files elsewhere.
+        if not isinstance(name, str) or Path(name).name != name or not (index.parent / name).is_file():
+            raise ImportRefusedError(f"{name!r} is listed but is not a file beside it; in {index}; download it again")
+        found = read(index.parent / name)
+        wrong = [key for key in found if listed.get(key, name) != name]
+        wrong += [key for key, place in listed.items() if place == name and key not in found]
+        if wrong:
+            raise ImportRefusedError(
+                f"the file does not hold what the index lists: {', '.join(sorted(wrong)[:8])}; in "
+                f"{index.parent / name}; download both again"
+            )
+        tensors |= found
+    return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    _refuse_pointer(path)
+    return read_weights(path)
+
+
+def _read_bin(path: Path) -> dict[str, Tensor]:
+    return tensors_of(read_pt(path), path)
+
+
+def _refuse_pointer(path: Path) -> None:
+    """Raise ImportRefusedError for the small text file that git leaves in place of a large one."""
+    with path.open("rb") as file:
+        is_pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+    if is_pointer:
+        raise ImportRefusedError(
+            f"the file is a pointer of Git LFS, not weights; at {path}; fetch the weights with `git lfs pull`"
+        )
 
 
 def read_pt(path: Path) -> Any:
@@ -17,6 +81,7 @@ def read_pt(path: Path) -> Any:
 
     Raises ImportRefusedError if there is anything else in it, or if it is broken.
     """
+    _refuse_pointer(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

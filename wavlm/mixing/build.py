@@ -31,6 +31,7 @@ from wavlm.mixing.mix import Event, Mixed, mix_waveforms
 from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance
+from wavlm.shards.account import Account
 from wavlm.shards.build import write_contents
 from wavlm.shards.part import PartRecord, write_tar
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, MixturesSpec
@@ -133,7 +134,7 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     with atomic_path(out / f"{STEM}.tar") as tar:
         packed = write_tar(tar, utterances())
         sha256, size_bytes = sha256_of(tar), tar.stat().st_size
-    write_contents(out, [PartRecord(STEM, "", sha256, size_bytes, packed, ())])
+    write_contents(out, [PartRecord(STEM, "", sha256, size_bytes, packed, (), Account())])
     write_truth(out, truth)
     write_readme(out / "listen")
     return _facts(truth, len(listening_numbers))

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from wavlm.errors import UsageError
 from wavlm.nn.attention import Attention, default_attention
 from wavlm.nn.conv import FeatureEncoder, FrameNorm, scale_gradient, to_at_least_fp32
 from wavlm.nn.encoder import Encoder
@@ -60,14 +61,18 @@ class WavLM(nn.Module):
     ) -> list[Tensor]:
         """The encoder's input, then the output of each layer before any final norm: (B, F, D) each.
 
+        waveforms: (B, N) float; or one utterance (N,), for which each state is (F, D).
         num_samples (B,): samples of each row of waveforms (B, N) without padding. None: nothing is padded.
         Frame t of a row is valid if t < num_frames(its samples). Other frames hold undefined values.
         num_layers: stop after this many layers. None: all.
         each_alone: True: valid frames are those of the utterance without padding. False: the same in the layer
         style, but in the group style the first norm covers the padding too, as in other implementations.
 
-        Raises ValueError for a number of layers or samples out of range.
+        Raises ValueError for a number of layers or samples out of range, UsageError for waveforms of another form.
         """
+        _check_waveforms(waveforms, num_samples)
+        if waveforms.ndim == 1:
+            return [state[0] for state in self.hidden_states(waveforms[None], None, num_layers)]
         num_layers = self.network.num_layers if num_layers is None else num_layers
         if not 0 <= num_layers <= self.network.num_layers:
             raise ValueError(f"num_layers {num_layers} is not in 0..{self.network.num_layers}")
@@ -206,3 +211,26 @@ class WavLM(nn.Module):
             return x
         padding = torch.arange(x.shape[1], device=x.device) >= num_valid[:, None]  # (B, F)
         return x.masked_fill(padding.unsqueeze(-1), 0)
+
+
+def _check_waveforms(waveforms: object, num_samples: Tensor | None) -> None:
+    """Raise UsageError for what would give wrong hidden states or an error that does not name the cause."""
+    if not isinstance(waveforms, Tensor):
+        raise UsageError(
+            "WAVEFORM_BAD",
+            f"found {type(waveforms).__module__}.{type(waveforms).__qualname__}; in hidden_states; give a torch tensor "
+            "of 16 kHz audio, (B, N) or (N,): torch.from_numpy(array)",
+        )
+    if not waveforms.is_floating_point():
+        raise UsageError(
+            "WAVEFORM_BAD",
+            f"found {waveforms.dtype}; in hidden_states; give floats with amplitudes in [-1, 1]: for 16-bit samples "
+            "waveforms.float() / 32768",
+        )
+    if waveforms.ndim not in (1, 2) or (waveforms.ndim == 1 and num_samples is not None):
+        padded = "" if num_samples is None else " with num_samples"
+        raise UsageError(
+            "WAVEFORM_BAD",
+            f"found the shape {tuple(waveforms.shape)}{padded}; in hidden_states; give utterances (B, N), or one "
+            "utterance (N,), which has no padding: channels are no dimension here, choose one or their mean",
+        )

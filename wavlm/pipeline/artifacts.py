@@ -6,8 +6,8 @@ their Codebook and Shards, so audio and labels that do not belong together canno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
 from functools import cached_property
 from typing import ClassVar, Literal, TypeAlias, get_args
 
@@ -29,7 +29,11 @@ from wavlm.specs.identity import canonical, key_of
 
 @dataclass(frozen=True)
 class Artifact:
-    """Base of all artifacts. `format` is bumped when the same fields come to mean other bytes."""
+    """Base of all artifacts. `format` is bumped when the same fields come to mean other bytes.
+
+    A field with `compare=False` is no part of the identity: it says for what, or where in a recipe, the artifact is
+    made, not what it is.
+    """
 
     kind: ClassVar[str]
     format: ClassVar[int] = 1
@@ -48,9 +52,9 @@ class Artifact:
             "kind": self.kind,
             "format": self.format,
             **{
-                self.identity_names.get(field.name, field.name): canonical(getattr(self, field.name))
-                for field in fields(self)
-                if getattr(self, field.name) != field.default
+                self.identity_names.get(item.name, item.name): canonical(getattr(self, item.name))
+                for item in fields(self)
+                if item.compare and getattr(self, item.name) != item.default
             },
         }
 
@@ -60,17 +64,20 @@ class Artifact:
 
     @property
     def inputs(self) -> tuple[Artifact, ...]:
-        """The artifacts this one is made from, in field order."""
-        found: list[Artifact] = []
-        for field in fields(self):
-            value = getattr(self, field.name)
-            found += [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Artifact)]
-        return tuple(found)
+        """The artifacts this one is made from, in field order: those that its key depends on."""
+        return self._artifacts_in(item for item in fields(self) if item.compare)
 
     @property
-    def iteration(self) -> int:
-        """1-based iteration that this belongs to; 0 for what all iterations share."""
-        return max((item.iteration for item in self.inputs), default=0)
+    def needs(self) -> tuple[Artifact, ...]:
+        """What has to be there to make this one: the inputs, and what it is only measured with."""
+        return self._artifacts_in(fields(self))
+
+    def _artifacts_in(self, chosen: Iterable[Field[object]]) -> tuple[Artifact, ...]:
+        found: list[Artifact] = []
+        for item in chosen:
+            value = getattr(self, item.name)
+            found += [one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, Artifact)]
+        return tuple(found)
 
     @property
     def folder(self) -> str:
@@ -93,6 +100,8 @@ class Corpus(Artifact):
 @dataclass(frozen=True)
 class Shards(Artifact):
     kind: ClassVar[str] = "shards"
+    # 2: pieces without sound are left out; channels, which pieces name; json members whose names have one type each
+    format: ClassVar[int] = 2
     spec: ShardSpec
     corpus: Corpus
 
@@ -114,10 +123,6 @@ class Codebook(Artifact):
         source = features.type if features.type == "mfcc" else f"layer{features.layer}"
         return f"{source}-k{self.spec.num_clusters}"
 
-    @property
-    def iteration(self) -> int:
-        return self.teacher.iteration + 1 if self.teacher else 1
-
 
 @dataclass(frozen=True)
 class Labels(Artifact):
@@ -133,7 +138,7 @@ class Labels(Artifact):
 @dataclass(frozen=True)
 class Mixtures(Artifact):
     kind: ClassVar[str] = "mixtures"
-    format: ClassVar[int] = 2  # 2: numbers of SplitMix64, not Philox
+    format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: json members as in shards
     spec: MixturesSpec
     mix: MixSpec
     speech: tuple[Shards, ...]
@@ -148,7 +153,9 @@ class Mixtures(Artifact):
 @dataclass(frozen=True)
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
-    format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too
+    # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too; 4: the loss is divided by all frames that it
+    # counts, and what only changes the curve (mixtures, valid_every, log_every) is no identity
+    format: ClassVar[int] = 4
     identity_names: ClassVar[Mapping[str, str]] = {"data": "labels"}
     network: NetworkSpec
     train: TrainSpec
@@ -156,8 +163,9 @@ class Model(Artifact):
     mix: MixSpec | None = None
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
-    mixtures: Mixtures | None = None  # validation under noise: its curve is part of the artifact
     start: StartSpec | None = None  # None: random weights
+    mixtures: Mixtures | None = field(default=None, compare=False)  # validation under noise: changes the curve alone
+    iteration: int = field(default=1, compare=False)  # the place in a recipe, from 1 on
 
     @property
     def name(self) -> str:
@@ -200,6 +208,7 @@ class Export(Artifact):
     """Hugging Face folder, fairseq-layout file and model card of one model."""
 
     kind: ClassVar[str] = "export"
+    format: ClassVar[int] = 2  # 2: names of the weight norm that all versions of transformers know; keys for s3prl
     model: Model
 
     @property
@@ -237,13 +246,22 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 def lineage(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
     """The artifacts and all that they are made from, inputs first, each once."""
+    return _walk(artifacts, lambda artifact: artifact.inputs)
+
+
+def build_order(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
+    """The artifacts and all that has to be there to make them, what is needed first, each once."""
+    return _walk(artifacts, lambda artifact: artifact.needs)
+
+
+def _walk(artifacts: Iterable[Artifact], edges: Callable[[Artifact], tuple[Artifact, ...]]) -> Iterator[Artifact]:
     seen: set[str] = set()
 
     def visit(artifact: Artifact) -> Iterator[Artifact]:
         if artifact.key in seen:
             return
         seen.add(artifact.key)
-        for item in artifact.inputs:
+        for item in edges(artifact):
             yield from visit(item)
         yield artifact
 

@@ -18,6 +18,7 @@ def findings(results: Sequence[IterationResults]) -> Iterator[str]:
             yield from _describe_training(result.iteration, result.training)
         if result.layers:
             yield _describe_layers(result.iteration, result.layers)
+        yield from result.notes
     with_quality = [(item.iteration, item.quality) for item in results if item.quality]
     for before, after in pairwise(with_quality):
         yield _compare_labels(before, after)

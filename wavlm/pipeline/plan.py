@@ -17,7 +17,7 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
-    lineage,
+    build_order,
 )
 from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec
 
@@ -29,7 +29,12 @@ class _Sources:
     speech: tuple[Shards, ...]
     noise: tuple[Shards, ...]
     rooms: tuple[Shards, ...]
-    mixtures: Mixtures | None
+
+    def of_mix(self, mix: MixSpec | None) -> tuple[tuple[Shards, ...], tuple[Shards, ...]]:
+        """The noise and the rooms that a mix uses."""
+        if mix is None:
+            return (), ()
+        return self.noise if mix.noise_probability > 0 else (), self.rooms if mix.effects else ()
 
 
 def plan(recipe: Recipe) -> tuple[Artifact, ...]:
@@ -37,12 +42,12 @@ def plan(recipe: Recipe) -> tuple[Artifact, ...]:
     sources = _collect_sources(recipe)
     wanted: list[Artifact] = [*sources.speech, *sources.noise, *sources.rooms]
     teacher: Model | None = None
-    for iteration in recipe.iterations:
-        teacher = _model(iteration, sources, teacher)
+    for number in range(1, len(recipe.iterations) + 1):
+        teacher = _model(recipe, number, sources, teacher)
         wanted.append(teacher)
         scores = scores_of(teacher, recipe)
         wanted += [*([scores] if scores else []), Export(teacher), Registration(recipe.registry_name, teacher)]
-    return tuple(lineage(wanted))
+    return tuple(build_order(wanted))
 
 
 def models(artifacts: Sequence[Artifact]) -> tuple[Model, ...]:
@@ -74,13 +79,15 @@ def select(
 ) -> tuple[Artifact, ...]:
     """The artifacts of one kind, narrowed by iteration and corpus.
 
+    An iteration has its model, what is made from it, and the codebook, labels and mixtures that it uses. Two
+    iterations may share a codebook and labels: then both have them.
     Raises ValueError that lists what there is if nothing fits.
     """
     of_kind = [item for item in artifacts if item.kind == kind]
     found = tuple(
         item
         for item in of_kind
-        if (iteration is None or item.iteration == iteration) and (corpus is None or corpus in corpora(item))
+        if (iteration is None or iteration in _places(item, artifacts)) and (corpus is None or corpus in corpora(item))
     )
     if not found:
         there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
@@ -92,48 +99,58 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
     """What has to exist for all artifacts of kind `until`; everything if that is None."""
     if until is None:
         return tuple(artifacts)
-    return tuple(lineage(item for item in artifacts if item.kind == until))
+    return tuple(build_order(item for item in artifacts if item.kind == until))
+
+
+def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
+    """The iterations of a plan that an artifact belongs to; none for corpora and shards, which all of them share."""
+    if isinstance(artifact, Scores | Export | Registration):
+        return {artifact.model.iteration}
+    found = set()
+    for model in models(artifacts):
+        used = (model, model.codebook, model.mixtures, *model.labels)
+        if artifact.key in {item.key for item in used if item}:
+            found.add(model.iteration)
+    return found
 
 
 def _collect_sources(recipe: Recipe) -> _Sources:
-    speech = _shards(recipe.speech, recipe.shards)
-    noise = _shards(recipe.noise, recipe.noise_shards or recipe.shards)
-    rooms = _shards(recipe.rooms, recipe.noise_shards or recipe.shards)
-    mix = _last_mix(recipe)
-    if recipe.mixtures is None or mix is None:
-        return _Sources(speech, noise, rooms, None)
-    has_noise = mix.noise_probability > 0
-    mixtures = Mixtures(recipe.mixtures, mix, speech, noise if has_noise else (), rooms if mix.effects else ())
-    return _Sources(speech, noise, rooms, mixtures)
+    others = recipe.noise_shards or recipe.shards
+    return _Sources(_shards(recipe.speech, recipe.shards), _shards(recipe.noise, others), _shards(recipe.rooms, others))
 
 
-def _model(iteration: IterationSpec, sources: _Sources, teacher: Model | None) -> Model:
-    shards = _select_speech(iteration, sources.speech)
+def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None) -> Model:
+    iteration = recipe.iterations[number - 1]
+    shards = _select_speech(iteration.speech, sources.speech)
     hidden = iteration.codebook.features.type == "hidden"
     codebook = Codebook(iteration.codebook, shards, teacher if hidden else None)
-    mix = iteration.mix
+    noise, rooms = sources.of_mix(iteration.mix)
     return Model(
         network=iteration.network,
         train=iteration.train,
         data=tuple(Labels(codebook, item) for item in shards),
-        mix=mix,
-        noise=sources.noise if mix and mix.noise_probability > 0 else (),
-        rooms=sources.rooms if mix and mix.effects else (),
-        mixtures=sources.mixtures,
+        mix=iteration.mix,
+        noise=noise,
+        rooms=rooms,
         start=iteration.start,
+        mixtures=_mixtures(recipe, iteration, shards, sources),
+        iteration=number,
     )
 
 
-def _last_mix(recipe: Recipe) -> MixSpec | None:
-    """Every iteration is validated on the same mixed set: the one of the last mix."""
-    return next((item.mix for item in reversed(recipe.iterations) if item.mix), None)
+def _mixtures(
+    recipe: Recipe, iteration: IterationSpec, shards: tuple[Shards, ...], sources: _Sources
+) -> Mixtures | None:
+    """The fixed mixed set of an iteration: its own speech and mix. An iteration that mixes nothing has none."""
+    if recipe.mixtures is None or iteration.mix is None:
+        return None
+    return Mixtures(recipe.mixtures, iteration.mix, shards, *sources.of_mix(iteration.mix))
 
 
 def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...]:
     return tuple(Shards(spec, Corpus(corpus)) for corpus in corpora)
 
 
-def _select_speech(iteration: IterationSpec, shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
-    if not iteration.speech:
-        return shards
-    return tuple(item for item in shards if item.corpus.name in iteration.speech)
+def _select_speech(names: Sequence[str], shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
+    """The shards of the corpora with these names; all of them if no name is given."""
+    return tuple(item for item in shards if not names or item.corpus.name in names)

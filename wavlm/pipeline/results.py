@@ -69,6 +69,7 @@ class IterationResults:
     quality: LabelQuality | None
     training: TrainingResults | None
     layers: LayerPnmi | None
+    notes: tuple[str, ...] = ()  # sentences for a reader of these figures
 
 
 def label_quality_of(labels: Sequence[Labels], store: Store) -> LabelQuality | None:

@@ -65,12 +65,22 @@ class Store:
         return self.root / "downloads"
 
     def path(self, artifact: Artifact) -> Path:
-        """Where the artifact is, or will be once complete."""
-        return self.root / artifact.folder
+        """Where the artifact is, or will be once complete.
+
+        It is found by its key. The readable part of a folder's name may come from another recipe: a model has the
+        number of the iteration that it was first made for.
+        """
+        planned = self.root / artifact.folder
+        if (planned / RECORD_FILE).is_file():
+            return planned
+        made = sorted(planned.parent.glob(f"*-{artifact.key}/{RECORD_FILE}"))
+        return made[0].parent if made else planned
 
     def partial_folder(self, artifact: Artifact) -> Path:
-        """Where an unfinished attempt is kept."""
-        return self.path(artifact).with_name(f".{artifact.name}-{artifact.key}.partial")
+        """Where an unfinished attempt is kept, under whatever name it was begun."""
+        planned = self.root / artifact.kind / f".{artifact.name}-{artifact.key}.partial"
+        begun = sorted(planned.parent.glob(f".*-{artifact.key}.partial"))
+        return begun[0] if begun and not planned.is_dir() else planned
 
     def is_complete(self, artifact: Artifact) -> bool:
         return (self.path(artifact) / RECORD_FILE).is_file()
@@ -121,7 +131,7 @@ class Store:
         """
         if self.is_complete(artifact):
             return self.path(artifact)
-        for item in artifact.inputs:
+        for item in artifact.needs:
             self.require(item)
         with hold_lock(self._lock(artifact), str(artifact)):
             if not self.is_complete(artifact):
@@ -188,7 +198,7 @@ class Store:
         record = ArtifactRecord(
             identity=artifact.identity,
             key=artifact.key,
-            inputs=tuple(item.folder for item in artifact.inputs),
+            inputs=tuple(str(self.path(item).relative_to(self.root)) for item in artifact.inputs),
             facts=facts.model_dump(mode="json"),
             files=files,
             versions=_versions(),

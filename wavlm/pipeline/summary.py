@@ -12,6 +12,7 @@ from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.results import IterationResults, label_quality_of, read_layer_pnmi, read_training_results
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
+from wavlm.train.facts import TrainingFacts
 
 LISTEN_FOLDER = "listen"
 
@@ -22,10 +23,7 @@ class CorpusSummary:
 
     name: str
     role: str
-    hours: float
-    utterances: int
-    speakers: int
-    rejected: tuple[tuple[str, int], ...]  # reason and how many
+    facts: ShardsFacts
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,11 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     results = tuple(_iteration_results(item, artifacts, store) for item in complete if isinstance(item, Model))
     versions = _versions([item for item in complete if isinstance(item, Registration)], store)
     return Summary(
-        corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
+        corpora=tuple(
+            CorpusSummary(item.name, item.corpus.spec.role, store.facts(item, ShardsFacts))
+            for item in complete
+            if isinstance(item, Shards)
+        ),
         results=results,
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
@@ -84,20 +86,26 @@ def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store
         iteration=model.iteration,
         quality=label_quality_of(model.labels, store),
         training=read_training_results(store.path(model)),
+        notes=tuple(_notes(model, store)),
         layers=read_layer_pnmi(next(scores, None), store),
     )
 
 
-def _corpus(shards: Shards, store: Store) -> CorpusSummary:
-    facts = store.facts(shards, ShardsFacts)
-    return CorpusSummary(
-        name=shards.name,
-        role=shards.corpus.spec.role,
-        hours=facts.hours,
-        utterances=facts.utterances,
-        speakers=facts.speakers,
-        rejected=tuple(sorted(facts.rejected.items())),
-    )
+def _notes(model: Model, store: Store) -> Iterator[str]:
+    """What a reader of a model's curve has to know: it was measured in another way than the recipe now says."""
+    facts, train = store.facts(model, TrainingFacts), model.train
+    wanted = (store.path(model.mixtures).name,) if model.mixtures else ()
+    if facts.validated_on != wanted:
+        found, expected = (", ".join(names) or "(none)" for names in (facts.validated_on, wanted))
+        yield (
+            f"Iteration {model.iteration} was validated on the mixtures {found}, the recipe now has {expected}: the "
+            "model is the same, its curve stays as it is."
+        )
+    if facts.valid_every and (facts.valid_every, facts.log_every) != (train.valid_every, train.log_every):
+        yield (
+            f"The curve of iteration {model.iteration} has valid_every {facts.valid_every} and log_every "
+            f"{facts.log_every}, the recipe {train.valid_every} and {train.log_every}: the model is the same."
+        )
 
 
 def _versions(registrations: Sequence[Registration], store: Store) -> tuple[VersionSummary, ...]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from wavlm.pipeline.results import IterationResults
-from wavlm.pipeline.summary import Summary
+from wavlm.pipeline.summary import CorpusSummary, Summary
+from wavlm.shards.facts import ShardsFacts
+from wavlm.specs import SAMPLE_RATE_HZ
 
 Row = dict[str, str]
 
 
 def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
-    """Corpora, iterations and versions; a table without rows is left out."""
+    """Corpora, their account, iterations and versions; a table without rows is left out."""
     for name, rows in (
-        ("corpora", _corpora(summary)),
+        ("corpora", [_corpus(item) for item in summary.corpora]),
+        ("account", [row for item in summary.corpora for row in _account(item)]),
         ("iterations", [_iteration(item) for item in summary.results]),
         ("versions", _versions(summary)),
     ):
@@ -21,18 +24,55 @@ def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
             yield name, rows
 
 
-def _corpora(summary: Summary) -> list[Row]:
-    return [
-        {
-            "corpus": item.name,
-            "role": item.role,
-            "hours": f"{item.hours:.2f}",
-            "utterances": str(item.utterances),
-            "speakers": str(item.speakers),
-            "rejected": ", ".join(f"{count} {reason}" for reason, count in item.rejected) or "0",
-        }
-        for item in summary.corpora
-    ]
+def _corpus(corpus: CorpusSummary) -> Row:
+    facts = corpus.facts
+    return {
+        "corpus": corpus.name,
+        "role": corpus.role,
+        "hours of train": f"{facts.train_hours:.2f}",
+        "hours of valid": f"{facts.valid_hours:.2f}",
+        "utterances": str(facts.utterances),
+        "speakers": str(facts.speakers),
+        "rejected": _counts(facts.rejected) or "0",
+    }
+
+
+def _account(corpus: CorpusSummary) -> Iterator[Row]:
+    """Recordings and samples: in = used + excluded + refused, exactly."""
+    facts = corpus.facts
+    excluded, rejected = sum(facts.excluded.values()), sum(facts.rejected.values())
+    counts = (facts.samples, facts.samples_used, facts.samples_excluded, facts.samples_refused)
+    hours = (f"{count / SAMPLE_RATE_HZ / 3600:.4f}" for count in counts)
+    yield _account_row(corpus.name, "recordings", facts.recordings, facts.recordings_used, excluded, rejected)
+    yield _account_row("", "samples at 16 kHz", *counts)
+    yield {**_account_row("", "hours", *hours), "remarks": "; ".join(_remarks(facts))}
+
+
+def _account_row(name: str, unit: str, *counts: object) -> Row:
+    columns = ("in", "used", "excluded", "refused")
+    return {"corpus": name, "unit": unit, **{column: str(count) for column, count in zip(columns, counts, strict=True)}}
+
+
+def _remarks(facts: ShardsFacts) -> Iterator[str]:
+    """What the numbers of an account do not say."""
+    if facts.excluded:
+        yield f"excluded: {_counts(facts.excluded)}"
+    if facts.rejected_pieces:
+        yield f"pieces of used recordings: {_counts(facts.rejected_pieces)}"
+    if facts.unmeasured:
+        yield f"{facts.unmeasured} refused recordings cannot be decoded to their end: their samples are in no number"
+    if facts.clipped_samples:
+        yield f"{facts.clipped_samples} samples clipped to full scale"
+    if facts.notes:
+        yield _counts(facts.notes)
+    if set(facts.channels) - {"1"}:
+        yield ", ".join(f"{count} of {channels} channels" for channels, count in facts.channels.items())
+    if facts.gap_samples:
+        yield f"{facts.gap_samples} samples of silence between joined recordings"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
 
 
 def _iteration(result: IterationResults) -> Row:

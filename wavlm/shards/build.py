@@ -8,23 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavlm.corpus.audio.reason import Reason
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.errors import BadDataError
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
+from wavlm.shards.account import EXCLUDED, Account, add_up
 from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.index import write_index
 from wavlm.shards.listing import ListedShard, write_listing
 from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
 from wavlm.shards.plan import plan_parts
+from wavlm.shards.recordings import MEAN_OF_SPEECH, Intake
 from wavlm.shards.rejects import Reject, rejects_path, write_rejects
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
     from wavlm.corpus.manifest import ManifestRow
-
-EXCLUDED = frozenset({str(Reason.TOO_SHORT)})  # good recordings that are too short: `max_rejected` ignores them
 
 # A process takes 2 s of CPU to start, because webdataset imports torch. In 2 s it packs 2,000 s of audio.
 SECONDS_PER_WORKER = 3600
@@ -34,14 +33,17 @@ class TooManyRejectsError(BadDataError):
     """More recordings are bad than the spec allows."""
 
 
-def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress) -> ShardsFacts:
+def build_shards(
+    spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress, intake: Intake = MEAN_OF_SPEECH
+) -> ShardsFacts:
     """Fill `out` with the shards of a corpus.
 
     The bytes do not depend on earlier attempts or on the number of workers. A part whose recordings are all
     rejected gives no tar, and its number stays unused.
 
     Raises TooManyRejectsError above `max_rejected`, after the rejects were written, and BadDataError:
-    SHARDS_EMPTY for a corpus that gives no utterance, DUP_KEY, KEY_BAD, FILE_CHANGED.
+    SHARDS_EMPTY for a corpus that gives no utterance, DUP_KEY, KEY_BAD, FILE_CHANGED. Raises ServiceMissingError
+    (STORAGE_STALLED) if the disk of the recordings does not answer.
     """
     from wavlm.corpus.manifest import read_manifest
 
@@ -49,16 +51,17 @@ def build_shards(spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, pro
     parts = plan_parts(manifest, spec)
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
     _remove_others({part.stem for part in parts}, out)
-    work = partial(build_part, spec=spec, corpus_dir=corpus_dir, out=out)
+    work = partial(build_part, spec=spec, intake=intake, corpus_dir=corpus_dir, out=out)
     enough = max(1, int(sum(part.seconds for part in parts) / SECONDS_PER_WORKER))
     records = run_parts(parts, work, min(workers, enough), progress)
     rejects = [reject for record in records for reject in record.rejects]
-    _check_ledger([row.key for row in manifest], records, rejects)
+    account = add_up([record.account for record in records])
+    _check_books([row.key for row in manifest], records, rejects, account)
     write_rejects(out, rejects)
     _check_rejects(rejects, len(manifest), spec, out)
     write_contents(out, records)
     _check_some(rejects, spec, records, out)
-    return _facts(manifest, records, rejects)
+    return _facts(manifest, records, rejects, account)
 
 
 def _remove_others(stems: set[str], out: Path) -> None:
@@ -68,27 +71,36 @@ def _remove_others(stems: set[str], out: Path) -> None:
             path.unlink()
 
 
-def _check_ledger(keys: Sequence[str], records: Sequence[PartRecord], rejects: Sequence[Reject]) -> None:
-    """Check that every recording is either in utterances or in rejects."""
+def _check_books(
+    keys: Sequence[str], records: Sequence[PartRecord], rejects: Sequence[Reject], account: Account
+) -> None:
+    """Check that every recording is either in utterances or in rejects, and every sample as well.
+
+    The ledgers of the parts have counted too. This compares them with what is listed: utterances and rejects.
+    """
     utterances = [item for record in records for item in record.utterances]
     used = {key for item in utterances for key in item.sources}
-    refused = [reject.key for reject in rejects]
-    if sorted([*used, *refused]) != sorted(keys):
+    refused = [reject.key for reject in rejects if reject.is_recording]
+    listed = sum(item.samples - item.gap_samples for item in utterances)
+    left_out = sum(max(0, reject.samples) for reject in rejects)
+    if sorted([*used, *refused]) != sorted(keys) or listed + left_out != account.samples:
         raise RuntimeError(
-            f"{len(keys)} recordings of the manifest, {len(used)} in utterances, {len(refused)} rejected: "
+            f"{len(keys)} recordings of the manifest, {len(used)} in utterances, {len(refused)} rejected; "
+            f"{account.samples} samples decoded, {listed} in utterances, {left_out} rejected: "
             "the numbers do not add up"
         )
     names = Counter(item.key for item in utterances)
     if twice := sorted(key for key, count in names.items() if count > 1):
         raise BadDataError(
             "DUP_KEY",
-            f"{twice[0]} is the key of a recording and of a cut or joined utterance; in the manifest; "
-            "rename the recording",
+            f"{twice[0]} is the key of a recording, and of a channel, a piece or a join of another; in the manifest; "
+            "rename the file",
         )
 
 
 def _check_rejects(rejects: Sequence[Reject], num_recordings: int, spec: ShardSpec, out: Path) -> None:
-    bad = Counter(reject.reason for reject in rejects if reject.reason not in EXCLUDED)
+    """Limit the bad recordings. A piece that is left out is no bad recording: the rest of its recording is used."""
+    bad = Counter(item.reason for item in rejects if item.is_recording and item.reason not in EXCLUDED)
     if bad.total() > spec.max_rejected * num_recordings:
         counts = ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
         raise TooManyRejectsError(
@@ -124,17 +136,30 @@ def _list_shard(record: PartRecord) -> ListedShard:
     )
 
 
-def _facts(manifest: Sequence[ManifestRow], records: Sequence[PartRecord], rejects: Sequence[Reject]) -> ShardsFacts:
+def _facts(
+    manifest: Sequence[ManifestRow], records: Sequence[PartRecord], rejects: Sequence[Reject], account: Account
+) -> ShardsFacts:
     utterances = [item for record in records for item in record.utterances]
-    reasons = Counter(reject.reason for reject in rejects)
+    reasons = Counter(reject.reason for reject in rejects if reject.is_recording)
+    pieces = Counter(reject.reason for reject in rejects if not reject.is_recording)
     splits: dict[str, set[str]] = {}  # of each content
     for row in manifest:
         splits.setdefault(row.sha256, set()).add(row.split)
     return ShardsFacts(
         recordings=len(manifest),
-        recordings_used=len(manifest) - len(rejects),
+        recordings_used=len(manifest) - reasons.total(),
         excluded={why: reasons[why] for why in sorted(reasons) if why in EXCLUDED},
         rejected={why: reasons[why] for why in sorted(reasons) if why not in EXCLUDED},
+        rejected_pieces=dict(sorted(pieces.items())),
+        samples=account.samples,
+        samples_used=account.samples_used,
+        samples_excluded=account.samples_excluded,
+        samples_refused=account.samples_refused,
+        unmeasured=account.unmeasured,
+        gap_samples=sum(item.gap_samples for item in utterances),
+        clipped_samples=account.clipped,
+        notes=dict(account.notes),
+        channels=dict(account.channels),
         utterances=len(utterances),
         speakers=len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
         hours=_hours(utterances),

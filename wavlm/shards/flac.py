@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavlm.corpus.audio.containers import flac_stream_info
+from wavlm.corpus.audio.flac import flac_stream_info
 from wavlm.corpus.audio.reason import AudioError, Reason
 from wavlm.specs import SAMPLE_RATE_HZ
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from wavlm.shards.account import Account
 from wavlm.shards.flac import encode_flac
 from wavlm.shards.plan import TarPart
-from wavlm.shards.recordings import utterances_of
+from wavlm.shards.recordings import Intake, Recordings
 from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Utterance, to_json
 from wavlm.specs import ShardSpec
@@ -31,6 +33,7 @@ class PackedUtterance:
     offset: int  # of the FLAC member's content
     size: int
     samples: int
+    gap_samples: int  # of them: silence between joined recordings
     speaker: str
     split: str
     sha256: str  # of the FLAC
@@ -47,36 +50,40 @@ class PartRecord:
     size_bytes: int
     utterances: tuple[PackedUtterance, ...]
     rejects: tuple[Reject, ...]
+    account: Account
 
     @property
     def shard(self) -> str:
         return f"{self.stem}.tar"
 
 
-def build_part(part: TarPart, spec: ShardSpec, corpus_dir: Path, out: Path) -> PartRecord:
+def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path) -> PartRecord:
     """Build a part, unless an earlier attempt has built it from the same inputs."""
-    inputs = _digest(part, spec)
+    inputs = _digest(part, spec, intake)
     path = out / RECORDS / f"{part.stem}.json"
     found = _read_record(path) if path.is_file() else None
     if found is not None and found.inputs == inputs and _is_whole(found, out):
         return found
-    record = _write_part(part, spec, corpus_dir, out, inputs)
+    recordings = Recordings(spec, intake, corpus_dir, out)
+    tar = out / f"{part.stem}.tar"
+    with closing(recordings.utterances(part.rows)) as utterances:
+        packed, digest, size_bytes = _write_part(tar, utterances)
+    rejects, account = recordings.ledger.close()
+    record = PartRecord(part.stem, inputs, digest, size_bytes, packed, rejects, account)
     write_text(path, json.dumps(asdict(record), sort_keys=True, ensure_ascii=False))
     return record
 
 
-def _write_part(part: TarPart, spec: ShardSpec, corpus_dir: Path, out: Path, inputs: str) -> PartRecord:
-    tar = out / f"{part.stem}.tar"
-    rejects: list[Reject] = []
-    utterances = utterances_of(part.rows, spec, corpus_dir, rejects)
+def _write_part(tar: Path, utterances: Iterator[Utterance]) -> tuple[tuple[PackedUtterance, ...], str, int]:
+    """The utterances of a tar, its sha256 and its size; no tar if there are no utterances."""
     first = next(utterances, None)
     if first is None:
         tar.unlink(missing_ok=True)
-        return PartRecord(part.stem, inputs, "", 0, (), tuple(rejects))
+        return (), "", 0
     with atomic_path(tar) as temporary:
         packed = write_tar(temporary, chain([first], utterances))
         digest = sha256_of(temporary)
-    return PartRecord(part.stem, inputs, digest, tar.stat().st_size, packed, tuple(rejects))
+    return packed, digest, tar.stat().st_size
 
 
 def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[PackedUtterance, ...]:
@@ -111,6 +118,7 @@ def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
         offset=-1,
         size=len(flac),
         samples=len(utterance.waveform),
+        gap_samples=len(utterance.waveform) - sum(piece.samples for piece in utterance.pieces),
         speaker=utterance.speaker,
         split=utterance.split,
         sha256=hashlib.sha256(flac).hexdigest(),
@@ -118,9 +126,9 @@ def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
     )
 
 
-def _digest(part: TarPart, spec: ShardSpec) -> str:
+def _digest(part: TarPart, spec: ShardSpec, intake: Intake) -> str:
     rows = [[row.key, row.sha256, row.speaker, row.split, row.text, row.phones] for row in part.rows]
-    value = [part.stem, spec.model_dump(mode="json"), rows]
+    value = [part.stem, spec.model_dump(mode="json"), intake.channels, intake.role, rows]
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 
@@ -130,6 +138,7 @@ def _read_record(path: Path) -> PartRecord:
         PackedUtterance(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"]
     )
     value["rejects"] = tuple(Reject(**item) for item in value["rejects"])
+    value["account"] = Account(**value["account"])
     return PartRecord(**value)
 
 

@@ -1,88 +1,153 @@
 """Turn recordings of a manifest into utterances: read, check, decode, resample, cut, join, exclude.
 
-Only this module tolerates bad audio: it lists the rejects. `build_shards` counts them and limits their number.
+Only this module tolerates bad audio: it enters it into the ledger. `build_shards` counts the rejects and limits them.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from wavlm.corpus.audio.reason import AudioError, Reason
-from wavlm.corpus.audio.whole import decode_bytes, read_recording, to_utterance
-from wavlm.errors import BadDataError
-from wavlm.shards.rejects import Reject
-from wavlm.shards.utterance import Piece, Utterance, cut, join_consecutive, num_pieces
+import numpy as np
+
+from wavlm.corpus.audio.reason import AudioError, Reason, refuse
+from wavlm.corpus.layouts import UNKNOWN_SPEAKER
+from wavlm.execution.fence import STALL_SECONDS, Fence, LostCallError
+from wavlm.shards.account import Ledger
+from wavlm.shards.flac import PCM16_SCALE
+from wavlm.shards.sound import NO_LEVELS, Levels, check_sound, levels_between
+from wavlm.shards.spool import Spool
+from wavlm.shards.utterance import Piece, Source, Utterance, channel_name, cut, join_consecutive, num_pieces
+from wavlm.shards.waveform import Block, Channels, Ending, read_waveform
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
 if TYPE_CHECKING:  # building a corpus needs libraries that reading shards does not need
     from wavlm.corpus.manifest import ManifestRow
 
-
-def utterances_of(
-    rows: Sequence[ManifestRow], spec: ShardSpec, corpus_dir: Path, rejects: list[Reject]
-) -> Iterator[Utterance]:
-    """The utterances of some recordings. Recordings that give none are appended to `rejects`.
-
-    A recording is used completely or not at all. Raises BadDataError (FILE_CHANGED) if a file is missing or
-    is not the one that the manifest describes.
-    """
-    min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
-    for utterance in join_consecutive(_cut_pieces(rows, spec, corpus_dir, rejects), spec):
-        samples = len(utterance.waveform)
-        if samples < min_samples and not utterance.is_cut:
-            rejects += [_too_short(piece.key, samples, spec) for piece in utterance.pieces]
-        else:
-            yield utterance
+FENCED_MODULES = ("wavlm.shards.waveform", "soxr")
 
 
-def _cut_pieces(
-    rows: Sequence[ManifestRow], spec: ShardSpec, corpus_dir: Path, rejects: list[Reject]
-) -> Iterator[Utterance]:
-    max_samples = round(spec.max_seconds * SAMPLE_RATE_HZ)
-    min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
-    for row in rows:
+@dataclass(frozen=True)
+class Intake:
+    """What is taken from the recordings of a corpus, and how long a file may keep a worker waiting."""
+
+    channels: Channels = "mean"
+    role: Literal["speech", "noise", "room"] = "speech"
+    stall_seconds: float = STALL_SECONDS  # 0: decode without a second process
+
+
+MEAN_OF_SPEECH = Intake()
+
+
+class Recordings:
+    """The recordings of one part, on their way into utterances."""
+
+    def __init__(self, spec: ShardSpec, intake: Intake, corpus_dir: Path, scratch: Path) -> None:
+        """`scratch`: a folder for the samples of long recordings, which are written there for a moment."""
+        self.ledger = Ledger()
+        self._spec = spec
+        self._intake = intake
+        self._corpus_dir = corpus_dir
+        self._scratch = scratch
+        self._min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
+        self._max_samples = round(spec.max_seconds * SAMPLE_RATE_HZ)
+
+    def utterances(self, rows: Sequence[ManifestRow]) -> Generator[Utterance]:
+        """The utterances of some recordings. What is in none of them is in the ledger afterwards.
+
+        Raises BadDataError (FILE_CHANGED) if a file is missing or is not the one that the manifest describes, and
+        ServiceMissingError (STORAGE_STALLED) if no file can be read.
+        """
+        fence = Fence(self._intake.stall_seconds, FENCED_MODULES)
         try:
-            recording = _decode_recording(row, corpus_dir)
-        except AudioError as error:
-            rejects.append(Reject(row.key, str(error.code), error.message))
-            continue
-        samples = len(recording.waveform)
-        count = num_pieces(samples, max_samples)
-        if count > 1 and samples // count < min_samples:
-            rejects.append(_too_short(row.key, samples // count, spec))
+            pieces = (piece for row in rows for piece in self._pieces(row, fence))
+            for utterance in join_consecutive(pieces, self._spec):
+                samples = len(utterance.waveform)
+                if samples < self._min_samples and not utterance.is_cut:
+                    for piece in utterance.pieces:
+                        self.ledger.lose(utterance.key, piece, self._too_short_error(samples, piece.key))
+                else:
+                    self.ledger.use(utterance)
+                    yield utterance
+        finally:
+            fence.close()
+
+    def _pieces(self, row: ManifestRow, fence: Fence) -> Iterator[Utterance]:
+        """The pieces of one recording that can be used."""
+        with Spool(self._scratch) as spool:
+            try:
+                ending, levels = self._decode(row, fence, spool)
+            except AudioError as error:
+                self.ledger.refuse(row.key, error)
+                return
+            if fault := self._find_fault(row, ending):
+                self.ledger.refuse(row.key, fault, ending)
+                return
+            self.ledger.admit(row.key, ending)
+            for number, source in enumerate(sources_of(row, ending, self._intake.channels)):
+                for part, piece in cut(source, self._max_samples):
+                    pcm = spool.read(number, piece.start, piece.start + piece.samples)
+                    here = levels_between(levels, piece.start, piece.start + piece.samples)
+                    try:
+                        check_sound(pcm, here, _name(row, part.key), is_speech=self._intake.role == "speech")
+                    except AudioError as error:
+                        self.ledger.lose(part.key, piece, error)
+                    else:
+                        waveform = pcm * PCM16_SCALE
+                        yield Utterance(part.key, part.speaker, part.split, waveform, part.text, part.phones, (piece,))
+
+    def _decode(self, row: ManifestRow, fence: Fence, spool: Spool) -> tuple[Ending, Levels]:
+        """Decode a recording into the spool. Raises AudioError if it must not be used for training."""
+        path = self._corpus_dir / row.path
+        levels: list[Levels] = []
+        ending: Ending | None = None
+        try:
+            for item in fence.iterate(read_waveform, path, row.key, row.sha256, self._intake.channels):
+                if isinstance(item, Block):
+                    spool.add(item.pcm)
+                    levels.append(item.levels)
+                elif isinstance(item, Ending):
+                    ending = item
+        except LostCallError as error:
+            reason = Reason.DECODER_STALLED if error.kind == "stalled" else Reason.DECODER_CRASHED
+            raise refuse(reason, error.detail, path.name) from None
+        assert ending is not None  # noqa: S101 - it comes last
+        return ending, np.concatenate(levels) if levels else NO_LEVELS
+
+    def _find_fault(self, row: ManifestRow, ending: Ending) -> AudioError | None:
+        """Why a recording that decodes is not used at all."""
+        if not ending.taken:
+            what = f"channel {self._intake.channels} of {ending.num_channels}"
+            return refuse(Reason.CHANNEL_MISSING, what, _name(row, row.key))
+        shortest = ending.samples // (count := num_pieces(ending.samples, self._max_samples))
+        if count > 1 and shortest < self._min_samples:
+            return self._too_short_error(shortest, row.key)
+        return None
+
+    def _too_short_error(self, samples: int, key: str) -> AudioError:
+        what = f"utterance of {samples / SAMPLE_RATE_HZ:.3f} s, expected at least {self._spec.min_seconds}"
+        return refuse(Reason.TOO_SHORT, what, key)
+
+
+def sources_of(row: ManifestRow, ending: Ending, channels: Channels) -> Iterator[Source]:
+    """What is cut from a recording: its one channel or mean, or each channel with a key and a speaker of its own.
+
+    Texts and phones are those of all channels together, so with `each` no channel of several has them.
+    """
+    for channel in ending.taken:
+        whole = Piece(row.key, offset=0, start=0, samples=ending.samples, channel=channel)
+        if channels == "each":
+            speaker = row.speaker if row.speaker in ("", UNKNOWN_SPEAKER) else channel_name(row.speaker, channel)
+            key = channel_name(row.key, channel)
         else:
-            yield from cut(recording, max_samples)
+            key, speaker = row.key, row.speaker
+        text, phones = (row.text, row.phones) if len(ending.taken) == 1 else (None, None)
+        yield Source(key, speaker, row.split, text, phones, whole)
 
 
-def _decode_recording(row: ManifestRow, corpus_dir: Path) -> Utterance:
-    """One whole recording. Raises AudioError if it must not be used for training."""
-    path = corpus_dir / row.path
-    if not path.is_file():
-        raise _file_changed_error(row, path, "the file is missing")
-    blob = read_recording(path)
-    if (digest := hashlib.sha256(blob).hexdigest()) != row.sha256:
-        raise _file_changed_error(row, path, f"sha256 is {digest}, the manifest says {row.sha256}")
-    waveform = to_utterance(decode_bytes(blob, path.name))
-    return Utterance(
-        key=row.key,
-        speaker=row.speaker,
-        split=row.split,
-        waveform=waveform,
-        text=row.text,
-        phones=row.phones,
-        pieces=(Piece(row.key, offset=0, start=0, samples=len(waveform)),),
-    )
-
-
-def _too_short(key: str, samples: int, spec: ShardSpec) -> Reject:
-    seconds = samples / SAMPLE_RATE_HZ
-    detail = f"utterance of {seconds:.3f} s, expected at least {spec.min_seconds}"
-    return Reject(key, str(Reason.TOO_SHORT), detail)
-
-
-def _file_changed_error(row: ManifestRow, path: Path, what: str) -> BadDataError:
-    """An error and not a reject, because a key must always stand for the same bytes."""
-    return BadDataError("FILE_CHANGED", f"{what}; recording {row.key} at {path}; make the corpus again")
+def _name(row: ManifestRow, key: str) -> str:
+    """What an error names: the file, and the piece of it."""
+    file = Path(row.path).name
+    return file if key == row.key else f"{key} of {file}"

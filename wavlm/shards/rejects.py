@@ -1,4 +1,4 @@
-"""`rejects.parquet`: the recordings of a corpus that are in no utterance, and why."""
+"""`rejects.parquet`: the recordings of a corpus that are in no utterance, the pieces that are left out, and why."""
 
 from __future__ import annotations
 
@@ -11,16 +11,34 @@ import pyarrow.parquet as pq
 
 from wavlm.storage.parquet import write_parquet
 
-_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "reason", "detail")])
+_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("piece", pa.string()),
+        ("channel", pa.int32()),
+        ("start", pa.int64()),
+        ("samples", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A recording that is in no utterance."""
+    """A recording that is in no utterance, or a piece of a recording whose other pieces are used."""
 
     key: str  # of the recording
     reason: str  # a `wavlm.corpus.audio.reason.Reason`
     detail: str
+    piece: str = ""  # the key that its utterance would have; empty: the whole recording
+    channel: int = 0  # of the piece, counted from 1; 0: the mean, or the only one, or the whole recording
+    start: int = 0  # of the piece in the recording, in samples at 16 kHz
+    samples: int = -1  # that are lost, at 16 kHz, over all channels that are taken; -1: cannot be decoded to its end
+
+    @property
+    def is_recording(self) -> bool:
+        return not self.piece
 
 
 def rejects_path(shards_dir: Path) -> Path:
@@ -29,11 +47,11 @@ def rejects_path(shards_dir: Path) -> Path:
 
 
 def write_rejects(shards_dir: Path, rejects: Sequence[Reject]) -> None:
-    """Write one row per rejected or excluded recording."""
+    """Write one row per recording or piece that is rejected or excluded."""
     write_parquet(rejects_path(shards_dir), pa.Table.from_pylist([vars(reject) for reject in rejects], schema=_SCHEMA))
 
 
 def read_rejects(shards_dir: Path) -> list[Reject]:
-    """The rejected and excluded recordings of a shards folder, in the order of the manifest's parts."""
+    """The rejected and excluded recordings and pieces of a shards folder, in the order of the manifest's parts."""
     table = pq.read_table(rejects_path(shards_dir), page_checksum_verification=True)
     return [Reject(**row) for row in table.to_pylist()]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from wavlm.corpus.audio.whole import Waveform
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
+from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
+
+NO_PHONE = Phone(0.0, 0.0, "")  # stands in a json member where no phone is known
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Piece:
     offset: int  # in the utterance
     start: int  # in the recording
     samples: int
+    channel: int = 0  # of the recording, counted from 1; 0: the mean of all, or the only one
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,25 +39,41 @@ class Utterance:
     split: str
     waveform: Waveform  # (T,)
     text: str | None  # None: not known, or not known for this part of the recording
-    phones: tuple[Phone, ...] | None  # times in seconds from the first sample
+    phones: tuple[Phone, ...] | None  # times in seconds from the first sample; None or empty: none is known
     pieces: tuple[Piece, ...]
 
     @property
     def is_cut(self) -> bool:
-        """Whether this is one of several pieces of a recording."""
-        return self.key != self.pieces[0].key and len(self.pieces) == 1
+        """Whether this is one of several pieces of a recording, or of one of its channels."""
+        first = self.pieces[0]
+        return len(self.pieces) == 1 and self.key not in (first.key, channel_name(first.key, first.channel))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording at 16 kHz before it is cut, or one of its channels."""
+
+    key: str
+    speaker: str
+    split: str
+    text: str | None
+    phones: tuple[Phone, ...] | None
+    whole: Piece  # all of it: the recording, the channel, and the number of samples
 
 
 def to_json(utterance: Utterance) -> bytes:
-    """The json member of an utterance."""
-    phones = utterance.phones
+    """The json member of an utterance. A name has the same type in all of them, as readers that infer a schema want.
+
+    So an unknown text is "", and where no phone is known there is one entry of no duration. An empty list or null would
+    be another type to pyarrow, and with it to Hugging Face's `load_dataset("webdataset")`.
+    """
     value = {
         "key": utterance.key,
         "speaker": utterance.speaker,
         "split": utterance.split,
         "samples": len(utterance.waveform),
-        "text": utterance.text,
-        "phones": None if phones is None else [list(phone) for phone in phones],
+        "text": utterance.text or "",
+        "phones": [phone._asdict() for phone in utterance.phones or (NO_PHONE,)],
         "pieces": [vars(piece) for piece in utterance.pieces],
     }
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
@@ -65,16 +84,20 @@ def from_json(blob: bytes, waveform: Waveform) -> Utterance:
     value: dict[str, Any] = json.loads(blob)
     if value["samples"] != len(waveform):
         raise ValueError(f"json says {value['samples']} samples, FLAC holds {len(waveform)}")
-    phones = value["phones"]
     return Utterance(
         key=value["key"],
         speaker=value["speaker"],
         split=value["split"],
         waveform=waveform,
-        text=value["text"],
-        phones=None if phones is None else tuple(Phone(*phone) for phone in phones),
+        text=value["text"] or None,
+        phones=tuple(phone for phone in map(_read_phone, value["phones"] or ()) if phone != NO_PHONE) or None,
         pieces=tuple(Piece(**piece) for piece in value["pieces"]),
     )
+
+
+def _read_phone(value: dict[str, Any] | list[Any]) -> Phone:
+    """A phone as an object, or as [start_s, end_s, phone] in shards of earlier versions."""
+    return Phone(**value) if isinstance(value, dict) else Phone(*value)
 
 
 def num_pieces(samples: int, max_samples: int) -> int:
@@ -82,29 +105,28 @@ def num_pieces(samples: int, max_samples: int) -> int:
     return max(1, -(-samples // max_samples))
 
 
-def cut(whole: Utterance, max_samples: int) -> Iterator[Utterance]:
-    """Cut a recording into as few pieces of at most `max_samples` as possible.
+def channel_name(name: str, channel: int) -> str:
+    """The name of one channel of a recording, or of its speaker."""
+    return f"{name}-c{channel}"
 
-    Lengths of pieces differ by one sample at most. A recording that is short enough is returned unchanged.
+
+def cut(source: Source, max_samples: int) -> Iterator[tuple[Source, Piece]]:
+    """Cut a recording into as few pieces of at most `max_samples` as possible: what each is, and where it lies.
+
+    Lengths of pieces differ by one sample at most. A recording that is short enough is one piece.
     A phone that crosses a cut is in both pieces, each with its part of the duration. The text of a piece is
     not known.
     """
-    samples = len(whole.waveform)
+    samples = source.whole.samples
     count = num_pieces(samples, max_samples)
     if count == 1:
-        yield whole
+        yield source, source.whole
         return
     for number in range(count):
         start, stop = (samples * edge // count for edge in (number, number + 1))
-        yield Utterance(
-            key=f"{whole.key}-p{number:03d}",
-            speaker=whole.speaker,
-            split=whole.split,
-            waveform=whole.waveform[start:stop],
-            text=None,
-            phones=_shift_phones(whole.phones, -start, stop - start),
-            pieces=(Piece(whole.key, offset=0, start=start, samples=stop - start),),
-        )
+        piece = replace(source.whole, start=start, samples=stop - start)
+        phones = _shift_phones(source.phones, -start, stop - start)
+        yield replace(source, key=f"{source.key}-p{number:03d}", text=None, phones=phones), piece
 
 
 def join_consecutive(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterator[Utterance]:
@@ -136,7 +158,7 @@ def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
             offset += gap_samples
         samples = len(item.waveform)
         waveforms.append(item.waveform)
-        pieces.append(Piece(item.key, offset=offset, start=0, samples=samples))
+        pieces.append(replace(item.pieces[0], offset=offset))
         phones += _shift_phones(item.phones, offset, offset + samples) or ()
         offset += samples
     texts = [item.text for item in group if item.text]

@@ -21,12 +21,10 @@ from wavlm.specs.base import (
 )
 from wavlm.specs.corpora import (
     AptSource,
-    Below,
     CorpusSpec,
     FolderSource,
     HoldOut,
     HttpsSource,
-    Layout,
     Source,
 )
 from wavlm.specs.labelling import (
@@ -37,6 +35,7 @@ from wavlm.specs.labelling import (
     ScoresSpec,
     ShardSpec,
 )
+from wavlm.specs.layouts import Below, Layout
 from wavlm.specs.mixing import EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe

@@ -1,28 +1,13 @@
-"""Corpus specs: sources (archives, Debian packages, folders), layouts of files, licence and validation split."""
+"""Corpus specs: sources (archives, Debian packages, folders), licence and validation split."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, Md5, Name, NonNegative, Sha256, Spec
-
-
-def _check_below_root(path: str) -> str:
-    if path.startswith("/") or ".." in PurePosixPath(path).parts:
-        raise ValueError("expected a path below the corpus' root")
-    return path
-
-
-def _check_not_empty(path: str) -> str:
-    if not PurePosixPath(path).parts:
-        raise ValueError("expected a glob such as **/*.flac")
-    return path
-
-
-Below = Annotated[str, AfterValidator(_check_below_root)]
+from wavlm.specs.base import Count, Md5, Name, NonNegative, Probability, Sha256, Spec
+from wavlm.specs.layouts import Layout
 
 
 class HttpsSource(Spec):
@@ -140,92 +125,6 @@ class FolderSource(Spec):
 Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]
 
 
-class LibrispeechLayout(Spec):
-    """LibriSpeech: `<root>/.../<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac`, with `*.trans.txt` beside them."""
-
-    type: Literal["librispeech"]
-    """Selects this layout."""
-
-    root: Below = ""
-    """Folder below the source that holds the tree. Empty: the source itself.
-
-    Change: when the archive has a folder above the subsets, such as LibriSpeech.
-    """
-
-
-class GenericLayout(Spec):
-    """Any folder tree: a glob finds the audio, a pattern finds the speaker, tables hold text and phones."""
-
-    type: Literal["generic"]
-    """Selects this layout."""
-
-    audio: Annotated[Below, AfterValidator(_check_not_empty)] = "**/*"
-    """Glob of the audio files, relative to the source. Files without an audio ending are left out.
-
-    Change: to read only some folders or one file ending, such as `**/*.flac`.
-    """
-
-    speaker: str = ""
-    """Regular expression with a group `(?P<speaker>...)`. It is searched in the path relative to the source.
-
-    Empty: the speaker is unknown.
-    Change: give it where the path names the speaker. Then whole speakers are held out for validation, the codebook's
-    sample is balanced over speakers, and short clips can be joined.
-    """
-
-    transcripts: Below = ""
-    """Table of the texts, a path relative to the source: TSV with a header that names `utt_id` and `text`.
-
-    `utt_id` is the name of the audio file without its ending.
-    Change: give it to keep the texts in the shards. Pre-training does not use them.
-    """
-
-    phones: Below = ""
-    """Table of timed phones, a path relative to the source: TSV with a header: `utt_id`, `start_s`, `end_s`, `phone`.
-
-    Change: give it to measure label quality (PNMI) and to score layers. Pre-training does not use it.
-    """
-
-
-class FilletsLayout(Spec):
-    """Dialogues of the game Fish Fillets NG. The role in the dialogue script is the speaker."""
-
-    type: Literal["fillets"]
-    """Selects this layout."""
-
-    language: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
-    """Language of the dialogues, as in the package's folders.
-
-    Unit: two letters, ISO 639-1.
-    """
-
-
-class AsteriskLayout(Spec):
-    """Prompts of the Asterisk telephone server: raw G.722 files, one voice per package."""
-
-    type: Literal["asterisk"]
-    """Selects this layout."""
-
-    speaker: Name
-    """Name of the voice of this package."""
-
-
-class FestvoxLayout(Spec):
-    """A Festvox voice for unit selection: sentences in wav/ and a catalogue of timed phones."""
-
-    type: Literal["festvox"]
-    """Selects this layout."""
-
-    speaker: Name
-    """Name of the voice."""
-
-
-Layout = Annotated[
-    LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout,
-    Field(discriminator="type"),
-]
-
-
 class HoldOut(Spec):
     """Which recordings are held out for validation: those whose speaker or whose key has a hash below a threshold."""
 
@@ -246,7 +145,7 @@ class CorpusSpec(Spec):
     """One corpus: a file of data_specs/corpora."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset(
-        {"description", "homepage", "license", "citation", "gated", "expected_hours"}
+        {"description", "homepage", "license", "citation", "gated", "expected_hours", "max_left_out"}
     )
 
     name: Name
@@ -276,6 +175,15 @@ class CorpusSpec(Spec):
     layout: Layout
     """How the files are arranged: where the audio, the speaker, the text and the phones are found."""
 
+    channels: Literal["mean", "each", "first"] | Count = "mean"
+    """What is taken from a recording of several channels.
+
+    `mean`: their mean. `each`: every channel is a recording of its own, with a speaker of its own: keys and names end
+    in -c1, -c2 and so on, and texts and phones are kept only where there is one channel. `first`, or a number counted
+    from 1: that channel alone.
+    Change: `each` for telephone calls with a party per channel; a number where one microphone is the good one.
+    """
+
     valid_fraction: Annotated[float, Field(ge=0, le=0.5)] = 0.01
     """How much of the audio is held out for validation: every speaker whose name has a hash below this number.
 
@@ -299,6 +207,14 @@ class CorpusSpec(Spec):
     When a corpus has grown, this is filled in with the rule of its earlier revision in the store, as long as
     `valid_fraction` is the same.
     Change: give it to keep the rule in another store, or to choose it.
+    """
+
+    max_left_out: Probability = 0.01
+    """How many audio files may be left out by the layout, as links that lead nowhere or as hidden files.
+
+    More are an error that names them. Folders that the layout does not read do not count.
+    Unit: fraction of the audio files.
+    Change: raise it if the layout leaves files out on purpose.
     """
 
     expected_hours: NonNegative = 0.0

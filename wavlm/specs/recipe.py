@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import Name, NonNegative, Spec
 from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.labelling import CodebookSpec, ScoresSpec, ShardSpec
 from wavlm.specs.mixing import MixSpec, MixturesSpec
 from wavlm.specs.network import NetworkSpec
@@ -125,7 +126,7 @@ class Recipe(Spec):
     mixtures: MixturesSpec | None = None
     """The fixed mixtures for validation. Not given, or no iteration mixes: none are made.
 
-    Change: give it when an iteration has a mix. All iterations are then validated on the last iteration's mix.
+    Change: give it when an iteration has a mix. Such an iteration is then validated on its own mix too.
     """
 
     iterations: tuple[IterationSpec, ...] = Field(min_length=1)
@@ -166,8 +167,24 @@ class Recipe(Spec):
             if wants_rooms and not self.rooms:
                 raise ValueError(f"iteration {number} has the effect room, but there are no rooms")
         self._check_layers()
+        self._check_different()
         self._check_valid_split()
         return self
+
+    def _check_different(self) -> None:
+        """Check that no iteration would train the very model of another one. Hidden layers have other teachers."""
+        seen: dict[str, int] = {}
+        for number, iteration in enumerate(self.iterations, 1):
+            if iteration.codebook.features.type == "hidden":
+                continue
+            whole = iteration.speech or tuple(corpus.name for corpus in self.speech)
+            same = iteration.model_copy(update={"speech": tuple(sorted(whole))})
+            first = seen.setdefault(key_of(canonical(same)), number)
+            if first != number:
+                raise ValueError(
+                    f"iterations {first} and {number} are the same model: same labels, network, mix and training; "
+                    "leave one out, or give it another train.seed"
+                )
 
     def _check_layers(self) -> None:
         """Check layer numbers before anything is trained: a layer must exist in the model that it is taken from."""

@@ -85,6 +85,8 @@ class TrainSpec(Spec):
     which micro-batch. That changes nothing but the order of sums.
     """
 
+    not_identity: ClassVar[frozenset[str]] = frozenset({"valid_every", "log_every"})
+
     objective: Objective = MaskedPrediction(type="masked_prediction")
     """What the network is trained to do: `{type: masked_prediction}`, the only one so far.
 
@@ -220,14 +222,14 @@ class TrainSpec(Spec):
     """
 
     valid_every: Count = 1000
-    """Validation runs after every so many updates, and after the last one. Part of the key, as the curve is.
+    """Validation runs after every so many updates, and after the last one. No part of the key: the model is the same.
 
     Unit: updates.
     Change: so that validation takes a small part of the time (400 in the demo, 5000 in wavlm-base).
     """
 
     log_every: Count = 50
-    """Training metrics are written after every so many updates. Part of the key, as the curve is.
+    """Training metrics are written after every so many updates. No part of the key: the model is the same.
 
     Unit: updates.
     Change: larger for long trainings (200 in wavlm-base).

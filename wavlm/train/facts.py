@@ -32,6 +32,10 @@ class TrainingFacts(Facts):
     processes: int  # ranks
     device: str  # "cpu" or "cuda"
     torch: str  # its version
+    # How the curve was measured. It is no part of a model's key, and the curve of a complete model stays as it is.
+    valid_every: int = 0  # updates; 0: not recorded
+    log_every: int = 0
+    validated_on: tuple[str, ...] = ()  # folders of mixtures, in order; more than one if a restart got others
     copies_of_valid: int = 0  # utterances of train that were left out: their content is in a valid split
 
     @property

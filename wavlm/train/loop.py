@@ -206,10 +206,22 @@ def _resume(run: Run) -> TrainingProgress:
         log.info("going on after update %d of %d", progress.update, job.train.updates)
     else:
         progress = TrainingProgress(loss_scale=LossScale.first(job.train))
+    progress = _note_mixtures(job, progress)
     if ranks.leads:
         metrics.drop_after(job.out / metrics.METRICS_FILE, progress.reported_update)
     ranks.wait()  # with a large checkpoint some ranks need longer than a collective waits
     return progress
+
+
+def _note_mixtures(job: TrainJob, progress: TrainingProgress) -> TrainingProgress:
+    """The progress, with the mixtures that this attempt validates on. They are no part of the model's key."""
+    name = job.mixtures.name if job.mixtures else ""
+    before = progress.validated_on
+    if not name or before[-1:] == (name,):
+        return progress
+    if before:
+        log.warning("up to update %d this was validated on %s, from now on %s", progress.update, before[-1], name)
+    return progress.model_copy(update={"validated_on": (*before, name)})
 
 
 def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:
@@ -279,6 +291,9 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
         processes=run.ranks.world,
         device=run.ranks.device.type,
         torch=torch.__version__,
+        valid_every=run.job.train.valid_every,
+        log_every=run.job.train.log_every,
+        validated_on=progress.validated_on,
         copies_of_valid=run.data.copies_of_valid,
     )
     with run.watchdog.patient():

@@ -36,7 +36,7 @@ def test_a_layout_is_named_in_three_files(layout: type[Spec]) -> None:
     reader = getsourcefile(READERS[layout])
     assert reader is not None
     assert set(files_that_name(layout.__name__)) == {
-        "wavlm/specs/corpora.py",
+        "wavlm/specs/layouts.py",
         "wavlm/corpus/layouts/__init__.py",
         Path(reader).relative_to(ROOT).as_posix(),
     }

@@ -21,6 +21,10 @@ class Reason(StrEnum):
     AUDIO_NONFINITE = "AUDIO_NONFINITE"  # NaN or infinity
     AUDIO_RANGE = "AUDIO_RANGE"  # far above full scale
     AUDIO_SILENT = "AUDIO_SILENT"  # zeros or another constant
+    AUDIO_CANCELS = "AUDIO_CANCELS"  # the channels have opposite phases, so that their mean is nearly silent
+    CHANNEL_MISSING = "CHANNEL_MISSING"  # it does not have the channel that the corpus spec asks for
+    DECODER_STALLED = "DECODER_STALLED"  # no audio came for a minute: the decoder or the disk hangs
+    DECODER_CRASHED = "DECODER_CRASHED"  # the decoder ended its process
     AUDIO_TOO_LONG = "AUDIO_TOO_LONG"  # too long to be held in memory
     AUDIO_CHANNELS = "AUDIO_CHANNELS"  # more channels than a recording of speech has
     AUDIO_RATE = "AUDIO_RATE"  # a sample rate that no recorder uses
@@ -57,6 +61,10 @@ ADVICE: dict[Reason, str] = {
     Reason.AUDIO_NONFINITE: "make it again from its source, or leave it out",
     Reason.AUDIO_RANGE: "scale it to -1 .. 1, or leave it out",
     Reason.AUDIO_SILENT: "leave it out",
+    Reason.AUDIO_CANCELS: "set `channels` in the corpus spec to one of them, or to each",
+    Reason.CHANNEL_MISSING: "correct `channels` in the corpus spec, or leave it out",
+    Reason.DECODER_STALLED: "check its disk, convert it to WAV or FLAC, or leave it out",
+    Reason.DECODER_CRASHED: "convert it to WAV or FLAC, or leave it out",
     Reason.AUDIO_TOO_LONG: "cut it into shorter files",
     Reason.AUDIO_CHANNELS: "take its channels apart",
     Reason.AUDIO_RATE: "correct its sample rate, or leave it out",

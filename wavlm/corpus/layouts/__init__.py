@@ -1,28 +1,47 @@
 """Readers of corpora on disk, one per layout: what each publisher's folder tree holds.
 
-A new layout takes three places: its spec in `wavlm/specs/corpora.py` (a class, and a member of `Layout`),
+A new layout takes three places: its spec in `wavlm/specs/layouts.py` (a class, and a member of `Layout`),
 a reader in a file of this package, and a line in `READERS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files
 from wavlm.corpus.layouts.asterisk import read_asterisk
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
 from wavlm.corpus.layouts.generic import read_generic
 from wavlm.corpus.layouts.librispeech import read_librispeech
-from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording, key_of, name_of
+from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text, printable
+from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
+from wavlm.corpus.layouts.tree import Tree
 from wavlm.specs import Layout, Spec
-from wavlm.specs.corpora import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
+from wavlm.specs.layouts import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
 
-__all__ = ["READERS", "UNKNOWN_SPEAKER", "Phone", "Recording", "key_of", "name_of", "read_layout"]
+__all__ = [
+    "READERS",
+    "UNKNOWN_SPEAKER",
+    "FilesAccount",
+    "Phone",
+    "Reading",
+    "Recording",
+    "TableAccount",
+    "check_files",
+    "key_of",
+    "name_of",
+    "path_from_text",
+    "path_to_text",
+    "printable",
+    "read_layout",
+]
 
-# A reader takes the layout and the folder of the corpus. It yields recordings in the order of their paths.
-READERS: Mapping[type[Spec], Callable[[Any, Path], Iterator[Recording]]] = {
+# A reader takes the layout and the files of the corpus. It yields recordings in the order of their paths.
+READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     AsteriskLayout: read_asterisk,
     FestvoxLayout: read_festvox,
     FilletsLayout: read_fillets,
@@ -31,9 +50,24 @@ READERS: Mapping[type[Spec], Callable[[Any, Path], Iterator[Recording]]] = {
 }
 
 
-def read_layout(layout: Layout, root: Path) -> Iterator[Recording]:
-    """The recordings below a folder, in the order of their paths. No audio file is opened.
+@dataclass(frozen=True)
+class Reading:
+    """The recordings of a corpus, and what became of every other file and of every row of its tables."""
 
-    Raises BadDataError (LAYOUT, KEY_BAD) for files that do not fit the layout.
+    recordings: tuple[Recording, ...]
+    files: FilesAccount
+    tables: tuple[TableAccount, ...]
+
+    def __iter__(self) -> Iterator[Recording]:
+        return iter(self.recordings)
+
+
+def read_layout(layout: Layout, root: Path) -> Reading:
+    """The recordings below a folder, in the order of their paths. Files with unknown suffixes are looked into.
+
+    Raises BadDataError (LAYOUT, TABLE_JOIN) for files and tables that do not fit the layout, and UsageError
+    (FILE_ENCODING). Files that are left out are no error here: see `check_files`.
     """
-    return READERS[type(layout)](layout, root)
+    tree = Tree(root)
+    recordings = tuple(READERS[type(layout)](layout, tree))
+    return Reading(recordings, tree.account(item.path for item in recordings), tuple(tree.tables))

@@ -7,19 +7,22 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavlm.corpus.layouts.recording import Phone, Recording, audio_files, key_of
+from wavlm.corpus.layouts.names import key_of
+from wavlm.corpus.layouts.recording import Phone, Recording
+from wavlm.corpus.layouts.table import read_lines, read_text, table_fault
+from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
-from wavlm.specs.corpora import FestvoxLayout
+from wavlm.specs.layouts import FestvoxLayout
 
 PROMPT = re.compile(r'\(\s*(?P<name>\S+)\s+"(?P<text>.*)"\s*\)')
 HEADER_END = "EST_Header_End"
 
 
-def read_festvox(layout: FestvoxLayout, root: Path) -> Iterator[Recording]:
+def read_festvox(layout: FestvoxLayout, tree: Tree) -> Iterator[Recording]:
     """Keys are the names of the sentences. A `+` in a text marks the vowel before it as stressed."""
     voices: dict[Path, tuple[dict[str, str], dict[str, tuple[Phone, ...]]]] = {}
-    for path in audio_files(root, "**/wav/*.wav"):
-        voice = root / path.parent.parent
+    for path in tree.audio("**/wav/*.wav"):
+        voice = tree.root / path.parent.parent
         if voice not in voices:
             voices[voice] = _texts(voice / "etc" / "txt.done.data"), _phones(voice)
         texts, phones = voices[voice]
@@ -31,15 +34,20 @@ def _texts(path: Path) -> dict[str, str]:
     """{sentence: text} of lines `( name "text" )`."""
     if not path.exists():
         return {}
-    found = (PROMPT.fullmatch(line.strip()) for line in path.read_text("utf-8").splitlines())
-    return {match["name"]: match["text"].replace('\\"', '"') for match in found if match}
+    texts: dict[str, str] = {}
+    for number, line in read_lines(path):
+        match = PROMPT.fullmatch(line.strip())
+        text = match["text"].replace('\\"', '"') if match else ""
+        if match and texts.setdefault(match["name"], text) != text:
+            raise table_fault(path, number, f"a second text of {match['name']}", "fetch the corpus again")
+    return texts
 
 
 def _phones(voice: Path) -> dict[str, tuple[Phone, ...]]:
     """{sentence: segments} of lines `<phone>_<unit> <sentence> <start> <middle> <end>`."""
     segments: dict[str, list[Phone]] = defaultdict(list)
     for path in sorted(voice.glob("festival/clunits/*.catalogue")):
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text(path).splitlines()
         if HEADER_END not in lines:
             raise BadDataError("LAYOUT", f"no line {HEADER_END}; in {path}; not a catalogue?")
         for number, line in enumerate(lines[lines.index(HEADER_END) + 1 :]):

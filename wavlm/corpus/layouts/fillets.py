@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Recording, audio_files, key_of
-from wavlm.specs.corpora import FilletsLayout
+from wavlm.corpus.layouts.names import key_of
+from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Recording
+from wavlm.corpus.layouts.table import read_text
+from wavlm.corpus.layouts.tree import Tree
+from wavlm.specs.layouts import FilletsLayout
 
 _TOKEN = re.compile(
     r"--\[\[.*?\]\]|--[^\n]*"  # comments
@@ -32,13 +34,14 @@ class Dialogue:
     text: str | None
 
 
-def read_fillets(layout: FilletsLayout, root: Path) -> Iterator[Recording]:
+def read_fillets(layout: FilletsLayout, tree: Tree) -> Iterator[Recording]:
     """Keys are `<room>__<dialogue>`. Recordings that no script names have an unknown speaker."""
     rooms: dict[str, dict[str, Dialogue]] = {}
-    for script in sorted(root.glob(f"**/script/*/dialogs_{layout.language}.lua")):
-        rooms[script.parent.name] = read_dialogues(script.read_text("utf-8"))
+    for script in tree.files(f"**/script/*/dialogs_{layout.language}.lua"):
+        rooms[script.parent.name] = read_dialogues(read_text(tree.root / script))
     anywhere = {name: found for room in rooms.values() for name, found in room.items()}
-    for path in audio_files(root, f"**/sound/**/{layout.language}/*.ogg"):
+    spoken = f"**/sound/**/{layout.language}"  # music, effects and other languages lie elsewhere
+    for path in tree.audio(f"{spoken}/*.ogg", scope=f"{spoken}/**"):
         room = path.parent.parent.name
         found = rooms.get(room, {}).get(path.stem) or anywhere.get(path.stem)
         role, text = (found.role, found.text) if found else ("", None)

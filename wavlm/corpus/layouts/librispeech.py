@@ -7,25 +7,29 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from wavlm.corpus.layouts.recording import Recording, audio_files, key_of
+from wavlm.corpus.layouts.names import key_of, printable
+from wavlm.corpus.layouts.recording import Recording
+from wavlm.corpus.layouts.table import read_lines, shorten, table_fault
+from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
-from wavlm.specs.corpora import LibrispeechLayout
+from wavlm.specs.layouts import LibrispeechLayout
 
 UTTERANCE = re.compile(r"(?P<speaker>[0-9]+)-(?P<chapter>[0-9]+)-[0-9]+")
 
 
-def read_librispeech(layout: LibrispeechLayout, root: Path) -> Iterator[Recording]:
+def read_librispeech(layout: LibrispeechLayout, tree: Tree) -> Iterator[Recording]:
     """Keys are LibriSpeech's utterance ids. Texts are in `*.trans.txt` beside the audio."""
-    for path in audio_files(root, f"{layout.root}/**/*.flac".lstrip("/")):
+    for path in tree.audio(f"{layout.root}/**/*.flac".lstrip("/")):
         found = UTTERANCE.fullmatch(path.stem)
         if found is None:
             raise BadDataError(
                 "LAYOUT",
-                f"found {path.name}, expected <speaker>-<chapter>-<number>.flac; at {root / path}; "
+                f"found {printable(path.name)}, expected <speaker>-<chapter>-<number>.flac; at "
+                f"{printable(str(tree.root / path))}; "
                 "check the layout in the corpus spec",
             )
         chapter = f"{found['speaker']}-{found['chapter']}"
-        texts = _texts(root / path.parent / f"{chapter}.trans.txt")
+        texts = _texts(tree.root / path.parent / f"{chapter}.trans.txt")
         yield Recording(key_of(path.stem), path, found["speaker"], texts.get(path.stem))
 
 
@@ -34,5 +38,9 @@ def _texts(path: Path) -> dict[str, str]:
     """{utterance: text} of one chapter; empty if there is no such file."""
     if not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split(" ", 1) for line in lines if " " in line)
+    texts: dict[str, str] = {}
+    for number, line in read_lines(path):
+        name, space, text = line.partition(" ")
+        if space and texts.setdefault(name, text) != text:
+            raise table_fault(path, number, f"a second text of {shorten(name)}", "fetch the corpus again")
+    return texts

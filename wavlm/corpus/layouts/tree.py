@@ -1,0 +1,159 @@
+"""The files below the folder of a corpus: readers of layouts take recordings from it, and it accounts for the rest."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from wavlm.corpus.layouts.account import Cause, FilesAccount, TableAccount, left_out
+from wavlm.corpus.layouts.globs import compile_glob, fixed_folder
+from wavlm.corpus.layouts.names import normal, printable, require_utf8
+from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, has_audio_mark, suffix_of
+from wavlm.corpus.layouts.walk import Found, Kind, walk
+
+MOST_SUFFIXES = 20
+LOST_AND_FOUND = "lost+found"  # of a file system whose root is the folder: only the system can read it
+RESOURCE_FORK = "._"  # macOS puts `._a.flac` beside `a.flac` in archives; it holds no audio
+
+
+class Tree:
+    """What a folder holds, found once. A reader asks for audio by glob, and notes what it leaves out.
+
+    `tables` collects the accounts of the tables that a reader joins.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Raises UsageError (FILE_ENCODING) if names are not read as UTF-8."""
+        require_utf8()
+        self.root = root
+        self.tables: list[TableAccount] = []
+        self._found = walk(root)
+        self._real_root = os.path.realpath(root)
+        self._causes: dict[str, Cause] = {}  # of files that matched and are no recordings all the same
+        self._matched: set[str] = set()
+        self._scopes: list[re.Pattern[str]] = []
+        self._folders: list[str] = []
+        self._sounds: dict[str, bool] = {}
+
+    def audio(self, pattern: str, scope: str = "") -> list[PurePosixPath]:
+        """Audio files that a glob takes, in the order of their paths, without hidden ones. Each real file once.
+
+        `scope`: a glob of the files that the reader is there for. Audio in it that `pattern` does not take counts as
+        left out. Not given: everything below the folder that `pattern` names without special characters.
+        """
+        self._scopes.append(compile_glob(scope or f"{fixed_folder(pattern)}**"))
+        self._folders.append(fixed_folder(scope or pattern))
+        glob = compile_glob(pattern)
+        matching = [item for item in self._found if _is_open(item) and glob.fullmatch(normal(item.path))]
+        matching = [item for item in matching if self._is_sound(item)]
+        self._matched.update(item.path for item in matching)
+        first: dict[str, Found] = {}
+        for item in sorted(matching, key=lambda item: (self._is_linked(item), item.path)):
+            if first.setdefault(item.real, item) is not item:
+                self._causes[item.path] = Cause.DOUBLE
+            elif not os.access(self.root / item.path, os.R_OK):
+                self._causes[item.path] = Cause.UNREADABLE
+        return [PurePosixPath(item.path) for item in matching if item.path not in self._causes]
+
+    def files(self, pattern: str) -> list[PurePosixPath]:
+        """Files of any kind that a glob takes, in the order of their paths, without hidden ones."""
+        glob = compile_glob(pattern)
+        return [
+            PurePosixPath(item.path) for item in self._found if _is_open(item) and glob.fullmatch(normal(item.path))
+        ]
+
+    def file(self, name: str) -> Path:
+        """The path of a file that a spec names, spelled as on the disk. It need not exist."""
+        wanted = normal(str(PurePosixPath(name)))
+        found = (item.path for item in self._found if normal(item.path) == wanted and item.path != name)
+        path = self.root / name
+        return path if os.path.lexists(path) else self.root / next(found, name)
+
+    def leave(self, paths: Iterable[PurePosixPath], cause: Cause) -> None:
+        """Note why files that `audio` returned are no recordings. Without a note they are `EXCLUDED`."""
+        self._causes.update((str(path), cause) for path in paths)
+
+    def account(self, used: Iterable[PurePosixPath]) -> FilesAccount:
+        """What became of every file, where `used` are the recordings."""
+        taken = {str(path) for path in used}
+        by_cause: dict[Cause, list[str]] = defaultdict(list)
+        for item in self._found:
+            if item.path not in taken:
+                name = f"{item.path}: {item.detail}" if item.detail else item.path
+                by_cause[self._cause(item)].append(name)
+        suffixes = Counter(printable(suffix_of(item.path)) for item in self._found if item.path not in taken)
+        most = sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_SUFFIXES]
+        return FilesAccount(
+            found=len(self._found),
+            used=len(taken),
+            left_out=tuple(left_out(cause, by_cause[cause]) for cause in Cause if cause in by_cause),
+            suffixes=dict(most),
+        )
+
+    def _cause(self, item: Found) -> Cause:
+        if item.kind is Kind.FILE:
+            return self._cause_of_file(item)
+        if item.kind is Kind.LINK_LOOP:
+            return Cause.LINK_LOOP
+        is_missed = self._is_in_scope(item.path) and not item.is_hidden and _may_be_audio(item)
+        return _CAUSES[item.kind] if is_missed else Cause.OTHER
+
+    def _cause_of_file(self, item: Found) -> Cause:
+        if item.path in self._matched:
+            return self._causes.get(item.path, Cause.EXCLUDED)
+        if not any(scope.fullmatch(normal(item.path)) for scope in self._scopes):
+            return Cause.OUTSIDE if _is_named_as_audio(item) else Cause.OTHER
+        if not self._is_sound(item):
+            return Cause.BARE if suffix_of(item.path) in BARE_SUFFIXES else Cause.OTHER
+        return self._causes.get(item.path, Cause.HIDDEN if item.is_hidden else Cause.NOT_MATCHED)
+
+    def _is_in_scope(self, folder: str) -> bool:
+        """Whether a folder holds files that a reader is there for, or may hold them."""
+        name = normal(folder) + "/" if folder else ""
+        return any(name.startswith(scope) or scope.startswith(name) for scope in self._folders)
+
+    def _is_sound(self, item: Found) -> bool:
+        """Whether a file is audio. One with an unknown suffix is opened for this, but not a hidden one."""
+        if _is_named_as_audio(item):
+            return True
+        if suffix_of(item.path) in OTHER_SUFFIXES or item.is_hidden:
+            return False
+        if item.path not in self._sounds:
+            try:
+                self._sounds[item.path] = has_audio_mark(self.root / item.path)
+            except OSError:
+                self._sounds[item.path] = True  # it may be
+                self._causes[item.path] = Cause.UNREADABLE
+        return self._sounds[item.path]
+
+    def _is_linked(self, item: Found) -> bool:
+        return item.real != f"{self._real_root.rstrip('/')}/{item.path}"
+
+
+def _is_open(item: Found) -> bool:
+    return item.kind is Kind.FILE and not item.is_hidden
+
+
+def _is_named_as_audio(item: Found) -> bool:
+    return suffix_of(item.path) in AUDIO_SUFFIXES and not PurePosixPath(item.path).name.startswith(RESOURCE_FORK)
+
+
+def _may_be_audio(item: Found) -> bool:
+    """Whether somebody may miss a folder that cannot be entered, a broken link or a device."""
+    if item.kind is Kind.SPECIAL:
+        return _is_named_as_audio(item)
+    if item.kind is Kind.FOLDER_UNREADABLE:
+        return item.path != LOST_AND_FOUND
+    return suffix_of(item.path) not in OTHER_SUFFIXES
+
+
+_CAUSES = {
+    Kind.FOLDER_UNREADABLE: Cause.UNREADABLE,
+    Kind.FILE_UNREADABLE: Cause.UNREADABLE,
+    Kind.LINK_BROKEN: Cause.LINK_BROKEN,
+    Kind.LINK_AGAIN: Cause.LINK_AGAIN,
+    Kind.SPECIAL: Cause.SPECIAL,
+}

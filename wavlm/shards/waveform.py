@@ -1,0 +1,148 @@
+"""Read a recording as 16 kHz int16 blocks of the channels that are taken. This runs in the process behind the fence.
+
+Shapes: C channels of the recording, K channels that are taken, T samples, W windows of 0.1 s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+
+from wavlm.corpus.audio.stream import AudioStream, open_audio
+from wavlm.errors import BadDataError
+from wavlm.shards.flac import FULL_SCALE, Pcm16, Waveform
+from wavlm.shards.sound import NO_LEVELS, LevelMeter, Levels
+from wavlm.specs import SAMPLE_RATE_HZ
+
+HASH_BYTES = 1 << 22
+
+Channels: TypeAlias = Literal["mean", "each", "first"] | int  # `wavlm.specs.CorpusSpec.channels`
+MEAN = 0  # the number of the channel that is the mean of all, or the only one
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some seconds of the channels that are taken."""
+
+    pcm: Pcm16  # (K, T)
+    levels: Levels  # (W, 3), of the windows that end here; (0, 3) if no mean of several channels is taken
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is known of a recording that was decoded to its end."""
+
+    samples: int  # per channel, at 16 kHz
+    num_channels: int  # of the recording
+    taken: tuple[int, ...]  # channels, counted from 1, or `MEAN`; none if the one that is asked for is missing
+    clipped: int  # samples above full scale that were clipped to it, over all channels
+    notes: tuple[str, ...]  # each a `wavlm.corpus.audio.reason.NoteCode`
+
+
+def read_waveform(path: Path, key: str, sha256: str, channels: Channels) -> Iterator[Block | Ending | None]:
+    """The blocks of a recording, then its ending. None is a sign of life while the file is hashed.
+
+    Raises AudioError if it must not be used for training, and BadDataError (FILE_CHANGED) if the file is missing or
+    is not the one that the manifest describes.
+    """
+    before = _state(path, key)
+    yield from _check_hash(path, key, sha256)
+    with open_audio(path) as stream:
+        taken = choose_channels(channels, stream.info.channels)
+        yield from _blocks(stream, taken)
+        yield Ending(
+            samples=to_16_khz(stream.num_samples, stream.info.sample_rate_hz),
+            num_channels=stream.info.channels,
+            taken=taken,
+            clipped=stream.clipped,
+            notes=tuple(str(note.code) for note in stream.notes),
+        )
+    if _state(path, key) != before:
+        raise _file_changed_error(key, path, "the file was written to while it was read")
+
+
+def to_16_khz(num_samples: int, rate_hz: int) -> int:
+    """Number of samples after resampling: floor(samples * 16000 / rate + 1/2)."""
+    return (2 * num_samples * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
+
+
+def choose_channels(channels: Channels, num_channels: int) -> tuple[int, ...]:
+    """The channels to take: counted from 1, or `MEAN`; none if the one that is asked for is missing."""
+    if channels == "mean":
+        return (MEAN,)
+    if channels == "each":
+        return tuple(range(1, num_channels + 1))
+    number = 1 if channels == "first" else channels
+    return (number,) if number <= num_channels else ()
+
+
+def _blocks(stream: AudioStream, taken: Sequence[int]) -> Iterator[Block]:
+    rate_hz = stream.info.sample_rate_hz
+    resampler = _Resampler(rate_hz, len(taken))
+    meter = LevelMeter(rate_hz) if MEAN in taken and stream.info.channels > 1 else None
+    for block in stream.blocks():
+        pcm = resampler.add(_take(block, taken))
+        yield Block(pcm, meter.add(block) if meter else NO_LEVELS)
+    yield Block(resampler.finish(), meter.finish() if meter else NO_LEVELS)
+
+
+def _take(block: Waveform, taken: Sequence[int]) -> Waveform:
+    """The channels that are taken, (K, T), of all channels, (C, T)."""
+    if MEAN in taken:
+        return cast(Waveform, block.mean(axis=0, dtype=np.float32, keepdims=True))
+    return block[[number - 1 for number in taken]]
+
+
+class _Resampler:
+    """Makes int16 blocks at 16 kHz of float32 blocks at any rate, with soxr's setting HQ.
+
+    The samples are those that one call for the whole recording gives: equal bit by bit at 64 rates from 4 to 192 kHz.
+    """
+
+    def __init__(self, rate_hz: int, num_channels: int) -> None:
+        self._num_channels = num_channels
+        self._stream: Any = None
+        if rate_hz != SAMPLE_RATE_HZ and num_channels:
+            import soxr  # imported here because reading shards does not need it
+
+            self._stream = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, num_channels, dtype="float32", quality="HQ")
+
+    def add(self, block: Waveform, *, last: bool = False) -> Pcm16:
+        """The samples (K, T) that are ready after this block (K, T)."""
+        if self._stream is not None:
+            resampled = self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last)
+            block = resampled.reshape(-1, self._num_channels).T
+        # Resampling may exceed full scale a little.
+        pcm: Pcm16 = np.rint(block * np.float32(FULL_SCALE)).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        return pcm
+
+    def finish(self) -> Pcm16:
+        """The last samples, (K, T)."""
+        return self.add(np.empty((self._num_channels, 0), np.float32), last=True)
+
+
+def _state(path: Path, key: str) -> tuple[int, int, int]:
+    if not path.is_file():  # opening a pipe would wait for a writer
+        raise _file_changed_error(key, path, "the file is missing")
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _check_hash(path: Path, key: str, sha256: str) -> Iterator[None]:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(HASH_BYTES):
+            digest.update(piece)
+            yield None
+    if digest.hexdigest() != sha256:
+        raise _file_changed_error(key, path, f"sha256 is {digest.hexdigest()}, the manifest says {sha256}")
+
+
+def _file_changed_error(key: str, path: Path, what: str) -> BadDataError:
+    """An error and not a reject, because a key must always stand for the same bytes."""
+    return BadDataError("FILE_CHANGED", f"{what}; recording {key} at {path}; make the corpus again")

@@ -1,0 +1,174 @@
+"""Specs of layouts: how the files of a corpus are arranged, one class per publisher, and one for any folder tree."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from wavlm.specs.base import Name, Probability, Spec
+
+
+def _check_below_root(path: str) -> str:
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise ValueError("expected a path below the corpus' root")
+    return path
+
+
+def _check_not_empty(path: str) -> str:
+    if not PurePosixPath(path).parts:
+        raise ValueError("expected a glob such as **/*.flac")
+    return path
+
+
+Below = Annotated[str, AfterValidator(_check_below_root)]
+
+
+class LibrispeechLayout(Spec):
+    """LibriSpeech: `<root>/.../<speaker>/<chapter>/<speaker>-<chapter>-<n>.flac`, with `*.trans.txt` beside them."""
+
+    type: Literal["librispeech"]
+    """Selects this layout."""
+
+    root: Below = ""
+    """Folder below the source that holds the tree. Empty: the source itself.
+
+    Change: when the archive has a folder above the subsets, such as LibriSpeech.
+    """
+
+
+class GenericLayout(Spec):
+    """Any folder tree: a glob finds the audio; a pattern or a table gives the speaker; tables hold text and phones."""
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"max_left_over_rows", "max_without_row"})
+
+    type: Literal["generic"]
+    """Selects this layout."""
+
+    audio: Annotated[Below, AfterValidator(_check_not_empty)] = "**/*"
+    """Glob of the audio files, relative to the source. Files that are no audio are left out.
+
+    The letter case of the suffix does not matter. Links are followed.
+    Change: to read only some folders or one file ending, such as `**/*.flac`.
+    """
+
+    speaker: str = ""
+    """Regular expression with a group `(?P<speaker>...)`. It is searched in the path relative to the source.
+
+    Empty: the speaker is unknown.
+    Change: give it where the path names the speaker. Then whole speakers are held out for validation, the codebook's
+    sample is balanced over speakers, and short clips can be joined.
+    """
+
+    transcripts: Below = ""
+    """Table with one row per recording, a path relative to the source: TSV in UTF-8 with a header.
+
+    It holds texts, and speakers, languages or splits, in the columns that the next fields name.
+    Change: give it to keep the texts in the shards (pre-training does not use them), or to know the speakers.
+    """
+
+    phones: Below = ""
+    """Table of timed phones, a path relative to the source: TSV with a header: `utt_id`, `start_s`, `end_s`, `phone`.
+
+    Change: give it to measure label quality (PNMI) and to score layers. Pre-training does not use it.
+    """
+
+    id_column: Annotated[str, Field(min_length=1)] = "utt_id"
+    """Column of both tables that names the recording: its path below the source, or its file name.
+
+    Suffixes do not matter. A file name that several recordings have names none of them.
+    Change: to the header of your table, such as `path`.
+    """
+
+    text_column: str = "text"
+    """Column of `transcripts` that holds the text. Empty: the table has no texts.
+
+    Change: to the header of your table, such as `sentence`.
+    """
+
+    speaker_column: str = ""
+    """Column of `transcripts` that names the speaker. Give either this or `speaker`.
+
+    A recording without a row, or with an empty field, has an unknown speaker.
+    Change: where the table names the speaker, such as `client_id` of Common Voice.
+    """
+
+    language_column: str = ""
+    """Column of `transcripts` that names the language. The facts of the corpus then have the hours per language."""
+
+    split_column: str = ""
+    """Column of `transcripts` that says `train`, `valid` (or `validation`, `val`, `dev`) or `test`.
+
+    Valid recordings are held out. Those of `test`, and those without a row, are not used.
+    Change: give it where the publisher defines the split.
+    """
+
+    only_listed: bool = False
+    """True: recordings without a row in `transcripts` are not used.
+
+    Change: to read one part of a corpus whose tables list the parts, such as `validated.tsv` of Common Voice.
+    """
+
+    max_left_over_rows: Probability = 0.1
+    """How many rows of a table may name no recording, name one again, or fit several. More are an error.
+
+    Unit: fraction of the rows.
+    Change: raise it if the table covers more than the folder holds.
+    """
+
+    max_without_row: Probability = 0.75
+    """How many recordings may have no row in a table. More are an error: the names of the table are probably wrong.
+
+    Unit: fraction of the recordings.
+    Change: 1 for a table of a small part; 0 for a table that must be complete.
+    """
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> GenericLayout:
+        if not self.transcripts and (
+            self.speaker_column or self.language_column or self.split_column or self.only_listed
+        ):
+            raise ValueError("speaker_column, language_column, split_column and only_listed need a table transcripts")
+        if self.speaker and self.speaker_column:
+            raise ValueError("give either speaker or speaker_column")
+        return self
+
+
+class FilletsLayout(Spec):
+    """Dialogues of the game Fish Fillets NG. The role in the dialogue script is the speaker."""
+
+    type: Literal["fillets"]
+    """Selects this layout."""
+
+    language: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+    """Language of the dialogues, as in the package's folders.
+
+    Unit: two letters, ISO 639-1.
+    """
+
+
+class AsteriskLayout(Spec):
+    """Prompts of the Asterisk telephone server: raw G.722 files, one voice per package."""
+
+    type: Literal["asterisk"]
+    """Selects this layout."""
+
+    speaker: Name
+    """Name of the voice of this package."""
+
+
+class FestvoxLayout(Spec):
+    """A Festvox voice for unit selection: sentences in wav/ and a catalogue of timed phones."""
+
+    type: Literal["festvox"]
+    """Selects this layout."""
+
+    speaker: Name
+    """Name of the voice."""
+
+
+Layout = Annotated[
+    LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout,
+    Field(discriminator="type"),
+]
