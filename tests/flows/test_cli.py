@@ -128,7 +128,7 @@ def test_a_registration_that_was_asked_for_and_did_not_happen_is_exit_code_69(
     store = Store(tmp_path / "store")
     for artifact in plan(read_resolved(tiny_recipe, store)):
         if artifact.kind != "register":
-            store.make(artifact, lambda out, item=artifact: build(item, out))
+            store.make(artifact, lambda out, item=artifact: build(item, store, out))
     arguments = ["stage", "register", str(tiny_recipe), "--store", str(store.root)]
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", *arguments, "--iteration", "1"],

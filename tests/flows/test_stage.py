@@ -18,7 +18,7 @@ def test_what_cannot_be_made_again_is_not_moved_to_the_trash(tiny_recipe: Path, 
     artifacts = plan(read_resolved(tiny_recipe, store))
     (corpus,), (shards,) = select(artifacts, "corpus"), select(artifacts, "shards")
     for artifact in (corpus, shards):
-        store.make(artifact, lambda out, item=artifact: build(item, out))
+        store.make(artifact, lambda out, item=artifact: build(item, store, out))
     shutil.rmtree(store.path(corpus))
     with pytest.raises(BadDataError, match="INPUT_MISSING: corpus/tiny-speech-"):
         stage.fn("shards", str(tiny_recipe), store=str(store.root), redo=True)
