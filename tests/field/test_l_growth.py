@@ -80,7 +80,7 @@ def test_a_codebook_is_not_fitted_on_what_another_corpus_holds_out(tmp_path: Pat
     assert train.folder.tolist() == [0] * 4 + [1] * 3
     spec = CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=4, sample_frames_per_cluster=20)
     (tmp_path / "out").mkdir()
-    facts = build_codebook(spec, folders, None, tmp_path / "out", LOCAL_PLAN)
+    facts = build_codebook(spec, dict(zip("ab", folders, strict=True)), None, tmp_path / "out", LOCAL_PLAN)
     assert facts.copies_of_valid == 2
 
 

@@ -198,7 +198,8 @@ class CorpusSpec(Spec):
     """How much of the audio is held out for validation: every speaker whose name has a hash below this number.
 
     A hash does not change, so a corpus that grows keeps its validation set. If no speaker is below it, or those below
-    it have more than twice this share of the audio, recordings are held out by the hashes of their keys, at least one.
+    it have more than twice this share of the audio, recordings are held out by the hashes of their keys, and at least
+    half of this share.
     The manifest and the summary say which rule was used.
     Unit: fraction of the seconds, 0 to 0.5. 0: nothing is held out.
     Source: the default is that of fairseq's `wav2vec_manifest.py --valid-percent`.
