@@ -82,7 +82,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
 def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
     """Plots of scores and registrations. A registration that waits for the registry has its plots already."""
     for item in artifacts:
-        if isinstance(item, Scores | Registration):
+        if isinstance(item, Scores | Registration) and item.is_known:
             waits = isinstance(item, Registration) and not store.is_complete(item)
             folder = store.partial_folder(item) if waits else store.path(item)
             yield from sorted(folder.rglob("*.png"))
