@@ -95,7 +95,10 @@ class GenericLayout(Spec):
     """
 
     language_column: str = ""
-    """Column of `transcripts` that names the language. The facts of the corpus then have the hours per language."""
+    """Column of `transcripts` that names the language. The facts of the corpus then have the hours per language.
+
+    Change: give it where the table names the language, to see how much there is of each.
+    """
 
     split_column: str = ""
     """Column of `transcripts` that says `train`, `valid` (or `validation`, `val`, `dev`) or `test`.

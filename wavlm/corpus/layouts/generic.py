@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.layouts.account import Cause
 from wavlm.corpus.layouts.names import key_of, normal
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
@@ -24,7 +23,7 @@ def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
     listed = _join_recordings(layout, tree, paths)
     if layout.only_listed or layout.split_column:
         missing = [path for path in paths if path not in listed]
-        tree.leave(missing, Cause.EXCLUDED if layout.only_listed else Cause.NO_ROW)
+        tree.leave(missing, "excluded" if layout.only_listed else "no-row")
         paths = [path for path in paths if path in listed]
     phones = _join_phones(layout, tree, paths)
     for path in paths:

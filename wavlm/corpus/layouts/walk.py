@@ -11,14 +11,14 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 
 NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 MAX_VISITS = 16  # of one folder through links. Links that cross each other would make any number of paths
 
 
-class Kind(StrEnum):
+class Kind(Enum):
     """What a name in a folder is. Links have the kind of what they lead to."""
 
     FILE = "file"
