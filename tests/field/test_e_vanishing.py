@@ -38,7 +38,7 @@ def account(folder: Path, layout: GenericLayout = ALL) -> FilesAccount:
 
 
 def causes(files: FilesAccount) -> dict[str, int]:
-    return {str(item.cause): item.files for item in files.left_out}
+    return {item.cause: item.files for item in files.left_out}
 
 
 def build(tmp_path: Path, folder: Path, layout: GenericLayout = ALL, **fields: object) -> CorpusFacts:
@@ -246,7 +246,7 @@ from wavlm.specs.layouts import GenericLayout
 ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
 root = Path(sys.argv[1])
 found = read_layout(GenericLayout(type="generic", audio=sys.argv[2]), root)
-print(len(found.recordings), {str(item.cause): item.files for item in found.files.left_out})
+print(len(found.recordings), {item.cause: item.files for item in found.files.left_out})
 check_files(found.files, 0.01, "perm", root)
 """
 
