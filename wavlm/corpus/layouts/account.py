@@ -87,12 +87,18 @@ def left_out(cause: Cause, paths: Iterable[str]) -> LeftOut:
 
 
 def check_files(account: FilesAccount, max_left_out: float, corpus: str, root: Path) -> None:
-    """Raise BadDataError: FILES_UNREADABLE, or FILES_LEFT_OUT for more than this share of the audio files."""
+    """Raise BadDataError: FILES_UNREADABLE, CORPUS_EMPTY, or FILES_LEFT_OUT for more than this share of the audio."""
     if account.count("unreadable"):
         raise BadDataError(
             "FILES_UNREADABLE",
             f"{corpus} has files or folders that cannot be read: {account.describe('unreadable')}; in "
             f"{root}; give permission, mount the disk, or narrow the layout in the corpus spec",
+        )
+    if not account.used:
+        raise BadDataError(
+            "CORPUS_EMPTY",
+            f"no recording of {corpus} was found, but {account.describe_suffixes()}; in {root}; check the layout in "
+            "the corpus spec",
         )
     lost = account.count(*LOST)
     if lost > max_left_out * (account.used + lost):
@@ -104,9 +110,12 @@ def check_files(account: FilesAccount, max_left_out: float, corpus: str, root: P
         )
 
 
-def describe_losses(account: FilesAccount) -> Iterator[str]:
-    """Lines for a log: what may be missed, and double links."""
-    for item in account.left_out:
+def describe_losses(files: FilesAccount, tables: Iterable[TableAccount]) -> Iterator[str]:
+    """Lines for a log: files that may be missed, double ones, and rows that were not joined."""
+    for table in tables:
+        if lost := table.rows - table.by_path - table.by_stem:
+            yield f"{lost} of {table.rows} rows of {table.table} not joined: {'; '.join(table.examples)}"
+    for item in files.left_out:
         if item.cause not in ("other", "outside", "excluded"):
             yield f"{item.files} files left out, {item.cause}: {_examples(item)}"
 

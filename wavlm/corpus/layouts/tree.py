@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out
 from wavlm.corpus.layouts.globs import compile_glob, fixed_folder
 from wavlm.corpus.layouts.names import normal
-from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, has_audio_mark, suffix_of
+from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, begins_as_audio, suffix_of
 from wavlm.corpus.layouts.walk import Found, Kind, walk
 from wavlm.storage.encoding import printable, require_utf8
 
@@ -113,7 +113,7 @@ class Tree:
 
     def _is_in_scope(self, folder: str) -> bool:
         """Whether a folder holds files that a reader is there for, or may hold them."""
-        name = normal(folder) + "/" if folder else ""
+        name = "" if folder == "." else normal(folder) + "/"
         return any(name.startswith(scope) or scope.startswith(name) for scope in self._folders)
 
     def _is_sound(self, item: Found) -> bool:
@@ -124,7 +124,7 @@ class Tree:
             return False
         if item.path not in self._sounds:
             try:
-                self._sounds[item.path] = has_audio_mark(self.root / item.path)
+                self._sounds[item.path] = begins_as_audio(self.root / item.path)
             except OSError:
                 self._sounds[item.path] = True  # it may be
                 self._causes[item.path] = "unreadable"

@@ -42,7 +42,7 @@ class Found:
 
     @property
     def is_hidden(self) -> bool:
-        return self.path.startswith(".") or "/." in self.path
+        return (self.path.startswith(".") and self.path != ".") or "/." in self.path
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _list(folder: _Folder, made: _Walk) -> Iterator[_Folder]:
         with os.scandir(folder.real) as entries:
             listed = list(entries)
     except OSError as error:
-        made.found.append(Found(folder.path.rstrip("/"), Kind.FOLDER_UNREADABLE, folder.real, _reason(error)))
+        made.found.append(Found(folder.path.rstrip("/") or ".", Kind.FOLDER_UNREADABLE, folder.real, _reason(error)))
         return
     for entry in sorted(listed, key=lambda entry: entry.name):
         path, real = folder.path + entry.name, f"{folder.real.rstrip('/')}/{entry.name}"
