@@ -12,8 +12,8 @@ __all__ = ["AUDIO_SUFFIXES", "BARE_SUFFIXES", "OTHER_SUFFIXES", "begins_as_audio
 _BARE = "raw pcm sln sln16 sln48 ul ulaw mulaw al alaw vox g726 g729 gsm shn adpcm"
 _OTHER = """
     txt tsv csv json jsonl yaml yml xml html htm md rst pdf tex log ini cfg lua py sh js css scm tree lab phn wrd trn
-    textgrid eaf ctm rttm srt vtt stm lm dict lex png jpg jpeg gif bmp svg webp heic heif avif tif tiff ico ttf otf zip gz
-    bz2 xz zst tar tgz 7z rar deb rpm parquet arrow npy npz pt pth safetensors h5 hdf5 sqlite db md5 sha256
+    textgrid eaf ctm rttm srt vtt stm lm dict lex png jpg jpeg gif bmp svg webp heic heif avif tif tiff ico ttf otf zip
+    gz bz2 xz zst tar tgz 7z rar deb rpm parquet arrow npy npz pt pth safetensors h5 hdf5 sqlite db md5 sha256
 """
 # Samples without a header: nothing in the file says their rate and width, so they are not read.
 BARE_SUFFIXES = frozenset(f".{name}" for name in _BARE.split())
