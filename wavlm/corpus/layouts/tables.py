@@ -51,6 +51,11 @@ class Columns:
     language: str = ""
     split: str = ""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that the table has; the first names the recording."""
+        return tuple(filter(None, (self.recording, self.text, self.speaker, self.language, self.split)))
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -71,8 +76,7 @@ def join_recordings(
     path = tree.file(table)
     names, tally = _names(tree, path, paths), Tally(table)
     first: dict[PurePosixPath, Row] = {}
-    wanted = (columns.recording, columns.text, columns.speaker, columns.language, columns.split)
-    for row in read_table(path, [name for name in wanted if name]):
+    for row in read_table(path, columns.names):
         fate, found = names.find(row.values[0])
         if found is not None and first.setdefault(found, row) is not row:
             fate = "duplicate"
