@@ -44,9 +44,9 @@ def build_corpus(
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total))
     reading = read_layout(spec.layout, files.root)
     recordings = reading.recordings
-    _check_keys(reading, spec, files.root)
     check_files(reading.files, spec.max_left_out, spec.name, files.root)
-    for line in describe_losses(reading.files):
+    _check_keys(recordings, files.root)
+    for line in describe_losses(reading.files, reading.tables):
         logger.warning("%s: %s", spec.name, line)
     rows = []
     with ThreadPoolExecutor(THREADS) as pool:
@@ -94,14 +94,7 @@ def _measure(path: Path) -> tuple[int, int]:
     return info.sample_rate_hz, info.num_samples
 
 
-def _check_keys(reading: Reading, spec: CorpusSpec, root: Path) -> None:
-    recordings = reading.recordings
-    if not recordings:
-        raise BadDataError(
-            "CORPUS_EMPTY",
-            f"no recording of {spec.name} was found, but {reading.files.describe_suffixes()}; in {root}; check the "
-            "layout in the corpus spec",
-        )
+def _check_keys(recordings: Sequence[Recording], root: Path) -> None:
     counts = Counter(recording.key for recording in recordings)
     twice = sorted(key for key, count in counts.items() if count > 1)
     if twice:
