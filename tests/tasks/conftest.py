@@ -16,8 +16,19 @@ from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
-from wavlm.labels.facts import LabelsFacts, Quality
-from wavlm.pipeline.artifacts import Artifact, Corpus, Export, Labels, Mixtures, Model, Registration, Scores, Shards
+from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Codebook,
+    Corpus,
+    Export,
+    Labels,
+    Mixtures,
+    Model,
+    Registration,
+    Scores,
+    Shards,
+)
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -160,6 +171,8 @@ def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case p
         return SHARDS if isinstance(artifact, Shards) else CORPUS
     if isinstance(artifact, Scores):
         return _scores(out)
+    if isinstance(artifact, Codebook):
+        return _codebook(artifact)
     if isinstance(artifact, Mixtures):
         (out / "listen").mkdir()
         (out / "listen" / "one.png").write_bytes(PNG)
@@ -167,6 +180,24 @@ def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case p
         (out / "hf").mkdir()
         (out / "hf" / "README.md").write_text("# A card\n")
     return Facts()  # nothing reads the facts of the others
+
+
+def _codebook(artifact: Codebook) -> CodebookFacts:
+    fit = Fit(num_frames=8000, inertia_per_frame=1.0, used_clusters=50, empty_clusters=0, entropy_bits=5, perplexity=32)
+    names = [item.corpus.name for item in artifact.shards]
+    return CodebookFacts(
+        features=artifact.spec.features,
+        num_clusters=artifact.spec.num_clusters,
+        num_channels=39,
+        label_rate_hz=100,
+        sample_utterances=100 * len(names),
+        sample_speakers=len(names),
+        shares=tuple(CorpusShare(corpus=name, hours=1.5, utterances=100, speakers=1, frames=8000) for name in names),
+        inertia_per_iteration=(2.0, 1.0),
+        train=fit,
+        valid=None,
+        sha256="0" * 64,
+    )
 
 
 def _labels(artifact: Labels) -> LabelsFacts:

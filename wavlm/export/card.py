@@ -17,6 +17,8 @@ tags:
 ---
 """
 
+SAMPLE_COLUMNS = ("labels", "corpus", "share of the sample", "utterances", "speakers", "hours of the corpus")
+
 
 @dataclass(frozen=True)
 class Card:
@@ -27,6 +29,7 @@ class Card:
     corpora: tuple[CorpusSpec, ...]  # speech, noise and room impulse responses of the training
     lineage: tuple[str, ...] = ()  # folders of all artifacts that it was made from, inputs first
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
+    samples: tuple[tuple[str, ...], ...] = ()  # what k-means was fitted on: rows of SAMPLE_COLUMNS
     summary: str = ""
 
 
@@ -39,6 +42,7 @@ def model_card(card: Card, network: NetworkSpec) -> str:
         f"labels. {_line(card.summary)}".rstrip(),
         _usage(network, family),
         _table("Numbers", ("what", "value"), [(k, str(v)) for k, v in card.numbers.items()]),
+        *([_table("Labels were fitted on", SAMPLE_COLUMNS, list(card.samples))] if card.samples else []),
         _table(
             "Learnt from",
             ("corpus", "role", "licence", "homepage"),

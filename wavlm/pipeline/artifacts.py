@@ -113,8 +113,9 @@ class Shards(Artifact):
 @dataclass(frozen=True)
 class Codebook(Artifact):
     kind: ClassVar[str] = "codebook"
+    format: ClassVar[int] = 2  # 2: a share per corpus, and few frames of each of many utterances
     spec: CodebookSpec
-    shards: tuple[Shards, ...]
+    shards: tuple[Shards, ...]  # what k-means is fitted on
     teacher: Teacher | None = None
 
     @property
