@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact, Codebook, Kind
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
 from wavlm.pipeline.plan import plan, select, select_needed
 from wavlm.pipeline.shares import describe_shares
@@ -42,9 +42,7 @@ def plan_table(recipe: Path, store: Store) -> Table:
     for artifact in plan(read_recipe(recipe)):
         notes = list(describe(artifact, store))
         if store.is_complete(artifact):
-            table.add_row(
-                "[green]there[/]", str(artifact), "; ".join(filter(None, [show_hours(artifact, store), *notes]))
-            )
+            table.add_row("[green]there[/]", str(artifact), "; ".join(notes))
             continue
         table.add_row("[yellow]make[/]", str(artifact), "; ".join([explain_make(artifact, store, made), *notes]))
         made.add(artifact.key)
@@ -55,6 +53,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
     """What a reader of the plan should know of an artifact, there or not."""
     if store.is_complete(artifact) and store.path(artifact).name != Path(artifact.folder).name:
         yield f"lies in {store.path(artifact).relative_to(store.root)}"
+    if isinstance(artifact, Corpus | Shards) and store.is_complete(artifact):
+        yield show_hours(artifact, store)
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
 
