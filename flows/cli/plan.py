@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.table import Table
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact, Codebook, Kind
+from wavlm.pipeline.artifacts import Artifact, Codebook, Kind, Model
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
 from wavlm.pipeline.plan import plan, select, select_needed
 from wavlm.pipeline.shares import describe_shares
+from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
@@ -54,6 +55,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield f"lies in {store.path(artifact).relative_to(store.root)}"
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
+    if isinstance(artifact, Model) and (start := describe_start(artifact, store)):
+        yield f"starts from {start}"
 
 
 def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
