@@ -14,6 +14,7 @@ from wavlm.pipeline.plan import plan, select, select_needed
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.summary import show_hours
 from wavlm.specs.yaml import read_recipe
 
 SHOWN_DIFFERENCES = 3
@@ -33,7 +34,7 @@ def select_artifacts(recipe: Path, kind: str, iteration: int | None, corpus: str
 
 
 def plan_table(recipe: Path, store: Store) -> Table:
-    """Each artifact in order: there, or to be made and why."""
+    """Each artifact in order: there and how many hours it holds, or to be made and why."""
     table = Table(title=str(recipe), title_justify="left", box=None)
     table.add_column("")
     table.add_column("artifact", no_wrap=True, overflow="fold")
@@ -42,7 +43,9 @@ def plan_table(recipe: Path, store: Store) -> Table:
     for artifact in plan(read_recipe(recipe)):
         notes = list(describe(artifact, store))
         if store.is_complete(artifact):
-            table.add_row("[green]there[/]", str(artifact), "; ".join(notes))
+            table.add_row(
+                "[green]there[/]", str(artifact), "; ".join(filter(None, [show_hours(artifact, store), *notes]))
+            )
             continue
         table.add_row("[yellow]make[/]", str(artifact), "; ".join([explain_make(artifact, store, made), *notes]))
         made.add(artifact.key)

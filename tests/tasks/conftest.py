@@ -13,10 +13,22 @@ from safetensors.numpy import save_file
 
 from tasks.registry.connection import connect
 from tests.tiny_specs import tiny_network, tiny_training
+from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
 from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
-from wavlm.pipeline.artifacts import Artifact, Codebook, Export, Labels, Mixtures, Model, Registration, Scores, Shards
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Codebook,
+    Corpus,
+    Export,
+    Labels,
+    Mixtures,
+    Model,
+    Registration,
+    Scores,
+    Shards,
+)
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -57,6 +69,27 @@ SHARDS = ShardsFacts(
     bytes=1000,
     repeated_recordings=0,
     in_both_splits=0,
+)
+
+AMOUNT = Amount(recordings=902, microseconds=round(1.5 * 3.6e9))
+CORPUS = CorpusFacts(
+    role="speech",
+    utterances=902,
+    speakers=3,
+    hours=1.5,
+    without_header=0,
+    with_text=0,
+    with_phones=0,
+    split_rule="none",
+    split_below=0.0,
+    valid_utterances=0,
+    valid_hours=0.0,
+    found=AMOUNT,
+    train=AMOUNT,
+    valid=Amount(),
+    excluded={},
+    duplicate_contents=0,
+    archives=(),
 )
 
 
@@ -134,8 +167,8 @@ def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case p
         return _model(artifact, out)
     if isinstance(artifact, Labels):
         return _labels(artifact)
-    if isinstance(artifact, Shards):
-        return SHARDS
+    if isinstance(artifact, Corpus | Shards):
+        return SHARDS if isinstance(artifact, Shards) else CORPUS
     if isinstance(artifact, Scores):
         return _scores(out)
     if isinstance(artifact, Codebook):

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavlm.pipeline.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
+from wavlm.corpus.facts import CorpusFacts
+from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.results import IterationResults, label_quality_of, read_layer_pnmi, read_training_results
@@ -26,6 +27,7 @@ class CorpusSummary:
     name: str
     role: str
     facts: ShardsFacts
+    found: CorpusFacts | None  # what its files gave; None if they are no longer in the store
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     results = tuple(_iteration_results(item, artifacts, store) for item in complete if isinstance(item, Model))
     versions = _versions([item for item in complete if isinstance(item, Registration)], store)
     return Summary(
-        corpora=tuple(
-            CorpusSummary(item.name, item.corpus.spec.role, store.facts(item, ShardsFacts))
-            for item in complete
-            if isinstance(item, Shards)
-        ),
+        corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
         results=results,
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
@@ -91,6 +89,24 @@ def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store
         notes=tuple(_notes(model, store)),
         layers=read_layer_pnmi(next(scores, None), store),
     )
+
+
+def _corpus(shards: Shards, store: Store) -> CorpusSummary:
+    corpus = shards.corpus
+    found = store.facts(corpus, CorpusFacts) if store.is_complete(corpus) else None
+    return CorpusSummary(shards.name, corpus.spec.role, store.facts(shards, ShardsFacts), found)
+
+
+def show_hours(artifact: Artifact, store: Store) -> str:
+    """The hours of train and valid that a complete corpus or its shards hold; empty for other artifacts."""
+    facts: CorpusFacts | ShardsFacts
+    if isinstance(artifact, Corpus):
+        facts = store.facts(artifact, CorpusFacts)
+    elif isinstance(artifact, Shards):
+        facts = store.facts(artifact, ShardsFacts)
+    else:
+        return ""
+    return f"{facts.train_hours:.2f} h train, {facts.valid_hours:.2f} h valid"
 
 
 def _notes(model: Model, store: Store) -> Iterator[str]:
