@@ -177,10 +177,12 @@ def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE) -> None:
       [cyan]wavlm sync data_specs/recipes/demo.yaml[/]
     """
     from tasks.register import sync as synced
+    from wavlm.pipeline.resolve import require_known
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
 
-    new = synced(read_recipe(recipe), Store(store))
+    artifact_store = Store(store)
+    new = synced(require_known(read_recipe(recipe), artifact_store), artifact_store)
     for path in new:
         _say(path)
     console.out.print(f"{len(new)} models were registered now")

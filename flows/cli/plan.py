@@ -8,29 +8,31 @@ from pathlib import Path
 from rich.table import Table
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact, Codebook, Kind, Model
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
 from wavlm.pipeline.plan import plan, select, select_needed
+from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
+from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
 
 SHOWN_DIFFERENCES = 3
 
 
-def plan_until(recipe: Path, until: Kind | None) -> tuple[Artifact, ...]:
+def plan_until(recipe: Path, until: Kind | None, store: Store) -> tuple[Artifact, ...]:
     """All artifacts of a recipe, or what those of kind `until` need."""
-    return select_needed(plan(read_recipe(recipe)), until)
+    return select_needed(plan(resolve(read_recipe(recipe), store)), until)
 
 
-def select_artifacts(recipe: Path, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
-    """The artifacts of one kind; raises UsageError that lists what there is if nothing fits."""
+def select_artifacts(recipe: Recipe, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
+    """The artifacts of one kind of a resolved recipe; raises UsageError that lists what there is if nothing fits."""
     try:
-        return select(plan(read_recipe(recipe)), kind, iteration, corpus)
+        return select(plan(recipe), kind, iteration, corpus)
     except ValueError as error:
-        raise UsageError("NOTHING_FITS", f"{error}; in recipe {recipe}; choose one of these") from error
+        raise UsageError("NOTHING_FITS", f"{error}; in recipe {recipe.name}; choose one of these") from error
 
 
 def plan_table(recipe: Path, store: Store) -> Table:
@@ -40,12 +42,13 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
     made: set[str] = set()
-    for artifact in plan(read_recipe(recipe)):
+    for artifact in plan(resolve(read_recipe(recipe), store)):
+        if not artifact.is_known:
+            table.add_row("[yellow]?[/]", str(artifact), _explain_unknown(artifact))
+            continue
         notes = list(describe(artifact, store))
         if store.is_complete(artifact):
-            table.add_row(
-                "[green]there[/]", str(artifact), "; ".join(filter(None, [show_hours(artifact, store), *notes]))
-            )
+            table.add_row("[green]there[/]", str(artifact), "; ".join(notes))
             continue
         table.add_row("[yellow]make[/]", str(artifact), "; ".join([explain_make(artifact, store, made), *notes]))
         made.add(artifact.key)
@@ -56,6 +59,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
     """What a reader of the plan should know of an artifact, there or not."""
     if store.is_complete(artifact) and store.path(artifact).name != Path(artifact.folder).name:
         yield f"lies in {store.path(artifact).relative_to(store.root)}"
+    if isinstance(artifact, Corpus | Shards) and store.is_complete(artifact):
+        yield show_hours(artifact, store)
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
     if isinstance(artifact, Model) and (start := describe_start(artifact, store)):
@@ -64,6 +69,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
 
 def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
     """Why an artifact would be made: continued, new, or unlike the nearest complete one."""
+    if outdated := store.explain_outdated(artifact):
+        return outdated
     if store.partial_folder(artifact).is_dir():
         return "begun; continues"
     found = store.explain(artifact)
@@ -82,6 +89,12 @@ def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
         new = " (to be made)" if {item.key for item in artifact.inputs} & made else ""
         parts.append(f"other {', '.join(inputs)}{new}")
     return f"unlike {folder.name}: " + "; ".join(parts)
+
+
+def _explain_unknown(artifact: Artifact) -> str:
+    if isinstance(artifact, Corpus) and artifact.spec.folder:
+        return f"{artifact.spec.folder.path} is new, has changed or is not there; the run reads it first"
+    return "made from what is not known yet"
 
 
 def _holds_inputs(artifact: Artifact, field: str) -> bool:

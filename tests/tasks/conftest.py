@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import torch
 
 from tasks.registry.connection import connect
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
+from wavlm.export import build_export
 from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
+from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import (
     Artifact,
     Codebook,
@@ -29,6 +30,7 @@ from wavlm.pipeline.artifacts import (
     Scores,
     Shards,
 )
+from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -49,7 +51,6 @@ from wavlm.specs import (
 )
 from wavlm.specs.layouts import FestvoxLayout, LibrispeechLayout
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import write_json
 from wavlm.train.facts import TrainingFacts
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -161,7 +162,7 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
     )
 
 
-def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
+def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
     """Files and facts as the stage of this kind leaves them, tiny."""
     if isinstance(artifact, Model):
         return _model(artifact, out)
@@ -177,8 +178,7 @@ def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case p
         (out / "listen").mkdir()
         (out / "listen" / "one.png").write_bytes(PNG)
     if isinstance(artifact, Export):
-        (out / "hf").mkdir()
-        (out / "hf" / "README.md").write_text("# A card\n")
+        return build_export(store.path(artifact.model), card_of(artifact.model, store), out)
     return Facts()  # nothing reads the facts of the others
 
 
@@ -220,9 +220,8 @@ def quality(pnmi: float, num_frames: int = 100) -> Quality:
 
 
 def _model(artifact: Model, out: Path) -> Facts:
-    weights = np.full((4, 4), artifact.iteration, dtype=np.float32)
-    save_file({"weight": weights}, out / "model.safetensors")
-    write_json(out / "network.json", {"width": 64})
+    torch.manual_seed(artifact.iteration)
+    save_model(WavLM(artifact.network, num_clusters=50), out)
     for update, loss in zip(UPDATES, VALID_LOSS[artifact.iteration], strict=True):
         record: metrics.MetricsRecord = {
             "update": update,
@@ -294,7 +293,7 @@ def make_store(
         recipe = recipe_of(gate)
         for artifact in plan(recipe):
             if not isinstance(artifact, Registration):
-                store.make(artifact, lambda out, item=artifact: build(item, out))
+                store.make(artifact, lambda out, item=artifact: build(item, store, out))
         shutil.copytree(empty_registry, store.root / "registry")
         return BuiltStore(store, recipe)
 

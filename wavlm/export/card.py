@@ -18,6 +18,14 @@ tags:
 """
 
 SAMPLE_COLUMNS = ("labels", "corpus", "share of the sample", "utterances", "speakers", "hours of the corpus")
+FILES = """| file | what it is |
+| --- | --- |
+| `config.json`, `model.safetensors`, `preprocessor_config.json` | the network for transformers, from version 4.28 on |
+| `pretraining_head.safetensors` | the head (projection, label embeddings), with which {family} pre-training can go on |
+| `MLmodel` | only in a registry: for `mlflow.pyfunc.load_model`, where this pipeline is installed: hidden states |
+| `native/` | only in a registry: the same network and head in this pipeline's own form, and its training curve |
+
+`wavlm.load` of this pipeline reads the folder, and `native/` too."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,7 @@ def _usage(network: NetworkSpec, family: str) -> str:
         f"## Use\n\n```python\nfrom transformers import {loader}\n\n"
         f'model = {loader}.from_pretrained("path/to/this/folder")\n```\n\n'
         f"Input is 16 kHz mono speech in [-1, 1]; {network.num_layers} layers, width "
-        f"{network.width}, {network.num_heads} heads. `pretraining_head.safetensors` holds the "
-        f"head (projection and label embeddings) with which {family} pre-training can go on."
+        f"{network.width}, {network.num_heads} heads.\n\n" + FILES.format(family=family)
     )
     if network.extractor_norm == "group":
         text += (

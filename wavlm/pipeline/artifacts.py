@@ -26,6 +26,8 @@ from wavlm.specs import (
 )
 from wavlm.specs.identity import canonical, key_of
 
+UNKNOWN = "?"
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -59,8 +61,15 @@ class Artifact:
         }
 
     @cached_property
+    def is_known(self) -> bool:
+        """Whether everything that the key digests is known. What is in a folder is not, before it was read."""
+        return all(item.is_known for item in self.inputs)
+
+    @cached_property
     def key(self) -> str:
-        return key_of(self.identity)
+        """12 hex digits; with a `?` in front, which no store accepts, if not everything is known."""
+        digest = key_of(self.identity)
+        return digest if self.is_known else UNKNOWN + digest[1:]
 
     @property
     def inputs(self) -> tuple[Artifact, ...]:
@@ -81,7 +90,7 @@ class Artifact:
 
     @property
     def folder(self) -> str:
-        return f"{self.kind}/{self.name}-{self.key}"
+        return f"{self.kind}/{self.name}-{self.key if self.is_known else UNKNOWN}"
 
     def __str__(self) -> str:
         return self.folder
@@ -90,7 +99,12 @@ class Artifact:
 @dataclass(frozen=True)
 class Corpus(Artifact):
     kind: ClassVar[str] = "corpus"
+    format: ClassVar[int] = 2  # 2: splits by hashes of names; a folder's content and not its path
     spec: CorpusSpec
+
+    @cached_property
+    def is_known(self) -> bool:
+        return self.spec.folder is None or self.spec.folder.content is not None
 
     @property
     def name(self) -> str:
@@ -139,7 +153,8 @@ class Labels(Artifact):
 @dataclass(frozen=True)
 class Mixtures(Artifact):
     kind: ClassVar[str] = "mixtures"
-    format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: json members as in shards
+    # 2: numbers of SplitMix64, not Philox; 3: json members as in shards, what is added is heard, columns of the truth
+    format: ClassVar[int] = 3
     spec: MixturesSpec
     mix: MixSpec
     speech: tuple[Shards, ...]
@@ -155,7 +170,7 @@ class Mixtures(Artifact):
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
     # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too; 4: the loss is divided by all frames that it
-    # counts, and what only changes the curve (mixtures, valid_every, log_every) is no identity
+    # counts, what only changes the curve (mixtures, valid_every, log_every) is no identity, effects clipping and room
     format: ClassVar[int] = 4
     identity_names: ClassVar[Mapping[str, str]] = {"data": "labels"}
     network: NetworkSpec
@@ -222,6 +237,7 @@ class Registration(Artifact):
     """A version of a registered model; complete once the registry has confirmed it."""
 
     kind: ClassVar[str] = "register"
+    format: ClassVar[int] = 2  # 2: the version's folder is others' layout, with the store's model in a folder in it
     registry_name: str
     model: Model
 

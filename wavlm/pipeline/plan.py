@@ -34,7 +34,8 @@ class _Sources:
         """The noise and the rooms that a mix uses."""
         if mix is None:
             return (), ()
-        return self.noise if mix.noise_probability > 0 else (), self.rooms if mix.effects else ()
+        has_room = any(effect.name == "room" for effect in mix.effects)
+        return self.noise if mix.noise_probability > 0 else (), self.rooms if has_room else ()
 
 
 def plan(recipe: Recipe) -> tuple[Artifact, ...]:
@@ -142,10 +143,15 @@ def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None
 def _mixtures(
     recipe: Recipe, iteration: IterationSpec, shards: tuple[Shards, ...], sources: _Sources
 ) -> Mixtures | None:
-    """The fixed mixed set of an iteration: its own speech and mix. An iteration that mixes nothing has none."""
+    """The fixed mixed set of an iteration: its own speech and mix. An iteration that mixes nothing has none.
+
+    Mixtures are no longer than the crops of training: then a crop of validation is a whole mixture.
+    """
     if recipe.mixtures is None or iteration.mix is None:
         return None
-    return Mixtures(recipe.mixtures, iteration.mix, shards, *sources.of_mix(iteration.mix))
+    longest_s = min(recipe.mixtures.max_seconds, iteration.train.max_crop_seconds, iteration.train.group_seconds)
+    spec = recipe.mixtures.model_copy(update={"max_seconds": longest_s})
+    return Mixtures(spec, iteration.mix, shards, *sources.of_mix(iteration.mix))
 
 
 def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...]:

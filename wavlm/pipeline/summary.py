@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.corpus.facts import CorpusFacts
+from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.registration import RegistrationFacts
-from wavlm.pipeline.results import IterationResults, label_quality_of, read_layer_pnmi, read_training_results
+from wavlm.pipeline.results import (
+    IterationResults,
+    label_quality_of,
+    read_layer_pnmi,
+    read_mixing,
+    read_training_results,
+)
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
@@ -46,6 +53,7 @@ class VersionSummary:
 class Summary:
     corpora: tuple[CorpusSummary, ...]
     results: tuple[IterationResults, ...]
+    mixtures: tuple[MixturesFacts, ...]
     versions: tuple[VersionSummary, ...]
     plots: tuple[Path, ...]
     listen: tuple[Path, ...]  # folders with pairs of WAV files: clean, mixed
@@ -62,6 +70,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     return Summary(
         corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
         results=results,
+        mixtures=tuple(store.facts(item, MixturesFacts) for item in complete if isinstance(item, Mixtures)),
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
         listen=tuple(store.path(item) / LISTEN_FOLDER for item in complete if isinstance(item, Mixtures)),
@@ -74,7 +83,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
 def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
     """Plots of scores and registrations. A registration that waits for the registry has its plots already."""
     for item in artifacts:
-        if isinstance(item, Scores | Registration):
+        if isinstance(item, Scores | Registration) and item.is_known:
             waits = isinstance(item, Registration) and not store.is_complete(item)
             folder = store.partial_folder(item) if waits else store.path(item)
             yield from sorted(folder.rglob("*.png"))
@@ -88,6 +97,7 @@ def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store
         training=read_training_results(store.path(model)),
         notes=tuple(_notes(model, store)),
         layers=read_layer_pnmi(next(scores, None), store),
+        mixing=read_mixing(model, store),
     )
 
 
@@ -97,15 +107,10 @@ def _corpus(shards: Shards, store: Store) -> CorpusSummary:
     return CorpusSummary(shards.name, corpus.spec.role, store.facts(shards, ShardsFacts), found)
 
 
-def show_hours(artifact: Artifact, store: Store) -> str:
-    """The hours of train and valid that a complete corpus or its shards hold; empty for other artifacts."""
+def show_hours(artifact: Corpus | Shards, store: Store) -> str:
+    """The hours of train and valid that a complete corpus or its shards hold."""
     facts: CorpusFacts | ShardsFacts
-    if isinstance(artifact, Corpus):
-        facts = store.facts(artifact, CorpusFacts)
-    elif isinstance(artifact, Shards):
-        facts = store.facts(artifact, ShardsFacts)
-    else:
-        return ""
+    facts = store.facts(artifact, CorpusFacts) if isinstance(artifact, Corpus) else store.facts(artifact, ShardsFacts)
     return f"{facts.train_hours:.2f} h train, {facts.valid_hours:.2f} h valid"
 
 
