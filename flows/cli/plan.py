@@ -8,11 +8,12 @@ from pathlib import Path
 from rich.table import Table
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
 from wavlm.pipeline.plan import plan, select, select_needed
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.shares import describe_shares
+from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
 from wavlm.specs import Recipe
@@ -62,6 +63,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield show_hours(artifact, store)
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
+    if isinstance(artifact, Model) and (start := describe_start(artifact, store)):
+        yield f"starts from {start}"
 
 
 def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
