@@ -198,7 +198,7 @@ def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
     assert before.advice == ("wavlm sync RECIPE  (registers what the registry missed)",)
     assert before.missing == tuple(str(item) for item in built.registrations)
     (voice, bangs) = before.corpora
-    assert (voice.name, voice.role, voice.hours, voice.utterances) == ("voice", "speech", 1.5, 900)
+    assert (voice.name, voice.role, voice.facts.hours, voice.facts.utterances) == ("voice", "speech", 1.5, 900)
     assert (bangs.role, bangs.facts.rejected) == ("noise", {"too_short": 2})
     assert any("its labels carry more phone information" in line for line in before.findings)
 

@@ -17,6 +17,7 @@ tags:
 ---
 """
 
+SAMPLE_COLUMNS = ("labels", "corpus", "share of the sample", "utterances", "speakers", "hours of the corpus")
 FILES = """| file | what it is |
 | --- | --- |
 | `config.json`, `model.safetensors`, `preprocessor_config.json` | the network for transformers, from version 4.28 on |
@@ -36,6 +37,7 @@ class Card:
     corpora: tuple[CorpusSpec, ...]  # speech, noise and room impulse responses of the training
     lineage: tuple[str, ...] = ()  # folders of all artifacts that it was made from, inputs first
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
+    samples: tuple[tuple[str, ...], ...] = ()  # what k-means was fitted on: rows of SAMPLE_COLUMNS
     summary: str = ""
 
 
@@ -48,6 +50,7 @@ def model_card(card: Card, network: NetworkSpec) -> str:
         f"labels. {_line(card.summary)}".rstrip(),
         _usage(network, family),
         _table("Numbers", ("what", "value"), [(k, str(v)) for k, v in card.numbers.items()]),
+        *([_table("Labels were fitted on", SAMPLE_COLUMNS, list(card.samples))] if card.samples else []),
         _table(
             "Learnt from",
             ("corpus", "role", "licence", "homepage"),
