@@ -122,7 +122,7 @@ def test_an_utterance_without_labels_is_named(tmp_path: Path, shards_dir: Path) 
     label(shards_dir, tmp_path / "labels")
     shard = read_labels(tmp_path / "labels", "train-000000.tar")
     rewrite(tmp_path / "labels", "train-000000.tar", list(shard.keys[1:]), list(shard.labels[1:]))
-    with pytest.raises(LabelMismatchError, match=f"not in both: {shard.keys[0]}"):
+    with pytest.raises(LabelMismatchError, match=f"in the index; at {shard.keys[0]}"):
         open_flat_labels([tmp_path / "labels"], [shards_dir], tmp_path / "cache")
 
 

@@ -57,7 +57,7 @@ def test_tensors_that_do_not_fit_are_named_with_both_shapes(folder: Path) -> Non
 def test_a_cut_weights_file_is_refused_with_its_path(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ModelFileError, match=f"{path} is not a complete safetensors file"):
+    with pytest.raises(ModelFileError, match=f"no complete safetensors file: .*; at {path}; "):
         load_model(folder)
 
 

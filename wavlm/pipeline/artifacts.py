@@ -113,8 +113,9 @@ class Shards(Artifact):
 @dataclass(frozen=True)
 class Codebook(Artifact):
     kind: ClassVar[str] = "codebook"
+    format: ClassVar[int] = 2  # 2: a share per corpus, and few frames of each of many utterances
     spec: CodebookSpec
-    shards: tuple[Shards, ...]
+    shards: tuple[Shards, ...]  # what k-means is fitted on
     teacher: Teacher | None = None
 
     @property
@@ -222,6 +223,7 @@ class Registration(Artifact):
     """A version of a registered model; complete once the registry has confirmed it."""
 
     kind: ClassVar[str] = "register"
+    format: ClassVar[int] = 2  # 2: the version's folder is others' layout, with the store's model in a folder in it
     registry_name: str
     model: Model
 

@@ -124,7 +124,8 @@ def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None
     iteration = recipe.iterations[number - 1]
     shards = _select_speech(iteration.speech, sources.speech)
     hidden = iteration.codebook.features.type == "hidden"
-    codebook = Codebook(iteration.codebook, shards, teacher if hidden else None)
+    fitted_on = _order_speech(iteration.codebook.speech, sources.speech) or shards
+    codebook = Codebook(iteration.codebook, fitted_on, teacher if hidden else None)
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
         network=iteration.network,
@@ -160,3 +161,8 @@ def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...
 def _select_speech(names: Sequence[str], shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
     """The shards of the corpora with these names; all of them if no name is given."""
     return tuple(item for item in shards if not names or item.corpus.name in names)
+
+
+def _order_speech(names: Sequence[str], shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
+    """The shards of the corpora with these names, in this order, which is that of the shares of a codebook."""
+    return tuple(item for name in names for item in shards if item.corpus.name == name)

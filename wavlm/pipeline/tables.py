@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from wavlm.corpus.facts import CorpusFacts
 from wavlm.pipeline.results import IterationResults
 from wavlm.pipeline.summary import CorpusSummary, Summary
 from wavlm.shards.facts import ShardsFacts
@@ -39,14 +40,32 @@ def _corpus(corpus: CorpusSummary) -> Row:
 
 
 def _account(corpus: CorpusSummary) -> Iterator[Row]:
-    """Recordings and samples: in = used + excluded + refused, exactly."""
+    """Recordings, seconds and samples: in = used + excluded + refused, exactly."""
     facts = corpus.facts
+    if corpus.found:
+        yield from _found(corpus.name, corpus.found)
     excluded, rejected = sum(facts.excluded.values()), sum(facts.rejected.values())
     counts = (facts.samples, facts.samples_used, facts.samples_excluded, facts.samples_refused)
     hours = (f"{count / SAMPLE_RATE_HZ / 3600:.4f}" for count in counts)
-    yield _account_row(corpus.name, "recordings", facts.recordings, facts.recordings_used, excluded, rejected)
-    yield _account_row("", "samples at 16 kHz", *counts)
-    yield {**_account_row("", "hours", *hours), "remarks": "; ".join(_remarks(facts))}
+    yield _account_row(corpus.name, "recordings packed", facts.recordings, facts.recordings_used, excluded, rejected)
+    yield _account_row(corpus.name, "samples at 16 kHz", *counts)
+    yield {**_account_row(corpus.name, "hours", *hours), "remarks": "; ".join(_remarks(facts))}
+
+
+def _found(name: str, facts: CorpusFacts) -> Iterator[Row]:
+    """What the files of the corpus gave to its manifest, before any was decoded."""
+    if facts.files:
+        left = _counts({item.cause: item.files for item in facts.files.left_out})
+        counts = (facts.files.found, facts.files.used, facts.files.found - facts.files.used, "")
+        yield {**_account_row(name, "files", *counts), "remarks": left}
+    used = (facts.train, facts.valid)
+    left_out = facts.excluded.values()
+    recordings = (sum(item.recordings for item in items) for items in ([facts.found], used, left_out))
+    times = (sum(item.microseconds for item in items) for items in ([facts.found], used, left_out))
+    remarks = _counts({why: item.recordings for why, item in facts.excluded.items()})
+    yield _account_row(name, "recordings found", *recordings, 0)
+    hours = (f"{time / 3.6e9:.4f}" for time in times)
+    yield {**_account_row(name, "hours by their headers", *hours, ""), "remarks": remarks}
 
 
 def _account_row(name: str, unit: str, *counts: object) -> Row:
