@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import flow
 
 from flows.make import make
+from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
@@ -21,7 +24,11 @@ def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIM
     """Make the corpora and shards that the store does not hold yet; no training."""
     recipe_spec = read_recipe(Path(recipe))
     artifact_store = Store(Path(store))
-    for artifact in plan(recipe_spec):
-        if artifact.kind in {"corpus", "shards"}:
-            make(artifact, recipe_spec, artifact_store, runtime)
+    check_ready(recipe, artifact_store, runtime, _choose)
+    for artifact in _choose(plan(recipe_spec)):
+        make(artifact, recipe_spec, artifact_store, runtime)
     publish(recipe_spec, artifact_store)
+
+
+def _choose(artifacts: Sequence[Artifact]) -> list[Artifact]:
+    return [artifact for artifact in artifacts if artifact.kind in {"corpus", "shards"}]

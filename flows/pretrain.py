@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.make import make
+from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
@@ -22,6 +23,7 @@ def pretrain(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTI
     """Make what the store does not hold yet, inputs before what is made from them."""
     recipe_spec = read_recipe(Path(recipe))
     artifact_store = Store(Path(store))
+    check_ready(recipe, artifact_store, runtime, lambda items: select_needed(items, until))
     for artifact in select_needed(plan(recipe_spec), until):
         make(artifact, recipe_spec, artifact_store, runtime)
     publish(recipe_spec, artifact_store)

@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.make import make
+from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
@@ -34,6 +35,7 @@ def stage(  # noqa: PLR0913 - the fields of a form
     """
     recipe_spec = read_recipe(Path(recipe))
     artifact_store = Store(Path(store))
+    check_ready(recipe, artifact_store, runtime, lambda items: select(items, kind, iteration, corpus), redo=redo)
     for artifact in select(plan(recipe_spec), kind, iteration, corpus):
         if redo:
             for item in artifact.needs:

@@ -61,6 +61,7 @@ def run(  # noqa: PLR0913 - one option each
     from flows.cli.plan import plan_until
     from flows.cli.summary import show_summary
     from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.plan import select_needed
     from wavlm.pipeline.store import Store
 
     runtime = Runtime(
@@ -78,7 +79,9 @@ def run(  # noqa: PLR0913 - one option each
     artifacts = plan_until(recipe, until)
     if not artifact_store.has_all(artifacts):
         from flows.cli.orchestrated import run_flow
+        from flows.ready import check_ready
 
+        check_ready(str(recipe), artifact_store, runtime, lambda items: select_needed(items, until))
         run_flow(
             _load_pretrain,
             artifact_store.root,
@@ -115,6 +118,7 @@ def stage(  # noqa: PLR0913 - one option each
     """
     from flows.cli.orchestrated import run_flow
     from flows.cli.plan import select_artifacts
+    from flows.ready import check_ready
     from wavlm.errors import ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.store import Store
@@ -123,6 +127,8 @@ def stage(  # noqa: PLR0913 - one option each
     artifacts = select_artifacts(recipe, kind, iteration, corpus)
     for item in (item for artifact in artifacts for item in artifact.needs):
         artifact_store.require(item)  # before Prefect is started for nothing
+    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
+    check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
     run_flow(
         _load_stage,
         artifact_store.root,
@@ -133,7 +139,7 @@ def stage(  # noqa: PLR0913 - one option each
         corpus=corpus,
         redo=redo,
         store=str(artifact_store.root),
-        runtime=Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads),
+        runtime=runtime,
     )
     if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:
         raise ServiceMissingError(

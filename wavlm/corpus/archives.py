@@ -9,6 +9,7 @@ from pathlib import Path
 from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
+from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, unpack
 from wavlm.errors import UsageError
 from wavlm.execution.progress import Progress
@@ -40,18 +41,7 @@ def gather(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> 
     """
     folders = [source for source in spec.sources if isinstance(source, FolderSource)]
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
-    if spec.gated and archives:
-        raise UsageError(
-            "GATED",
-            f"{spec.name} needs an agreement with its publisher; at {spec.homepage}; download it by "
-            "hand and name its folder in the corpus spec",
-        )
-    if folders and len(spec.sources) > 1:
-        raise UsageError(
-            "SOURCES",
-            f"{spec.name} has {len(spec.sources)} sources, one of them a folder; expected one "
-            "folder alone, or archives; correct the corpus spec",
-        )
+    refuse_sources(spec)
     if folders:
         return Files(_folder(folders[0], spec), is_own_folder=True, receipts=())
     sizes = [float(source.size_bytes or 1) for source in archives]

@@ -21,12 +21,12 @@ from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from wavlm.errors import BadDataError
+from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
 from wavlm.pipeline.record import RECORD_FILE, ArtifactRecord, SealedFile, read_field, read_record, write_record
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import sha256_of, sync
+from wavlm.storage.files import nearest_existing, sha256_of, sync
 from wavlm.storage.locks import hold_lock
 
 F = TypeVar("F", bound=Facts)
@@ -57,7 +57,10 @@ class Store:
     """A folder on a local or shared disk that holds all artifacts of any number of recipes."""
 
     def __init__(self, root: Path | str) -> None:
+        """Raises UsageError (NOT_A_FOLDER) if the root is something else; it need not exist."""
         self.root = Path(root).absolute()
+        if not (nearest := nearest_existing(self.root)).is_dir():
+            raise UsageError("NOT_A_FOLDER", f"a store is a folder, this is none; at {nearest}; name another --store")
 
     @property
     def downloads(self) -> Path:
