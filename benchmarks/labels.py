@@ -123,7 +123,7 @@ class _Pass:
         self._codebook = audio.work / f"codebook-{spec.features.type}"
         self._numbers = count()
         self._codebook.mkdir()
-        build_codebook(spec, [audio.shards], teacher, self._codebook, self._plan)
+        build_codebook(spec, {"speech": audio.shards}, teacher, self._codebook, self._plan)
 
     def __call__(self) -> None:
         from wavlm.labels.build import build_labels

@@ -108,6 +108,7 @@ class OurStep:
         from wavlm.loader.batch import PackedBatch
         from wavlm.loader.pcm import PackedAudio
         from wavlm.loader.sampler import SamplerState
+        from wavlm.mixing.counts import MixingCounts
         from wavlm.train.prefetch import prefetch
         from wavlm.train.step import update
 
@@ -119,6 +120,7 @@ class OurStep:
             keys=("made up",),
             position=state,
             after=state,
+            mixing=MixingCounts(),
         )
         batches = prefetch(repeat(packed), self.ranks.device)
 

@@ -19,7 +19,7 @@ def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
     from wavlm.features.extract import extraction_plan
     from wavlm.labels.codebook import build_codebook
 
-    folders = [store.path(item) for item in artifact.shards]
+    folders = {item.corpus.name: store.path(item) for item in artifact.shards}
     teacher = store.path(artifact.teacher) if artifact.teacher else None
     with show_progress(f"codebook {artifact.name}") as (progress, _):
         return store.make(

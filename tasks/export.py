@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.orchestration.progress_bar import show_progress
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Export, Model, lineage
-from wavlm.pipeline.results import label_quality_of, read_training_results
+from wavlm.pipeline.artifacts import Export
+from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.store import Store
-
-if TYPE_CHECKING:
-    from wavlm.export import Card
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{artifact}")
@@ -23,46 +19,6 @@ def export(artifact: Export, store: Store, runtime: Runtime) -> Path:  # noqa: A
     """The folder with a Hugging Face folder, a fairseq-layout file and the model card."""
     from wavlm.export import build_export
 
+    model = artifact.model
     with show_progress(f"export {artifact.name}"):
-        return store.make(
-            artifact,
-            lambda out: build_export(store.path(artifact.model), card_of(artifact, store), out),
-        )
-
-
-def card_of(artifact: Export, store: Store) -> Card:
-    """The content of the model card: corpora (those of the teachers too), numbers, lineage."""
-    from wavlm.export import Card
-
-    model = artifact.model
-    models = [item for item in lineage([model]) if isinstance(item, Model)]
-    trained_on = {
-        shards.corpus.key: shards.corpus.spec
-        for item in models
-        for labels in item.labels
-        for shards in (*labels.codebook.shards, labels.shards, *item.noise, *item.rooms)
-    }
-    return Card(
-        name=model.name,
-        key=model.key,
-        corpora=tuple(trained_on.values()),
-        lineage=tuple(str(item) for item in lineage([model]) if item is not model),
-        numbers=_numbers(artifact, store),
-    )
-
-
-def _numbers(artifact: Export, store: Store) -> dict[str, float | int | str]:
-    model = artifact.model
-    found: dict[str, float | int | str] = {}
-    if quality := label_quality_of(model.labels, store):
-        found["labels"] = f"{quality.features}, K={quality.num_clusters}"
-        found["PNMI of the labels"] = round(quality.pnmi, 4)
-    if training := read_training_results(store.path(model)):
-        found["updates"] = training.updates
-        if training.valid_loss:
-            found["validation loss"] = round(training.valid_loss[1], 4)
-        if training.masked_accuracy is not None:
-            found["masked accuracy"] = round(training.masked_accuracy, 4)
-        if training.majority is not None:
-            found["share of the commonest label"] = round(training.majority, 4)
-    return found
+        return store.make(artifact, lambda out: build_export(store.path(model), card_of(model, store), out))

@@ -1,10 +1,11 @@
-"""Write a training batch as WAV files, before and after mixing, to listen to."""
+"""Write a training batch as WAV files, before and after mixing and effects, to listen to; and each effect alone."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.sampler import MicroBatch, SamplerState
 from wavlm.loader.samples import MicroBatchArrays, TrainingSamples
+from wavlm.mixing.audio_pool import AudioPool
+from wavlm.mixing.effect_pairs import effect_pairs
+from wavlm.mixing.effects import Waveform
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
@@ -24,7 +28,10 @@ from wavlm.storage.files import write_text
 
 
 def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int, out: Path) -> list[Path]:
-    """Write the first batch of an epoch as pairs NN-KEY-clean.wav, NN-KEY-mixed.wav.
+    """Write the first batch of an epoch as pairs NN-KEY-clean.wav, NN-KEY-mixed.wav, and a pair for each effect.
+
+    The pair effect-NAME-clean.wav, effect-NAME-mixed.wav is the first utterance before and after that effect alone, as
+    strong as the mix allows it.
 
     Raises UsageError if the iteration mixes nothing, BadDataError if its labels are missing.
     """
@@ -39,7 +46,7 @@ def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int,
         (drawn,) = mixing.draw([micro_batch])
         clean = TrainingSamples(job.model_copy(update={"mix": None})).make(drawn)
         mixed = mixing.make(drawn)
-    return list(_write_pairs(clean, mixed, out))
+    return [*_write_pairs(clean, mixed, out), *_write_effects(job, clean.waveforms[0], out)]
 
 
 def _model(recipe: Recipe, iteration: int | None) -> Model:
@@ -65,13 +72,25 @@ def _write_pairs(clean: MicroBatchArrays, mixed: MicroBatchArrays, out: Path) ->
     peak = max(float(np.abs(arrays.waveforms).max()) for arrays in (clean, mixed))
     gain = min(1.0, 0.99 / peak) if peak else 1.0
     for row, key in enumerate(clean.keys):
-        for name, arrays in (("clean", clean), ("mixed", mixed)):
-            path = out / f"{row:02d}-{key}-{name}.wav"
-            soundfile.write(path, gain * arrays.waveforms[row], SAMPLE_RATE_HZ, subtype="PCM_16")
-            yield path
+        yield from _write_pair(out / f"{row:02d}-{key}", gain * clean.waveforms[row], gain * mixed.waveforms[row])
     changed = [
         key for row, key in enumerate(clean.keys) if not np.array_equal(clean.waveforms[row], mixed.waveforms[row])
     ]
     path = out / "batch.json"
-    write_text(path, json.dumps({"keys": clean.keys, "mixed": changed, "gain": gain}, indent=2))
+    counts = {name: count for name, count in asdict(mixed.mixing).items() if count}
+    write_text(path, json.dumps({"keys": clean.keys, "mixed": changed, "counts": counts, "gain": gain}, indent=2))
     yield path
+
+
+def _write_effects(job: TrainJob, waveform: Waveform, out: Path) -> Iterator[Path]:
+    """Pairs of the waveform (N,) before and after each effect of the mix."""
+    draw_rir = AudioPool(job.rooms, "train").draw if job.rooms else None
+    for pair in effect_pairs(waveform, job.mix.effects if job.mix else (), job.train.seed, draw_rir):
+        yield from _write_pair(out / f"effect-{pair.name}", pair.clean, pair.affected)
+
+
+def _write_pair(stem: Path, clean: Waveform, mixed: Waveform) -> Iterator[Path]:
+    for name, waveform in (("clean", clean), ("mixed", mixed)):
+        path = stem.with_name(f"{stem.name}-{name}.wav")
+        soundfile.write(path, waveform, SAMPLE_RATE_HZ, subtype="PCM_16")
+        yield path

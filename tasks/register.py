@@ -19,16 +19,21 @@ from tasks.registry.lookup import (
     CHAMPION,
     MODEL_FILES,
     MODEL_FOLDER,
+    NATIVE_FOLDER,
     Version,
     find_by_key,
+    native_path,
     sha256_tag,
     to_version,
     versions_of,
     with_metrics,
 )
+from tasks.registry.mlmodel import write_mlmodel
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.metrics import METRICS_FILE
-from wavlm.pipeline.artifacts import Model, Registration
+from wavlm.export import HF_FOLDER
+from wavlm.pipeline.artifacts import Export, Model, Registration
+from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.curves import Point, read_points
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.registration import RegistrationFacts, write_registration
@@ -75,7 +80,8 @@ def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path
 
 def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> RegistrationFacts:
     model = artifact.model
-    tags = description.tags(model, recipe, store)
+    hf_folder = _make_export(model, store) / HF_FOLDER
+    tags = description.tags(model, recipe, store, hf_folder)
     plots = out / PLOTS_FOLDER
     plots.mkdir(exist_ok=True)
     description.draw_plots(model, recipe, store, plots)
@@ -83,7 +89,7 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> R
     with translate_registry_errors(registry.uri):
         run_id = open_run(registry, model)
         _describe(registry, run_id, model, recipe, store)
-        _upload(registry, run_id, model, store, plots)
+        _upload(registry, run_id, model, store, hf_folder, out)
         version = _version(registry, artifact, run_id, tags)
         verdict = _point_aliases(registry, version, recipe.gate)
         registry.client.set_terminated(run_id, "FINISHED")
@@ -94,7 +100,7 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> R
         run_id=run_id,
         uri=without_password(registry.uri),
         source=version.source,
-        sha256=tags[sha256_tag(MODEL_FILES[0])],
+        sha256=tags[sha256_tag(native_path(MODEL_FILES[0]))],
         aliases=final.aliases if final else (),
         champion=verdict.reason,
     )
@@ -137,16 +143,22 @@ def _describe(registry: Registry, run_id: str, model: Model, recipe: Recipe, sto
     )
 
 
-def _upload(registry: Registry, run_id: str, model: Model, store: Store, plots: Path) -> None:
-    """The model's files, its curve, its plots and its card."""
-    folder = store.path(model)
+def _make_export(model: Model, store: Store) -> Path:
+    """The model's export. It is made now if it is not there yet: a version is never without it."""
+    from wavlm.export import build_export
+
+    return store.make(Export(model), lambda out: build_export(store.path(model), card_of(model, store), out))
+
+
+def _upload(registry: Registry, run_id: str, model: Model, store: Store, hf_folder: Path, out: Path) -> None:
+    """The plots, and the version's folder: others' layout with its card, an MLmodel, and the store's own model."""
+    client, folder = registry.client, store.path(model)
+    client.log_artifacts(run_id, str(out / PLOTS_FOLDER), PLOTS_FOLDER)
+    client.log_artifacts(run_id, str(hf_folder), MODEL_FOLDER)
+    client.log_artifact(run_id, str(write_mlmodel(model, run_id, out)), MODEL_FOLDER)
     for name in (*MODEL_FILES, METRICS_FILE):
         if (folder / name).is_file():
-            registry.client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
-    registry.client.log_artifacts(run_id, str(plots), PLOTS_FOLDER)
-    card = description.find_card(model, store)
-    if card:
-        registry.client.log_artifact(run_id, str(card), MODEL_FOLDER)
+            client.log_artifact(run_id, str(folder / name), f"{MODEL_FOLDER}/{NATIVE_FOLDER}")
 
 
 def _version(registry: Registry, artifact: Registration, run_id: str, tags: dict[str, str]) -> Version:
@@ -163,7 +175,9 @@ def _version(registry: Registry, artifact: Registration, run_id: str, tags: dict
     teacher = find_by_key(registry, name, teacher_key) if teacher_key else None
     if teacher:
         tags = {**tags, "teacher.version": str(teacher.version)}
-    found = find_by_key(registry, name, artifact.model.key)
+    # A version of an earlier format has its files elsewhere, and its source cannot be changed.
+    same_key = (item for item in versions_of(registry, name) if item.key == artifact.model.key)
+    found = next((item for item in same_key if item.source.endswith(f"/{MODEL_FOLDER}")), None)
     if found is None:
         source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
         found = to_version(client.create_model_version(name, source, run_id, tags=tags), {})

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact, Kind
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.plan import plan, select, select_needed
+from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.summary import show_hours
 from wavlm.specs.yaml import read_recipe
 
 SHOWN_DIFFERENCES = 3
@@ -30,19 +33,30 @@ def select_artifacts(recipe: Path, kind: str, iteration: int | None, corpus: str
 
 
 def plan_table(recipe: Path, store: Store) -> Table:
-    """Each artifact in order: there, or to be made and why."""
+    """Each artifact in order: there and how many hours it holds, or to be made and why."""
     table = Table(title=str(recipe), title_justify="left", box=None)
     table.add_column("")
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
     made: set[str] = set()
     for artifact in plan(read_recipe(recipe)):
+        notes = list(describe(artifact, store))
         if store.is_complete(artifact):
-            table.add_row("[green]there[/]", str(artifact), "")
+            table.add_row("[green]there[/]", str(artifact), "; ".join(notes))
             continue
-        table.add_row("[yellow]make[/]", str(artifact), explain_make(artifact, store, made))
+        table.add_row("[yellow]make[/]", str(artifact), "; ".join([explain_make(artifact, store, made), *notes]))
         made.add(artifact.key)
     return table
+
+
+def describe(artifact: Artifact, store: Store) -> Iterator[str]:
+    """What a reader of the plan should know of an artifact, there or not."""
+    if store.is_complete(artifact) and store.path(artifact).name != Path(artifact.folder).name:
+        yield f"lies in {store.path(artifact).relative_to(store.root)}"
+    if isinstance(artifact, Corpus | Shards) and store.is_complete(artifact):
+        yield show_hours(artifact, store)
+    if isinstance(artifact, Codebook):
+        yield describe_shares(artifact, store)
 
 
 def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.registry.lookup import MODEL_FILES, sha256_tag
+from tasks.registry.lookup import MODEL_FILES, native_path, sha256_tag
 from wavlm.evaluation.facts import SCORES_PLOT
-from wavlm.pipeline.artifacts import Corpus, Export, Model, Shards, lineage
+from wavlm.pipeline.artifacts import Corpus, Model, Shards, lineage
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
 from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
@@ -40,8 +40,8 @@ class DatasetInput:
     profile: str  # JSON
 
 
-def tags(model: Model, recipe: Recipe, store: Store) -> dict[str, str]:
-    """Keys of the whole lineage, and the sha256 of each file of the model."""
+def tags(model: Model, recipe: Recipe, store: Store, hf_folder: Path) -> dict[str, str]:
+    """Keys of the whole lineage, and the sha256 of each file: of the Hugging Face folder, and of the store's model."""
     found = {
         "wavlm.key": model.key,
         "wavlm.iteration": str(model.iteration),
@@ -58,9 +58,9 @@ def tags(model: Model, recipe: Recipe, store: Store) -> dict[str, str]:
             found["teacher.key"] = codebook.teacher.key
     if model.mixtures:
         found["mixtures"] = model.mixtures.key
-    for name in MODEL_FILES:
-        found[sha256_tag(name)] = sha256_of(store.path(model) / name)
-    return found
+    files = {path.name: path for path in hf_folder.iterdir()}
+    files |= {native_path(name): store.path(model) / name for name in MODEL_FILES}
+    return found | {sha256_tag(name): sha256_of(path) for name, path in files.items()}
 
 
 def parameters(model: Model) -> dict[str, str]:
@@ -119,15 +119,6 @@ def draw_plots(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Pa
         for number, picture in enumerate(pictures, 1):
             drawn.append(Path(shutil.copyfile(picture, out / f"mixture{number}.png")))
     return drawn
-
-
-def find_card(model: Model, store: Store) -> Path | None:
-    """The model card that the export wrote, if it is there."""
-    from wavlm.export import HF_FOLDER
-
-    exported = Export(model)
-    path = store.path(exported) / HF_FOLDER / "README.md"
-    return path if store.is_complete(exported) and path.is_file() else None
 
 
 def generations(model: Model) -> list[Model]:

@@ -16,8 +16,9 @@ from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync
 
 CHAMPION = "champion"
-MODEL_FOLDER = "model"  # of a run's artifacts
-MODEL_FILES = ("model.safetensors", "network.json")
+MODEL_FOLDER = "hf"  # of a run's artifacts: a Hugging Face folder, and an MLmodel for mlflow.pyfunc
+NATIVE_FOLDER = "native"  # in it: the model as the store holds it
+MODEL_FILES = ("model.safetensors", "network.json")  # of the native folder
 _REFERENCE = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)(:(?P<version>\d+)|@(?P<alias>[A-Za-z][A-Za-z0-9_-]*))?")
 _ALIAS = re.compile(r"(?!v\d+$)(?!latest$)[a-z][a-z0-9_-]{0,63}")
 _PAGE = 1000
@@ -52,9 +53,14 @@ class RegisteredModel:
     versions: tuple[Version, ...]
 
 
-def sha256_tag(file_name: str) -> str:
-    """Tag under which a version keeps the sha256 of one of its files."""
-    return f"sha256.{file_name}"
+def sha256_tag(path: str) -> str:
+    """Tag under which a version keeps the sha256 of one of its files, by the path below its folder."""
+    return f"sha256.{path}"
+
+
+def native_path(name: str) -> str:
+    """The path of one of the `MODEL_FILES` below a version's folder."""
+    return f"{NATIVE_FOLDER}/{name}"
 
 
 def list_models(store: Store) -> tuple[RegisteredModel, ...]:
@@ -93,8 +99,10 @@ def pull_model(store: Store, reference: str, out: Path) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".partial"))
     try:
         for name in MODEL_FILES:
+            _require_digest(version, name)
+            path = f"{MODEL_FOLDER}/{native_path(name)}"
             with translate_registry_errors(registry.uri):
-                found = registry.client.download_artifacts(version.run_id, f"{MODEL_FOLDER}/{name}", str(temporary))
+                found = registry.client.download_artifacts(version.run_id, path, str(temporary))
             _verify(version, Path(found), name)
             Path(found).replace(temporary / name)
             sync(temporary / name)
@@ -202,12 +210,21 @@ def with_metrics(registry: Registry, version: Version) -> Version:
     return replace(version, metrics=metrics)
 
 
+def _require_digest(version: Version, name: str) -> None:
+    if sha256_tag(native_path(name)) not in version.tags:
+        raise BadDataError(
+            "VERSION_FOREIGN",
+            f"{version.reference} has no digest of {native_path(name)}: this version of the pipeline did not register "
+            f"it; at {version.source}; download it with MLflow, or register the model again with `wavlm sync RECIPE`",
+        )
+
+
 def _verify(version: Version, path: Path, name: str) -> None:
-    expected = version.tags.get(sha256_tag(name))
+    expected = version.tags[sha256_tag(native_path(name))]
     found = sha256_of(path)
     if found != expected:
         raise BadDataError(
             "MODEL_TAMPERED",
-            f"{name} of {version.reference} has sha256 {found}, expected {expected or 'a tag'}; "
+            f"{name} of {version.reference} has sha256 {found}, expected {expected}; "
             f"at {version.source}; do not use it; register the model again from its store",
         )

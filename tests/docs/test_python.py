@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for empty in (codebook, labels, model):
         empty.mkdir(parents=True)
     spec = CodebookSpec(features=MFCC, num_clusters=4, sample_frames_per_cluster=20)
-    build_codebook(spec, [shards], None, codebook, extraction_plan(workers=0, gpus=0))
+    build_codebook(spec, {"tones": shards}, None, codebook, extraction_plan(workers=0, gpus=0))
     build_labels(codebook, MFCC, shards, None, labels, extraction_plan(workers=0, gpus=0))
     save_model(WavLM(NETWORK, num_clusters=4), model)
     (folder / "speech.flac").write_bytes(encode_flac(tones(1)[0].waveform))

@@ -27,7 +27,7 @@ from wavlm.specs import (
     Recipe,
     ShardSpec,
 )
-from wavlm.specs.corpora import FestvoxLayout
+from wavlm.specs.layouts import FestvoxLayout
 from wavlm.storage.facts import Facts
 
 MFCC, HIDDEN = MfccFeatures(type="mfcc"), HiddenFeatures(type="hidden", layer=1)

@@ -14,7 +14,7 @@ from tests.waiting import LIMIT_SECONDS
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
-    ["run"], ["stage"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
+    ["run"], ["stage"], ["check"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
     ["import"], ["models"],
     ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
 ]  # fmt: skip

@@ -53,7 +53,7 @@ def codebook(
 ) -> Path:
     out.mkdir()
     spec = CodebookSpec(features=features, num_clusters=6, sample_frames_per_cluster=40, seed=seed)
-    build_codebook(spec, [shards_dir], teacher, out, LOCAL_PLAN)
+    build_codebook(spec, {"tones": shards_dir}, teacher, out, LOCAL_PLAN)
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,7 @@ from wavlm.features.mfcc import mfcc
 from wavlm.labels.centroids import Centroids
 from wavlm.labels.codebook import build_codebook, cluster
 from wavlm.labels.facts import read_codebook
-from wavlm.labels.sampling import order_round_robin, read_utterances, sample_frames
-from wavlm.rng import rng_for
+from wavlm.labels.sampling import Drawing, SampledUtterances, draw_utterances, read_utterances, sample_frames
 from wavlm.specs import CodebookSpec, MfccFeatures
 
 pytestmark = pytest.mark.numeric
@@ -112,28 +112,40 @@ def test_the_fit_counts_what_is_used() -> None:
     assert (fit.entropy_bits, fit.perplexity) == (pytest.approx(1), pytest.approx(2))
 
 
-def test_every_speaker_has_one_utterance_before_any_has_a_second_one() -> None:
-    speaker = np.repeat([5, 8, 9], [50, 3, 2])
-    order = order_round_robin(speaker, rng_for(0))
-    assert sorted(order) == list(range(55))
-    assert [set(speaker[order][k : k + 3]) for k in (0, 3)] == [{5, 8, 9}] * 2
-    assert set(speaker[order][6:8]) == {5, 8}
-    assert not np.array_equal(order, order_round_robin(speaker, rng_for(1)))
+def draw(folders: list[Path], num_frames: int, **fields: int) -> tuple[SampledUtterances, Drawing]:
+    """What a sample of the train split is made of, with shares by hours."""
+    train = read_utterances(folders, "train")
+    weights = train.samples_per_folder.astype(np.float64)
+    return train, draw_utterances(train, 100, num_frames, weights, spec(**fields))
 
 
 def test_the_sample_has_the_size_asked_for_and_comes_from_all_speakers(shards_dir: Path) -> None:
-    train = read_utterances([shards_dir], "train")
-    sample, rows = sample_frames(train, frame_function(MFCC, None, "cpu"), 150, 0, LOCAL_PLAN)
+    train, drawing = draw([shards_dir], 150, frames_per_utterance=50)
+    sample = sample_frames(train, drawing, frame_function(MFCC, None, "cpu"), 0, LOCAL_PLAN)
     assert sample.shape == (150, 39)
-    assert Counter(train.speaker[rows]) == {0: 1, 1: 1, 2: 1}
+    assert Counter(train.speaker[drawing.rows]) == {0: 1, 1: 1, 2: 1}
 
 
 def test_a_sample_larger_than_the_corpus_is_the_corpus(shards_dir: Path) -> None:
-    train = read_utterances([shards_dir], "train")
-    sample, rows = sample_frames(train, frame_function(MFCC, None, "cpu"), 10**6, 0, LOCAL_PLAN)
+    train, drawing = draw([shards_dir], 10**6)
+    sample = sample_frames(train, drawing, frame_function(MFCC, None, "cpu"), 0, LOCAL_PLAN)
     expected = np.concatenate([mfcc(quantise(item.waveform)) for item in tones(9)])
-    assert len(rows) == 9
+    assert len(drawing.rows) == 9
     np.testing.assert_allclose(sample.sum(axis=0), expected.sum(axis=0), rtol=1e-3, atol=0.5)
+
+
+def test_frames_are_of_the_whole_length_of_an_utterance(tmp_path: Path) -> None:
+    """Each frame's pitch tells its place: a tone that rises from 500 to 4000 Hz in 20 s."""
+    times_s = np.arange(20 * 16000) / 16000
+    rising = 0.3 * np.sin(2 * np.pi * (500 * times_s + 3500 * times_s**2 / 40))
+    shards = write_shards(tmp_path, [Spoken("rising", "one", rising.astype(np.float32))])
+    train, drawing = draw([shards], 80)
+    sample = sample_frames(train, drawing, frame_function(MFCC, None, "cpu"), 0, LOCAL_PLAN)
+    whole = mfcc(quantise(rising))
+    places = ((sample[:, None] - whole[None]) ** 2).sum(axis=2).argmin(axis=1) / len(whole)
+    assert len(places) == 80
+    tenths = np.bincount((10 * places).astype(int), minlength=10)
+    assert tenths.min() >= 1
 
 
 def quantise(waveform: np.ndarray) -> np.ndarray:
@@ -145,6 +157,14 @@ def test_the_same_name_in_two_corpora_is_two_speakers(tmp_path: Path) -> None:
     assert len(set(read_utterances(folders, "train").speaker)) == 6
 
 
+@pytest.mark.parametrize("unknown", ["", "unknown"])
+def test_utterances_of_unknown_speakers_are_speakers_of_their_own(tmp_path: Path, unknown: str) -> None:
+    known = tones(4)
+    nobody = [replace(item, speaker=unknown) for item in tones(5, seed=1)]
+    train = read_utterances([write_shards(tmp_path, known + nobody)], "train")
+    assert sorted(Counter(train.speaker).values()) == [1] * 5 + [1, 1, 2]
+
+
 def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> None:
     train, valid = tones(6), tones(2, seed=1, split="valid")
     louder = [Spoken(item.key, item.speaker, 2 * item.waveform, item.phones, "valid") for item in valid]
@@ -152,7 +172,7 @@ def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> Non
     for name, spoken in (("one", train + valid), ("other", train + louder)):
         shards, out = write_shards(tmp_path / name, spoken), tmp_path / f"{name}-codebook"
         out.mkdir()
-        facts = build_codebook(spec(), [shards], None, out, LOCAL_PLAN)
+        facts = build_codebook(spec(), {"tones": shards}, None, out, LOCAL_PLAN)
         assert facts.valid is not None
         assert facts.valid.num_frames == spec().num_clusters * 50 // 10
         centroids.append(np.load(out / "centroids.npy"))
@@ -163,13 +183,13 @@ def test_building_again_gives_the_same_bytes(tmp_path: Path, shards_dir: Path) -
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-        build_codebook(spec(), [shards_dir], None, folder, LOCAL_PLAN)
+        build_codebook(spec(), {"tones": shards_dir}, None, folder, LOCAL_PLAN)
     for name in ("centroids.npy", "centroids.faiss", "codebook.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
 def test_the_facts_of_a_codebook_describe_its_fit(tmp_path: Path, shards_dir: Path) -> None:
-    facts = build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
+    facts = build_codebook(spec(), {"tones": shards_dir}, None, tmp_path, LOCAL_PLAN)
     assert facts == read_codebook(tmp_path)
     assert facts.features == MFCC
     assert facts.train.num_frames == 200
@@ -184,13 +204,13 @@ def test_the_facts_of_a_codebook_describe_its_fit(tmp_path: Path, shards_dir: Pa
 def test_faiss_reads_the_index(tmp_path: Path, shards_dir: Path) -> None:
     import faiss
 
-    build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
+    build_codebook(spec(), {"tones": shards_dir}, None, tmp_path, LOCAL_PLAN)
     index = faiss.read_index(str(tmp_path / "centroids.faiss"))
     np.testing.assert_array_equal(index.reconstruct_n(0, index.ntotal), np.load(tmp_path / "centroids.npy"))
 
 
 def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Path) -> None:
-    build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
+    build_codebook(spec(), {"tones": shards_dir}, None, tmp_path, LOCAL_PLAN)
     path = tmp_path / "centroids.npy"
     blob = bytearray(path.read_bytes())
     blob[-1] ^= 1
@@ -200,7 +220,7 @@ def test_centroids_that_were_changed_are_refused(tmp_path: Path, shards_dir: Pat
 
 
 def test_a_broken_codebook_json_is_named_with_its_field(tmp_path: Path, shards_dir: Path) -> None:
-    build_codebook(spec(), [shards_dir], None, tmp_path, LOCAL_PLAN)
+    build_codebook(spec(), {"tones": shards_dir}, None, tmp_path, LOCAL_PLAN)
     path = tmp_path / "codebook.json"
     path.write_text(path.read_text().replace('"num_clusters"', '"clusters"'))
     with pytest.raises(BadDataError, match=r"RECORD_BROKEN(.|\n)*num_clusters(.|\n)*codebook\.json"):
@@ -210,4 +230,4 @@ def test_a_broken_codebook_json_is_named_with_its_field(tmp_path: Path, shards_d
 def test_too_little_speech_for_the_clusters_is_refused(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "shards", tones(1))
     with pytest.raises(BadDataError, match="TOO_FEW_FRAMES"):
-        build_codebook(spec(num_clusters=100), [shards], None, tmp_path, LOCAL_PLAN)
+        build_codebook(spec(num_clusters=100), {"tones": shards}, None, tmp_path, LOCAL_PLAN)

@@ -79,7 +79,7 @@ def write_corpus(folder: Path, clips: Sequence[Clip]) -> Path:
                 num_samples=clip.num_samples,
             )
         )
-    write_manifest(folder / "manifest.parquet", rows, corpus="test", rule="listed")
+    write_manifest(folder / "manifest.parquet", rows, corpus="test", rule="listed", below=0.0)
     return folder
 
 

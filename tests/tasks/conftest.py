@@ -7,16 +7,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import torch
 
 from tasks.registry.connection import connect
 from tests.tiny_specs import tiny_network, tiny_training
+from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
-from wavlm.labels.facts import LabelsFacts, Quality
-from wavlm.pipeline.artifacts import Artifact, Export, Labels, Mixtures, Model, Registration, Scores, Shards
+from wavlm.export import build_export
+from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
+from wavlm.nn import WavLM, save_model
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Codebook,
+    Corpus,
+    Export,
+    Labels,
+    Mixtures,
+    Model,
+    Registration,
+    Scores,
+    Shards,
+)
+from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -37,7 +51,6 @@ from wavlm.specs import (
 )
 from wavlm.specs.layouts import FestvoxLayout, LibrispeechLayout
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import write_json
 from wavlm.train.facts import TrainingFacts
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -57,6 +70,27 @@ SHARDS = ShardsFacts(
     bytes=1000,
     repeated_recordings=0,
     in_both_splits=0,
+)
+
+AMOUNT = Amount(recordings=902, microseconds=round(1.5 * 3.6e9))
+CORPUS = CorpusFacts(
+    role="speech",
+    utterances=902,
+    speakers=3,
+    hours=1.5,
+    without_header=0,
+    with_text=0,
+    with_phones=0,
+    split_rule="none",
+    split_below=0.0,
+    valid_utterances=0,
+    valid_hours=0.0,
+    found=AMOUNT,
+    train=AMOUNT,
+    valid=Amount(),
+    excluded={},
+    duplicate_contents=0,
+    archives=(),
 )
 
 
@@ -128,23 +162,42 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
     )
 
 
-def build(artifact: Artifact, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
+def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
     """Files and facts as the stage of this kind leaves them, tiny."""
     if isinstance(artifact, Model):
         return _model(artifact, out)
     if isinstance(artifact, Labels):
         return _labels(artifact)
-    if isinstance(artifact, Shards):
-        return SHARDS
+    if isinstance(artifact, Corpus | Shards):
+        return SHARDS if isinstance(artifact, Shards) else CORPUS
     if isinstance(artifact, Scores):
         return _scores(out)
+    if isinstance(artifact, Codebook):
+        return _codebook(artifact)
     if isinstance(artifact, Mixtures):
         (out / "listen").mkdir()
         (out / "listen" / "one.png").write_bytes(PNG)
     if isinstance(artifact, Export):
-        (out / "hf").mkdir()
-        (out / "hf" / "README.md").write_text("# A card\n")
+        return build_export(store.path(artifact.model), card_of(artifact.model, store), out)
     return Facts()  # nothing reads the facts of the others
+
+
+def _codebook(artifact: Codebook) -> CodebookFacts:
+    fit = Fit(num_frames=8000, inertia_per_frame=1.0, used_clusters=50, empty_clusters=0, entropy_bits=5, perplexity=32)
+    names = [item.corpus.name for item in artifact.shards]
+    return CodebookFacts(
+        features=artifact.spec.features,
+        num_clusters=artifact.spec.num_clusters,
+        num_channels=39,
+        label_rate_hz=100,
+        sample_utterances=100 * len(names),
+        sample_speakers=len(names),
+        shares=tuple(CorpusShare(corpus=name, hours=1.5, utterances=100, speakers=1, frames=8000) for name in names),
+        inertia_per_iteration=(2.0, 1.0),
+        train=fit,
+        valid=None,
+        sha256="0" * 64,
+    )
 
 
 def _labels(artifact: Labels) -> LabelsFacts:
@@ -167,9 +220,8 @@ def quality(pnmi: float, num_frames: int = 100) -> Quality:
 
 
 def _model(artifact: Model, out: Path) -> Facts:
-    weights = np.full((4, 4), artifact.iteration, dtype=np.float32)
-    save_file({"weight": weights}, out / "model.safetensors")
-    write_json(out / "network.json", {"width": 64})
+    torch.manual_seed(artifact.iteration)
+    save_model(WavLM(artifact.network, num_clusters=50), out)
     for update, loss in zip(UPDATES, VALID_LOSS[artifact.iteration], strict=True):
         record: metrics.MetricsRecord = {
             "update": update,
@@ -241,7 +293,7 @@ def make_store(
         recipe = recipe_of(gate)
         for artifact in plan(recipe):
             if not isinstance(artifact, Registration):
-                store.make(artifact, lambda out, item=artifact: build(item, out))
+                store.make(artifact, lambda out, item=artifact: build(item, store, out))
         shutil.copytree(empty_registry, store.root / "registry")
         return BuiltStore(store, recipe)
 

@@ -17,6 +17,7 @@ from tasks.registry.connection import connect
 from tasks.registry.gate import judge
 from tasks.registry.lookup import Version, list_models, promote, pull_model, show_model
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
+from wavlm.pipeline.artifacts import Export
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.summary import summarise
 from wavlm.specs import GateSpec
@@ -46,6 +47,10 @@ def history(built: BuiltStore, run_id: str, name: str) -> list[tuple[int, float,
     return sorted((metric.step, metric.value, metric.timestamp) for metric in found)
 
 
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.mark.slow
 def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files(
     built: BuiltStore, tmp_path: Path
@@ -57,7 +62,6 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
     assert (oldest.version, newest.version) == (1, 2)
     assert newest.aliases == ("candidate", "champion", "iteration-2")
     assert oldest.aliases == ("iteration-1",)
-    weights = built.store.path(second) / "model.safetensors"
     assert newest.tags == {
         "wavlm.key": second.key,
         "wavlm.iteration": "2",
@@ -71,8 +75,11 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         "mixtures": second.mixtures.key if second.mixtures else "",
         "teacher.key": first.key,
         "teacher.version": "1",
-        "sha256.model.safetensors": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "sha256.network.json": hashlib.sha256(weights.with_name("network.json").read_bytes()).hexdigest(),
+        **{f"sha256.{path.name}": digest_of(path) for path in (built.store.path(Export(second)) / "hf").iterdir()},
+        **{
+            f"sha256.native/{name}": digest_of(built.store.path(second) / name)
+            for name in ("model.safetensors", "network.json")
+        },
     }
     assert newest.metrics["labels/pnmi"] == 0.42
     assert newest.metrics["probe/pnmi"] == 0.45
@@ -91,11 +98,16 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         ("bangs", second.noise[0].key),
     }
     folder = built.store.root / "registry" / "artifacts" / newest.run_id / "artifacts"
-    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) == [
-        "model/README.md",
-        "model/metrics.jsonl",
-        "model/model.safetensors",
-        "model/network.json",
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
+        "hf/MLmodel",
+        "hf/README.md",
+        "hf/config.json",
+        "hf/model.safetensors",
+        "hf/native/metrics.jsonl",
+        "hf/native/model.safetensors",
+        "hf/native/network.json",
+        "hf/preprocessor_config.json",
+        "hf/pretraining_head.safetensors",
         "plots/curves.png",
         "plots/label_quality.png",
         "plots/layers.png",
@@ -184,7 +196,7 @@ def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
     assert before.advice == ("wavlm sync RECIPE  (registers what the registry missed)",)
     assert before.missing == tuple(str(item) for item in built.registrations)
     (voice, bangs) = before.corpora
-    assert (voice.name, voice.role, voice.hours, voice.utterances) == ("voice", "speech", 1.5, 900)
+    assert (voice.name, voice.role, voice.facts.hours, voice.facts.utterances) == ("voice", "speech", 1.5, 900)
     assert (bangs.role, bangs.facts.rejected) == ("noise", {"too_short": 2})
     assert any("its labels carry more phone information" in line for line in before.findings)
 
@@ -253,7 +265,7 @@ def test_a_pulled_model_is_the_registered_one_and_a_tampered_one_is_refused(buil
         pull_model(built.store, f"{NAME}:1", out)
 
     (oldest,) = show_model(built.store, f"{NAME}:1").versions
-    there = Path(oldest.source) / "model.safetensors"
+    there = Path(oldest.source) / "native" / "model.safetensors"
     tampered = bytearray(there.read_bytes())
     tampered[-1] ^= 1
     there.write_bytes(tampered)

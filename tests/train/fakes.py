@@ -28,6 +28,7 @@ from wavlm.loader.batch import PackedBatch
 from wavlm.loader.masking import Spans
 from wavlm.loader.pcm import PackedAudio
 from wavlm.loader.sampler import SamplerState
+from wavlm.mixing.counts import MixingCounts
 from wavlm.mixing.mix import Change
 from wavlm.rng import rng_for
 from wavlm.specs import ConvLayer, MaskSpec, NetworkSpec, TrainSpec
@@ -128,6 +129,7 @@ def _batch(made: TrainJob, at: SamplerState, after: SamplerState) -> PackedBatch
         keys=tuple(f"e{at.epoch}-g{at.group}-u{row}" for row in range(rows)),
         position=at,
         after=after,
+        mixing=MixingCounts(utterances=rows, with_speech=at.group % 2, speech_ratio_millidb=100 * at.group, gain=1),
     )
 
 

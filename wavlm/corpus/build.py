@@ -13,12 +13,13 @@ from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.corpus.layouts import Reading, Recording, check_files, printable, read_layout
+from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
 from wavlm.specs import CorpusSpec
+from wavlm.storage.encoding import printable
 from wavlm.storage.files import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progres
     recordings = reading.recordings
     _check_keys(reading, spec, files.root)
     check_files(reading.files, spec.max_left_out, spec.name, files.root)
+    for line in describe_losses(reading.files):
+        logger.warning("%s: %s", spec.name, line)
     rows = []
     with ThreadPoolExecutor(THREADS) as pool:
         for row in pool.map(partial(_row, files=files), recordings):

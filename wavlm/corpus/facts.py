@@ -60,3 +60,7 @@ class CorpusFacts(Facts):
     files: FilesAccount | None = None  # everything below the folder: used or left out
     tables: tuple[TableAccount, ...] = ()  # of the layout
     hours_per_language: dict[str, float] = Field(default_factory=dict)  # if the layout knows languages
+
+    @property
+    def train_hours(self) -> float:
+        return self.train.hours

@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from wavlm.errors import EXIT_SERVICE_MISSING
+from wavlm.errors import EXIT_SERVICE_MISSING, UsageError
+from wavlm.storage.encoding import require_utf8
 
 DISTRIBUTION = "wavlm-pipeline"
 NAMES = ("flows", "tasks")
@@ -26,6 +27,11 @@ def main() -> None:
             "virtual environment of its own, without PYTHONPATH, or install it again\n"
         )
         sys.exit(EXIT_SERVICE_MISSING)
+    try:
+        require_utf8()
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
     import_module("flows.cli").main()
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from types import ModuleType
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from wavlm.errors import ServiceMissingError, WorkerDiedError
@@ -55,7 +57,7 @@ class Fence:
     def iterate(
         self, function: Callable[Arguments, Iterator[R]], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Iterator[R]:
-        """What `function(*args)` yields, computed in the child. Function, arguments and results can be pickled.
+        """What `function(*args)` yields, computed in the child. All can be pickled; no function is one of a script.
 
         Raises LostCallError if nothing comes for `stall_seconds`, or if the child dies; what the function raises;
         WorkerDiedError if the child is killed from outside, for example because memory ran out; and
@@ -86,6 +88,8 @@ class Fence:
         connection.close()
         process.kill()
         process.join(KILL_SECONDS)
+        if process.is_alive():  # it waits for a dead mount; the end of this process must not wait for it
+            multiprocessing.process._children.discard(process)  # type: ignore[attr-defined] # noqa: SLF001
 
     def _results(self, connection: Connection) -> Iterator[Any]:
         while True:
@@ -143,14 +147,15 @@ class Fence:
         context.set_forkserver_preload(list(self._preload))
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        process.start()
+        with _without_main_module():
+            process.start()
         theirs.close()
         if not ours.poll(START_SECONDS) or not _is_ready(ours):
             process.kill()
             raise WorkerDiedError(
                 "WORKER_DIED",
-                "the process that reads audio did not start; on this machine; a script that calls this needs the line "
-                "`if __name__ == '__main__':`, else check the memory and the limit of processes",
+                "the process that reads audio did not start; on this machine; check the memory and the limit of "
+                "processes, then run again",
             )
         return process, ours
 
@@ -163,6 +168,17 @@ def open_fence(stall_seconds: float = STALL_SECONDS, preload: tuple[str, ...] = 
         yield fence
     finally:
         fence.close()
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Hide the script that runs, so that a child does not run it again: it needs no function of it."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _yield_result(function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[R]:

@@ -17,6 +17,16 @@ tags:
 ---
 """
 
+SAMPLE_COLUMNS = ("labels", "corpus", "share of the sample", "utterances", "speakers", "hours of the corpus")
+FILES = """| file | what it is |
+| --- | --- |
+| `config.json`, `model.safetensors`, `preprocessor_config.json` | the network for transformers, from version 4.28 on |
+| `pretraining_head.safetensors` | the head (projection, label embeddings), with which {family} pre-training can go on |
+| `MLmodel` | only in a registry: for `mlflow.pyfunc.load_model`, where this pipeline is installed: hidden states |
+| `native/` | only in a registry: the same network and head in this pipeline's own form, and its training curve |
+
+`wavlm.load` of this pipeline reads the folder, and `native/` too."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -27,6 +37,7 @@ class Card:
     corpora: tuple[CorpusSpec, ...]  # speech, noise and room impulse responses of the training
     lineage: tuple[str, ...] = ()  # folders of all artifacts that it was made from, inputs first
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
+    samples: tuple[tuple[str, ...], ...] = ()  # what k-means was fitted on: rows of SAMPLE_COLUMNS
     summary: str = ""
 
 
@@ -39,6 +50,7 @@ def model_card(card: Card, network: NetworkSpec) -> str:
         f"labels. {_line(card.summary)}".rstrip(),
         _usage(network, family),
         _table("Numbers", ("what", "value"), [(k, str(v)) for k, v in card.numbers.items()]),
+        *([_table("Labels were fitted on", SAMPLE_COLUMNS, list(card.samples))] if card.samples else []),
         _table(
             "Learnt from",
             ("corpus", "role", "licence", "homepage"),
@@ -58,8 +70,7 @@ def _usage(network: NetworkSpec, family: str) -> str:
         f"## Use\n\n```python\nfrom transformers import {loader}\n\n"
         f'model = {loader}.from_pretrained("path/to/this/folder")\n```\n\n'
         f"Input is 16 kHz mono speech in [-1, 1]; {network.num_layers} layers, width "
-        f"{network.width}, {network.num_heads} heads. `pretraining_head.safetensors` holds the "
-        f"head (projection and label embeddings) with which {family} pre-training can go on."
+        f"{network.width}, {network.num_heads} heads.\n\n" + FILES.format(family=family)
     )
     if network.extractor_norm == "group":
         text += (

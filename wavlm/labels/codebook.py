@@ -1,17 +1,17 @@
-"""Stage codebook: k-means on a seeded sample of frames of the train split, balanced over speakers.
+"""Stage codebook: k-means on a seeded sample of frames of the train split, with a share per corpus.
 
 A codebook folder holds `centroids.npy` (K, D), the same as a faiss index, and `codebook.json` with how well they fit.
 
 Two things differ from HuBERT's recipe (docs/algorithm.md section 11). k-means is faiss' plain one, not scikit-learn's
-mini-batches. The sample is a fixed number of frames per cluster, spread over speakers, not all frames of a tenth of
-the utterances.
+mini-batches. The sample is a fixed number of frames per cluster, few of each utterance, spread over corpora and
+speakers, not all frames of a tenth of the utterances.
 
 Legend: F frames, D channels, K clusters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frame_function import frame_function
 from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids
-from wavlm.labels.facts import CodebookFacts, codebook_path
-from wavlm.labels.sampling import read_utterances, sample_frames
+from wavlm.labels.facts import CodebookFacts, CorpusShare, codebook_path
+from wavlm.labels.sampling import Drawing, SampledUtterances, draw_utterances, read_utterances, sample_frames
 from wavlm.rng import seed_for
-from wavlm.specs import CodebookSpec
+from wavlm.specs import SAMPLE_RATE_HZ, CodebookSpec
 from wavlm.storage.files import open_atomic, sha256_of, write_json
 
 VALID_SHARE = 10  # the sample of the valid split has a tenth of the frames of the train sample
@@ -43,7 +43,7 @@ class Clustering:
 
 def build_codebook(
     spec: CodebookSpec,
-    shards_dirs: Sequence[Path],
+    shards: Mapping[str, Path],
     teacher_dir: Path | None,
     out: Path,
     plan: ExtractionPlan,
@@ -51,12 +51,15 @@ def build_codebook(
 ) -> CodebookFacts:
     """Fill `out` with `centroids.npy`, `centroids.faiss` and `codebook.json`; return the facts.
 
+    shards: the shards folder of each corpus, by its name. `spec.shares` belong to them in this order.
     One process computes the features, on the device of `plan`. k-means uses one thread, see `cluster`.
     """
     function = frame_function(spec.features, teacher_dir, plan.device)
     num_frames = spec.sample_frames_per_cluster * spec.num_clusters
-    train = read_utterances(shards_dirs, "train")
-    sample, rows = sample_frames(train, function, num_frames, spec.seed, plan, progress)
+    train, valid = (read_utterances(list(shards.values()), split) for split in ("train", "valid"))
+    weights = np.array(spec.shares or train.samples_per_folder, np.float64)
+    drawing = draw_utterances(train, function.rate_hz, num_frames, weights, spec)
+    sample = sample_frames(train, drawing, function, spec.seed, plan, progress)
     clustering = cluster(
         sample,
         spec.num_clusters,
@@ -64,8 +67,8 @@ def build_codebook(
         redo=spec.redo,
         seed=seed_for(spec.seed, "k-means") % 2**31,
     )
-    valid_utterances = read_utterances(shards_dirs, "valid")
-    valid, _ = sample_frames(valid_utterances, function, num_frames // VALID_SHARE, spec.seed, plan)
+    held_out = draw_utterances(valid, function.rate_hz, num_frames // VALID_SHARE, weights, spec)
+    valid_sample = sample_frames(valid, held_out, function, spec.seed, plan)
     release_gpu_memory(plan)
     centroids = Centroids(clustering.centroids)
     facts = CodebookFacts(
@@ -73,12 +76,13 @@ def build_codebook(
         num_clusters=spec.num_clusters,
         num_channels=int(sample.shape[1]),
         label_rate_hz=function.rate_hz,
-        sample_utterances=len(rows),
-        sample_speakers=len(np.unique(train.speaker[rows])),
+        sample_utterances=len(drawing.rows),
+        sample_speakers=len(np.unique(train.speaker[drawing.rows])),
+        shares=_count_shares(tuple(shards), train, drawing),
         copies_of_valid=train.copies_of_valid,
         inertia_per_iteration=clustering.inertia_per_iteration,
         train=centroids.fit(sample),
-        valid=centroids.fit(valid) if len(valid) else None,
+        valid=centroids.fit(valid_sample) if len(valid_sample) else None,
         sha256=_write_centroids(clustering.centroids, out),
     )
     write_json(codebook_path(out), facts.model_dump(mode="json"))
@@ -115,6 +119,22 @@ def cluster(sample: Floats, num_clusters: int, *, iterations: int, redo: int, se
     statistics = (kmeans.iteration_stats or [])[-iterations:]  # faiss keeps those of worse attempts too
     inertia = tuple(float(iteration["obj"]) / len(sample) for iteration in statistics)
     return Clustering(np.asarray(kmeans.centroids, np.float32), inertia)
+
+
+def _count_shares(names: Sequence[str], train: SampledUtterances, drawing: Drawing) -> tuple[CorpusShare, ...]:
+    """What each corpus gave to the sample."""
+    shares = []
+    for number, (name, num_samples) in enumerate(zip(names, train.samples_per_folder.tolist(), strict=True)):
+        is_here = train.folder[drawing.rows] == number
+        share = CorpusShare(
+            corpus=name,
+            hours=num_samples / SAMPLE_RATE_HZ / 3600,
+            utterances=int(is_here.sum()),
+            speakers=len(np.unique(train.speaker[drawing.rows[is_here]])),
+            frames=int(drawing.num_frames[is_here].sum()),
+        )
+        shares.append(share)
+    return tuple(shares)
 
 
 def _write_centroids(centroids: Floats, out: Path) -> str:

@@ -19,6 +19,16 @@ class Fit(Facts):
     perplexity: float  # 2 ** entropy_bits
 
 
+class CorpusShare(Facts):
+    """What one corpus gave to the sample of a codebook."""
+
+    corpus: str
+    hours: float  # of its train split
+    utterances: int  # sampled ones
+    speakers: int  # of the sampled utterances; an utterance of an unknown speaker counts as one
+    frames: int
+
+
 class CodebookFacts(Facts):
     """The facts of a codebook. `codebook.json` holds the same fields."""
 
@@ -28,6 +38,7 @@ class CodebookFacts(Facts):
     label_rate_hz: int
     sample_utterances: int  # utterances and speakers that the sampled frames come from
     sample_speakers: int
+    shares: tuple[CorpusShare, ...] = ()  # the sample by corpus, in the order of the artifact's shards
     copies_of_valid: int = 0  # utterances of train that are left out: their content is in a valid split
     inertia_per_iteration: tuple[float, ...]
     train: Fit

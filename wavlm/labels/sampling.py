@@ -1,6 +1,8 @@
-"""Sample the frames that a codebook is learned from: seeded, and balanced over speakers.
+"""Sample the frames that a codebook is learned from: seeded, with a share per corpus, and speakers in turn.
 
-Speakers take turns. Features go straight into the sample and are never written to disk.
+Features are computed for whole utterances, because a hidden layer depends on all of its input and deltas on their
+neighbours, and then a few frames of each are kept. So a sample of N frames decodes N / `frames_per_utterance`
+utterances, or all if there are fewer. Features go straight into the sample and are never written to disk.
 
 Legend: F frames, D channels.
 """
@@ -12,18 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched
 from wavlm.features.frame_function import FrameFunction
 from wavlm.features.mfcc import Floats
+from wavlm.labels.quotas import Integers, Numbers, allot_corpora, allot_utterances, order_round_robin
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, find_copies_of_valid, read_columns
+from wavlm.specs import CodebookSpec
 from wavlm.specs.shapes import num_labels
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,25 @@ class SampledUtterances:
 
     folders: tuple[Path, ...]
     table: pa.Table  # key, shard, offset, size, samples, speaker
-    folder: Integers  # number in `folders`
-    speaker: Integers  # numbered over all folders: the same name in two folders is two speakers
+    folder: Integers  # number in `folders`, one folder per corpus
+    # Numbered over all folders: the same name in two folders is two speakers. An utterance of an unknown speaker is a
+    # speaker of its own.
+    speaker: Integers
     num_samples: Integers
     copies_of_valid: int  # rows of train that are left out, because their content is in a valid split
+
+    @property
+    def samples_per_folder(self) -> Integers:
+        """Samples of audio of each corpus, (folders,)."""
+        return np.array([self.num_samples[self.folder == number].sum() for number in range(len(self.folders))])
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a sample is made of. Both arrays have one entry per utterance."""
+
+    rows: Integers  # of `SampledUtterances`
+    num_frames: Integers  # how many frames of it are taken
 
 
 def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterances:
@@ -48,9 +66,8 @@ def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterance
         table = read_columns(shards_dir, [*columns, "split"])
         chosen = table["split"].to_numpy() == split
         table = table.select(columns).filter(pa.array(chosen & ~copies[number] if copies else chosen))
-        codes = table["speaker"].combine_chunks().dictionary_encode().indices
         first = max((int(ids.max()) + 1 for ids in speakers if len(ids)), default=0)
-        speakers.append(codes.fill_null(0).to_numpy().astype(np.int64) + first)
+        speakers.append(_number_speakers(table["speaker"]) + first)
         tables.append(table)
     table = pa.concat_tables(tables)
     return SampledUtterances(
@@ -63,43 +80,51 @@ def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterance
     )
 
 
-def order_round_robin(speaker: Integers, rng: np.random.Generator) -> Integers:
-    """An order of rows in which each speaker has one utterance before any has a second one, and so on: (rows,)."""
-    shuffled = rng.permutation(len(speaker))
-    by_speaker = shuffled[np.argsort(speaker[shuffled], kind="stable")]
-    _, first, counts = np.unique(speaker[by_speaker], return_index=True, return_counts=True)
-    turn = np.arange(len(speaker)) - np.repeat(first, counts)
-    speaker_rank = np.repeat(rng.permutation(len(counts)), counts)
-    return by_speaker[np.lexsort((speaker_rank, turn))]
+def draw_utterances(
+    utterances: SampledUtterances, rate_hz: int, num_frames: int, weights: Numbers, spec: CodebookSpec
+) -> Drawing:
+    """Which utterances give how many frames to a sample of `num_frames`. weights (folders,): the share of each corpus.
+
+    The shares and turns are those of `wavlm.labels.quotas`.
+    """
+    lengths = num_labels(utterances.num_samples, rate_hz)
+    available = np.array([lengths[utterances.folder == number].sum() for number in range(len(utterances.folders))])
+    rows, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for number, quota in enumerate(allot_corpora(num_frames, available, weights).tolist()):
+        of_folder = np.flatnonzero(utterances.folder == number)
+        order = of_folder[order_round_robin(utterances.speaker[of_folder], rng_for(spec.seed, "sample", number))]
+        taken = allot_utterances(lengths[order], quota, spec.frames_per_utterance)
+        counts.append(taken)
+        rows.append(order[: len(taken)])
+    return Drawing(np.concatenate(rows), np.concatenate(counts))
 
 
 def sample_frames(
     utterances: SampledUtterances,
+    drawing: Drawing,
     function: FrameFunction,
-    num_frames: int,
     seed: int,
     plan: ExtractionPlan,
     progress: Progress = no_progress,
-) -> tuple[Floats, Integers]:
-    """A sample of at most `num_frames` frames, (F, D), and the rows that it comes from.
-
-    Utterances are taken in turn over speakers until they have that many frames. Of each utterance a seeded, uniform
-    choice of frames is kept, so that the sample has exactly `num_frames` if there are enough.
-    """
-    rng = rng_for(seed, "sample")
-    order = order_round_robin(utterances.speaker, rng)
-    lengths = num_labels(utterances.num_samples[order], function.rate_hz)
-    needed = int(np.searchsorted(np.cumsum(lengths), num_frames)) + 1
-    rows, frames = order[:needed], lengths[:needed]
-    quotas = rng.multivariate_hypergeometric(frames, min(num_frames, int(frames.sum())))
-    kept: list[Floats] = []
-    extracted = _extract_features(utterances, rows, function, plan)
-    for row, quota, features in zip(rows, quotas, extracted, strict=True):
+) -> Floats:
+    """The frames of a drawing, (F, D). Of each utterance a seeded, uniform choice over its whole length is kept."""
+    kept = [np.zeros((0, 1), np.float32)] if not len(drawing.rows) else []
+    extracted = _extract_features(utterances, drawing.rows, function, plan)
+    for row, count, features in zip(drawing.rows, drawing.num_frames, extracted, strict=True):
         key = utterances.table["key"][int(row)].as_py()
-        chosen = rng_for(seed, "frames", key).choice(len(features), quota, replace=False)
+        chosen = rng_for(seed, "frames", key).choice(len(features), count, replace=False)
         kept.append(features[np.sort(chosen)])
-        progress(len(kept), len(rows))
-    return (np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)), rows
+        progress(len(kept), len(drawing.rows))
+    return np.concatenate(kept)
+
+
+def _number_speakers(speakers: pa.ChunkedArray) -> Integers:
+    """A number for each row: the same for rows of one speaker, another for each row whose speaker is unknown."""
+    names = pc.fill_null(speakers, UNKNOWN_SPEAKER)
+    is_unknown = pc.is_in(names, value_set=pa.array(["", UNKNOWN_SPEAKER])).to_numpy()
+    codes = names.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    codes[is_unknown] = len(codes) + np.flatnonzero(is_unknown)
+    return np.unique(codes, return_inverse=True)[1].astype(np.int64)
 
 
 def _extract_features(

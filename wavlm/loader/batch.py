@@ -20,6 +20,7 @@ from wavlm.loader.masking import Spans
 from wavlm.loader.pcm import PackedAudio
 from wavlm.loader.sampler import SamplerState
 from wavlm.loader.samples import MicroBatchArrays
+from wavlm.mixing.counts import MixingCounts
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec
 
 
@@ -34,6 +35,7 @@ class Batch:
     keys: tuple[str, ...]  # (B,)
     position: SamplerState  # of this micro-batch
     after: SamplerState  # after the update that this micro-batch belongs to; a checkpoint stores it
+    mixing: MixingCounts  # what mixing and effects did to these utterances
 
     @property
     def seconds(self) -> float:
@@ -51,6 +53,7 @@ class PackedBatch:
     keys: tuple[str, ...]  # (B,)
     position: SamplerState  # of this micro-batch
     after: SamplerState  # after the update that this micro-batch belongs to
+    mixing: MixingCounts  # what mixing and effects did to these utterances
 
     @property
     def seconds(self) -> float:
@@ -70,7 +73,7 @@ class PackedBatch:
         waveforms = self.audio.to(device).waveforms()
         labels = self.labels.to(device, non_blocking=True)
         mask = self.spans.masks(device)
-        return Batch(waveforms, labels, mask, int(mask.sum()), self.keys, self.position, self.after)
+        return Batch(waveforms, labels, mask, int(mask.sum()), self.keys, self.position, self.after, self.mixing)
 
 
 def pack(arrays: MicroBatchArrays, mask: MaskSpec, position: SamplerState, after: SamplerState) -> PackedBatch:
@@ -84,4 +87,5 @@ def pack(arrays: MicroBatchArrays, mask: MaskSpec, position: SamplerState, after
         keys=arrays.keys,
         position=position,
         after=after,
+        mixing=arrays.mixing,
     )

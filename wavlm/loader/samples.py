@@ -19,11 +19,12 @@ from wavlm.execution.job import TrainJob
 from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch, ShortCropError
 from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, frames_of_crops, read_crops
 from wavlm.mixing.audio_pool import AudioPool
+from wavlm.mixing.counts import MixingCounts
 from wavlm.mixing.effects import apply_effects
 from wavlm.mixing.mix import NUM_DRAWS, Change, mix
 from wavlm.rng import Numbers, StreamSeeds, advance, rng_for, stream_seeds, uniforms
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
-from wavlm.specs import SAMPLE_RATE_HZ, MixSpec
+from wavlm.specs import SAMPLE_RATE_HZ, EffectName, MixSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_labels, samples_of
 
 Waveforms = npt.NDArray[np.float32]
@@ -42,6 +43,7 @@ class MicroBatchArrays:
     mask_seeds: StreamSeeds  # (B,) of the random numbers of the masks
     keys: tuple[str, ...]  # (B,)
     utterances: Integers  # (B,) their numbers
+    mixing: MixingCounts  # what mixing and effects did
 
     @property
     def waveforms(self) -> Waveforms:
@@ -115,8 +117,8 @@ class TrainingSamples:
         """Read, crop and mix the utterances of a micro-batch. Raises BadDataError with shard and key."""
         utterances = drawn.micro_batch.utterances
         pcm, labels = read_crops(self.utterances, drawn.micro_batch, drawn.first_frames)
-        changes = () if self._mix is None else self._make_changes(self._mix, pcm, drawn)
-        return MicroBatchArrays(pcm, changes, labels, drawn.mask_seeds, drawn.keys, utterances)
+        changes, mixing = self._make_changes(self._mix, pcm, drawn)
+        return MicroBatchArrays(pcm, changes, labels, drawn.mask_seeds, drawn.keys, utterances, mixing)
 
     def _first_frames(self, micro_batches: Sequence[MicroBatch], numbers: Numbers) -> list[int]:
         """The first frame of a crop of each utterance, uniform, from random numbers in [0, 1) (U,)."""
@@ -126,19 +128,26 @@ class TrainingSamples:
         firsts: list[int] = (numbers * (spare + 1)).astype(np.int64).tolist()
         return firsts
 
-    def _make_changes(self, spec: MixSpec, pcm: Pcm16, drawn: DrawnMicroBatch) -> tuple[Change[Waveforms], ...]:
-        """The changes of crops (B, N) by mixing and then by effects, in the order of the rows."""
+    def _make_changes(
+        self, spec: MixSpec | None, pcm: Pcm16, drawn: DrawnMicroBatch
+    ) -> tuple[tuple[Change[Waveforms], ...], MixingCounts]:
+        """The changes of crops (B, N) by mixing and then by effects, in the order of the rows, and their counts."""
+        if spec is None:
+            return (), MixingCounts(utterances=len(drawn.keys))
         mixed = mix(pcm, drawn.keys, drawn.mixing, spec, self._noise)
         changes = {change.row: change for _, change in mixed}
+        applied: list[EffectName] = []
         epoch = drawn.micro_batch.position.epoch
         for row, key in enumerate(drawn.keys if spec.effects else ()):
             before = _apply_change(pcm[row], changes.get(row))
             rng = rng_for(self._train.seed, "effects", epoch, key)
             draw_rir = self._rirs.draw if self._rirs else None
             after = apply_effects(before, spec.effects, rng, draw_rir)
-            if after is not before:
-                changes[row] = Change(row, 0, require_finite(after, key))
-        return tuple(changes[row] for row in sorted(changes))
+            if after.applied:
+                changes[row] = Change(row, 0, require_finite(after.waveform, key))
+                applied += after.applied
+        counts = MixingCounts.of(len(drawn.keys), [event for event, _ in mixed], applied)
+        return tuple(changes[row] for row in sorted(changes)), counts
 
 
 def require_finite(waveform: Waveforms, key: str) -> Waveforms:

@@ -13,16 +13,19 @@ from typing import Literal
 
 import numpy as np
 
+from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.sampler import Integers, MicroBatch, fixed_micro_batches
 from wavlm.loader.samples import MicroBatchArrays
 from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, Strings, frames_of_crops, read_crops
-from wavlm.mixing.truth import read_truth
+from wavlm.mixing.counts import MixingCounts
+from wavlm.mixing.truth import Truth, read_truth
 from wavlm.rng import stream_seeds
 from wavlm.shards import Reader
 from wavlm.shards.flac import Pcm16
 from wavlm.specs import HOP_SAMPLES
+from wavlm.specs.shapes import num_frames, samples_of
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,19 @@ class MixedUtterances:
         self.keys: Strings = index.keys[rows]
         self.num_samples: Integers = index.samples[rows]
 
+    def first_frames(self, numbers: Integers, frames: int) -> list[int]:
+        """Where the crops (B, F) of these mixtures begin: what was added is in the middle, and its loudest part inside.
+
+        Raises BadDataError if nothing that was added would be in a crop.
+        """
+        return [_find_first_frame(self._truth[number], frames) for number in numbers]
+
+    def count(self, numbers: Integers) -> MixingCounts:
+        """What was done to these mixtures."""
+        truths = [self._truth[number] for number in numbers]
+        effects = [name for item in truths for name in item.effect_names]
+        return MixingCounts.of(len(truths), [item.event for item in truths], effects)
+
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
         """Fill `pcm` (B, N) with the crops of these mixtures that begin at these frames."""
         for crop, number, first in zip(pcm, numbers, first_frames, strict=True):
@@ -58,8 +74,29 @@ class MixedUtterances:
         return self._clean.labels(primaries, firsts, frames)
 
 
+def _find_first_frame(item: Truth, frames: int) -> int:
+    """The first frame of the crop of a mixture; see MixedUtterances.first_frames."""
+    samples, loudest = samples_of(frames), item.loudest_samples
+    middle = (item.start_samples + item.end_samples) // 2
+    centre = min(max(middle, loudest - samples // 4), loudest + samples // 4)
+    last = num_frames(item.num_samples) - frames
+    first = min(max(0, round((centre - samples / 2) / HOP_SAMPLES)), last)
+    begin = first * HOP_SAMPLES
+    is_inside = begin <= loudest < begin + samples
+    if not is_inside or not item.scale or item.end_samples <= item.start_samples:
+        raise BadDataError(
+            "MIXTURE_UNHEARD",
+            f"what was mixed into it is not in the crop of {frames} frames from frame {first} on; at {item.key}; make "
+            "the mixtures again (wavlm stage mixtures RECIPE --redo)",
+        )
+    return first
+
+
 class ValidationSamples:
-    """Makes the arrays of the micro-batches of one validation set. Crops begin at frame 0, masks are fixed."""
+    """Makes the arrays of the micro-batches of one validation set, always with the same crops and masks.
+
+    Crops of clean utterances begin at frame 0, crops of mixtures where what was added is heard.
+    """
 
     def __init__(self, job: TrainJob, subset: Subset) -> None:
         self._train = job.train
@@ -78,9 +115,13 @@ class ValidationSamples:
         """The arrays of one of `micro_batches()`."""
         assert self._source is not None, "a set without micro-batches has nothing to make"  # noqa: S101
         keys = tuple(self._source.keys[micro_batch.utterances])
-        pcm, labels = read_crops(self._source, micro_batch, [0] * len(keys))
+        firsts, mixing = [0] * len(keys), MixingCounts(utterances=len(keys))
+        if isinstance(self._source, MixedUtterances):
+            firsts = self._source.first_frames(micro_batch.utterances, micro_batch.num_frames)
+            mixing = self._source.count(micro_batch.utterances)
+        pcm, labels = read_crops(self._source, micro_batch, firsts)
         mask_seeds = stream_seeds(self._train.seed, ("mask", "valid"), keys)
-        return MicroBatchArrays(pcm, (), labels, mask_seeds, keys, micro_batch.utterances)
+        return MicroBatchArrays(pcm, (), labels, mask_seeds, keys, micro_batch.utterances, mixing)
 
 
 def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[PackedBatch]:

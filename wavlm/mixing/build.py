@@ -2,12 +2,12 @@
 
 It mixes like training, with three differences:
 
-- Every utterance is mixed.
+- Every utterance is mixed, and what is added can be heard (wavlm.mixing.heard).
 - Every second one is mixed with noise, if there is noise.
 - A mixture that would clip is scaled down as a whole.
 
 A mixtures folder is a shards folder with one tar (wavlm.shards), the truth about the mixtures (wavlm.mixing.truth) and
-`listen/`: some pairs of WAV files with their spectrograms (wavlm.mixing.listen).
+`listen/`: pairs of WAV files of some mixtures and of each effect, with their spectrograms (wavlm.mixing.listen).
 
 Legend: B utterances, N samples.
 """
@@ -24,17 +24,18 @@ import numpy.typing as npt
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.mixing.audio_pool import AudioPool
-from wavlm.mixing.effects import apply_effects
+from wavlm.mixing.effect_pairs import effect_pairs, headroom
+from wavlm.mixing.effects import Affected, DrawRir, apply_effects
 from wavlm.mixing.facts import MixturesFacts
+from wavlm.mixing.heard import HeardMix, HeardMixer
 from wavlm.mixing.listen import write_pair, write_readme
-from wavlm.mixing.mix import Event, Mixed, mix_waveforms
 from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance
 from wavlm.shards.account import Account
 from wavlm.shards.build import write_contents
 from wavlm.shards.part import PartRecord, write_tar
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MixSpec, MixturesSpec
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.shapes import num_frames, samples_of
 from wavlm.storage.files import atomic_path, sha256_of
 
@@ -43,7 +44,6 @@ Waveform = npt.NDArray[np.float32]
 STEM = "mixed-000000"
 MICRO_BATCH_UTTERANCES = 8  # of similar length, cropped to the shortest, mixed with each other
 LISTENING_PAIRS = 8  # a spectrogram takes most of a second
-LOUDEST = 32767 / 32768  # the largest amplitude of an int16 sample
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class _Primary:
 
 @dataclass(frozen=True)
 class _Mixture:
-    """One utterance before and after mixing, scaled alike, both (N,)."""
+    """One utterance before and after mixing and effects, scaled alike, both (N,)."""
 
     clean: Waveform
     mixed: Waveform
@@ -74,30 +74,20 @@ class _Mixture:
 
 @dataclass(frozen=True)
 class _Mixer:
-    """Mixes the utterances of a micro-batch."""
+    """Mixes the utterances of a micro-batch and applies the effects."""
 
-    mix: MixSpec
     seed: int
-    noise: AudioPool | None
-    rirs: AudioPool | None
+    mix: HeardMixer
+    effects: tuple[EffectSpec, ...]
+    draw_rir: DrawRir | None
 
-    def __call__(self, waveforms: Waveform, keys: Sequence[str], numbers: range) -> Mixed:
-        """Mix each row of `waveforms` (B, N). Rows of odd number get noise, if there is any, the others another row."""
-        speech = self._mix_all(waveforms, keys, 0.0)
-        noise = self._mix_all(waveforms, keys, 1.0) if self.noise else speech
-        chosen = [noise if number % 2 else speech for number in numbers]
-        rows = [of.waveforms[row] for row, of in enumerate(chosen)]
-        events = tuple(of.events[row] for row, of in enumerate(chosen))
-        affected = [self._apply_effects(row, key) for row, key in zip(rows, keys, strict=True)]
-        return Mixed(np.stack(affected), events)
+    def __call__(self, waveforms: Waveform, keys: Sequence[str], numbers: range) -> list[tuple[HeardMix, Affected]]:
+        """Each row of `waveforms` (B, N) after mixing, and then after effects."""
+        mixed = self.mix(waveforms, keys, numbers)
+        return [(item, self._apply_effects(item.waveform, key)) for item, key in zip(mixed, keys, strict=True)]
 
-    def _mix_all(self, waveforms: Waveform, keys: Sequence[str], noise: float) -> Mixed:
-        spec = self.mix.model_copy(update={"probability": 1.0, "noise_probability": noise})
-        return mix_waveforms(waveforms, keys, 0, self.seed, spec, self.noise)
-
-    def _apply_effects(self, waveform: Waveform, key: str) -> Waveform:
-        rirs = self.rirs.draw if self.rirs else None
-        return apply_effects(waveform, self.mix.effects, rng_for(self.seed, "effects", 0, key), rirs)
+    def _apply_effects(self, waveform: Waveform, key: str) -> Affected:
+        return apply_effects(waveform, self.effects, rng_for(self.seed, "effects", 0, key), self.draw_rir)
 
 
 def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
@@ -111,20 +101,21 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
 ) -> MixturesFacts:
     """Fill `out` with the mixed set. The same arguments give the same bytes.
 
-    Raises BadDataError if the valid split has fewer than 2 utterances or a pool of recordings is empty.
+    Raises BadDataError if the valid split has fewer than 2 utterances, if a pool of recordings is empty, or if what is
+    mixed into an utterance cannot be heard.
     """
     primaries = _choose_primaries(spec, speech_dirs)
-    mixer = _Mixer(
-        mix=mix,
-        seed=spec.seed,
-        noise=AudioPool(noise_dirs, "valid") if noise_dirs else None,
-        rirs=AudioPool(rir_dirs, "valid") if rir_dirs else None,
-    )
+    noise = AudioPool(noise_dirs, "valid") if noise_dirs else None
+    draw_rir = AudioPool(rir_dirs, "valid").draw if rir_dirs else None
+    mixer = _Mixer(spec.seed, HeardMixer(mix, spec.seed, noise), mix.effects, draw_rir)
     listening_numbers = _choose_listening(len(primaries))
     truth: list[Truth] = []
 
     def utterances() -> Iterator[Utterance]:
         for mixture in _mix_primaries(primaries, spec.seed, mixer):
+            if not truth:
+                for pair in effect_pairs(mixture.clean, mix.effects, spec.seed, draw_rir):
+                    write_pair(out / "listen", f"effect-{pair.name}", pair.clean, pair.affected)
             if len(truth) in listening_numbers:
                 write_pair(out / "listen", mixture.truth.key, mixture.clean, mixture.mixed)
             truth.append(mixture.truth)
@@ -137,7 +128,7 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     write_contents(out, [PartRecord(STEM, "", sha256, size_bytes, packed, (), Account())])
     write_truth(out, truth)
     write_readme(out / "listen")
-    return _facts(truth, len(listening_numbers))
+    return _facts(truth, mix, len(listening_numbers))
 
 
 def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_Primary]:
@@ -173,13 +164,11 @@ def _mix_micro_batch(primaries: Sequence[_Primary], numbers: range, seed: int, m
     keys = [f"{n:05d}-{primary.key}" for n, primary in zip(numbers, primaries, strict=True)]
     crops = [_read_crop(primary, frames, seed) for primary in primaries]
     clean = np.stack([waveform for _, waveform in crops])  # (B, N)
-    mixed = mixer(clean, keys, numbers)
     sources = dict(zip(keys, primaries, strict=True))
-    for row, event in enumerate(mixed.events):
-        peak = float(np.abs(mixed.waveforms[row]).max())
-        gain = np.float32(min(1.0, LOUDEST / peak) if peak else 1.0)
-        truth = _describe(event, sources, crops[row][0], clean.shape[1], float(gain))
-        yield _Mixture(gain * clean[row], gain * mixed.waveforms[row], truth)
+    for row, (mixed, affected) in enumerate(mixer(clean, keys, numbers)):
+        gain = headroom(affected.waveform)
+        truth = _describe(mixed, affected, sources, crops[row][0], float(gain))
+        yield _Mixture(gain * clean[row], gain * affected.waveform, truth)
 
 
 def _read_crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
@@ -190,7 +179,10 @@ def _read_crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform
     return first, primary.reader.read(primary.row, start, start + samples_of(frames))
 
 
-def _describe(event: Event, sources: dict[str, _Primary], first_frame: int, samples: int, gain: float) -> Truth:
+def _describe(
+    mixed: HeardMix, affected: Affected, sources: dict[str, _Primary], first_frame: int, gain: float
+) -> Truth:
+    event = mixed.event
     primary, secondary = sources[event.key], sources.get(event.source)
     return Truth(
         key=event.key,
@@ -198,16 +190,18 @@ def _describe(event: Event, sources: dict[str, _Primary], first_frame: int, samp
         primary_sha256=str(primary.reader.index.sha256s[primary.row]),
         primary_speaker=primary.speaker,
         first_frame=first_frame,
-        num_samples=samples,
+        num_samples=len(mixed.waveform),
         kind=event.kind,
         secondary=event.source if event.kind == "noise" or secondary is None else secondary.key,
         secondary_speaker="" if event.kind == "noise" or secondary is None else secondary.speaker,
         start_samples=event.start_samples,
         end_samples=event.start_samples + event.num_samples,
+        loudest_samples=mixed.loudest_samples,
         source_start_samples=event.source_start_samples,
         ratio_db=event.ratio_db,
         scale=event.scale,
         gain=gain,
+        effects="+".join(affected.applied),
     )
 
 
@@ -231,7 +225,8 @@ def _choose_listening(count: int) -> frozenset[int]:
     return frozenset(int(first) + offset for first in firsts for offset in (0, 1))
 
 
-def _facts(truth: Sequence[Truth], listening_pairs: int) -> MixturesFacts:
+def _facts(truth: Sequence[Truth], mix: MixSpec, mixture_pairs: int) -> MixturesFacts:
+    names = tuple(dict.fromkeys(effect.name for effect in mix.effects))
     samples = sum(item.num_samples for item in truth)
     mixed = sum(item.end_samples - item.start_samples for item in truth)
     return MixturesFacts(
@@ -239,8 +234,10 @@ def _facts(truth: Sequence[Truth], listening_pairs: int) -> MixturesFacts:
         hours=round(samples / SAMPLE_RATE_HZ / 3600, 6),
         with_speech=sum(item.kind == "speech" for item in truth),
         with_noise=sum(item.kind == "noise" for item in truth),
+        heard=len(truth),  # the mixer raises an error otherwise
+        effects={name: sum(name in item.effect_names for item in truth) for name in names},
         mixed_share=round(mixed / samples, 6),
         mean_ratio_db=round(float(np.mean([item.ratio_db for item in truth])), 6),
         turned_down=sum(item.gain < 1 for item in truth),
-        listening_pairs=listening_pairs,
+        listening_pairs=mixture_pairs + len(names),
     )

@@ -1,18 +1,21 @@
-"""Augmentation beyond the paper's mixing: reverberation, band limits, codecs, levels and noise.
+"""Augmentation beyond the paper's mixing: rooms, microphones, band limits, codecs, levels and noise.
 
-Every effect keeps the length of the waveform and its alignment with the labels: filters have zero phase, room impulse
-responses (RIRs) are cut to begin with the direct sound, the codecs have no delay. `minimum` and `maximum` of an
-EffectSpec are the bounds of a uniform draw:
+Every effect keeps the length of the waveform, and its alignment with the labels to within half a frame: filters have
+zero phase or little delay, room impulse responses (RIRs) are cut to begin with the direct sound, the codecs have no
+delay. All but `room` and `codec` are transforms of audiomentations; decision 25 has what each of its transforms
+measures. `minimum` and `maximum` of an EffectSpec are the bounds of a uniform draw:
 
 | effect | bounds | unit |
 |---|---|---|
 | room | none | an RIR is drawn from the pool; the level is kept |
+| equaliser | gain of each of seven bands | dB |
 | low_pass, high_pass | cut-off | Hz |
 | band_pass | centre, 1 to 1.5 times as wide | Hz |
 | codec | none | mu-law, A-law or GSM 6.10, at 8 kHz |
+| mp3 | bit rate | kbit/s |
 | gain | gain | dB |
 | gaussian_snr | signal-to-noise ratio of added white noise | dB |
-| clipping | fraction of samples that are clipped | 0 to 1 |
+| clipping | fraction of samples that are clipped, in steps of 2 % | 0 to 1 |
 
 Legend: N samples.
 """
@@ -21,8 +24,10 @@ from __future__ import annotations
 
 import io
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,14 +36,25 @@ import numpy.typing as npt
 import soundfile
 
 from wavlm.rng import rng_for
-from wavlm.specs import SAMPLE_RATE_HZ, EffectSpec
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, EffectName, EffectSpec
 
 Waveform = npt.NDArray[np.float32]
 DrawRir = Callable[[float], tuple[str, Waveform]]  # key and RIR for a random number in [0, 1)
 
 TELEPHONE_RATE_HZ = 8000
 CODECS = ("ULAW", "ALAW", "GSM610")  # names of libsndfile subtypes
-DIRECT_SOUND = 0.5  # the direct sound is the first sample of at least half the peak
+DIRECT_SOUND = 0.5  # the direct sound is the first sample of at least half the peak ...
+MOST_LAG_SAMPLES = HOP_SAMPLES // 2  # ... that is no more than half a frame before the peak
+
+_seeding = threading.Lock()  # the global generators belong to all threads of the process
+
+
+@dataclass(frozen=True)
+class Affected:
+    """A waveform after effects, and the effects that were applied, in their order."""
+
+    waveform: Waveform  # (N,)
+    applied: tuple[EffectName, ...] = ()
 
 
 def apply_effects(
@@ -46,18 +62,20 @@ def apply_effects(
     specs: Sequence[EffectSpec],
     rng: np.random.Generator,
     draw_rir: DrawRir | None = None,
-) -> Waveform:
+) -> Affected:
     """The waveform (N,) after the effects that this generator selects, in their order; same length.
 
-    The same array is returned if no effect is selected. Raises ValueError if the effect `room` is selected but there
-    is no pool of RIRs.
+    It holds the same array if no effect is selected. Raises ValueError if the effect `room` is selected but there is
+    no pool of RIRs.
     """
+    applied: list[EffectName] = []
     for spec in specs:
         # Always draw both numbers, so that the probability of one effect does not change the draws of the others.
         chosen, seed = rng.random(), int(rng.integers(2**32))
         if chosen < spec.probability:
             waveform = _apply(waveform, spec, seed, draw_rir)
-    return waveform
+            applied.append(spec.name)
+    return Affected(waveform, tuple(applied))
 
 
 def _apply(waveform: Waveform, spec: EffectSpec, seed: int, draw_rir: DrawRir | None) -> Waveform:
@@ -68,18 +86,22 @@ def _apply(waveform: Waveform, spec: EffectSpec, seed: int, draw_rir: DrawRir | 
         return reverberate(waveform, draw_rir(rng.random())[1])
     if spec.name == "codec":
         return apply_codec(waveform, CODECS[rng.integers(len(CODECS))])
-    low, high = spec.bounds
-    if spec.name == "clipping":
-        return clip_share(waveform, rng.uniform(low, high))
     with _seed_globals(seed):
-        changed: Waveform = _transform(spec.name, low, high)(waveform, SAMPLE_RATE_HZ)
+        changed: Waveform = _transform(spec)(waveform, SAMPLE_RATE_HZ)
     return changed.astype(np.float32, copy=False)
 
 
 def reverberate(waveform: Waveform, rir: Waveform) -> Waveform:
-    """The waveform (N,) convolved with an RIR from its direct sound on, at the waveform's own level."""
+    """The waveform (N,) convolved with an RIR from its direct sound on, at the waveform's own level.
+
+    An early echo may be louder than the direct sound. If the direct sound comes more than half a frame before it, the
+    RIR begins later, so that the loudest arrival stays within half a frame of the labels.
+    """
+    # audiomentations is not used: ApplyImpulseResponse reads files only, and keeps the silence before the direct sound.
     loudness = np.abs(rir)
-    direct = int(np.argmax(loudness >= DIRECT_SOUND * loudness.max()))
+    peak = int(np.argmax(loudness))
+    earliest = max(0, peak - MOST_LAG_SAMPLES + 1)
+    direct = earliest + int(np.argmax(loudness[earliest : peak + 1] >= DIRECT_SOUND * loudness[peak]))
     tail = rir[direct:]
     size = 1 << (len(waveform) + len(tail) - 2).bit_length()  # long enough that the convolution does not wrap around
     spectrum = np.fft.rfft(waveform, size) * np.fft.rfft(tail, size)
@@ -94,6 +116,7 @@ def reverberate(waveform: Waveform, rir: Waveform) -> Waveform:
 
 def apply_codec(waveform: Waveform, codec: str) -> Waveform:
     """The waveform (N,) after a telephone codec at 8 kHz; none of them delays the signal."""
+    # audiomentations has no telephone codec.
     import soxr
 
     peak = max(1.0, float(np.abs(waveform).max(initial=0)))
@@ -107,39 +130,37 @@ def apply_codec(waveform: Waveform, codec: str) -> Waveform:
     return output
 
 
-def clip_share(waveform: Waveform, share: float) -> Waveform:
-    """The waveform (N,) with this fraction of its samples limited to one level."""
-    # audiomentations is not used: it clips in steps of 2 %, and uses another level for each sign.
-    level = np.quantile(np.abs(waveform), 1 - share)
-    clipped: Waveform = np.clip(waveform, -level, level).astype(np.float32)
-    return clipped
-
-
-def _transform(name: str, low: float, high: float) -> Callable[[Waveform, int], Waveform]:
+def _transform(spec: EffectSpec) -> Callable[[Waveform, int], Waveform]:
     """The audiomentations transform of an effect; it always applies."""
     import audiomentations
 
+    low, high = spec.bounds
     # A zero-phase filter runs forwards and backwards, so the signal is not delayed against its labels.
     zero_phase = {"min_rolloff": 12, "max_rolloff": 24, "zero_phase": True, "p": 1.0}
+    percents = (round(100 * low), round(100 * high))
     builders: dict[str, Callable[[], Any]] = {
+        "equaliser": partial(audiomentations.SevenBandParametricEQ, low, high, p=1.0),
         "low_pass": partial(audiomentations.LowPassFilter, low, high, **zero_phase),
         "high_pass": partial(audiomentations.HighPassFilter, low, high, **zero_phase),
         "band_pass": partial(audiomentations.BandPassFilter, low, high, 1.0, 1.5, **zero_phase),
+        "mp3": partial(audiomentations.Mp3Compression, low, high, "fast-mp3-augment", p=1.0),
         "gain": partial(audiomentations.Gain, low, high, p=1.0),
         "gaussian_snr": partial(audiomentations.AddGaussianSNR, low, high, p=1.0),
+        "clipping": partial(audiomentations.ClippingDistortion, *percents, p=1.0),
     }
-    transform: Callable[[Waveform, int], Waveform] = builders[name]()
+    transform: Callable[[Waveform, int], Waveform] = builders[spec.name]()
     return transform
 
 
 @contextmanager
 def _seed_globals(seed: int) -> Iterator[None]:
     """Seed the global generators and restore them afterwards: audiomentations draws only from them."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+    with _seeding:
+        python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002

@@ -1,4 +1,7 @@
-"""Listening pairs: WAV files of utterances before and after mixing, with their spectrograms."""
+"""Listening pairs: WAV files of utterances before and after mixing, or before and after one effect.
+
+Legend: N samples.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,24 @@ from wavlm.mixing.spectrogram import plot_mixture
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.storage.files import atomic_path, write_text
 
-README = """Some of the fixed mixtures, to listen to.
+Waveform = npt.NDArray[np.float32]
 
-<key>.clean.wav  the crop of the primary utterance, before mixing
-<key>.mixed.wav  the same with another utterance or noise added to a part of it
-<key>.png        spectrograms of both
+README = """Some of the fixed mixtures, to listen to, and each effect of the mix alone.
 
-16-bit mono at 16 kHz. Where the mixture would have clipped, both files of the pair were turned
-down by the same factor (column `gain` of ../mixtures.tsv), so that they stay comparable. What was
-added, when and how loud says ../mixtures.tsv; ../mixtures.rttm has who speaks when.
+<key>.clean.wav            the crop of the primary utterance, before mixing
+<key>.mixed.wav            the same with another utterance or noise added to a part of it, and after
+                           the effects of column `effects` of ../mixtures.tsv
+effect-<name>.clean.wav    an utterance before the effect <name>
+effect-<name>.mixed.wav    the same utterance after this effect alone, as strong as the mix allows it
+<...>.png                  spectrograms of both
+
+16-bit mono at 16 kHz. Where the second file of a pair would have clipped, both were turned down by
+the same factor (column `gain` of ../mixtures.tsv), so that they stay comparable. What was added,
+when and how loud says ../mixtures.tsv; ../mixtures.rttm has who speaks when.
 """
 
 
-def write_pair(folder: Path, key: str, clean: npt.NDArray[np.float32], mixed: npt.NDArray[np.float32]) -> None:
+def write_pair(folder: Path, key: str, clean: Waveform, mixed: Waveform) -> None:
     """Write a pair of waveforms (N,) as WAV files, and their spectrograms as PNG."""
     folder.mkdir(exist_ok=True)
     paths = []

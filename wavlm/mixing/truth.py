@@ -11,9 +11,11 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import get_args
 
 from wavlm.errors import BadDataError
-from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.mixing.mix import Event
+from wavlm.specs import SAMPLE_RATE_HZ, EffectName
 from wavlm.storage.files import write_text
 
 TSV, RTTM = "mixtures.tsv", "mixtures.rttm"
@@ -34,10 +36,32 @@ class Truth:
     secondary_speaker: str
     start_samples: int  # of the region with the secondary
     end_samples: int
+    loudest_samples: int  # centre of the loudest tenth of a second of what was added
     source_start_samples: int  # begin of that region in the secondary's crop or recording
     ratio_db: float  # energy of the primary's crop over that of the whole scaled secondary
     scale: float  # factor on the secondary
     gain: float  # factor on the whole mixture; below 1 if it would have clipped
+    effects: str  # applied after mixing, in their order: names with + between them
+
+    @property
+    def event(self) -> Event:
+        """The event that was mixed in."""
+        return Event(
+            key=self.key,
+            kind="noise" if self.kind == "noise" else "speech",
+            source=self.secondary,
+            start_samples=self.start_samples,
+            num_samples=self.end_samples - self.start_samples,
+            source_start_samples=self.source_start_samples,
+            ratio_db=self.ratio_db,
+            scale=self.scale,
+        )
+
+    @property
+    def effect_names(self) -> tuple[EffectName, ...]:
+        """The effects that were applied, in their order."""
+        names: dict[str, EffectName] = {name: name for name in get_args(EffectName)}
+        return tuple(names[name] for name in self.effects.split("+") if name)
 
 
 def write_truth(folder: Path, truth: Sequence[Truth]) -> None:

@@ -113,8 +113,9 @@ class Shards(Artifact):
 @dataclass(frozen=True)
 class Codebook(Artifact):
     kind: ClassVar[str] = "codebook"
+    format: ClassVar[int] = 2  # 2: a share per corpus, and few frames of each of many utterances
     spec: CodebookSpec
-    shards: tuple[Shards, ...]
+    shards: tuple[Shards, ...]  # what k-means is fitted on
     teacher: Teacher | None = None
 
     @property
@@ -138,7 +139,8 @@ class Labels(Artifact):
 @dataclass(frozen=True)
 class Mixtures(Artifact):
     kind: ClassVar[str] = "mixtures"
-    format: ClassVar[int] = 3  # 2: numbers of SplitMix64, not Philox; 3: json members as in shards
+    # 2: numbers of SplitMix64, not Philox; 3: json members as in shards, what is added is heard, columns of the truth
+    format: ClassVar[int] = 3
     spec: MixturesSpec
     mix: MixSpec
     speech: tuple[Shards, ...]
@@ -154,7 +156,7 @@ class Mixtures(Artifact):
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
     # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too; 4: the loss is divided by all frames that it
-    # counts, and what only changes the curve (mixtures, valid_every, log_every) is no identity
+    # counts, what only changes the curve (mixtures, valid_every, log_every) is no identity, effects clipping and room
     format: ClassVar[int] = 4
     identity_names: ClassVar[Mapping[str, str]] = {"data": "labels"}
     network: NetworkSpec
@@ -221,6 +223,7 @@ class Registration(Artifact):
     """A version of a registered model; complete once the registry has confirmed it."""
 
     kind: ClassVar[str] = "register"
+    format: ClassVar[int] = 2  # 2: the version's folder is others' layout, with the store's model in a folder in it
     registry_name: str
     model: Model
 

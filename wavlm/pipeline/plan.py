@@ -35,7 +35,8 @@ class _Sources:
         """The noise and the rooms that a mix uses."""
         if mix is None:
             return (), ()
-        return self.noise if mix.noise_probability > 0 else (), self.rooms if mix.effects else ()
+        has_room = any(effect.name == "room" for effect in mix.effects)
+        return self.noise if mix.noise_probability > 0 else (), self.rooms if has_room else ()
 
 
 def plan(recipe: Recipe) -> tuple[Artifact, ...]:
@@ -130,7 +131,8 @@ def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None
     iteration = recipe.iterations[number - 1]
     shards = _select_speech(iteration.speech, sources.speech)
     hidden = iteration.codebook.features.type == "hidden"
-    codebook = Codebook(iteration.codebook, shards, teacher if hidden else None)
+    fitted_on = _order_speech(iteration.codebook.speech, sources.speech) or shards
+    codebook = Codebook(iteration.codebook, fitted_on, teacher if hidden else None)
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
         network=iteration.network,
@@ -148,10 +150,15 @@ def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None
 def _mixtures(
     recipe: Recipe, iteration: IterationSpec, shards: tuple[Shards, ...], sources: _Sources
 ) -> Mixtures | None:
-    """The fixed mixed set of an iteration: its own speech and mix. An iteration that mixes nothing has none."""
+    """The fixed mixed set of an iteration: its own speech and mix. An iteration that mixes nothing has none.
+
+    Mixtures are no longer than the crops of training: then a crop of validation is a whole mixture.
+    """
     if recipe.mixtures is None or iteration.mix is None:
         return None
-    return Mixtures(recipe.mixtures, iteration.mix, shards, *sources.of_mix(iteration.mix))
+    longest_s = min(recipe.mixtures.max_seconds, iteration.train.max_crop_seconds, iteration.train.group_seconds)
+    spec = recipe.mixtures.model_copy(update={"max_seconds": longest_s})
+    return Mixtures(spec, iteration.mix, shards, *sources.of_mix(iteration.mix))
 
 
 def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...]:
@@ -161,3 +168,8 @@ def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...
 def _select_speech(names: Sequence[str], shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
     """The shards of the corpora with these names; all of them if no name is given."""
     return tuple(item for item in shards if not names or item.corpus.name in names)
+
+
+def _order_speech(names: Sequence[str], shards: tuple[Shards, ...]) -> tuple[Shards, ...]:
+    """The shards of the corpora with these names, in this order, which is that of the shares of a codebook."""
+    return tuple(item for name in names for item in shards if item.corpus.name == name)

@@ -18,7 +18,7 @@ class RegistrationFacts(Facts):
     run_id: str
     uri: str  # of the registry, without a password
     source: str  # where the registry keeps the model's files
-    sha256: str  # of model.safetensors
+    sha256: str  # of native/model.safetensors, which is the store's
     aliases: tuple[str, ...]
     champion: str  # why it is the champion, or is not
 

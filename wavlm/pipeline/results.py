@@ -8,9 +8,11 @@ from pathlib import Path
 
 from wavlm.evaluation.facts import ScoresFacts
 from wavlm.labels.facts import LabelsFacts
-from wavlm.pipeline.artifacts import Labels, Scores
+from wavlm.mixing.counts import MixingFacts
+from wavlm.pipeline.artifacts import Labels, Model, Scores
 from wavlm.pipeline.curves import Curve, read_curves
 from wavlm.pipeline.store import Store
+from wavlm.storage.facts import Facts
 from wavlm.train.facts import TRAINING_FILE, read_training
 
 
@@ -70,6 +72,13 @@ class IterationResults:
     training: TrainingResults | None
     layers: LayerPnmi | None
     notes: tuple[str, ...] = ()  # sentences for a reader of these figures
+    mixing: MixingFacts | None = None  # None: nothing was mixed
+
+
+class _Training(Facts):
+    """What is needed of the facts of a training."""
+
+    mixing: MixingFacts | None = None
 
 
 def label_quality_of(labels: Sequence[Labels], store: Store) -> LabelQuality | None:
@@ -107,6 +116,11 @@ def read_training_results(model_dir: Path) -> TrainingResults | None:
         majority=_last(curves.get("valid/majority")),
         copies_of_valid=read_training(model_dir).copies_of_valid if (model_dir / TRAINING_FILE).is_file() else 0,
     )
+
+
+def read_mixing(model: Model, store: Store) -> MixingFacts | None:
+    """What mixing and effects did to the utterances of a training; None if nothing was mixed."""
+    return store.facts(model, _Training).mixing
 
 
 def read_layer_pnmi(scores: Scores | None, store: Store) -> LayerPnmi | None:

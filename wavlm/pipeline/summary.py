@@ -6,10 +6,19 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavlm.pipeline.artifacts import Artifact, Mixtures, Model, Registration, Scores, Shards
+from wavlm.corpus.facts import CorpusFacts
+from wavlm.mixing.facts import MixturesFacts
+from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.registration import RegistrationFacts
-from wavlm.pipeline.results import IterationResults, label_quality_of, read_layer_pnmi, read_training_results
+from wavlm.pipeline.results import (
+    IterationResults,
+    label_quality_of,
+    read_layer_pnmi,
+    read_mixing,
+    read_training_results,
+)
+from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.train.facts import TrainingFacts
@@ -24,6 +33,7 @@ class CorpusSummary:
     name: str
     role: str
     facts: ShardsFacts
+    found: CorpusFacts | None  # what its files gave; None if they are no longer in the store
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class VersionSummary:
 class Summary:
     corpora: tuple[CorpusSummary, ...]
     results: tuple[IterationResults, ...]
+    mixtures: tuple[MixturesFacts, ...]
     versions: tuple[VersionSummary, ...]
     plots: tuple[Path, ...]
     listen: tuple[Path, ...]  # folders with pairs of WAV files: clean, mixed
@@ -56,12 +67,9 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
     results = tuple(_iteration_results(item, artifacts, store) for item in complete if isinstance(item, Model))
     versions = _versions([item for item in complete if isinstance(item, Registration)], store)
     return Summary(
-        corpora=tuple(
-            CorpusSummary(item.name, item.corpus.spec.role, store.facts(item, ShardsFacts))
-            for item in complete
-            if isinstance(item, Shards)
-        ),
+        corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
         results=results,
+        mixtures=tuple(store.facts(item, MixturesFacts) for item in complete if isinstance(item, Mixtures)),
         versions=versions,
         plots=tuple(_plots(artifacts, store)),
         listen=tuple(store.path(item) / LISTEN_FOLDER for item in complete if isinstance(item, Mixtures)),
@@ -88,11 +96,27 @@ def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store
         training=read_training_results(store.path(model)),
         notes=tuple(_notes(model, store)),
         layers=read_layer_pnmi(next(scores, None), store),
+        mixing=read_mixing(model, store),
     )
 
 
+def _corpus(shards: Shards, store: Store) -> CorpusSummary:
+    corpus = shards.corpus
+    found = store.facts(corpus, CorpusFacts) if store.is_complete(corpus) else None
+    return CorpusSummary(shards.name, corpus.spec.role, store.facts(shards, ShardsFacts), found)
+
+
+def show_hours(artifact: Corpus | Shards, store: Store) -> str:
+    """The hours of train and valid that a complete corpus or its shards hold."""
+    facts: CorpusFacts | ShardsFacts
+    facts = store.facts(artifact, CorpusFacts) if isinstance(artifact, Corpus) else store.facts(artifact, ShardsFacts)
+    return f"{facts.train_hours:.2f} h train, {facts.valid_hours:.2f} h valid"
+
+
 def _notes(model: Model, store: Store) -> Iterator[str]:
-    """What a reader of a model's curve has to know: it was measured in another way than the recipe now says."""
+    """What a reader of a model's figures has to know: what its labels were fitted on, how its curve was measured."""
+    if model.codebook and len(model.codebook.shards) > 1 and store.is_complete(model.codebook):
+        yield f"Iteration {model.iteration}: k-means of its labels, {describe_shares(model.codebook, store)}."
     facts, train = store.facts(model, TrainingFacts), model.train
     wanted = (store.path(model.mixtures).name,) if model.mixtures else ()
     if facts.validated_on != wanted:

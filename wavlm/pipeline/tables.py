@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from wavlm.corpus.facts import CorpusFacts
 from wavlm.pipeline.results import IterationResults
 from wavlm.pipeline.summary import CorpusSummary, Summary
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs import SAMPLE_RATE_HZ, EffectName
 
 Row = dict[str, str]
 
 
 def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
-    """Corpora, their account, iterations and versions; a table without rows is left out."""
+    """Corpora, their account, iterations, mixing and versions; a table without rows is left out."""
     for name, rows in (
         ("corpora", [_corpus(item) for item in summary.corpora]),
         ("account", [row for item in summary.corpora for row in _account(item)]),
         ("iterations", [_iteration(item) for item in summary.results]),
+        ("mixing", list(_mixing(summary))),
         ("versions", _versions(summary)),
     ):
         if rows:
@@ -38,14 +40,32 @@ def _corpus(corpus: CorpusSummary) -> Row:
 
 
 def _account(corpus: CorpusSummary) -> Iterator[Row]:
-    """Recordings and samples: in = used + excluded + refused, exactly."""
+    """Recordings, seconds and samples: in = used + excluded + refused, exactly."""
     facts = corpus.facts
+    if corpus.found:
+        yield from _found(corpus.name, corpus.found)
     excluded, rejected = sum(facts.excluded.values()), sum(facts.rejected.values())
     counts = (facts.samples, facts.samples_used, facts.samples_excluded, facts.samples_refused)
     hours = (f"{count / SAMPLE_RATE_HZ / 3600:.4f}" for count in counts)
-    yield _account_row(corpus.name, "recordings", facts.recordings, facts.recordings_used, excluded, rejected)
-    yield _account_row("", "samples at 16 kHz", *counts)
-    yield {**_account_row("", "hours", *hours), "remarks": "; ".join(_remarks(facts))}
+    yield _account_row(corpus.name, "recordings packed", facts.recordings, facts.recordings_used, excluded, rejected)
+    yield _account_row(corpus.name, "samples at 16 kHz", *counts)
+    yield {**_account_row(corpus.name, "hours", *hours), "remarks": "; ".join(_remarks(facts))}
+
+
+def _found(name: str, facts: CorpusFacts) -> Iterator[Row]:
+    """What the files of the corpus gave to its manifest, before any was decoded."""
+    if facts.files:
+        left = _counts({item.cause: item.files for item in facts.files.left_out})
+        counts = (facts.files.found, facts.files.used, facts.files.found - facts.files.used, "")
+        yield {**_account_row(name, "files", *counts), "remarks": left}
+    used = (facts.train, facts.valid)
+    left_out = facts.excluded.values()
+    recordings = (sum(item.recordings for item in items) for items in ([facts.found], used, left_out))
+    times = (sum(item.microseconds for item in items) for items in ([facts.found], used, left_out))
+    remarks = _counts({why: item.recordings for why, item in facts.excluded.items()})
+    yield _account_row(name, "recordings found", *recordings, 0)
+    hours = (f"{time / 3.6e9:.4f}" for time in times)
+    yield {**_account_row(name, "hours by their headers", *hours, ""), "remarks": remarks}
 
 
 def _account_row(name: str, unit: str, *counts: object) -> Row:
@@ -99,6 +119,36 @@ def _iteration(result: IterationResults) -> Row:
             "MFCC's": f"{layers.mfcc_pnmi:.3f}",
         }
     return row
+
+
+def _mixing(summary: Summary) -> Iterator[Row]:
+    """What was mixed in, and which effects were applied: in each training, and in the fixed mixtures."""
+    for facts in summary.mixtures:
+        yield {
+            "in": "fixed mixtures",
+            "utterances": str(facts.utterances),
+            "with speech": str(facts.with_speech),
+            "with noise": str(facts.with_noise),
+            "heard": str(facts.heard),
+            "effects": _applied(facts.effects),
+        }
+    for result in summary.results:
+        if mixing := result.mixing:
+            yield {
+                "in": f"iteration {result.iteration}",
+                "utterances": str(mixing.utterances),
+                "with speech": _at_ratio(mixing.with_speech, mixing.mean_speech_ratio_db),
+                "with noise": _at_ratio(mixing.with_noise, mixing.mean_noise_ratio_db),
+                "effects": _applied(mixing.effects),
+            }
+
+
+def _at_ratio(count: int, mean_ratio_db: float | None) -> str:
+    return str(count) if mean_ratio_db is None else f"{count} at {mean_ratio_db:.1f} dB"
+
+
+def _applied(effects: Mapping[EffectName, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in effects.items()) or "none"
 
 
 def _versions(summary: Summary) -> list[Row]:

@@ -25,9 +25,9 @@ SILENT_RANGE = 16  # peak to peak in a window, in int16 units; G.722 of digital 
 LEAST_SHARE = 0.1
 LEAST_WINDOWS = 3
 
-# Power of the mean over the mean power of the channels: 1 for equal channels, 1/C for independent ones. Two channels
-# whose correlation is below -0.98 are under 0.01.
-CANCELLED_POWER = 0.01
+# Power of the mean over the mean power of the channels: 1 for equal channels, 1/C for independent ones, below 0.03 for
+# two with a correlation below -0.94. Opposite phases after Ogg Vorbis give 0.016: the mean is then noise of the codec.
+CANCELLED_POWER = 0.03
 
 Levels = NDArray[np.float32]  # (W, 3): power of the mean, mean power of the channels, largest range of a channel
 NO_LEVELS: Levels = np.empty((0, 3), np.float32)

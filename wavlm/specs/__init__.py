@@ -36,7 +36,7 @@ from wavlm.specs.labelling import (
     ShardSpec,
 )
 from wavlm.specs.layouts import Below, Layout
-from wavlm.specs.mixing import EffectSpec, MixSpec, MixturesSpec
+from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
@@ -50,6 +50,7 @@ __all__ = [
     "ConvLayer",
     "CorpusSpec",
     "Count",
+    "EffectName",
     "EffectSpec",
     "Features",
     "FolderSource",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, Natural, NonNegative, Positive, Probability, Spec
+from wavlm.specs.base import Count, Name, Natural, NonNegative, Positive, Probability, Spec
 
 
 class ShardSpec(Spec):
@@ -92,7 +92,9 @@ Features = Annotated[MfccFeatures | HiddenFeatures, Field(discriminator="type")]
 
 
 class CodebookSpec(Spec):
-    """k-means on a random sample of frames, balanced over speakers. Its clusters are the labels."""
+    """k-means on a random sample of frames, with a share per corpus. Its clusters are the labels."""
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"speech"})  # a Codebook holds the shards of these corpora
 
     features: Features
     """What is clustered: MFCC, or a hidden layer of the previous iteration's model.
@@ -115,6 +117,28 @@ class CodebookSpec(Spec):
     Change: lower it when the corpus is small or time is short. The reference fits on 10 % of the utterances instead.
     """
 
+    frames_per_utterance: Count = 80
+    """How many frames of an utterance the sample takes, from its whole length. More only if there are too few.
+
+    Unit: frames.
+    Source: own choice (decision 23). The reference takes all frames of a tenth of the utterances.
+    Change: fewer give more utterances and speakers for the same sample. Each of them is decoded and computed whole, so
+    time grows as much.
+    """
+
+    speech: tuple[Name, ...] = ()
+    """Names of the recipe's speech corpora that k-means is fitted on. Empty: those that the iteration trains on.
+
+    Source: docs/algorithm.md 11: the last codebook of Base+ and Large is fitted on LibriSpeech.
+    Change: to fit on clean or well balanced speech and label other speech with it.
+    """
+
+    shares: tuple[Positive, ...] = ()
+    """Share of the sample of each corpus in `speech`, in that order. They need not add up to 1. Empty: by hours.
+
+    Change: when a small corpus should count as much as a large one: `[1, 1]`.
+    """
+
     iterations: Count = 25
     """Rounds of k-means: assign every frame, then move every centroid.
 
@@ -133,6 +157,14 @@ class CodebookSpec(Spec):
 
     Change: to repeat an experiment with other random choices.
     """
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> CodebookSpec:
+        if twice := sorted({name for name in self.speech if self.speech.count(name) > 1}):
+            raise ValueError(f"speech names {', '.join(twice)} twice")
+        if self.shares and len(self.shares) != len(self.speech):
+            raise ValueError(f"found {len(self.shares)} shares, expected {len(self.speech)}: one per name in speech")
+        return self
 
 
 class ScoresSpec(Spec):

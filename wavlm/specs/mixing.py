@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -12,37 +12,65 @@ from wavlm.specs.base import Count, Name, Natural, Positive, Probability, Spec
 # bound: within it float32 samples stay finite.
 RatioDb = Annotated[float, Field(ge=-100, le=100)]
 
-# Bounds of effects that draw a number, where the spec gives none. Unit by effect: Hz, dB or fraction.
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "low_pass": (2000, 7500),
-    "high_pass": (50, 500),
-    "band_pass": (500, 3000),
-    "gain": (-12, 6),
-    "gaussian_snr": (5, 40),
-    "clipping": (0.01, 0.05),
+EffectName = Literal[
+    "room",
+    "equaliser",
+    "low_pass",
+    "high_pass",
+    "band_pass",
+    "codec",
+    "mp3",
+    "gain",
+    "gaussian_snr",
+    "clipping",
+]
+
+
+class _Range(NamedTuple):
+    """The usual bounds of an effect's draw, and the limits of the bounds that a spec may give."""
+
+    low: float
+    high: float
+    lowest: float
+    highest: float
+
+
+# The effects that draw a number. Unit by effect: Hz, dB, kbit/s or fraction.
+_RANGES: dict[str, _Range] = {
+    "equaliser": _Range(-12, 12, -40, 40),
+    "low_pass": _Range(2000, 7500, 100, 7900),
+    "high_pass": _Range(50, 500, 20, 7900),
+    "band_pass": _Range(500, 3000, 100, 7000),
+    "mp3": _Range(8, 64, 8, 160),
+    "gain": _Range(-12, 6, -60, 60),
+    "gaussian_snr": _Range(5, 40, -20, 100),
+    "clipping": _Range(0.02, 0.1, 0.02, 0.5),
 }
+MP3_KBITS_PER_SECOND = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # of MPEG-2, at 16 kHz
 
 
 class EffectSpec(Spec):
     """One effect on the waveform, such as a filter or a codec. The paper's recipes use none."""
 
-    name: Literal["room", "low_pass", "high_pass", "band_pass", "codec", "gain", "gaussian_snr", "clipping"]
+    name: EffectName
     """Which effect. `room` needs a corpus of room impulse responses in the recipe's `rooms`.
 
-    Change: choose what your recordings will suffer: `room` for far microphones, `codec` and `band_pass` for telephones.
+    Change: choose what your recordings will suffer: `room` for far microphones, `codec` and `band_pass` for telephones,
+    `mp3` for podcasts, `equaliser` for microphones of every kind.
     """
 
     probability: Probability
     """How many utterances get the effect. It is drawn for every utterance anew.
 
     Unit: fraction, 0 to 1.
-    Change: 0.05 to 0.2 in `robust`; no paper gives a number.
+    Change: 0.03 to 0.2 in `robust`; no paper gives a number.
     """
 
     minimum: float | None = None
     """Lower bound of the uniform draw. Not given: the usual bound of the effect.
 
-    Unit: Hz for filters (cut-off or centre), dB for gain and gaussian_snr, fraction of clipped samples for clipping.
+    Unit: Hz for filters (cut-off or centre), dB for gain, equaliser and gaussian_snr, kbit/s for mp3, fraction of
+    clipped samples for clipping (whole percents).
     Change: for a milder or a stronger effect. `room` and `codec` have no bounds.
     """
 
@@ -54,19 +82,34 @@ class EffectSpec(Spec):
     """
 
     @model_validator(mode="after")
-    def _check_order(self) -> EffectSpec:
+    def _check_bounds(self) -> EffectSpec:
+        given = {"minimum": self.minimum, "maximum": self.maximum}
+        found = _RANGES.get(self.name)
+        for field, value in given.items():
+            if value is None:
+                continue
+            if found is None:
+                raise ValueError(f"effect {self.name}: has no bounds, but {field} is {value}; leave it out")
+            if not found.lowest <= value <= found.highest:
+                raise ValueError(
+                    f"effect {self.name}: {field} {value} is outside {found.lowest:g} to {found.highest:g}"
+                )
         low, high = self.bounds
         if low > high:
             raise ValueError(f"effect {self.name}: minimum {low} is above maximum {high}")
+        if self.name == "clipping" and any(abs(100 * share - round(100 * share)) > 1e-6 for share in (low, high)):
+            raise ValueError(f"effect clipping: bounds {low} and {high} are not whole percents, such as 0.02")
+        if self.name == "mp3" and not any(low <= rate <= high for rate in MP3_KBITS_PER_SECOND):
+            raise ValueError(f"effect mp3: no bit rate from {low:g} to {high:g} kbit/s; use {MP3_KBITS_PER_SECOND}")
         return self
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The bounds of the draw: those of the spec, and the usual ones where it gives none."""
-        low, high = _BOUNDS.get(self.name, (0.0, 0.0))
+        usual = _RANGES.get(self.name, _Range(0.0, 0.0, 0.0, 0.0))
         return (
-            low if self.minimum is None else self.minimum,
-            high if self.maximum is None else self.maximum,
+            usual.low if self.minimum is None else self.minimum,
+            usual.high if self.maximum is None else self.maximum,
         )
 
 
@@ -128,12 +171,13 @@ class MixSpec(Spec):
     effects: tuple[EffectSpec, ...] = ()
     """Effects on every utterance, mixed or not, applied in this order after mixing.
 
-    Change: add effects for far microphones and telephones, as `data_specs/mixes/robust.yaml` does.
+    Change: add effects for far microphones and telephones, as `data_specs/mixes/robust.yaml` does. Each has a pair of
+    files to listen to in the stage mixtures and in `wavlm listen`.
     """
 
 
 class MixturesSpec(Spec):
-    """A small fixed set of mixtures, to validate on and to listen to. Every utterance in it is mixed."""
+    """A small fixed set of mixtures, to validate on and to listen to. Something is mixed into every utterance in it."""
 
     num_utterances: Count
     """How many mixtures are made, from utterances of the validation split.
@@ -143,11 +187,11 @@ class MixturesSpec(Spec):
     """
 
     max_seconds: Positive = 15.625
-    """Longer utterances are cropped to this length.
+    """Longer utterances are cropped to this length, or to the crops of the iteration's training if these are shorter.
 
     Unit: seconds.
     Source: docs/algorithm.md 7: crops of 250,000 samples.
-    Change: to about `max_crop_seconds` of training; shorter to save time (10.0 in the demo).
+    Change: shorter to save time. It has no effect if it is longer than `max_crop_seconds` or `group_seconds`.
     """
 
     seed: Natural = 0

@@ -159,6 +159,11 @@ class Recipe(Spec):
                     f"iteration {number} trains on {', '.join(unknown)}, not among the recipe's speech corpora "
                     f"{', '.join(sorted(speech))}"
                 )
+            if unknown := sorted(set(iteration.codebook.speech) - speech):
+                raise ValueError(
+                    f"the codebook of iteration {number} is fitted on {', '.join(unknown)}, not among the recipe's "
+                    f"speech corpora {', '.join(sorted(speech))}"
+                )
             if number == 1 and iteration.codebook.features.type == "hidden":
                 raise ValueError("iteration 1 has no previous model whose layer could be clustered")
             if iteration.mix and iteration.mix.noise_probability > 0 and not self.noise:
@@ -177,9 +182,10 @@ class Recipe(Spec):
         for number, iteration in enumerate(self.iterations, 1):
             if iteration.codebook.features.type == "hidden":
                 continue
-            whole = iteration.speech or tuple(corpus.name for corpus in self.speech)
-            same = iteration.model_copy(update={"speech": tuple(sorted(whole))})
-            first = seen.setdefault(key_of(canonical(same)), number)
+            names = (corpus.name for corpus in self.speech)
+            speech = tuple(name for name in names if not iteration.speech or name in iteration.speech)
+            same = iteration.model_copy(update={"speech": ()})
+            first = seen.setdefault(key_of(canonical((same, speech, iteration.codebook.speech or speech))), number)
             if first != number:
                 raise ValueError(
                     f"iterations {first} and {number} are the same model: same labels, network, mix and training; "

@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
+from wavlm.mixing.counts import MixingFacts
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import read_json, write_json
 
@@ -27,6 +28,7 @@ class TrainingFacts(Facts):
     epochs: int  # finished ones
     skipped_updates: int  # fp16 overflows
     audio_seconds: float  # trained on
+    mixing: MixingFacts | None = None  # None: nothing is mixed
     wall_seconds: float  # spent on updates, restarts included
     parameters: int  # numbers in the network, head included
     processes: int  # ranks

@@ -286,6 +286,7 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
         epochs=progress.position.epoch,
         skipped_updates=progress.skipped_updates,
         audio_seconds=progress.audio_seconds,
+        mixing=progress.mixing.facts(effect.name for effect in run.job.mix.effects) if run.job.mix else None,
         wall_seconds=progress.wall_seconds,
         parameters=sum(parameter.numel() for parameter in run.network.parameters()),
         processes=run.ranks.world,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from wavlm.loader.sampler import SamplerState
+from wavlm.mixing.counts import MixingCounts
 from wavlm.train.objective import Sums
 from wavlm.train.schedule import LossScale
 
@@ -23,6 +24,7 @@ class TrainingProgress(BaseModel):
     skipped_updates: int = 0  # fp16 overflows so far
     grad_norm: float = 0.0  # of the last update, before clipping
     audio_seconds: float = 0.0  # trained on so far
+    mixing: MixingCounts = MixingCounts()  # what mixing and effects did to the utterances so far
     wall_seconds: float = 0.0  # spent on updates so far, restarts included
     validated_on: tuple[str, ...] = ()  # folders of the mixtures that it was validated on so far, in order
     reported_update: int = 0  # the last update that has a record in metrics.jsonl

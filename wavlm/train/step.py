@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import reduce
 
 import torch
 
@@ -26,6 +27,7 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
 from wavlm.loader.sampler import SamplerState
+from wavlm.mixing.counts import MixingCounts
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
@@ -60,6 +62,7 @@ class MicroBatchResult:
     after: SamplerState
     sums: NamedNumbers
     wait_seconds: float  # that this rank waited for the batch
+    mixing: MixingCounts  # what mixing and effects did to its utterances
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,13 @@ class UpdateTotals:
     sums: Sums
     requests: Requests
     grad_norm: float
+    mixing: MixingCounts
 
     @classmethod
     def unpack(cls, numbers: Mapping[str, float], objective: Objective) -> UpdateTotals:
         """From the numbers that `_launch_optimizer_step` reads back."""
         requests = Requests(*(numbers[f"request_{name}"] > 0 for name in asdict(Requests())))
-        return cls(objective.unpack(numbers), requests, numbers["grad_norm"])
+        return cls(objective.unpack(numbers), requests, numbers["grad_norm"], MixingCounts.from_numbers(numbers))
 
     @property
     def is_finite(self) -> bool:
@@ -135,7 +139,7 @@ def _accumulate_gradients(
             batch = next(batches)
             waited = time.monotonic() - began
             sums = _forward_backward(job, training, batch, progress.loss_scale.value, objective)
-        results.append(MicroBatchResult(batch.keys, batch.after, sums, waited))
+        results.append(MicroBatchResult(batch.keys, batch.after, sums, waited, batch.mixing))
     return results
 
 
@@ -162,8 +166,9 @@ def _count_operations(job: TrainJob, batch: Batch) -> float:
 def _pack_counts(micro_batches: list[MicroBatchResult], requests: Requests) -> NamedNumbers:
     """This rank's sums over micro-batches and its requests, for one exchange with the other ranks."""
     sums = NamedNumbers.sum([micro_batch.sums for micro_batch in micro_batches])
+    mixing = reduce(MixingCounts.plus, (micro_batch.mixing for micro_batch in micro_batches))
     flags = {f"request_{name}": float(is_wanted) for name, is_wanted in asdict(requests).items()}
-    return sums.joined_with(NamedNumbers.pack(flags, sums.vector.device))
+    return sums.joined_with(NamedNumbers.pack(mixing.numbers | flags, sums.vector.device))
 
 
 def _launch_optimizer_step(
@@ -213,6 +218,7 @@ def _advance(
             "skipped_updates": progress.skipped_updates + overflow,
             "grad_norm": progress.grad_norm if overflow else totals.grad_norm,
             "audio_seconds": progress.audio_seconds + totals.sums.audio_seconds,
+            "mixing": progress.mixing.plus(totals.mixing),
             "wall_seconds": progress.wall_seconds + seconds,
             "window": progress.window.plus(totals.sums),
             "window_seconds": progress.window_seconds + seconds,

@@ -11,10 +11,12 @@ from contextlib import closing
 import torch
 
 from wavlm.engine.interrupts import StopRequest, Watchdog
+from wavlm.engine.named_numbers import NamedNumbers
 from wavlm.engine.ranks import Ranks
 from wavlm.engine.sharding import keep_whole
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch
+from wavlm.mixing.counts import MixingCounts
 from wavlm.nn import WavLM
 from wavlm.train.objective import build_objective
 from wavlm.train.prefetch import prefetch
@@ -38,6 +40,7 @@ def validate(
     """
     stop, watchdog = interrupts
     measured = build_objective(job.train).validation(job.num_clusters, ranks.device)
+    mixing = MixingCounts()
     network.eval()
     with torch.no_grad(), keep_whole(network), closing(prefetch(batches, ranks.device)) as arriving:
         while True:
@@ -49,5 +52,13 @@ def validate(
             if batch is not None:
                 with autocast(job.train, batch.waveforms.device):
                     measured.add(network, batch)
+                mixing = mixing.plus(batch.mixing)
     network.train()
-    return None if stops else measured.metrics(ranks, prefix)
+    return None if stops else measured.metrics(ranks, prefix) | _heard_metrics(mixing, ranks, prefix)
+
+
+def _heard_metrics(mixing: MixingCounts, ranks: Ranks, prefix: str) -> Metrics:
+    """How many utterances all ranks measured, and in how many something mixed in was heard; none for a clean set."""
+    total = MixingCounts.from_numbers(NamedNumbers.pack(mixing.numbers, ranks.device).over_ranks(ranks).start_read()())
+    heard = total.with_speech + total.with_noise
+    return {f"{prefix}/utterances": total.utterances, f"{prefix}/heard": heard} if heard else {}

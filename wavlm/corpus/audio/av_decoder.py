@@ -23,6 +23,7 @@ _SCALES = {"u8": 2.0**-7, "s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63, "fl
 G722_RATE_HZ = 16000
 G722_PACKET_BYTES = 1 << 16
 WITH_LENGTH = frozenset({"MP4", "TTA"})  # containers that hold the number of samples of a stream
+MAX_GAP_SECONDS = 0.02  # times in ASF are whole milliseconds, and a frame has 23 ms or more
 MAX_PADDING = 8192  # samples: the delay of a codec and the rest of its last frame
 
 
@@ -39,8 +40,11 @@ class AvDecoder:
             raise refuse(reason, f"{len(streams)} audio streams", name)
         self._stream: Any = streams[0]
         context = self._stream.codec_context
+        if context is None:
+            raise refuse(Reason.AUDIO_UNREADABLE, "there is no decoder for its codec", name)
         context.thread_count = 1
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+        self._is_timed = part.format == "ASF"
         self._has_length = part.format in WITH_LENGTH and self._stream.duration is not None
         self.header = Header(context.name.upper(), context.sample_rate, context.channels, self._announced())
 
@@ -59,13 +63,18 @@ class AvDecoder:
         held: list[Block] = []
         count, total = 0, 0
         announced = self.header.num_samples
+        times = Times(self._stream, self.header.sample_rate_hz, self._name) if self._is_timed else None
         for frame in self._frames():
+            if times is not None:
+                times.check(frame, total)
             samples = _to_float(frame)
             held.append(samples)
             count, total = count + samples.shape[1], total + samples.shape[1]
             if count >= BLOCK_SECONDS * self.header.sample_rate_hz and (announced is None or total <= announced):
                 yield np.concatenate(held, axis=1)
                 held, count = [], 0
+        if times is not None:
+            times.check_end(total)
         if announced is not None and total + MAX_PADDING < announced:
             what = f"{total} samples decoded, the container announces {announced}"
             raise refuse(Reason.AUDIO_TRUNCATED, what, self._name)
@@ -88,6 +97,35 @@ class AvDecoder:
     def close(self) -> None:
         """Free the decoder."""
         self._container.close()
+
+
+class Times:
+    """Compares the times of frames with the samples before them. An ASF demuxer skips damaged packets in silence."""
+
+    def __init__(self, stream: Any, rate_hz: int, name: str) -> None:
+        self._stream, self._rate_hz, self._name = stream, rate_hz, name
+        self._first_s: float | None = None
+
+    def check(self, frame: Any, num_samples: int) -> None:
+        """Raise AudioError if this frame is later than the samples before it make it."""
+        if frame.pts is None:
+            return
+        at_s = float(frame.pts * frame.time_base)
+        if self._first_s is None:
+            self._first_s = at_s
+        missing_s = at_s - self._first_s - num_samples / self._rate_hz
+        if missing_s > MAX_GAP_SECONDS:
+            raise refuse(Reason.AUDIO_CORRUPT, f"{missing_s:.2f} s are missing before {at_s:.2f} s", self._name)
+
+    def check_end(self, num_samples: int) -> None:
+        """Raise AudioError if the samples end before the stream."""
+        if self._stream.duration is None:
+            return
+        announced_s = float(self._stream.duration * self._stream.time_base)
+        found_s = (self._first_s or 0.0) + num_samples / self._rate_hz
+        if found_s < announced_s - MAX_GAP_SECONDS:
+            what = f"{found_s:.2f} s decoded, the container announces {announced_s:.2f} s"
+            raise refuse(Reason.AUDIO_TRUNCATED, what, self._name)
 
 
 class G722Decoder:

@@ -48,7 +48,8 @@ class Info:
 
     frames: int  # 0: not said
     bytes: int  # of all frames, with this one
-    frames_at: int  # the position of the number of frames in the frame; 0: not said
+    frames_at: int = 0  # the position of the number of frames in the frame; 0: not said
+    padding: int = 0  # samples that the encoder added at both ends, which a decoder takes off
 
 
 def parse_mpeg(head: bytes) -> Frame | None:
@@ -152,12 +153,16 @@ def _with_info(data: FileBytes, where: tuple[int, int, int], head: bytes, info: 
     if info.frames > frames + 1 or (info.bytes > end - start and start + info.bytes > data.size):
         what = f"the MP3 info frame announces {info.frames} frames in {info.bytes} bytes, found {frames}"
         raise truncation(what, data)
-    is_stale = 0 < info.frames < frames
-    patched: Chunk = head
-    if info.frames_at and info.frames != frames:
-        patched = head[: info.frames_at] + frames.to_bytes(4, "big") + head[info.frames_at + 4 :]
-    notes = (recovery(info.frames, frames, "frames"),) if is_stale else ()
-    return Part("MP3", (patched, (audio_at, end)), end, is_measured=True, notes=notes)
+    first = parse_mpeg(head)
+    samples = frames * (first.samples if first else 0)
+    chunks: tuple[Chunk, ...] = ((audio_at, end),)
+    if first and info.frames_at and 0 < info.padding < samples:
+        # Between the header and the mark are zeros, or a decoder takes the frame for audio.
+        clean = head[:4] + bytes(first.info_at - 4) + head[first.info_at : info.frames_at]
+        chunks = (clean + frames.to_bytes(4, "big") + head[info.frames_at + 4 :], *chunks)
+        samples -= info.padding
+    notes = (recovery(info.frames, frames, "frames"),) if 0 < info.frames < frames else ()
+    return Part("MP3", chunks, end, num_samples=samples, is_measured=True, notes=notes)
 
 
 def _frames(data: FileBytes, at: int, parse: Callable[[bytes], Frame | None]) -> Iterator[tuple[int, Frame, bytes]]:
@@ -191,10 +196,14 @@ def _read_info(head: bytes, frame: Frame) -> Info | None:
     if not _is_info(head[:64], frame):
         return None
     if head[36:40] == b"VBRI":
-        return Info(int.from_bytes(head[50:54], "big"), int.from_bytes(head[46:50], "big"), 50)
+        return Info(int.from_bytes(head[50:54], "big"), int.from_bytes(head[46:50], "big"))
     at = frame.info_at
     flags, position = int.from_bytes(head[at + 4 : at + 8], "big"), at + 8
-    frames = int.from_bytes(head[position : position + 4], "big") if flags & 1 else 0
-    num_bytes_at = position + (4 if flags & 1 else 0)
-    num_bytes = int.from_bytes(head[num_bytes_at : num_bytes_at + 4], "big") if flags & 2 else 0
-    return Info(frames, num_bytes, position if flags & 1 else 0)
+    fields = []
+    for flag, size in ((1, 4), (2, 4), (4, 100), (8, 4)):  # frames, bytes, table of contents, quality
+        size_here = size if flags & flag else 0
+        fields.append(int.from_bytes(head[position : position + size_here], "big"))
+        position += size_here
+    padding = head[position + 21 : position + 24]  # twice 12 bits
+    packed = int.from_bytes(padding, "big") if len(padding) == 3 else 0
+    return Info(fields[0], fields[1], at + 8 if flags & 1 else 0, (packed >> 12) + (packed & 0xFFF))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wavlm.errors import BadDataError
+from wavlm.storage.encoding import printable
 
 
 class Reason(StrEnum):
@@ -74,4 +75,4 @@ ADVICE: dict[Reason, str] = {
 
 def refuse(reason: Reason, what: str, name: str) -> AudioError:
     """The error for a recording: what is wrong, the name of its file, and what to do."""
-    return AudioError(reason, f"{what}; in {name}; {ADVICE[reason]}")
+    return AudioError(reason, f"{what}; in {printable(name)}; {ADVICE[reason]}")

@@ -93,6 +93,8 @@ def _walk(data: FileBytes, start: int, dialect: Dialect, kind: str) -> Part:
 def _chunks(data: FileBytes, at: int, dialect: Dialect) -> Iterator[Chunk]:
     while (chunk := dialect.chunk(data, at)) is not None:
         yield chunk
+        if chunk.size < 0:
+            return
         at = chunk.end(dialect.alignment)
 
 

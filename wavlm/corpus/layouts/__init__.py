@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files
+from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files, describe_losses
 from wavlm.corpus.layouts.asterisk import read_asterisk
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
 from wavlm.corpus.layouts.generic import read_generic
 from wavlm.corpus.layouts.librispeech import read_librispeech
-from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text, printable
+from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.specs import Layout, Spec
@@ -32,11 +32,11 @@ __all__ = [
     "Recording",
     "TableAccount",
     "check_files",
+    "describe_losses",
     "key_of",
     "name_of",
     "path_from_text",
     "path_to_text",
-    "printable",
     "read_layout",
 ]
 

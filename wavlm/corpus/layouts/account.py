@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from wavlm.corpus.layouts.names import printable
 from wavlm.errors import BadDataError
+from wavlm.storage.encoding import printable
 from wavlm.storage.facts import Facts
 
 EXAMPLES = 5  # names per cause
@@ -116,7 +116,7 @@ def check_files(account: FilesAccount, max_left_out: float, corpus: str, root: P
 def describe_losses(account: FilesAccount) -> Iterator[str]:
     """Lines for a log: what may be missed, and double links."""
     for item in account.left_out:
-        if item.cause not in (Cause.OTHER, Cause.OUTSIDE):
+        if item.cause not in (Cause.OTHER, Cause.OUTSIDE, Cause.EXCLUDED):
             yield f"{item.files} files left out, {item.cause}: {_examples(item)}"
 
 

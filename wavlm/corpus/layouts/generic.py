@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.account import Cause
-from wavlm.corpus.layouts.names import key_of, normal, printable
+from wavlm.corpus.layouts.names import key_of, normal
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
 from wavlm.corpus.layouts.tables import Bounds, Columns, Listed, join_phones, join_recordings
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
 from wavlm.specs.layouts import GenericLayout
+from wavlm.storage.encoding import printable
 
 
 def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:

@@ -18,7 +18,7 @@ from wavlm.corpus.layouts.names import normal
 
 _SPECIAL = re.compile(r"[*?\[]")
 _TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
-_SUFFIX = re.compile(r"\.[^.\]/]*$")  # the end of a name from its last dot, if that is not in brackets
+_SUFFIX = re.compile(r"\.(?:[^.\[\]]|\[[^\]]*\])*$")  # the end of a name from its last dot, if that is not in brackets
 
 
 @lru_cache(maxsize=64)

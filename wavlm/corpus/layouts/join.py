@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from wavlm.corpus.layouts.account import EXAMPLES, TableAccount
-from wavlm.corpus.layouts.names import normal, printable
+from wavlm.corpus.layouts.names import normal
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
+from wavlm.storage.encoding import printable
 
 Fate = Literal["path", "stem", "duplicate", "ambiguous", "left over"]
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from wavlm.corpus.layouts.names import key_of, printable
+from wavlm.corpus.layouts.names import key_of
 from wavlm.corpus.layouts.recording import Recording
 from wavlm.corpus.layouts.table import read_lines, shorten, table_fault
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
 from wavlm.specs.layouts import LibrispeechLayout
+from wavlm.storage.encoding import printable
 
 UTTERANCE = re.compile(r"(?P<speaker>[0-9]+)-(?P<chapter>[0-9]+)-[0-9]+")
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import unicodedata
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from wavlm.errors import BadDataError, UsageError
+from wavlm.errors import BadDataError
 
 MAX_KEY_LETTERS = 200  # a tar member's name with its ending stays below 255
 DIGEST_MARK = "_x00"  # no file name has a NUL, so this stands in no key that was made from a path alone
@@ -24,22 +23,7 @@ _SPECIAL = re.compile(r"[^A-Za-z0-9-]")
 _LETTER = re.compile(r".", re.DOTALL)
 _PIECES = re.compile(r"__|_x[0-9a-f]{2}|.", re.DOTALL)
 _LIKE_HEX = re.compile(r"x[0-9a-f]{2}")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BYTES = "bytes:"
-
-
-def require_utf8() -> None:
-    """Raise UsageError (FILE_ENCODING) unless Python reads file names as UTF-8.
-
-    With another encoding the same folder would have other keys.
-    """
-    found = sys.getfilesystemencoding()
-    if found.lower().replace("-", "") != "utf8":
-        raise UsageError(
-            "FILE_ENCODING",
-            f"file names are read as {found}, expected UTF-8; in the environment (LC_ALL, LANG, PYTHONUTF8); "
-            "set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
-        )
 
 
 def key_of(name: str) -> str:
@@ -66,11 +50,6 @@ def name_of(key: str) -> str:
     if DIGEST_MARK in pieces:
         raise ValueError(f"the key {key} holds a digest of its name; the manifest has the path")
     return b"".join(_unescape(piece) for piece in pieces).decode("utf-8", "surrogateescape")
-
-
-def printable(name: str) -> str:
-    """A name for messages and tables: control characters and bytes that are no UTF-8 as `\\x..`, the rest as it is."""
-    return _UNPRINTABLE.sub(_show, name)
 
 
 def normal(name: str) -> str:
@@ -126,10 +105,3 @@ def _to_bytes(name: str) -> bytes:
         return name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return name.encode("utf-8", "surrogatepass")
-
-
-def _show(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

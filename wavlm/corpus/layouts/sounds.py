@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-_AUDIO = """
-    wav wave rf64 w64 bwf flac fla ogg oga opus spx mp3 mp2 mp1 mpga aiff aif aifc au snd caf sph nist m4a m4b mp4 m4v
-    mov 3gp 3g2 aac adts webm weba mka mkv amr awb wma asf wv ape tta ac3 voc avi g722
-"""
+from wavlm.corpus.audio.formats import AUDIO_SUFFIXES
+
+__all__ = ["AUDIO_SUFFIXES", "BARE_SUFFIXES", "OTHER_SUFFIXES", "has_audio_mark", "suffix_of"]
+
 _BARE = "raw pcm sln sln16 sln48 ul ulaw mulaw al alaw vox g726 g729 gsm shn adpcm"
 _OTHER = """
     txt tsv csv json jsonl yaml yml xml html htm md rst pdf tex log ini cfg lua py sh js css scm tree lab phn wrd trn
     textgrid eaf ctm rttm srt vtt stm lm dict lex png jpg jpeg gif bmp svg webp tif tiff ico ttf otf zip gz bz2 xz zst
     tar tgz 7z rar deb rpm parquet arrow npy npz pt pth safetensors h5 hdf5 sqlite db md5 sha256
 """
-AUDIO_SUFFIXES = frozenset(f".{name}" for name in _AUDIO.split())
 # Samples without a header: nothing in the file says their rate and width, so they are not read.
 BARE_SUFFIXES = frozenset(f".{name}" for name in _BARE.split())
 # Files of these suffixes are not opened to see whether they are audio.

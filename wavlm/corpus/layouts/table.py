@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavlm.corpus.layouts.names import printable
 from wavlm.errors import BadDataError
+from wavlm.storage.encoding import printable
 
 MAX_LINE_LETTERS = 1 << 20
 MAX_FIELD_LETTERS = 131_072  # as Python's csv
 SHOWN_LETTERS = 60
+BYTE_ORDER_MARK = "\ufeff"  # some programs write two
 
 _BAD = re.compile("[\x00\udc80-\udcff]")
 _OTHER_SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
@@ -56,7 +57,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """These columns of a table with tabs and a header. Quotes have no special meaning, blank rows are left out."""
     lines = read_lines(path)
     _, header = next(lines, (1, ""))
-    names = [name.strip() for name in header.split("\t")]
+    names = [name.strip(f"{BYTE_ORDER_MARK} ") for name in header.split("\t")]
     places = _places(path, names, columns)
     for number, line in lines:
         fields = line.split("\t")

@@ -14,11 +14,12 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.account import TableAccount
 from wavlm.corpus.layouts.join import Names, Tally
-from wavlm.corpus.layouts.names import normal, printable
+from wavlm.corpus.layouts.names import normal
 from wavlm.corpus.layouts.recording import Phone
 from wavlm.corpus.layouts.table import Row, read_table, shorten, table_fault
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
+from wavlm.storage.encoding import printable
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -124,7 +125,7 @@ def _listed(columns: Columns, path: Path, row: Row) -> Listed:
 
 def _phone(path: Path, row: Row) -> Phone:
     try:
-        phone = Phone(float(row.values[1]), float(row.values[2]), row.values[3])
+        phone = Phone(_seconds(row.values[1]), _seconds(row.values[2]), row.values[3])
     except ValueError as error:
         what = f"times are not numbers: {shorten(row.values[1])!r}, {shorten(row.values[2])!r}"
         raise table_fault(path, row.line, what, "correct the row") from error
@@ -132,6 +133,13 @@ def _phone(path: Path, row: Row) -> Phone:
         what = f"a phone {shorten(phone.phone)} from {phone.start_s} to {phone.end_s} s"
         raise table_fault(path, row.line, what, "expected one with a name and 0 <= start <= end")
     return phone
+
+
+def _seconds(text: str) -> float:
+    """Raises ValueError for anything but a number. Python would also read `1_0`."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
 
 
 def _order(path: Path, recording: PurePosixPath, phones: set[Phone]) -> tuple[Phone, ...]:

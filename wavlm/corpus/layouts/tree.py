@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.account import Cause, FilesAccount, TableAccount, left_out
 from wavlm.corpus.layouts.globs import compile_glob, fixed_folder
-from wavlm.corpus.layouts.names import normal, printable, require_utf8
+from wavlm.corpus.layouts.names import normal
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, has_audio_mark, suffix_of
 from wavlm.corpus.layouts.walk import Found, Kind, walk
+from wavlm.storage.encoding import printable, require_utf8
 
 MOST_SUFFIXES = 20
 LOST_AND_FOUND = "lost+found"  # of a file system whose root is the folder: only the system can read it

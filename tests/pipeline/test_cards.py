@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from tasks.export import card_of
 from tests.tasks.conftest import recipe_of, spec_of
-from wavlm.pipeline.artifacts import Export
+from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 
@@ -21,6 +20,6 @@ def test_a_card_credits_the_corpora_of_the_teacher_too(tmp_path: Path) -> None:
             ),
         }
     )
-    cards = [card_of(Export(model), Store(tmp_path)) for model in models(plan(recipe))]
+    cards = [card_of(model, Store(tmp_path)) for model in models(plan(recipe))]
     names = [[corpus.name for corpus in card.corpora] for card in cards]
     assert names == [["voice"], ["voice", "choir", "bangs"]]

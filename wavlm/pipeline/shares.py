@@ -1,0 +1,58 @@
+"""What a codebook is fitted on: the share of each corpus in its sample, measured or expected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wavlm.labels.facts import CodebookFacts
+from wavlm.pipeline.artifacts import Codebook, Shards
+from wavlm.pipeline.store import Store
+from wavlm.shards.facts import ShardsFacts
+
+
+@dataclass(frozen=True)
+class SampleShare:
+    """The part of a codebook's sample that comes from one corpus."""
+
+    corpus: str
+    share: float | None  # 0 to 1; None: not known before its hours are
+
+
+def sample_shares(codebook: Codebook, store: Store) -> tuple[SampleShare, ...]:
+    """The shares that were drawn if the codebook is complete, else those to expect.
+
+    To be expected are the shares that the recipe gives, or those of the hours: of the shards if they are complete,
+    else as the publisher says.
+    """
+    names = [item.corpus.name for item in codebook.shards]
+    if store.is_complete(codebook):
+        facts = store.facts(codebook, CodebookFacts).shares
+        return _normalise([item.corpus for item in facts], [float(item.frames) for item in facts])
+    if codebook.spec.shares:
+        return _normalise(names, list(codebook.spec.shares))
+    hours = [_hours(item, store) for item in codebook.shards]
+    if len(names) > 1 and not all(hours):
+        return tuple(SampleShare(name, None) for name in names)
+    return _normalise(names, [item or 1.0 for item in hours])
+
+
+def describe_shares(codebook: Codebook, store: Store) -> str:
+    """The shares in words: `sample: ab 60 %, cd 40 %`."""
+    shares = sample_shares(codebook, store)
+    return "sample: " + ", ".join(f"{item.corpus} {_percent(item.share)}" for item in shares)
+
+
+def _hours(shards: Shards, store: Store) -> float:
+    """Hours to train on of a corpus: of its shards, else as its publisher says; 0 if nobody knows."""
+    if store.is_complete(shards):
+        return store.facts(shards, ShardsFacts).train_hours
+    return shards.corpus.spec.expected_hours
+
+
+def _normalise(names: list[str], weights: list[float]) -> tuple[SampleShare, ...]:
+    total = sum(weights) or 1.0
+    return tuple(SampleShare(name, weight / total) for name, weight in zip(names, weights, strict=True))
+
+
+def _percent(share: float | None) -> str:
+    return "?" if share is None else f"{share:.1%}"
