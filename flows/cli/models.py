@@ -147,7 +147,10 @@ def import_model(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder (hf) or file (fairseq)")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder")],
 ) -> None:
-    """Read a Hugging Face folder or a fairseq-layout .pt into a model folder.
+    """Read a Hugging Face folder or a fairseq-layout .pt into a model folder; print what a recipe's `start` needs.
+
+    Most released models have no prediction head. Then a training that starts from them draws a fresh one, with the
+    number of clusters of its recipe.
 
     Nothing in it is run: weights are read with weights_only, settings are parsed.
 
@@ -157,8 +160,13 @@ def import_model(
     """
     from wavlm.export import import_model as imported
 
-    imported(path, out)
+    found = imported(path, out)
     _say(out)
+    console.out.print(f"sha256: {found.sha256}", markup=False, highlight=False, soft_wrap=True)
+    head = (
+        f"kept, {found.num_clusters} clusters" if found.has_head else "fresh: PATH has none, the recipe sets its size"
+    )
+    console.out.print(f"head: {head}", markup=False, highlight=False, soft_wrap=True)
 
 
 def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE) -> None:
