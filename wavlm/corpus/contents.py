@@ -37,7 +37,8 @@ from wavlm.storage.parquet import write_parquet
 logger = logging.getLogger(__name__)
 
 THREADS = 4  # each waits for a process that reads and hashes
-FENCED_MODULES = ("wavlm.storage.files",)  # needed there
+# What the processes import: also what the corpus stage needs, because their server is started once.
+FENCED_MODULES = ("wavlm.storage.files", "wavlm.corpus.audio.stream")
 SAVE_SECONDS = 60  # what a killed run loses at most
 UNREADABLE = "unreadable"  # stands for the digest of what no permission opens
 FORMAT = b"1"
