@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_centroids() -> None:
 
 
 def test_fewer_frames_than_clusters_are_refused() -> None:
-    with pytest.raises(BadDataError, match="TOO_FEW_FRAMES: 6 frames, .* at 7 clusters"):
+    with pytest.raises(BadDataError, match=r"TOO_FEW_FRAMES: 6 frames, .* at 7 clusters"):
         cluster(blobs(6), 7, iterations=1, redo=1, seed=0)
 
 
