@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe
+from wavlm.corpus.contents import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
@@ -34,21 +35,27 @@ COPY_OF_VALID = "COPY_OF_VALID"
 
 
 def build_corpus(
-    spec: CorpusSpec, downloads: Path, out: Path, progress: Progress, stall_seconds: float = STALL_SECONDS
+    spec: CorpusSpec,
+    downloads: Path,
+    out: Path,
+    progress: Progress,
+    cache: Cache | None = None,
+    stall_seconds: float = STALL_SECONDS,
 ) -> CorpusFacts:
-    """Fill `out` with the audio and the manifest. The bytes do not depend on earlier attempts.
+    """Fill `out` with the audio and the manifest. The bytes do not depend on earlier attempts, nor on a folder's place.
 
-    `downloads` keeps the archives; all corpora share it. `stall_seconds`: see `wavlm.execution.fence`.
+    `downloads` keeps the archives; all corpora share it. `cache` keeps the digests of a folder's files.
+    `stall_seconds`: see `wavlm.execution.fence`.
     Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT), ServiceMissingError (STORAGE_STALLED), and what
     `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files = gather(spec, downloads, out, lambda done, total: progress(GATHERING * done, total))
+    files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total))
     reading = read_layout(spec.layout, files.root)
     recordings = reading.recordings
-    _check_keys(reading, spec, files.root)
     check_files(reading.files, spec.max_left_out, spec.name, files.root)
-    for line in describe_losses(reading.files):
+    _check_keys(recordings, files.root)
+    for line in describe_losses(reading.files, reading.tables):
         logger.warning("%s: %s", spec.name, line)
     rows = []
     with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
@@ -58,6 +65,12 @@ def build_corpus(
     split_of = {item.key: item.split for item in recordings}
     test = [row for row in rows if split_of[row.key] == "test"]
     wanted = [row for row in rows if split_of[row.key] != "test"]
+    if not wanted:
+        raise BadDataError(
+            "CORPUS_EMPTY",
+            f"all {len(test)} recordings of {spec.name} are in its publisher's test split; in {files.root}; check the "
+            "column that names the split in the corpus spec",
+        )
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
     write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
     return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files, reading)
@@ -65,9 +78,9 @@ def build_corpus(
 
 def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
     path = files.root / recording.path
-    sha256 = _hash(path, fences)
+    sha256 = files.contents.sha256_of(str(recording.path)) if files.contents else _hash(path, fences)
     rate, samples = _measure(path, fences)
-    shown = path if files.is_own_folder else PurePosixPath(AUDIO) / recording.path
+    shown = recording.path if files.contents else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(
         key=recording.key,
         path=str(shown),
@@ -100,14 +113,7 @@ def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
     return info.sample_rate_hz, info.num_samples
 
 
-def _check_keys(reading: Reading, spec: CorpusSpec, root: Path) -> None:
-    recordings = reading.recordings
-    if not recordings:
-        raise BadDataError(
-            "CORPUS_EMPTY",
-            f"no recording of {spec.name} was found, but {reading.files.describe_suffixes()}; in {root}; check the "
-            "layout in the corpus spec",
-        )
+def _check_keys(recordings: Sequence[Recording], root: Path) -> None:
     counts = Counter(recording.key for recording in recordings)
     twice = sorted(key for key, count in counts.items() if count > 1)
     if twice:
@@ -149,6 +155,7 @@ def _facts(
         valid=_amount(valid),
         excluded={reason: _amount(left) for reason, left in excluded.items() if left},
         duplicate_contents=copies,
+        content=files.contents.digest if files.contents else None,
         archives=files.receipts,
         files=reading.files,
         tables=reading.tables,

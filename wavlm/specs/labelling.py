@@ -185,7 +185,8 @@ class ScoresSpec(Spec):
     """
 
     max_utterances: Count = 400
-    """How many utterances with timed phones are used at most: half to fit k-means, half to judge.
+    """How many utterances with timed phones are used at most: half, of train speech, to fit k-means, half, of valid
+    speech, to judge. If one of the splits has no phones, both are of the other.
 
     Unit: utterances.
     Change: lower it to save time (120 in the demo).
