@@ -26,10 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavlm.corpus.layouts.walk import Kind, walk
-from wavlm.errors import BadDataError, UsageError
+from wavlm.errors import BadDataError, ServiceMissingError, UsageError
+from wavlm.execution.fence import FencePool, LostCallError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.specs import CorpusSpec
-from wavlm.storage.files import sha256_of
+from wavlm.storage.files import hash_pieces
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.parquet import write_parquet
 
@@ -212,18 +213,28 @@ def _hash_files(folder: Path, paths: Sequence[str], states: Mapping[str, FileSta
     stop = threading.Event()
 
     def work(path: str) -> str:
-        return "" if stop.is_set() else _hash(folder / path, states[path])
+        return "" if stop.is_set() else _hash(folder / path, states[path], fences)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with FencePool(THREADS) as fences, ThreadPoolExecutor(THREADS) as pool:
         try:
             yield from zip(paths, pool.map(work, paths), strict=True)
         finally:
             stop.set()  # after an error or an interrupt the rest is not read
 
 
-def _hash(path: Path, state: FileState) -> str:
+def hash_fenced(path: Path, fences: FencePool) -> str:
+    """The sha256 of a file. Raises ServiceMissingError (STORAGE_STALLED) if its disk does not answer."""
     try:
-        digest = sha256_of(path)
+        return fences.finish(hash_pieces, path)
+    except LostCallError as error:
+        raise ServiceMissingError(
+            "STORAGE_STALLED", f"{error.detail} of a file; at {path}; check the disk or the mount, then run again"
+        ) from error
+
+
+def _hash(path: Path, state: FileState, fences: FencePool) -> str:
+    try:
+        digest = hash_fenced(path, fences)
         after = FileState.of(path)
     except PermissionError:
         return UNREADABLE
