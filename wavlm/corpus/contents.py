@@ -61,8 +61,8 @@ class FileState(NamedTuple):
     inode: int
 
     @classmethod
-    def of(cls, path: Path) -> FileState:
-        found = path.stat()
+    def of(cls, path: Path | str) -> FileState:
+        found = os.stat(path)  # noqa: PTH116 - making a Path takes longer than this
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
@@ -182,7 +182,7 @@ def _scan(folder: Path) -> tuple[dict[str, FileState], dict[str, str]]:
             continue
         if item.kind is Kind.FILE:
             try:
-                states[item.path] = FileState.of(Path(item.real))
+                states[item.path] = FileState.of(item.real)
             except OSError:  # removed or closed since the walk
                 marks[item.path] = UNREADABLE
         elif item.kind in (Kind.FOLDER_UNREADABLE, Kind.FILE_UNREADABLE):
@@ -258,11 +258,9 @@ def _read_cache(path: Path) -> _Known:
         return {}
     if (table.schema.metadata or {}).get(b"format") != FORMAT or not table.schema.equals(_SCHEMA):
         return {}
-    columns = [table[name].to_pylist() for name in _SCHEMA.names]
-    return {
-        os.fsdecode(name): (FileState(size, mtime, ctime, inode), sha256)
-        for name, size, mtime, ctime, inode, sha256 in zip(*columns, strict=True)
-    }
+    names, *states, sha256s = (table[name].to_pylist() for name in _SCHEMA.names)
+    found = map(FileState._make, zip(*states, strict=True))
+    return dict(zip(map(os.fsdecode, names), zip(found, sha256s, strict=True), strict=True))
 
 
 def _write_cache(path: Path, folder: Path, known: _Known) -> None:

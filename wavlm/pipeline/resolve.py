@@ -66,21 +66,21 @@ def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
     return tuple(spec for role in ROLES for spec in getattr(recipe, role))
 
 
-def unread_folders(recipe: Recipe, store: Store) -> tuple[str, ...]:
-    """Names of the corpora whose folder has to be read before the keys of a recipe are known."""
-    resolved = resolve(recipe, store)
+def unread_folders(resolved: Recipe) -> tuple[str, ...]:
+    """Names of the corpora of a resolved recipe whose folder has to be read before the keys are known."""
     return tuple(spec.name for spec in corpora_of(resolved) if not Corpus(spec).is_known)
 
 
 def require_known(recipe: Recipe, store: Store) -> Recipe:
     """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder has to be read first."""
-    if unread := unread_folders(recipe, store):
+    resolved = resolve(recipe, store)
+    if unread := unread_folders(resolved):
         raise UsageError(
             "FOLDER_UNKNOWN",
             f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "
             f"{recipe.name}; run `wavlm run`, which reads them",
         )
-    return resolve(recipe, store)
+    return resolved
 
 
 def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
