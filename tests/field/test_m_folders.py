@@ -19,6 +19,7 @@ from wavlm.corpus import contents as contents_module
 from wavlm.corpus.contents import Cache, find_contents, read_contents
 from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import BadDataError, CodedError, UsageError
+from wavlm.execution.fence import FencePool
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import require_known, resolve
 from wavlm.pipeline.store import Store
@@ -38,13 +39,13 @@ def keys(recipe: Recipe) -> list[str]:
 def count_hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are hashed from now on."""
     hashed: list[str] = []
-    original = contents_module.sha256_of
+    original = contents_module.hash_fenced
 
-    def sha256_of(path: Path) -> str:
+    def hash_fenced(path: Path, fences: FencePool) -> str:
         hashed.append(path.name)
-        return original(path)
+        return original(path, fences)
 
-    monkeypatch.setattr(contents_module, "sha256_of", sha256_of)
+    monkeypatch.setattr(contents_module, "hash_fenced", hash_fenced)
     return hashed
 
 
@@ -200,15 +201,15 @@ def test_a_file_that_changes_while_the_folder_is_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = grow(tmp_path / "wavs", ["ann"])
-    original = contents_module.sha256_of
+    original = contents_module.hash_fenced
 
-    def sha256_of(path: Path) -> str:
-        digest = original(path)
+    def hash_fenced(path: Path, fences: FencePool) -> str:
+        digest = original(path, fences)
         if path.name == "2.flac":
             path.write_bytes(b"recorded further")
         return digest
 
-    monkeypatch.setattr(contents_module, "sha256_of", sha256_of)
+    monkeypatch.setattr(contents_module, "hash_fenced", hash_fenced)
     with pytest.raises(BadDataError, match=r"FILE_CHANGED: it was written.*ann/2\.flac; run again"):
         read_contents(folder, None)
 
@@ -265,4 +266,4 @@ def test_the_manifest_has_the_digests_of_the_list_and_no_file_is_hashed_twice(
     corpus, _ = make_both(recipe, store)
     assert hashed == []
     for row in read_manifest(store.path(corpus)):
-        assert row.sha256 == contents_module.sha256_of(tmp_path / "one/wavs" / row.path)
+        assert row.sha256 == contents_module.hash_fenced(tmp_path / "one/wavs" / row.path)

@@ -16,8 +16,8 @@ from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
 from wavlm.export import build_export
-from wavlm.mixing.facts import MixturesFacts
 from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
+from wavlm.mixing.facts import MixturesFacts
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import (
     Artifact,
