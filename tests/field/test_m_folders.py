@@ -25,6 +25,7 @@ from wavlm.pipeline.resolve import require_known, resolve
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
+from wavlm.storage.files import sha256_of
 
 
 @pytest.fixture
@@ -266,4 +267,4 @@ def test_the_manifest_has_the_digests_of_the_list_and_no_file_is_hashed_twice(
     corpus, _ = make_both(recipe, store)
     assert hashed == []
     for row in read_manifest(store.path(corpus)):
-        assert row.sha256 == contents_module.hash_fenced(tmp_path / "one/wavs" / row.path)
+        assert row.sha256 == sha256_of(tmp_path / "one/wavs" / row.path)
