@@ -12,17 +12,16 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe
-from wavlm.corpus.contents import Cache
+from wavlm.corpus.contents import Cache, hash_fenced
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
-from wavlm.errors import BadDataError, ServiceMissingError
+from wavlm.errors import BadDataError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress
 from wavlm.specs import CorpusSpec
 from wavlm.storage.encoding import printable
-from wavlm.storage.files import hash_pieces
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ def build_corpus(
 
 def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
     path = files.root / recording.path
-    sha256 = files.contents.sha256_of(str(recording.path)) if files.contents else _hash(path, fences)
+    sha256 = files.contents.sha256_of(str(recording.path)) if files.contents else hash_fenced(path, fences)
     rate, samples = _measure(path, fences)
     shown = recording.path if files.contents else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(
@@ -93,15 +92,6 @@ def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
         sample_rate_hz=rate,
         num_samples=samples,
     )
-
-
-def _hash(path: Path, fences: FencePool) -> str:
-    try:
-        return fences.finish(hash_pieces, path)
-    except LostCallError as error:
-        raise ServiceMissingError(
-            "STORAGE_STALLED", f"{error.detail} of a file; at {path}; check the disk or the mount, then run again"
-        ) from error
 
 
 def _measure(path: Path, fences: FencePool) -> tuple[int, int]:

@@ -232,16 +232,22 @@ def _hash_files(
             stop.set()  # after an error or an interrupt the rest is not read
 
 
-def _hash(path: Path, state: FileState, fences: FencePool) -> str:
+def hash_fenced(path: Path, fences: FencePool) -> str:
+    """The sha256 of a file. Raises ServiceMissingError (STORAGE_STALLED) if its disk does not answer."""
     try:
-        digest = fences.finish(hash_pieces, path)
-        after = FileState.of(path)
-    except PermissionError:
-        return UNREADABLE
+        return fences.finish(hash_pieces, path)
     except LostCallError as error:
         raise ServiceMissingError(
             "STORAGE_STALLED", f"{error.detail} of a file; at {path}; check the disk or the mount, then run again"
         ) from error
+
+
+def _hash(path: Path, state: FileState, fences: FencePool) -> str:
+    try:
+        digest = hash_fenced(path, fences)
+        after = FileState.of(path)
+    except PermissionError:
+        return UNREADABLE
     except FileNotFoundError as error:
         raise changed(path, "it was removed while the folder was read") from error
     except OSError as error:

@@ -86,7 +86,9 @@ def _blocks(stream: AudioStream, taken: Sequence[int]) -> Iterator[Block]:
     for block in stream.blocks():
         pcm = resampler.add(_take(block, taken))
         yield Block(pcm, meter.add(block) if meter else NO_LEVELS)
-    yield Block(resampler.finish(), meter.finish() if meter else NO_LEVELS)
+    last = Block(resampler.finish(), meter.finish() if meter else NO_LEVELS)
+    if last.pcm.size or last.levels.size:
+        yield last
 
 
 def _take(block: Waveform, taken: Sequence[int]) -> Waveform:
@@ -135,7 +137,8 @@ def _check_hash(path: Path, key: str, sha256: str) -> Iterator[None]:
     digest = ""
     for piece in hash_pieces(path):
         digest = piece
-        yield None
+        if not digest:
+            yield None
     if digest != sha256:
         raise _file_changed_error(key, path, f"sha256 is {digest}, the manifest says {sha256}")
 

@@ -75,12 +75,13 @@ def sha256_of(path: Path) -> str:
 
 
 def hash_pieces(path: Path) -> Iterator[str]:
-    """Like `sha256_of`, with a sign of life per piece: "" while the file is read, and the digest at the end."""
+    """Like `sha256_of`, with a sign of life per whole piece: "" while the file is read, and the digest at the end."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(CHUNK_BYTES):
             digest.update(piece)
-            yield ""
+            if len(piece) == CHUNK_BYTES:
+                yield ""
     yield digest.hexdigest()
 
 
