@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.names import key_of, normal
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
-from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
+from wavlm.corpus.layouts.sounds import without_suffix
 from wavlm.corpus.layouts.table import read_header
 from wavlm.corpus.layouts.tables import PHONE_COLUMNS, Bounds, Columns, Listed, join_phones, join_recordings
 from wavlm.corpus.layouts.tree import Tree
@@ -30,7 +30,7 @@ def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
     for path in paths:
         row = listed.get(path, Listed())
         yield Recording(
-            key_of(_stem(path)),
+            key_of(without_suffix(path)),
             path,
             row.speaker or _speaker(pattern, path, tree.root),
             row.text,
@@ -68,13 +68,6 @@ def _columns(layout: GenericLayout) -> Columns:
     return Columns(
         layout.id_column, layout.text_column, layout.speaker_column, layout.language_column, layout.split_column
     )
-
-
-def _stem(path: PurePosixPath) -> str:
-    """The path without its suffix, or whole if that is the suffix of no audio, as in `2026.11.30`."""
-    text = str(path)
-    suffix = suffix_of(text)
-    return text[: -len(suffix)] if suffix in AUDIO_SUFFIXES else text
 
 
 def _speaker(pattern: re.Pattern[str] | None, path: PurePosixPath, root: Path) -> str:
