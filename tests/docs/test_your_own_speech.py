@@ -87,7 +87,9 @@ def test_a_wrong_field_is_reported_as_the_guide_says(reader: Reader, tmp_path: P
 def test_following_the_guide_gives_the_labels(reader: Reader) -> None:
     planned, run, status = (reader.type(command) for command in COMMANDS[:3])
     assert "pretrain/iteration1" in planned
-    assert re.search(r"my-speech +speech +0\.01 +12 +10 +0", run)  # hours, utterances, speakers, rejected
+    assert re.search(
+        r"my-speech +speech +0\.01 +0\.00 +12 +10 +0", run
+    )  # hours of train and valid, utterances, speakers, rejected
     assert "labels/my-speech" in status
     assert "pretrain" not in status
 
