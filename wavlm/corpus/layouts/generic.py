@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.layouts.names import key_of, normal
+from wavlm.corpus.layouts.names import find_spelled, key_of, normal
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.sounds import without_suffix
 from wavlm.corpus.layouts.table import read_header
@@ -43,9 +43,9 @@ def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
 def check_generic(layout: GenericLayout, root: Path) -> None:
     """Raise BadDataError (LAYOUT) for a table that is not there or lacks a column. Reads one line of each."""
     if layout.transcripts:
-        read_header(root / layout.transcripts, _columns(layout).names)
+        read_header(find_spelled(root, layout.transcripts), _columns(layout).names)
     if layout.phones:
-        read_header(root / layout.phones, (layout.id_column, *PHONE_COLUMNS))
+        read_header(find_spelled(root, layout.phones), (layout.id_column, *PHONE_COLUMNS))
 
 
 def _join_recordings(layout: GenericLayout, tree: Tree, paths: list[PurePosixPath]) -> dict[PurePosixPath, Listed]:

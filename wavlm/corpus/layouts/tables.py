@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.account import TableAccount
 from wavlm.corpus.layouts.join import Names, Tally
-from wavlm.corpus.layouts.names import normal
+from wavlm.corpus.layouts.names import find_spelled, normal
 from wavlm.corpus.layouts.recording import Phone
 from wavlm.corpus.layouts.table import Row, read_table, shorten, table_fault
 from wavlm.corpus.layouts.tree import Tree
@@ -73,7 +73,7 @@ def join_recordings(
     Raises BadDataError: LAYOUT for what cannot be read or says two things about one recording, TABLE_JOIN above the
     bounds.
     """
-    path = tree.file(table)
+    path = find_spelled(tree.root, table)
     names, tally = _names(tree, path, paths), Tally(table)
     first: dict[PurePosixPath, Row] = {}
     for row in read_table(path, columns.names):
@@ -94,7 +94,7 @@ def join_phones(
 
     Raises BadDataError as `join_recordings`. Phones of two recordings are never merged.
     """
-    path = tree.file(table)
+    path = find_spelled(tree.root, table)
     names, tally = _names(tree, path, paths), Tally(table)
     first: dict[PurePosixPath, Row] = {}
     segments: dict[PurePosixPath, set[Phone]] = defaultdict(set)
