@@ -19,9 +19,10 @@ import soundfile
 
 from tests.corpus.corpora import of_folder, tone
 from wavlm.corpus.build import build_corpus
-from wavlm.corpus.manifest import ManifestRow, read_manifest
+from wavlm.corpus.manifest import read_manifest
 from wavlm.execution.progress import no_progress
 from wavlm.shards.build import build_shards
+from wavlm.shards.recordings import Intake
 from wavlm.specs import ShardSpec
 from wavlm.specs.layouts import GenericLayout
 from wavlm.storage.encoding import printable
@@ -73,20 +74,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[b
     return base / "raw", base / "corpus", digests
 
 
-def rows_of(corpus: Path) -> list[ManifestRow]:
-    return read_manifest(corpus)
-
-
 def test_any_name_is_a_recording_with_its_own_key_and_its_real_path(
     corpus: tuple[Path, Path, dict[bytes, str]],
 ) -> None:
     raw, folder, digests = corpus
-    rows = rows_of(folder)
+    rows = read_manifest(folder)
     assert len({row.key for row in rows}) == len(NAMES)
     assert all(len(row.key) <= 200 and row.key.replace("_", "").replace("-", "").isalnum() for row in rows)
     assert all(row.key.isascii() for row in rows)
-    found = {os.fsencode(row.path).removeprefix(os.fsencode(raw) + b"/"): row.sha256 for row in rows}
-    assert found == digests
+    assert {os.fsencode(row.path): row.sha256 for row in rows} == digests
+    assert all((raw / row.path).is_file() for row in rows)
 
 
 def test_the_manifest_can_be_read_by_any_program(corpus: tuple[Path, Path, dict[bytes, str]]) -> None:
@@ -98,7 +95,7 @@ def test_the_manifest_can_be_read_by_any_program(corpus: tuple[Path, Path, dict[
 
 def test_utterances_of_any_name_can_be_packed(corpus: tuple[Path, Path, dict[bytes, str]], tmp_path: Path) -> None:
     spec = ShardSpec(min_seconds=0.2, max_seconds=10.0)
-    facts = build_shards(spec, corpus[1], tmp_path / "shards", 1, no_progress)
+    facts = build_shards(spec, corpus[1], tmp_path / "shards", 1, no_progress, Intake(root=corpus[0], stall_seconds=0))
     assert facts.utterances == len(NAMES)
     with tarfile.open(next((tmp_path / "shards").glob("train-*.tar"))) as tar:
         names = tar.getnames()
@@ -114,7 +111,9 @@ def test_a_name_that_cannot_be_printed_is_refused_in_one_line(tmp_path: Path) ->
     layout = GenericLayout(type="generic")
     build_corpus(of_folder(tmp_path / "raw", layout), tmp_path, tmp_path / "corpus", no_progress)
     spec = ShardSpec(min_seconds=0.2, max_seconds=10.0, max_rejected=0.5)
-    build_shards(spec, tmp_path / "corpus", tmp_path / "shards", 1, no_progress)
+    build_shards(
+        spec, tmp_path / "corpus", tmp_path / "shards", 1, no_progress, Intake(root=tmp_path / "raw", stall_seconds=0)
+    )
     (reject,) = pq.read_table(tmp_path / "shards/rejects.parquet").to_pylist()
     assert reject["key"] == "bad_xff_x0a"
     assert "\n" not in json.dumps(reject, ensure_ascii=False)

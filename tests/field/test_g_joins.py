@@ -99,6 +99,15 @@ def test_a_row_of_another_folder_is_not_given_to_the_only_file_of_its_name(tmp_p
     assert texts(found) == {"002.flac": "TOP", "spk1/001.flac": "ONE"}
 
 
+def test_only_the_suffix_of_an_audio_file_may_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "2026.11.30").write_bytes(b"fLaC")
+    (tmp_path / "a.b.flac").touch()
+    found = read(tmp_path, ["2026.11.30\tTEXT", "a.b\tB"])
+    assert [item.text for item in found] == ["TEXT", "B"]
+    with pytest.raises(BadDataError, match="TABLE_JOIN: 2 of 2 rows name no recording"):
+        read(tmp_path, ["2026.11\tTEXT", "a\tB"])
+
+
 def test_two_texts_of_one_recording_are_an_error_that_names_both_lines(tmp_path: Path) -> None:
     grow(tmp_path, "spk1/001.flac", "spk1/002.flac")
     with pytest.raises(BadDataError, match=r"LAYOUT: 001 and line 2, spk1/001, say different things .*t\.tsv, line 4"):

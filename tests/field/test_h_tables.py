@@ -5,12 +5,14 @@ there and one in ISO-8859-1 ended in a stack trace.
 """
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from tests.field.recipes import findings, write_recipe
 from wavlm.corpus.layouts import Reading, check_layout, read_layout
-from wavlm.errors import BadDataError
+from wavlm.errors import BadDataError, CodedError
 from wavlm.specs.layouts import FestvoxLayout, FilletsLayout, GenericLayout, Layout, LibrispeechLayout
 
 GOOD = "utt_id\ttext\na\tžluťoučký kůň\nb\tYES\n"
@@ -164,3 +166,11 @@ def test_what_is_wrong_with_a_table_is_known_at_the_first_look(tmp_path: Path) -
     for field, message in bad.items():
         with pytest.raises(BadDataError, match=f"LAYOUT: .*{message}"):
             check_layout(good.model_copy(update={field: "nobody"}), tmp_path)
+
+
+def test_a_table_that_is_not_there_is_known_before_any_work(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, ('speaker: "', 'transcripts: größe.tsv, speaker: "'))
+    (found,) = [item for item in findings(recipe, tmp_path / "store") if isinstance(item, CodedError)]
+    assert str(found).startswith("LAYOUT: cannot be read: No such file or directory; in ")
+    (tmp_path / "speech" / unicodedata.normalize("NFD", "größe.tsv")).write_text("utt_id\ttext\n")
+    assert not [item for item in findings(recipe, tmp_path / "store") if isinstance(item, CodedError)]

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.layouts.names import key_of, normal
+from wavlm.corpus.layouts.names import find_spelled, key_of, normal
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
-from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
+from wavlm.corpus.layouts.sounds import without_suffix
 from wavlm.corpus.layouts.table import read_header
 from wavlm.corpus.layouts.tables import PHONE_COLUMNS, Bounds, Columns, Listed, join_phones, join_recordings
 from wavlm.corpus.layouts.tree import Tree
@@ -30,7 +30,7 @@ def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
     for path in paths:
         row = listed.get(path, Listed())
         yield Recording(
-            key_of(_stem(path)),
+            key_of(without_suffix(path)),
             path,
             row.speaker or _speaker(pattern, path, tree.root),
             row.text,
@@ -43,9 +43,9 @@ def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
 def check_generic(layout: GenericLayout, root: Path) -> None:
     """Raise BadDataError (LAYOUT) for a table that is not there or lacks a column. Reads one line of each."""
     if layout.transcripts:
-        read_header(root / layout.transcripts, _columns(layout).names)
+        read_header(find_spelled(root, layout.transcripts), _columns(layout).names)
     if layout.phones:
-        read_header(root / layout.phones, (layout.id_column, *PHONE_COLUMNS))
+        read_header(find_spelled(root, layout.phones), (layout.id_column, *PHONE_COLUMNS))
 
 
 def _join_recordings(layout: GenericLayout, tree: Tree, paths: list[PurePosixPath]) -> dict[PurePosixPath, Listed]:
@@ -68,13 +68,6 @@ def _columns(layout: GenericLayout) -> Columns:
     return Columns(
         layout.id_column, layout.text_column, layout.speaker_column, layout.language_column, layout.split_column
     )
-
-
-def _stem(path: PurePosixPath) -> str:
-    """The path without its suffix, or whole if that is the suffix of no audio, as in `2026.11.30`."""
-    text = str(path)
-    suffix = suffix_of(text)
-    return text[: -len(suffix)] if suffix in AUDIO_SUFFIXES else text
 
 
 def _speaker(pattern: re.Pattern[str] | None, path: PurePosixPath, root: Path) -> str:

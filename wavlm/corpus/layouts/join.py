@@ -9,7 +9,7 @@ from typing import Literal
 
 from wavlm.corpus.layouts.account import EXAMPLES, TableAccount
 from wavlm.corpus.layouts.names import normal
-from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
+from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of, without_suffix
 from wavlm.storage.encoding import printable
 
 Fate = Literal["path", "stem", "duplicate", "ambiguous", "left over"]
@@ -130,9 +130,10 @@ def _ends(path: PurePosixPath) -> set[str]:
     """The whole path, its last two parts, and its name; each with and without suffix."""
     folders = [normal(part) for part in path.parts[:-1]]
     starts = {"".join(f"{part}/" for part in chosen) for chosen in (folders, folders[-1:], [])}
-    return {start + normal(name) for start in starts for name in (path.name, path.stem)}
+    names = {normal(path.name), normal(without_suffix(path).rpartition("/")[2])}
+    return {start + name for start in starts for name in names}
 
 
 def _is_end(name: str, path: PurePosixPath) -> bool:
     """Whether a path ends with a name, letter by letter."""
-    return any(f"/{whole}".endswith(f"/{name}") for whole in (str(path), str(path.with_suffix(""))))
+    return any(f"/{whole}".endswith(f"/{name}") for whole in (str(path), without_suffix(path)))

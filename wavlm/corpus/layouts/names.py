@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from wavlm.errors import BadDataError
@@ -55,6 +56,16 @@ def name_of(key: str) -> str:
 def normal(name: str) -> str:
     """A name as it is compared: in Unicode's form NFC. macOS stores `é` as two characters, tables hold one."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def find_spelled(root: Path, name: str) -> Path:
+    """The path of a file that a spec names, spelled as on the disk. It need not exist."""
+    path = root
+    for part in PurePosixPath(name).parts:
+        if not os.path.lexists(path / part) and path.is_dir() and os.access(path, os.R_OK):
+            part = next((entry for entry in os.listdir(path) if normal(entry) == normal(part)), part)  # noqa: PLW2901, PTH208
+        path = path / part
+    return path
 
 
 def path_to_text(path: str) -> str:

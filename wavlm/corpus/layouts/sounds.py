@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.audio.formats import AUDIO_SUFFIXES, is_audio
 
-__all__ = ["AUDIO_SUFFIXES", "BARE_SUFFIXES", "OTHER_SUFFIXES", "begins_as_audio", "suffix_of"]
+__all__ = ["AUDIO_SUFFIXES", "BARE_SUFFIXES", "OTHER_SUFFIXES", "begins_as_audio", "suffix_of", "without_suffix"]
 
 _BARE = "raw pcm sln sln16 sln48 ul ulaw mulaw al alaw vox g726 g729 gsm shn adpcm"
 _OTHER = """
@@ -29,6 +29,13 @@ _FRAME_BYTES = 3
 def suffix_of(path: str) -> str:
     """The suffix in lower case, such as `.flac`; empty if there is none."""
     return PurePosixPath(path).suffix.lower()
+
+
+def without_suffix(path: PurePosixPath) -> str:
+    """A path without the suffix of an audio file; whole if it has another one, as `2026.11.30`."""
+    text = str(path)
+    suffix = suffix_of(text)
+    return text[: -len(suffix)] if suffix in AUDIO_SUFFIXES else text
 
 
 def begins_as_audio(path: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.account import TableAccount
 from wavlm.corpus.layouts.join import Names, Tally
-from wavlm.corpus.layouts.names import normal
+from wavlm.corpus.layouts.names import find_spelled, normal
 from wavlm.corpus.layouts.recording import Phone
 from wavlm.corpus.layouts.table import Row, read_table, shorten, table_fault
 from wavlm.corpus.layouts.tree import Tree
@@ -73,7 +73,7 @@ def join_recordings(
     Raises BadDataError: LAYOUT for what cannot be read or says two things about one recording, TABLE_JOIN above the
     bounds.
     """
-    path = tree.file(table)
+    path = find_spelled(tree.root, table)
     names, tally = _names(tree, path, paths), Tally(table)
     first: dict[PurePosixPath, Row] = {}
     for row in read_table(path, columns.names):
@@ -83,7 +83,7 @@ def join_recordings(
             if first[found].values[1:] != row.values[1:]:
                 raise _conflict(path, row, first[found], found)
         tally.add(fate, row.values[0], row.line)
-    tree.tables.append(_check(tally.account(len(paths) - len(first)), bounds, len(paths)))
+    tree.tables.append(_check(path, tally.account(len(paths) - len(first)), bounds, len(paths)))
     return {found: _listed(columns, path, row) for found, row in first.items()}
 
 
@@ -94,7 +94,7 @@ def join_phones(
 
     Raises BadDataError as `join_recordings`. Phones of two recordings are never merged.
     """
-    path = tree.file(table)
+    path = find_spelled(tree.root, table)
     names, tally = _names(tree, path, paths), Tally(table)
     first: dict[PurePosixPath, Row] = {}
     segments: dict[PurePosixPath, set[Phone]] = defaultdict(set)
@@ -108,7 +108,7 @@ def join_phones(
                 fate = "duplicate"
             segments[found].add(phone)
         tally.add(fate, row.values[0], row.line)
-    tree.tables.append(_check(tally.account(len(paths) - len(first)), bounds, len(paths)))
+    tree.tables.append(_check(path, tally.account(len(paths) - len(first)), bounds, len(paths)))
     return {found: order_phones(path, str(found), phones) for found, phones in segments.items()}
 
 
@@ -170,21 +170,21 @@ def _conflict(path: Path, row: Row, first: Row, recording: PurePosixPath) -> Bad
     )
 
 
-def _check(account: TableAccount, bounds: Bounds, recordings: int) -> TableAccount:
+def _check(path: Path, account: TableAccount, bounds: Bounds, recordings: int) -> TableAccount:
     """The account, if it is within the bounds."""
     lost = account.duplicates + account.ambiguous + account.left_over
     if lost > bounds.left_over_rows * account.rows:
         raise BadDataError(
             "TABLE_JOIN",
             f"{account.left_over} of {account.rows} rows name no recording, {account.ambiguous} may mean several, "
-            f"{account.duplicates} repeat another row: {'; '.join(account.examples)}; in {account.table}; name "
+            f"{account.duplicates} repeat another row: {'; '.join(account.examples)}; in {printable(str(path))}; name "
             "recordings by their paths below the corpus, or raise max_left_over_rows in the corpus spec, which is "
             f"{bounds.left_over_rows}",
         )
     if account.without_row > bounds.without_row * recordings:
         raise BadDataError(
             "TABLE_JOIN",
-            f"{account.without_row} of {recordings} recordings have no row; in {account.table}; complete the table, or "
-            f"raise max_without_row in the corpus spec, which is {bounds.without_row}",
+            f"{account.without_row} of {recordings} recordings have no row; in {printable(str(path))}; complete the "
+            f"table, or raise max_without_row in the corpus spec, which is {bounds.without_row}",
         )
     return account

@@ -66,13 +66,6 @@ class Tree:
             PurePosixPath(item.path) for item in self._found if _is_open(item) and glob.fullmatch(normal(item.path))
         ]
 
-    def file(self, name: str) -> Path:
-        """The path of a file that a spec names, spelled as on the disk. It need not exist."""
-        wanted = normal(str(PurePosixPath(name)))
-        found = (item.path for item in self._found if normal(item.path) == wanted and item.path != name)
-        path = self.root / name
-        return path if os.path.lexists(path) else self.root / next(found, name)
-
     def leave(self, paths: Iterable[PurePosixPath], cause: Cause) -> None:
         """Note why files that `audio` returned are no recordings. Without a note they are `excluded`."""
         self._causes.update((str(path), cause) for path in paths)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from wavlm.corpus.layouts import check_layout
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
 from wavlm.pipeline.artifacts import Corpus
@@ -24,7 +25,7 @@ def check_sources(wanted: Wanted) -> Iterator[Finding]:
 
 
 def check_folders(wanted: Wanted) -> Iterator[Finding]:
-    """The folders of corpora are there, can be read and hold something."""
+    """The folders of corpora are there, can be read and hold something; tables have the columns that the spec names."""
     for corpus in wanted.of(Corpus):
         for source in corpus.spec.sources:
             if isinstance(source, FolderSource):
@@ -40,6 +41,10 @@ def _look(folder: Path, spec: CorpusSpec) -> Finding:
         return _explain(error, folder, spec)
     if is_empty:
         return BadDataError("CORPUS_EMPTY", f"the folder of {spec.name} is empty; at {folder}; put the corpus there")
+    try:
+        check_layout(spec.layout, folder)
+    except BadDataError as error:
+        return error
     return Remark(f"{spec.name}: {folder} is there")
 
 
