@@ -22,7 +22,7 @@ from wavlm.corpus.audio.reason import AudioError, Reason, refuse
 
 BLOCK_SECONDS = 10
 Block = NDArray[np.float32]  # (C, T)
-WITH_MARK = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "CAF", "AU", "W64", "NIST"})
+CHECKED = frozenset({"HTK", "SDS"})  # formats without a mark whose length libsndfile checks itself
 _ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>|0x[0-9a-f]+")
 
 
@@ -53,8 +53,9 @@ class SoundfileDecoder:
 
     def __init__(self, view: View, part: Part, name: str) -> None:
         self._file: Any = soundfile.SoundFile(view)
-        if part.format == OTHER and self._file.format in WITH_MARK:
-            raise refuse(Reason.AUDIO_CORRUPT, f"it does not start like {self._file.format}", name)
+        if part.format == OTHER and self._file.format not in CHECKED:
+            what = f"the content may be {self._file.format}, whose length cannot be checked"
+            raise refuse(Reason.AUDIO_UNREADABLE, what, name)
         self._flac, self._name = part.flac, name
         frames = self._file.frames
         known = frames if 0 <= frames < 1 << 62 else None

@@ -106,7 +106,8 @@ def _size_of_data(data: FileBytes, chunk: Chunk, before: dict[bytes, Chunk]) -> 
     if (sizes := before.get(b"ds64")) is not None and chunk.size == 0xFFFFFFFF:
         size = int.from_bytes(data.read(sizes.start + 8, 8), "little")
         return None if size in (0, 0xFFFFFFFF, (1 << 64) - 1) else size
-    is_streamed = chunk.size >= STREAMED_BYTES and chunk.start + chunk.size > data.size
+    is_large = chunk.size >= STREAMED_BYTES and chunk.start + chunk.size > data.size
+    is_streamed = chunk.size == 0xFFFFFFFF or is_large
     return None if is_streamed or chunk.size < 0 else chunk.size
 
 
