@@ -141,16 +141,31 @@ def _describe(
     size = extent.end - extent.start
     is_plain = tag in ONE_FRAME_PER_BLOCK and block_bytes > 0
     head = _corrected_header(data, header, size, dialect)
-    fact = before.get(b"fact")
-    announced = int.from_bytes(data.read(fact.start, 4), "big" if dialect.order == ">" else "little") if fact else 0
+    is_counted = not is_plain and extent.announced is None
+    fact = _samples_of_fact(data, before, layout, size, dialect) if is_counted else None
     return Part(
         format=kind,
         chunks=(head, (extent.start, extent.end)),
         end=extent.next,
         decoder="soundfile" if tag in OF_SOUNDFILE else "av",
         num_samples=size // block_bytes if is_plain else None,
-        trimmed_to=announced if not is_plain and extent.announced is None and announced else None,
+        trimmed_to=fact,
     ).with_recovery(extent, block_bytes if is_plain else None)
+
+
+def _samples_of_fact(
+    data: FileBytes, before: dict[bytes, Chunk], layout: bytes, size: int, dialect: Dialect
+) -> int | None:
+    """The samples that the fact chunk announces, if they end in the last block; None if they do not."""
+    if b"fact" not in before:
+        return None
+    announced: int = struct.unpack(dialect.order + "I", data.read(before[b"fact"].start, 4).ljust(4, b"\0"))[0]
+    block_bytes = int(struct.unpack(dialect.order + "H", layout[12:14])[0])
+    in_block = struct.unpack(dialect.order + "H", layout[18:20])[0] if len(layout) >= 20 else 0
+    if not block_bytes or not in_block:
+        return None
+    blocks = -(-size // block_bytes)
+    return announced if (blocks - 1) * in_block < announced <= blocks * in_block else None
 
 
 def _corrected_header(data: FileBytes, header: tuple[int, int], size: int, dialect: Dialect) -> bytes:
