@@ -48,6 +48,15 @@ def wav_with(behind: bytes, before: bytes = b"") -> bytes:
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
+def patch_size(blob: bytes, more: int) -> bytes:
+    """A WAV whose RIFF header says more than there is."""
+    return blob[:4] + (len(blob) - 8 + more).to_bytes(4, "little") + blob[8:]
+
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
+# 32 bytes behind the header, whatever the number of channels (gabriel.mp3-tech.org/mp3infotag.html).
+VBRI = b"VBRI" + bytes(6) + len(MP3).to_bytes(4, "big") + (69).to_bytes(4, "big")
+VBRI_FRAME = (MP3[:4] + bytes(32) + VBRI).ljust(FIRST.size, b"\0")
 FRAME_COUNT = 69  # of 576 samples: 38400 samples of speech and the padding of the encoder
 
 HEALTHY: dict[str, tuple[bytes, int]] = {
@@ -69,6 +78,12 @@ HEALTHY: dict[str, tuple[bytes, int]] = {
     "WAV with an odd chunk without padding": (wav_with(b"note\x03\0\0\0abc"), 38400),
     "WAV with zeros behind": (recording("WAV, 16 bits") + bytes(512), 38400),
     "WAV with ID3v1 behind": (recording("WAV, 16 bits") + ID3V1, 38400),
+    "WAV whose RIFF size is wrong by 8": (patch_size(recording("WAV, 16 bits"), 8), 38400),
+    "WAV whose RIFF size is of another file": (patch_size(recording("WAV, 16 bits"), 10**8), 38400),
+    "WAV with a LIST that is cut": (wav_with(LIST_CHUNK)[:-9], 38400),
+    "MP3 with a VBRI frame": (VBRI_FRAME + BARE_MP3, FRAME_COUNT * 576),
+    "WebM of a browser": (encode_by_av(speech(48000), 48000, "webm", "libopus", {"live": "1"}), 115200),
+    "M4A in fragments": (encode_by_av(speech(), 16000, "mp4", "aac", FRAGMENTS), 39424),
     "AAC with ID3v2 in front": (id3v2(b"title") + recording("ADTS, AAC"), 39936),
 }
 
@@ -80,8 +95,8 @@ def test_a_healthy_file_is_used_in_full_and_nothing_else_is(what: str, tmp_path:
     waveform, stream = decoded(path)
     assert probe(path).num_samples == waveform.shape[1] == num_samples
     assert stream.notes == ()
-    expected = speech()
-    size = 1 << 17
+    expected = speech(stream.info.sample_rate_hz)
+    size = 1 << 18
     product = np.fft.rfft(waveform[0], size) * np.conj(np.fft.rfft(expected, size))
     likeness = np.fft.irfft(product, size).max() / (np.linalg.norm(waveform) * np.linalg.norm(expected))
     assert likeness > 0.95

@@ -105,3 +105,24 @@ def test_a_kind_of_stereo_keeps_both_channels_across_parts() -> None:
     blob = encode(stereo, KINDS["FLAC, 16 bits"])
     waveform = decoded_blob(blob + blob)
     np.testing.assert_allclose(waveform, np.concatenate([stereo.T, stereo.T], axis=1), atol=2e-4)
+
+
+def test_a_second_data_chunk_is_not_left_out_in_silence() -> None:
+    with pytest.raises(AudioError, match="AUDIO_TRAILING: a second data chunk"):
+        decoded_blob(recording("WAV, 16 bits") + b"data\x04\0\0\0abcd")
+
+
+def test_a_part_of_a_frame_before_an_mp3_is_noted(tmp_path: Path) -> None:
+    blob = recording("MP3")[700:]
+    waveform, stream = decoded(write(tmp_path, "broadcast", blob))
+    assert [note.code for note in stream.notes] == [NoteCode.BYTES_SKIPPED]
+    assert waveform.shape[1] % 576 == 0
+    with pytest.raises(AudioError):
+        decoded_blob(JUNK + recording("MP3"))
+
+
+def test_a_damaged_packet_of_wma_is_found() -> None:
+    blob = recording("WMA")
+    at = blob.index(bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")) + 4000
+    with pytest.raises(AudioError):
+        decoded_blob(blob[:at] + JUNK[:1500] + blob[at:])

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from wavlm.corpus.audio.decoders import BLOCK_SECONDS, Block, Header
 from wavlm.corpus.audio.file_bytes import View
-from wavlm.corpus.audio.formats import FFMPEG_DEMUXERS
-from wavlm.corpus.audio.part import Part
+from wavlm.corpus.audio.formats import FFMPEG_DEMUXERS, OTHER_DEMUXERS
+from wavlm.corpus.audio.part import OTHER, Part
 from wavlm.corpus.audio.reason import Reason, refuse
 
 # What an integer sample is divided by, by the name of FFmpeg's sample format without its p for planes.
@@ -32,7 +32,8 @@ class AvDecoder:
     """The only audio stream of a file. Priming samples are skipped as the container says."""
 
     def __init__(self, view: View, part: Part, name: str) -> None:
-        options = {"format_whitelist": FFMPEG_DEMUXERS, "err_detect": "explode"}
+        demuxers = OTHER_DEMUXERS if part.format == OTHER else FFMPEG_DEMUXERS
+        options = {"format_whitelist": demuxers, "err_detect": "explode"}
         self._container: Any = av.open(cast(Any, view), options=options, metadata_errors="replace")
         self._name = name
         streams = [stream for stream in self._container.streams if stream.type == "audio"]
@@ -54,7 +55,7 @@ class AvDecoder:
         if not self._has_length or not self._stream.codec_context.sample_rate:
             return None
         seconds = float(self._stream.duration * self._stream.time_base)
-        return round(seconds * float(self._stream.codec_context.sample_rate))
+        return round(seconds * float(self._stream.codec_context.sample_rate)) or None  # 0: in fragments
 
     def blocks(self) -> Iterator[Block]:
         """The samples, (C, T), without the rest of the last frame that the container calls padding.

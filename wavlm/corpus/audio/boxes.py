@@ -94,6 +94,8 @@ def walk_asf(data: FileBytes, start: int) -> Part:
         at = data.size if is_streamed else at + size
         if at > data.size:
             raise truncation(f"an ASF object ends at byte {at}", data)
+    if data.read(at, 1) == b"\0":  # the padding of the last packet, if bytes were inserted before it
+        raise refuse(Reason.AUDIO_TRAILING, f"zeros follow the ASF file at byte {at}", data.name)
     return Part("ASF", ((start, at),), at, "av")
 
 

@@ -17,11 +17,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from wavlm.corpus.audio.file_bytes import FileBytes, View
-from wavlm.corpus.audio.part import FlacCheck, Part
+from wavlm.corpus.audio.part import OTHER, FlacCheck, Part
 from wavlm.corpus.audio.reason import AudioError, Reason, refuse
 
 BLOCK_SECONDS = 10
 Block = NDArray[np.float32]  # (C, T)
+CHECKED = frozenset({"HTK", "SDS"})  # formats without a mark whose length libsndfile checks itself
 _ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>|0x[0-9a-f]+")
 
 
@@ -52,6 +53,9 @@ class SoundfileDecoder:
 
     def __init__(self, view: View, part: Part, name: str) -> None:
         self._file: Any = soundfile.SoundFile(view)
+        if part.format == OTHER and self._file.format not in CHECKED:
+            what = f"the content may be {self._file.format}, whose length cannot be checked"
+            raise refuse(Reason.AUDIO_UNREADABLE, what, name)
         self._flac, self._name = part.flac, name
         frames = self._file.frames
         known = frames if 0 <= frames < 1 << 62 else None
@@ -124,9 +128,25 @@ def _text_of(error: Exception) -> str:
 
 
 def open_decoder(data: FileBytes, part: Part, view: View) -> Decoder:
-    """The decoder of a recording. Raises whatever the decoder raises."""
+    """The decoder of a recording: what soundfile does not open is offered to PyAV. Raises what the decoder raises."""
+    refusal: Exception | None = None
     if part.decoder == "soundfile":
-        return SoundfileDecoder(view, part, data.name)
+        try:
+            return SoundfileDecoder(view, part, data.name)
+        except soundfile.SoundFileError as error:
+            if part.format == OTHER or view.error is not None:
+                raise
+            refusal = error
+            view.seek(0)
+    import av  # imported here because most corpora need only soundfile
+
     from wavlm.corpus.audio.av_decoder import AvDecoder, G722Decoder
 
-    return G722Decoder(view) if part.decoder == "g722" else AvDecoder(view, part, data.name)
+    if part.decoder == "g722":
+        return G722Decoder(view)
+    try:
+        return AvDecoder(view, part, data.name)
+    except av.FFmpegError:
+        if refusal is not None:
+            raise refusal from None
+        raise

@@ -55,9 +55,10 @@ _MARKS: tuple[tuple[str, int, bytes], ...] = (
 SHORT_MARKS = frozenset({"IRCAM", "AC3"})  # two bytes, which audio holds by accident
 # The demuxers of FFmpeg that may be used: none that opens other files, as playlists do.
 FFMPEG_DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,amr,amrnb,amrwb,wv,tta,ape,ac3,eac3,avi,flv,aac,mp3,ogg,wav,"
-    "aiff,caf,tak,shn,mpc,mpc8,dsf,mpegts"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,amr,amrnb,amrwb,wv,tta,ac3,eac3,avi,flv,aac,mp3,ogg,wav,aiff,caf,au,flac"
 )
+# Those for content without a known mark. They look for their own mark, and not for frames behind other bytes.
+OTHER_DEMUXERS = "ape,tak,shn,mpc,mpc8,dsf,mpegts"
 
 
 def mark_of(head: bytes) -> str | None:

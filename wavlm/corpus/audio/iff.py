@@ -114,6 +114,8 @@ def walk_caf(data: FileBytes, start: int) -> Part:
         return _plain_caf(data, start, description, sound, packet_bytes)
     if end > data.size:
         raise truncation(f"the last chunk ends at byte {end}", data)
+    if b"pakt" in chunks and not packet_bytes:
+        _check_packets(data, chunks[b"pakt"], sound, int.from_bytes(description[20:24], "big"))
     return Part("CAF", ((start, end),), end, "soundfile" if coding == b"alac" else "av")
 
 
@@ -126,6 +128,25 @@ def _plain_caf(data: FileBytes, start: int, description: bytes, sound: Chunk, pa
     head += struct.pack(">4sqI", b"data", size + 4, 0)
     part = Part("CAF", (head, (extent.start, extent.end)), extent.next, num_samples=count)
     return part.with_recovery(extent, packet_bytes)
+
+
+def _check_packets(data: FileBytes, table: Chunk, sound: Chunk, frame: int) -> None:
+    """Refuse a packet table that does not fit: its packets of `frame` samples, and the sum of their sizes in bytes."""
+    head = data.read(table.start, table.size)
+    if len(head) < 24:
+        raise refuse(Reason.AUDIO_CORRUPT, f"a packet table of {len(head)} bytes", data.name)
+    count, valid, before, behind = struct.unpack(">qqii", head[:24])
+    if frame and valid + before + behind != count * frame:
+        what = f"the packet table counts {valid} samples in {count} packets of {frame}"
+        raise refuse(Reason.AUDIO_CORRUPT, what, data.name)
+    total = size = 0
+    for byte in head[24:]:  # numbers of 7 bits per byte, of which the last has no upper bit
+        size = size << 7 | byte & 0x7F
+        if not byte & 0x80:
+            total, size = total + size, 0
+    if frame and sound.size >= 0 and total != sound.size - 4:
+        what = f"the packets have {total} bytes, their chunk {sound.size - 4}"
+        raise refuse(Reason.AUDIO_CORRUPT, what, data.name)
 
 
 def _caf_chunks(data: FileBytes, at: int) -> Iterator[Chunk]:

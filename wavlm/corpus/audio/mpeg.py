@@ -7,6 +7,7 @@ sample rate or channels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from wavlm.corpus.audio.part import Part, recovery, truncation
 from wavlm.corpus.audio.reason import Reason, refuse
 from wavlm.corpus.audio.tags import before_tags, skip_tags
 
+MAX_FRAME_BYTES = 2881
+_SYNC = re.compile(rb"\xff[\xe0-\xff]")
 DECODER_DELAY = 529  # samples that mpg123 takes off if there is an info frame
 WINDOW_BYTES = 1 << 20
 # kbit/s by (version 1?, layer), ISO 11172-3 and 13818-3.
@@ -106,6 +109,14 @@ def is_mpeg(data: FileBytes, at: int, parse: Callable[[bytes], Frame | None] = p
     behind = at + first.size
     second = parse(data.read(behind, 8))
     return second.kind == first.kind if second else skip_tags(data, behind) >= data.size > at
+
+
+def find_mpeg(data: FileBytes, start: int) -> int | None:
+    """Where two frames stand behind a part of a frame, as in a piece of a broadcast; None if nowhere."""
+    for match in _SYNC.finditer(data.read(start, MAX_FRAME_BYTES)):
+        if is_mpeg(data, start + match.start()):
+            return start + match.start()
+    return None
 
 
 def walk_adts(data: FileBytes, start: int) -> Part:

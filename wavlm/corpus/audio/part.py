@@ -9,6 +9,7 @@ from typing import Literal
 from wavlm.corpus.audio.file_bytes import Chunk, FileBytes
 from wavlm.corpus.audio.reason import AudioError, Note, NoteCode, Reason, refuse
 
+OTHER = "OTHER"  # the format of content without a mark that is known here
 DecoderName = Literal["soundfile", "av", "g722"]
 
 

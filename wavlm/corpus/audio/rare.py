@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from wavlm.corpus.audio.extent import settle_extent
 from wavlm.corpus.audio.file_bytes import FileBytes
-from wavlm.corpus.audio.part import DecoderName, Part, truncation
+from wavlm.corpus.audio.part import OTHER, DecoderName, Part, truncation
 from wavlm.corpus.audio.reason import Reason, refuse
 from wavlm.corpus.audio.tags import Marks, next_file
 
@@ -103,7 +103,7 @@ def walk_flv(data: FileBytes, start: int) -> Part:
 def walk_other(data: FileBytes, start: int, opens: Callable[[Part], bool]) -> Part:
     """A file without a mark that is known here, if one of the decoders reads it."""
     for decoder in ("soundfile", "av"):
-        part = Part("OTHER", ((start, data.size),), data.size, decoder)
+        part = Part(OTHER, ((start, data.size),), data.size, decoder)
         if opens(part):
             return part
     raise refuse(Reason.AUDIO_UNREADABLE, "the content is of no format that is known here", data.name)

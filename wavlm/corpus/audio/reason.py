@@ -26,7 +26,6 @@ class Reason(StrEnum):
     CHANNEL_MISSING = "CHANNEL_MISSING"  # it does not have the channel that the corpus spec asks for
     DECODER_STALLED = "DECODER_STALLED"  # no audio came for a minute: the decoder or the disk hangs
     DECODER_CRASHED = "DECODER_CRASHED"  # the decoder ended its process
-    AUDIO_TOO_LONG = "AUDIO_TOO_LONG"  # too long to be held in memory
     AUDIO_CHANNELS = "AUDIO_CHANNELS"  # more channels than a recording of speech has
     AUDIO_RATE = "AUDIO_RATE"  # a sample rate that no recorder uses
     TOO_SHORT = "TOO_SHORT"  # good, but below the minimum length: excluded, not rejected
@@ -36,6 +35,7 @@ class NoteCode(StrEnum):
     """What is worth a note about a recording that is used."""
 
     LENGTH_RECOVERED = "LENGTH_RECOVERED"  # the header announces fewer samples than the file holds: all are used
+    BYTES_SKIPPED = "BYTES_SKIPPED"  # a part of a frame before the first whole one: the start of a broadcast
     PARTS_JOINED = "PARTS_JOINED"  # several recordings behind each other in one file: all are used
 
 
@@ -66,7 +66,6 @@ ADVICE: dict[Reason, str] = {
     Reason.CHANNEL_MISSING: "correct `channels` in the corpus spec, or leave it out",
     Reason.DECODER_STALLED: "check its disk, convert it to WAV or FLAC, or leave it out",
     Reason.DECODER_CRASHED: "convert it to WAV or FLAC, or leave it out",
-    Reason.AUDIO_TOO_LONG: "cut it into shorter files",
     Reason.AUDIO_CHANNELS: "take its channels apart",
     Reason.AUDIO_RATE: "correct its sample rate, or leave it out",
     Reason.TOO_SHORT: "lower min_seconds, or leave it out",

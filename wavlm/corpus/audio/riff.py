@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wavlm.corpus.audio.extent import settle_extent
 from wavlm.corpus.audio.file_bytes import FileBytes
-from wavlm.corpus.audio.part import Extent, Part, truncation
+from wavlm.corpus.audio.part import Extent, Part
 from wavlm.corpus.audio.reason import Reason, refuse
 
 # A writer that cannot seek back leaves a size near 2**31 or 2**32, which means "until the end of the file".
@@ -21,6 +21,10 @@ MAX_RIFF_BYTES = 0xFFFFFF00
 PCM, MS_ADPCM, FLOAT, A_LAW, MU_LAW, IMA_ADPCM, GSM, MPEG3 = 1, 2, 3, 6, 7, 17, 49, 85
 ONE_FRAME_PER_BLOCK = frozenset({PCM, FLOAT, A_LAW, MU_LAW})
 EXTENSIBLE = 0xFFFE
+_METADATA = (
+    "LIST id3  ID3  bext cue  smpl PAD  JUNK junk FLLR PEAK iXML _PMX axml cart inst plst note acid afsp DISP umid"
+)
+METADATA = frozenset(_METADATA[at : at + 4].encode() for at in range(0, len(_METADATA), 5))
 OF_SOUNDFILE = ONE_FRAME_PER_BLOCK | {MS_ADPCM, IMA_ADPCM, GSM, 0x0038, 0x0045, 0x0040}
 RIFF_TAIL = bytes.fromhex("912ecf11a5d628db04c10000")  # of the GUIDs of Wave64
 WAVE_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
@@ -85,7 +89,6 @@ def _walk(data: FileBytes, start: int, dialect: Dialect, kind: str) -> Part:
     if b"fmt " not in before:
         raise refuse(Reason.AUDIO_CORRUPT, "there is no fmt chunk before the data", data.name)
     size = _size_of_data(data, found, before)
-    _check_riff_size(data, start, dialect, size)
     extent = settle_extent(data, found.start, size, lambda at: _chain_end(data, at, dialect), dialect.alignment)
     return _describe(data, (start, found.start), before, extent, kind, dialect)
 
@@ -103,28 +106,24 @@ def _size_of_data(data: FileBytes, chunk: Chunk, before: dict[bytes, Chunk]) -> 
     if (sizes := before.get(b"ds64")) is not None and chunk.size == 0xFFFFFFFF:
         size = int.from_bytes(data.read(sizes.start + 8, 8), "little")
         return None if size in (0, 0xFFFFFFFF, (1 << 64) - 1) else size
-    is_streamed = chunk.size >= STREAMED_BYTES and chunk.start + chunk.size > data.size
+    is_large = chunk.size >= STREAMED_BYTES and chunk.start + chunk.size > data.size
+    is_streamed = chunk.size == 0xFFFFFFFF or is_large
     return None if is_streamed or chunk.size < 0 else chunk.size
 
 
-def _check_riff_size(data: FileBytes, start: int, dialect: Dialect, size: int | None) -> None:
-    """Refuse a file that lost bytes behind its data: the size of the whole is larger than the file."""
-    if dialect.is_wave64 or size is None or data.read(start, 4) not in (b"RIFF", b"RIFX"):
-        return
-    promised = start + 8 + struct.unpack(dialect.order + "I", data.read(start + 4, 4))[0]
-    # The padding byte of a data chunk of odd size may be missing.
-    if promised < STREAMED_BYTES and promised > data.size + 1:
-        raise truncation(f"the RIFF header announces {promised} bytes", data)
-
-
 def _chain_end(data: FileBytes, at: int, dialect: Dialect) -> int | None:
-    """The end of a chain of chunks that starts here; None if there is none. The last padding byte may be missing."""
+    """The end of a chain of chunks that starts here; None if there is none.
+
+    The size of the whole file is not looked at: tools write it wrong by 8. What is cut behind the data is no audio.
+    """
     end = at
     while (chunk := dialect.chunk(data, end)) is not None:
+        if chunk.name == b"data" and end == at:
+            raise refuse(Reason.AUDIO_TRAILING, f"a second data chunk at byte {at}", data.name)
         is_plain = all(32 <= letter < 127 for letter in chunk.name)
         if not is_plain or chunk.name in (b"RIFF", b"RIFX", b"RF64", b"TAG ") or chunk.size < 0:
             break
-        if chunk.start + chunk.size > data.size:
+        if chunk.start + chunk.size > data.size and chunk.name not in METADATA:
             break
         end = min(chunk.end(dialect.alignment), data.size)
     return end if end > at else None
@@ -142,16 +141,31 @@ def _describe(
     size = extent.end - extent.start
     is_plain = tag in ONE_FRAME_PER_BLOCK and block_bytes > 0
     head = _corrected_header(data, header, size, dialect)
-    fact = before.get(b"fact")
-    announced = int.from_bytes(data.read(fact.start, 4), "big" if dialect.order == ">" else "little") if fact else 0
+    is_counted = not is_plain and extent.announced is None
+    fact = _samples_of_fact(data, before, layout, size, dialect) if is_counted else None
     return Part(
         format=kind,
         chunks=(head, (extent.start, extent.end)),
         end=extent.next,
         decoder="soundfile" if tag in OF_SOUNDFILE else "av",
         num_samples=size // block_bytes if is_plain else None,
-        trimmed_to=announced if not is_plain and extent.announced is None and announced else None,
+        trimmed_to=fact,
     ).with_recovery(extent, block_bytes if is_plain else None)
+
+
+def _samples_of_fact(
+    data: FileBytes, before: dict[bytes, Chunk], layout: bytes, size: int, dialect: Dialect
+) -> int | None:
+    """The samples that the fact chunk announces, if they end in the last block; None if they do not."""
+    if b"fact" not in before:
+        return None
+    announced: int = struct.unpack(dialect.order + "I", data.read(before[b"fact"].start, 4).ljust(4, b"\0"))[0]
+    block_bytes = int(struct.unpack(dialect.order + "H", layout[12:14])[0])
+    in_block = struct.unpack(dialect.order + "H", layout[18:20])[0] if len(layout) >= 20 else 0
+    if not block_bytes or not in_block:
+        return None
+    blocks = -(-size // block_bytes)
+    return announced if (blocks - 1) * in_block < announced <= blocks * in_block else None
 
 
 def _corrected_header(data: FileBytes, header: tuple[int, int], size: int, dialect: Dialect) -> bytes:

@@ -69,8 +69,8 @@ class AudioStream:
 def probe(path: Path) -> AudioInfo:
     """What a file is and how long. Raises AudioError for a file that `open_audio` refuses at once.
 
-    The samples are counted in the structure of the file where that is possible. Otherwise they are decoded, which costs
-    about 1 s of one core per hour of audio.
+    The samples are counted in the structure of the file where that is possible: per hour of audio 0.1 s of one core for
+    WAV and Ogg, 0.3 s for MP3. Otherwise they are decoded: 14 s for Opus in WebM, 4 s for WMA, 2 s for Matroska FLAC.
     """
     with open_bytes(path) as data:
         stream = open_stream(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from wavlm.corpus.audio.au_nist import walk_au, walk_nist
@@ -11,11 +12,11 @@ from wavlm.corpus.audio.file_bytes import FileBytes
 from wavlm.corpus.audio.flac import walk_flac
 from wavlm.corpus.audio.formats import HEAD_BYTES, mark_of
 from wavlm.corpus.audio.iff import walk_aiff, walk_caf
-from wavlm.corpus.audio.mpeg import is_mpeg, parse_adts, walk_ac3, walk_adts, walk_mpeg
+from wavlm.corpus.audio.mpeg import find_mpeg, is_mpeg, parse_adts, walk_ac3, walk_adts, walk_mpeg
 from wavlm.corpus.audio.ogg import walk_ogg
 from wavlm.corpus.audio.part import Part, Walker
 from wavlm.corpus.audio.rare import walk_avr, walk_flv, walk_form, walk_headed, walk_other, walk_tta, walk_voc, walk_wve
-from wavlm.corpus.audio.reason import Reason, refuse
+from wavlm.corpus.audio.reason import Note, NoteCode, Reason, refuse
 from wavlm.corpus.audio.riff import walk_riff, walk_wave64
 from wavlm.corpus.audio.tags import is_text, skip_tags
 
@@ -68,8 +69,10 @@ def survey(data: FileBytes, opens: Callable[[Part], bool]) -> Iterator[Part]:
             if number:
                 what = f"{data.size - at} bytes from byte {at} on are neither audio nor a known tag"
                 raise refuse(Reason.AUDIO_TRAILING, what, data.name)
-            yield _walk_other(data, opens)
-            return
+            part = _walk_other(data, opens)
+            yield part
+            at, number = part.end, number + 1
+            continue
         part = walk(data, at)
         number += 1
         if part.end <= at or number > MAX_PARTS:
@@ -90,4 +93,11 @@ def _walker(data: FileBytes, at: int) -> Walker | None:
 def _walk_other(data: FileBytes, opens: Callable[[Part], bool]) -> Part:
     if is_text(data.read(0, HEAD_BYTES)):
         raise refuse(Reason.AUDIO_UNREADABLE, "the content is text", data.name)
+    start = skip_tags(data, 0)
+    if (found := find_mpeg(data, start)) is not None:
+        part = walk_mpeg(data, found)
+        note = Note(
+            NoteCode.BYTES_SKIPPED, f"{found - start} bytes stand before the first frame: they are a part of one"
+        )
+        return replace(part, notes=(*part.notes, note))
     return walk_other(data, 0, opens)
