@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.make import make, read_resolved
+from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.plan import plan, select
@@ -22,6 +23,7 @@ def evaluate(
 ) -> Recipe:
     """Probe one iteration's model, or every one; the models have to be there."""
     artifact_store = Store(Path(store))
+    check_ready(recipe, artifact_store, runtime, lambda items: select(items, "scores", iteration))
     recipe_spec = read_resolved(recipe, artifact_store)
     for artifact in select(plan(recipe_spec), "scores", iteration):
         make(artifact, recipe_spec, artifact_store, runtime)

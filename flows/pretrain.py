@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.make import make, read_resolved
+from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
@@ -23,6 +24,7 @@ def pretrain(
 ) -> Recipe:
     """Make what the store does not hold yet, inputs before what is made from them. Returns the resolved recipe."""
     artifact_store = Store(Path(store))
+    check_ready(recipe, artifact_store, runtime, lambda items: select_needed(items, until))
     recipe_spec = read_resolved(recipe, artifact_store)
     for artifact in select_needed(plan(recipe_spec), until):
         make(artifact, recipe_spec, artifact_store, runtime)

@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.make import make, read_resolved
+from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
@@ -33,6 +34,7 @@ def stage(  # noqa: PLR0913 - the fields of a form
     With `redo` complete ones are moved to the store's trash first, and made again.
     """
     artifact_store = Store(Path(store))
+    check_ready(recipe, artifact_store, runtime, lambda items: select(items, kind, iteration, corpus), redo=redo)
     recipe_spec = read_resolved(recipe, artifact_store)
     for artifact in select(plan(recipe_spec), kind, iteration, corpus):
         if redo:

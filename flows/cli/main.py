@@ -61,6 +61,7 @@ def run(  # noqa: PLR0913 - one option each
     from flows.cli.plan import plan_until
     from flows.cli.summary import show_summary
     from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.plan import select_needed
     from wavlm.pipeline.store import Store
 
     runtime = Runtime(
@@ -82,7 +83,9 @@ def run(  # noqa: PLR0913 - one option each
 
     if not is_done():
         from flows.cli.orchestrated import run_flow
+        from flows.ready import check_ready
 
+        check_ready(str(recipe), artifact_store, runtime, lambda items: select_needed(items, until))
         resolved = run_flow(
             _load_pretrain,
             artifact_store.root,
@@ -119,6 +122,7 @@ def stage(  # noqa: PLR0913 - one option each
     """
     from flows.cli.orchestrated import run_flow
     from flows.cli.plan import select_artifacts
+    from flows.ready import check_ready
     from wavlm.errors import ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
@@ -132,9 +136,12 @@ def stage(  # noqa: PLR0913 - one option each
     def choose(resolved: Recipe | None = None) -> tuple[Artifact, ...]:
         return select_artifacts(resolved or resolve(read_recipe(recipe), artifact_store), kind, iteration, corpus)
 
-    for artifact in choose():
+    artifacts = choose()
+    for artifact in artifacts:
         for item in artifact.needs if artifact.is_known else ():
             artifact_store.require(item)  # before Prefect is started for nothing
+    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
+    check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
     resolved = run_flow(
         _load_stage,
         artifact_store.root,
@@ -145,7 +152,7 @@ def stage(  # noqa: PLR0913 - one option each
         corpus=corpus,
         redo=redo,
         store=str(artifact_store.root),
-        runtime=Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads),
+        runtime=runtime,
     )
     artifacts = choose(resolved)
     if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
-from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
+from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.plan import plan, select, select_needed
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.shares import describe_shares
@@ -107,25 +107,31 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def cost_table(recipe: Path) -> Table:
-    """What a real run needs, stage by stage."""
-    estimate = cost(read_recipe(recipe))
-    caption = (
-        f"{estimate.hours:,.0f} h of speech, {estimate.download_gigabytes:,.1f} GB to download; "
-        + "; ".join(
-            f"iteration {number}: {parameters / 1e6:,.1f} M parameters" + (f", {epochs:,.1f} epochs" if epochs else "")
-            for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
-        )
-        + f". GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate."
-    )
+def cost_table(recipe: Path, store: Store) -> Table:
+    """What a real run needs, stage by stage; `?` for what neither the store nor the specs know."""
+    estimate = cost(resolve(read_recipe(recipe), store), store)
     gpus = [f"{name} h" for name in GPU_TFLOPS]
-    table = Table("iteration", "stage", "core h", "disk GB", *gpus, caption=caption, box=None)
+    table = Table("iteration", "stage", "core h", "disk GB", "left GB", *gpus, caption=_caption(estimate), box=None)
     for column in table.columns[2:]:
         column.justify = "right"
     for item in estimate.stages:
-        hours = [f"{item.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
-        iteration = str(item.iteration or "all")
-        table.add_row(iteration, item.stage, f"{item.core_hours:,.2f}", f"{item.disk_gigabytes:,.2f}", *hours)
-    totals = [f"{estimate.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
-    table.add_row("", "[bold]all[/]", f"{estimate.core_hours:,.2f}", f"{estimate.disk_gigabytes:,.2f}", *totals)
+        hours = [item.gpu_hours(rate).show(1) for rate in GPU_TFLOPS.values()]
+        amounts = [item.core_hours.show(2), item.disk_gigabytes.show(2), item.left_gigabytes.show(2)]
+        table.add_row(str(item.iteration or "all"), item.stage, *amounts, *hours)
+    totals = [estimate.gpu_hours(rate).show(1) for rate in GPU_TFLOPS.values()]
+    amounts = [estimate.core_hours.show(2), estimate.disk_gigabytes.show(2), estimate.left_gigabytes.show(2)]
+    table.add_row("", "[bold]all[/]", *amounts, *totals)
     return table
+
+
+def _caption(estimate: Cost) -> str:
+    unknown = f" (unknown: {', '.join(estimate.unknown_hours)})" if estimate.unknown_hours else ""
+    iterations = [
+        f"iteration {number}: {parameters / 1e6:,.1f} M parameters, {f'{epochs:,.1f}' if epochs else '?'} epochs"
+        for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
+    ]
+    return (
+        f"{estimate.hours.show()} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
+        f"{'; '.join(iterations)}. GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate. "
+        "Left: disk for what the store does not hold yet."
+    )

@@ -91,7 +91,8 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
         }
     scores = read_layer_pnmi(scores_of(model, recipe), store)
     if scores:
-        found["probe/pnmi"] = scores.pnmi[scores.best_layer]
+        if scores.judged_on == "valid":  # a gate may compare nothing that is measured on what was trained on
+            found["probe/pnmi"] = scores.pnmi[scores.best_layer]
         found["probe/mfcc/pnmi"] = scores.mfcc_pnmi
         found |= {f"probe/layer{layer:02d}/pnmi": pnmi for layer, pnmi in scores.pnmi.items()}
     return found

@@ -14,7 +14,7 @@ from tests.waiting import LIMIT_SECONDS
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
-    ["run"], ["stage"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
+    ["run"], ["stage"], ["check"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
     ["import"], ["models"],
     ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
 ]  # fmt: skip
@@ -67,7 +67,7 @@ def test_a_bad_recipe_is_refused_with_its_place(tmp_path: Path, wavlm: Wavlm) ->
     path.write_text("name: bad\nflavour: vanilla\n")
     done = wavlm("plan", path)
     assert done.returncode == 2
-    assert f"{path}:2: flavour" in done.stderr
+    assert f"; at {path}:2, flavour; " in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -49,13 +49,28 @@ def result(out: Path) -> dict[str, object]:
         {name: value for name, value in record.items() if name not in metrics.TIMED}
         for record in metrics.read(out / "metrics.jsonl")
     ]
-    return {"weights": sha256_of(out / "model.safetensors"), "curve": curve}
+    counts = read_json(out / "training.json")["mixing"]
+    return {"weights": sha256_of(out / "model.safetensors"), "curve": curve, "mixing": counts}
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     torch.set_num_threads(1)
     return run(fakes.job(tmp_path_factory.mktemp("unbroken") / "out"))
+
+
+def test_the_facts_count_what_was_mixed_into_all_utterances(unbroken: dict[str, object]) -> None:
+    """Groups 0 to 23 of 2 utterances, as `fakes` counts them, in epochs of GROUPS_AN_EPOCH groups."""
+    groups = [number % fakes.GROUPS_AN_EPOCH for number in range(6 * 4)]
+    with_speech = sum(group % 2 for group in groups)
+    assert unbroken["mixing"] == {
+        "utterances": 2 * 24,
+        "with_speech": with_speech,
+        "with_noise": 0,
+        "mean_speech_ratio_db": round(0.1 * sum(groups) / with_speech, 3),
+        "mean_noise_ratio_db": None,
+        "effects": {"gain": 24},
+    }
 
 
 @pytest.mark.slow

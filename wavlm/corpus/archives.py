@@ -10,8 +10,8 @@ from wavlm.corpus.contents import Cache, FolderContents, check_pin, find_folder,
 from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
+from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, unpack
-from wavlm.errors import UsageError
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
 from wavlm.storage.files import read_json, sha256_of, write_json
@@ -42,18 +42,7 @@ def gather(spec: CorpusSpec, downloads: Path, out: Path, cache: Cache | None, pr
     and reading a folder raise.
     """
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
-    if spec.gated and archives:
-        raise UsageError(
-            "GATED",
-            f"{spec.name} needs an agreement with its publisher; at {spec.homepage}; download it by "
-            "hand and name its folder in the corpus spec",
-        )
-    if spec.folder and len(spec.sources) > 1:
-        raise UsageError(
-            "SOURCES",
-            f"{spec.name} has {len(spec.sources)} sources, one of them a folder; expected one "
-            "folder alone, or archives; correct the corpus spec",
-        )
+    refuse_sources(spec)
     if spec.folder:
         contents = read_contents(find_folder(spec), cache, progress)
         check_pin(spec, contents.digest)

@@ -210,6 +210,7 @@ Teacher: TypeAlias = Model
 @dataclass(frozen=True)
 class Scores(Artifact):
     kind: ClassVar[str] = "scores"
+    format: ClassVar[int] = 2  # 2: measured on valid speech, where it has phones
     spec: ScoresSpec
     model: Model
     shards: tuple[Shards, ...]

@@ -41,7 +41,7 @@ from wavlm.pipeline.record import (
     write_seal,
 )
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import sha256_of, sync
+from wavlm.storage.files import nearest_existing, sha256_of, sync
 from wavlm.storage.locks import hold_lock
 
 F = TypeVar("F", bound=Facts)
@@ -63,7 +63,10 @@ class Store:
     """A folder on a local or shared disk that holds all artifacts of any number of recipes."""
 
     def __init__(self, root: Path | str) -> None:
+        """Raises UsageError (NOT_A_FOLDER) if the root is something else; it need not exist."""
         self.root = Path(root).absolute()
+        if not (nearest := nearest_existing(self.root)).is_dir():
+            raise UsageError("NOT_A_FOLDER", f"a store is a folder, this is none; at {nearest}; name another --store")
 
     @property
     def downloads(self) -> Path:

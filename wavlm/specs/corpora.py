@@ -17,7 +17,7 @@ class HttpsSource(Spec):
     downloaded file is then recorded in the facts of the corpus.
     """
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes"})
+    not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes", "published_gigabytes"})
 
     type: Literal["https"]
     """Selects this kind of source."""
@@ -50,8 +50,21 @@ class HttpsSource(Spec):
     Change: leave it out where it is not known.
     """
 
+    published_gigabytes: NonNegative = 0.0
+    """Size of the archive as its publisher rounds it, where no exact one is given. `wavlm plan --cost` adds these up.
+
+    Unit: gigabytes (10^9 bytes). 0: unknown.
+    Source: the publisher's page.
+    Change: give it instead of `size_bytes`, which a download must have to the byte.
+    """
+
     format: Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip"]
     """How the archive is packed."""
+
+    @property
+    def file_name(self) -> str:
+        """Name of the downloaded file: the digest that pins it."""
+        return f"{self.sha256 or self.md5}.{self.format}"
 
     @model_validator(mode="after")
     def _check_pinned_once(self) -> HttpsSource:
@@ -101,6 +114,11 @@ class AptSource(Spec):
 
     Change: add an address so that other distributions and releases can use the corpus.
     """
+
+    @property
+    def file_name(self) -> str:
+        """Name of the downloaded file: the digest that pins it."""
+        return f"{self.sha256}.deb"
 
 
 class FolderSource(Spec):
