@@ -38,7 +38,7 @@ def test_plan_answers_without_heavy_imports(tiny_recipe: Path, tmp_path: Path, e
         cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "made from what is not known yet" in done.stdout  # the folder has not been read
+    assert "codebook/mfcc-k8-?" in done.stdout  # nothing was read, so no key is known
     assert "sample: tiny-speech 100.0%" in done.stdout
 
 
