@@ -7,21 +7,21 @@ another number of classes, GPUs that the machine does not have, or a clip that i
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.field.recipes import HIDDEN, MFCC, ROOT, findings, run_wavlm, write_recipe
 from wavlm.errors import CodedError
+from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.check import machine
 from wavlm.pipeline.check.digests import cached_sha256
+from wavlm.pipeline.check.wanted import Remark
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.specs.yaml import read_recipe
 
@@ -45,16 +45,10 @@ def problems(recipe: Path, store: Path, **runtime: int) -> list[str]:
 
 
 def write_model(folder: Path, num_clusters: int = 10, **changes: object) -> str:
-    """A model folder like the recipe's network, with no more tensors than the check reads; returns the sha256."""
-    folder.mkdir()
-    network = read_recipe(ROOT / "data_specs/recipes/demo.yaml").iterations[0].network.model_dump(mode="json")
-    (folder / "network.json").write_text(json.dumps({"network": {**network, **changes}, "num_clusters": num_clusters}))
-    shape = [num_clusters, network["projection_width"]]
-    size = 4 * int(np.prod(shape))
-    header = json.dumps({"head.label_embeddings": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
-    content = len(header).to_bytes(8, "little") + header + bytes(size)
-    (folder / "model.safetensors").write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    """A model folder of the recipe's network, with changes; returns the sha256."""
+    network = read_recipe(ROOT / "data_specs/recipes/demo.yaml").iterations[0].network
+    save_model(WavLM(network.model_copy(update=changes), num_clusters), folder)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def starting_from(tmp_path: Path, folder: Path, sha256: str) -> Path:
@@ -81,10 +75,18 @@ def test_a_model_to_start_from_is_compared_byte_by_byte_and_field_by_field(tmp_p
     assert found.startswith(f"MODEL_UNUSABLE: found sha256 {digest}, the recipe expects 000")
 
     digest = write_model(tmp_path / "other", num_clusters=500, norm_first=True)
-    network, classes = problems(starting_from(tmp_path, tmp_path / "other", digest), tmp_path / "store")
-    assert network.startswith("START_NETWORK: ")
-    assert "norm_first is True there and False in the recipe" in network
-    assert classes.startswith("START_CLASSES: the model to start from predicts 500 clusters, the recipe makes 10; ")
+    (found,) = problems(starting_from(tmp_path, tmp_path / "other", digest), tmp_path / "store")
+    assert found.startswith("START_NETWORK: ")
+    assert "norm_first is True there and False in the recipe" in found
+
+
+def test_a_recipe_with_other_clusters_starts_with_a_fresh_head_which_is_said(tmp_path: Path) -> None:
+    """The case late-cont-k10: weights with a head for 500 clusters, or none, and a recipe with K = 10."""
+    digest = write_model(tmp_path / "model", num_clusters=500)
+    found = findings(starting_from(tmp_path, tmp_path / "model", digest), tmp_path / "store")
+    assert not [item for item in found if isinstance(item, CodedError)]
+    (said,) = [item.text for item in found if isinstance(item, Remark) and "starts from" in item.text]
+    assert said.endswith("head is fresh: the weights have one for 500 clusters, the recipe has 10")
 
 
 @pytest.mark.parametrize("damage", ["network.json", "model.safetensors"])

@@ -39,6 +39,7 @@ def test_plan_answers_without_heavy_imports(tiny_recipe: Path, tmp_path: Path, e
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
     assert "codebook/mfcc-k8-?" in done.stdout  # nothing was read, so no key is known
+    assert "sample: tiny-speech 100.0%" in done.stdout
 
 
 def test_plan_names_the_field_that_differs(tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm) -> None:

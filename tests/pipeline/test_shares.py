@@ -43,7 +43,7 @@ def test_hours_of_the_store_come_before_those_of_the_publisher(tmp_path: Path) -
     store, codebook = Store(tmp_path), codebook_of(two_corpora())
     for shards in codebook.shards:
         for artifact in (shards.corpus, shards):
-            store.make(artifact, lambda out, item=artifact: build(item, out))
+            store.make(artifact, lambda out, item=artifact: build(item, store, out))
     assert [item.share for item in sample_shares(codebook, store)] == [0.5, 0.5]  # SHARDS has the hours of both
     assert SHARDS.hours > 0
 
@@ -65,7 +65,7 @@ def test_a_complete_codebook_shows_what_was_drawn(tmp_path: Path) -> None:
     store, recipe = Store(tmp_path), two_corpora()
     for artifact in plan(recipe):
         if artifact.kind in ("corpus", "shards", "codebook"):
-            store.make(artifact, lambda out, item=artifact: build(item, out))
+            store.make(artifact, lambda out, item=artifact: build(item, store, out))
     assert describe_shares(codebook_of(recipe), store) == "sample: voice 50.0%, choir 50.0%"
 
 

@@ -218,8 +218,6 @@ class Code(StrEnum):
     """A corpus has sources that do not go together. Do: give one folder, or archives."""
     SPEAKER = "SPEAKER"
     """A speaker for validation is not in the corpus. Do: correct valid_speakers in the corpus spec."""
-    START_CLASSES = "START_CLASSES"
-    """The model to start from predicts another number of clusters. Do: correct num_clusters, or import it again."""
     START_NETWORK = "START_NETWORK"
     """The model to start from has another network than the recipe. Do: correct the network or start.folder."""
     STOPPED = "STOPPED"
