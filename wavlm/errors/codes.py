@@ -213,7 +213,7 @@ class Code(StrEnum):
     VALID_TOO_LARGE = "VALID_TOO_LARGE"
     """More than half of a corpus would be held out. Do: name valid_speakers, or change valid_fraction."""
     VERSION_FOREIGN = "VERSION_FOREIGN"
-    """A version was not registered by this version of the pipeline. Do: download it with MLflow, or run `wavlm sync`."""
+    """This version of the pipeline did not register a version. Do: download it with MLflow, or run `wavlm sync`."""
     VERSION_UNKNOWN = "VERSION_UNKNOWN"
     """A registered model has no such version or alias. Do: choose one of those that the message lists."""
     WAVEFORM_BAD = "WAVEFORM_BAD"
