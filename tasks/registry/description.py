@@ -164,7 +164,7 @@ def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
     if isinstance(source, AptSource):
         package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
         return "apt", {**package, "sha256": source.sha256}
-    return "local", {"uri": source.path, "revision": source.revision}
+    return "local", {"uri": source.path, "content": source.content}
 
 
 def _flatten(prefix: str, value: JsonValue) -> Iterator[tuple[str, str]]:

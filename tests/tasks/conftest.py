@@ -17,6 +17,7 @@ from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
 from wavlm.export import build_export
 from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
+from wavlm.mixing.facts import MixturesFacts
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import (
     Artifact,
@@ -91,6 +92,18 @@ CORPUS = CorpusFacts(
     excluded={},
     duplicate_contents=0,
     archives=(),
+)
+
+MIXTURES = MixturesFacts(
+    utterances=2,
+    hours=0.01,
+    with_speech=1,
+    with_noise=1,
+    heard=2,
+    mixed_share=0.3,
+    mean_ratio_db=0.0,
+    turned_down=0,
+    listening_pairs=1,
 )
 
 
@@ -177,6 +190,7 @@ def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: PLR091
     if isinstance(artifact, Mixtures):
         (out / "listen").mkdir()
         (out / "listen" / "one.png").write_bytes(PNG)
+        return MIXTURES
     if isinstance(artifact, Export):
         return build_export(store.path(artifact.model), card_of(artifact.model, store), out)
     return Facts()  # nothing reads the facts of the others

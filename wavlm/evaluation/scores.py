@@ -28,7 +28,7 @@ from wavlm.labels.centroids import Centroids
 from wavlm.labels.codebook import cluster
 from wavlm.labels.facts import Quality
 from wavlm.labels.quality import NO_COUNTS, joint_counts, merge_counts
-from wavlm.nn.files import read_network
+from wavlm.nn.description import read_network
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Utterance, stream
 from wavlm.specs import ScoresSpec
