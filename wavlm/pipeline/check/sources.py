@@ -28,7 +28,8 @@ def check_folders(wanted: Wanted) -> Iterator[Finding]:
     for corpus in wanted.of(Corpus):
         for source in corpus.spec.sources:
             if isinstance(source, FolderSource):
-                yield _look(Path(source.path).expanduser().absolute(), corpus.spec)
+                place = os.path.expanduser(source.path)  # noqa: PTH111 - that of Path raises RuntimeError
+                yield _look(Path(place).absolute(), corpus.spec)
 
 
 def _look(folder: Path, spec: CorpusSpec) -> Finding:
