@@ -169,7 +169,7 @@ def break_release(folder: Path, broken: str) -> None:
     [
         ("missing", rf"'{SECOND}' is listed but is not a file"),
         ("elsewhere", rf"'\.\./{SECOND}' is listed but is not a file beside it"),
-        ("truncated", r"not a complete safetensors file"),
+        ("truncated", r"no complete safetensors file"),
         ("swapped", r"does not hold what the index lists"),
         ("pointer", r"pointer of Git LFS.*git lfs pull"),
         ("index {", r"weight_map cannot be read"),

@@ -162,6 +162,8 @@ def test_a_second_name_gets_the_same_models_beside_what_others_registered(built:
     assert (foreign.key, second.key, third.key) == ("", *(model.key for model in built.models))
     assert "teacher.version" not in second.tags
     assert third.tags["teacher.version"] == "2"
+    with pytest.raises(BadDataError, match=r"VERSION_FOREIGN: other:1 has no digest of native/model\.safetensors"):
+        pull_model(built.store, "other:1", tmp_path / "foreign")
 
 
 @pytest.mark.slow
