@@ -11,7 +11,8 @@ from typing import NoReturn
 from rich.console import Console
 from rich.logging import RichHandler
 
-from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, CodedError
+from wavlm.errors import EXIT_STOPPED, CodedError
+from wavlm.storage.files import to_coded
 
 OURS = ("wavlm", "tasks", "flows")
 PLAIN_WIDTH = 200  # of tables that go into a file or a pipe
@@ -25,7 +26,6 @@ class InterruptedBySignal(BaseException):
 
 _CODES: dict[type[BaseException], int] = {
     InterruptedBySignal: EXIT_STOPPED,
-    PermissionError: EXIT_LOCKED,
 }
 
 
@@ -56,6 +56,8 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 
 def exit_code(error: BaseException) -> int | None:
     """What the command line returns for an error that people act on; None for a bug."""
+    if isinstance(error, OSError):
+        return to_coded(error).exit_code
     if isinstance(error, CodedError):
         return error.exit_code
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
@@ -67,6 +69,7 @@ def print_error(error: BaseException) -> None:
         err.print(f"STOPPED: by {error}; run the same command again to continue", style="yellow")
         return
     # No line is broken by us: paths and commands in it are there to be copied.
-    err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    shown = to_coded(error) if isinstance(error, OSError) else error
+    err.print(str(shown), style="red", markup=False, highlight=False, soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
         err.print(str(note), markup=False, highlight=False, soft_wrap=True)

@@ -8,28 +8,31 @@ from pathlib import Path
 from rich.table import Table
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Shards
-from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, cost
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
+from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.plan import plan, select, select_needed
+from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.shares import describe_shares
+from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
+from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
 
 SHOWN_DIFFERENCES = 3
 
 
-def plan_until(recipe: Path, until: Kind | None) -> tuple[Artifact, ...]:
+def plan_until(recipe: Path, until: Kind | None, store: Store) -> tuple[Artifact, ...]:
     """All artifacts of a recipe, or what those of kind `until` need."""
-    return select_needed(plan(read_recipe(recipe)), until)
+    return select_needed(plan(resolve(read_recipe(recipe), store)), until)
 
 
-def select_artifacts(recipe: Path, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
-    """The artifacts of one kind; raises UsageError that lists what there is if nothing fits."""
+def select_artifacts(recipe: Recipe, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
+    """The artifacts of one kind of a resolved recipe; raises UsageError that lists what there is if nothing fits."""
     try:
-        return select(plan(read_recipe(recipe)), kind, iteration, corpus)
+        return select(plan(recipe), kind, iteration, corpus)
     except ValueError as error:
-        raise UsageError("NOTHING_FITS", f"{error}; in recipe {recipe}; choose one of these") from error
+        raise UsageError("NOTHING_FITS", f"{error}; in recipe {recipe.name}; choose one of these") from error
 
 
 def plan_table(recipe: Path, store: Store) -> Table:
@@ -39,7 +42,10 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
     made: set[str] = set()
-    for artifact in plan(read_recipe(recipe)):
+    for artifact in plan(resolve(read_recipe(recipe), store)):
+        if not artifact.is_known:
+            table.add_row("[yellow]?[/]", str(artifact), _explain_unknown(artifact))
+            continue
         notes = list(describe(artifact, store))
         if store.is_complete(artifact):
             table.add_row("[green]there[/]", str(artifact), "; ".join(notes))
@@ -57,10 +63,14 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield show_hours(artifact, store)
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
+    if isinstance(artifact, Model) and (start := describe_start(artifact, store)):
+        yield f"starts from {start}"
 
 
 def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
     """Why an artifact would be made: continued, new, or unlike the nearest complete one."""
+    if outdated := store.explain_outdated(artifact):
+        return outdated
     if store.partial_folder(artifact).is_dir():
         return "begun; continues"
     found = store.explain(artifact)
@@ -81,6 +91,12 @@ def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
     return f"unlike {folder.name}: " + "; ".join(parts)
 
 
+def _explain_unknown(artifact: Artifact) -> str:
+    if isinstance(artifact, Corpus) and artifact.spec.folder:
+        return f"{artifact.spec.folder.path} is new, has changed or is not there; the run reads it first"
+    return "made from what is not known yet"
+
+
 def _holds_inputs(artifact: Artifact, field: str) -> bool:
     value = getattr(artifact, field, None)
     return any(isinstance(item, Artifact) for item in (value if isinstance(value, tuple) else (value,)))
@@ -91,25 +107,31 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def cost_table(recipe: Path) -> Table:
-    """What a real run needs, stage by stage."""
-    estimate = cost(read_recipe(recipe))
-    caption = (
-        f"{estimate.hours:,.0f} h of speech, {estimate.download_gigabytes:,.1f} GB to download; "
-        + "; ".join(
-            f"iteration {number}: {parameters / 1e6:,.1f} M parameters" + (f", {epochs:,.1f} epochs" if epochs else "")
-            for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
-        )
-        + f". GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate."
-    )
+def cost_table(recipe: Path, store: Store) -> Table:
+    """What a real run needs, stage by stage; `?` for what neither the store nor the specs know."""
+    estimate = cost(resolve(read_recipe(recipe), store), store)
     gpus = [f"{name} h" for name in GPU_TFLOPS]
-    table = Table("iteration", "stage", "core h", "disk GB", *gpus, caption=caption, box=None)
+    table = Table("iteration", "stage", "core h", "disk GB", "left GB", *gpus, caption=_caption(estimate), box=None)
     for column in table.columns[2:]:
         column.justify = "right"
     for item in estimate.stages:
-        hours = [f"{item.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
-        iteration = str(item.iteration or "all")
-        table.add_row(iteration, item.stage, f"{item.core_hours:,.2f}", f"{item.disk_gigabytes:,.2f}", *hours)
-    totals = [f"{estimate.gpu_hours(rate):,.1f}" for rate in GPU_TFLOPS.values()]
-    table.add_row("", "[bold]all[/]", f"{estimate.core_hours:,.2f}", f"{estimate.disk_gigabytes:,.2f}", *totals)
+        hours = [item.gpu_hours(rate).show(1) for rate in GPU_TFLOPS.values()]
+        amounts = [item.core_hours.show(2), item.disk_gigabytes.show(2), item.left_gigabytes.show(2)]
+        table.add_row(str(item.iteration or "all"), item.stage, *amounts, *hours)
+    totals = [estimate.gpu_hours(rate).show(1) for rate in GPU_TFLOPS.values()]
+    amounts = [estimate.core_hours.show(2), estimate.disk_gigabytes.show(2), estimate.left_gigabytes.show(2)]
+    table.add_row("", "[bold]all[/]", *amounts, *totals)
     return table
+
+
+def _caption(estimate: Cost) -> str:
+    unknown = f" (unknown: {', '.join(estimate.unknown_hours)})" if estimate.unknown_hours else ""
+    iterations = [
+        f"iteration {number}: {parameters / 1e6:,.1f} M parameters, {f'{epochs:,.1f}' if epochs else '?'} epochs"
+        for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
+    ]
+    return (
+        f"{estimate.hours.show()} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
+        f"{'; '.join(iterations)}. GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate. "
+        "Left: disk for what the store does not hold yet."
+    )

@@ -1,4 +1,4 @@
-"""Commands that look at the store: plan, status, verify. They import neither Prefect nor torch."""
+"""Commands that only look: check, plan, status, verify. They import neither Prefect nor torch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,50 @@ import typer
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from flows.cli import console
+from flows.cli import console, options
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from wavlm.pipeline.artifacts import Kind
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    app.command()(check)
     app.command()(plan)
     app.command()(status)
     app.command()(verify)
+
+
+def check(
+    recipe: RecipeFile,
+    store: StoreFolder = DEFAULT_STORE,
+    *,
+    until: Annotated[Kind | None, typer.Option(help="Only what `run --until` would make")] = None,
+    gpus: options.Gpus = 0,
+    processes: options.Processes = 0,
+) -> None:
+    """Look for everything that would stop a run, in seconds and without data. `run` and `stage` begin with it.
+
+    [bold]Example[/]
+
+      [cyan]wavlm check data_specs/recipes/wavlm-base.yaml --store /data/store --gpus 8[/]
+    """
+    from flows.ready import find_all
+    from wavlm.errors import CodedError
+    from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.check import NotReadyError
+    from wavlm.pipeline.plan import select_needed
+    from wavlm.pipeline.store import Store
+
+    runtime = Runtime(gpus=gpus, processes=processes)
+    problems = []
+    for item in find_all(str(recipe), Store(store), runtime, lambda items: select_needed(items, until)):
+        if isinstance(item, CodedError):
+            problems.append(item)
+        else:
+            console.out.print(f"{'??' if item.is_warning else 'ok'}  {item.text}", markup=False, highlight=False)
+    if problems:
+        raise NotReadyError(problems)
+    console.out.print("nothing is known that would stop a run", highlight=False)
 
 
 def plan(
@@ -38,7 +73,7 @@ def plan(
     from flows.cli.plan import cost_table, plan_table
     from wavlm.pipeline.store import Store
 
-    console.out.print(cost_table(recipe) if cost else plan_table(recipe, Store(store)))
+    console.out.print(cost_table(recipe, Store(store)) if cost else plan_table(recipe, Store(store)))
 
 
 def status(store: StoreFolder = DEFAULT_STORE) -> None:

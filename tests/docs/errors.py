@@ -59,7 +59,6 @@ class Raise(NamedTuple):
     """A place where an error is made. `code` and `text` are None if they are not written out there."""
 
     where: str
-    name: str  # of the class
     kind: Kind
     code: str | None
     text: str | None
@@ -101,18 +100,18 @@ def raises(sources: dict[Path, ast.Module]) -> Iterator[Raise]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known:
                 kind = known[node.func.id]
+                if len(node.args) < (1 if kind.code else 2):
+                    continue  # made of other errors
                 code, text = (kind.code, node.args[0]) if kind.code else (_text(node.args[0]), node.args[1])
                 where = f"{path.relative_to(ROOT)}:{node.lineno}"
-                yield Raise(
-                    where, node.func.id, kind, code, None if (words := _text(text)) is None else words + kind.added
-                )
+                yield Raise(where, kind, code, None if (words := _text(text)) is None else words + kind.added)
 
 
 def members(sources: dict[Path, ast.Module]) -> Iterator[str]:
-    """The values of enums of codes in other files."""
+    """The values of the enums of codes about recordings."""
     for tree in sources.values():
         for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and _base(node) == "StrEnum":
+            if isinstance(node, ast.ClassDef) and _base(node) == "StrEnum" and node.name in {"Reason", "NoteCode"}:
                 assigned = (item for item in node.body if isinstance(item, ast.Assign))
                 yield from (str(ast.literal_eval(item.value)) for item in assigned)
 

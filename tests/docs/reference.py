@@ -95,7 +95,7 @@ def shipped_recipes() -> str:
                 f"{train.batch_seconds:g} / {train.group_seconds:g} = {train.micro_batches_per_update}",
                 f"{train.peak_lr:g}",
                 f"{train.updates * train.batch_seconds / 3600:,.0f}",
-                f"{estimate.epochs[number]:.1f}",
+                f"{epochs:.1f}" if (epochs := estimate.epochs[number]) else "?",
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from wavlm.errors.codes import Code
 
@@ -38,7 +38,7 @@ class CodedError(Exception):
     A code is a `Code`, or its text. A message reads `what happened; where; what to do`.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)

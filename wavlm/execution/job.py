@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.specs import MixSpec, NetworkSpec, StartSpec, TrainSpec
 from wavlm.storage.files import read_json
@@ -42,6 +43,12 @@ class TrainJob(BaseModel):
 def read_job(path: Path) -> TrainJob:
     """Read and validate a job file.
 
-    Raises ValueError: it names the field (pydantic's ValidationError), or the file if that is not JSON.
+    Raises UsageError (JOB_FILE), naming file and field.
     """
-    return TrainJob.model_validate(read_json(path), strict=False)
+    try:
+        return TrainJob.model_validate(read_json(path), strict=False)
+    except (OSError, ValueError) as error:
+        what = " ".join(str(error).split())
+        raise UsageError(
+            "JOB_FILE", f"this is no job: {what}; at {path}; name a job.json that a run has written"
+        ) from error

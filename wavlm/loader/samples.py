@@ -25,7 +25,7 @@ from wavlm.mixing.mix import NUM_DRAWS, Change, mix
 from wavlm.rng import Numbers, StreamSeeds, advance, rng_for, stream_seeds, uniforms
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
 from wavlm.specs import SAMPLE_RATE_HZ, EffectName, MixSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ, num_frames, num_labels, samples_of
+from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_labels, samples_of
 
 Waveforms = npt.NDArray[np.float32]
 
@@ -173,11 +173,5 @@ def _apply_change(pcm: Pcm16, change: Change[Waveforms] | None) -> Waveforms:
 
 def _check_network(job: TrainJob) -> None:
     """Raise ValueError unless the network has frames of 400 samples every 320: the labels belong to such frames."""
-    layers = job.network.conv_layers
-    for frames in (1, 2, 100):
-        for length in (samples_of(frames) - 1, samples_of(frames)):
-            if num_frames(length, layers) != num_frames(length):
-                raise ValueError(
-                    f"the network makes {num_frames(length, layers)} frames of {length} samples, the labels are for "
-                    f"{num_frames(length)}; at network.conv_layers; take strides and kernels that make 50 frames per s"
-                )
+    if mismatch := find_frames_mismatch(job.network.conv_layers):
+        raise ValueError(f"{mismatch}; at network.conv_layers; take kernels and strides that make 50 frames per second")

@@ -2,13 +2,23 @@
 
 Operations are counted from the network's shapes (a multiply-add is two). Rates of the CPU stages
 were measured on one Zen 5 core with 15 s utterances of 16 kHz read speech.
+
+How much speech there is comes from the store for what it holds, else from `expected_hours` of the corpus spec. What
+neither knows is counted as unknown, not as 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from wavlm.specs import IterationSpec, NetworkSpec, Recipe
+from wavlm.corpus.facts import CorpusFacts
+from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards
+from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.store import Store
+from wavlm.shards.facts import ShardsFacts
+from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource, Recipe
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops, num_parameters
 
 FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
@@ -25,91 +35,180 @@ ADAM_BYTES_PER_PARAMETER = 12  # fp32 weight and two moments
 
 
 @dataclass(frozen=True)
+class Sum:
+    """A sum of which some addends may be unknown."""
+
+    known: float = 0.0
+    unknown: int = 0
+
+    def __add__(self, other: Sum) -> Sum:
+        return Sum(self.known + other.known, self.unknown + other.unknown)
+
+    def __mul__(self, factor: float) -> Sum:
+        return Sum(self.known * factor, self.unknown)
+
+    def show(self, digits: int = 0) -> str:
+        """`12.3`, `12.3 + ?` if a part is unknown, `?` if nothing is known."""
+        if self.unknown:
+            return f"{self.known:,.{digits}f} + ?" if self.known else "?"
+        return f"{self.known:,.{digits}f}"
+
+
+UNKNOWN = Sum(0.0, 1)
+
+
+@dataclass(frozen=True)
 class StageCost:
-    """One stage of one iteration (0: shared by all)."""
+    """One stage of one iteration (0: shared by all). `left_gigabytes` is for what the store does not hold yet."""
 
     iteration: int
     stage: str
-    core_hours: float
-    disk_gigabytes: float
-    petaflops: float = 0.0
+    core_hours: Sum
+    disk_gigabytes: Sum
+    left_gigabytes: Sum
+    petaflops: Sum = Sum()
 
-    def gpu_hours(self, tflops: float) -> float:
+    def gpu_hours(self, tflops: float) -> Sum:
         """GPU hours at the assumed utilisation of a card with this matrix rate."""
-        return self.petaflops * 1e3 / (tflops * ASSUMED_UTILISATION) / 3600
+        return self.petaflops * (1e3 / (tflops * ASSUMED_UTILISATION) / 3600)
 
 
 @dataclass(frozen=True)
 class Cost:
     """Everything a recipe needs; totals are sums over stages."""
 
-    hours: float
-    download_gigabytes: float
+    hours: Sum  # of speech
+    download_gigabytes: Sum
+    left_to_download_gigabytes: Sum
+    unknown_hours: tuple[str, ...]  # names of corpora
     parameters: tuple[int, ...]  # per iteration
-    epochs: tuple[float, ...]  # per iteration; 0 where the corpus' hours are unknown
+    epochs: tuple[float | None, ...]  # per iteration; None where the hours of a corpus are unknown
     stages: tuple[StageCost, ...]
 
     @property
-    def core_hours(self) -> float:
-        return sum(stage.core_hours for stage in self.stages)
+    def core_hours(self) -> Sum:
+        return add(stage.core_hours for stage in self.stages)
 
     @property
-    def disk_gigabytes(self) -> float:
-        return self.download_gigabytes + sum(stage.disk_gigabytes for stage in self.stages)
+    def disk_gigabytes(self) -> Sum:
+        return self.download_gigabytes + add(stage.disk_gigabytes for stage in self.stages)
 
-    def gpu_hours(self, tflops: float) -> float:
-        return sum(stage.gpu_hours(tflops) for stage in self.stages)
+    @property
+    def left_gigabytes(self) -> Sum:
+        """Disk that what is not there yet will take."""
+        return self.left_to_download_gigabytes + add(stage.left_gigabytes for stage in self.stages)
+
+    def gpu_hours(self, tflops: float) -> Sum:
+        return add(stage.gpu_hours(tflops) for stage in self.stages)
 
 
-def cost(recipe: Recipe) -> Cost:
-    """Cost of a recipe from its numbers and its corpora's expected hours."""
-    hours = sum(corpus.expected_hours for corpus in recipe.speech)
-    corpora = (*recipe.speech, *recipe.noise, *recipe.rooms)
-    audio_seconds = 3600 * sum(corpus.expected_hours for corpus in corpora)
-    sources = [source for corpus in corpora for source in corpus.sources]
-    download = sum(getattr(source, "size_bytes", None) or 0 for source in sources)
-    # Archives are kept beside what is unpacked from them; recorded sound hardly compresses further.
-    unpacked = StageCost(0, "corpus", 0.0, download / 1e9)
-    shards = StageCost(
-        0,
-        "shards",
-        audio_seconds * (1 / DECODE_RATE + 1 / RESAMPLE_RATE + 1 / ENCODE_RATE) / 3600,
-        audio_seconds * FLAC_BYTES_PER_SECOND / 1e9,
+def add(sums: Iterable[Sum]) -> Sum:
+    """The sum of sums."""
+    return sum(sums, Sum())
+
+
+def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] | None = None) -> Cost:
+    """Cost of a recipe from its numbers, from what the store knows, and from its corpora's expected hours.
+
+    What is left is what of `wanted` the store does not hold; of the whole recipe if it is not given.
+    """
+    artifacts = plan(recipe)
+    left = frozenset(wanted if wanted is not None else artifacts if store is None else _missing(artifacts, store))
+    shards = [item for item in artifacts if isinstance(item, Shards)]
+    hours = {item: hours_of(item, store) for item in shards}
+    speech = {spec.name for spec in recipe.speech}
+    stages, epochs, labelled = [_corpora(shards, left), _shards(hours, store, left)], [], set[Labels]()
+    for model in models(artifacts):
+        new = [item for item in model.labels if item not in labelled]
+        labelled |= set(new)
+        stages += [_labels(model, new, hours, left), _pretrain(model, left)]
+        seconds = add(hours[item] for item in model.shards) * 3600
+        trained = model.train.updates * model.train.batch_seconds
+        epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
+    return Cost(
+        hours=add(hours[item] for item in shards if item.corpus.name in speech),
+        download_gigabytes=add(download_bytes(item.corpus.spec) for item in shards) * 1e-9,
+        left_to_download_gigabytes=add(_left_to_download(item, store) for item in shards if item.corpus in left) * 1e-9,
+        unknown_hours=tuple(item.corpus.name for item in shards if hours[item].unknown),
+        parameters=tuple(num_parameters(item.network, item.codebook.num_clusters) for item in recipe.iterations),
+        epochs=tuple(epochs),
+        stages=tuple(stages),
     )
-    stages = [unpacked, shards]
-    for number, iteration in enumerate(recipe.iterations, 1):
-        teacher = recipe.iterations[number - 2].network if number > 1 else None
-        seconds = _iteration_seconds(recipe, iteration)
-        stages.append(_labels(number, iteration, teacher, seconds))
-        stages.append(_pretrain(number, iteration))
-    epochs = tuple(
-        iteration.train.updates * iteration.train.batch_seconds / seconds if seconds else 0.0
-        for iteration in recipe.iterations
-        for seconds in [_iteration_seconds(recipe, iteration)]
-    )
-    parameters = tuple(num_parameters(item.network, item.codebook.num_clusters) for item in recipe.iterations)
-    return Cost(hours, download / 1e9, parameters, epochs, tuple(stages))
 
 
-def _pretrain(number: int, iteration: IterationSpec) -> StageCost:
-    train, network = iteration.train, iteration.network
+def hours_of(shards: Shards, store: Store | None) -> Sum:
+    """Audio of a corpus: of its shards if the store holds them, else of the corpus, else what its spec expects."""
+    if store and store.is_complete(shards):
+        return Sum(store.facts(shards, ShardsFacts).hours)
+    if store and store.is_complete(shards.corpus):
+        return Sum(store.facts(shards.corpus, CorpusFacts).hours)
+    expected = shards.corpus.spec.expected_hours
+    return Sum(expected) if expected else UNKNOWN
+
+
+def download_bytes(spec: CorpusSpec) -> Sum:
+    """Size of a corpus' archives; a folder is read in place and has none."""
+    return add(_source_bytes(source) for source in spec.sources if not isinstance(source, FolderSource))
+
+
+def _source_bytes(source: HttpsSource | AptSource) -> Sum:
+    published = source.published_gigabytes * 1e9 if isinstance(source, HttpsSource) else 0.0
+    size = source.size_bytes or published
+    return Sum(size) if size else UNKNOWN
+
+
+def _left_to_download(shards: Shards, store: Store | None) -> Sum:
+    """What is not among the store's downloads."""
+    sources = [item for item in shards.corpus.spec.sources if not isinstance(item, FolderSource)]
+    there = {item for item in sources if store and (store.downloads / item.file_name).exists()}
+    return add(_source_bytes(item) for item in sources if item not in there)
+
+
+def _corpora(shards: list[Shards], left: frozenset[Artifact]) -> StageCost:
+    """Archives are kept beside what is unpacked from them; recorded sound hardly compresses further."""
+    sizes = {item.corpus: download_bytes(item.corpus.spec) * 1e-9 for item in shards}
+    return StageCost(0, "corpus", Sum(), add(sizes.values()), _left(sizes, left))
+
+
+def _shards(hours: dict[Shards, Sum], store: Store | None, left: frozenset[Artifact]) -> StageCost:
+    sizes = {item: _shard_bytes(item, found, store) * 1e-9 for item, found in hours.items()}
+    core_hours = add(hours.values()) * (1 / DECODE_RATE + 1 / RESAMPLE_RATE + 1 / ENCODE_RATE)
+    return StageCost(0, "shards", core_hours, add(sizes.values()), _left(sizes, left))
+
+
+def _shard_bytes(shards: Shards, hours: Sum, store: Store | None) -> Sum:
+    if store and store.is_complete(shards):
+        return Sum(store.facts(shards, ShardsFacts).bytes)
+    return hours * (3600 * FLAC_BYTES_PER_SECOND)
+
+
+def _labels(model: Model, labels: list[Labels], hours: dict[Shards, Sum], left: frozenset[Artifact]) -> StageCost:
+    """The labels that no earlier iteration has made."""
+    teacher = model.codebook.teacher if model.codebook else None
+    per_second = LABEL_BYTES_PER_SECOND / 1e9 * (1 if teacher else 2)
+    sizes = {item: hours[item.shards] * (3600 * per_second) for item in labels}
+    seconds = add(hours[item.shards] for item in labels) * 3600
+    disk, left_disk = add(sizes.values()), _left(sizes, left)
+    if model.codebook is None or teacher is None or model.codebook.spec.features.type == "mfcc":
+        core_hours = seconds * ((1 / DECODE_RATE + 1 / MFCC_RATE) / 3600)
+        return StageCost(model.iteration, "labels", core_hours, disk, left_disk)
+    petaflops = seconds * (forward_flops(teacher.network, 15.0, model.codebook.spec.features.layer) / 1e15)
+    return StageCost(model.iteration, "labels", seconds * (1 / DECODE_RATE / 3600), disk, left_disk, petaflops)
+
+
+def _pretrain(model: Model, left: frozenset[Artifact]) -> StageCost:
+    train = model.train
     seconds = train.updates * train.batch_seconds
-    flops = BACKWARD_FACTOR * forward_flops(network, train.max_crop_seconds) * seconds
-    parameters = num_parameters(network, iteration.codebook.num_clusters)
-    disk = parameters * (3 * ADAM_BYTES_PER_PARAMETER + 4) / 1e9  # two snapshots, one being written
-    return StageCost(number, "pretrain", seconds / DECODE_RATE / 3600, disk, flops / 1e15)
+    flops = BACKWARD_FACTOR * forward_flops(model.network, train.max_crop_seconds) * seconds
+    parameters = num_parameters(model.network, model.codebook.spec.num_clusters if model.codebook else 0)
+    disk = Sum(parameters * (3 * ADAM_BYTES_PER_PARAMETER + 4) / 1e9)  # two snapshots, one being written
+    core_hours = Sum(seconds / DECODE_RATE / 3600)
+    return StageCost(model.iteration, "pretrain", core_hours, disk, _left({model: disk}, left), Sum(flops / 1e15))
 
 
-def _labels(number: int, iteration: IterationSpec, teacher: NetworkSpec | None, seconds: float) -> StageCost:
-    features = iteration.codebook.features
-    if features.type == "mfcc" or teacher is None:
-        core = seconds * (1 / DECODE_RATE + 1 / MFCC_RATE) / 3600
-        return StageCost(number, "labels", core, 2 * seconds * LABEL_BYTES_PER_SECOND / 1e9)
-    flops = forward_flops(teacher, 15.0, features.layer) * seconds
-    disk = seconds * LABEL_BYTES_PER_SECOND / 1e9
-    return StageCost(number, "labels", seconds / DECODE_RATE / 3600, disk, flops / 1e15)
+def _left(sizes: Mapping[Any, Sum], left: frozenset[Artifact]) -> Sum:
+    return add(size for artifact, size in sizes.items() if artifact in left)
 
 
-def _iteration_seconds(recipe: Recipe, iteration: IterationSpec) -> float:
-    names = iteration.speech or tuple(corpus.name for corpus in recipe.speech)
-    return 3600 * sum(item.expected_hours for item in recipe.speech if item.name in names)
+def _missing(artifacts: Iterable[Artifact], store: Store) -> Iterator[Artifact]:
+    return (item for item in artifacts if not store.is_complete(item))

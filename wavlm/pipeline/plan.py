@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wavlm.pipeline.artifacts import (
+    KINDS,
     Artifact,
     Codebook,
     Corpus,
@@ -97,10 +98,16 @@ def select(
 
 
 def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Artifact, ...]:
-    """What has to exist for all artifacts of kind `until`; everything if that is None."""
+    """What has to exist for all artifacts of kind `until`; everything if that is None.
+
+    Of a kind that comes before the first training only those that need no training: of labels, not those of a teacher.
+    """
     if until is None:
         return tuple(artifacts)
-    return tuple(build_order(item for item in artifacts if item.kind == until))
+    chosen = [item for item in artifacts if item.kind == until]
+    if KINDS.index(until) < KINDS.index(Model.kind):
+        chosen = [item for item in chosen if not any(isinstance(part, Model) for part in build_order([item]))]
+    return tuple(build_order(chosen))
 
 
 def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:

@@ -99,9 +99,14 @@ def decode_by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) ->
                 file.seek(start)
             pcm = file.read(end - start, dtype="int16")
     except soundfile.SoundFileError as error:
-        raise AudioError(Reason.AUDIO_CORRUPT, f"the decoder says {error}; in FLAC data") from error
+        raise AudioError(
+            Reason.AUDIO_CORRUPT, f"the decoder says {error}; in FLAC data; make the shards again"
+        ) from error
     if len(pcm) != end - start:
-        raise AudioError(Reason.AUDIO_CORRUPT, f"{len(pcm)} samples decoded, expected {end - start}; in FLAC data")
+        raise AudioError(
+            Reason.AUDIO_CORRUPT,
+            f"{len(pcm)} samples decoded, expected {end - start}; in FLAC data; make the shards again",
+        )
     return cast(Pcm16, pcm)
 
 

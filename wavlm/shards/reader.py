@@ -92,7 +92,7 @@ class Reader:
     def _add_location(self, error: AudioError, shard: str, offset: int) -> AudioError:
         """The same error, with the position of the audio that cannot be decoded."""
         where = f"at byte {offset} of {self._folder / shard}; make the shards again"
-        return AudioError(error.code, f"{error.message}; {where}")
+        return AudioError(error.code, f"{error.message.partition('; ')[0]}; {where}; make the shards again")
 
     def _file(self, shard: str) -> int:
         """The file descriptor of a shard. Closes the least recently used one if too many are open."""

@@ -55,7 +55,9 @@ def decode_sample(item: TarSample) -> Utterance:
     try:
         utterance = from_json(item.json, decode_flac(item.flac))
     except AudioError as error:
-        raise AudioError(error.code, f"{error.message}; at {item.key} of {item.shard}") from error
+        raise AudioError(
+            error.code, f"{error.message.partition('; ')[0]}; at {item.key} of {item.shard}; make the shards again"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadDataError("SHARD_DAMAGED", f"{item.key}: {error!r}; at {item.shard}; make the shards again") from error
     if utterance.key != item.key:

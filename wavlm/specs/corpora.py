@@ -17,7 +17,7 @@ class HttpsSource(Spec):
     downloaded file is then recorded in the facts of the corpus.
     """
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes"})
+    not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes", "published_gigabytes"})
 
     type: Literal["https"]
     """Selects this kind of source."""
@@ -50,8 +50,21 @@ class HttpsSource(Spec):
     Change: leave it out where it is not known.
     """
 
+    published_gigabytes: NonNegative = 0.0
+    """Size of the archive as its publisher rounds it, where no exact one is given. `wavlm plan --cost` adds these up.
+
+    Unit: gigabytes (10^9 bytes). 0: unknown.
+    Source: the publisher's page.
+    Change: give it instead of `size_bytes`, which a download must have to the byte.
+    """
+
     format: Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip"]
     """How the archive is packed."""
+
+    @property
+    def file_name(self) -> str:
+        """Name of the downloaded file: the digest that pins it."""
+        return f"{self.sha256 or self.md5}.{self.format}"
 
     @model_validator(mode="after")
     def _check_pinned_once(self) -> HttpsSource:
@@ -102,24 +115,39 @@ class AptSource(Spec):
     Change: add an address so that other distributions and releases can use the corpus.
     """
 
+    @property
+    def file_name(self) -> str:
+        """Name of the downloaded file: the digest that pins it."""
+        return f"{self.sha256}.deb"
+
 
 class FolderSource(Spec):
-    """Files that are already on this machine. They are read in place and not copied."""
+    """Files that are already on this machine. They are read in place and not copied.
+
+    The corpus is identified by their content, not by the place: the folder may be moved or copied, and a file that is
+    added, changed or removed makes another corpus.
+    """
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"path", "revision"})
 
     type: Literal["folder"]
     """Selects this kind of source."""
 
     path: str
-    """The folder. `~` is the home folder; a relative path starts at the current folder.
+    """The folder. `~` is the home folder; a relative path starts at the folder of the file that it stands in.
 
-    Change: to the place of your files. It is part of the key: another path makes another corpus.
+    Change: to the place of your files. The key stays the same.
     """
 
-    revision: str
-    """A name for the present content of the folder, such as "1" or a date.
+    content: Sha256 | None = None
+    """SHA-256 of the folder's content: of the path, size and SHA-256 of each file. Not given: it is filled in.
 
-    Change: whenever files in the folder change. Without it a change is not noticed.
+    Source: the facts of the corpus, in its `artifact.json`.
+    Change: give it to pin the content. Other files are then an error, and not another corpus.
     """
+
+    revision: str = ""
+    """A note about the content, such as a date. Nothing depends on it."""
 
 
 Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]
@@ -188,7 +216,8 @@ class CorpusSpec(Spec):
     """How much of the audio is held out for validation: every speaker whose name has a hash below this number.
 
     A hash does not change, so a corpus that grows keeps its validation set. If no speaker is below it, or those below
-    it have more than twice this share of the audio, recordings are held out by the hashes of their keys, at least one.
+    it have more than twice this share of the audio, recordings are held out by the hashes of their keys, and at least
+    half of this share.
     The manifest and the summary say which rule was used.
     Unit: fraction of the seconds, 0 to 0.5. 0: nothing is held out.
     Source: the default is that of fairseq's `wav2vec_manifest.py --valid-percent`.
@@ -230,6 +259,11 @@ class CorpusSpec(Spec):
 
     Change: set it when you describe such a corpus.
     """
+
+    @property
+    def folder(self) -> FolderSource | None:
+        """The folder that the corpus is read from in place; None if it comes from archives."""
+        return next((source for source in self.sources if isinstance(source, FolderSource)), None)
 
     @property
     def holds_out(self) -> bool:

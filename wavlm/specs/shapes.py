@@ -39,6 +39,15 @@ def samples_of(frames: int) -> int:
     return receptive_field() + (frames - 1) * HOP_SAMPLES
 
 
+def find_frames_mismatch(conv_layers: Sequence[ConvLayer]) -> str | None:
+    """How the frames of these convolutions differ from those of labels, 400 samples every 320; None if they do not."""
+    for frames in (1, 2, 100):
+        for length in (samples_of(frames) - 1, samples_of(frames)):
+            if (found := num_frames(length, conv_layers)) != num_frames(length):
+                return f"the network makes {found} frames of {length} samples, the labels are for {num_frames(length)}"
+    return None
+
+
 WINDOW_SAMPLES = receptive_field()  # 400 = 25 ms, for a frame of the network and for a frame of MFCC
 
 

@@ -31,7 +31,7 @@ from wavlm.errors import UsageError
 
 MAX_FILE_BYTES = 1 << 20
 MAX_DEPTH = 20
-MAX_EVENTS = 50_000  # values and brackets; the parser needs about 1.5 s for them
+MAX_EVENTS = 30_000  # values and brackets; the parser needs about 1 s for them
 MAX_DIGITS = 40
 
 Loc = tuple[int | str, ...]  # the path of a field, e.g. ("iterations", 0, "network")

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from wavlm.errors import CannotWriteError
+from wavlm.errors import BadDataError, CannotWriteError, Code, CodedError, LockedError, UsageError
 
 CHUNK_BYTES = 1 << 20
 
@@ -64,7 +64,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file. Raises ValueError, naming the path, if it is not JSON."""
     try:
         return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # other bytes than UTF-8, no JSON, or too many brackets
         raise ValueError(f"{path} is not JSON: {error}") from error
 
 
@@ -72,6 +72,16 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, in hex. The file is read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_pieces(path: Path) -> Iterator[str]:
+    """Like `sha256_of`, with a sign of life per piece: "" while the file is read, and the digest at the end."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            digest.update(piece)
+            yield ""
+    yield digest.hexdigest()
 
 
 def sync(path: Path) -> None:
@@ -90,6 +100,36 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _to_cannot_write(error, path) from error
+
+
+def nearest_existing(path: Path) -> Path:
+    """The absolute path, or the nearest place above it at which there is something."""
+    return next(item for item in (path, *path.parents) if item.exists() or item.is_symlink())
+
+
+def to_coded(error: OSError) -> CodedError:
+    """What the operating system said, as an error with a code."""
+    if isinstance(error, CannotWriteError):
+        return error
+    kind, code, advice = _CODES.get(error.errno or 0, _FAILED)
+    what = (error.strerror or str(error) or type(error).__name__).lower()
+    return kind(code, f"{what}; at {os.fspath(error.filename or '?')!s}; {advice}")
+
+
+_FAILED = (BadDataError, Code.DISK_ERROR, "check the disk, then run again")
+_CODES: dict[int, tuple[type[CodedError], Code, str]] = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (CannotWriteError, Code.DISK_FULL, "free space and run again")
+    ),
+    errno.EROFS: (CannotWriteError, Code.NOT_WRITABLE, "choose a folder that can be written"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM), (LockedError, Code.NOT_PERMITTED, "check its owner and its permissions")
+    ),
+    errno.ENOENT: (UsageError, Code.NOT_FOUND, "correct the path"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), (UsageError, Code.NOT_A_FOLDER, "name a folder")),
+    errno.EISDIR: (UsageError, Code.NOT_A_FILE, "name a file"),
+    **dict.fromkeys((errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL), (UsageError, Code.PATH_BAD, "correct the path")),
+}
 
 
 def _to_cannot_write(error: OSError, path: Path) -> OSError:

@@ -13,9 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, EXIT_USAGE, CodedError
+from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, CodedError
 from wavlm.execution.exit_note import ExitNote, remove_exit_note, write_exit_note
 from wavlm.execution.job import TrainJob, read_job
+from wavlm.storage.files import to_coded
 from wavlm.storage.locks import hold_lock
 from wavlm.train.facts import is_finished
 
@@ -31,9 +32,9 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     try:
         job = read_job(parser.parse_args(arguments).job)
-    except (OSError, ValueError) as error:
+    except CodedError as error:
         log.error("%s", error)  # noqa: TRY400 - the message says what to do, the stack does not
-        return EXIT_USAGE
+        return error.exit_code
     code, message = _train(job)
     if code == 0:
         remove_exit_note(job.out)
@@ -63,6 +64,9 @@ def _train(job: TrainJob) -> tuple[int, str]:
             train(job, data_of(job, ranks), ranks, stop)
     except CodedError as error:
         return error.exit_code, str(error)
+    except OSError as error:
+        coded = to_coded(error)
+        return coded.exit_code, str(coded)
     return 0, ""
 
 

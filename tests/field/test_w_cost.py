@@ -1,0 +1,139 @@
+"""Kind W: `plan --cost` uses what the store knows, and says what it does not know.
+
+People reported: of a folder of their own it said 0 h, 0 GB and 0 GPU hours, although the store knew its hours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.cli.plan import cost_table
+from tests.field.recipes import HIDDEN, MFCC, ROOT, write_recipe
+from wavlm.corpus.facts import Amount, CorpusFacts
+from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.pipeline.cost import Sum, cost
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.store import Store
+from wavlm.shards.facts import ShardsFacts
+from wavlm.specs.yaml import read_recipe
+from wavlm.storage.facts import Facts
+
+CORPUS_HOURS, SHARDS_HOURS, SHARDS_BYTES = 10.0, 8.0, 600_000_000
+
+
+def corpus_facts() -> CorpusFacts:
+    numbers = dict.fromkeys(
+        ("speakers", "without_header", "with_text", "with_phones", "valid_utterances", "duplicate_contents"), 0
+    )
+    amounts = {name: Amount() for name in ("found", "train", "valid")}
+    return CorpusFacts.model_validate(
+        {
+            **numbers,
+            **amounts,
+            "role": "speech",
+            "utterances": 1,
+            "hours": CORPUS_HOURS,
+            "split_rule": "none",
+            "split_below": 0.0,
+            "valid_hours": 0.0,
+            "excluded": {},
+            "archives": (),
+        }
+    )
+
+
+def shards_facts() -> ShardsFacts:
+    zeros = dict.fromkeys(("recordings", "recordings_used", "speakers", "repeated_recordings", "in_both_splits"), 0)
+    return ShardsFacts.model_validate(
+        {
+            **zeros,
+            "excluded": {},
+            "rejected": {},
+            "utterances": 1,
+            "hours": SHARDS_HOURS,
+            "valid_hours": 0.0,
+            "shards": 1,
+            "bytes": SHARDS_BYTES,
+        }
+    )
+
+
+def seal(store: Store, artifact: Corpus | Shards, facts: Facts) -> None:
+    store.make(artifact, lambda _: facts)
+
+
+def test_what_is_not_known_is_a_question_mark_and_not_zero(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, iterations=(MFCC, HIDDEN))
+    found = cost(read_recipe(recipe), Store(tmp_path / "store"))
+    assert found.hours.show() == "?"
+    assert found.unknown_hours == ("mine",)
+    assert found.epochs == (None, None)
+    by_stage = {(item.iteration, item.stage): item for item in found.stages}
+    assert by_stage[0, "shards"].disk_gigabytes.show() == "?"
+    assert by_stage[2, "labels"].petaflops.show() == "?"
+    assert by_stage[1, "pretrain"].petaflops.unknown == 0  # follows from the recipe alone
+    assert found.disk_gigabytes.show().endswith(" + ?")
+    table = cost_table(recipe, Store(tmp_path / "store"))
+    assert "? h of speech (unknown: mine)" in str(table.caption)
+    assert "? epochs" in str(table.caption)
+
+
+def test_the_store_knows_the_hours_of_a_corpus_and_better_those_of_its_shards(tmp_path: Path) -> None:
+    recipe = read_recipe(write_recipe(tmp_path))
+    store = Store(tmp_path / "store")
+    artifacts = plan(recipe)
+    (corpus,) = (item for item in artifacts if isinstance(item, Corpus))
+    (shards,) = (item for item in artifacts if isinstance(item, Shards))
+
+    seal(store, corpus, corpus_facts())
+    found = cost(recipe, store)
+    assert found.hours == Sum(CORPUS_HOURS)
+    assert found.epochs == (pytest.approx(10 * 24.0 / (CORPUS_HOURS * 3600)),)
+
+    seal(store, shards, shards_facts())
+    found = cost(recipe, store)
+    assert found.hours == Sum(SHARDS_HOURS)
+    by_stage = {item.stage: item for item in found.stages}
+    assert by_stage["shards"].disk_gigabytes.known == pytest.approx(0.6)
+    assert by_stage["shards"].left_gigabytes == Sum()
+    # 100 labels a second in 2 x 56 bytes: docstring of wavlm.pipeline.cost.
+    assert by_stage["labels"].left_gigabytes.known == pytest.approx(SHARDS_HOURS * 3600 * 112 / 1e9)
+
+
+def test_the_store_goes_before_what_the_spec_expects(tmp_path: Path) -> None:
+    recipe = read_recipe(write_recipe(tmp_path, ("valid_fraction: 0.1", "valid_fraction: 0.1\nexpected_hours: 99")))
+    store = Store(tmp_path / "store")
+    assert cost(recipe, store).hours == Sum(99)
+    (corpus,) = (item for item in plan(recipe) if isinstance(item, Corpus))
+    seal(store, corpus, corpus_facts())
+    assert cost(recipe, store).hours == Sum(CORPUS_HOURS)
+
+
+def test_only_what_is_left_counts_for_the_disk(tmp_path: Path) -> None:
+    recipe = read_recipe(ROOT / "data_specs" / "recipes" / "mini-librispeech.yaml")
+    store = Store(tmp_path / "store")
+    whole = cost(recipe, store)
+    assert whole.left_gigabytes == whole.disk_gigabytes
+    sources = [source for spec in (*recipe.speech, *recipe.noise) for source in spec.sources]
+    store.downloads.mkdir(parents=True)
+    (store.downloads / sources[0].file_name).touch()  # type: ignore[union-attr]
+    part = cost(recipe, store)
+    assert part.disk_gigabytes == whole.disk_gigabytes
+    assert part.left_gigabytes.known == pytest.approx(whole.left_gigabytes.known - sources[0].size_bytes / 1e9)  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "hours", "gigabytes"), [("small", 577, 35), ("medium", 5193, 321), ("large", 51934, 3050)]
+)
+def test_libri_light_has_the_sizes_that_its_publisher_gives(name: str, hours: int, gigabytes: int) -> None:
+    """github.com/facebookresearch/libri-light, data_preparation/README.md."""
+    recipe = read_recipe(ROOT / "data_specs" / "recipes" / "wavlm-large.yaml")
+    (spec,) = (item for item in recipe.speech if item.name == f"libri-light-{name}")
+    assert spec.expected_hours == hours
+    (shards,) = (item for item in plan(recipe) if isinstance(item, Shards) and item.corpus.name == spec.name)
+    found = cost(recipe.model_copy(update={"speech": (spec,), "iterations": (), "noise": (), "rooms": ()}))
+    assert found.hours == Sum(hours)
+    assert found.download_gigabytes.known == pytest.approx(gigabytes)
+    assert shards.corpus.spec == spec

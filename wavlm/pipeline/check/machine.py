@@ -1,0 +1,118 @@
+"""What the machine has: GPUs, Python packages, a way to the registry. Nothing that is looked for is imported."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from wavlm.errors import ServiceMissingError
+from wavlm.mixing.effects import packages_of
+from wavlm.pipeline.artifacts import Model, Registration
+from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+
+DRIVER_SECONDS = 10.0
+REGISTRY_SECONDS = 1.0
+# In a process of its own, because an open CUDA driver must not be forked. Counts what CUDA_VISIBLE_DEVICES shows.
+_COUNT_DEVICES = """
+import ctypes
+cuda, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
+failed = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
+print(0 if failed else count.value)
+"""
+_PACKAGES: dict[str, tuple[str, ...]] = {
+    "corpus": ("httpx", "filelock", "soundfile", "pyarrow"),
+    "shards": ("soxr", "av", "soundfile", "webdataset", "pyarrow"),
+    "codebook": ("faiss", "torch"),
+    "labels": ("faiss", "torch", "webdataset"),
+    "mixtures": ("soundfile", "matplotlib"),
+    "pretrain": ("torch", "safetensors"),
+    "scores": ("faiss", "torch"),
+    "export": ("torch", "safetensors"),
+    "register": ("mlflow", "matplotlib"),
+}
+
+
+def check_packages(wanted: Wanted) -> Iterator[Finding]:
+    """The Python packages of the stages, and of the effects of their mixes, are installed."""
+    effects = [effect for item in wanted.of(Model) if item.mix for effect in item.mix.effects]
+    of_stages = {name for item in wanted.artifacts for name in _PACKAGES.get(item.kind, ())}
+    names = sorted({*of_stages, *packages_of(effects)})
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        yield ServiceMissingError(
+            "PACKAGE_MISSING",
+            f"{', '.join(missing)} cannot be imported; in {sys.prefix}; install them: "
+            "pip install 'wavlm-pipeline[pipeline]'",
+        )
+    elif names:
+        yield Remark(f"packages: {', '.join(names)} are installed")
+
+
+def check_devices(wanted: Wanted) -> Iterator[Finding]:
+    """The machine has the GPUs that are asked for, and a torch that can use them."""
+    asked = wanted.runtime.gpus
+    if not asked or not wanted.of(Model):
+        return
+    if (build := _torch_build()) == "None":
+        yield ServiceMissingError(
+            "DEVICE_MISSING",
+            f"torch is a build without CUDA; in {sys.prefix}; install one with CUDA, or use --gpus 0: train on the CPU",
+        )
+        return
+    count = _count_devices()
+    if count is None:
+        yield Remark(f"GPUs: {asked} asked for; the driver does not say how many there are", is_warning=True)
+    elif count < asked:
+        yield ServiceMissingError(
+            "DEVICE_MISSING",
+            f"{asked} GPUs are asked for, this machine has {count} that may be used; at --gpus; lower it "
+            "(0: train on the CPU), or check the driver and CUDA_VISIBLE_DEVICES",
+        )
+    else:
+        yield Remark(f"GPUs: {asked} asked for, {count} there, CUDA {build or 'of an unknown version'}")
+
+
+def _torch_build() -> str | None:
+    """The CUDA version that torch was built for, "None" for a CPU build; None if torch's files do not say."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).with_name("version.py")
+    found = re.search(r"^cuda\b[^=]*= *'?([\w.]+)'?", path.read_text(), re.MULTILINE) if path.is_file() else None
+    return found[1] if found else None
+
+
+def _count_devices() -> int | None:
+    """CUDA devices by the driver's own count; None if the driver does not answer in time."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and text, no shell
+            [sys.executable, "-I", "-c", _COUNT_DEVICES], capture_output=True, timeout=DRIVER_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return int(done.stdout) if done.returncode == 0 else 0  # no driver: no device
+
+
+def check_registry(wanted: Wanted) -> Iterator[Finding]:
+    """An MLflow server answers. Only a warning: training goes on without it, and `wavlm sync` uploads later."""
+    uri = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if not wanted.of(Registration) or uri.scheme not in ("http", "https") or uri.hostname is None:
+        return
+    where = f"{uri.hostname}:{uri.port or (443 if uri.scheme == 'https' else 80)}"
+    try:
+        port = uri.port or (443 if uri.scheme == "https" else 80)
+        socket.create_connection((uri.hostname, port), REGISTRY_SECONDS).close()
+    except OSError as error:
+        yield Remark(
+            f"REGISTRY_DOWN: no MLflow server answers ({error}); at {where}; `wavlm sync RECIPE` uploads later",
+            is_warning=True,
+        )
+    else:
+        yield Remark(f"registry: a server answers at {where}")

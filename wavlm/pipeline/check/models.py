@@ -1,0 +1,70 @@
+"""Numbers of a recipe that do not fit each other or the machine: ranks, lengths of clips, frames of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wavlm.errors import UsageError
+from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import find_frames_mismatch, num_frames, samples_of
+
+
+def check_ranks(wanted: Wanted) -> Iterator[Finding]:
+    """Every rank gets the same number of an update's micro-batches."""
+    ranks = wanted.runtime.gpus or wanted.runtime.processes
+    option = "--gpus" if wanted.runtime.gpus else "--processes"
+    for model in wanted.of(Model) if ranks else ():
+        count = model.train.micro_batches_per_update
+        if count % ranks:
+            possible = ", ".join(str(number) for number in range(1, count + 1) if count % number == 0)
+            yield UsageError(
+                "RANKS",
+                f"{count} micro-batches per update cannot be shared evenly by {ranks}; at {option}, "
+                f"iteration {model.iteration}; choose one of {possible}",
+            )
+        else:
+            yield Remark(f"iteration {model.iteration}: {count} micro-batches per update for {ranks} ranks")
+
+
+def check_crops(wanted: Wanted) -> Iterator[Finding]:
+    """The shortest utterance that the shards let in, cropped, is long enough for the masks."""
+    for model in wanted.of(Model):
+        needed = model.train.min_crop_frames
+        shortest = min((item.spec.min_seconds for item in model.shards), default=0.0)
+        for field, seconds in (
+            ("shards.min_seconds", shortest),
+            ("train.max_crop_seconds", model.train.max_crop_seconds),
+        ):
+            frames = _crop_frames(seconds, model.train.crop_frames_multiple)
+            if frames < needed:
+                yield UsageError(
+                    "JOB",
+                    f"a clip of {seconds:g} s gives a crop of {frames} frames, masks need {needed}; at {field}, "
+                    f"iteration {model.iteration}; raise it to {_seconds(needed, model.train.crop_frames_multiple):g}, "
+                    "or lower mask.length or mask.min_spans",
+                )
+
+
+def check_frames(wanted: Wanted) -> Iterator[Finding]:
+    """The network makes one frame per label."""
+    for model in wanted.of(Model):
+        if mismatch := find_frames_mismatch(model.network.conv_layers):
+            yield UsageError(
+                "JOB",
+                f"{mismatch}; at network.conv_layers of iteration {model.iteration}; "
+                "take kernels and strides that make 50 frames per second",
+            )
+
+
+def _crop_frames(seconds: float, multiple: int) -> int:
+    """Frames of the crop of an utterance, as the sampler rounds them."""
+    frames = num_frames(round(seconds * SAMPLE_RATE_HZ))
+    return frames if frames < multiple else frames // multiple * multiple
+
+
+def _seconds(frames: int, multiple: int) -> float:
+    """The shortest length that gives at least so many frames, rounded up to 0.01 s."""
+    crop = -(-frames // multiple) * multiple if frames > multiple else frames
+    return -(-samples_of(crop) * 100 // SAMPLE_RATE_HZ) / 100

@@ -1,0 +1,72 @@
+"""Where corpora come from: folders that can be read, archives that may be fetched, and programs that fetch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from wavlm.corpus.sources import refuse_sources
+from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
+from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+from wavlm.specs import AptSource, CorpusSpec, FolderSource
+
+
+def check_sources(wanted: Wanted) -> Iterator[Finding]:
+    """No corpus is gated or mixes a folder with archives."""
+    for corpus in wanted.of(Corpus):
+        try:
+            refuse_sources(corpus.spec)
+        except CodedError as error:
+            yield error
+
+
+def check_folders(wanted: Wanted) -> Iterator[Finding]:
+    """The folders of corpora are there, can be read and hold something."""
+    for corpus in wanted.of(Corpus):
+        for source in corpus.spec.sources:
+            if isinstance(source, FolderSource):
+                yield _look(Path(source.path).expanduser().absolute(), corpus.spec)
+
+
+def _look(folder: Path, spec: CorpusSpec) -> Finding:
+    try:
+        with os.scandir(folder) as entries:
+            is_empty = next(entries, None) is None
+    except OSError as error:
+        return _explain(error, folder, spec)
+    if is_empty:
+        return BadDataError("CORPUS_EMPTY", f"the folder of {spec.name} is empty; at {folder}; put the corpus there")
+    return Remark(f"{spec.name}: {folder} is there")
+
+
+def _explain(error: OSError, folder: Path, spec: CorpusSpec) -> UsageError:
+    if isinstance(error, FileNotFoundError):
+        return UsageError(
+            "FOLDER_MISSING",
+            f"the folder of {spec.name} does not exist; at {folder}; put the corpus there (see {spec.homepage}) or "
+            "correct the path in the corpus spec",
+        )
+    if isinstance(error, NotADirectoryError):
+        return UsageError("NOT_A_FOLDER", f"the source of {spec.name} is a file; at {folder}; name its folder")
+    what = f"the folder of {spec.name} cannot be read ({error.strerror})"
+    return UsageError("NOT_READABLE", f"{what}; at {folder}; check its owner and its permissions")
+
+
+def check_programs(wanted: Wanted) -> Iterator[Finding]:
+    """apt-get and apt-cache are installed where a package that is not downloaded yet needs them."""
+    needed = [
+        source.package
+        for corpus in wanted.of(Corpus)
+        for source in corpus.spec.sources
+        if isinstance(source, AptSource) and not (wanted.store.downloads / source.file_name).exists()
+    ]
+    for program in ("apt-get", "apt-cache") if needed else ():
+        if shutil.which(program) is None:
+            yield ServiceMissingError(
+                "APT_MISSING",
+                f"{program} is not installed; needed for {', '.join(needed)}; use Debian or Ubuntu, or the recipe "
+                "mini-librispeech, which downloads over https",
+            )
