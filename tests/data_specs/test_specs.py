@@ -72,7 +72,7 @@ def test_the_demo_downloads_less_than_260_mb() -> None:
     recipe = read_recipe(SPECS / "recipes" / "demo.yaml")
     sizes = [
         source.size_bytes or 0
-        for corpus in (*recipe.speech, *recipe.noise)
+        for corpus in (*recipe.speech, *recipe.noise, *recipe.rooms)
         for source in corpus.sources
         if source.type != "folder"
     ]

@@ -14,7 +14,7 @@ from wavlm.errors import BadDataError
 from wavlm.mixing.build import build_mixtures
 from wavlm.mixing.truth import Truth, read_truth
 from wavlm.shards import Reader, stream, verify_shard
-from wavlm.specs import MixSpec, MixturesSpec
+from wavlm.specs import EffectSpec, MixSpec, MixturesSpec
 
 pytestmark = pytest.mark.numeric
 
@@ -138,6 +138,21 @@ def test_there_are_listening_pairs_of_both_kinds(mixtures: Path) -> None:
         "noise",
     }
     assert "gain" in (mixtures / "listen/README.txt").read_text()
+
+
+@pytest.mark.slow
+def test_there_is_a_pair_for_each_effect_and_the_facts_count_what_was_applied(speech: Path, tmp_path: Path) -> None:
+    gain = EffectSpec(name="gain", probability=1.0, minimum=-6.0, maximum=0.0)
+    clipping = EffectSpec(name="clipping", probability=0.0)
+    mix = MIX.model_copy(update={"effects": (gain, clipping)})
+    facts = build_mixtures(SPEC.model_copy(update={"num_utterances": 2}), mix, [speech], [], [], tmp_path)
+    assert facts.effects == {"gain": 2, "clipping": 0}
+    assert [item.effects for item in read_truth(tmp_path)] == ["gain", "gain"]
+    pairs = {path.name.split(".")[0] for path in (tmp_path / "listen").glob("effect-*.wav")}
+    assert pairs == {"effect-gain", "effect-clipping"}
+    clean, quiet = (soundfile.read(tmp_path / f"listen/effect-gain.{name}.wav")[0] for name in ("clean", "mixed"))
+    # The strongest gain that the mix allows is heard, not one that was drawn.
+    np.testing.assert_allclose(quiet, clean * 10 ** (-6 / 20), atol=1.1 / 32768)
 
 
 @pytest.mark.slow

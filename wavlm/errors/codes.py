@@ -144,6 +144,8 @@ class Code(StrEnum):
     """Gradients overflow in fp16 at every loss scale. Do: train in bf16 or fp32, or lower peak_lr."""
     MANIFEST = "MANIFEST"
     """The manifest of a corpus cannot be read, or has another form. Do: make the corpus again."""
+    MIXTURE_UNHEARD = "MIXTURE_UNHEARD"
+    """Nothing that was mixed in can be heard in a fixed mixture. Do: remove silent noise, or choose another seed."""
     MODEL_TAMPERED = "MODEL_TAMPERED"
     """A file of a registered model is not the one that was registered. Do: do not use it; register the model again."""
     MODEL_UNKNOWN = "MODEL_UNKNOWN"

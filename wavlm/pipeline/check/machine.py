@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from wavlm.errors import ServiceMissingError
+from wavlm.mixing.effects import packages_of
 from wavlm.pipeline.artifacts import Model, Registration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 
@@ -30,7 +31,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "shards": ("soxr", "av", "soundfile", "webdataset", "pyarrow"),
     "codebook": ("faiss", "torch"),
     "labels": ("faiss", "torch", "webdataset"),
-    "mixtures": ("soundfile", "audiomentations"),
+    "mixtures": ("soundfile", "matplotlib"),
     "pretrain": ("torch", "safetensors"),
     "scores": ("faiss", "torch"),
     "export": ("torch", "safetensors"),
@@ -39,8 +40,10 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
 
 
 def check_packages(wanted: Wanted) -> Iterator[Finding]:
-    """The Python packages of the stages are installed."""
-    names = sorted({name for item in wanted.artifacts for name in _PACKAGES.get(item.kind, ())})
+    """The Python packages of the stages, and of the effects of their mixes, are installed."""
+    effects = [effect for item in wanted.of(Model) if item.mix for effect in item.mix.effects]
+    of_stages = {name for item in wanted.artifacts for name in _PACKAGES.get(item.kind, ())}
+    names = sorted({*of_stages, *packages_of(effects)})
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         yield ServiceMissingError(
