@@ -25,6 +25,7 @@ from wavlm.execution.progress import no_progress
 from wavlm.labels.files import Header, write_labels
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index, read_listing
+from wavlm.shards.recordings import Intake
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, ShardSpec
 from wavlm.specs.layouts import GenericLayout
 from wavlm.specs.shapes import num_labels
@@ -124,12 +125,13 @@ def _synthetic(work: Path, num_utterances: int, seconds: tuple[float, float]) ->
         homepage="none",
         license="none",
         citation="none",
-        sources=(FolderSource(type="folder", path=str(recordings), revision="1"),),
+        sources=(FolderSource(type="folder", path=str(recordings)),),
+        valid_fraction=0.0,
         layout=GenericLayout(type="generic", audio="**/*.wav", speaker=r"(?P<speaker>speaker\d+)"),
     )
     build_corpus(spec, work / "downloads", corpus, no_progress)
     packing = ShardSpec(min_seconds=1.0, max_seconds=max(16.0, seconds[1]), shard_megabytes=64.0)
-    build_shards(packing, corpus, shards, 1, no_progress)
+    build_shards(packing, corpus, shards, 1, no_progress, Intake(root=recordings))
     return shards
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tasks.codebook import codebook
 from tasks.corpus import corpus
 from tasks.export import export
+from tasks.folders import read_folders
 from tasks.labels import labels
 from tasks.mixtures import mixtures
 from tasks.pretrain import pretrain
@@ -17,8 +18,10 @@ from tasks.scores import scores
 from tasks.shards import shards
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Registration
+from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
+from wavlm.specs.yaml import read_recipe
 
 _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
     "corpus": corpus,
@@ -30,6 +33,14 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
     "scores": scores,
     "export": export,
 }
+
+
+def read_resolved(recipe: str, store: Store) -> Recipe:
+    """A recipe with the content of its folders. Hashes what is new in them."""
+    recipe_spec = read_recipe(Path(recipe))
+    if unread_folders(recipe_spec, store):
+        read_folders(recipe_spec, store)
+    return resolve(recipe_spec, store)
 
 
 def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:

@@ -7,27 +7,28 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.make import make
+from flows.make import make, read_resolved
 from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
-from wavlm.specs.yaml import read_recipe
+from wavlm.specs import Recipe
 
 DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="prepare {recipe}")
-def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME) -> None:
+def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME) -> Recipe:
     """Make the corpora and shards that the store does not hold yet; no training."""
-    recipe_spec = read_recipe(Path(recipe))
     artifact_store = Store(Path(store))
     check_ready(recipe, artifact_store, runtime, _choose)
+    recipe_spec = read_resolved(recipe, artifact_store)
     for artifact in _choose(plan(recipe_spec)):
         make(artifact, recipe_spec, artifact_store, runtime)
     publish(recipe_spec, artifact_store)
+    return recipe_spec
 
 
 def _choose(artifacts: Sequence[Artifact]) -> list[Artifact]:

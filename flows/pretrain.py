@@ -6,24 +6,27 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.make import make
+from flows.make import make, read_resolved
 from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.store import Store
-from wavlm.specs.yaml import read_recipe
+from wavlm.specs import Recipe
 
 DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="pretrain {recipe}")
-def pretrain(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME, until: Kind | None = None) -> None:
-    """Make what the store does not hold yet, inputs before what is made from them."""
-    recipe_spec = read_recipe(Path(recipe))
+def pretrain(
+    recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME, until: Kind | None = None
+) -> Recipe:
+    """Make what the store does not hold yet, inputs before what is made from them. Returns the resolved recipe."""
     artifact_store = Store(Path(store))
     check_ready(recipe, artifact_store, runtime, lambda items: select_needed(items, until))
+    recipe_spec = read_resolved(recipe, artifact_store)
     for artifact in select_needed(plan(recipe_spec), until):
         make(artifact, recipe_spec, artifact_store, runtime)
     publish(recipe_spec, artifact_store)
+    return recipe_spec

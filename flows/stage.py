@@ -6,14 +6,14 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.make import make
+from flows.make import make, read_resolved
 from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
 from wavlm.pipeline.plan import plan, select
 from wavlm.pipeline.store import Store
-from wavlm.specs.yaml import read_recipe
+from wavlm.specs import Recipe
 
 DEFAULT_RUNTIME = Runtime()
 
@@ -28,14 +28,14 @@ def stage(  # noqa: PLR0913 - the fields of a form
     runtime: Runtime = DEFAULT_RUNTIME,
     *,
     redo: bool = False,
-) -> None:
+) -> Recipe:
     """Make all artifacts of a kind, or those of one iteration or corpus.
 
     With `redo` complete ones are moved to the store's trash first, and made again.
     """
-    recipe_spec = read_recipe(Path(recipe))
     artifact_store = Store(Path(store))
     check_ready(recipe, artifact_store, runtime, lambda items: select(items, kind, iteration, corpus), redo=redo)
+    recipe_spec = read_resolved(recipe, artifact_store)
     for artifact in select(plan(recipe_spec), kind, iteration, corpus):
         if redo:
             for item in artifact.needs:
@@ -43,3 +43,4 @@ def stage(  # noqa: PLR0913 - the fields of a form
             artifact_store.redo(artifact)
         make(artifact, recipe_spec, artifact_store, runtime)
     publish(recipe_spec, artifact_store)
+    return recipe_spec

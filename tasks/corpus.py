@@ -38,9 +38,12 @@ def lost_connection(_task: Any, _run: Any, state: Any) -> bool:
 def corpus(artifact: Corpus, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
     """The corpus' folder: audio and manifest."""
     from wavlm.corpus.build import build_corpus
+    from wavlm.pipeline.resolve import contents_cache
 
     with show_progress(f"corpus {artifact.name}") as (progress, _):
         return store.make(
             artifact,
-            lambda out: build_corpus(artifact.spec, store.downloads, out, progress),
+            lambda out: build_corpus(
+                artifact.spec, store.downloads, out, progress, contents_cache(artifact.spec, store)
+            ),
         )

@@ -47,12 +47,11 @@ def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
         is_sealed = (path / RECORD_FILE).is_file()
         yield path, read_record(path).key if is_sealed else ""
         return
-    from tasks.registry.lookup import pull_model, show_model
+    from tasks.registry.lookup import pull_model, resolve
 
-    reference = model if ":" in model or "@" in model else f"{model}@champion"
+    version = resolve(store, model)
     with tempfile.TemporaryDirectory() as temporary:
-        key = show_model(store, reference).versions[0].key
-        yield pull_model(store, reference, Path(temporary) / "model"), key
+        yield pull_model(store, version.reference, Path(temporary) / "model"), version.key
 
 
 def _find_export(store: Store, key: str) -> Path | None:

@@ -14,12 +14,13 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.registry import description
 from tasks.registry.connection import Registry, Uploader, connect, open_run, translate_registry_errors, without_password
-from tasks.registry.gate import Verdict, judge
+from tasks.registry.gate import Verdict, comparable_tags, has_final_labels, judge
 from tasks.registry.lookup import (
     CHAMPION,
     MODEL_FILES,
     MODEL_FOLDER,
     NATIVE_FOLDER,
+    VERDICT_TAG,
     Version,
     find_by_key,
     native_path,
@@ -81,7 +82,7 @@ def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path
 def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> RegistrationFacts:
     model = artifact.model
     hf_folder = _make_export(model, store) / HF_FOLDER
-    tags = description.tags(model, recipe, store, hf_folder)
+    tags = description.tags(model, recipe, store, hf_folder) | comparable_tags(model, recipe)
     plots = out / PLOTS_FOLDER
     plots.mkdir(exist_ok=True)
     description.draw_plots(model, recipe, store, plots)
@@ -91,7 +92,7 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> R
         _describe(registry, run_id, model, recipe, store)
         _upload(registry, run_id, model, store, hf_folder, out)
         version = _version(registry, artifact, run_id, tags)
-        verdict = _point_aliases(registry, version, recipe.gate)
+        verdict = _point_aliases(registry, version, recipe.gate, is_final=has_final_labels(model, recipe))
         registry.client.set_terminated(run_id, "FINISHED")
         final = find_by_key(registry, artifact.registry_name, model.key)
     facts = RegistrationFacts(
@@ -187,7 +188,7 @@ def _version(registry: Registry, artifact: Registration, run_id: str, tags: dict
     return found
 
 
-def _point_aliases(registry: Registry, version: Version, gate: GateSpec | None) -> Verdict:
+def _point_aliases(registry: Registry, version: Version, gate: GateSpec, *, is_final: bool) -> Verdict:
     """Move `iteration-N`, `candidate` (never back) and, if the gate lets it, `champion`."""
     client, number = registry.client, str(version.version)
     client.set_registered_model_alias(version.name, f"iteration-{version.iteration}", number)
@@ -200,7 +201,10 @@ def _point_aliases(registry: Registry, version: Version, gate: GateSpec | None) 
         gate,
         with_metrics(registry, version),
         with_metrics(registry, champion) if champion else None,
+        is_final=is_final,
     )
     if verdict.is_champion:
         client.set_registered_model_alias(version.name, CHAMPION, number)
+    if champion is None or champion.version != version.version:
+        client.set_model_version_tag(version.name, number, VERDICT_TAG, verdict.reason)
     return verdict

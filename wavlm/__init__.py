@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wavlm.export import load as load
     from wavlm.labels.files import read_labels as read_labels
     from wavlm.pipeline.plan import plan as plan
+    from wavlm.pipeline.resolve import resolve as resolve
     from wavlm.pipeline.store import Store as Store
     from wavlm.shards import Reader as Reader
     from wavlm.shards import read_index as read_index
@@ -28,10 +29,22 @@ _HOMES = {
     "read_index": "wavlm.shards",
     "read_labels": "wavlm.labels.files",
     "read_recipe": "wavlm.specs.yaml",
+    "resolve": "wavlm.pipeline.resolve",
     "stream": "wavlm.shards",
 }
 
-__all__ = ["Reader", "Store", "load", "num_frames", "plan", "read_index", "read_labels", "read_recipe", "stream"]
+__all__ = [
+    "Reader",
+    "Store",
+    "load",
+    "num_frames",
+    "plan",
+    "read_index",
+    "read_labels",
+    "read_recipe",
+    "resolve",
+    "stream",
+]
 
 
 def __getattr__(name: str) -> Any:

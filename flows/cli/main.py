@@ -76,22 +76,26 @@ def run(  # noqa: PLR0913 - one option each
         tracking=tracking,
     )
     artifact_store = Store(store)
-    artifacts = plan_until(recipe, until)
-    if not artifact_store.has_all(artifacts):
+    resolved = None
+
+    def is_done() -> bool:
+        return artifact_store.has_all(plan_until(recipe, until, artifact_store))
+
+    if not is_done():
         from flows.cli.orchestrated import run_flow
         from flows.ready import check_ready
 
         check_ready(str(recipe), artifact_store, runtime, lambda items: select_needed(items, until))
-        run_flow(
+        resolved = run_flow(
             _load_pretrain,
             artifact_store.root,
-            lambda: artifact_store.has_all(artifacts),
+            is_done,
             recipe=str(recipe),
             store=str(artifact_store.root),
             runtime=runtime,
             until=until,
         )
-    show_summary(recipe, artifact_store)
+    show_summary(recipe, artifact_store, resolved)
 
 
 @app.command()
@@ -121,18 +125,27 @@ def stage(  # noqa: PLR0913 - one option each
     from flows.ready import check_ready
     from wavlm.errors import ServiceMissingError
     from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.artifacts import Artifact
+    from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.store import Store
+    from wavlm.specs import Recipe
+    from wavlm.specs.yaml import read_recipe
 
     artifact_store = Store(store)
-    artifacts = select_artifacts(recipe, kind, iteration, corpus)
-    for item in (item for artifact in artifacts for item in artifact.needs):
-        artifact_store.require(item)  # before Prefect is started for nothing
+
+    def choose(resolved: Recipe | None = None) -> tuple[Artifact, ...]:
+        return select_artifacts(resolved or resolve(read_recipe(recipe), artifact_store), kind, iteration, corpus)
+
+    artifacts = choose()
+    for artifact in artifacts:
+        for item in artifact.needs if artifact.is_known else ():
+            artifact_store.require(item)  # before Prefect is started for nothing
     runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
     check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
-    run_flow(
+    resolved = run_flow(
         _load_stage,
         artifact_store.root,
-        lambda: artifact_store.has_all(artifacts),
+        lambda: artifact_store.has_all(choose()),
         kind=kind,
         recipe=str(recipe),
         iteration=iteration,
@@ -141,6 +154,7 @@ def stage(  # noqa: PLR0913 - one option each
         store=str(artifact_store.root),
         runtime=runtime,
     )
+    artifacts = choose(resolved)
     if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:
         raise ServiceMissingError(
             "NOT_REGISTERED",
@@ -167,10 +181,13 @@ def listen(
       [cyan]wavlm listen data_specs/recipes/demo.yaml listen/ --epoch 3[/]
     """
     from tasks.listening import write_batch
+    from wavlm.pipeline.resolve import require_known
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
 
-    for path in write_batch(read_recipe(recipe), Store(store), iteration, epoch, out):
+    artifact_store = Store(store)
+    recipe_spec = require_known(read_recipe(recipe), artifact_store)
+    for path in write_batch(recipe_spec, artifact_store, iteration, epoch, out):
         console.out.print(str(path), highlight=False, soft_wrap=True)
 
 

@@ -147,7 +147,10 @@ def import_model(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder (hf) or file (fairseq)")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder")],
 ) -> None:
-    """Read a Hugging Face folder or a fairseq-layout .pt into a model folder.
+    """Read a Hugging Face folder or a fairseq-layout .pt into a model folder; print what a recipe's `start` needs.
+
+    Most released models have no prediction head. Then a training that starts from them draws a fresh one, with the
+    number of clusters of its recipe.
 
     Nothing in it is run: weights are read with weights_only, settings are parsed.
 
@@ -157,8 +160,13 @@ def import_model(
     """
     from wavlm.export import import_model as imported
 
-    imported(path, out)
+    found = imported(path, out)
     _say(out)
+    console.out.print(f"sha256: {found.sha256}", markup=False, highlight=False, soft_wrap=True)
+    head = (
+        f"kept, {found.num_clusters} clusters" if found.has_head else "fresh: PATH has none, the recipe sets its size"
+    )
+    console.out.print(f"head: {head}", markup=False, highlight=False, soft_wrap=True)
 
 
 def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE) -> None:
@@ -169,10 +177,12 @@ def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE) -> None:
       [cyan]wavlm sync data_specs/recipes/demo.yaml[/]
     """
     from tasks.register import sync as synced
+    from wavlm.pipeline.resolve import require_known
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
 
-    new = synced(read_recipe(recipe), Store(store))
+    artifact_store = Store(store)
+    new = synced(require_known(read_recipe(recipe), artifact_store), artifact_store)
     for path in new:
         _say(path)
     console.out.print(f"{len(new)} models were registered now")

@@ -17,8 +17,10 @@ API = "PREFECT_API_URL"
 ANSWER_SECONDS = 10.0
 
 
-def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bool], **parameters: Any) -> None:
+def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bool], **parameters: Any) -> Any:
     """Run a flow with these parameters. `is_done` asks the store, which decides; Prefect only orchestrates.
+
+    Returns what the flow returns, or None if Prefect failed after everything was made.
 
     `load_flow` imports the flow, and Prefect with it. That takes seconds and reads the environment, so it happens here:
     after the environment is set, and while the server starts. Raises what the stages raise, and ServiceMissingError if
@@ -32,7 +34,7 @@ def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bo
     from prefect.exceptions import PrefectException
 
     try:
-        flow(**parameters)
+        return flow(**parameters)
     except (PrefectException, httpx.HTTPError) as error:
         if not is_done():
             raise ServiceMissingError(
@@ -40,6 +42,7 @@ def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bo
                 f"Prefect failed in the middle: {error}; at {os.environ[API]}; "
                 "what is complete stays: run the same command again",
             ) from error
+        return None
 
 
 def _set_environment(home: Path) -> None:

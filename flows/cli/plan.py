@@ -8,28 +8,31 @@ from pathlib import Path
 from rich.table import Table
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.plan import plan, select, select_needed
+from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.shares import describe_shares
+from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
+from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
 
 SHOWN_DIFFERENCES = 3
 
 
-def plan_until(recipe: Path, until: Kind | None) -> tuple[Artifact, ...]:
+def plan_until(recipe: Path, until: Kind | None, store: Store) -> tuple[Artifact, ...]:
     """All artifacts of a recipe, or what those of kind `until` need."""
-    return select_needed(plan(read_recipe(recipe)), until)
+    return select_needed(plan(resolve(read_recipe(recipe), store)), until)
 
 
-def select_artifacts(recipe: Path, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
-    """The artifacts of one kind; raises UsageError that lists what there is if nothing fits."""
+def select_artifacts(recipe: Recipe, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
+    """The artifacts of one kind of a resolved recipe; raises UsageError that lists what there is if nothing fits."""
     try:
-        return select(plan(read_recipe(recipe)), kind, iteration, corpus)
+        return select(plan(recipe), kind, iteration, corpus)
     except ValueError as error:
-        raise UsageError("NOTHING_FITS", f"{error}; in recipe {recipe}; choose one of these") from error
+        raise UsageError("NOTHING_FITS", f"{error}; in recipe {recipe.name}; choose one of these") from error
 
 
 def plan_table(recipe: Path, store: Store) -> Table:
@@ -39,7 +42,10 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
     made: set[str] = set()
-    for artifact in plan(read_recipe(recipe)):
+    for artifact in plan(resolve(read_recipe(recipe), store)):
+        if not artifact.is_known:
+            table.add_row("[yellow]?[/]", str(artifact), _explain_unknown(artifact))
+            continue
         notes = list(describe(artifact, store))
         if store.is_complete(artifact):
             table.add_row("[green]there[/]", str(artifact), "; ".join(notes))
@@ -57,10 +63,14 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield show_hours(artifact, store)
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
+    if isinstance(artifact, Model) and (start := describe_start(artifact, store)):
+        yield f"starts from {start}"
 
 
 def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
     """Why an artifact would be made: continued, new, or unlike the nearest complete one."""
+    if outdated := store.explain_outdated(artifact):
+        return outdated
     if store.partial_folder(artifact).is_dir():
         return "begun; continues"
     found = store.explain(artifact)
@@ -81,6 +91,12 @@ def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
     return f"unlike {folder.name}: " + "; ".join(parts)
 
 
+def _explain_unknown(artifact: Artifact) -> str:
+    if isinstance(artifact, Corpus) and artifact.spec.folder:
+        return f"{artifact.spec.folder.path} is new, has changed or is not there; the run reads it first"
+    return "made from what is not known yet"
+
+
 def _holds_inputs(artifact: Artifact, field: str) -> bool:
     value = getattr(artifact, field, None)
     return any(isinstance(item, Artifact) for item in (value if isinstance(value, tuple) else (value,)))
@@ -93,7 +109,7 @@ def _shorten(value: object) -> str:
 
 def cost_table(recipe: Path, store: Store) -> Table:
     """What a real run needs, stage by stage; `?` for what neither the store nor the specs know."""
-    estimate = cost(read_recipe(recipe), store)
+    estimate = cost(resolve(read_recipe(recipe), store), store)
     gpus = [f"{name} h" for name in GPU_TFLOPS]
     table = Table("iteration", "stage", "core h", "disk GB", "left GB", *gpus, caption=_caption(estimate), box=None)
     for column in table.columns[2:]:

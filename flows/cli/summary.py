@@ -10,15 +10,20 @@ from rich.table import Table
 
 from flows.cli import console
 from wavlm.pipeline.plan import plan
+from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import summarise
 from wavlm.pipeline.tables import tables
+from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
 
 
-def show_summary(recipe: Path, store: Store) -> None:
-    """What the store holds of a recipe, what its numbers say, and what to try next."""
-    summary = summarise(plan(read_recipe(recipe)), store)
+def show_summary(recipe: Path, store: Store, resolved: Recipe | None) -> None:
+    """What the store holds of a recipe, what its numbers say, and what to try next.
+
+    `resolved`: as the run read it. A folder that grew meanwhile would make everything unknown.
+    """
+    summary = summarise(plan(resolved or resolve(read_recipe(recipe), store)), store)
     for name, rows in tables(summary):
         columns = list(dict.fromkeys(column for row in rows for column in row))
         table = Table(*columns, title=name, title_justify="left", box=None)

@@ -91,7 +91,8 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
         }
     scores = read_layer_pnmi(scores_of(model, recipe), store)
     if scores:
-        found["probe/pnmi"] = scores.pnmi[scores.best_layer]
+        if scores.judged_on == "valid":  # a gate may compare nothing that is measured on what was trained on
+            found["probe/pnmi"] = scores.pnmi[scores.best_layer]
         found["probe/mfcc/pnmi"] = scores.mfcc_pnmi
         found |= {f"probe/layer{layer:02d}/pnmi": pnmi for layer, pnmi in scores.pnmi.items()}
     return found
@@ -163,7 +164,7 @@ def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
     if isinstance(source, AptSource):
         package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
         return "apt", {**package, "sha256": source.sha256}
-    return "local", {"uri": source.path, "revision": source.revision}
+    return "local", {"uri": source.path, "content": source.content}
 
 
 def _flatten(prefix: str, value: JsonValue) -> Iterator[tuple[str, str]]:

@@ -1,11 +1,25 @@
-"""The gate: whether a new version becomes champion."""
+"""The gate: whether a new version becomes champion. A version is compared only by what was measured alike."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from tasks.registry.lookup import Version
-from wavlm.specs import GateSpec
+from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.plan import scores_of
+from wavlm.specs import GateSpec, Recipe
+from wavlm.specs.identity import canonical, key_of
+from wavlm.specs.recipe import LOWER_IS_BETTER
+
+AUTO = ("probe/pnmi", "valid/loss")  # what the metric `auto` tries, in this order
+# Two versions can be compared by a metric if they have the same digest under its tag: of all that the metric
+# depends on, apart from the model.
+VALID_TAG, PROBE_TAG = "comparable.valid", "comparable.probe"
+TAG_OF = {"probe/pnmi": PROBE_TAG, "valid/loss": VALID_TAG, "valid/masked_accuracy": VALID_TAG}
+# Settings of the training that a validation loss depends on.
+LOSS_FIELDS = ("objective", "mask", "logit_temperature", "masked_weight", "unmasked_weight", "feature_penalty")
 
 
 @dataclass(frozen=True)
@@ -16,24 +30,81 @@ class Verdict:
     reason: str
 
 
-def judge(gate: GateSpec | None, new: Version, champion: Version | None) -> Verdict:
-    """Whether a version becomes champion: the first does, later ones pass the recipe's gate."""
-    if champion is None:
-        return Verdict(is_champion=True, reason="the first champion")
-    if champion.version == new.version:
+def comparable_tags(model: Model, recipe: Recipe) -> dict[str, str]:
+    """The tags by which versions know that their metrics are measured alike."""
+    settings: dict[str, JsonValue] = {name: canonical(getattr(model.train, name)) for name in LOSS_FIELDS}
+    data: list[JsonValue] = [*sorted(item.key for item in model.data)]
+    found = {VALID_TAG: key_of({**settings, "data": data})}
+    if scores := scores_of(model, recipe):
+        shards: list[JsonValue] = [*sorted(item.key for item in scores.shards)]
+        found[PROBE_TAG] = key_of({"spec": canonical(scores.spec), "shards": shards})
+    return found
+
+
+def has_final_labels(model: Model, recipe: Recipe) -> bool:
+    """Whether no later iteration of the recipe has other labels, whose loss could not be compared with this one's."""
+    return model.iteration == len(recipe.iterations)
+
+
+def judge(gate: GateSpec, new: Version, champion: Version | None, *, is_final: bool = True) -> Verdict:
+    """Whether a version becomes champion.
+
+    Without a champion there is nothing to beat: a version becomes the first one if it has a metric by which the next
+    ones can be compared with it. A validation metric is that only in a recipe's final iterations.
+    """
+    if champion is not None and champion.version == new.version:
         return Verdict(is_champion=True, reason="the champion already")
-    if gate is None:
-        return Verdict(is_champion=False, reason="the recipe has no gate: move it by hand")
-    return _compare(gate, new, champion)
+    obstacles: list[str] = []
+    for metric in AUTO if gate.metric == "auto" else (gate.metric,):
+        obstacle = _find_obstacle(metric, new, champion, is_final=is_final)
+        if obstacle is None:
+            return _compare(gate, metric, new, champion)
+        obstacles.append(obstacle)
+    return Verdict(
+        is_champion=False,
+        reason=f"not compared: {'; '.join(obstacles)}; to move it by hand: wavlm models promote {new.reference}",
+    )
 
 
-def _compare(gate: GateSpec, new: Version, champion: Version) -> Verdict:
-    ours, theirs = new.metrics.get(gate.metric), champion.metrics.get(gate.metric)
-    if ours is None or theirs is None:
-        who = new.reference if ours is None else champion.reference
-        return Verdict(is_champion=False, reason=f"{who} has no {gate.metric} to compare")
-    gain = ours - theirs if gate.higher_is_better else theirs - ours
-    words = f"{gate.metric} {ours:.4f} against {theirs:.4f} of {champion.reference}"
+def _find_obstacle(metric: str, new: Version, champion: Version | None, *, is_final: bool) -> str | None:
+    """Why a metric says nothing about which version is better; None if it does."""
+    if metric not in TAG_OF:
+        return f"{metric} is the quality of its teacher's labels, not its own (probe/pnmi is)"
+    for version in (new, champion):
+        if version is not None and metric not in version.metrics:
+            return f"{version.reference} has no {metric}{_advice(metric, version)}"
+    if champion is None:
+        is_lasting = TAG_OF[metric] == PROBE_TAG or is_final
+        return None if is_lasting else f"{metric} cannot be compared with that of the iterations to come: other labels"
+    difference = _find_difference(TAG_OF[metric], new, champion)
+    where = f"{metric} of {new.reference} and {champion.reference}"
+    return f"{where} is no comparison: {difference}" if difference else None
+
+
+def _advice(metric: str, version: Version) -> str:
+    if metric == "probe/pnmi" and "labels/pnmi" in version.metrics:
+        return " (valid speech with timed phones and `probe` in the recipe give it)"
+    return ""
+
+
+def _find_difference(tag: str, new: Version, champion: Version) -> str | None:
+    """What was not alike when two versions were measured; None if all was."""
+    if new.tags.get(tag) is not None and new.tags.get(tag) == champion.tags.get(tag):
+        return None
+    if tag == PROBE_TAG:
+        return "other speech or other settings of the probe"
+    if new.tags.get("codebook") != champion.tags.get("codebook"):
+        return "other codebooks"
+    return "other speech, masks or loss weights"
+
+
+def _compare(gate: GateSpec, metric: str, new: Version, champion: Version | None) -> Verdict:
+    ours = new.metrics[metric]
+    if champion is None:
+        return Verdict(is_champion=True, reason=f"the first champion: the next have to beat {metric} {ours:.4f}")
+    theirs = champion.metrics[metric]
+    gain = theirs - ours if metric in LOWER_IS_BETTER else ours - theirs
+    words = f"{metric} {ours:.4f} against {theirs:.4f} of {champion.reference}"
     if gain > 0 and gain >= gate.min_improvement:
         return Verdict(is_champion=True, reason=f"better: {words}")
     needed = f" by {gate.min_improvement:g}" if gate.min_improvement else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync
 
 CHAMPION = "champion"
+VERDICT_TAG = "wavlm.gate"  # of a version: why it is champion, or is not
 MODEL_FOLDER = "hf"  # of a run's artifacts: a Hugging Face folder, and an MLmodel for mlflow.pyfunc
 NATIVE_FOLDER = "native"  # in it: the model as the store holds it
 MODEL_FILES = ("model.safetensors", "network.json")  # of the native folder
 _REFERENCE = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)(:(?P<version>\d+)|@(?P<alias>[A-Za-z][A-Za-z0-9_-]*))?")
 _ALIAS = re.compile(r"(?!v\d+$)(?!latest$)[a-z][a-z0-9_-]{0,63}")
 _PAGE = 1000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,10 @@ def list_models(store: Store) -> tuple[RegisteredModel, ...]:
 
 
 def show_model(store: Store, reference: str) -> RegisteredModel:
-    """The versions that a reference means (`NAME`: all of them), with their metrics."""
+    """The versions that a reference means (`NAME`: all of them), with their metrics.
+
+    For `NAME` it is logged which version other commands take for it, and why.
+    """
     registry = connect(store)
     with translate_registry_errors(registry.uri):
         name, version, alias = _parts(reference)
@@ -81,14 +88,24 @@ def show_model(store: Store, reference: str) -> RegisteredModel:
             chosen: tuple[Version, ...] = (find_version(registry, reference),)
         else:
             chosen = _require_versions(registry, name)
+            if chosen:
+                _choose(registry, name, chosen)
         full = tuple(with_metrics(registry, item) for item in chosen)
     return RegisteredModel(name, without_password(registry.uri), full)
+
+
+def resolve(store: Store, reference: str) -> Version:
+    """The one version that a reference means. Which one that is for `NAME` alone, and why, is logged."""
+    registry = connect(store)
+    with translate_registry_errors(registry.uri):
+        return find_version(registry, reference)
 
 
 def pull_model(store: Store, reference: str, out: Path) -> Path:
     """Download a version's model into a new folder, once its bytes are those that were registered.
 
-    `NAME` alone means its champion. Raises BadDataError if a file is not what its tag says.
+    `NAME` alone means its champion, or its newest version if none is: which one it is, is logged.
+    Raises BadDataError if a file is not what its tag says.
     """
     if out.exists():
         raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
@@ -127,19 +144,22 @@ def promote(store: Store, reference: str, alias: str) -> Version:
     with translate_registry_errors(registry.uri):
         version = find_version(registry, reference)
         registry.client.set_registered_model_alias(version.name, alias, str(version.version))
+        if alias == CHAMPION:
+            registry.client.set_model_version_tag(version.name, str(version.version), VERDICT_TAG, "promoted by hand")
         return find_version(registry, version.reference)
 
 
 def find_version(registry: Registry, reference: str) -> Version:
-    """The one version that a reference means; `NAME` alone means its champion.
+    """The one version that a reference means; `NAME` alone means its champion, or its newest version if none is.
 
     Raises UsageError that lists what there is.
     """
     name, number, alias = _parts(reference)
     versions = _require_versions(registry, name)
-    wanted = alias or CHAMPION
+    if versions and not number and not alias:
+        return _choose(registry, name, versions)
     for version in versions:
-        if version.version == int(number) if number else wanted in version.aliases:
+        if version.version == int(number) if number else alias in version.aliases:
             return version
     there = ", ".join(
         f"{item.version}{' (' + ', '.join(item.aliases) + ')' if item.aliases else ''}" for item in versions
@@ -149,6 +169,23 @@ def find_version(registry: Registry, reference: str) -> Version:
         f"no version of {name} is {f'number {number}' if number else f'the {alias or CHAMPION}'}; "
         f"at {without_password(registry.uri)}; there is: {there or 'none'}",
     )
+
+
+def _choose(registry: Registry, name: str, versions: Sequence[Version]) -> Version:
+    """The version that a name alone means, which is logged with the reason. `versions`: newest first, not empty."""
+    champion = next((item for item in versions if CHAMPION in item.aliases), None)
+    chosen = champion or versions[0]
+    kind = "the champion" if champion else "the newest, for none is champion"
+    _log.info(
+        "%s without a version means %s, iteration %s: %s; %s; at %s",
+        name,
+        chosen.reference,
+        chosen.iteration or "?",
+        kind,
+        chosen.tags.get(VERDICT_TAG, "no reason is recorded"),
+        without_password(registry.uri),
+    )
+    return chosen
 
 
 def find_by_key(registry: Registry, name: str, key: str) -> Version | None:

@@ -47,7 +47,7 @@ def spec(**fields: object) -> CorpusSpec:
 
 
 def of_folder(folder: Path, layout: Layout = GENERIC, **fields: object) -> CorpusSpec:
-    source = FolderSource(type="folder", path=str(folder), revision="1")
+    source = FolderSource(type="folder", path=str(folder))
     return spec(sources=(source,), layout=layout, **fields)
 
 

@@ -43,7 +43,7 @@ def test_a_folder_becomes_a_manifest_with_the_length_of_each_recording(tmp_path:
         "ann__prompt": (16000, 8000),
         "ann__stereo": (8000, 800),
     }
-    assert rows["ann__0"].path == str(folder / "ann/0.flac")
+    assert rows["ann__0"].path == "ann/0.flac"
     blob = (folder / "ann/prompt.g722").read_bytes()
     assert rows["ann__prompt"].sha256 == hashlib.sha256(blob).hexdigest()
     assert rows["ann__prompt"].size_bytes == 4000
@@ -124,7 +124,7 @@ def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
 
 def test_sources_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     package = AptSource(type="apt", package="some-voice", version="1", sha256="0" * 64, size_bytes=1)
-    folder = FolderSource(type="folder", path=str(tmp_path / "nowhere"), revision="1")
+    folder = FolderSource(type="folder", path=str(tmp_path / "nowhere"))
     for sources, fields, code in [
         ((folder,), {}, "FOLDER_MISSING"),
         ((folder, package), {}, "SOURCES"),

@@ -71,7 +71,7 @@ def test_the_guide_names_the_folders_that_the_recipe_makes(reader: Reader) -> No
 def test_the_errors_that_the_guide_lists_are_errors_of_the_code() -> None:
     codes = set(re.findall(r"^\| `([A-Z_]+)", GUIDE, re.MULTILINE))
     source = "".join(path.read_text() for path in (ROOT / "wavlm").rglob("*.py"))
-    assert len(codes) == 8
+    assert len(codes) == 11
     assert not {code for code in codes if f'"{code}",' not in source}
 
 
@@ -87,7 +87,9 @@ def test_a_wrong_field_is_reported_as_the_guide_says(reader: Reader, tmp_path: P
 def test_following_the_guide_gives_the_labels(reader: Reader) -> None:
     planned, run, status = (reader.type(command) for command in COMMANDS[:3])
     assert "pretrain/iteration1" in planned
-    assert re.search(r"my-speech +speech +0\.01 +12 +10 +0", run)  # hours, utterances, speakers, rejected
+    assert re.search(
+        r"my-speech +speech +0\.01 +0\.00 +12 +10 +0", run
+    )  # hours of train and valid, utterances, speakers, rejected
     assert "labels/my-speech" in status
     assert "pretrain" not in status
 

@@ -76,11 +76,28 @@ def test_without_phones_there_are_no_scores_but_a_reason(tmp_path: Path, model_d
 
 def test_the_choice_is_seeded_and_bounded(shards_dir: Path) -> None:
     chosen = [
-        [item.key for item in choose_utterances(spec, [shards_dir])]
+        [item.key for item in choose_utterances(spec, [shards_dir]).fitted]
         for spec in (SPEC, SPEC, SPEC.model_copy(update={"seed": 1}))
     ]
     assert chosen[0] == chosen[1] != chosen[2]
-    assert len(set(chosen[0])) == SPEC.max_utterances
+    assert len(set(chosen[0])) == SPEC.max_utterances // 2
+
+
+def test_valid_speech_is_judged_and_train_speech_is_for_k_means(shards_dir: Path, tmp_path: Path) -> None:
+    chosen = choose_utterances(SPEC, [shards_dir])
+    assert {item.split for item in chosen.fitted} == {"train"}
+    assert {item.split for item in chosen.judged} == {"valid"}
+    assert (len(chosen.fitted), len(chosen.judged), chosen.judged_on) == (4, 3, "valid")
+    for split in ("train", "valid"):
+        # The other split has no phones: both halves are of this one, and it is said which.
+        spoken = [
+            item if item.split == split else Spoken(item.key, item.speaker, item.waveform, split=item.split)
+            for item in tones(6) + tones(6, seed=1, split="valid")
+        ]
+        chosen = choose_utterances(SPEC, [write_shards(tmp_path / split, spoken)])
+        assert {item.split for item in (*chosen.fitted, *chosen.judged)} == {split}
+        assert (len(chosen.fitted), len(chosen.judged), chosen.judged_on) == (3, 3, split)
+        assert not {item.key for item in chosen.fitted} & {item.key for item in chosen.judged}
 
 
 def test_quality_is_measured_on_the_other_half_only(shards_dir: Path) -> None:
@@ -95,6 +112,5 @@ def test_quality_is_measured_on_the_other_half_only(shards_dir: Path) -> None:
         return [known[:, None].astype(np.float32)]
 
     spec = ScoresSpec(num_clusters=2)
-    assert measure_quality(blind, utterances, spec)[0].pnmi == pytest.approx(0, abs=1e-9)
-    again = [*utterances[:2], *utterances[:2]]
-    assert measure_quality(blind, again, spec)[0].pnmi > 0.9
+    assert measure_quality(blind, utterances[:2], utterances[2:], spec)[0].pnmi == pytest.approx(0, abs=1e-9)
+    assert measure_quality(blind, utterances[:2], utterances[:2], spec)[0].pnmi > 0.9

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.waiting import wait_until
 from wavlm.errors import BadDataError, ServiceMissingError, WorkerDiedError
-from wavlm.execution.fence import STALL_SECONDS, Fence, LostCallError, open_fence
+from wavlm.execution.fence import STALL_SECONDS, Fence, FencePool, LostCallError, open_fence
 
 
 def count_to(number: int) -> Iterator[int]:
@@ -171,3 +172,10 @@ def test_the_child_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     child = int(done.stdout)
     assert done.returncode == -signal.SIGKILL
     wait_until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def test_threads_share_fences_and_each_call_has_one_alone() -> None:
+    with FencePool(2) as fences, ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(lambda number: fences.finish(count_to, number), range(1, 30)))
+        assert results == list(range(29))
+        assert len({*threads.map(lambda _: fences.call(pid), range(20))}) <= 2

@@ -12,7 +12,7 @@ CORPUS = CorpusSpec(
     homepage="https://example.org/voices",
     license="CC BY 4.0 | or other",
     citation="A. Speaker:\nVoices, 2020",
-    sources=(FolderSource(type="folder", path="/data", revision="1"),),
+    sources=(FolderSource(type="folder", path="/data"),),
     layout=GenericLayout(type="generic"),
 )
 CARD = Card(

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.corpus.corpora import GENERIC, grow, of_folder
@@ -38,7 +39,7 @@ def account(folder: Path, layout: GenericLayout = ALL) -> FilesAccount:
 
 
 def causes(files: FilesAccount) -> dict[str, int]:
-    return {str(item.cause): item.files for item in files.left_out}
+    return {item.cause: item.files for item in files.left_out}
 
 
 def build(tmp_path: Path, folder: Path, layout: GenericLayout = ALL, **fields: object) -> CorpusFacts:
@@ -246,7 +247,7 @@ from wavlm.specs.layouts import GenericLayout
 ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
 root = Path(sys.argv[1])
 found = read_layout(GenericLayout(type="generic", audio=sys.argv[2]), root)
-print(len(found.recordings), {str(item.cause): item.files for item in found.files.left_out})
+print(len(found.recordings), {item.cause: item.files for item in found.files.left_out})
 check_files(found.files, 0.01, "perm", root)
 """
 
@@ -337,6 +338,21 @@ def test_every_layout_counts_what_it_does_not_take(tmp_path: Path) -> None:
         "fillets": (1, {"not-matched": 1, "outside": 2}),
         "librispeech": (1, {"not-matched": 1, "other": 1}),
     }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_name_of_a_tree_is_missing_in_the_account(tmp_path: Path, seed: int) -> None:
+    """Trees at random, counted by os.walk."""
+    rng = np.random.default_rng(seed)
+    parts, suffixes = ("a", "b", ".c", "d.wav", "é"), (".flac", ".WAV", ".txt", "", ".pcm", ".x")
+    for number in range(60):
+        folders = (str(rng.choice(parts)) for _ in range(int(rng.integers(4))))
+        path = tmp_path.joinpath(*folders, f"{number}{rng.choice(suffixes)}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"fLaC" if rng.random() < 0.5 else b"text")
+    for glob in ("**/*", "a/*", "**/*.flac", "*/b/**/*.wav"):
+        files = account(tmp_path, GenericLayout(type="generic", audio=glob))
+        assert files.found == sum(len(names) for _, _, names in os.walk(tmp_path))
 
 
 def test_the_manifest_and_the_account_hold_the_same_recordings(tmp_path: Path) -> None:

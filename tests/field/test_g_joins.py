@@ -6,13 +6,14 @@ with one file name were merged and given to both, and label quality was computed
 
 import unicodedata
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from wavlm.corpus.layouts import Reading, TableAccount, read_layout
 from wavlm.errors import BadDataError
-from wavlm.specs.layouts import GenericLayout
+from wavlm.specs.layouts import FestvoxLayout, FilletsLayout, GenericLayout
 
 
 def grow(root: Path, *names: str) -> None:
@@ -197,3 +198,31 @@ def test_joining_does_not_take_longer_for_names_that_many_recordings_have(tmp_pa
     rows = [f"001\t{number}\t{number}.5\tX" for number in range(20_000)]
     found = read_phones(tmp_path, rows, max_left_over_rows=1.0, max_without_row=1.0)
     assert found.tables[0].ambiguous == 20_000
+
+
+def test_a_dialogue_that_two_rooms_have_is_given_to_no_third_one(tmp_path: Path) -> None:
+    grow(tmp_path, "sound/a/cs/hi.ogg", "sound/share/cs/hi.ogg", "sound/share/cs/bye.ogg")
+    for room, text in (("a", "ONE"), ("b", "TWO")):
+        (tmp_path / f"script/{room}").mkdir(parents=True)
+        script = f'dialogId("hi", "font_{room}", "")\ndialogStr("{text}")\ndialogId("bye", "font_x", "")\n'
+        (tmp_path / f"script/{room}/dialogs_cs.lua").write_text(script)
+    found = read_layout(FilletsLayout(type="fillets", language="cs"), tmp_path)
+    assert {str(item.path): (item.speaker, item.text) for item in found} == {
+        "sound/a/cs/hi.ogg": ("a", "ONE"),
+        "sound/share/cs/bye.ogg": ("x", None),
+        "sound/share/cs/hi.ogg": ("unknown", None),
+    }
+
+
+def test_two_catalogues_of_one_voice_are_not_merged(tmp_path: Path) -> None:
+    grow(tmp_path, "wav/a.wav")
+    folder = tmp_path / "festival/clunits"
+    folder.mkdir(parents=True)
+    for name, edges in {"old": (0.0, 0.5, 1.0), "new": (0.0, 0.7, 1.0)}.items():
+        lines = [f"x_{n} a {start} {start} {end}" for n, (start, end) in enumerate(pairwise(edges))]
+        (folder / f"{name}.catalogue").write_text("\n".join(["EST_Header_End", *lines, ""]))
+    with pytest.raises(BadDataError, match=r"LAYOUT: the phones x .* of a overlap"):
+        read_layout(FestvoxLayout(type="festvox", speaker="v"), tmp_path)
+    (folder / "old.catalogue").write_text((folder / "new.catalogue").read_text())
+    (found,) = read_layout(FestvoxLayout(type="festvox", speaker="v"), tmp_path)
+    assert found.phones == ((0.0, 0.7, "x"), (0.7, 1.0, "x"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wavlm.corpus.layouts import Reading, read_layout
+from wavlm.corpus.layouts import Reading, check_layout, read_layout
 from wavlm.errors import BadDataError
 from wavlm.specs.layouts import FestvoxLayout, FilletsLayout, GenericLayout, Layout, LibrispeechLayout
 
@@ -153,3 +153,14 @@ def test_a_second_text_of_a_publisher_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "1-2.trans.txt").write_text("1-2-3 ONE\n1-2-3 TWO\n")
     with pytest.raises(BadDataError, match=r"LAYOUT: a second text of 1-2-3; in .*trans\.txt, line 2"):
         read_layout(LibrispeechLayout(type="librispeech"), tmp_path)
+
+
+def test_what_is_wrong_with_a_table_is_known_at_the_first_look(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("utt_id\ttext\tclient\n" + "x" * 5_000_000)  # only the header is read
+    good = GenericLayout(type="generic", transcripts="t.tsv", speaker_column="client")
+    check_layout(good, tmp_path)
+    check_layout(LibrispeechLayout(type="librispeech"), tmp_path)
+    bad = {"speaker_column": "no column nobody", "split_column": "no column nobody", "phones": "No such file"}
+    for field, message in bad.items():
+        with pytest.raises(BadDataError, match=f"LAYOUT: .*{message}"):
+            check_layout(good.model_copy(update={field: "nobody"}), tmp_path)

@@ -18,7 +18,7 @@ from wavlm.corpus.build import build_corpus
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.execution.progress import no_progress
 from wavlm.specs import CorpusSpec
-from wavlm.specs.corpora import GenericLayout
+from wavlm.specs.layouts import GenericLayout
 from wavlm.specs.yaml import RecipeError, read_recipe
 
 

@@ -4,19 +4,31 @@ speakers held out speech that the other trained on; shards were older than the c
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from tests.folders import add_speakers, corpus_and_shards, make_both, read_resolved, write_project
 from tests.mini_shards import Spoken, tones, write_shards
 from tests.staircases import NUM_CLUSTERS, job_of, staircase, write_all_labels
+from wavlm.corpus.build import build_corpus
+from wavlm.corpus.facts import CorpusFacts
+from wavlm.corpus.manifest import read_manifest
+from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards
+from wavlm.execution.progress import no_progress
 from wavlm.features.extract import ExtractionPlan
 from wavlm.labels.codebook import build_codebook
 from wavlm.labels.sampling import read_utterances
 from wavlm.loader.samples import TrainingSamples
-from wavlm.shards import find_copies_of_valid
+from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.resolve import contents_cache, resolve
+from wavlm.pipeline.store import Store
+from wavlm.shards import find_copies_of_valid, read_index
 from wavlm.specs import CodebookSpec, MfccFeatures
+from wavlm.specs.yaml import read_recipe
 
 LOCAL_PLAN = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
 
@@ -68,7 +80,7 @@ def test_a_codebook_is_not_fitted_on_what_another_corpus_holds_out(tmp_path: Pat
     assert train.folder.tolist() == [0] * 4 + [1] * 3
     spec = CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=4, sample_frames_per_cluster=20)
     (tmp_path / "out").mkdir()
-    facts = build_codebook(spec, folders, None, tmp_path / "out", LOCAL_PLAN)
+    facts = build_codebook(spec, dict(zip("ab", folders, strict=True)), None, tmp_path / "out", LOCAL_PLAN)
     assert facts.copies_of_valid == 2
 
 
@@ -81,3 +93,95 @@ def test_valid_speech_is_never_left_out(tmp_path: Path) -> None:
     folder = write_shards(tmp_path / "a", both)
     assert find_copies_of_valid([folder])[0].tolist() == [True] * 3 + [False] * 3
     assert len(read_utterances([folder], "valid").folder) == 3
+
+
+# --- growth of one corpus ---
+
+
+def splits_of(corpus: Corpus, store: Store) -> dict[str, str]:
+    return {row.key: row.split for row in read_manifest(store.path(corpus))}
+
+
+def make_corpus(recipe: Path, store: Store) -> Corpus:
+    corpus, _ = corpus_and_shards(read_resolved(recipe, store))
+    cache = contents_cache(corpus.spec, store)
+    store.make(corpus, lambda out: build_corpus(corpus.spec, store.downloads, out, no_progress, cache))
+    return corpus
+
+
+def rule_of(corpus: Corpus, store: Store) -> str:
+    return store.facts(corpus, CorpusFacts).split_rule
+
+
+@pytest.mark.parametrize("first", [("ann", "bob"), ("cid", "ann", "dan", "fay")])
+def test_what_was_held_out_is_never_trained_on_while_a_corpus_grows(tmp_path: Path, first: tuple[str, ...]) -> None:
+    store, recipe = Store(tmp_path / "store"), write_project(tmp_path, speakers=first)
+    made = [make_corpus(recipe, store)]
+    for day, new in enumerate([("eve", "gus"), ("hal", "ida", "jon"), ("kim", "lea", "max", "ned", "oda", "pia")]):
+        add_speakers(tmp_path / "wavs", [f"{name}{day}" for name in new], clips=3)
+        made.append(make_corpus(recipe, store))
+    assert len({corpus.key for corpus in made}) == 4
+    assert len({rule_of(corpus, store) for corpus in made}) == 1
+    for before, after in pairwise(splits_of(corpus, store) for corpus in made):
+        assert {key for key, split in before.items() if split == "valid"} <= {
+            key for key, split in after.items() if split == "valid"
+        }
+        assert "valid" in before.values()
+        assert after.items() > before.items()
+
+
+def test_the_rule_of_an_earlier_revision_is_part_of_the_key(tmp_path: Path) -> None:
+    store, recipe = Store(tmp_path / "store"), write_project(tmp_path, speakers=("ann", "dan"))
+    assert rule_of(make_corpus(recipe, store), store) == "recordings"
+    # `cid` is below 0.3 and has less than 0.6 of the speech: alone, this would be split by speakers.
+    add_speakers(tmp_path / "wavs", ["cid"], clips=2)
+    grown, fresh = make_corpus(recipe, store), Store(tmp_path / "fresh")
+    alone = make_corpus(recipe, fresh)
+    assert (rule_of(grown, store), rule_of(alone, fresh)) == ("recordings", "speakers")
+    assert grown.key != alone.key
+    assert make_corpus(recipe, store).key == grown.key  # and stays, whatever is planned
+
+
+def test_another_share_draws_anew_and_another_speech_of_the_same_name_does_not_count(tmp_path: Path) -> None:
+    store, recipe = Store(tmp_path / "store"), write_project(tmp_path / "one", speakers=("ann", "dan"))
+    make_corpus(recipe, store)
+    other = make_corpus(write_project(tmp_path / "two", speakers=("cid", "eve", "gus", "jon")), store)
+    assert other.spec.valid_rule is None
+    spec = tmp_path / "one/specs/corpora/voices.yaml"
+    spec.write_text(spec.read_text().replace("0.3", "0.2"))
+    add_speakers(tmp_path / "one/wavs", ["hal"], clips=2)
+    assert make_corpus(recipe, store).spec.valid_rule is None
+
+
+def test_shards_of_a_folder_that_has_grown_are_not_the_old_ones(tmp_path: Path) -> None:
+    store, recipe = Store(tmp_path / "store"), write_project(tmp_path)
+    make_both(read_resolved(recipe, store), store)
+    add_speakers(tmp_path / "wavs", ["dan"], clips=2)
+    assert not any(store.is_complete(item) for item in corpus_and_shards(resolve(read_recipe(recipe), store)))
+    corpus, shards = corpus_and_shards(read_resolved(recipe, store))
+    with pytest.raises(BadDataError, match=r"INPUT_MISSING: corpus/voices.*wavlm stage corpus"):
+        store.make(shards, lambda out: CorpusFacts())  # type: ignore[call-arg]
+    make_both(read_resolved(recipe, store), store)
+    assert {row.speaker for row in read_manifest(store.path(corpus))} == set(read_index(store.path(shards)).speakers)
+
+
+def test_shards_of_a_corpus_that_was_made_again_with_other_files_are_made_again(tmp_path: Path) -> None:
+    store, recipe = Store(tmp_path / "store"), write_project(tmp_path)
+    corpus, shards = make_both(read_resolved(recipe, store), store)
+    store.redo(corpus)
+    assert store.is_complete(shards)  # shards alone can still be used
+    make_corpus(recipe, store)
+    assert store.is_complete(shards)  # the same content again
+    store.redo(corpus)
+
+    def other(out: Path) -> CorpusFacts:
+        facts = build_corpus(corpus.spec, store.downloads, out, no_progress)
+        (out / "LICENSE").write_text("a file that was not there before")
+        return facts
+
+    store.make(corpus, other)
+    assert not store.is_complete(shards)
+    assert "was made from another corpus/voices" in str(store.explain_outdated(shards))
+    make_both(read_resolved(recipe, store), store)
+    assert store.is_complete(shards)
+    assert len(list((store.root / "trash/shards").iterdir())) == 1

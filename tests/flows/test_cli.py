@@ -44,13 +44,13 @@ def test_plan_answers_without_heavy_imports(tiny_recipe: Path, tmp_path: Path, e
 def test_plan_names_the_field_that_differs(tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm) -> None:
     from tasks.corpus import corpus
     from tasks.shards import shards
+    from tests.folders import read_resolved
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.store import Store
-    from wavlm.specs.yaml import read_recipe
 
     store = Store(tmp_path / "store")
-    artifacts = plan(read_recipe(tiny_recipe))
+    artifacts = plan(read_resolved(tiny_recipe, store))
     for kind, task in (("corpus", corpus), ("shards", shards)):
         task.fn(*select(artifacts, kind), store, Runtime(workers=1))  # type: ignore[attr-defined]
     changed = tiny_recipe.with_name(f"{tmp_path.name.replace('_', '-')}.yaml")
@@ -120,15 +120,15 @@ def test_a_missing_input_is_named_and_not_built(tiny_recipe: Path, tmp_path: Pat
 def test_a_registration_that_was_asked_for_and_did_not_happen_is_exit_code_69(
     tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
+    from tests.folders import read_resolved
     from tests.tasks.conftest import build
     from wavlm.pipeline.plan import plan
     from wavlm.pipeline.store import Store
-    from wavlm.specs.yaml import read_recipe
 
     store = Store(tmp_path / "store")
-    for artifact in plan(read_recipe(tiny_recipe)):
+    for artifact in plan(read_resolved(tiny_recipe, store)):
         if artifact.kind != "register":
-            store.make(artifact, lambda out, item=artifact: build(item, out))
+            store.make(artifact, lambda out, item=artifact: build(item, store, out))
     arguments = ["stage", "register", str(tiny_recipe), "--store", str(store.root)]
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", *arguments, "--iteration", "1"],

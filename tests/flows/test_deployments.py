@@ -17,11 +17,11 @@ import httpx
 import pytest
 
 from tasks.corpus import corpus
+from tests.folders import read_resolved
 from tests.waiting import LIMIT_SECONDS
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.plan import plan, select
 from wavlm.pipeline.store import Store
-from wavlm.specs.yaml import read_recipe
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def test_deployments_are_scheduled_triggered_and_shown(
         wait_until(lambda: post("flow_runs/filter", **scheduled), "a scheduled run", server_log)
 
         store = Store(tmp_path / "store")
-        (wanted,) = select(plan(read_recipe(tiny_recipe)), "corpus")
+        (wanted,) = select(plan(read_resolved(tiny_recipe, store)), "corpus")
         corpus.fn(wanted, store, Runtime())  # the stage's input
         parameters = {"kind": "shards", "recipe": str(tiny_recipe), "store": str(store.root)}
         stage = deployments["stage"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from wavlm.errors import BadDataError, LockedError
-from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.pipeline.artifacts import Codebook, Corpus, Shards
 from wavlm.pipeline.store import Store
-from wavlm.specs import CorpusSpec, FolderSource, ShardSpec
+from wavlm.specs import CodebookSpec, CorpusSpec, FolderSource, MfccFeatures, ShardSpec
 from wavlm.specs.layouts import GenericLayout
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import read_json
@@ -27,7 +28,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def corpus(revision: str = "1") -> Corpus:
+def corpus(content: str = "1") -> Corpus:
     return Corpus(
         CorpusSpec(
             name="tiny",
@@ -36,7 +37,7 @@ def corpus(revision: str = "1") -> Corpus:
             homepage="",
             license="",
             citation="",
-            sources=(FolderSource(type="folder", path="somewhere", revision=revision),),
+            sources=(FolderSource(type="folder", path="somewhere", content=content * 64),),
             layout=GenericLayout(type="generic"),
         )
     )
@@ -68,7 +69,7 @@ def test_a_failed_build_is_absent_and_the_next_attempt_continues_in_its_folder(
         store.make(artifact, half)
     assert not store.is_complete(artifact)
     folder = store.make(artifact, rest)
-    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "part-0", "part-1"]
+    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "part-0", "part-1", "seal.json"]
 
 
 def test_a_complete_artifact_is_not_built_again(store: Store) -> None:
@@ -88,7 +89,7 @@ def test_leftovers_of_killed_writers_are_not_sealed(store: Store) -> None:
         return build(out)
 
     folder = store.make(corpus(), messy)
-    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "data.txt"]
+    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "data.txt", "seal.json"]
 
 
 def test_a_missing_input_is_named(store: Store) -> None:
@@ -155,3 +156,63 @@ def test_a_broken_record_is_an_error_that_names_the_file(store: Store) -> None:
     path.write_text(path.read_text()[:100])
     with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*{path}"):
         store.record(artifact)
+
+
+# --- inputs that are made again ---
+
+
+def write(text: str) -> Callable[[Path], Facts]:
+    def build_text(out: Path) -> Facts:
+        (out / "data.txt").write_text(text)
+        return Counted(files=1)
+
+    return build_text
+
+
+def make_chain(store: Store, text: str = "words") -> tuple[Corpus, Shards, Codebook]:
+    """A corpus, its shards and a codebook on them."""
+    spec = CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=4)
+    chain = (corpus(), shards(corpus()), Codebook(spec, (shards(corpus()),)))
+    for artifact in chain:
+        store.make(artifact, write(text))
+    return chain
+
+
+def test_what_was_made_from_an_input_that_was_made_again_is_complete_only_if_it_holds_the_same(store: Store) -> None:
+    first, second, third = make_chain(store)
+    store.redo(first)
+    assert store.is_complete(second)  # an input that is gone does not matter
+    store.make(first, write("words"))
+    assert store.has_all((first, second, third))
+    store.redo(first)
+    store.make(first, write("other words"))
+    assert store.is_complete(first)
+    assert not store.is_complete(second)
+    assert not store.is_complete(third)  # made from what has to be made again
+    with pytest.raises(BadDataError, match=r"INPUT_MISSING: shards/tiny-\S+ was made from another corpus/tiny"):
+        store.require(second)
+    store.make(second, write("words"))
+    assert store.has_all((first, second, third))  # the shards hold the same as before
+    assert len(list((store.root / "trash/shards").iterdir())) == 1
+
+
+def test_what_an_attempt_with_other_inputs_left_is_not_continued(store: Store) -> None:
+    def fail(out: Path) -> Facts:
+        (out / "part-0").write_text("of the old corpus")
+        raise RuntimeError("killed")
+
+    store.make(corpus(), write("old"))
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            store.make(shards(corpus()), fail)
+    store.redo(corpus())
+    store.make(corpus(), write("new"))
+    folder = store.make(shards(corpus()), build)
+    assert not (folder / "part-0").exists()
+
+
+def test_verify_notices_a_seal_that_was_changed(store: Store) -> None:
+    folder = store.make(corpus(), build)
+    seal = folder / "seal.json"
+    seal.write_text(seal.read_text().replace('"content": "', '"content": "0'))
+    assert [item.path for item in store.verify(folder)] == [seal]

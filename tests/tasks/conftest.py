@@ -158,7 +158,7 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
             for features in (MfccFeatures(type="mfcc"), HiddenFeatures(type="hidden", layer=2))
         ),
         probe=ScoresSpec(num_clusters=50),
-        gate=gate,
+        gate=gate or GateSpec(),
     )
 
 
@@ -260,6 +260,7 @@ def _scores(out: Path) -> Facts:
     (out / "scores.png").write_bytes(PNG)
     return ScoresFacts(
         num_utterances=20,
+        judged_on="valid",
         num_clusters=50,
         mfcc_pnmi=0.3,
         best_pnmi=0.45,

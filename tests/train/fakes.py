@@ -31,7 +31,7 @@ from wavlm.loader.sampler import SamplerState
 from wavlm.mixing.counts import MixingCounts
 from wavlm.mixing.mix import Change
 from wavlm.rng import rng_for
-from wavlm.specs import ConvLayer, MaskSpec, NetworkSpec, TrainSpec
+from wavlm.specs import ConvLayer, EffectSpec, MaskSpec, MixSpec, NetworkSpec, TrainSpec
 from wavlm.specs.shapes import num_frames
 from wavlm.train.loop import Data, train
 
@@ -85,6 +85,7 @@ def job(
         train=train_spec(**(train or {})),
         num_clusters=NUM_CLUSTERS,
         data=(LabelledShards(shards=out, labels=out),),
+        mix=MixSpec(name="made-up", probability=0.5, effects=(EffectSpec(name="gain", probability=1.0),)),
         runtime=Runtime(**{"threads": 1, "snapshot_every": 2, **runtime}),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.numerics import mean_tolerance, norm_tolerance, roundings
 from tests.train import fakes
@@ -17,12 +18,12 @@ from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch
-from wavlm.nn import load_model
-from wavlm.nn.files import ModelFileError
+from wavlm.nn import ModelFileError, load_model
 from wavlm.specs import StartSpec
 from wavlm.storage.files import read_json, sha256_of
 from wavlm.train import loop, step
-from wavlm.train.facts import is_finished
+from wavlm.train.facts import is_finished, read_training
+from wavlm.train.reporting import find_due_records
 
 pytestmark = pytest.mark.numeric
 
@@ -48,13 +49,28 @@ def result(out: Path) -> dict[str, object]:
         {name: value for name, value in record.items() if name not in metrics.TIMED}
         for record in metrics.read(out / "metrics.jsonl")
     ]
-    return {"weights": sha256_of(out / "model.safetensors"), "curve": curve}
+    counts = read_json(out / "training.json")["mixing"]
+    return {"weights": sha256_of(out / "model.safetensors"), "curve": curve, "mixing": counts}
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     torch.set_num_threads(1)
     return run(fakes.job(tmp_path_factory.mktemp("unbroken") / "out"))
+
+
+def test_the_facts_count_what_was_mixed_into_all_utterances(unbroken: dict[str, object]) -> None:
+    """Groups 0 to 23 of 2 utterances, as `fakes` counts them, in epochs of GROUPS_AN_EPOCH groups."""
+    groups = [number % fakes.GROUPS_AN_EPOCH for number in range(6 * 4)]
+    with_speech = sum(group % 2 for group in groups)
+    assert unbroken["mixing"] == {
+        "utterances": 2 * 24,
+        "with_speech": with_speech,
+        "with_noise": 0,
+        "mean_speech_ratio_db": round(0.1 * sum(groups) / with_speech, 3),
+        "mean_noise_ratio_db": None,
+        "effects": {"gain": 24},
+    }
 
 
 @pytest.mark.slow
@@ -159,6 +175,40 @@ def test_damaged_snapshot_falls_back_and_ends_the_same(tmp_path: Path, unbroken:
     assert run(job) == unbroken
 
 
+@pytest.mark.parametrize("changes", [{"valid_every": 2, "log_every": 3}, {"valid_every": 5, "log_every": 1}])
+def test_a_stopped_run_goes_on_to_the_same_weights_when_its_curve_is_measured_otherwise(
+    tmp_path: Path, unbroken: dict[str, object], changes: dict[str, int]
+) -> None:
+    with pytest.raises(StoppedError):
+        run(fakes.job(tmp_path / "out"), StopAt(9))
+    job = fakes.job(tmp_path / "out", train=changes)
+    found = run(job)
+    assert found["weights"] == unbroken["weights"]
+    last = found["curve"][-1]
+    assert last["update"] == 6
+    assert last["valid/loss"] == unbroken["curve"][-1]["valid/loss"]
+    facts = read_training(job.out)
+    assert (facts.valid_every, facts.log_every) == (job.train.valid_every, job.train.log_every)
+    stopped_after = 3
+    assert [line["update"] for line in found["curve"] if line["update"] <= stopped_after] == [2, 3]
+    due = [update for update in range(stopped_after + 1, 7) if any(find_due_records(job.train, update))]
+    assert [line["update"] for line in found["curve"] if line["update"] > stopped_after] == due
+
+
+def test_a_stopped_run_that_gets_other_mixtures_goes_on_and_says_so(
+    tmp_path: Path, unbroken: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    def job(name: str) -> TrainJob:
+        return fakes.job(tmp_path / "out").model_copy(update={"mixtures": tmp_path / name})
+
+    with pytest.raises(StoppedError):
+        run(job("noisy-0"), StopAt(9))
+    with caplog.at_level("WARNING"):
+        assert run(job("noisy-1"))["weights"] == unbroken["weights"]
+    assert read_training(tmp_path / "out").validated_on == ("noisy-0", "noisy-1")
+    assert "validated on noisy-0, from now on noisy-1" in caplog.text
+
+
 def test_snapshot_of_another_seed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         run(fakes.job(tmp_path / "out"), StopAt(9))
@@ -194,6 +244,35 @@ def test_training_goes_on_from_another_models_weights_and_head(tmp_path: Path) -
     run(second.model_copy(update={"start": start}))
     went_on = next(iter(metrics.read(second.out / "metrics.jsonl")))
     assert went_on["train/loss"] < 0.5 * (begun["train/loss"] + ended["train/loss"])
+
+
+@pytest.mark.parametrize(("change", "head"), [({}, "kept"), ({"num_clusters": 9}, "fresh")])
+def test_a_head_is_kept_for_the_same_clusters_and_drawn_anew_for_others(
+    tmp_path: Path, change: dict[str, int], head: str
+) -> None:
+    """With a learning rate of nothing the weights that training ends with are those that it began with."""
+    run(fakes.job(tmp_path / "first", train={"updates": 1, "warmup_updates": 0}))
+    first = tmp_path / "first" / "model.safetensors"
+    start = StartSpec(folder=str(first.parent), sha256=sha256_of(first))
+    train = {"updates": 1, "warmup_updates": 0, "peak_lr": 1e-30, "weight_decay": 0.0}
+    job = fakes.job(tmp_path / "second", train=train).model_copy(update={"start": start, **change})
+    run(job)
+    before, after = (load_file(folder / "model.safetensors") for folder in (first.parent, job.out))
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        is_same = tensor.shape == after[name].shape and torch.equal(tensor, after[name])
+        assert is_same == (head == "kept" or not name.startswith("head.")), name
+    assert after["head.label_embeddings"].shape[0] == job.num_clusters
+    assert read_training(job.out).head == head
+
+
+def test_a_start_of_another_network_is_refused_by_the_trainer(tmp_path: Path) -> None:
+    run(fakes.job(tmp_path / "first", train={"updates": 1, "warmup_updates": 0}))
+    path = tmp_path / "first" / "model.safetensors"
+    start = StartSpec(folder=str(path.parent), sha256=sha256_of(path))
+    job = fakes.job(tmp_path / "second", network={"norm_first": True}).model_copy(update={"start": start})
+    with pytest.raises(UsageError, match=r"START_NETWORK: .*norm_first is False there and True in the recipe"):
+        run(job)
 
 
 def test_a_start_of_other_bytes_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from wavlm.execution.exit_note import EXIT_NOTE_FILE
 from wavlm.storage.files import sha256_of
 from wavlm.storage.locks import hold_lock
 from wavlm.train.__main__ import LOCK
+from wavlm.train.facts import read_training
 from wavlm.train.loop import train
 
 pytestmark = pytest.mark.numeric
@@ -64,6 +65,10 @@ def test_two_ranks_give_the_losses_of_one(tmp_path: Path) -> None:
         rank.communicate()
     assert [rank.returncode for rank in ranks] == [0, 0]
     one, two = (list(metrics.read(tmp_path / name / "metrics.jsonl")) for name in ("one", "two"))
+    counts = [read_training(tmp_path / name).mixing for name in ("one", "two")]
+    assert counts[0] is not None
+    assert counts[0].utterances == 2 * 24
+    assert counts[0] == counts[1]
     # They add the gradients of an update's four groups in another order: three additions, six times.
     for ours, theirs in zip(one, two, strict=True):
         for name in ours.keys() - metrics.TIMED:

@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from wavlm.corpus.contents import Cache, FolderContents, check_pin, find_folder, read_contents
 from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, unpack
-from wavlm.errors import UsageError
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
 from wavlm.storage.files import read_json, sha256_of, write_json
@@ -28,28 +28,31 @@ class Files:
     """The folder of a corpus' files, and one receipt per archive."""
 
     root: Path
-    is_own_folder: bool  # named by the spec, not unpacked from archives
     receipts: tuple[ArchiveReceipt, ...]
+    contents: FolderContents | None = None  # of the folder that the spec names
 
 
-def gather(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> Files:
+def gather(spec: CorpusSpec, downloads: Path, out: Path, cache: Cache | None, progress: Progress) -> Files:
     """Download and unpack the archives that are missing, or find the folder that the spec names.
 
     All archives are unpacked into the same tree. If two have a file of the same path, the later one is kept.
 
-    Raises UsageError (GATED, SOURCES, FOLDER_MISSING) and what downloading and unpacking raise.
+    `cache` keeps the digests of the folder's files.
+    Raises UsageError (GATED, SOURCES, FOLDER_MISSING), BadDataError (FOLDER_CHANGED) and what downloading, unpacking
+    and reading a folder raise.
     """
-    folders = [source for source in spec.sources if isinstance(source, FolderSource)]
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     refuse_sources(spec)
-    if folders:
-        return Files(_folder(folders[0], spec), is_own_folder=True, receipts=())
+    if spec.folder:
+        contents = read_contents(find_folder(spec), cache, progress)
+        check_pin(spec, contents.digest)
+        return Files(contents.root, receipts=(), contents=contents)
     sizes = [float(source.size_bytes or 1) for source in archives]
     receipts = []
     for index, source in enumerate(archives):
         start, part = sum(sizes[:index]) / sum(sizes), sizes[index] / sum(sizes)
         receipts.append(_archive(source, downloads, out, _share(progress, start, part)))
-    return Files(out / AUDIO, is_own_folder=False, receipts=tuple(receipts))
+    return Files(out / AUDIO, receipts=tuple(receipts))
 
 
 def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress) -> ArchiveReceipt:
@@ -80,17 +83,6 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
     )
     write_json(path, receipt.model_dump())
     return receipt
-
-
-def _folder(source: FolderSource, spec: CorpusSpec) -> Path:
-    folder = Path(source.path).expanduser().absolute()
-    if not folder.is_dir():
-        raise UsageError(
-            "FOLDER_MISSING",
-            f"the folder of {spec.name} does not exist; at {folder}; put the corpus "
-            f"there (see {spec.homepage}) or correct the path in the corpus spec",
-        )
-    return folder
 
 
 def _share(progress: Progress, start: float, part: float) -> Progress:

@@ -12,56 +12,75 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe
+from wavlm.corpus.contents import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
-from wavlm.errors import BadDataError
+from wavlm.errors import BadDataError, ServiceMissingError
+from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress
 from wavlm.specs import CorpusSpec
 from wavlm.storage.encoding import printable
-from wavlm.storage.files import sha256_of
+from wavlm.storage.files import hash_pieces
 
 logger = logging.getLogger(__name__)
 
 THREADS = 4  # hashing and reading headers wait for the disk and release the GIL
+FENCED_MODULES = ("wavlm.corpus.audio.stream",)  # needed there; a crash of a decoder ends one file, not the stage
 GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
 # Why recordings that the layout finds are not in the manifest.
 TEST_SPLIT = "TEST_SPLIT"
 COPY_OF_VALID = "COPY_OF_VALID"
 
 
-def build_corpus(spec: CorpusSpec, downloads: Path, out: Path, progress: Progress) -> CorpusFacts:
-    """Fill `out` with the audio and the manifest. The bytes do not depend on earlier attempts.
+def build_corpus(
+    spec: CorpusSpec,
+    downloads: Path,
+    out: Path,
+    progress: Progress,
+    cache: Cache | None = None,
+    stall_seconds: float = STALL_SECONDS,
+) -> CorpusFacts:
+    """Fill `out` with the audio and the manifest. The bytes do not depend on earlier attempts, nor on a folder's place.
 
-    `downloads` keeps the archives; all corpora share it.
-    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT) and what `wavlm.corpus.archives.gather` raises.
+    `downloads` keeps the archives; all corpora share it. `cache` keeps the digests of a folder's files.
+    `stall_seconds`: see `wavlm.execution.fence`.
+    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT), ServiceMissingError (STORAGE_STALLED), and what
+    `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files = gather(spec, downloads, out, lambda done, total: progress(GATHERING * done, total))
+    files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total))
     reading = read_layout(spec.layout, files.root)
     recordings = reading.recordings
-    _check_keys(reading, spec, files.root)
     check_files(reading.files, spec.max_left_out, spec.name, files.root)
-    for line in describe_losses(reading.files):
+    _check_keys(recordings, files.root)
+    for line in describe_losses(reading.files, reading.tables):
         logger.warning("%s: %s", spec.name, line)
     rows = []
-    with ThreadPoolExecutor(THREADS) as pool:
-        for row in pool.map(partial(_row, files=files), recordings):
+    with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
+        for row in pool.map(partial(_row, files=files, fences=fences), recordings):
             rows.append(row)
             progress(GATHERING + (1 - GATHERING) * len(rows) / len(recordings), 1.0)
     split_of = {item.key: item.split for item in recordings}
     test = [row for row in rows if split_of[row.key] == "test"]
     wanted = [row for row in rows if split_of[row.key] != "test"]
+    if not wanted:
+        raise BadDataError(
+            "CORPUS_EMPTY",
+            f"all {len(test)} recordings of {spec.name} are in its publisher's test split; in {files.root}; check the "
+            "column that names the split in the corpus spec",
+        )
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
     write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
     return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files, reading)
 
 
-def _row(recording: Recording, files: Files) -> ManifestRow:
+def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
     path = files.root / recording.path
-    rate, samples = _measure(path)
-    shown = path if files.is_own_folder else PurePosixPath(AUDIO) / recording.path
+    sha256 = files.contents.sha256_of(str(recording.path)) if files.contents else _hash(path, fences)
+    rate, samples = _measure(path, fences)
+    shown = recording.path if files.contents else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(
         key=recording.key,
         path=str(shown),
@@ -70,29 +89,31 @@ def _row(recording: Recording, files: Files) -> ManifestRow:
         text=recording.text,
         phones=recording.phones,
         size_bytes=path.stat().st_size,
-        sha256=sha256_of(path),
+        sha256=sha256,
         sample_rate_hz=rate,
         num_samples=samples,
     )
 
 
-def _measure(path: Path) -> tuple[int, int]:
+def _hash(path: Path, fences: FencePool) -> str:
+    try:
+        return fences.finish(hash_pieces, path)
+    except LostCallError as error:
+        raise ServiceMissingError(
+            "STORAGE_STALLED", f"{error.detail} of a file; at {path}; check the disk or the mount, then run again"
+        ) from error
+
+
+def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
     """Sample rate in Hz and samples per channel; (-1, -1) for a file that the shards stage will refuse."""
     try:
-        info = probe(path)
-    except AudioError:
+        info = fences.call(probe, path)
+    except (AudioError, LostCallError):
         return -1, -1
     return info.sample_rate_hz, info.num_samples
 
 
-def _check_keys(reading: Reading, spec: CorpusSpec, root: Path) -> None:
-    recordings = reading.recordings
-    if not recordings:
-        raise BadDataError(
-            "CORPUS_EMPTY",
-            f"no recording of {spec.name} was found, but {reading.files.describe_suffixes()}; in {root}; check the "
-            "layout in the corpus spec",
-        )
+def _check_keys(recordings: Sequence[Recording], root: Path) -> None:
     counts = Counter(recording.key for recording in recordings)
     twice = sorted(key for key, count in counts.items() if count > 1)
     if twice:
@@ -134,6 +155,7 @@ def _facts(
         valid=_amount(valid),
         excluded={reason: _amount(left) for reason, left in excluded.items() if left},
         duplicate_contents=copies,
+        content=files.contents.digest if files.contents else None,
         archives=files.receipts,
         files=reading.files,
         tables=reading.tables,

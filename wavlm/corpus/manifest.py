@@ -3,7 +3,7 @@
 | column | type | |
 |---|---|---|
 | key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.corpus.layouts.key_of` |
-| path | string | relative to the corpus folder, or absolute for a folder source; see `path_to_text` |
+| path | string | relative to the corpus folder, or to the folder of a folder source; see `path_to_text` |
 | speaker | string | from the layout; `unknown` if the layout does not name one |
 | split | string | `train` or `valid` |
 | text | string or null | as published |
@@ -89,7 +89,7 @@ class ManifestRow:
         return round(1e6 * self.seconds)
 
 
-def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str, below: float) -> None:
+def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str, below: float = 0.0) -> None:
     """Write the manifest. The same rows give the same bytes."""
     metadata = {
         "format": FORMAT,
@@ -108,7 +108,7 @@ def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
-        raise BadDataError("MANIFEST", f"cannot be read: {error}; at {path}; make the corpus again") from error
+        raise _unreadable(path, error) from error
     metadata = table.schema.metadata or {}
     if metadata.get(b"format") != FORMAT.encode() or not table.schema.equals(SCHEMA):
         raise BadDataError(
@@ -135,6 +135,18 @@ def read_split_rule(corpus_dir: Path) -> HoldOut | None:
     if by not in ("speakers", "recordings") or b"split_below" not in metadata:
         return None
     return HoldOut(by=by, below=float(metadata[b"split_below"]))
+
+
+def read_contents_of(corpus_dir: Path) -> frozenset[str]:
+    """The sha256 of every recording of a corpus. Raises BadDataError (MANIFEST) if the manifest cannot be read."""
+    try:
+        return frozenset(pq.read_table(corpus_dir / MANIFEST, columns=["sha256"])["sha256"].to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(corpus_dir / MANIFEST, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> BadDataError:
+    return BadDataError("MANIFEST", f"cannot be read: {error}; at {path}; make the corpus again")
 
 
 def _plain(row: ManifestRow) -> dict[str, object]:

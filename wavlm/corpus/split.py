@@ -22,6 +22,7 @@ from wavlm.specs import CorpusSpec, HoldOut
 logger = logging.getLogger(__name__)
 
 TOO_MUCH = 2  # times the share asked for: then whole speakers are too coarse
+ENOUGH = 0.5  # of the share asked for, where recordings are held out: matters for some dozens of recordings
 MOST = 0.5  # of the audio: more is never meant
 THRESHOLD_DIGITS = 6
 
@@ -51,8 +52,8 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     1. `valid_speakers` of the spec.
     2. The layout's own split.
     3. Speakers whose hash is below `valid_fraction`; a recording of an unknown speaker counts as one of its own.
-    4. If these are none, or have more than twice that share of the audio: recordings whose hash is below it, and at
-       least the one with the lowest hash.
+    4. If these are none, or have more than twice that share of the audio: recordings whose hash is below it. If these
+       have less than half of it, the threshold is raised to the next hashes.
 
     `valid_rule` of the spec fixes the choice between 3 and 4. A train recording with the content (sha256) of a valid
     one leaves the corpus.
@@ -119,11 +120,14 @@ def _hold(rows: Sequence[ManifestRow], rule: SplitRule, below: float) -> _Held:
 
 
 def _hold_some(rows: Sequence[ManifestRow], below: float) -> _Held:
-    """Recordings below the threshold, which is raised to the lowest hash if that is above it."""
-    lowest = min(_hash_rows(rows, _name_of_recording))
-    if lowest >= below:
-        below = math.floor(lowest * 10**THRESHOLD_DIGITS + 1) / 10**THRESHOLD_DIGITS
-    return _hold(rows, "recordings", below)
+    """Recordings below the threshold, which is raised until they have at least half of the share asked for."""
+    enough = ENOUGH * below
+    held = _hold(rows, "recordings", below)
+    higher = iter(sorted(number for number in _hash_rows(rows, _name_of_recording) if number >= below))
+    while _share(rows, held.keys) < enough and (number := next(higher, None)) is not None:
+        raised = math.floor(number * 10**THRESHOLD_DIGITS + 1) / 10**THRESHOLD_DIGITS
+        held = _hold(rows, "recordings", raised)
+    return held
 
 
 def _hash_rows(rows: Sequence[ManifestRow], name_of: Callable[[ManifestRow], str]) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
@@ -22,8 +22,9 @@ class LayerScore(Facts):
 class ScoresFacts(Facts):
     """The scores of a model. Without phones in any corpus there are no scores, and `reason` says so."""
 
-    num_utterances: int
+    num_utterances: int  # for k-means and for the measurement together
     scores: tuple[LayerScore, ...]  # MFCC first
+    judged_on: Literal["valid", "train"] | None = None  # the split of the utterances that the quality is measured on
     num_clusters: int | None = None
     mfcc_pnmi: float | None = None
     best_pnmi: float | None = None

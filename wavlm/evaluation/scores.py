@@ -1,8 +1,9 @@
 """Stage scores: how well clusters of each layer of a model agree with phones, compared with MFCC.
 
 Each layer is clustered by k-means, with the same K and on the same 50 Hz frames. MFCC is clustered in the same way and
-counts as layer 0. One half of the utterances with timed phones is for k-means; the label quality is measured on the
-other half. The recipe's field for this stage is `probe`.
+counts as layer 0. Train utterances with timed phones are for k-means; the label quality is measured on valid ones. If
+only one of the splits has phones, one half of its utterances is for k-means, and the other half is measured. The
+recipe's field for this stage is `probe`.
 
 Legend: N samples, F frames, D channels, K clusters.
 """
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -25,7 +28,7 @@ from wavlm.labels.centroids import Centroids
 from wavlm.labels.codebook import cluster
 from wavlm.labels.facts import Quality
 from wavlm.labels.quality import NO_COUNTS, joint_counts, merge_counts
-from wavlm.nn.files import read_network
+from wavlm.nn.description import read_network
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Utterance, stream
 from wavlm.specs import ScoresSpec
@@ -48,11 +51,11 @@ def build_scores(
     progress: Progress = no_progress,
 ) -> ScoresFacts:
     """Fill `out` with `scores.json` and, if any corpus has timed phones, `scores.png`; return the facts."""
-    utterances = choose_utterances(spec, shards_dirs)
-    if len(utterances) < 2:
-        facts = _without_phones(len(utterances))
+    chosen = choose_utterances(spec, shards_dirs)
+    if not chosen.fitted or not chosen.judged:
+        facts = _without_phones(len(chosen.judged))
     else:
-        facts = _score_layers(spec, model_dir, utterances, progress)
+        facts = _score_layers(spec, model_dir, chosen, progress)
         with atomic_path(out / SCORES_PLOT) as path:
             figure = plot_scores(facts.scores, spec.num_clusters)
             figure.savefig(path, format="png", metadata={"Software": None})
@@ -60,33 +63,48 @@ def build_scores(
     return facts
 
 
-def choose_utterances(spec: ScoresSpec, shards_dirs: Sequence[Path]) -> list[Utterance]:
-    """A seeded choice of at most `max_utterances` among all utterances with phones, in random order."""
-    return heapq.nsmallest(
-        spec.max_utterances,
-        (item for shards_dir in shards_dirs for item in _read_with_phones(shards_dir)),
-        key=lambda item: seed_for(spec.seed, "probe", item.key),
-    )
+@dataclass(frozen=True)
+class Chosen:
+    """Utterances with timed phones, each in one of the two roles, in random order."""
+
+    fitted: tuple[Utterance, ...]  # k-means is fitted on them
+    judged: tuple[Utterance, ...]  # label quality is measured on them
+    judged_on: Literal["valid", "train"]  # the split of those that are judged
+
+
+def choose_utterances(spec: ScoresSpec, shards_dirs: Sequence[Path]) -> Chosen:
+    """A seeded choice of at most `max_utterances` among the utterances with phones, half of them for each role."""
+    half = max(spec.max_utterances // 2, 1)
+    train, valid = (_choose(spec, shards_dirs, split, 2 * half) for split in ("train", "valid"))
+    if train and valid:
+        return Chosen(train[:half], valid[:half], "valid")
+    alone, middle = train or valid, len(train or valid) // 2
+    return Chosen(alone[:middle], alone[middle:], "train" if train else "valid")
+
+
+def _choose(spec: ScoresSpec, shards_dirs: Sequence[Path], split: str, count: int) -> tuple[Utterance, ...]:
+    utterances = (item for shards_dir in shards_dirs for item in _read_with_phones(shards_dir, split))
+    return tuple(heapq.nsmallest(count, utterances, key=lambda item: seed_for(spec.seed, "probe", item.key)))
 
 
 def measure_quality(
     extract_layers: ExtractLayers,
-    utterances: Sequence[Utterance],
+    fitted: Sequence[Utterance],
+    judged: Sequence[Utterance],
     spec: ScoresSpec,
     progress: Progress = no_progress,
 ) -> list[Quality]:
-    """Label quality of each layer: k-means on the first half of the utterances, measured on the second half."""
-    half = len(utterances) // 2
-    samples = _sample_frames(extract_layers, utterances[:half], spec, progress)
+    """Label quality of each layer on the judged utterances, by k-means that is fitted on the others."""
+    samples = _sample_frames(extract_layers, fitted, spec, progress)
     codebooks = [Centroids(_fit_centroids(sample, spec)) for sample in samples]
     totals = [NO_COUNTS for _ in codebooks]
-    for done, item in enumerate(utterances[half:], half):
-        progress(done, len(utterances))
+    for done, item in enumerate(judged, len(fitted)):
+        progress(done, len(fitted) + len(judged))
         for number, features in enumerate(extract_layers(item.waveform)):
             labels = codebooks[number].assign(features, item.key)
             counts = joint_counts(item.phones or (), labels, spec.num_clusters)
             totals[number] = merge_counts([totals[number], counts])
-    progress(len(utterances), len(utterances))
+    progress(len(fitted) + len(judged), len(fitted) + len(judged))
     return [total.quality() for total in totals]
 
 
@@ -95,13 +113,15 @@ def _without_phones(num_utterances: int) -> ScoresFacts:
     return ScoresFacts(num_utterances=num_utterances, scores=(), reason=reason)
 
 
-def _score_layers(
-    spec: ScoresSpec, model_dir: Path, utterances: Sequence[Utterance], progress: Progress
-) -> ScoresFacts:
+def _score_layers(spec: ScoresSpec, model_dir: Path, chosen: Chosen, progress: Progress) -> ScoresFacts:
     layers = spec.layers or tuple(range(1, read_network(model_dir).network.num_layers + 1))
     hidden = HiddenLayers(model_dir, layers, default_device())
     qualities = measure_quality(
-        lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)], utterances, spec, progress
+        lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)],
+        chosen.fitted,
+        chosen.judged,
+        spec,
+        progress,
     )
     scores = tuple(
         LayerScore(name=f"layer {layer}" if layer else "mfcc", layer=layer, quality=quality)
@@ -109,7 +129,8 @@ def _score_layers(
     )
     best = max(scores[1:], key=lambda item: item.quality.pnmi)
     return ScoresFacts(
-        num_utterances=len(utterances),
+        num_utterances=len(chosen.fitted) + len(chosen.judged),
+        judged_on=chosen.judged_on,
         num_clusters=spec.num_clusters,
         scores=scores,
         mfcc_pnmi=scores[0].quality.pnmi,
@@ -118,9 +139,9 @@ def _score_layers(
     )
 
 
-def _read_with_phones(shards_dir: Path) -> Iterator[Utterance]:
-    """Utterances with phones. If the first shard of a corpus has none, its other shards are not read."""
-    for shard in sorted(shards_dir.glob("*.tar")):
+def _read_with_phones(shards_dir: Path, split: str) -> Iterator[Utterance]:
+    """Utterances of a split with phones. If its first shard has none, its other shards are not read."""
+    for shard in sorted(shards_dir.glob(f"{split}-*.tar")):
         found = False
         for utterance in stream(shard):
             if utterance.phones:
@@ -136,7 +157,7 @@ def _sample_frames(
     """Frames for k-means, (F, D) of each layer. They are the same frames for all layers."""
     kept: list[list[Floats]] = []
     for done, item in enumerate(utterances):
-        progress(done, 2 * len(utterances))
+        progress(done, 2 * len(utterances))  # about as many are measured afterwards
         layers = extract_layers(item.waveform)
         num_channels = sum(features.shape[1] for features in layers)
         num_frames = min(FIT_FRAMES_PER_CLUSTER * spec.num_clusters, MAX_SAMPLE_BYTES // (4 * num_channels))

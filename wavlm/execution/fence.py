@@ -12,10 +12,12 @@ import os
 import signal
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from queue import SimpleQueue
 from types import ModuleType
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -168,6 +170,44 @@ def open_fence(stall_seconds: float = STALL_SECONDS, preload: tuple[str, ...] = 
         yield fence
     finally:
         fence.close()
+
+
+class FencePool:
+    """Some fences that threads share: a call takes one that is free."""
+
+    def __init__(self, count: int, stall_seconds: float = STALL_SECONDS, preload: tuple[str, ...] = ()) -> None:
+        self._fences = [Fence(stall_seconds, preload) for _ in range(count)]
+        self._free: SimpleQueue[Fence] = SimpleQueue()
+        for fence in self._fences:
+            self._free.put(fence)
+
+    def call(self, function: Callable[Arguments, R], *args: Arguments.args, **kwargs: Arguments.kwargs) -> R:
+        """As `Fence.call`."""
+        with self._take() as fence:
+            return fence.call(function, *args, **kwargs)
+
+    def finish(
+        self, function: Callable[Arguments, Iterator[R]], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> R:
+        """The last of what `Fence.iterate` gives. The others are signs of life."""
+        with self._take() as fence:
+            (last,) = deque(fence.iterate(function, *args, **kwargs), maxlen=1)
+            return last
+
+    @contextmanager
+    def _take(self) -> Iterator[Fence]:
+        fence = self._free.get()
+        try:
+            yield fence
+        finally:
+            self._free.put(fence)
+
+    def __enter__(self) -> FencePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fence in self._fences:
+            fence.close()
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from wavlm.export.mapping import HEAD, encoder_rows, from_layout, to_layout
 from wavlm.export.s3prl import from_s3prl, s3prl_keys
 from wavlm.export.weights import read_pt, tensors_of
 from wavlm.nn import WavLM
-from wavlm.nn.files import NetworkFile, network_from
+from wavlm.nn.description import NetworkFile
+from wavlm.nn.files import network_from
 from wavlm.specs import NetworkSpec
 from wavlm.storage.files import open_atomic
 
@@ -142,7 +143,9 @@ def write_fairseq(model: WavLM, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(path) as file:
         config = config_of(network).model_dump()
-        content = {"cfg": config, "model": tensors, HEAD_KEY: head}
+        content = {"cfg": config, "model": tensors}
+        if not model.fresh_head:  # else whoever reads the file would take an untrained head for a trained one
+            content[HEAD_KEY] = head
         if not network.gated_bias:
             content |= s3prl_keys(config, tensors | head, network, model.num_clusters)
         torch.save(content, file)
@@ -187,7 +190,9 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
     body = add_mask_embedding(body, "mask_emb", network, path)
     weights = from_layout(body, encoder_rows(network), "fairseq") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
-    return network_from(content, weights, where=path)
+    model = network_from(content, weights, where=path)
+    model.fresh_head = head.fresh
+    return model
 
 
 def _read_config(cfg: Any, path: Path) -> FairseqConfig:

@@ -18,7 +18,8 @@ from wavlm.export.heads import FoundHead, add_mask_embedding, find_head, fresh_h
 from wavlm.export.mapping import HEAD, NEW_HF_NAMES, encoder_rows, from_layout, to_layout
 from wavlm.export.weights import read_folder
 from wavlm.nn import WavLM
-from wavlm.nn.files import NetworkFile, network_from, read_weights
+from wavlm.nn.description import NetworkFile
+from wavlm.nn.files import network_from, read_weights
 from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
 from wavlm.storage.files import atomic_path, read_json, write_json
 
@@ -146,7 +147,8 @@ def write_hf(model: WavLM, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     network, weights = model.network, model.state_dict()
     _write_tensors(to_layout(weights, encoder_rows(network), "hf"), folder / "model.safetensors")
-    _write_tensors(to_layout(weights, list(HEAD), "hf"), folder / HEAD_FILE)
+    if not model.fresh_head:  # else whoever reads the folder would take an untrained head for a trained one
+        _write_tensors(to_layout(weights, list(HEAD), "hf"), folder / HEAD_FILE)
     write_json(folder / "preprocessor_config.json", preprocessor_of(network))
     architecture = "WavLMModel" if network.gated_bias else "HubertModel"
     config = config_of(network).model_dump(mode="json")
@@ -184,7 +186,9 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
     theirs = add_mask_embedding(theirs, "masked_spec_embed", network, folder)
     weights = from_layout(theirs, encoder_rows(network), "hf") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
-    return network_from(content, weights, where=folder)
+    model = network_from(content, weights, where=folder)
+    model.fresh_head = head.fresh
+    return model
 
 
 def _read_config(path: Path) -> HfConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.errors import UsageError
@@ -9,7 +10,8 @@ from wavlm.export.errors import ImportRefusedError
 from wavlm.export.fairseq import read_fairseq
 from wavlm.export.hf import HEAD_FILE, read_hf
 from wavlm.nn import WavLM, load_model, save_model
-from wavlm.nn.files import NETWORK_FILE
+from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE
+from wavlm.storage.files import sha256_of
 
 PAPER_CLUSTERS = 500
 
@@ -23,15 +25,27 @@ def load(path: Path | str) -> WavLM:
     return _read(Path(path), PAPER_CLUSTERS).eval()
 
 
-def import_model(path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS) -> None:
+@dataclass(frozen=True)
+class Imported:
+    """What was written: the digest that a recipe's `start` names, and the head."""
+
+    sha256: str  # of `model.safetensors`
+    has_head: bool  # False: the checkpoint had none, and the one that was written is untrained
+    num_clusters: int  # of the head
+
+
+def import_model(path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS) -> Imported:
     """Write a new model folder from a Hugging Face folder or a .pt file in fairseq's layout.
 
-    A checkpoint without a head gets an untrained head for `num_clusters`.
+    A checkpoint without a head gets an untrained head for `num_clusters`, and is marked: a training that starts from it
+    draws a fresh head with the number of clusters of its recipe.
     Raises UsageError (OUT_EXISTS) if `out` exists, or ImportRefusedError.
     """
     if out.exists():
         raise UsageError("OUT_EXISTS", f"the path exists already; at {out}; name a new folder")
-    save_model(_read(path, num_clusters), out)
+    model = _read(path, num_clusters)
+    save_model(model, out)
+    return Imported(sha256_of(out / WEIGHTS_FILE), not model.fresh_head, model.num_clusters)
 
 
 def _read(path: Path, num_clusters: int) -> WavLM:

@@ -20,7 +20,7 @@ from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch, ShortCro
 from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, frames_of_crops, read_crops
 from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.counts import MixingCounts
-from wavlm.mixing.effects import apply_effects
+from wavlm.mixing.effects import apply_effects, require_packages
 from wavlm.mixing.mix import NUM_DRAWS, Change, mix
 from wavlm.rng import Numbers, StreamSeeds, advance, rng_for, stream_seeds, uniforms
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
@@ -73,6 +73,7 @@ class TrainingSamples:
 
     def __init__(self, job: TrainJob) -> None:
         _check_network(job)
+        require_packages(job.mix.effects if job.mix else ())
         self._train = job.train
         self._mix = job.mix
         self._noise = AudioPool(job.noise, "train") if job.noise else None

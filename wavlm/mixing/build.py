@@ -25,7 +25,7 @@ from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.effect_pairs import effect_pairs, headroom
-from wavlm.mixing.effects import Affected, DrawRir, apply_effects
+from wavlm.mixing.effects import Affected, DrawRir, apply_effects, require_packages
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.heard import HeardMix, HeardMixer
 from wavlm.mixing.listen import write_pair, write_readme
@@ -104,6 +104,7 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     Raises BadDataError if the valid split has fewer than 2 utterances, if a pool of recordings is empty, or if what is
     mixed into an utterance cannot be heard.
     """
+    require_packages(mix.effects)
     primaries = _choose_primaries(spec, speech_dirs)
     noise = AudioPool(noise_dirs, "valid") if noise_dirs else None
     draw_rir = AudioPool(rir_dirs, "valid").draw if rir_dirs else None

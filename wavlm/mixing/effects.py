@@ -24,17 +24,20 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from wavlm.errors import ServiceMissingError
 from wavlm.rng import rng_for
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, EffectName, EffectSpec
 
@@ -76,6 +79,27 @@ def apply_effects(
             waveform = _apply(waveform, spec, seed, draw_rir)
             applied.append(spec.name)
     return Affected(waveform, tuple(applied))
+
+
+def packages_of(specs: Sequence[EffectSpec]) -> tuple[str, ...]:
+    """The Python packages that these effects import when they are applied."""
+    names = {spec.name for spec in specs}
+    wanted = {
+        "audiomentations": names - {"room", "codec"},
+        "fast_mp3_augment": names & {"mp3"},
+        "soxr": names & {"codec"},
+    }
+    return tuple(package for package, effects in wanted.items() if effects)
+
+
+def require_packages(specs: Sequence[EffectSpec]) -> None:
+    """Raise ServiceMissingError if a package that these effects import is not installed."""
+    if missing := [name for name in packages_of(specs) if find_spec(name) is None]:
+        raise ServiceMissingError(
+            "PACKAGE_MISSING",
+            f"the effects of the mix import {', '.join(missing)}; in {sys.prefix}; install them: "
+            "pip install 'wavlm-pipeline[pipeline]'",
+        )
 
 
 def _apply(waveform: Waveform, spec: EffectSpec, seed: int, draw_rir: DrawRir | None) -> Waveform:

@@ -24,7 +24,7 @@ Waveform = npt.NDArray[np.float32]
 
 BLOCK_SAMPLES = SAMPLE_RATE_HZ // 10  # what has to be heard: a tenth of a second
 PAUSE = 0.1  # a block whose amplitude is below this fraction of the whole secondary's is a pause
-MOST_DRAWS = 20
+MOST_DRAWS = 100  # a mixture is drawn again where noise is silent for most of the time
 
 
 @dataclass(frozen=True)

@@ -6,37 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from wavlm.errors import BadDataError
+from wavlm.nn.description import (
+    HEAD_ENTRY,
+    NETWORK_FILE,
+    UNTRAINED,
+    WEIGHTS_FILE,
+    ModelFileError,
+    NetworkFile,
+    read_header,
+    read_network,
+)
 from wavlm.nn.wavlm import WavLM
-from wavlm.specs import NetworkSpec
-from wavlm.storage.files import atomic_path, read_json, write_json
+from wavlm.storage.files import atomic_path, write_json
 
-WEIGHTS_FILE = "model.safetensors"
-NETWORK_FILE = "network.json"
 # Parts that wrappers add to a parameter's name: torch.compile, DDP, activation checkpointing.
 WRAPPERS = frozenset({"_orig_mod", "module", "_checkpoint_wrapped_module"})
-
-
-class ModelFileError(BadDataError):
-    """A model's files are missing, damaged or do not fit its network."""
-
-    def __init__(self, message: str) -> None:
-        """`message` reads `what happened; where`."""
-        super().__init__("MODEL_UNUSABLE", f"{message}; get the model again, whole and as its author wrote it")
-
-
-class NetworkFile(BaseModel):
-    """Content of `network.json`: everything needed to build the network."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    network: NetworkSpec
-    num_clusters: int = Field(ge=1)
 
 
 def save_model(network: WavLM, folder: Path) -> None:
@@ -44,7 +32,7 @@ def save_model(network: WavLM, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights_of(network)}
     with atomic_path(folder / WEIGHTS_FILE) as path:
-        save_file(tensors, path, metadata={"format": "pt"})
+        save_file(tensors, path, metadata={"format": "pt", **({HEAD_ENTRY: UNTRAINED} if network.fresh_head else {})})
     content = NetworkFile(network=network.network, num_clusters=network.num_clusters)
     write_json(folder / NETWORK_FILE, content.model_dump(mode="json"))
 
@@ -60,18 +48,9 @@ def weights_of(network: torch.nn.Module) -> list[tuple[str, Tensor]]:
 def load_model(folder: Path, device: str | torch.device = "cpu") -> WavLM:
     """The network that `save_model` wrote, in eval mode. Raises ModelFileError."""
     path = folder / WEIGHTS_FILE
-    return network_from(read_network(folder), read_weights(path), where=path).to(device).eval()
-
-
-def read_network(folder: Path) -> NetworkFile:
-    """The content of a model folder's `network.json`. Raises ModelFileError if it is missing or damaged."""
-    path = folder / NETWORK_FILE
-    if not path.is_file():
-        raise ModelFileError(f"{path.name} is missing, so this is no complete model; at {folder}")
-    try:
-        return NetworkFile.model_validate(read_json(path), strict=False)
-    except ValueError as error:  # not JSON, or JSON with other fields
-        raise ModelFileError(f"this describes no network: {error}; at {path}") from error
+    network = network_from(read_network(folder), read_weights(path), where=path).to(device).eval()
+    network.fresh_head = not read_header(path).has_head
+    return network
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -42,6 +42,7 @@ class WavLM(nn.Module):
         super().__init__()
         self.network = network
         self.num_clusters = num_clusters
+        self.fresh_head = False  # True: read from a release without a head, so this one is untrained
         channels = network.conv_layers[-1].channels
         self.extractor = FeatureEncoder(network)
         self.feature_norm = FrameNorm(channels)

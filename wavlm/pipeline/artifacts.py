@@ -26,6 +26,8 @@ from wavlm.specs import (
 )
 from wavlm.specs.identity import canonical, key_of
 
+UNKNOWN = "?"
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -59,8 +61,15 @@ class Artifact:
         }
 
     @cached_property
+    def is_known(self) -> bool:
+        """Whether everything that the key digests is known. What is in a folder is not, before it was read."""
+        return all(item.is_known for item in self.inputs)
+
+    @cached_property
     def key(self) -> str:
-        return key_of(self.identity)
+        """12 hex digits; with a `?` in front, which no store accepts, if not everything is known."""
+        digest = key_of(self.identity)
+        return digest if self.is_known else UNKNOWN + digest[1:]
 
     @property
     def inputs(self) -> tuple[Artifact, ...]:
@@ -81,7 +90,7 @@ class Artifact:
 
     @property
     def folder(self) -> str:
-        return f"{self.kind}/{self.name}-{self.key}"
+        return f"{self.kind}/{self.name}-{self.key if self.is_known else UNKNOWN}"
 
     def __str__(self) -> str:
         return self.folder
@@ -90,7 +99,12 @@ class Artifact:
 @dataclass(frozen=True)
 class Corpus(Artifact):
     kind: ClassVar[str] = "corpus"
+    format: ClassVar[int] = 2  # 2: splits by hashes of names; a folder's content and not its path
     spec: CorpusSpec
+
+    @cached_property
+    def is_known(self) -> bool:
+        return self.spec.folder is None or self.spec.folder.content is not None
 
     @property
     def name(self) -> str:
@@ -196,6 +210,7 @@ Teacher: TypeAlias = Model
 @dataclass(frozen=True)
 class Scores(Artifact):
     kind: ClassVar[str] = "scores"
+    format: ClassVar[int] = 2  # 2: measured on valid speech, where it has phones
     spec: ScoresSpec
     model: Model
     shards: tuple[Shards, ...]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from wavlm.export.card import Card
-from wavlm.labels.facts import CodebookFacts
 from wavlm.pipeline.artifacts import Model, lineage
 from wavlm.pipeline.results import label_quality_of, read_training_results
+from wavlm.pipeline.shares import sample_rows
+from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 
 
@@ -26,19 +25,8 @@ def card_of(model: Model, store: Store) -> Card:
         corpora=tuple(trained_on.values()),
         lineage=tuple(str(item) for item in lineage([model]) if item is not model),
         numbers=_numbers(model, store),
-        samples=tuple(row for item in models for row in _sample_rows(item, store)),
+        samples=tuple(row for item in models for row in sample_rows(item, store)),
     )
-
-
-def _sample_rows(model: Model, store: Store) -> Iterator[tuple[str, ...]]:
-    """What the codebook of a model was fitted on, one row per corpus: see `wavlm.export.card.SAMPLE_COLUMNS`."""
-    if model.codebook is None or not store.is_complete(model.codebook):
-        return
-    facts = store.facts(model.codebook, CodebookFacts)
-    for item in facts.shares:
-        share = item.frames / max(1, sum(other.frames for other in facts.shares))
-        figures = (f"{share:.1%}", f"{item.utterances:,}", f"{item.speakers:,}", f"{item.hours:,.1f}")
-        yield (f"iteration {model.iteration}", item.corpus, *figures)
 
 
 def _numbers(model: Model, store: Store) -> dict[str, float | int | str]:
@@ -46,6 +34,8 @@ def _numbers(model: Model, store: Store) -> dict[str, float | int | str]:
     if quality := label_quality_of(model.labels, store):
         found["labels"] = f"{quality.features}, K={quality.num_clusters}"
         found["PNMI of the labels, which its teacher made"] = round(quality.pnmi, 4)
+    if start := describe_start(model, store):
+        found["started from"] = start
     if training := read_training_results(store.path(model)):
         found["updates"] = training.updates
         if training.valid_loss:

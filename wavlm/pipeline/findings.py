@@ -56,7 +56,8 @@ def _describe_layers(iteration: int, layers: LayerPnmi) -> str:
     share = "more" if best > layers.mfcc_pnmi else "no more"
     return (
         f"Iteration {iteration}: its best layer ({layers.best_layer}) carries {share} phone information than MFCC: "
-        f"PNMI {best:.3f} against {layers.mfcc_pnmi:.3f}, same frames, K={layers.num_clusters}."
+        f"PNMI {best:.3f} against {layers.mfcc_pnmi:.3f}, same frames of {layers.judged_on} speech, "
+        f"K={layers.num_clusters}."
     )
 
 

@@ -1,7 +1,14 @@
-"""`artifact.json`, the record that seals an artifact: what it is, what its stage reported, and every file's digest."""
+"""The record that seals an artifact, `artifact.json`: what it is, what its stage reported, and every file's digest.
+
+Beside it lies `seal.json`: one digest of all files, and those of the artifacts that it was made from. It is small, so
+that whether an artifact still fits its inputs is answered at once, also where a corpus has 300,000 files.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +18,7 @@ from wavlm.errors import BadDataError
 from wavlm.storage.files import read_json, write_json
 
 RECORD_FILE = "artifact.json"
+SEAL_FILE = "seal.json"
 
 
 class SealedFile(BaseModel):
@@ -35,6 +43,41 @@ class ArtifactRecord(BaseModel):
     versions: dict[str, str | None]  # of libraries that can change an artifact's bytes
     finished_unix: float
     seconds: float  # of the attempt that finished it
+
+
+class Seal(BaseModel):
+    """What an artifact holds, and what it was made from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    content: str  # sha256 of the names and digests of all files; empty while the artifact is under way
+    inputs: dict[str, str]  # the `content` of each input, by its key
+
+
+def content_of(files: Mapping[str, SealedFile]) -> str:
+    """The digest of an artifact's content: sha256 over its files' names and digests."""
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        whole.update(json.dumps([name, files[name].sha256]).encode())
+    return whole.hexdigest()
+
+
+def write_seal(folder: Path, seal: Seal) -> None:
+    """Write the seal of a folder."""
+    write_json(folder / SEAL_FILE, seal.model_dump(mode="json"))
+
+
+def read_seal(folder: Path) -> Seal | None:
+    """The seal of a folder; None if there is none. Raises BadDataError (RECORD_BROKEN) if it is broken."""
+    path = folder / SEAL_FILE
+    try:
+        return Seal.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise BadDataError(
+            "RECORD_BROKEN", f"the seal cannot be read: {error}; at {path}; make the artifact again"
+        ) from error
 
 
 def write_record(folder: Path, record: ArtifactRecord) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from wavlm.evaluation.facts import ScoresFacts
 from wavlm.labels.facts import LabelsFacts
@@ -57,6 +58,7 @@ class LayerPnmi:
     num_clusters: int
     pnmi: Mapping[int, float]  # by layer, from 1 on
     mfcc_pnmi: float
+    judged_on: Literal["valid", "train"] = "valid"  # the split of the speech that it is measured on
 
     @property
     def best_layer(self) -> int:
@@ -131,7 +133,7 @@ def read_layer_pnmi(scores: Scores | None, store: Store) -> LayerPnmi | None:
     pnmi = {item.layer: item.quality.pnmi for item in facts.scores if item.layer}
     if not pnmi or facts.mfcc_pnmi is None or facts.num_clusters is None:
         return None
-    return LayerPnmi(facts.num_clusters, pnmi, facts.mfcc_pnmi)
+    return LayerPnmi(facts.num_clusters, pnmi, facts.mfcc_pnmi, facts.judged_on or "train")
 
 
 def _ends(curve: Curve | None) -> tuple[float, float] | None:

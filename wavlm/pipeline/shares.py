@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wavlm.labels.facts import CodebookFacts
-from wavlm.pipeline.artifacts import Codebook, Shards
+from wavlm.pipeline.artifacts import Codebook, Model, Shards
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 
@@ -40,6 +41,16 @@ def describe_shares(codebook: Codebook, store: Store) -> str:
     """The shares in words: `sample: ab 60 %, cd 40 %`."""
     shares = sample_shares(codebook, store)
     return "sample: " + ", ".join(f"{item.corpus} {_percent(item.share)}" for item in shares)
+
+
+def sample_rows(model: Model, store: Store) -> Iterator[tuple[str, ...]]:
+    """What the codebook of a model was fitted on, a row per corpus: see `wavlm.export.card.SAMPLE_COLUMNS`."""
+    if model.codebook is None or not store.is_complete(model.codebook):
+        return
+    facts = store.facts(model.codebook, CodebookFacts)
+    for item, share in zip(facts.shares, sample_shares(model.codebook, store), strict=True):
+        figures = (_percent(share.share), f"{item.utterances:,}", f"{item.speakers:,}", f"{item.hours:,.1f}")
+        yield (f"iteration {model.iteration}", item.corpus, *figures)
 
 
 def _hours(shards: Shards, store: Store) -> float:

@@ -2,9 +2,10 @@
 
     <store>/<kind>/<name>-<key>/            complete: holds artifact.json, written last
     <store>/<kind>/.<name>-<key>.partial/   under way; the next attempt continues in it
-    <store>/trash/, downloads/, locks/
+    <store>/trash/, downloads/, locks/, folders/
 
-A complete folder is never changed. `make` is the only way in.
+A complete folder is never changed. `make` is the only way in. An artifact is complete as long as its inputs are those
+that it was made from: if one was made again and holds something else, what was made from it is made again, too.
 """
 
 from __future__ import annotations
@@ -19,12 +20,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
-from wavlm.pipeline.record import RECORD_FILE, ArtifactRecord, SealedFile, read_field, read_record, write_record
+from wavlm.pipeline.differences import Difference, differences_between
+from wavlm.pipeline.fit import contents_of_inputs, find_fault
+from wavlm.pipeline.record import (
+    RECORD_FILE,
+    SEAL_FILE,
+    ArtifactRecord,
+    Seal,
+    SealedFile,
+    content_of,
+    read_field,
+    read_record,
+    read_seal,
+    write_record,
+    write_seal,
+)
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sha256_of, sync
 from wavlm.storage.locks import hold_lock
@@ -33,15 +48,6 @@ F = TypeVar("F", bound=Facts)
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
 _LIBRARIES = ("torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A field in which a wanted artifact differs from the nearest complete one of its kind."""
-
-    field: str
-    existing: JsonValue
-    wanted: JsonValue
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,9 @@ class Store:
 
         It is found by its key. The readable part of a folder's name may come from another recipe: a model has the
         number of the iteration that it was first made for.
+        Raises UsageError (FOLDER_UNKNOWN) if it is made from a folder whose content is not known.
         """
+        _check_known(artifact)
         planned = self.root / artifact.folder
         if (planned / RECORD_FILE).is_file():
             return planned
@@ -81,12 +89,19 @@ class Store:
 
     def partial_folder(self, artifact: Artifact) -> Path:
         """Where an unfinished attempt is kept, under whatever name it was begun."""
+        _check_known(artifact)
         planned = self.root / artifact.kind / f".{artifact.name}-{artifact.key}.partial"
         begun = sorted(planned.parent.glob(f".*-{artifact.key}.partial"))
         return begun[0] if begun and not planned.is_dir() else planned
 
     def is_complete(self, artifact: Artifact) -> bool:
-        return (self.path(artifact) / RECORD_FILE).is_file()
+        """Whether it is there, made from the inputs that are there now. Inputs that were removed do not matter."""
+        return artifact.is_known and find_fault(artifact, self.path, {}) is None
+
+    def explain_outdated(self, artifact: Artifact) -> str | None:
+        """Why an artifact that is there has to be made again; None if it need not be, or is not there."""
+        is_there = artifact.is_known and (self.path(artifact) / RECORD_FILE).is_file()
+        return find_fault(artifact, self.path, {}) if is_there else None
 
     def has_all(self, artifacts: Iterable[Artifact]) -> bool:
         """Whether all of them are complete."""
@@ -95,10 +110,10 @@ class Store:
     def require(self, artifact: Artifact) -> None:
         """Raise BadDataError, naming artifact and place, unless it is complete."""
         if not self.is_complete(artifact):
+            why = self.explain_outdated(artifact) or "is not complete"
             raise BadDataError(
                 "INPUT_MISSING",
-                f"{artifact} is not complete; at {self.path(artifact)}; "
-                f"run that stage first: wavlm stage {artifact.kind} RECIPE",
+                f"{artifact} {why}; at {self.path(artifact)}; run that stage first: wavlm stage {artifact.kind} RECIPE",
             )
 
     def record(self, artifact: Artifact) -> ArtifactRecord:
@@ -146,16 +161,13 @@ class Store:
         moved = None
         with hold_lock(self._lock(artifact), str(artifact)):
             for folder in (self.partial_folder(artifact), self.path(artifact)):
-                if folder.exists():
-                    trash = self.root / "trash" / artifact.kind
-                    trash.mkdir(parents=True, exist_ok=True)
-                    moved = trash / f"{artifact.name}-{artifact.key}-{time.time_ns()}"
-                    folder.rename(moved)
+                moved = self._discard(folder, artifact) or moved
         return moved
 
     def verify(self, folder: Path, progress: Progress = no_progress) -> list[Damage]:
         """Re-hash every file of a complete artifact's folder; returns what differs."""
         sealed = read_record(folder).files
+        seal = read_seal(folder)
         missing = [name for name in sealed if not (folder / name).is_file()]
         damaged = [Damage(folder / name, "missing", sealed[name].sha256) for name in missing]
         present = [name for name in sealed if name not in missing]
@@ -166,6 +178,8 @@ class Store:
             Damage(folder / name, "a file that was never sealed", "absent")
             for name in sorted(set(_list_files(folder)) - set(sealed))
         ]
+        if seal is not None and seal.content != content_of(sealed):
+            damaged.append(Damage(folder / SEAL_FILE, seal.content, content_of(sealed)))
         return damaged
 
     def folders(self) -> Iterator[Path]:
@@ -178,19 +192,37 @@ class Store:
         """The nearest complete sibling and the fields that differ; None if there is no sibling."""
         siblings = []
         for path in (self.root / artifact.kind).glob(f"*/{RECORD_FILE}"):
-            differences = tuple(_differences("", read_field(path.parent, "identity"), artifact.identity))
+            differences = tuple(differences_between("", read_field(path.parent, "identity"), artifact.identity))
             siblings.append((len(differences), path.parent, differences))
         if not siblings:
             return None
         _, folder, differences = min(siblings, key=lambda item: (item[0], item[1]))
         return folder, differences
 
+    def _begin(self, partial: Path, artifact: Artifact, inputs: dict[str, str]) -> None:
+        """Make the partial folder. What an attempt with other inputs left in it is moved to the trash."""
+        begun = read_seal(partial)
+        if begun is not None and begun.inputs != inputs:
+            self._discard(partial, artifact)
+        partial.mkdir(parents=True, exist_ok=True)
+        write_seal(partial, Seal(content="", inputs=inputs))
+
+    def _discard(self, folder: Path, artifact: Artifact) -> Path | None:
+        """Move a folder to the trash; returns where it lies now, None if there was none."""
+        if not folder.exists():
+            return None
+        trash = self.root / "trash" / artifact.kind
+        trash.mkdir(parents=True, exist_ok=True)
+        moved = trash / f"{artifact.name}-{artifact.key}-{time.time_ns()}"
+        folder.rename(moved)
+        return moved
+
     def _lock(self, artifact: Artifact) -> Path:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
 
     def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
-        partial = self.partial_folder(artifact)
-        partial.mkdir(parents=True, exist_ok=True)
+        partial, inputs = self.partial_folder(artifact), contents_of_inputs(artifact, self.path)
+        self._begin(partial, artifact, inputs)
         started = time.time()
         facts = build(partial)
         _remove_partials(partial)
@@ -208,16 +240,27 @@ class Store:
             finished_unix=time.time(),
             seconds=time.time() - started,
         )
+        write_seal(partial, Seal(content=content_of(files), inputs=inputs))
         write_record(partial, record)
         sync(partial)
+        self._discard(self.path(artifact), artifact)  # one that was made from other inputs
         partial.rename(self.path(artifact))
         sync(self.path(artifact).parent)
 
 
+def _check_known(artifact: Artifact) -> None:
+    if not artifact.is_known:
+        raise UsageError(
+            "FOLDER_UNKNOWN",
+            f"{artifact} is made from a folder whose files are new or have changed since they were read; in the "
+            "store's list of folders; run `wavlm run RECIPE`, which reads them",
+        )
+
+
 def _list_files(folder: Path) -> list[str]:
-    """Relative names of all files below a folder but the record itself."""
+    """Relative names of all files below a folder but the record and the seal themselves."""
     names = (str(item.relative_to(folder)) for item in folder.rglob("*") if item.is_file())
-    return sorted(name for name in names if name != RECORD_FILE)
+    return sorted(name for name in names if name not in (RECORD_FILE, SEAL_FILE))
 
 
 def _remove_partials(folder: Path) -> None:
@@ -235,14 +278,6 @@ def _hash_files(folder: Path, names: Sequence[str], progress: Progress) -> Itera
         for number, (name, digest) in enumerate(zip(names, digests, strict=True), 1):
             progress(number, len(names))
             yield name, digest
-
-
-def _differences(prefix: str, existing: JsonValue, wanted: JsonValue) -> Iterator[Difference]:
-    if isinstance(existing, dict) and isinstance(wanted, dict):
-        for name in sorted(set(existing) | set(wanted)):
-            yield from _differences(f"{prefix}.{name}" if prefix else name, existing.get(name), wanted.get(name))
-    elif existing != wanted:
-        yield Difference(prefix, existing, wanted)
 
 
 def _versions() -> dict[str, str | None]:

@@ -19,6 +19,7 @@ from wavlm.pipeline.results import (
     read_training_results,
 )
 from wavlm.pipeline.shares import describe_shares
+from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.train.facts import TrainingFacts
@@ -82,7 +83,7 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
 def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
     """Plots of scores and registrations. A registration that waits for the registry has its plots already."""
     for item in artifacts:
-        if isinstance(item, Scores | Registration):
+        if isinstance(item, Scores | Registration) and item.is_known:
             waits = isinstance(item, Registration) and not store.is_complete(item)
             folder = store.partial_folder(item) if waits else store.path(item)
             yield from sorted(folder.rglob("*.png"))
@@ -117,6 +118,8 @@ def _notes(model: Model, store: Store) -> Iterator[str]:
     """What a reader of a model's figures has to know: what its labels were fitted on, how its curve was measured."""
     if model.codebook and len(model.codebook.shards) > 1 and store.is_complete(model.codebook):
         yield f"Iteration {model.iteration}: k-means of its labels, {describe_shares(model.codebook, store)}."
+    if start := describe_start(model, store):
+        yield f"Iteration {model.iteration} started from {start}."
     facts, train = store.facts(model, TrainingFacts), model.train
     wanted = (store.path(model.mixtures).name,) if model.mixtures else ()
     if facts.validated_on != wanted:

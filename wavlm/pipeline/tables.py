@@ -62,7 +62,9 @@ def _found(name: str, facts: CorpusFacts) -> Iterator[Row]:
     left_out = facts.excluded.values()
     recordings = (sum(item.recordings for item in items) for items in ([facts.found], used, left_out))
     times = (sum(item.microseconds for item in items) for items in ([facts.found], used, left_out))
-    remarks = _counts({why: item.recordings for why, item in facts.excluded.items()})
+    left = _counts({why: item.recordings for why, item in facts.excluded.items()})
+    rule = f"valid by {facts.split_rule}" + (f" below {facts.split_below:g}" if facts.split_below else "")
+    remarks = "; ".join(filter(None, (rule, left)))
     yield _account_row(name, "recordings found", *recordings, 0)
     hours = (f"{time / 3.6e9:.4f}" for time in times)
     yield {**_account_row(name, "hours by their headers", *hours, ""), "remarks": remarks}

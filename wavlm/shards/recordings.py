@@ -36,6 +36,7 @@ class Intake:
     channels: Channels = "mean"
     role: Literal["speech", "noise", "room"] = "speech"
     stall_seconds: float = STALL_SECONDS  # 0: decode without a second process
+    root: Path | None = None  # where the manifest's paths start; None: at the corpus folder
 
 
 MEAN_OF_SPEECH = Intake()
@@ -49,7 +50,7 @@ class Recordings:
         self.ledger = Ledger()
         self._spec = spec
         self._intake = intake
-        self._corpus_dir = corpus_dir
+        self._root = intake.root or corpus_dir
         self._scratch = scratch
         self._min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
         self._max_samples = round(spec.max_seconds * SAMPLE_RATE_HZ)
@@ -100,7 +101,7 @@ class Recordings:
 
     def _decode(self, row: ManifestRow, fence: Fence, spool: Spool) -> tuple[Ending, Levels]:
         """Decode a recording into the spool. Raises AudioError if it must not be used for training."""
-        path = self._corpus_dir / row.path
+        path = self._root / row.path
         levels: list[Levels] = []
         ending: Ending | None = None
         try:

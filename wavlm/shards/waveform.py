@@ -5,7 +5,6 @@ Shapes: C channels of the recording, K channels that are taken, T samples, W win
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,7 @@ from wavlm.errors import BadDataError
 from wavlm.shards.flac import FULL_SCALE, Pcm16, Waveform
 from wavlm.shards.sound import NO_LEVELS, LevelMeter, Levels
 from wavlm.specs import SAMPLE_RATE_HZ
-
-HASH_BYTES = 1 << 22
+from wavlm.storage.files import hash_pieces
 
 Channels: TypeAlias = Literal["mean", "each", "first"] | int  # `wavlm.specs.CorpusSpec.channels`
 MEAN = 0  # the number of the channel that is the mean of all, or the only one
@@ -134,13 +132,12 @@ def _state(path: Path, key: str) -> tuple[int, int, int]:
 
 
 def _check_hash(path: Path, key: str, sha256: str) -> Iterator[None]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(HASH_BYTES):
-            digest.update(piece)
-            yield None
-    if digest.hexdigest() != sha256:
-        raise _file_changed_error(key, path, f"sha256 is {digest.hexdigest()}, the manifest says {sha256}")
+    digest = ""
+    for piece in hash_pieces(path):
+        digest = piece
+        yield None
+    if digest != sha256:
+        raise _file_changed_error(key, path, f"sha256 is {digest}, the manifest says {sha256}")
 
 
 def _file_changed_error(key: str, path: Path, what: str) -> BadDataError:

@@ -122,22 +122,32 @@ class AptSource(Spec):
 
 
 class FolderSource(Spec):
-    """Files that are already on this machine. They are read in place and not copied."""
+    """Files that are already on this machine. They are read in place and not copied.
+
+    The corpus is identified by their content, not by the place: the folder may be moved or copied, and a file that is
+    added, changed or removed makes another corpus.
+    """
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"path", "revision"})
 
     type: Literal["folder"]
     """Selects this kind of source."""
 
     path: str
-    """The folder. `~` is the home folder; a relative path starts at the current folder.
+    """The folder. `~` is the home folder; a relative path starts at the folder of the file that it stands in.
 
-    Change: to the place of your files. It is part of the key: another path makes another corpus.
+    Change: to the place of your files. The key stays the same.
     """
 
-    revision: str
-    """A name for the present content of the folder, such as "1" or a date.
+    content: Sha256 | None = None
+    """SHA-256 of the folder's content: of the path, size and SHA-256 of each file. Not given: it is filled in.
 
-    Change: whenever files in the folder change. Without it a change is not noticed.
+    Source: the facts of the corpus, in its `artifact.json`.
+    Change: give it to pin the content. Other files are then an error, and not another corpus.
     """
+
+    revision: str = ""
+    """A note about the content, such as a date. Nothing depends on it."""
 
 
 Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]
@@ -206,7 +216,8 @@ class CorpusSpec(Spec):
     """How much of the audio is held out for validation: every speaker whose name has a hash below this number.
 
     A hash does not change, so a corpus that grows keeps its validation set. If no speaker is below it, or those below
-    it have more than twice this share of the audio, recordings are held out by the hashes of their keys, at least one.
+    it have more than twice this share of the audio, recordings are held out by the hashes of their keys, and at least
+    half of this share.
     The manifest and the summary say which rule was used.
     Unit: fraction of the seconds, 0 to 0.5. 0: nothing is held out.
     Source: the default is that of fairseq's `wav2vec_manifest.py --valid-percent`.
@@ -248,6 +259,11 @@ class CorpusSpec(Spec):
 
     Change: set it when you describe such a corpus.
     """
+
+    @property
+    def folder(self) -> FolderSource | None:
+        """The folder that the corpus is read from in place; None if it comes from archives."""
+        return next((source for source in self.sources if isinstance(source, FolderSource)), None)
 
     @property
     def holds_out(self) -> bool:

@@ -50,8 +50,9 @@ class ShardSpec(Spec):
     """
 
     max_rejected: Probability = 0.01
-    """The stage fails if a larger fraction of the recordings cannot be read.
+    """The stage fails if a larger fraction of the recordings gives no utterance because it is bad.
 
+    Pieces without sound are left out and do not count here, if other pieces of their recording are used.
     Unit: fraction, 0 to 1.
     Change: raise it after you have looked at the list of rejected recordings and accept it.
     """
@@ -184,7 +185,8 @@ class ScoresSpec(Spec):
     """
 
     max_utterances: Count = 400
-    """How many utterances with timed phones are used at most: half to fit k-means, half to judge.
+    """How many utterances with timed phones are used at most: half, of train speech, to fit k-means, half, of valid
+    speech, to judge. If one of the splits has no phones, both are of the other.
 
     Unit: utterances.
     Change: lower it to save time (120 in the demo).

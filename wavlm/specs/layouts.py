@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
@@ -20,6 +21,16 @@ def _check_not_empty(path: str) -> str:
     if not PurePosixPath(path).parts:
         raise ValueError("expected a glob such as **/*.flac")
     return path
+
+
+def _check_speaker(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    if pattern and "speaker" not in groups:
+        raise ValueError("expected a group (?P<speaker>...)")
+    return pattern
 
 
 Below = Annotated[str, AfterValidator(_check_below_root)]
@@ -53,7 +64,7 @@ class GenericLayout(Spec):
     Change: to read only some folders or one file ending, such as `**/*.flac`.
     """
 
-    speaker: str = ""
+    speaker: Annotated[str, AfterValidator(_check_speaker)] = ""
     """Regular expression with a group `(?P<speaker>...)`. It is searched in the path relative to the source.
 
     Empty: the speaker is unknown.
@@ -95,7 +106,10 @@ class GenericLayout(Spec):
     """
 
     language_column: str = ""
-    """Column of `transcripts` that names the language. The facts of the corpus then have the hours per language."""
+    """Column of `transcripts` that names the language. The facts of the corpus then have the hours per language.
+
+    Change: give it where the table names the language, to see how much there is of each.
+    """
 
     split_column: str = ""
     """Column of `transcripts` that says `train`, `valid` (or `validation`, `val`, `dev`) or `test`.

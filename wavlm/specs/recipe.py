@@ -15,25 +15,41 @@ from wavlm.specs.mixing import MixSpec, MixturesSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.training import StartSpec, TrainSpec
 
+LOWER_IS_BETTER = frozenset({"valid/loss"})
+
 
 class GateSpec(Spec):
-    """When a new version becomes `champion` in the registry: when it is better by one metric."""
+    """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
 
-    metric: Literal["valid/loss", "valid/masked_accuracy", "labels/pnmi", "probe/pnmi"]
-    """The metric that is compared. The two PNMI need a corpus with timed phones.
+    metric: Literal["auto", "probe/pnmi", "valid/loss", "valid/masked_accuracy", "labels/pnmi"] = "auto"
+    """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
 
-    Change: a validation metric compares only models with the same labels. `probe/pnmi` needs the recipe's `probe`.
+    `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
+    `probe`. Validation metrics compare only models that predict the same labels. Where nothing can be compared, no
+    version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's labels are, so it makes no
+    version champion.
     """
 
-    higher_is_better: bool
-    """True for accuracy and PNMI, false for the loss."""
+    higher_is_better: bool | None = None
+    """True for accuracy and PNMI, false for the loss. Not given: as the metric wants it."""
 
     min_improvement: NonNegative = 0.0
     """The new version must be better by at least this much.
 
-    Unit: as the metric.
+    Unit: as the metric, so name one metric if you give it.
     Change: raise it above the differences that seeds make.
     """
+
+    @model_validator(mode="after")
+    def _check_direction(self) -> GateSpec:
+        if self.metric == "auto" and (self.min_improvement or self.higher_is_better is not None):
+            raise ValueError(
+                "higher_is_better and min_improvement belong to one metric: name it, as in metric: probe/pnmi"
+            )
+        wanted = self.metric not in LOWER_IS_BETTER
+        if self.higher_is_better not in (None, wanted):
+            raise ValueError(f"{self.metric} is better when it is {'higher' if wanted else 'lower'}")
+        return self
 
 
 class IterationSpec(Spec):
@@ -141,10 +157,10 @@ class Recipe(Spec):
     Change: give it when a corpus has timed phones. It shows which layer to cluster next.
     """
 
-    gate: GateSpec | None = None
-    """When a new version becomes champion. Not given: only the first one does; others by `wavlm models promote`.
+    gate: GateSpec = GateSpec()
+    """When a new version becomes champion. Other than by the gate it is moved by `wavlm models promote` alone.
 
-    Change: give it when models are trained on a schedule.
+    Change: name a metric to compare by this one only.
     """
 
     @model_validator(mode="after")
@@ -209,10 +225,12 @@ class Recipe(Spec):
     def _check_valid_split(self) -> None:
         """Check that something is held out where something is measured on it."""
         advice = "give one of them a valid_fraction above 0 or valid_speakers"
+        if self.gate.metric == "probe/pnmi" and self.probe is None:
+            raise ValueError("gate.metric is probe/pnmi, which the recipe's `probe` measures, but there is no probe")
         mixes = self.mixtures is not None and any(iteration.mix for iteration in self.iterations)
         if mixes and not any(corpus.holds_out for corpus in self.speech):
             raise ValueError(f"mixtures are made of held-out speech, but no speech corpus holds any out: {advice}")
-        if self.gate is None or not self.gate.metric.startswith("valid/"):
+        if not self.gate.metric.startswith("valid/"):
             return
         for number, iteration in enumerate(self.iterations, 1):
             chosen = [item for item in self.speech if not iteration.speech or item.name in iteration.speech]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,11 +55,21 @@ def read_network(path: Path | str) -> NetworkSpec:
 
 def _read_spec(cls: type[_S], path: Path) -> _S:
     tree = parse_tree(path)
+    if cls is CorpusSpec:
+        _locate_folders(tree.fields, path)
     spec = _validate(cls, tree, tree.fields)
     name = getattr(spec, "name", path.stem)  # a network has no field `name`
     if name != path.stem:
         raise tree.error(("name",), f"found {name!r}, expected {path.stem!r}, the name of its file")
     return spec
+
+
+def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
+    """Make the paths of folder sources absolute. Relative ones start at the folder of the spec's file."""
+    sources = fields.get("sources")
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, dict) and source.get("type") == "folder" and isinstance(source.get("path"), str):
+            source["path"] = str(path.absolute().parent / os.path.expanduser(str(source["path"])))  # noqa: PTH111
 
 
 def _find_recipe(path: Path) -> Path:

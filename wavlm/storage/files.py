@@ -74,6 +74,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hash_pieces(path: Path) -> Iterator[str]:
+    """Like `sha256_of`, with a sign of life per piece: "" while the file is read, and the digest at the end."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            digest.update(piece)
+            yield ""
+    yield digest.hexdigest()
+
+
 def sync(path: Path) -> None:
     """Write a file or a folder through to the disk (fsync)."""
     handle = os.open(path, os.O_RDONLY)

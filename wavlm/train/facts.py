@@ -6,6 +6,7 @@ Imports no torch, which takes seconds: a job that is already done is recognised 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ConfigDict
 
@@ -34,6 +35,9 @@ class TrainingFacts(Facts):
     processes: int  # ranks
     device: str  # "cpu" or "cuda"
     torch: str  # its version
+    # Where the prediction head came from: drawn with all other weights, kept from the weights that training started
+    # from, or fresh on top of them.
+    head: Literal["random", "kept", "fresh"] = "random"
     # How the curve was measured. It is no part of a model's key, and the curve of a complete model stays as it is.
     valid_every: int = 0  # updates; 0: not recorded
     log_every: int = 0

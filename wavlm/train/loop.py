@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from pydantic import JsonValue
@@ -33,20 +32,15 @@ from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch, PackedBatch
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM, save_model
-from wavlm.nn.files import (
-    WEIGHTS_FILE,
-    ModelFileError,
-    NetworkFile,
-    network_from,
-    read_weights,
-)
+from wavlm.nn.description import NetworkFile
+from wavlm.nn.files import network_from
 from wavlm.rng import seed_for
 from wavlm.specs.identity import canonical
-from wavlm.storage.files import sha256_of
 from wavlm.train.facts import TrainingFacts, write_training
 from wavlm.train.prefetch import prefetch
 from wavlm.train.reporting import find_due_records, format_line, train_metrics
 from wavlm.train.schedule import LossScale
+from wavlm.train.start import Head, build_network
 from wavlm.train.state import TrainingProgress
 from wavlm.train.step import Requests, update
 from wavlm.train.validation import validate
@@ -76,6 +70,7 @@ class Run:
     ranks: Ranks
     training: TrainingTensors
     network: WavLM
+    head: Head  # where its head comes from
     stop: StopRequest
     watchdog: Watchdog
     writer: CheckpointWriter
@@ -161,11 +156,12 @@ def _start(
     _require_even_split(job, ranks)
     ranks.wait()  # one rank may take longer to open the data
     torch.manual_seed(seed_for(job.train.seed, "init"))
-    network = _build_network(job).to(ranks.device)
+    network, head = build_network(job)
+    network = network.to(ranks.device)
     prepare_network(network, job.runtime)
     module = distribute(network, ranks, job.runtime)  # may split the parameters that the optimizer gets
     training = TrainingTensors(network, module, adamw(network, job.train))
-    return Run(job, data, ranks, training, network, *interrupts, writer)
+    return Run(job, data, ranks, training, network, head, *interrupts, writer)
 
 
 def _require_even_split(job: TrainJob, ranks: Ranks) -> None:
@@ -179,21 +175,6 @@ def _require_even_split(job: TrainJob, ranks: Ranks) -> None:
         f"{count} micro-batches per update cannot be shared evenly by {ranks.world} processes; "
         f"at runtime.gpus or runtime.processes; choose one of {', '.join(possible)}",
     )
-
-
-def _build_network(job: TrainJob) -> WavLM:
-    """The network with random weights, or with those that the job starts from, head included.
-
-    Raises ModelFileError if these are other bytes than the recipe says, or of another shape.
-    """
-    if job.start is None:
-        return WavLM(job.network, job.num_clusters)
-    path = Path(job.start.folder) / WEIGHTS_FILE
-    content = NetworkFile(network=job.network, num_clusters=job.num_clusters)
-    network = network_from(content, read_weights(path), where=path)
-    if (found := sha256_of(path)) != job.start.sha256:
-        raise ModelFileError(f"found sha256 {found}, the recipe expects {job.start.sha256}; at {path}")
-    return network.train()
 
 
 def _resume(run: Run) -> TrainingProgress:
@@ -292,6 +273,7 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
         processes=run.ranks.world,
         device=run.ranks.device.type,
         torch=torch.__version__,
+        head=run.head,
         valid_every=run.job.train.valid_every,
         log_every=run.job.train.log_every,
         validated_on=progress.validated_on,

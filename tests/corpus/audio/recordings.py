@@ -1,6 +1,7 @@
 """Small recordings in every format that is read, made by soundfile and PyAV from real speech."""
 
 import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ import av
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
+from wavlm.corpus.audio.stream import AudioStream, open_audio
 
 Samples = NDArray[np.float32]
 SPEECH = Path(__file__).parents[2] / "data" / "speech"
@@ -163,10 +166,14 @@ def write(folder: Path, name: str, blob: bytes) -> Path:
     return path
 
 
-def decoded(path: Path) -> tuple[NDArray[np.float32], Any]:
+def decoded(path: Path) -> tuple[NDArray[np.float32], AudioStream]:
     """All samples of a file, (C, T), and its stream."""
-    from wavlm.corpus.audio.stream import open_audio
-
     with open_audio(path) as stream:
         blocks: Sequence[NDArray[np.float32]] = list(stream.blocks())
         return np.concatenate(blocks, axis=1), stream
+
+
+def decoded_blob(blob: bytes, name: str = "a") -> NDArray[np.float32]:
+    """All samples of a file of these bytes, (C, T)."""
+    with tempfile.TemporaryDirectory() as folder:
+        return decoded(write(Path(folder), name, blob))[0]

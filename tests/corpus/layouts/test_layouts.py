@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from wavlm.corpus.layouts import Phone, Recording, read_layout
 from wavlm.errors import BadDataError
@@ -94,8 +95,6 @@ def test_generic_without_a_pattern_has_one_unknown_speaker(tmp_path: Path) -> No
     ("fields", "message"),
     [
         ({"speaker": r"^(?P<speaker>[0-9]+)/"}, r"finds no speaker in a\.wav"),
-        ({"speaker": "(?P<who>.)"}, r"needs a group \(\?P<speaker>"),
-        ({"speaker": "("}, "not a regular expression"),
         ({"transcripts": "texts.tsv"}, "no column text"),
         ({"phones": "phones.tsv"}, "times are not numbers"),
         ({"phones": "cut.tsv"}, r"a row of 2 fields, expected 4.* in .*cut\.tsv, line 2"),
@@ -110,6 +109,14 @@ def test_a_generic_layout_that_does_not_fit_says_why(tmp_path: Path, fields: dic
     write(tmp_path, "nan.tsv", "utt_id\tstart_s\tend_s\tphone\na\t0.1\tnan\tY\n")
     with pytest.raises(BadDataError, match=message):
         list(read_layout(GenericLayout.model_validate({"type": "generic", **fields}), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("speaker", "message"), [("(?P<who>.)", r"expected a group \(\?P<speaker>"), ("(", "not a regular expression")]
+)
+def test_a_pattern_that_names_no_speaker_is_refused_when_the_spec_is_read(speaker: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        GenericLayout.model_validate({"type": "generic", "speaker": speaker})
 
 
 def test_asterisk_leaves_out_the_made_silence_and_keeps_the_voice_in_the_key(

@@ -24,6 +24,7 @@ G722_RATE_HZ = 16000
 G722_PACKET_BYTES = 1 << 16
 WITH_LENGTH = frozenset({"MP4", "TTA"})  # containers that hold the number of samples of a stream
 MAX_GAP_SECONDS = 0.02  # times in ASF are whole milliseconds, and a frame has 23 ms or more
+MAX_START_SECONDS = 0.15  # of the first frame
 MAX_PADDING = 8192  # samples: the delay of a codec and the rest of its last frame
 
 
@@ -113,6 +114,7 @@ class Times:
         at_s = float(frame.pts * frame.time_base)
         if self._first_s is None:
             self._first_s = at_s
+            num_samples -= round(max(at_s - MAX_START_SECONDS, 0) * self._rate_hz)
         missing_s = at_s - self._first_s - num_samples / self._rate_hz
         if missing_s > MAX_GAP_SECONDS:
             raise refuse(Reason.AUDIO_CORRUPT, f"{missing_s:.2f} s are missing before {at_s:.2f} s", self._name)

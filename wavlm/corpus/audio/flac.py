@@ -10,19 +10,20 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from wavlm.corpus.audio.file_bytes import FileBytes
+from wavlm.corpus.audio.file_bytes import SEARCH_BYTES, FileBytes
 from wavlm.corpus.audio.part import FlacCheck, Part, recovery, truncation
 from wavlm.corpus.audio.reason import Reason, refuse
 from wavlm.corpus.audio.tags import FLAC_MARKS, before_tags, is_clean, next_file
 
 STREAMINFO_BYTES = 34
+HEADER_BYTES = 16  # the longest header of a frame
 SMALLEST_FRAME = 9  # bytes: the header, a constant subframe per channel and the CRC-16
 TAIL_BYTES = (1 << 16, 1 << 20)  # searched for the last frame; a frame has 20 kB, and 2 MB at the very most
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _SIZES = {
     1: 192,
     **{code: 576 << (code - 2) for code in range(2, 6)},
-    **{code: 256 << (code - 8) for code in range(8, 16)},
+    **{code: 256 << (code - 8) for code in range(8, HEADER_BYTES)},
 }
 
 
@@ -69,11 +70,13 @@ def walk_flac(data: FileBytes, start: int) -> Part:
         behind = refuse(Reason.AUDIO_TRAILING, "bytes that are no FLAC frame follow the last one", data.name)
         return replace(_part(head, info, (start, end), info.num_samples), complaint=behind)
     has_fewer = is_possible and info.num_samples > last.num_samples
-    is_cut = not is_clean(data, last.end) and _frame_header(data.read(last.end, 16), info) is not None
+    is_cut = not is_clean(data, last.end) and _frame_header(data.read(last.end, HEADER_BYTES), info) is not None
     if is_cut or (has_fewer and not any(info.md5)):
         raise truncation(
             f"the FLAC has {last.num_samples} of {info.num_samples or 'an unknown number of'} samples", data
         )
+    if not any(info.md5):
+        _check_frames(data, frames_at, last, info)
     part = _part(head, info, (start, last.end), last.num_samples)
     is_stale = is_possible and info.num_samples < last.num_samples
     return replace(part, notes=(recovery(info.num_samples, last.num_samples, "samples"),)) if is_stale else part
@@ -111,14 +114,14 @@ def _most_samples(num_bytes: int, info: FlacStreamInfo) -> int:
 
 def _find_last_frame(data: FileBytes, start: int, end: int, info: FlacStreamInfo) -> LastFrame | None:
     """The last frame of a stream; None if none is whole. Zeros behind it count as its own."""
-    first = _frame_header(data.read(start, 16), info)
+    first = _frame_header(data.read(start, HEADER_BYTES), info)
     if first is None:
         return None
     for num_bytes in TAIL_BYTES:
         begin = max(start, end - num_bytes)
         tail = data.read(begin, end - begin)
         for match in reversed(list(_SYNC.finditer(tail))):
-            header = _frame_header(tail[match.start() : match.start() + 16], info)
+            header = _frame_header(tail[match.start() : match.start() + HEADER_BYTES], info)
             if header is None or header[0] != first[0]:
                 continue
             if (size := _whole_frame_bytes(tail, match.start())) is None:
@@ -130,6 +133,23 @@ def _find_last_frame(data: FileBytes, start: int, end: int, info: FlacStreamInfo
         if begin == start:
             break
     return None
+
+
+def _check_frames(data: FileBytes, start: int, last: LastFrame, info: FlacStreamInfo) -> None:
+    """Refuse a stream in which a frame is missing: libFLAC puts silence in its place, and without MD5 nobody knows."""
+    found = 0  # samples of consecutive frames
+    for at in range(start, last.end, SEARCH_BYTES):
+        block = data.read(at, min(SEARCH_BYTES + HEADER_BYTES, last.end - at))
+        for match in _SYNC.finditer(block, 0, SEARCH_BYTES + 1):
+            header = _frame_header(block[match.start() : match.start() + HEADER_BYTES], info)
+            if header is None:
+                continue
+            is_variable, number, size = header
+            first = number if is_variable else number * info.largest_block
+            if first == found:
+                found += size
+    if found != last.num_samples:
+        raise refuse(Reason.AUDIO_CORRUPT, f"the FLAC frame at sample {found} is missing or damaged", data.name)
 
 
 def _frame_header(blob: bytes, info: FlacStreamInfo) -> tuple[bool, int, int] | None:

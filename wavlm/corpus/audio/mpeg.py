@@ -8,13 +8,14 @@ sample rate or channels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wavlm.corpus.audio.file_bytes import Chunk, FileBytes
+from wavlm.corpus.audio.file_bytes import FileBytes, Range
 from wavlm.corpus.audio.part import Part, recovery, truncation
 from wavlm.corpus.audio.reason import Reason, refuse
 from wavlm.corpus.audio.tags import before_tags, skip_tags
 
+DECODER_DELAY = 529  # samples that mpg123 takes off if there is an info frame
 WINDOW_BYTES = 1 << 20
 # kbit/s by (version 1?, layer), ISO 11172-3 and 13818-3.
 _RATES_KBIT = {
@@ -142,8 +143,10 @@ def walk_mpeg(data: FileBytes, start: int) -> Part:
             break
         end, frames, samples = at + frame.size, frames + 1, samples + frame.samples
     _check_end(data, end, parse_mpeg)
+    if first.layer != 3:
+        return Part("MP3", ((start, end),), end, "av", samples, is_measured=True)
     if info is None:
-        return Part("MP3", ((start, end),), end, num_samples=samples, is_measured=True)
+        return _without_info(head, (start, end), frames)
     return _with_info(data, (start, audio_at, end), head, info, frames)
 
 
@@ -153,16 +156,38 @@ def _with_info(data: FileBytes, where: tuple[int, int, int], head: bytes, info: 
     if info.frames > frames + 1 or (info.bytes > end - start and start + info.bytes > data.size):
         what = f"the MP3 info frame announces {info.frames} frames in {info.bytes} bytes, found {frames}"
         raise truncation(what, data)
+    notes = (recovery(info.frames, frames, "frames"),) if 0 < info.frames < frames else ()
     first = parse_mpeg(head)
     samples = frames * (first.samples if first else 0)
-    chunks: tuple[Chunk, ...] = ((audio_at, end),)
-    if first and info.frames_at and 0 < info.padding < samples:
-        # Between the header and the mark are zeros, or a decoder takes the frame for audio.
-        clean = head[:4] + bytes(first.info_at - 4) + head[first.info_at : info.frames_at]
-        chunks = (clean + frames.to_bytes(4, "big") + head[info.frames_at + 4 :], *chunks)
-        samples -= info.padding
-    notes = (recovery(info.frames, frames, "frames"),) if 0 < info.frames < frames else ()
-    return Part("MP3", chunks, end, num_samples=samples, is_measured=True, notes=notes)
+    if first is None or not info.frames_at or not 0 < info.padding < samples:
+        return replace(_without_info(head, (audio_at, end), frames), notes=notes)
+    # Between the header and the mark are zeros, or a decoder takes the frame for audio.
+    clean = head[:4] + bytes(first.info_at - 4) + head[first.info_at : info.frames_at]
+    clean += frames.to_bytes(4, "big") + head[info.frames_at + 4 :]
+    return Part("MP3", (clean, (audio_at, end)), end, num_samples=samples - info.padding, is_measured=True, notes=notes)
+
+
+def _without_info(head: bytes, frames: Range, count: int) -> Part:
+    """A recording of this many frames that has no info frame with padding; `head` starts with one of its headers.
+
+    libsndfile ends at the length of the info frame or, without one, at an estimate: with a variable rate it read 26,424
+    of 39,744 samples. So an info frame is put in front. With it, mpg123 takes off the delay of a decoder. A silent
+    frame in front makes up for that, and the samples that it gives more are skipped.
+    """
+    # No checksum, and the highest rate, so that the frame is large enough; then the lowest, for a short reservoir.
+    said, silent = (bytes([head[0], head[1] | 1, head[2] & 0x0C | rate << 4, head[3]]) for rate in (14, 4))
+    info, silence = parse_mpeg(said), parse_mpeg(silent)
+    assert info is not None  # noqa: S101 - these are headers
+    assert silence is not None  # noqa: S101
+    said += bytes(info.info_at - 4) + b"Info" + (1).to_bytes(4, "big") + (count + 1).to_bytes(4, "big")
+    return Part(
+        format="MP3",
+        chunks=(said.ljust(info.size, b"\0") + silent.ljust(silence.size, b"\0"), frames),
+        end=frames[1],
+        num_samples=count * info.samples,
+        num_skipped=info.samples - DECODER_DELAY,
+        is_measured=True,
+    )
 
 
 def _frames(data: FileBytes, at: int, parse: Callable[[bytes], Frame | None]) -> Iterator[tuple[int, Frame, bytes]]:

@@ -43,11 +43,6 @@ class Page:
     def number(self) -> int:
         return int.from_bytes(self.body[18:22], "little")
 
-    @property
-    def is_header(self) -> bool:
-        """Whether no sample ends on this page: headers of a codec have the position 0."""
-        return not any(self.body[6:14])
-
     def codec(self) -> str | None:
         """The codec of the stream that starts on this page, if it is one of audio."""
         packet = self.body[27 + self.body[26] :]
@@ -60,7 +55,6 @@ class Stream:
 
     codec: str | None
     number: int
-    was_header: bool = True
     is_open: bool = True
 
 
@@ -94,13 +88,11 @@ def _follow(streams: dict[bytes, Stream], page: Page, data: FileBytes) -> None:
         raise _corrupt(f"the Ogg page at byte {page.start} is of no stream", data)
     if not stream.is_open:
         raise _corrupt(f"an Ogg page at byte {page.start} follows the last of its stream", data)
-    # What was cut out of a broadcast has the numbers of the broadcast behind its headers.
-    starts_late = stream.was_header and not page.is_header and page.number > stream.number
-    if page.number != stream.number + 1 and not starts_late:
+    if page.number != stream.number + 1:
         raise _corrupt(
             f"Ogg page {page.number} follows page {stream.number} at byte {page.start}: pages are missing", data
         )
-    stream.number, stream.was_header = page.number, page.is_header
+    stream.number = page.number
     stream.is_open = not page.flags & LAST
 
 

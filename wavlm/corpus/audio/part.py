@@ -41,6 +41,7 @@ class Part:
     num_samples: int | None = None  # per channel, counted in the structure of the container; None: not known
     rate_hz: int | None = None  # of `num_samples`, if a decoder may give another rate
     trimmed_to: int | None = None  # samples behind this one are padding of the last block of a codec
+    num_skipped: int = 0  # samples in front that come from what was added to `chunks`
     is_measured: bool = False  # whether `num_samples` was counted and not read from one field
     flac: FlacCheck | None = None
     complaint: AudioError | None = None  # what is wrong behind the samples, raised if all of them decode

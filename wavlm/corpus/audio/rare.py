@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ NEXT: dict[str, Marks] = {
     "PVF": ((b"PVF1\n", 0),),
     "IRCAM": ((b"\x64\xa3\x03\0\0\0", 0), (b"\x64\xa3\x02\0", 0), (b"\0\x02\xa3\x64", 0), (b"\0\x01\xa3\x64", 0)),
 }
+_PVF_HEADER = re.compile(rb"PVF1\n\d+ \d+ \d+\n")
 TTA_FRAME = (256, 245)  # a frame has 256 / 245 s
 
 
@@ -35,6 +37,8 @@ def walk_form(data: FileBytes, start: int, name: str, order: str, decoder: Decod
 
 def walk_headed(data: FileBytes, start: int, name: str) -> Part:
     """A header without a length, then audio until the end of the file."""
+    if name == "PVF" and not _PVF_HEADER.match(data.read(start, 40)):
+        raise refuse(Reason.AUDIO_CORRUPT, "the PVF header is not three numbers in a line", data.name)
     extent = settle_extent(data, start + HEADERS[name], None)
     end = next_file(data, start + HEADERS[name], extent.next, NEXT[name])
     return Part(name, ((start, min(end, extent.end)),), end)

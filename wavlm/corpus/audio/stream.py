@@ -135,12 +135,14 @@ def _num_samples(part: Part, header: Header) -> int | None:
 def _decode_part(data: FileBytes, part: Part) -> Iterator[Block]:
     """The samples of one recording, all of them. Raises AudioError if there are fewer or more than there must be."""
     view = View(data, part.chunks)
-    count = 0
+    count, skip = 0, part.num_skipped
     with decoder_errors(Reason.AUDIO_CORRUPT, data.name, view), closing(open_decoder(data, part, view)) as decoder:
         expected = _num_samples(part, decoder.header)
         limit = part.trimmed_to
         for block in decoder.blocks():
-            kept = block if not limit else block[:, : max(limit - count, 0)]
+            kept = block[:, skip:]
+            skip -= block.shape[1] - kept.shape[1]
+            kept = kept if not limit else kept[:, : max(limit - count, 0)]
             count += kept.shape[1]
             if kept.shape[1]:
                 yield kept

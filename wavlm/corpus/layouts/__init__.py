@@ -15,7 +15,7 @@ from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files
 from wavlm.corpus.layouts.asterisk import read_asterisk
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
-from wavlm.corpus.layouts.generic import read_generic
+from wavlm.corpus.layouts.generic import check_generic, read_generic
 from wavlm.corpus.layouts.librispeech import read_librispeech
 from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
@@ -32,6 +32,7 @@ __all__ = [
     "Recording",
     "TableAccount",
     "check_files",
+    "check_layout",
     "describe_losses",
     "key_of",
     "name_of",
@@ -71,3 +72,9 @@ def read_layout(layout: Layout, root: Path) -> Reading:
     tree = Tree(root)
     recordings = tuple(READERS[type(layout)](layout, tree))
     return Reading(recordings, tree.account(item.path for item in recordings), tuple(tree.tables))
+
+
+def check_layout(layout: Layout, root: Path) -> None:
+    """Raise BadDataError (LAYOUT) for what is wrong at the first look, before any file is read. Takes no time."""
+    if isinstance(layout, GenericLayout):
+        check_generic(layout, root)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
+from typing import Literal, get_args
 
 from wavlm.errors import BadDataError
 from wavlm.storage.encoding import printable
@@ -13,35 +13,26 @@ from wavlm.storage.facts import Facts
 EXAMPLES = 5  # names per cause
 
 
-class Cause(StrEnum):
-    """Why a file is no recording of the corpus."""
-
-    NOT_MATCHED = "not-matched"  # audio that the glob does not take
-    BARE = "bare-samples"  # samples without a header, of which nobody knows the rate
-    HIDDEN = "hidden"  # audio whose path has a part that begins with a dot
-    NO_ROW = "no-row"  # the table that says which split it is in does not name it
-    LINK_BROKEN = "link-broken"  # leads nowhere
-    LINK_AGAIN = "link-again"  # leads to a folder that many other links lead to
-    SPECIAL = "special"  # a FIFO, a device or a socket with the name of an audio file
-    UNREADABLE = "unreadable"  # a file or folder without permission, or a disk that fails
+# Why a file is no recording of the corpus.
+Cause = Literal[
+    "not-matched",  # audio that the glob does not take
+    "bare-samples",  # samples without a header, of which nobody knows the rate
+    "hidden",  # audio whose path has a part that begins with a dot
+    "no-row",  # the table that says which split it is in does not name it
+    "link-broken",  # leads nowhere
+    "link-again",  # leads to a folder that many other links lead to
+    "special",  # a FIFO, a device or a socket with the name of an audio file
+    "unreadable",  # a file or folder without permission, or a disk that fails
     # The rest is as it should be.
-    DOUBLE = "double"  # another path leads to the same file
-    LINK_LOOP = "link-loop"  # leads to a folder that it lies in
-    EXCLUDED = "excluded"  # the layout says that this is not to be used
-    OUTSIDE = "outside"  # audio in folders that the layout does not read
-    OTHER = "other"  # no audio
-
-
+    "double",  # another path leads to the same file
+    "link-loop",  # leads to a folder that it lies in
+    "excluded",  # the layout says that this is not to be used
+    "outside",  # audio in folders that the layout does not read
+    "other",  # no audio
+]
+CAUSES: tuple[Cause, ...] = get_args(Cause)
 # These may be recordings that somebody misses.
-LOST = (
-    Cause.NOT_MATCHED,
-    Cause.BARE,
-    Cause.HIDDEN,
-    Cause.NO_ROW,
-    Cause.LINK_BROKEN,
-    Cause.LINK_AGAIN,
-    Cause.SPECIAL,
-)
+LOST: tuple[Cause, ...] = ("not-matched", "bare-samples", "hidden", "no-row", "link-broken", "link-again", "special")
 
 
 class LeftOut(Facts):
@@ -96,12 +87,18 @@ def left_out(cause: Cause, paths: Iterable[str]) -> LeftOut:
 
 
 def check_files(account: FilesAccount, max_left_out: float, corpus: str, root: Path) -> None:
-    """Raise BadDataError: FILES_UNREADABLE, or FILES_LEFT_OUT for more than this share of the audio files."""
-    if account.count(Cause.UNREADABLE):
+    """Raise BadDataError: FILES_UNREADABLE, CORPUS_EMPTY, or FILES_LEFT_OUT for more than this share of the audio."""
+    if account.count("unreadable"):
         raise BadDataError(
             "FILES_UNREADABLE",
-            f"{corpus} has files or folders that cannot be read: {account.describe(Cause.UNREADABLE)}; in "
+            f"{corpus} has files or folders that cannot be read: {account.describe('unreadable')}; in "
             f"{root}; give permission, mount the disk, or narrow the layout in the corpus spec",
+        )
+    if not account.used:
+        raise BadDataError(
+            "CORPUS_EMPTY",
+            f"no recording of {corpus} was found, but {account.describe_suffixes()}; in {root}; check the layout in "
+            "the corpus spec",
         )
     lost = account.count(*LOST)
     if lost > max_left_out * (account.used + lost):
@@ -113,10 +110,13 @@ def check_files(account: FilesAccount, max_left_out: float, corpus: str, root: P
         )
 
 
-def describe_losses(account: FilesAccount) -> Iterator[str]:
-    """Lines for a log: what may be missed, and double links."""
-    for item in account.left_out:
-        if item.cause not in (Cause.OTHER, Cause.OUTSIDE, Cause.EXCLUDED):
+def describe_losses(files: FilesAccount, tables: Iterable[TableAccount]) -> Iterator[str]:
+    """Lines for a log: files that may be missed, double ones, and rows that were not joined."""
+    for table in tables:
+        if lost := table.rows - table.by_path - table.by_stem:
+            yield f"{lost} of {table.rows} rows of {table.table} not joined: {'; '.join(table.examples)}"
+    for item in files.left_out:
+        if item.cause not in ("other", "outside", "excluded"):
             yield f"{item.files} files left out, {item.cause}: {_examples(item)}"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from wavlm.corpus.layouts.names import key_of
 from wavlm.corpus.layouts.recording import Phone, Recording
 from wavlm.corpus.layouts.table import read_lines, read_text, table_fault
+from wavlm.corpus.layouts.tables import order_phones
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
 from wavlm.specs.layouts import FestvoxLayout
@@ -53,7 +54,7 @@ def _phones(voice: Path) -> dict[str, tuple[Phone, ...]]:
         for number, line in enumerate(lines[lines.index(HEADER_END) + 1 :]):
             name, phone = _segment(line, path, number)
             segments[name].append(phone)
-    return {name: tuple(sorted(found)) for name, found in segments.items()}
+    return {name: order_phones(voice, name, found) for name, found in segments.items()}
 
 
 def _segment(line: str, path: Path, number: int) -> tuple[str, Phone]:

@@ -9,7 +9,8 @@ Scripts are read as a list of tokens and never run. The script dialogs_<language
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wavlm.corpus.layouts.names import key_of
@@ -39,7 +40,7 @@ def read_fillets(layout: FilletsLayout, tree: Tree) -> Iterator[Recording]:
     rooms: dict[str, dict[str, Dialogue]] = {}
     for script in tree.files(f"**/script/*/dialogs_{layout.language}.lua"):
         rooms[script.parent.name] = read_dialogues(read_text(tree.root / script))
-    anywhere = {name: found for room in rooms.values() for name, found in room.items()}
+    anywhere = _unique(rooms)
     spoken = f"**/sound/**/{layout.language}"  # music, effects and other languages lie elsewhere
     for path in tree.audio(f"{spoken}/*.ogg", scope=f"{spoken}/**"):
         room = path.parent.parent.name
@@ -47,6 +48,15 @@ def read_fillets(layout: FilletsLayout, tree: Tree) -> Iterator[Recording]:
         role, text = (found.role, found.text) if found else ("", None)
         key = key_of(f"{room}/{path.stem}")
         yield Recording(key, path, role or UNKNOWN_SPEAKER, text)
+
+
+def _unique(rooms: Mapping[str, Mapping[str, Dialogue]]) -> dict[str, Dialogue]:
+    """Dialogues of all rooms, without those whose name stands for several."""
+    named: dict[str, set[Dialogue]] = defaultdict(set)
+    for room in rooms.values():
+        for name, dialogue in room.items():
+            named[name].add(dialogue)
+    return {name: found.pop() for name, found in named.items() if len(found) == 1}
 
 
 def read_dialogues(script: str) -> dict[str, Dialogue]:

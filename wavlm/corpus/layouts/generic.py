@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.layouts.account import Cause
 from wavlm.corpus.layouts.names import key_of, normal
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
-from wavlm.corpus.layouts.tables import Bounds, Columns, Listed, join_phones, join_recordings
+from wavlm.corpus.layouts.table import read_header
+from wavlm.corpus.layouts.tables import PHONE_COLUMNS, Bounds, Columns, Listed, join_phones, join_recordings
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
 from wavlm.specs.layouts import GenericLayout
@@ -19,12 +19,12 @@ from wavlm.storage.encoding import printable
 
 def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
     """Keys are made from the relative paths."""
-    pattern = _speaker_pattern(layout.speaker)
+    pattern = re.compile(normal(layout.speaker), re.DOTALL) if layout.speaker else None  # a name may hold a line break
     paths = tree.audio(layout.audio)
     listed = _join_recordings(layout, tree, paths)
     if layout.only_listed or layout.split_column:
         missing = [path for path in paths if path not in listed]
-        tree.leave(missing, Cause.EXCLUDED if layout.only_listed else Cause.NO_ROW)
+        tree.leave(missing, "excluded" if layout.only_listed else "no-row")
         paths = [path for path in paths if path in listed]
     phones = _join_phones(layout, tree, paths)
     for path in paths:
@@ -40,14 +40,19 @@ def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
         )
 
 
+def check_generic(layout: GenericLayout, root: Path) -> None:
+    """Raise BadDataError (LAYOUT) for a table that is not there or lacks a column. Reads one line of each."""
+    if layout.transcripts:
+        read_header(root / layout.transcripts, _columns(layout).names)
+    if layout.phones:
+        read_header(root / layout.phones, (layout.id_column, *PHONE_COLUMNS))
+
+
 def _join_recordings(layout: GenericLayout, tree: Tree, paths: list[PurePosixPath]) -> dict[PurePosixPath, Listed]:
     if not layout.transcripts:
         return {}
-    columns = Columns(
-        layout.id_column, layout.text_column, layout.speaker_column, layout.language_column, layout.split_column
-    )
-    without_row = 1.0 if layout.only_listed else layout.max_without_row
-    return join_recordings(tree, paths, layout.transcripts, columns, Bounds(layout.max_left_over_rows, without_row))
+    bounds = Bounds(layout.max_left_over_rows, 1.0 if layout.only_listed else layout.max_without_row)
+    return join_recordings(tree, paths, layout.transcripts, _columns(layout), bounds)
 
 
 def _join_phones(
@@ -59,28 +64,17 @@ def _join_phones(
     return join_phones(tree, paths, layout.phones, Columns(layout.id_column), bounds)
 
 
+def _columns(layout: GenericLayout) -> Columns:
+    return Columns(
+        layout.id_column, layout.text_column, layout.speaker_column, layout.language_column, layout.split_column
+    )
+
+
 def _stem(path: PurePosixPath) -> str:
     """The path without its suffix, or whole if that is the suffix of no audio, as in `2026.11.30`."""
     text = str(path)
     suffix = suffix_of(text)
     return text[: -len(suffix)] if suffix in AUDIO_SUFFIXES else text
-
-
-def _speaker_pattern(text: str) -> re.Pattern[str] | None:
-    if not text:
-        return None
-    try:
-        pattern = re.compile(normal(text), re.DOTALL)  # a name may hold a line break
-    except re.error as error:
-        raise BadDataError(
-            "LAYOUT",
-            f"speaker is not a regular expression: {error}; found {text!r} in the corpus spec; correct it",
-        ) from error
-    if "speaker" not in pattern.groupindex:
-        raise BadDataError(
-            "LAYOUT", f"speaker needs a group (?P<speaker>...); found {text!r} in the corpus spec; add the group"
-        )
-    return pattern
 
 
 def _speaker(pattern: re.Pattern[str] | None, path: PurePosixPath, root: Path) -> str:

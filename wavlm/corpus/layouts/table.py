@@ -53,12 +53,18 @@ def read_text(path: Path) -> str:
     return "".join(f"{line}\n" for _, line in read_lines(path))
 
 
+def read_header(path: Path, columns: Sequence[str]) -> list[str]:
+    """The names of all columns of a table that has at least these."""
+    _, header = next(read_lines(path), (1, ""))
+    return _names(path, header, columns)
+
+
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """These columns of a table with tabs and a header. Quotes have no special meaning, blank rows are left out."""
     lines = read_lines(path)
     _, header = next(lines, (1, ""))
-    names = [name.strip(f"{BYTE_ORDER_MARK} ") for name in header.split("\t")]
-    places = _places(path, names, columns)
+    names = _names(path, header, columns)
+    places = [names.index(column) for column in columns]
     for number, line in lines:
         fields = line.split("\t")
         if not any(field.strip() for field in fields):
@@ -89,7 +95,8 @@ def _checked(path: Path, number: int, line: str) -> str:
     return line.removesuffix("\n")
 
 
-def _places(path: Path, names: Sequence[str], columns: Sequence[str]) -> list[int]:
+def _names(path: Path, header: str, columns: Sequence[str]) -> list[str]:
+    names = [name.strip(f"{BYTE_ORDER_MARK} ") for name in header.split("\t")]
     missing = [column for column in columns if column not in names]
     if missing:
         found = ", ".join(shorten(name) for name in names)
@@ -97,7 +104,7 @@ def _places(path: Path, names: Sequence[str], columns: Sequence[str]) -> list[in
     twice = [column for column in columns if names.count(column) > 1]
     if twice:
         raise _fault(path, 1, f"two columns {twice[0]}", "give each column a name of its own")
-    return [names.index(column) for column in columns]
+    return names
 
 
 def _advice(names: Sequence[str], missing: Sequence[str]) -> str:

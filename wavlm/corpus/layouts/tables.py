@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -51,6 +51,11 @@ class Columns:
     language: str = ""
     split: str = ""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that the table has; the first names the recording."""
+        return tuple(filter(None, (self.recording, self.text, self.speaker, self.language, self.split)))
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -71,8 +76,7 @@ def join_recordings(
     path = tree.file(table)
     names, tally = _names(tree, path, paths), Tally(table)
     first: dict[PurePosixPath, Row] = {}
-    wanted = (columns.recording, columns.text, columns.speaker, columns.language, columns.split)
-    for row in read_table(path, [name for name in wanted if name]):
+    for row in read_table(path, columns.names):
         fate, found = names.find(row.values[0])
         if found is not None and first.setdefault(found, row) is not row:
             fate = "duplicate"
@@ -105,7 +109,7 @@ def join_phones(
             segments[found].add(phone)
         tally.add(fate, row.values[0], row.line)
     tree.tables.append(_check(tally.account(len(paths) - len(first)), bounds, len(paths)))
-    return {found: _order(path, found, phones) for found, phones in segments.items()}
+    return {found: order_phones(path, str(found), phones) for found, phones in segments.items()}
 
 
 def _names(tree: Tree, table: Path, paths: Sequence[PurePosixPath]) -> Names:
@@ -142,14 +146,15 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _order(path: Path, recording: PurePosixPath, phones: set[Phone]) -> tuple[Phone, ...]:
-    ordered = tuple(sorted(phones))
+def order_phones(path: Path, recording: str, phones: Iterable[Phone]) -> tuple[Phone, ...]:
+    """The phones of one recording by start, without repetitions. Raises BadDataError (LAYOUT) if they overlap."""
+    ordered = tuple(sorted(set(phones)))
     for one, following in pairwise(ordered):
         if one.end_s - following.start_s > MAX_OVERLAP_SECONDS:
             raise BadDataError(
                 "LAYOUT",
                 f"the phones {one.phone} ({one.start_s} to {one.end_s} s) and {following.phone} "
-                f"({following.start_s} to {following.end_s} s) of {printable(str(recording))} overlap, as those of two "
+                f"({following.start_s} to {following.end_s} s) of {printable(recording)} overlap, as those of two "
                 f"recordings do; in {printable(str(path))}; name recordings by their paths, or correct the times",
             )
     return ordered

@@ -8,10 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.layouts.account import Cause, FilesAccount, TableAccount, left_out
+from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out
 from wavlm.corpus.layouts.globs import compile_glob, fixed_folder
 from wavlm.corpus.layouts.names import normal
-from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, has_audio_mark, suffix_of
+from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, begins_as_audio, suffix_of
 from wavlm.corpus.layouts.walk import Found, Kind, walk
 from wavlm.storage.encoding import printable, require_utf8
 
@@ -54,9 +54,9 @@ class Tree:
         first: dict[str, Found] = {}
         for item in sorted(matching, key=lambda item: (self._is_linked(item), item.path)):
             if first.setdefault(item.real, item) is not item:
-                self._causes[item.path] = Cause.DOUBLE
+                self._causes[item.path] = "double"
             elif not os.access(self.root / item.path, os.R_OK):
-                self._causes[item.path] = Cause.UNREADABLE
+                self._causes[item.path] = "unreadable"
         return [PurePosixPath(item.path) for item in matching if item.path not in self._causes]
 
     def files(self, pattern: str) -> list[PurePosixPath]:
@@ -74,7 +74,7 @@ class Tree:
         return path if os.path.lexists(path) else self.root / next(found, name)
 
     def leave(self, paths: Iterable[PurePosixPath], cause: Cause) -> None:
-        """Note why files that `audio` returned are no recordings. Without a note they are `EXCLUDED`."""
+        """Note why files that `audio` returned are no recordings. Without a note they are `excluded`."""
         self._causes.update((str(path), cause) for path in paths)
 
     def account(self, used: Iterable[PurePosixPath]) -> FilesAccount:
@@ -90,7 +90,7 @@ class Tree:
         return FilesAccount(
             found=len(self._found),
             used=len(taken),
-            left_out=tuple(left_out(cause, by_cause[cause]) for cause in Cause if cause in by_cause),
+            left_out=tuple(left_out(cause, by_cause[cause]) for cause in CAUSES if cause in by_cause),
             suffixes=dict(most),
         )
 
@@ -98,22 +98,22 @@ class Tree:
         if item.kind is Kind.FILE:
             return self._cause_of_file(item)
         if item.kind is Kind.LINK_LOOP:
-            return Cause.LINK_LOOP
+            return "link-loop"
         is_missed = self._is_in_scope(item.path) and not item.is_hidden and _may_be_audio(item)
-        return _CAUSES[item.kind] if is_missed else Cause.OTHER
+        return _CAUSES[item.kind] if is_missed else "other"
 
     def _cause_of_file(self, item: Found) -> Cause:
         if item.path in self._matched:
-            return self._causes.get(item.path, Cause.EXCLUDED)
+            return self._causes.get(item.path, "excluded")
         if not any(scope.fullmatch(normal(item.path)) for scope in self._scopes):
-            return Cause.OUTSIDE if _is_named_as_audio(item) else Cause.OTHER
+            return "outside" if _is_named_as_audio(item) else "other"
         if not self._is_sound(item):
-            return Cause.BARE if suffix_of(item.path) in BARE_SUFFIXES else Cause.OTHER
-        return self._causes.get(item.path, Cause.HIDDEN if item.is_hidden else Cause.NOT_MATCHED)
+            return "bare-samples" if suffix_of(item.path) in BARE_SUFFIXES else "other"
+        return self._causes.get(item.path, "hidden" if item.is_hidden else "not-matched")
 
     def _is_in_scope(self, folder: str) -> bool:
         """Whether a folder holds files that a reader is there for, or may hold them."""
-        name = normal(folder) + "/" if folder else ""
+        name = "" if folder == "." else normal(folder) + "/"
         return any(name.startswith(scope) or scope.startswith(name) for scope in self._folders)
 
     def _is_sound(self, item: Found) -> bool:
@@ -124,10 +124,10 @@ class Tree:
             return False
         if item.path not in self._sounds:
             try:
-                self._sounds[item.path] = has_audio_mark(self.root / item.path)
+                self._sounds[item.path] = begins_as_audio(self.root / item.path)
             except OSError:
                 self._sounds[item.path] = True  # it may be
-                self._causes[item.path] = Cause.UNREADABLE
+                self._causes[item.path] = "unreadable"
         return self._sounds[item.path]
 
     def _is_linked(self, item: Found) -> bool:
@@ -151,10 +151,10 @@ def _may_be_audio(item: Found) -> bool:
     return suffix_of(item.path) not in OTHER_SUFFIXES
 
 
-_CAUSES = {
-    Kind.FOLDER_UNREADABLE: Cause.UNREADABLE,
-    Kind.FILE_UNREADABLE: Cause.UNREADABLE,
-    Kind.LINK_BROKEN: Cause.LINK_BROKEN,
-    Kind.LINK_AGAIN: Cause.LINK_AGAIN,
-    Kind.SPECIAL: Cause.SPECIAL,
+_CAUSES: dict[Kind, Cause] = {
+    Kind.FOLDER_UNREADABLE: "unreadable",
+    Kind.FILE_UNREADABLE: "unreadable",
+    Kind.LINK_BROKEN: "link-broken",
+    Kind.LINK_AGAIN: "link-again",
+    Kind.SPECIAL: "special",
 }

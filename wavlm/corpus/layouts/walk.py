@@ -11,14 +11,14 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 
 NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 MAX_VISITS = 16  # of one folder through links. Links that cross each other would make any number of paths
 
 
-class Kind(StrEnum):
+class Kind(Enum):
     """What a name in a folder is. Links have the kind of what they lead to."""
 
     FILE = "file"
@@ -42,7 +42,7 @@ class Found:
 
     @property
     def is_hidden(self) -> bool:
-        return self.path.startswith(".") or "/." in self.path
+        return (self.path.startswith(".") and self.path != ".") or "/." in self.path
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _list(folder: _Folder, made: _Walk) -> Iterator[_Folder]:
         with os.scandir(folder.real) as entries:
             listed = list(entries)
     except OSError as error:
-        made.found.append(Found(folder.path.rstrip("/"), Kind.FOLDER_UNREADABLE, folder.real, _reason(error)))
+        made.found.append(Found(folder.path.rstrip("/") or ".", Kind.FOLDER_UNREADABLE, folder.real, _reason(error)))
         return
     for entry in sorted(listed, key=lambda entry: entry.name):
         path, real = folder.path + entry.name, f"{folder.real.rstrip('/')}/{entry.name}"

@@ -6,7 +6,7 @@ one is one more line of CHECKS. No check imports torch, reads audio or takes lon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from wavlm.errors import EXIT_USAGE, CodedError
 from wavlm.execution.runtime import Runtime
@@ -20,7 +20,7 @@ from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 
-__all__ = ["NotReadyError", "Remark", "find", "require_ready"]
+__all__ = ["NotReadyError", "Remark", "find", "refuse"]
 
 CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_store,
@@ -58,8 +58,7 @@ def find(recipe: Recipe, artifacts: Sequence[Artifact], store: Store, runtime: R
             yield error
 
 
-def require_ready(recipe: Recipe, artifacts: Sequence[Artifact], store: Store, runtime: Runtime) -> None:
+def refuse(findings: Iterable[Finding]) -> None:
     """Raise NotReadyError, which lists all problems, if there are any."""
-    found = find(recipe, artifacts, store, runtime)
-    if problems := [item for item in found if isinstance(item, CodedError)]:
+    if problems := [item for item in findings if isinstance(item, CodedError)]:
         raise NotReadyError(problems)

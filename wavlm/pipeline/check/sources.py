@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from wavlm.corpus.contents import expand_home
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
 from wavlm.pipeline.artifacts import Corpus
@@ -28,7 +29,7 @@ def check_folders(wanted: Wanted) -> Iterator[Finding]:
     for corpus in wanted.of(Corpus):
         for source in corpus.spec.sources:
             if isinstance(source, FolderSource):
-                yield _look(Path(source.path).expanduser().absolute(), corpus.spec)
+                yield _look(Path(expand_home(source.path)).absolute(), corpus.spec)
 
 
 def _look(folder: Path, spec: CorpusSpec) -> Finding:

@@ -1,0 +1,107 @@
+"""Kind C: bytes of a file were not accounted for.
+
+Of two Ogg files behind each other 8.46 of 14.39 s were read, of two MP3s as well, and of a WAV whose recorder died only
+what its header said: in silence. Now each byte is audio that is used, a known tag, or a reason to refuse the file.
+"""
+
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.corpus.audio.recordings import KINDS, decoded, decoded_blob, encode, recording, speech, write
+from wavlm.corpus.audio.reason import AudioError, NoteCode
+from wavlm.corpus.audio.stream import probe
+
+# The header of these has no length, and that of their frames is no mark of a new recording: they are one stream.
+ONE_STREAM = ("MP2", "ADTS, AAC", "AC-3")
+JUNK = np.random.default_rng(3).bytes(5000)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_files_behind_each_other_are_all_read(name: str, tmp_path: Path) -> None:
+    first, second = recording(name, 0, 1.5), recording(name, 1, 1.0)
+    both = write(tmp_path, "both", first + second)
+    waveform, stream = decoded(both)
+    expected = np.concatenate([decoded_blob(first), decoded_blob(second)], axis=1)
+    assert probe(both).num_samples == waveform.shape[1] == expected.shape[1]
+    if name not in ONE_STREAM:
+        np.testing.assert_array_equal(waveform, expected)
+    codes = [note.code for note in stream.notes]
+    assert codes == ([] if name in ONE_STREAM else [NoteCode.PARTS_JOINED])
+
+
+@pytest.mark.parametrize("name", ["Ogg Vorbis", "Ogg Opus", "MP3", "FLAC, 16 bits", "WAV, 16 bits"])
+@pytest.mark.parametrize("change", ["rate", "channels"])
+def test_files_behind_each_other_that_differ_are_refused(name: str, change: str) -> None:
+    kind = KINDS[name]
+    file = io.BytesIO()
+    other = np.stack([speech()[:16000]] * 2, axis=1) if change == "channels" else speech()[:16000]
+    rate_hz = 24000 if change == "rate" else kind.rate_hz
+    soundfile.write(file, other, rate_hz, format=kind.container, subtype=kind.codec)
+    with pytest.raises(AudioError, match="AUDIO_PARTS"):
+        decoded_blob(recording(name) + file.getvalue())
+
+
+def test_a_tag_between_two_recordings_is_no_audio() -> None:
+    tag = b"TAG" + bytes(125)
+    waveform = decoded_blob(recording("MP3", 0, 1.0) + tag + recording("MP3", 1, 1.0) + tag)
+    assert waveform.shape == (1, 32000)
+
+
+def test_the_same_speech_in_two_formats_behind_each_other_is_read() -> None:
+    waveform = decoded_blob(recording("FLAC, 16 bits", 0, 1.0) + recording("WAV, 16 bits", 1, 1.0))
+    np.testing.assert_allclose(waveform[0, 16000:], speech(number=1)[:16000], atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["FLAC, 16 bits", "Ogg Vorbis", "Ogg Opus", "MP3", "M4A, AAC", "ADTS, AAC", "AMR"])
+def test_bytes_behind_the_audio_that_are_none_are_refused(name: str) -> None:
+    with pytest.raises(AudioError, match=r"AUDIO_TRAILING: \d+ bytes from byte \d+ on"):
+        decoded_blob(recording(name) + JUNK)
+
+
+def test_text_behind_the_audio_is_refused() -> None:
+    with pytest.raises(AudioError, match="AUDIO_TRAILING: text"):
+        decoded_blob(recording("WAV, 16 bits") + b"<note>added by a tool that knows no chunks</note>\n")
+
+
+@pytest.mark.parametrize("name", ["MP3", "ADTS, AAC", "Ogg Vorbis", "FLAC, 16 bits"])
+def test_bytes_missing_or_added_in_the_middle_are_found(name: str) -> None:
+    blob = recording(name)
+    middle = len(blob) // 2
+    for changed in (blob[:middle] + blob[middle + 700 :], blob[:middle] + JUNK + blob[middle:]):
+        with pytest.raises(AudioError):
+            decoded_blob(changed)
+
+
+def test_ogg_pages_out_of_order_are_found() -> None:
+    blob = recording("Ogg Opus")
+    starts = [at for at in range(len(blob)) if blob[at : at + 4] == b"OggS"] + [len(blob)]
+    pages = [blob[start:end] for start, end in itertools.pairwise(starts)]
+    assert len(pages) >= 4
+    without = b"".join(pages[:2] + pages[3:])
+    twice = b"".join([*pages[:3], *pages[2:]])
+    for changed in (without, twice):
+        with pytest.raises(AudioError, match="AUDIO_CORRUPT"):
+            decoded_blob(changed)
+
+
+def test_a_frame_missing_from_a_flac_without_md5_is_found() -> None:
+    file = io.BytesIO()
+    soundfile.write(file, speech(), 16000, format="FLAC")
+    blob = bytearray(file.getvalue())
+    blob[26:42] = bytes(16)
+    second = blob.index(b"\xff\xf8" + blob[blob.index(b"\xff\xf8") + 2 : blob.index(b"\xff\xf8") + 4] + b"\x01")
+    third = blob.index(b"\xff\xf8" + blob[second + 2 : second + 4] + b"\x02")
+    with pytest.raises(AudioError, match="AUDIO_CORRUPT"):
+        decoded_blob(bytes(blob[:second] + blob[third:]))
+
+
+def test_a_kind_of_stereo_keeps_both_channels_across_parts() -> None:
+    stereo = np.stack([speech()[:16000], 0.5 * speech()[:16000]], axis=1)
+    blob = encode(stereo, KINDS["FLAC, 16 bits"])
+    waveform = decoded_blob(blob + blob)
+    np.testing.assert_allclose(waveform, np.concatenate([stereo.T, stereo.T], axis=1), atol=2e-4)

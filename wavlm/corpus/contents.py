@@ -1,0 +1,267 @@
+"""The content of a folder of files: what a corpus that is read in place is identified by, wherever the folder lies.
+
+The digest is a sha256 over the sorted files below the folder: relative path, size and sha256 of each. All regular files
+count, also texts and tables, but no hidden ones. Links are followed as the layouts follow them.
+
+Hashing reads every byte, so the digests of files are kept in a cache: a Parquet file with one row per file. A file is
+hashed again if its size, inode, time of change (mtime) or time of status change (ctime) differs. A file system that
+changes bytes without changing any of these deceives the cache; the shards stage, which hashes what it decodes, then
+refuses the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wavlm.corpus.layouts.walk import Kind, walk
+from wavlm.errors import BadDataError, UsageError
+from wavlm.execution.progress import Progress, no_progress
+from wavlm.specs import CorpusSpec
+from wavlm.storage.files import sha256_of
+from wavlm.storage.locks import hold_lock
+from wavlm.storage.parquet import write_parquet
+
+logger = logging.getLogger(__name__)
+
+THREADS = 4  # they wait for the disk, and hashing releases the GIL
+SAVE_SECONDS = 60  # what a killed run loses at most
+UNREADABLE = "unreadable"  # stands for the digest of what no permission opens
+FORMAT = b"1"
+_SCHEMA = pa.schema(
+    [
+        ("path", pa.binary()),  # as the system spells it
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("ctime_ns", pa.int64()),
+        ("inode", pa.uint64()),
+        ("sha256", pa.string()),
+    ]
+)
+
+
+class FileState(NamedTuple):
+    """What tells that a file is still the one that was hashed."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileState:
+        found = path.stat()
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """The files of a folder: state and sha256 by relative path, in the order of the paths' bytes."""
+
+    root: Path
+    states: Mapping[str, FileState]
+    sha256s: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The sha256, in hex, that identifies the content."""
+        whole = hashlib.sha256()
+        for path in sorted(self.sha256s, key=os.fsencode):
+            size = self.states[path].size if path in self.states else 0
+            whole.update(b"%s\0%d %s\n" % (os.fsencode(path), size, self.sha256s[path].encode()))
+        return whole.hexdigest()
+
+    def sha256_of(self, path: str) -> str:
+        """The digest of a file. Raises BadDataError (FILE_CHANGED) if it is not as it was when the folder was read."""
+        where = self.root / path
+        if path not in self.states or FileState.of(where) != self.states[path]:
+            raise changed(where, "it was written while the folder was read")
+        return self.sha256s[path]
+
+
+class Cache(NamedTuple):
+    """Where the digests of one folder are kept."""
+
+    path: Path
+    lock: Path
+
+    @classmethod
+    def of(cls, store: Path, folder: Path) -> Cache:
+        """The cache of a folder in a store: a file named after the folder's place."""
+        name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]
+        return cls(store / "folders" / f"{name}.parquet", store / "locks" / f"folder-{name}.lock")
+
+
+def expand_home(path: str) -> str:
+    """A path with `~` replaced; one that names a user who does not exist stays."""
+    return os.path.expanduser(path)  # noqa: PTH111 - that of Path raises RuntimeError
+
+
+def find_folder(spec: CorpusSpec) -> Path:
+    """The folder that a corpus is read from in place. Raises UsageError (FOLDER_MISSING) if it is not there."""
+    folder = Path(expand_home(spec.folder.path if spec.folder else "")).absolute()
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UsageError(
+            "FOLDER_MISSING",
+            f"the folder of {spec.name} {what}; at {folder}; put the corpus there (see {spec.homepage}) or correct the "
+            "path in the corpus spec, where a relative path starts at the folder of the spec's file",
+        )
+    return folder
+
+
+def audio_root(spec: CorpusSpec, corpus_dir: Path) -> Path:
+    """Where the paths of a corpus' manifest start: at its folder, or at what was made of its archives."""
+    return find_folder(spec) if spec.folder else corpus_dir
+
+
+def check_pin(spec: CorpusSpec, digest: str) -> None:
+    """Raise BadDataError (FOLDER_CHANGED) if a spec names another content of its folder than there is."""
+    if spec.folder and spec.folder.content not in (None, digest):
+        raise BadDataError(
+            "FOLDER_CHANGED",
+            f"the folder of {spec.name} has the content {digest}, expected {spec.folder.content}; at "
+            f"{spec.folder.path}; run again, or correct or remove `content` in the corpus spec if it stands there",
+        )
+
+
+def find_contents(folder: Path, cache: Cache) -> FolderContents | None:
+    """The content of a folder if the cache knows all its files as they are. Opens no file of it."""
+    states, sha256s = _scan(folder)
+    known = _read_cache(cache.path)
+    for path, state in states.items():
+        found = known.get(path)
+        if found is None or found[0] != state:
+            return None
+        sha256s[path] = found[1]
+    return FolderContents(folder, states, sha256s)
+
+
+def read_contents(folder: Path, cache: Cache | None, progress: Progress = no_progress) -> FolderContents:
+    """The content of a folder. Hashes the files that the cache does not know, with several threads.
+
+    Raises BadDataError: FILE_CHANGED if a file changes meanwhile, FOLDER_UNREADABLE if the disk fails; and LockedError
+    if another process reads the same folder for the first time.
+    """
+    if cache is None:
+        return _hash_all(folder, {}, None, progress)
+    found = find_contents(folder, cache)
+    if found is not None:
+        return found
+    cache.path.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(cache.lock, f"the list of the files of {folder}"):
+        return _hash_all(folder, _read_cache(cache.path), cache, progress)
+
+
+def changed(path: Path, what: str) -> BadDataError:
+    """The error for a file that is written while it is read."""
+    return BadDataError("FILE_CHANGED", f"{what}; at {path}; run again when nothing writes into the folder")
+
+
+_Known = dict[str, tuple[FileState, str]]
+
+
+def _scan(folder: Path) -> tuple[dict[str, FileState], dict[str, str]]:
+    """The state of each file, and a mark for each folder or file that cannot be looked at."""
+    states: dict[str, FileState] = {}
+    marks: dict[str, str] = {}
+    for item in walk(folder):
+        if item.is_hidden:
+            continue
+        if item.kind is Kind.FILE:
+            try:
+                states[item.path] = FileState.of(Path(item.real))
+            except OSError:  # removed or closed since the walk
+                marks[item.path] = UNREADABLE
+        elif item.kind in (Kind.FOLDER_UNREADABLE, Kind.FILE_UNREADABLE):
+            marks[item.path] = UNREADABLE
+    return states, marks
+
+
+def _hash_all(folder: Path, known: _Known, cache: Cache | None, progress: Progress) -> FolderContents:
+    states, sha256s = _scan(folder)
+    done = {path: known[path] for path, state in states.items() if path in known and known[path][0] == state}
+    todo = [path for path in states if path not in done]
+    total = sum(states[path].size for path in todo)
+    logger.info("%s: %d files to hash, %.1f GB", folder, len(todo), total / 1e9)
+    read, saved = 0, time.monotonic()
+    for path, digest in _hash_files(folder, todo, states):
+        done[path] = (states[path], digest)
+        read += states[path].size
+        progress(read, max(total, 1))
+        if cache is not None and time.monotonic() - saved > SAVE_SECONDS:
+            _write_cache(cache.path, folder, done)
+            saved = time.monotonic()
+    if cache is not None:
+        _write_cache(cache.path, folder, done)
+    return FolderContents(folder, states, {**sha256s, **{path: digest for path, (_, digest) in done.items()}})
+
+
+def _hash_files(folder: Path, paths: Sequence[str], states: Mapping[str, FileState]) -> Iterator[tuple[str, str]]:
+    stop = threading.Event()
+
+    def work(path: str) -> str:
+        return "" if stop.is_set() else _hash(folder / path, states[path])
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            yield from zip(paths, pool.map(work, paths), strict=True)
+        finally:
+            stop.set()  # after an error or an interrupt the rest is not read
+
+
+def _hash(path: Path, state: FileState) -> str:
+    try:
+        digest = sha256_of(path)
+        after = FileState.of(path)
+    except PermissionError:
+        return UNREADABLE
+    except FileNotFoundError as error:
+        raise changed(path, "it was removed while the folder was read") from error
+    except OSError as error:
+        raise BadDataError(
+            "FOLDER_UNREADABLE",
+            f"a file of the corpus cannot be read: {error.strerror or error}; at {path}; repair the disk or remove it",
+        ) from error
+    if after != state:
+        raise changed(path, "it was written while the folder was read")
+    return digest
+
+
+def _read_cache(path: Path) -> _Known:
+    """What the cache knows; nothing if it is missing, damaged or of another format."""
+    try:
+        table = pq.ParquetFile(path, page_checksum_verification=True).read()
+    except (OSError, pa.ArrowException):
+        return {}
+    if (table.schema.metadata or {}).get(b"format") != FORMAT or not table.schema.equals(_SCHEMA):
+        return {}
+    columns = [table[name].to_pylist() for name in _SCHEMA.names]
+    return {
+        os.fsdecode(name): (FileState(size, mtime, ctime, inode), sha256)
+        for name, size, mtime, ctime, inode, sha256 in zip(*columns, strict=True)
+    }
+
+
+def _write_cache(path: Path, folder: Path, known: _Known) -> None:
+    names = sorted(known, key=os.fsencode)
+    states = [known[name][0] for name in names]
+    columns = [
+        [os.fsencode(name) for name in names],
+        *([getattr(state, field) for state in states] for field in FileState._fields),
+        [known[name][1] for name in names],
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+    metadata = {b"format": FORMAT, b"folder": os.fsencode(folder)}
+    write_parquet(path, pa.Table.from_arrays(arrays, schema=_SCHEMA.with_metadata(metadata)))

@@ -1,0 +1,84 @@
+"""What can be known of a model folder without torch: `network.json`, and the head of `model.safetensors`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError, safe_open
+
+from wavlm.errors import BadDataError
+from wavlm.specs import NetworkSpec
+from wavlm.storage.files import read_json
+
+WEIGHTS_FILE = "model.safetensors"
+NETWORK_FILE = "network.json"
+HEAD_PREFIX = "head."
+# An entry of the weights' own header, so that their sha256 covers it.
+HEAD_ENTRY, UNTRAINED = "head", "untrained"
+
+
+class ModelFileError(BadDataError):
+    """A model's files are missing, damaged or do not fit its network."""
+
+    def __init__(self, message: str) -> None:
+        """`message` reads `what happened; where`."""
+        super().__init__("MODEL_UNUSABLE", f"{message}; get the model again, whole and as its author wrote it")
+
+
+class NetworkFile(BaseModel):
+    """Content of `network.json`: everything needed to build the network."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: NetworkSpec
+    num_clusters: int = Field(ge=1)
+
+
+@dataclass(frozen=True)
+class WeightsHeader:
+    """What the header of `model.safetensors` says."""
+
+    has_head: bool  # a trained one
+    num_numbers: int  # of the tensors outside the head
+
+
+def read_network(folder: Path) -> NetworkFile:
+    """The content of a model folder's `network.json`. Raises ModelFileError if it is missing or damaged."""
+    path = folder / NETWORK_FILE
+    if not path.is_file():
+        raise ModelFileError(f"{path.name} is missing, so this is no complete model; at {folder}")
+    try:
+        return NetworkFile.model_validate(read_json(path), strict=False)
+    except ValueError as error:  # not JSON, or JSON with other fields
+        raise ModelFileError(f"this describes no network: {error}; at {path}") from error
+
+
+def read_header(path: Path) -> WeightsHeader:
+    """The header of a safetensors file. Raises ModelFileError if it is missing or damaged.
+
+    A head that `wavlm import` made, because the released model had none, is marked as untrained.
+    """
+    with _open(path) as file:
+        names = list(file.keys())
+        is_untrained = (file.metadata() or {}).get(HEAD_ENTRY) == UNTRAINED
+        sizes = [math.prod(file.get_slice(name).get_shape()) for name in names if not name.startswith(HEAD_PREFIX)]
+    return WeightsHeader(
+        has_head=not is_untrained and any(name.startswith(HEAD_PREFIX) for name in names), num_numbers=sum(sizes)
+    )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise ModelFileError(f"{path.name} is missing; at {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except SafetensorError as error:
+        raise ModelFileError(f"this is no complete safetensors file: {error}; at {path}") from error

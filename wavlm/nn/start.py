@@ -1,0 +1,102 @@
+"""Whether a training can start from a model's weights. Needs no torch and reads no tensor, so it is known at once.
+
+Shapes alone do not tell: another place of the norms, other strides, another range of the position buckets or another
+number of heads can have tensors of the same shapes, and then mean another network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavlm.errors import BadDataError, UsageError
+from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE, ModelFileError, NetworkFile, read_header, read_network
+from wavlm.specs import NetworkSpec, StartSpec
+from wavlm.specs.shapes import num_parameters
+
+# Fields that only change how a network is trained. They may differ.
+OF_TRAINING = frozenset(
+    {"dropout", "attention_dropout", "activation_dropout", "input_dropout", "layer_drop", "feature_grad_mult"}
+)
+OF_HEAD = frozenset({"projection_width", "special_symbols"})
+
+
+@dataclass(frozen=True)
+class StartHead:
+    """What becomes of the head when a training starts from weights."""
+
+    is_kept: bool  # False: it is drawn anew, with the sizes of the recipe
+    reason: str
+
+    def __str__(self) -> str:
+        return f"head is {'kept' if self.is_kept else 'fresh'}: {self.reason}"
+
+
+def check_start(start: StartSpec, network: NetworkSpec, num_clusters: int) -> StartHead:
+    """Compare the model to start from with a recipe's network. Its sha256 is not checked here: that reads all of it.
+
+    Raises UsageError (START_NETWORK) that names every field that differs, and BadDataError (MODEL_UNUSABLE) if files
+    are missing or damaged.
+    """
+    folder = Path(start.folder)
+    if not (folder / NETWORK_FILE).is_file():
+        raise BadDataError(
+            "MODEL_UNUSABLE",
+            f"no model to start from: {NETWORK_FILE} is missing; at {folder}; name a folder that `wavlm import` or "
+            "`wavlm models pull` wrote",
+        )
+    found, header = read_network(folder), read_header(folder / WEIGHTS_FILE)
+    _require_sizes(found, header.num_numbers, folder)
+    is_kept = header.has_head and found.num_clusters == num_clusters
+    skipped = OF_TRAINING if is_kept else OF_TRAINING | OF_HEAD
+    if differing := list(_differences(found.network, network, skipped)):
+        raise UsageError(
+            "START_NETWORK",
+            f"the weights to start from are of another network than the recipe's: {', '.join(differing)}; "
+            f"at {folder / NETWORK_FILE}; give the recipe's network the values of this file, or start from other "
+            "weights",
+        )
+    return StartHead(is_kept, _explain(found, num_clusters, has_head=header.has_head))
+
+
+def _explain(found: NetworkFile, num_clusters: int, *, has_head: bool) -> str:
+    if not has_head:
+        return f"the weights have none, the recipe has {num_clusters} clusters"
+    if found.num_clusters != num_clusters:
+        return f"the weights have one for {found.num_clusters} clusters, the recipe has {num_clusters}"
+    return f"the weights have one for {num_clusters} clusters, as the recipe has"
+
+
+def _differences(found: NetworkSpec, wanted: NetworkSpec, skipped: frozenset[str]) -> Iterator[str]:
+    """Each field that differs, with both values; of the convolutions each number that differs."""
+    for name in type(wanted).model_fields:
+        theirs, ours = getattr(found, name), getattr(wanted, name)
+        if name in skipped or theirs == ours:
+            continue
+        if name != "conv_layers" or len(theirs) != len(ours):
+            sizes = (len(theirs), len(ours)) if name == "conv_layers" else (theirs, ours)
+            yield _difference(name, *sizes)
+            continue
+        for number, (their_layer, our_layer) in enumerate(zip(theirs, ours, strict=True)):
+            for part in type(our_layer).model_fields:
+                if getattr(their_layer, part) != getattr(our_layer, part):
+                    values = getattr(their_layer, part), getattr(our_layer, part)
+                    yield _difference(f"{name}.{number}.{part}", *values)
+
+
+def _difference(name: str, theirs: object, ours: object) -> str:
+    return f"{name} is {theirs} there and {ours} in the recipe"
+
+
+def _require_sizes(found: NetworkFile, num_numbers: int, folder: Path) -> None:
+    """Raise ModelFileError if weights and `network.json` cannot belong together."""
+    network = found.network
+    rows = found.num_clusters + network.special_symbols
+    head = (network.width + 1 + rows) * network.projection_width
+    described = num_parameters(network, found.num_clusters) - head
+    if num_numbers != described:
+        raise ModelFileError(
+            f"{WEIGHTS_FILE} holds {num_numbers:,} numbers without the head, {NETWORK_FILE} describes {described:,}; "
+            f"at {folder}"
+        )

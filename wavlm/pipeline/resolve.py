@@ -1,0 +1,172 @@
+"""Resolve a recipe: fill in what only the disk tells, the content of folders and how a grown corpus was split before.
+
+`resolve` looks at names, sizes and times alone, so it answers at once; what a folder holds may then be unknown, and the
+key of all that is made from it is `?`. `read_folders` hashes what is not known.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wavlm.errors import BadDataError, UsageError
+from wavlm.execution.progress import Progress, no_progress
+from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.record import RECORD_FILE, read_field
+from wavlm.pipeline.store import Store
+from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
+from wavlm.specs.identity import canonical
+
+if TYPE_CHECKING:  # their libraries are imported where there is a folder
+    from wavlm.corpus.contents import Cache, FolderContents
+
+logger = logging.getLogger(__name__)
+
+ROLES = ("speech", "noise", "rooms")  # the fields of a recipe that hold corpora
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A corpus and, if it is a folder whose content is known, that content."""
+
+    spec: CorpusSpec
+    contents: FolderContents | None
+
+
+def resolve(recipe: Recipe, store: Store) -> Recipe:
+    """The recipe with the content of folders, where the store knows it, and with the rule of earlier splits.
+
+    Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED).
+    """
+    return _replace_corpora(recipe, lambda spec: _keep_rule(_fill_in(spec, store), store))
+
+
+def read_folders(recipe: Recipe, store: Store, progress: Progress = no_progress) -> Recipe:
+    """The same, after every file of a folder that is new or has changed was hashed.
+
+    A folder that is not there is left alone if its content is pinned and the corpus complete.
+    Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
+    FOLDER_UNREADABLE).
+    """
+    from wavlm.corpus.contents import find_folder, read_contents
+
+    for spec in corpora_of(recipe):
+        cache = contents_cache(spec, store)
+        if cache is not None and not _is_pinned_and_gone(spec):
+            read_contents(find_folder(spec), cache, progress)
+    return resolve(recipe, store)
+
+
+def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
+    """All corpora of a recipe, of every role."""
+    return tuple(spec for role in ROLES for spec in getattr(recipe, role))
+
+
+def unread_folders(recipe: Recipe, store: Store) -> tuple[str, ...]:
+    """Names of the corpora whose folder has to be read before the keys of a recipe are known."""
+    resolved = resolve(recipe, store)
+    return tuple(spec.name for spec in corpora_of(resolved) if not Corpus(spec).is_known)
+
+
+def require_known(recipe: Recipe, store: Store) -> Recipe:
+    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder has to be read first."""
+    if unread := unread_folders(recipe, store):
+        raise UsageError(
+            "FOLDER_UNKNOWN",
+            f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "
+            f"{recipe.name}; run `wavlm run`, which reads them",
+        )
+    return resolve(recipe, store)
+
+
+def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
+    """Where the store keeps the digests of a corpus' folder; None for archives.
+
+    Raises UsageError (FOLDER_STORE) if folder and store lie in each other: what a run writes would change the corpus.
+    """
+    if spec.folder is None:
+        return None
+    from wavlm.corpus.contents import Cache
+
+    folder = Path(os.path.realpath(_place(spec.folder)))
+    root = Path(os.path.realpath(store.root))
+    if folder == root or folder in root.parents or root in folder.parents:
+        inside = "the store lies in the folder" if folder in root.parents else "the folder lies in the store"
+        raise UsageError(
+            "FOLDER_STORE",
+            f"{inside} of {spec.name}, so that a run would change the corpus; at {folder} and {root}; "
+            "give --store a folder elsewhere, or move the corpus",
+        )
+    return Cache.of(store.root, folder)
+
+
+def _replace_corpora(recipe: Recipe, change: Callable[[CorpusSpec], CorpusSpec]) -> Recipe:
+    return recipe.model_copy(update={role: tuple(map(change, getattr(recipe, role))) for role in ROLES})
+
+
+def _is_pinned_and_gone(spec: CorpusSpec) -> bool:
+    source = spec.folder
+    return source is not None and source.content is not None and not _place(source).is_dir()
+
+
+def _place(source: FolderSource) -> Path:
+    return Path(os.path.expanduser(source.path))  # noqa: PTH111 - that of Path raises RuntimeError
+
+
+def _fill_in(spec: CorpusSpec, store: Store) -> _Known:
+    cache = contents_cache(spec, store)
+    if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
+        return _Known(spec, None)
+    from wavlm.corpus.contents import check_pin, find_contents, find_folder
+
+    contents = find_contents(find_folder(spec), cache)
+    if contents is None:
+        return _Known(spec, None)
+    check_pin(spec, contents.digest)
+    source = spec.folder.model_copy(update={"content": contents.digest})
+    return _Known(spec.model_copy(update={"sources": (source,)}), contents)
+
+
+def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
+    """The corpus with the rule that split its earlier revision. Without it growth could move the validation set."""
+    spec = known.spec
+    decided = spec.valid_fraction == 0 or spec.valid_speakers or spec.valid_rule is not None
+    artifact = Corpus(spec)
+    if decided or not artifact.is_known or store.is_complete(artifact):
+        return spec
+    rules = (_rule_of(folder, known) for folder in _revisions(spec, store))
+    rule = next((found for found in rules if found is not None), None)
+    return spec.model_copy(update={"valid_rule": rule}) if rule else spec
+
+
+def _revisions(spec: CorpusSpec, store: Store) -> Iterator[Path]:
+    """Folders of the complete corpora of this name, the newest first."""
+    records = store.root.glob(f"{Corpus.kind}/{spec.name}-*/{RECORD_FILE}")
+    newest_first = sorted(records, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    yield from (path.parent for path in newest_first if path.parent.name.rpartition("-")[0] == spec.name)
+
+
+def _rule_of(folder: Path, known: _Known) -> HoldOut | None:
+    """The rule of a complete corpus if it is an earlier revision: same share asked for, and some content in common."""
+    from wavlm.corpus.manifest import read_contents_of, read_split_rule
+
+    rule = read_split_rule(folder)
+    if rule is None:
+        return None
+    try:
+        old: Any = read_field(folder, "identity").get("spec")
+        new: Any = canonical(known.spec)
+        if old.get("valid_fraction") != new.get("valid_fraction"):
+            return None
+        if known.contents is None:
+            shared = any(source in old["sources"] for source in new["sources"])
+        else:
+            shared = not read_contents_of(folder).isdisjoint(known.contents.sha256s.values())
+    except BadDataError as error:
+        logger.warning("an earlier revision of %s does not count: %s", known.spec.name, error)
+        return None
+    return rule if shared else None

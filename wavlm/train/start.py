@@ -1,0 +1,42 @@
+"""The network that a training begins with: random weights, or those of a model, with its head or a fresh one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from wavlm.execution.job import TrainJob
+from wavlm.nn import WavLM
+from wavlm.nn.description import HEAD_PREFIX, WEIGHTS_FILE, ModelFileError, NetworkFile
+from wavlm.nn.files import network_from, read_weights
+from wavlm.nn.start import check_start
+from wavlm.storage.files import sha256_of
+
+log = logging.getLogger(__name__)
+
+Head = Literal["random", "kept", "fresh"]  # random: with all other weights
+
+
+def build_network(job: TrainJob) -> tuple[WavLM, Head]:
+    """The network in training mode, and where its head comes from.
+
+    Random weights are drawn from torch's default generator: all of them, or those of a fresh head, whose sizes are the
+    recipe's.
+    Raises UsageError or BadDataError if the model to start from is of another network, damaged, or other bytes than the
+    recipe says.
+    """
+    random = WavLM(job.network, job.num_clusters)
+    if job.start is None:
+        return random, "random"
+    path = Path(job.start.folder) / WEIGHTS_FILE
+    head = check_start(job.start, job.network, job.num_clusters)
+    if (found := sha256_of(path)) != job.start.sha256:
+        raise ModelFileError(f"found sha256 {found}, the recipe expects {job.start.sha256}; at {path}")
+    weights = read_weights(path)
+    if not head.is_kept:
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(HEAD_PREFIX)}
+        weights |= {name: tensor for name, tensor in random.state_dict().items() if name.startswith(HEAD_PREFIX)}
+    log.info("starting from %s; %s", path, head)
+    content = NetworkFile(network=job.network, num_clusters=job.num_clusters)
+    return network_from(content, weights, where=path).train(), "kept" if head.is_kept else "fresh"
