@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from wavlm.errors import UsageError
@@ -37,7 +38,7 @@ def select_artifacts(recipe: Recipe, kind: str, iteration: int | None, corpus: s
 
 def plan_table(recipe: Path, store: Store) -> Table:
     """Each artifact in order: there and how many hours it holds, or to be made and why."""
-    table = Table(title=str(recipe), title_justify="left", box=None)
+    table = Table(title=escape(str(recipe)), title_justify="left", box=None)
     table.add_column("")
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")

@@ -154,6 +154,14 @@ def test_the_length_that_is_advised_is_the_shortest_that_passes(tmp_path: Path) 
         assert (problems(recipe, tmp_path / "store") == []) == is_enough
 
 
+def test_fewer_frames_than_clusters_are_refused_where_the_hours_are_known(tmp_path: Path) -> None:
+    # 0.0001 h are 36 frames of MFCC.
+    few = ("valid_fraction: 0.1", "valid_fraction: 0.1\nexpected_hours: 0.0001")
+    assert problems(write_recipe(tmp_path, few), tmp_path / "store") == []
+    (found,) = problems(write_recipe(tmp_path, few, ("num_clusters: 10", "num_clusters: 37")), tmp_path / "store")
+    assert found.startswith("TOO_FEW_FRAMES: 0.0001 h of speech have 36 frames, ")
+
+
 @pytest.mark.parametrize("make", ["missing", "file", "empty", "link"])
 def test_a_folder_of_speech_that_cannot_be_read_is_named(make: str, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
