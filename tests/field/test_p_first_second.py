@@ -179,6 +179,22 @@ def test_a_folder_of_speech_that_cannot_be_read_is_named(make: str, tmp_path: Pa
     assert f"; at {speech}; " in found
 
 
+def test_a_store_that_cannot_be_written_is_named_with_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, store = write_recipe(tmp_path), tmp_path / "store"
+    (store / "shards").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != store / "shards")
+    (found,) = problems(recipe, store)
+    assert found.startswith("NOT_WRITABLE: ")
+    assert f"; at {store / 'shards'}; " in found
+    monkeypatch.undo()
+    (store / "locks").touch()
+    (found,) = problems(recipe, store)
+    assert found.startswith("NOT_A_FOLDER: ")
+    assert f"; at {store / 'locks'}; " in found
+
+
 def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = machine.find_spec
     monkeypatch.setattr(machine, "find_spec", lambda name: None if name in ("soxr", "av") else find_spec(name))
