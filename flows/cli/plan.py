@@ -132,7 +132,7 @@ def _caption(estimate: Cost) -> str:
         for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
     ]
     return (
-        f"{estimate.hours.show()} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
+        f"{estimate.hours.show(0 if estimate.hours.known >= 10 else 2)} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
         f"{'; '.join(iterations)}. GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate. "
         "Left: disk for what the store does not hold yet."
     )
