@@ -126,13 +126,14 @@ def cost_table(recipe: Path, store: Store) -> Table:
 
 
 def _caption(estimate: Cost) -> str:
+    hours = estimate.hours.show(0 if estimate.hours.known >= 10 else 2)
     unknown = f" (unknown: {', '.join(estimate.unknown_hours)})" if estimate.unknown_hours else ""
     iterations = [
         f"iteration {number}: {parameters / 1e6:,.1f} M parameters, {f'{epochs:,.1f}' if epochs else '?'} epochs"
         for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
     ]
     return (
-        f"{estimate.hours.show(0 if estimate.hours.known >= 10 else 2)} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
+        f"{hours} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
         f"{'; '.join(iterations)}. GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate. "
         "Left: disk for what the store does not hold yet."
     )
