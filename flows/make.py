@@ -38,8 +38,10 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 def read_resolved(recipe: str, store: Store) -> Recipe:
     """A recipe with the content of its folders. Hashes what is new in them."""
     recipe_spec = read_recipe(Path(recipe))
-    if unread_folders(recipe_spec, store):
-        read_folders(recipe_spec, store)
+    resolved = resolve(recipe_spec, store)
+    if not unread_folders(resolved):
+        return resolved
+    read_folders(recipe_spec, store)
     return resolve(recipe_spec, store)
 
 

@@ -64,7 +64,7 @@ def add_speakers(folder: Path, speakers: Sequence[str], clips: int = 2) -> None:
 
 def read_resolved(recipe: Path, store: Store) -> Recipe:
     """A recipe as a flow reads it: with the content of its folders."""
-    return read_folders(read_recipe(recipe), store)
+    return read_folders(read_recipe(recipe), store, stall_seconds=0)
 
 
 def corpus_and_shards(recipe: Recipe) -> tuple[Corpus, Shards]:
@@ -80,7 +80,9 @@ def make_both(recipe: Recipe, store: Store) -> tuple[Corpus, Shards]:
     """Make the first corpus and its shards in this process."""
     corpus, shards = corpus_and_shards(recipe)
     spec = corpus.spec
-    store.make(corpus, lambda out: build_corpus(spec, store.downloads, out, no_progress, contents_cache(spec, store)))
+    store.make(
+        corpus, lambda out: build_corpus(spec, store.downloads, out, no_progress, contents_cache(spec, store), 0)
+    )
     made = store.path(corpus)
     intake = Intake(stall_seconds=0, root=audio_root(spec, made))
     store.make(shards, lambda out: build_shards(shards.spec, made, out, 1, no_progress, intake))

@@ -44,10 +44,10 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("why", overflow="fold")
     made: set[str] = set()
     for artifact in plan(resolve(read_recipe(recipe), store)):
-        if not artifact.is_known:
-            table.add_row("[yellow]?[/]", str(artifact), _explain_unknown(artifact))
-            continue
         notes = list(describe(artifact, store))
+        if not artifact.is_known:
+            table.add_row("[yellow]?[/]", str(artifact), "; ".join([_explain_unknown(artifact), *notes]))
+            continue
         if store.is_complete(artifact):
             table.add_row("[green]there[/]", str(artifact), "; ".join(notes))
             continue

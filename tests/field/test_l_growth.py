@@ -105,7 +105,7 @@ def splits_of(corpus: Corpus, store: Store) -> dict[str, str]:
 def make_corpus(recipe: Path, store: Store) -> Corpus:
     corpus, _ = corpus_and_shards(read_resolved(recipe, store))
     cache = contents_cache(corpus.spec, store)
-    store.make(corpus, lambda out: build_corpus(corpus.spec, store.downloads, out, no_progress, cache))
+    store.make(corpus, lambda out: build_corpus(corpus.spec, store.downloads, out, no_progress, cache, 0))
     return corpus
 
 
@@ -175,7 +175,7 @@ def test_shards_of_a_corpus_that_was_made_again_with_other_files_are_made_again(
     store.redo(corpus)
 
     def other(out: Path) -> CorpusFacts:
-        facts = build_corpus(corpus.spec, store.downloads, out, no_progress)
+        facts = build_corpus(corpus.spec, store.downloads, out, no_progress, None, 0)
         (out / "LICENSE").write_text("a file that was not there before")
         return facts
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from wavlm.pipeline.resolve import require_known, resolve
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
+from wavlm.storage.files import sha256_of
 
 
 @pytest.fixture
@@ -38,13 +41,13 @@ def keys(recipe: Recipe) -> list[str]:
 def count_hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are hashed from now on."""
     hashed: list[str] = []
-    original = contents_module.sha256_of
+    original = contents_module.hash_pieces
 
-    def sha256_of(path: Path) -> str:
+    def hash_pieces(path: Path) -> Iterator[str]:
         hashed.append(path.name)
         return original(path)
 
-    monkeypatch.setattr(contents_module, "sha256_of", sha256_of)
+    monkeypatch.setattr(contents_module, "hash_pieces", hash_pieces)
     return hashed
 
 
@@ -162,7 +165,7 @@ def test_hidden_files_and_the_order_of_the_disk_do_not_matter(tmp_path: Path) ->
     for speaker in sorted((path.name for path in first.iterdir()), reverse=True):
         shutil.copytree(first / speaker, second / speaker)
     (second / ".DS_Store").write_text("of a file browser")
-    assert read_contents(first, None).digest == read_contents(second, None).digest
+    assert read_contents(first, None, stall_seconds=0).digest == read_contents(second, None, stall_seconds=0).digest
 
 
 def test_a_digest_is_what_the_docs_say(tmp_path: Path) -> None:
@@ -175,7 +178,7 @@ def test_a_digest_is_what_the_docs_say(tmp_path: Path) -> None:
         name.encode() + b"\0%d %s\n" % (len(blob), hashlib.sha256(blob).hexdigest().encode())
         for name, blob in (("a.txt", b""), ("b/ü.wav", b"12"))
     )
-    assert read_contents(tmp_path, None).digest == hashlib.sha256(lines).hexdigest()
+    assert read_contents(tmp_path, None, stall_seconds=0).digest == hashlib.sha256(lines).hexdigest()
 
 
 def test_names_that_are_no_text_count(tmp_path: Path) -> None:
@@ -183,34 +186,33 @@ def test_names_that_are_no_text_count(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / os.fsdecode(b"caf\xe9.wav")).write_bytes(b"1")
     cache = Cache.of(tmp_path / "store", folder)
-    found = read_contents(folder, cache)
+    found = read_contents(folder, cache, stall_seconds=0)
     assert find_contents(folder, cache) == found
 
 
 def test_a_cache_that_is_damaged_is_made_again(tmp_path: Path) -> None:
     folder = grow(tmp_path / "wavs")
     cache = Cache.of(tmp_path / "store", folder)
-    found = read_contents(folder, cache)
+    found = read_contents(folder, cache, stall_seconds=0)
     cache.path.write_bytes(cache.path.read_bytes()[:100])
     assert find_contents(folder, cache) is None
-    assert read_contents(folder, cache) == found
+    assert read_contents(folder, cache, stall_seconds=0) == found
 
 
 def test_a_file_that_changes_while_the_folder_is_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = grow(tmp_path / "wavs", ["ann"])
-    original = contents_module.sha256_of
+    original = contents_module.hash_pieces
 
-    def sha256_of(path: Path) -> str:
-        digest = original(path)
+    def hash_pieces(path: Path) -> Iterator[str]:
+        yield from original(path)
         if path.name == "2.flac":
             path.write_bytes(b"recorded further")
-        return digest
 
-    monkeypatch.setattr(contents_module, "sha256_of", sha256_of)
+    monkeypatch.setattr(contents_module, "hash_pieces", hash_pieces)
     with pytest.raises(BadDataError, match=r"FILE_CHANGED: it was written.*ann/2\.flac; run again"):
-        read_contents(folder, None)
+        read_contents(folder, None, stall_seconds=0)
 
 
 def test_a_folder_that_changes_before_its_corpus_is_made_is_an_error(tmp_path: Path, store: Store) -> None:
@@ -265,4 +267,17 @@ def test_the_manifest_has_the_digests_of_the_list_and_no_file_is_hashed_twice(
     corpus, _ = make_both(recipe, store)
     assert hashed == []
     for row in read_manifest(store.path(corpus)):
-        assert row.sha256 == contents_module.sha256_of(tmp_path / "one/wavs" / row.path)
+        assert row.sha256 == sha256_of(tmp_path / "one/wavs" / row.path)
+
+
+def test_a_file_that_gives_no_data_ends_the_run_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = grow(tmp_path / "wavs", ["ann"], clips=2)
+    monkeypatch.setattr(contents_module, "hash_pieces", hang)
+    with pytest.raises(CodedError, match=r"STORAGE_STALLED: no data for 0\.2 s of a file; at .*\.flac; check the disk"):
+        read_contents(folder, None, stall_seconds=0.2)
+
+
+def hang(path: Path) -> Iterator[str]:
+    """As reading from a mount whose server is gone."""
+    time.sleep(600)
+    yield str(path)

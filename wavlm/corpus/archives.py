@@ -12,6 +12,7 @@ from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, unpack
+from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
 from wavlm.storage.files import read_json, sha256_of, write_json
@@ -32,7 +33,14 @@ class Files:
     contents: FolderContents | None = None  # of the folder that the spec names
 
 
-def gather(spec: CorpusSpec, downloads: Path, out: Path, cache: Cache | None, progress: Progress) -> Files:
+def gather(
+    spec: CorpusSpec,
+    downloads: Path,
+    out: Path,
+    cache: Cache | None,
+    progress: Progress,
+    stall_seconds: float = STALL_SECONDS,
+) -> Files:
     """Download and unpack the archives that are missing, or find the folder that the spec names.
 
     All archives are unpacked into the same tree. If two have a file of the same path, the later one is kept.
@@ -44,7 +52,7 @@ def gather(spec: CorpusSpec, downloads: Path, out: Path, cache: Cache | None, pr
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     refuse_sources(spec)
     if spec.folder:
-        contents = read_contents(find_folder(spec), cache, progress)
+        contents = read_contents(find_folder(spec), cache, progress, stall_seconds)
         check_pin(spec, contents.digest)
         return Files(contents.root, receipts=(), contents=contents)
     sizes = [float(source.size_bytes or 1) for source in archives]

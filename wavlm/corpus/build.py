@@ -50,7 +50,7 @@ def build_corpus(
     `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total))
+    files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
     reading = read_layout(spec.layout, files.root)
     recordings = reading.recordings
     check_files(reading.files, spec.max_left_out, spec.name, files.root)

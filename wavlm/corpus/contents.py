@@ -26,16 +26,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavlm.corpus.layouts.walk import Kind, walk
-from wavlm.errors import BadDataError, UsageError
+from wavlm.errors import BadDataError, ServiceMissingError, UsageError
+from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.specs import CorpusSpec
-from wavlm.storage.files import sha256_of
+from wavlm.storage.files import hash_pieces
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.parquet import write_parquet
 
 logger = logging.getLogger(__name__)
 
-THREADS = 4  # they wait for the disk, and hashing releases the GIL
+THREADS = 4  # each waits for a process that reads and hashes
+# What the processes import: also what the corpus stage needs, because their server is started once.
+FENCED_MODULES = ("wavlm.storage.files", "wavlm.corpus.audio.stream")
 SAVE_SECONDS = 60  # what a killed run loses at most
 UNREADABLE = "unreadable"  # stands for the digest of what no permission opens
 FORMAT = b"1"
@@ -60,8 +63,8 @@ class FileState(NamedTuple):
     inode: int
 
     @classmethod
-    def of(cls, path: Path) -> FileState:
-        found = path.stat()
+    def of(cls, path: Path | str) -> FileState:
+        found = os.stat(path)  # noqa: PTH116 - making a Path takes longer than this
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
@@ -148,20 +151,25 @@ def find_contents(folder: Path, cache: Cache) -> FolderContents | None:
     return FolderContents(folder, states, sha256s)
 
 
-def read_contents(folder: Path, cache: Cache | None, progress: Progress = no_progress) -> FolderContents:
-    """The content of a folder. Hashes the files that the cache does not know, with several threads.
+def read_contents(
+    folder: Path, cache: Cache | None, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
+) -> FolderContents:
+    """The content of a folder. Hashes the files that the cache does not know, in processes that can be killed.
 
-    Raises BadDataError: FILE_CHANGED if a file changes meanwhile, FOLDER_UNREADABLE if the disk fails; and LockedError
-    if another process reads the same folder for the first time.
+    Raises BadDataError: FILE_CHANGED if a file changes meanwhile, FOLDER_UNREADABLE if the disk fails;
+    ServiceMissingError (STORAGE_STALLED) if it gives no data for `stall_seconds`; and LockedError if another process
+    reads the same folder for the first time.
     """
     if cache is None:
-        return _hash_all(folder, {}, None, progress)
+        with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences:
+            return _hash_all(folder, None, fences, progress)
     found = find_contents(folder, cache)
     if found is not None:
         return found
     cache.path.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(cache.lock, f"the list of the files of {folder}"):
-        return _hash_all(folder, _read_cache(cache.path), cache, progress)
+    lock = hold_lock(cache.lock, f"the list of the files of {folder}")
+    with lock, FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences:
+        return _hash_all(folder, cache, fences, progress)
 
 
 def changed(path: Path, what: str) -> BadDataError:
@@ -181,7 +189,7 @@ def _scan(folder: Path) -> tuple[dict[str, FileState], dict[str, str]]:
             continue
         if item.kind is Kind.FILE:
             try:
-                states[item.path] = FileState.of(Path(item.real))
+                states[item.path] = FileState.of(item.real)
             except OSError:  # removed or closed since the walk
                 marks[item.path] = UNREADABLE
         elif item.kind in (Kind.FOLDER_UNREADABLE, Kind.FILE_UNREADABLE):
@@ -189,14 +197,15 @@ def _scan(folder: Path) -> tuple[dict[str, FileState], dict[str, str]]:
     return states, marks
 
 
-def _hash_all(folder: Path, known: _Known, cache: Cache | None, progress: Progress) -> FolderContents:
+def _hash_all(folder: Path, cache: Cache | None, fences: FencePool, progress: Progress) -> FolderContents:
+    known = _read_cache(cache.path) if cache else {}
     states, sha256s = _scan(folder)
     done = {path: known[path] for path, state in states.items() if path in known and known[path][0] == state}
     todo = [path for path in states if path not in done]
     total = sum(states[path].size for path in todo)
     logger.info("%s: %d files to hash, %.1f GB", folder, len(todo), total / 1e9)
     read, saved = 0, time.monotonic()
-    for path, digest in _hash_files(folder, todo, states):
+    for path, digest in _hash_files(folder, todo, states, fences):
         done[path] = (states[path], digest)
         read += states[path].size
         progress(read, max(total, 1))
@@ -208,11 +217,13 @@ def _hash_all(folder: Path, known: _Known, cache: Cache | None, progress: Progre
     return FolderContents(folder, states, {**sha256s, **{path: digest for path, (_, digest) in done.items()}})
 
 
-def _hash_files(folder: Path, paths: Sequence[str], states: Mapping[str, FileState]) -> Iterator[tuple[str, str]]:
+def _hash_files(
+    folder: Path, paths: Sequence[str], states: Mapping[str, FileState], fences: FencePool
+) -> Iterator[tuple[str, str]]:
     stop = threading.Event()
 
     def work(path: str) -> str:
-        return "" if stop.is_set() else _hash(folder / path, states[path])
+        return "" if stop.is_set() else _hash(folder / path, states[path], fences)
 
     with ThreadPoolExecutor(THREADS) as pool:
         try:
@@ -221,12 +232,16 @@ def _hash_files(folder: Path, paths: Sequence[str], states: Mapping[str, FileSta
             stop.set()  # after an error or an interrupt the rest is not read
 
 
-def _hash(path: Path, state: FileState) -> str:
+def _hash(path: Path, state: FileState, fences: FencePool) -> str:
     try:
-        digest = sha256_of(path)
+        digest = fences.finish(hash_pieces, path)
         after = FileState.of(path)
     except PermissionError:
         return UNREADABLE
+    except LostCallError as error:
+        raise ServiceMissingError(
+            "STORAGE_STALLED", f"{error.detail} of a file; at {path}; check the disk or the mount, then run again"
+        ) from error
     except FileNotFoundError as error:
         raise changed(path, "it was removed while the folder was read") from error
     except OSError as error:
@@ -247,11 +262,9 @@ def _read_cache(path: Path) -> _Known:
         return {}
     if (table.schema.metadata or {}).get(b"format") != FORMAT or not table.schema.equals(_SCHEMA):
         return {}
-    columns = [table[name].to_pylist() for name in _SCHEMA.names]
-    return {
-        os.fsdecode(name): (FileState(size, mtime, ctime, inode), sha256)
-        for name, size, mtime, ctime, inode, sha256 in zip(*columns, strict=True)
-    }
+    names, *states, sha256s = (table[name].to_pylist() for name in _SCHEMA.names)
+    found = map(FileState._make, zip(*states, strict=True))
+    return dict(zip(map(os.fsdecode, names), zip(found, sha256s, strict=True), strict=True))
 
 
 def _write_cache(path: Path, folder: Path, known: _Known) -> None:

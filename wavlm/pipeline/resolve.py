@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavlm.errors import BadDataError, UsageError
+from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.record import RECORD_FILE, read_field
@@ -45,19 +46,21 @@ def resolve(recipe: Recipe, store: Store) -> Recipe:
     return _replace_corpora(recipe, lambda spec: _keep_rule(_fill_in(spec, store), store))
 
 
-def read_folders(recipe: Recipe, store: Store, progress: Progress = no_progress) -> Recipe:
+def read_folders(
+    recipe: Recipe, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
+) -> Recipe:
     """The same, after every file of a folder that is new or has changed was hashed.
 
     A folder that is not there is left alone if its content is pinned and the corpus complete.
     Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
-    FOLDER_UNREADABLE).
+    FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`.
     """
     from wavlm.corpus.contents import find_folder, read_contents
 
     for spec in corpora_of(recipe):
         cache = contents_cache(spec, store)
         if cache is not None and not _is_pinned_and_gone(spec):
-            read_contents(find_folder(spec), cache, progress)
+            read_contents(find_folder(spec), cache, progress, stall_seconds)
     return resolve(recipe, store)
 
 
@@ -66,21 +69,21 @@ def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
     return tuple(spec for role in ROLES for spec in getattr(recipe, role))
 
 
-def unread_folders(recipe: Recipe, store: Store) -> tuple[str, ...]:
-    """Names of the corpora whose folder has to be read before the keys of a recipe are known."""
-    resolved = resolve(recipe, store)
+def unread_folders(resolved: Recipe) -> tuple[str, ...]:
+    """Names of the corpora of a resolved recipe whose folder has to be read before the keys are known."""
     return tuple(spec.name for spec in corpora_of(resolved) if not Corpus(spec).is_known)
 
 
 def require_known(recipe: Recipe, store: Store) -> Recipe:
     """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder has to be read first."""
-    if unread := unread_folders(recipe, store):
+    resolved = resolve(recipe, store)
+    if unread := unread_folders(resolved):
         raise UsageError(
             "FOLDER_UNKNOWN",
             f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "
             f"{recipe.name}; run `wavlm run`, which reads them",
         )
-    return resolve(recipe, store)
+    return resolved
 
 
 def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavlm.corpus.contents import expand_home
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
 from wavlm.pipeline.artifacts import Corpus
@@ -29,7 +28,8 @@ def check_folders(wanted: Wanted) -> Iterator[Finding]:
     for corpus in wanted.of(Corpus):
         for source in corpus.spec.sources:
             if isinstance(source, FolderSource):
-                yield _look(Path(expand_home(source.path)).absolute(), corpus.spec)
+                place = os.path.expanduser(source.path)  # noqa: PTH111 - that of Path raises RuntimeError
+                yield _look(Path(place).absolute(), corpus.spec)
 
 
 def _look(folder: Path, spec: CorpusSpec) -> Finding:
