@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full bench lint fix golden docs clean
+.PHONY: setup demo test test-full fuzz bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -41,6 +41,10 @@ test-full: test
 	OMP_NUM_THREADS=1 $(PYTEST) -m full
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(PYTEST) -m "numeric and not full"
 	OMP_NUM_THREADS=2 $(PYTEST) -m "numeric and not full"
+
+# 3,000 changed files of audio, tables and YAML; writes docs/fuzz.md. make test runs a small part of it.
+fuzz: .venv/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 # Under eight minutes; names and options: make bench BENCH_FLAGS="head step --device cuda"
 bench: .venv/.dev

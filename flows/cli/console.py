@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
@@ -31,6 +32,9 @@ _CODES: dict[type[BaseException], int] = {
 
 def set_up_logging() -> None:
     """Facts of our own code to stderr, above a progress bar if there is one."""
+    for stream in (sys.stdout, sys.stderr):  # a file name of any bytes can be printed
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     terminal = err.is_terminal
     handler: logging.Handler = (
         RichHandler(console=err, show_path=False, show_level=False) if terminal else logging.StreamHandler(sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from wavlm.errors import UsageError
@@ -37,7 +38,7 @@ def select_artifacts(recipe: Recipe, kind: str, iteration: int | None, corpus: s
 
 def plan_table(recipe: Path, store: Store) -> Table:
     """Each artifact in order: there and how many hours it holds, or to be made and why."""
-    table = Table(title=str(recipe), title_justify="left", box=None)
+    table = Table(title=escape(str(recipe)), title_justify="left", box=None)
     table.add_column("")
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
@@ -125,13 +126,14 @@ def cost_table(recipe: Path, store: Store) -> Table:
 
 
 def _caption(estimate: Cost) -> str:
+    hours = estimate.hours.show(0 if estimate.hours.known >= 10 else 2)
     unknown = f" (unknown: {', '.join(estimate.unknown_hours)})" if estimate.unknown_hours else ""
     iterations = [
         f"iteration {number}: {parameters / 1e6:,.1f} M parameters, {f'{epochs:,.1f}' if epochs else '?'} epochs"
         for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
     ]
     return (
-        f"{estimate.hours.show()} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
+        f"{hours} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
         f"{'; '.join(iterations)}. GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate. "
         "Left: disk for what the store does not hold yet."
     )

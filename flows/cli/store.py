@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress as Bars
 from rich.table import Table
 
@@ -87,7 +88,7 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
     from wavlm.pipeline.store import Store
 
     artifact_store = Store(store)
-    table = Table("artifact", "files", "size", "took", "made", title=str(artifact_store.root), box=None)
+    table = Table("artifact", "files", "size", "took", "made", title=escape(str(artifact_store.root)), box=None)
     table.columns[0].overflow = "fold"
     for item in list_complete(artifact_store):
         table.add_row(item.folder, str(item.num_files), item.size, item.took, item.made)

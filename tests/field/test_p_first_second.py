@@ -156,6 +156,14 @@ def test_the_length_that_is_advised_is_the_shortest_that_passes(tmp_path: Path) 
         assert (problems(recipe, tmp_path / "store") == []) == is_enough
 
 
+def test_fewer_frames_than_clusters_are_refused_where_the_hours_are_known(tmp_path: Path) -> None:
+    # 0.0001 h are 36 frames of MFCC.
+    few = ("valid_fraction: 0.1", "valid_fraction: 0.1\nexpected_hours: 0.0001")
+    assert problems(write_recipe(tmp_path, few), tmp_path / "store") == []
+    (found,) = problems(write_recipe(tmp_path, few, ("num_clusters: 10", "num_clusters: 37")), tmp_path / "store")
+    assert found.startswith("TOO_FEW_FRAMES: 0.0001 h of speech have 36 frames, ")
+
+
 @pytest.mark.parametrize("make", ["missing", "file", "empty", "link"])
 def test_a_folder_of_speech_that_cannot_be_read_is_named(make: str, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
@@ -171,6 +179,22 @@ def test_a_folder_of_speech_that_cannot_be_read_is_named(make: str, tmp_path: Pa
     (found,) = problems(recipe, tmp_path / "store")
     assert found.startswith(codes[make])
     assert f"; at {speech}; " in found
+
+
+def test_a_store_that_cannot_be_written_is_named_with_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, store = write_recipe(tmp_path), tmp_path / "store"
+    (store / "shards").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != store / "shards")
+    (found,) = problems(recipe, store)
+    assert found.startswith("NOT_WRITABLE: ")
+    assert f"; at {store / 'shards'}; " in found
+    monkeypatch.undo()
+    (store / "locks").touch()
+    (found,) = problems(recipe, store)
+    assert found.startswith("NOT_A_FOLDER: ")
+    assert f"; at {store / 'locks'}; " in found
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

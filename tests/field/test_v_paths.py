@@ -157,6 +157,9 @@ def test_what_the_operating_system_refuses_has_a_code_and_names_the_file(
 def test_the_command_line_prints_one_error_and_no_stack(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     (tmp_path / "file").touch()
+    odd = recipe.with_name(os.fsdecode(b"caf\xe9 [red].yaml"))
+    odd.write_text(recipe.read_text())
+    assert run_wavlm("plan", odd, "--store", tmp_path / "store [/x]").returncode == 0
     for arguments, code in (
         (["plan", recipe.parent], "RECIPE: found a folder"),
         (["run", recipe, "--store", tmp_path / "file"], "NOT_A_FOLDER: "),

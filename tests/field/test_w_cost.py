@@ -15,6 +15,7 @@ from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.cost import Sum, cost
 from wavlm.pipeline.plan import plan
+from wavlm.pipeline.resolve import read_folders
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs.yaml import read_recipe
@@ -81,8 +82,8 @@ def test_what_is_not_known_is_a_question_mark_and_not_zero(tmp_path: Path) -> No
 
 
 def test_the_store_knows_the_hours_of_a_corpus_and_better_those_of_its_shards(tmp_path: Path) -> None:
-    recipe = read_recipe(write_recipe(tmp_path))
     store = Store(tmp_path / "store")
+    recipe = read_folders(read_recipe(write_recipe(tmp_path)), store)
     artifacts = plan(recipe)
     (corpus,) = (item for item in artifacts if isinstance(item, Corpus))
     (shards,) = (item for item in artifacts if isinstance(item, Shards))
@@ -103,8 +104,9 @@ def test_the_store_knows_the_hours_of_a_corpus_and_better_those_of_its_shards(tm
 
 
 def test_the_store_goes_before_what_the_spec_expects(tmp_path: Path) -> None:
-    recipe = read_recipe(write_recipe(tmp_path, ("valid_fraction: 0.1", "valid_fraction: 0.1\nexpected_hours: 99")))
+    path = write_recipe(tmp_path, ("valid_fraction: 0.1", "valid_fraction: 0.1\nexpected_hours: 99"))
     store = Store(tmp_path / "store")
+    recipe = read_folders(read_recipe(path), store)
     assert cost(recipe, store).hours == Sum(99)
     (corpus,) = (item for item in plan(recipe) if isinstance(item, Corpus))
     seal(store, corpus, corpus_facts())

@@ -59,6 +59,26 @@ def run(count: int, seed: int) -> list[dict[str, object]]:
         return [fault for case in cases(count, seed) if (fault := find_fault(case, Path(folder))) is not None]
 
 
+def outcomes(count: int, seed: int) -> list[dict[str, object]]:
+    """One dictionary per changed file: what was changed, and the outcome: ok, coded, crash, hang or silent."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [_outcome(case, Path(folder)) for case in cases(count, seed)]
+
+
+def _outcome(case: Case, folder: Path) -> dict[str, object]:
+    fault = find_fault(case, folder)
+    problem = str(fault["problem"]) if fault else ""
+    if fault:
+        outcome = {"a silent": "silent", "it hangs": "hang"}.get(problem[:8], "crash")
+    else:
+        try:
+            read(folder / f"x.{KINDS[case.name].suffix}")
+            outcome = "ok"
+        except AudioError:
+            outcome = "coded"
+    return {"kind": f"{case.name}: {case.change}", "outcome": outcome, "detail": problem}
+
+
 def cases(count: int, seed: int) -> Iterator[Case]:
     """Changed files, the same for a seed. The formats take turns."""
     names = sorted(KINDS)

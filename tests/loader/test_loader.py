@@ -243,6 +243,14 @@ def test_ranks_that_cannot_share_an_update_are_refused_at_once(job: TrainJob) ->
         loader(job, SamplerState(), 0, 3)
 
 
+def test_an_utterance_that_is_too_short_for_the_masks_is_named_by_its_key(job: TrainJob) -> None:
+    train = job.train.model_copy(update={"mask": job.train.mask.model_copy(update={"length": 1000})})
+    keys = {key for item in job.data for key in read_index(item.shards).keys}
+    with pytest.raises(ValueError, match=r"masks need 1003; at utterance ") as caught:
+        make_sampler(job.model_copy(update={"train": train}))
+    assert str(caught.value).partition("at utterance ")[2].partition(";")[0] in keys
+
+
 def test_other_convolutions_than_the_labels_are_refused(job: TrainJob) -> None:
     layers = (*paper_conv_layers(8)[:-1], ConvLayer(channels=8, kernel=4, stride=2))
     network = job.network.model_copy(update={"conv_layers": layers})

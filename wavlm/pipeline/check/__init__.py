@@ -6,13 +6,13 @@ one is one more line of CHECKS. No check imports torch, reads audio or takes lon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from wavlm.errors import EXIT_USAGE, CodedError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.check.machine import check_devices, check_packages, check_registry
-from wavlm.pipeline.check.models import check_crops, check_frames, check_ranks
+from wavlm.pipeline.check.models import check_crops, check_frames, check_ranks, check_sample
 from wavlm.pipeline.check.sources import check_folders, check_programs, check_sources
 from wavlm.pipeline.check.starts import check_starts
 from wavlm.pipeline.check.storage import check_room, check_store
@@ -20,7 +20,7 @@ from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 
-__all__ = ["NotReadyError", "Remark", "find", "require_ready"]
+__all__ = ["NotReadyError", "Remark", "find", "refuse"]
 
 CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_store,
@@ -30,6 +30,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_packages,
     check_starts,
     check_frames,
+    check_sample,
     check_crops,
     check_ranks,
     check_devices,
@@ -58,8 +59,7 @@ def find(recipe: Recipe, artifacts: Sequence[Artifact], store: Store, runtime: R
             yield error
 
 
-def require_ready(recipe: Recipe, artifacts: Sequence[Artifact], store: Store, runtime: Runtime) -> None:
+def refuse(findings: Iterable[Finding]) -> None:
     """Raise NotReadyError, which lists all problems, if there are any."""
-    found = find(recipe, artifacts, store, runtime)
-    if problems := [item for item in found if isinstance(item, CodedError)]:
+    if problems := [item for item in findings if isinstance(item, CodedError)]:
         raise NotReadyError(problems)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Model
+from wavlm.errors import BadDataError, UsageError
+from wavlm.pipeline.artifacts import Codebook, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+from wavlm.pipeline.cost import add, hours_of
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.specs.shapes import find_frames_mismatch, num_frames, samples_of
+from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_frames, samples_of
+
+MFCC_RATE_HZ = 100
 
 
 def check_ranks(wanted: Wanted) -> Iterator[Finding]:
@@ -45,6 +48,20 @@ def check_crops(wanted: Wanted) -> Iterator[Finding]:
                     f"iteration {model.iteration}; raise it to {_seconds(needed, model.train.crop_frames_multiple):g}, "
                     "or lower mask.length or mask.min_spans",
                 )
+
+
+def check_sample(wanted: Wanted) -> Iterator[Finding]:
+    """A codebook has at least one frame per cluster, as far as the hours of its speech are known."""
+    for codebook in wanted.of(Codebook):
+        hours = add(hours_of(item, wanted.store) for item in codebook.shards)
+        rate_hz = FRAME_RATE_HZ if codebook.spec.features.type == "hidden" else MFCC_RATE_HZ
+        frames, clusters = round(hours.known * 3600 * rate_hz), codebook.spec.num_clusters
+        if not hours.unknown and frames < clusters:
+            yield BadDataError(
+                "TOO_FEW_FRAMES",
+                f"{hours.known:g} h of speech have {frames} frames, expected at least one per cluster; "
+                f"at {clusters} clusters of {codebook.name}; give more speech, or ask for fewer clusters",
+            )
 
 
 def check_frames(wanted: Wanted) -> Iterator[Finding]:
