@@ -101,7 +101,8 @@ def test_importing_no_model_or_onto_something_is_refused_without_a_stack(tmp_pat
     path.write_text("words")
     done = wavlm("import", path, tmp_path / "new")
     assert done.returncode == 65
-    assert f"MODEL_UNUSABLE: {path}" in done.stderr
+    assert "MODEL_UNUSABLE: " in done.stderr
+    assert str(path) in done.stderr
     assert "Traceback" not in done.stderr
     done = wavlm("import", path, tmp_path)
     assert done.returncode == 2

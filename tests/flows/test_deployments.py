@@ -150,7 +150,9 @@ def test_deployments_are_scheduled_triggered_and_shown(
         artifacts = {item["type"]: item for item in post("artifacts/filter")}
         assert artifacts["progress"]["key"] == "progress-shards-tiny-speech"
         assert artifacts["progress"]["data"] == 100
-        assert '"utterances": "16"' in artifacts["table"]["data"]
+        tables = "".join(item["data"] for item in post("artifacts/filter") if item["type"] == "table")
+        assert '"utterances": "16"' in tables
+        assert '"in": "16", "used": "16"' in tables
         assert "# tiny" in artifacts["markdown"]["data"]
 
 

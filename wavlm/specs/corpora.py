@@ -147,7 +147,10 @@ class FolderSource(Spec):
     """
 
     revision: str = ""
-    """A note about the content, such as a date. Nothing depends on it."""
+    """A note about the content, such as a date. Nothing depends on it.
+
+    Change: whenever you like.
+    """
 
 
 Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]

@@ -28,10 +28,14 @@ class GateSpec(Spec):
     `probe`. Validation metrics compare only models that predict the same labels. Where nothing can be compared, no
     version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's labels are, so it makes no
     version champion.
+    Change: name one metric to compare by it alone, for example to ask for a least improvement.
     """
 
     higher_is_better: bool | None = None
-    """True for accuracy and PNMI, false for the loss. Not given: as the metric wants it."""
+    """True for accuracy and PNMI, false for the loss. Not given: as the metric wants it.
+
+    Change: never; recipes of before have it.
+    """
 
     min_improvement: NonNegative = 0.0
     """The new version must be better by at least this much.
