@@ -70,7 +70,7 @@ def _bad_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wavlm.shards.recordings.read_waveform", read_or_fail)
 
 
-LIMIT_SECONDS = 10.0  # for a busy machine; a good file of a second takes a millisecond
+LIMIT_SECONDS = 20.0  # for a busy machine; a good file of a second takes a millisecond
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_a_decoder_that_hangs_or_crashes_costs_its_file_alone(tmp_path: Path) ->
     assert sorted(packed.utterances) == ["a", "b", "c", "d"]
     assert {reject.key: reject.detail.partition(";")[0] for reject in packed.rejects} == {
         "crash": "the decoder's process ended with SIGSEGV",
-        "hang": "no data for 10 s",
+        "hang": "no data for 20 s",
         "late": "the decoder's process ended with SIGABRT",
     }
     assert packed.facts.rejected == {"DECODER_CRASHED": 2, "DECODER_STALLED": 1}

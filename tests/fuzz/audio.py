@@ -26,7 +26,7 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import open_audio, probe
 
 SECONDS = 1.0
-SLOW_SECONDS = 30.0  # a decode of one second of audio that takes longer hangs
+SLOW_SECONDS = 60.0  # a decode of one second of audio that takes longer hangs
 SLACK_SAMPLES = 4096  # two frames of the codec with the longest
 # Frames behind each other, or a header without a length: nothing in the file says how long it was.
 WITHOUT_LENGTH = frozenset({"ADTS, AAC", "AMR", "AC-3", "MP2", "PAF", "PVF", "IRCAM", "FLV, AAC"})
