@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,7 @@ def run(  # noqa: PLR0913 - one option each
     """
     from flows.cli.plan import plan_until
     from flows.cli.summary import show_summary
+    from wavlm.errors import CodedError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.plan import select_needed
     from wavlm.pipeline.store import Store
@@ -79,7 +81,10 @@ def run(  # noqa: PLR0913 - one option each
     resolved = None
 
     def is_done() -> bool:
-        return artifact_store.has_all(plan_until(recipe, until, artifact_store))
+        try:
+            return artifact_store.has_all(plan_until(recipe, until, artifact_store))
+        except CodedError:
+            return False  # the check says so, with all other problems
 
     if not is_done():
         from flows.cli.orchestrated import run_flow
@@ -123,7 +128,7 @@ def stage(  # noqa: PLR0913 - one option each
     from flows.cli.orchestrated import run_flow
     from flows.cli.plan import select_artifacts
     from flows.ready import check_ready
-    from wavlm.errors import ServiceMissingError
+    from wavlm.errors import CodedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
     from wavlm.pipeline.resolve import resolve
@@ -136,12 +141,15 @@ def stage(  # noqa: PLR0913 - one option each
     def choose(resolved: Recipe | None = None) -> tuple[Artifact, ...]:
         return select_artifacts(resolved or resolve(read_recipe(recipe), artifact_store), kind, iteration, corpus)
 
-    artifacts = choose()
+    recipe_spec = read_recipe(recipe)
+    with suppress(CodedError):  # the check says so, with all other problems
+        recipe_spec = resolve(recipe_spec, artifact_store)
+    artifacts = choose(recipe_spec)
+    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
+    check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
     for artifact in artifacts:
         for item in artifact.needs if artifact.is_known else ():
             artifact_store.require(item)  # before Prefect is started for nothing
-    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
-    check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
     resolved = run_flow(
         _load_stage,
         artifact_store.root,

@@ -95,8 +95,9 @@ def test_a_row_of_another_folder_is_not_given_to_the_only_file_of_its_name(tmp_p
     grow(tmp_path, "spk1/001.flac", "002.flac")
     with pytest.raises(BadDataError, match="TABLE_JOIN: 2 of 2 rows name no recording"):
         read(tmp_path, ["spk2/001\tTEXT OF SPEAKER TWO", "spk2/002\tMORE"])
-    found = read(tmp_path, [f"/elsewhere/{tmp_path.name}/002.wav\tTOP", "spk1/001\tONE"])
-    assert texts(found) == {"002.flac": "TOP", "spk1/001.flac": "ONE"}
+    # The folder's own name counts as little: a moved folder has to give the same rows.
+    found = read(tmp_path, [f"{tmp_path.name}/002.wav\tTOP", "spk1/001\tONE"], max_left_over_rows=0.5)
+    assert texts(found) == {"002.flac": None, "spk1/001.flac": "ONE"}
 
 
 def test_only_the_suffix_of_an_audio_file_may_be_left_out(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ speech failed after hours, where the first mixture was made.
 
 from __future__ import annotations
 
+import shutil
 import wave
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from tests.corpus.corpora import of_folder as of_any_folder
 from tests.corpus.corpora import tone
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.facts import CorpusFacts
+from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress
-from wavlm.specs import CorpusSpec
+from wavlm.specs import CorpusSpec, HoldOut
 from wavlm.specs.layouts import GenericLayout
 from wavlm.specs.yaml import RecipeError, read_recipe
 
@@ -124,3 +126,25 @@ def test_a_recipe_that_needs_held_out_speech_and_has_none_is_refused_when_it_is_
         read_recipe(path)
     path.write_text(RECIPE % ("", ""))
     read_recipe(path)
+
+
+def test_a_kept_rule_that_holds_out_too_much_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = record(tmp_path / "raw", {"ann": 30})
+    rule = HoldOut(by="recordings", below=0.4)
+    for fraction, is_said in ((0.3, False), (0.05, True)):
+        caplog.clear()
+        spec = of_folder(folder, valid_fraction=fraction, valid_rule=rule)
+        build_corpus(spec, tmp_path, tmp_path / f"out{fraction}", no_progress)
+        assert ("where 5.0 % are asked for" in caplog.text) == is_said
+
+
+def test_speech_that_is_all_held_out_or_a_copy_of_it_is_refused(tmp_path: Path) -> None:
+    folder = record(tmp_path / "raw", {"ann": 1})
+    for clip in range(1, 6):
+        shutil.copy(folder / "ann/0.wav", folder / f"ann/{clip}.wav")
+    spec = of_folder(folder, valid_fraction=0.1)
+    with pytest.raises(BadDataError, match=r"VALID_TOO_LARGE: no recording of .* is left to train on: .* copies"):
+        build_corpus(spec, tmp_path, tmp_path / "out", no_progress)
+    with pytest.raises(BadDataError, match="VALID_TOO_LARGE: no recording"):
+        build_corpus(of_folder(folder, valid_speakers=("ann",)), tmp_path, tmp_path / "listed", no_progress)
+    build_corpus(of_folder(folder, role="noise", valid_fraction=0.1), tmp_path, tmp_path / "noise", no_progress)

@@ -4,6 +4,7 @@ speakers held out speech that the other trained on; shards were older than the c
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from tests.mini_shards import Spoken, tones, write_shards
 from tests.staircases import NUM_CLUSTERS, job_of, staircase, write_all_labels
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.facts import CorpusFacts
+from wavlm.corpus.layouts import key_of
 from wavlm.corpus.manifest import read_manifest
+from wavlm.corpus.split import hash_name
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards
 from wavlm.execution.progress import no_progress
@@ -140,6 +143,30 @@ def test_the_rule_of_an_earlier_revision_is_part_of_the_key(tmp_path: Path) -> N
     assert (rule_of(grown, store), rule_of(alone, fresh)) == ("recordings", "speakers")
     assert grown.key != alone.key
     assert make_corpus(recipe, store).key == grown.key  # and stays, whatever is planned
+
+
+def test_a_corpus_that_lost_its_held_out_speaker_keeps_its_key(tmp_path: Path) -> None:
+    store, recipe = Store(tmp_path / "store"), write_project(tmp_path, speakers=("cid", "ann", "dan", "fay"))
+    assert rule_of(make_corpus(recipe, store), store) == "speakers"
+    shutil.rmtree(tmp_path / "wavs/cid")
+    shrunk = make_corpus(recipe, store)
+    assert rule_of(shrunk, store) == "recordings"  # unlike the rule that its key has
+    again, _ = corpus_and_shards(resolve(read_recipe(recipe), store))
+    assert again.key == shrunk.key
+    assert store.is_complete(again)
+
+
+def test_a_threshold_above_a_half_is_read_again(tmp_path: Path) -> None:
+    store, recipe = Store(tmp_path / "store"), write_project(tmp_path, speakers=())
+    names = [
+        name for name in map("s{}".format, range(90)) if hash_name(key_of(f"{name}/0")) > 0.6 and hash_name(name) > 0.3
+    ]
+    add_speakers(tmp_path / "wavs", names[:2], clips=1)
+    assert list(splits_of(make_corpus(recipe, store), store).values()).count("valid") == 1
+    add_speakers(tmp_path / "wavs", names[2:4], clips=1)
+    grown, _ = corpus_and_shards(read_resolved(recipe, store))
+    assert grown.spec.valid_rule is not None
+    assert grown.spec.valid_rule.below > 0.6
 
 
 def test_another_share_draws_anew_and_another_speech_of_the_same_name_does_not_count(tmp_path: Path) -> None:

@@ -14,15 +14,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli.main import app
 from tests.field.recipes import HIDDEN, MFCC, ROOT, findings, run_wavlm, write_recipe
+from tests.folders import make_both, read_resolved, write_project
 from wavlm.errors import CodedError
+from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import Model
-from wavlm.pipeline.check import machine
+from wavlm.pipeline.check import NotReadyError, find, machine
 from wavlm.pipeline.check.digests import cached_sha256
 from wavlm.pipeline.check.wanted import Remark
 from wavlm.pipeline.plan import plan, select_needed
+from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
 LOAD_NO_TORCH = """
@@ -262,3 +267,26 @@ def test_check_prints_what_is_in_order_as_well(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "ok  iteration 1: 4 micro-batches per update for 2 ranks" in done.stdout
     assert f"ok  store: {tmp_path / 'store'} can be written" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["run"], ["stage", "pretrain"]])
+def test_a_folder_that_cannot_be_resolved_does_not_hide_the_other_problems(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(tmp_path, ("min_seconds: 1.0", "min_seconds: 0.2"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    arguments = [*command, str(recipe), "--store", str(tmp_path / "speech/store")]
+    found = CliRunner().invoke(app, arguments).exception
+    assert isinstance(found, NotReadyError)
+    assert [line.partition(":")[0] for line in str(found).splitlines()] == ["FOLDER_STORE", "JOB"]
+
+
+def test_a_folder_that_only_the_shards_still_need_is_looked_at(tmp_path: Path) -> None:
+    recipe, store = write_project(tmp_path), Store(tmp_path / "store")
+    resolved = read_resolved(recipe, store)
+    corpus, shards = make_both(resolved, store)
+    shutil.rmtree(store.path(shards))
+    shutil.rmtree(tmp_path / "wavs")
+    assert store.is_complete(corpus)
+    found = find(resolved, [shards], store, Runtime())
+    assert "FOLDER_MISSING" in [item.code for item in found if isinstance(item, CodedError)]

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe
-from wavlm.corpus.contents import Cache, hash_fenced
+from wavlm.corpus.contents import Cache, FolderContents, hash_fenced
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
+from wavlm.corpus.layouts.names import find_spelled
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
@@ -52,6 +53,8 @@ def build_corpus(
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
     reading = read_layout(spec.layout, files.root)
     recordings = reading.recordings
+    if files.contents:
+        _check_tables(files.contents, reading)
     check_files(reading.files, spec.max_left_out, spec.name, files.root)
     _check_keys(recordings, files.root)
     for line in describe_losses(reading.files, reading.tables):
@@ -101,6 +104,20 @@ def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
     except (AudioError, LostCallError):
         return -1, -1
     return info.sample_rate_hz, info.num_samples
+
+
+def _check_tables(contents: FolderContents, reading: Reading) -> None:
+    """Check that the tables are part of the folder's content, and are as they were when it was read."""
+    for table in reading.tables:
+        path = find_spelled(contents.root, table.table)
+        name = str(path.relative_to(contents.root))
+        if name not in contents.states:
+            raise BadDataError(
+                "LAYOUT",
+                f"a table is hidden, or behind a link that is not followed: a change of it would not be seen; at "
+                f"{path}; move it to a folder of the corpus that is not hidden",
+            )
+        contents.sha256_of(name)
 
 
 def _check_keys(recordings: Sequence[Recording], root: Path) -> None:

@@ -145,7 +145,7 @@ def find_contents(folder: Path, cache: Cache) -> FolderContents | None:
     known = _read_cache(cache.path)
     for path, state in states.items():
         found = known.get(path)
-        if found is None or found[0] != state:
+        if found is None or not _is_valid(found, state, folder / path):
             return None
         sha256s[path] = found[1]
     return FolderContents(folder, states, sha256s)
@@ -197,10 +197,19 @@ def _scan(folder: Path) -> tuple[dict[str, FileState], dict[str, str]]:
     return states, marks
 
 
+def _is_valid(known: tuple[FileState, str], state: FileState, path: Path) -> bool:
+    """Whether a remembered digest holds. That nobody could read a file holds for who cannot read it."""
+    return known[0] == state and (known[1] != UNREADABLE or not os.access(path, os.R_OK))
+
+
 def _hash_all(folder: Path, cache: Cache | None, fences: FencePool, progress: Progress) -> FolderContents:
     known = _read_cache(cache.path) if cache else {}
     states, sha256s = _scan(folder)
-    done = {path: known[path] for path, state in states.items() if path in known and known[path][0] == state}
+    done = {
+        path: known[path]
+        for path, state in states.items()
+        if path in known and _is_valid(known[path], state, folder / path)
+    }
     todo = [path for path in states if path not in done]
     total = sum(states[path].size for path in todo)
     logger.info("%s: %d files to hash, %.1f GB", folder, len(todo), total / 1e9)

@@ -59,7 +59,8 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     one leaves the corpus.
 
     Raises UsageError (SPEAKER) for a listed speaker that the corpus does not have, and BadDataError of a speech corpus:
-    VALID_EMPTY if nothing can be held out, VALID_TOO_LARGE if 3 or 4 hold out more than half of the audio.
+    VALID_EMPTY if nothing can be held out, VALID_TOO_LARGE if 3 or 4 hold out more than half of the audio, or if
+    nothing is left to train on.
     """
     held = _choose(rows, spec, given)
     _check_share(rows, spec, held)
@@ -67,7 +68,9 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     valid = {row.sha256 for row in both if row.split == "valid"}
     copies = tuple(row for row in both if row.split == "train" and row.sha256 in valid)
     left = {row.key for row in copies}
-    return Split(tuple(row for row in both if row.key not in left), held.rule, held.below, copies)
+    made = Split(tuple(row for row in both if row.key not in left), held.rule, held.below, copies)
+    _check_train(made, spec)
+    return made
 
 
 def hash_name(name: str) -> float:
@@ -83,7 +86,7 @@ def _choose(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str]
     if given:
         return _Held("layout", 0.0, given)
     if spec.valid_rule is not None:
-        return _apply(rows, spec.valid_rule)
+        return _apply(rows, spec, spec.valid_rule)
     return _hold_share(rows, spec) if spec.valid_fraction else _Held("none", 0.0, frozenset())
 
 
@@ -107,10 +110,23 @@ def _hold_share(rows: Sequence[ManifestRow], spec: CorpusSpec) -> _Held:
     return held
 
 
-def _apply(rows: Sequence[ManifestRow], rule: HoldOut) -> _Held:
+def _apply(rows: Sequence[ManifestRow], spec: CorpusSpec, rule: HoldOut) -> _Held:
     """What a rule holds out; recordings if it is about speakers and none of them is below the threshold."""
     held = _hold(rows, rule.by, rule.below)
-    return held if held.keys else _hold_some(rows, rule.below)
+    if not held.keys:
+        held = _hold_some(rows, rule.below)
+    share = _share(rows, held.keys)
+    if 0 < TOO_MUCH * spec.valid_fraction < share:
+        logger.warning(
+            "%s: the rule of an earlier revision (%s below %g) holds out %.1f %% of the audio where %.1f %% are asked "
+            "for; it stays, so that nothing that was held out is trained on; to draw anew, change valid_fraction",
+            spec.name,
+            rule.by,
+            rule.below,
+            100 * share,
+            100 * spec.valid_fraction,
+        )
+    return held
 
 
 def _hold(rows: Sequence[ManifestRow], rule: SplitRule, below: float) -> _Held:
@@ -177,4 +193,14 @@ def _check_share(rows: Sequence[ManifestRow], spec: CorpusSpec, held: _Held) -> 
             f"{100 * share:.1f} % of the audio of {spec.name} ({len(held.keys)} of {len(rows)} recordings, chosen by "
             f"{held.rule}) would be held out, expected about {100 * spec.valid_fraction:.1f} % and at most half; in "
             "the corpus spec; name valid_speakers, or change valid_fraction",
+        )
+
+
+def _check_train(made: Split, spec: CorpusSpec) -> None:
+    if spec.role == "speech" and made.rows and all(row.split == "valid" for row in made.rows):
+        raise BadDataError(
+            "VALID_TOO_LARGE",
+            f"no recording of {spec.name} is left to train on: {len(made.rows)} are held out (chosen by {made.rule}), "
+            f"{len(made.copies)} are copies of these; in the corpus spec; add other recordings, or set valid_fraction "
+            "to 0 and name no valid split",
         )

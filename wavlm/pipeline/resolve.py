@@ -6,10 +6,12 @@ key of all that is made from it is `?`. `read_folders` hashes what is not known.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +143,10 @@ def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
     artifact = Corpus(spec)
     if decided or not artifact.is_known or store.is_complete(artifact):
         return spec
-    rules = (_rule_of(folder, known) for folder in _revisions(spec, store))
+    folders = tuple(_revisions(spec, store))
+    made = (_rule_given(folder, spec) for folder in folders)
+    earlier = (_rule_of(folder, known) for folder in folders)
+    rules = chain(made, earlier)
     rule = next((found for found in rules if found is not None), None)
     return spec.model_copy(update={"valid_rule": rule}) if rule else spec
 
@@ -153,13 +158,27 @@ def _revisions(spec: CorpusSpec, store: Store) -> Iterator[Path]:
     yield from (path.parent for path in newest_first if path.parent.name.rpartition("-")[0] == spec.name)
 
 
+def _rule_given(folder: Path, spec: CorpusSpec) -> HoldOut | None:
+    """The rule that a complete corpus was made with, if it is this very revision: its key has that rule.
+
+    The manifest may name another one, because a rule that holds nothing out is replaced.
+    """
+    try:
+        made: Any = dict(read_field(folder, "identity")["spec"])  # type: ignore[arg-type]
+    except BadDataError:
+        return None  # `_rule_of` says so
+    rule = made.pop("valid_rule", None)
+    return HoldOut.model_validate_json(json.dumps(rule)) if rule and made == canonical(spec) else None
+
+
 def _rule_of(folder: Path, known: _Known) -> HoldOut | None:
     """The rule of a complete corpus if it is an earlier revision: same share asked for, and some content in common."""
     from wavlm.corpus.manifest import read_contents_of, read_split_rule
+    from wavlm.corpus.split import MOST
 
     rule = read_split_rule(folder)
-    if rule is None:
-        return None
+    if rule is None or (rule.below > MOST and known.spec.role != "speech"):
+        return None  # the one file of a small corpus of noise: its growth would be held out as well
     try:
         old: Any = read_field(folder, "identity").get("spec")
         new: Any = canonical(known.spec)

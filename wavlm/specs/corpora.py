@@ -165,10 +165,10 @@ class HoldOut(Spec):
     If no speaker is below the threshold, recordings are held out.
     """
 
-    below: Annotated[float, Field(gt=0, le=0.5)]
+    below: Annotated[float, Field(gt=0, le=1)]
     """The threshold. A hash is a number from 0 to 1, so this is about the share that is held out.
 
-    Unit: fraction, 0 to 0.5.
+    Unit: fraction, 0 to 1.
     """
 
 

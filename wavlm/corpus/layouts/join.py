@@ -20,15 +20,15 @@ class Names:
 
     A row may give the path below the corpus or below the folder of the table; the last folders and the file name; a
     longer path that ends with the path below the corpus; or the file name alone. Each with or without suffix, with
-    `./`, with backslashes, and with another audio suffix. A row that fits two recordings names none of them.
+    `./`, with backslashes, and with another audio suffix. A row that fits two recordings names none of them. The name
+    of the corpus' own folder does not count: it is no part of the key, so a moved folder has to give the same rows.
 
     Names are compared in Unicode's form NFC. Of two that are equal in it, the one that is spelled as in the row counts.
     """
 
-    def __init__(self, paths: Sequence[PurePosixPath], root_name: str, folder: PurePosixPath) -> None:
-        """`root_name`: of the folder of the corpus. `folder`: of the table, below it."""
+    def __init__(self, paths: Sequence[PurePosixPath], folder: PurePosixPath) -> None:
+        """`folder`: of the table, below the corpus."""
         self._paths = paths
-        self._root_name = normal(root_name)
         self._folder = _parts(folder.as_posix())
         self._known: dict[str, tuple[Fate, int | None]] = {}  # many rows name one recording, or none
         self._first: dict[str, int] = {}
@@ -56,8 +56,6 @@ class Names:
 
     def _search(self, name: str, parts: tuple[str, ...]) -> list[int]:
         hits = self._named(parts) or [hit for hit in self._named(parts[-2:]) if self._is_end_of(hit, parts[:-1])]
-        if not hits and parts[-2:-1] == (self._root_name,):
-            hits = [hit for hit in self._named(parts[-1:]) if self._is_at(hit, ())]
         if len(hits) < 2:
             return hits
         hits = [hit for hit in hits if self._is_at(hit, parts[:-1])] or hits

@@ -113,7 +113,7 @@ def join_phones(
 
 
 def _names(tree: Tree, table: Path, paths: Sequence[PurePosixPath]) -> Names:
-    return Names(paths, tree.root.name, PurePosixPath(table.relative_to(tree.root)).parent)
+    return Names(paths, PurePosixPath(table.relative_to(tree.root)).parent)
 
 
 def _listed(columns: Columns, path: Path, row: Row) -> Listed:

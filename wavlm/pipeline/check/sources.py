@@ -10,7 +10,7 @@ from pathlib import Path
 from wavlm.corpus.layouts import check_layout
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
-from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.specs import AptSource, CorpusSpec, FolderSource
 
@@ -26,7 +26,8 @@ def check_sources(wanted: Wanted) -> Iterator[Finding]:
 
 def check_folders(wanted: Wanted) -> Iterator[Finding]:
     """The folders of corpora are there, can be read and hold something; tables have the columns that the spec names."""
-    for corpus in wanted.of(Corpus):
+    read = [*wanted.of(Corpus), *(item.corpus for item in wanted.of(Shards))]
+    for corpus in dict.fromkeys(read):  # shards read the folder again
         for source in corpus.spec.sources:
             if isinstance(source, FolderSource):
                 place = os.path.expanduser(source.path)  # noqa: PTH111 - that of Path raises RuntimeError
