@@ -170,7 +170,7 @@ def ogg_checksum(page: bytes) -> int:
     return value
 
 
-@pytest.mark.parametrize("samples", [100, 4096, 5000, 8192, 12289])
+@pytest.mark.parametrize("samples", [100, 4096, 5000, 8192, 12289, 16000])
 @pytest.mark.parametrize("writer", ["libsndfile", "FFmpeg"])
 def test_alac_in_caf_has_all_samples_whatever_the_last_packet_holds(samples: int, writer: str) -> None:
     expected = speech()[:samples]
