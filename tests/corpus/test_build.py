@@ -25,6 +25,7 @@ from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import no_progress
 from wavlm.specs import AptSource, FolderSource, HttpsSource
+from wavlm.specs.layouts import LibrispeechLayout
 
 
 def test_a_folder_becomes_a_manifest_with_the_length_of_each_recording(tmp_path: Path) -> None:
@@ -111,10 +112,24 @@ def test_a_corpus_pinned_by_md5_records_the_sha256_that_it_met(tmp_path: Path) -
 
 
 def test_two_files_with_one_key_are_an_error_that_names_both(tmp_path: Path) -> None:
-    folder = grow(tmp_path / "raw", ["ann"])
+    for part in ("dev", "test"):
+        (tmp_path / "raw" / part).mkdir(parents=True)
+        soundfile.write(tmp_path / "raw" / part / "1-2-3.flac", tone(0.5, 300), 16000)
+    layout = LibrispeechLayout(type="librispeech")
+    with pytest.raises(BadDataError, match=r"DUP_KEY.*1-2-3: dev/1-2-3\.flac, test/1-2-3\.flac"):
+        build_corpus(of_folder(tmp_path / "raw", layout), tmp_path, tmp_path / "out", no_progress)
+
+
+def test_a_file_beside_one_of_another_suffix_does_not_stop_the_corpus(tmp_path: Path) -> None:
+    folder = grow(tmp_path / "raw", ["ann"], clips=2)
     soundfile.write(folder / "ann/0.wav", tone(0.5, 300), 16000)
-    with pytest.raises(BadDataError, match=r"DUP_KEY.*ann__0.*ann/0\.flac, ann/0\.wav"):
-        build_corpus(of_folder(folder), tmp_path, tmp_path / "out", no_progress)
+    build_corpus(of_folder(folder), tmp_path, tmp_path / "out", no_progress)
+    rows = read_manifest(tmp_path / "out")
+    assert {row.key: row.path for row in rows} == {
+        "ann__0_x2eflac": "ann/0.flac",
+        "ann__0_x2ewav": "ann/0.wav",
+        "ann__1": "ann/1.flac",
+    }
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:

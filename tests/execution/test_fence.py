@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -58,6 +60,22 @@ def refuse_oddly() -> Iterator[int]:
 
 def open_and_read(path: Path) -> bytes:
     return path.read_bytes()
+
+
+def send_half_a_message() -> Iterator[int]:
+    """Write a part of a message of 1000 bytes to the parent, and die."""
+    for number in range(3, 100):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.write(number, (1000).to_bytes(4, "big") + b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield 1
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process of a dead or waiting parent runs no more."""
+    state = Path(f"/proc/{process}/stat")
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
 
 
 def pid() -> int:
@@ -121,6 +139,23 @@ def test_a_library_that_calls_exit_is_a_crash() -> None:
 def test_a_kill_from_outside_is_no_fault_of_the_file() -> None:
     with open_fence() as fence, pytest.raises(WorkerDiedError, match=r"WORKER_DIED: .*memory.*; run|memory"):
         list(fence.iterate(crash, signal.SIGKILL))
+
+
+def test_an_idle_child_that_was_killed_is_told_and_replaced() -> None:
+    with open_fence() as fence:
+        child = fence.call(pid)
+        os.kill(child, signal.SIGKILL)
+        wait_until(lambda: has_ended(child))
+        with pytest.raises(WorkerDiedError, match="WORKER_DIED"):
+            fence.call(pid)
+        assert fence.call(pid) != child
+
+
+def test_a_child_that_is_killed_in_the_middle_of_a_message_is_told_and_replaced() -> None:
+    with open_fence() as fence:
+        with pytest.raises(WorkerDiedError, match="WORKER_DIED"):
+            list(fence.iterate(send_half_a_message))
+        assert list(fence.iterate(count_to, 2)) == [0, 1]
 
 
 def test_errors_keep_their_type_and_code_and_leave_the_fence_usable() -> None:

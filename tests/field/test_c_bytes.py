@@ -6,13 +6,24 @@ what its header said: in silence. Now each byte is audio that is used, a known t
 
 import io
 import itertools
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.corpus.audio.recordings import KINDS, decoded, decoded_blob, encode, recording, speech, write
+from tests.corpus.audio.recordings import (
+    KINDS,
+    RATE_HZ,
+    decoded,
+    decoded_blob,
+    encode,
+    encode_by_av,
+    recording,
+    speech,
+    write,
+)
 from wavlm.corpus.audio.reason import AudioError, NoteCode
 from wavlm.corpus.audio.stream import probe
 
@@ -107,9 +118,66 @@ def test_a_kind_of_stereo_keeps_both_channels_across_parts() -> None:
     np.testing.assert_allclose(waveform, np.concatenate([stereo.T, stereo.T], axis=1), atol=2e-4)
 
 
-def test_a_second_data_chunk_is_not_left_out_in_silence() -> None:
-    with pytest.raises(AudioError, match="AUDIO_TRAILING: a second data chunk"):
-        decoded_blob(recording("WAV, 16 bits") + b"data\x04\0\0\0abcd")
+W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of the 16 bytes that name a chunk
+SECOND_CHUNKS = {
+    "WAV, 16 bits": (b"LIST\x04\0\0\0INFO", b"data\x04\0\0\0abcd"),
+    "Wave64": (b"levl" + W64_TAIL + struct.pack("<Q4s4x", 28, b"1234"), b"data" + W64_TAIL + struct.pack("<Q8x", 32)),
+    "AIFF": (b"NAME\0\0\0\x04name", b"SSND" + struct.pack(">III4s", 12, 0, 0, b"abcd")),
+    "CAF": (b"info" + struct.pack(">qI", 4, 0), b"data" + struct.pack(">qI4s", 8, 1, b"abcd")),
+}
+
+
+@pytest.mark.parametrize("name", SECOND_CHUNKS)
+@pytest.mark.parametrize("place", ["at once", "behind another chunk"])
+def test_a_second_data_chunk_is_not_left_out_in_silence(name: str, place: str) -> None:
+    between, second = SECOND_CHUNKS[name]
+    tail = second if place == "at once" else between + second
+    with pytest.raises(AudioError, match=r"AUDIO_TRAILING: a second (data|SSND) chunk"):
+        decoded_blob(recording(name) + tail)
+    if place != "at once":
+        np.testing.assert_array_equal(decoded_blob(recording(name) + between), decoded_blob(recording(name)))
+
+
+@pytest.mark.parametrize("padding", [1, 2, 512])
+def test_bytes_before_the_samples_of_an_aiff_are_no_audio(padding: int) -> None:
+    blob = recording("AIFF")
+    at = blob.index(b"SSND")
+    size = int.from_bytes(blob[at + 4 : at + 8], "big")
+    head = struct.pack(">4sIII", b"SSND", size + padding, padding, 0)
+    moved = blob[:at] + head + b"\x07" * padding + blob[at + 16 :] + b"\0" * (padding % 2)
+    moved = moved[:4] + struct.pack(">I", len(moved) - 8) + moved[8:]
+    np.testing.assert_array_equal(decoded_blob(moved), decoded_blob(blob))
+
+
+@pytest.mark.parametrize("name", ["Ogg Vorbis", "Ogg Opus"])
+@pytest.mark.parametrize("granule", [0, -1])
+def test_an_ogg_whose_time_goes_back_is_refused(name: str, granule: int) -> None:
+    blob = recording(name)
+    at = blob.rindex(b"OggS")
+    page = blob[at : at + 6] + struct.pack("<q", granule) + blob[at + 14 : at + 22] + bytes(4) + blob[at + 26 :]
+    page = page[:22] + struct.pack("<I", ogg_checksum(page)) + page[26:]
+    with pytest.raises(AudioError, match=f"AUDIO_CORRUPT: the Ogg page at byte {at} ends at {granule}"):
+        decoded_blob(blob[:at] + page)
+
+
+def ogg_checksum(page: bytes) -> int:
+    """The CRC of RFC 3533: polynomial 0x04c11db7, no reflection, starts with 0."""
+    value = 0
+    for byte in page:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ 0x04C11DB7 if value >> 31 else value << 1) & 0xFFFFFFFF
+    return value
+
+
+@pytest.mark.parametrize("samples", [100, 4096, 5000, 8192, 12289, 16000])
+@pytest.mark.parametrize("writer", ["libsndfile", "FFmpeg"])
+def test_alac_in_caf_has_all_samples_whatever_the_last_packet_holds(samples: int, writer: str) -> None:
+    expected = speech()[:samples]
+    by_av = encode_by_av(expected, RATE_HZ, "caf", "alac") if writer == "FFmpeg" else b""
+    waveform = decoded_blob(by_av or encode(expected, KINDS["CAF, ALAC"]))
+    assert waveform.shape == (1, samples)
+    np.testing.assert_allclose(waveform[0], expected, atol=2e-4)
 
 
 def test_a_part_of_a_frame_before_an_mp3_is_noted(tmp_path: Path) -> None:

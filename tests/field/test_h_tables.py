@@ -4,6 +4,8 @@ People reported: a table of Excel with a byte order mark has "no column utt_id",
 there and one in ISO-8859-1 ended in a stack trace.
 """
 
+import csv
+import io
 import os
 import unicodedata
 from pathlib import Path
@@ -69,6 +71,31 @@ def test_a_table_that_is_wrong_is_named_with_its_line(tmp_path: Path, table: byt
     assert caught.value.code == "LAYOUT"
     assert str(caught.value).count("; ") >= 2
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ('"he said ""hi"""', 'he said "hi"'),
+        ('"""no"" is no"', '"no" is no'),
+        ('"YES"', '"YES"'),  # nothing says that these are not of the text
+        ('"yes" or "no"', '"yes" or "no"'),
+        ('he said ""hi""', 'he said ""hi""'),
+        ('"he said ""', '"he said ""'),
+        ('""', '""'),
+    ],
+)
+def test_only_quotes_of_a_spreadsheet_are_taken_off(tmp_path: Path, field: str, text: str) -> None:
+    assert read(tmp_path, f"utt_id\ttext\na\t{field}\nb\tx\n".encode()).recordings[0].text == text
+
+
+def test_a_table_of_the_csv_module_gives_back_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / '7" disc.wav').touch()
+    file = io.StringIO()
+    texts = {'7" disc.wav': 'the 7" and the 12"', "a": '"', "b": "plain"}
+    csv.writer(file, "excel-tab").writerows([("utt_id", "text"), *texts.items()])
+    found = read(tmp_path, file.getvalue().encode())
+    assert [item.text for item in found] == list(texts.values())
 
 
 def test_what_is_no_file_is_no_table(tmp_path: Path) -> None:

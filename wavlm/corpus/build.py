@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
-from wavlm.corpus.audio.stream import probe
+from wavlm.corpus.audio.stream import probe_in_steps
 from wavlm.corpus.contents import Cache, FolderContents, hash_fenced
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
@@ -100,9 +100,10 @@ def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
 def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
     """Sample rate in Hz and samples per channel; (-1, -1) for a file that the shards stage will refuse."""
     try:
-        info = fences.call(probe, path)
+        info = fences.finish(probe_in_steps, path)
     except (AudioError, LostCallError):
         return -1, -1
+    assert info is not None  # noqa: S101 - it comes last
     return info.sample_rate_hz, info.num_samples
 
 

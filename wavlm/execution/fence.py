@@ -69,8 +69,11 @@ class Fence:
             yield from function(*args, **kwargs)
             return
         _, connection = self._child = self._child or self._start()
-        connection.send((function, args, kwargs))
         try:
+            try:
+                connection.send((function, args, kwargs))
+            except (BrokenPipeError, ConnectionResetError):
+                raise self._death() from None
             yield from self._results(connection)
         except BaseException:
             self.close()  # the child may still send results of this call
@@ -114,7 +117,7 @@ class Fence:
             if connection.poll(step):
                 try:
                     message: Message = connection.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):
                     raise self._death() from None
                 return message
         raise self._stall()

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from tests.corpus.audio.recordings import decoded, decoded_blob
+from tests.corpus.audio.recordings import KINDS, decoded, decoded_blob, encode, speech, write
 from wavlm.corpus.audio.reason import ADVICE, AudioError, Reason
-from wavlm.corpus.audio.stream import open_audio, probe
+from wavlm.corpus.audio.stream import open_audio, probe, probe_in_steps
 
 RNG = np.random.default_rng(7)
 
@@ -197,6 +197,18 @@ def test_a_long_recording_comes_in_short_blocks_and_in_order(kind: str, tmp_path
     assert max(block.shape[1] for block in blocks) <= 15 * 8000
     assert stream.num_samples == len(samples)
     np.testing.assert_allclose(np.concatenate(blocks, axis=1)[0], samples, atol=1e-6)
+
+
+def test_a_file_that_must_be_decoded_to_be_measured_gives_signs_of_life(tmp_path: Path) -> None:
+    kind = KINDS["WebM, Opus"]
+    path = write(tmp_path, "a.webm", encode(np.tile(speech(kind.rate_hz), 4), kind))
+    *signs, info = probe_in_steps(path)
+    assert info == probe(path)
+    assert info is not None
+    assert info.is_measured
+    assert len(signs) > info.num_samples / info.sample_rate_hz / 15
+    assert set(signs) == {None}
+    assert list(probe_in_steps(write(tmp_path, "a.wav", WAV))) == [probe(tmp_path / "a.wav")]
 
 
 def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:

@@ -91,6 +91,27 @@ def test_generic_without_a_pattern_has_one_unknown_speaker(tmp_path: Path) -> No
     assert summary(found) == [("a", "unknown", None), ("b__c", "unknown", None)]
 
 
+def test_files_that_differ_only_in_their_suffix_have_it_in_their_keys(tmp_path: Path) -> None:
+    grow(
+        tmp_path, "s/a.wav", "s/a.flac", "s/b.WAV", "s/b.wav", "u/a.wav", "u/a.mp3", "u/a.wav.mp3", "s/c.wav", "t/a.wav"
+    )
+    write(tmp_path, "texts.tsv", "utt_id\ttext\ns/a.wav\tONE\nb.WAV\tTWO\nc\tTHREE\ns/a\tWHICH\nb\tWHICH\n")
+    layout = GenericLayout(type="generic", transcripts="texts.tsv", max_left_over_rows=0.5)
+    reading = read_layout(layout, tmp_path)
+    assert {str(item.path): (item.key, item.text) for item in reading} == {
+        "s/a.flac": ("s__a_x2eflac", None),
+        "s/a.wav": ("s__a_x2ewav", "ONE"),
+        "s/b.WAV": ("s__b_x2eWAV", "TWO"),
+        "s/b.wav": ("s__b_x2ewav", None),
+        "s/c.wav": ("s__c", "THREE"),
+        "t/a.wav": ("t__a", None),
+        "u/a.mp3": ("u__a_x2emp3", None),
+        "u/a.wav": ("u__a_x2ewav", None),
+        "u/a.wav.mp3": ("u__a_x2ewav_x2emp3", None),
+    }
+    assert reading.tables[0].ambiguous == 2
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -46,6 +46,8 @@ class AvDecoder:
             raise refuse(Reason.AUDIO_UNREADABLE, "there is no decoder for its codec", name)
         context.thread_count = 1
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+        if part.trimmed_to:  # FFmpeg would take the padding off once more if the last packet is short already
+            context.options = {**context.options, "flags2": "+skip_manual"}
         self._is_timed = part.format == "ASF"
         self._has_length = part.format in WITH_LENGTH and self._stream.duration is not None
         self.header = Header(context.name.upper(), context.sample_rate, context.channels, self._announced())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wavlm.corpus.audio.extent import settle_extent
 from wavlm.corpus.audio.file_bytes import FileBytes
-from wavlm.corpus.audio.part import Part, truncation
+from wavlm.corpus.audio.part import DecoderName, Part, truncation
 from wavlm.corpus.audio.reason import Reason, refuse
 
 STREAMED_BYTES = 0x7F000000  # sox writes this number of bytes or more into a pipe
@@ -32,6 +32,8 @@ def walk_aiff(data: FileBytes, start: int) -> Part:
     is_compressed = data.read(start + 8, 4) == b"AIFC"
     chunks: dict[bytes, Chunk] = {}
     for chunk in _aiff_chunks(data, start + 12):
+        if chunk.name == b"SSND" and chunk.name in chunks:
+            raise refuse(Reason.AUDIO_TRAILING, f"a second SSND chunk at byte {chunk.start - 8}", data.name)
         chunks.setdefault(chunk.name, chunk)
         if chunk.start + chunk.size > data.size and chunk.name != b"SSND":
             raise truncation(f"the chunk {chunk.name.decode('latin-1')} ends at byte {chunk.start + chunk.size}", data)
@@ -44,6 +46,10 @@ def walk_aiff(data: FileBytes, start: int) -> Part:
     coding = common[18:22] if is_compressed else b"NONE"
     frame_bytes = channels * (1 if coding in LAW_AIFC else (bits + 7) // 8)
     is_plain = coding in PLAIN_AIFC | LAW_AIFC and frame_bytes > 0
+    padding = int.from_bytes(data.read(sound.start, 4), "big")  # bytes before the first sample
+    if not 0 <= padding <= data.size - sound.start - SSND_HEAD:
+        raise refuse(Reason.AUDIO_CORRUPT, f"the SSND chunk says that audio starts {padding} bytes later", data.name)
+    sound = replace(sound, start=sound.start + padding, size=max(sound.size - padding, 0))
     announced = _announced_aiff(data, sound, count * frame_bytes if is_plain else None)
     extent = settle_extent(data, sound.start + SSND_HEAD, announced, lambda at: _chain_end(data, at), 2)
     size = extent.end - extent.start
@@ -102,6 +108,8 @@ def walk_caf(data: FileBytes, start: int) -> Part:
     chunks: dict[bytes, Chunk] = {}
     end = start + 8
     for chunk in _caf_chunks(data, end):
+        if chunk.name == b"data" and chunk.name in chunks:
+            raise refuse(Reason.AUDIO_TRAILING, f"a second data chunk at byte {chunk.start - 12}", data.name)
         chunks.setdefault(chunk.name, chunk)
         end = data.size if chunk.size < 0 else chunk.start + chunk.size
     if b"data" not in chunks or b"desc" not in chunks:
@@ -114,9 +122,13 @@ def walk_caf(data: FileBytes, start: int) -> Part:
         return _plain_caf(data, start, description, sound, packet_bytes)
     if end > data.size:
         raise truncation(f"the last chunk ends at byte {end}", data)
+    count = None
     if b"pakt" in chunks and not packet_bytes:
         _check_packets(data, chunks[b"pakt"], sound, int.from_bytes(description[20:24], "big"))
-    return Part("CAF", ((start, end),), end, "soundfile" if coding == b"alac" else "av")
+        valid = int.from_bytes(data.read(chunks[b"pakt"].start + 8, 8), "big")
+        count = valid if coding == b"alac" else None  # other codecs: FFmpeg takes off what it knows of the priming
+    decoder: DecoderName = "soundfile" if coding == b"alac" else "av"
+    return Part("CAF", ((start, end),), end, decoder, count, trimmed_to=count)
 
 
 def _plain_caf(data: FileBytes, start: int, description: bytes, sound: Chunk, packet_bytes: int) -> Part:
@@ -136,7 +148,8 @@ def _check_packets(data: FileBytes, table: Chunk, sound: Chunk, frame: int) -> N
     if len(head) < 24:
         raise refuse(Reason.AUDIO_CORRUPT, f"a packet table of {len(head)} bytes", data.name)
     count, valid, before, behind = struct.unpack(">qqii", head[:24])
-    if frame and valid + before + behind != count * frame:
+    rest = 0 if behind == frame else behind  # libsndfile writes a whole packet where nothing is left over
+    if frame and valid + before + rest != count * frame:
         what = f"the packet table counts {valid} samples in {count} packets of {frame}"
         raise refuse(Reason.AUDIO_CORRUPT, what, data.name)
     total = size = 0

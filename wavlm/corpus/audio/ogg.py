@@ -43,6 +43,15 @@ class Page:
     def number(self) -> int:
         return int.from_bytes(self.body[18:22], "little")
 
+    @property
+    def granule(self) -> int:
+        """The time at the end of the last packet that ends here, in units of the codec; -1: no packet does."""
+        return int.from_bytes(self.body[6:14], "little", signed=True)
+
+    @property
+    def ends_packet(self) -> bool:
+        return any(size < 255 for size in self.body[27 : 27 + self.body[26]])
+
     def codec(self) -> str | None:
         """The codec of the stream that starts on this page, if it is one of audio."""
         packet = self.body[27 + self.body[26] :]
@@ -56,6 +65,7 @@ class Stream:
     codec: str | None
     number: int
     is_open: bool = True
+    granule: int = 0
 
 
 def walk_ogg(data: FileBytes, start: int) -> Part:
@@ -92,6 +102,11 @@ def _follow(streams: dict[bytes, Stream], page: Page, data: FileBytes) -> None:
         raise _corrupt(
             f"Ogg page {page.number} follows page {stream.number} at byte {page.start}: pages are missing", data
         )
+    if stream.codec and page.ends_packet:
+        if page.granule < stream.granule:
+            what = f"the Ogg page at byte {page.start} ends at {page.granule}, the one before at {stream.granule}"
+            raise _corrupt(what, data)
+        stream.granule = page.granule
     stream.number = page.number
     stream.is_open = not page.flags & LAST
 

@@ -118,8 +118,8 @@ def _chain_end(data: FileBytes, at: int, dialect: Dialect) -> int | None:
     """
     end = at
     while (chunk := dialect.chunk(data, end)) is not None:
-        if chunk.name == b"data" and end == at:
-            raise refuse(Reason.AUDIO_TRAILING, f"a second data chunk at byte {at}", data.name)
+        if chunk.name == b"data":
+            raise refuse(Reason.AUDIO_TRAILING, f"a second data chunk at byte {end}", data.name)
         is_plain = all(32 <= letter < 127 for letter in chunk.name)
         if not is_plain or chunk.name in (b"RIFF", b"RIFX", b"RF64", b"TAG ") or chunk.size < 0:
             break

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.layouts.names import find_spelled, key_of, normal
+from wavlm.corpus.layouts.names import find_spelled, keys_of, normal
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
-from wavlm.corpus.layouts.sounds import without_suffix
 from wavlm.corpus.layouts.table import read_header
 from wavlm.corpus.layouts.tables import PHONE_COLUMNS, Bounds, Columns, Listed, join_phones, join_recordings
 from wavlm.corpus.layouts.tree import Tree
@@ -18,9 +17,10 @@ from wavlm.storage.encoding import printable
 
 
 def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
-    """Keys are made from the relative paths."""
+    """Keys are made from the relative paths, without suffix where that is enough to tell them apart."""
     pattern = re.compile(normal(layout.speaker), re.DOTALL) if layout.speaker else None  # a name may hold a line break
     paths = tree.audio(layout.audio)
+    keys = dict(zip(paths, keys_of(paths), strict=True))
     listed = _join_recordings(layout, tree, paths)
     if layout.only_listed or layout.split_column:
         missing = [path for path in paths if path not in listed]
@@ -30,7 +30,7 @@ def read_generic(layout: GenericLayout, tree: Tree) -> Iterator[Recording]:
     for path in paths:
         row = listed.get(path, Listed())
         yield Recording(
-            key_of(without_suffix(path)),
+            keys[path],
             path,
             row.speaker or _speaker(pattern, path, tree.root),
             row.text,

@@ -10,9 +10,12 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from wavlm.corpus.layouts.sounds import without_suffix
 from wavlm.errors import BadDataError
 
 MAX_KEY_LETTERS = 200  # a tar member's name with its ending stays below 255
@@ -43,6 +46,14 @@ def key_of(name: str) -> str:
         return key
     digest = hashlib.sha256(_to_bytes(name)).hexdigest()[:DIGEST_LETTERS]
     return f"{_start(name, MAX_KEY_LETTERS - len(DIGEST_MARK) - DIGEST_LETTERS)}{DIGEST_MARK}{digest}"
+
+
+def keys_of(paths: Sequence[PurePosixPath]) -> list[str]:
+    """A key for each of different paths: of the path without suffix, but with it where two would have one key."""
+    names = [without_suffix(path) for path in paths]
+    while twice := {name for name, count in Counter(names).items() if count > 1}:
+        names = [str(path) if name in twice else name for path, name in zip(paths, names, strict=True)]
+    return [key_of(name) for name in names]
 
 
 def name_of(key: str) -> str:

@@ -19,6 +19,7 @@ MAX_FIELD_LETTERS = 131_072  # as Python's csv
 SHOWN_LETTERS = 60
 BYTE_ORDER_MARK = "\ufeff"  # some programs write two
 
+_QUOTED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 _BAD = re.compile("[\x00\udc80-\udcff]")
 _OTHER_SEPARATORS = {",": "commas", ";": "semicolons", "|": "bars", " ": "spaces"}
 SAVE_AS = "save it as UTF-8 text with tabs between the columns"
@@ -60,7 +61,11 @@ def read_header(path: Path, columns: Sequence[str]) -> list[str]:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """These columns of a table with tabs and a header. Quotes have no special meaning, blank rows are left out."""
+    """These columns of a table with tabs and a header. Blank rows are left out.
+
+    Quotes are letters, but for a field as spreadsheets and CSV modules write one that holds quotes: quotes around it,
+    and each quote in it doubled.
+    """
     lines = read_lines(path)
     _, header = next(lines, (1, ""))
     names = _names(path, header, columns)
@@ -70,7 +75,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         if not any(field.strip() for field in fields):
             continue
         _check_row(path, number, fields, names)
-        yield Row(number, tuple(fields[place] for place in places))
+        yield Row(number, tuple(_without_quotes(fields[place]) for place in places))
 
 
 def table_fault(path: Path, line: int, what: str, advice: str) -> BadDataError:
@@ -93,6 +98,10 @@ def _checked(path: Path, number: int, line: str) -> str:
     if len(line) > MAX_LINE_LETTERS:
         raise _fault(path, number, f"a line has more than {MAX_LINE_LETTERS} letters", SAVE_AS)
     return line.removesuffix("\n")
+
+
+def _without_quotes(field: str) -> str:
+    return field[1:-1].replace('""', '"') if _QUOTED.fullmatch(field) else field
 
 
 def _names(path: Path, header: str, columns: Sequence[str]) -> list[str]:
