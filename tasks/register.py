@@ -206,7 +206,7 @@ def _version(registry: Registry, artifact: Registration, run_id: str, tags: dict
     outdated = {key for key in found.tags.keys() - tags.keys() if key.startswith(METRIC_TAG)}  # of an earlier training
     for key in outdated:
         client.delete_model_version_tag(name, str(found.version), key)
-    return replace(found, tags={key: value for key, value in (found.tags | tags).items() if key not in outdated})
+    return replace(found, tags={key: value for key, value in {**found.tags, **tags}.items() if key not in outdated})
 
 
 def _point_aliases(registry: Registry, version: Version, gate: GateSpec, *, is_final: bool) -> Verdict:

@@ -52,7 +52,7 @@ def measured_tags(metrics: Mapping[str, float], model_dir: Path) -> dict[str, st
     """
     curves = {name: curve for name, curve in read_curves(model_dir).items() if name.startswith("valid/")}
     last = max((curve.steps[-1] for curve in curves.values()), default=0)
-    values = {name: curve.last for name, curve in curves.items() if curve.steps[-1] == last} | metrics
+    values = {name: curve.last for name, curve in curves.items() if curve.steps[-1] == last} | dict(metrics)
     return {f"{METRIC_TAG}{name}": repr(values[name]) for name in TAG_OF if name in values}
 
 

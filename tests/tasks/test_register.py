@@ -18,6 +18,7 @@ from tasks.registry.gate import comparable_tags
 from tasks.registry.lookup import list_models, promote, pull_model, show_model
 from tests.tasks.conftest import VALID_LOSS, build
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
+from wavlm.evaluation.facts import ScoresFacts
 from wavlm.pipeline.artifacts import Export, Registration
 from wavlm.pipeline.plan import models, plan, scores_of, select_needed
 from wavlm.pipeline.summary import summarise
@@ -67,7 +68,7 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         **comparable_tags(second, built.recipe),
         "measured.probe/pnmi": "0.45",
         "measured.valid/loss": "2.0",
-        "measured.valid/masked_accuracy": "0.4",
+        "measured.valid/masked_accuracy": str(0.6 - 2.0 / 10),
         "wavlm.gate": "the first champion: the next have to beat valid/loss 2.0000",
         "wavlm.key": second.key,
         "wavlm.iteration": "2",
@@ -229,7 +230,9 @@ def test_names_that_share_runs_have_their_own_figures_and_other_log_intervals(bu
         scores = scores_of(model, recipe)
         assert scores is not None
         facts = build(scores, built.store, built.store.root)
-        built.store.make(scores, lambda _, facts=facts: facts.model_copy(update={"best_layer": 1}))
+        assert isinstance(facts, ScoresFacts)
+        lower = facts.model_copy(update={"scores": facts.scores[:2], "best_layer": 1, "best_pnmi": 0.35})
+        built.store.make(scores, lambda _, lower=lower: lower)
 
     assert len(sync(recipe, built.store)) == 2
 
