@@ -7,6 +7,7 @@ changes nothing.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import task
@@ -14,9 +15,10 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.registry import description
 from tasks.registry.connection import Registry, Uploader, connect, open_run, translate_registry_errors, without_password
-from tasks.registry.gate import Verdict, comparable_tags, has_final_labels, judge
+from tasks.registry.gate import Verdict, comparable_tags, has_final_labels, judge, measured_tags
 from tasks.registry.lookup import (
     CHAMPION,
+    METRIC_TAG,
     MODEL_FILES,
     MODEL_FOLDER,
     NATIVE_FOLDER,
@@ -24,6 +26,7 @@ from tasks.registry.lookup import (
     Version,
     find_by_key,
     native_path,
+    record_end,
     sha256_tag,
     to_version,
     versions_of,
@@ -36,7 +39,7 @@ from wavlm.export import HF_FOLDER
 from wavlm.pipeline.artifacts import Export, Model, Registration
 from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.curves import Point, read_points
-from wavlm.pipeline.plan import plan
+from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import RegistrationFacts, write_registration
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe
@@ -64,6 +67,7 @@ def register(artifact: Registration, store: Store, recipe: Recipe) -> Path | Non
 def sync(recipe: Recipe, store: Store) -> tuple[Path, ...]:
     """Register what the store holds and the registry does not; returns the new registrations.
 
+    A model whose scores are not there yet is left for later.
     Raises ServiceMissingError if the registry does not answer.
     """
     waiting = [
@@ -71,7 +75,18 @@ def sync(recipe: Recipe, store: Store) -> tuple[Path, ...]:
         for item in plan(recipe)
         if isinstance(item, Registration) and store.is_complete(item.model) and not store.is_complete(item)
     ]
-    return tuple(register_model(item, store, recipe) for item in waiting)
+    return tuple(register_model(item, store, recipe) for item in waiting if _is_measured(item.model, recipe, store))
+
+
+def _is_measured(model: Model, recipe: Recipe, store: Store) -> bool:
+    """Whether the store has all that the gate judges a model by; if not, it is logged what is missing."""
+    scores = scores_of(model, recipe)
+    if scores is None or store.is_complete(scores):
+        return True
+    _log.warning(
+        "%s is not registered yet: %s is not there; make it, and sync again: wavlm stage scores RECIPE", model, scores
+    )
+    return False
 
 
 def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path:
@@ -81,8 +96,11 @@ def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path
 
 def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> RegistrationFacts:
     model = artifact.model
+    if scores := scores_of(model, recipe):
+        store.require(scores)  # the gate judges by them, and only once
     hf_folder = _make_export(model, store) / HF_FOLDER
     tags = description.tags(model, recipe, store, hf_folder) | comparable_tags(model, recipe)
+    tags |= measured_tags(description.metrics(model, recipe, store), store.path(model))
     plots = out / PLOTS_FOLDER
     plots.mkdir(exist_ok=True)
     description.draw_plots(model, recipe, store, plots)
@@ -185,7 +203,10 @@ def _version(registry: Registry, artifact: Registration, run_id: str, tags: dict
     for key, value in tags.items():
         if found.tags.get(key) != value:
             client.set_model_version_tag(name, str(found.version), key, value)
-    return found
+    outdated = {key for key in found.tags.keys() - tags.keys() if key.startswith(METRIC_TAG)}  # of an earlier training
+    for key in outdated:
+        client.delete_model_version_tag(name, str(found.version), key)
+    return replace(found, tags={key: value for key, value in {**found.tags, **tags}.items() if key not in outdated})
 
 
 def _point_aliases(registry: Registry, version: Version, gate: GateSpec, *, is_final: bool) -> Verdict:
@@ -205,6 +226,7 @@ def _point_aliases(registry: Registry, version: Version, gate: GateSpec, *, is_f
     )
     if verdict.is_champion:
         client.set_registered_model_alias(version.name, CHAMPION, number)
+        record_end(registry, champion, version)
     if champion is None or champion.version != version.version:
         client.set_model_version_tag(version.name, number, VERDICT_TAG, verdict.reason)
     return verdict

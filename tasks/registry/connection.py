@@ -149,18 +149,18 @@ def _experiment(registry: Registry) -> str:
 
 
 class Uploader:
-    """Uploads metrics into one run: each step of each metric once, however often `push` is called."""
+    """Makes the metrics of one run those that are pushed; the same value of a step is uploaded once."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client = client
         self._run_id = run_id
-        self._steps: dict[str, set[int]] = {}
+        self._values: dict[str, dict[int, float]] = {}
 
     def push(self, new: Sequence[Point]) -> None:
-        """Log the points that the run does not have yet."""
+        """Log the points that the run does not have yet, or has with the value of a training that was done again."""
         from mlflow.entities import Metric
 
-        missing = [point for point in new if point.step not in self._fetch_steps(point.name)]
+        missing = [point for point in new if self._fetch_values(point.name).get(point.step) != point.value]
         for start in range(0, len(missing), BATCH_METRICS):
             batch = missing[start : start + BATCH_METRICS]
             self._client.log_batch(
@@ -168,13 +168,14 @@ class Uploader:
                 metrics=[Metric(point.name, point.value, point.unix_ms, point.step) for point in batch],
             )
             for point in batch:
-                self._steps[point.name].add(point.step)
+                self._values[point.name][point.step] = point.value
 
-    def _fetch_steps(self, name: str) -> set[int]:
-        if name not in self._steps:
-            history = self._client.get_metric_history(self._run_id, name)
-            self._steps[name] = {metric.step for metric in history}
-        return self._steps[name]
+    def _fetch_values(self, name: str) -> dict[int, float]:
+        """The newest value of each step."""
+        if name not in self._values:
+            history = sorted(self._client.get_metric_history(self._run_id, name), key=lambda item: item.timestamp)
+            self._values[name] = {metric.step: metric.value for metric in history}
+        return self._values[name]
 
 
 class Follower:

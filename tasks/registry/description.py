@@ -21,7 +21,7 @@ from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
 from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import AptSource, HttpsSource, MixSpec, Recipe, Source
+from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
 from wavlm.storage.files import sha256_of
 
 MIXTURES_SHOWN = 3
@@ -64,17 +64,18 @@ def tags(model: Model, recipe: Recipe, store: Store, hf_folder: Path) -> dict[st
 
 
 def parameters(model: Model) -> dict[str, str]:
-    """Every field of the specs that made the model, as dotted names."""
+    """Every field of the specs that made the model, as dotted names.
+
+    Without those that may change while the model stays the same: a run keeps the first value of a parameter for good.
+    """
     found = {
         **dict(_flatten("network", model.network.model_dump(mode="json"))),
-        **dict(_flatten("train", model.train.model_dump(mode="json"))),
+        **dict(_flatten("train", _dump_identity(model.train))),
     }
     if model.codebook:
-        found |= dict(_flatten("codebook", model.codebook.spec.model_dump(mode="json")))
+        found |= dict(_flatten("codebook", _dump_identity(model.codebook.spec)))
     if model.mix:
-        # Without its name, which may change while the model stays the same: a run keeps its values.
-        mix = model.mix.model_dump(mode="json", exclude=set(MixSpec.not_identity))
-        found |= dict(_flatten("mix", mix))
+        found |= dict(_flatten("mix", _dump_identity(model.mix)))
     return {name: value[:MAX_PARAMETER_CHARACTERS] for name, value in found.items()}
 
 
@@ -165,6 +166,10 @@ def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
         package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
         return "apt", {**package, "sha256": source.sha256}
     return "local", {"uri": source.path, "content": source.content}
+
+
+def _dump_identity(spec: Spec) -> dict[str, JsonValue]:
+    return spec.model_dump(mode="json", exclude=set(spec.not_identity))
 
 
 def _flatten(prefix: str, value: JsonValue) -> Iterator[tuple[str, str]]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.registry.lookup import Version
+from tasks.registry.lookup import METRIC_TAG, PROBE_TAG, TAG_OF, VALID_TAG, Version
 from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.plan import scores_of
 from wavlm.specs import GateSpec, Recipe
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.recipe import LOWER_IS_BETTER
 
 AUTO = ("probe/pnmi", "valid/loss")  # what the metric `auto` tries, in this order
-# Two versions can be compared by a metric if they have the same digest under its tag: of all that the metric
-# depends on, apart from the model.
-VALID_TAG, PROBE_TAG = "comparable.valid", "comparable.probe"
-TAG_OF = {"probe/pnmi": PROBE_TAG, "valid/loss": VALID_TAG, "valid/masked_accuracy": VALID_TAG}
-# Settings of the training that a validation loss depends on.
-LOSS_FIELDS = ("objective", "mask", "logit_temperature", "masked_weight", "unmasked_weight", "feature_penalty")
+# Settings of the training that a validation loss depends on. The last three decide what is heard: the lengths of the
+# crops, and, by the seed, which of their frames are masked.
+LOSS_FIELDS = (
+    *("objective", "mask", "logit_temperature", "masked_weight", "unmasked_weight", "feature_penalty"),
+    *("max_crop_seconds", "group_seconds", "seed"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,17 @@ def comparable_tags(model: Model, recipe: Recipe) -> dict[str, str]:
         shards: list[JsonValue] = [*sorted(item.key for item in scores.shards)]
         found[PROBE_TAG] = key_of({"spec": canonical(scores.spec), "shards": shards})
     return found
+
+
+def measured_tags(metrics: Mapping[str, float], model_dir: Path) -> dict[str, str]:
+    """The figures that the gate compares, as tags of a version; its run, which all names share, may hold others.
+
+    A curve without a finite number at the last validation has no figure: an older one would be of another model.
+    """
+    curves = {name: curve for name, curve in read_curves(model_dir).items() if name.startswith("valid/")}
+    last = max((curve.steps[-1] for curve in curves.values()), default=0)
+    values = {name: curve.last for name, curve in curves.items() if curve.steps[-1] == last} | dict(metrics)
+    return {f"{METRIC_TAG}{name}": repr(values[name]) for name in TAG_OF if name in values}
 
 
 def has_final_labels(model: Model, recipe: Recipe) -> bool:
@@ -71,7 +86,7 @@ def _find_obstacle(metric: str, new: Version, champion: Version | None, *, is_fi
     if metric not in TAG_OF:
         return f"{metric} is the quality of its teacher's labels, not its own (probe/pnmi is)"
     for version in (new, champion):
-        if version is not None and metric not in version.metrics:
+        if version is not None and not math.isfinite(version.metrics.get(metric, math.nan)):
             return f"{version.reference} has no {metric}{_advice(metric, version)}"
     if champion is None:
         is_lasting = TAG_OF[metric] == PROBE_TAG or is_final
@@ -82,6 +97,8 @@ def _find_obstacle(metric: str, new: Version, champion: Version | None, *, is_fi
 
 
 def _advice(metric: str, version: Version) -> str:
+    if metric in version.metrics:
+        return f" that is finite, but {version.metrics[metric]}"
     if metric == "probe/pnmi" and "labels/pnmi" in version.metrics:
         return " (valid speech with timed phones and `probe` in the recipe give it)"
     return ""
@@ -95,7 +112,7 @@ def _find_difference(tag: str, new: Version, champion: Version) -> str | None:
         return "other speech or other settings of the probe"
     if new.tags.get("codebook") != champion.tags.get("codebook"):
         return "other codebooks"
-    return "other speech, masks or loss weights"
+    return "other speech, crops, masks, seeds or loss weights"
 
 
 def _compare(gate: GateSpec, metric: str, new: Version, champion: Version | None) -> Verdict:

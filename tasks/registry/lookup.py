@@ -18,6 +18,11 @@ from wavlm.storage.files import sha256_of, sync
 
 CHAMPION = "champion"
 VERDICT_TAG = "wavlm.gate"  # of a version: why it is champion, or is not
+# Two versions can be compared by a metric if they have the same digest under its tag: of all that the metric
+# depends on, apart from the model.
+VALID_TAG, PROBE_TAG = "comparable.valid", "comparable.probe"
+TAG_OF = {"probe/pnmi": PROBE_TAG, "valid/loss": VALID_TAG, "valid/masked_accuracy": VALID_TAG}
+METRIC_TAG = "measured."  # before the name of one of these metrics: the version's own figure
 MODEL_FOLDER = "hf"  # of a run's artifacts: a Hugging Face folder, and an MLmodel for mlflow.pyfunc
 NATIVE_FOLDER = "native"  # in it: the model as the store holds it
 MODEL_FILES = ("model.safetensors", "network.json")  # of the native folder
@@ -143,10 +148,19 @@ def promote(store: Store, reference: str, alias: str) -> Version:
     registry = connect(store)
     with translate_registry_errors(registry.uri):
         version = find_version(registry, reference)
+        champion = next((item for item in versions_of(registry, version.name) if CHAMPION in item.aliases), None)
         registry.client.set_registered_model_alias(version.name, alias, str(version.version))
         if alias == CHAMPION:
             registry.client.set_model_version_tag(version.name, str(version.version), VERDICT_TAG, "promoted by hand")
+            record_end(registry, champion, version)
         return find_version(registry, version.reference)
+
+
+def record_end(registry: Registry, champion: Version | None, successor: Version) -> None:
+    """Say at the version that was champion that another one is now; nothing if there was none, or the same one."""
+    if champion is not None and champion.version != successor.version:
+        words = f"champion until {successor.reference}"
+        registry.client.set_model_version_tag(champion.name, str(champion.version), VERDICT_TAG, words)
 
 
 def find_version(registry: Registry, reference: str) -> Version:
@@ -244,6 +258,12 @@ def with_metrics(registry: Registry, version: Version) -> Version:
     if not version.run_id:
         return version
     metrics = dict(registry.client.get_run(version.run_id).data.metrics)
+    if VALID_TAG in version.tags:  # an earlier version of the pipeline did not write figures as tags
+        # A run is shared by names: it may hold the figures of another recipe's probe.
+        others = {name: value for name, value in metrics.items() if name not in TAG_OF}
+        metrics = others | {
+            name: float(version.tags[tag]) for name in TAG_OF if (tag := METRIC_TAG + name) in version.tags
+        }
     return replace(version, metrics=metrics)
 
 

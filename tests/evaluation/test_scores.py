@@ -74,6 +74,15 @@ def test_without_phones_there_are_no_scores_but_a_reason(tmp_path: Path, model_d
     assert not (tmp_path / "scores.png").exists()
 
 
+def test_utterances_with_phones_are_found_behind_shards_without(tmp_path: Path) -> None:
+    spoken = tones(4) + tones(4, seed=1, split="valid")
+    silent = [Spoken(f"0{item.key}", item.speaker, item.waveform, split=item.split) for item in spoken]
+    folder = write_shards(tmp_path / "shards", [*silent, *spoken], per_shard=1)
+    chosen = choose_utterances(SPEC, [folder])
+    assert {item.key for item in (*chosen.fitted, *chosen.judged)} == {item.key for item in spoken}
+    assert chosen.judged_on == "valid"
+
+
 def test_the_choice_is_seeded_and_bounded(shards_dir: Path) -> None:
     chosen = [
         [item.key for item in choose_utterances(spec, [shards_dir]).fitted]

@@ -60,6 +60,14 @@ def test_the_counts_are_those_of_the_random_numbers(job: TrainJob) -> None:
     assert facts.mean_noise_ratio_db is None
 
 
+def test_an_effect_that_a_mix_lists_twice_counts_once_per_utterance(job: TrainJob) -> None:
+    twice = MIX.model_copy(
+        update={"effects": (EffectSpec(name="gain", probability=1.0), EffectSpec(name="gain", probability=0.5))}
+    )
+    found = total(take(job.model_copy(update={"mix": twice}), SamplerState(), 2))
+    assert found.gain == found.utterances > 0
+
+
 @pytest.mark.slow
 def test_workers_ranks_and_a_stop_change_no_count(job: TrainJob) -> None:
     whole = take(job, SamplerState(), UPDATES)

@@ -17,7 +17,7 @@ from wavlm.loader.validation import make_validation, validation_batches
 from wavlm.mixing.build import build_mixtures
 from wavlm.rng import seed_for
 from wavlm.shards.index import index_path
-from wavlm.specs import MixSpec, MixturesSpec
+from wavlm.specs import EffectSpec, MixSpec, MixturesSpec
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +108,15 @@ def test_mixtures_of_corpora_that_are_not_trained_on_are_left_out(job: TrainJob,
     only_first = job.model_copy(update={"mixtures": quiet_mixtures, "data": job.data[:1]})
     keys = [key[6:] for batch in validation_batches(only_first, "mixed") for key in batch.keys]
     assert sorted(keys) == [f"first-{n:03d}" for n in range(6)]
+
+
+@pytest.mark.slow
+def test_an_effect_that_a_mix_lists_twice_counts_once_per_mixture(job: TrainJob, tmp_path: Path) -> None:
+    gain = EffectSpec(name="gain", probability=1.0, minimum=-2.0, maximum=-1.0)
+    mix = MixSpec(name="twice", probability=0.2, effects=(gain, gain))
+    out = tmp_path / "mixtures"
+    out.mkdir()
+    build_mixtures(MixturesSpec(num_utterances=4, max_seconds=1.5), mix, [job.data[0].shards], [], [], out)
+    batches = list(validation_batches(job.model_copy(update={"mixtures": out}), "mixed"))
+    assert [batch.mixing.gain for batch in batches] == [batch.mixing.utterances for batch in batches]
+    assert sum(batch.mixing.gain for batch in batches) == 4

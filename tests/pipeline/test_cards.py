@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.tasks.conftest import recipe_of, spec_of
+from tests.tasks.conftest import build, recipe_of, spec_of
 from wavlm.pipeline.cards import card_of
-from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.plan import build_order, models, plan
 from wavlm.pipeline.store import Store
 
 
@@ -23,3 +23,12 @@ def test_a_card_credits_the_corpora_of_the_teacher_too(tmp_path: Path) -> None:
     cards = [card_of(model, Store(tmp_path)) for model in models(plan(recipe))]
     names = [[corpus.name for corpus in card.corpora] for card in cards]
     assert names == [["voice"], ["voice", "choir", "bangs"]]
+
+
+def test_a_card_says_what_the_labels_were_made_from(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first, second = models(plan(recipe_of(None)))
+    for artifact in build_order([second]):
+        store.make(artifact, lambda out, item=artifact: build(item, store, out))
+    names = [[name for name in card_of(model, store).numbers if "PNMI" in name] for model in (first, second)]
+    assert names == [["PNMI of the labels, made from MFCC"], ["PNMI of the labels, made by its teacher"]]

@@ -10,6 +10,7 @@ from flows.cli.plan import describe
 from tests.nn.test_start import CLUSTERS, save
 from tests.tasks.conftest import build, recipe_of
 from tests.tiny_specs import tiny_network
+from wavlm.export.card import model_card
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import build_order, models, plan
@@ -53,6 +54,19 @@ def test_summary_and_card_say_what_the_training_did(tmp_path: Path) -> None:
     expected = "weights with sha256 000000000000..., head is random"  # as the made-up facts of this store say
     assert f"Iteration 1 started from {expected}." in summarise(plan(recipe), store).findings
     assert card_of(model_of(recipe), store).numbers["started from"] == expected
+
+
+def test_the_card_names_the_weights_that_a_teacher_started_from(tmp_path: Path) -> None:
+    recipe = recipe_of(None)
+    first, second = recipe.iterations
+    first = first.model_copy(update={"start": StartSpec(folder="gone", sha256="0" * 64)})
+    for iterations, expected in (((first, second), True), (recipe.iterations, False)):
+        teacher, model = models(plan(recipe.model_copy(update={"iterations": iterations})))
+        card = card_of(model, Store(tmp_path))
+        assert ("its teacher of iteration 1 started from" in card.numbers) == expected
+        assert ("started from" in card_of(teacher, Store(tmp_path)).numbers) == expected
+        text = model_card(card, model.network)
+        assert ("What those weights were learnt from is not listed here" in text) == expected
 
 
 def test_a_model_that_starts_with_random_weights_has_no_such_line(tmp_path: Path) -> None:

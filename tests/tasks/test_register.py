@@ -16,11 +16,13 @@ from tasks.register import register, register_model, sync
 from tasks.registry.connection import connect
 from tasks.registry.gate import comparable_tags
 from tasks.registry.lookup import list_models, promote, pull_model, show_model
+from tests.tasks.conftest import VALID_LOSS, build
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
-from wavlm.pipeline.artifacts import Export
-from wavlm.pipeline.plan import plan
+from wavlm.evaluation.facts import ScoresFacts
+from wavlm.pipeline.artifacts import Export, Registration
+from wavlm.pipeline.plan import models, plan, scores_of, select_needed
 from wavlm.pipeline.summary import summarise
-from wavlm.specs import GateSpec
+from wavlm.specs import GateSpec, ScoresSpec
 from wavlm.storage.files import read_json
 
 if TYPE_CHECKING:
@@ -64,6 +66,9 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
     assert oldest.aliases == ("iteration-1",)
     assert newest.tags == {
         **comparable_tags(second, built.recipe),
+        "measured.probe/pnmi": "0.45",
+        "measured.valid/loss": "2.0",
+        "measured.valid/masked_accuracy": str(0.6 - 2.0 / 10),
         "wavlm.gate": "the first champion: the next have to beat valid/loss 2.0000",
         "wavlm.key": second.key,
         "wavlm.iteration": "2",
@@ -167,6 +172,75 @@ def test_a_second_name_gets_the_same_models_beside_what_others_registered(built:
 
 
 @pytest.mark.slow
+def test_a_model_is_registered_once_its_scores_are_there(built: BuiltStore, caplog: pytest.LogCaptureFixture) -> None:
+    """A version is judged once: without its own PNMI it would never be compared by it."""
+    scores = scores_of(built.models[1], built.recipe)
+    assert scores is not None
+    shutil.rmtree(built.store.path(scores))
+    assert len(sync(built.recipe, built.store)) == 1
+    assert f"{scores} is not there" in caplog.text
+    with pytest.raises(BadDataError, match="INPUT_MISSING: scores/"):
+        register_model(built.registrations[1], built.store, built.recipe)
+
+    built.store.make(scores, lambda out: build(scores, built.store, out))
+    assert len(sync(built.recipe, built.store)) == 1
+    assert show_model(built.store, f"{NAME}:2").versions[0].metrics["probe/pnmi"] == 0.45
+
+
+def test_what_a_registration_needs_has_the_scores(built: BuiltStore) -> None:
+    needed = [item.kind for item in select_needed(plan(built.recipe), "register")]
+    assert needed.count("scores") == 2
+    assert needed.index("scores") < needed.index("register")
+    assert "scores" not in [
+        item.kind for item in select_needed(plan(built.recipe.model_copy(update={"probe": None})), "register")
+    ]
+
+
+@pytest.mark.slow
+def test_a_training_that_was_done_again_is_judged_by_its_own_figures(
+    built: BuiltStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(built.recipe, built.store)
+    second = built.models[1]
+    monkeypatch.setitem(VALID_LOSS, 2, (3.5, 3.2, 2.9))
+    built.store.redo(second)
+    for artifact in plan(built.recipe):
+        if not isinstance(artifact, Registration) and not built.store.is_complete(artifact):
+            built.store.make(artifact, lambda out, item=artifact: build(item, built.store, out))
+    register_model(built.registrations[1], built.store, built.recipe)
+
+    (version,) = show_model(built.store, f"{NAME}:2").versions
+    assert version.metrics["valid/loss"] == 2.9
+    assert version.tags["measured.valid/loss"] == "2.9"
+    run = connect(built.store).client.get_run(version.run_id)
+    assert run.data.metrics["valid/loss"] == 2.9
+
+
+@pytest.mark.slow
+def test_names_that_share_runs_have_their_own_figures_and_other_log_intervals(built: BuiltStore) -> None:
+    sync(built.recipe, built.store)
+    iterations = tuple(
+        item.model_copy(update={"train": item.train.model_copy(update={"log_every": 7, "valid_every": 9})})
+        for item in built.recipe.iterations
+    )
+    changes = {"registry_name": "other", "iterations": iterations, "probe": ScoresSpec(num_clusters=20)}
+    recipe = built.recipe.model_copy(update=changes)
+    assert [item.key for item in models(plan(recipe))] == [item.key for item in built.models]
+    for model in built.models:
+        scores = scores_of(model, recipe)
+        assert scores is not None
+        facts = build(scores, built.store, built.store.root)
+        assert isinstance(facts, ScoresFacts)
+        lower = facts.model_copy(update={"scores": facts.scores[:2], "best_layer": 1, "best_pnmi": 0.35})
+        built.store.make(scores, lambda _, lower=lower: lower)
+
+    assert len(sync(recipe, built.store)) == 2
+
+    figures = [show_model(built.store, f"{name}:2").versions[0].metrics["probe/pnmi"] for name in (NAME, "other")]
+    assert figures == [0.45, 0.35]
+
+
+@pytest.mark.slow
 def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
     built: BuiltStore, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,6 +308,20 @@ def test_champion_moves_only_to_a_version_that_passes_the_gate(
     assert version.version == champion
     (candidate,) = show_model(built.store, f"{NAME}@candidate").versions
     assert candidate.version == 2
+
+
+@pytest.mark.slow
+def test_a_champion_that_was_beaten_says_until_when_it_was_one(built: BuiltStore) -> None:
+    register_model(built.registrations[0], built.store, built.recipe)
+    promote(built.store, f"{NAME}:1", "champion")
+    # As if the first had been measured on the same labels, and was worse.
+    (first,) = show_model(built.store, f"{NAME}:1").versions
+    same = comparable_tags(built.models[1], built.recipe)["comparable.valid"]
+    connect(built.store).client.set_model_version_tag(first.name, "1", "comparable.valid", same)
+    register_model(built.registrations[1], built.store, built.recipe)
+    newest, oldest = show_model(built.store, NAME).versions
+    assert newest.tags["wavlm.gate"].startswith("better: valid/loss 2.0000 against 2.5000")
+    assert oldest.tags["wavlm.gate"] == f"champion until {NAME}:2"
 
 
 @pytest.mark.slow

@@ -17,6 +17,10 @@ tags:
 ---
 """
 
+STARTED = (
+    " They are also derived from the weights that the training started from (see Numbers). What those weights were "
+    "learnt from is not listed here, and its licences bind, too."
+)
 SAMPLE_COLUMNS = ("labels", "corpus", "share of the sample", "utterances", "speakers", "hours of the corpus")
 FILES = """| file | what it is |
 | --- | --- |
@@ -38,6 +42,7 @@ class Card:
     lineage: tuple[str, ...] = ()  # folders of all artifacts that it was made from, inputs first
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
     samples: tuple[tuple[str, ...], ...] = ()  # what k-means was fitted on: rows of SAMPLE_COLUMNS
+    has_start: bool = False  # it or a teacher started from other weights; `numbers` says from which
     summary: str = ""
 
 
@@ -56,7 +61,8 @@ def model_card(card: Card, network: NetworkSpec) -> str:
             ("corpus", "role", "licence", "homepage"),
             [(c.name, c.role, c.license, c.homepage) for c in card.corpora],
         ),
-        "The weights are derived from these corpora; their licences bind what you do with them.",
+        "The weights are derived from these corpora; their licences bind what you do with them."
+        + (STARTED if card.has_start else ""),
         "## Please cite\n\n" + "\n".join(f"- {_line(corpus.citation)}" for corpus in card.corpora if corpus.citation),
         f"## Lineage\n\nModel `{_line(card.key)}`, made from\n\n"
         + "\n".join(f"- `{_line(folder)}`" for folder in card.lineage),

@@ -31,7 +31,8 @@ class Features:
     def predict(self, model_input: Any) -> Floats:
         """Hidden states (L + 1, B, F, D) of 16 kHz waveforms (B, N), float32 in [-1, 1]; nothing may be padded.
 
-        The first is the encoder's input, then the output of each layer. One utterance (N,) gives (L + 1, F, D).
+        The first is the encoder's input, then the output of each layer. `mlflow.pyfunc` refuses one utterance (N,) by
+        the signature in `MLmodel`: give it as (1, N). Only without MLflow (N,) gives (L + 1, F, D).
         Raises UsageError for input of another form.
         """
         if not isinstance(model_input, np.ndarray):

@@ -146,7 +146,7 @@ class TrainingSamples:
             after = apply_effects(before, spec.effects, rng, draw_rir)
             if after.applied:
                 changes[row] = Change(row, 0, require_finite(after.waveform, key))
-                applied += after.applied
+                applied += dict.fromkeys(after.applied)  # an effect that a mix lists twice counts once
         counts = MixingCounts.of(len(drawn.keys), [event for event, _ in mixed], applied)
         return tuple(changes[row] for row in sorted(changes)), counts
 

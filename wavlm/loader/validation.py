@@ -59,7 +59,7 @@ class MixedUtterances:
     def count(self, numbers: Integers) -> MixingCounts:
         """What was done to these mixtures."""
         truths = [self._truth[number] for number in numbers]
-        effects = [name for item in truths for name in item.effect_names]
+        effects = [name for item in truths for name in dict.fromkeys(item.effect_names)]
         return MixingCounts.of(len(truths), [item.event for item in truths], effects)
 
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:

@@ -12,7 +12,7 @@ from wavlm.pipeline.store import Store
 
 def card_of(model: Model, store: Store) -> Card:
     """The content of the model card: corpora (those of the teachers too), numbers, lineage."""
-    models = [item for item in lineage([model]) if isinstance(item, Model)]
+    models = _models(model)
     trained_on = {
         shards.corpus.key: shards.corpus.spec
         for item in models
@@ -25,17 +25,33 @@ def card_of(model: Model, store: Store) -> Card:
         corpora=tuple(trained_on.values()),
         lineage=tuple(str(item) for item in lineage([model]) if item is not model),
         numbers=_numbers(model, store),
+        has_start=any(item.start for item in models),
         samples=tuple(row for item in models for row in sample_rows(item, store)),
     )
+
+
+def _models(model: Model) -> list[Model]:
+    """The models of its lineage: teachers first, then itself."""
+    return [item for item in lineage([model]) if isinstance(item, Model)]
+
+
+def _starts(model: Model, store: Store) -> dict[str, str]:
+    """Which weights the model and its teachers started from, of those that did not start with random ones."""
+    found = {item: describe_start(item, store) for item in reversed(_models(model))}
+    return {
+        "started from" if item is model else f"its teacher of iteration {item.iteration} started from": start
+        for item, start in found.items()
+        if start
+    }
 
 
 def _numbers(model: Model, store: Store) -> dict[str, float | int | str]:
     found: dict[str, float | int | str] = {}
     if quality := label_quality_of(model.labels, store):
         found["labels"] = f"{quality.features}, K={quality.num_clusters}"
-        found["PNMI of the labels, which its teacher made"] = round(quality.pnmi, 4)
-    if start := describe_start(model, store):
-        found["started from"] = start
+        origin = "from MFCC" if quality.features == "MFCC" else "by its teacher"
+        found[f"PNMI of the labels, made {origin}"] = round(quality.pnmi, 4)
+    found |= _starts(model, store)
     if training := read_training_results(store.path(model)):
         found["updates"] = training.updates
         if training.valid_loss:

@@ -101,10 +101,12 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
     """What has to exist for all artifacts of kind `until`; everything if that is None.
 
     Of a kind that comes before the first training only those that need no training: of labels, not those of a teacher.
+    Registrations need the scores that the recipe asks for, too: the gate judges by them.
     """
     if until is None:
         return tuple(artifacts)
-    chosen = [item for item in artifacts if item.kind == until]
+    kinds = (Scores.kind, until) if until == Registration.kind else (until,)
+    chosen = [item for item in artifacts if item.kind in kinds]
     if KINDS.index(until) < KINDS.index(Model.kind):
         chosen = [item for item in chosen if not any(isinstance(part, Model) for part in build_order([item]))]
     return tuple(build_order(chosen))

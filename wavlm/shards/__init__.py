@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wavlm.shards.streaming import decode_sample as decode_sample
     from wavlm.shards.streaming import read_samples as read_samples
     from wavlm.shards.streaming import stream as stream
+    from wavlm.shards.streaming import stream_with_phones as stream_with_phones
     from wavlm.shards.streaming import verify_shard as verify_shard
     from wavlm.shards.utterance import Piece as Piece
     from wavlm.shards.utterance import Utterance as Utterance
@@ -47,6 +48,7 @@ _MODULES = {
     "read_listing": "listing",
     "read_samples": "streaming",
     "stream": "streaming",
+    "stream_with_phones": "streaming",
     "verify_shard": "streaming",
 }
 

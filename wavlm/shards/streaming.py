@@ -13,7 +13,7 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
 from wavlm.shards.flac import decode_flac
 from wavlm.shards.listing import listing_path, read_listed_shard
-from wavlm.shards.utterance import Utterance, from_json
+from wavlm.shards.utterance import Utterance, from_json, has_phones
 from wavlm.storage.files import sha256_of
 
 MEMBERS = frozenset({"flac", "json"})
@@ -65,6 +65,18 @@ def decode_sample(item: TarSample) -> Utterance:
             "SHARD_DAMAGED", f"the json of {item.key} names {utterance.key}; at {item.shard}; make the shards again"
         )
     return utterance
+
+
+def stream_with_phones(shard: Path) -> Iterator[Utterance]:
+    """The utterances of a local tar file that have a timed phone; no other one is decoded. Raises as `stream`."""
+    return (decode_sample(item) for item in read_samples(shard) if _may_have_phones(item))
+
+
+def _may_have_phones(item: TarSample) -> bool:
+    try:
+        return has_phones(item.json)
+    except (ValueError, KeyError, TypeError):
+        return True  # it is damaged: decoding says how
 
 
 def verify_shard(shard: Path) -> int:

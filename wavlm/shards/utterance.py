@@ -90,9 +90,18 @@ def from_json(blob: bytes, waveform: Waveform) -> Utterance:
         split=value["split"],
         waveform=waveform,
         text=value["text"] or None,
-        phones=tuple(phone for phone in map(_read_phone, value["phones"] or ()) if phone != NO_PHONE) or None,
+        phones=_read_phones(value) or None,
         pieces=tuple(Piece(**piece) for piece in value["pieces"]),
     )
+
+
+def has_phones(blob: bytes) -> bool:
+    """Whether a json member has a timed phone. Raises ValueError, KeyError or TypeError if it is damaged."""
+    return bool(_read_phones(json.loads(blob)))
+
+
+def _read_phones(value: dict[str, Any]) -> tuple[Phone, ...]:
+    return tuple(phone for phone in map(_read_phone, value["phones"] or ()) if phone != NO_PHONE)
 
 
 def _read_phone(value: dict[str, Any] | list[Any]) -> Phone:

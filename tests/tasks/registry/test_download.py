@@ -113,5 +113,8 @@ def test_a_registered_model_loads_as_its_card_says(
     assert (pulled / "model.safetensors").read_bytes() == (folder / "native/model.safetensors").read_bytes()
     one = mlflow.pyfunc.load_model(str(folder)).unwrap_python_model  # a folder alone is enough
     assert callable(one)
+    assert mlflow.pyfunc.load_model(reference).predict(waveforms[:1].numpy()).shape[1] == 1
+    with pytest.raises(mlflow.MlflowException, match="shape"):  # one utterance is (1, N)
+        mlflow.pyfunc.load_model(reference).predict(waveforms[0].numpy())
     with pytest.raises(mlflow.MlflowException, match="int16"):
         mlflow.pyfunc.load_model(reference).predict((waveforms.numpy() * 3000).astype(np.int16))

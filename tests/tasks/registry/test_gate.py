@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from tasks.exchange import export_as
 from tasks.register import register_model, sync
-from tasks.registry.gate import PROBE_TAG, VALID_TAG, comparable_tags, judge
-from tasks.registry.lookup import Version, promote, pull_model, show_model
+from tasks.registry.gate import comparable_tags, judge, measured_tags
+from tasks.registry.lookup import PROBE_TAG, VALID_TAG, Version, promote, pull_model, show_model
+from wavlm.execution import metrics
 from wavlm.pipeline.plan import models, plan
 from wavlm.specs import GateSpec, Recipe, ScoresSpec
 from wavlm.specs.training import MaskSpec
@@ -58,7 +59,7 @@ def test_without_phones_the_loss_decides_where_both_predict_the_same_labels() ->
     ("tags", "metrics", "reason"),
     [
         ({VALID_TAG: "w", "codebook": "d"}, {"valid/loss": 1.0}, "valid/loss of M:2 and M:1.*other codebooks"),
-        ({VALID_TAG: "w"}, {"valid/loss": 1.0}, "other speech, masks or loss weights"),
+        ({VALID_TAG: "w"}, {"valid/loss": 1.0}, "other speech, crops, masks, seeds or loss weights"),
         ({PROBE_TAG: "q", VALID_TAG: "w"}, {"probe/pnmi": 0.9, "valid/loss": 1.0}, "other speech or other settings"),
         ({}, {}, "M:2 has no probe/pnmi; M:2 has no valid/loss"),
         ({}, {"labels/pnmi": 0.9}, r"M:2 has no probe/pnmi \(valid speech with timed phones and `probe`"),
@@ -109,6 +110,32 @@ def test_the_quality_of_the_teachers_labels_makes_no_version_champion() -> None:
         assert "teacher" in verdict.reason
 
 
+@pytest.mark.parametrize("nothing", [float("nan"), float("inf"), float("-inf")])
+def test_a_figure_that_is_not_finite_is_none(nothing: float) -> None:
+    gate = GateSpec(metric="valid/loss")
+    for new, old in ((nothing, None), (nothing, 2.0), (1.0, nothing)):
+        champion = None if old is None else version(1, {"valid/loss": old})
+        verdict = judge(gate, version(2, {"valid/loss": new}), champion)
+        assert not verdict.is_champion
+        assert f"has no valid/loss that is finite, but {nothing}" in verdict.reason
+
+
+def test_a_curve_that_ends_without_a_number_has_no_figure(tmp_path: Path) -> None:
+    """The last finite loss is of an earlier update: it says nothing about the model that is registered."""
+    for update, loss in ((10, 2.0), (20, None)):
+        line: metrics.MetricsRecord = {
+            "update": update,
+            "valid/loss": loss,
+            "valid/masked_accuracy": 0.25 * update,
+            "time_unix": 1.0,
+        }
+        metrics.append(tmp_path / metrics.METRICS_FILE, line)
+    assert measured_tags({"probe/pnmi": 0.5, "probe/mfcc/pnmi": 0.1}, tmp_path) == {
+        "measured.probe/pnmi": "0.5",
+        "measured.valid/masked_accuracy": "5.0",
+    }
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -152,8 +179,16 @@ def test_metrics_are_comparable_if_all_that_they_depend_on_is_equal(built: Built
         recipe = built.recipe.model_copy(update={"iterations": (iteration.model_copy(update={"train": train}),)})
         return comparable_tags(models(plan(recipe))[0], recipe)
 
-    assert tags_with(peak_lr=9e-4, seed=5, updates=77) == tags
-    for change in ({"mask": MaskSpec(length=4)}, {"unmasked_weight": 1.0}, {"feature_penalty": 0.0}):
+    assert tags_with(peak_lr=9e-4, weight_decay=0.5, updates=77) == tags
+    changes: tuple[dict[str, object], ...] = (
+        {"mask": MaskSpec(length=4)},
+        {"unmasked_weight": 1.0},
+        {"feature_penalty": 0.0},
+        {"max_crop_seconds": 1.0},
+        {"group_seconds": 2.5},
+        {"seed": 5},  # the masks of validation are drawn from it
+    )
+    for change in changes:
         assert tags_with(**change)[VALID_TAG] != tags[VALID_TAG]
     recipe = built.recipe.model_copy(update={"probe": ScoresSpec(num_clusters=51)})
     assert comparable_tags(first, recipe)[PROBE_TAG] != tags[PROBE_TAG]
@@ -182,6 +217,11 @@ def test_a_name_alone_means_the_champion_else_the_newest_and_it_is_said(
     with caplog.at_level(logging.INFO):
         out = pull_model(built.store, NAME, tmp_path / "champion")
     assert f"means {NAME}:1, iteration 1: the champion; promoted by hand" in caplog.text
+    promote(built.store, f"{NAME}:2", "champion")
+    assert show_model(built.store, f"{NAME}:1").versions[0].tags["wavlm.gate"] == f"champion until {NAME}:2"
+    promote(built.store, f"{NAME}:1", "champion")
+    promote(built.store, f"{NAME}:1", "champion")  # again: it is not its own successor
+    assert show_model(built.store, f"{NAME}:1").versions[0].tags["wavlm.gate"] == "promoted by hand"
     assert (out / "model.safetensors").read_bytes() == weights_of(built, 0)
     register_model(built.registrations[1], built.store, built.recipe)  # moves nothing
     assert "champion" in show_model(built.store, f"{NAME}:1").versions[0].aliases
