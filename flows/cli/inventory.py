@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from wavlm.errors import BadDataError
 from wavlm.pipeline.record import read_record
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import read_json
@@ -28,9 +29,12 @@ class Item:
 
 
 def list_complete(store: Store) -> Iterator[Item]:
-    """All complete artifacts, by kind in pipeline order."""
+    """All complete artifacts whose records can be read, by kind in pipeline order."""
     for folder in store.folders():
-        record = read_record(folder)
+        try:
+            record = read_record(folder)
+        except BadDataError:
+            continue  # `list_broken` names it
         made = datetime.fromtimestamp(record.finished_unix, UTC).astimezone()
         yield Item(
             f"{folder.parent.name}/{folder.name}",
@@ -39,6 +43,15 @@ def list_complete(store: Store) -> Iterator[Item]:
             time_text(record.seconds),
             f"{made:%Y-%m-%d %H:%M}",
         )
+
+
+def list_broken(store: Store) -> Iterator[str]:
+    """What is wrong with the records that cannot be trusted: a line for each (RECORD_BROKEN)."""
+    for folder in store.folders():
+        try:
+            read_record(folder)
+        except BadDataError as error:
+            yield f"{folder.parent.name}/{folder.name}: {error}"
 
 
 def list_under_way(store: Store) -> Iterator[str]:
@@ -61,7 +74,7 @@ def _is_alive(note: Path) -> bool:
         found: dict[str, Any] = read_json(note)
         if found["host"] == socket.gethostname():
             os.kill(int(found["pid"]), 0)
-    except (FileNotFoundError, ValueError, KeyError, ProcessLookupError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, ProcessLookupError):
         return False
     except PermissionError:  # the process runs, as another user
         return True

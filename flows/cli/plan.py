@@ -44,6 +44,9 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("why", overflow="fold")
     made: set[str] = set()
     for artifact in plan(resolve(read_recipe(recipe), store)):
+        if broken := store.find_broken(artifact):
+            table.add_row("[red]broken[/]", str(artifact), escape(str(broken)))
+            continue
         notes = list(describe(artifact, store))
         if not artifact.is_known:
             table.add_row("[yellow]?[/]", str(artifact), "; ".join([_explain_unknown(artifact), *notes]))

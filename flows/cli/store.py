@@ -84,7 +84,7 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
 
       [cyan]wavlm status --store /data/store[/]
     """
-    from flows.cli.inventory import list_complete, list_under_way
+    from flows.cli.inventory import list_broken, list_complete, list_under_way
     from wavlm.pipeline.store import Store
 
     artifact_store = Store(store)
@@ -93,6 +93,8 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
     for item in list_complete(artifact_store):
         table.add_row(item.folder, str(item.num_files), item.size, item.took, item.made)
     console.out.print(table)
+    for line in list_broken(artifact_store):
+        console.out.print(line, highlight=False, soft_wrap=True, markup=False)
     for line in list_under_way(artifact_store):
         console.out.print(line, highlight=False)
 
@@ -111,6 +113,7 @@ def verify(
     """
     from wavlm.errors import EXIT_BAD_DATA
     from wavlm.pipeline.store import Store
+    from wavlm.storage.seals import has_digest
 
     artifact_store = Store(store)
     folders = [path for path in artifact_store.folders() if only in _name(path)]
@@ -132,6 +135,12 @@ def verify(
         console.err.print("make them again: wavlm stage KIND RECIPE --redo, then what was made from them")
         sys.exit(EXIT_BAD_DATA)
     console.out.print(f"{len(folders)} artifacts are what they were when they were made")
+    if old := sum(not has_digest(folder) for folder in folders):
+        console.out.print(
+            f"{old} of them have a record without a digest of its own, as earlier versions wrote it: their files were "
+            "compared, a change of what their stages reported would not show",
+            soft_wrap=True,
+        )
 
 
 def _name(folder: Path) -> str:

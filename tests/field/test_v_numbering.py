@@ -14,6 +14,7 @@ import pytest
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.pipeline.artifacts import Artifact, Model
 from wavlm.pipeline.plan import models, plan, select, select_needed
+from wavlm.pipeline.sealing import FILES
 from wavlm.pipeline.store import Store
 from wavlm.specs import (
     AptSource,
@@ -82,7 +83,9 @@ def keys(artifacts: Sequence[Artifact]) -> list[str]:
 
 
 def touch(out: Path) -> Facts:
-    (out / "data").write_text(out.name)
+    path = out / FILES[out.parent.name][0].replace("*", "any")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(out.name)
     return Facts()
 
 

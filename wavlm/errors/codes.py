@@ -104,6 +104,8 @@ class Code(StrEnum):
     """A recording is not the one that the corpus lists. Do: make the corpus again."""
     FILE_ENCODING = "FILE_ENCODING"
     """Python reads file names in another encoding than UTF-8. Do: set LC_ALL=C.UTF-8 or PYTHONUTF8=1."""
+    FILE_STRAY = "FILE_STRAY"
+    """A folder to be sealed holds a file that its stage does not make. Do: move it away, and run again."""
     FOLDER_CHANGED = "FOLDER_CHANGED"
     """A folder holds other files than the run read or the spec pins. Do: run again, or correct `content`."""
     FOLDER_MISSING = "FOLDER_MISSING"
