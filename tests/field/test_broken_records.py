@@ -1,7 +1,7 @@
 """People reported: one damaged `artifact.json` ended `plan`, `status` and `verify` of a whole store with a traceback.
 
-And a digit that changed in what a stage had reported was used and verified as if nothing had happened. The record carries
-its own digest now: a damaged one is named (RECORD_BROKEN), and everything else goes on.
+And a digit that changed in what a stage had reported was used and verified as if nothing had happened. The record
+carries its own digest now: a damaged one is named (RECORD_BROKEN), and everything else goes on.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def artifacts() -> tuple[Artifact, ...]:
 def record_of(store: Store, artifact: Artifact, damage: Damage, seed: int = 0, name: str = "artifact.json") -> Path:
     """Damage a file of an artifact; returns its path."""
     path = store.path(artifact) / name
-    path.write_bytes(damage(path.read_bytes(), random.Random(seed)))
+    path.write_bytes(damage(path.read_bytes(), random.Random(seed)))  # noqa: S311
     return path
 
 
@@ -106,7 +106,7 @@ def test_a_changed_digit_of_what_a_stage_reported_is_noticed(store: Store) -> No
     hours = f'"hours": {CORPUS.hours}'
     assert hours in text
     path.write_text(text.replace(hours, f'"hours": {CORPUS.hours + 1}'))
-    with pytest.raises(BadDataError, match="RECORD_BROKEN: .*it was changed"):
+    with pytest.raises(BadDataError, match=r"RECORD_BROKEN: .*it was changed"):
         store.facts(artifacts()[0], CorpusFacts)
     assert store.verify(path.parent)
 

@@ -148,14 +148,14 @@ def test_what_was_begun_under_another_name_goes_on(tmp_path: Path) -> None:
     fill(store, [item for item in first if item.kind in ("corpus", "shards", "codebook", "labels")])
 
     def fails(out: Path) -> Facts:
-        (out / "checkpoint").write_text("half")
+        (out / "train.log").write_text("half")
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
         store.make(models(first)[0], fails)
 
     def ends(out: Path) -> Facts:
-        assert (out / "checkpoint").read_text() == "half"
+        assert (out / "train.log").read_text() == "half"
         return Facts()
 
     folder = store.make(models(again)[1], ends)

@@ -45,7 +45,7 @@ def test_every_flipped_bit_and_every_cut_is_noticed(path: Path) -> None:
 
 
 def assert_noticed(path: Path) -> None:
-    """A ValueError, or a file that looks like one without a digest; then the reader of its format looks at its fields."""
+    """A ValueError, or a file without a digest: then the reader of its format looks at its fields."""
     try:
         found = read_digested(path)
     except ValueError:
@@ -57,5 +57,5 @@ def assert_noticed(path: Path) -> None:
 @pytest.mark.parametrize("blob", [b"", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, b"{"])
 def test_what_is_no_object_is_a_value_error(path: Path, blob: bytes) -> None:
     path.write_bytes(blob)
-    with pytest.raises(ValueError, match="JSON|object"):
+    with pytest.raises(ValueError, match=r"JSON|object"):
         read_digested(path)

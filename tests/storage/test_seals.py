@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -101,13 +102,12 @@ OLD = {
 
 
 def test_a_record_of_an_earlier_version_is_read_and_its_files_are_compared_with_its_seal(tmp_path: Path) -> None:
-    seals_folder = tmp_path
-    (seals_folder / "artifact.json").write_text(str(OLD).replace("'", '"'))
+    (tmp_path / "artifact.json").write_text(json.dumps(OLD))
     assert read_fields(tmp_path)["facts"] == {"hours": 3}
-    (tmp_path / "seal.json").write_text('{"content": "%s", "inputs": {}}' % content_of({"data": "ab"}))
+    (tmp_path / "seal.json").write_text(json.dumps({"content": content_of({"data": "ab"}), "inputs": {}}))
     assert read_fields(tmp_path)["facts"] == {"hours": 3}
-    (tmp_path / "artifact.json").write_text(str(OLD).replace("'", '"').replace('"ab"', '"ad"'))
-    with pytest.raises(BadDataError, match="RECORD_BROKEN: .*list of files"):
+    (tmp_path / "artifact.json").write_text(json.dumps(OLD).replace('"ab"', '"ad"'))
+    with pytest.raises(BadDataError, match=r"RECORD_BROKEN: .*list of files"):
         read_fields(tmp_path)
 
 
@@ -115,5 +115,5 @@ def test_a_record_whose_digest_lost_its_name_is_no_record_of_an_earlier_version(
     write_digested(tmp_path / "artifact.json", OLD)
     text = (tmp_path / "artifact.json").read_text()
     (tmp_path / "artifact.json").write_text(text.replace('"digest"', '"dige3t"'))
-    with pytest.raises(BadDataError, match="RECORD_BROKEN: .*no digest"):
+    with pytest.raises(BadDataError, match=r"RECORD_BROKEN: .*no digest"):
         read_fields(tmp_path)
