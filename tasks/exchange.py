@@ -17,6 +17,7 @@ from wavlm.export.hf import write_hf
 from wavlm.pipeline.artifacts import Export
 from wavlm.pipeline.record import RECORD_FILE, read_field, read_record
 from wavlm.pipeline.store import Store
+from wavlm.storage.seals import check_sealed
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ def _is_export_of(folder: Path, key: str) -> bool:
 
 
 def _copy(sealed: Path, layout: ModelLayout, out: Path) -> None:
+    for path in (sealed / (HF_FOLDER if layout == "hf" else FAIRSEQ_FOLDER)).iterdir():
+        check_sealed(path)
     if layout == "hf":
         shutil.copytree(sealed / HF_FOLDER, out)
     else:

@@ -43,6 +43,7 @@ from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import RegistrationFacts, write_registration
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe
+from wavlm.storage.seals import check_sealed
 
 CANDIDATE = "candidate"
 PLOTS_FOLDER = "plots"
@@ -172,6 +173,8 @@ def _make_export(model: Model, store: Store) -> Path:
 def _upload(registry: Registry, run_id: str, model: Model, store: Store, hf_folder: Path, out: Path) -> None:
     """The plots, and the version's folder: others' layout with its card, an MLmodel, and the store's own model."""
     client, folder = registry.client, store.path(model)
+    for path in (*hf_folder.iterdir(), *(folder / name for name in (*MODEL_FILES, METRICS_FILE))):
+        check_sealed(path)
     client.log_artifacts(run_id, str(out / PLOTS_FOLDER), PLOTS_FOLDER)
     client.log_artifacts(run_id, str(hf_folder), MODEL_FOLDER)
     client.log_artifact(run_id, str(write_mlmodel(model, run_id, out)), MODEL_FOLDER)

@@ -22,7 +22,7 @@ from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
-from wavlm.storage.files import sha256_of
+from wavlm.storage.seals import check_sealed, require_sealed
 
 MIXTURES_SHOWN = 3
 MAX_PARAMETER_CHARACTERS = 500
@@ -41,7 +41,10 @@ class DatasetInput:
 
 
 def tags(model: Model, recipe: Recipe, store: Store, hf_folder: Path) -> dict[str, str]:
-    """Keys of the whole lineage, and the sha256 of each file: of the Hugging Face folder, and of the store's model."""
+    """Keys of the whole lineage, and the sha256 of each file: of the Hugging Face folder, and of the store's model.
+
+    The digests are those of the records. Raises BadDataError (CHECKSUM) if a file is another one now.
+    """
     found = {
         "wavlm.key": model.key,
         "wavlm.iteration": str(model.iteration),
@@ -60,7 +63,7 @@ def tags(model: Model, recipe: Recipe, store: Store, hf_folder: Path) -> dict[st
         found["mixtures"] = model.mixtures.key
     files = {path.name: path for path in hf_folder.iterdir()}
     files |= {native_path(name): store.path(model) / name for name in MODEL_FILES}
-    return found | {sha256_tag(name): sha256_of(path) for name, path in files.items()}
+    return found | {sha256_tag(name): require_sealed(path).sha256 for name, path in files.items()}
 
 
 def parameters(model: Model) -> dict[str, str]:
@@ -115,10 +118,12 @@ def draw_plots(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Pa
     scores = scores_of(model, recipe)
     layers = store.path(scores) / SCORES_PLOT if scores else None
     if layers and layers.is_file():
+        check_sealed(layers)
         drawn.append(Path(shutil.copyfile(layers, out / "layers.png")))
     if model.mixtures:
         pictures = sorted(store.path(model.mixtures).glob("listen/*.png"))[:MIXTURES_SHOWN]
         for number, picture in enumerate(pictures, 1):
+            check_sealed(picture)
             drawn.append(Path(shutil.copyfile(picture, out / f"mixture{number}.png")))
     return drawn
 

@@ -13,7 +13,7 @@ from wavlm.errors import BadDataError
 from wavlm.storage import seals
 from wavlm.storage.digested import write_digested
 from wavlm.storage.files import sha256_of
-from wavlm.storage.seals import FileState, check_sealed, content_of, read_fields, sha256_as_it_is
+from wavlm.storage.seals import FileState, SealedFile, check_sealed, content_of, read_fields, sha256_as_it_is
 
 
 def seal(folder: Path, **files: str) -> Path:
@@ -104,7 +104,9 @@ OLD = {
 def test_a_record_of_an_earlier_version_is_read_and_its_files_are_compared_with_its_seal(tmp_path: Path) -> None:
     (tmp_path / "artifact.json").write_text(json.dumps(OLD))
     assert read_fields(tmp_path)["facts"] == {"hours": 3}
-    (tmp_path / "seal.json").write_text(json.dumps({"content": content_of({"data": "ab"}), "inputs": {}}))
+    (tmp_path / "seal.json").write_text(
+        json.dumps({"content": content_of({"data": SealedFile("ab", 1)}), "inputs": {}})
+    )
     assert read_fields(tmp_path)["facts"] == {"hours": 3}
     (tmp_path / "artifact.json").write_text(json.dumps(OLD).replace('"ab"', '"ad"'))
     with pytest.raises(BadDataError, match=r"RECORD_BROKEN: .*list of files"):

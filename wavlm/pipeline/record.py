@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from wavlm.storage.digested import read_digested, write_digested
-from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, broken, read_fields
+from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, SealedFile, broken, read_fields
 
 __all__ = [
     "RECORD_FILE",
@@ -27,15 +27,6 @@ __all__ = [
     "write_record",
     "write_seal",
 ]
-
-
-class SealedFile(BaseModel):
-    """One file as it was when the artifact was sealed."""
-
-    model_config = ConfigDict(frozen=True)
-
-    sha256: str
-    bytes: int
 
 
 class ArtifactRecord(BaseModel):

@@ -36,9 +36,10 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "export": ("hf/*.safetensors", "hf/*.json", "hf/README.md", "fairseq/*.pt"),
     "register": ("registration.json", "MLmodel", "plots/*.png"),
 }
-# Ours, those of Rust's tempfile (safetensors), and what network file systems leave of files that were open.
+# Ours (a note of `wavlm.storage.files.note_whole` too), those of Rust's tempfile (safetensors), and what network file
+# systems leave of files that were open.
 OURS = ".*.partial"
-TEMPORARY = (OURS, ".*.removed", ".tmp*", ".nfs*", ".fuse_hidden*")
+TEMPORARY = (OURS, ".*.removed", ".*.sha256", ".tmp*", ".nfs*", ".fuse_hidden*")
 SHOWN = 5
 
 

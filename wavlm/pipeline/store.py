@@ -186,8 +186,8 @@ class Store:
             Damage(folder / name, "a file that was never sealed", "absent")
             for name in sorted(set(list_files(folder)) - set(sealed))
         ]
-        if seal is not None and seal.content != content_of(sealed):
-            damaged.append(Damage(folder / SEAL_FILE, seal.content, content_of(sealed)))
+        if seal is not None and seal.content != (content := content_of(record.files)):
+            damaged.append(Damage(folder / SEAL_FILE, seal.content, content))
         if (found := key_of(record.identity)) != record.key:
             damaged.append(Damage(folder / RECORD_FILE, f"an identity of the key {found}", record.key))
         return damaged
@@ -261,9 +261,7 @@ class Store:
             finished_unix=time.time(),
             seconds=time.time() - started,
         )
-        write_seal(
-            partial, Seal(content=content_of({name: file.sha256 for name, file in files.items()}), inputs=inputs)
-        )
+        write_seal(partial, Seal(content=content_of(files), inputs=inputs))
         write_record(partial, record)
         sync(partial)
         self._discard(self.path(artifact), artifact)  # one that was made from other inputs

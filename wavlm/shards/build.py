@@ -66,7 +66,7 @@ def build_shards(
 
 def _remove_others(stems: set[str], out: Path) -> None:
     """Remove tars of an earlier attempt that this corpus does not have."""
-    for path in (*out.glob("*.tar"), *(out / RECORDS).glob("*.json")):
+    for path in (*out.glob("*.tar"), *(out / RECORDS).glob("[!.]*.json")):
         if path.stem not in stems:
             path.unlink()
 

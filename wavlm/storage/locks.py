@@ -44,5 +44,5 @@ def describe_owner(note: Path) -> str:
     try:
         found = json.loads(note.read_text())
         return f"process {found['pid']} on {found['host']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "a process that left no note"

@@ -14,6 +14,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -52,6 +53,14 @@ class FileState(NamedTuple):
         return time.time_ns() - max(self.mtime_ns, self.ctime_ns) > SETTLED_NS
 
 
+@dataclass(frozen=True)
+class SealedFile:
+    """One file as it was when the artifact was sealed."""
+
+    sha256: str
+    bytes: int
+
+
 class _Memory(Generic[T]):
     """What was found out about files by this process."""
 
@@ -72,26 +81,38 @@ class _Memory(Generic[T]):
 
 _digests: _Memory[str] = _Memory(MOST_REMEMBERED)
 _whole_records: _Memory[bool] = _Memory(MOST_REMEMBERED)
-_sealed_digests: _Memory[dict[str, str]] = _Memory(256)
+_sealed_files: _Memory[Mapping[str, SealedFile]] = _Memory(256)
 
 
 def check_sealed(path: Path) -> None:
-    """Raise BadDataError (CHECKSUM) unless a file is the one that its folder's record seals.
+    """Raise BadDataError (CHECKSUM) unless a file is the one that its folder's record seals, or neither is there.
 
     Raises BadDataError (RECORD_BROKEN) if the record itself is damaged.
     """
     folder = find_sealed_folder(path)
     if folder is None:
         return
-    expected = sealed_sha256s(folder).get(path.relative_to(folder).as_posix())
-    if expected is None:
+    sealed = sealed_files(folder).get(path.relative_to(folder).as_posix())
+    if sealed is None and not path.exists():
+        return  # the stage made none: the reader says what that means
+    if sealed is None:
         raise _not_sealed(path, "a file that was never sealed", "none of this name")
     try:
         found = sha256_as_it_is(path)
     except FileNotFoundError as error:
-        raise _not_sealed(path, "no file", f"one with sha256 {expected}") from error
-    if found != expected:
-        raise _not_sealed(path, f"sha256 {found}", expected)
+        raise _not_sealed(path, "no file", f"one with sha256 {sealed.sha256}") from error
+    if found != sealed.sha256:
+        raise _not_sealed(path, f"sha256 {found}", sealed.sha256)
+
+
+def require_sealed(path: Path) -> SealedFile:
+    """A file of an artifact as its record has it. Raises BadDataError as `check_sealed`, also if there is no record."""
+    check_sealed(path)
+    folder = find_sealed_folder(path)
+    sealed = sealed_files(folder).get(path.relative_to(folder).as_posix()) if folder else None
+    if sealed is None:
+        raise _not_sealed(path, "no record of it", f"one in {RECORD_FILE}")
+    return sealed
 
 
 def find_sealed_folder(path: Path) -> Path | None:
@@ -99,12 +120,18 @@ def find_sealed_folder(path: Path) -> Path | None:
     return next((folder for folder in path.parents[:DEPTH] if (folder / RECORD_FILE).is_file()), None)
 
 
-def sealed_sha256s(folder: Path) -> Mapping[str, str]:
-    """The sha256 of each file of a sealed folder, by its relative path. Raises BadDataError (RECORD_BROKEN)."""
-    state = FileState.of(folder / RECORD_FILE)
-    if (known := _sealed_digests.find(state)) is not None:
+def sealed_files(folder: Path) -> Mapping[str, SealedFile]:
+    """The files of a sealed folder as they were, by relative path; none if it has no record.
+
+    Raises BadDataError (RECORD_BROKEN).
+    """
+    try:
+        state = FileState.of(folder / RECORD_FILE)
+    except FileNotFoundError:
+        return {}
+    if (known := _sealed_files.find(state)) is not None:
         return known
-    return _sealed_digests.keep(state, _digests_in(read_fields(folder), folder))
+    return _sealed_files.keep(state, _files_in(read_fields(folder), folder))
 
 
 def sha256_as_it_is(path: Path) -> str:
@@ -152,11 +179,11 @@ def has_digest(folder: Path) -> bool:
         return file.read(13).startswith(b'{\n  "digest"')
 
 
-def content_of(sha256s: Mapping[str, str]) -> str:
+def content_of(files: Mapping[str, SealedFile]) -> str:
     """The digest of an artifact's content: sha256 over the names and digests of its files."""
     whole = hashlib.sha256()
-    for name in sorted(sha256s):
-        whole.update(json.dumps([name, sha256s[name]]).encode())
+    for name in sorted(files):
+        whole.update(json.dumps([name, files[name].sha256]).encode())
     return whole.hexdigest()
 
 
@@ -176,14 +203,14 @@ def _check_old(found: Digested, folder: Path) -> None:
         raise ValueError(f"it has no digest, and the fields {', '.join(sorted(found.content))}")
     seal = folder / SEAL_FILE
     sealed = read_digested(seal).content.get("content") if seal.is_file() else None
-    if sealed is not None and sealed != content_of(_digests_in(found.content, folder)):
+    if sealed is not None and sealed != content_of(_files_in(found.content, folder)):
         raise ValueError(f"its list of files is not the one that {SEAL_FILE} digests")
 
 
-def _digests_in(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def _files_in(fields: Mapping[str, Any], folder: Path) -> dict[str, SealedFile]:
     try:
-        return {str(name): str(file["sha256"]) for name, file in fields["files"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+        return {name: SealedFile(str(file["sha256"]), int(file["bytes"])) for name, file in fields["files"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise broken(folder / RECORD_FILE, repr(error)) from error
 
 
