@@ -27,7 +27,7 @@ from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
 from wavlm.labels.quality import cluster_shares, entropy_bits, merge_counts
 from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, Features
-from wavlm.storage.files import sha256_of, write_json
+from wavlm.storage.files import remove_noted, sha256_of, write_json
 
 # Starting a worker takes some 3 s of imports: with less audio than this, it is faster without one.
 SECONDS_PER_WORKER = {"mfcc": 3600, "hidden": 600}
@@ -85,7 +85,7 @@ def _remove_others(parts: Sequence[LabelPart], out: Path) -> None:
     names = {part.output.name for part in parts}
     for path in (*out.glob("*.parquet"), *out.glob("quality/*.parquet")):
         if path.name not in names:
-            path.unlink()
+            remove_noted(path)
 
 
 def _num_processes(num_samples: int, features: Features, plan: ExtractionPlan) -> int:

@@ -98,6 +98,12 @@ def is_whole(path: Path) -> bool:
         return False
 
 
+def remove_noted(path: Path) -> None:
+    """Remove a file, and the note of its digest."""
+    path.unlink()
+    _note_of(path).unlink(missing_ok=True)
+
+
 def _note_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256")
 
