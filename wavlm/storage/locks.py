@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from wavlm.errors import LockedError
+from wavlm.storage.holders import describe_owner, write_owner
 
 
 @contextmanager
@@ -32,17 +29,8 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
             "LOCKED", f"{what} is being made by {describe_owner(note)}; at {path}; wait for it or stop it"
         ) from error
     try:
-        note.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+        write_owner(note)
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
-
-
-def describe_owner(note: Path) -> str:
-    """The process that wrote this owner note, as text for an error message."""
-    try:
-        found = json.loads(note.read_text())
-        return f"process {found['pid']} on {found['host']}"
-    except (OSError, ValueError, KeyError):
-        return "a process that left no note"
