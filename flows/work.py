@@ -51,6 +51,6 @@ def _conclude(chosen: Sequence[Artifact], there: Sequence[Artifact]) -> str:
         text = f"{NOTHING}: all {len(chosen)} artifacts were there"
         add_to_name(NOTHING)
     else:
-        text = f"{len(chosen) - len(there)} artifacts were made, {len(there)} were there"
+        text = f"made {len(chosen) - len(there)} of {len(chosen)} artifacts, {len(there)} were there"
     logger.info("%s", text)
     return text

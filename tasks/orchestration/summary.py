@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 
 import httpx
@@ -26,7 +27,7 @@ from wavlm.pipeline.plan import plan
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import LISTEN_FOLDER, Summary, plots_of, summarise
-from wavlm.pipeline.tables import Row, tables
+from wavlm.pipeline.tables import tables
 from wavlm.specs import Recipe
 
 MAX_PAIRS = 20  # of sounds on a page: half a megabyte
@@ -36,9 +37,11 @@ logger = logging.getLogger(__name__)
 
 def publish_work(recipe: Recipe, store: Store, chosen: Sequence[Artifact], there: Collection[Artifact]) -> None:
     """Publish which artifacts a run found complete, which it made, and which it did not reach."""
-    rows = [_row(item, store, was_there=item in there) for item in chosen]
-    key = f"{slug(recipe.name)}-work"
-    _publish(lambda: create_table_artifact(rows, key=key, description=f"{recipe.name}: what was reused and made"))
+    title = f"{recipe.name}: what was reused and made"
+    lines = [f"# {title}", "", "| | stage | outcome |", "|---|---|---|"]
+    lines += [_row(item, store, was_there=item in there) for item in chosen]
+    page, key = "\n".join(lines) + "\n", f"{slug(recipe.name)}-work"
+    _publish(lambda: create_markdown_artifact(page, key=key, description=title))
 
 
 def publish(recipe: Recipe, store: Store) -> None:
@@ -56,14 +59,16 @@ def _publish(create: Callable[[], object]) -> None:
         logger.warning("the summary is not shown in Prefect: %s", error)
 
 
-def _row(artifact: Artifact, store: Store, *, was_there: bool) -> Row:
+def _row(artifact: Artifact, store: Store, *, was_there: bool) -> str:
+    """A row of a table. Cells are broken into short lines, for Prefect breaks none and cuts what is too long."""
     what, outcome = "not made", ""
     if store.is_complete(artifact):
         made = "made" if artifact.key in store.built else "made by another run"
         what = "reused" if was_there else made
         with suppress(CodedError):  # a record that cannot be read is the next reader's error
             outcome = describe_outcome(artifact, store)
-    return {"stage": title_of(artifact), "what happened": what, "outcome": outcome, "artifact": str(artifact)}
+    cells = (what, f"{title_of(artifact)}; {artifact.key}", outcome)
+    return "| " + " | ".join(escape(cell).replace("|", "&#124;").replace("; ", "<br>") for cell in cells) + " |"
 
 
 def _publish_all(recipe: Recipe, store: Store) -> None:
@@ -104,7 +109,8 @@ def _links(artifacts: Sequence[Artifact], store: Store) -> Iterator[str]:
         facts = store.facts(item, RegistrationFacts)
         version, run = version_page(facts.uri, facts.name, facts.version), run_page(facts.uri, facts.run_id)
         iteration = f"iteration {item.model.iteration}: {facts.name}, version {facts.version}"
-        yield f"{iteration} ([version]({version}), [run]({run}))" if version and run else f"{iteration}; in {facts.uri}"
+        pages = f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`"
+        yield f"{iteration}, {pages}"
 
 
 def _publish_plot(prefix: str, iteration: int, plot: Path) -> None:
@@ -121,11 +127,12 @@ def _listening_page(artifact: Mixtures, folder: Path) -> str:
         "",
         f"{min(len(pairs), MAX_PAIRS)} of {len(pairs)} pairs, before and after. If no players show, listen to the "
         f"files in `{folder}`.",
-        "",
-        "| | clean | mixed |",
-        "|---|---|---|",
     ]
     for pair in pairs[:MAX_PAIRS]:
-        players = (f'<audio controls preload="none" src="{embed_sound(path)}"></audio>' for path in pair.sounds)
-        lines.append(f"| {pair.name} | {' | '.join(players)} |")
+        lines += ["", f"### {pair.name}", ""]
+        lines += [f"- {name} {_player(f'{pair.name}, {name}', path)}" for name, path in pair.sounds.items()]
     return "\n".join(lines) + "\n"
+
+
+def _player(title: str, sound: Path) -> str:
+    return f'<audio controls preload="metadata" title="{escape(title)}" src="{embed_sound(sound)}"></audio>'

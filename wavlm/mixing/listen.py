@@ -43,8 +43,8 @@ class Pair:
     spectrogram: Path
 
     @property
-    def sounds(self) -> tuple[Path, Path]:
-        return self.clean, self.mixed
+    def sounds(self) -> dict[str, Path]:
+        return {"clean": self.clean, "mixed": self.mixed}
 
 
 def find_pairs(folder: Path) -> tuple[Pair, ...]:
