@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
@@ -17,6 +15,8 @@ from pydantic import JsonValue
 
 from tasks.jobs import job_of
 from tasks.orchestration.progress_bar import ShowDetail, show_progress
+from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.waiting import wait_out
 from tasks.registry.connection import Status, follow_training
 from wavlm.errors import (
     EXIT_LOCKED,
@@ -34,6 +34,7 @@ from wavlm.execution.launch import LOG, run_trainer
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.outcome import title_of
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import write_json
 from wavlm.train.facts import TrainingFacts, read_training
@@ -48,7 +49,7 @@ _ERRORS: dict[int, type[CodedError]] = {
 OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+@stage_task
 def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
     """The model's folder. After a stop or a kill the next call continues from the last checkpoint.
 
@@ -56,11 +57,12 @@ def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
     """
 
     def build(out: Path) -> TrainingFacts:
-        with _show_training(artifact, store, runtime) as on_record:
+        with _gpus(runtime), _show_training(artifact, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
-    with _gpus(runtime):
-        return store.make(artifact, build)
+    folder = wait_out(lambda: store.make(artifact, build), runtime)
+    say_outcome(artifact, store)
+    return folder
 
 
 def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
@@ -99,9 +101,8 @@ def _failure(code: int, out: Path) -> Exception:
 @contextmanager
 def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
     """Show each record, and pass it to MLflow. Neither delays training, also when MLflow is down."""
-    title = f"pretrain iteration {artifact.iteration}"
     with ExitStack() as stack:
-        progress, show_detail = stack.enter_context(show_progress(title))
+        progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
         feed = stack.enter_context(_track_training(artifact, store)) if runtime.tracking else None
 
         def on_record(record: Mapping[str, JsonValue]) -> None:

@@ -10,9 +10,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
+from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.waiting import wait_out
 from tasks.registry import description
 from tasks.registry.connection import Registry, Uploader, connect, open_run, translate_registry_errors, without_password
 from tasks.registry.gate import Verdict, comparable_tags, has_final_labels, judge, measured_tags
@@ -35,6 +34,7 @@ from tasks.registry.lookup import (
 from tasks.registry.mlmodel import write_mlmodel
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.metrics import METRICS_FILE
+from wavlm.execution.runtime import Runtime
 from wavlm.export import HF_FOLDER
 from wavlm.pipeline.artifacts import Export, Model, Registration
 from wavlm.pipeline.cards import card_of
@@ -51,17 +51,19 @@ BATCH_PARAMETERS = 100  # MLflow refuses more in one call
 _log = logging.getLogger(__name__)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
-def register(artifact: Registration, store: Store, recipe: Recipe) -> Path | None:
+@stage_task
+def register(artifact: Registration, store: Store, recipe: Recipe, runtime: Runtime) -> Path | None:
     """The registration's folder; None, with a warning, if the registry does not answer.
 
     The pipeline goes on without it: `wavlm sync`, or the next run, registers the model then.
     """
     try:
-        return register_model(artifact, store, recipe)
+        folder = wait_out(lambda: register_model(artifact, store, recipe), runtime)
     except ServiceMissingError as error:
         _log.warning("%s is not registered yet: %s", artifact.model, error)
         return None
+    say_outcome(artifact, store)
+    return folder
 
 
 def sync(recipe: Recipe, store: Store) -> tuple[Path, ...]:
@@ -124,7 +126,6 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> R
         champion=verdict.reason,
     )
     write_registration(out, facts)
-    _log.info("%s is %s; champion: %s", model, version.reference, verdict.reason)
     return facts
 
 
