@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.make import make, read_resolved
+from flows.make import make, read_resolved, require_registered
 from flows.ready import check_ready
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
@@ -26,7 +26,10 @@ def pretrain(
     artifact_store = Store(Path(store))
     check_ready(recipe, artifact_store, runtime, lambda items: select_needed(items, until))
     recipe_spec = read_resolved(recipe, artifact_store)
-    for artifact in select_needed(plan(recipe_spec), until):
+    artifacts = select_needed(plan(recipe_spec), until)
+    for artifact in artifacts:
         make(artifact, recipe_spec, artifact_store, runtime)
     publish(recipe_spec, artifact_store)
+    if runtime.require_registry:
+        require_registered(artifacts, artifact_store, recipe)
     return recipe_spec
