@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.make import make, make_again, read_resolved
+from flows.make import make, make_again, read_resolved, require_registered
 from flows.ready import Choose, check_ready
 from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name
@@ -42,6 +42,8 @@ def work(recipe: str, store: str, runtime: Runtime, choose: Choose, make_one: Ma
         finally:
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)
+        if runtime.require_registry:
+            require_registered(chosen, artifact_store, recipe)
         return Completed(message=_conclude(chosen, there), data=recipe_spec)
 
 

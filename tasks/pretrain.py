@@ -17,7 +17,8 @@ from tasks.jobs import job_of
 from tasks.orchestration.progress_bar import ShowDetail, show_progress
 from tasks.orchestration.stage import say_outcome, stage_task
 from tasks.orchestration.waiting import wait_out
-from tasks.registry.connection import Status, follow_training
+from tasks.registry.following import Status, follow_training
+from tasks.registry.runs import Tracked
 from wavlm.errors import (
     EXIT_LOCKED,
     BadDataError,
@@ -50,14 +51,17 @@ OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
 
 @stage_task
-def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
-    """The model's folder. After a stop or a kill the next call continues from the last checkpoint.
+def pretrain(artifact: Model, store: Store, runtime: Runtime, recipe: str = "") -> Path:
+    """The model's folder; `recipe` is the name of the one that it is trained for.
+
+    After a stop or a kill the next call continues from the last checkpoint.
 
     Raises StoppedError if the trainer was stopped; it has written a checkpoint by then.
     """
 
     def build(out: Path) -> TrainingFacts:
-        with _gpus(runtime), _show_training(artifact, store, runtime) as on_record:
+        tracked = Tracked(artifact, recipe, runtime.experiment)
+        with _gpus(runtime), _show_training(tracked, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
     folder = wait_out(lambda: store.make(artifact, build), runtime)
@@ -99,11 +103,12 @@ def _failure(code: int, out: Path) -> Exception:
 
 
 @contextmanager
-def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
+def _show_training(tracked: Tracked, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
     """Show each record, and pass it to MLflow. Neither delays training, also when MLflow is down."""
+    artifact = tracked.model
     with ExitStack() as stack:
         progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
-        feed = stack.enter_context(_track_training(artifact, store)) if runtime.tracking else None
+        feed = stack.enter_context(_track_training(tracked, store)) if runtime.tracking else None
 
         def on_record(record: Mapping[str, JsonValue]) -> None:
             _show_record(record, artifact.train.updates, progress, show_detail)
@@ -115,8 +120,8 @@ def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[
 
 
 @contextmanager
-def _track_training(artifact: Model, store: Store) -> Iterator[OnRecord]:
-    follower = follow_training(artifact, store)
+def _track_training(tracked: Tracked, store: Store) -> Iterator[OnRecord]:
+    follower = follow_training(tracked, store)
     status: Status = "KILLED"
     try:
         yield follower.feed

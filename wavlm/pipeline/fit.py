@@ -1,7 +1,7 @@
 """Whether an artifact still fits its inputs: it does until one of them was made again and holds something else.
 
 The seal of an artifact (`wavlm.pipeline.record`) names the content of each input. Small files are compared, and nothing
-is hashed.
+is hashed. A registration fits if it was made in the registry that is asked now.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.artifacts import Artifact, Registration
 from wavlm.pipeline.record import RECORD_FILE, read_seal
+from wavlm.pipeline.registration import explain_registry
 from wavlm.storage.files import sha256_of
 
 PathOf = Callable[[Artifact], Path]
@@ -35,6 +36,12 @@ def _look(artifact: Artifact, path_of: PathOf, known: dict[str, str | None]) -> 
     folder = path_of(artifact)
     if not (folder / RECORD_FILE).is_file():
         return "is not complete"
+    if isinstance(artifact, Registration) and (elsewhere := explain_registry(folder, folder.parents[1])):
+        return elsewhere
+    return _compare_inputs(artifact, folder, path_of, known)
+
+
+def _compare_inputs(artifact: Artifact, folder: Path, path_of: PathOf, known: dict[str, str | None]) -> str | None:
     seal = read_seal(folder)
     for item in artifact.inputs:
         content = _content(path_of(item))

@@ -10,7 +10,7 @@ from wavlm.corpus.facts import CorpusFacts
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
-from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.registration import RegistrationFacts, show_registry
 from wavlm.pipeline.results import (
     IterationResults,
     label_quality_of,
@@ -144,19 +144,19 @@ def _versions(registrations: Sequence[Registration], store: Store) -> tuple[Vers
     versions = []
     for registration in newest_first:
         facts = store.facts(registration, RegistrationFacts)
-        versions.append(_version(registration, facts, taken))
+        versions.append(_version(registration, facts, taken, store))
         taken.update(facts.aliases)
     return tuple(sorted(versions, key=lambda item: item.iteration))
 
 
-def _version(registration: Registration, facts: RegistrationFacts, taken: Set[str]) -> VersionSummary:
+def _version(registration: Registration, facts: RegistrationFacts, taken: Set[str], store: Store) -> VersionSummary:
     return VersionSummary(
         iteration=registration.model.iteration,
         name=facts.name,
         version=facts.version,
         aliases=tuple(alias for alias in facts.aliases if alias not in taken),
         champion=facts.champion,
-        uri=facts.uri,
+        uri=show_registry(facts.uri, store.root),
     )
 
 
