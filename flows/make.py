@@ -18,6 +18,8 @@ from tasks.scores import scores
 from tasks.shards import shards
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Registration
+from wavlm.pipeline.garbage.kept import remember
+from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
@@ -38,6 +40,7 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 def read_resolved(recipe: str, store: Store) -> Recipe:
     """A recipe with the content of its folders. Hashes what is new in them."""
     recipe_spec = read_recipe(Path(recipe))
+    remember(recipe, store)
     resolved = resolve(recipe_spec, store)
     if not unread_folders(resolved):
         return resolved
@@ -52,4 +55,7 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
     if isinstance(artifact, Registration):
         register(artifact, store, recipe)
         return
+    for item in find_thinned([artifact], store):
+        store.redo(item)
+        make(item, recipe, store, runtime)
     _TASKS[artifact.kind](artifact, store, runtime)

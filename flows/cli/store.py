@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,18 +80,27 @@ def plan(
     console.out.print(cost_table(recipe, Store(store)) if cost else plan_table(recipe, Store(store)))
 
 
-def status(store: StoreFolder = DEFAULT_STORE) -> None:
+def status(
+    store: StoreFolder = DEFAULT_STORE,
+    *,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Totals of everything in the store, and what is free")] = False,
+) -> None:
     """What the store holds: sizes, times, what is under way.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
       [cyan]wavlm status --store /data/store[/]
+
+      [cyan]wavlm status --sizes[/]   what takes how much; `wavlm gc` says what may go
     """
     from flows.cli.inventory import list_complete, list_under_way
 
     artifact_store = Store(store)
     if not artifact_store.root.is_dir():
         console.out.print(f"{artifact_store.root}: nothing yet, there is no such folder", markup=False, soft_wrap=True)
+        return
+    if sizes:
+        console.out.print(_sizes_table(artifact_store))
         return
     table = Table("artifact", "files", "size", "took", "made", title=escape(str(artifact_store.root)), box=None)
     table.columns[0].overflow = "fold"
@@ -99,6 +109,21 @@ def status(store: StoreFolder = DEFAULT_STORE) -> None:
     console.out.print(table)
     for line in list_under_way(artifact_store):
         console.out.print(line, highlight=False)
+
+
+def _sizes_table(store: Store) -> Table:
+    from flows.cli.inventory import list_totals, size_text
+
+    free = size_text(shutil.disk_usage(store.root).free)
+    table = Table(
+        "place", "items", "size", title=escape(str(store.root)), caption=f"{free} free on this disk", box=None
+    )
+    table.columns[1].justify = table.columns[2].justify = "right"
+    totals = list(list_totals(store))
+    for item in totals:
+        table.add_row(escape(item.place), str(item.num_items), size_text(item.num_bytes))
+    table.add_row("[bold]all[/]", "", size_text(sum(item.num_bytes for item in totals)))
+    return table
 
 
 def verify(
