@@ -161,7 +161,7 @@ class Code(StrEnum):
     NAME_BAD = "NAME_BAD"
     """A member of an archive has a name that cannot be used. Do: check the archive with its publisher."""
     NOTHING_FITS = "NOTHING_FITS"
-    """A recipe has nothing of this kind, iteration and corpus. Do: choose one of those that the message lists."""
+    """A recipe or a store has nothing of what was asked for. Do: choose one of those that the message lists."""
     NOT_A_FILE = "NOT_A_FILE"
     """There is a folder where a file is expected. Do: name a file."""
     NOT_A_FOLDER = "NOT_A_FOLDER"
@@ -210,6 +210,10 @@ class Code(StrEnum):
     """MLflow does not answer, or refuses. Do: start it; `wavlm sync RECIPE` uploads what is missing."""
     REJECTS_UNREADABLE = "REJECTS_UNREADABLE"
     """The list of recordings that shards do not use cannot be read. Do: make the shards again."""
+    REGISTRY_READONLY = "REGISTRY_READONLY"
+    """The user may not write the registry. Do: let its owner give the group the right to write, as the message says."""
+    REGISTRY_VERSION = "REGISTRY_VERSION"
+    """Another version of MLflow runs the server, or wrote the registry. Do: update the older one of the two."""
     SHARDS_EMPTY = "SHARDS_EMPTY"
     """No recording of a corpus gave an utterance. Do: lower min_seconds, join clips, or leave the corpus out."""
     SHARD_DAMAGED = "SHARD_DAMAGED"
@@ -234,6 +238,8 @@ class Code(StrEnum):
     """Stopped on request. Do: run the same command again; it continues."""
     STORAGE_STALLED = "STORAGE_STALLED"
     """Several files in a row gave no data in time. Do: check the disk or the mount, then run again."""
+    STORE_MISSING = "STORE_MISSING"
+    """A command that looks at a store finds none. Do: name the store by --store or by WAVLM_STORE."""
     TABLE_JOIN = "TABLE_JOIN"
     """Too many rows of a table name no recording, or too few do. Do: name recordings by their relative paths."""
     TAR_BOMB = "TAR_BOMB"
@@ -256,6 +262,8 @@ class Code(StrEnum):
     """The truth of mixtures cannot be read. Do: make the mixtures again."""
     UNREADABLE = "UNREADABLE"
     """An utterance cannot be read from its shard. Do: run `wavlm verify`, then make the shards again."""
+    USAGE = "USAGE"
+    """A command line is wrong. Do: correct it as the message says; `wavlm COMMAND --help` lists all options."""
     VALID_EMPTY = "VALID_EMPTY"
     """A corpus has too few recordings to hold one out. Do: add recordings, or set valid_fraction to 0."""
     VALID_TOO_LARGE = "VALID_TOO_LARGE"
@@ -268,3 +276,16 @@ class Code(StrEnum):
     """Hidden states were asked for of what is no float tensor of utterances. Do: give (B, N) or (N,), in [-1, 1]."""
     WORKER_DIED = "WORKER_DIED"
     """A worker process was killed, ran out of memory or crashed. Do: run again with 1 worker to see where."""
+
+
+# Failures that may pass by themselves. A stage is tried again after one of them, after any other it is not.
+TRANSIENT = frozenset(
+    {
+        Code.APT_FAILED,
+        Code.DL_CUT,
+        Code.DL_RANGE,
+        Code.DL_STALLED,
+        Code.REGISTRY_DOWN,
+        Code.STORAGE_STALLED,
+    }
+)

@@ -2,7 +2,8 @@
 
 The seal of an artifact (`wavlm.pipeline.record`) names the content of each input. Small files are compared, and of all
 others nothing is hashed. An input whose record or seal is damaged counts as one that is gone: it is reported for
-itself, and what was made from it stays what it is.
+itself, and what was made from it stays what it is. A registration fits if it was made in the registry that is asked
+now.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.artifacts import Artifact, Registration
 from wavlm.pipeline.record import RECORD_FILE, Seal, read_seal
+from wavlm.pipeline.registration import explain_registry
 from wavlm.storage.files import sha256_of
 from wavlm.storage.seals import require_record
 
@@ -52,12 +54,10 @@ def _look(artifact: Artifact, path_of: PathOf, known: dict[str, str | None]) -> 
         return "is not complete"
     if find_broken(folder):
         return BROKEN
+    if isinstance(artifact, Registration) and (elsewhere := explain_registry(folder, folder.parents[1])):
+        return elsewhere
     seal = read_seal(folder)
-    for item in artifact.inputs:
-        fault = _compare(item, path_of, known, seal)
-        if fault:
-            return fault
-    return None
+    return next(filter(None, (_compare(item, path_of, known, seal) for item in artifact.inputs)), None)
 
 
 def _compare(item: Artifact, path_of: PathOf, known: dict[str, str | None], seal: Seal | None) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
-from wavlm.storage.seals import RECORD_FILE, SEAL_FILE
+from wavlm.storage.seals import UNSEALED
 
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
@@ -34,7 +34,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     ),
     "scores": ("scores.json", "scores.png"),
     "export": ("hf/*.safetensors", "hf/*.json", "hf/README.md", "fairseq/*.pt"),
-    "register": ("registration.json", "MLmodel", "plots/*.png"),
+    "register": ("registration.json", "lineage.json", "README.md", "MLmodel", "plots/*.png"),
 }
 # Ours (a note of `wavlm.storage.files.note_whole` too), those of Rust's tempfile (safetensors), and what network file
 # systems leave of files that were open.
@@ -66,9 +66,9 @@ def clear_leftovers(folder: Path, kind: str) -> None:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Relative names of all files below a folder but the record and the seal themselves."""
+    """Relative names of all files below a folder but those about it: record, seal, what was dropped."""
     names = (item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir())
-    return sorted(name for name in names if name not in (RECORD_FILE, SEAL_FILE))
+    return sorted(name for name in names if name not in UNSEALED)
 
 
 def hash_files(

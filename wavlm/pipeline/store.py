@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +25,6 @@ from wavlm.pipeline.differences import Difference, differences_between
 from wavlm.pipeline.fit import contents_of_inputs, find_broken, find_fault
 from wavlm.pipeline.record import (
     RECORD_FILE,
-    SEAL_FILE,
     ArtifactRecord,
     Seal,
     SealedFile,
@@ -36,22 +35,13 @@ from wavlm.pipeline.record import (
     write_seal,
 )
 from wavlm.pipeline.sealing import clear_leftovers, hash_files, library_versions, list_files
-from wavlm.specs.identity import key_of
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import nearest_existing, sha256_of, sync
+from wavlm.storage.files import nearest_existing, sync
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.seals import content_of, sha256_as_it_is
+from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
 
 F = TypeVar("F", bound=Facts)
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A file of a complete artifact that is not what was sealed."""
-
-    path: Path
-    found: str
-    expected: str
 
 
 class Store:
@@ -62,6 +52,7 @@ class Store:
         self.root = Path(root).absolute()
         if not (nearest := nearest_existing(self.root)).is_dir():
             raise UsageError("NOT_A_FOLDER", f"a store is a folder, this is none; at {nearest}; name another --store")
+        self.built: set[str] = set()  # keys of what this object has made
 
     @property
     def downloads(self) -> Path:
@@ -108,8 +99,12 @@ class Store:
         return all(self.is_complete(artifact) for artifact in artifacts)
 
     def require(self, artifact: Artifact) -> None:
-        """Raise BadDataError (RECORD_BROKEN, INPUT_MISSING), naming artifact and place, unless it is complete."""
+        """Raise BadDataError (RECORD_BROKEN, INPUT_MISSING), naming artifact and place, unless it is complete.
+
+        Raises LockedError if it is being made.
+        """
         if not self.is_complete(artifact):
+            refuse_held(self._lock(artifact), str(artifact))
             self._refuse_broken(artifact)
             why = self.explain_outdated(artifact) or "is not complete"
             raise BadDataError(
@@ -145,52 +140,31 @@ class Store:
         """Build an artifact unless it is complete; returns its folder.
 
         `build` gets the partial folder, which may hold an earlier attempt's parts, fills it and
-        returns facts. Raises BadDataError if an input is missing, or if it is there with a damaged record, which
-        `redo` moves away, and LockedError if somebody else is building the same; a failed build keeps its partial
-        folder.
+        returns facts. While it runs nobody can move the inputs away. Raises BadDataError if an input is missing, or if
+        the artifact is there with a damaged record, which `redo` moves away, and LockedError if somebody else is
+        building the same; a failed build keeps its partial folder.
         """
         if self.is_complete(artifact):
             return self.path(artifact)
         self._refuse_broken(artifact)
-        for item in artifact.needs:
-            self.require(item)
-        with hold_lock(self._lock(artifact), str(artifact)):
-            if not self.is_complete(artifact):
-                self._build(artifact, build, progress)
+        with hold_in_use(map(self._use_lock, artifact.needs)):
+            for item in artifact.needs:
+                self.require(item)
+            with hold_lock(self._lock(artifact), str(artifact)):
+                if not self.is_complete(artifact):
+                    self._build(artifact, build, progress)
         return self.path(artifact)
 
     def redo(self, artifact: Artifact) -> Path | None:
-        """Move a complete artifact and its partial to the trash; returns where it lies now."""
+        """Move a complete artifact and its partial to the trash; returns where it lies now.
+
+        Raises LockedError if somebody is making it, or is making something from it.
+        """
         moved = None
-        with hold_lock(self._lock(artifact), str(artifact)):
+        with hold_lock(self._lock(artifact), str(artifact)), self._hold_unused(artifact):
             for folder in (self.partial_folder(artifact), self.path(artifact)):
                 moved = self._discard(folder, artifact) or moved
         return moved
-
-    def verify(self, folder: Path, progress: Progress = no_progress) -> list[Damage]:
-        """Re-hash every file of a complete artifact's folder, its record too; returns what differs."""
-        for name, read in ((RECORD_FILE, read_record), (SEAL_FILE, read_seal)):
-            try:
-                read(folder)
-            except BadDataError as error:
-                return [Damage(folder / name, str(error), "what was sealed")]
-        record, seal = read_record(folder), read_seal(folder)
-        sealed = {name: file.sha256 for name, file in record.files.items()}
-        missing = [name for name in sealed if not (folder / name).is_file()]
-        damaged = [Damage(folder / name, "missing", sealed[name]) for name in missing]
-        present = [name for name in sealed if name not in missing]
-        for name, digest in hash_files(folder, present, progress, sha256_of):
-            if digest != sealed[name]:
-                damaged.append(Damage(folder / name, digest, sealed[name]))
-        damaged += [
-            Damage(folder / name, "a file that was never sealed", "absent")
-            for name in sorted(set(list_files(folder)) - set(sealed))
-        ]
-        if seal is not None and seal.content != (content := content_of(record.files)):
-            damaged.append(Damage(folder / SEAL_FILE, seal.content, content))
-        if (found := key_of(record.identity)) != record.key:
-            damaged.append(Damage(folder / RECORD_FILE, f"an identity of the key {found}", record.key))
-        return damaged
 
     def folders(self) -> Iterator[Path]:
         """Folders of all complete artifacts, by kind in pipeline order, then by name."""
@@ -241,6 +215,13 @@ class Store:
     def _lock(self, artifact: Artifact) -> Path:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
 
+    def _use_lock(self, artifact: Artifact) -> Path:
+        _check_known(artifact)
+        return self.root / "locks" / f"{artifact.kind}-{artifact.key}.use"
+
+    def _hold_unused(self, artifact: Artifact) -> AbstractContextManager[None]:
+        return hold_unused(self._use_lock(artifact), str(artifact))
+
     def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
         partial, inputs = self.partial_folder(artifact), contents_of_inputs(artifact, self.path)
         self._begin(partial, artifact, inputs)
@@ -264,8 +245,10 @@ class Store:
         write_seal(partial, Seal(content=content_of(files), inputs=inputs))
         write_record(partial, record)
         sync(partial)
-        self._discard(self.path(artifact), artifact)  # one that was made from other inputs
-        partial.rename(self.path(artifact))
+        with self._hold_unused(artifact):
+            self._discard(self.path(artifact), artifact)  # one that was made from other inputs
+            partial.rename(self.path(artifact))
+        self.built.add(artifact.key)
         sync(self.path(artifact).parent)
 
 
