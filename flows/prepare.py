@@ -9,6 +9,7 @@ from prefect import flow
 
 from flows.make import make, read_resolved
 from flows.ready import check_ready
+from tasks.orchestration.events import tell_prepared
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
@@ -28,6 +29,7 @@ def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIM
     for artifact in _choose(plan(recipe_spec)):
         make(artifact, recipe_spec, artifact_store, runtime)
     publish(recipe_spec, artifact_store)
+    tell_prepared(recipe_spec, artifact_store)
     return recipe_spec
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.orchestration.limits import DOWNLOAD, hold_slot
 from tasks.orchestration.progress_bar import show_progress
 from wavlm.corpus.download.transfer import InterruptedTransferError
 from wavlm.errors import ServiceMissingError
@@ -40,7 +42,11 @@ def corpus(artifact: Corpus, store: Store, runtime: Runtime) -> Path:  # noqa: A
     from wavlm.corpus.build import build_corpus
     from wavlm.pipeline.resolve import contents_cache
 
-    with show_progress(f"corpus {artifact.name}") as (progress, _):
+    downloads = any(source.type != "folder" for source in artifact.spec.sources)
+    with ExitStack() as stack:
+        if downloads:
+            stack.enter_context(hold_slot(DOWNLOAD))
+        progress, _ = stack.enter_context(show_progress(f"corpus {artifact.name}"))
         return store.make(
             artifact,
             lambda out: build_corpus(

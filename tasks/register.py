@@ -13,6 +13,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.orchestration.events import tell_verdict
 from tasks.registry import description
 from tasks.registry.connection import Registry, Uploader, connect, open_run, translate_registry_errors, without_password
 from tasks.registry.gate import Verdict, comparable_tags, has_final_labels, judge, measured_tags
@@ -91,10 +92,20 @@ def _is_measured(model: Model, recipe: Recipe, store: Store) -> bool:
 
 def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path:
     """The registration's folder; raises ServiceMissingError if the registry does not answer."""
-    return store.make(artifact, lambda out: _build(artifact, store, recipe, out))
+    verdicts: list[tuple[RegistrationFacts, Verdict]] = []
+
+    def build(out: Path) -> RegistrationFacts:
+        facts, verdict = _build(artifact, store, recipe, out)
+        verdicts.append((facts, verdict))
+        return facts
+
+    path = store.make(artifact, build)
+    for facts, verdict in verdicts:
+        tell_verdict(recipe, facts, is_champion=verdict.is_champion)
+    return path
 
 
-def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> RegistrationFacts:
+def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> tuple[RegistrationFacts, Verdict]:
     model = artifact.model
     if scores := scores_of(model, recipe):
         store.require(scores)  # the gate judges by them, and only once
@@ -125,7 +136,7 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> R
     )
     write_registration(out, facts)
     _log.info("%s is %s; champion: %s", model, version.reference, verdict.reason)
-    return facts
+    return facts, verdict
 
 
 def _describe(registry: Registry, run_id: str, model: Model, recipe: Recipe, store: Store) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from flows.cli import console, options
+from flows.cli import deploy as cli_deploy
 from flows.cli import models as cli_models
 from flows.cli import store as cli_store
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
@@ -213,6 +214,7 @@ def _load_stage() -> Callable[..., object]:
 
 # After the commands above, in the order in which help lists them.
 cli_store.add_to(app)
+cli_deploy.add_to(app)
 cli_models.add_to(app)
 
 
