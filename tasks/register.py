@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from tasks.orchestration.events import tell_verdict
 from tasks.orchestration.stage import say_outcome, stage_task
 from tasks.orchestration.waiting import wait_out
 from tasks.registry import description
@@ -103,10 +104,22 @@ def _is_measured(model: Model, recipe: Recipe, store: Store) -> bool:
 def register_model(artifact: Registration, store: Store, recipe: Recipe, experiment: str = "") -> Path:
     """The registration's folder; raises ServiceMissingError if the registry does not answer."""
     tracked = Tracked(artifact.model, recipe.name, experiment)
-    return store.make(artifact, lambda out: _build(artifact, tracked, store, recipe, out))
+    verdicts: list[tuple[RegistrationFacts, Verdict]] = []
+
+    def build(out: Path) -> RegistrationFacts:
+        facts, verdict = _build(artifact, tracked, store, recipe, out)
+        verdicts.append((facts, verdict))
+        return facts
+
+    path = store.make(artifact, build)
+    for facts, verdict in verdicts:
+        tell_verdict(recipe, facts, is_champion=verdict.is_champion)
+    return path
 
 
-def _build(artifact: Registration, tracked: Tracked, store: Store, recipe: Recipe, out: Path) -> RegistrationFacts:
+def _build(
+    artifact: Registration, tracked: Tracked, store: Store, recipe: Recipe, out: Path
+) -> tuple[RegistrationFacts, Verdict]:
     model = artifact.model
     if scores := scores_of(model, recipe):
         store.require(scores)  # the gate judges by them, and only once
@@ -138,7 +151,7 @@ def _build(artifact: Registration, tracked: Tracked, store: Store, recipe: Recip
         champion=verdict.reason,
     )
     write_registration(out, facts)
-    return facts
+    return facts, verdict
 
 
 def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> None:
