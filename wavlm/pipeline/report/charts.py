@@ -101,6 +101,7 @@ def _draw_plot(plot: _Plot, curves: Mapping[str, Curve]) -> Chart:
             axes.axhline(plot.level.scale * curve.last, color=MUTED, linestyle="--", label=plot.level.label)
         axes.set(xlabel="update", ylabel=plot.unit)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.yaxis.set_major_formatter("{x:g}")
         if plot.from_zero:
             axes.set_ylim(bottom=0)
         if len(axes.get_legend_handles_labels()[0]) > 1:
@@ -177,7 +178,7 @@ def draw_quality(report: Report) -> Chart | None:
         for number, (measure, name) in enumerate(zip(measures, names, strict=True)):
             values = [getattr(quality, measure) for _, quality in found]
             bars = axes.bar(centres + (number - 1) * 0.27, values, 0.24, color=SERIES[number], label=name)
-            axes.bar_label(bars, fmt="%.2f", fontsize=9, padding=2)
+            axes.bar_label(bars, fmt="%.2f", fontsize=10, padding=2)
         for iteration, quality in found:
             figures = ", ".join(f"{name} {getattr(quality, m):.3f}" for m, name in zip(measures, names, strict=True))
             words.append(f"Iteration {iteration}, {quality.features}, K = {quality.num_clusters}: {figures}.")

@@ -132,7 +132,7 @@ def _histogram(labels: Sequence[Labels], store: Store) -> Histogram | None:
 
 def _made(model: Model, products: Sequence[Artifact], store: Store) -> Iterator[MadePart]:
     """The lineage of a model, inputs first, its mixtures, and what was made from it."""
-    first_iteration = {}
+    first_iteration: dict[str, int] = {}
     for item in lineage([model]):
         if isinstance(item, Model):
             for part in lineage([item, *([item.mixtures] if item.mixtures else [])]):

@@ -14,8 +14,9 @@ from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Shards, 
 WIDTH = 400
 BOX_WIDTH, BOX_HEIGHT = 112, 44
 COLUMNS = (20, 144, 268)  # left edges
-ROW_HEIGHT = 76
-LEFT_RAIL, RIGHT_RAIL = 8, 392
+ROW_HEIGHT = 78
+LEFT_RAIL, RIGHT_RAIL, TOP_RAIL = 8, 392, 4
+FIRST_Y = 14  # of the corpora: the rail of noise and rooms goes above them
 
 Point = tuple[float, float]
 
@@ -83,11 +84,12 @@ def draw_graph(model: Model, products: Sequence[Artifact]) -> Graph:
             words.append(_say_iteration(item))
             last = next(box for box in added if box.kind == Model.kind)
             row += 2 if item.mixtures else 1
-    made = [Box(item.kind, item.kind, "", (item,), COLUMNS[n], row * ROW_HEIGHT) for n, item in enumerate(products[:3])]
+    y = FIRST_Y + row * ROW_HEIGHT
+    made = [Box(item.kind, item.kind, "", (item,), x, y) for x, item in zip(COLUMNS, products, strict=False)]
     if last and made:
         lines += [Line((last.bottom, (last.bottom[0], box.y - 14), (box.top[0], box.y - 14), box.top)) for box in made]
         words.append(f"From it were made: {', '.join(box.title for box in made)}.")
-    height = (row + bool(made)) * ROW_HEIGHT - (ROW_HEIGHT - BOX_HEIGHT) + 4
+    height = FIRST_Y + (row + bool(made)) * ROW_HEIGHT - (ROW_HEIGHT - BOX_HEIGHT) + 4
     return Graph((*boxes, *made), tuple(lines), height, " ".join(words))
 
 
@@ -98,11 +100,11 @@ def _sources(shards: Sequence[Shards]) -> Iterator[Box]:
         found = tuple(item for item in shards if item.corpus.spec.role == role)
         if found:
             text = found[0].name if len(found) == 1 else f"{len(found)} corpora"
-            yield Box("corpus", title, text, found, COLUMNS[column[role]], 2)
+            yield Box("corpus", title, text, found, COLUMNS[column[role]], FIRST_Y)
 
 
 def _iteration(model: Model, row: int) -> Iterator[Box]:
-    y = row * ROW_HEIGHT
+    y = FIRST_Y + row * ROW_HEIGHT
     if codebook := model.codebook:
         features = codebook.spec.features
         source = "MFCC" if features.type == "mfcc" else f"layer {features.layer}"
@@ -121,8 +123,9 @@ def _lines_of(boxes: Sequence[Box], sources: Sequence[Box], teacher: Box | None,
     """The lines into the boxes of one iteration."""
     by_kind = {box.kind: box for box in boxes}
     model, codebook, labels = by_kind[Model.kind], by_kind.get(Codebook.kind), by_kind.get(Labels.kind)
-    above = row * ROW_HEIGHT - 9
-    rail = ((COLUMNS[0], 2 + BOX_HEIGHT / 2), (LEFT_RAIL, 2 + BOX_HEIGHT / 2))
+    above = FIRST_Y + row * ROW_HEIGHT - 9
+    middle = FIRST_Y + BOX_HEIGHT / 2
+    rail = ((COLUMNS[0], middle), (LEFT_RAIL, middle))
     if codebook and labels:
         yield Line((*rail, (LEFT_RAIL, codebook.left[1]), codebook.left))
         yield Line((*rail, (LEFT_RAIL, above), (labels.top[0], above), labels.top))
@@ -137,8 +140,10 @@ def _lines_of(boxes: Sequence[Box], sources: Sequence[Box], teacher: Box | None,
         yield Line((start, (x, turn), (codebook.top[0], turn), codebook.top))
     (trained,) = model.artifacts
     if isinstance(trained, Model) and (trained.noise or trained.rooms):
-        last = sources[-1]
-        yield Line((last.right, (RIGHT_RAIL, last.right[1]), (RIGHT_RAIL, model.right[1]), model.right))
+        for box in sources:
+            if box.title != "speech":
+                up, over = (box.top[0], TOP_RAIL), (RIGHT_RAIL, TOP_RAIL)
+                yield Line((box.top, up, over, (RIGHT_RAIL, model.right[1]), model.right))
     if mixtures := by_kind.get("mixtures"):
         x = model.x + 64
         yield Line((mixtures.right, (x, mixtures.right[1]), (x, model.bottom[1])), is_dashed=True)

@@ -13,8 +13,8 @@ from wavlm.pipeline.report.content import ListeningPair, MixturesPart
 from wavlm.pipeline.store import Store
 from wavlm.specs import SAMPLE_RATE_HZ
 
-MIXTURES = 4
-MIXTURE_SECONDS = 6.0
+MIXTURES = 6
+MIXTURE_SECONDS = 5.0
 EFFECTS = 12
 EFFECT_SECONDS = 3.0
 LEAD_SECONDS = 1.0  # before what was mixed in

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from wavlm.pipeline.report.content import Report
 from wavlm.pipeline.report.graph import draw_graph
 from wavlm.pipeline.report.repeat import write_script
 from wavlm.pipeline.report.sound import make_players
-from wavlm.pipeline.report.views import account, effects, reuse, validation
+from wavlm.pipeline.report.views import account, effects, findings, reuse, validation
 from wavlm.storage.files import write_text
 
 REPORT_FILE = "report.html"
@@ -59,6 +60,7 @@ def render(report: Report) -> str:
         graph=draw_graph(report.model, [item for item in there if isinstance(item, Scores | Export)]),
         account=account(report),
         effects=effects(report),
+        findings=findings(report),
         reuse=reuse(report),
         validation=validation(report),
         advice={str(reason): text for reason, text in ADVICE.items()},
@@ -77,6 +79,8 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": _number,
+        "hours": _hours,
+        "slug": lambda text: re.sub("[^a-z]+", "-", text.lower()).strip("-"),
         "percent": _percent,
         "date": _date,
         "duration": _duration,
@@ -93,6 +97,13 @@ def _source(environment: Environment, name: str) -> str:
 
 def _number(value: float | None, digits: int = 0) -> str:
     return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def _hours(hours: float | None) -> str:
+    """Two decimals, but never 0.00 for what is there: a room response has a second."""
+    if hours is None:
+        return UNKNOWN
+    return f"{hours:,.2f}" if hours >= 0.1 or not hours else f"{hours:.2g}"
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from wavlm.mixing.spectrogram import FLOOR_DB, spectrogram
 from wavlm.pipeline.report.content import ListeningPair, MixturesPart, Waveform
-from wavlm.pipeline.report.svg import INK, Chart, page_style, to_chart
+from wavlm.pipeline.report.svg import SERIES, Chart, page_style, to_chart
 from wavlm.specs import SAMPLE_RATE_HZ
 
 MOST_CHARACTERS = 3_000_000  # of all audio on a page: what is beyond is left out, and the page says so
@@ -86,7 +86,7 @@ def _draw(pair: ListeningPair, name: str, marked: tuple[float, float] | None) ->
             axes.set_ylabel(f"{title}\nkHz")
         panels[1].set_xlabel("seconds")
         for start, end in [marked] if marked else []:
-            panels[1].plot([start, end], [8.5, 8.5], color=INK, linewidth=3, clip_on=False, solid_capstyle="butt")
+            panels[1].plot([start, end], [8.5, 8.5], color=SERIES[1], linewidth=4, clip_on=False, solid_capstyle="butt")
             panels[1].vlines([start, end], 0, 8.5, color="white", linewidth=1, linestyle=":", clip_on=False)
         words = f"The mixed part, from {marked[0]:.2f} to {marked[1]:.2f} s, is marked. " if marked else ""
         title = f"Spectrograms of {pair.name}, {seconds:.1f} s, clean above and {after} below. {words}"

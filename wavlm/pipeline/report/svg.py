@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -27,15 +28,16 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _PNG = "data:image/png;base64,"
 PICTURE_COLOURS = 48  # of a spectrogram: noise hardly compresses, and nobody sees more levels
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "wavlm",
-    "font.size": 10,
+    "font.size": 11,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.titlecolor": INK,
-    "axes.titlesize": 10,
+    "axes.titlesize": 11,
+    "axes.axisbelow": True,
     "axes.facecolor": "none",
     "axes.grid": True,
     "axes.spines.top": False,
@@ -44,12 +46,11 @@ _STYLE = {
     "grid.linewidth": 0.7,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
     "figure.facecolor": "none",
     "legend.frameon": False,
-    "legend.fontsize": 9,
-    "axes.prop_cycle": mpl.cycler(color=SERIES),
+    "legend.fontsize": 10,
     "lines.linewidth": 1.6,
     "image.interpolation": "none",
     "image.composite_image": False,

@@ -58,7 +58,6 @@ def account(report: Report) -> tuple[AccountRow, ...]:
 
 
 def _account(corpus: CorpusPart, facts: ShardsFacts) -> AccountRow:
-    counts = (facts.samples_used, facts.samples_excluded, facts.samples_refused)
     kinds = (
         (facts.rejected, "recordings refused"),
         (facts.rejected_pieces, "pieces refused"),
@@ -71,10 +70,16 @@ def _account(corpus: CorpusPart, facts: ShardsFacts) -> AccountRow:
         facts.recordings_used,
         sum(facts.excluded.values()),
         sum(facts.rejected.values()),
-        *(count / SAMPLE_RATE_HZ / 3600 for count in counts),
+        _hours(facts.samples_used),
+        _hours(facts.samples_excluded),
+        _hours(facts.samples_refused),
         facts.unmeasured,
         tuple((why, count, what) for causes, what in kinds for why, count in sorted(causes.items())),
     )
+
+
+def _hours(samples: int) -> float:
+    return samples / SAMPLE_RATE_HZ / 3600
 
 
 def validation(report: Report) -> tuple[ValidationRow, ...]:
@@ -98,9 +103,16 @@ def effects(report: Report) -> tuple[tuple[str, int, float | None], ...]:
     mixing = report.results.mixing
     if mixing is None:
         return ()
-    rows = {"speech of another utterance": mixing.with_speech, "noise": mixing.with_noise, **mixing.effects}
+    rows = [("speech of another utterance", mixing.with_speech), ("noise", mixing.with_noise)]
+    rows += [(name.replace("_", " "), count) for name, count in mixing.effects.items()]
     every = mixing.utterances
-    return tuple((name.replace("_", " "), count, count / every if every else None) for name, count in rows.items())
+    return tuple((name, count, count / every if every else None) for name, count in rows)
+
+
+def findings(report: Report) -> tuple[str, ...]:
+    """The sentences about the iteration, without its number, which the page has at its top."""
+    prefix = f"Iteration {report.model.iteration}: "
+    return tuple(text[:1].upper() + text[1:] for text in (item.removeprefix(prefix) for item in report.findings))
 
 
 def reuse(report: Report) -> Reuse:
