@@ -41,6 +41,7 @@ from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.curves import Point, read_points
 from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import RegistrationFacts, write_registration
+from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe
 
@@ -104,6 +105,7 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> R
     plots = out / PLOTS_FOLDER
     plots.mkdir(exist_ok=True)
     description.draw_plots(model, recipe, store, plots)
+    report = gather_report(model, recipe, store)  # a file that is damaged ends it before the registry has anything
     registry = connect(store)
     with translate_registry_errors(registry.uri):
         run_id = open_run(registry, model)
@@ -124,6 +126,9 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> R
         champion=verdict.reason,
     )
     write_registration(out, facts)
+    page = write_report(replace(report, registration=facts), out)
+    with translate_registry_errors(registry.uri):
+        registry.client.log_artifact(run_id, str(page))
     _log.info("%s is %s; champion: %s", model, version.reference, verdict.reason)
     return facts
 

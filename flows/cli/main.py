@@ -12,6 +12,7 @@ import typer
 
 from flows.cli import console, options
 from flows.cli import models as cli_models
+from flows.cli import report as cli_report
 from flows.cli import store as cli_store
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from wavlm.pipeline.artifacts import Kind
@@ -213,6 +214,7 @@ def _load_stage() -> Callable[..., object]:
 
 # After the commands above, in the order in which help lists them.
 cli_store.add_to(app)
+cli_report.add_to(app)
 cli_models.add_to(app)
 
 

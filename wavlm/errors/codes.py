@@ -202,6 +202,8 @@ class Code(StrEnum):
     """A registered model is not named in a known form. Do: write NAME, NAME:VERSION or NAME@ALIAS."""
     REGISTRY_DOWN = "REGISTRY_DOWN"
     """MLflow does not answer, or refuses. Do: start it; `wavlm sync RECIPE` uploads what is missing."""
+    REPORT_MISSING = "REPORT_MISSING"
+    """A registered model has no report. Do: make one where its store is: wavlm report RECIPE."""
     SHARDS_EMPTY = "SHARDS_EMPTY"
     """No recording of a corpus gave an utterance. Do: lower min_seconds, join clips, or leave the corpus out."""
     SHARD_DAMAGED = "SHARD_DAMAGED"

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from wavlm.errors import BadDataError
 from wavlm.specs import SAMPLE_RATE_HZ
@@ -17,7 +15,11 @@ from wavlm.specs import SAMPLE_RATE_HZ
 LISTEN_FOLDER = "listen"
 EFFECT = "effect-"  # begins the names of pairs of one effect alone
 
-Waveform = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Waveform = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from wavlm.storage.facts import Facts
 from wavlm.storage.files import write_json
 
 REGISTRATION_FILE = "registration.json"
+REPORT_FILE = "report.html"  # the page about the model; in the registry it is an artifact of the run
 
 
 class RegistrationFacts(Facts):

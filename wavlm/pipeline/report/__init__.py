@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from wavlm.pipeline.report.content import Report
 from wavlm.pipeline.report.gather import gather_report
-from wavlm.pipeline.report.render import REPORT_FILE, render, write_report
+from wavlm.pipeline.report.render import render, write_report
 
-__all__ = ["REPORT_FILE", "Report", "gather_report", "render", "write_report"]
+__all__ = ["Report", "gather_report", "render", "write_report"]

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from wavlm.corpus.audio.reason import ADVICE
 from wavlm.pipeline.artifacts import Export, Scores
+from wavlm.pipeline.registration import REPORT_FILE
 from wavlm.pipeline.report import charts
 from wavlm.pipeline.report.content import Report
 from wavlm.pipeline.report.graph import draw_graph
@@ -25,7 +26,6 @@ from wavlm.pipeline.report.sound import make_players
 from wavlm.pipeline.report.views import account, effects, findings, reuse, validation
 from wavlm.storage.files import write_text
 
-REPORT_FILE = "report.html"
 UNKNOWN = "?"
 _LOADER = PackageLoader("wavlm.pipeline.report")
 
