@@ -20,7 +20,7 @@ from tasks.registry.lineage import CARD_FILE, write_lineage
 from tasks.registry.lookup import record_end
 from tasks.registry.mlmodel import write_mlmodel
 from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
-from tasks.registry.runs import Tracked
+from tasks.registry.runs import Tracked, log_file
 from tasks.registry.versions import (
     CHAMPION,
     VERDICT_TAG,
@@ -38,6 +38,7 @@ from wavlm.pipeline.artifacts import Export, Model, Registration
 from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import OWN_REGISTRY, RegistrationFacts, configured_registry, write_registration
+from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe
 from wavlm.storage.files import write_text
@@ -126,6 +127,7 @@ def _build(
     _make_export(model, store)
     figures = description.metrics(model, recipe, store)
     _prepare(artifact, store, recipe, out)
+    report = gather_report(model, recipe, store)  # a file that is damaged ends it before the registry has anything
     registry = connect(store)
     with translate_registry_errors(registry.uri):
         run_id = choose_run(registry, artifact, tracked, store)
@@ -151,6 +153,9 @@ def _build(
         champion=verdict.reason,
     )
     write_registration(out, facts)
+    page = write_report(replace(report, registration=facts), out)
+    with translate_registry_errors(registry.uri):
+        log_file(registry, run_id, page, "")
     return facts, verdict
 
 

@@ -212,6 +212,8 @@ class Code(StrEnum):
     """The user may not write the registry. Do: let its owner give the group the right to write, as the message says."""
     REGISTRY_VERSION = "REGISTRY_VERSION"
     """Another version of MLflow runs the server, or wrote the registry. Do: update the older one of the two."""
+    REPORT_MISSING = "REPORT_MISSING"
+    """A registered model has no report. Do: make one where its store is: wavlm report RECIPE."""
     SCHEDULE_BAD = "SCHEDULE_BAD"
     """A time or a time zone of a schedule cannot be read. Do: give e.g. 02:15, 'sat 04:30' or a cron line."""
     SHARDS_EMPTY = "SHARDS_EMPTY"

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.execution.revision import find_revision
 from wavlm.pipeline.artifacts import KINDS, Artifact
 from wavlm.pipeline.differences import Difference, differences_between
 from wavlm.pipeline.fit import contents_of_inputs, find_fault
@@ -50,7 +51,7 @@ from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
 F = TypeVar("F", bound=Facts)
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
-_LIBRARIES = ("torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
+_LIBRARIES = ("wavlm-pipeline", "torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,7 @@ def _hash_files(folder: Path, names: Sequence[str], progress: Progress) -> Itera
 
 
 def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    found: dict[str, str | None] = {"python": platform.python_version(), "git": find_revision()}
     for library in _LIBRARIES:
         try:
             found[library] = version(library)
