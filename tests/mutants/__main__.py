@@ -10,6 +10,7 @@ a kill. `python -m tests.mutants --again FILE` runs again the mutants that a fil
 from __future__ import annotations
 
 import argparse
+import fcntl
 import itertools
 import json
 import os
@@ -43,7 +44,8 @@ def main() -> int:
     done = {json.loads(line)["name"] for line in verdicts.read_text().splitlines()} if verdicts.exists() else set()
     for number, mutant in enumerate(draw(tree, options.seed, options.count)):
         if mutant.name not in done:
-            row = {"seed": options.seed, "commit": commit, "number": number, **judge(mutant, tree, lines)}
+            with alone(options.lock):
+                row = {"seed": options.seed, "commit": commit, "number": number, **judge(mutant, tree, lines)}
             with verdicts.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(
@@ -63,7 +65,19 @@ def arguments() -> argparse.Namespace:
         help="where it works and keeps verdicts",
     )
     parser.add_argument("--keep-map", action="store_true", help="do not trace tests that are new")
+    parser.add_argument("--lock", type=Path, help="lock this file (flock) while a mutant is tried: for shared machines")
     return parser.parse_args()
+
+
+@contextmanager
+def alone(lock: Path | None) -> Iterator[None]:
+    """Hold the lock, if one is given."""
+    if lock is None:
+        yield
+        return
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def prepare(tree: Path) -> str:
