@@ -1,7 +1,8 @@
 """A plugin of pytest: which test runs which line, also in processes that it starts, and how long each test takes.
 
-A line that the set-up of a shared fixture runs belongs to every test that uses the fixture. Lines that run while a module
-is imported belong to no test. `coverage` counts; it reads the name of the test, its context, from the environment.
+A line that the set-up of a shared fixture runs belongs to every test that uses the fixture. Lines that run while a
+module is imported belong to no test. `coverage` counts; it reads the name of the test, its context, from the
+environment.
 """
 
 from __future__ import annotations
