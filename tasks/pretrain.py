@@ -35,7 +35,7 @@ from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.outcome import title_of
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import write_json
-from wavlm.train.facts import TrainingFacts, read_training
+from wavlm.train.facts import TrainingFacts, is_finished, read_training
 
 LOG_TAIL_CHARACTERS = 2000
 CACHE = ".cache"  # of the loader, in the folder that it trains into
@@ -73,7 +73,14 @@ def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
     if code:
         raise _failure(code, job.out)
     _remove_leftovers(job.out)
-    return read_training(job.out)
+    facts = read_training(job.out)
+    if not is_finished(job):
+        raise BadDataError(
+            "CHECKSUM",
+            f"a file is not what the trainer wrote; at {job.out}; run again: the model is written again from its last "
+            "checkpoint",
+        )
+    return facts
 
 
 def _remove_leftovers(out: Path) -> None:
