@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-from prefect.client.orchestration import get_client
-from prefect.concurrency.sync import concurrency
-from prefect.context import TaskRunContext
-from prefect.exceptions import ObjectNotFound
 from pydantic import JsonValue
 
 from tasks.jobs import job_of
+from tasks.orchestration.limits import GPU, hold_slot
 from tasks.orchestration.progress_bar import ShowDetail, show_progress
 from tasks.orchestration.stage import say_outcome, stage_task
 from tasks.orchestration.waiting import wait_out
@@ -40,7 +37,6 @@ from wavlm.pipeline.store import Store
 from wavlm.storage.files import write_json
 from wavlm.train.facts import TrainingFacts, is_finished, read_training
 
-GPU_LIMIT = "gpu"
 LOG_TAIL_CHARACTERS = 2000
 CACHE = ".cache"  # of the loader, in the folder that it trains into
 _ERRORS: dict[int, type[CodedError]] = {
@@ -61,7 +57,8 @@ def pretrain(artifact: Model, store: Store, runtime: Runtime, recipe: str = "") 
 
     def build(out: Path) -> TrainingFacts:
         tracked = Tracked(artifact, recipe, runtime.experiment)
-        with _gpus(runtime), _show_training(tracked, store, runtime) as on_record:
+        slot = hold_slot(GPU) if runtime.gpus else nullcontext()
+        with slot, _show_training(tracked, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
     folder = wait_out(lambda: store.make(artifact, build), runtime)
@@ -148,23 +145,3 @@ def _show_record(record: Mapping[str, JsonValue], updates: int, progress: Progre
         show_detail(f"loss {loss:.3f}, masked accuracy {accuracy:.1%}")
     update = record["update"]
     progress(update if isinstance(update, int) else 0, updates)
-
-
-@contextmanager
-def _gpus(runtime: Runtime) -> Iterator[None]:
-    """Hold a slot of the server's limit named gpu, if we use GPUs and the server has that limit."""
-    if not runtime.gpus or TaskRunContext.get() is None or not _is_limited():
-        yield
-        return
-    # If the server is lost, training continues without its slot.
-    with concurrency(GPU_LIMIT, strict=True, raise_on_lease_renewal_failure=False):
-        yield
-
-
-def _is_limited() -> bool:
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(GPU_LIMIT)
-        except ObjectNotFound:
-            return False
-    return True

@@ -56,6 +56,10 @@ def _look(artifact: Artifact, path_of: PathOf, known: dict[str, str | None]) -> 
         return BROKEN
     if isinstance(artifact, Registration) and (elsewhere := explain_registry(folder, folder.parents[1])):
         return elsewhere
+    return _compare_inputs(artifact, folder, path_of, known)
+
+
+def _compare_inputs(artifact: Artifact, folder: Path, path_of: PathOf, known: dict[str, str | None]) -> str | None:
     seal = read_seal(folder)
     return next(filter(None, (_compare(item, path_of, known, seal) for item in artifact.inputs)), None)
 

@@ -39,7 +39,7 @@ class ArtifactRecord(BaseModel):
     inputs: tuple[str, ...]  # folders of the artifacts that it was made from
     facts: dict[str, JsonValue]  # what its stage reported; `Store.facts` gives it a type
     files: dict[str, SealedFile]  # by path relative to the folder
-    versions: dict[str, str | None]  # of libraries that can change an artifact's bytes
+    versions: dict[str, str | None]  # of libraries that can change an artifact's bytes, and of this code
     finished_unix: float
     seconds: float  # of the attempt that finished it
 

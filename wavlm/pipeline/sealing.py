@@ -16,11 +16,12 @@ from pathlib import Path, PurePosixPath
 
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
+from wavlm.execution.revision import find_revision
 from wavlm.storage.seals import UNSEALED
 
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
-LIBRARIES = ("torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
+LIBRARIES = ("wavlm-pipeline", "torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
 # What each stage makes. `*` stands for a part of a name, and `**` for any path below a folder.
 FILES: Mapping[str, tuple[str, ...]] = {
     "corpus": ("manifest.parquet", "archives/*.json", "audio/**"),
@@ -34,7 +35,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     ),
     "scores": ("scores.json", "scores.png"),
     "export": ("hf/*.safetensors", "hf/*.json", "hf/README.md", "fairseq/*.pt"),
-    "register": ("registration.json", "lineage.json", "README.md", "MLmodel", "plots/*.png"),
+    "register": ("registration.json", "MLmodel", "README.md", "lineage.json", "report.html", "plots/*.png"),
 }
 # Ours (a note of `wavlm.storage.files.note_whole` too), those of Rust's tempfile (safetensors), and what network file
 # systems leave of files that were open.
@@ -84,7 +85,7 @@ def hash_files(
 
 def library_versions() -> dict[str, str | None]:
     """The versions of Python and of the libraries; None for one that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    found: dict[str, str | None] = {"python": platform.python_version(), "git": find_revision()}
     for library in LIBRARIES:
         try:
             found[library] = version(library)

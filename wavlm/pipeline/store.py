@@ -104,8 +104,8 @@ class Store:
         Raises LockedError if it is being made.
         """
         if not self.is_complete(artifact):
-            refuse_held(self._lock(artifact), str(artifact))
             self._refuse_broken(artifact)
+            refuse_held(self._lock(artifact), str(artifact))
             why = self.explain_outdated(artifact) or "is not complete"
             raise BadDataError(
                 "INPUT_MISSING",
