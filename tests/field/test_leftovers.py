@@ -1,7 +1,7 @@
 """People reported: after kill -9 while a model was written, `.tmpSSPEr6`, half a model, was sealed into the artifact.
 
-It is the temporary file of safetensors. A stage states the files that it makes: known temporary files are removed before
-a folder is sealed, and any other file is an error that names it.
+It is the temporary file of safetensors. A stage states the files that it makes: known temporary files are removed
+before a folder is sealed, and any other file is an error that names it.
 """
 
 from __future__ import annotations
