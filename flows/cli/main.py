@@ -46,6 +46,7 @@ def run(  # noqa: PLR0913 - one option each
     checkpoint_activations: options.Checkpointing = False,
     shard_parameters: options.Sharding = False,
     tracking: options.Tracking = True,
+    wait: options.Wait = options.DEFAULT_WAIT,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -76,6 +77,7 @@ def run(  # noqa: PLR0913 - one option each
         checkpoint_activations=checkpoint_activations,
         shard_parameters=shard_parameters,
         tracking=tracking,
+        wait_minutes=wait,
     )
     artifact_store = Store(store)
     resolved = None
@@ -115,6 +117,7 @@ def stage(  # noqa: PLR0913 - one option each
     gpus: options.Gpus = 0,
     processes: options.Processes = 0,
     threads: options.Threads = 0,
+    wait: options.Wait = options.DEFAULT_WAIT,
     redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
 ) -> None:
     """Make one stage of a recipe, alone; its inputs have to be there.
@@ -127,7 +130,7 @@ def stage(  # noqa: PLR0913 - one option each
     """
     from flows.cli.orchestrated import run_flow
     from flows.ready import check_ready
-    from wavlm.errors import CodedError, ServiceMissingError
+    from wavlm.errors import CodedError, LockedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
     from wavlm.pipeline.plan import plan, select
@@ -145,11 +148,12 @@ def stage(  # noqa: PLR0913 - one option each
     with suppress(CodedError):  # the check says so, with all other problems
         recipe_spec = resolve(recipe_spec, artifact_store)
     artifacts = choose(recipe_spec)
-    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
+    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads, wait_minutes=wait)
     check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
     for artifact in artifacts:
         for item in artifact.needs if artifact.is_known else ():
-            artifact_store.require(item)  # before Prefect is started for nothing
+            with suppress(LockedError):  # it is being made: the flow waits for it
+                artifact_store.require(item)  # before Prefect is started for nothing
     resolved = run_flow(
         _load_stage,
         artifact_store.root,

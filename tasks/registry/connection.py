@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
+from tasks.registry.pages import run_page
 from wavlm.errors import ServiceMissingError
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.curves import Point, points
@@ -224,6 +225,8 @@ class Follower:
         registry = connect(self._store)
         with translate_registry_errors(registry.uri):
             run_id = open_run(registry, self._model)
+            if page := run_page(registry.uri, run_id):
+                _log.info("%s: its curve, while it trains: %s", self._model, page)
             uploader = Uploader(registry.client, run_id)
             status: Status | None = None
             while status is None:
