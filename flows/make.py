@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from tasks.pretrain import pretrain
 from tasks.register import register
 from tasks.scores import scores
 from tasks.shards import shards
-from wavlm.errors import BadDataError
+from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Registration
+from wavlm.pipeline.artifacts import Artifact, Model, Registration
+from wavlm.pipeline.garbage.kept import remember
+from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
@@ -36,7 +39,6 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
     "codebook": codebook,
     "labels": labels,
     "mixtures": mixtures,
-    "pretrain": pretrain,
     "scores": scores,
     "export": export,
 }
@@ -45,11 +47,22 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 def read_resolved(recipe: str, store: Store, runtime: Runtime) -> Recipe:
     """A recipe with the content of its folders. Hashes what is new in them."""
     recipe_spec = read_recipe(Path(recipe))
+    remember(recipe, store)
     resolved = resolve(recipe_spec, store)
     if not unread_folders(resolved):
         return resolved
     read_folders(recipe_spec, store, runtime)
     return resolve(recipe_spec, store)
+
+
+def require_registered(artifacts: Iterable[Artifact], store: Store, recipe: str) -> None:
+    """Raise ServiceMissingError (NOT_REGISTERED) if the registry did not take a model; why, was logged."""
+    if waiting := [str(item) for item in artifacts if isinstance(item, Registration) and not store.is_complete(item)]:
+        raise ServiceMissingError(
+            "NOT_REGISTERED",
+            f"the registry did not take a model (see above why); at {', '.join(waiting)}; "
+            f"once it answers: wavlm sync {shlex.quote(recipe)} --store {shlex.quote(str(store.root))}",
+        )
 
 
 def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
@@ -59,6 +72,12 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
     if isinstance(artifact, Registration):
         register(artifact, store, recipe, runtime)
         return
+    if isinstance(artifact, Model):
+        pretrain(artifact, store, runtime, recipe.name)
+        return
+    for item in find_thinned([artifact], store):
+        store.redo(item)
+        make(item, recipe, store, runtime)
     _TASKS[artifact.kind](artifact, store, runtime)
 
 

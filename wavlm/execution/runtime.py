@@ -87,6 +87,18 @@ class Runtime(BaseModel):
     Change: 0 in scripts that have other work to do; more than the longest stage of overlapping schedules.
     """
 
+    experiment: str = ""
+    """The MLflow experiment that runs go to. Empty: MLFLOW_EXPERIMENT_NAME, else one per recipe (--experiment).
+
+    Change: to compare the runs of several recipes in one list.
+    """
+
+    require_registry: bool = False
+    """True: a run whose models are not registered in the end fails. False: it warns (--require-registry).
+
+    Change: true where somebody waits for the version, not for the model.
+    """
+
     @property
     def loaders(self) -> int:
         """Number of loading processes per rank.
