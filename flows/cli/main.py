@@ -80,6 +80,7 @@ def run(  # noqa: PLR0913 - one option each
     checkpoint_activations: options.Checkpointing = False,
     shard_parameters: options.Sharding = False,
     tracking: options.Tracking = True,
+    wait: options.Wait = options.DEFAULT_WAIT,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -110,6 +111,7 @@ def run(  # noqa: PLR0913 - one option each
         checkpoint_activations=checkpoint_activations,
         shard_parameters=shard_parameters,
         tracking=tracking,
+        wait_minutes=wait,
     )
     artifact_store = Store(store)
     resolved = None
@@ -149,6 +151,7 @@ def stage(  # noqa: PLR0913 - one option each
     gpus: options.Gpus = 0,
     processes: options.Processes = 0,
     threads: options.Threads = 0,
+    wait: options.Wait = options.DEFAULT_WAIT,
     redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
 ) -> None:
     """Make one stage of a recipe, alone; its inputs have to be there.
@@ -159,7 +162,7 @@ def stage(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
-    from wavlm.errors import CodedError, ServiceMissingError
+    from wavlm.errors import CodedError, LockedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
     from wavlm.pipeline.plan import plan, select
@@ -181,11 +184,12 @@ def stage(  # noqa: PLR0913 - one option each
         from flows.cli.orchestrated import run_flow
         from flows.ready import check_ready
 
-        runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
+        runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads, wait_minutes=wait)
         check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
         for artifact in artifacts:
             for item in artifact.needs if artifact.is_known else ():
-                artifact_store.require(item)  # before Prefect is started for nothing
+                with suppress(LockedError):  # it is being made: the flow waits for it
+                    artifact_store.require(item)  # before Prefect is started for nothing
         resolved = run_flow(
             _load_stage,
             artifact_store.root,

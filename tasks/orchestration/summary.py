@@ -110,7 +110,9 @@ def _links(artifacts: Sequence[Artifact], store: Store) -> Iterator[str]:
         facts = store.facts(item, RegistrationFacts)
         version, run = version_page(facts.uri, facts.name, facts.version), run_page(facts.uri, facts.run_id)
         iteration = f"iteration {item.model.iteration}: {facts.name}, version {facts.version}"
-        pages = f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`"
+        pages = (
+            f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`, which `wavlm ui` shows"
+        )
         yield f"{iteration}, {pages}"
 
 
