@@ -46,6 +46,8 @@ def run(  # noqa: PLR0913 - one option each
     checkpoint_activations: options.Checkpointing = False,
     shard_parameters: options.Sharding = False,
     tracking: options.Tracking = True,
+    experiment: options.Experiment = "",
+    require_registry: options.RequireRegistry = False,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -76,6 +78,8 @@ def run(  # noqa: PLR0913 - one option each
         checkpoint_activations=checkpoint_activations,
         shard_parameters=shard_parameters,
         tracking=tracking,
+        experiment=experiment,
+        require_registry=require_registry,
     )
     artifact_store = Store(store)
     resolved = None

@@ -16,6 +16,7 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 
 from tasks.orchestration.progress_bar import slug
+from tasks.registry.current import read_current
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import Summary, summarise
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 def publish(recipe: Recipe, store: Store) -> None:
     """Publish what the store holds of a recipe; a server that fails costs a warning, no more."""
-    summary = summarise(plan(recipe), store)
+    summary = summarise(plan(recipe), store, read_current)
     prefix = slug(recipe.name)
     try:
         for name, rows in tables(summary):
