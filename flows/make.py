@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,17 +14,22 @@ from tasks.export import export
 from tasks.folders import read_folders
 from tasks.labels import labels
 from tasks.mixtures import mixtures
+from tasks.orchestration.waiting import wait_out
 from tasks.pretrain import pretrain
 from tasks.register import register
 from tasks.scores import scores
 from tasks.shards import shards
-from wavlm.errors import ServiceMissingError
+from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Model, Registration
+from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
+
+ATTEMPTS = 3  # at an artifact whose inputs others move away
+logger = logging.getLogger(__name__)
 
 _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
     "corpus": corpus,
@@ -36,13 +42,13 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 }
 
 
-def read_resolved(recipe: str, store: Store) -> Recipe:
+def read_resolved(recipe: str, store: Store, runtime: Runtime) -> Recipe:
     """A recipe with the content of its folders. Hashes what is new in them."""
     recipe_spec = read_recipe(Path(recipe))
     resolved = resolve(recipe_spec, store)
     if not unread_folders(resolved):
         return resolved
-    read_folders(recipe_spec, store)
+    read_folders(recipe_spec, store, runtime)
     return resolve(recipe_spec, store)
 
 
@@ -67,3 +73,41 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
         pretrain(artifact, store, runtime, recipe.name)
         return
     _TASKS[artifact.kind](artifact, store, runtime)
+
+
+def make_with_inputs(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    """The same, after what it needs was made: also what another run has moved away since this one began."""
+    for left in reversed(range(ATTEMPTS)):
+        if store.is_complete(artifact):
+            return
+        for item in artifact.needs:
+            make_with_inputs(item, recipe, store, runtime)
+        try:
+            make(artifact, recipe, store, runtime)
+        except BadDataError as error:
+            if error.code != "INPUT_MISSING" or not left:
+                raise
+            logger.warning("once more, for an input is gone: %s", error)
+
+
+def make_again(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    """Move a complete artifact to the trash and make it again; what another run made again meanwhile is used."""
+    before = _state_of(store.path(artifact) / RECORD_FILE)
+
+    def discard() -> None:
+        for item in artifact.needs:
+            store.require(item)  # before what is there is moved away
+        if not store.is_complete(artifact) or _state_of(store.path(artifact) / RECORD_FILE) == before:
+            store.redo(artifact)
+
+    wait_out(discard, runtime)
+    make(artifact, recipe, store, runtime)
+
+
+def _state_of(record: Path) -> tuple[int, int] | None:
+    """What changes when a file is written again; None if it is not there."""
+    try:
+        found = record.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
@@ -17,6 +15,8 @@ from pydantic import JsonValue
 
 from tasks.jobs import job_of
 from tasks.orchestration.progress_bar import ShowDetail, show_progress
+from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.waiting import wait_out
 from tasks.registry.following import Status, follow_training
 from tasks.registry.runs import Tracked
 from wavlm.errors import (
@@ -35,6 +35,7 @@ from wavlm.execution.launch import LOG, run_trainer
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.outcome import title_of
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import write_json
 from wavlm.train.facts import TrainingFacts, read_training
@@ -49,7 +50,7 @@ _ERRORS: dict[int, type[CodedError]] = {
 OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+@stage_task
 def pretrain(artifact: Model, store: Store, runtime: Runtime, recipe: str = "") -> Path:
     """The model's folder; `recipe` is the name of the one that it is trained for.
 
@@ -59,11 +60,13 @@ def pretrain(artifact: Model, store: Store, runtime: Runtime, recipe: str = "") 
     """
 
     def build(out: Path) -> TrainingFacts:
-        with _show_training(Tracked(artifact, recipe, runtime.experiment), store, runtime) as on_record:
+        tracked = Tracked(artifact, recipe, runtime.experiment)
+        with _gpus(runtime), _show_training(tracked, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
-    with _gpus(runtime):
-        return store.make(artifact, build)
+    folder = wait_out(lambda: store.make(artifact, build), runtime)
+    say_outcome(artifact, store)
+    return folder
 
 
 def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
@@ -103,9 +106,8 @@ def _failure(code: int, out: Path) -> Exception:
 def _show_training(tracked: Tracked, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
     """Show each record, and pass it to MLflow. Neither delays training, also when MLflow is down."""
     artifact = tracked.model
-    title = f"pretrain iteration {artifact.iteration}"
     with ExitStack() as stack:
-        progress, show_detail = stack.enter_context(show_progress(title))
+        progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
         feed = stack.enter_context(_track_training(tracked, store)) if runtime.tracking else None
 
         def on_record(record: Mapping[str, JsonValue]) -> None:

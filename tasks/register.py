@@ -10,9 +10,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
+from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.waiting import wait_out
 from tasks.registry import description
 from tasks.registry.connection import Registry, connect, translate_registry_errors
 from tasks.registry.gate import Verdict, comparable_tags, has_final_labels, judge, measured_tags
@@ -48,19 +47,21 @@ DEFAULT_RUNTIME = Runtime()
 _log = logging.getLogger(__name__)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+@stage_task
 def register(artifact: Registration, store: Store, recipe: Recipe, runtime: Runtime = DEFAULT_RUNTIME) -> Path | None:
     """The registration's folder; None, with a warning, if the registry does not answer or may not be written.
 
     The pipeline goes on without it: `wavlm sync`, or the next run, registers the model then.
     """
     try:
-        return register_model(artifact, store, recipe, runtime.experiment)
+        folder = wait_out(lambda: register_model(artifact, store, recipe, runtime.experiment), runtime)
     except (ServiceMissingError, LockedError) as error:
         if isinstance(error, LockedError) and error.code != Code.REGISTRY_READONLY:
             raise
         _log.warning("%s is not registered yet: %s", artifact.model, error)
         return None
+    say_outcome(artifact, store)
+    return folder
 
 
 def sync(recipe: Recipe, store: Store, experiment: str = "") -> tuple[Path, ...]:
@@ -137,7 +138,6 @@ def _build(artifact: Registration, tracked: Tracked, store: Store, recipe: Recip
         champion=verdict.reason,
     )
     write_registration(out, facts)
-    _log.info("%s is %s; champion: %s", model, version.reference, verdict.reason)
     return facts
 
 

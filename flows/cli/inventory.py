@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 from wavlm.pipeline.record import read_record
 from wavlm.pipeline.store import Store
-from wavlm.storage.files import read_json
-from wavlm.storage.locks import describe_owner
+from wavlm.storage.holders import describe_owner, is_alive
 
 
 @dataclass(frozen=True)
@@ -46,26 +41,13 @@ def list_under_way(store: Store) -> Iterator[str]:
     holders = {
         note.name.removesuffix(".lock.owner"): describe_owner(note)
         for note in sorted((store.root / "locks").glob("*.owner"))
-        if _is_alive(note)
+        if is_alive(note)
     }
     for partial in sorted(store.root.glob("*/.*.partial")):
         name = partial.name.removeprefix(".").removesuffix(".partial")
         holder = holders.get(f"{partial.parent.name}-{name.rpartition('-')[2]}")
         state = f"being made by {holder}" if holder else "begun; the next run continues it"
         yield f"{partial.parent.name}/{name}: {state}"
-
-
-def _is_alive(note: Path) -> bool:
-    """Whether the holder still runs; one on another machine is believed."""
-    try:
-        found: dict[str, Any] = read_json(note)
-        if found["host"] == socket.gethostname():
-            os.kill(int(found["pid"]), 0)
-    except (FileNotFoundError, ValueError, KeyError, ProcessLookupError):
-        return False
-    except PermissionError:  # the process runs, as another user
-        return True
-    return True
 
 
 def size_text(num_bytes: float) -> str:

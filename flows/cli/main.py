@@ -130,11 +130,11 @@ def stage(  # noqa: PLR0913 - one option each
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
     from flows.cli.orchestrated import run_flow
-    from flows.cli.plan import select_artifacts
     from flows.ready import check_ready
     from wavlm.errors import CodedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
+    from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.store import Store
     from wavlm.specs import Recipe
@@ -143,7 +143,7 @@ def stage(  # noqa: PLR0913 - one option each
     artifact_store = Store(store)
 
     def choose(resolved: Recipe | None = None) -> tuple[Artifact, ...]:
-        return select_artifacts(resolved or resolve(read_recipe(recipe), artifact_store), kind, iteration, corpus)
+        return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
 
     recipe_spec = read_recipe(recipe)
     with suppress(CodedError):  # the check says so, with all other problems

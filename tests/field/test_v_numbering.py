@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_specs import tiny_network, tiny_training
+from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact, Model
 from wavlm.pipeline.plan import models, plan, select, select_needed
 from wavlm.pipeline.store import Store
@@ -112,7 +113,7 @@ def test_two_iterations_may_share_their_labels() -> None:
     artifacts = plan(recipe(iteration(seed=0), iteration(seed=1)))
     assert len([item for item in artifacts if item.kind == "labels"]) == 2
     assert keys(select(artifacts, "labels", 1)) == keys(select(artifacts, "labels", 2))
-    with pytest.raises(ValueError, match="nothing fits kind=codebook iteration=3"):
+    with pytest.raises(UsageError, match="NOTHING_FITS: nothing fits kind=codebook iteration=3"):
         select(artifacts, "codebook", 3)
 
 

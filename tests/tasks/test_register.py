@@ -20,6 +20,7 @@ from tasks.registry.provenance import git_commit
 from tests.tasks.conftest import VALID_LOSS, build
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
 from wavlm.evaluation.facts import ScoresFacts
+from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Registration
 from wavlm.pipeline.plan import models, plan, scores_of, select_needed
 from wavlm.pipeline.summary import summarise
@@ -263,7 +264,7 @@ def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:secret@127.0.0.1:{closed_port}")
     started = time.monotonic()
-    assert register.fn(built.registrations[0], built.store, built.recipe) is None
+    assert register.fn(built.registrations[0], built.store, built.recipe, Runtime()) is None
     assert time.monotonic() - started < 60  # MLflow's own retries would hold it up for minutes
     assert "wavlm sync" in caplog.text
     assert "secret" not in caplog.text
@@ -283,7 +284,7 @@ def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
     for registration in built.registrations:
-        register.fn(registration, built.store, built.recipe)
+        register.fn(registration, built.store, built.recipe, Runtime())
     before = summarise(plan(built.recipe), built.store)
     assert before.versions == ()
     assert [plot.name for plot in before.plots].count("curves.png") == 2

@@ -264,3 +264,16 @@ class Code(StrEnum):
     """Hidden states were asked for of what is no float tensor of utterances. Do: give (B, N) or (N,), in [-1, 1]."""
     WORKER_DIED = "WORKER_DIED"
     """A worker process was killed, ran out of memory or crashed. Do: run again with 1 worker to see where."""
+
+
+# Failures that may pass by themselves. A stage is tried again after one of them, after any other it is not.
+TRANSIENT = frozenset(
+    {
+        Code.APT_FAILED,
+        Code.DL_CUT,
+        Code.DL_RANGE,
+        Code.DL_STALLED,
+        Code.REGISTRY_DOWN,
+        Code.STORAGE_STALLED,
+    }
+)

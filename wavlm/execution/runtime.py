@@ -92,6 +92,13 @@ class Runtime(BaseModel):
     Change: true where somebody waits for the version, not for the model.
     """
 
+    wait_minutes: Natural = 720
+    """How long to wait while another run makes or uses what this one needs. 0: refuse at once (--wait).
+
+    Unit: minutes, for each artifact.
+    Change: 0 in scripts that have other work to do; more than the longest stage of overlapping schedules.
+    """
+
     @property
     def loaders(self) -> int:
         """Number of loading processes per rank.

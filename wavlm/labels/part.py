@@ -12,7 +12,6 @@ earlier attempt was interrupted.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ import torch
 from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
 from wavlm.execution.ordered_map import OrderedMap, open_ordered_map
-from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched
+from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched, one_thread
 from wavlm.features.frame_function import FrameFunction, frame_function
 from wavlm.features.mfcc import Floats
 from wavlm.labels.assign import make_assign
@@ -82,10 +81,9 @@ def label_shards(group: ShardGroup) -> None:
     parts = [part for part in group.parts if not part.is_done]
     if not parts:
         return
-    if group.plan.device == "cpu":
-        _use_one_thread()
+    faiss.omp_set_num_threads(1)  # as in `cluster`
     label_frames = _label_function(group)
-    with open_ordered_map(group.plan.threads) as ordered_map:
+    with one_thread(), open_ordered_map(group.plan.threads) as ordered_map:
         pending = _PendingLabels()
         chunks = _read_chunks(parts, ordered_map, group.plan)
         for chunk, labels in extract_batched(chunks, label_frames, group.plan):
@@ -98,13 +96,6 @@ def label_shards(group: ShardGroup) -> None:
 def take_gpu(number: int) -> None:
     """Make one GPU the device that this process calls "cuda" from now on."""
     torch.cuda.set_device(number)
-
-
-def _use_one_thread() -> None:
-    """Use one core in a worker process: the other cores belong to the other workers."""
-    if multiprocessing.parent_process() is not None:
-        torch.set_num_threads(1)
-        faiss.omp_set_num_threads(1)
 
 
 def _label_function(group: ShardGroup) -> FrameFunction:

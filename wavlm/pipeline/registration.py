@@ -87,7 +87,7 @@ def explain_registry(folder: Path, root: Path) -> str | None:
 
 
 def place_of(facts: RegistrationFacts) -> str:
-    """The registry that a registration was made in. An earlier version recorded the whole path of the store's own database."""
+    """The registry that a registration was made in. An earlier version recorded whole paths for the store's own."""
     if facts.uri.startswith(SQLITE):
         database = PurePosixPath(facts.uri.removeprefix(SQLITE))
         home = database.parent

@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,6 +44,7 @@ from wavlm.pipeline.record import (
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sha256_of, sync
 from wavlm.storage.locks import hold_lock
+from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
 
 F = TypeVar("F", bound=Facts)
 HASHING_THREADS = 2
@@ -67,6 +69,7 @@ class Store:
         self.root = Path(root).absolute()
         if not (nearest := nearest_existing(self.root)).is_dir():
             raise UsageError("NOT_A_FOLDER", f"a store is a folder, this is none; at {nearest}; name another --store")
+        self.built: set[str] = set()  # keys of what this object has made
 
     @property
     def downloads(self) -> Path:
@@ -108,8 +111,9 @@ class Store:
         return all(self.is_complete(artifact) for artifact in artifacts)
 
     def require(self, artifact: Artifact) -> None:
-        """Raise BadDataError, naming artifact and place, unless it is complete."""
+        """Raise BadDataError, naming artifact and place, unless it is complete; LockedError if it is being made."""
         if not self.is_complete(artifact):
+            refuse_held(self._lock(artifact), str(artifact))
             why = self.explain_outdated(artifact) or "is not complete"
             raise BadDataError(
                 "INPUT_MISSING",
@@ -144,22 +148,26 @@ class Store:
         """Build an artifact unless it is complete; returns its folder.
 
         `build` gets the partial folder, which may hold an earlier attempt's parts, fills it and
-        returns facts. Raises BadDataError if an input is missing and LockedError if somebody else
-        is building the same; a failed build keeps its partial folder.
+        returns facts. While it runs nobody can move the inputs away. Raises BadDataError if an input is missing and
+        LockedError if somebody else is building the same; a failed build keeps its partial folder.
         """
         if self.is_complete(artifact):
             return self.path(artifact)
-        for item in artifact.needs:
-            self.require(item)
-        with hold_lock(self._lock(artifact), str(artifact)):
-            if not self.is_complete(artifact):
-                self._build(artifact, build, progress)
+        with hold_in_use(map(self._use_lock, artifact.needs)):
+            for item in artifact.needs:
+                self.require(item)
+            with hold_lock(self._lock(artifact), str(artifact)):
+                if not self.is_complete(artifact):
+                    self._build(artifact, build, progress)
         return self.path(artifact)
 
     def redo(self, artifact: Artifact) -> Path | None:
-        """Move a complete artifact and its partial to the trash; returns where it lies now."""
+        """Move a complete artifact and its partial to the trash; returns where it lies now.
+
+        Raises LockedError if somebody is making it, or is making something from it.
+        """
         moved = None
-        with hold_lock(self._lock(artifact), str(artifact)):
+        with hold_lock(self._lock(artifact), str(artifact)), self._hold_unused(artifact):
             for folder in (self.partial_folder(artifact), self.path(artifact)):
                 moved = self._discard(folder, artifact) or moved
         return moved
@@ -220,6 +228,13 @@ class Store:
     def _lock(self, artifact: Artifact) -> Path:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
 
+    def _use_lock(self, artifact: Artifact) -> Path:
+        _check_known(artifact)
+        return self.root / "locks" / f"{artifact.kind}-{artifact.key}.use"
+
+    def _hold_unused(self, artifact: Artifact) -> AbstractContextManager[None]:
+        return hold_unused(self._use_lock(artifact), str(artifact))
+
     def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
         partial, inputs = self.partial_folder(artifact), contents_of_inputs(artifact, self.path)
         self._begin(partial, artifact, inputs)
@@ -243,8 +258,10 @@ class Store:
         write_seal(partial, Seal(content=content_of(files), inputs=inputs))
         write_record(partial, record)
         sync(partial)
-        self._discard(self.path(artifact), artifact)  # one that was made from other inputs
-        partial.rename(self.path(artifact))
+        with self._hold_unused(artifact):
+            self._discard(self.path(artifact), artifact)  # one that was made from other inputs
+            partial.rename(self.path(artifact))
+        self.built.add(artifact.key)
         sync(self.path(artifact).parent)
 
 

@@ -81,7 +81,9 @@ def summarise(
         results=results,
         mixtures=tuple(store.facts(item, MixturesFacts) for item in complete if isinstance(item, Mixtures)),
         versions=versions,
-        plots=tuple(_plots(artifacts, store)),
+        plots=tuple(
+            plot for item in artifacts if isinstance(item, Scores | Registration) for plot in plots_of(item, store)
+        ),
         listen=tuple(store.path(item) / LISTEN_FOLDER for item in complete if isinstance(item, Mixtures)),
         findings=tuple(findings(results)),
         advice=tuple(_advice(artifacts, versions, store)),
@@ -89,13 +91,13 @@ def summarise(
     )
 
 
-def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
-    """Plots of scores and registrations. A registration that waits for the registry has its plots already."""
-    for item in artifacts:
-        if isinstance(item, Scores | Registration) and item.is_known:
-            waits = isinstance(item, Registration) and not store.is_complete(item)
-            folder = store.partial_folder(item) if waits else store.path(item)
-            yield from sorted(folder.rglob("*.png"))
+def plots_of(artifact: Scores | Registration, store: Store) -> tuple[Path, ...]:
+    """The plots of scores or of a registration. One that waits for the registry has its plots already."""
+    if not artifact.is_known:
+        return ()
+    waits = isinstance(artifact, Registration) and not store.is_complete(artifact)
+    folder = store.partial_folder(artifact) if waits else store.path(artifact)
+    return tuple(sorted(folder.rglob("*.png")))
 
 
 def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store) -> IterationResults:
