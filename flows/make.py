@@ -22,6 +22,8 @@ from tasks.shards import shards
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Model, Registration
+from wavlm.pipeline.garbage.kept import remember
+from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
@@ -45,6 +47,7 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 def read_resolved(recipe: str, store: Store, runtime: Runtime) -> Recipe:
     """A recipe with the content of its folders. Hashes what is new in them."""
     recipe_spec = read_recipe(Path(recipe))
+    remember(recipe, store)
     resolved = resolve(recipe_spec, store)
     if not unread_folders(resolved):
         return resolved
@@ -72,6 +75,9 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
     if isinstance(artifact, Model):
         pretrain(artifact, store, runtime, recipe.name)
         return
+    for item in find_thinned([artifact], store):
+        store.redo(item)
+        make(item, recipe, store, runtime)
     _TASKS[artifact.kind](artifact, store, runtime)
 
 

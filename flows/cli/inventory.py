@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from wavlm.pipeline.record import read_record
+from wavlm.pipeline.artifacts import KINDS
+from wavlm.pipeline.garbage.survey import size_of
+from wavlm.pipeline.record import RECORD_FILE, read_record
 from wavlm.pipeline.store import Store
-from wavlm.storage.holders import describe_owner, is_alive
+from wavlm.storage.holders import find_owner
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,33 @@ def list_complete(store: Store) -> Iterator[Item]:
 
 def list_under_way(store: Store) -> Iterator[str]:
     """Unfinished artifacts, and whether somebody works on them."""
-    holders = {
-        note.name.removesuffix(".lock.owner"): describe_owner(note)
-        for note in sorted((store.root / "locks").glob("*.owner"))
-        if is_alive(note)
-    }
     for partial in sorted(store.root.glob("*/.*.partial")):
         name = partial.name.removeprefix(".").removesuffix(".partial")
-        holder = holders.get(f"{partial.parent.name}-{name.rpartition('-')[2]}")
+        holder = find_owner(store.root / "locks" / f"{partial.parent.name}-{name.rpartition('-')[2]}.lock")
         state = f"being made by {holder}" if holder else "begun; the next run continues it"
         yield f"{partial.parent.name}/{name}: {state}"
+
+
+@dataclass(frozen=True)
+class Total:
+    """What one place of a store holds."""
+
+    place: str
+    num_items: int
+    num_bytes: int
+
+
+def list_totals(store: Store) -> Iterator[Total]:
+    """Every place of a store: each kind, what is unfinished, and the rest. Together they are all files of the store."""
+    for kind in KINDS:
+        complete = [path.parent for path in (store.root / kind).glob(f"*/{RECORD_FILE}")]
+        if complete:
+            yield Total(kind, len(complete), sum(map(size_of, complete)))
+    others = [path for kind in KINDS for path in (store.root / kind).glob("*") if not (path / RECORD_FILE).is_file()]
+    if others:
+        yield Total("unfinished", len(others), sum(map(size_of, others)))
+    for place in sorted(path for path in store.root.glob("*") if path.name not in KINDS):
+        yield Total(place.name, len(list(place.glob("*"))) if place.is_dir() else 1, size_of(place))
 
 
 def size_text(num_bytes: float) -> str:

@@ -9,9 +9,9 @@ import typer
 
 from flows.cli import console, options
 from flows.cli import registry_tables as tables
-from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli.complete import complete_model
+from flows.cli.options import DEFAULT_STORE, ModelName, RecipeFile, StoreFolder
 
-Reference = Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 models = typer.Typer(
     name="models",
@@ -50,7 +50,7 @@ def list_models(store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) 
 
 
 @models.command()
-def show(model: Reference, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) -> None:
+def show(model: ModelName, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) -> None:
     """Aliases, figures and lineage of one version, or of all versions of a name.
 
     [bold]Examples[/]
@@ -71,9 +71,7 @@ def show(model: Reference, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJso
 
 
 @models.command()
-def history(
-    name: Annotated[str, typer.Argument(metavar="NAME")], store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False
-) -> None:
+def history(name: ModelName, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) -> None:
     """The versions of a name, oldest first: when, from what, with which figures, and what the gate said.
 
     [bold]Example[/]
@@ -92,8 +90,8 @@ def history(
 
 @models.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="NAME, NAME:VERSION or NAME@ALIAS")],
-    second: Annotated[str, typer.Argument(metavar="B", help="the same")],
+    first: ModelName,
+    second: ModelName,
     store: StoreFolder = DEFAULT_STORE,
     *,
     as_json: AsJson = False,
@@ -116,7 +114,7 @@ def compare(
 
 @models.command()
 def pull(
-    model: Reference,
+    model: ModelName,
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder")],
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
@@ -134,7 +132,7 @@ def pull(
 
 @models.command()
 def promote(
-    model: Reference,
+    model: ModelName,
     alias: Annotated[str, typer.Argument(metavar="ALIAS")] = "champion",
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
@@ -157,7 +155,9 @@ def promote(
 def export_model(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A model folder, or NAME, NAME:VERSION, NAME@ALIAS"),
+        typer.Argument(
+            metavar="MODEL", help="A model folder, or NAME, NAME:VERSION, NAME@ALIAS", autocompletion=complete_model
+        ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder (hf) or file (fairseq)")],
     layout: Annotated[Literal["hf", "fairseq"], typer.Option("--format", help="Whose layout")] = "hf",

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
+from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.shares import describe_shares
@@ -33,10 +34,15 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
     made: set[str] = set()
-    for artifact in plan(resolve(read_recipe(recipe), store)):
+    artifacts = plan(resolve(read_recipe(recipe), store))
+    thinned = find_thinned([item for item in artifacts if not store.is_complete(item)], store)
+    for artifact in artifacts:
         notes = list(describe(artifact, store))
         if not artifact.is_known:
             table.add_row("[yellow]?[/]", str(artifact), "; ".join([_explain_unknown(artifact), *notes]))
+            continue
+        if artifact in thinned:
+            table.add_row("[yellow]make[/]", str(artifact), "again: its audio was dropped, and its shards need it")
             continue
         if store.is_complete(artifact):
             table.add_row("[green]there[/]", str(artifact), "; ".join(notes))

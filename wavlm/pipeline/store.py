@@ -41,6 +41,7 @@ from wavlm.pipeline.record import (
     write_record,
     write_seal,
 )
+from wavlm.storage.drops import DROPPED_FILE, read_dropped
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sha256_of, sync
 from wavlm.storage.locks import hold_lock
@@ -175,11 +176,15 @@ class Store:
         return moved
 
     def verify(self, folder: Path, progress: Progress = no_progress) -> list[Damage]:
-        """Re-hash every file of a complete artifact's folder; returns what differs."""
+        """Re-hash every file of a complete artifact's folder; returns what differs.
+
+        Files that house-keeping deleted on purpose (`wavlm.storage.drops`) are no damage.
+        """
         sealed = read_record(folder).files
         seal = read_seal(folder)
+        dropped = read_dropped(folder)
         missing = [name for name in sealed if not (folder / name).is_file()]
-        damaged = [Damage(folder / name, "missing", sealed[name].sha256) for name in missing]
+        damaged = [Damage(folder / name, "missing", sealed[name].sha256) for name in missing if name not in dropped]
         present = [name for name in sealed if name not in missing]
         for name, digest in _hash_files(folder, present, progress):
             if digest != sealed[name].sha256:
@@ -279,7 +284,7 @@ def _check_known(artifact: Artifact) -> None:
 def _list_files(folder: Path) -> list[str]:
     """Relative names of all files below a folder but the record and the seal themselves."""
     names = (str(item.relative_to(folder)) for item in folder.rglob("*") if item.is_file())
-    return sorted(name for name in names if name not in (RECORD_FILE, SEAL_FILE))
+    return sorted(name for name in names if name not in (RECORD_FILE, SEAL_FILE, DROPPED_FILE))
 
 
 def _remove_partials(folder: Path) -> None:

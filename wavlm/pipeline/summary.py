@@ -59,7 +59,7 @@ class Summary:
     plots: tuple[Path, ...]
     listen: tuple[Path, ...]  # folders with pairs of WAV files: clean, mixed
     findings: tuple[str, ...]
-    advice: tuple[str, ...]  # commands to try next
+    advice: tuple[str, ...]  # commands to try next, with RECIPE for the recipe
     missing: tuple[str, ...]  # artifacts of the plan that are not complete
 
 
@@ -182,10 +182,10 @@ def _advice(artifacts: Sequence[Artifact], versions: Sequence[VersionSummary], s
     wanted = [item for item in artifacts if isinstance(item, Registration)]
     trained = [item for item in wanted if store.is_complete(item.model)]
     if len(trained) < len(wanted):
-        yield "wavlm run RECIPE  (goes on where it stopped)"
+        yield "wavlm run RECIPE  # goes on where it stopped"
     if len(trained) > len(versions):
-        yield "wavlm sync RECIPE  (registers what the registry missed)"
+        yield "wavlm sync RECIPE  # registers what the registry missed"
     if versions:
         newest = max(versions, key=lambda item: item.version)
         yield f"wavlm models show {newest.name}:{newest.version}"
-        yield f"wavlm models pull {newest.name}:{newest.version} OUT"
+        yield f"wavlm models pull {newest.name}:{newest.version} {newest.name}-{newest.version}"

@@ -56,6 +56,12 @@ def describe_owner(note: Path) -> str:
         return "a process that left no note"
 
 
+def find_owner(lock: Path) -> str | None:
+    """The process that holds a lock, as text; None if nobody does. Looks only: no lock is taken or created."""
+    note = lock.with_name(f"{lock.name}.owner")
+    return describe_owner(note) if is_alive(note) else None
+
+
 def is_alive(note: Path) -> bool:
     """Whether the holder still runs; one on another machine is believed."""
     try:
