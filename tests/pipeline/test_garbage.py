@@ -283,6 +283,19 @@ def test_a_changed_recipe_leaves_a_generation_that_goes_once_nothing_is_register
     project.check()
 
 
+def test_the_last_revision_of_a_corpus_stays_until_the_next_is_made(project: Project) -> None:
+    """It decides what the next one holds out (decision 22). Without it held-out speech would be trained on."""
+    old = project.folder("corpus")
+    spec = project.recipe.parents[1] / "corpora" / "voices.yaml"
+    spec.write_text(spec.read_text().replace("role: speech", "role: speech\nmax_left_out: 0.5\nchannels: each"))
+    project.collect(registered=False)
+    assert old.exists()
+    project.make()
+    project.collect(registered=False)
+    assert not old.exists()
+    project.check()
+
+
 def test_a_recipe_that_was_run_here_is_kept_and_one_that_is_gone_is_named(project: Project) -> None:
     moved = project.recipe.rename(project.recipe.with_name("elsewhere.yaml"))
     assert find_kept(project.store, ()).forgotten == (str(moved.with_name("small.yaml").resolve()),)
