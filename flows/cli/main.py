@@ -13,8 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli import console, options, usage
+from flows.cli import deploy as cli_deploy
 from flows.cli import house as cli_house
 from flows.cli import models as cli_models
+from flows.cli import report as cli_report
 from flows.cli import store as cli_store
 from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
@@ -157,10 +159,10 @@ def stage(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
-    from flows.cli.plan import select_artifacts
     from wavlm.errors import CodedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
+    from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.store import Store
     from wavlm.specs import Recipe
@@ -169,7 +171,7 @@ def stage(  # noqa: PLR0913 - one option each
     artifact_store = Store(store)
 
     def choose(resolved: Recipe | None = None) -> tuple[Artifact, ...]:
-        return select_artifacts(resolved or resolve(read_recipe(recipe), artifact_store), kind, iteration, corpus)
+        return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
 
     recipe_spec = read_recipe(recipe)
     with suppress(CodedError):  # the check says so, with all other problems
@@ -247,7 +249,7 @@ def _load_stage() -> Callable[..., object]:
 
 # Modules with commands of their own, after those above, in the order in which help lists them. To add one is a name
 # here, and one in the layers of pyproject.toml.
-for module in (cli_store, cli_house, cli_models):
+for module in (cli_store, cli_report, cli_house, cli_deploy, cli_models):
     module.add_to(app)
 
 

@@ -9,7 +9,7 @@ from wavlm.pipeline.garbage.corpora import find_archives, find_audio, find_downl
 from wavlm.pipeline.garbage.kept import Kept, key_of_folder
 from wavlm.pipeline.garbage.survey import Item, Survey, What, name_of_folder, size_of
 from wavlm.pipeline.store import Store
-from wavlm.storage.owners import find_owner
+from wavlm.storage.holders import find_owner
 
 SNAPSHOTS = "snapshots"
 TRASH = "trash"
