@@ -184,7 +184,7 @@ class Store:
 
         Files that house-keeping deleted on purpose (`wavlm.storage.drops`) are no damage.
         """
-        for name, read in ((RECORD_FILE, read_record), (SEAL_FILE, read_seal)):
+        for name, read in ((RECORD_FILE, read_record), (SEAL_FILE, read_seal), (DROPPED_FILE, read_dropped)):
             try:
                 read(folder)
             except BadDataError as error:
