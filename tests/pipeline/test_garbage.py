@@ -31,6 +31,7 @@ from wavlm.pipeline.plan import plan
 from wavlm.pipeline.registration import OWN_REGISTRY, RegistrationFacts
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.verify import verify
 from wavlm.shards import build_shards
 from wavlm.shards.recordings import Intake
 from wavlm.specs.yaml import read_recipe
@@ -141,7 +142,7 @@ class Project:
     def check(self) -> None:
         """Everything of the recipe is complete and whole."""
         assert self.store.has_all(self.plan())
-        assert [damage for folder in self.store.folders() for damage in self.store.verify(folder)] == []
+        assert [damage for folder in self.store.folders() for damage in verify(folder)] == []
 
 
 @pytest.fixture(autouse=True)
@@ -185,23 +186,21 @@ def test_a_model_without_its_snapshots_is_whole_and_other_damage_is_still_found(
     project.check()
     weights = project.folder("pretrain") / "model.safetensors"
     weights.unlink()
-    assert [damage.path for damage in project.store.verify(project.folder("pretrain"))] == [weights]
+    assert [damage.path for damage in verify(project.folder("pretrain"))] == [weights]
 
 
 def test_a_note_of_dropped_files_that_was_changed_excuses_nothing(project: Project) -> None:
     project.collect()
     note = project.folder("pretrain") / "dropped.json"
     note.write_text(note.read_text().replace("optimizer", "model"))
-    assert [damage.path for damage in project.store.verify(project.folder("pretrain"))] == [note]
+    assert [damage.path for damage in verify(project.folder("pretrain"))] == [note]
 
 
 def test_a_file_of_the_same_folder_that_was_not_dropped_is_missing(project: Project) -> None:
     project.collect()
     (project.folder("pretrain") / "snapshots").mkdir()
     (project.folder("pretrain") / "snapshots" / "new").write_text("never sealed")
-    assert [damage.found for damage in project.store.verify(project.folder("pretrain"))] == [
-        "a file that was never sealed"
-    ]
+    assert [damage.found for damage in verify(project.folder("pretrain"))] == ["a file that was never sealed"]
 
 
 def test_audio_and_archives_stay_unless_the_recipe_allows_it(project: Project) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from wavlm.errors import BadDataError
 from wavlm.storage.digested import read_digested, write_digested
 from wavlm.storage.facts import Facts
-
-DROPPED_FILE = "dropped.json"
+from wavlm.storage.seals import DROPPED_FILE, broken
 
 
 class DroppedFacts(Facts):
@@ -25,14 +23,12 @@ def read_dropped(folder: Path) -> frozenset[str]:
     try:
         found = read_digested(path)
         if not found.has_digest:
-            raise ValueError("it has no digest")  # noqa: TRY301 - one kind of damage
-        return frozenset(DroppedFacts.model_validate(found.content).files)
+            raise broken(path, "it has no digest")
+        return frozenset(DroppedFacts.model_validate(found.content, strict=False).files)
     except FileNotFoundError:
         return frozenset()
-    except ValueError as error:  # a ValidationError is one
-        raise BadDataError(
-            "RECORD_BROKEN", f"what was dropped cannot be read: {error}; at {path}; make the artifact again"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise broken(path, error) from error
 
 
 def write_dropped(folder: Path, names: Iterable[str], unix: float) -> None:
