@@ -69,7 +69,7 @@ def test_a_bad_recipe_is_refused_with_its_place(tmp_path: Path, wavlm: Wavlm) ->
     path.write_text("name: bad\nflavour: vanilla\n")
     done = wavlm("plan", path)
     assert done.returncode == 2
-    assert f"; at {path}:2, flavour; " in done.stderr
+    assert f"; at {path}:2:1, flavour; " in done.stderr
     assert "Traceback" not in done.stderr
 
 
