@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.registry.connection import connect, translate_registry_errors, without_password
-from tasks.registry.lookup import find_version
+from tasks.registry.connection import connect, translate_registry_errors
+from tasks.registry.reference import find_version
+from tasks.registry.runs import fetch_file
 from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import Model
-from wavlm.pipeline.registration import REPORT_FILE
+from wavlm.pipeline.registration import REPORT_FILE, without_password
 from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
@@ -52,7 +53,7 @@ def fetch_report(reference: str, store: Store, out: Path) -> Path:
                 "where its store is: wavlm report RECIPE",
             )
         with tempfile.TemporaryDirectory() as folder:
-            page = Path(registry.client.download_artifacts(version.run_id, REPORT_FILE, folder)).read_text()
+            page = fetch_file(registry, version.run_id, REPORT_FILE, Path(folder)).read_text()
     path = out / f"version{version.version}" / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)

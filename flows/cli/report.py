@@ -55,14 +55,14 @@ def report(
 
 
 def _of_recipe(recipe: Path, store: Store, iteration: int | None, out: Path) -> Iterator[Path]:
-    from flows.cli.plan import select_artifacts
     from tasks.report import make_reports
     from wavlm.pipeline.artifacts import Model
+    from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.resolve import require_known
     from wavlm.specs.yaml import read_recipe
 
     resolved = require_known(read_recipe(recipe), store)
-    chosen = select_artifacts(resolved, Model.kind, iteration, None)
+    chosen = select(plan(resolved), "pretrain", iteration, None)
     yield from make_reports([item for item in chosen if isinstance(item, Model)], resolved, store, out / resolved.name)
 
 
