@@ -117,12 +117,15 @@ def read(work: Path, tree: Path) -> Cover:
 
 def _lines(work: Path, users: dict[str, set[str]]) -> dict[str, dict[int, set[str]]]:
     """The tests of each line of each file."""
-    from coverage import CoverageData  # only this tool needs it
+    from coverage import CoverageData, CoverageException  # only this tool needs them
 
     found: dict[str, dict[int, set[str]]] = {}
     for part in sorted((work / "lines").glob("part.*")):
         data = CoverageData(str(part))
-        data.read()
+        try:
+            data.read()
+        except CoverageException:
+            continue  # of a process that was killed while it wrote
         for file in data.measured_files():
             lines = found.setdefault(file.rpartition("/tree/")[2], {})
             for line, contexts in data.contexts_by_lineno(file).items():
