@@ -8,7 +8,7 @@ the stage.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -91,7 +91,7 @@ SHARDS: dict[str, object] = {
     "min_seconds": 0.9, "max_seconds": 1.5, "join_seconds": 3.0, "join_gap_seconds": 0.4, "shard_megabytes": 0.05,
 }  # fmt: skip
 CODEBOOK: dict[str, object] = {
-    "num_clusters": 5, "sample_frames_per_cluster": 20, "frames_per_utterance": 40, "iterations": 2, "redo": 3,
+    "num_clusters": 5, "sample_frames_per_cluster": 20, "frames_per_utterance": 40, "iterations": 2,
     "seed": 1, "shares": (9.0, 1.0),
 }  # fmt: skip
 MIXTURES: dict[str, object] = {"num_utterances": 3, "max_seconds": 1.0, "seed": 1}
@@ -111,7 +111,7 @@ def cases(table: dict[str, object]) -> list[Change]:
         (MixSpec, {*MIX, "name"}),  # a name is for people
         (EffectSpec, {*EFFECT}),
         (ShardSpec, {*SHARDS, "max_rejected"}),  # a bound: see tests/shards
-        (CodebookSpec, {*CODEBOOK, "features", "speech"}),  # which shards are read: see tests/pipeline
+        (CodebookSpec, {*CODEBOOK, "features", "speech", "redo"}),  # see tests/pipeline, tests/labels/test_seeds.py
         (MixturesSpec, {*MIXTURES}),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -241,16 +241,6 @@ def test_a_field_of_an_effect_changes_the_batches(change: Change, job: TrainJob)
     assert one != other
 
 
-def differing(
-    build: Callable[[Path, Spec], None], spec: Spec, change: Change, folder: Path
-) -> Iterator[dict[str, bytes]]:
-    for name, one in (("as it was", spec), ("changed", spec.model_copy(update=dict([change])))):
-        out = folder / name
-        out.mkdir()
-        build(out, one)
-        yield bytes_of(out)
-
-
 @pytest.mark.parametrize("change", cases(SHARDS), ids=str)
 def test_a_field_of_the_shards_changes_the_shards(change: Change, tmp_path: Path) -> None:
     clips = [noise_clip(f"anna-{number}", 0.7 + 0.3 * number) for number in range(6)]
@@ -259,28 +249,58 @@ def test_a_field_of_the_shards_changes_the_shards(change: Change, tmp_path: Path
     spec = ShardSpec(min_seconds=0.5, max_seconds=3.0, join_seconds=joins, shard_megabytes=0.1, max_rejected=0.0)
     if change[0] == "max_seconds":
         spec = spec.model_copy(update={"join_seconds": 0.0})
-    one, other = differing(lambda out, it: build_shards(it, corpus, out, 1, no_progress), spec, change, tmp_path)  # type: ignore[arg-type]
-    assert one != other
+    for name, one in (("before", spec), ("after", spec.model_copy(update=dict([change])))):
+        build_shards(one, corpus, tmp_path / name, 1, no_progress)
+    assert bytes_of(tmp_path / "before") != bytes_of(tmp_path / "after")
+
+
+@pytest.fixture(scope="module")
+def centroids(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
+    """The centroids of two corpora of tones, with fields of the codebook changed."""
+    folder = tmp_path_factory.mktemp("codebooks")
+    folders = {
+        name: write_shards(folder / name, tones(6, seed, seconds) + tones(2, seed + 9, split="valid"))
+        for name, seed, seconds in (("one", 0, 1.0), ("other", 4, 2.0))
+    }
+
+    @cache
+    def build(**fields: object) -> bytes:
+        spec = CodebookSpec(
+            features=MfccFeatures(type="mfcc"), num_clusters=4, sample_frames_per_cluster=30, frames_per_utterance=20,
+            iterations=8, seed=0,
+        )  # fmt: skip
+        out = folder / f"{len(list(folder.iterdir()))}"
+        out.mkdir()
+        build_codebook(spec.model_copy(update=fields), folders, None, out, PLAN)
+        return (out / "centroids.npy").read_bytes()
+
+    return build
 
 
 @pytest.mark.parametrize("change", cases(CODEBOOK), ids=str)
-def test_a_field_of_the_codebook_changes_the_centroids(change: Change, tmp_path: Path) -> None:
-    folders = {
-        name: write_shards(tmp_path / name, tones(6, seed, seconds) + tones(2, seed + 9, split="valid"))
-        for name, seed, seconds in (("one", 0, 1.0), ("other", 4, 2.0))
-    }
-    spec = CodebookSpec(
-        features=MfccFeatures(type="mfcc"), num_clusters=4, sample_frames_per_cluster=30, frames_per_utterance=20,
-        iterations=8, seed=0,
-    )  # fmt: skip
-    one, other = differing(lambda out, it: build_codebook(it, folders, None, out, PLAN), spec, change, tmp_path)  # type: ignore[arg-type]
-    assert one["centroids.npy"] != other["centroids.npy"]
+def test_a_field_of_the_codebook_changes_the_centroids(change: Change, centroids: Callable[..., bytes]) -> None:
+    assert centroids() != centroids(**dict([change]))
+
+
+@pytest.fixture(scope="module")
+def mixtures(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, bytes]]:
+    """The files of two mixtures of tones, with fields of their spec changed."""
+    folder = tmp_path_factory.mktemp("mixtures")
+    speech = write_shards(folder / "speech", tones(5, seconds=1.5, split="valid"))
+
+    @cache
+    def build(**fields: object) -> dict[str, bytes]:
+        spec = MixturesSpec(num_utterances=2, max_seconds=2.0).model_copy(update=fields)
+        out = folder / f"{len(list(folder.iterdir()))}"
+        out.mkdir()
+        build_mixtures(spec, MixSpec(name="much", probability=0.75), [speech], [], [], out)
+        return bytes_of(out)
+
+    return build
 
 
 @pytest.mark.parametrize("change", cases(MIXTURES), ids=str)
-def test_a_field_of_the_mixtures_changes_the_mixtures(change: Change, tmp_path: Path) -> None:
-    speech = write_shards(tmp_path / "speech", tones(8, seconds=2.0, split="valid"))
-    mix = MixSpec(name="much", probability=0.75)
-    spec = MixturesSpec(num_utterances=4, max_seconds=2.0)
-    one, other = differing(lambda out, it: build_mixtures(it, mix, [speech], [], [], out), spec, change, tmp_path)  # type: ignore[arg-type]
-    assert one != other
+def test_a_field_of_the_mixtures_changes_the_mixtures(
+    change: Change, mixtures: Callable[..., dict[str, bytes]]
+) -> None:
+    assert mixtures() != mixtures(**dict([change]))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from tests.mutants.cover import Cover, order
+from tests.mutants.cover import Cover, mirror_of, order
 from tests.mutants.draw import Mutant
 
 BUDGET_SECONDS = 240.0  # what the tests of one mutant may cost together, as measured without it
@@ -137,12 +137,6 @@ def wait(child: int, limit: float) -> int | None:
     if code is None:
         os.waitpid(child, 0)
     return code
-
-
-def mirror_of(path: str) -> str:
-    """The folder of tests for a file: `wavlm/nn/head.py` has tests/nn, `tasks/registry/gate.py` tests/tasks."""
-    parts = path.split("/")
-    return f"tests/{parts[1] if parts[0] == 'wavlm' else parts[0]}"
 
 
 def replace(file: Path, source: bytes) -> None:
