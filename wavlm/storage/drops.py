@@ -21,7 +21,10 @@ def read_dropped(folder: Path) -> frozenset[str]:
     """Names of the files of an artifact that were deleted on purpose; raises BadDataError (RECORD_BROKEN)."""
     path = folder / DROPPED_FILE
     try:
-        return frozenset(DroppedFacts.model_validate(read_digested(path).content, strict=False).files)
+        found = read_digested(path)
+        if not found.has_digest:
+            raise broken(path, "it has no digest")
+        return frozenset(DroppedFacts.model_validate(found.content, strict=False).files)
     except FileNotFoundError:
         return frozenset()
     except (OSError, ValueError) as error:
