@@ -1,7 +1,7 @@
 """People reported: a training was stopped, a file that it left was damaged, and the next run believed it.
 
 Every seventh label of the cache was changed: other weights, exit code 0. Lines of the curve were lost in silence, or
-ended the run with a traceback. What a training left is compared with its digest now, or made again: the end is the same.
+ended the run with a traceback. What a training left is compared with its digest now, or made again: same end.
 """
 
 from __future__ import annotations
