@@ -6,20 +6,18 @@ import logging
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
-from prefect.concurrency.sync import concurrency
-from prefect.context import TaskRunContext
-from prefect.exceptions import ObjectNotFound
 from pydantic import JsonValue
 
 from tasks.jobs import job_of
+from tasks.orchestration.limits import GPU, hold_slot
 from tasks.orchestration.progress_bar import ShowDetail, show_progress
-from tasks.registry.connection import Status, follow_training
+from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.waiting import wait_out
+from tasks.registry.following import Status, follow_training
+from tasks.registry.runs import Tracked
 from wavlm.errors import (
     EXIT_STOPPED,
     BadDataError,
@@ -39,12 +37,12 @@ from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.supervisor import SIGNAL_EXIT
 from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.outcome import title_of
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import write_json
 from wavlm.storage.locks import wait_for_lock
-from wavlm.train.facts import TrainingFacts, read_training
+from wavlm.train.facts import TrainingFacts, is_finished, read_training
 
-GPU_LIMIT = "gpu"
 LOG_TAIL_CHARACTERS = 2000
 CACHE = ".cache"  # of the loader, in the folder that it trains into
 _ERRORS: dict[int, type[CodedError]] = {
@@ -63,19 +61,24 @@ _log = logging.getLogger(__name__)
 OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
-def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
-    """The model's folder. After a stop or a kill the next call continues from the last checkpoint.
+@stage_task
+def pretrain(artifact: Model, store: Store, runtime: Runtime, recipe: str = "") -> Path:
+    """The model's folder; `recipe` is the name of the one that it is trained for.
+
+    After a stop or a kill the next call continues from the last checkpoint.
 
     Raises StoppedError if the trainer was stopped; it has written a checkpoint by then.
     """
 
     def build(out: Path) -> TrainingFacts:
-        with _show_training(artifact, store, runtime) as on_record:
+        tracked = Tracked(artifact, recipe, runtime.experiment)
+        slot = hold_slot(GPU) if runtime.gpus else nullcontext()
+        with slot, _show_training(tracked, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
-    with _gpus(runtime):
-        return store.make(artifact, build)
+    folder = wait_out(lambda: store.make(artifact, build), runtime)
+    say_outcome(artifact, store)
+    return folder
 
 
 def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
@@ -86,7 +89,14 @@ def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
     if ending.exit_code:
         raise _failure(ending, job.out)
     _remove_leftovers(job.out)
-    return read_training(job.out)
+    facts = read_training(job.out)
+    if not is_finished(job):
+        raise BadDataError(
+            "CHECKSUM",
+            f"a file is not what the trainer wrote; at {job.out}; run again: the model is written again from its last "
+            "checkpoint",
+        )
+    return facts
 
 
 def _wait_for_earlier(job: TrainJob) -> None:
@@ -141,12 +151,12 @@ def _name_signal(number: int) -> str:
 
 
 @contextmanager
-def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
+def _show_training(tracked: Tracked, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
     """Show each record, and pass it to MLflow. Neither delays training, also when MLflow is down."""
-    title = f"pretrain iteration {artifact.iteration}"
+    artifact = tracked.model
     with ExitStack() as stack:
-        progress, show_detail = stack.enter_context(show_progress(title))
-        feed = stack.enter_context(_track_training(artifact, store)) if runtime.tracking else None
+        progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
+        feed = stack.enter_context(_track_training(tracked, store)) if runtime.tracking else None
 
         def on_record(record: Mapping[str, JsonValue]) -> None:
             _show_record(record, artifact.train.updates, progress, show_detail)
@@ -158,8 +168,8 @@ def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[
 
 
 @contextmanager
-def _track_training(artifact: Model, store: Store) -> Iterator[OnRecord]:
-    follower = follow_training(artifact, store)
+def _track_training(tracked: Tracked, store: Store) -> Iterator[OnRecord]:
+    follower = follow_training(tracked, store)
     status: Status = "KILLED"
     try:
         yield follower.feed
@@ -179,23 +189,3 @@ def _show_record(record: Mapping[str, JsonValue], updates: int, progress: Progre
         show_detail(f"loss {loss:.3f}, masked accuracy {accuracy:.1%}")
     update = record["update"]
     progress(update if isinstance(update, int) else 0, updates)
-
-
-@contextmanager
-def _gpus(runtime: Runtime) -> Iterator[None]:
-    """Hold a slot of the server's limit named gpu, if we use GPUs and the server has that limit."""
-    if not runtime.gpus or TaskRunContext.get() is None or not _is_limited():
-        yield
-        return
-    # If the server is lost, training continues without its slot.
-    with concurrency(GPU_LIMIT, strict=True, raise_on_lease_renewal_failure=False):
-        yield
-
-
-def _is_limited() -> bool:
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(GPU_LIMIT)
-        except ObjectNotFound:
-            return False
-    return True

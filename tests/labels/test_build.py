@@ -181,7 +181,7 @@ def test_labels_of_shards_that_are_no_longer_there_are_removed(
 def test_workers_change_no_byte(
     tmp_path: Path, shards_dir: Path, codebook_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavlm.labels.build.SECONDS_PER_WORKER", {"mfcc": 0.1})
+    monkeypatch.setattr("wavlm.labels.build.CORE_SECONDS_PER_WORKER", 1e-4)
     for workers in (1, 2):
         label(shards_dir, codebook_dir, tmp_path / str(workers), replace(LOCAL_PLAN, processes=workers))
     assert contents(tmp_path / "1") == contents(tmp_path / "2")

@@ -21,6 +21,7 @@ import numpy as np
 from wavlm.evaluation.facts import SCORES_PLOT, LayerScore, ScoresFacts, scores_path
 from wavlm.evaluation.plot import plot_scores
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.features.extract import one_thread
 from wavlm.features.frame_function import mfcc_at_frame_rate
 from wavlm.features.hidden import HiddenLayers, default_device
 from wavlm.features.mfcc import Floats
@@ -116,13 +117,14 @@ def _without_phones(num_utterances: int) -> ScoresFacts:
 def _score_layers(spec: ScoresSpec, model_dir: Path, chosen: Chosen, progress: Progress) -> ScoresFacts:
     layers = spec.layers or tuple(range(1, read_network(model_dir).network.num_layers + 1))
     hidden = HiddenLayers(model_dir, layers, default_device())
-    qualities = measure_quality(
-        lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)],
-        chosen.fitted,
-        chosen.judged,
-        spec,
-        progress,
-    )
+    with one_thread():
+        qualities = measure_quality(
+            lambda waveform: [mfcc_at_frame_rate(waveform), *hidden(waveform)],
+            chosen.fitted,
+            chosen.judged,
+            spec,
+            progress,
+        )
     scores = tuple(
         LayerScore(name=f"layer {layer}" if layer else "mfcc", layer=layer, quality=quality)
         for layer, quality in zip((0, *layers), qualities, strict=True)

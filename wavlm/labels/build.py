@@ -25,14 +25,19 @@ from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path,
 from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels
 from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
 from wavlm.labels.quality import cluster_shares, entropy_bits, merge_counts
+from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, Features
-from wavlm.storage.files import sha256_of, write_json
+from wavlm.specs.shapes import forward_flops
+from wavlm.storage.files import remove_noted, sha256_of, write_json
 
-# Starting a worker takes some 3 s of imports: with less audio than this, it is faster without one.
-SECONDS_PER_WORKER = {"mfcc": 3600, "hidden": 600}
+# Starting a worker takes some 3 s of a core, for imports: it is worth it for this much work.
+CORE_SECONDS_PER_WORKER = 10
+MFCC_RATE = 1_400  # seconds of audio per second of one core, decoding included; measured
+HIDDEN_FLOPS = 15e9  # operations per second of one core; measured with the demo's network
 # The same for a process with its own GPU, which also has to be set up.
 SECONDS_PER_GPU = 36_000
+LENGTH_SECONDS = 10.0  # of a typical utterance; attention costs more in longer ones
 
 
 def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
@@ -60,7 +65,8 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
         for name in sorted(listing)
     ]
     _remove_others(parts, out)
-    processes = _num_processes(sum(shard.samples for shard in listing.values()), features, plan)
+    seconds = sum(shard.samples for shard in listing.values()) / SAMPLE_RATE_HZ
+    processes = _num_processes(seconds, features, teacher_dir, plan)
     groups = [
         ShardGroup(group, codebook_dir, features, teacher_dir, plan)
         for group in _split(parts, processes * plan.groups_per_process or len(parts))
@@ -85,14 +91,24 @@ def _remove_others(parts: Sequence[LabelPart], out: Path) -> None:
     names = {part.output.name for part in parts}
     for path in (*out.glob("*.parquet"), *out.glob("quality/*.parquet")):
         if path.name not in names:
-            path.unlink()
+            remove_noted(path)
 
 
-def _num_processes(num_samples: int, features: Features, plan: ExtractionPlan) -> int:
+def _num_processes(seconds: float, features: Features, teacher_dir: Path | None, plan: ExtractionPlan) -> int:
     """As many processes as the plan has, but no more than the audio is worth."""
-    seconds = num_samples / SAMPLE_RATE_HZ
-    worthwhile = seconds / (SECONDS_PER_WORKER[features.type] if plan.device == "cpu" else SECONDS_PER_GPU)
+    if plan.device == "cpu":
+        worthwhile = _core_seconds(seconds, features, teacher_dir) / CORE_SECONDS_PER_WORKER
+    else:
+        worthwhile = seconds / SECONDS_PER_GPU
     return min(plan.processes, max(1, int(worthwhile)))
+
+
+def _core_seconds(seconds: float, features: Features, teacher_dir: Path | None) -> float:
+    """What one core needs for so much audio."""
+    if features.type == "mfcc" or teacher_dir is None:
+        return seconds / MFCC_RATE
+    network = read_network(teacher_dir).network
+    return seconds * forward_flops(network, LENGTH_SECONDS, features.layer) / HIDDEN_FLOPS
 
 
 def _split(parts: Sequence[LabelPart], num_groups: int) -> list[tuple[LabelPart, ...]]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.features.extract import ExtractionPlan, release_gpu_memory
+from wavlm.features.extract import ExtractionPlan, one_thread, release_gpu_memory
 from wavlm.features.frame_function import frame_function
 from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids
@@ -59,7 +59,8 @@ def build_codebook(
     train, valid = (read_utterances(list(shards.values()), split) for split in ("train", "valid"))
     weights = np.array(spec.shares or train.samples_per_folder, np.float64)
     drawing = draw_utterances(train, function.rate_hz, num_frames, weights, spec)
-    sample = sample_frames(train, drawing, function, spec.seed, plan, progress)
+    with one_thread():
+        sample = sample_frames(train, drawing, function, spec.seed, plan, progress)
     clustering = cluster(
         sample,
         spec.num_clusters,
@@ -68,7 +69,8 @@ def build_codebook(
         seed=seed_for(spec.seed, "k-means") % 2**31,
     )
     held_out = draw_utterances(valid, function.rate_hz, num_frames // VALID_SHARE, weights, spec)
-    valid_sample = sample_frames(valid, held_out, function, spec.seed, plan)
+    with one_thread():
+        valid_sample = sample_frames(valid, held_out, function, spec.seed, plan)
     release_gpu_memory(plan)
     centroids = Centroids(clustering.centroids)
     facts = CodebookFacts(

@@ -12,7 +12,6 @@ earlier attempt was interrupted.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ import torch
 from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
 from wavlm.execution.ordered_map import OrderedMap, open_ordered_map
-from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched
+from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched, one_thread
 from wavlm.features.frame_function import FrameFunction, frame_function
 from wavlm.features.mfcc import Floats
 from wavlm.labels.assign import make_assign
@@ -36,7 +35,7 @@ from wavlm.labels.quality import JointCounts, joint_counts, merge_counts
 from wavlm.shards import TarSample, Utterance, decode_sample, read_samples
 from wavlm.specs import Features
 from wavlm.specs.shapes import FRAME_RATE_HZ
-from wavlm.storage.files import sha256_of
+from wavlm.storage.files import is_whole, note_whole, sha256_of
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,9 @@ class LabelPart:
 
     @property
     def is_done(self) -> bool:
-        """Whether the label file exists and comes from the same shard and codebook."""
-        return self.output.exists() and read_header(self.output) == self.header
+        """Whether the label file is whole, with its table of phones, and comes from the same shard and codebook."""
+        is_whole_file = self.output.exists() and read_header(self.output) == self.header and is_whole(self.output)
+        return is_whole_file and (not self.counts.exists() or is_whole(self.counts))
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,9 @@ def label_shards(group: ShardGroup) -> None:
     parts = [part for part in group.parts if not part.is_done]
     if not parts:
         return
-    if group.plan.device == "cpu":
-        _use_one_thread()
+    faiss.omp_set_num_threads(1)  # as in `cluster`
     label_frames = _label_function(group)
-    with open_ordered_map(group.plan.threads) as ordered_map:
+    with one_thread(), open_ordered_map(group.plan.threads) as ordered_map:
         pending = _PendingLabels()
         chunks = _read_chunks(parts, ordered_map, group.plan)
         for chunk, labels in extract_batched(chunks, label_frames, group.plan):
@@ -98,13 +97,6 @@ def label_shards(group: ShardGroup) -> None:
 def take_gpu(number: int) -> None:
     """Make one GPU the device that this process calls "cuda" from now on."""
     torch.cuda.set_device(number)
-
-
-def _use_one_thread() -> None:
-    """Use one core in a worker process: the other cores belong to the other workers."""
-    if multiprocessing.parent_process() is not None:
-        torch.set_num_threads(1)
-        faiss.omp_set_num_threads(1)
 
 
 def _label_function(group: ShardGroup) -> FrameFunction:
@@ -194,6 +186,8 @@ class _PendingLabels:
         """Write the table first: a label file that exists has its table."""
         if self.tables:
             write_counts(part.counts, merge_counts(self.tables))
+            note_whole(part.counts)
         else:
             part.counts.unlink(missing_ok=True)
         write_labels(part.output, self.keys, self.labels, part.header)
+        note_whole(part.output)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +10,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from wavlm.errors import LockedError
+from wavlm.storage.holders import describe_owner, write_owner
 
 RETRY_SECONDS = 0.5
 OnWait = Callable[[str, float], None]  # the holder, and the seconds waited so far
@@ -41,7 +39,7 @@ def wait_for_lock(path: Path, what: str, seconds: float, on_wait: OnWait) -> Ite
     note = path.with_name(f"{path.name}.owner")
     _acquire(lock, note, what, seconds, on_wait)
     try:
-        note.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+        write_owner(note)
         yield
     finally:
         note.unlink(missing_ok=True)
@@ -67,12 +65,3 @@ def _acquire(lock: BaseFileLock, note: Path, what: str, seconds: float, on_wait:
             waited = time.monotonic() - began
         else:
             return
-
-
-def describe_owner(note: Path) -> str:
-    """The process that wrote this owner note, as text for an error message."""
-    try:
-        found = json.loads(note.read_text())
-        return f"process {found['pid']} on {found['host']}"
-    except (OSError, ValueError, KeyError):
-        return "a process that left no note"

@@ -1,0 +1,93 @@
+"""How long the rest of a recipe takes on this machine's cores: measured on a moment of training, not looked up.
+
+Training takes most of the time of a small recipe. So one crop is run through the recipe's network, forwards and
+backwards, on one core. That gives the speed of this machine; the rates of the other stages, measured on another
+machine (`wavlm.pipeline.cost`), are scaled by it. Downloads depend on the network and are not counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards
+from wavlm.pipeline.cost import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE, hours_of
+from wavlm.pipeline.store import Store
+from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
+
+# Operations per second of one core of the machine on which the rates of `cost` were measured, in the same crop.
+REFERENCE_FLOPS = 15e9
+PASSES = 3  # timed, after one that is not
+MOST_CROP_SECONDS = 3.0
+FIXED_SECONDS = 2.0  # of each artifact: a process, its imports, a record
+LENGTH_SECONDS = 10.0  # of a typical utterance
+
+
+def measure_speed(network: NetworkSpec, crop_seconds: float) -> float:
+    """Operations per second of one core of this machine, forwards and backwards through this network."""
+    import torch
+
+    from wavlm.features.extract import one_thread
+    from wavlm.nn import WavLM
+
+    seconds = min(crop_seconds, MOST_CROP_SECONDS)
+    with one_thread():
+        model = WavLM(network, num_clusters=2)
+        waveform = torch.zeros(1, round(seconds * SAMPLE_RATE_HZ))
+        spent = [
+            _time_pass(lambda: torch.autograd.backward(model.extract(waveform).square().mean()))
+            for _ in range(1 + PASSES)
+        ]
+    return BACKWARD_FACTOR * forward_flops(network, seconds) * seconds / min(spent[1:])
+
+
+def estimate_seconds(artifacts: Sequence[Artifact], store: Store, flops: float, cores: int) -> dict[Artifact, float]:
+    """Seconds that each of these artifacts takes on `cores` cores of that speed. Unknown hours count as none."""
+    return {item: FIXED_SECONDS + _core_seconds(item, store, flops) / _cores_used(item, cores) for item in artifacts}
+
+
+def _time_pass(run: Callable[[], object]) -> float:
+    """CPU seconds, not wall seconds: other work on the machine is no property of it."""
+    start = time.thread_time()
+    run()
+    return time.thread_time() - start
+
+
+def _cores_used(artifact: Artifact, cores: int) -> int:
+    """Codebooks and scores are made on one core."""
+    return 1 if isinstance(artifact, Codebook | Scores) else max(1, cores)
+
+
+def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
+    """Seconds of one core. What is not listed takes little more than its fixed seconds."""
+    match artifact:
+        case Shards():
+            rate = 1 / (1 / DECODE_RATE + 1 / RESAMPLE_RATE + 1 / ENCODE_RATE)
+            seconds = _seconds_of(artifact, store) / rate * REFERENCE_FLOPS / flops
+        case Labels():
+            seconds = _feature_seconds(artifact.codebook, _seconds_of(artifact.shards, store), flops)
+        case Codebook():
+            spec = artifact.spec
+            utterances = spec.sample_frames_per_cluster * spec.num_clusters / spec.frames_per_utterance
+            there = sum(_seconds_of(item, store) for item in artifact.shards)
+            seconds = _feature_seconds(artifact, min(there, utterances * LENGTH_SECONDS), flops)
+        case Model():
+            train = artifact.train
+            per_second = BACKWARD_FACTOR * forward_flops(artifact.network, train.max_crop_seconds)
+            seconds = train.updates * train.batch_seconds * per_second / flops
+        case _:
+            seconds = 0.0
+    return seconds
+
+
+def _feature_seconds(codebook: Codebook, seconds: float, flops: float) -> float:
+    """What one core needs for the features of so much audio."""
+    features = codebook.spec.features
+    if codebook.teacher is None or features.type == "mfcc":
+        return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE) * REFERENCE_FLOPS / flops
+    return seconds * forward_flops(codebook.teacher.network, LENGTH_SECONDS, features.layer) / flops
+
+
+def _seconds_of(shards: Shards, store: Store) -> float:
+    return hours_of(shards, store).known * 3600
