@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -158,8 +159,12 @@ def _show_training(tracked: Tracked, store: Store, runtime: Runtime) -> Iterator
         progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
         feed = stack.enter_context(_track_training(tracked, store)) if runtime.tracking else None
 
+        started = time.time()
+
         def on_record(record: Mapping[str, JsonValue]) -> None:
-            _show_record(record, artifact.train.updates, progress, show_detail)
+            # Those of an earlier attempt come at once, and say nothing about how long the rest takes.
+            if _is_later(record, started):
+                _show_record(record, artifact.train.updates, progress, show_detail)
             if feed:
                 feed(record)
 
@@ -181,6 +186,11 @@ def _track_training(tracked: Tracked, store: Store) -> Iterator[OnRecord]:
         raise
     finally:
         follower.close(status)
+
+
+def _is_later(record: Mapping[str, JsonValue], started: float) -> bool:
+    written = record.get("time_unix")
+    return not isinstance(written, float) or written >= started
 
 
 def _show_record(record: Mapping[str, JsonValue], updates: int, progress: Progress, show_detail: ShowDetail) -> None:

@@ -74,6 +74,7 @@ def print_error(error: BaseException, complete: Callable[[str], str] = str) -> N
         err.print(f"STOPPED: by {error}; run the same command again to continue", style="yellow")
         return
     # No line is broken by us: paths and commands in it are there to be copied.
-    err.print(complete(str(to_coded(error) or error)), style="red", markup=False, highlight=False, soft_wrap=True)
+    shown = to_coded(error) or error
+    err.print(complete(str(shown)), style="red", markup=False, highlight=False, soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
         err.print(complete(str(note)), markup=False, highlight=False, soft_wrap=True)

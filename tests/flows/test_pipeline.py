@@ -182,6 +182,7 @@ def test_a_locked_artifact_is_exit_code_77(finished_store: Path, tiny_recipe: Pa
     (codebook,) = finished_store.glob("codebook/mfcc-*")
     key = codebook.name.rpartition("-")[2]
     with FileLock(finished_store / "locks" / f"codebook-{key}.lock"):
-        done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, "--redo", "--store", finished_store)
+        where = ("--redo", "--store", finished_store, "--wait", 0)
+        done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, *where)
     assert done.returncode == 77, done.stderr
     assert codebook.is_dir()

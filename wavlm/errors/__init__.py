@@ -15,6 +15,7 @@ __all__ = [
     "EXIT_SERVICE_MISSING",
     "EXIT_STOPPED",
     "EXIT_USAGE",
+    "TRANSIENT",
     "BadDataError",
     "CannotWriteError",
     "Code",

@@ -282,6 +282,8 @@ class Code(StrEnum):
     """A good recording below the minimum length; it is left out. Do: lower min_seconds, or join clips."""
     TRUTH_UNREADABLE = "TRUTH_UNREADABLE"
     """The truth of mixtures cannot be read. Do: make the mixtures again."""
+    UI_DOWN = "UI_DOWN"
+    """Pages of MLflow or Prefect did not start. Do: run the same command again, on a machine that is less busy."""
     UNREADABLE = "UNREADABLE"
     """An utterance cannot be read from its shard. Do: run `wavlm verify`, then make the shards again."""
     USAGE = "USAGE"

@@ -135,6 +135,7 @@ class _MetricsTail:
 def _stop(trainer: subprocess.Popen[bytes]) -> None:
     """Ask the trainer to save and exit; kill its whole session if it does not exit in time."""
     if trainer.poll() is None:
+        log.info("the trainer stops: it saves its last snapshot first, for which it has %.0f s", STOP_SECONDS)
         trainer.terminate()
         try:
             trainer.wait(STOP_SECONDS)

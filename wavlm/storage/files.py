@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from wavlm.errors import CannotWriteError
+from wavlm.storage.sharing import mode_in
 
 CHUNK_BYTES = 1 << 20
 
@@ -38,7 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(mode_in(path.parent))
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)

@@ -17,6 +17,7 @@ from wavlm.pipeline.store import Store
 from wavlm.storage.drops import write_dropped
 from wavlm.storage.files import sync
 from wavlm.storage.locks import hold_lock
+from wavlm.storage.use_locks import hold_unused
 
 
 def delete_item(item: Item, store: Store) -> CodedError | None:
@@ -24,12 +25,16 @@ def delete_item(item: Item, store: Store) -> CodedError | None:
     try:
         with ExitStack() as stack:
             if item.lock:
-                stack.enter_context(hold_lock(item.lock, str(item.path.relative_to(store.root))))
+                name = str(item.path.relative_to(store.root))
+                stack.enter_context(hold_lock(item.lock, name))
+                stack.enter_context(hold_unused(item.lock.with_suffix(".use"), name))
             _remove(item, store)
     except CodedError as error:
         return error
     except OSError as error:
-        return to_coded(error)
+        if (coded := to_coded(error)) is None:
+            raise
+        return coded
     return None
 
 
