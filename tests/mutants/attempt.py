@@ -46,7 +46,7 @@ class Trial:
             if by := self._killer(mutant, batch):
                 break
         seconds, count = round(time.monotonic() - began, 1), sum(map(len, batches))
-        return {"name": mutant.name, "path": mutant.path, "line": mutant.line, "kind": mutant.kind,
+        return {"name": mutant.name, "path": mutant.path, "line": mutant.line, "change": mutant.change,
                 "verdict": "killed" if by else "lived", "by": by, "tests": count, "left_out": len(found) - count,
                 "seconds": seconds}  # fmt: skip
 
