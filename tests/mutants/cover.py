@@ -21,8 +21,8 @@ from pathlib import Path
 
 # Folders of tests, without those of documents, of the fuzz and of tools.
 PARTS = tuple(f"tests/{name}" for name in (
-    "engine", "train", "nn", "loader", "mixing", "labels", "pipeline", "features", "evaluation", "specs", "storage",
-    "tasks", "flows", "shards", "export", "execution", "corpus", "field",
+    "engine", "data_specs", "train", "nn", "loader", "mixing", "labels", "pipeline", "features", "evaluation", "specs",
+    "storage", "tasks", "flows", "shards", "export", "execution", "corpus", "field",
 ))  # fmt: skip
 
 UNKNOWN_SECONDS = 3.0  # what a test is taken to cost that was not traced
