@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import cast
 from uuid import UUID
 
 import httpx
@@ -14,12 +15,14 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelling
 
+from tasks.orchestration.alive import is_taken_for_lost
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores
 from wavlm.pipeline.store import Store
 
 LOOK_SECONDS = 5.0
+ANSWER_SECONDS = 60.0  # in which a run that is taken for lost says that it is alive, if it is
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ def make_elsewhere(
     if store.is_complete(artifact):
         return
     parent = FlowRunContext.get()
-    run = run_deployment(
+    asked = run_deployment(
         deployment,
         parameters={
             "kind": artifact.kind,
@@ -67,6 +70,7 @@ def make_elsewhere(
         if parent and parent.flow_run
         else None,
     )
+    run = cast(FlowRun, asked)  # it would be a coroutine only if an event loop ran here
     try:
         ended = _wait(run.id, artifact, store)
     except BaseException:
@@ -83,12 +87,19 @@ def make_elsewhere(
 
 def _wait(run_id: UUID, artifact: Artifact, store: Store) -> FlowRun | None:
     """The run when it has ended; None if the artifact is there before that is known."""
+    lost_since: float | None = None
     while True:
         run = _read(run_id)
-        if run is not None and run.state is not None and run.state.is_final():
-            return run
         if run is None and store.is_complete(artifact):
             return None
+        if run is not None and run.state is not None and run.state.is_final():
+            if not is_taken_for_lost(run.state):
+                return run
+            lost_since = lost_since or time.monotonic()
+            if time.monotonic() - lost_since > ANSWER_SECONDS:
+                return run
+        else:
+            lost_since = None
         time.sleep(LOOK_SECONDS)
 
 

@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.make import make, read_resolved
 from flows.ready import check_ready
+from tasks.orchestration.alive import answer_when_lost
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.plan import plan, select
@@ -18,6 +19,7 @@ DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="evaluate {recipe}")
+@answer_when_lost
 def evaluate(
     recipe: str, iteration: int | None = None, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME
 ) -> Recipe:

@@ -9,6 +9,7 @@ from prefect import flow
 
 from flows.make import make, read_resolved
 from flows.ready import check_ready
+from tasks.orchestration.alive import answer_when_lost
 from tasks.orchestration.events import tell_prepared
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
@@ -21,6 +22,7 @@ DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="prepare {recipe}")
+@answer_when_lost
 def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME) -> Recipe:
     """Make the corpora and shards that the store does not hold yet; no training."""
     artifact_store = Store(Path(store))

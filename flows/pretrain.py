@@ -9,6 +9,7 @@ from prefect import flow
 from flows.elsewhere import make_elsewhere, needs_gpu, without_gpus
 from flows.make import make, read_resolved
 from flows.ready import check_ready
+from tasks.orchestration.alive import answer_when_lost
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
@@ -20,6 +21,7 @@ DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="pretrain {recipe}")
+@answer_when_lost
 def pretrain(
     recipe: str,
     store: str = "store",

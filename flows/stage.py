@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.make import make, read_resolved
 from flows.ready import check_ready
+from tasks.orchestration.alive import answer_when_lost
 from tasks.orchestration.summary import publish
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
@@ -19,6 +20,7 @@ DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name="{kind} {recipe}")
+@answer_when_lost
 def stage(  # noqa: PLR0913 - the fields of a form
     kind: Kind,
     recipe: str,
