@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import cast
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -54,7 +54,7 @@ def make_elsewhere(
     if store.is_complete(artifact):
         return
     parent = FlowRunContext.get()
-    asked = run_deployment(
+    run: Any = run_deployment(  # a coroutine only where an event loop runs
         deployment,
         parameters={
             "kind": artifact.kind,
@@ -70,7 +70,6 @@ def make_elsewhere(
         if parent and parent.flow_run
         else None,
     )
-    run = cast(FlowRun, asked)  # it would be a coroutine only if an event loop ran here
     try:
         ended = _wait(run.id, artifact, store)
     except BaseException:

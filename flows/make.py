@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import shlex
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,24 @@ from tasks.export import export
 from tasks.folders import read_folders
 from tasks.labels import labels
 from tasks.mixtures import mixtures
+from tasks.orchestration.waiting import wait_out
 from tasks.pretrain import pretrain
 from tasks.register import register
 from tasks.scores import scores
 from tasks.shards import shards
+from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Registration
+from wavlm.pipeline.artifacts import Artifact, Model, Registration
+from wavlm.pipeline.garbage.kept import remember
+from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
+
+ATTEMPTS = 3  # at an artifact whose inputs others move away
+logger = logging.getLogger(__name__)
 
 _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
     "corpus": corpus,
@@ -29,20 +39,30 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
     "codebook": codebook,
     "labels": labels,
     "mixtures": mixtures,
-    "pretrain": pretrain,
     "scores": scores,
     "export": export,
 }
 
 
-def read_resolved(recipe: str, store: Store) -> Recipe:
+def read_resolved(recipe: str, store: Store, runtime: Runtime) -> Recipe:
     """A recipe with the content of its folders. Hashes what is new in them."""
     recipe_spec = read_recipe(Path(recipe))
+    remember(recipe, store)
     resolved = resolve(recipe_spec, store)
     if not unread_folders(resolved):
         return resolved
-    read_folders(recipe_spec, store)
+    read_folders(recipe_spec, store, runtime)
     return resolve(recipe_spec, store)
+
+
+def require_registered(artifacts: Iterable[Artifact], store: Store, recipe: str) -> None:
+    """Raise ServiceMissingError (NOT_REGISTERED) if the registry did not take a model; why, was logged."""
+    if waiting := [str(item) for item in artifacts if isinstance(item, Registration) and not store.is_complete(item)]:
+        raise ServiceMissingError(
+            "NOT_REGISTERED",
+            f"the registry did not take a model (see above why); at {', '.join(waiting)}; "
+            f"once it answers: wavlm sync {shlex.quote(recipe)} --store {shlex.quote(str(store.root))}",
+        )
 
 
 def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
@@ -50,6 +70,50 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
     if store.is_complete(artifact):
         return
     if isinstance(artifact, Registration):
-        register(artifact, store, recipe)
+        register(artifact, store, recipe, runtime)
         return
+    if isinstance(artifact, Model):
+        pretrain(artifact, store, runtime, recipe.name)
+        return
+    for item in find_thinned([artifact], store):
+        store.redo(item)
+        make(item, recipe, store, runtime)
     _TASKS[artifact.kind](artifact, store, runtime)
+
+
+def make_with_inputs(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    """The same, after what it needs was made: also what another run has moved away since this one began."""
+    for left in reversed(range(ATTEMPTS)):
+        if store.is_complete(artifact):
+            return
+        for item in artifact.needs:
+            make_with_inputs(item, recipe, store, runtime)
+        try:
+            make(artifact, recipe, store, runtime)
+        except BadDataError as error:
+            if error.code != "INPUT_MISSING" or not left:
+                raise
+            logger.warning("once more, for an input is gone: %s", error)
+
+
+def make_again(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    """Move a complete artifact to the trash and make it again; what another run made again meanwhile is used."""
+    before = _state_of(store.path(artifact) / RECORD_FILE)
+
+    def discard() -> None:
+        for item in artifact.needs:
+            store.require(item)  # before what is there is moved away
+        if not store.is_complete(artifact) or _state_of(store.path(artifact) / RECORD_FILE) == before:
+            store.redo(artifact)
+
+    wait_out(discard, runtime)
+    make(artifact, recipe, store, runtime)
+
+
+def _state_of(record: Path) -> tuple[int, int] | None:
+    """What changes when a file is written again; None if it is not there."""
+    try:
+        found = record.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
-from flows.make import make, read_resolved
-from flows.ready import check_ready
-from tasks.orchestration.alive import answer_when_lost
+from flows.make import make_with_inputs
+from flows.work import work
 from tasks.orchestration.events import tell_prepared
-from tasks.orchestration.summary import publish
+from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
-from wavlm.pipeline.plan import plan
-from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 
 DEFAULT_RUNTIME = Runtime()
 
 
-@flow(flow_run_name="prepare {recipe}")
-@answer_when_lost
-def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME) -> Recipe:
-    """Make the corpora and shards that the store does not hold yet; no training."""
-    artifact_store = Store(Path(store))
-    check_ready(recipe, artifact_store, runtime, _choose)
-    recipe_spec = read_resolved(recipe, artifact_store)
-    for artifact in _choose(plan(recipe_spec)):
-        make(artifact, recipe_spec, artifact_store, runtime)
-    publish(recipe_spec, artifact_store)
-    tell_prepared(recipe_spec, artifact_store)
-    return recipe_spec
+@flow(flow_run_name=name_flow_run)
+def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME) -> State[Recipe]:
+    """Make the corpora and shards that the store does not hold yet; no training.
+
+    Args:
+        recipe: The recipe's file, or the name of a shipped one, such as `demo`. Relative to the worker's folder.
+        store: The folder in which everything that is made lies. Relative to the worker's folder.
+        runtime: How to run: nothing of it changes the result.
+    """
+    return work(recipe, store, runtime, _choose, make_with_inputs, tell_prepared)
 
 
 def _choose(artifacts: Sequence[Artifact]) -> list[Artifact]:

@@ -1,48 +1,45 @@
-"""One stage of a recipe, alone: its inputs have to be there, and are not built."""
+"""One stage of a recipe, alone: its inputs have to be there, or to be made by another run, and are not built."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Annotated
 
 from prefect import flow
+from prefect.client.schemas.objects import State
+from pydantic import Field
 
-from flows.make import make, read_resolved
-from flows.ready import check_ready
-from tasks.orchestration.alive import answer_when_lost
-from tasks.orchestration.summary import publish
+from flows.make import make, make_again
+from flows.work import work
+from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Kind
-from wavlm.pipeline.plan import plan, select
-from wavlm.pipeline.store import Store
+from wavlm.pipeline.plan import select
 from wavlm.specs import Recipe
 
 DEFAULT_RUNTIME = Runtime()
 
 
-@flow(flow_run_name="{kind} {recipe}")
-@answer_when_lost
+@flow(flow_run_name=name_flow_run)
 def stage(  # noqa: PLR0913 - the fields of a form
     kind: Kind,
     recipe: str,
-    iteration: int | None = None,
+    iteration: Annotated[int, Field(ge=1)] | None = None,
     corpus: str | None = None,
     store: str = "store",
     runtime: Runtime = DEFAULT_RUNTIME,
     *,
     redo: bool = False,
-) -> Recipe:
+) -> State[Recipe]:
     """Make all artifacts of a kind, or those of one iteration or corpus.
 
-    With `redo` complete ones are moved to the store's trash first, and made again.
+    Args:
+        kind: The stage.
+        recipe: The recipe's file, or the name of a shipped one, such as `demo`. Relative to the worker's folder.
+        iteration: The place of the iteration in the recipe, from 1 on. Nothing given: all iterations.
+        corpus: The name of one corpus of the recipe. Nothing given: all corpora.
+        store: The folder in which everything that is made lies. Relative to the worker's folder.
+        runtime: How to run: nothing of it changes the result.
+        redo: Move what is complete to the store's trash first, and make it again.
     """
-    artifact_store = Store(Path(store))
-    check_ready(recipe, artifact_store, runtime, lambda items: select(items, kind, iteration, corpus), redo=redo)
-    recipe_spec = read_resolved(recipe, artifact_store)
-    for artifact in select(plan(recipe_spec), kind, iteration, corpus):
-        if redo:
-            for item in artifact.needs:
-                artifact_store.require(item)  # before what is there is moved away
-            artifact_store.redo(artifact)
-        make(artifact, recipe_spec, artifact_store, runtime)
-    publish(recipe_spec, artifact_store)
-    return recipe_spec
+    make_one = make_again if redo else make
+    return work(recipe, store, runtime, lambda items: select(items, kind, iteration, corpus), make_one)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
-from tasks.orchestration.progress_bar import show_progress
+from tasks.orchestration.stage import make_stage, stage_task
+from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
+from wavlm.export.facts import ExportFacts
 from wavlm.pipeline.artifacts import Export
 from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.store import Store
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
-def export(artifact: Export, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
+@stage_task
+def export(artifact: Export, store: Store, runtime: Runtime) -> Path:
     """The folder with a Hugging Face folder, a fairseq-layout file and the model card."""
-    from wavlm.export import build_export
 
-    model = artifact.model
-    with show_progress(f"export {artifact.name}"):
-        return store.make(artifact, lambda out: build_export(store.path(model), card_of(model, store), out))
+    def build(out: Path, _progress: Progress) -> ExportFacts:
+        from wavlm.export import build_export
+
+        return build_export(store.path(artifact.model), card_of(artifact.model, store), out)
+
+    return make_stage(artifact, store, runtime, build)

@@ -6,13 +6,16 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.orchestration.progress_bar import show_progress
+from tasks.orchestration.stage import RETRIES
+from tasks.orchestration.waiting import wait_out
+from wavlm.execution.runtime import Runtime
 from wavlm.pipeline import resolve
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 
 
-@task(cache_policy=NO_CACHE, task_run_name="folders of {recipe.name}")
-def read_folders(recipe: Recipe, store: Store) -> None:
+@task(cache_policy=NO_CACHE, task_run_name="folders of {recipe.name}", **RETRIES)
+def read_folders(recipe: Recipe, store: Store, runtime: Runtime) -> None:
     """Fill the store's lists of the files of folders, from which the keys of corpora follow."""
     with show_progress(f"folders of {recipe.name}") as (progress, _):
-        resolve.read_folders(recipe, store, progress)
+        wait_out(lambda: resolve.read_folders(recipe, store, progress), runtime)

@@ -4,33 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
-from tasks.orchestration.progress_bar import show_progress
+from tasks.orchestration.stage import make_stage, stage_task
+from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
+from wavlm.labels.facts import LabelsFacts
 from wavlm.pipeline.artifacts import Labels
 from wavlm.pipeline.store import Store
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
+@stage_task
 def labels(artifact: Labels, store: Store, runtime: Runtime) -> Path:
     """The folder of labels of one corpus under one codebook."""
-    from wavlm.features.extract import extraction_plan
-    from wavlm.labels.build import build_labels
 
-    book = artifact.codebook
-    teacher = store.path(book.teacher) if book.teacher else None
-    with show_progress(f"labels {artifact.name} {book.name}") as (progress, _):
-        return store.make(
-            artifact,
-            lambda out: build_labels(
-                store.path(book),
-                book.spec.features,
-                store.path(artifact.shards),
-                teacher,
-                out,
-                extraction_plan(runtime.workers, runtime.gpus),
-                progress,
-            ),
-        )
+    def build(out: Path, progress: Progress) -> LabelsFacts:
+        from wavlm.features.extract import extraction_plan
+        from wavlm.labels.build import build_labels
+
+        book = artifact.codebook
+        teacher = store.path(book.teacher) if book.teacher else None
+        plan = extraction_plan(runtime.workers, runtime.gpus)
+        shards = store.path(artifact.shards)
+        return build_labels(store.path(book), book.spec.features, shards, teacher, out, plan, progress)
+
+    return make_stage(artifact, store, runtime, build)

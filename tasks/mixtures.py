@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
-from tasks.orchestration.progress_bar import show_progress
+from tasks.orchestration.stage import make_stage, stage_task
+from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
+from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import Mixtures
 from wavlm.pipeline.store import Store
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
-def mixtures(artifact: Mixtures, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
+@stage_task
+def mixtures(artifact: Mixtures, store: Store, runtime: Runtime) -> Path:
     """The folder of the mixed set, its truth and the pairs to listen to."""
-    from wavlm.mixing.build import build_mixtures
 
-    speech, noise, rooms = (
-        [store.path(item) for item in items] for items in (artifact.speech, artifact.noise, artifact.rooms)
-    )
-    with show_progress(f"mixtures {artifact.name}") as (progress, _):
-        return store.make(
-            artifact,
-            lambda out: build_mixtures(artifact.spec, artifact.mix, speech, noise, rooms, out, progress),
+    def build(out: Path, progress: Progress) -> MixturesFacts:
+        from wavlm.mixing.build import build_mixtures
+
+        speech, noise, rooms = (
+            [store.path(item) for item in items] for items in (artifact.speech, artifact.noise, artifact.rooms)
         )
+        return build_mixtures(artifact.spec, artifact.mix, speech, noise, rooms, out, progress)
+
+    return make_stage(artifact, store, runtime, build)

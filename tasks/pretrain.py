@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import JsonValue
 
 from tasks.jobs import job_of
 from tasks.orchestration.limits import GPU, hold_slot
 from tasks.orchestration.progress_bar import ShowDetail, show_progress
-from tasks.registry.connection import Status, follow_training
+from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.waiting import wait_out
+from tasks.registry.following import Status, follow_training
+from tasks.registry.runs import Tracked
 from wavlm.errors import (
     EXIT_LOCKED,
     BadDataError,
@@ -31,9 +32,10 @@ from wavlm.execution.launch import LOG, run_trainer
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.outcome import title_of
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import write_json
-from wavlm.train.facts import TrainingFacts, read_training
+from wavlm.train.facts import TrainingFacts, is_finished, read_training
 
 LOG_TAIL_CHARACTERS = 2000
 CACHE = ".cache"  # of the loader, in the folder that it trains into
@@ -44,19 +46,24 @@ _ERRORS: dict[int, type[CodedError]] = {
 OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
-def pretrain(artifact: Model, store: Store, runtime: Runtime) -> Path:
-    """The model's folder. After a stop or a kill the next call continues from the last checkpoint.
+@stage_task
+def pretrain(artifact: Model, store: Store, runtime: Runtime, recipe: str = "") -> Path:
+    """The model's folder; `recipe` is the name of the one that it is trained for.
+
+    After a stop or a kill the next call continues from the last checkpoint.
 
     Raises StoppedError if the trainer was stopped; it has written a checkpoint by then.
     """
 
     def build(out: Path) -> TrainingFacts:
-        with _show_training(artifact, store, runtime) as on_record:
+        tracked = Tracked(artifact, recipe, runtime.experiment)
+        slot = hold_slot(GPU) if runtime.gpus else nullcontext()
+        with slot, _show_training(tracked, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
-    with hold_slot(GPU) if runtime.gpus else nullcontext():
-        return store.make(artifact, build)
+    folder = wait_out(lambda: store.make(artifact, build), runtime)
+    say_outcome(artifact, store)
+    return folder
 
 
 def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
@@ -66,7 +73,14 @@ def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
     if code:
         raise _failure(code, job.out)
     _remove_leftovers(job.out)
-    return read_training(job.out)
+    facts = read_training(job.out)
+    if not is_finished(job):
+        raise BadDataError(
+            "CHECKSUM",
+            f"a file is not what the trainer wrote; at {job.out}; run again: the model is written again from its last "
+            "checkpoint",
+        )
+    return facts
 
 
 def _remove_leftovers(out: Path) -> None:
@@ -93,12 +107,12 @@ def _failure(code: int, out: Path) -> Exception:
 
 
 @contextmanager
-def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
+def _show_training(tracked: Tracked, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
     """Show each record, and pass it to MLflow. Neither delays training, also when MLflow is down."""
-    title = f"pretrain iteration {artifact.iteration}"
+    artifact = tracked.model
     with ExitStack() as stack:
-        progress, show_detail = stack.enter_context(show_progress(title))
-        feed = stack.enter_context(_track_training(artifact, store)) if runtime.tracking else None
+        progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
+        feed = stack.enter_context(_track_training(tracked, store)) if runtime.tracking else None
 
         def on_record(record: Mapping[str, JsonValue]) -> None:
             _show_record(record, artifact.train.updates, progress, show_detail)
@@ -110,8 +124,8 @@ def _show_training(artifact: Model, store: Store, runtime: Runtime) -> Iterator[
 
 
 @contextmanager
-def _track_training(artifact: Model, store: Store) -> Iterator[OnRecord]:
-    follower = follow_training(artifact, store)
+def _track_training(tracked: Tracked, store: Store) -> Iterator[OnRecord]:
+    follower = follow_training(tracked, store)
     status: Status = "KILLED"
     try:
         yield follower.feed

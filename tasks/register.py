@@ -10,73 +10,85 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.orchestration.events import tell_verdict
+from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.waiting import wait_out
 from tasks.registry import description
-from tasks.registry.connection import Registry, Uploader, connect, open_run, translate_registry_errors, without_password
+from tasks.registry.connection import Registry, connect, translate_registry_errors
 from tasks.registry.gate import Verdict, comparable_tags, has_final_labels, judge, measured_tags
-from tasks.registry.lookup import (
+from tasks.registry.lineage import CARD_FILE, write_lineage
+from tasks.registry.lookup import record_end
+from tasks.registry.mlmodel import write_mlmodel
+from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
+from tasks.registry.runs import Tracked, log_file
+from tasks.registry.versions import (
     CHAMPION,
-    METRIC_TAG,
-    MODEL_FILES,
-    MODEL_FOLDER,
-    NATIVE_FOLDER,
     VERDICT_TAG,
     Version,
     find_by_key,
-    native_path,
-    record_end,
-    sha256_tag,
-    to_version,
+    has_model,
     versions_of,
     with_metrics,
 )
-from tasks.registry.mlmodel import write_mlmodel
-from wavlm.errors import ServiceMissingError
-from wavlm.execution.metrics import METRICS_FILE
-from wavlm.export import HF_FOLDER
+from tasks.registry.words import describe_model, describe_version, write_words
+from wavlm.errors import Code, LockedError, ServiceMissingError
+from wavlm.execution.runtime import Runtime
+from wavlm.export import model_card
 from wavlm.pipeline.artifacts import Export, Model, Registration
 from wavlm.pipeline.cards import card_of
-from wavlm.pipeline.curves import Point, read_points
 from wavlm.pipeline.plan import plan, scores_of
-from wavlm.pipeline.registration import RegistrationFacts, write_registration
+from wavlm.pipeline.registration import OWN_REGISTRY, RegistrationFacts, configured_registry, write_registration
+from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe
+from wavlm.storage.files import write_text
 
 CANDIDATE = "candidate"
-PLOTS_FOLDER = "plots"
-BATCH_PARAMETERS = 100  # MLflow refuses more in one call
+DEFAULT_RUNTIME = Runtime()
 
 _log = logging.getLogger(__name__)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
-def register(artifact: Registration, store: Store, recipe: Recipe) -> Path | None:
-    """The registration's folder; None, with a warning, if the registry does not answer.
+@stage_task
+def register(artifact: Registration, store: Store, recipe: Recipe, runtime: Runtime = DEFAULT_RUNTIME) -> Path | None:
+    """The registration's folder; None, with a warning, if the registry does not answer or may not be written.
 
     The pipeline goes on without it: `wavlm sync`, or the next run, registers the model then.
     """
     try:
-        return register_model(artifact, store, recipe)
-    except ServiceMissingError as error:
+        folder = wait_out(lambda: register_model(artifact, store, recipe, runtime.experiment), runtime)
+    except (ServiceMissingError, LockedError) as error:
+        if isinstance(error, LockedError) and error.code != Code.REGISTRY_READONLY:
+            raise
         _log.warning("%s is not registered yet: %s", artifact.model, error)
         return None
+    say_outcome(artifact, store)
+    return folder
 
 
-def sync(recipe: Recipe, store: Store) -> tuple[Path, ...]:
+def sync(recipe: Recipe, store: Store, experiment: str = "") -> tuple[Path, ...]:
     """Register what the store holds and the registry does not; returns the new registrations.
 
+    It is the registry that is asked, not the store's memory of it: a new, emptied or other one gets all models.
     A model whose scores are not there yet is left for later.
     Raises ServiceMissingError if the registry does not answer.
     """
-    waiting = [
-        item
-        for item in plan(recipe)
-        if isinstance(item, Registration) and store.is_complete(item.model) and not store.is_complete(item)
-    ]
-    return tuple(register_model(item, store, recipe) for item in waiting if _is_measured(item.model, recipe, store))
+    registry = connect(store)
+    found = []
+    for item in plan(recipe):
+        if not isinstance(item, Registration) or not store.is_complete(item.model):
+            continue
+        with translate_registry_errors(registry.uri):
+            is_there = has_model(registry, item.registry_name) and find_by_key(
+                registry, item.registry_name, item.model.key
+            )
+        if store.is_complete(item):
+            if is_there:
+                continue
+            store.redo(item)  # the registry forgot it
+        if _is_measured(item.model, recipe, store):
+            found.append(register_model(item, store, recipe, experiment))
+    return tuple(found)
 
 
 def _is_measured(model: Model, recipe: Recipe, store: Store) -> bool:
@@ -90,12 +102,13 @@ def _is_measured(model: Model, recipe: Recipe, store: Store) -> bool:
     return False
 
 
-def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path:
+def register_model(artifact: Registration, store: Store, recipe: Recipe, experiment: str = "") -> Path:
     """The registration's folder; raises ServiceMissingError if the registry does not answer."""
+    tracked = Tracked(artifact.model, recipe.name, experiment)
     verdicts: list[tuple[RegistrationFacts, Verdict]] = []
 
     def build(out: Path) -> RegistrationFacts:
-        facts, verdict = _build(artifact, store, recipe, out)
+        facts, verdict = _build(artifact, tracked, store, recipe, out)
         verdicts.append((facts, verdict))
         return facts
 
@@ -105,22 +118,27 @@ def register_model(artifact: Registration, store: Store, recipe: Recipe) -> Path
     return path
 
 
-def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> tuple[RegistrationFacts, Verdict]:
+def _build(
+    artifact: Registration, tracked: Tracked, store: Store, recipe: Recipe, out: Path
+) -> tuple[RegistrationFacts, Verdict]:
     model = artifact.model
     if scores := scores_of(model, recipe):
         store.require(scores)  # the gate judges by them, and only once
-    hf_folder = _make_export(model, store) / HF_FOLDER
-    tags = description.tags(model, recipe, store, hf_folder) | comparable_tags(model, recipe)
-    tags |= measured_tags(description.metrics(model, recipe, store), store.path(model))
-    plots = out / PLOTS_FOLDER
-    plots.mkdir(exist_ok=True)
-    description.draw_plots(model, recipe, store, plots)
+    _make_export(model, store)
+    figures = description.metrics(model, recipe, store)
+    _prepare(artifact, store, recipe, out)
+    report = gather_report(model, recipe, store)  # a file that is damaged ends it before the registry has anything
     registry = connect(store)
     with translate_registry_errors(registry.uri):
-        run_id = open_run(registry, model)
-        _describe(registry, run_id, model, recipe, store)
-        _upload(registry, run_id, model, store, hf_folder, out)
-        version = _version(registry, artifact, run_id, tags)
+        run_id = choose_run(registry, artifact, tracked, store)
+        write_mlmodel(model, run_id, out)
+        lineage = write_lineage(model, recipe, store, out / CARD_FILE, out)
+        tags = description.version_tags(tracked, store, lineage)
+        tags |= comparable_tags(model, recipe) | measured_tags(figures, store.path(model))
+        describe_run(registry, run_id, model, recipe, store)
+        upload(registry, run_id, model, store, out)
+        version = publish_version(registry, artifact, run_id, tags)
+        write_words(registry, version, describe_version(model, recipe, store, version, figures), describe_model(recipe))
         verdict = _point_aliases(registry, version, recipe.gate, is_final=has_final_labels(model, recipe))
         registry.client.set_terminated(run_id, "FINISHED")
         final = find_by_key(registry, artifact.registry_name, model.key)
@@ -128,49 +146,35 @@ def _build(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> t
         name=artifact.registry_name,
         version=version.version,
         run_id=run_id,
-        uri=without_password(registry.uri),
-        source=version.source,
-        sha256=tags[sha256_tag(native_path(MODEL_FILES[0]))],
+        uri=configured_registry(store.root),
+        source=_relative(version.source, store),
+        sha256=tags[WEIGHTS_TAG],
         aliases=final.aliases if final else (),
         champion=verdict.reason,
     )
     write_registration(out, facts)
-    _log.info("%s is %s; champion: %s", model, version.reference, verdict.reason)
+    page = write_report(replace(report, registration=facts), out)
+    with translate_registry_errors(registry.uri):
+        log_file(registry, run_id, page, "")
     return facts, verdict
 
 
-def _describe(registry: Registry, run_id: str, model: Model, recipe: Recipe, store: Store) -> None:
-    """Parameters, metrics and datasets of the run."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> None:
+    """What a version has beside the model, as far as no registry is needed: its card and plots."""
+    model = artifact.model
+    title = f"{artifact.registry_name}, iteration {model.iteration}"
+    card = replace(card_of(model, store), name=title, summary=recipe.description)
+    write_text(out / CARD_FILE, model_card(card, model.network))
+    plots = out / description.PLOTS_FOLDER
+    plots.mkdir(exist_ok=True)
+    description.draw_plots(model, recipe, store, plots)
 
-    parameters = [Param(name, value) for name, value in description.parameters(model).items()]
-    for start in range(0, len(parameters), BATCH_PARAMETERS):
-        registry.client.log_batch(run_id, params=parameters[start : start + BATCH_PARAMETERS])
-    curve = read_points(store.path(model))
-    last = curve[-1] if curve else Point("", 0, 0.0, 0)
-    metrics = description.metrics(model, recipe, store)
-    Uploader(registry.client, run_id).push(
-        [
-            *curve,
-            *(Point(name, last.step, value, last.unix_ms) for name, value in metrics.items()),
-        ]
-    )
-    registry.client.log_inputs(
-        run_id,
-        datasets=[
-            DatasetInput(
-                Dataset(
-                    name=item.name,
-                    digest=item.digest,
-                    source_type=item.source_type,
-                    source=item.source,
-                    profile=item.profile,
-                ),
-                [InputTag("mlflow.data.context", item.context)],
-            )
-            for item in description.datasets(model, store)
-        ],
-    )
+
+def _relative(source: str, store: Store) -> str:
+    """Where the files of a version are: of the store's own registry, their path in the store."""
+    if configured_registry(store.root) != OWN_REGISTRY:
+        return source
+    return source.removeprefix(f"{store.root.resolve()}/")
 
 
 def _make_export(model: Model, store: Store) -> Path:
@@ -178,46 +182,6 @@ def _make_export(model: Model, store: Store) -> Path:
     from wavlm.export import build_export
 
     return store.make(Export(model), lambda out: build_export(store.path(model), card_of(model, store), out))
-
-
-def _upload(registry: Registry, run_id: str, model: Model, store: Store, hf_folder: Path, out: Path) -> None:
-    """The plots, and the version's folder: others' layout with its card, an MLmodel, and the store's own model."""
-    client, folder = registry.client, store.path(model)
-    client.log_artifacts(run_id, str(out / PLOTS_FOLDER), PLOTS_FOLDER)
-    client.log_artifacts(run_id, str(hf_folder), MODEL_FOLDER)
-    client.log_artifact(run_id, str(write_mlmodel(model, run_id, out)), MODEL_FOLDER)
-    for name in (*MODEL_FILES, METRICS_FILE):
-        if (folder / name).is_file():
-            client.log_artifact(run_id, str(folder / name), f"{MODEL_FOLDER}/{NATIVE_FOLDER}")
-
-
-def _version(registry: Registry, artifact: Registration, run_id: str, tags: dict[str, str]) -> Version:
-    """The model's version with its tags, found by the model's key or created."""
-    from mlflow.exceptions import MlflowException
-
-    client, name = registry.client, artifact.registry_name
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    teacher_key = tags.get("teacher.key")
-    teacher = find_by_key(registry, name, teacher_key) if teacher_key else None
-    if teacher:
-        tags = {**tags, "teacher.version": str(teacher.version)}
-    # A version of an earlier format has its files elsewhere, and its source cannot be changed.
-    same_key = (item for item in versions_of(registry, name) if item.key == artifact.model.key)
-    found = next((item for item in same_key if item.source.endswith(f"/{MODEL_FOLDER}")), None)
-    if found is None:
-        source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
-        found = to_version(client.create_model_version(name, source, run_id, tags=tags), {})
-    for key, value in tags.items():
-        if found.tags.get(key) != value:
-            client.set_model_version_tag(name, str(found.version), key, value)
-    outdated = {key for key in found.tags.keys() - tags.keys() if key.startswith(METRIC_TAG)}  # of an earlier training
-    for key in outdated:
-        client.delete_model_version_tag(name, str(found.version), key)
-    return replace(found, tags={key: value for key, value in {**found.tags, **tags}.items() if key not in outdated})
 
 
 def _point_aliases(registry: Registry, version: Version, gate: GateSpec, *, is_final: bool) -> Verdict:

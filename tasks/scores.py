@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
-from tasks.orchestration.progress_bar import show_progress
+from tasks.orchestration.stage import make_stage, stage_task
 from wavlm.corpus.facts import CorpusFacts
+from wavlm.evaluation.facts import ScoresFacts
+from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Scores, Shards
 from wavlm.pipeline.store import Store
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{artifact}")
-def scores(artifact: Scores, store: Store, runtime: Runtime) -> Path:  # noqa: ARG001 - one shape
+@stage_task
+def scores(artifact: Scores, store: Store, runtime: Runtime) -> Path:
     """The folder of the scores and their plot."""
-    from wavlm.evaluation.scores import build_scores
 
-    folders = [store.path(item) for item in artifact.shards if _may_have_phones(item, store)]
-    with show_progress(f"scores {artifact.name}") as (progress, _):
-        return store.make(
-            artifact,
-            lambda out: build_scores(artifact.spec, store.path(artifact.model), folders, out, progress),
-        )
+    def build(out: Path, progress: Progress) -> ScoresFacts:
+        from wavlm.evaluation.scores import build_scores
+
+        folders = [store.path(item) for item in artifact.shards if _may_have_phones(item, store)]
+        return build_scores(artifact.spec, store.path(artifact.model), folders, out, progress)
+
+    return make_stage(artifact, store, runtime, build)
 
 
 def _may_have_phones(shards: Shards, store: Store) -> bool:

@@ -6,6 +6,7 @@ import io
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -30,8 +31,8 @@ _CODES: dict[type[BaseException], int] = {
 }
 
 
-def set_up_logging() -> None:
-    """Facts of our own code to stderr, above a progress bar if there is one."""
+def set_up_logging(complete: Callable[[str], str] = str) -> None:
+    """Facts of our own code to stderr, above a progress bar if there is one; `complete` completes commands in them."""
     for stream in (sys.stdout, sys.stderr):  # a file name of any bytes can be printed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -41,6 +42,12 @@ def set_up_logging() -> None:
     )
     if not terminal:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+
+    def rewrite(record: logging.LogRecord) -> bool:
+        record.msg, record.args = complete(record.getMessage()), ()
+        return True
+
+    handler.addFilter(rewrite)
     for name in OURS:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
@@ -67,13 +74,13 @@ def exit_code(error: BaseException) -> int | None:
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
 
 
-def print_error(error: BaseException) -> None:
-    """One message, no stack trace: code, what happened, where, what to do."""
+def print_error(error: BaseException, complete: Callable[[str], str] = str) -> None:
+    """One message, no stack trace: code, what happened, where, what to do. `complete` makes its commands complete."""
     if isinstance(error, InterruptedBySignal):
         err.print(f"STOPPED: by {error}; run the same command again to continue", style="yellow")
         return
     # No line is broken by us: paths and commands in it are there to be copied.
     shown = to_coded(error) if isinstance(error, OSError) else error
-    err.print(str(shown), style="red", markup=False, highlight=False, soft_wrap=True)
+    err.print(complete(str(shown)), style="red", markup=False, highlight=False, soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
-        err.print(str(note), markup=False, highlight=False, soft_wrap=True)
+        err.print(complete(str(note)), markup=False, highlight=False, soft_wrap=True)

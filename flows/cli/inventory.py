@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-from wavlm.pipeline.record import read_record
+from wavlm.errors import BadDataError
+from wavlm.pipeline.artifacts import KINDS
+from wavlm.pipeline.garbage.survey import size_of
+from wavlm.pipeline.record import RECORD_FILE, read_record
 from wavlm.pipeline.store import Store
-from wavlm.storage.files import read_json
-from wavlm.storage.locks import describe_owner
+from wavlm.storage.holders import find_owner
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,12 @@ class Item:
 
 
 def list_complete(store: Store) -> Iterator[Item]:
-    """All complete artifacts, by kind in pipeline order."""
+    """All complete artifacts whose records can be read, by kind in pipeline order."""
     for folder in store.folders():
-        record = read_record(folder)
+        try:
+            record = read_record(folder)
+        except BadDataError:
+            continue  # `list_broken` names it
         made = datetime.fromtimestamp(record.finished_unix, UTC).astimezone()
         yield Item(
             f"{folder.parent.name}/{folder.name}",
@@ -41,31 +42,44 @@ def list_complete(store: Store) -> Iterator[Item]:
         )
 
 
+def list_broken(store: Store) -> Iterator[str]:
+    """What is wrong with the records that cannot be trusted: a line for each (RECORD_BROKEN)."""
+    for folder in store.folders():
+        try:
+            read_record(folder)
+        except BadDataError as error:
+            yield f"{folder.parent.name}/{folder.name}: {error}"
+
+
 def list_under_way(store: Store) -> Iterator[str]:
     """Unfinished artifacts, and whether somebody works on them."""
-    holders = {
-        note.name.removesuffix(".lock.owner"): describe_owner(note)
-        for note in sorted((store.root / "locks").glob("*.owner"))
-        if _is_alive(note)
-    }
     for partial in sorted(store.root.glob("*/.*.partial")):
         name = partial.name.removeprefix(".").removesuffix(".partial")
-        holder = holders.get(f"{partial.parent.name}-{name.rpartition('-')[2]}")
+        holder = find_owner(store.root / "locks" / f"{partial.parent.name}-{name.rpartition('-')[2]}.lock")
         state = f"being made by {holder}" if holder else "begun; the next run continues it"
         yield f"{partial.parent.name}/{name}: {state}"
 
 
-def _is_alive(note: Path) -> bool:
-    """Whether the holder still runs; one on another machine is believed."""
-    try:
-        found: dict[str, Any] = read_json(note)
-        if found["host"] == socket.gethostname():
-            os.kill(int(found["pid"]), 0)
-    except (FileNotFoundError, ValueError, KeyError, ProcessLookupError):
-        return False
-    except PermissionError:  # the process runs, as another user
-        return True
-    return True
+@dataclass(frozen=True)
+class Total:
+    """What one place of a store holds."""
+
+    place: str
+    num_items: int
+    num_bytes: int
+
+
+def list_totals(store: Store) -> Iterator[Total]:
+    """Every place of a store: each kind, what is unfinished, and the rest. Together they are all files of the store."""
+    for kind in KINDS:
+        complete = [path.parent for path in (store.root / kind).glob(f"*/{RECORD_FILE}")]
+        if complete:
+            yield Total(kind, len(complete), sum(map(size_of, complete)))
+    others = [path for kind in KINDS for path in (store.root / kind).glob("*") if not (path / RECORD_FILE).is_file()]
+    if others:
+        yield Total("unfinished", len(others), sum(map(size_of, others)))
+    for place in sorted(path for path in store.root.glob("*") if path.name not in KINDS):
+        yield Total(place.name, len(list(place.glob("*"))) if place.is_dir() else 1, size_of(place))
 
 
 def size_text(num_bytes: float) -> str:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from flows.cli import console, options
+from flows.cli import console, options, usage
 from flows.cli import deploy as cli_deploy
+from flows.cli import house as cli_house
 from flows.cli import models as cli_models
+from flows.cli import report as cli_report
 from flows.cli import store as cli_store
+from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from wavlm.errors import EXIT_USAGE
+from wavlm.execution.command import DISTRIBUTION
 from wavlm.pipeline.artifacts import Kind
 
 app = typer.Typer(
@@ -28,12 +35,38 @@ app = typer.Typer(
     rich_markup_mode="rich",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    suggest_commands=False,  # our own refusal of a wrong command line suggests
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the form of a callback
+    if wanted:
+        others = ", ".join(f"{name} {_find_version(name)}" for name in ("torch", "prefect", "mlflow"))
+        version = f"wavlm {_find_version(DISTRIBUTION)} (Python {platform.python_version()}, {others})"
+        console.out.print(version, highlight=False, soft_wrap=True)
+        raise typer.Exit
+
+
+def _find_version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@app.callback()
+def _start(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options before a command."""
 
 
 @app.command()
 def run(  # noqa: PLR0913 - one option each
+    context: typer.Context,
     recipe: RecipeFile,
     *,
     store: StoreFolder = DEFAULT_STORE,
@@ -101,16 +134,16 @@ def run(  # noqa: PLR0913 - one option each
             runtime=runtime,
             until=until,
         )
-    show_summary(recipe, artifact_store, resolved)
+    show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
 
 
 @app.command()
 def stage(  # noqa: PLR0913 - one option each
-    kind: Annotated[Kind, typer.Argument(help="Which stage")],
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="Which stage")],
     recipe: RecipeFile,
     *,
-    iteration: Annotated[int | None, typer.Option(min=1, help="Only this iteration's")] = None,
-    corpus: Annotated[str | None, typer.Option(metavar="NAME", help="Only this corpus'")] = None,
+    iteration: options.Iteration = None,
+    corpus: options.CorpusName = None,
     store: StoreFolder = DEFAULT_STORE,
     workers: options.Workers = 2,
     gpus: options.Gpus = 0,
@@ -126,12 +159,10 @@ def stage(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
-    from flows.cli.orchestrated import run_flow
-    from flows.cli.plan import select_artifacts
-    from flows.ready import check_ready
     from wavlm.errors import CodedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
+    from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.store import Store
     from wavlm.specs import Recipe
@@ -140,35 +171,39 @@ def stage(  # noqa: PLR0913 - one option each
     artifact_store = Store(store)
 
     def choose(resolved: Recipe | None = None) -> tuple[Artifact, ...]:
-        return select_artifacts(resolved or resolve(read_recipe(recipe), artifact_store), kind, iteration, corpus)
+        return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
 
     recipe_spec = read_recipe(recipe)
     with suppress(CodedError):  # the check says so, with all other problems
         recipe_spec = resolve(recipe_spec, artifact_store)
     artifacts = choose(recipe_spec)
-    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
-    check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
-    for artifact in artifacts:
-        for item in artifact.needs if artifact.is_known else ():
-            artifact_store.require(item)  # before Prefect is started for nothing
-    resolved = run_flow(
-        _load_stage,
-        artifact_store.root,
-        lambda: artifact_store.has_all(choose()),
-        kind=kind,
-        recipe=str(recipe),
-        iteration=iteration,
-        corpus=corpus,
-        redo=redo,
-        store=str(artifact_store.root),
-        runtime=runtime,
-    )
-    artifacts = choose(resolved)
+    if redo or not artifact_store.has_all(artifacts):
+        from flows.cli.orchestrated import run_flow
+        from flows.ready import check_ready
+
+        runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
+        check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
+        for artifact in artifacts:
+            for item in artifact.needs if artifact.is_known else ():
+                artifact_store.require(item)  # before Prefect is started for nothing
+        resolved = run_flow(
+            _load_stage,
+            artifact_store.root,
+            lambda: artifact_store.has_all(choose()),
+            kind=kind,
+            recipe=str(recipe),
+            iteration=iteration,
+            corpus=corpus,
+            redo=redo,
+            store=str(artifact_store.root),
+            runtime=runtime,
+        )
+        artifacts = choose(resolved)
     if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:
         raise ServiceMissingError(
             "NOT_REGISTERED",
             f"the registry did not take a model (see above why); at {', '.join(waiting)}; "
-            f"once it answers: wavlm sync {recipe} --store {artifact_store.root}",
+            "once it answers: wavlm sync RECIPE",
         )
     for artifact in artifacts:
         console.out.print(str(artifact_store.path(artifact)), highlight=False, soft_wrap=True)
@@ -212,21 +247,40 @@ def _load_stage() -> Callable[..., object]:
     return stage_flow
 
 
-# After the commands above, in the order in which help lists them.
-cli_store.add_to(app)
-cli_deploy.add_to(app)
-cli_models.add_to(app)
+# Modules with commands of their own, after those above, in the order in which help lists them. To add one is a name
+# here, and one in the layers of pyproject.toml.
+for module in (cli_store, cli_report, cli_house, cli_deploy, cli_models):
+    module.add_to(app)
 
 
 def main() -> None:
     """Entry point: every failure that people act on is one message and its exit code."""
-    console.set_up_logging()
+    given = Given(takes_store=_find_takers())
+    console.set_up_logging(given.complete)
     console.raise_on_signals()
     try:
-        app()
+        sys.exit(app(prog_name="wavlm", standalone_mode=False, obj=given))
+    except typer.TyperException as error:
+        if error.format_message():  # help was printed if there is none
+            console.print_error(usage.to_coded(error))
+        sys.exit(EXIT_USAGE)
     except (Exception, console.InterruptedBySignal) as error:
         code = console.exit_code(error)
         if code is None:
             raise
-        console.print_error(error)
+        console.print_error(error, given.complete)
         sys.exit(code)
+
+
+def _find_takers() -> dict[str, bool]:
+    """Each command, and whether it has an option --store. A group has it if its commands do."""
+    group = typer.main.get_command(app)
+    return {name: any(map(_takes_store, _family(command))) for name, command in getattr(group, "commands", {}).items()}
+
+
+def _family(command: Any) -> list[Any]:
+    return [command, *getattr(command, "commands", {}).values()]
+
+
+def _takes_store(command: Any) -> bool:
+    return any(option.name == "store" for option in command.params)

@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 
 from flows.cli import console
-from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli.complete import complete_model
+from flows.cli.options import DEFAULT_STORE, ModelName, RecipeFile, StoreFolder
 
-Reference = Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS")]
 models = typer.Typer(
     name="models",
     help="Models in the registry.\n\n[bold]Examples[/]\n\n"
@@ -57,7 +57,7 @@ def list_models(store: StoreFolder = DEFAULT_STORE) -> None:
 
 
 @models.command()
-def show(model: Reference, store: StoreFolder = DEFAULT_STORE) -> None:
+def show(model: ModelName, store: StoreFolder = DEFAULT_STORE) -> None:
     """Aliases, figures and lineage of one version, or of all versions of a name.
 
     [bold]Examples[/]
@@ -83,7 +83,7 @@ def show(model: Reference, store: StoreFolder = DEFAULT_STORE) -> None:
 
 @models.command()
 def pull(
-    model: Reference,
+    model: ModelName,
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder")],
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
@@ -101,7 +101,7 @@ def pull(
 
 @models.command()
 def promote(
-    model: Reference,
+    model: ModelName,
     alias: Annotated[str, typer.Argument(metavar="ALIAS")] = "champion",
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
@@ -123,7 +123,9 @@ def promote(
 def export_model(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A model folder, or NAME, NAME:VERSION, NAME@ALIAS"),
+        typer.Argument(
+            metavar="MODEL", help="A model folder, or NAME, NAME:VERSION, NAME@ALIAS", autocompletion=complete_model
+        ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder (hf) or file (fairseq)")],
     layout: Annotated[Literal["hf", "fairseq"], typer.Option("--format", help="Whose layout")] = "hf",

@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.cli.complete import complete_corpus, complete_iteration, complete_model, complete_recipe
+from flows.cli.hints import Given
+
+DEFAULT_STORE = Path("store")
+
+
+def _take_store(context: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
+    """The folder, with `~` replaced: a shell does not do so in `--store=~/store`."""
+    if _was_typed(context, param):
+        Given.of(context).store = str(value)
+    return Path(os.path.expanduser(value))  # noqa: PTH111 - that of Path raises RuntimeError
+
+
+def _take_recipe(context: typer.Context, value: Path) -> Path:
+    Given.of(context).recipe = str(value)
+    return value
+
+
+def _was_typed(context: typer.Context, param: typer.CallbackParam) -> bool:
+    source = context.get_parameter_source(param.name or "")
+    return source is not None and source.name == "COMMANDLINE"
+
+
 RecipeFile = Annotated[
     Path,
-    typer.Argument(metavar="RECIPE", help="A recipe: its file, or the name of a shipped one, e.g. demo"),
+    typer.Argument(
+        metavar="RECIPE",
+        help="A recipe: its file, or the name of a shipped one, e.g. demo",
+        autocompletion=complete_recipe,
+        callback=_take_recipe,
+    ),
 ]
-StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where all that is made lies")]
+StoreFolder = Annotated[
+    Path,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="WAVLM_STORE",
+        help="Where all that is made lies",
+        callback=_take_store,
+    ),
+]
+ModelName = Annotated[
+    str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS", autocompletion=complete_model)
+]
+Iteration = Annotated[int | None, typer.Option(min=1, help="Only this iteration's", autocompletion=complete_iteration)]
+CorpusName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only this corpus'", autocompletion=complete_corpus)
+]
 Workers = Annotated[
     int,
     typer.Option(min=1, help="Processes for shards, labels and loading; to load, 4 a GPU or more"),
@@ -33,4 +78,3 @@ Sharding = Annotated[
     typer.Option("--shard-parameters", help="Split weights and optimizer over the GPUs (FSDP2), for Large"),
 ]
 Tracking = Annotated[bool, typer.Option("--tracking/--no-tracking", help="Send curves to MLflow while training")]
-DEFAULT_STORE = Path("store")

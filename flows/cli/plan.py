@@ -8,16 +8,15 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
-from wavlm.pipeline.plan import plan, select, select_needed
+from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
-from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
 
 SHOWN_DIFFERENCES = 3
@@ -28,14 +27,6 @@ def plan_until(recipe: Path, until: Kind | None, store: Store) -> tuple[Artifact
     return select_needed(plan(resolve(read_recipe(recipe), store)), until)
 
 
-def select_artifacts(recipe: Recipe, kind: str, iteration: int | None, corpus: str | None) -> tuple[Artifact, ...]:
-    """The artifacts of one kind of a resolved recipe; raises UsageError that lists what there is if nothing fits."""
-    try:
-        return select(plan(recipe), kind, iteration, corpus)
-    except ValueError as error:
-        raise UsageError("NOTHING_FITS", f"{error}; in recipe {recipe.name}; choose one of these") from error
-
-
 def plan_table(recipe: Path, store: Store) -> Table:
     """Each artifact in order: there and how many hours it holds, or to be made and why."""
     table = Table(title=escape(str(recipe)), title_justify="left", box=None)
@@ -43,10 +34,18 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
     made: set[str] = set()
-    for artifact in plan(resolve(read_recipe(recipe), store)):
+    artifacts = plan(resolve(read_recipe(recipe), store))
+    thinned = find_thinned([item for item in artifacts if not store.is_complete(item)], store)
+    for artifact in artifacts:
+        if broken := store.find_broken(artifact):
+            table.add_row("[red]broken[/]", str(artifact), escape(str(broken)))
+            continue
         notes = list(describe(artifact, store))
         if not artifact.is_known:
             table.add_row("[yellow]?[/]", str(artifact), "; ".join([_explain_unknown(artifact), *notes]))
+            continue
+        if artifact in thinned:
+            table.add_row("[yellow]make[/]", str(artifact), "again: its audio was dropped, and its shards need it")
             continue
         if store.is_complete(artifact):
             table.add_row("[green]there[/]", str(artifact), "; ".join(notes))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,10 @@ from rich.table import Table
 
 from flows.cli import console, options
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Kind
+from wavlm.pipeline.store import Store
+from wavlm.specs.lookup import suggest
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,7 +48,6 @@ def check(
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.check import NotReadyError
     from wavlm.pipeline.plan import select_needed
-    from wavlm.pipeline.store import Store
 
     runtime = Runtime(gpus=gpus, processes=processes)
     problems = []
@@ -72,29 +76,56 @@ def plan(
       [cyan]wavlm plan data_specs/recipes/wavlm-large.yaml --cost[/]
     """
     from flows.cli.plan import cost_table, plan_table
-    from wavlm.pipeline.store import Store
 
     console.out.print(cost_table(recipe, Store(store)) if cost else plan_table(recipe, Store(store)))
 
 
-def status(store: StoreFolder = DEFAULT_STORE) -> None:
+def status(
+    store: StoreFolder = DEFAULT_STORE,
+    *,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Totals of everything in the store, and what is free")] = False,
+) -> None:
     """What the store holds: sizes, times, what is under way.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
       [cyan]wavlm status --store /data/store[/]
+
+      [cyan]wavlm status --sizes[/]   what takes how much; `wavlm gc` says what may go
     """
-    from flows.cli.inventory import list_complete, list_under_way
-    from wavlm.pipeline.store import Store
+    from flows.cli.inventory import list_broken, list_complete, list_under_way
 
     artifact_store = Store(store)
+    if not artifact_store.root.is_dir():
+        console.out.print(f"{artifact_store.root}: nothing yet, there is no such folder", markup=False, soft_wrap=True)
+        return
+    if sizes:
+        console.out.print(_sizes_table(artifact_store))
+        return
     table = Table("artifact", "files", "size", "took", "made", title=escape(str(artifact_store.root)), box=None)
     table.columns[0].overflow = "fold"
     for item in list_complete(artifact_store):
         table.add_row(item.folder, str(item.num_files), item.size, item.took, item.made)
     console.out.print(table)
+    for line in list_broken(artifact_store):
+        console.out.print(line, highlight=False, soft_wrap=True, markup=False)
     for line in list_under_way(artifact_store):
         console.out.print(line, highlight=False)
+
+
+def _sizes_table(store: Store) -> Table:
+    from flows.cli.inventory import list_totals, size_text
+
+    free = size_text(shutil.disk_usage(store.root).free)
+    table = Table(
+        "place", "items", "size", title=escape(str(store.root)), caption=f"{free} free on this disk", box=None
+    )
+    table.columns[1].justify = table.columns[2].justify = "right"
+    totals = list(list_totals(store))
+    for item in totals:
+        table.add_row(escape(item.place), str(item.num_items), size_text(item.num_bytes))
+    table.add_row("[bold]all[/]", "", size_text(sum(item.num_bytes for item in totals)))
+    return table
 
 
 def verify(
@@ -110,10 +141,13 @@ def verify(
       [cyan]wavlm verify --only shards/[/]
     """
     from wavlm.errors import EXIT_BAD_DATA
-    from wavlm.pipeline.store import Store
+    from wavlm.storage.seals import has_digest
 
-    artifact_store = Store(store)
-    folders = [path for path in artifact_store.folders() if only in _name(path)]
+    artifact_store = require_store(store)
+    there = list(artifact_store.folders())
+    folders = [path for path in there if only in _name(path)]
+    if not folders:
+        raise _explain_nothing(artifact_store, only, [_name(path) for path in there])
     damaged = []
     with Bars(console=console.err, transient=True) as bars:
         whole = bars.add_task("artifacts", total=len(folders))
@@ -132,6 +166,27 @@ def verify(
         console.err.print("make them again: wavlm stage KIND RECIPE --redo, then what was made from them")
         sys.exit(EXIT_BAD_DATA)
     console.out.print(f"{len(folders)} artifacts are what they were when they were made")
+    if old := sum(not has_digest(folder) for folder in folders):
+        console.out.print(
+            f"{old} of them have a record without a digest of its own, as earlier versions wrote it: their files were "
+            "compared, a change of what their stages reported would not show",
+            soft_wrap=True,
+        )
+
+
+def require_store(root: Path) -> Store:
+    """The store in this folder; raises UsageError (STORE_MISSING) if there is none."""
+    store = Store(root)
+    if not store.root.is_dir():
+        raise UsageError("STORE_MISSING", f"there is no store; at {store.root}; name one by --store or by WAVLM_STORE")
+    return store
+
+
+def _explain_nothing(store: Store, only: str, names: Sequence[str]) -> UsageError:
+    what = f"no artifact's folder contains {only!r}" if only else "the store holds no complete artifact"
+    parts = {part for name in names for part in (name, *name.split("/"), name.rpartition("-")[0])}
+    advice = suggest(only, parts) or ("see them with: wavlm status" if names else "make some, or name another store")
+    return UsageError("NOTHING_FITS", f"{what}; at {store.root}; {advice}")
 
 
 def _name(folder: Path) -> str:

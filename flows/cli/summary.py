@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.table import Table
@@ -18,9 +17,10 @@ from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
 
 
-def show_summary(recipe: Path, store: Store, resolved: Recipe | None) -> None:
+def show_summary(recipe: Path, store: Store, resolved: Recipe | None, complete: Callable[[str], str] = str) -> None:
     """What the store holds of a recipe, what its numbers say, and what to try next.
 
+    `complete` makes the commands in a text complete.
     `resolved`: as the run read it. A folder that grew meanwhile would make everything unknown.
     """
     summary = summarise(plan(resolved or resolve(read_recipe(recipe), store)), store)
@@ -33,18 +33,13 @@ def show_summary(recipe: Path, store: Store, resolved: Recipe | None) -> None:
     for title, lines in (
         ("What the numbers say", summary.findings),
         ("Registry", sorted({item.uri for item in summary.versions})),
+        ("Reports", summary.reports),
         ("Plots", summary.plots),
         ("Clean and mixed utterances to listen to", summary.listen),
         ("Not made yet", summary.missing),
-        ("What to try next", [line.replace("wavlm", _program(), 1) for line in summary.advice]),
+        ("What to try next", [complete(line) for line in summary.advice]),
     ):
         if lines:
             console.out.print(f"[bold]{title}[/]")
             for line in lines:
-                text = str(line).replace("RECIPE", str(recipe))
-                console.out.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _program() -> str:
-    """What to type for `wavlm`: where a shell would not find it, its path beside this Python."""
-    return "wavlm" if shutil.which("wavlm") else str(Path(sys.executable).with_name("wavlm"))
+                console.out.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

@@ -6,12 +6,10 @@ was away for minutes that is wrong for every run, and only the runs themselves k
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 import httpx
@@ -22,24 +20,11 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.states import Running
 
-P = ParamSpec("P")
-R = TypeVar("R")
 LOOK_SECONDS = 20.0
 LOST = "LOST:"  # how the automation's message begins
 ANSWERS = "wavlm.run.answers"
 
 logger = logging.getLogger(__name__)
-
-
-def answer_when_lost(function: Callable[P, R]) -> Callable[P, R]:
-    """A flow's function that looks after the state of its run: to stand below `@flow`."""
-
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _answer():
-            return function(*args, **kwargs)
-
-    return run
 
 
 def is_taken_for_lost(state: State) -> bool:
@@ -48,7 +33,8 @@ def is_taken_for_lost(state: State) -> bool:
 
 
 @contextmanager
-def _answer() -> Iterator[None]:
+def answer_when_lost() -> Iterator[None]:
+    """Look after the state of this flow run while the block lasts."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None:

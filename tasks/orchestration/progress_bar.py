@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import cast
 from uuid import UUID
 
@@ -116,7 +117,7 @@ def _artifact(title: str) -> Iterator[Progress]:
         try:
             artifact_id = cast(  # it would be a coroutine only if an event loop ran here
                 UUID,
-                create_progress_artifact(shown_percent, key=f"progress-{slug(title)}", description=title),
+                create_progress_artifact(shown_percent, key=slug(f"{_recipe()} progress {title}"), description=title),
             )
             while True:
                 last = ended.wait(ARTIFACT_EVERY_SECONDS)
@@ -138,9 +139,16 @@ def _artifact(title: str) -> Iterator[Progress]:
     thread.start()
     try:
         yield progress
+        percent = 100.0  # also of a stage that ends before its last step, or that has no steps
     finally:
         ended.set()
         thread.join(JOIN_SECONDS)
+
+
+def _recipe() -> str:
+    """The name of the recipe that the flow run is about: its iterations are not those of another recipe."""
+    context = FlowRunContext.get()
+    return Path((context.parameters or {}).get("recipe", "")).stem if context else ""
 
 
 def slug(text: str) -> str:

@@ -1,69 +1,139 @@
-"""The summary of a run as Prefect artifacts: the tables, plots and links that the terminal shows."""
+"""The summary of a run as Prefect artifacts: what was reused and made, tables, plots, sounds and links.
+
+A key names what is shown, never a run or a file: so Prefect keeps what earlier runs showed as versions of it.
+"""
 
 from __future__ import annotations
 
-import base64
 import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from html import escape
 from pathlib import Path
 
 import httpx
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
+from tasks.orchestration.media import embed_picture, embed_sound
 from tasks.orchestration.progress_bar import slug
+from tasks.registry.pages import run_page, version_page
+from wavlm.errors import CodedError
+from wavlm.mixing.listen import find_pairs
+from wavlm.mixing.pairs import LISTEN_FOLDER
+from wavlm.pipeline.artifacts import Artifact, Mixtures, Registration, Scores
+from wavlm.pipeline.outcome import describe_outcome, title_of
 from wavlm.pipeline.plan import plan
+from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.store import Store
-from wavlm.pipeline.summary import Summary, summarise
+from wavlm.pipeline.summary import Summary, plots_of, summarise
 from wavlm.pipeline.tables import tables
 from wavlm.specs import Recipe
 
-# Artifacts are rows of the server's database: a plot goes in as a data URI if it is small.
-MAX_IMAGE_BYTES = 300_000
+MAX_PAIRS = 20  # of sounds on a page: half a megabyte
 
 logger = logging.getLogger(__name__)
 
 
+def publish_work(recipe: Recipe, store: Store, chosen: Sequence[Artifact], there: Collection[Artifact]) -> None:
+    """Publish which artifacts a run found complete, which it made, and which it did not reach."""
+    title = f"{recipe.name}: what was reused and made"
+    lines = [f"# {title}", "", "| | stage | outcome |", "|---|---|---|"]
+    lines += [_row(item, store, was_there=item in there) for item in chosen]
+    page, key = "\n".join(lines) + "\n", f"{slug(recipe.name)}-work"
+    _publish(lambda: create_markdown_artifact(page, key=key, description=title))
+
+
 def publish(recipe: Recipe, store: Store) -> None:
-    """Publish what the store holds of a recipe; a server that fails costs a warning, no more."""
-    summary = summarise(plan(recipe), store)
-    prefix = slug(recipe.name)
+    """Publish what the store holds of a recipe."""
+    _publish(lambda: _publish_all(recipe, store))
+
+
+def _publish(create: Callable[[], object]) -> None:
+    """A server that fails costs a warning, no more."""
+    if FlowRunContext.get() is None:
+        return
     try:
-        for name, rows in tables(summary):
-            create_table_artifact(rows, key=f"{prefix}-{name}", description=f"{recipe.name}: {name}")
-        create_markdown_artifact(_text(recipe, summary), key=f"{prefix}-summary")
-        for plot in summary.plots:
-            _publish_plot(prefix, plot)
-        for folder in summary.listen:
-            create_link_artifact(
-                folder.as_uri(),
-                link_text=str(folder),
-                key=f"{prefix}-listen",
-                description="clean and mixed utterances",
-            )
+        create()
     except (httpx.HTTPError, PrefectException) as error:
         logger.warning("the summary is not shown in Prefect: %s", error)
 
 
-def _text(recipe: Recipe, summary: Summary) -> str:
+def _row(artifact: Artifact, store: Store, *, was_there: bool) -> str:
+    """A row of a table. Cells are broken into short lines, for Prefect breaks none and cuts what is too long."""
+    what, outcome = "not made", ""
+    if store.is_complete(artifact):
+        made = "made" if artifact.key in store.built else "made by another run"
+        what = "reused" if was_there else made
+        with suppress(CodedError):  # a record that cannot be read is the next reader's error
+            outcome = describe_outcome(artifact, store)
+    cells = (what, f"{title_of(artifact)}; {artifact.key}", outcome)
+    return "| " + " | ".join(escape(cell).replace("|", "&#124;").replace("; ", "<br>") for cell in cells) + " |"
+
+
+def _publish_all(recipe: Recipe, store: Store) -> None:
+    artifacts = plan(recipe)
+    summary = summarise(artifacts, store)
+    prefix = slug(recipe.name)
+    for name, rows in tables(summary):
+        create_table_artifact(rows, key=f"{prefix}-{name}", description=f"{recipe.name}: {name}")
+    links = list(_links(artifacts, store))
+    create_markdown_artifact(_text(recipe, summary, links), key=f"{prefix}-summary")
+    for item in artifacts:
+        if isinstance(item, Scores | Registration):
+            for plot in plots_of(item, store):
+                _publish_plot(prefix, item.model.iteration, plot)
+        if isinstance(item, Mixtures) and store.is_complete(item):
+            page = _listening_page(item, store.path(item) / LISTEN_FOLDER)
+            create_markdown_artifact(page, key=f"{prefix}-listen-{slug(item.name)}")
+
+
+def _text(recipe: Recipe, summary: Summary, links: Sequence[str]) -> str:
     lines = [f"# {recipe.name}", "", recipe.description, ""]
-    lines += [f"- {item}" for item in summary.findings]
-    if summary.missing:
-        lines += ["", "Not made yet:", "", *(f"- `{item}`" for item in summary.missing)]
-    if summary.advice:
-        lines += ["", "Next:", "", *(f"- `{item}`" for item in summary.advice)]
+    for title, items in (
+        ("What the numbers say", summary.findings),
+        ("In MLflow", links),
+        ("Not made yet", [f"`{item}`" for item in summary.missing]),
+        ("Next", [f"`{item}`" for item in summary.advice]),
+    ):
+        if items:
+            lines += [f"## {title}", "", *(f"- {item}" for item in items), ""]
+    return "\n".join(lines)
+
+
+def _links(artifacts: Sequence[Artifact], store: Store) -> Iterator[str]:
+    """Links to the version and the run of each registration, where MLflow has pages."""
+    for item in artifacts:
+        if not isinstance(item, Registration) or not store.is_complete(item):
+            continue
+        facts = store.facts(item, RegistrationFacts)
+        version, run = version_page(facts.uri, facts.name, facts.version), run_page(facts.uri, facts.run_id)
+        iteration = f"iteration {item.model.iteration}: {facts.name}, version {facts.version}"
+        pages = f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`"
+        yield f"{iteration}, {pages}"
+
+
+def _publish_plot(prefix: str, iteration: int, plot: Path) -> None:
+    title = f"Iteration {iteration}: {plot.stem.replace('_', ' ')}"
+    page = f"# {title}\n\n![{title}]({embed_picture(plot)})\n\n`{plot}`\n"
+    create_markdown_artifact(page, key=f"{prefix}-iteration-{iteration}-{slug(plot.stem)}", description=title)
+
+
+def _listening_page(artifact: Mixtures, folder: Path) -> str:
+    """Players of each pair. Prefect's first interface shows them; its second one leaves players out."""
+    pairs = find_pairs(folder)
+    lines = [
+        f"# Listen to {artifact.name}",
+        "",
+        f"{min(len(pairs), MAX_PAIRS)} of {len(pairs)} pairs, before and after. If no players show, listen to the "
+        f"files in `{folder}`.",
+    ]
+    for pair in pairs[:MAX_PAIRS]:
+        lines += ["", f"### {pair.name}", ""]
+        lines += [f"- {name} {_player(f'{pair.name}, {name}', path)}" for name, path in pair.sounds.items()]
     return "\n".join(lines) + "\n"
 
 
-def _publish_plot(prefix: str, plot: Path) -> None:
-    blob = plot.read_bytes()
-    key = f"{prefix}-{slug(plot.parent.name.rpartition('-')[0])}-{slug(plot.stem)}"
-    if len(blob) > MAX_IMAGE_BYTES:
-        create_link_artifact(plot.as_uri(), link_text=str(plot), key=key)
-        return
-    image = f"data:image/png;base64,{base64.b64encode(blob).decode()}"
-    create_image_artifact(image, key=key, description=str(plot))
+def _player(title: str, sound: Path) -> str:
+    return f'<audio controls preload="metadata" title="{escape(title)}" src="{embed_sound(sound)}"></audio>'

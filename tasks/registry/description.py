@@ -13,9 +13,21 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.registry.lookup import MODEL_FILES, native_path, sha256_tag
+from tasks.registry.lineage import CARD_FILE, LINEAGE_FILE, codebook_keys, file_digests
+from tasks.registry.mlmodel import MLMODEL_FILE
+from tasks.registry.provenance import git_commit
+from tasks.registry.runs import Tracked
+from tasks.registry.versions import (
+    MODEL_FILES,
+    MODEL_FOLDER,
+    NATIVE_FOLDER,
+    native_path,
+    sha256_tag,
+)
 from wavlm.evaluation.facts import SCORES_PLOT
-from wavlm.pipeline.artifacts import Corpus, Model, Shards, lineage
+from wavlm.execution.metrics import METRICS_FILE
+from wavlm.export import HF_FOLDER
+from wavlm.pipeline.artifacts import Export, Model, Shards
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
 from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
@@ -23,7 +35,9 @@ from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
 from wavlm.storage.files import sha256_of
+from wavlm.storage.seals import check_sealed
 
+PLOTS_FOLDER = "plots"
 MIXTURES_SHOWN = 3
 MAX_PARAMETER_CHARACTERS = 500
 
@@ -40,27 +54,31 @@ class DatasetInput:
     profile: str  # JSON
 
 
-def tags(model: Model, recipe: Recipe, store: Store, hf_folder: Path) -> dict[str, str]:
-    """Keys of the whole lineage, and the sha256 of each file: of the Hugging Face folder, and of the store's model."""
-    found = {
-        "wavlm.key": model.key,
-        "wavlm.iteration": str(model.iteration),
-        "wavlm.recipe": recipe.name,
-    }
-    for item in lineage([model]):
-        if isinstance(item, Corpus | Shards):
-            found[f"{item.kind}.{item.name}"] = item.key
-    for labels in model.labels:
-        found[f"labels.{labels.name}"] = labels.key
-    if codebook := model.codebook:
-        found["codebook"] = codebook.key
-        if codebook.teacher:
-            found["teacher.key"] = codebook.teacher.key
-    if model.mixtures:
-        found["mixtures"] = model.mixtures.key
-    files = {path.name: path for path in hf_folder.iterdir()}
-    files |= {native_path(name): store.path(model) / name for name in MODEL_FILES}
-    return found | {sha256_tag(name): sha256_of(path) for name, path in files.items()}
+def version_tags(tracked: Tracked, store: Store, lineage_file: Path) -> dict[str, str]:
+    """The tags of a version. The keys of the rest of its lineage are in `lineage.json`, whose digest is a tag."""
+    digests = file_digests(tracked.model, store)
+    files = {name: digests[name] for name in map(native_path, MODEL_FILES)} | {LINEAGE_FILE: sha256_of(lineage_file)}
+    found = {**tracked.tags, **codebook_keys(tracked.model)}
+    if commit := git_commit():
+        found["wavlm.commit"] = commit
+    return found | {sha256_tag(name): digest for name, digest in files.items()}
+
+
+def files_to_log(model: Model, store: Store, out: Path) -> Iterator[tuple[Path, str]]:
+    """The files that a version's run keeps, each with its folder among the run's artifacts. `out` holds those made now.
+
+    One more file of a version is one more line here.
+    """
+    for plot in sorted((out / PLOTS_FOLDER).iterdir()):
+        yield plot, PLOTS_FOLDER
+    for path in sorted((store.path(Export(model)) / HF_FOLDER).iterdir()):
+        if path.name != CARD_FILE:  # the version has one with its own title
+            yield path, MODEL_FOLDER
+    for name in (CARD_FILE, MLMODEL_FILE, LINEAGE_FILE):
+        yield out / name, MODEL_FOLDER
+    for name in (*MODEL_FILES, METRICS_FILE):
+        if (path := store.path(model) / name).is_file():
+            yield path, f"{MODEL_FOLDER}/{NATIVE_FOLDER}"
 
 
 def parameters(model: Model) -> dict[str, str]:
@@ -115,10 +133,12 @@ def draw_plots(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Pa
     scores = scores_of(model, recipe)
     layers = store.path(scores) / SCORES_PLOT if scores else None
     if layers and layers.is_file():
+        check_sealed(layers)
         drawn.append(Path(shutil.copyfile(layers, out / "layers.png")))
     if model.mixtures:
         pictures = sorted(store.path(model.mixtures).glob("listen/*.png"))[:MIXTURES_SHOWN]
         for number, picture in enumerate(pictures, 1):
+            check_sealed(picture)
             drawn.append(Path(shutil.copyfile(picture, out / f"mixture{number}.png")))
     return drawn
 

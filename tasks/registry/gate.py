@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.registry.lookup import METRIC_TAG, PROBE_TAG, TAG_OF, VALID_TAG, Version
+from tasks.registry.versions import METRIC_TAG, PROBE_TAG, TAG_OF, VALID_TAG, Version
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.plan import scores_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.registry.lookup import MODEL_FOLDER
+from tasks.registry.versions import MODEL_FOLDER
 from wavlm.pipeline.artifacts import Model
 from wavlm.specs import SAMPLE_RATE_HZ
 

@@ -15,7 +15,7 @@ Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     ["run"], ["stage"], ["check"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
-    ["import"], ["models"],
+    ["import"], ["models"], ["report"],
     ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
 ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_specs import tiny_network, tiny_training
+from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.plan import models, plan, select
 from wavlm.specs import (
@@ -168,7 +169,7 @@ def test_select_narrows_by_iteration_and_corpus_and_says_what_there_is(recipe: R
     artifacts = plan(recipe)
     (only,) = select(artifacts, "labels", iteration=2, corpus="cd")
     assert only == models(artifacts)[1].labels[1]
-    with pytest.raises(ValueError, match="there is: pretrain/iteration1"):
+    with pytest.raises(UsageError, match="there is: pretrain/iteration1"):
         select(artifacts, "pretrain", iteration=3)
 
 

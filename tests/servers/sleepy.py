@@ -9,8 +9,8 @@ from tasks.orchestration.alive import answer_when_lost
 
 
 @flow
-@answer_when_lost
 def sleepy(until: str) -> None:
     """End when the file `until` is there."""
-    while not Path(until).exists():
-        time.sleep(0.2)
+    with answer_when_lost():
+        while not Path(until).exists():
+            time.sleep(0.2)

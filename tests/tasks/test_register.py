@@ -16,10 +16,12 @@ from tasks.register import register, register_model, sync
 from tasks.registry.connection import connect
 from tasks.registry.gate import comparable_tags
 from tasks.registry.lookup import list_models, promote, pull_model, show_model
+from tasks.registry.provenance import git_commit
 from tests.tasks.conftest import VALID_LOSS, build
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
 from wavlm.evaluation.facts import ScoresFacts
-from wavlm.pipeline.artifacts import Export, Registration
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Registration
 from wavlm.pipeline.plan import models, plan, scores_of, select_needed
 from wavlm.pipeline.summary import summarise
 from wavlm.specs import GateSpec, ScoresSpec
@@ -61,6 +63,8 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
 
     first, second = built.models
     newest, oldest = show_model(built.store, NAME).versions
+    folder = built.store.root / "registry" / "artifacts" / newest.run_id / "artifacts"
+    files = folder / "hf"
     assert (oldest.version, newest.version) == (1, 2)
     assert newest.aliases == ("candidate", "champion", "iteration-2")
     assert oldest.aliases == ("iteration-1",)
@@ -73,6 +77,20 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         "wavlm.key": second.key,
         "wavlm.iteration": "2",
         "wavlm.recipe": "tiny",
+        "wavlm.corpora": "voice",
+        "wavlm.codebook": f"layer2-k50-{second.labels[0].codebook.key}",
+        "wavlm.commit": git_commit(),
+        "codebook": second.labels[0].codebook.key,
+        "teacher.key": first.key,
+        "teacher.version": "1",
+        "sha256.lineage.json": digest_of(files / "lineage.json"),
+        **{
+            f"sha256.native/{name}": digest_of(built.store.path(second) / name)
+            for name in ("model.safetensors", "network.json")
+        },
+    }
+    lineage = read_json(files / "lineage.json")
+    assert lineage["keys"] == {
         "corpus.voice": second.labels[0].shards.corpus.key,
         "corpus.bangs": second.noise[0].corpus.key,
         "shards.voice": second.labels[0].shards.key,
@@ -81,12 +99,12 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         "labels.voice": second.labels[0].key,
         "mixtures": second.mixtures.key if second.mixtures else "",
         "teacher.key": first.key,
-        "teacher.version": "1",
-        **{f"sha256.{path.name}": digest_of(path) for path in (built.store.path(Export(second)) / "hf").iterdir()},
-        **{
-            f"sha256.native/{name}": digest_of(built.store.path(second) / name)
-            for name in ("model.safetensors", "network.json")
-        },
+    }
+    assert [item["key"] for item in lineage["artifacts"]][-1] == second.key
+    assert lineage["files"] == {
+        str(path.relative_to(files)): digest_of(path)
+        for path in files.rglob("*")
+        if path.is_file() and path.name not in ("MLmodel", "lineage.json", "metrics.jsonl")
     }
     assert newest.metrics["labels/pnmi"] == 0.42
     assert newest.metrics["probe/pnmi"] == 0.45
@@ -104,11 +122,11 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         ("voice", second.labels[0].shards.key),
         ("bangs", second.noise[0].key),
     }
-    folder = built.store.root / "registry" / "artifacts" / newest.run_id / "artifacts"
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
         "hf/MLmodel",
         "hf/README.md",
         "hf/config.json",
+        "hf/lineage.json",
         "hf/model.safetensors",
         "hf/native/metrics.jsonl",
         "hf/native/model.safetensors",
@@ -119,6 +137,7 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         "plots/label_quality.png",
         "plots/layers.png",
         "plots/mixture1.png",
+        "report.html",
     ]
 
 
@@ -246,7 +265,7 @@ def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://somebody:secret@127.0.0.1:{closed_port}")
     started = time.monotonic()
-    assert register.fn(built.registrations[0], built.store, built.recipe) is None
+    assert register.fn(built.registrations[0], built.store, built.recipe, Runtime()) is None
     assert time.monotonic() - started < 60  # MLflow's own retries would hold it up for minutes
     assert "wavlm sync" in caplog.text
     assert "secret" not in caplog.text
@@ -266,7 +285,7 @@ def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
     for registration in built.registrations:
-        register.fn(registration, built.store, built.recipe)
+        register.fn(registration, built.store, built.recipe, Runtime())
     before = summarise(plan(built.recipe), built.store)
     assert before.versions == ()
     assert [plot.name for plot in before.plots].count("curves.png") == 2
@@ -360,6 +379,6 @@ def test_promote_moves_an_alias_and_bad_references_say_what_there_is(built: Buil
     with pytest.raises(UsageError, match=r"MODEL_UNKNOWN.*there is: WavLM-tiny"):
         show_model(built.store, "WavLM-huge")
     with pytest.raises(UsageError, match="REFERENCE_BAD"):
-        show_model(built.store, "WavLM tiny")
+        show_model(built.store, ":1")
     with pytest.raises(UsageError, match="ALIAS_BAD"):
         promote(built.store, f"{NAME}:1", "v2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wavlm.errors.codes import Code
+from wavlm.errors.codes import TRANSIENT, Code
 
 __all__ = [
     "EXIT_BAD_DATA",
@@ -44,6 +44,11 @@ class CodedError(Exception):
         super().__init__(code, message)
         self.code = code
         self.message = message
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same work may succeed later, although nobody has changed anything."""
+        return self.code in TRANSIENT
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -62,6 +62,8 @@ class Code(StrEnum):
     """A corpus of noise or rooms has no recording to draw. Do: list another corpus in the recipe."""
     CORPUS_EMPTY = "CORPUS_EMPTY"
     """No recording of a corpus was found. Do: check the layout in the corpus spec."""
+    CURVE_BROKEN = "CURVE_BROKEN"
+    """A line of a training curve cannot be read. Do: run again if training goes on, else make the model again."""
     DECODER_CRASHED = "DECODER_CRASHED"
     """A decoder crashed on a recording. Do: copy or convert the file again, or leave it out."""
     DECODER_STALLED = "DECODER_STALLED"
@@ -104,6 +106,8 @@ class Code(StrEnum):
     """A recording is not the one that the corpus lists. Do: make the corpus again."""
     FILE_ENCODING = "FILE_ENCODING"
     """Python reads file names in another encoding than UTF-8. Do: set LC_ALL=C.UTF-8 or PYTHONUTF8=1."""
+    FILE_STRAY = "FILE_STRAY"
+    """A folder to be sealed holds a file that its stage does not make. Do: move it away, and run again."""
     FOLDER_CHANGED = "FOLDER_CHANGED"
     """A folder holds other files than the run read or the spec pins. Do: run again, or correct `content`."""
     FOLDER_MISSING = "FOLDER_MISSING"
@@ -138,6 +142,8 @@ class Code(StrEnum):
     """Files or tables of a corpus are not as its layout says. Do: correct the layout in the corpus spec."""
     LENGTH_RECOVERED = "LENGTH_RECOVERED"
     """A note: a header announces fewer samples than the file holds; all are used. Do: nothing."""
+    LISTING_UNREADABLE = "LISTING_UNREADABLE"
+    """The list of the tars of a shards folder cannot be read. Do: make the shards again."""
     LOCKED = "LOCKED"
     """Another process makes the same thing. Do: wait for it, or stop it."""
     LOSS_SCALE_FLOOR = "LOSS_SCALE_FLOOR"
@@ -155,7 +161,7 @@ class Code(StrEnum):
     NAME_BAD = "NAME_BAD"
     """A member of an archive has a name that cannot be used. Do: check the archive with its publisher."""
     NOTHING_FITS = "NOTHING_FITS"
-    """A recipe has nothing of this kind, iteration and corpus. Do: choose one of those that the message lists."""
+    """A recipe or a store has nothing of what was asked for. Do: choose one of those that the message lists."""
     NOT_A_FILE = "NOT_A_FILE"
     """There is a folder where a file is expected. Do: name a file."""
     NOT_A_FOLDER = "NOT_A_FOLDER"
@@ -208,6 +214,14 @@ class Code(StrEnum):
     """A registered model is not named in a known form. Do: write NAME, NAME:VERSION or NAME@ALIAS."""
     REGISTRY_DOWN = "REGISTRY_DOWN"
     """MLflow does not answer, or refuses. Do: start it; `wavlm sync RECIPE` uploads what is missing."""
+    REGISTRY_READONLY = "REGISTRY_READONLY"
+    """The user may not write the registry. Do: let its owner give the group the right to write, as the message says."""
+    REGISTRY_VERSION = "REGISTRY_VERSION"
+    """Another version of MLflow runs the server, or wrote the registry. Do: update the older one of the two."""
+    REJECTS_UNREADABLE = "REJECTS_UNREADABLE"
+    """The list of recordings that shards do not use cannot be read. Do: make the shards again."""
+    REPORT_MISSING = "REPORT_MISSING"
+    """A registered model has no report. Do: make one where its store is: wavlm report RECIPE."""
     SCHEDULE_BAD = "SCHEDULE_BAD"
     """A time or a time zone of a schedule cannot be read. Do: give e.g. 02:15, 'sat 04:30' or a cron line."""
     SHARDS_EMPTY = "SHARDS_EMPTY"
@@ -236,6 +250,8 @@ class Code(StrEnum):
     """Stopped on request. Do: run the same command again; it continues."""
     STORAGE_STALLED = "STORAGE_STALLED"
     """Several files in a row gave no data in time. Do: check the disk or the mount, then run again."""
+    STORE_MISSING = "STORE_MISSING"
+    """A command that looks at a store finds none. Do: name the store by --store or by WAVLM_STORE."""
     TABLE_JOIN = "TABLE_JOIN"
     """Too many rows of a table name no recording, or too few do. Do: name recordings by their relative paths."""
     TAR_BOMB = "TAR_BOMB"
@@ -258,6 +274,8 @@ class Code(StrEnum):
     """The truth of mixtures cannot be read. Do: make the mixtures again."""
     UNREADABLE = "UNREADABLE"
     """An utterance cannot be read from its shard. Do: run `wavlm verify`, then make the shards again."""
+    USAGE = "USAGE"
+    """A command line is wrong. Do: correct it as the message says; `wavlm COMMAND --help` lists all options."""
     VALID_EMPTY = "VALID_EMPTY"
     """A corpus has too few recordings to hold one out. Do: add recordings, or set valid_fraction to 0."""
     VALID_TOO_LARGE = "VALID_TOO_LARGE"
@@ -270,3 +288,16 @@ class Code(StrEnum):
     """Hidden states were asked for of what is no float tensor of utterances. Do: give (B, N) or (N,), in [-1, 1]."""
     WORKER_DIED = "WORKER_DIED"
     """A worker process was killed, ran out of memory or crashed. Do: run again with 1 worker to see where."""
+
+
+# Failures that may pass by themselves. A stage is tried again after one of them, after any other it is not.
+TRANSIENT = frozenset(
+    {
+        Code.APT_FAILED,
+        Code.DL_CUT,
+        Code.DL_RANGE,
+        Code.DL_STALLED,
+        Code.REGISTRY_DOWN,
+        Code.STORAGE_STALLED,
+    }
+)

@@ -9,7 +9,6 @@ This module does not import torch.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import runpy
@@ -23,7 +22,7 @@ from pathlib import Path
 from wavlm.errors import EXIT_STOPPED
 from wavlm.execution.exit_note import read_exit_note, remove_exit_note
 from wavlm.execution.job import read_job
-from wavlm.execution.metrics import METRICS_FILE, MetricsRecord
+from wavlm.execution.metrics import METRICS_FILE, MetricsRecord, parse_line, update_of
 from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.runtime import Runtime
 
@@ -86,13 +85,14 @@ def command(job_path: Path, runtime: Runtime) -> list[str]:
 class _MetricsTail:
     """Passes on each complete line that is appended to the metrics file.
 
-    A resumed trainer replaces the file by a shorter one and writes some updates again. They are not
-    passed on twice.
+    A resumed trainer replaces the file by one that holds what its checkpoint says, and writes some updates again. They
+    are not passed on twice. What was there before the trainer started is not passed on: nobody has checked it.
     """
 
     def __init__(self, path: Path, on_record: Callable[[MetricsRecord], None]) -> None:
         self._path = path
         self._on_record = on_record
+        self._unchecked = path.stat().st_ino if path.exists() else 0
         self._inode = 0
         self._offset = 0
         self._last_update = 0
@@ -101,16 +101,18 @@ class _MetricsTail:
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
-            if (inode := os.fstat(file.fileno()).st_ino) != self._inode:
+            if (inode := os.fstat(file.fileno()).st_ino) == self._unchecked:
+                return
+            if inode != self._inode:
                 self._inode, self._offset = inode, 0
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     return  # still being written
                 self._offset += len(line)
-                record = json.loads(line)
-                if record["update"] > self._last_update:
-                    self._last_update = record["update"]
+                record = parse_line(line)
+                if record and (update := update_of(record)) > self._last_update:
+                    self._last_update = update
                     self._on_record(record)
 
 

@@ -80,6 +80,25 @@ class Runtime(BaseModel):
     Change: false on a machine that does not reach the MLflow server.
     """
 
+    wait_minutes: Natural = 720
+    """How long to wait while another run makes or uses what this one needs. 0: refuse at once (--wait).
+
+    Unit: minutes, for each artifact.
+    Change: 0 in scripts that have other work to do; more than the longest stage of overlapping schedules.
+    """
+
+    experiment: str = ""
+    """The MLflow experiment that runs go to. Empty: MLFLOW_EXPERIMENT_NAME, else one per recipe (--experiment).
+
+    Change: to compare the runs of several recipes in one list.
+    """
+
+    require_registry: bool = False
+    """True: a run whose models are not registered in the end fails. False: it warns (--require-registry).
+
+    Change: true where somebody waits for the version, not for the model.
+    """
+
     @property
     def loaders(self) -> int:
         """Number of loading processes per rank.

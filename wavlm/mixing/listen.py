@@ -5,6 +5,7 @@ Legend: N samples.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,29 @@ effect-<name>.mixed.wav    the same utterance after this effect alone, as strong
 the same factor (column `gain` of ../mixtures.tsv), so that they stay comparable. What was added,
 when and how loud says ../mixtures.tsv; ../mixtures.rttm has who speaks when.
 """
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The WAV files before and after, and the picture of both."""
+
+    name: str  # the key of the utterance, or effect-<name>
+    clean: Path
+    mixed: Path
+    spectrogram: Path
+
+    @property
+    def sounds(self) -> dict[str, Path]:
+        return {"clean": self.clean, "mixed": self.mixed}
+
+
+def find_pairs(folder: Path) -> tuple[Pair, ...]:
+    """All pairs of a folder that `write_pair` filled, mixtures before effects, by name."""
+    names = [path.name.removesuffix(".clean.wav") for path in folder.glob("*.clean.wav")]
+    paths = {name: [folder / f"{name}{end}" for end in (".clean.wav", ".mixed.wav", ".png")] for name in names}
+    return tuple(
+        Pair(name, *paths[name]) for name in sorted(names, key=lambda name: (name.startswith("effect-"), name))
+    )
 
 
 def write_pair(folder: Path, key: str, clean: Waveform, mixed: Waveform) -> None:

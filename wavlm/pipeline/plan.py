@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import (
     KINDS,
     Artifact,
@@ -83,7 +84,7 @@ def select(
 
     An iteration has its model, what is made from it, and the codebook, labels and mixtures that it uses. Two
     iterations may share a codebook and labels: then both have them.
-    Raises ValueError that lists what there is if nothing fits.
+    Raises UsageError (NOTHING_FITS) that lists what there is if nothing fits.
     """
     of_kind = [item for item in artifacts if item.kind == kind]
     found = tuple(
@@ -93,7 +94,10 @@ def select(
     )
     if not found:
         there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
-        raise ValueError(f"nothing fits kind={kind} iteration={iteration} corpus={corpus}, there is: {there_is}")
+        wanted = f"kind={kind} iteration={iteration} corpus={corpus}"
+        raise UsageError(
+            "NOTHING_FITS", f"nothing fits {wanted}, there is: {there_is}; in this recipe; choose one of these"
+        )
     return found
 
 

@@ -1,13 +1,28 @@
-"""What the stage register reports: which version a model became, and why it is the champion or not."""
+"""What the stage register reports: which version a model became, where, and why it is the champion or not.
+
+A registration counts for the registry that it was made in. Which one that is, is told by a text without a password:
+`registry/mlflow.db`, relative to the store, for the store's own, else the address in MLFLOW_TRACKING_URI.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
+from wavlm.pipeline.record import read_field
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import write_json
 
 REGISTRATION_FILE = "registration.json"
+REPORT_FILE = "report.html"  # the page about the model; in the registry it is an artifact of the run
+REGISTRY_FOLDER = "registry"  # in a store
+DATABASE_FILE = "mlflow.db"
+OWN_REGISTRY = f"{REGISTRY_FOLDER}/{DATABASE_FILE}"
+TRACKING_URI = "MLFLOW_TRACKING_URI"
+SQLITE = "sqlite:///"
 
 
 class RegistrationFacts(Facts):
@@ -16,8 +31,8 @@ class RegistrationFacts(Facts):
     name: str  # of the registered model
     version: int
     run_id: str
-    uri: str  # of the registry, without a password
-    source: str  # where the registry keeps the model's files
+    uri: str  # of the registry, without a password; of the store's own, its path in the store
+    source: str  # where the registry keeps the model's files; in the store's own, their path in the store
     sha256: str  # of native/model.safetensors, which is the store's
     aliases: tuple[str, ...]
     champion: str  # why it is the champion, or is not
@@ -26,3 +41,56 @@ class RegistrationFacts(Facts):
 def write_registration(folder: Path, facts: RegistrationFacts) -> None:
     """Write the facts beside the plots, for people who look into the folder."""
     write_json(folder / REGISTRATION_FILE, facts.model_dump(mode="json"))
+
+
+def configured_registry(root: Path) -> str:
+    """The registry that a command with this store asks: MLFLOW_TRACKING_URI, else the store's own."""
+    uri = without_password(os.environ.get(TRACKING_URI, "").strip())
+    if not uri or _is_same(uri, root):
+        return OWN_REGISTRY
+    return uri.rstrip("/")
+
+
+def show_registry(uri: str, root: Path) -> str:
+    """The registry that facts name, as an address that MLFLOW_TRACKING_URI takes."""
+    return f"{SQLITE}{root / OWN_REGISTRY}" if uri == OWN_REGISTRY else uri
+
+
+def without_password(uri: str) -> str:
+    """The URI without user and password, for messages and records."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def explain_registry(folder: Path, root: Path) -> str | None:
+    """Why a registration that is there does not count: it was made in another registry than is asked now."""
+    wanted = configured_registry(root)
+    try:
+        facts = RegistrationFacts.model_validate(read_field(folder, "facts"), strict=False)
+    except ValidationError:
+        return None  # whoever reads the facts says so
+    found = _place(facts)
+    if found == wanted:
+        return None
+    asked = "of this store" if wanted == OWN_REGISTRY else wanted
+    return f"was registered in {found}, and the registry that is asked now is {asked} ({TRACKING_URI})"
+
+
+def _place(facts: RegistrationFacts) -> str:
+    """Where a registration was made. An earlier version recorded the whole path of the store's own database."""
+    if facts.uri.startswith(SQLITE):
+        database = PurePosixPath(facts.uri.removeprefix(SQLITE))
+        home = database.parent
+        is_beside = facts.source.startswith(f"{home}/artifacts/")
+        if (home.name, database.name) == (REGISTRY_FOLDER, DATABASE_FILE) and is_beside:
+            return OWN_REGISTRY
+    return facts.uri.rstrip("/")
+
+
+def _is_same(uri: str, root: Path) -> bool:
+    """Whether this is the database of the store's own registry, by whatever path."""
+    if not uri.startswith(SQLITE):
+        return False
+    return Path(uri.removeprefix(SQLITE)).resolve() == (root / OWN_REGISTRY).resolve()

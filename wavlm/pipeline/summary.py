@@ -8,9 +8,10 @@ from pathlib import Path
 
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.mixing.facts import MixturesFacts
+from wavlm.mixing.pairs import LISTEN_FOLDER
 from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
-from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.registration import REPORT_FILE, RegistrationFacts, show_registry
 from wavlm.pipeline.results import (
     IterationResults,
     label_quality_of,
@@ -23,8 +24,6 @@ from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.train.facts import TrainingFacts
-
-LISTEN_FOLDER = "listen"
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,9 @@ class Summary:
     plots: tuple[Path, ...]
     listen: tuple[Path, ...]  # folders with pairs of WAV files: clean, mixed
     findings: tuple[str, ...]
-    advice: tuple[str, ...]  # commands to try next
+    advice: tuple[str, ...]  # commands to try next, with RECIPE for the recipe
     missing: tuple[str, ...]  # artifacts of the plan that are not complete
+    reports: tuple[Path, ...] = ()  # pages about the registered models, first iteration first
 
 
 def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
@@ -72,21 +72,30 @@ def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
         results=results,
         mixtures=tuple(store.facts(item, MixturesFacts) for item in complete if isinstance(item, Mixtures)),
         versions=versions,
-        plots=tuple(_plots(artifacts, store)),
+        plots=tuple(
+            plot for item in artifacts if isinstance(item, Scores | Registration) for plot in plots_of(item, store)
+        ),
         listen=tuple(store.path(item) / LISTEN_FOLDER for item in complete if isinstance(item, Mixtures)),
         findings=tuple(findings(results)),
         advice=tuple(_advice(artifacts, versions, store)),
         missing=tuple(str(item) for item in artifacts if not store.is_complete(item)),
+        reports=tuple(_reports(complete, store)),
     )
 
 
-def _plots(artifacts: Sequence[Artifact], store: Store) -> Iterator[Path]:
-    """Plots of scores and registrations. A registration that waits for the registry has its plots already."""
-    for item in artifacts:
-        if isinstance(item, Scores | Registration) and item.is_known:
-            waits = isinstance(item, Registration) and not store.is_complete(item)
-            folder = store.partial_folder(item) if waits else store.path(item)
-            yield from sorted(folder.rglob("*.png"))
+def plots_of(artifact: Scores | Registration, store: Store) -> tuple[Path, ...]:
+    """The plots of scores or of a registration. One that waits for the registry has its plots already."""
+    if not artifact.is_known:
+        return ()
+    waits = isinstance(artifact, Registration) and not store.is_complete(artifact)
+    folder = store.partial_folder(artifact) if waits else store.path(artifact)
+    return tuple(sorted(folder.rglob("*.png")))
+
+
+def _reports(complete: Sequence[Artifact], store: Store) -> Iterator[Path]:
+    """Registrations of an earlier version of the pipeline have none."""
+    pages = (store.path(item) / REPORT_FILE for item in complete if isinstance(item, Registration))
+    yield from (page for page in pages if page.is_file())
 
 
 def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store) -> IterationResults:
@@ -142,19 +151,19 @@ def _versions(registrations: Sequence[Registration], store: Store) -> tuple[Vers
     versions = []
     for registration in newest_first:
         facts = store.facts(registration, RegistrationFacts)
-        versions.append(_version(registration, facts, taken))
+        versions.append(_version(registration, facts, taken, store))
         taken.update(facts.aliases)
     return tuple(sorted(versions, key=lambda item: item.iteration))
 
 
-def _version(registration: Registration, facts: RegistrationFacts, taken: Set[str]) -> VersionSummary:
+def _version(registration: Registration, facts: RegistrationFacts, taken: Set[str], store: Store) -> VersionSummary:
     return VersionSummary(
         iteration=registration.model.iteration,
         name=facts.name,
         version=facts.version,
         aliases=tuple(alias for alias in facts.aliases if alias not in taken),
         champion=facts.champion,
-        uri=facts.uri,
+        uri=show_registry(facts.uri, store.root),
     )
 
 
@@ -163,10 +172,10 @@ def _advice(artifacts: Sequence[Artifact], versions: Sequence[VersionSummary], s
     wanted = [item for item in artifacts if isinstance(item, Registration)]
     trained = [item for item in wanted if store.is_complete(item.model)]
     if len(trained) < len(wanted):
-        yield "wavlm run RECIPE  (goes on where it stopped)"
+        yield "wavlm run RECIPE  # goes on where it stopped"
     if len(trained) > len(versions):
-        yield "wavlm sync RECIPE  (registers what the registry missed)"
+        yield "wavlm sync RECIPE  # registers what the registry missed"
     if versions:
         newest = max(versions, key=lambda item: item.version)
         yield f"wavlm models show {newest.name}:{newest.version}"
-        yield f"wavlm models pull {newest.name}:{newest.version} OUT"
+        yield f"wavlm models pull {newest.name}:{newest.version} {newest.name}-{newest.version}"

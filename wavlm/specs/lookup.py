@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
@@ -48,3 +49,11 @@ def find_file(folders: Sequence[Path], name: str) -> Path | None:
 def list_names(folders: Sequence[Path]) -> str:
     """All names that each folder has, for an error message."""
     return "; ".join(f"{', '.join(names_in(folder)) or 'none'} ({folder})" for folder in folders)
+
+
+def suggest(name: object, known: Iterable[str]) -> str:
+    """`did you mean X?` for the known name that a mistyped one is most like; empty if it is like none."""
+    names = {item.lower(): item for item in known}
+    typed = str(name).lower()
+    near = difflib.get_close_matches(typed, names, n=1) or [item for item in sorted(names) if item.startswith(typed)]
+    return f"did you mean {names[near[0]]}?" if typed and near else ""

@@ -97,6 +97,24 @@ class IterationSpec(Spec):
     """
 
 
+class KeepSpec(Spec):
+    """What `wavlm gc` leaves in the store although all that is made from it is complete. It is part of no key."""
+
+    archives: bool = True
+    """False: downloaded archives go once their corpus is complete. To make the corpus again they are fetched again.
+
+    Change: false where disk is dear and the publisher will still be there.
+    """
+
+    audio: bool = True
+    """False: the unpacked audio of a corpus goes once its shards are complete.
+
+    What needs it again, such as other shards, makes the corpus again: from its archives if they are there, else they
+    are fetched again. Local folders are never touched.
+    Change: false for large corpora, when the shards are final.
+    """
+
+
 class Recipe(Spec):
     """A whole model, from corpora to registry: a file of data_specs/recipes.
 
@@ -159,6 +177,12 @@ class Recipe(Spec):
     """How layers are scored after every iteration. Not given: they are not.
 
     Change: give it when a corpus has timed phones. It shows which layer to cluster next.
+    """
+
+    keep: KeepSpec = KeepSpec()
+    """What `wavlm gc` may not delete. Other than archives and audio it never touches what this recipe wants.
+
+    Change: to free the disk of archives and audio once there are shards.
     """
 
     gate: GateSpec = GateSpec()

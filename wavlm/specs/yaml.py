@@ -28,7 +28,7 @@ def read_recipe(path: Path | str) -> Recipe:
     data_specs. Mixes and networks are found likewise in `mixes/` and `networks/`.
     Raises RecipeError with file, line, field, what was found and what was expected.
     """
-    tree = parse_tree(_find_recipe(Path(path)))
+    tree = parse_tree(find_recipe(Path(path)))
     fields = dict(tree.fields)
     for field, role in _ROLES.items():
         if isinstance(names := fields.get(field), list):
@@ -36,6 +36,22 @@ def read_recipe(path: Path | str) -> Recipe:
     if isinstance(iterations := fields.get("iterations"), list):
         fields["iterations"] = [_expand_iteration(tree, n, iteration) for n, iteration in enumerate(iterations)]
     return _validate(Recipe, tree, fields)  # also refuses what is not a list
+
+
+def find_recipe(path: Path) -> Path:
+    """The file of a recipe: the path as it is, or the shipped recipe of that bare name if there is no such file.
+
+    Raises RecipeError with what there is.
+    """
+    if is_file(path) or not is_bare_name(path):
+        return path
+    folders = (shipped_specs() / "recipes",)
+    found = find_file(folders, path.name)
+    if found is None:
+        raise RecipeError(
+            f"no such file and no shipped recipe, expected a path or one of {list_names(folders)}; at {path}"
+        )
+    return found
 
 
 def read_corpus(path: Path | str) -> CorpusSpec:
@@ -70,19 +86,6 @@ def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
     for source in sources if isinstance(sources, list) else ():
         if isinstance(source, dict) and source.get("type") == "folder" and isinstance(source.get("path"), str):
             source["path"] = str(path.absolute().parent / os.path.expanduser(str(source["path"])))  # noqa: PTH111
-
-
-def _find_recipe(path: Path) -> Path:
-    """The path as it is; for a bare name without a file, the shipped recipe of that name."""
-    if is_file(path) or not is_bare_name(path):
-        return path
-    folders = (shipped_specs() / "recipes",)
-    found = find_file(folders, path.name)
-    if found is None:
-        raise RecipeError(
-            f"no such file and no shipped recipe, expected a path or one of {list_names(folders)}; at {path}"
-        )
-    return found
 
 
 def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:

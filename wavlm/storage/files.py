@@ -85,6 +85,29 @@ def hash_pieces(path: Path) -> Iterator[str]:
     yield digest.hexdigest()
 
 
+def note_whole(path: Path) -> None:
+    """Note the sha256 of a file beside it, in a file that is removed before a folder is sealed."""
+    write_text(_note_of(path), sha256_of(path))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file that an interrupted stage left is the one that it noted. Reads all of it."""
+    try:
+        return _note_of(path).read_text() == sha256_of(path)
+    except (OSError, ValueError):
+        return False
+
+
+def remove_noted(path: Path) -> None:
+    """Remove a file, and the note of its digest."""
+    path.unlink()
+    _note_of(path).unlink(missing_ok=True)
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
 def sync(path: Path) -> None:
     """Write a file or a folder through to the disk (fsync)."""
     handle = os.open(path, os.O_RDONLY)

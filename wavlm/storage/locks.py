@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from wavlm.errors import LockedError
+from wavlm.storage.holders import describe_owner, write_owner
+
+RETRY_SECONDS = 0.5
+OnWait = Callable[[str, float], None]  # the holder, and the seconds waited so far
 
 
 @contextmanager
@@ -22,27 +23,45 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
     Raises LockedError, naming the holder's process id and host, if another process holds the lock.
     The kernel frees the lock when its holder dies, even by SIGKILL.
     """
+    with wait_for_lock(path, what, 0.0, lambda *_: None):
+        yield
+
+
+@contextmanager
+def wait_for_lock(path: Path, what: str, seconds: float, on_wait: OnWait) -> Iterator[None]:
+    """Like `hold_lock`, but wait up to `seconds` for a lock that another process holds.
+
+    `on_wait` gets the holder, as text, and the seconds waited so far: at once, and then each time that the lock is
+    tried again. What it raises ends the waiting.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     note = path.with_name(f"{path.name}.owner")
+    _acquire(lock, note, what, seconds, on_wait)
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise LockedError(
-            "LOCKED", f"{what} is being made by {describe_owner(note)}; at {path}; wait for it or stop it"
-        ) from error
-    try:
-        note.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+        write_owner(note)
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
 
 
-def describe_owner(note: Path) -> str:
-    """The process that wrote this owner note, as text for an error message."""
-    try:
-        found = json.loads(note.read_text())
-        return f"process {found['pid']} on {found['host']}"
-    except (OSError, ValueError, KeyError):
-        return "a process that left no note"
+def _acquire(lock: BaseFileLock, note: Path, what: str, seconds: float, on_wait: OnWait) -> None:
+    """Take the lock, or raise LockedError after `seconds`."""
+    began = time.monotonic()
+    while True:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            waited = time.monotonic() - began
+            if waited >= seconds:
+                after = f", also after {waited:.0f} s" if seconds else ""
+                raise LockedError(
+                    "LOCKED",
+                    f"{what} is being made by {describe_owner(note)}{after}; at {lock.lock_file}; "
+                    "wait for it or stop it",
+                ) from error
+            on_wait(describe_owner(note), waited)
+            time.sleep(min(RETRY_SECONDS, seconds - waited))
+        else:
+            return

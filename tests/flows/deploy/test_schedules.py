@@ -10,10 +10,10 @@ from wavlm.errors import UsageError
 
 @pytest.mark.parametrize(
     ("text", "cron"),
-    [("02:15", "15 2 * * *"), ("0:00", "00 0 * * *"), (" 23:59 ", "59 23 * * *"), ("15 2 * * 1-5", "15 2 * * 1-5")],
+    [("02:15", "15 2 * * *"), ("0:00", "0 0 * * *"), (" 23:59 ", "59 23 * * *"), ("15 2 * * 1-5", "15 2 * * 1-5")],
 )
 def test_a_time_of_day_is_a_cron_line(text: str, cron: str) -> None:
-    assert read_daily(text).replace("00 0", "0 0") == cron.replace("00 0", "0 0")
+    assert read_daily(text) == cron
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,7 @@ def test_a_day_and_time_is_a_cron_line(text: str, cron: str) -> None:
     assert read_weekly(text) == cron
 
 
-@pytest.mark.parametrize(
-    "text", ["", "25:00", "02:60", "2", "02.15", "noon", "61 2 * * *", "15 2 * * * *", "x y z a b"]
-)
+@pytest.mark.parametrize("text", ["", "25:00", "02:60", "2", "02.15", "noon", "61 2 * * *", "15 2 * * * *", "x y"])
 def test_what_is_no_time_of_day_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"^SCHEDULE_BAD: .*; at --nightly; give "):
         read_daily(text)

@@ -13,16 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.registry.connection import (
-    EXPERIMENT,
-    KEY_TAG,
-    Follower,
-    connect,
-    follow_training,
-    open_run,
-    without_password,
-)
+from tasks.registry.connection import connect
+from tasks.registry.following import Follower, follow_training
+from tasks.registry.runs import KEY_TAG, Tracked, open_run
 from tests.waiting import LIMIT_SECONDS, wait_until
+from wavlm.pipeline.registration import without_password
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -52,7 +47,7 @@ def feed(follower: Follower, updates: range) -> float:
 
 def the_run(built: BuiltStore) -> Run:
     client = connect(built.store).client
-    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    experiment = client.get_experiment_by_name("wavlm/tiny").experiment_id
     (run,) = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{built.models[0].key}'")
     return run
 
@@ -65,13 +60,13 @@ def losses(built: BuiltStore) -> list[tuple[int, float]]:
 
 @pytest.mark.slow
 def test_a_restarted_training_goes_on_in_the_same_run_without_repeating_steps(built: BuiltStore) -> None:
-    follower = follow_training(built.models[0], built.store)
+    follower = follow_training(Tracked(built.models[0], "tiny"), built.store)
     feed(follower, range(1, 31))
     follower.close("KILLED")
     wait_until(lambda: the_run(built).info.status == "KILLED")
 
     # The trainer resumes from a snapshot at update 20 and reports 21 to 30 once more.
-    follower = follow_training(built.models[0], built.store)
+    follower = follow_training(Tracked(built.models[0], "tiny"), built.store)
     feed(follower, range(21, RECORDS + 1))
     follower.close("FINISHED")
 
@@ -87,14 +82,14 @@ def test_a_server_that_is_gone_costs_one_warning_and_no_time(
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    follower = follow_training(built.models[0], built.store)
+    follower = follow_training(Tracked(built.models[0], "tiny"), built.store)
     longest = feed(follower, range(1, RECORDS + 1))
     wait_until(lambda: "wavlm sync" in caplog.text)
     longest = max(longest, feed(follower, range(RECORDS, 2 * RECORDS)))
     started = time.monotonic()
     follower.close("FINISHED")
     assert max(longest, time.monotonic() - started) < 60  # MLflow's own retries would hold it up for minutes
-    warnings = [item for item in caplog.records if item.name == "tasks.registry.connection"]
+    warnings = [item for item in caplog.records if item.name == "tasks.registry.following"]
     assert len(warnings) == 1
 
 
@@ -102,7 +97,7 @@ def test_a_server_that_is_gone_costs_one_warning_and_no_time(
 def test_a_locked_database_holds_up_neither_feeding_nor_closing(
     built: BuiltStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    follower = follow_training(built.models[0], built.store)
+    follower = follow_training(Tracked(built.models[0], "tiny"), built.store)
     feed(follower, range(1, 5))
     with sqlite3.connect(built.store.root / "registry" / "mlflow.db") as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -119,7 +114,7 @@ def test_a_locked_database_holds_up_neither_feeding_nor_closing(
 def test_two_who_open_the_run_of_a_model_at_once_get_the_same_run(built: BuiltStore) -> None:
     registry = connect(built.store)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: open_run(registry, built.models[0]), range(4)))
+        found = list(pool.map(lambda _: open_run(registry, Tracked(built.models[0], "tiny")), range(4)))
     assert len(set(found)) == 1
 
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from tasks.exchange import export_as
 from tasks.register import register_model, sync
 from tasks.registry.gate import comparable_tags, judge, measured_tags
-from tasks.registry.lookup import PROBE_TAG, VALID_TAG, Version, promote, pull_model, show_model
+from tasks.registry.lookup import promote, pull_model, show_model
+from tasks.registry.versions import PROBE_TAG, VALID_TAG, Version
 from wavlm.execution import metrics
 from wavlm.pipeline.plan import models, plan
 from wavlm.specs import GateSpec, Recipe, ScoresSpec

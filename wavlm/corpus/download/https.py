@@ -72,9 +72,10 @@ def _fetch_from_any(
                 failures.append(error)
             else:
                 return
-    first = failures[0]
+    # One that may pass says for the whole that another attempt is worth it.
+    first = next((error for error in failures if error.is_transient), failures[0])
     if len(failures) > 1:
-        also = ". Also: ".join(str(error) for error in failures[1:])
+        also = ". Also: ".join(str(error) for error in failures if error is not first)
         raise type(first)(first.code, f"{first.message}. Also: {also}") from first
     raise first
 

@@ -42,9 +42,13 @@ class InterruptedTransferError(ServiceMissingError):
         super().__init__(code, message)
         self.wait_seconds = wait_seconds
 
+    is_transient = True  # also with a code that can mean a refusal: a full server answers 503 (DL_HTTP)
+
 
 class RefusedError(ServiceMissingError):
     """A failure after which another attempt at this address is useless."""
+
+    is_transient = False
 
 
 @dataclass(frozen=True)

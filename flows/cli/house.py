@@ -1,0 +1,118 @@
+"""Commands that keep house: gc."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli import console
+from flows.cli.complete import complete_recipe
+from flows.cli.inventory import size_text
+from flows.cli.options import DEFAULT_STORE, StoreFolder
+from wavlm.errors import CodedError
+from wavlm.pipeline.garbage.survey import Item, What
+
+if TYPE_CHECKING:
+    from wavlm.pipeline.registration import RegistrationFacts
+    from wavlm.pipeline.store import Store
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(gc)
+
+
+def gc(
+    store: StoreFolder = DEFAULT_STORE,
+    *,
+    keep: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Keep what this recipe wants, too; may be given several times",
+            autocompletion=complete_recipe,
+        ),
+    ] = None,
+    only: Annotated[list[What] | None, typer.Option(help="Only this; may be given several times")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it. Without this nothing is changed")] = False,
+) -> None:
+    """Show what of the store nobody needs any more, why, and how large it is; delete it with --delete.
+
+    Trash; attempts that no kept recipe continues; checkpoints of complete models; what no kept recipe and no registered
+    model is made from; archives and audio, as far as the recipes allow it (`keep`). Kept recipes: the shipped ones,
+    those that were run with this store, and those of --keep.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm gc[/]   only shows
+
+      [cyan]wavlm gc --only trash --only snapshots --delete[/]
+    """
+    from flows.cli.store import require_store
+    from wavlm.pipeline.garbage.find import find_garbage
+    from wavlm.pipeline.garbage.kept import find_kept
+
+    artifact_store = require_store(store)
+    kept = find_kept(artifact_store, keep or [], _ask_registry(artifact_store))
+    found, remarks = find_garbage(artifact_store, kept)
+    items = [item for item in found if not only or item.what in only]
+    gone = [f"{path} was run with this store, and is no longer there: not kept" for path in kept.forgotten]
+    names = ", ".join(item.recipe.name for item in kept.recipes)
+    _show(artifact_store, items, [*remarks, *gone, f"kept: what is registered, and the recipes {names}"])
+    if delete:
+        _delete(artifact_store, items)
+    else:
+        total = size_text(sum(item.num_bytes for item in items))
+        console.out.print(f"{total} can be freed: add --delete", highlight=False)
+
+
+def _show(store: Store, items: Sequence[Item], remarks: Sequence[str]) -> None:
+    table = Table("what", "where", "why", "size", box=None)
+    table.columns[1].overflow = "fold"
+    table.columns[3].justify = "right"
+    for item in items:
+        table.add_row(item.what, escape(str(item.path.relative_to(store.root))), item.why, size_text(item.num_bytes))
+    if items:
+        console.out.print(table)
+    for line in remarks:
+        console.out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _delete(store: Store, items: Sequence[Item]) -> None:
+    """Delete the items; one that cannot be deleted is no reason to keep the others."""
+    from wavlm.pipeline.garbage.delete import delete_item
+
+    freed, failures = 0, []
+    for item in items:
+        if failure := delete_item(item, store):
+            failures.append(failure)
+        else:
+            freed += item.num_bytes
+    console.out.print(f"{size_text(freed)} freed", highlight=False)
+    for failure in failures:
+        console.print_error(failure)
+    if failures:
+        raise typer.Exit(failures[0].exit_code)
+
+
+def _ask_registry(store: Store) -> Callable[[RegistrationFacts], bool]:
+    """Whether a registered version still counts. One that its registry no longer has does not; in doubt it does."""
+    from wavlm.pipeline.artifacts import Registration
+
+    if not any((store.root / Registration.kind).glob("*")):
+        return lambda _: True
+    from tasks.registry.lookup import list_models
+
+    try:
+        models = list_models(store)
+    except CodedError as error:
+        console.err.print(f"what was registered stays, for the registry does not answer: {error}", markup=False)
+        return lambda _: True
+    asked = {model.uri for model in models}
+    there = {(model.name, item.version) for model in models for item in model.versions}
+    return lambda facts: facts.uri not in asked or (facts.name, facts.version) in there

@@ -1,0 +1,65 @@
+"""Names of flow runs: what is made, for which recipe. A name that a person gave stays."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import httpx
+from coolname.data import config
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
+
+logger = logging.getLogger(__name__)
+
+_LISTS: Any = config
+_WORDS = {word for item in _LISTS.values() for word in item.get("words", ())}
+
+
+def name_flow_run() -> str:
+    """The name of the flow run that is about to start, from its parameters. For `flow(flow_run_name=...)`."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("a run is named while it starts")
+    given = context.flow_run.name
+    return describe_run(context.flow.name if context.flow else "run", context.parameters or {}, given)
+
+
+def describe_run(flow: str, parameters: dict[str, Any], given: str = "") -> str:
+    """`labels demo, iteration 2, redo`; or the name that was given, unless Prefect made it up."""
+    if given and not is_made_up(given):
+        return given
+    what = parameters.get("kind") or flow
+    parts = [f"{what} {Path(parameters['recipe']).stem}"]
+    parts += [f"{name} {value}" for name in ("iteration", "corpus", "until") if (value := parameters.get(name))]
+    parts += ["redo"] if parameters.get("redo") else []
+    return ", ".join(parts)
+
+
+def is_made_up(name: str) -> bool:
+    """Whether it is an adjective and an animal, such as `therapeutic-loon`: Prefect gives such names."""
+    words = name.split("-")
+    return len(words) == 2 and all(word in _WORDS for word in words)
+
+
+def current_name() -> str:
+    """The name of the flow run that is under way; empty outside of one."""
+    context = FlowRunContext.get()
+    return context.flow_run.name if context and context.flow_run else ""
+
+
+def add_to_name(remark: str) -> None:
+    """Let the name of the flow run end with a remark, unless a person gave the name."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow is None:
+        return
+    name = context.flow_run.name
+    if name != describe_run(context.flow.name, context.parameters or {}):
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_name(context.flow_run.id, f"{name} ({remark})")
+    except (httpx.HTTPError, PrefectException) as error:
+        logger.warning("Prefect does not show the remark %r: %s", remark, error)

@@ -1,0 +1,147 @@
+"""Follow a training in MLflow: every metric arrives once, and training never waits.
+
+`follow_training` feeds a run while a model trains, `Uploader` makes a run's metrics equal to those of `metrics.jsonl`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import JsonValue
+
+from tasks.registry.connection import connect, translate_registry_errors
+from tasks.registry.runs import Tracked, open_run
+from wavlm.errors import CodedError
+from wavlm.pipeline.curves import Point, points
+from wavlm.pipeline.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+BATCH_METRICS = 1000  # MLflow refuses more in one call
+QUEUE_RECORDS = 10_000
+PUSH_EVERY_SECONDS = 2.0
+CLOSE_SECONDS = 1.0  # how long `close` waits for what is still queued
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+_log = logging.getLogger(__name__)
+
+
+class Uploader:
+    """Makes the metrics of one run those that are pushed; the same value of a step is uploaded once."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._values: dict[str, dict[int, float]] = {}
+
+    def push(self, new: Sequence[Point]) -> None:
+        """Log the points that the run does not have yet, or has with the value of a training that was done again."""
+        from mlflow.entities import Metric
+
+        missing = [point for point in new if self._fetch_values(point.name).get(point.step) != point.value]
+        for start in range(0, len(missing), BATCH_METRICS):
+            batch = missing[start : start + BATCH_METRICS]
+            self._client.log_batch(
+                self._run_id,
+                metrics=[Metric(point.name, point.value, point.unix_ms, point.step) for point in batch],
+            )
+            for point in batch:
+                self._values[point.name][point.step] = point.value
+
+    def _fetch_values(self, name: str) -> dict[int, float]:
+        """The newest value of each step."""
+        if name not in self._values:
+            history = sorted(self._client.get_metric_history(self._run_id, name), key=lambda item: item.timestamp)
+            self._values[name] = {metric.step: metric.value for metric in history}
+        return self._values[name]
+
+
+class Follower:
+    """Takes metric records and pushes them from a thread of its own; `feed` never waits.
+
+    Gives up for good at the first failure, with one warning: registration, or `wavlm sync` later,
+    uploads everything from the model's metrics.jsonl anyway.
+    """
+
+    def __init__(self, tracked: Tracked, store: Store) -> None:
+        self._tracked = tracked
+        self._store = store
+        self._records: queue.Queue[Mapping[str, JsonValue] | Status] = queue.Queue(QUEUE_RECORDS)
+        self._gone = threading.Event()
+        # In a copy of this context, so that a warning belongs to the run that is under way.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._work,), daemon=True)
+        self._thread.start()
+
+    def feed(self, record: Mapping[str, JsonValue]) -> None:
+        """Hand over one record of metrics.jsonl; it is dropped if the registry does not answer or is far behind."""
+        if self._gone.is_set():
+            return
+        try:
+            self._records.put_nowait(record)
+        except queue.Full:
+            self._give_up("it takes metrics more slowly than training makes them")
+
+    def close(self, status: Status) -> None:
+        """Push what is queued and close the run with this status; waits for a second at most."""
+        try:
+            self._records.put_nowait(status)
+        except queue.Full:
+            return
+        self._thread.join(CLOSE_SECONDS)
+        if self._thread.is_alive() and not self._gone.is_set():
+            self._give_up("it is still busy")
+
+    def _work(self) -> None:
+        try:
+            self._push_all()
+        except CodedError as error:
+            self._give_up(str(error))
+
+    def _push_all(self) -> None:
+        registry = connect(self._store)
+        with translate_registry_errors(registry.uri):
+            run_id = open_run(registry, self._tracked)
+            uploader = Uploader(registry.client, run_id)
+            status: Status | None = None
+            while status is None:
+                waiting: list[Point] = []
+                status = self._take(waiting)
+                uploader.push(waiting)
+            registry.client.set_terminated(run_id, status)
+
+    def _take(self, into: list[Point]) -> Status | None:
+        """Collect points for a while; returns the final status once it is reached."""
+        until = time.monotonic() + PUSH_EVERY_SECONDS
+        while (left := until - time.monotonic()) > 0 and len(into) < BATCH_METRICS:
+            try:
+                item = self._records.get(timeout=left)
+            except queue.Empty:
+                return None
+            if isinstance(item, str):
+                return item
+            into += points(item)
+        return None
+
+    def _give_up(self, reason: str) -> None:
+        if self._gone.is_set():
+            return
+        self._gone.set()
+        _log.warning(
+            "MLflow is left behind, training goes on: %s. Nothing is lost: metrics are in the "
+            "store, and `wavlm sync RECIPE` uploads them",
+            reason,
+        )
+
+
+def follow_training(tracked: Tracked, store: Store) -> Follower:
+    """Follow a training: feed it each record of metrics.jsonl, then close it with a status."""
+    return Follower(tracked, store)

@@ -1,0 +1,138 @@
+"""The lineage of a version: `lineage.json`, one file with the keys of all that it was made from and all file digests.
+
+An earlier version of the pipeline wrote each key as a tag of its own; `read_keys` reads both.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from tasks.registry.connection import Registry
+from tasks.registry.lookup import download
+from tasks.registry.provenance import git_commit, package_version
+from tasks.registry.versions import MODEL_FILES, Version, native_path, sha256_tag
+from wavlm.errors import BadDataError
+from wavlm.export import HF_FOLDER
+from wavlm.pipeline.artifacts import Corpus, Export, Model, Shards, lineage
+from wavlm.pipeline.store import Store
+from wavlm.specs import Recipe
+from wavlm.storage.facts import Facts
+from wavlm.storage.files import sha256_of, write_json
+
+LINEAGE_FILE = "lineage.json"
+CARD_FILE = "README.md"
+_KEY_TAG = re.compile(r"(corpus|shards|labels)\..+|codebook|mixtures|teacher\.key|teacher\.version")
+
+
+class LineageItem(Facts):
+    """One artifact that the model was made from, or the model itself."""
+
+    kind: str
+    name: str
+    key: str
+    inputs: tuple[str, ...]  # keys
+
+
+class Lineage(Facts):
+    """What `lineage.json` holds."""
+
+    format: Literal[1] = 1
+    recipe: str
+    iteration: int
+    model: str  # key
+    keys: dict[str, str]  # of the artifacts, by `corpus.NAME`, `shards.NAME`, `labels.NAME`, `codebook` and so on
+    artifacts: tuple[LineageItem, ...]  # inputs first, the model last
+    files: dict[str, str]  # sha256 of the version's files, by their path in its folder
+    commit: str = ""  # of the code that registered it
+    package: str = ""
+
+
+def write_lineage(model: Model, recipe: Recipe, store: Store, card: Path, folder: Path) -> Path:
+    """Write the file into a folder; returns its path. `card` is the version's model card."""
+    found = Lineage(
+        recipe=recipe.name,
+        iteration=model.iteration,
+        model=model.key,
+        keys=dict(_keys(model)),
+        artifacts=tuple(
+            LineageItem(kind=item.kind, name=item.name, key=item.key, inputs=tuple(part.key for part in item.inputs))
+            for item in lineage([model])
+        ),
+        files=file_digests(model, store) | {CARD_FILE: sha256_of(card)},
+        commit=git_commit(),
+        package=package_version(),
+    )
+    path = folder / LINEAGE_FILE
+    write_json(path, found.model_dump(mode="json"))
+    return path
+
+
+def file_digests(model: Model, store: Store) -> dict[str, str]:
+    """The sha256 of a version's files as the records of the store have them: what was sealed is what is vouched for."""
+    export, own = store.record(Export(model)).files, store.record(model).files
+    found = {
+        path.removeprefix(f"{HF_FOLDER}/"): file.sha256
+        for path, file in export.items()
+        if path.startswith(f"{HF_FOLDER}/")
+    }
+    return found | {native_path(name): own[name].sha256 for name in MODEL_FILES}
+
+
+def read_keys(registry: Registry, version: Version) -> dict[str, str]:
+    """The keys of a version's lineage by what they are of; empty for a version that somebody else registered.
+
+    Raises BadDataError (MODEL_TAMPERED) if the file is not the one that was registered.
+    """
+    tags = {name: text for name, text in version.tags.items() if _KEY_TAG.fullmatch(name)}
+    expected = version.tags.get(sha256_tag(LINEAGE_FILE))
+    if expected is None:
+        return tags
+    with tempfile.TemporaryDirectory() as folder:
+        path = download(registry, version, LINEAGE_FILE, Path(folder))
+        found = sha256_of(path)
+        if found == expected:
+            return tags | _read(path, version).keys
+    raise BadDataError(
+        "MODEL_TAMPERED",
+        f"{LINEAGE_FILE} of {version.reference} has sha256 {found}, expected {expected}; at {version.source}; do not "
+        "believe it; register the model again from its store",
+    )
+
+
+def _read(path: Path, version: Version) -> Lineage:
+    try:
+        return Lineage.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BadDataError(
+            "RECORD_BROKEN",
+            f"{LINEAGE_FILE} of {version.reference} has another form: {error}; at {version.source}; a newer version of "
+            "the pipeline may read it",
+        ) from error
+
+
+def _keys(model: Model) -> Iterator[tuple[str, str]]:
+    """Keys of the whole lineage of a model, by what they are of."""
+    for item in lineage([model]):
+        if isinstance(item, Corpus | Shards):
+            yield f"{item.kind}.{item.name}", item.key
+    for labels in model.labels:
+        yield f"labels.{labels.name}", labels.key
+    if model.mixtures:
+        yield "mixtures", model.mixtures.key
+    yield from codebook_keys(model).items()
+
+
+def codebook_keys(model: Model) -> Mapping[str, str]:
+    """The keys of the codebook and of the teacher, by which people filter: they are tags, too."""
+    found = {}
+    if codebook := model.codebook:
+        found["codebook"] = codebook.key
+        if codebook.teacher:
+            found["teacher.key"] = codebook.teacher.key
+    return found

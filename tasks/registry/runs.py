@@ -1,0 +1,134 @@
+"""The run of a model in MLflow: one per experiment, found by the key of its model.
+
+Every recipe has an experiment of its own, so that its iterations stand side by side and apart from others'.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from tasks.registry.connection import LOCK_SECONDS, Registry
+from tasks.registry.database import location, place_beside
+from tasks.registry.provenance import joined, run_tags
+from wavlm.pipeline.artifacts import Model
+
+KEY_TAG = "wavlm.key"
+ITERATION_TAG = "wavlm.iteration"
+RECIPE_TAG = "wavlm.recipe"
+EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
+SHORT_KEY = 8  # characters of the key that the name of a run has
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A model and for which recipe it is made, in which experiment."""
+
+    model: Model
+    recipe: str
+    chosen: str = ""  # the experiment, if somebody chose one
+
+    @property
+    def experiment(self) -> str:
+        """The chosen one, that of MLFLOW_EXPERIMENT_NAME, or the recipe's own."""
+        return self.chosen or os.environ.get(EXPERIMENT_VARIABLE, "").strip() or f"wavlm/{self.recipe}"
+
+    @property
+    def run_name(self) -> str:
+        return f"{self.recipe}/iteration{self.model.iteration}/{self.model.key[:SHORT_KEY]}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What people filter runs and versions by: recipe, iteration, codebook and corpora."""
+        found = {
+            KEY_TAG: self.model.key,
+            ITERATION_TAG: str(self.model.iteration),
+            RECIPE_TAG: self.recipe,
+            "wavlm.corpora": joined(sorted(item.corpus.name for item in self.model.shards)),
+        }
+        if codebook := self.model.codebook:
+            found["wavlm.codebook"] = f"{codebook.name}-{codebook.key}"
+        return found
+
+
+def open_run(registry: Registry, tracked: Tracked, *, is_new: bool = False) -> str:
+    """The id of the model's run in its experiment, with status RUNNING: the newest with its key, or a new one."""
+    client = registry.client
+    with FileLock(registry.lock, timeout=LOCK_SECONDS):
+        experiment = _experiment(registry, tracked.experiment)
+        wanted = f"tags.`{KEY_TAG}` = '{tracked.model.key}' AND tags.`{RECIPE_TAG}` = '{tracked.recipe}'"
+        runs = client.search_runs([experiment], wanted, max_results=1)  # newest first
+        if is_new or not runs:
+            tags = tracked.tags | run_tags(tracked.recipe)
+            run = client.create_run(experiment, tags=tags, run_name=tracked.run_name)
+            return str(run.info.run_id)
+    run_id = str(runs[0].info.run_id)
+    client.update_run(run_id, status="RUNNING")
+    return run_id
+
+
+def revive_run(registry: Registry, run_id: str) -> bool:
+    """Whether a run is there. One that somebody deleted is restored, with its experiment, so that it can be written."""
+    from mlflow.exceptions import MlflowException
+
+    client = registry.client
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    if run.info.lifecycle_stage == "deleted":
+        if client.get_experiment(run.info.experiment_id).lifecycle_stage == "deleted":
+            client.restore_experiment(run.info.experiment_id)
+        client.restore_run(run_id)
+    return True
+
+
+def _experiment(registry: Registry, name: str) -> str:
+    """The id of an experiment; created if it is not there, and restored if somebody deleted it."""
+    found = registry.client.get_experiment_by_name(name)
+    if found is None:
+        return str(registry.client.create_experiment(name, registry.artifact_root))
+    if found.lifecycle_stage == "deleted":  # its name stays taken
+        registry.client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def log_file(registry: Registry, run_id: str, path: Path, folder: str) -> None:
+    """Put a file among the artifacts of a run."""
+    beside = _folder_of(registry, run_id)
+    if beside is None:
+        registry.client.log_artifact(run_id, str(path), folder)
+        return
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    repository = LocalArtifactRepository(location(beside))
+    repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]
+
+
+def fetch_file(registry: Registry, run_id: str, path: str, folder: Path) -> Path:
+    """Copy one artifact of a run into a folder, under its own name."""
+    beside, copied = _folder_of(registry, run_id), folder / Path(path).name
+    if beside:
+        return Path(shutil.copyfile(beside / path, copied))
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        return Path(registry.client.download_artifacts(run_id, path, temporary)).replace(copied)
+
+
+def artifact_uri(registry: Registry, run_id: str) -> str:
+    """Where the artifacts of a run are, as MLflow writes it down."""
+    beside = _folder_of(registry, run_id)
+    return location(beside) if beside else str(registry.client.get_run(run_id).info.artifact_uri)
+
+
+def _folder_of(registry: Registry, run_id: str) -> Path | None:
+    """Where the files of a run are, if they are beside the registry's database: there now, whatever it says."""
+    if registry.file is None:
+        return None
+    return place_beside(registry.file, run_id, registry.client.get_run(run_id).info.artifact_uri)

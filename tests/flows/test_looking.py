@@ -1,0 +1,56 @@
+"""Commands that only look: they create nothing, and `verify` of nothing is an error, not a success."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.test_store import build, corpus
+from wavlm.pipeline.store import Store
+
+Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["plan", "RECIPE"], 0),
+        (["plan", "RECIPE", "--cost"], 0),
+        (["check", "RECIPE"], 0),
+        (["status"], 0),
+        (["verify"], 2),
+        (["listen", "RECIPE", "OUT"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_looking_never_creates_a_store(
+    command: Sequence[str], code: int, tiny_recipe: Path, tmp_path: Path, wavlm: Wavlm
+) -> None:
+    words = [{"RECIPE": tiny_recipe, "OUT": tmp_path / "out"}.get(word, word) for word in command]
+    done = wavlm(*words, "--store", tmp_path / "deep" / "store")
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_verify_names_a_store_that_is_not_there(tmp_path: Path, wavlm: Wavlm) -> None:
+    done = wavlm("verify", "--store", tmp_path / "stroe")
+    assert done.stderr.startswith(f"STORE_MISSING: there is no store; at {tmp_path / 'stroe'}; ")
+
+
+def test_verify_of_a_folder_without_artifacts_is_refused(tmp_path: Path, wavlm: Wavlm) -> None:
+    done = wavlm("verify", "--store", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("NOTHING_FITS: the store holds no complete artifact; ")
+
+
+def test_verify_of_a_mistyped_part_is_refused_with_what_was_meant(tmp_path: Path, wavlm: Wavlm) -> None:
+    Store(tmp_path).make(corpus(), build)
+    assert wavlm("verify", "--store", tmp_path).returncode == 0
+    assert wavlm("verify", "--store", tmp_path, "--only", "corpus/").returncode == 0
+    done = wavlm("verify", "--store", tmp_path, "--only", "copus/")
+    assert done.returncode == 2
+    assert "did you mean corpus?" in done.stderr

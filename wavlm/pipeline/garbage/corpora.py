@@ -1,0 +1,74 @@
+"""Archives and audio of corpora: they go once what is made from them is complete, if all recipes in use allow it.
+
+A recipe is in use if it was run with this store, or is named. A shipped recipe that nobody runs has no voice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from wavlm.corpus.archives import AUDIO, RECEIPTS
+from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.pipeline.garbage.kept import KeptRecipe
+from wavlm.pipeline.garbage.survey import Item, Survey, What, size_of
+from wavlm.specs import FolderSource, HttpsSource
+
+ARCHIVES = (".deb", *(f".{form}" for form in get_args(HttpsSource.model_fields["format"].annotation)))
+
+
+def find_downloads(survey: Survey) -> Iterator[Item]:
+    """Half downloads of what no kept recipe names, and downloads with the wrong bytes."""
+    downloads = survey.store.downloads
+    for path in sorted((*downloads.glob("*.part*"), *downloads.glob("*.bad"))):
+        whole = path.name.partition(".part")[0].removesuffix(".bad")
+        if path.suffix == ".bad" or not _owners(survey, whole):
+            why = "has the wrong bytes" if path.suffix == ".bad" else "no kept recipe downloads it"
+            yield Item(What.UNFINISHED, path, why, size_of(path), downloads / f"{whole}.lock")
+
+
+def find_archives(survey: Survey) -> Iterator[Item]:
+    """Archives of complete corpora, where the recipes in use allow it, and those that nothing kept names."""
+    receipts = {path.stem for _, folder in survey.of_kind(Corpus.kind) for path in (folder / RECEIPTS).glob("*.json")}
+    for path in sorted(survey.store.downloads.iterdir() if survey.store.downloads.is_dir() else ()):
+        if not path.is_file() or path.name.startswith(".") or not path.name.endswith(ARCHIVES):
+            continue
+        owners = _owners(survey, path.name)
+        used = [(item, corpus) for item, corpus in owners if item.is_used]
+        if not owners and path.name.partition(".")[0] not in receipts:
+            why = "no kept recipe or registered model names it"
+        elif used and all(_may_go(survey, item, corpus) for item, corpus in used):
+            why = "its corpus is complete, and its recipe has keep.archives false"
+        else:
+            continue
+        yield Item(What.ARCHIVES, path, why, size_of(path), path.with_name(f"{path.name}.lock"))
+
+
+def find_audio(survey: Survey) -> Iterator[Item]:
+    """Audio of complete corpora whose shards are complete, where the recipes in use allow it."""
+    for key, folder in survey.of_kind(Corpus.kind):
+        shards = [
+            (item, artifact)
+            for item in survey.kept.recipes
+            for artifact in item.artifacts
+            if item.is_used and isinstance(artifact, Shards) and artifact.corpus.key == key
+        ]
+        allowed = [not item.recipe.keep.audio and survey.store.is_complete(artifact) for item, artifact in shards]
+        if (path := folder / AUDIO).is_dir() and allowed and all(allowed):
+            why = "its shards are complete, and its recipe has keep.audio false"
+            yield Item(What.AUDIO, path, why, size_of(path), survey.lock_of(folder), folder)
+
+
+def _owners(survey: Survey, archive: str) -> list[tuple[KeptRecipe, Corpus]]:
+    """The kept recipes that name an archive, with the corpus that is unpacked from it."""
+    return [
+        (item, artifact)
+        for item in survey.kept.recipes
+        for artifact in item.artifacts
+        if isinstance(artifact, Corpus)
+        and any(source.file_name == archive for source in artifact.spec.sources if not isinstance(source, FolderSource))
+    ]
+
+
+def _may_go(survey: Survey, item: KeptRecipe, corpus: Corpus) -> bool:
+    return not item.recipe.keep.archives and survey.store.is_complete(corpus)

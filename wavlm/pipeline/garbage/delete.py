@@ -1,0 +1,61 @@
+"""Delete what was found: renamed into the trash first, so that nothing is ever half there; no link is followed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from wavlm.errors import CodedError
+from wavlm.pipeline.garbage.find import TRASH
+from wavlm.pipeline.garbage.survey import Item, What
+from wavlm.pipeline.record import read_record
+from wavlm.pipeline.store import Store
+from wavlm.storage.drops import write_dropped
+from wavlm.storage.files import sync, to_coded
+from wavlm.storage.locks import hold_lock
+
+
+def delete_item(item: Item, store: Store) -> CodedError | None:
+    """Delete one item. Returns why it stays, such as that somebody works on it; None if it is gone."""
+    try:
+        with ExitStack() as stack:
+            if item.lock:
+                stack.enter_context(hold_lock(item.lock, str(item.path.relative_to(store.root))))
+            _remove(item, store)
+    except CodedError as error:
+        return error
+    except OSError as error:
+        return to_coded(error)
+    return None
+
+
+def _remove(item: Item, store: Store) -> None:
+    if item.what is What.TRASH:
+        _erase(item.path)
+        return
+    if item.part_of:
+        inside = f"{item.path.relative_to(item.part_of)}/"
+        names = [name for name in read_record(item.part_of).files if name.startswith(inside)]
+        write_dropped(item.part_of, names, time.time())
+    folder = store.root / TRASH / item.path.parent.name
+    folder.mkdir(parents=True, exist_ok=True)
+    moved = folder / f"{item.path.name.lstrip('.')}-{time.time_ns()}"
+    item.path.rename(moved)
+    sync(item.path.parent)
+    _erase(moved)
+
+
+def _erase(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it. A link is deleted, and not what it leads to."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    for folder, names, _ in os.walk(path):
+        for name in names:  # a folder from an archive may be closed to its owner
+            inner = Path(folder) / name
+            if not inner.is_symlink():
+                inner.chmod(0o700)
+    shutil.rmtree(path)

@@ -1,0 +1,68 @@
+"""Find what of a store may go: each item with the reason and its size. Looks at the store, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.garbage.corpora import find_archives, find_audio, find_downloads
+from wavlm.pipeline.garbage.kept import Kept, key_of_folder
+from wavlm.pipeline.garbage.survey import Item, Survey, What, size_of
+from wavlm.pipeline.store import Store
+from wavlm.storage.holders import find_owner
+
+SNAPSHOTS = "snapshots"
+TRASH = "trash"
+
+
+def find_garbage(store: Store, kept: Kept) -> tuple[list[Item], list[str]]:
+    """All that may go of a store, and remarks about what stays."""
+    survey = Survey(store, kept)
+    looks = (_trash, _unfinished, find_downloads, find_archives, find_audio, _snapshots, _generations)
+    items = [item for look in looks for item in look(survey) if survey.is_inside(item.path)]
+    return items, survey.remarks
+
+
+def _trash(survey: Survey) -> Iterator[Item]:
+    for path in sorted((survey.store.root / TRASH).glob("*/*")):
+        yield Item(What.TRASH, path, "was replaced", size_of(path))
+
+
+def _unfinished(survey: Survey) -> Iterator[Item]:
+    """Attempts that no kept recipe continues."""
+    for folder in survey.begun:
+        key, name, lock = key_of_folder(folder), survey.name_of(folder), survey.lock_of(folder)
+        if owner := find_owner(lock):
+            survey.remarks.append(f"{name} stays: {owner} works on it")
+        elif key in survey.kept.reasons:
+            survey.remarks.append(f"{name} stays: {survey.kept.reasons[key]} continues it")
+        elif not survey.may_belong(folder):
+            yield Item(What.UNFINISHED, folder, "no kept recipe continues it", size_of(folder), lock)
+
+
+def _snapshots(survey: Survey) -> Iterator[Item]:
+    """Checkpoints of complete models."""
+    for _, folder in survey.of_kind(Model.kind):
+        if (path := folder / SNAPSHOTS).is_dir():
+            yield Item(What.SNAPSHOTS, path, "the model is complete", size_of(path), survey.lock_of(folder), folder)
+
+
+def _generations(survey: Survey) -> Iterator[Item]:
+    """Complete artifacts that nothing kept is made from."""
+    for folder in survey.begun:
+        if key_of_folder(folder) not in survey.kept.reasons and (owner := find_owner(survey.lock_of(folder))):
+            survey.remarks.append(
+                f"all generations stay: {owner} makes {survey.name_of(folder)}, which no kept recipe wants; name its "
+                "recipe by --keep, or wait"
+            )
+            return
+    for key, folder in survey.folders.items():
+        if key in survey.kept.reasons:
+            continue
+        if survey.may_belong(folder):
+            survey.remarks.append(
+                f"{survey.name_of(folder)} stays: the folder of its corpus has changed since it was read"
+            )
+            continue
+        why = "no kept recipe or registered model is made from it"
+        yield Item(What.GENERATIONS, folder, why, size_of(folder), survey.lock_of(folder))

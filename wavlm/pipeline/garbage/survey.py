@@ -1,0 +1,99 @@
+"""What house-keeping knows of a store: its folders by key, which are being made, and what every part belongs to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.garbage.kept import Kept, key_of_folder, lineage_of
+from wavlm.pipeline.store import Store
+
+
+class What(StrEnum):
+    """The kinds of garbage, in the order in which they are shown."""
+
+    TRASH = "trash"
+    UNFINISHED = "unfinished"
+    ARCHIVES = "archives"
+    AUDIO = "audio"
+    SNAPSHOTS = "snapshots"
+    GENERATIONS = "generations"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file or folder that may go. `part_of`: the complete artifact that goes on without it."""
+
+    what: What
+    path: Path
+    why: str
+    num_bytes: int
+    lock: Path | None = None  # of whoever may work on it
+    part_of: Path | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A store, and what of it is kept. `remarks` says why something stays although it looks as if it could go."""
+
+    store: Store
+    kept: Kept
+    remarks: list[str] = field(default_factory=list)
+
+    @cached_property
+    def folders(self) -> Mapping[str, Path]:
+        """All complete artifacts, by key."""
+        return {key_of_folder(folder): folder for folder in self.store.folders()}
+
+    @cached_property
+    def begun(self) -> tuple[Path, ...]:
+        """All unfinished attempts."""
+        return tuple(sorted(self.store.root.glob("*/.*.partial")))
+
+    def of_kind(self, kind: str) -> Iterator[tuple[str, Path]]:
+        """Key and folder of the complete artifacts of a kind that are kept."""
+        kept = ((key, folder) for key, folder in self.folders.items() if key in self.kept.reasons)
+        return ((key, folder) for key, folder in kept if folder.parent.name == kind)
+
+    def lock_of(self, folder: Path) -> Path:
+        """The lock of an artifact, complete or under way."""
+        return self.store.root / "locks" / f"{folder.parent.name}-{key_of_folder(folder)}.lock"
+
+    def may_belong(self, folder: Path) -> bool:
+        """Whether an artifact is, or is made from, a corpus whose present key nobody knows."""
+        family = [folder, *(self.folders[key] for key in lineage_of(folder, self.folders) if key in self.folders)]
+        corpora = {name_of_folder(item) for item in family if item.parent.name == Corpus.kind}
+        return not self.kept.unread.isdisjoint(corpora)
+
+    def is_inside(self, path: Path) -> bool:
+        """Whether a path lies in the store itself. What a link leads to is somebody else's."""
+        root, real = os.path.realpath(self.store.root), os.path.realpath(path)
+        inside = not path.is_symlink() and real.startswith(root + os.sep)
+        if not inside:
+            self.remarks.append(f"{self.name_of(path)} stays: it is a link, or lies behind one")
+        return inside
+
+    def name_of(self, path: Path) -> str:
+        return str(path.relative_to(self.store.root))
+
+
+def name_of_folder(folder: Path) -> str:
+    """The readable part of a folder's name."""
+    return folder.name.lstrip(".").removesuffix(".partial").rpartition("-")[0]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder. Links are not followed; a file with two names counts once."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    sizes: dict[tuple[int, int], int] = {}
+    for folder, _, names in os.walk(path):
+        for name in names:
+            state = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - a corpus has 300,000 files
+            sizes[state.st_dev, state.st_ino] = state.st_size
+    return sum(sizes.values())

@@ -1,0 +1,141 @@
+"""An artifact in words: a title without its key, and a line about what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from wavlm.corpus.facts import CorpusFacts
+from wavlm.evaluation.facts import ScoresFacts
+from wavlm.labels.facts import CodebookFacts, LabelsFacts
+from wavlm.mixing.facts import MixturesFacts
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Codebook,
+    Corpus,
+    Export,
+    Labels,
+    Mixtures,
+    Model,
+    Registration,
+    Scores,
+    Shards,
+)
+from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.results import read_training_results
+from wavlm.pipeline.store import Store
+from wavlm.shards.facts import ShardsFacts
+
+
+def title_of(artifact: Artifact) -> str:
+    """Kind, and corpus or iteration: `labels LibriSpeech mfcc-k100`, `pretrain iteration 2`."""
+    words = [artifact.kind]
+    if isinstance(artifact, Registration):
+        words.append(artifact.registry_name)
+    if isinstance(artifact, Model):
+        words.append(f"iteration {artifact.iteration}")
+    elif isinstance(artifact, Scores | Export | Registration):
+        words.append(f"iteration {artifact.model.iteration}")
+    else:
+        words.append(artifact.name)
+    if isinstance(artifact, Labels):
+        words.append(artifact.codebook.name)
+    return " ".join(words)
+
+
+def describe_outcome(artifact: Artifact, store: Store) -> str:
+    """What came out of a stage, in one line: hours, rejects, quality, loss, verdict.
+
+    Raises BadDataError if the artifact is not complete or its record cannot be read.
+    """
+    return "; ".join(_DESCRIBE[type(artifact)](artifact, store))
+
+
+def _corpus(artifact: Corpus, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, CorpusFacts)
+    yield f"{facts.utterances} recordings of {facts.speakers} speakers, {facts.hours:.2f} h"
+    yield f"{facts.valid_utterances} of them for validation"
+    if facts.excluded:
+        yield "left out: " + _counts({why: amount.recordings for why, amount in facts.excluded.items()})
+
+
+def _shards(artifact: Shards, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, ShardsFacts)
+    yield f"{facts.train_hours:.2f} h train, {facts.valid_hours:.2f} h valid, {facts.utterances} utterances"
+    yield f"rejected: {_counts(facts.rejected) or 'none'}"
+    if facts.excluded:
+        yield f"excluded: {_counts(facts.excluded)}"
+
+
+def _codebook(artifact: Codebook, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, CodebookFacts)
+    fit = facts.valid or facts.train
+    yield f"{facts.num_clusters} clusters of {facts.num_channels} channels, {facts.train.num_frames} frames"
+    yield f"{fit.used_clusters} used, perplexity {fit.perplexity:.1f}, {fit.inertia_per_frame:.4g} inertia per frame"
+
+
+def _labels(artifact: Labels, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, LabelsFacts)
+    yield f"{facts.num_labels} labels of {facts.num_utterances} utterances"
+    yield f"{facts.used_clusters} of {facts.num_clusters} clusters used, entropy {facts.entropy_bits:.2f} bits"
+    if quality := facts.quality:
+        yield f"PNMI {quality.pnmi:.3f}, phone purity {quality.phone_purity:.3f}"
+    else:
+        yield "quality unknown: no phones"
+
+
+def _mixtures(artifact: Mixtures, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, MixturesFacts)
+    yield f"{facts.utterances} mixtures, {facts.with_speech} with speech, {facts.with_noise} with noise"
+    yield f"{facts.mixed_share:.0%} of the samples mixed, {facts.mean_ratio_db:.1f} dB in the mean"
+
+
+def _model(artifact: Model, store: Store) -> Iterator[str]:
+    results = read_training_results(store.path(artifact))
+    if results is None:
+        yield "no curve"
+        return
+    yield f"{results.updates} updates"
+    for name, ends in (("train", results.train_loss), ("valid", results.valid_loss)):
+        if ends:
+            yield f"{name} loss {ends[0]:.3f} to {ends[1]:.3f}"
+    if results.masked_accuracy is not None:
+        guess = "" if results.majority is None else f" (commonest label: {results.majority:.1%})"
+        yield f"masked accuracy {results.masked_accuracy:.1%}{guess}"
+
+
+def _scores(artifact: Scores, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, ScoresFacts)
+    if facts.best_pnmi is None or facts.mfcc_pnmi is None:
+        yield facts.reason or "no scores"
+        return
+    yield f"best is layer {facts.best_layer} with PNMI {facts.best_pnmi:.3f}, MFCC have {facts.mfcc_pnmi:.3f}"
+    yield f"on {facts.num_utterances} utterances"
+
+
+def _export(artifact: Export, store: Store) -> Iterator[str]:
+    sizes = store.record(artifact).files.values()
+    yield f"{len(sizes)} files, {sum(item.bytes for item in sizes) / 1e6:.1f} MB"
+
+
+def _registration(artifact: Registration, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, RegistrationFacts)
+    yield f"version {facts.version}" + (f" ({', '.join(facts.aliases)})" if facts.aliases else "")
+    yield f"champion: {facts.champion}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+
+
+_DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
+    Corpus: _corpus,
+    Shards: _shards,
+    Codebook: _codebook,
+    Labels: _labels,
+    Mixtures: _mixtures,
+    Model: _model,
+    Scores: _scores,
+    Export: _export,
+    Registration: _registration,
+}
