@@ -114,15 +114,23 @@ class PrefectServer:
     def kill(self) -> None:
         self.process.kill()
 
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer to a request. A server whose database is busy is asked again, as Prefect's own client does it."""
+        answers: list[httpx.Response] = []
+
+        def is_answered() -> bool:
+            answers.append(self.client.request(method, f"{self.url}/{path}", json=body))
+            return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+        wait_until(is_answered, f"an answer to {method} {path}")
+        assert answers[-1].is_success, answers[-1].text
+        return answers[-1].json() if answers[-1].content else None
+
     def get(self, path: str) -> Any:
-        answer = self.client.get(f"{self.url}/{path}")
-        assert answer.is_success, answer.text
-        return answer.json()
+        return self.ask("GET", path)
 
     def post(self, path: str, **body: Any) -> Any:
-        answer = self.client.post(f"{self.url}/{path}", json=body)
-        assert answer.is_success, answer.text
-        return answer.json() if answer.content else None
+        return self.ask("POST", path, body)
 
     def deployment(self, full_name: str) -> Any:
         return self.get(f"deployments/name/{full_name}")
