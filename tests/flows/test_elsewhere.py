@@ -91,20 +91,27 @@ def test_a_run_that_is_taken_for_lost_has_time_to_answer(
     model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = Crashed(message="LOST: no heartbeat")
-    Server(monkeypatch, lost, lost, Running(), lost, Running(), Failed(message="later"))
+    server = Server(monkeypatch, lost, lost, Running(), lost, Running(), Failed(message="later"))
     with pytest.raises(ServiceMissingError, match="Failed: later"):
         hand_over(model)
+    assert len(server.asked) == 1
+
+
+def test_a_lost_run_is_followed_by_others_until_that_is_no_use(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(elsewhere, "ANSWER_SECONDS", 0.0)
-    Server(monkeypatch, lost)
+    server = Server(monkeypatch, Crashed(message="LOST: no heartbeat"))
     with pytest.raises(ServiceMissingError, match="Crashed: LOST"):
         hand_over(model)
+    assert len(server.asked) == elsewhere.ATTEMPTS
 
 
 def test_a_server_that_is_away_is_not_the_end_if_the_store_has_the_artifact(
     model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifact, store = model
-    looks = iter([False, False, False, True, True, True])
+    looks = iter([False, False, True, True])
     monkeypatch.setattr(Store, "is_complete", lambda *_: next(looks))
     Server(monkeypatch, None)
     hand_over((artifact, store))
