@@ -18,6 +18,7 @@ from flows.cli import house as cli_house
 from flows.cli import models as cli_models
 from flows.cli import report as cli_report
 from flows.cli import store as cli_store
+from flows.cli import ui as cli_ui
 from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from wavlm.errors import EXIT_USAGE
@@ -81,6 +82,8 @@ def run(  # noqa: PLR0913 - one option each
     shard_parameters: options.Sharding = False,
     tracking: options.Tracking = True,
     wait: options.Wait = options.DEFAULT_WAIT,
+    experiment: options.Experiment = "",
+    require_registry: options.RequireRegistry = False,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -112,6 +115,8 @@ def run(  # noqa: PLR0913 - one option each
         shard_parameters=shard_parameters,
         tracking=tracking,
         wait_minutes=wait,
+        experiment=experiment,
+        require_registry=require_registry,
     )
     artifact_store = Store(store)
     resolved = None
@@ -253,7 +258,7 @@ def _load_stage() -> Callable[..., object]:
 
 # Modules with commands of their own, after those above, in the order in which help lists them. To add one is a name
 # here, and one in the layers of pyproject.toml.
-for module in (cli_store, cli_report, cli_house, cli_deploy, cli_models):
+for module in (cli_store, cli_report, cli_house, cli_deploy, cli_models, cli_ui):
     module.add_to(app)
 
 

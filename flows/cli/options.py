@@ -82,3 +82,10 @@ Wait = Annotated[
     int, typer.Option(metavar="MINUTES", min=0, help="Wait for what another run makes or uses; 0: refuse at once")
 ]
 DEFAULT_WAIT = 720
+Experiment = Annotated[
+    str, typer.Option("--experiment", metavar="NAME", help="MLflow experiment; if not given, one per recipe")
+]
+RequireRegistry = Annotated[
+    bool,
+    typer.Option("--require-registry", help="Fail in the end (69) if a model could not be registered"),
+]

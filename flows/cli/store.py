@@ -141,6 +141,7 @@ def verify(
       [cyan]wavlm verify --only shards/[/]
     """
     from wavlm.errors import EXIT_BAD_DATA
+    from wavlm.pipeline.verify import verify as verify_folder
     from wavlm.storage.seals import has_digest
 
     artifact_store = require_store(store)
@@ -154,7 +155,7 @@ def verify(
         row = bars.add_task("", total=None)
         for folder in folders:
             bars.reset(row, description=_name(folder))
-            damaged += artifact_store.verify(folder, lambda done, total: bars.update(row, completed=done, total=total))
+            damaged += verify_folder(folder, lambda done, total: bars.update(row, completed=done, total=total))
             bars.advance(whole)
     for item in damaged:
         console.out.print(

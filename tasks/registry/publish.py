@@ -83,8 +83,10 @@ def describe_run(registry: Registry, run_id: str, model: Model, recipe: Recipe, 
 
 def upload(registry: Registry, run_id: str, model: Model, store: Store, out: Path) -> None:
     """The plots, and the version's folder: others' layout with its card, an MLmodel, and the store's own model."""
-    for path, folder in description.files_to_log(model, store, out):
-        check_sealed(path)
+    files = list(description.files_to_log(model, store, out))
+    for path, _ in files:
+        check_sealed(path)  # before any is there
+    for path, folder in files:
         log_file(registry, run_id, path, folder)
 
 

@@ -166,7 +166,7 @@ def test_stopped_then_killed_then_finished_gives_the_same_model(
     assert updates_done(store) < 40
 
     last = start(recipe, store, environment)
-    wait_until(lambda: processes_of(environment, b"wavlm.execution.launch"))
+    wait_until(lambda: processes_of(environment, b"wavlm.execution.supervisor"))
     (server,) = processes_of(environment, b"tasks.orchestration.server")
     os.kill(server, signal.SIGKILL)
     _, complaint = last.communicate(timeout=LIMIT_SECONDS)

@@ -10,6 +10,7 @@ import pytest
 from wavlm.errors import BadDataError, LockedError
 from wavlm.pipeline.artifacts import Codebook, Corpus, Shards
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.verify import verify
 from wavlm.specs import CodebookSpec, CorpusSpec, FolderSource, MfccFeatures, ShardSpec
 from wavlm.specs.layouts import GenericLayout
 from wavlm.storage.facts import Facts
@@ -116,12 +117,12 @@ def test_redo_moves_to_the_trash_and_deletes_nothing(store: Store) -> None:
 
 def test_verify_finds_changed_missing_and_added_files(store: Store) -> None:
     folder = store.make(corpus(), build)
-    assert store.verify(folder) == []
+    assert verify(folder) == []
     (folder / "manifest.parquet").write_text("wards")
     (folder / "extra.txt").write_text("")
-    assert [item.path.name for item in store.verify(folder)] == ["manifest.parquet", "extra.txt"]
+    assert [item.path.name for item in verify(folder)] == ["manifest.parquet", "extra.txt"]
     (folder / "manifest.parquet").unlink()
-    assert [item.found for item in store.verify(folder)][:1] == ["missing"]
+    assert [item.found for item in verify(folder)][:1] == ["missing"]
 
 
 def test_explain_names_the_field_that_differs_from_the_nearest_sibling(store: Store) -> None:
@@ -222,4 +223,4 @@ def test_verify_notices_a_seal_that_was_changed(store: Store) -> None:
     folder = store.make(corpus(), build)
     seal = folder / "seal.json"
     seal.write_text(seal.read_text().replace('"content": "', '"content": "0'))
-    assert [item.path for item in store.verify(folder)] == [seal]
+    assert [item.path for item in verify(folder)] == [seal]

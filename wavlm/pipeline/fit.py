@@ -61,11 +61,7 @@ def _look(artifact: Artifact, path_of: PathOf, known: dict[str, str | None]) -> 
 
 def _compare_inputs(artifact: Artifact, folder: Path, path_of: PathOf, known: dict[str, str | None]) -> str | None:
     seal = read_seal(folder)
-    for item in artifact.inputs:
-        fault = _compare(item, path_of, known, seal)
-        if fault:
-            return fault
-    return None
+    return next(filter(None, (_compare(item, path_of, known, seal) for item in artifact.inputs)), None)
 
 
 def _compare(item: Artifact, path_of: PathOf, known: dict[str, str | None], seal: Seal | None) -> str | None:

@@ -17,8 +17,7 @@ from pathlib import Path, PurePosixPath
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
 from wavlm.execution.revision import find_revision
-from wavlm.storage.drops import DROPPED_FILE
-from wavlm.storage.seals import RECORD_FILE, SEAL_FILE
+from wavlm.storage.seals import UNSEALED
 
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
@@ -68,9 +67,9 @@ def clear_leftovers(folder: Path, kind: str) -> None:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Relative names of all files below a folder but the record, the seal and the note of house-keeping."""
+    """Relative names of all files below a folder but those about it: record, seal, what was dropped."""
     names = (item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir())
-    return sorted(name for name in names if name not in (RECORD_FILE, SEAL_FILE, DROPPED_FILE))
+    return sorted(name for name in names if name not in UNSEALED)
 
 
 def hash_files(

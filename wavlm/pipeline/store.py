@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +25,6 @@ from wavlm.pipeline.differences import Difference, differences_between
 from wavlm.pipeline.fit import contents_of_inputs, find_broken, find_fault
 from wavlm.pipeline.record import (
     RECORD_FILE,
-    SEAL_FILE,
     ArtifactRecord,
     Seal,
     SealedFile,
@@ -37,24 +35,14 @@ from wavlm.pipeline.record import (
     write_seal,
 )
 from wavlm.pipeline.sealing import clear_leftovers, hash_files, library_versions, list_files
-from wavlm.specs.identity import key_of
-from wavlm.storage.drops import read_dropped
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import nearest_existing, sha256_of, sync
+from wavlm.storage.files import nearest_existing, sync
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.seals import content_of, sha256_as_it_is
+from wavlm.storage.sharing import share_with_group
 from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
 
 F = TypeVar("F", bound=Facts)
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A file of a complete artifact that is not what was sealed."""
-
-    path: Path
-    found: str
-    expected: str
 
 
 class Store:
@@ -65,6 +53,7 @@ class Store:
         self.root = Path(root).absolute()
         if not (nearest := nearest_existing(self.root)).is_dir():
             raise UsageError("NOT_A_FOLDER", f"a store is a folder, this is none; at {nearest}; name another --store")
+        share_with_group(self.root)
         self.built: set[str] = set()  # keys of what this object has made
 
     @property
@@ -154,8 +143,8 @@ class Store:
 
         `build` gets the partial folder, which may hold an earlier attempt's parts, fills it and
         returns facts. While it runs nobody can move the inputs away. Raises BadDataError if an input is missing, or if
-        it is there with a damaged record, which `redo` moves away, and LockedError if somebody else is building the
-        same; a failed build keeps its partial folder.
+        the artifact is there with a damaged record, which `redo` moves away, and LockedError if somebody else is
+        building the same; a failed build keeps its partial folder.
         """
         if self.is_complete(artifact):
             return self.path(artifact)
@@ -178,34 +167,6 @@ class Store:
             for folder in (self.partial_folder(artifact), self.path(artifact)):
                 moved = self._discard(folder, artifact) or moved
         return moved
-
-    def verify(self, folder: Path, progress: Progress = no_progress) -> list[Damage]:
-        """Re-hash every file of a complete artifact's folder, its record too; returns what differs.
-
-        Files that house-keeping deleted on purpose (`wavlm.storage.drops`) are no damage.
-        """
-        for name, read in ((RECORD_FILE, read_record), (SEAL_FILE, read_seal)):
-            try:
-                read(folder)
-            except BadDataError as error:
-                return [Damage(folder / name, str(error), "what was sealed")]
-        record, seal, dropped = read_record(folder), read_seal(folder), read_dropped(folder)
-        sealed = {name: file.sha256 for name, file in record.files.items()}
-        missing = [name for name in sealed if not (folder / name).is_file()]
-        damaged = [Damage(folder / name, "missing", sealed[name]) for name in missing if name not in dropped]
-        present = [name for name in sealed if name not in missing]
-        for name, digest in hash_files(folder, present, progress, sha256_of):
-            if digest != sealed[name]:
-                damaged.append(Damage(folder / name, digest, sealed[name]))
-        damaged += [
-            Damage(folder / name, "a file that was never sealed", "absent")
-            for name in sorted(set(list_files(folder)) - set(sealed))
-        ]
-        if seal is not None and seal.content != (content := content_of(record.files)):
-            damaged.append(Damage(folder / SEAL_FILE, seal.content, content))
-        if (found := key_of(record.identity)) != record.key:
-            damaged.append(Damage(folder / RECORD_FILE, f"an identity of the key {found}", record.key))
-        return damaged
 
     def folders(self) -> Iterator[Path]:
         """Folders of all complete artifacts, by kind in pipeline order, then by name."""

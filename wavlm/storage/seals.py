@@ -22,7 +22,8 @@ from wavlm.errors import BadDataError
 from wavlm.storage.digested import Digested, check_digest, read_digested
 from wavlm.storage.files import sha256_of
 
-RECORD_FILE, SEAL_FILE = "artifact.json", "seal.json"
+RECORD_FILE, SEAL_FILE, DROPPED_FILE = "artifact.json", "seal.json", "dropped.json"
+UNSEALED = (RECORD_FILE, SEAL_FILE, DROPPED_FILE)  # about the folder, and not of it
 # Fields of records that carry no digest. A record with others was changed: perhaps the name of its digest.
 OLD_FIELDS = frozenset({"identity", "key", "inputs", "facts", "files", "versions", "finished_unix", "seconds"})
 DEPTH = 2  # folders below the record: hf/model.safetensors
@@ -103,16 +104,6 @@ def check_sealed(path: Path) -> None:
         raise _not_sealed(path, "no file", f"one with sha256 {sealed.sha256}") from error
     if found != sealed.sha256:
         raise _not_sealed(path, f"sha256 {found}", sealed.sha256)
-
-
-def require_sealed(path: Path) -> SealedFile:
-    """A file of an artifact as its record has it. Raises BadDataError as `check_sealed`, also if there is no record."""
-    check_sealed(path)
-    folder = find_sealed_folder(path)
-    sealed = sealed_files(folder).get(path.relative_to(folder).as_posix()) if folder else None
-    if sealed is None:
-        raise _not_sealed(path, "no record of it", f"one in {RECORD_FILE}")
-    return sealed
 
 
 def find_sealed_folder(path: Path) -> Path | None:
