@@ -22,6 +22,8 @@ from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publis
 from tasks.registry.runs import Tracked
 from tasks.registry.versions import (
     CHAMPION,
+    METRIC_TAG,
+    TAG_OF,
     VERDICT_TAG,
     Version,
     find_by_key,
@@ -123,7 +125,9 @@ def _build(artifact: Registration, tracked: Tracked, store: Store, recipe: Recip
         describe_run(registry, run_id, model, recipe, store)
         upload(registry, run_id, model, store, out)
         version = publish_version(registry, artifact, run_id, tags)
-        write_words(registry, version, describe_version(model, recipe, store, version, figures), describe_model(recipe))
+        measured = {name: float(tags[METRIC_TAG + name]) for name in TAG_OF if METRIC_TAG + name in tags}
+        words = describe_version(model, recipe, store, version, figures | measured)
+        write_words(registry, version, words, describe_model(recipe))
         verdict = _point_aliases(registry, version, recipe.gate, is_final=has_final_labels(model, recipe))
         registry.client.set_terminated(run_id, "FINISHED")
         final = find_by_key(registry, artifact.registry_name, model.key)

@@ -86,7 +86,7 @@ def _rows(model: Model, store: Store, version: Version) -> Iterator[tuple[str, s
 
 def _how_to_load(version: Version) -> str:
     return (
-        "```python\n"
+        "Load it:\n\n```python\n"
         "import mlflow\n"
         "from transformers import AutoModel\n\n"
         f'folder = mlflow.artifacts.download_artifacts("models:/{version.name}/{version.version}")\n'

@@ -255,6 +255,7 @@ def old_server() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 def test_a_server_that_is_too_old_is_named(original: Path, old_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
