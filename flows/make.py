@@ -76,8 +76,7 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
         pretrain(artifact, store, runtime, recipe.name)
         return
     for item in find_thinned([artifact], store):
-        store.redo(item)
-        make(item, recipe, store, runtime)
+        make_again(item, recipe, store, runtime)
     _TASKS[artifact.kind](artifact, store, runtime)
 
 

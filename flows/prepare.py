@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 
 from flows.make import make_with_inputs
 from flows.work import work
+from tasks.orchestration.events import tell_prepared
 from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
@@ -26,7 +27,7 @@ def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIM
         store: The folder in which everything that is made lies. Relative to the worker's folder.
         runtime: How to run: nothing of it changes the result.
     """
-    return work(recipe, store, runtime, _choose, make_with_inputs)
+    return work(recipe, store, runtime, _choose, make_with_inputs, tell_prepared)
 
 
 def _choose(artifacts: Sequence[Artifact]) -> list[Artifact]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.make import make_with_inputs
+from flows.elsewhere import make_elsewhere, needs_gpu, without_gpus
+from flows.make import make, make_with_inputs
 from flows.work import work
 from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Kind
-from wavlm.pipeline.plan import select_needed
+from wavlm.pipeline.artifacts import Artifact, Kind
+from wavlm.pipeline.plan import first_iteration, plan, select_needed
+from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 
 DEFAULT_RUNTIME = Runtime()
@@ -18,7 +20,11 @@ DEFAULT_RUNTIME = Runtime()
 
 @flow(flow_run_name=name_flow_run)
 def pretrain(
-    recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIME, until: Kind | None = None
+    recipe: str,
+    store: str = "store",
+    runtime: Runtime = DEFAULT_RUNTIME,
+    until: Kind | None = None,
+    training: str | None = None,
 ) -> State[Recipe]:
     """Make what the store does not hold yet, inputs before what is made from them. Returns the resolved recipe.
 
@@ -27,5 +33,17 @@ def pretrain(
         store: The folder in which everything that is made lies. Relative to the worker's folder.
         runtime: How to run: nothing of it changes the result.
         until: Stop when all artifacts of this kind are there. Nothing chosen: the whole recipe.
+        training: A deployment of the flow `stage`, e.g. stage/demo-training: what needs a GPU is made there.
     """
-    return work(recipe, store, runtime, lambda items: select_needed(items, until), make_with_inputs)
+
+    def make_one(artifact: Artifact, recipe_spec: Recipe, artifact_store: Store, here: Runtime) -> None:
+        if training is None:
+            make_with_inputs(artifact, recipe_spec, artifact_store, here)
+        elif needs_gpu(artifact):
+            iteration = first_iteration(artifact, plan(recipe_spec))
+            make_elsewhere(artifact, training, artifact_store, recipe=recipe, iteration=iteration, runtime=runtime)
+        else:
+            make(artifact, recipe_spec, artifact_store, here)
+
+    here = without_gpus(runtime) if training else runtime
+    return work(recipe, store, here, lambda items: select_needed(items, until), make_one)

@@ -34,5 +34,7 @@ def find_all(
     except CodedError as error:  # about a folder; the others are looked for as well
         yield error
     chosen = [item for item in choose(plan(recipe_spec)) if redo or not store.is_complete(item)]
+    if not redo:  # which moves them away
+        yield from filter(None, map(store.find_broken, chosen))
     chosen = list(dict.fromkeys([*find_thinned(chosen, store), *chosen]))
     yield from find(recipe_spec, chosen, store, runtime)

@@ -27,8 +27,18 @@ NOTHING = "nothing to do"
 logger = logging.getLogger(__name__)
 
 
-def work(recipe: str, store: str, runtime: Runtime, choose: Choose, make_one: MakeOne = make) -> State[Recipe]:
-    """Make the chosen artifacts of a recipe, in their order. Returns a flow's state with the resolved recipe."""
+def work(
+    recipe: str,
+    store: str,
+    runtime: Runtime,
+    choose: Choose,
+    make_one: MakeOne = make,
+    tell: Callable[[Recipe, Store], None] | None = None,
+) -> State[Recipe]:
+    """Make the chosen artifacts of a recipe, in their order. Returns a flow's state with the resolved recipe.
+
+    `tell` is called when all of them are there.
+    """
     artifact_store = Store(Path(store))
     redo = make_one is make_again
     with send_logs(), name_run(current_name()):
@@ -44,6 +54,8 @@ def work(recipe: str, store: str, runtime: Runtime, choose: Choose, make_one: Ma
         publish(recipe_spec, artifact_store)
         if runtime.require_registry:
             require_registered(chosen, artifact_store, recipe)
+        if tell:
+            tell(recipe_spec, artifact_store)
         return Completed(message=_conclude(chosen, there), data=recipe_spec)
 
 

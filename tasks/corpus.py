@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
+from tasks.orchestration.limits import DOWNLOAD, hold_slot
 from tasks.orchestration.stage import make_stage, stage_task
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.execution.progress import Progress
@@ -20,6 +22,8 @@ def corpus(artifact: Corpus, store: Store, runtime: Runtime) -> Path:
         from wavlm.corpus.build import build_corpus
         from wavlm.pipeline.resolve import contents_cache
 
-        return build_corpus(artifact.spec, store.downloads, out, progress, contents_cache(artifact.spec, store))
+        with hold_slot(DOWNLOAD) if downloads else nullcontext():
+            return build_corpus(artifact.spec, store.downloads, out, progress, contents_cache(artifact.spec, store))
 
+    downloads = any(source.type != "folder" for source in artifact.spec.sources)
     return make_stage(artifact, store, runtime, build)

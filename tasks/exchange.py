@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from wavlm.errors import UsageError
+from wavlm.errors import BadDataError, UsageError
 from wavlm.export import FAIRSEQ_FOLDER, HF_FOLDER, load
 from wavlm.export.fairseq import write_fairseq
 from wavlm.export.hf import write_hf
 from wavlm.pipeline.artifacts import Export
 from wavlm.pipeline.record import RECORD_FILE, read_field, read_record
 from wavlm.pipeline.store import Store
+from wavlm.storage.seals import check_sealed
+
+_log = logging.getLogger(__name__)
 
 ModelLayout = Literal["hf", "fairseq"]
 
@@ -57,10 +61,20 @@ def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
 def _find_export(store: Store, key: str) -> Path | None:
     """The export of the model with this key, if the store holds it."""
     exports = (folder for folder in store.folders() if folder.parent.name == Export.kind)
-    return next((folder for folder in exports if read_field(folder, "identity")["model"] == key), None)
+    return next((folder for folder in exports if _is_export_of(folder, key)), None)
+
+
+def _is_export_of(folder: Path, key: str) -> bool:
+    try:
+        return read_field(folder, "identity").get("model") == key
+    except BadDataError as error:
+        _log.warning("an export does not count: %s", error)
+        return False
 
 
 def _copy(sealed: Path, layout: ModelLayout, out: Path) -> None:
+    for path in (sealed / (HF_FOLDER if layout == "hf" else FAIRSEQ_FOLDER)).iterdir():
+        check_sealed(path)
     if layout == "hf":
         shutil.copytree(sealed / HF_FOLDER, out)
     else:

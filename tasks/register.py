@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from tasks.orchestration.events import tell_verdict
 from tasks.orchestration.stage import say_outcome, stage_task
 from tasks.orchestration.waiting import wait_out
 from tasks.registry import description
@@ -19,7 +20,7 @@ from tasks.registry.lineage import CARD_FILE, write_lineage
 from tasks.registry.lookup import record_end
 from tasks.registry.mlmodel import write_mlmodel
 from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
-from tasks.registry.runs import Tracked
+from tasks.registry.runs import Tracked, log_file
 from tasks.registry.versions import (
     CHAMPION,
     METRIC_TAG,
@@ -39,6 +40,7 @@ from wavlm.pipeline.artifacts import Export, Model, Registration
 from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import OWN_REGISTRY, RegistrationFacts, configured_registry, write_registration
+from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe
 from wavlm.storage.files import write_text
@@ -105,16 +107,29 @@ def _is_measured(model: Model, recipe: Recipe, store: Store) -> bool:
 def register_model(artifact: Registration, store: Store, recipe: Recipe, experiment: str = "") -> Path:
     """The registration's folder; raises ServiceMissingError if the registry does not answer."""
     tracked = Tracked(artifact.model, recipe.name, experiment)
-    return store.make(artifact, lambda out: _build(artifact, tracked, store, recipe, out))
+    verdicts: list[tuple[RegistrationFacts, Verdict]] = []
+
+    def build(out: Path) -> RegistrationFacts:
+        facts, verdict = _build(artifact, tracked, store, recipe, out)
+        verdicts.append((facts, verdict))
+        return facts
+
+    path = store.make(artifact, build)
+    for facts, verdict in verdicts:
+        tell_verdict(recipe, facts, is_champion=verdict.is_champion)
+    return path
 
 
-def _build(artifact: Registration, tracked: Tracked, store: Store, recipe: Recipe, out: Path) -> RegistrationFacts:
+def _build(
+    artifact: Registration, tracked: Tracked, store: Store, recipe: Recipe, out: Path
+) -> tuple[RegistrationFacts, Verdict]:
     model = artifact.model
     if scores := scores_of(model, recipe):
         store.require(scores)  # the gate judges by them, and only once
     _make_export(model, store)
     figures = description.metrics(model, recipe, store)
     _prepare(artifact, store, recipe, out)
+    report = gather_report(model, recipe, store)  # a file that is damaged ends it before the registry has anything
     registry = connect(store)
     with translate_registry_errors(registry.uri):
         run_id = choose_run(registry, artifact, tracked, store)
@@ -142,7 +157,10 @@ def _build(artifact: Registration, tracked: Tracked, store: Store, recipe: Recip
         champion=verdict.reason,
     )
     write_registration(out, facts)
-    return facts
+    page = write_report(replace(report, registration=facts), out)
+    with translate_registry_errors(registry.uri):
+        log_file(registry, run_id, page, "")
+    return facts, verdict
 
 
 def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> None:

@@ -101,7 +101,7 @@ def _delete(store: Store, items: Sequence[Item]) -> None:
 
 
 def _ask_registry(store: Store) -> Callable[[RegistrationFacts], bool]:
-    """Whether a registered version still counts. One that its registry no longer has does not; in doubt it does."""
+    """Whether the registry still has a version. If it does not answer, it has all."""
     from wavlm.pipeline.artifacts import Registration
 
     if not any((store.root / Registration.kind).glob("*")):
@@ -113,6 +113,5 @@ def _ask_registry(store: Store) -> Callable[[RegistrationFacts], bool]:
     except CodedError as error:
         console.err.print(f"what was registered stays, for the registry does not answer: {error}", markup=False)
         return lambda _: True
-    asked = {model.uri for model in models}
     there = {(model.name, item.version) for model in models for item in model.versions}
-    return lambda facts: facts.uri not in asked or (facts.name, facts.version) in there
+    return lambda facts: (facts.name, facts.version) in there

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import KINDS
 from wavlm.pipeline.garbage.survey import size_of
 from wavlm.pipeline.record import RECORD_FILE, read_record
@@ -25,9 +26,12 @@ class Item:
 
 
 def list_complete(store: Store) -> Iterator[Item]:
-    """All complete artifacts, by kind in pipeline order."""
+    """All complete artifacts whose records can be read, by kind in pipeline order."""
     for folder in store.folders():
-        record = read_record(folder)
+        try:
+            record = read_record(folder)
+        except BadDataError:
+            continue  # `list_broken` names it
         made = datetime.fromtimestamp(record.finished_unix, UTC).astimezone()
         yield Item(
             f"{folder.parent.name}/{folder.name}",
@@ -36,6 +40,15 @@ def list_complete(store: Store) -> Iterator[Item]:
             time_text(record.seconds),
             f"{made:%Y-%m-%d %H:%M}",
         )
+
+
+def list_broken(store: Store) -> Iterator[str]:
+    """What is wrong with the records that cannot be trusted: a line for each (RECORD_BROKEN)."""
+    for folder in store.folders():
+        try:
+            read_record(folder)
+        except BadDataError as error:
+            yield f"{folder.parent.name}/{folder.name}: {error}"
 
 
 def list_under_way(store: Store) -> Iterator[str]:

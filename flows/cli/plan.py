@@ -37,6 +37,9 @@ def plan_table(recipe: Path, store: Store) -> Table:
     artifacts = plan(resolve(read_recipe(recipe), store))
     thinned = find_thinned([item for item in artifacts if not store.is_complete(item)], store)
     for artifact in artifacts:
+        if broken := store.find_broken(artifact):
+            table.add_row("[red]broken[/]", str(artifact), escape(str(broken)))
+            continue
         notes = list(describe(artifact, store))
         if not artifact.is_known:
             table.add_row("[yellow]?[/]", str(artifact), "; ".join([_explain_unknown(artifact), *notes]))

@@ -93,7 +93,7 @@ def status(
 
       [cyan]wavlm status --sizes[/]   what takes how much; `wavlm gc` says what may go
     """
-    from flows.cli.inventory import list_complete, list_under_way
+    from flows.cli.inventory import list_broken, list_complete, list_under_way
 
     artifact_store = Store(store)
     if not artifact_store.root.is_dir():
@@ -107,6 +107,8 @@ def status(
     for item in list_complete(artifact_store):
         table.add_row(item.folder, str(item.num_files), item.size, item.took, item.made)
     console.out.print(table)
+    for line in list_broken(artifact_store):
+        console.out.print(line, highlight=False, soft_wrap=True, markup=False)
     for line in list_under_way(artifact_store):
         console.out.print(line, highlight=False)
 
@@ -139,6 +141,8 @@ def verify(
       [cyan]wavlm verify --only shards/[/]
     """
     from wavlm.errors import EXIT_BAD_DATA
+    from wavlm.pipeline.verify import verify as verify_folder
+    from wavlm.storage.seals import has_digest
 
     artifact_store = require_store(store)
     there = list(artifact_store.folders())
@@ -151,7 +155,7 @@ def verify(
         row = bars.add_task("", total=None)
         for folder in folders:
             bars.reset(row, description=_name(folder))
-            damaged += artifact_store.verify(folder, lambda done, total: bars.update(row, completed=done, total=total))
+            damaged += verify_folder(folder, lambda done, total: bars.update(row, completed=done, total=total))
             bars.advance(whole)
     for item in damaged:
         console.out.print(
@@ -163,6 +167,12 @@ def verify(
         console.err.print("make them again: wavlm stage KIND RECIPE --redo, then what was made from them")
         sys.exit(EXIT_BAD_DATA)
     console.out.print(f"{len(folders)} artifacts are what they were when they were made")
+    if old := sum(not has_digest(folder) for folder in folders):
+        console.out.print(
+            f"{old} of them have a record without a digest of its own, as earlier versions wrote it: their files were "
+            "compared, a change of what their stages reported would not show",
+            soft_wrap=True,
+        )
 
 
 def require_store(root: Path) -> Store:

@@ -34,6 +34,7 @@ def show_summary(recipe: Path, store: Store, resolved: Recipe | None, complete: 
     for title, lines in (
         ("What the numbers say", summary.findings),
         ("Registry", sorted({item.uri for item in summary.versions})),
+        ("Reports", summary.reports),
         ("Plots", summary.plots),
         ("Clean and mixed utterances to listen to", summary.listen),
         ("Not made yet", summary.missing),

@@ -46,6 +46,7 @@ ShowDetail = Callable[[str], None]
 def show_progress(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
     """Show how far the work named `title` is; yields a progress callback and a line for details.
 
+    The first call with more than 0 says where the work begins: behind what an earlier attempt has done.
     The line (loss, accuracy, a file's name) stands beside the bar on a terminal.
     """
     with ExitStack() as stack:
@@ -76,28 +77,42 @@ def _bar(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
     with Bars(*columns, console=Console(stderr=True)) as bars:
         row = bars.add_task(title, total=None, detail="")
 
+        has_begun = False
+
         def progress(done: float, total: float) -> None:
+            nonlocal has_begun
+            if done and not has_begun:  # what an earlier attempt has done says nothing about the speed of this one
+                has_begun = True
+                bars.reset(row, completed=int(done), total=total or None, detail="")
             bars.update(row, completed=done, total=total or None)
 
         def show_detail(detail: str) -> None:
             bars.update(row, detail=detail)
 
         yield progress, show_detail
+        whole = bars.tasks[row].total or 1  # also of a stage that ends before its last step, or that has no steps
+        bars.update(row, completed=whole, total=whole)
 
 
 @contextmanager
 def _lines(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
     started = time.monotonic()
+    begun: tuple[float, float] | None = None  # when, and with how much that an earlier attempt has done
     tenth = -1
     detail = ""
 
     def progress(done: float, total: float) -> None:
-        nonlocal tenth
-        now = int(10 * done / total) if total else 0
-        if now > tenth:
-            tenth = now
-            seconds = time.monotonic() - started
-            logger.info("%s: %d %% after %.0f s%s", title, 10 * now, seconds, detail)
+        nonlocal tenth, begun
+        now = time.monotonic()
+        if done and begun is None:
+            begun = now, done
+        reached = int(10 * done / total) if total else 0
+        if reached > tenth:
+            tenth = reached
+            left = ""
+            if begun and begun[1] < done < total:
+                left = f", {(now - begun[0]) * (total - done) / (done - begun[1]):.0f} s left"
+            logger.info("%s: %d %% after %.0f s%s%s", title, 10 * reached, now - started, left, detail)
 
     def show_detail(text: str) -> None:
         nonlocal detail
@@ -139,7 +154,7 @@ def _artifact(title: str) -> Iterator[Progress]:
     thread.start()
     try:
         yield progress
-        percent = 100.0  # also of a stage that ends before its last step, or that has no steps
+        percent = 100.0
     finally:
         ended.set()
         thread.join(JOIN_SECONDS)

@@ -22,12 +22,13 @@ from tasks.registry.current import read_current
 from tasks.registry.pages import run_page, version_page
 from wavlm.errors import CodedError
 from wavlm.mixing.listen import find_pairs
+from wavlm.mixing.pairs import LISTEN_FOLDER
 from wavlm.pipeline.artifacts import Artifact, Mixtures, Registration, Scores
 from wavlm.pipeline.outcome import describe_outcome, title_of
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.store import Store
-from wavlm.pipeline.summary import LISTEN_FOLDER, Summary, plots_of, summarise
+from wavlm.pipeline.summary import Summary, plots_of, summarise
 from wavlm.pipeline.tables import tables
 from wavlm.specs import Recipe
 
@@ -110,7 +111,9 @@ def _links(artifacts: Sequence[Artifact], store: Store) -> Iterator[str]:
         facts = store.facts(item, RegistrationFacts)
         version, run = version_page(facts.uri, facts.name, facts.version), run_page(facts.uri, facts.run_id)
         iteration = f"iteration {item.model.iteration}: {facts.name}, version {facts.version}"
-        pages = f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`"
+        pages = (
+            f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`, which `wavlm ui` shows"
+        )
         yield f"{iteration}, {pages}"
 
 

@@ -35,6 +35,7 @@ from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
 from wavlm.storage.files import sha256_of
+from wavlm.storage.seals import check_sealed
 
 PLOTS_FOLDER = "plots"
 MIXTURES_SHOWN = 3
@@ -132,10 +133,12 @@ def draw_plots(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Pa
     scores = scores_of(model, recipe)
     layers = store.path(scores) / SCORES_PLOT if scores else None
     if layers and layers.is_file():
+        check_sealed(layers)
         drawn.append(Path(shutil.copyfile(layers, out / "layers.png")))
     if model.mixtures:
         pictures = sorted(store.path(model.mixtures).glob("listen/*.png"))[:MIXTURES_SHOWN]
         for number, picture in enumerate(pictures, 1):
+            check_sealed(picture)
             drawn.append(Path(shutil.copyfile(picture, out / f"mixture{number}.png")))
     return drawn
 

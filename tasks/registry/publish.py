@@ -28,6 +28,7 @@ from wavlm.pipeline.artifacts import Model, Registration
 from wavlm.pipeline.curves import Point, read_points
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
+from wavlm.storage.seals import check_sealed
 
 WEIGHTS_TAG = sha256_tag(native_path(MODEL_FILES[0]))
 BATCH_PARAMETERS = 100  # MLflow refuses more in one call
@@ -82,7 +83,10 @@ def describe_run(registry: Registry, run_id: str, model: Model, recipe: Recipe, 
 
 def upload(registry: Registry, run_id: str, model: Model, store: Store, out: Path) -> None:
     """The plots, and the version's folder: others' layout with its card, an MLmodel, and the store's own model."""
-    for path, folder in description.files_to_log(model, store, out):
+    files = list(description.files_to_log(model, store, out))
+    for path, _ in files:
+        check_sealed(path)  # before any is there
+    for path, folder in files:
         log_file(registry, run_id, path, folder)
 
 

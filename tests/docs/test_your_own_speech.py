@@ -79,7 +79,7 @@ def test_a_wrong_field_is_reported_as_the_guide_says(reader: Reader, tmp_path: P
     shutil.copytree(reader.folder / "my-specs", tmp_path / "my-specs")
     path = tmp_path / RECIPE
     path.write_text(path.read_text().replace("updates: 40", "updates: many"))
-    with pytest.raises(RecipeError, match=r"^RECIPE: .*my-model\.yaml:\d+, iterations\.0\.train\.updates; "):
+    with pytest.raises(RecipeError, match=r"^RECIPE: .*my-model\.yaml:\d+:\d+, iterations\.0\.train\.updates; "):
         read_recipe(path)
 
 

@@ -203,7 +203,8 @@ def test_shards_of_a_corpus_that_was_made_again_with_other_files_are_made_again(
 
     def other(out: Path) -> CorpusFacts:
         facts = build_corpus(corpus.spec, store.downloads, out, no_progress, None, 0)
-        (out / "LICENSE").write_text("a file that was not there before")
+        (out / "audio").mkdir()
+        (out / "audio/LICENSE").write_text("a file that was not there before")
         return facts
 
     store.make(corpus, other)

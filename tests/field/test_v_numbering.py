@@ -15,6 +15,7 @@ from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact, Model
 from wavlm.pipeline.plan import models, plan, select, select_needed
+from wavlm.pipeline.sealing import FILES
 from wavlm.pipeline.store import Store
 from wavlm.specs import (
     AptSource,
@@ -83,7 +84,9 @@ def keys(artifacts: Sequence[Artifact]) -> list[str]:
 
 
 def touch(out: Path) -> Facts:
-    (out / "data").write_text(out.name)
+    path = out / FILES[out.parent.name][0].replace("*", "any")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(out.name)
     return Facts()
 
 
@@ -146,14 +149,14 @@ def test_what_was_begun_under_another_name_goes_on(tmp_path: Path) -> None:
     fill(store, [item for item in first if item.kind in ("corpus", "shards", "codebook", "labels")])
 
     def fails(out: Path) -> Facts:
-        (out / "checkpoint").write_text("half")
+        (out / "train.log").write_text("half")
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
         store.make(models(first)[0], fails)
 
     def ends(out: Path) -> Facts:
-        assert (out / "checkpoint").read_text() == "half"
+        assert (out / "train.log").read_text() == "half"
         return Facts()
 
     folder = store.make(models(again)[1], ends)

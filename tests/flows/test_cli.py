@@ -15,7 +15,7 @@ Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     ["run"], ["stage"], ["check"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
-    ["import"], ["models"],
+    ["import"], ["models"], ["report"],
     ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
     ["models", "history"], ["models", "compare"], ["ui"],
 ]  # fmt: skip
@@ -69,7 +69,7 @@ def test_a_bad_recipe_is_refused_with_its_place(tmp_path: Path, wavlm: Wavlm) ->
     path.write_text("name: bad\nflavour: vanilla\n")
     done = wavlm("plan", path)
     assert done.returncode == 2
-    assert f"; at {path}:2, flavour; " in done.stderr
+    assert f"; at {path}:2:1, flavour; " in done.stderr
     assert "Traceback" not in done.stderr
 
 

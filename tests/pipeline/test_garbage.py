@@ -28,14 +28,16 @@ from wavlm.pipeline.garbage.kept import RECIPES, find_kept, remember
 from wavlm.pipeline.garbage.survey import Item
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.registration import OWN_REGISTRY, RegistrationFacts
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.verify import verify
 from wavlm.shards import build_shards
 from wavlm.shards.recordings import Intake
 from wavlm.specs.yaml import read_recipe
 from wavlm.storage.facts import Facts
 from wavlm.storage.locks import hold_lock
+from wavlm.storage.use_locks import hold_in_use
 
 CORPUS = """name: voices
 role: speech
@@ -113,7 +115,7 @@ class Project:
             (out / "snapshots" / "step-000000030" / "optimizer.safetensors").write_bytes(b"moments")
         if artifact.kind == "register":
             return RegistrationFacts(
-                name="small", version=1, run_id="r", uri="u", source="s", sha256="0", aliases=(), champion=""
+                name="small", version=1, run_id="r", uri=OWN_REGISTRY, source="s", sha256="0", aliases=(), champion=""
             )
         return build(artifact, self.store, out)
 
@@ -140,7 +142,7 @@ class Project:
     def check(self) -> None:
         """Everything of the recipe is complete and whole."""
         assert self.store.has_all(self.plan())
-        assert [damage for folder in self.store.folders() for damage in self.store.verify(folder)] == []
+        assert [damage for folder in self.store.folders() for damage in verify(folder)] == []
 
 
 @pytest.fixture(autouse=True)
@@ -184,16 +186,21 @@ def test_a_model_without_its_snapshots_is_whole_and_other_damage_is_still_found(
     project.check()
     weights = project.folder("pretrain") / "model.safetensors"
     weights.unlink()
-    assert [damage.path for damage in project.store.verify(project.folder("pretrain"))] == [weights]
+    assert [damage.path for damage in verify(project.folder("pretrain"))] == [weights]
+
+
+def test_a_note_of_dropped_files_that_was_changed_excuses_nothing(project: Project) -> None:
+    project.collect()
+    note = project.folder("pretrain") / "dropped.json"
+    note.write_text(note.read_text().replace("optimizer", "model"))
+    assert [damage.path for damage in verify(project.folder("pretrain"))] == [note]
 
 
 def test_a_file_of_the_same_folder_that_was_not_dropped_is_missing(project: Project) -> None:
     project.collect()
     (project.folder("pretrain") / "snapshots").mkdir()
     (project.folder("pretrain") / "snapshots" / "new").write_text("never sealed")
-    assert [damage.found for damage in project.store.verify(project.folder("pretrain"))] == [
-        "a file that was never sealed"
-    ]
+    assert [damage.found for damage in verify(project.folder("pretrain"))] == ["a file that was never sealed"]
 
 
 def test_audio_and_archives_stay_unless_the_recipe_allows_it(project: Project) -> None:
@@ -283,6 +290,19 @@ def test_a_changed_recipe_leaves_a_generation_that_goes_once_nothing_is_register
     project.check()
 
 
+def test_the_last_revision_of_a_corpus_stays_until_the_next_is_made(project: Project) -> None:
+    """It decides what the next one holds out (decision 22). Without it held-out speech would be trained on."""
+    old = project.folder("corpus")
+    spec = project.recipe.parents[1] / "corpora" / "voices.yaml"
+    spec.write_text(spec.read_text().replace("role: speech", "role: speech\nmax_left_out: 0.5\nchannels: each"))
+    project.collect(registered=False)
+    assert old.exists()
+    project.make()
+    project.collect(registered=False)
+    assert not old.exists()
+    project.check()
+
+
 def test_a_recipe_that_was_run_here_is_kept_and_one_that_is_gone_is_named(project: Project) -> None:
     moved = project.recipe.rename(project.recipe.with_name("elsewhere.yaml"))
     assert find_kept(project.store, ()).forgotten == (str(moved.with_name("small.yaml").resolve()),)
@@ -321,6 +341,23 @@ def test_what_somebody_works_on_when_it_is_deleted_stays(project: Project) -> No
     assert error is not None
     assert error.code == "LOCKED"
     assert items[0].path.exists()
+
+
+def test_what_something_is_made_from_when_it_is_deleted_stays(project: Project) -> None:
+    project.change("num_clusters: 8", "num_clusters: 9")
+    labels = next(item for item in project.find(registered=False)[0] if item.path.parent.name == "labels")
+    assert labels.lock
+    with hold_in_use([labels.lock.with_suffix(".use")]):  # as `Store.make` does with its inputs
+        error = delete_item(labels, project.store)
+    assert error is not None
+    assert error.code == "LOCKED"
+    assert labels.path.exists()
+
+
+def test_a_version_of_another_registry_protects(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.change("num_clusters: 8", "num_clusters: 9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert "generations" not in kinds(project.find(registered=False)[0])
 
 
 @pytest.mark.parametrize("place", ["sync", "_erase"])

@@ -10,6 +10,7 @@ import pytest
 from wavlm.errors import BadDataError, LockedError
 from wavlm.pipeline.artifacts import Codebook, Corpus, Shards
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.verify import verify
 from wavlm.specs import CodebookSpec, CorpusSpec, FolderSource, MfccFeatures, ShardSpec
 from wavlm.specs.layouts import GenericLayout
 from wavlm.storage.facts import Facts
@@ -47,8 +48,13 @@ def shards(of: Corpus) -> Shards:
     return Shards(ShardSpec(min_seconds=1, max_seconds=10), of)
 
 
+def data_in(folder: Path) -> Path:
+    """A file that the stage of this folder makes."""
+    return folder / {"corpus": "manifest.parquet", "shards": "index.parquet"}.get(folder.parent.name, "codebook.json")
+
+
 def build(out: Path) -> Facts:
-    (out / "data.txt").write_text("words")
+    data_in(out).write_text("words")
     return Counted(files=1)
 
 
@@ -56,12 +62,13 @@ def test_a_failed_build_is_absent_and_the_next_attempt_continues_in_its_folder(
     store: Store,
 ) -> None:
     def half(out: Path) -> Facts:
-        (out / "part-0").write_text("first part")
+        (out / "audio").mkdir()
+        (out / "audio/part-0").write_text("first part")
         raise RuntimeError("killed")
 
     def rest(out: Path) -> Facts:
-        assert (out / "part-0").read_text() == "first part"
-        (out / "part-1").write_text("second part")
+        assert (out / "audio/part-0").read_text() == "first part"
+        (out / "audio/part-1").write_text("second part")
         return Facts()
 
     artifact = corpus()
@@ -69,7 +76,8 @@ def test_a_failed_build_is_absent_and_the_next_attempt_continues_in_its_folder(
         store.make(artifact, half)
     assert not store.is_complete(artifact)
     folder = store.make(artifact, rest)
-    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "part-0", "part-1", "seal.json"]
+    assert sorted(item.name for item in folder.rglob("*.*")) == ["artifact.json", "seal.json"]
+    assert sorted(item.name for item in folder.glob("audio/*")) == ["part-0", "part-1"]
 
 
 def test_a_complete_artifact_is_not_built_again(store: Store) -> None:
@@ -85,11 +93,11 @@ def test_a_complete_artifact_is_not_built_again(store: Store) -> None:
 
 def test_leftovers_of_killed_writers_are_not_sealed(store: Store) -> None:
     def messy(out: Path) -> Facts:
-        (out / ".data.txt.x1.partial").write_text("half a fi")
+        (out / ".manifest.parquet.x1.partial").write_text("half a fi")
         return build(out)
 
     folder = store.make(corpus(), messy)
-    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "data.txt", "seal.json"]
+    assert sorted(item.name for item in folder.iterdir()) == ["artifact.json", "manifest.parquet", "seal.json"]
 
 
 def test_a_missing_input_is_named(store: Store) -> None:
@@ -103,18 +111,18 @@ def test_redo_moves_to_the_trash_and_deletes_nothing(store: Store) -> None:
     store.make(artifact, build)
     moved = store.redo(artifact)
     assert moved is not None
-    assert (moved / "data.txt").read_text() == "words"
+    assert (moved / "manifest.parquet").read_text() == "words"
     assert not store.is_complete(artifact)
 
 
 def test_verify_finds_changed_missing_and_added_files(store: Store) -> None:
     folder = store.make(corpus(), build)
-    assert store.verify(folder) == []
-    (folder / "data.txt").write_text("wards")
+    assert verify(folder) == []
+    (folder / "manifest.parquet").write_text("wards")
     (folder / "extra.txt").write_text("")
-    assert [item.path.name for item in store.verify(folder)] == ["data.txt", "extra.txt"]
-    (folder / "data.txt").unlink()
-    assert [item.found for item in store.verify(folder)][:1] == ["missing"]
+    assert [item.path.name for item in verify(folder)] == ["manifest.parquet", "extra.txt"]
+    (folder / "manifest.parquet").unlink()
+    assert [item.found for item in verify(folder)][:1] == ["missing"]
 
 
 def test_explain_names_the_field_that_differs_from_the_nearest_sibling(store: Store) -> None:
@@ -137,7 +145,7 @@ def test_the_record_spells_out_the_identity(store: Store) -> None:
     artifact = corpus()
     record = read_json(store.make(artifact, build) / "artifact.json")
     assert record["identity"] == artifact.identity
-    assert record["files"]["data.txt"]["bytes"] == 5
+    assert record["files"]["manifest.parquet"]["bytes"] == 5
 
 
 def test_facts_in_another_form_are_an_error_that_names_file_and_field(store: Store) -> None:
@@ -163,7 +171,7 @@ def test_a_broken_record_is_an_error_that_names_the_file(store: Store) -> None:
 
 def write(text: str) -> Callable[[Path], Facts]:
     def build_text(out: Path) -> Facts:
-        (out / "data.txt").write_text(text)
+        data_in(out).write_text(text)
         return Counted(files=1)
 
     return build_text
@@ -198,7 +206,7 @@ def test_what_was_made_from_an_input_that_was_made_again_is_complete_only_if_it_
 
 def test_what_an_attempt_with_other_inputs_left_is_not_continued(store: Store) -> None:
     def fail(out: Path) -> Facts:
-        (out / "part-0").write_text("of the old corpus")
+        (out / "rejects.parquet").write_text("of the old corpus")
         raise RuntimeError("killed")
 
     store.make(corpus(), write("old"))
@@ -208,11 +216,11 @@ def test_what_an_attempt_with_other_inputs_left_is_not_continued(store: Store) -
     store.redo(corpus())
     store.make(corpus(), write("new"))
     folder = store.make(shards(corpus()), build)
-    assert not (folder / "part-0").exists()
+    assert not (folder / "rejects.parquet").exists()
 
 
 def test_verify_notices_a_seal_that_was_changed(store: Store) -> None:
     folder = store.make(corpus(), build)
     seal = folder / "seal.json"
     seal.write_text(seal.read_text().replace('"content": "', '"content": "0'))
-    assert [item.path for item in store.verify(folder)] == [seal]
+    assert [item.path for item in verify(folder)] == [seal]

@@ -93,17 +93,29 @@ def test_5e_4_is_a_number_and_no_is_a_string(specs: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("updates: 10", "update: 10", ("tiny.yaml:21", "train.updates", "Field required")),
-        ("num_heads: 4", "num_heads: 5", ("tiny.yaml:13", "width 64 is not divisible")),
+        (
+            "updates: 10",
+            "update: 10",
+            ("tiny.yaml:22:7", "no field 'update': did you mean updates?"),
+        ),
+        (
+            "num_heads: 4",
+            "num_heads: 5",
+            ("tiny.yaml:20:7", "network.num_heads;", "width 64 is not divisible"),
+        ),
         ("width: 64", "width: wide", ("tiny.yaml:17", "'wide'", "valid integer")),
         ("width: 64", "width: 64.5", ("tiny.yaml:17", "64.5", "valid integer")),
         ("peak_lr: 5e-4", "peak_lr: .nan", ("tiny.yaml:24", "peak_lr")),
         ("speech: [tiny]", "speech: [huge]", ("tiny.yaml:4", "'huge'", "expected one of tiny")),
-        ("speech: [tiny]", "speech: tiny", ("tiny.yaml:4, speech;", "found 'tiny'", "valid array")),
-        ("shards:", "noise: hum\nshards:", ("tiny.yaml:5, noise;", "found 'hum'", "valid array")),
+        ("speech: [tiny]", "speech: tiny", ("tiny.yaml:4:1, speech;", "found 'tiny'", "valid array")),
+        ("shards:", "noise: hum\nshards:", ("tiny.yaml:5:1, noise;", "found 'hum'", "valid array")),
         ("mix: soft", "mix: hard", ("tiny.yaml:12", "'hard'", "expected one of soft")),
         ("name: tiny", "name: tiny\nname: other", ("tiny.yaml", "duplicate")),
-        ("type: mfcc", "type: plp", ("tiny.yaml:10", "features", "'mfcc'")),
+        (
+            "type: mfcc",
+            "type: plp",
+            ("tiny.yaml:10:18", "features.type;", "'plp', expected one of mfcc"),
+        ),
         ("description: a test", "description: &x a", ("tiny.yaml:2", "anchor")),
         ("description: a test", "description: [a", ("tiny.yaml", "not valid YAML")),
     ],
@@ -112,17 +124,18 @@ def test_an_error_names_file_line_and_field(specs: Path, old: str, new: str, exp
     message = error_message(specs, old, new)
     for part in expected:
         assert part in message
+    assert message.count("RECIPE: ") == 1  # one mistake, one message
 
 
 def test_an_error_in_a_corpus_names_the_file_of_the_corpus(specs: Path) -> None:
     message = error_message(specs, "role: speech", "role: singing", "corpora/tiny.yaml")
     assert "found 'singing'" in message
-    assert "corpora/tiny.yaml:2, role;" in message
+    assert "corpora/tiny.yaml:2:1, role;" in message
 
 
 def test_a_noise_corpus_is_refused_as_speech(specs: Path) -> None:
     message = error_message(specs, "role: speech", "role: noise", "corpora/tiny.yaml")
-    assert "recipes/tiny.yaml:4, speech.0;" in message
+    assert "recipes/tiny.yaml:4:10, speech.0;" in message
     assert "expected one of role 'speech'" in message
 
 
@@ -192,21 +205,24 @@ def test_a_network_is_written_out_or_named_or_a_preset_with_changes(specs: Path)
     [
         (
             "smal",
-            ("tiny.yaml:13, iterations.0.network;", "found 'smal', expected one of small (", "base, large, tiny ("),
+            ("tiny.yaml:13:5, iterations.0.network;", "found 'smal', expected one of small (", "base, large, tiny ("),
         ),
-        ("{preset: smal}", ("tiny.yaml:13, iterations.0.network.preset;", "found 'smal', expected one of small (")),
-        ("\n      preset: smal", ("tiny.yaml:14, iterations.0.network.preset;", "found 'smal'")),
-        ("\n      preset: [small]", ("tiny.yaml:14, iterations.0.network.preset;", "found ['small']")),
+        ("{preset: smal}", ("tiny.yaml:13:15, iterations.0.network.preset;", "found 'smal', expected one of small (")),
+        ("\n      preset: smal", ("tiny.yaml:14:7, iterations.0.network.preset;", "found 'smal'")),
+        ("\n      preset: [small]", ("tiny.yaml:14:7, iterations.0.network.preset;", "found ['small']")),
         (
             "\n      preset: small\n      widht: 64",
-            ("tiny.yaml:15, iterations.0.network.widht;", "found 64: Extra inputs"),
+            ("tiny.yaml:15:7, iterations.0.network.widht;", "there is no field 'widht': did you mean width?"),
         ),
         (
             "\n      preset: small\n      width: wide",
-            ("tiny.yaml:15, iterations.0.network.width;", "found 'wide'", "integer"),
+            ("tiny.yaml:15:7, iterations.0.network.width;", "found 'wide'", "integer"),
         ),
-        ("\n      preset: small\n      num_heads: 5", ("tiny.yaml:13, iterations.0.network;", "not divisible")),
-        ("12", ("tiny.yaml:13, iterations.0.network;", "found 12: ", "object")),
+        (
+            "\n      preset: small\n      num_heads: 5",
+            ("tiny.yaml:15:7", "network.num_heads;", "not divisible"),
+        ),
+        ("12", ("tiny.yaml:13:5, iterations.0.network;", "found 12: ", "object")),
     ],
 )
 def test_a_wrong_network_is_refused_with_the_line_of_the_recipe(
@@ -224,7 +240,7 @@ def test_an_error_in_a_preset_names_the_file_of_the_preset(specs: Path, network:
     with pytest.raises(RecipeError) as caught:
         with_network(specs, network)
     assert str(caught.value).startswith("RECIPE: found 'wide': ")
-    assert f"; at {specs}/networks/small.yaml:4, width; " in str(caught.value)
+    assert f"; at {specs}/networks/small.yaml:4:1, width; " in str(caught.value)
 
 
 def test_a_recipe_anywhere_may_name_shipped_corpora_mixes_and_networks(tmp_path: Path) -> None:
@@ -244,7 +260,7 @@ def test_a_file_beside_the_recipe_is_preferred_to_a_shipped_one(specs: Path) -> 
 
 def test_an_unknown_name_is_refused_with_what_lies_beside_the_recipe_and_what_is_shipped(specs: Path) -> None:
     message = error_message(specs, "speech: [tiny]", "speech: [huge]")
-    assert f"expected one of tiny ({specs}/corpora); asterisk-en, " in message
+    assert f"expected one of tiny ({specs}/corpora) or asterisk-en, " in message
     assert f"({shipped_specs()}/corpora)" in message
 
 
@@ -281,5 +297,5 @@ def test_an_unknown_recipe_is_refused_and_a_path_is_only_a_path(
 @pytest.mark.parametrize("field", ["audio: /etc/*", "audio: ../*", "audio: ''", "phones: ../p.tsv"])
 def test_a_layout_stays_below_the_root_of_its_corpus(specs: Path, field: str) -> None:
     message = error_message(specs, "type: generic", f"type: generic\n  {field}", "corpora/tiny.yaml")
-    assert "corpora/tiny.yaml:13, layout" in message
+    assert "corpora/tiny.yaml:13:3, layout" in message
     assert "expected a " in message

@@ -137,6 +137,7 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         "plots/label_quality.png",
         "plots/layers.png",
         "plots/mixture1.png",
+        "report.html",
     ]
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from tests.numerics import num_operations, relative_tolerance
 from tests.tiny_specs import tiny_training
 from tests.train import fakes
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
+from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import Batch
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM
@@ -39,28 +39,29 @@ CALM = {
 }
 
 
-def cosine_cross_entropy(head: Head, frames: Tensor, labels: Tensor) -> Tensor:
+def cosine_cross_entropy(head: Head, frames: Tensor, labels: Tensor, temperature: float) -> Tensor:
     """Summed over frames, by way of an explicit loop over them and the definition of a cosine."""
     total = torch.zeros((), dtype=torch.float64)
     for frame, label in zip(frames, labels.tolist(), strict=True):
         ours = head.projection.weight @ frame + head.projection.bias
         rows = head.label_embeddings
         cosines = rows @ ours / (rows.norm(dim=1) * ours.norm())
-        total = total - (cosines[label] / 0.1 - torch.logsumexp(cosines / 0.1, 0))
+        total = total - (cosines[label] / temperature - torch.logsumexp(cosines / temperature, 0))
     return total
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of the loss: masked frames, unmasked frames, penalty."""
+    """The weights of the loss: masked frames, unmasked frames, penalty; and what its cosines are divided by."""
 
     masked: float
     unmasked: float
     penalty: float
+    temperature: float = 0.1
 
 
 PAPER = Weights(1, 0, 10)
-WEIGHTS = [PAPER, Weights(1, 1, 10), Weights(0.7, 0.3, 2), Weights(0, 1, 10)]
+WEIGHTS = [PAPER, Weights(1, 1, 10), Weights(0.7, 0.3, 2, 0.25), Weights(0, 1, 10)]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,10 @@ class Reference:
             (frames, labels), mask = head_inputs[-1], batch.mask.flatten()
             size, entropy_m, entropy_u = (
                 0,
-                *(cosine_cross_entropy(network.head, frames[part], labels[part]) for part in (mask, ~mask)),
+                *(
+                    cosine_cross_entropy(network.head, frames[part], labels[part], weights.temperature)
+                    for part in (mask, ~mask)
+                ),
             )
             if weights.masked > 0:
                 loss, size = loss + weights.masked * entropy_m, size + int(mask.sum())
@@ -107,6 +111,7 @@ def test_first_update_is_what_the_formulas_say(tmp_path: Path, weights: Weights)
         "masked_weight": weights.masked,
         "unmasked_weight": weights.unmasked,
         "feature_penalty": weights.penalty,
+        "logit_temperature": weights.temperature,
     }
     job = fakes.job(tmp_path, network=CALM, train=train)
     batches = [batch.to(ALONE.device) for batch in islice(fakes.data(job, ALONE).train(SamplerState()), 4)]

@@ -20,7 +20,8 @@ threshold of its hashes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,7 @@ from wavlm.corpus.layouts import Phone, path_from_text, path_to_text
 from wavlm.errors import BadDataError
 from wavlm.specs import HoldOut
 from wavlm.storage.parquet import write_parquet
+from wavlm.storage.seals import check_sealed
 
 MANIFEST = "manifest.parquet"
 FORMAT = "2"  # 2: the threshold of the split
@@ -103,12 +105,13 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: s
 
 
 def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
-    """The rows of a corpus folder's manifest. Raises BadDataError (MANIFEST) if it is missing, damaged or edited."""
+    """The rows of a corpus folder's manifest.
+
+    Raises BadDataError: MANIFEST if it is missing, damaged or edited, CHECKSUM if it is not the one that was sealed.
+    """
     path = corpus_dir / MANIFEST
-    try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+    with _open(path) as file:
+        table = file.read()
     metadata = table.schema.metadata or {}
     if metadata.get(b"format") != FORMAT.encode() or not table.schema.equals(SCHEMA):
         raise BadDataError(
@@ -122,27 +125,40 @@ def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
             "MANIFEST",
             f"found {table.num_rows} rows, expected {expected}; at {path}; make the corpus again",
         )
-    return [_row(found) for found in table.to_pylist()]
+    try:
+        return [_row(found) for found in table.to_pylist()]
+    except ValueError as error:  # other bytes than UTF-8
+        raise _unreadable(path, error) from error
 
 
 def read_split_rule(corpus_dir: Path) -> HoldOut | None:
-    """The rule by which hashes of names chose the valid split. None: no hashes did, or the manifest cannot be read."""
+    """The rule by which hashes of names chose the valid split; None if no hashes did. Raises as `read_manifest`."""
+    path = corpus_dir / MANIFEST
+    with _open(path) as file:
+        metadata = file.schema_arrow.metadata or {}
     try:
-        metadata = pq.read_schema(corpus_dir / MANIFEST).metadata or {}
-    except (OSError, pa.ArrowException):
-        return None
-    by = metadata.get(b"split_rule", b"").decode()
-    if by not in ("speakers", "recordings") or b"split_below" not in metadata:
-        return None
-    return HoldOut(by=by, below=float(metadata[b"split_below"]))
+        by = metadata.get(b"split_rule", b"").decode()
+        if by not in ("speakers", "recordings") or b"split_below" not in metadata:
+            return None
+        return HoldOut(by=by, below=float(metadata[b"split_below"]))
+    except ValueError as error:
+        raise _unreadable(path, error) from error
 
 
 def read_contents_of(corpus_dir: Path) -> frozenset[str]:
-    """The sha256 of every recording of a corpus. Raises BadDataError (MANIFEST) if the manifest cannot be read."""
+    """The sha256 of every recording of a corpus. Raises as `read_manifest`."""
+    with _open(corpus_dir / MANIFEST) as file:
+        return frozenset(file.read(columns=["sha256"])["sha256"].to_pylist())
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    check_sealed(path)
     try:
-        return frozenset(pq.read_table(corpus_dir / MANIFEST, columns=["sha256"])["sha256"].to_pylist())
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(corpus_dir / MANIFEST, error) from error
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> BadDataError:

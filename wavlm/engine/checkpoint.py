@@ -46,6 +46,7 @@ class CheckpointState:
     progress: JsonValue  # as the training loop wants it back
     fingerprint: Mapping[str, JsonValue]  # of the job: a checkpoint of another job is refused
     versions: Mapping[str, str]  # of torch and Python, for people
+    curve: str = ""  # the training curve so far, so that a resumed training need not trust the file beside it
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,12 @@ def load(checkpoint: Path, training: TrainingTensors) -> JsonValue:
     training.optimizer.load_state_dict({"state": per_parameter, "param_groups": groups})
     progress: JsonValue = read_json(checkpoint / STATE)["progress"]
     return progress
+
+
+def read_curve(checkpoint: Path) -> str | None:
+    """The training curve that was saved with a checkpoint; None if an earlier version wrote it."""
+    curve: str | None = read_json(checkpoint / STATE).get("curve")
+    return curve
 
 
 def _split_moment(tensor: Tensor, parameter: Tensor) -> Tensor:

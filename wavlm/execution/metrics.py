@@ -9,7 +9,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from wavlm.storage.files import open_atomic
+from wavlm.errors import BadDataError
+from wavlm.storage.files import write_text
+from wavlm.storage.seals import check_sealed
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -29,23 +31,50 @@ def append(path: Path, record: MetricsRecord) -> None:
 
 
 def read(path: Path) -> Iterator[MetricsRecord]:
-    """The complete lines of a curve, none if the file is missing. A last line that a crash cut short is left out."""
+    """The complete lines of a curve, none if the file is missing. A last line that a crash cut short is left out.
+
+    Raises BadDataError: CHECKSUM if it is not the curve that was sealed, CURVE_BROKEN if a line cannot be read.
+    """
+    check_sealed(path)
     if not path.exists():
         return
     with path.open("rb") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             if line.endswith(b"\n"):
-                record: MetricsRecord = json.loads(line)
-                yield record
+                yield _parse(line, f"line {number} of {path}")
 
 
-def drop_after(path: Path, update: int) -> None:
-    """Remove the lines of later updates, so that a resumed run writes each of them once."""
-    if not path.exists():
-        return
+def read_text(path: Path, update: int) -> str:
+    """The lines of a curve up to an update, for a checkpoint to keep. Raises BadDataError (CURVE_BROKEN)."""
     kept = [record for record in read(path) if update_of(record) <= update]
-    with open_atomic(path) as file:
-        file.writelines(json.dumps(record).encode() + b"\n" for record in kept)
+    return "".join(json.dumps(record) + "\n" for record in kept)
+
+
+def restore(path: Path, text: str) -> None:
+    """Make the curve what a checkpoint kept of it, so that a resumed run writes each later line once."""
+    write_text(path, text)
+
+
+def parse_line(line: bytes) -> MetricsRecord | None:
+    """A line of a curve that is being written; None if it cannot be read."""
+    try:
+        return _parse(line, "")
+    except BadDataError:
+        return None
+
+
+def _parse(line: bytes, where: str) -> MetricsRecord:
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict) or not isinstance(record["update"], int):
+            raise TypeError("it has no update")  # noqa: TRY301 - one error for all damage
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadDataError(
+            "CURVE_BROKEN",
+            f"this is no line of a training curve: {error}; at {where}; run again if training goes on, else make the "
+            "model again",
+        ) from error
+    return record
 
 
 def update_of(record: MetricsRecord) -> int:

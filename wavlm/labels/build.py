@@ -29,7 +29,7 @@ from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, Features
 from wavlm.specs.shapes import forward_flops
-from wavlm.storage.files import sha256_of, write_json
+from wavlm.storage.files import remove_noted, sha256_of, write_json
 
 # Starting a worker takes some 3 s of a core, for imports: it is worth it for this much work.
 CORE_SECONDS_PER_WORKER = 10
@@ -91,7 +91,7 @@ def _remove_others(parts: Sequence[LabelPart], out: Path) -> None:
     names = {part.output.name for part in parts}
     for path in (*out.glob("*.parquet"), *out.glob("quality/*.parquet")):
         if path.name not in names:
-            path.unlink()
+            remove_noted(path)
 
 
 def _num_processes(seconds: float, features: Features, teacher_dir: Path | None, plan: ExtractionPlan) -> int:

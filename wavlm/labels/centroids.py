@@ -15,7 +15,8 @@ from wavlm.features.mfcc import Floats
 from wavlm.labels.facts import Fit, read_codebook
 from wavlm.labels.files import Labels
 from wavlm.labels.quality import cluster_shares, entropy_bits
-from wavlm.storage.files import atomic_path, sha256_of
+from wavlm.storage.files import atomic_path
+from wavlm.storage.seals import sha256_as_it_is
 
 # The label of a frame without a nearest centroid, such as one that holds a NaN. K is at most 65535.
 NO_CLUSTER = 65535
@@ -85,11 +86,18 @@ class Centroids:
 def read_centroids(codebook_dir: Path) -> Floats:
     """`centroids.npy` (K, D); raises BadDataError (CHECKSUM) if its sha256 is not the one in `codebook.json`."""
     path = codebook_dir / "centroids.npy"
-    expected, found = read_codebook(codebook_dir).sha256, sha256_of(path)
-    if found != expected:
-        raise BadDataError("CHECKSUM", f"sha256 {found}, expected {expected}; at {path}; make the codebook again")
+    codebook = read_codebook(codebook_dir)
+    found = sha256_as_it_is(path) if path.is_file() else "no file"
+    if found != codebook.sha256:
+        raise _not_those(f"sha256 {found}", codebook.sha256, path)
     centroids: Floats = np.load(path, allow_pickle=False)
+    if centroids.shape != (expected := (codebook.num_clusters, codebook.num_channels)):
+        raise _not_those(f"shape {centroids.shape}", str(expected), path)
     return centroids
+
+
+def _not_those(found: str, expected: str, path: Path) -> BadDataError:
+    return BadDataError("CHECKSUM", f"found {found}, expected {expected}; at {path}; make the codebook again")
 
 
 def refuse_unassigned(labels: Labels, key: str) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavlm.errors import BadDataError
 from wavlm.labels.quality import JointCounts
 from wavlm.storage.files import open_atomic
 from wavlm.storage.parquet import write_parquet
+from wavlm.storage.seals import check_sealed
 
 
 def counts_file(label_file: Path) -> Path:
@@ -37,13 +39,20 @@ def write_counts(path: Path, joint: JointCounts) -> None:
 
 
 def read_counts(path: Path, num_clusters: int) -> JointCounts:
-    """The table of one shard. The checksum of every page is verified."""
-    table = pq.read_table(path, page_checksum_verification=True)
-    phones = table["phone"].to_pylist()
-    names = tuple(sorted(set(phones)))
-    row = {name: number for number, name in enumerate(names)}
-    counts = np.zeros((len(names), num_clusters), np.int64)
-    counts[[row[name] for name in phones], table["label"].to_numpy()] = table["frames"].to_numpy()
+    """The table of one shard. The checksum of every page is verified.
+
+    Raises BadDataError: CHECKSUM if it is not the file that was sealed, LABELS_DAMAGED if it is damaged.
+    """
+    check_sealed(path)
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        phones = table["phone"].to_pylist()
+        names = tuple(sorted(set(phones)))
+        row = {name: number for number, name in enumerate(names)}
+        counts = np.zeros((len(names), num_clusters), np.int64)
+        counts[[row[name] for name in phones], table["label"].to_numpy()] = table["frames"].to_numpy()
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, IndexError) as error:
+        raise BadDataError("LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again") from error
     return JointCounts(names, counts)
 
 

@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 
 from wavlm.errors import BadDataError
 from wavlm.storage.files import atomic_path
+from wavlm.storage.seals import check_sealed
 
 Labels = npt.NDArray[np.uint16]
 
 FORMAT = 1
+SCHEMA = pa.schema([("key", pa.string()), ("labels", pa.list_(pa.uint16()))])
 
 
 class LabelMismatchError(BadDataError):
@@ -66,29 +68,25 @@ def label_file(labels_dir: Path, shard: str) -> Path:
 def read_labels(labels_dir: Path, shard: str) -> ShardLabels:
     """The labels of a shard, which is named by its tar. The checksum of every page is verified.
 
-    Raises LabelMismatchError if there is no file, and BadDataError (LABELS_DAMAGED) if it is damaged.
+    Raises LabelMismatchError if there is no file, and BadDataError: CHECKSUM if it is not the one that was sealed,
+    LABELS_DAMAGED if it is damaged.
     """
     path = label_file(labels_dir, shard)
+    if not path.exists():
+        raise LabelMismatchError(f"no labels for shard {shard}; at {path}")
+    check_sealed(path)
     try:
         table = pq.read_table(path, page_checksum_verification=True)
-    except FileNotFoundError as error:
-        raise LabelMismatchError(f"no labels for shard {shard}; at {path}") from error
-    except (OSError, pa.ArrowInvalid) as error:
+        return _parse(table)
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise BadDataError("LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again") from error
-    column = table["labels"].combine_chunks()
-    bounds, values = column.offsets.to_numpy(), column.values.to_numpy()
-    return ShardLabels(
-        keys=tuple(table["key"].to_pylist()),
-        labels=tuple(np.split(values, bounds[1:-1])) if len(table) else (),
-        header=_parse_header(table.schema),
-    )
 
 
 def read_header(path: Path) -> Header | None:
     """Where the labels in a file come from; None if the file is missing, damaged, or of another format."""
     try:
         return _parse_header(pq.read_schema(path))
-    except (OSError, ValueError, TypeError):  # a pa.ArrowInvalid is a ValueError
+    except (OSError, pa.ArrowException, ValueError, TypeError):
         return None
 
 
@@ -113,6 +111,22 @@ def write_labels(path: Path, keys: Sequence[str], labels: Sequence[Labels], head
             column_encoding={"key": "PLAIN", "labels.list.element": "BYTE_STREAM_SPLIT"},
             write_page_checksum=True,
         )
+
+
+def _parse(table: pa.Table) -> ShardLabels:
+    """Raises ValueError, TypeError or KeyError for a table that `write_labels` did not write."""
+    header = _parse_header(table.schema)
+    if table.schema.remove_metadata() != SCHEMA or table["labels"].null_count:
+        raise ValueError(f"found columns {table.schema.names}, expected {SCHEMA.names} without gaps")
+    column = table["labels"].combine_chunks()
+    bounds, values = column.offsets.to_numpy(), column.values.to_numpy()
+    if len(values) and int(values.max()) >= header.num_clusters:
+        raise ValueError(f"found label {int(values.max())} of {header.num_clusters} clusters")
+    return ShardLabels(
+        keys=tuple(table["key"].to_pylist()),
+        labels=tuple(np.split(values, bounds[1:-1])) if len(table) else (),
+        header=header,
+    )
 
 
 def _parse_header(schema: pa.Schema) -> Header:

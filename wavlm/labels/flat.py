@@ -2,12 +2,13 @@
 
 The file holds one label per network frame (50 Hz), in the order of the indexes of the shards. It is built once in a
 cache folder, from the label files. Labels and audio are joined by key, never by position. A shard whose sha256 is
-not the one in its label file is refused. Needs neither faiss nor the network.
+not the one in its label file is refused. A cache that was changed is built again. Needs neither faiss nor the network.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +22,11 @@ from wavlm.labels.facts import labels_path
 from wavlm.labels.files import FORMAT, Header, LabelMismatchError, Labels, ShardLabels, read_labels
 from wavlm.shards import listing_path, num_utterances, read_columns, read_listing
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
+from wavlm.storage.digested import read_digested, write_digested
 from wavlm.storage.files import atomic_path, open_atomic
+from wavlm.storage.seals import check_sealed, sha256_as_it_is
+
+log = logging.getLogger(__name__)
 
 Integers = npt.NDArray[np.int64]
 
@@ -43,15 +48,20 @@ class FlatLabels:
 def open_flat_labels(labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], cache: Path) -> FlatLabels:
     """Open the labels of several corpora for training. The first call builds the flat file in the folder `cache`.
 
+    A file that is there is compared with its digest.
+
     Raises LabelMismatchError if labels and shards do not fit in any respect.
     """
     corpora = list(zip(labels_dirs, shards_dirs, strict=True))
     name = _fingerprint(corpora)
     flat_path, starts_path = cache / f"labels-{name}.npy", cache / f"starts-{name}.npy"
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / f"labels-{name}.lock"):  # all ranks of a machine come at the same time
-        if not (flat_path.exists() and starts_path.exists()):
-            _build_flat(corpora, flat_path, starts_path)
+    note = cache / f"labels-{name}.json"
+    if not _is_whole(note, flat_path, starts_path):  # all ranks of a machine read it at the same time
+        with FileLock(cache / f"labels-{name}.lock"):
+            if not _is_whole(note, flat_path, starts_path):
+                _build_flat(corpora, flat_path, starts_path)
+                write_digested(note, {path.name: sha256_as_it_is(path) for path in (flat_path, starts_path)})
     sizes = [num_utterances(shards_dir) for shards_dir in shards_dirs]
     return FlatLabels(
         # Plain arrays on the same memory: slicing a memmap takes microseconds.
@@ -61,6 +71,21 @@ def open_flat_labels(labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], c
     )
 
 
+def _is_whole(note: Path, *paths: Path) -> bool:
+    """Whether the files in the cache are those that were built. Of 94,000 hours this reads 34 GB, once."""
+    try:
+        found = read_digested(note)
+        whole = found.has_digest and all(found.content[path.name] == sha256_as_it_is(path) for path in paths)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError) as error:
+        log.warning("the cache of labels cannot be read and is made again: %s; at %s", error, note)
+        return False
+    if not whole:
+        log.warning("the cache of labels was changed and is made again; at %s", note.parent)
+    return whole
+
+
 def _fingerprint(corpora: Sequence[tuple[Path, Path]]) -> str:
     """A name for these labels of these shards, from the files that list their checksums."""
     digest = hashlib.sha256(f"format {FORMAT}".encode())
@@ -68,6 +93,7 @@ def _fingerprint(corpora: Sequence[tuple[Path, Path]]) -> str:
         for path in (labels_path(labels_dir), listing_path(shards_dir)):
             if not path.is_file():
                 raise LabelMismatchError(f"{path.name} is missing, so the folder is not complete; at {path.parent}")
+            check_sealed(path)
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -110,6 +136,8 @@ def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, L
     for begin, end in pairwise([0, *bounds.tolist(), len(codes)]):
         name = index["shard"][begin].as_py()
         found = read_labels(labels_dir, name)
+        if name not in listing:
+            raise LabelMismatchError(f"the index names {name}, which is not listed; at {shards_dir}")
         if found.header.shard_sha256 != (expected := listing[name].sha256):
             raise LabelMismatchError(
                 f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; "

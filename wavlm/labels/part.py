@@ -35,7 +35,7 @@ from wavlm.labels.quality import JointCounts, joint_counts, merge_counts
 from wavlm.shards import TarSample, Utterance, decode_sample, read_samples
 from wavlm.specs import Features
 from wavlm.specs.shapes import FRAME_RATE_HZ
-from wavlm.storage.files import sha256_of
+from wavlm.storage.files import is_whole, note_whole, sha256_of
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ class LabelPart:
 
     @property
     def is_done(self) -> bool:
-        """Whether the label file exists and comes from the same shard and codebook."""
-        return self.output.exists() and read_header(self.output) == self.header
+        """Whether the label file is whole, with its table of phones, and comes from the same shard and codebook."""
+        is_whole_file = self.output.exists() and read_header(self.output) == self.header and is_whole(self.output)
+        return is_whole_file and (not self.counts.exists() or is_whole(self.counts))
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,8 @@ class _PendingLabels:
         """Write the table first: a label file that exists has its table."""
         if self.tables:
             write_counts(part.counts, merge_counts(self.tables))
+            note_whole(part.counts)
         else:
             part.counts.unlink(missing_ok=True)
         write_labels(part.output, self.keys, self.labels, part.header)
+        note_whole(part.output)

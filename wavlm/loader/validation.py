@@ -40,6 +40,11 @@ class MixedUtterances:
         index = self._reader.index
         number_of = {sha256: number for number, sha256 in enumerate(clean.sha256s)}
         truth = {item.key: item for item in read_truth(mixtures_dir)}
+        if strange := sorted(set(index.keys) ^ set(truth)):
+            raise BadDataError(
+                "TRUTH_UNREADABLE",
+                f"truth and index differ, at {', '.join(strange[:5])}; in {mixtures_dir}; make the mixtures again",
+            )
         rows = [r for r, key in enumerate(index.keys) if truth[key].primary_sha256 in number_of]
         if len(rows) < len(index):
             log.info("%d of %d mixtures are left out: they are of other corpora", len(index) - len(rows), len(index))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 from matplotlib.figure import Figure
 
@@ -15,12 +16,14 @@ STFT_WINDOW_SAMPLES = 400  # 25 ms at 16 kHz
 STFT_HOP_SAMPLES = 160
 FLOOR_DB = -80.0
 
+Waveform = npt.NDArray[np.float32]
+
 
 def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
     """Write spectrograms of an utterance before and after mixing, on one colour scale; returns `out`."""
     figure = Figure(figsize=(10, 5), dpi=DPI, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
-    spectrograms = [_spectrogram(path) for path in (clean, mixed)]
+    spectrograms = [_read_spectrogram(path) for path in (clean, mixed)]
     top_db = max(float(levels.max()) for levels, _, _ in spectrograms)
     image = None
     for axes, name, (levels, seconds, rate_hz) in zip(panels, ("clean", "mixed"), spectrograms, strict=True):
@@ -43,11 +46,16 @@ def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
     return out
 
 
-def _spectrogram(path: Path) -> tuple[np.ndarray, float, int]:
+def spectrogram(samples: Waveform) -> npt.NDArray[np.float64]:
+    """Level in dB of a waveform (N,) at 16 kHz: frequency bins up to 8 kHz, frames of 25 ms every 10 ms."""
+    padded = np.pad(samples, (0, max(0, STFT_WINDOW_SAMPLES - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, STFT_WINDOW_SAMPLES)[::STFT_HOP_SAMPLES]
+    power = np.abs(np.fft.rfft(frames * np.hanning(STFT_WINDOW_SAMPLES))) ** 2
+    return np.asarray(10 * np.log10(power + 1e-10).T, np.float64)
+
+
+def _read_spectrogram(path: Path) -> tuple[npt.NDArray[np.float64], float, int]:
     """Level in dB (frequency bins, frames), length in seconds and sample rate of an audio file, channels averaged."""
     waveform, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     samples = waveform.mean(axis=1)
-    samples = np.pad(samples, (0, max(0, STFT_WINDOW_SAMPLES - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, STFT_WINDOW_SAMPLES)[::STFT_HOP_SAMPLES]
-    power = np.abs(np.fft.rfft(frames * np.hanning(STFT_WINDOW_SAMPLES))) ** 2
-    return 10 * np.log10(power + 1e-10).T, len(samples) / rate_hz, int(rate_hz)
+    return spectrogram(samples), max(len(samples), STFT_WINDOW_SAMPLES) / rate_hz, int(rate_hz)

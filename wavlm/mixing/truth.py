@@ -17,6 +17,7 @@ from wavlm.errors import BadDataError
 from wavlm.mixing.mix import Event
 from wavlm.specs import SAMPLE_RATE_HZ, EffectName
 from wavlm.storage.files import write_text
+from wavlm.storage.seals import check_sealed
 
 TSV, RTTM = "mixtures.tsv", "mixtures.rttm"
 
@@ -75,13 +76,17 @@ def write_truth(folder: Path, truth: Sequence[Truth]) -> None:
 
 
 def read_truth(folder: Path) -> tuple[Truth, ...]:
-    """The truth of a mixtures folder; raises BadDataError if the file is missing or damaged."""
+    """The truth of a mixtures folder.
+
+    Raises BadDataError: CHECKSUM if it is not the file that was sealed, TRUTH_UNREADABLE if it is missing or damaged.
+    """
     path = folder / TSV
+    check_sealed(path)
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         return tuple(_parse(row) for row in rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise BadDataError("TRUTH_UNREADABLE", f"{error!r}; at {path}; make the mixtures again") from error
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from wavlm.errors import BadDataError
 from wavlm.specs import NetworkSpec
 from wavlm.storage.files import read_json
+from wavlm.storage.seals import check_sealed
 
 WEIGHTS_FILE = "model.safetensors"
 NETWORK_FILE = "network.json"
@@ -49,8 +50,12 @@ class WeightsHeader:
 
 
 def read_network(folder: Path) -> NetworkFile:
-    """The content of a model folder's `network.json`. Raises ModelFileError if it is missing or damaged."""
+    """The content of a model folder's `network.json`. Raises ModelFileError if it is missing or damaged.
+
+    In a sealed folder it is compared with its seal first: BadDataError (CHECKSUM).
+    """
     path = folder / NETWORK_FILE
+    check_sealed(path)
     if not path.is_file():
         raise ModelFileError(f"{path.name} is missing, so this is no complete model; at {folder}")
     try:
@@ -77,6 +82,7 @@ def read_header(path: Path) -> WeightsHeader:
 def _open(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise ModelFileError(f"{path.name} is missing; at {path}")
+    check_sealed(path)
     try:
         with safe_open(path, framework="numpy") as file:
             yield file

@@ -22,6 +22,7 @@ from wavlm.nn.description import (
 )
 from wavlm.nn.wavlm import WavLM
 from wavlm.storage.files import atomic_path, write_json
+from wavlm.storage.seals import check_sealed
 
 # Parts that wrappers add to a parameter's name: torch.compile, DDP, activation checkpointing.
 WRAPPERS = frozenset({"_orig_mod", "module", "_checkpoint_wrapped_module"})
@@ -54,9 +55,13 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> WavLM:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises ModelFileError if it is missing or damaged."""
+    """The tensors of a safetensors file. Raises ModelFileError if it is missing or damaged.
+
+    In a sealed folder it is compared with its seal first: BadDataError (CHECKSUM).
+    """
     if not path.is_file():
         raise ModelFileError(f"{path.name} is missing; at {path}")
+    check_sealed(path)
     try:
         return load_file(path)
     except SafetensorError as error:

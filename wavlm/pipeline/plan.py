@@ -116,6 +116,11 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
     return tuple(build_order(chosen))
 
 
+def first_iteration(artifact: Artifact, artifacts: Sequence[Artifact]) -> int | None:
+    """The first iteration of a plan that an artifact belongs to; None for corpora and shards."""
+    return min(_places(artifact, artifacts), default=None)
+
+
 def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
     """The iterations of a plan that an artifact belongs to; none for corpora and shards, which all of them share."""
     if isinstance(artifact, Scores | Export | Registration):

@@ -18,6 +18,7 @@ from wavlm.storage.facts import Facts
 from wavlm.storage.files import write_json
 
 REGISTRATION_FILE = "registration.json"
+REPORT_FILE = "report.html"  # the page about the model; in the registry it is an artifact of the run
 REGISTRY_FOLDER = "registry"  # in a store
 DATABASE_FILE = "mlflow.db"
 OWN_REGISTRY = f"{REGISTRY_FOLDER}/{DATABASE_FILE}"

@@ -176,10 +176,10 @@ def _rule_of(folder: Path, known: _Known) -> HoldOut | None:
     from wavlm.corpus.manifest import read_contents_of, read_split_rule
     from wavlm.corpus.split import MOST
 
-    rule = read_split_rule(folder)
-    if rule is None or (rule.below > MOST and known.spec.role != "speech"):
-        return None  # the one file of a small corpus of noise: its growth would be held out as well
     try:
+        rule = read_split_rule(folder)
+        if rule is None or (rule.below > MOST and known.spec.role != "speech"):
+            return None  # the one file of a small corpus of noise: its growth would be held out as well
         old: Any = read_field(folder, "identity").get("spec")
         new: Any = canonical(known.spec)
         if old.get("valid_fraction") != new.get("valid_fraction"):

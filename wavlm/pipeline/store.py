@@ -10,14 +10,9 @@ that it was made from: if one was made again and holds something else, what was 
 
 from __future__ import annotations
 
-import platform
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,40 +22,27 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
 from wavlm.pipeline.differences import Difference, differences_between
-from wavlm.pipeline.fit import contents_of_inputs, find_fault
+from wavlm.pipeline.fit import contents_of_inputs, find_broken, find_fault
 from wavlm.pipeline.record import (
     RECORD_FILE,
-    SEAL_FILE,
     ArtifactRecord,
     Seal,
     SealedFile,
-    content_of,
     read_field,
     read_record,
     read_seal,
     write_record,
     write_seal,
 )
-from wavlm.storage.drops import DROPPED_FILE, read_dropped
+from wavlm.pipeline.sealing import clear_leftovers, hash_files, library_versions, list_files
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import nearest_existing, sha256_of, sync
+from wavlm.storage.files import nearest_existing, sync
 from wavlm.storage.locks import hold_lock
+from wavlm.storage.seals import content_of, sha256_as_it_is
 from wavlm.storage.sharing import share_with_group
 from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
 
 F = TypeVar("F", bound=Facts)
-HASHING_THREADS = 2
-# Libraries whose version can change an artifact's bytes.
-_LIBRARIES = ("torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A file of a complete artifact that is not what was sealed."""
-
-    path: Path
-    found: str
-    expected: str
 
 
 class Store:
@@ -109,13 +91,22 @@ class Store:
         is_there = artifact.is_known and (self.path(artifact) / RECORD_FILE).is_file()
         return find_fault(artifact, self.path, {}) if is_there else None
 
+    def find_broken(self, artifact: Artifact) -> BadDataError | None:
+        """RECORD_BROKEN if it is there and its record or seal is damaged; None if not."""
+        folder = self.path(artifact) if artifact.is_known else None
+        return find_broken(folder) if folder and (folder / RECORD_FILE).is_file() else None
+
     def has_all(self, artifacts: Iterable[Artifact]) -> bool:
         """Whether all of them are complete."""
         return all(self.is_complete(artifact) for artifact in artifacts)
 
     def require(self, artifact: Artifact) -> None:
-        """Raise BadDataError, naming artifact and place, unless it is complete; LockedError if it is being made."""
+        """Raise BadDataError (RECORD_BROKEN, INPUT_MISSING), naming artifact and place, unless it is complete.
+
+        Raises LockedError if it is being made.
+        """
         if not self.is_complete(artifact):
+            self._refuse_broken(artifact)
             refuse_held(self._lock(artifact), str(artifact))
             why = self.explain_outdated(artifact) or "is not complete"
             raise BadDataError(
@@ -151,11 +142,13 @@ class Store:
         """Build an artifact unless it is complete; returns its folder.
 
         `build` gets the partial folder, which may hold an earlier attempt's parts, fills it and
-        returns facts. While it runs nobody can move the inputs away. Raises BadDataError if an input is missing and
-        LockedError if somebody else is building the same; a failed build keeps its partial folder.
+        returns facts. While it runs nobody can move the inputs away. Raises BadDataError if an input is missing, or if
+        the artifact is there with a damaged record, which `redo` moves away, and LockedError if somebody else is
+        building the same; a failed build keeps its partial folder.
         """
         if self.is_complete(artifact):
             return self.path(artifact)
+        self._refuse_broken(artifact)
         with hold_in_use(map(self._use_lock, artifact.needs)):
             for item in artifact.needs:
                 self.require(item)
@@ -175,28 +168,6 @@ class Store:
                 moved = self._discard(folder, artifact) or moved
         return moved
 
-    def verify(self, folder: Path, progress: Progress = no_progress) -> list[Damage]:
-        """Re-hash every file of a complete artifact's folder; returns what differs.
-
-        Files that house-keeping deleted on purpose (`wavlm.storage.drops`) are no damage.
-        """
-        sealed = read_record(folder).files
-        seal = read_seal(folder)
-        dropped = read_dropped(folder)
-        missing = [name for name in sealed if not (folder / name).is_file()]
-        damaged = [Damage(folder / name, "missing", sealed[name].sha256) for name in missing if name not in dropped]
-        present = [name for name in sealed if name not in missing]
-        for name, digest in _hash_files(folder, present, progress):
-            if digest != sealed[name].sha256:
-                damaged.append(Damage(folder / name, digest, sealed[name].sha256))
-        damaged += [
-            Damage(folder / name, "a file that was never sealed", "absent")
-            for name in sorted(set(_list_files(folder)) - set(sealed))
-        ]
-        if seal is not None and seal.content != content_of(sealed):
-            damaged.append(Damage(folder / SEAL_FILE, seal.content, content_of(sealed)))
-        return damaged
-
     def folders(self) -> Iterator[Path]:
         """Folders of all complete artifacts, by kind in pipeline order, then by name."""
         for kind in KINDS:
@@ -207,6 +178,8 @@ class Store:
         """The nearest complete sibling and the fields that differ; None if there is no sibling."""
         siblings = []
         for path in (self.root / artifact.kind).glob(f"*/{RECORD_FILE}"):
+            if find_broken(path.parent):
+                continue
             differences = tuple(differences_between("", read_field(path.parent, "identity"), artifact.identity))
             siblings.append((len(differences), path.parent, differences))
         if not siblings:
@@ -214,10 +187,19 @@ class Store:
         _, folder, differences = min(siblings, key=lambda item: (item[0], item[1]))
         return folder, differences
 
+    def _refuse_broken(self, artifact: Artifact) -> None:
+        """Raise BadDataError (RECORD_BROKEN) rather than make again what may have taken weeks."""
+        if error := self.find_broken(artifact):
+            raise error
+
     def _begin(self, partial: Path, artifact: Artifact, inputs: dict[str, str]) -> None:
         """Make the partial folder. What an attempt with other inputs left in it is moved to the trash."""
-        begun = read_seal(partial)
-        if begun is not None and begun.inputs != inputs:
+        try:
+            begun = read_seal(partial)
+            is_foreign = begun is not None and begun.inputs != inputs
+        except BadDataError:
+            is_foreign = True  # nobody knows what the attempt was made from
+        if is_foreign:
             self._discard(partial, artifact)
         partial.mkdir(parents=True, exist_ok=True)
         write_seal(partial, Seal(content="", inputs=inputs))
@@ -247,10 +229,10 @@ class Store:
         self._begin(partial, artifact, inputs)
         started = time.time()
         facts = build(partial)
-        _remove_partials(partial)
+        clear_leftovers(partial, artifact.kind)
         files = {
             name: SealedFile(sha256=digest, bytes=(partial / name).stat().st_size)
-            for name, digest in _hash_files(partial, _list_files(partial), progress)
+            for name, digest in hash_files(partial, list_files(partial), progress, sha256_as_it_is)
         }
         record = ArtifactRecord(
             identity=artifact.identity,
@@ -258,7 +240,7 @@ class Store:
             inputs=tuple(str(self.path(item).relative_to(self.root)) for item in artifact.inputs),
             facts=facts.model_dump(mode="json"),
             files=files,
-            versions=_versions(),
+            versions=library_versions(),
             finished_unix=time.time(),
             seconds=time.time() - started,
         )
@@ -279,36 +261,3 @@ def _check_known(artifact: Artifact) -> None:
             f"{artifact} is made from a folder whose files are new or have changed since they were read; in the "
             "store's list of folders; run `wavlm run RECIPE`, which reads them",
         )
-
-
-def _list_files(folder: Path) -> list[str]:
-    """Relative names of all files below a folder but the record and the seal themselves."""
-    names = (str(item.relative_to(folder)) for item in folder.rglob("*") if item.is_file())
-    return sorted(name for name in names if name not in (RECORD_FILE, SEAL_FILE, DROPPED_FILE))
-
-
-def _remove_partials(folder: Path) -> None:
-    """Remove what killed writers left under temporary names."""
-    for leftover in list(folder.rglob(".*.partial")):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
-
-
-def _hash_files(folder: Path, names: Sequence[str], progress: Progress) -> Iterator[tuple[str, str]]:
-    with ThreadPoolExecutor(HASHING_THREADS) as pool:
-        digests = pool.map(sha256_of, [folder / name for name in names])
-        for number, (name, digest) in enumerate(zip(names, digests, strict=True), 1):
-            progress(number, len(names))
-            yield name, digest
-
-
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = None
-    return found

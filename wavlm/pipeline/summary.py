@@ -8,9 +8,10 @@ from pathlib import Path
 
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.mixing.facts import MixturesFacts
+from wavlm.mixing.pairs import LISTEN_FOLDER
 from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
-from wavlm.pipeline.registration import Current, RegistrationFacts, place_of, show_registry
+from wavlm.pipeline.registration import REPORT_FILE, Current, RegistrationFacts, place_of, show_registry
 from wavlm.pipeline.results import (
     IterationResults,
     label_quality_of,
@@ -24,7 +25,6 @@ from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.train.facts import TrainingFacts
 
-LISTEN_FOLDER = "listen"
 Found = Mapping[tuple[str, int], Current]  # by name and number
 
 
@@ -61,6 +61,7 @@ class Summary:
     findings: tuple[str, ...]
     advice: tuple[str, ...]  # commands to try next, with RECIPE for the recipe
     missing: tuple[str, ...]  # artifacts of the plan that are not complete
+    reports: tuple[Path, ...] = ()  # pages about the registered models, first iteration first
 
 
 def summarise(
@@ -88,6 +89,7 @@ def summarise(
         findings=tuple(findings(results)),
         advice=tuple(_advice(artifacts, versions, store)),
         missing=tuple(str(item) for item in artifacts if not store.is_complete(item)),
+        reports=tuple(_reports(complete, store)),
     )
 
 
@@ -98,6 +100,12 @@ def plots_of(artifact: Scores | Registration, store: Store) -> tuple[Path, ...]:
     waits = isinstance(artifact, Registration) and not store.is_complete(artifact)
     folder = store.partial_folder(artifact) if waits else store.path(artifact)
     return tuple(sorted(folder.rglob("*.png")))
+
+
+def _reports(complete: Sequence[Artifact], store: Store) -> Iterator[Path]:
+    """Registrations of an earlier version of the pipeline have none."""
+    pages = (store.path(item) / REPORT_FILE for item in complete if isinstance(item, Registration))
+    yield from (page for page in pages if page.is_file())
 
 
 def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store) -> IterationResults:

@@ -21,6 +21,7 @@ from wavlm.shards.plan import plan_parts
 from wavlm.shards.recordings import MEAN_OF_SPEECH, Intake
 from wavlm.shards.rejects import Reject, rejects_path, write_rejects
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
+from wavlm.storage.files import remove_noted
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
     from wavlm.corpus.manifest import ManifestRow
@@ -66,9 +67,9 @@ def build_shards(
 
 def _remove_others(stems: set[str], out: Path) -> None:
     """Remove tars of an earlier attempt that this corpus does not have."""
-    for path in (*out.glob("*.tar"), *(out / RECORDS).glob("*.json")):
+    for path in (*out.glob("*.tar"), *(out / RECORDS).glob("[!.]*.json")):
         if path.stem not in stems:
-            path.unlink()
+            remove_noted(path)
 
 
 def _check_books(

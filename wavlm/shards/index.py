@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wavlm.errors import BadDataError
 from wavlm.storage.parquet import write_parquet
+from wavlm.storage.seals import check_sealed
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -27,6 +28,9 @@ INDEX_SCHEMA = pa.schema(
         ("sha256", pa.string()),
     ]
 )
+
+# What pyarrow raises for damage; text that is no UTF-8 is a ValueError.
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
 Strings = NDArray[np.object_]
 Integers = NDArray[np.int64]
@@ -66,16 +70,19 @@ def write_index(shards_dir: Path, rows: Sequence[Mapping[str, object]]) -> None:
 def read_index(shards_dir: Path) -> Index:
     """The index of a shards folder; raises BadDataError if it is missing or damaged."""
     table = read_columns(shards_dir, INDEX_SCHEMA.names)
-    return Index(
-        keys=_strings(table["key"]),
-        shards=_strings(table["shard"].dictionary_encode()),
-        offsets=table["offset"].to_numpy(),
-        sizes=table["size"].to_numpy(),
-        samples=table["samples"].to_numpy(),
-        speakers=_strings(table["speaker"].dictionary_encode()),
-        splits=_strings(table["split"].dictionary_encode()),
-        sha256s=_strings(table["sha256"]),
-    )
+    try:
+        return Index(
+            keys=_strings(table["key"]),
+            shards=_strings(table["shard"].dictionary_encode()),
+            offsets=table["offset"].to_numpy(),
+            sizes=table["size"].to_numpy(),
+            samples=table["samples"].to_numpy(),
+            speakers=_strings(table["speaker"].dictionary_encode()),
+            splits=_strings(table["split"].dictionary_encode()),
+            sha256s=_strings(table["sha256"]),
+        )
+    except _UNREADABLE as error:
+        raise _unreadable(index_path(shards_dir), error) from error
 
 
 def read_columns(shards_dir: Path, columns: Sequence[str], split: str | None = None) -> pa.Table:
@@ -85,11 +92,12 @@ def read_columns(shards_dir: Path, columns: Sequence[str], split: str | None = N
     Raises BadDataError if the index is missing or damaged, or has other columns than `INDEX_SCHEMA`.
     """
     path = index_path(shards_dir)
+    check_sealed(path)
     filters = None if split is None else [("split", "==", split)]
     try:
         _check_schema(pq.read_schema(path), path)
         return pq.read_table(path, columns=list(columns), filters=filters, page_checksum_verification=True)
-    except (OSError, pa.ArrowInvalid) as error:
+    except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
@@ -99,11 +107,12 @@ def stream_columns(shards_dir: Path, columns: Sequence[str]) -> Iterator[pa.Reco
     Raises BadDataError as `read_columns`.
     """
     path = index_path(shards_dir)
+    check_sealed(path)
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             _check_schema(file.schema_arrow, path)
             yield from file.iter_batches(columns=list(columns))
-    except (OSError, pa.ArrowInvalid) as error:
+    except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
@@ -120,8 +129,13 @@ def _unreadable(path: Path, error: Exception) -> BadDataError:
 
 
 def num_utterances(shards_dir: Path) -> int:
-    """Number of rows of the index. Reads only the end of the file."""
-    return int(pq.read_metadata(index_path(shards_dir)).num_rows)
+    """Number of rows of the index. Decodes only the end of the file. Raises BadDataError as `read_columns`."""
+    path = index_path(shards_dir)
+    check_sealed(path)
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def _strings(column: Any) -> Strings:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from wavlm.errors import BadDataError
 from wavlm.storage.files import write_json
+from wavlm.storage.seals import check_sealed
 
 
 class ListedShard(BaseModel):
@@ -37,13 +38,17 @@ def write_listing(shards_dir: Path, shards: Mapping[str, ListedShard]) -> None:
 def read_listing(shards_dir: Path) -> dict[str, ListedShard]:
     """The entry of each tar, by its name (`train-000000.tar`).
 
-    Raises FileNotFoundError if there is no listing, and ValueError, naming the file, if it is broken.
+    Raises BadDataError: CHECKSUM if it is not the file that was sealed, LISTING_UNREADABLE if it is missing or broken.
     """
     path = listing_path(shards_dir)
+    check_sealed(path)
     try:
         return _LISTING.validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise ValueError(f"{path} is not a listing of shards: {error}") from error
+    except (OSError, ValidationError) as error:
+        what = " ".join(str(error).split())
+        raise BadDataError(
+            "LISTING_UNREADABLE", f"this lists no shards: {what}; at {path}; make the shards again"
+        ) from error
 
 
 def read_listed_shard(shard: Path) -> ListedShard:

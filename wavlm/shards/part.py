@@ -18,7 +18,7 @@ from wavlm.shards.recordings import Intake, Recordings
 from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Utterance, to_json
 from wavlm.specs import ShardSpec
-from wavlm.storage.files import atomic_path, read_json, sha256_of, write_text
+from wavlm.storage.files import atomic_path, is_whole, note_whole, read_json, sha256_of, write_text
 
 RECORDS = "parts"
 TAR_OWNER, TAR_MODE = "wavlm", 0o644
@@ -42,7 +42,7 @@ class PackedUtterance:
 
 @dataclass(frozen=True)
 class PartRecord:
-    """The result of a part. Its file is written last: if it exists, the tar is complete."""
+    """The result of a part. Its file is written last, and a note of its digest behind it: then the tar is complete."""
 
     stem: str
     inputs: str  # digest of the spec and the rows; a record of other inputs is ignored
@@ -61,7 +61,7 @@ def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path,
     """Build a part, unless an earlier attempt has built it from the same inputs."""
     inputs = _digest(part, spec, intake)
     path = out / RECORDS / f"{part.stem}.json"
-    found = _read_record(path) if path.is_file() else None
+    found = _read_record(path) if is_whole(path) else None
     if found is not None and found.inputs == inputs and _is_whole(found, out):
         return found
     recordings = Recordings(spec, intake, corpus_dir, out)
@@ -71,6 +71,7 @@ def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path,
     rejects, account = recordings.ledger.close()
     record = PartRecord(part.stem, inputs, digest, size_bytes, packed, rejects, account)
     write_text(path, json.dumps(asdict(record), sort_keys=True, ensure_ascii=False))
+    note_whole(path)
     return record
 
 
@@ -146,4 +147,4 @@ def _is_whole(record: PartRecord, out: Path) -> bool:
     tar = out / record.shard
     if not record.utterances:
         return not tar.exists()
-    return tar.is_file() and tar.stat().st_size == record.size_bytes
+    return tar.is_file() and tar.stat().st_size == record.size_bytes and sha256_of(tar) == record.sha256

@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavlm.errors import BadDataError
 from wavlm.storage.parquet import write_parquet
+from wavlm.storage.seals import check_sealed
 
 _SCHEMA = pa.schema(
     [
@@ -52,6 +54,14 @@ def write_rejects(shards_dir: Path, rejects: Sequence[Reject]) -> None:
 
 
 def read_rejects(shards_dir: Path) -> list[Reject]:
-    """The rejected and excluded recordings and pieces of a shards folder, in the order of the manifest's parts."""
-    table = pq.read_table(rejects_path(shards_dir), page_checksum_verification=True)
-    return [Reject(**row) for row in table.to_pylist()]
+    """The rejected and excluded recordings and pieces of a shards folder, in the order of the manifest's parts.
+
+    Raises BadDataError: CHECKSUM if it is not the file that was sealed, REJECTS_UNREADABLE if it cannot be read.
+    """
+    path = rejects_path(shards_dir)
+    check_sealed(path)
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        return [Reject(**row) for row in table.to_pylist()]
+    except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+        raise BadDataError("REJECTS_UNREADABLE", f"{error}; at {path}; make the shards again") from error

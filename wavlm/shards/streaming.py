@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
 from wavlm.shards.flac import decode_flac
 from wavlm.shards.listing import listing_path, read_listed_shard
 from wavlm.shards.utterance import Utterance, from_json, has_phones
-from wavlm.storage.files import sha256_of
+from wavlm.storage.files import CHUNK_BYTES, sha256_of
 
 MEMBERS = frozenset({"flac", "json"})
 MEMBER_NAME = re.compile(r"[A-Za-z0-9_-]+\.(flac|json)")
@@ -24,10 +26,11 @@ def stream(shard: Path) -> Iterator[Utterance]:
     """Every utterance of a local tar file, in order.
 
     Raises BadDataError for members other than flac and json, and for any damage that can be seen. A tar that
-    was cut between two members looks complete. So if the folder has a listing, the number of utterances is
-    compared with it.
+    was cut between two members looks complete, and json has no checksum. So if the folder has a listing, the number
+    of utterances and the sha256 of the tar are compared with it, once the last utterance was taken: what was made of
+    the others is worth nothing if this raises.
     """
-    return map(decode_sample, read_samples(shard))
+    return map(decode_sample, _read_verified(shard))
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,46 @@ class TarSample:
 
 
 def read_samples(shard: Path) -> Iterator[TarSample]:
-    """Like `stream`, without decoding."""
+    """Like `stream`, without decoding, and without a look at the sha256 of the tar."""
+    with _open_tar(shard) as file:
+        yield from _read_samples(file, shard)
+
+
+def _read_verified(shard: Path) -> Iterator[TarSample]:
+    with _open_tar(shard) as file:
+        hashing = _HashingReader(file)
+        yield from _read_samples(hashing, shard)
+        if listing_path(shard.parent).is_file():
+            _check_sha256(hashing.finish(), shard)
+
+
+def _read_samples(file: IO[bytes] | _HashingReader, shard: Path) -> Iterator[TarSample]:
     num_utterances = 0
-    for sample in _iterate_members(shard):
+    for sample in _iterate_members(file, shard):
         yield _check_sample(sample, shard)
         num_utterances += 1
     if listing_path(shard.parent).is_file():
         _check_count(shard, num_utterances, read_listed_shard(shard).utterances)
+
+
+class _HashingReader:
+    """A file that is read from front to end, and the sha256 of all its bytes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes."""
+        blob = self._file.read(size)
+        self._digest.update(blob)
+        return blob
+
+    def finish(self) -> str:
+        """Read what is left; the sha256 in hex."""
+        while self.read(CHUNK_BYTES):
+            pass
+        return self._digest.hexdigest()
 
 
 def decode_sample(item: TarSample) -> Utterance:
@@ -69,7 +105,7 @@ def decode_sample(item: TarSample) -> Utterance:
 
 def stream_with_phones(shard: Path) -> Iterator[Utterance]:
     """The utterances of a local tar file that have a timed phone; no other one is decoded. Raises as `stream`."""
-    return (decode_sample(item) for item in read_samples(shard) if _may_have_phones(item))
+    return (decode_sample(item) for item in _read_verified(shard) if _may_have_phones(item))
 
 
 def _may_have_phones(item: TarSample) -> bool:
@@ -84,37 +120,44 @@ def verify_shard(shard: Path) -> int:
 
     Raises BadDataError (SHARD_DAMAGED, SHARD_UNKNOWN or what `stream` raises).
     """
-    listed = read_listed_shard(shard)
-    digest = sha256_of(shard)
-    if digest != listed.sha256:
-        raise BadDataError(
-            "SHARD_DAMAGED",
-            f"sha256 is {digest}, expected {listed.sha256}; at {shard}; make the shards again",
-        )
+    _check_sha256(sha256_of(shard), shard)
     return sum(1 for _ in stream(shard))
 
 
-def _iterate_members(shard: Path) -> Iterator[dict[str, Any]]:
-    """Members by webdataset's reader, on a file opened here, so that no URL or shell pipe can be used."""
-    from webdataset import tariterators
-    from webdataset.handlers import reraise_exception
+def _check_sha256(found: str, shard: Path) -> None:
+    if found != (expected := read_listed_shard(shard).sha256):
+        raise BadDataError(
+            "SHARD_DAMAGED", f"sha256 is {found}, expected {expected}; at {shard}; make the shards again"
+        )
 
+
+@contextmanager
+def _open_tar(shard: Path) -> Iterator[IO[bytes]]:
+    """Open a local file, so that no URL or shell pipe can be used. Raises BadDataError (SHARD_UNREADABLE)."""
     with shard.open("rb") as file:
         if file.read(512)[257:262] != b"ustar":  # webdataset would also accept gz, bz2 and xz
             raise BadDataError(
                 "SHARD_UNREADABLE", f"this is not an uncompressed tar file; at {shard}; make the shards again"
             )
         file.seek(0)
-        members = tariterators.tar_file_expander(
-            [{"url": str(shard), "stream": file}],
-            handler=reraise_exception,
-            select_files=_is_known,
-        )
-        try:
-            yield from tariterators.group_by_keys(members, handler=reraise_exception)
-        except (OSError, ValueError, tarfile.TarError) as error:
-            # webdataset adds the stream to the error's arguments. Only the first one is the message.
-            raise BadDataError("SHARD_UNREADABLE", f"{error.args[0]}; at {shard}; make the shards again") from error
+        yield file
+
+
+def _iterate_members(file: IO[bytes] | _HashingReader, shard: Path) -> Iterator[dict[str, Any]]:
+    """Members by webdataset's reader."""
+    from webdataset import tariterators
+    from webdataset.handlers import reraise_exception
+
+    members = tariterators.tar_file_expander(
+        [{"url": str(shard), "stream": file}],
+        handler=reraise_exception,
+        select_files=_is_known,
+    )
+    try:
+        yield from tariterators.group_by_keys(members, handler=reraise_exception)
+    except (OSError, ValueError, tarfile.TarError) as error:
+        # webdataset adds the stream to the error's arguments. Only the first one is the message.
+        raise BadDataError("SHARD_UNREADABLE", f"{error.args[0]}; at {shard}; make the shards again") from error
 
 
 def _is_known(name: str) -> bool:

@@ -27,6 +27,14 @@ SAMPLE_RATE_HZ = 16000
 HOP_SAMPLES = 320  # the product of the seven strides of the feature encoder: one frame per 20 ms
 
 
+class FieldError(ValueError):
+    """What a validator of a whole spec found wrong, and the path of the field that it is about."""
+
+    def __init__(self, message: str, *field: str | int) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class Spec(BaseModel):
     """Frozen and strict: no conversion between types, no unknown field, no infinity, no NaN."""
 

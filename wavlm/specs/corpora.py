@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, Md5, Name, NonNegative, Probability, Sha256, Spec
+from wavlm.specs.base import Count, FieldError, Md5, Name, NonNegative, Probability, Sha256, Spec
 from wavlm.specs.layouts import Layout
 
 
@@ -69,7 +69,7 @@ class HttpsSource(Spec):
     @model_validator(mode="after")
     def _check_pinned_once(self) -> HttpsSource:
         if (self.sha256 is None) == (self.md5 is None):
-            raise ValueError("exactly one of sha256 and md5 must be given")
+            raise FieldError("exactly one of sha256 and md5 must be given", "md5" if self.md5 else "sha256")
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, Name, Natural, NonNegative, Positive, Probability, Spec
+from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Probability, Spec
 
 
 class ShardSpec(Spec):
@@ -60,9 +60,11 @@ class ShardSpec(Spec):
     @model_validator(mode="after")
     def _check_order(self) -> ShardSpec:
         if self.min_seconds > self.max_seconds:
-            raise ValueError(f"min_seconds {self.min_seconds} is above max_seconds {self.max_seconds}")
+            raise FieldError(f"min_seconds {self.min_seconds} is above max_seconds {self.max_seconds}", "min_seconds")
         if self.join_seconds > self.max_seconds:
-            raise ValueError(f"join_seconds {self.join_seconds} is above max_seconds {self.max_seconds}")
+            raise FieldError(
+                f"join_seconds {self.join_seconds} is above max_seconds {self.max_seconds}", "join_seconds"
+            )
         return self
 
 
@@ -162,9 +164,11 @@ class CodebookSpec(Spec):
     @model_validator(mode="after")
     def _check_shares(self) -> CodebookSpec:
         if twice := sorted({name for name in self.speech if self.speech.count(name) > 1}):
-            raise ValueError(f"speech names {', '.join(twice)} twice")
+            raise FieldError(f"speech names {', '.join(twice)} twice", "speech")
         if self.shares and len(self.shares) != len(self.speech):
-            raise ValueError(f"found {len(self.shares)} shares, expected {len(self.speech)}: one per name in speech")
+            raise FieldError(
+                f"found {len(self.shares)} shares, expected {len(self.speech)}: one per name in speech", "shares"
+            )
         return self
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from wavlm.specs.base import Name, Probability, Spec
+from wavlm.specs.base import FieldError, Name, Probability, Spec
 
 
 def _check_below_root(path: str) -> str:
@@ -140,12 +140,11 @@ class GenericLayout(Spec):
 
     @model_validator(mode="after")
     def _check_columns(self) -> GenericLayout:
-        if not self.transcripts and (
-            self.speaker_column or self.language_column or self.split_column or self.only_listed
-        ):
-            raise ValueError("speaker_column, language_column, split_column and only_listed need a table transcripts")
+        for name in ("speaker_column", "language_column", "split_column", "only_listed"):
+            if getattr(self, name) and not self.transcripts:
+                raise FieldError(f"{name} needs a table transcripts", name)
         if self.speaker and self.speaker_column:
-            raise ValueError("give either speaker or speaker_column")
+            raise FieldError("give either speaker or speaker_column", "speaker_column")
         return self
 
 

@@ -48,7 +48,7 @@ def find_file(folders: Sequence[Path], name: str) -> Path | None:
 
 def list_names(folders: Sequence[Path]) -> str:
     """All names that each folder has, for an error message."""
-    return "; ".join(f"{', '.join(names_in(folder)) or 'none'} ({folder})" for folder in folders)
+    return " or ".join(f"{', '.join(names_in(folder)) or 'none'} ({folder})" for folder in folders)
 
 
 def suggest(name: object, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, Name, Natural, Positive, Probability, Spec
+from wavlm.specs.base import Count, FieldError, Name, Natural, Positive, Probability, Spec
 
 # Beyond 100 dB one signal is below the last of the 16 bits of the other. wavlm.loader.samples relies on this
 # bound: within it float32 samples stay finite.
@@ -83,24 +83,27 @@ class EffectSpec(Spec):
 
     @model_validator(mode="after")
     def _check_bounds(self) -> EffectSpec:
-        given = {"minimum": self.minimum, "maximum": self.maximum}
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        given = next((field for field, value in bounds.items() if value is not None), "name")
         found = _RANGES.get(self.name)
-        for field, value in given.items():
+        for field, value in bounds.items():
             if value is None:
                 continue
             if found is None:
-                raise ValueError(f"effect {self.name}: has no bounds, but {field} is {value}; leave it out")
+                raise FieldError(f"effect {self.name}: has no bounds, but {field} is {value}: leave it out", field)
             if not found.lowest <= value <= found.highest:
-                raise ValueError(
-                    f"effect {self.name}: {field} {value} is outside {found.lowest:g} to {found.highest:g}"
+                raise FieldError(
+                    f"effect {self.name}: {field} {value} is outside {found.lowest:g} to {found.highest:g}", field
                 )
         low, high = self.bounds
         if low > high:
-            raise ValueError(f"effect {self.name}: minimum {low} is above maximum {high}")
+            raise FieldError(f"effect {self.name}: minimum {low} is above maximum {high}", given)
         if self.name == "clipping" and any(abs(100 * share - round(100 * share)) > 1e-6 for share in (low, high)):
-            raise ValueError(f"effect clipping: bounds {low} and {high} are not whole percents, such as 0.02")
+            raise FieldError(f"effect clipping: bounds {low} and {high} are not whole percents, such as 0.02", given)
         if self.name == "mp3" and not any(low <= rate <= high for rate in MP3_KBITS_PER_SECOND):
-            raise ValueError(f"effect mp3: no bit rate from {low:g} to {high:g} kbit/s; use {MP3_KBITS_PER_SECOND}")
+            raise FieldError(
+                f"effect mp3: no bit rate from {low:g} to {high:g} kbit/s: use {MP3_KBITS_PER_SECOND}", given
+            )
         return self
 
     @property

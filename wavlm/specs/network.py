@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, Probability, Spec
+from wavlm.specs.base import Count, FieldError, Probability, Spec
 
 
 class ConvLayer(Spec):
@@ -216,5 +216,5 @@ class NetworkSpec(Spec):
             ("position_groups", self.position_groups),
         ):
             if self.width % divisor:
-                raise ValueError(f"width {self.width} is not divisible by {what} {divisor}")
+                raise FieldError(f"width {self.width} is not divisible by {what} {divisor}", what)
         return self

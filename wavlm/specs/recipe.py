@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Name, NonNegative, Spec
+from wavlm.specs.base import FieldError, Name, NonNegative, Spec
 from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.labelling import CodebookSpec, ScoresSpec, ShardSpec
+from wavlm.specs.lookup import suggest
 from wavlm.specs.mixing import MixSpec, MixturesSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.training import StartSpec, TrainSpec
@@ -47,12 +48,15 @@ class GateSpec(Spec):
     @model_validator(mode="after")
     def _check_direction(self) -> GateSpec:
         if self.metric == "auto" and (self.min_improvement or self.higher_is_better is not None):
-            raise ValueError(
-                "higher_is_better and min_improvement belong to one metric: name it, as in metric: probe/pnmi"
+            raise FieldError(
+                "higher_is_better and min_improvement belong to one metric: name it, as in metric: probe/pnmi",
+                "min_improvement" if self.min_improvement else "higher_is_better",
             )
         wanted = self.metric not in LOWER_IS_BETTER
         if self.higher_is_better not in (None, wanted):
-            raise ValueError(f"{self.metric} is better when it is {'higher' if wanted else 'lower'}")
+            raise FieldError(
+                f"{self.metric} is better when it is {'higher' if wanted else 'lower'}", "higher_is_better"
+            )
         return self
 
 
@@ -193,32 +197,48 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _check_consistent(self) -> Recipe:
-        names = [corpus.name for corpus in (*self.speech, *self.noise, *self.rooms)]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"corpora named twice: {', '.join(twice)}")
-        speech = {corpus.name for corpus in self.speech}
-        for number, iteration in enumerate(self.iterations, 1):
-            if unknown := sorted(set(iteration.speech) - speech):
-                raise ValueError(
-                    f"iteration {number} trains on {', '.join(unknown)}, not among the recipe's speech corpora "
-                    f"{', '.join(sorted(speech))}"
-                )
-            if unknown := sorted(set(iteration.codebook.speech) - speech):
-                raise ValueError(
-                    f"the codebook of iteration {number} is fitted on {', '.join(unknown)}, not among the recipe's "
-                    f"speech corpora {', '.join(sorted(speech))}"
-                )
-            if number == 1 and iteration.codebook.features.type == "hidden":
-                raise ValueError("iteration 1 has no previous model whose layer could be clustered")
-            if iteration.mix and iteration.mix.noise_probability > 0 and not self.noise:
-                raise ValueError(f"iteration {number} mixes in noise, but the recipe lists none")
-            wants_rooms = iteration.mix and any(it.name == "room" for it in iteration.mix.effects)
-            if wants_rooms and not self.rooms:
-                raise ValueError(f"iteration {number} has the effect room, but there are no rooms")
+        self._check_corpora()
+        for place, iteration in enumerate(self.iterations):
+            self._check_iteration(place, iteration)
         self._check_layers()
         self._check_different()
         self._check_valid_split()
         return self
+
+    def _check_corpora(self) -> None:
+        """Check that no corpus is named twice."""
+        places = [(role, place) for role in ("speech", "noise", "rooms") for place in range(len(getattr(self, role)))]
+        seen: set[str] = set()
+        for role, place in places:
+            name = getattr(self, role)[place].name
+            if name in seen:
+                raise FieldError(f"the corpus {name} is named twice", role, place)
+            seen.add(name)
+
+    def _check_iteration(self, place: int, iteration: IterationSpec) -> None:
+        """Check that the recipe has what an iteration uses."""
+        speech = [corpus.name for corpus in self.speech]
+        at = ("iterations", place)
+        for names, field in ((iteration.speech, ("speech",)), (iteration.codebook.speech, ("codebook", "speech"))):
+            for number, name in enumerate(names):
+                if name not in speech:
+                    hint = suggest(name, speech)
+                    known = f"{', '.join(speech)}{f': {hint}' if hint else ''}"
+                    raise FieldError(
+                        f"{name} is not among the recipe's speech corpora {known}",
+                        *at,
+                        *field,
+                        number,
+                    )
+        if place == 0 and iteration.codebook.features.type == "hidden":
+            raise FieldError(
+                "iteration 1 has no previous model whose layer could be clustered", *at, "codebook", "features"
+            )
+        if iteration.mix and iteration.mix.noise_probability > 0 and not self.noise:
+            raise FieldError(f"iteration {place + 1} mixes in noise, but the recipe lists none", *at, "mix")
+        wants_rooms = iteration.mix and any(it.name == "room" for it in iteration.mix.effects)
+        if wants_rooms and not self.rooms:
+            raise FieldError(f"iteration {place + 1} has the effect room, but there are no rooms", *at, "mix")
 
     def _check_different(self) -> None:
         """Check that no iteration would train the very model of another one. Hidden layers have other teachers."""
@@ -231,9 +251,11 @@ class Recipe(Spec):
             same = iteration.model_copy(update={"speech": ()})
             first = seen.setdefault(key_of(canonical((same, speech, iteration.codebook.speech or speech))), number)
             if first != number:
-                raise ValueError(
-                    f"iterations {first} and {number} are the same model: same labels, network, mix and training; "
-                    "leave one out, or give it another train.seed"
+                raise FieldError(
+                    f"iterations {first} and {number} are the same model: same labels, network, mix and training: "
+                    "leave one out, or give it another train.seed",
+                    "iterations",
+                    number - 1,
                 )
 
     def _check_layers(self) -> None:
@@ -241,29 +263,36 @@ class Recipe(Spec):
         for number, (teacher, iteration) in enumerate(pairwise(self.iterations), 2):
             features, num_layers = iteration.codebook.features, teacher.network.num_layers
             if features.type == "hidden" and features.layer > num_layers:
-                raise ValueError(
+                raise FieldError(
                     f"iteration {number} clusters layer {features.layer}, but the model of iteration {number - 1} "
-                    f"has {num_layers} layers"
+                    f"has {num_layers} layers",
+                    *("iterations", number - 1, "codebook", "features", "layer"),
                 )
         fewest = min(iteration.network.num_layers for iteration in self.iterations)
         deepest = max(self.probe.layers if self.probe else (), default=0)
         if deepest > fewest:
-            raise ValueError(f"probe.layers names layer {deepest}, but a model has {fewest} layers")
+            raise FieldError(f"probe.layers names layer {deepest}, but a model has {fewest} layers", "probe", "layers")
 
     def _check_valid_split(self) -> None:
         """Check that something is held out where something is measured on it."""
         advice = "give one of them a valid_fraction above 0 or valid_speakers"
         if self.gate.metric == "probe/pnmi" and self.probe is None:
-            raise ValueError("gate.metric is probe/pnmi, which the recipe's `probe` measures, but there is no probe")
+            raise FieldError(
+                "gate.metric is probe/pnmi, which the recipe's `probe` measures, but there is no probe",
+                *("gate", "metric"),
+            )
         mixes = self.mixtures is not None and any(iteration.mix for iteration in self.iterations)
         if mixes and not any(corpus.holds_out for corpus in self.speech):
-            raise ValueError(f"mixtures are made of held-out speech, but no speech corpus holds any out: {advice}")
+            raise FieldError(
+                f"mixtures are made of held-out speech, but no speech corpus holds any out: {advice}", "mixtures"
+            )
         if not self.gate.metric.startswith("valid/"):
             return
         for number, iteration in enumerate(self.iterations, 1):
             chosen = [item for item in self.speech if not iteration.speech or item.name in iteration.speech]
             if not any(corpus.holds_out for corpus in chosen):
-                raise ValueError(
+                raise FieldError(
                     f"the gate compares {self.gate.metric}, but no speech corpus of iteration {number} holds speech "
-                    f"out ({', '.join(corpus.name for corpus in chosen)}): {advice}"
+                    f"out ({', '.join(corpus.name for corpus in chosen)}): {advice}",
+                    *("gate", "metric"),
                 )

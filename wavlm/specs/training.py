@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import model_validator
 
-from wavlm.specs.base import Count, Natural, NonNegative, Positive, Probability, Sha256, Spec
+from wavlm.specs.base import Count, FieldError, Natural, NonNegative, Positive, Probability, Sha256, Spec
 
 
 class MaskSpec(Spec):
@@ -255,9 +255,13 @@ class TrainSpec(Spec):
     @model_validator(mode="after")
     def _check_consistent(self) -> TrainSpec:
         if self.warmup_updates > self.updates:
-            raise ValueError(f"warmup_updates {self.warmup_updates} is above updates {self.updates}")
+            raise FieldError(f"warmup_updates {self.warmup_updates} is above updates {self.updates}", "warmup_updates")
         if self.group_seconds > self.batch_seconds:
-            raise ValueError(f"group_seconds {self.group_seconds} is above batch_seconds {self.batch_seconds}")
+            raise FieldError(
+                f"group_seconds {self.group_seconds} is above batch_seconds {self.batch_seconds}", "group_seconds"
+            )
         if not self.masked_weight and not self.unmasked_weight:
-            raise ValueError("masked_weight and unmasked_weight are both 0: the loss would count no frame")
+            raise FieldError(
+                "masked_weight and unmasked_weight are both 0: the loss would count no frame", "masked_weight"
+            )
         return self

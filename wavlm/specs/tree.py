@@ -1,4 +1,4 @@
-"""Parse a YAML file into plain values, and remember the line of each field.
+"""Parse a YAML file into plain values, and remember the line and column of each field.
 
 Whatever the file is, the answer comes at once and with little memory: only a regular file is read, its size is limited
 before it is read, and depth and number of values while it is parsed.
@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 from ruamel.yaml import YAML
@@ -66,22 +67,22 @@ class Tree:
 
     path: Path
     fields: dict[str, JsonValue]
-    lines: dict[Loc, int]  # 1-based
+    places: dict[Loc, str]  # `line:column`, both counted from 1
 
     def error(self, loc: Loc, message: str) -> RecipeError:
         return RecipeError(self.describe(loc, message))
 
     def describe(self, loc: Loc, message: str) -> str:
         name = ".".join(str(part) for part in loc) or "the whole file"
-        return f"{message}; at {self.path}:{self._line(loc)}, {name}"
+        return f"{message}; at {self.path}:{self._place(loc)}, {name}"
 
-    def _line(self, loc: Loc) -> int:
-        """The line of the deepest part of `loc` that the file has."""
+    def _place(self, loc: Loc) -> str:
+        """Line and column of the deepest part of `loc` that the file has."""
         found: Loc = ()
         for part in loc:
             # pydantic adds the names of union members, which the file does not have.
-            found = (*found, part) if (*found, part) in self.lines else found
-        return self.lines.get(found, 1)
+            found = (*found, part) if (*found, part) in self.places else found
+        return self.places.get(found, "1:1")
 
 
 def parse_tree(path: Path) -> Tree:
@@ -90,13 +91,13 @@ def parse_tree(path: Path) -> Tree:
     try:
         fields = builder.document()
     except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RecipeError(f"this is not valid YAML: {error.problem}; at {path}:{line}") from error
+        where = _place(error.problem_mark) if error.problem_mark else "1:1"
+        raise RecipeError(f"this is not valid YAML: {error.problem}; at {path}:{where}") from error
     except YAMLError as error:
         raise RecipeError(f"this is not valid YAML: {' '.join(str(error).split())}; at {path}") from error
     if not isinstance(fields, dict):
-        raise RecipeError(f"found {type(fields).__name__}, expected a mapping of fields; at {path}:1")
-    return Tree(path, fields, builder.lines)
+        raise RecipeError(f"found {type(fields).__name__}, expected a mapping of fields; at {path}:1:1")
+    return Tree(path, fields, builder.places)
 
 
 def _read_bounded(path: Path) -> str:
@@ -137,7 +138,7 @@ def _bounded_events(path: Path, text: str) -> Iterator[Event]:
         elif number > MAX_EVENTS:
             reason = f"found more than {MAX_EVENTS} values, expected fewer"
         if reason:
-            raise RecipeError(f"{reason}; at {path}:{event.start_mark.line + 1}")
+            raise RecipeError(f"{reason}; at {path}:{_place(event.start_mark)}")
         yield event
 
 
@@ -147,7 +148,7 @@ class _Builder:
 
     path: Path
     events: Iterator[Event]
-    lines: dict[Loc, int] = field(default_factory=dict)
+    places: dict[Loc, str] = field(default_factory=dict)
 
     def document(self) -> JsonValue:
         """The value of the one document; None for an empty file."""
@@ -176,14 +177,14 @@ class _Builder:
             name = self._text(key)
             if name in found:
                 raise self._error(f"found a duplicate field {name!r}, expected each field once", key)
-            self.lines[*loc, name] = key.start_mark.line + 1
+            self.places[*loc, name] = _place(key.start_mark)
             found[name] = self._value((*loc, name), next(self.events))
         return found
 
     def _sequence(self, loc: Loc) -> list[JsonValue]:
         found: list[JsonValue] = []
         while not isinstance(event := next(self.events), SequenceEndEvent):
-            self.lines[*loc, len(found)] = event.start_mark.line + 1
+            self.places[*loc, len(found)] = _place(event.start_mark)
             found.append(self._value((*loc, len(found)), event))
         return found
 
@@ -205,7 +206,11 @@ class _Builder:
         return text
 
     def _error(self, message: str, event: Event) -> RecipeError:
-        return RecipeError(f"{message}; at {self.path}:{event.start_mark.line + 1}")
+        return RecipeError(f"{message}; at {self.path}:{_place(event.start_mark)}")
+
+
+def _place(mark: Any) -> str:
+    return f"{mark.line + 1}:{mark.column + 1}"
 
 
 def _constant(text: str) -> JsonValue:

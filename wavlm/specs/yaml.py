@@ -8,14 +8,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
-from pydantic_core import ErrorDetails
 
 from wavlm.specs import CorpusSpec, MixSpec, NetworkSpec, Recipe, Spec
-from wavlm.specs.lookup import find_file, is_bare_name, is_file, list_names, shipped_specs, specs_folders
+from wavlm.specs.explain import explain_errors
+from wavlm.specs.lookup import (
+    find_file,
+    is_bare_name,
+    is_file,
+    list_names,
+    names_in,
+    shipped_specs,
+    specs_folders,
+    suggest,
+)
 from wavlm.specs.tree import Loc, RecipeError, Tree, parse_tree
 
 MAX_PROBLEMS = 20  # that one message lists
-MAX_SHOWN = 200  # letters of a wrong value
 _ROLES = {"speech": "speech", "noise": "noise", "rooms": "room"}  # a recipe's field -> the role of its corpora
 _S = TypeVar("_S", bound=Spec)
 
@@ -41,15 +49,22 @@ def read_recipe(path: Path | str) -> Recipe:
 def find_recipe(path: Path) -> Path:
     """The file of a recipe: the path as it is, or the shipped recipe of that bare name if there is no such file.
 
-    Raises RecipeError with what there is.
+    Raises RecipeError with what was probably meant, or with what there is.
     """
-    if is_file(path) or not is_bare_name(path):
+    if is_file(path):
         return path
-    folders = (shipped_specs() / "recipes",)
-    found = find_file(folders, path.name)
+    shipped = shipped_specs() / "recipes"
+    if not is_bare_name(path):
+        is_near = not os.path.lexists(path) and os.path.isdir(path.parent)  # noqa: PTH112 - that of Path raises
+        if is_near and (hint := suggest(path.stem, names_in(path.parent))):
+            raise RecipeError(f"no such file, expected a YAML file of data_specs: {hint}; at {path}")
+        return path
+    found = find_file((shipped,), path.name)
     if found is None:
+        hint = suggest(path.name, names_in(shipped))
         raise RecipeError(
-            f"no such file and no shipped recipe, expected a path or one of {list_names(folders)}; at {path}"
+            f"no such file and no shipped recipe, expected a path or one of {list_names((shipped,))}"
+            f"{f': {hint}' if hint else ''}; at {path}"
         )
     return found
 
@@ -93,7 +108,8 @@ def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:
     folders = tuple(folder / kind for folder in specs_folders(tree.path))
     found = find_file(folders, name) if isinstance(name, str) else None
     if found is None:
-        raise tree.error(loc, f"found {name!r}, expected one of {list_names(folders)}")
+        hint = suggest(name, [item for folder in folders for item in names_in(folder)])
+        raise tree.error(loc, f"found {name!r}, expected one of {list_names(folders)}{f': {hint}' if hint else ''}")
     return found
 
 
@@ -138,14 +154,7 @@ def _validate(cls: type[_S], tree: Tree, fields: dict[str, JsonValue]) -> _S:
         # JSON mode is strict about types, but accepts a list for a tuple.
         return cls.model_validate_json(json.dumps(fields))
     except ValidationError as error:
-        problems = [_describe(tree, detail) for detail in error.errors()[:MAX_PROBLEMS]]
-        more = error.error_count() - len(problems)
-        raise RecipeError(*problems, *([f"there are {more} more problems; at {tree.path}"] if more else ())) from error
-
-
-def _describe(tree: Tree, detail: ErrorDetails) -> str:
-    found = detail["input"]
-    shown = (
-        "" if detail["type"] == "missing" or isinstance(found, dict | list) else f"found {repr(found)[:MAX_SHOWN]}: "
-    )
-    return tree.describe(detail["loc"], f"{shown}{detail['msg']}")
+        problems = list(explain_errors(cls, tree, error.errors()))
+        more = len(problems) - MAX_PROBLEMS
+        rest = [f"there are {more} more problems; at {tree.path}"] if more > 0 else []
+        raise RecipeError(*problems[:MAX_PROBLEMS], *rest) from error

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from wavlm.storage.facts import Facts, read_facts
-from wavlm.storage.files import write_json
-
-DROPPED_FILE = "dropped.json"
+from wavlm.storage.digested import read_digested, write_digested
+from wavlm.storage.facts import Facts
+from wavlm.storage.seals import DROPPED_FILE, broken
 
 
 class DroppedFacts(Facts):
@@ -21,10 +20,18 @@ class DroppedFacts(Facts):
 def read_dropped(folder: Path) -> frozenset[str]:
     """Names of the files of an artifact that were deleted on purpose; raises BadDataError (RECORD_BROKEN)."""
     path = folder / DROPPED_FILE
-    return frozenset(read_facts(path, DroppedFacts).files) if path.is_file() else frozenset()
+    try:
+        found = read_digested(path)
+        if not found.has_digest:
+            raise broken(path, "it has no digest")
+        return frozenset(DroppedFacts.model_validate(found.content, strict=False).files)
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError) as error:
+        raise broken(path, error) from error
 
 
 def write_dropped(folder: Path, names: Iterable[str], unix: float) -> None:
     """Note that these files are deleted, too. Written before they are: a file that is still there does no harm."""
     files = tuple(sorted(read_dropped(folder).union(names)))
-    write_json(folder / DROPPED_FILE, DroppedFacts(files=files, unix=unix).model_dump(mode="json"))
+    write_digested(folder / DROPPED_FILE, DroppedFacts(files=files, unix=unix).model_dump(mode="json"))

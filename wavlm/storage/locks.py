@@ -32,8 +32,8 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
 def wait_for_lock(path: Path, what: str, seconds: float, on_wait: OnWait) -> Iterator[None]:
     """Like `hold_lock`, but wait up to `seconds` for a lock that another process holds.
 
-    `on_wait` gets the holder, as text, and the seconds waited so far: at once, and then each time that the lock is
-    tried again. What it raises ends the waiting.
+    `on_wait` gets the holder, as text, and the seconds waited so far: at once (0), and then each time that the lock
+    is tried again. What it raises ends the waiting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock_of(path)
@@ -69,12 +69,11 @@ def _lock_of(path: Path) -> BaseFileLock | _ReadableLock:
 
 def _acquire(lock: BaseFileLock | _ReadableLock, note: Path, what: str, seconds: float, on_wait: OnWait) -> None:
     """Take the lock, or raise LockedError after `seconds`."""
-    began = time.monotonic()
+    began, waited = time.monotonic(), 0.0
     while True:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            waited = time.monotonic() - began
             if waited >= seconds:
                 after = f", also after {waited:.0f} s" if seconds else ""
                 raise LockedError(
@@ -84,5 +83,6 @@ def _acquire(lock: BaseFileLock | _ReadableLock, note: Path, what: str, seconds:
                 ) from error
             on_wait(describe_owner(note), waited)
             time.sleep(min(RETRY_SECONDS, seconds - waited))
+            waited = time.monotonic() - began
         else:
             return

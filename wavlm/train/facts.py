@@ -1,22 +1,30 @@
-"""training.json: what a finished training reports. If it is there and has the job's key, the model is complete.
+"""training.json: what a finished training reports. If it has the job's key and its digests fit, the model is complete.
 
 Imports no torch, which takes seconds: a job that is already done is recognised at once.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict
 
+from wavlm.errors import BadDataError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.mixing.counts import MixingFacts
+from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE
+from wavlm.storage.digested import read_digested, write_digested
 from wavlm.storage.facts import Facts
-from wavlm.storage.files import read_json, write_json
+from wavlm.storage.seals import check_sealed, sha256_as_it_is
 
 TRAINING_FILE = "training.json"
+FILES = (WEIGHTS_FILE, NETWORK_FILE, metrics.METRICS_FILE)  # whose digests it holds
+_FILES = "files"
+
+log = logging.getLogger(__name__)
 
 
 class TrainingFacts(Facts):
@@ -51,19 +59,44 @@ class TrainingFacts(Facts):
 
 
 def is_finished(job: TrainJob) -> bool:
-    """Whether this job's model is in its folder, complete."""
+    """Whether this job's model is in its folder, complete: the summary and the files that it names are as written."""
     path = job.out / TRAINING_FILE
-    return path.exists() and bool(read_json(path).get("key") == job.key)
+    try:
+        found = read_digested(path).content
+        files = found[_FILES].items()
+        return found["key"] == job.key and all(sha256_as_it_is(job.out / name) == digest for name, digest in files)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("the summary of a training cannot be used, it is made again: %r; at %s", error, path)
+        return False
 
 
 def write_training(job: TrainJob, facts: TrainingFacts) -> None:
-    """Write the facts and the last value of each metric of the curve; call this after all other files are written."""
+    """Write the facts and the last value of each metric of the curve; call this after all other files are written.
+
+    The digests of these files are in it, and its own.
+    """
     last_values: metrics.MetricsRecord = {}
     for record in metrics.read(job.out / metrics.METRICS_FILE):
         last_values |= {name: value for name, value in record.items() if "/" in name}
-    write_json(job.out / TRAINING_FILE, {**last_values, **facts.model_dump(mode="json")})
+    files = {name: sha256_as_it_is(job.out / name) for name in FILES if (job.out / name).exists()}
+    write_digested(job.out / TRAINING_FILE, {**last_values, **facts.model_dump(mode="json"), _FILES: files})
 
 
 def read_training(model_dir: Path) -> TrainingFacts:
-    """What a finished training wrote; raises FileNotFoundError if it is not finished, ValueError if it is broken."""
-    return TrainingFacts.model_validate(read_json(model_dir / TRAINING_FILE))
+    """What a finished training wrote.
+
+    Raises BadDataError: CHECKSUM if it is not the file that was sealed, RECORD_BROKEN if it is missing or broken.
+    """
+    path = model_dir / TRAINING_FILE
+    check_sealed(path)
+    try:
+        content = read_digested(path).content
+        content.pop(_FILES, None)
+        return TrainingFacts.model_validate(content, strict=False)
+    except (OSError, ValueError) as error:
+        what = " ".join(str(error).split())
+        raise BadDataError(
+            "RECORD_BROKEN", f"the summary of a training cannot be read: {what}; at {path}; run again"
+        ) from error

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from pydantic import JsonValue
@@ -21,7 +22,7 @@ from torch import Tensor
 from wavlm.engine import checkpoint
 from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
 from wavlm.engine.checkpoint_writer import CheckpointWriter
-from wavlm.engine.interrupts import StopRequest, Watchdog, watchdog
+from wavlm.engine.interrupts import Watchdog, watchdog
 from wavlm.engine.optimizer import adamw
 from wavlm.engine.ranks import Ranks
 from wavlm.engine.sharding import gather_whole
@@ -29,6 +30,7 @@ from wavlm.engine.wrap import distribute, prepare_network
 from wavlm.errors import StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
+from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import Batch, PackedBatch
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM, save_model
@@ -189,9 +191,16 @@ def _resume(run: Run) -> TrainingProgress:
         progress = TrainingProgress(loss_scale=LossScale.first(job.train))
     progress = _note_mixtures(job, progress)
     if ranks.leads:
-        metrics.drop_after(job.out / metrics.METRICS_FILE, progress.reported_update)
+        _restore_curve(job, folder / name if name else None, progress.reported_update)
     ranks.wait()  # with a large checkpoint some ranks need longer than a collective waits
     return progress
+
+
+def _restore_curve(job: TrainJob, found: Path | None, update: int) -> None:
+    """Make the curve what it was at the checkpoint; empty if there is none. The file itself may have been changed."""
+    path = job.out / metrics.METRICS_FILE
+    curve = checkpoint.read_curve(found) if found else ""
+    metrics.restore(path, metrics.read_text(path, update) if curve is None else curve)
 
 
 def _note_mixtures(job: TrainJob, progress: TrainingProgress) -> TrainingProgress:
@@ -239,7 +248,9 @@ def _is_report_missing(job: TrainJob, progress: TrainingProgress) -> bool:
 def _save_checkpoint(run: Run, progress: TrainingProgress) -> None:
     """Copy the tensors and start to write them; every rank calls it after the same update."""
     versions = {"torch": torch.__version__, "python": platform.python_version()}
-    state = CheckpointState(progress.update, progress.model_dump(), run.fingerprint, versions)
+    path = run.job.out / metrics.METRICS_FILE
+    curve = metrics.read_text(path, progress.reported_update) if run.ranks.leads else ""
+    state = CheckpointState(progress.update, progress.model_dump(), run.fingerprint, versions, curve)
     run.writer.save(run.training, state)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.artifacts import Corpus, Model
 from wavlm.pipeline.garbage.corpora import find_archives, find_audio, find_downloads
 from wavlm.pipeline.garbage.kept import Kept, key_of_folder
-from wavlm.pipeline.garbage.survey import Item, Survey, What, size_of
+from wavlm.pipeline.garbage.survey import Item, Survey, What, name_of_folder, size_of
 from wavlm.pipeline.store import Store
 from wavlm.storage.holders import find_owner
 
@@ -56,6 +56,7 @@ def _generations(survey: Survey) -> Iterator[Item]:
                 "recipe by --keep, or wait"
             )
             return
+    growing = _growing(survey)
     for key, folder in survey.folders.items():
         if key in survey.kept.reasons:
             continue
@@ -64,5 +65,14 @@ def _generations(survey: Survey) -> Iterator[Item]:
                 f"{survey.name_of(folder)} stays: the folder of its corpus has changed since it was read"
             )
             continue
+        if folder.parent.name == Corpus.kind and name_of_folder(folder) in growing:
+            survey.remarks.append(f"{survey.name_of(folder)} stays: its next revision is split as it was")
+            continue
         why = "no kept recipe or registered model is made from it"
         yield Item(What.GENERATIONS, folder, why, size_of(folder), survey.lock_of(folder))
+
+
+def _growing(survey: Survey) -> set[str]:
+    """Names of the corpora of kept recipes that are not made yet: an earlier revision decides how they are split."""
+    artifacts = [artifact for item in survey.kept.recipes for artifact in item.artifacts]
+    return {item.name for item in artifacts if isinstance(item, Corpus) and not survey.store.is_complete(item)}

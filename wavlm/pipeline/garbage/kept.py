@@ -15,7 +15,7 @@ from pathlib import Path
 from wavlm.pipeline.artifacts import Artifact, Export, Mixtures, Registration, Scores
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import read_field, read_seal
-from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.registration import RegistrationFacts, explain_registry
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
@@ -76,7 +76,7 @@ def find_kept(
 ) -> Kept:
     """All that is kept: of the shipped recipes, of those that were run with this store, of `named`, of registrations.
 
-    `is_registered`: whether the registry still has a version.
+    `is_registered`: whether the registry that is asked now still has a version that was registered there.
     Raises UsageError if one of these recipes cannot be read: then nobody knows what it wants.
     """
     run = [Path(item.path) for item in _remembered(store)]
@@ -132,8 +132,8 @@ def _of_registered(store: Store, is_registered: Callable[[RegistrationFacts], bo
         if folder.parent.name != Registration.kind:
             continue
         facts = RegistrationFacts.model_validate(read_field(folder, "facts"), strict=False)
-        if not is_registered(facts):
-            continue
+        if explain_registry(folder, store.root) is None and not is_registered(facts):
+            continue  # a version of another registry protects, whoever asks
         reason = f"registered as {facts.name}:{facts.version}"
         yield key_of_folder(folder), reason
         lineage = set(lineage_of(folder, folders))

@@ -1,0 +1,135 @@
+"""`wavlm deploy`: a recipe on a Prefect server, with its schedules."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import console, options
+from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+
+When = str | None
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(deploy)
+
+
+def deploy(  # noqa: PLR0913 - one option each
+    recipe: RecipeFile,
+    *,
+    nightly: Annotated[When, typer.Option(metavar="TIME", help="Prepare the data daily: 02:15, or a cron line")] = None,
+    weekly: Annotated[When, typer.Option(metavar="TIME", help="Train weekly: 'sat 04:30', or a cron line")] = None,
+    timezone: Annotated[str, typer.Option(metavar="NAME", help="Of these times, e.g. Europe/Prague")] = "UTC",
+    after_prepare: Annotated[bool, typer.Option("--after-prepare", help="Train whenever data are prepared")] = False,
+    pool: Annotated[str, typer.Option(metavar="NAME", help="Work pool of the data stages")] = "cpu",
+    gpu_pool: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Work pool of training; else gpu with --gpus, else that of the data"),
+    ] = None,
+    image: Annotated[str | None, typer.Option(metavar="IMAGE", help="Container image, for Docker, Kubernetes")] = None,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where failures and the gate's verdicts are told")
+    ] = None,
+    downloads: Annotated[int, typer.Option(min=1, help="Downloads at a time, over all machines")] = 2,
+    trainings: Annotated[int, typer.Option(min=1, help="Trainings at a time, over all machines")] = 1,
+    reset: Annotated[bool, typer.Option("--reset", help="Undo what was changed in Prefect by hand")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    workers: options.Workers = 2,
+    gpus: options.Gpus = 0,
+    processes: options.Processes = 0,
+    threads: options.Threads = 0,
+    snapshot_every: options.CheckpointEvery = 0,
+    compile_network: options.Compile = False,
+    checkpoint_activations: options.Checkpointing = False,
+    shard_parameters: options.Sharding = False,
+    tracking: options.Tracking = True,
+) -> None:
+    """Put a recipe on the Prefect server that PREFECT_API_URL names.
+
+    Makes pools, limits, deployments, schedules and automations. A second time it changes only what the command
+    says anew: schedules that were switched on or off, and parameters that were changed in Prefect, stay.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm deploy my.yaml --store /data/store --nightly 02:15 --weekly 'sat 04:30' --gpus 8[/]
+
+      [cyan]wavlm deploy my.yaml --store /data/store --nightly 02:15 --after-prepare --webhook https://...[/]
+    """
+    from flows.deploy.schedules import check_timezone, read_daily, read_weekly
+    from tasks.orchestration.server import QUIET
+    from wavlm.execution.runtime import Runtime
+    from wavlm.specs.yaml import read_recipe
+
+    recipe_spec = read_recipe(recipe)
+    for name, value in {**QUIET, "PREFECT_LOGGING_LEVEL": "CRITICAL"}.items():
+        os.environ.setdefault(name, value)  # Prefect reads them when it is first imported, below
+    _require_server()
+    from flows.deploy.apply import apply
+    from flows.deploy.wanted import Options
+
+    runtime = Runtime(
+        workers=workers,
+        gpus=gpus,
+        processes=processes,
+        threads=threads,
+        snapshot_every=snapshot_every,
+        compile=compile_network,
+        checkpoint_activations=checkpoint_activations,
+        shard_parameters=shard_parameters,
+        tracking=tracking,
+    )
+    wanted = Options(
+        recipe=_portable(recipe),
+        store=store.absolute(),
+        runtime=runtime,
+        data_pool=pool,
+        training_pool=gpu_pool or ("gpu" if gpus else pool),
+        nightly=read_daily(nightly) if nightly else None,
+        weekly=read_weekly(weekly) if weekly else None,
+        timezone=check_timezone(timezone),
+        after_prepare=after_prepare,
+        webhook=webhook,
+        image=image,
+        downloads=downloads,
+        trainings=trainings,
+        reset=reset,
+    )
+    lines: list[str] = []
+    deployments = apply(recipe_spec, wanted, lines.append)
+    for line in lines or ["nothing to change"]:
+        console.out.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.out.print("\nNext:")
+    for name in dict.fromkeys(item.pool for item in deployments):
+        console.out.print(f"  prefect worker start --pool {name}", highlight=False, soft_wrap=True)
+    console.out.print(f"  prefect deployment run pretrain/{recipe_spec.name} --watch", highlight=False, soft_wrap=True)
+
+
+def _portable(recipe: Path) -> str:
+    """The recipe as a worker finds it, whatever folder it works in. A shipped one is found by its name."""
+    from wavlm.specs.lookup import is_bare_name, is_file
+
+    return str(recipe) if is_bare_name(recipe) and not is_file(recipe) else str(recipe.absolute())
+
+
+def _require_server() -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    from tasks.orchestration.server import answers
+    from wavlm.errors import ServiceMissingError, UsageError
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise UsageError(
+            "PREFECT_UNSET",
+            "no Prefect server is named; at PREFECT_API_URL; start one, and set e.g. "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api",
+        )
+    if not answers(url, 10.0):
+        raise ServiceMissingError(
+            "PREFECT_DOWN", f"no Prefect API answers; at PREFECT_API_URL={url}; start it, or correct the address"
+        )

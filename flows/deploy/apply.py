@@ -1,0 +1,100 @@
+"""Bring a Prefect server to what is wanted; a second time nothing changes, and what people changed stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+
+from flows.deploy.deployments import apply_deployment
+from flows.deploy.notify import apply_automations
+from flows.deploy.wanted import Deployment, Options, want_deployments, want_limits, want_pools
+from wavlm.errors import ServiceMissingError, UsageError
+from wavlm.specs import Recipe
+
+Report = Callable[[str], None]  # one line about what was made, changed or kept
+PROCESS = "process"
+UNAUTHORIZED = 401
+MEMORY_LEASES = "prefect.server.concurrency.lease_storage.memory"
+FILE_LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
+
+
+def apply(recipe: Recipe, options: Options, report: Report) -> tuple[Deployment, ...]:
+    """Make what is missing, change what is outdated. Returns the deployments.
+
+    Raises ServiceMissingError if the server does not answer, UsageError if it refuses what it is told.
+    """
+    deployments = want_deployments(recipe, options)
+    with _translate_errors(), get_client(sync_client=True) as client:
+        for pool, limit in want_pools(options).items():
+            _apply_pool(client, pool, limit, options.image, report)
+        _apply_limits(client, want_limits(options), report)
+        ids = {item.full_name: apply_deployment(client, item, report, reset=options.reset) for item in deployments}
+        apply_automations(client, recipe, options, ids[f"pretrain/{recipe.name}"], report)
+    return deployments
+
+
+def _apply_pool(client: SyncPrefectClient, name: str, limit: int | None, image: str | None, report: Report) -> None:
+    """A pool that is there stays as it is: its type and its limits are the owner's."""
+    try:
+        pool = client.read_work_pool(name)
+    except ObjectNotFound:
+        pool = client.create_work_pool(WorkPoolCreate(name=name, type=PROCESS, concurrency_limit=limit))
+        report(f"pool {name}: made, of processes{f', {limit} at a time' if limit else ''}")
+    variables = pool.base_job_template.get("variables", {}).get("properties", {})
+    if image and "image" not in variables:
+        raise UsageError(
+            "POOL_IMAGE",
+            f"a pool of type {pool.type} starts no containers; at --image, pool {name}; leave --image out, or name a "
+            "pool of Docker or Kubernetes with --pool and --gpu-pool",
+        )
+
+
+def _apply_limits(client: SyncPrefectClient, limits: dict[str, int], report: Report) -> None:
+    """Limits of tags, if the server keeps what they have given out when it is started again."""
+    missing = []
+    for name in limits:
+        try:
+            client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            missing.append(name)
+    if missing and not _keeps_leases(client):
+        report(
+            f"limits {', '.join(missing)}: not made. This server forgets at a restart who holds a slot, and the slot "
+            f"would stay taken for ever. Start it with {FILE_LEASES}, and deploy again"
+        )
+        return
+    for name in missing:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=limits[name]))
+        report(f"limit {name}: made, {limits[name]} at a time")
+
+
+def _keeps_leases(client: SyncPrefectClient) -> bool:
+    settings = client.request("GET", "/admin/settings").json()
+    return bool(settings["server"]["concurrency"]["lease_storage"] != MEMORY_LEASES)
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    where = PREFECT_API_URL.value()
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == UNAUTHORIZED:
+            raise ServiceMissingError(
+                "PREFECT_REFUSED", f"the server wants a password; at {where}; set PREFECT_API_AUTH_STRING"
+            ) from error
+        said = error.response.text.strip()
+        raise UsageError(
+            "PREFECT_REFUSED",
+            f"the server refuses: {said or error}; at {where}; correct it, and deploy again",
+        ) from error
+    except httpx.HTTPError as error:
+        raise ServiceMissingError(
+            "PREFECT_DOWN", f"the server does not answer ({error}); at {where}; start it, and deploy again"
+        ) from error

@@ -1,0 +1,133 @@
+"""What a server holds for a deployed recipe, as values: nothing here talks to Prefect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from tasks.orchestration.limits import DOWNLOAD, GPU, limit_name
+from tasks.orchestration.server import QUIET
+from wavlm.execution.runtime import Runtime
+from wavlm.specs import Recipe
+
+DATA_POOL = "cpu"
+TRAINING_POOL = "gpu"
+HEARTBEAT_TAG = "wavlm-heartbeat"  # of runs whose silence means that they are lost: the automations match it
+# Of every deployed run: quiet, with heartbeats, and with the logs of our own packages in Prefect.
+ENVIRONMENT = {
+    **QUIET,
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # seconds; Prefect takes no less
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "wavlm,tasks,flows",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to deploy; fields are the options of `wavlm deploy`."""
+
+    recipe: str  # as a worker reads it: an absolute path, or the name of a shipped recipe
+    store: Path
+    runtime: Runtime
+    data_pool: str = DATA_POOL
+    training_pool: str = TRAINING_POOL
+    nightly: str | None = None  # cron
+    weekly: str | None = None
+    timezone: str = "UTC"
+    after_prepare: bool = False
+    webhook: str | None = None  # a URL, which may be a secret
+    image: str | None = None  # of a container, for pools of Docker and Kubernetes
+    downloads: int = 2
+    trainings: int = 1
+    reset: bool = False
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One flow of one recipe. Its queue lets one run through at a time.
+
+    A limit of the deployment would do that too, but Prefect ends a run whose lease it cannot renew, so a server that is
+    away for some minutes would end trainings (docs/decisions/0031).
+    """
+
+    flow: str
+    name: str
+    pool: str
+    description: str
+    parameters: dict[str, JsonValue]
+    tags: tuple[str, ...]
+    image: str | None = None
+    schedules: dict[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.flow}/{self.name}"
+
+    @property
+    def queue(self) -> str:
+        return f"{self.flow}-{self.name}"
+
+    @property
+    def entrypoint(self) -> str:
+        return f"flows.{self.flow}.{self.flow}"
+
+    def fields(self) -> dict[str, JsonValue]:
+        """All that is written to the server, as a tree."""
+        return {
+            "pool": self.pool,
+            "queue": self.queue,
+            "entrypoint": self.entrypoint,
+            "description": self.description,
+            "tags": [*sorted(("wavlm", HEARTBEAT_TAG, *self.tags))],
+            "parameters": self.parameters,
+            "job_variables": {"env": {**ENVIRONMENT}, **({"image": self.image} if self.image else {})},
+            "schedules": self.schedules,
+        }
+
+
+def want_pools(options: Options) -> dict[str, int | None]:
+    """Pools by name, and how many runs each takes at a time; None: as many as its workers."""
+    pools: dict[str, int | None] = {options.data_pool: None}
+    if options.training_pool != options.data_pool:
+        pools[options.training_pool] = options.trainings
+    return pools
+
+
+def want_limits(options: Options) -> dict[str, int]:
+    """Limits of tags, for all pools and machines together."""
+    return {limit_name(DOWNLOAD): options.downloads, limit_name(GPU): options.trainings}
+
+
+def want_deployments(recipe: Recipe, options: Options) -> tuple[Deployment, ...]:
+    """The deployments of a recipe. With two pools `pretrain` runs in that of the data, and hands training over."""
+    name, data, training = recipe.name, options.data_pool, options.training_pool
+    runtime: JsonValue = options.runtime.model_dump(mode="json", exclude_defaults=True)
+    common: dict[str, JsonValue] = {"recipe": options.recipe, "store": str(options.store), "runtime": runtime}
+    hand_over = data != training
+    trainer = f"{name}-training"
+    found = [
+        Deployment(
+            "prepare", name, data, f"Corpora and shards of {name}: what is new is added.", common, ("data",),
+            options.image, _schedule("nightly", options.nightly, options.timezone),
+        ),
+        Deployment(
+            "pretrain", name, data, f"All of {name}, to registered models. It continues what was stopped.",
+            {**common, "training": f"stage/{trainer}" if hand_over else None}, ("training",),
+            options.image, _schedule("weekly", options.weekly, options.timezone),
+        ),
+        Deployment("stage", name, data, f"One stage of {name}, alone.", {"kind": "shards", **common}, ("rerun",),
+                   options.image),
+        Deployment("evaluate", name, training, f"Scores of the models of {name} that there are.", common,
+                   ("evaluation",), options.image),
+    ]  # fmt: skip
+    if hand_over:
+        text = f"What `pretrain/{name}` hands over: the stages of {name} that need a GPU."
+        parameters: dict[str, JsonValue] = {"kind": "pretrain", **common}
+        found.append(Deployment("stage", trainer, training, text, parameters, ("training",), options.image))
+    return tuple(found)
+
+
+def _schedule(slug: str, cron: str | None, timezone: str) -> dict[str, JsonValue]:
+    return {slug: {"cron": cron, "timezone": timezone}} if cron else {}

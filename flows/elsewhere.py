@@ -1,0 +1,113 @@
+"""Hand a stage over to another work pool: training goes where the GPUs are, data stay where the disks and cores are."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.context import FlowRunContext
+from prefect.deployments import run_deployment
+from prefect.exceptions import PrefectException
+from prefect.states import Cancelling
+
+from wavlm.errors import ServiceMissingError
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores
+from wavlm.pipeline.store import Store
+
+LOOK_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+def needs_gpu(artifact: Artifact) -> bool:
+    """Whether a stage runs a network: it trains, or reads hidden states of a model that was trained."""
+    if isinstance(artifact, Labels):
+        return needs_gpu(artifact.codebook)
+    if isinstance(artifact, Codebook):
+        return artifact.spec.features.type == "hidden"
+    return isinstance(artifact, Model | Scores)
+
+
+def without_gpus(runtime: Runtime) -> Runtime:
+    """How to run what stays here. The GPUs count as processes, so that the check of ranks is about the training."""
+    return runtime.model_copy(update={"gpus": 0, "processes": runtime.gpus or runtime.processes})
+
+
+def make_elsewhere(
+    artifact: Artifact, deployment: str, store: Store, recipe: str, iteration: int | None, runtime: Runtime
+) -> None:
+    """Run a deployment of the flow `stage`, and wait until the store holds the artifact.
+
+    It makes all artifacts of this kind that the iteration has, so that the labels of ten corpora are one run.
+
+    The store decides; a server that is away for a while is waited for. If this run ends, so does the other one.
+    Raises ServiceMissingError if the other run ends without the artifact.
+    """
+    if store.is_complete(artifact):
+        return
+    parent = FlowRunContext.get()
+    run: Any = run_deployment(  # a coroutine only where an event loop runs
+        deployment,
+        parameters={
+            "kind": artifact.kind,
+            "recipe": recipe,
+            "iteration": iteration,
+            "store": str(store.root),
+            "runtime": runtime.model_dump(mode="json"),
+        },
+        timeout=0,
+        flow_run_name=str(artifact),
+        # A retry of this run asks anew; a second request of the same try does not.
+        idempotency_key=f"{parent.flow_run.id}-{parent.flow_run.run_count}-{artifact.key}"
+        if parent and parent.flow_run
+        else None,
+    )
+    try:
+        ended = _wait(run.id, artifact, store)
+    except BaseException:
+        _cancel(run.id)
+        raise
+    if ended is not None and not store.is_complete(artifact):
+        state = ended.state
+        raise ServiceMissingError(
+            "STAGE_ELSEWHERE",
+            f"{artifact} was not made: {state.name if state else 'no state'}: {state.message if state else ''}; "
+            f"at the run {ended.name} of {deployment}; see its log, and run again",
+        )
+
+
+def _wait(run_id: UUID, artifact: Artifact, store: Store) -> FlowRun | None:
+    """The run when it has ended; None if the artifact is there before that is known."""
+    while True:
+        run = _read(run_id)
+        if run is not None and run.state is not None and run.state.is_final():
+            return run
+        if run is None and store.is_complete(artifact):
+            return None
+        time.sleep(LOOK_SECONDS)
+
+
+def _read(run_id: UUID) -> FlowRun | None:
+    try:
+        with get_client(sync_client=True) as client:
+            return client.read_flow_run(run_id)
+    except (httpx.HTTPError, PrefectException) as error:
+        logger.warning("Prefect does not say how the run %s does: %s", run_id, error)
+        return None
+
+
+def _cancel(run_id: UUID) -> None:
+    """Ask the other run to end, as this one does."""
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(run_id).state
+            if state is not None and state.type != StateType.CANCELLING and not state.is_final():
+                client.set_flow_run_state(run_id, Cancelling(message="The run that waited for it ended."))
+    except (httpx.HTTPError, PrefectException) as error:
+        logger.warning("the run %s was not cancelled: %s", run_id, error)

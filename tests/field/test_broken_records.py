@@ -1,0 +1,128 @@
+"""People reported: one damaged `artifact.json` ended `plan`, `status` and `verify` of a whole store with a traceback.
+
+And a digit that changed in what a stage had reported was used and verified as if nothing had happened. The record
+carries its own digest now: a damaged one is named (RECORD_BROKEN), and everything else goes on.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.cli.inventory import list_broken, list_complete
+from flows.cli.plan import explain_make
+from tasks.exchange import export_as
+from tests.tasks.conftest import CORPUS, build, recipe_of
+from wavlm.corpus.facts import CorpusFacts
+from wavlm.errors import BadDataError
+from wavlm.pipeline.artifacts import Artifact, Export, Model, Registration
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.store import Store
+from wavlm.pipeline.summary import summarise
+from wavlm.pipeline.verify import verify
+from wavlm.specs import GateSpec
+
+Damage = Callable[[bytes, random.Random], bytes]
+
+
+def flip(whole: bytes, rng: random.Random) -> bytes:
+    place = rng.randrange(8 * len(whole))
+    changed = bytearray(whole)
+    changed[place // 8] ^= 1 << place % 8
+    return bytes(changed)
+
+
+def cut(whole: bytes, rng: random.Random) -> bytes:
+    return whole[: rng.randrange(len(whole))]
+
+
+def zero(whole: bytes, rng: random.Random) -> bytes:
+    first = rng.randrange(max(1, len(whole) - 512))
+    return whole[:first] + bytes(len(whole[first : first + 512])) + whole[first + 512 :]
+
+
+@pytest.fixture(scope="module")
+def whole_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """All artifacts of a recipe of two iterations but the registrations."""
+    store = Store(tmp_path_factory.mktemp("records") / "store")
+    for artifact in artifacts():
+        store.make(artifact, lambda out, item=artifact: build(item, store, out))  # type: ignore[misc]
+    return store
+
+
+@pytest.fixture
+def store(whole_store: Store, tmp_path: Path) -> Store:
+    shutil.copytree(whole_store.root, tmp_path / "store")
+    return Store(tmp_path / "store")
+
+
+def artifacts() -> tuple[Artifact, ...]:
+    return tuple(item for item in plan(recipe_of(GateSpec())) if not isinstance(item, Registration))
+
+
+def record_of(store: Store, artifact: Artifact, damage: Damage, seed: int = 0, name: str = "artifact.json") -> Path:
+    """Damage a file of an artifact; returns its path."""
+    path = store.path(artifact) / name
+    path.write_bytes(damage(path.read_bytes(), random.Random(seed)))  # noqa: S311
+    return path
+
+
+@pytest.mark.parametrize("name", ["artifact.json", "seal.json"])
+@pytest.mark.parametrize("damage", [flip, cut, zero])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_damaged_record_is_named_beside_the_healthy_ones(store: Store, damage: Damage, seed: int, name: str) -> None:
+    corpus, model = artifacts()[0], next(item for item in artifacts() if isinstance(item, Model))
+    path = record_of(store, corpus, damage, seed, name)
+    assert len(list(list_complete(store))) == len(artifacts()) - (name == "artifact.json")
+    assert not store.is_complete(corpus)
+    assert all(store.is_complete(item) for item in artifacts()[1:])  # it hides no other
+    assert store.facts(model, type(build(model, store, path.parent)))
+    if name == "artifact.json":
+        assert [str(path) in line and "RECORD_BROKEN" in line for line in list_broken(store)] == [True]
+    assert str(store.find_broken(corpus)).startswith("RECORD_BROKEN: ")
+    assert [item.path for item in verify(store.path(corpus))] == [path]
+    assert str(corpus) in summarise(artifacts(), store).missing
+
+
+@pytest.mark.parametrize("damage", [flip, cut, zero])
+def test_no_stage_uses_it_and_none_makes_it_again_unasked(store: Store, damage: Damage) -> None:
+    corpus, shards = artifacts()[:2]
+    path = record_of(store, corpus, damage)
+    store.redo(shards)
+    for artifact in (corpus, shards):
+        with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*{path}; make the artifact again: wavlm stage corpus"):
+            store.make(artifact, lambda _: pytest.fail("made from what nobody knows"))
+    assert store.redo(corpus)
+    store.make(corpus, lambda out: build(corpus, store, out))
+    assert store.is_complete(corpus)
+
+
+def test_a_changed_digit_of_what_a_stage_reported_is_noticed(store: Store) -> None:
+    path = store.path(artifacts()[0]) / "artifact.json"
+    text = path.read_text()
+    hours = f'"hours": {CORPUS.hours}'
+    assert hours in text
+    path.write_text(text.replace(hours, f'"hours": {CORPUS.hours + 1}'))
+    with pytest.raises(BadDataError, match=r"RECORD_BROKEN: .*it was changed"):
+        store.facts(artifacts()[0], CorpusFacts)
+    assert verify(path.parent)
+
+
+def test_siblings_with_damaged_records_are_not_compared_with(store: Store) -> None:
+    for artifact in artifacts():
+        if artifact.kind == "shards":
+            record_of(store, artifact, cut)
+    shards = next(item for item in artifacts() if item.kind == "shards")
+    shutil.rmtree(store.path(shards))
+    assert explain_make(shards, store, set()) == "new: no shards is there"
+
+
+def test_a_damaged_record_of_another_export_stops_no_export(store: Store, tmp_path: Path) -> None:
+    first, second = (item for item in artifacts() if isinstance(item, Export))
+    record_of(store, first, cut)
+    export_as(str(store.path(second.model)), "hf", tmp_path / "out", store)
+    assert (tmp_path / "out/README.md").is_file()  # of the store's own export

@@ -1,0 +1,52 @@
+"""What another process did meanwhile, and what an attempt that was given up left, is not built upon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.test_store import build, corpus
+from wavlm.pipeline import store as store_module
+from wavlm.pipeline.store import Store
+from wavlm.storage.facts import Facts
+
+
+def test_redo_begins_without_the_parts_of_an_attempt_that_failed(tmp_path: Path) -> None:
+    store, artifact = Store(tmp_path), corpus()
+
+    def fails(out: Path) -> Facts:
+        (out / "part-0").write_text("of the attempt that failed")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        store.make(artifact, fails)
+    moved = store.redo(artifact)
+    assert moved is not None
+    assert (moved / "part-0").is_file()
+    folder = store.make(artifact, build)
+    assert not (folder / "part-0").exists()
+    assert (folder / "data.txt").is_file()
+
+
+def test_what_another_process_completed_while_the_lock_was_awaited_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, artifact = Store(tmp_path), corpus()
+    hold = store_module.hold_lock
+
+    @contextmanager
+    def slow(path: Path, what: str) -> Iterator[None]:
+        monkeypatch.setattr(store_module, "hold_lock", hold)
+        Store(tmp_path).make(artifact, build)
+        with hold(path, what):
+            yield
+
+    def never(_: Path) -> Facts:
+        raise AssertionError("made twice")
+
+    monkeypatch.setattr(store_module, "hold_lock", slow)
+    folder = store.make(artifact, never)
+    assert (folder / "data.txt").read_text() == "words"

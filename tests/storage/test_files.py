@@ -1,0 +1,80 @@
+"""A file is on the disk before it has its name, and its name before anybody is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wavlm.storage.files import atomic_path, open_atomic, write_json, write_text
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
+    """What is asked of the disk, in order: the inode of each fsync, source and target of each rename."""
+    found: list[tuple[str, object]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def watched_fsync(handle: int) -> None:
+        fsync(handle)
+        found.append(("fsync", os.fstat(handle).st_ino))
+
+    def watched_replace(source: Any, target: Any, **options: Any) -> None:
+        inode = Path(source).stat().st_ino
+        replace(source, target, **options)
+        found.append(("rename", (inode, Path(target).name)))
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
+    return found
+
+
+def with_open(path: Path) -> None:
+    with open_atomic(path) as file:
+        file.write(b"words")
+
+
+def with_path(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"words")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [with_open, with_path, lambda path: write_text(path, "words"), lambda path: write_json(path, ["words"])],
+    ids=["open_atomic", "atomic_path", "write_text", "write_json"],
+)
+def test_content_then_name_then_folder_reach_the_disk(
+    write: Callable[[Path], None], tmp_path: Path, events: list[tuple[str, object]]
+) -> None:
+    """A power cut between two of these steps leaves the old file, or the new one, and never an empty one."""
+    path = tmp_path / "name"
+    write(path)
+    inode, folder = path.stat().st_ino, tmp_path.stat().st_ino
+    assert events == [("fsync", inode), ("rename", (inode, "name")), ("fsync", folder)]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "name"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError), open_atomic(path) as file:
+        file.writelines([b"half", 1])  # type: ignore[list-item]
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["name"]
+
+
+def test_json_has_sorted_names_and_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"b": 1, "a": [2]})
+    assert (tmp_path / "a").read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b", float("nan"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_files_can_be_read_by_others(tmp_path: Path) -> None:
+    """Unlike a temporary file of Python: stores are shared by a group of people."""
+    write_text(tmp_path / "name", "words")
+    assert (tmp_path / "name").stat().st_mode & 0o777 == 0o644

@@ -1,0 +1,64 @@
+"""The pairs to listen to in a mixtures folder: which there are, and their waveforms.
+
+Legend: N samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavlm.errors import BadDataError
+from wavlm.specs import SAMPLE_RATE_HZ
+
+LISTEN_FOLDER = "listen"
+EFFECT = "effect-"  # begins the names of pairs of one effect alone
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Waveform = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """The two files of a pair: an utterance before and after mixing, or before and after one effect."""
+
+    name: str  # key of the mixture, or of the effect
+    is_effect: bool
+    clean: Path
+    mixed: Path
+
+    def read(self) -> tuple[Waveform, Waveform]:
+        """Both waveforms, (N,). Raises BadDataError (UNREADABLE) if a file is none or they do not fit together."""
+        import soundfile
+
+        waveforms = []
+        for path in (self.clean, self.mixed):
+            try:
+                waveform, rate_hz = soundfile.read(path, dtype="float32")
+            except (OSError, soundfile.SoundFileError) as error:
+                raise _unreadable(str(error), path) from error
+            if rate_hz != SAMPLE_RATE_HZ or waveform.ndim != 1:
+                raise _unreadable(f"{rate_hz} Hz, shape {waveform.shape}, expected 16 kHz mono", path)
+            waveforms.append(waveform)
+        clean, mixed = waveforms
+        if len(clean) != len(mixed):
+            raise _unreadable(f"{len(mixed)} samples, {len(clean)} before mixing", self.mixed)
+        return clean, mixed
+
+
+def find_pairs(mixtures_dir: Path) -> tuple[PairFiles, ...]:
+    """The pairs of a mixtures folder: mixtures in their order, then effects by name."""
+    found = [
+        PairFiles(name.removeprefix(EFFECT), name.startswith(EFFECT), path, path.with_name(f"{name}.mixed.wav"))
+        for path in sorted((mixtures_dir / LISTEN_FOLDER).glob("*.clean.wav"))
+        for name in [path.name.removesuffix(".clean.wav")]
+    ]
+    return tuple(sorted(found, key=lambda item: item.is_effect))
+
+
+def _unreadable(what: str, path: Path) -> BadDataError:
+    return BadDataError("UNREADABLE", f"{what}; at {path}; make the mixtures again")
