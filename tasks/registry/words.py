@@ -37,7 +37,8 @@ def describe_version(
     table = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in rows)
     return (
         f"**Iteration {model.iteration} of the recipe `{recipe.name}`**: {family}, {network}. "
-        f"{_cell(recipe.description).rstrip('.')}. Curves, data and examples: [{REPORT_FILE}]({page}/{REPORT_FILE}).\n\n"
+        f"{_cell(recipe.description).rstrip('.')}. "
+        f"Curves, data and examples: [{REPORT_FILE}]({page}/{REPORT_FILE}).\n\n"
         f"| | |\n| --- | --- |\n{table}\n\n{_how_to_load(version)}\n\n{SIGNATURE}\n"
     )
 
