@@ -119,8 +119,8 @@ class TrainingRates:
 
 def _train(made: TrainJob, in_memory: tuple[PackedBatch, ...] | None) -> TrainingRates:
     """Train in this process, as `python -m wavlm.train` does, without validation."""
-    from wavlm.engine.interrupts import StopRequest
     from wavlm.engine.ranks import join_ranks
+    from wavlm.execution.stop import StopRequest
     from wavlm.train.data import data_of
     from wavlm.train.loop import Data, train
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -17,32 +20,45 @@ from tasks.orchestration.waiting import wait_out
 from tasks.registry.following import Status, follow_training
 from tasks.registry.runs import Tracked
 from wavlm.errors import (
-    EXIT_LOCKED,
+    EXIT_STOPPED,
     BadDataError,
     CannotWriteError,
     CodedError,
     LockedError,
+    NoResourcesError,
     ServiceMissingError,
     StoppedError,
     UsageError,
+    WorkerDiedError,
 )
-from wavlm.execution.exit_note import EXIT_NOTE_FILE, read_exit_note
-from wavlm.execution.job import TrainJob
-from wavlm.execution.launch import LOG, run_trainer
+from wavlm.execution.exit_note import EXIT_NOTE_FILE, ExitNote
+from wavlm.execution.job import TRAIN_LOCK, TrainJob
+from wavlm.execution.launch import LOG, STOP_SECONDS, run_trainer
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.supervisor import SIGNAL_EXIT
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.outcome import title_of
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import write_json
+from wavlm.storage.locks import wait_for_lock
 from wavlm.train.facts import TrainingFacts, is_finished, read_training
 
 LOG_TAIL_CHARACTERS = 2000
 CACHE = ".cache"  # of the loader, in the folder that it trains into
 _ERRORS: dict[int, type[CodedError]] = {
     cls.exit_code: cls
-    for cls in (UsageError, BadDataError, ServiceMissingError, CannotWriteError, StoppedError, LockedError)
+    for cls in (
+        UsageError,
+        BadDataError,
+        ServiceMissingError,
+        NoResourcesError,
+        CannotWriteError,
+        StoppedError,
+        LockedError,
+    )
 }
+_log = logging.getLogger(__name__)
 OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
 
@@ -67,11 +83,12 @@ def pretrain(artifact: Model, store: Store, runtime: Runtime, recipe: str = "") 
 
 
 def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
+    _wait_for_earlier(job)
     path = job.out / "job.json"
     write_json(path, job.model_dump(mode="json"))
-    code = run_trainer(path, job.runtime, on_record)
-    if code:
-        raise _failure(code, job.out)
+    ending = run_trainer(path, job.runtime, on_record)
+    if ending.exit_code:
+        raise _failure(ending, job.out)
     _remove_leftovers(job.out)
     facts = read_training(job.out)
     if not is_finished(job):
@@ -83,27 +100,55 @@ def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
     return facts
 
 
+def _wait_for_earlier(job: TrainJob) -> None:
+    """Wait for a trainer whose caller was killed: it saves a checkpoint, from which this attempt then goes on."""
+
+    def report(owner: str, waited: float) -> None:
+        if not waited:
+            _log.info("an earlier attempt still saves its checkpoint: waiting for %s; in %s", owner, job.out)
+
+    with wait_for_lock(job.out / TRAIN_LOCK, f"the model of {job.key}", STOP_SECONDS, report):
+        pass
+
+
 def _remove_leftovers(out: Path) -> None:
     """Remove what is not the model: locks, caches and the job, which names this machine's folders.
 
     What was trained, and from what, is spelled out in the record that seals the folder.
     """
-    for name in ("job.json", ".train.lock", ".train.lock.owner", EXIT_NOTE_FILE):
+    for name in ("job.json", TRAIN_LOCK, f"{TRAIN_LOCK}.owner", EXIT_NOTE_FILE):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / CACHE, ignore_errors=True)
 
 
-def _failure(code: int, out: Path) -> Exception:
+def _failure(ending: ExitNote, out: Path) -> Exception:
     """The trainer's error as an exception of ours, with the message that it left."""
-    note = read_exit_note(out)
-    message = note.message if note else ""
-    name, _, text = message.partition(": ")
-    if code in _ERRORS and text:
-        return _ERRORS[code](name, text)
-    if code == EXIT_LOCKED:  # a note would be in the way of the trainer that is at work there
-        return LockedError("LOCKED", f"another trainer has not left yet; at {out}; wait for it or stop it")
-    tail = (out / LOG).read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
-    return RuntimeError(f"the trainer ended with code {code}; the end of {out / LOG}:\n{tail}")
+    name, _, text = ending.message.partition(": ")
+    if text and ending.exit_code in _ERRORS:
+        return _ERRORS[ending.exit_code](name, text)
+    if ending.exit_code == EXIT_STOPPED:
+        return StoppedError("STOPPED", f"stopped on request; at {out}; run the same command to go on")
+    if ending.exit_code > SIGNAL_EXIT:
+        return WorkerDiedError(
+            "WORKER_DIED",
+            f"a training process was ended by {_name_signal(ending.exit_code - SIGNAL_EXIT)}, most often because the "
+            f"machine had no memory left; see {out / LOG}; run again: it goes on from the last checkpoint",
+        )
+    return RuntimeError(f"the trainer ended with code {ending.exit_code}; the end of {out / LOG}:\n{_tail(out / LOG)}")
+
+
+def _tail(log_path: Path) -> str:
+    try:
+        return log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+    except OSError as error:
+        return f"it cannot be read: {error}"
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @contextmanager
@@ -114,8 +159,12 @@ def _show_training(tracked: Tracked, store: Store, runtime: Runtime) -> Iterator
         progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
         feed = stack.enter_context(_track_training(tracked, store)) if runtime.tracking else None
 
+        started = time.time()
+
         def on_record(record: Mapping[str, JsonValue]) -> None:
-            _show_record(record, artifact.train.updates, progress, show_detail)
+            # Those of an earlier attempt come at once, and say nothing about how long the rest takes.
+            if _is_later(record, started):
+                _show_record(record, artifact.train.updates, progress, show_detail)
             if feed:
                 feed(record)
 
@@ -137,6 +186,11 @@ def _track_training(tracked: Tracked, store: Store) -> Iterator[OnRecord]:
         raise
     finally:
         follower.close(status)
+
+
+def _is_later(record: Mapping[str, JsonValue], started: float) -> bool:
+    written = record.get("time_unix")
+    return not isinstance(written, float) or written >= started
 
 
 def _show_record(record: Mapping[str, JsonValue], updates: int, progress: Progress, show_detail: ShowDetail) -> None:

@@ -1,8 +1,11 @@
 """Fixtures that several test files share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import LIMIT_SECONDS
 
 DATA = Path(__file__).parent / "data"
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
@@ -22,3 +25,19 @@ def real_speech() -> tuple[Path, ...]:
     """The speech files of tests/data, then those of the development corpus if it is there."""
     folders = (DATA / "speech", CORPUS / "speech")
     return tuple(path for folder in folders for path in sorted(folder.glob("*/*.flac")))
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[None]:
+    """A temporary Prefect server, which takes half a minute to start.
+
+    Runs have no heartbeats in it, whose end would cost a second for each.
+    """
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        prefect_test_harness(server_startup_timeout=int(LIMIT_SECONDS)),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield

@@ -13,8 +13,8 @@ from typing import NoReturn
 from rich.console import Console
 from rich.logging import RichHandler
 
-from wavlm.errors import EXIT_STOPPED, CodedError
-from wavlm.storage.files import to_coded
+from wavlm.errors import EXIT_STOPPED
+from wavlm.errors.boundary import to_coded
 
 OURS = ("wavlm", "tasks", "flows")
 PLAIN_WIDTH = 200  # of tables that go into a file or a pipe
@@ -24,11 +24,6 @@ err = Console(stderr=True)
 
 class InterruptedBySignal(BaseException):
     """SIGINT or SIGTERM: not an Exception, so that nothing on the way up takes it for a failure."""
-
-
-_CODES: dict[type[BaseException], int] = {
-    InterruptedBySignal: EXIT_STOPPED,
-}
 
 
 def set_up_logging(complete: Callable[[str], str] = str) -> None:
@@ -67,11 +62,10 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 
 def exit_code(error: BaseException) -> int | None:
     """What the command line returns for an error that people act on; None for a bug."""
-    if isinstance(error, OSError):
-        return to_coded(error).exit_code
-    if isinstance(error, CodedError):
-        return error.exit_code
-    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+    if isinstance(error, InterruptedBySignal):
+        return EXIT_STOPPED
+    coded = to_coded(error)
+    return coded.exit_code if coded else None
 
 
 def print_error(error: BaseException, complete: Callable[[str], str] = str) -> None:
@@ -80,7 +74,7 @@ def print_error(error: BaseException, complete: Callable[[str], str] = str) -> N
         err.print(f"STOPPED: by {error}; run the same command again to continue", style="yellow")
         return
     # No line is broken by us: paths and commands in it are there to be copied.
-    shown = to_coded(error) if isinstance(error, OSError) else error
+    shown = to_coded(error) or error
     err.print(complete(str(shown)), style="red", markup=False, highlight=False, soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
         err.print(complete(str(note)), markup=False, highlight=False, soft_wrap=True)

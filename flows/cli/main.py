@@ -18,6 +18,7 @@ from flows.cli import house as cli_house
 from flows.cli import models as cli_models
 from flows.cli import report as cli_report
 from flows.cli import store as cli_store
+from flows.cli import ui as cli_ui
 from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from wavlm.errors import EXIT_USAGE
@@ -80,6 +81,9 @@ def run(  # noqa: PLR0913 - one option each
     checkpoint_activations: options.Checkpointing = False,
     shard_parameters: options.Sharding = False,
     tracking: options.Tracking = True,
+    wait: options.Wait = options.DEFAULT_WAIT,
+    experiment: options.Experiment = "",
+    require_registry: options.RequireRegistry = False,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -110,6 +114,9 @@ def run(  # noqa: PLR0913 - one option each
         checkpoint_activations=checkpoint_activations,
         shard_parameters=shard_parameters,
         tracking=tracking,
+        wait_minutes=wait,
+        experiment=experiment,
+        require_registry=require_registry,
     )
     artifact_store = Store(store)
     resolved = None
@@ -149,6 +156,7 @@ def stage(  # noqa: PLR0913 - one option each
     gpus: options.Gpus = 0,
     processes: options.Processes = 0,
     threads: options.Threads = 0,
+    wait: options.Wait = options.DEFAULT_WAIT,
     redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
 ) -> None:
     """Make one stage of a recipe, alone; its inputs have to be there.
@@ -159,7 +167,7 @@ def stage(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
-    from wavlm.errors import CodedError, ServiceMissingError
+    from wavlm.errors import CodedError, LockedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
     from wavlm.pipeline.plan import plan, select
@@ -181,11 +189,12 @@ def stage(  # noqa: PLR0913 - one option each
         from flows.cli.orchestrated import run_flow
         from flows.ready import check_ready
 
-        runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads)
+        runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads, wait_minutes=wait)
         check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
         for artifact in artifacts:
             for item in artifact.needs if artifact.is_known else ():
-                artifact_store.require(item)  # before Prefect is started for nothing
+                with suppress(LockedError):  # it is being made: the flow waits for it
+                    artifact_store.require(item)  # before Prefect is started for nothing
         resolved = run_flow(
             _load_stage,
             artifact_store.root,
@@ -249,7 +258,7 @@ def _load_stage() -> Callable[..., object]:
 
 # Modules with commands of their own, after those above, in the order in which help lists them. To add one is a name
 # here, and one in the layers of pyproject.toml.
-for module in (cli_store, cli_report, cli_house, cli_deploy, cli_models):
+for module in (cli_store, cli_report, cli_house, cli_deploy, cli_models, cli_ui):
     module.add_to(app)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
-from flows.cli import console
+from flows.cli import console, options
+from flows.cli import registry_tables as tables
 from flows.cli.complete import complete_model
 from flows.cli.options import DEFAULT_STORE, ModelName, RecipeFile, StoreFolder
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 models = typer.Typer(
     name="models",
     help="Models in the registry.\n\n[bold]Examples[/]\n\n"
@@ -32,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @models.command("list")
-def list_models(store: StoreFolder = DEFAULT_STORE) -> None:
+def list_models(store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) -> None:
     """All versions of all registered models.
 
     [bold]Example[/]
@@ -42,22 +42,15 @@ def list_models(store: StoreFolder = DEFAULT_STORE) -> None:
     from tasks.registry.lookup import list_models as listed
     from wavlm.pipeline.store import Store
 
-    table = Table("model", "version", "aliases", "iteration", "made", box=None)
-    for model in listed(Store(store)):
-        for item in model.versions:
-            made = datetime.fromtimestamp(item.created_unix, UTC).astimezone()
-            table.add_row(
-                item.name,
-                str(item.version),
-                ", ".join(item.aliases),
-                str(item.iteration or ""),
-                f"{made:%Y-%m-%d %H:%M}",
-            )
-    console.out.print(table)
+    found = listed(Store(store))
+    if as_json:
+        tables.print_json([tables.model_of(item) for item in found])
+        return
+    tables.print_versions([version for model in found for version in model.versions])
 
 
 @models.command()
-def show(model: ModelName, store: StoreFolder = DEFAULT_STORE) -> None:
+def show(model: ModelName, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) -> None:
     """Aliases, figures and lineage of one version, or of all versions of a name.
 
     [bold]Examples[/]
@@ -69,16 +62,54 @@ def show(model: ModelName, store: StoreFolder = DEFAULT_STORE) -> None:
     from tasks.registry.lookup import show_model
     from wavlm.pipeline.store import Store
 
-    for item in show_model(Store(store), model).versions:
-        aliases = f" ({', '.join(item.aliases)})" if item.aliases else ""
-        table = Table("", "", title=f"{item.reference}{aliases}", box=None, show_header=False)
-        table.title_justify = "left"
-        for name, value in sorted(item.metrics.items()):
-            table.add_row(name, f"{value:.6g}")
-        for name, text in sorted(item.tags.items()):
-            table.add_row(name, text)
-        table.add_row("source", item.source)
-        console.out.print(table, "")
+    found = show_model(Store(store), model)
+    if as_json:
+        tables.print_json(tables.model_of(found))
+        return
+    for item in found.versions:
+        tables.print_version(item)
+
+
+@models.command()
+def history(name: ModelName, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) -> None:
+    """The versions of a name, oldest first: when, from what, with which figures, and what the gate said.
+
+    [bold]Example[/]
+
+      [cyan]wavlm models history wavlm-demo[/]
+    """
+    from tasks.registry.lookup import list_versions
+    from wavlm.pipeline.store import Store
+
+    found = list_versions(Store(store), name)
+    if as_json:
+        tables.print_json([tables.version_of(item) for item in found])
+        return
+    tables.print_history(found)
+
+
+@models.command()
+def compare(
+    first: ModelName,
+    second: ModelName,
+    store: StoreFolder = DEFAULT_STORE,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Two versions side by side: their figures, and what differs in settings and lineage.
+
+    [bold]Example[/]
+
+      [cyan]wavlm models compare wavlm-demo:1 wavlm-demo@candidate[/]
+    """
+    from tasks.registry.compare import compare as compared
+    from wavlm.pipeline.store import Store
+
+    found = compared(Store(store), first, second)
+    if as_json:
+        tables.print_json(tables.comparison_of(found))
+        return
+    tables.print_comparison(found)
 
 
 @models.command()
@@ -117,7 +148,8 @@ def promote(
     from wavlm.pipeline.store import Store
 
     version = promoted(Store(store), model, alias)
-    console.out.print(f"{version.reference}: {', '.join(version.aliases)}")
+    text = f"{version.reference}: {', '.join(version.aliases)}"
+    console.out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def export_model(
@@ -171,23 +203,26 @@ def import_model(
     console.out.print(f"head: {head}", markup=False, highlight=False, soft_wrap=True)
 
 
-def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE) -> None:
-    """Register what the store holds and the registry missed; does nothing the second time.
+def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE, *, experiment: options.Experiment = "") -> None:
+    """Register what the store holds and the registry does not; does nothing the second time.
 
     [bold]Example[/]
 
       [cyan]wavlm sync data_specs/recipes/demo.yaml[/]
     """
     from tasks.register import sync as synced
+    from wavlm.pipeline.registration import configured_registry, show_registry
     from wavlm.pipeline.resolve import require_known
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
 
     artifact_store = Store(store)
-    new = synced(require_known(read_recipe(recipe), artifact_store), artifact_store)
+    new = synced(require_known(read_recipe(recipe), artifact_store), artifact_store, experiment)
     for path in new:
         _say(path)
-    console.out.print(f"{len(new)} models were registered now")
+    place = show_registry(configured_registry(artifact_store.root), artifact_store.root)
+    text = f"{len(new)} models were registered now; at {place}"
+    console.out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _say(path: Path) -> None:

@@ -78,3 +78,14 @@ Sharding = Annotated[
     typer.Option("--shard-parameters", help="Split weights and optimizer over the GPUs (FSDP2), for Large"),
 ]
 Tracking = Annotated[bool, typer.Option("--tracking/--no-tracking", help="Send curves to MLflow while training")]
+Wait = Annotated[
+    int, typer.Option(metavar="MINUTES", min=0, help="Wait for what another run makes or uses; 0: refuse at once")
+]
+DEFAULT_WAIT = 720
+Experiment = Annotated[
+    str, typer.Option("--experiment", metavar="NAME", help="MLflow experiment; if not given, one per recipe")
+]
+RequireRegistry = Annotated[
+    bool,
+    typer.Option("--require-registry", help="Fail in the end (69) if a model could not be registered"),
+]

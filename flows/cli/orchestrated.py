@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tasks.orchestration.home import prefect_home
 from tasks.orchestration.server import QUIET, OwnServer, answers
 from wavlm.errors import ServiceMissingError
 
@@ -26,8 +27,9 @@ def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bo
     after the environment is set, and while the server starts. Raises what the stages raise, and ServiceMissingError if
     Prefect fails before everything is made.
     """
-    _set_environment(root / "prefect")
-    server = None if os.environ.get(API) else _own_server(root / "prefect")
+    home = prefect_home(root)
+    _set_environment(home)
+    server = None if os.environ.get(API) else _own_server(home)
     flow = load_flow()
     _wait(server)
     import httpx

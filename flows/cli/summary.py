@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.cli import console
+from tasks.registry.current import read_current
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.store import Store
@@ -23,7 +24,7 @@ def show_summary(recipe: Path, store: Store, resolved: Recipe | None, complete: 
     `complete` makes the commands in a text complete.
     `resolved`: as the run read it. A folder that grew meanwhile would make everything unknown.
     """
-    summary = summarise(plan(resolved or resolve(read_recipe(recipe), store)), store)
+    summary = summarise(plan(resolved or resolve(read_recipe(recipe), store)), store, read_current)
     for name, rows in tables(summary):
         columns = list(dict.fromkeys(column for row in rows for column in row))
         table = Table(*columns, title=name, title_justify="left", box=None)

@@ -59,6 +59,7 @@ class OwnServer:
         self._starts_left = MAX_STARTS
         self._process = self._start_process()
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/api"
+        logger.info("a temporary Prefect server starts, which takes a quarter of a minute; its log: %s", self.log)
         threading.Thread(target=self._restart_when_dead, name="prefect-server", daemon=True).start()
 
     @property

@@ -18,6 +18,7 @@ from prefect.exceptions import PrefectException
 
 from tasks.orchestration.media import embed_picture, embed_sound
 from tasks.orchestration.progress_bar import slug
+from tasks.registry.current import read_current
 from tasks.registry.pages import run_page, version_page
 from wavlm.errors import CodedError
 from wavlm.mixing.listen import find_pairs
@@ -74,7 +75,7 @@ def _row(artifact: Artifact, store: Store, *, was_there: bool) -> str:
 
 def _publish_all(recipe: Recipe, store: Store) -> None:
     artifacts = plan(recipe)
-    summary = summarise(artifacts, store)
+    summary = summarise(artifacts, store, read_current)
     prefix = slug(recipe.name)
     for name, rows in tables(summary):
         create_table_artifact(rows, key=f"{prefix}-{name}", description=f"{recipe.name}: {name}")
@@ -110,7 +111,9 @@ def _links(artifacts: Sequence[Artifact], store: Store) -> Iterator[str]:
         facts = store.facts(item, RegistrationFacts)
         version, run = version_page(facts.uri, facts.name, facts.version), run_page(facts.uri, facts.run_id)
         iteration = f"iteration {item.model.iteration}: {facts.name}, version {facts.version}"
-        pages = f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`"
+        pages = (
+            f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`, which `wavlm ui` shows"
+        )
         yield f"{iteration}, {pages}"
 
 

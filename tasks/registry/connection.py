@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
 
 from tasks.registry import database
 from tasks.registry.cause import cause_of
@@ -21,6 +19,8 @@ from tasks.registry.server_version import require_known_server
 from wavlm.errors import CodedError, ServiceMissingError
 from wavlm.pipeline.registration import OWN_REGISTRY, REGISTRY_FOLDER, TRACKING_URI, without_password
 from wavlm.pipeline.store import Store
+from wavlm.storage.locks import wait_for_lock
+from wavlm.storage.sharing import share_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,13 +73,19 @@ def connect(store: Store) -> Registry:
         file.parent.mkdir(parents=True, exist_ok=True)
     lock = (file.parent if file else store.root / REGISTRY_FOLDER) / "create.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with translate_registry_errors(uri), FileLock(lock, timeout=LOCK_SECONDS):
+    with translate_registry_errors(uri), hold_registry(lock):
         if file and file.exists():
             database.require_schema(file, may_change=True)
         client = _open_client(uri)
         if file:
+            share_file(file)
             database.relocate(file)
     return _registry(uri, client, file, lock)
+
+
+def hold_registry(lock: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a registry, which two take in turn who would both create what both found missing."""
+    return wait_for_lock(lock, "the registry", LOCK_SECONDS, lambda *_: None)
 
 
 def open_to_look(store: Store) -> Registry | None:
@@ -127,7 +133,7 @@ def translate_registry_errors(uri: str) -> Iterator[None]:
         yield
     except CodedError:
         raise
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, Timeout) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise ServiceMissingError(
             "REGISTRY_DOWN",
             f"MLflow did not do what was asked: {cause_of(error, uri)}; at {without_password(uri)}; "

@@ -84,9 +84,9 @@ def place_beside(database: Path, run_id: str, place: str) -> Path | None:
     return artifact_root(database) / run_id / "artifacts" / rest.strip("/") if found else None
 
 
-def relocate(database: Path) -> int:
-    """Make the database name the places where its files are now; returns how many were other ones."""
-    with _open(database) as found:
+def relocate(database: Path, copy: Path | None = None) -> int:
+    """Make the database, or a copy of it, name the places where its files are now; returns how many were other ones."""
+    with _open(copy or database) as found:
         changes = [
             *_experiments(found, database),
             *(change for column in _COLUMNS for change in _moved(found, database, *column)),

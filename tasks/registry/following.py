@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import JsonValue
 
 from tasks.registry.connection import connect, translate_registry_errors
+from tasks.registry.pages import run_page
 from tasks.registry.runs import Tracked, open_run
 from wavlm.errors import CodedError
 from wavlm.pipeline.curves import Point, points
@@ -110,6 +111,8 @@ class Follower:
         registry = connect(self._store)
         with translate_registry_errors(registry.uri):
             run_id = open_run(registry, self._tracked)
+            if page := run_page(registry.uri, run_id):
+                _log.info("%s: its curve, while it trains: %s", self._tracked.model, page)
             uploader = Uploader(registry.client, run_id)
             status: Status | None = None
             while status is None:

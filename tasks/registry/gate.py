@@ -91,7 +91,7 @@ def _find_obstacle(metric: str, new: Version, champion: Version | None, *, is_fi
     if champion is None:
         is_lasting = TAG_OF[metric] == PROBE_TAG or is_final
         return None if is_lasting else f"{metric} cannot be compared with that of the iterations to come: other labels"
-    difference = _find_difference(TAG_OF[metric], new, champion)
+    difference = find_difference(TAG_OF[metric], new, champion)
     where = f"{metric} of {new.reference} and {champion.reference}"
     return f"{where} is no comparison: {difference}" if difference else None
 
@@ -104,7 +104,7 @@ def _advice(metric: str, version: Version) -> str:
     return ""
 
 
-def _find_difference(tag: str, new: Version, champion: Version) -> str | None:
+def find_difference(tag: str, new: Version, champion: Version) -> str | None:
     """What was not alike when two versions were measured; None if all was."""
     if new.tags.get(tag) is not None and new.tags.get(tag) == champion.tags.get(tag):
         return None

@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
-from tasks.registry.connection import Registry
-from tasks.registry.lookup import download
+from tasks.registry.connection import Registry, translate_registry_errors
 from tasks.registry.provenance import git_commit, package_version
-from tasks.registry.versions import MODEL_FILES, Version, native_path, sha256_tag
-from wavlm.errors import BadDataError
+from tasks.registry.versions import MODEL_FILES, Version, download, native_path, sha256_tag
+from wavlm.errors import BadDataError, CodedError
 from wavlm.export import HF_FOLDER
 from wavlm.pipeline.artifacts import Corpus, Export, Model, Shards, lineage
 from wavlm.pipeline.store import Store
@@ -82,6 +82,15 @@ def file_digests(model: Model, store: Store) -> dict[str, str]:
         if path.startswith(f"{HF_FOLDER}/")
     }
     return found | {native_path(name): own[name].sha256 for name in MODEL_FILES}
+
+
+def with_lineage(registry: Registry, version: Version) -> Version:
+    """The version with the keys of its lineage. A file that cannot be read is named there, and hides nothing else."""
+    try:
+        with translate_registry_errors(registry.uri):
+            return replace(version, lineage=read_keys(registry, version))
+    except CodedError as error:
+        return replace(version, lineage={LINEAGE_FILE: str(error)})
 
 
 def read_keys(registry: Registry, version: Version) -> dict[str, str]:

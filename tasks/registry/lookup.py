@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.registry.connection import Registry, connect, open_to_look, registry_uri, translate_registry_errors
+from tasks.registry.lineage import with_lineage
 from tasks.registry.reference import find_version, find_versions
-from tasks.registry.runs import fetch_file
 from tasks.registry.versions import (
     CHAMPION,
     MODEL_FILES,
-    MODEL_FOLDER,
     VERDICT_TAG,
     RegisteredModel,
     Version,
     all_models,
+    download,
     native_path,
     sha256_tag,
     versions_of,
@@ -47,15 +47,24 @@ def show_model(store: Store, reference: str) -> RegisteredModel:
 
     For `NAME` it is logged which version other commands take for it, and why.
     """
-    with _looking(store, reference) as registry:
+    with looking(store, reference) as registry:
         name, chosen = find_versions(registry, reference)
         newest_first = sorted(chosen, key=lambda item: -item.version)
-        return RegisteredModel(name, registry.place, tuple(with_metrics(registry, item) for item in newest_first))
+        return RegisteredModel(
+            name, registry.place, tuple(with_lineage(registry, with_metrics(registry, item)) for item in newest_first)
+        )
+
+
+def list_versions(store: Store, name: str) -> tuple[Version, ...]:
+    """The versions of a registered model with their metrics, oldest first."""
+    with looking(store, name) as registry:
+        _, found = find_versions(registry, name)
+        return tuple(with_metrics(registry, item) for item in sorted(found, key=lambda item: item.version))
 
 
 def resolve(store: Store, reference: str) -> Version:
     """The one version that a reference means. Which one that is for `NAME` alone, and why, is logged."""
-    with _looking(store, reference) as registry:
+    with looking(store, reference) as registry:
         return find_version(registry, reference)
 
 
@@ -67,7 +76,7 @@ def pull_model(store: Store, reference: str, out: Path) -> Path:
     """
     if out.exists():
         raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
-    with _looking(store, reference) as registry:
+    with looking(store, reference) as registry:
         version = find_version(registry, reference)
         for name in MODEL_FILES:
             _require_digest(version, name)
@@ -92,7 +101,7 @@ def promote(store: Store, reference: str, alias: str) -> Version:
             f"{alias!r} cannot be an alias; expected lower case letters, digits, - and _, starting "
             "with a letter, and not `latest` or `v1`; for example champion",
         )
-    with _looking(store, reference):  # a store without a registry gets none by this
+    with looking(store, reference):  # a store without a registry gets none by this
         registry = connect(store)
         version = find_version(registry, reference)
         champion = next((item for item in versions_of(registry, version.name) if CHAMPION in item.aliases), None)
@@ -110,13 +119,8 @@ def record_end(registry: Registry, champion: Version | None, successor: Version)
         registry.client.set_model_version_tag(champion.name, str(champion.version), VERDICT_TAG, words)
 
 
-def download(registry: Registry, version: Version, path: str, folder: Path) -> Path:
-    """Fetch one file of a version into a folder, under its own name; `path` is relative to the version's folder."""
-    return fetch_file(registry, version.run_id, f"{MODEL_FOLDER}/{path}", folder)
-
-
 @contextmanager
-def _looking(store: Store, reference: str) -> Iterator[Registry]:
+def looking(store: Store, reference: str) -> Iterator[Registry]:
     """The registry, open to read from. Raises UsageError (MODEL_UNKNOWN) if the store has none."""
     registry = open_to_look(store)
     if registry is None:

@@ -11,9 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
-from tasks.registry.connection import LOCK_SECONDS, Registry
+from tasks.registry.connection import Registry, hold_registry
 from tasks.registry.database import location, place_beside
 from tasks.registry.provenance import joined, run_tags
 from wavlm.pipeline.artifacts import Model
@@ -59,7 +57,7 @@ class Tracked:
 def open_run(registry: Registry, tracked: Tracked, *, is_new: bool = False) -> str:
     """The id of the model's run in its experiment, with status RUNNING: the newest with its key, or a new one."""
     client = registry.client
-    with FileLock(registry.lock, timeout=LOCK_SECONDS):
+    with hold_registry(registry.lock):
         experiment = _experiment(registry, tracked.experiment)
         wanted = f"tags.`{KEY_TAG}` = '{tracked.model.key}' AND tags.`{RECIPE_TAG}` = '{tracked.recipe}'"
         runs = client.search_runs([experiment], wanted, max_results=1)  # newest first

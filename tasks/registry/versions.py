@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tasks.registry.connection import Registry
-from tasks.registry.runs import ITERATION_TAG, KEY_TAG
+from tasks.registry.runs import ITERATION_TAG, KEY_TAG, fetch_file
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 CHAMPION = "champion"
 VERDICT_TAG = "wavlm.gate"  # of a version: why it is champion, or is not
@@ -37,6 +41,7 @@ class Version:
     source: str
     tags: Mapping[str, str]
     metrics: Mapping[str, float]  # last value of each; empty in lists
+    lineage: Mapping[str, str] = field(default_factory=dict)  # keys of what it was made from; empty in lists
 
     @property
     def reference(self) -> str:
@@ -122,7 +127,8 @@ def to_version(found: Any, aliases: Mapping[str, str]) -> Version:
 
 def with_metrics(registry: Registry, version: Version) -> Version:
     """The version with the last value of each metric of its run, as far as the run is still there."""
-    metrics = _metrics_of_run(registry, version.run_id) if version.run_id else {}
+    run = _find_run(registry, version.run_id)
+    metrics = dict(run.data.metrics) if run else {}
     if VALID_TAG in version.tags:  # an earlier version of the pipeline did not write figures as tags
         # A run is shared by names: it may hold the figures of another recipe's probe.
         others = {name: value for name, value in metrics.items() if name not in TAG_OF}
@@ -132,14 +138,26 @@ def with_metrics(registry: Registry, version: Version) -> Version:
     return replace(version, metrics=metrics)
 
 
-def _metrics_of_run(registry: Registry, run_id: str) -> dict[str, float]:
+def params_of(registry: Registry, run_id: str) -> dict[str, str]:
+    """The settings that a run recorded; empty if it is gone."""
+    run = _find_run(registry, run_id)
+    return dict(run.data.params) if run else {}
+
+
+def download(registry: Registry, version: Version, path: str, folder: Path) -> Path:
+    """Fetch one file of a version into a folder, under its own name; `path` is relative to the version's folder."""
+    return fetch_file(registry, version.run_id, f"{MODEL_FOLDER}/{path}", folder)
+
+
+def _find_run(registry: Registry, run_id: str) -> Run | None:
+    """A run; None for a version without one, and for one that is gone."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return dict(registry.client.get_run(run_id).data.metrics)
+        return registry.client.get_run(run_id) if run_id else None
     except MlflowException as error:
         if error.error_code in MISSING:
-            return {}
+            return None
         raise
 
 

@@ -15,9 +15,10 @@ from tests.train import fakes
 from wavlm.engine import checkpoint
 from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
 from wavlm.engine.checkpoint_writer import BLOCK_BYTES, CheckpointWriter
-from wavlm.engine.interrupts import StopRequest, watchdog
+from wavlm.engine.interrupts import watchdog
 from wavlm.engine.ranks import Ranks
 from wavlm.errors import BadDataError, CannotWriteError
+from wavlm.execution.stop import StopRequest
 from wavlm.train.loop import train
 
 pytestmark = pytest.mark.numeric

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.stop import StopRequest
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from tests.numerics import relative_tolerance
 from tests.train import fakes, pair
 from wavlm.engine import checkpoint
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
+from wavlm.execution.stop import StopRequest
 from wavlm.train.loop import train
 
 pytestmark = [pytest.mark.numeric, pytest.mark.slow]

@@ -12,10 +12,12 @@ import pytest
 
 from tests.mini_shards import tones, write_shards
 from tests.numerics import relative_tolerance
+from tests.sockets import watch_sockets
 from tests.tiny_specs import tiny_network, tiny_training
 from tests.waiting import wait_until
 from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
-from wavlm.execution.job import LabelledShards, TrainJob
+from wavlm.execution.exit_note import ExitNote
+from wavlm.execution.job import TRAIN_LOCK, LabelledShards, TrainJob
 from wavlm.execution.launch import run_trainer
 from wavlm.execution.metrics import MetricsRecord
 from wavlm.execution.runtime import Runtime
@@ -70,7 +72,7 @@ def write_job(corpus: LabelledShards, out: Path, *, updates: int = 12, **runtime
     return out / "job.json"
 
 
-def launch(job: Path, stop: Callable[[], bool] = lambda: False) -> tuple[int, list[MetricsRecord]]:
+def launch(job: Path, stop: Callable[[], bool] = lambda: False) -> tuple[ExitNote, list[MetricsRecord]]:
     records: list[MetricsRecord] = []
     runtime = Runtime.model_validate(read_json(job)["runtime"])
     return run_trainer(job, runtime, records.append, stop), records
@@ -92,16 +94,16 @@ def running(job: Path) -> list[int]:
 def finished(corpus: LabelledShards, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a training of 12 updates without an interruption."""
     job = write_job(corpus, tmp_path_factory.mktemp("unbroken") / "out")
-    code, records = launch(job)
-    assert code == 0, (job.parent / "train.log").read_text()
+    ending, records = launch(job)
+    assert ending.exit_code == 0, (job.parent / "train.log").read_text()
     assert [record["update"] for record in records] == list(range(1, 13))
     return job
 
 
 def test_second_run_of_a_finished_job_has_nothing_to_do(finished: Path) -> None:
     before = sha256_of(finished.parent / "model.safetensors")
-    code, records = launch(finished)
-    assert code == 0
+    ending, records = launch(finished)
+    assert ending.exit_code == 0
     assert len(records) == 12
     assert "already trained" in (finished.parent / "train.log").read_text()
     assert sha256_of(finished.parent / "model.safetensors") == before
@@ -111,10 +113,10 @@ def test_stopped_trainer_says_75_and_goes_on_to_the_same_model(
     corpus: LabelledShards, finished: Path, tmp_path: Path
 ) -> None:
     job = write_job(corpus, tmp_path / "out")
-    assert launch(job, (job.parent / "metrics.jsonl").exists)[0] == EXIT_STOPPED
+    assert launch(job, (job.parent / "metrics.jsonl").exists)[0].exit_code == EXIT_STOPPED
     assert not (job.parent / "model.safetensors").exists()
-    code, records = launch(job)
-    assert code == 0
+    ending, records = launch(job)
+    assert ending.exit_code == 0
     assert [record["update"] for record in records] == list(range(1, 13))
     models = [sha256_of(folder / "model.safetensors") for folder in (job.parent, finished.parent)]
     assert models[0] == models[1]
@@ -122,10 +124,15 @@ def test_stopped_trainer_says_75_and_goes_on_to_the_same_model(
 
 def test_two_processes_stop_with_75_and_finish_later(corpus: LabelledShards, finished: Path, tmp_path: Path) -> None:
     job = write_job(corpus, tmp_path / "out", processes=2)
-    assert launch(job, (job.parent / "metrics.jsonl").exists)[0] == EXIT_STOPPED
-    assert read_json(job.parent / "exit.json")["message"].startswith("STOPPED")
-    code, records = launch(job)
-    assert code == 0, (job.parent / "train.log").read_text()
+    with watch_sockets() as sockets:
+        ending, _ = launch(job, (job.parent / "metrics.jsonl").exists)
+    assert len(sockets.loopback) >= 3, "the store of rank 0, and a socket of gloo per rank"
+    assert not sockets.elsewhere
+    assert ending.exit_code == EXIT_STOPPED
+    assert ending.message == read_json(job.parent / "exit.json")["message"]
+    assert ending.message.startswith("STOPPED")
+    ending, records = launch(job)
+    assert ending.exit_code == 0, (job.parent / "train.log").read_text()
     assert [record["update"] for record in records] == list(range(1, 13))
     assert not running(job)
     alone, together = (read_json(j.parent / "training.json") for j in (finished, job))
@@ -134,13 +141,41 @@ def test_two_processes_stop_with_75_and_finish_later(corpus: LabelledShards, fin
     assert together["valid/loss"] == pytest.approx(alone["valid/loss"], rel=relative_tolerance(3 * 12))
 
 
+def test_a_stop_while_the_ranks_are_being_imported_is_a_stop(corpus: LabelledShards, tmp_path: Path) -> None:
+    """A signal in the first moments would end a process as signals do by default, or with a KeyboardInterrupt."""
+    job = write_job(corpus, tmp_path / "out", updates=5000, processes=2)
+    ending, records = launch(job, lambda: True)
+    assert ending.exit_code == EXIT_STOPPED
+    assert ending.message.startswith("STOPPED: stopped on request before the first update")
+    assert not records
+    assert not running(job)
+    assert "Traceback" not in (job.parent / "train.log").read_text()
+
+
+def test_a_rank_that_is_killed_ends_all_and_is_named(corpus: LabelledShards, tmp_path: Path) -> None:
+    """Its neighbour fails too, as if it had a bug; torchrun says 1 for everything."""
+    job = write_job(corpus, tmp_path / "out", updates=5000, processes=2)
+    killed = set()
+
+    def kill_rank_0() -> bool:
+        if (job.parent / "metrics.jsonl").exists() and not killed:
+            killed.add(read_json(job.parent / f"{TRAIN_LOCK}.owner")["pid"])  # rank 0 holds the lock
+            os.kill(*killed, signal.SIGKILL)
+        return False
+
+    ending, _ = launch(job, kill_rank_0)
+    assert ending.exit_code == 128 + signal.SIGKILL
+    assert not running(job)
+
+
 def test_error_code_and_message_come_through(corpus: LabelledShards, tmp_path: Path) -> None:
     nowhere = LabelledShards(shards=corpus.shards, labels=tmp_path / "none")
     job = write_job(nowhere, tmp_path / "out")
-    assert launch(job)[0] == EXIT_BAD_DATA
-    message = read_json(job.parent / "exit.json")["message"]
-    assert message.startswith("LABEL_MISMATCH")
-    assert str(tmp_path / "none") in message
+    ending, _ = launch(job)
+    assert ending.exit_code == EXIT_BAD_DATA
+    assert ending.message == read_json(job.parent / "exit.json")["message"]
+    assert ending.message.startswith("LABEL_MISMATCH")
+    assert str(tmp_path / "none") in ending.message
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -15,11 +15,11 @@ import pytest
 from flows.cli import console
 from tests.field.recipes import run_wavlm, write_recipe
 from wavlm.errors import CodedError, UsageError
+from wavlm.errors.boundary import to_coded
 from wavlm.execution.job import read_job
 from wavlm.pipeline.store import Store
 from wavlm.specs.tree import MAX_DEPTH, MAX_EVENTS, MAX_FILE_BYTES, RecipeError
 from wavlm.specs.yaml import read_recipe
-from wavlm.storage.files import to_coded
 
 TEXTS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "found NoneType, expected a mapping"),
@@ -140,7 +140,7 @@ def test_a_job_that_is_none_is_refused(content: bytes | None, tmp_path: Path) ->
         (errno.ENOSPC, "DISK_FULL", 73),
         (errno.EROFS, "NOT_WRITABLE", 73),
         (errno.EIO, "DISK_ERROR", 65),
-        (errno.ESTALE, "DISK_ERROR", 65),
+        (errno.ESTALE, "FOLDER_LOST", 73),
     ],
 )
 def test_what_the_operating_system_refuses_has_a_code_and_names_the_file(

@@ -66,10 +66,10 @@ def store(tmp_path: Path) -> Store:
 
 
 @contextmanager
-def other_run(store: Store) -> Iterator[subprocess.Popen[str]]:
-    """A process that makes the shards of `voice` until a line is written to it."""
+def other_run(store: Store, artifact: Shards | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A process that makes shards, those of `voice` if nothing else is said, until a line is written to it."""
     job = store.root / "other-run.pickle"
-    job.write_bytes(pickle.dumps((SHARDS_OF_VOICE, SHARDS, store.root)))
+    job.write_bytes(pickle.dumps((artifact or SHARDS_OF_VOICE, SHARDS, store.root)))
     process = subprocess.Popen(
         [sys.executable, "-c", OTHER_RUN, str(job)],
         cwd=ROOT,
@@ -96,6 +96,7 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> p
     logger = logging.getLogger(waiting.__name__)
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     monkeypatch.setattr(logger, "level", logging.INFO)
+    monkeypatch.setattr(logger, "propagate", False)
     return caplog
 
 

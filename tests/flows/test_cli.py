@@ -17,6 +17,7 @@ COMMANDS = [
     ["run"], ["stage"], ["check"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
     ["import"], ["models"], ["report"],
     ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
+    ["models", "history"], ["models", "compare"], ["ui"],
 ]  # fmt: skip
 
 

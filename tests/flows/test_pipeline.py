@@ -166,7 +166,7 @@ def test_stopped_then_killed_then_finished_gives_the_same_model(
     assert updates_done(store) < 40
 
     last = start(recipe, store, environment)
-    wait_until(lambda: processes_of(environment, b"wavlm.execution.launch"))
+    wait_until(lambda: processes_of(environment, b"wavlm.execution.supervisor"))
     (server,) = processes_of(environment, b"tasks.orchestration.server")
     os.kill(server, signal.SIGKILL)
     _, complaint = last.communicate(timeout=LIMIT_SECONDS)
@@ -182,6 +182,7 @@ def test_a_locked_artifact_is_exit_code_77(finished_store: Path, tiny_recipe: Pa
     (codebook,) = finished_store.glob("codebook/mfcc-*")
     key = codebook.name.rpartition("-")[2]
     with FileLock(finished_store / "locks" / f"codebook-{key}.lock"):
-        done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, "--redo", "--store", finished_store)
+        where = ("--redo", "--store", finished_store, "--wait", 0)
+        done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, *where)
     assert done.returncode == 77, done.stderr
     assert codebook.is_dir()

@@ -6,6 +6,7 @@ nothing: then all tests that run any line of it are taken.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +25,7 @@ PARTS = tuple(f"tests/{name}" for name in (
     "tasks", "flows", "shards", "export", "execution", "corpus", "field",
 ))  # fmt: skip
 
+UNKNOWN_SECONDS = 3.0  # what a test is taken to cost that was not traced
 SETTINGS = """\
 [run]
 parallel = true
@@ -43,10 +46,20 @@ class Cover:
     seconds: dict[str, float]
 
     def tests(self, path: str, lines: tuple[int, int]) -> set[str]:
-        """The tests that run one of the lines; if none does, those that run any line of the file."""
+        """The tests that run one of the lines, and those of which only the file is known (line 0).
+
+        If there are none, those that run any line of the file; if nothing does, those of the mirror folder.
+        """
         found = self.tests_by_line.get(path, {})
-        here = {test for line, tests in found.items() if lines[0] <= line <= lines[1] for test in tests}
-        return here or {test for tests in found.values() for test in tests}
+        here = {test for line, tests in found.items() if not line or lines[0] <= line <= lines[1] for test in tests}
+        whole = {test for tests in found.values() for test in tests}
+        return here or whole or {test for test in self.seconds if test.startswith(f"{mirror_of(path)}/")}
+
+
+def mirror_of(path: str) -> str:
+    """The folder of tests for a file: `wavlm/nn/head.py` has tests/nn, `tasks/registry/gate.py` tests/tasks."""
+    parts = path.split("/")
+    return f"tests/{parts[1] if parts[0] == 'wavlm' else parts[0]}"
 
 
 def order(tests: Iterable[str], cover: Cover, mirror: str) -> list[str]:
@@ -74,13 +87,17 @@ def trace(tree: Path, work: Path) -> None:
 
 
 def _trace_files(tree: Path, work: Path, files: list[str]) -> None:
-    for folder in (work / "site", work / "lines", work / "tests"):
+    for folder in (work / "lines", work / "tests"):
         folder.mkdir(parents=True, exist_ok=True)
     (work / "settings").write_text(SETTINGS.format(work=work, tree=tree))
-    (work / "site" / "sitecustomize.py").write_text("import coverage\n\ncoverage.process_startup()\n")
-    path = os.pathsep.join([str(tree), str(work / "site"), os.environ.get("PYTHONPATH", "")])
+    import coverage
+
+    # In the tree, because tests start processes with nothing else on their path.
+    place = str(Path(coverage.__file__).parents[1])
+    start = f"import sys\nsys.path.append({place!r})\nimport coverage\ncoverage.process_startup()\n"
+    (tree / "sitecustomize.py").write_text(start)
     environment = {
-        **os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COVERAGE_PROCESS_START": str(work / "settings"),
+        **os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "COVERAGE_PROCESS_START": str(work / "settings"),
         "MUTANTS_CONTEXT": "", "MUTANTS_TESTS": str(work / "tests" / f"{time.time_ns()}.json"),
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.mutants.trace", "-m", "not full and not network"]
@@ -112,17 +129,38 @@ def read(work: Path, tree: Path) -> Cover:
     changed = {path for path, digest in digests.items() if digest != traced.get(path)}
     for path in changed & found.keys():
         found[path] = {0: set().union(*found[path].values())}
-    return Cover(found, {name: one["seconds"] for name, one in whole.items()})
+    seconds = {name: one["seconds"] for name, one in whole.items()}
+    for name in there - tests.keys():  # not traced: known by what its file imports
+        seconds[name] = UNKNOWN_SECONDS
+        for path in _imports(tree, name.split("::")[0]):
+            found.setdefault(path, {}).setdefault(0, set()).add(name)
+    return Cover(found, seconds)
+
+
+@cache
+def _imports(tree: Path, test_file: str) -> tuple[str, ...]:
+    """The files of the project that a file of tests imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((tree / test_file).read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    paths = (f"{name.replace('.', '/')}{end}" for name in names for end in (".py", "/__init__.py"))
+    return tuple(path for path in paths if not path.startswith("tests/") and (tree / path).is_file())
 
 
 def _lines(work: Path, users: dict[str, set[str]]) -> dict[str, dict[int, set[str]]]:
     """The tests of each line of each file."""
-    from coverage import CoverageData  # only this tool needs it
+    from coverage import CoverageData, CoverageException  # only this tool needs them
 
     found: dict[str, dict[int, set[str]]] = {}
     for part in sorted((work / "lines").glob("part.*")):
         data = CoverageData(str(part))
-        data.read()
+        try:
+            data.read()
+        except CoverageException:
+            continue  # of a process that was killed while it wrote
         for file in data.measured_files():
             lines = found.setdefault(file.rpartition("/tree/")[2], {})
             for line, contexts in data.contexts_by_lineno(file).items():

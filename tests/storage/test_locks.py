@@ -26,11 +26,13 @@ def test_a_lock_that_is_let_go_while_somebody_waits_is_his(tmp_path: Path) -> No
     assert held.wait(LIMIT_SECONDS)
 
     def note(owner: str, waited: float) -> None:
-        told.append(owner)
+        told.append((owner, waited))
         let_go.set()
 
     with wait_for_lock(tmp_path / "a.lock", "the thing", LIMIT_SECONDS, note):
-        assert told[0].startswith(f"process {holder.pid} on ")
+        owner, waited = told[0]
+        assert owner.startswith(f"process {holder.pid} on ")
+        assert waited == 0
     holder.join()
 
 

@@ -33,6 +33,8 @@ from wavlm.pipeline.artifacts import (
 )
 from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.registration import REPORT_FILE
+from wavlm.pipeline.report import Report
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import (
@@ -296,12 +298,20 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.root / "registry"
 
 
+def _write_short_report(_report: Report, folder: Path) -> Path:
+    """To draw the charts takes a second for each registration; test_report.py has the real page."""
+    path = folder / REPORT_FILE
+    path.write_text("a page")
+    return path
+
+
 @pytest.fixture
 def make_store(
     tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[GateSpec | None], BuiltStore]:
     """A function that makes the store of a recipe with a given gate."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("tasks.register.write_report", _write_short_report)
 
     def make(gate: GateSpec | None) -> BuiltStore:
         store = Store(tmp_path / "store")

@@ -1,18 +1,54 @@
-"""What the trainer says on its way out becomes an error that people act on."""
+"""What the trainer says on its way out becomes an error that people act on; an earlier one is waited for."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tasks.pretrain import _train
+from tasks import pretrain
+from tasks.pretrain import _failure, _train
 from tests.train import fakes
-from wavlm.errors import LockedError
+from wavlm.errors import BadDataError, CannotWriteError, LockedError, StoppedError, WorkerDiedError
+from wavlm.execution.exit_note import ExitNote
+from wavlm.execution.job import TRAIN_LOCK
 from wavlm.storage.locks import hold_lock
 
 
-@pytest.mark.slow
-def test_a_trainer_that_finds_another_at_work_is_told_as_locked(tmp_path: Path) -> None:
+def test_the_trainer_of_a_caller_that_was_killed_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = fakes.job(tmp_path / "out", processes=1)
-    with hold_lock(job.out / ".train.lock", "the model"), pytest.raises(LockedError, match="wait"):
+    earlier = ExitStack()
+    earlier.enter_context(hold_lock(job.out / TRAIN_LOCK, "the model"))
+
+    def start(*_: object) -> ExitNote:
+        return ExitNote(exit_code=65, message="JOB: it was started; here; now")
+
+    monkeypatch.setattr(pretrain, "run_trainer", start)
+    monkeypatch.setattr(pretrain._log, "info", lambda *_: earlier.close())
+    with pytest.raises(BadDataError, match="it was started"):
+        _train(job, lambda _: None)
+
+
+def test_a_trainer_that_does_not_leave_is_told_as_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = fakes.job(tmp_path / "out", processes=1)
+    monkeypatch.setattr(pretrain, "STOP_SECONDS", 0.1)
+    with hold_lock(job.out / TRAIN_LOCK, "the model"), pytest.raises(LockedError, match=r"process \d+ on .*wait"):
         _train(job, lambda _: None)
     assert not (job.out / "snapshots").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind", "text"),
+    [
+        (73, "DISK_FULL: no space; at x; free it", CannotWriteError, "DISK_FULL: no space"),
+        (75, "", StoppedError, "STOPPED: "),
+        (137, "", WorkerDiedError, "WORKER_DIED: a training process was ended by SIGKILL.*train.log; run again"),
+        (139, "", WorkerDiedError, "WORKER_DIED: .*SIGSEGV"),
+        (1, "", RuntimeError, "ended with code 1"),
+    ],
+)
+def test_each_way_to_end_has_its_error(code: int, message: str, kind: type, text: str, tmp_path: Path) -> None:
+    """Also where the disk took no last words: neither exit.json nor a log."""
+    error = _failure(ExitNote(exit_code=code, message=message), tmp_path)
+    assert type(error) is kind
+    with pytest.raises(kind, match=text):
+        raise error

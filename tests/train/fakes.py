@@ -20,10 +20,10 @@ import torch
 
 from tests.kill import in_child
 from tests.tiny_specs import tiny_network, tiny_training
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import PackedBatch
 from wavlm.loader.masking import Spans
 from wavlm.loader.pcm import PackedAudio

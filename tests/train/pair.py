@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,9 +21,10 @@ from typing import Any
 from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from tests.train import fakes
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.errors import CodedError
+from wavlm.execution.stop import StopRequest
+from wavlm.execution.supervisor import start_ranks
 from wavlm.loader.batch import PackedBatch
 from wavlm.train import loop
 from wavlm.train.loop import train
@@ -35,29 +35,10 @@ PATIENCE = timedelta(seconds=2)  # of collectives while the disk is slow
 DISK_SECONDS = 4.0
 
 
-def start(module: str, *arguments: object) -> list[subprocess.Popen[str]]:
+def start(module: str, *arguments: object) -> list[subprocess.Popen[bytes]]:
     """Both ranks of one group, each running a module."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, arguments)],
-            env={
-                **os.environ,
-                **shared,
-                "PYTHONPATH": str(ROOT),
-                "MASTER_PORT": port,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+    os.environ["PYTHONPATH"] = str(ROOT)
+    return start_ranks([sys.executable, "-m", module, *map(str, arguments)], 2, output=subprocess.PIPE)
 
 
 def main(out: Path) -> None:

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 
 from tests.numerics import mean_tolerance, norm_tolerance, roundings
 from tests.train import fakes
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
+from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import PackedBatch
 from wavlm.nn import ModelFileError, load_model
 from wavlm.specs import StartSpec

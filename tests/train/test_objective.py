@@ -16,9 +16,9 @@ from torch import Tensor
 from tests.numerics import num_operations, relative_tolerance
 from tests.tiny_specs import tiny_training
 from tests.train import fakes
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
+from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import Batch
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM

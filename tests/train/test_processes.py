@@ -11,14 +11,14 @@ import torch
 from tests.numerics import relative_tolerance
 from tests.train import fakes, pair
 from tests.waiting import LIMIT_SECONDS
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.errors import EXIT_LOCKED
 from wavlm.execution import metrics
 from wavlm.execution.exit_note import EXIT_NOTE_FILE
+from wavlm.execution.job import TRAIN_LOCK
+from wavlm.execution.stop import StopRequest
 from wavlm.storage.files import sha256_of
 from wavlm.storage.locks import hold_lock
-from wavlm.train.__main__ import LOCK
 from wavlm.train.facts import read_training
 from wavlm.train.loop import train
 
@@ -81,7 +81,7 @@ def test_a_model_that_somebody_else_trains_is_refused_by_all_ranks(tmp_path: Pat
     job = fakes.job(tmp_path / "out")
     path = tmp_path / "job.json"
     path.write_text(job.model_dump_json())
-    with hold_lock(job.out / LOCK, "the model"):
+    with hold_lock(job.out / TRAIN_LOCK, "the model"):
         ranks = pair.start("wavlm.train", path)
         for rank in ranks:
             rank.communicate(timeout=LIMIT_SECONDS)

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from wavlm.engine import checkpoint
 from wavlm.engine.checkpoint import CheckpointState, Tensors, TrainingTensors
-from wavlm.engine.interrupts import StopRequest, Watchdog
+from wavlm.engine.interrupts import Watchdog
 from wavlm.engine.ranks import Ranks
 from wavlm.engine.sharding import gather_whole
+from wavlm.execution.stop import StopRequest
 
 log = logging.getLogger(__name__)
 

@@ -1,38 +1,17 @@
-"""What ends a training before its last update: stop signals (SIGTERM, SIGINT) and the watchdog against hangs."""
+"""What ends a training that hangs: a watchdog. Stop signals: wavlm.execution.stop."""
 
 from __future__ import annotations
 
 import faulthandler
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from wavlm.engine.ranks import COMPILING_TIMEOUT, WRITING_TIMEOUT
 
 STEP_TIMEOUT_S = 120.0  # of one update
 FIRST_STEP_TIMEOUT_S = 900.0  # includes the first read of the data
-
-
-class StopRequest:
-    """Whether SIGTERM or SIGINT was received. Use as a context: leaving it restores the signal handlers."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __enter__(self) -> StopRequest:
-        signals = (signal.SIGTERM, signal.SIGINT)
-        self._before = {number: signal.signal(number, self._note) for number in signals}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's form
-        self.requested = True
 
 
 @contextmanager

@@ -8,18 +8,23 @@ from __future__ import annotations
 import datetime
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from wavlm.errors import CodedError, ServiceMissingError, StoppedError
-from wavlm.execution.processes import tie_to_parent
+from wavlm.execution.processes import num_cores, tie_to_parent
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.supervisor import STORE_PORT, STORE_SOCKET
 
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+JOINING_TIMEOUT = datetime.timedelta(minutes=10)  # ranks import torch, on a busy machine one after the other
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
 WRITING_TIMEOUT = datetime.timedelta(hours=1)  # rank 0 writes to a slow disk while the others wait
 # One rank compiles for a shape that only its micro-batch has, while the others wait.
@@ -92,7 +97,9 @@ class Ranks:
 
 @contextmanager
 def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
-    """Join the processes that torchrun started, or be the only one. Sets the number of threads and the device.
+    """Join the other processes of a training, or be the only one. Sets the number of threads and the device.
+
+    wavlm.execution.supervisor starts the processes of one machine, torchrun those of several.
 
     Raises ServiceMissingError if the runtime wants more GPUs than the machine has.
     """
@@ -108,21 +115,22 @@ def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         tie_to_parent(signal.SIGKILL)  # a torchrun killed by SIGKILL would leave its workers running
     # Sums depend on how they are split over threads, so an exact resume needs a fixed number of threads.
-    torch.set_num_threads(runtime.threads or max(1, _num_cores() // local_world))
+    torch.set_num_threads(runtime.threads or max(1, num_cores() // local_world))
     device = _device(runtime, local_rank)
     if world == 1:
         yield Ranks(rank, world, device)
         return
-    if world == local_world:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: use the loopback interface only
+    if world == local_world:  # one machine: nothing listens beyond it, whatever a cluster's environment says
+        os.environ |= dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), LOOPBACK)
     is_cuda = device.type == "cuda"
     dist.init_process_group(
         "nccl" if is_cuda else "gloo",
         timeout=COMPILING_TIMEOUT if runtime.compile else COLLECTIVE_TIMEOUT,
         device_id=device if is_cuda else None,
+        **_own_store(rank, world),
     )
     # Destroying an NCCL group waits for all ranks. After an error on one rank alone it would hang and hide
-    # the error. torchrun ends the other ranks when this process ends.
+    # the error. The supervisor, or torchrun, ends the other ranks when this process ends.
     together = not is_cuda
     try:
         yield Ranks(rank, world, device, dist.new_group(backend="gloo", timeout=WRITING_TIMEOUT))
@@ -133,6 +141,26 @@ def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
     finally:
         if together:
             dist.destroy_process_group()
+
+
+def _own_store(rank: int, world: int) -> dict[str, Any]:
+    """Arguments of `init_process_group`: the store on 127.0.0.1 in which the ranks of one machine meet.
+
+    Empty if they were not started by our supervisor: then torchrun's variables say where the store is.
+    """
+    if STORE_PORT not in os.environ:
+        return {}
+    store = dist.TCPStore(  # type: ignore[attr-defined] # exported at run time only
+        "127.0.0.1",
+        int(os.environ[STORE_PORT]),
+        world_size=world,
+        is_master=rank == 0,
+        # Else torch would open a socket of its own, on all interfaces.
+        master_listen_fd=int(os.environ[STORE_SOCKET]) if rank == 0 else None,
+        timeout=JOINING_TIMEOUT,
+        wait_for_workers=False,
+    )
+    return {"store": store, "rank": rank, "world_size": world}
 
 
 def _device(runtime: Runtime, local_rank: int) -> torch.device:
@@ -154,7 +182,3 @@ def _device(runtime: Runtime, local_rank: int) -> torch.device:
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     return device
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -8,25 +8,31 @@ from wavlm.errors.codes import TRANSIENT, Code
 
 __all__ = [
     "EXIT_BAD_DATA",
+    "EXIT_BUG",
     "EXIT_CANNOT_WRITE",
     "EXIT_LOCKED",
+    "EXIT_NO_RESOURCES",
     "EXIT_SERVICE_MISSING",
     "EXIT_STOPPED",
     "EXIT_USAGE",
+    "TRANSIENT",
     "BadDataError",
     "CannotWriteError",
     "Code",
     "CodedError",
     "LockedError",
+    "NoResourcesError",
     "ServiceMissingError",
     "StoppedError",
     "UsageError",
     "WorkerDiedError",
 ]
 
+EXIT_BUG = 1
 EXIT_USAGE = 2
 EXIT_BAD_DATA = 65
 EXIT_SERVICE_MISSING = 69
+EXIT_NO_RESOURCES = 71
 EXIT_CANNOT_WRITE = 73
 EXIT_STOPPED = 75
 EXIT_LOCKED = 77
@@ -38,7 +44,7 @@ class CodedError(Exception):
     A code is a `Code`, or its text. A message reads `what happened; where; what to do`.
     """
 
-    exit_code: int = 1
+    exit_code: int = EXIT_BUG
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)
@@ -99,5 +105,11 @@ class LockedError(CodedError):
     exit_code = EXIT_LOCKED
 
 
-class WorkerDiedError(CodedError):
-    """A worker process ended without an exception: it was killed, ran out of memory, or crashed in a library."""
+class NoResourcesError(CodedError):
+    """The machine has no memory, processes or open files left for the work."""
+
+    exit_code = EXIT_NO_RESOURCES
+
+
+class WorkerDiedError(NoResourcesError):
+    """A process of ours ended without an exception: it was killed, ran out of memory, or crashed in a library."""

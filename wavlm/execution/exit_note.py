@@ -1,17 +1,22 @@
-"""exit.json: exit code and message of a training that did not end well.
+"""Exit code and message of a training that did not end well, for whoever started it.
 
-torchrun turns every failure of a rank into exit code 1. Whoever started the trainer finds the real code here.
+Two ways, for one may fail: a line in a pipe that the trainer inherits, which needs no disk, and `exit.json` in the
+training's folder, which the ranks of several machines share.
 """
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wavlm.storage.files import read_json, write_json
 
 EXIT_NOTE_FILE = "exit.json"
+MAX_CHARACTERS = 2000  # of a message in the pipe: the kernel writes up to 4,096 bytes whole
+PIPE_BYTES = 65_536
 
 
 class ExitNote(BaseModel):
@@ -20,7 +25,28 @@ class ExitNote(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     exit_code: int  # as in wavlm.errors
-    message: str  # "CODE: what went wrong and what to do"
+    message: str  # "CODE: what went wrong and what to do"; empty if it went well
+
+
+def send_exit_note(descriptor: int, note: ExitNote) -> None:
+    """Write a note into a pipe. It is lost if nobody reads, or if the pipe is full of others' notes."""
+    short = note.model_copy(update={"message": note.message[:MAX_CHARACTERS]})
+    with suppress(OSError):
+        os.set_blocking(descriptor, False)
+        os.write(descriptor, f"{short.model_dump_json()}\n".encode()[:4096])
+
+
+def receive_exit_notes(descriptor: int) -> list[ExitNote]:
+    """The notes that wait in a pipe, without waiting for more."""
+    os.set_blocking(descriptor, False)
+    lines: list[bytes] = []
+    with suppress(BlockingIOError):
+        lines = os.read(descriptor, PIPE_BYTES).splitlines()
+    notes = []
+    for line in lines:
+        with suppress(ValidationError):  # cut: another note of the same failure says the same
+            notes.append(ExitNote.model_validate_json(line))
+    return notes
 
 
 def write_exit_note(folder: Path, note: ExitNote) -> None:

@@ -11,6 +11,8 @@ from wavlm.execution.runtime import Runtime
 from wavlm.specs import MixSpec, NetworkSpec, StartSpec, TrainSpec
 from wavlm.storage.files import read_json
 
+TRAIN_LOCK = ".train.lock"  # in the folder that is trained into; held by rank 0
+
 
 class LabelledShards(BaseModel):
     """The training data of one corpus: a shards folder and the folder of its labels."""

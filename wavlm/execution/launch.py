@@ -1,9 +1,7 @@
 """Start the trainer in its own process, follow its metrics, and stop it when the caller stops.
 
-    run_trainer -> python -m wavlm.execution.launch PARENT PROCESSES JOB -> trainer, or torchrun with ranks
+    run_trainer -> python -m wavlm.execution.supervisor PARENT PROCESSES JOB NOTE_FD -> trainer, or one per rank
 
-The process in the middle ends with its caller. If the caller dies for any reason, even by SIGKILL, the kernel
-sends SIGTERM to the process in the middle, and the trainer saves a checkpoint and exits.
 This module does not import torch.
 """
 
@@ -11,28 +9,26 @@ from __future__ import annotations
 
 import logging
 import os
-import runpy
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from wavlm.errors import EXIT_STOPPED
-from wavlm.execution.exit_note import read_exit_note, remove_exit_note
+from wavlm.execution.exit_note import ExitNote, receive_exit_notes, remove_exit_note
 from wavlm.execution.job import read_job
 from wavlm.execution.metrics import METRICS_FILE, MetricsRecord, parse_line, update_of
-from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.stop import keep_signals
+from wavlm.execution.supervisor import translate_signal
 
 LOG = "train.log"
 POLL_SECONDS = 0.2
 # A checkpoint of a large model on a slow disk takes minutes. A trainer that hangs while it stops is ended
-# earlier, by its own watchdog. torchrun 2.13 and later read their limit from this variable. Older ones give
-# workers 30 s, and then the last checkpoint may be an earlier one.
+# earlier, by its own watchdog or by the supervisor.
 STOP_SECONDS = 600.0
-TORCHRUN_STOP_SECONDS = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "570"}
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +38,8 @@ def run_trainer(
     runtime: Runtime,
     on_record: Callable[[MetricsRecord], None],
     stop_requested: Callable[[], bool] = lambda: False,
-) -> int:
-    """Train as a job file says and return the trainer's exit code (0, 75 if stopped, ...).
+) -> ExitNote:
+    """Train as a job file says; returns the trainer's exit code (0, 75 if stopped, ...) and its last words.
 
     `on_record` gets each line of the job's metrics, each update once and in order. Lines of earlier
     attempts come first. The trainer's log is appended to `train.log` beside the metrics.
@@ -55,31 +51,51 @@ def run_trainer(
     out.mkdir(parents=True, exist_ok=True)
     remove_exit_note(out)
     tail = _MetricsTail(out / METRICS_FILE, on_record)
-    with (out / LOG).open("ab") as log_file:
-        trainer = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
-            command(job_path, runtime),
+    with _open_pipe() as (notes, send):
+        trainer = _start(job_path, runtime, out / LOG, send)
+        try:
+            while trainer.poll() is None:
+                tail.poll()
+                if stop_requested():
+                    _stop(trainer)
+                time.sleep(POLL_SECONDS)
+            tail.poll()
+        finally:
+            _stop(trainer)
+        code = translate_signal(trainer.returncode)
+        said = [note for note in receive_exit_notes(notes) if note.exit_code == code]
+    return said[0] if said else ExitNote(exit_code=code, message="")
+
+
+@contextmanager
+def _open_pipe() -> Iterator[tuple[int, int]]:
+    """The two ends of a pipe: to read from, to write into."""
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def _start(job_path: Path, runtime: Runtime, log_path: Path, note: int) -> subprocess.Popen[bytes]:
+    """The supervisor of the trainer, in a session of its own: an interrupt from the keyboard is for its caller."""
+    with log_path.open("ab") as log_file, keep_signals():
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
+            [*command(job_path, runtime), str(note)],
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=log_file,
             start_new_session=True,
+            pass_fds=(note,),
         )
-    try:
-        while trainer.poll() is None:
-            tail.poll()
-            if stop_requested():
-                _stop(trainer)
-            time.sleep(POLL_SECONDS)
-        tail.poll()
-    finally:
-        _stop(trainer)
-    return _exit_code(out, trainer.returncode)
 
 
 def command(job_path: Path, runtime: Runtime) -> list[str]:
-    """The command line that `run_trainer` starts."""
+    """The command line that `run_trainer` starts, without its last argument, a pipe."""
     processes = runtime.gpus or runtime.processes or 1
     arguments = [str(os.getpid()), str(processes), str(job_path)]
-    return [sys.executable, "-m", "wavlm.execution.launch", *arguments]
+    return [sys.executable, "-m", "wavlm.execution.supervisor", *arguments]
 
 
 class _MetricsTail:
@@ -119,6 +135,7 @@ class _MetricsTail:
 def _stop(trainer: subprocess.Popen[bytes]) -> None:
     """Ask the trainer to save and exit; kill its whole session if it does not exit in time."""
     if trainer.poll() is None:
+        log.info("the trainer stops: it saves its last snapshot first, for which it has %.0f s", STOP_SECONDS)
         trainer.terminate()
         try:
             trainer.wait(STOP_SECONDS)
@@ -126,40 +143,3 @@ def _stop(trainer: subprocess.Popen[bytes]) -> None:
             log.warning("the trainer did not stop within %.0f s: killed", STOP_SECONDS)
             os.killpg(trainer.pid, signal.SIGKILL)
             trainer.wait()
-
-
-def _exit_code(out: Path, returned: int) -> int:
-    """The trainer's own exit code. torchrun returns 1 for every failure, so the trainer writes its code to a file."""
-    note = read_exit_note(out)
-    if returned == 0 or note is None:
-        return returned if returned >= 0 else 128 - returned
-    return note.exit_code
-
-
-def main(arguments: list[str]) -> None:
-    """Run the trainer in this process, or torchrun if there are several ranks. End with the parent process."""
-    parent, processes, job = arguments
-    tie_to_parent(signal.SIGTERM)
-    if os.getppid() != int(parent):
-        sys.exit(EXIT_STOPPED)  # the parent died before the call above
-    if processes == "1":
-        sys.argv = ["wavlm.train", job]
-        runpy.run_module("wavlm.train", run_name="__main__", alter_sys=True)
-        return
-    os.environ.update(TORCHRUN_STOP_SECONDS)
-    sys.argv = [
-        "torchrun",
-        "--nnodes=1",
-        f"--nproc-per-node={processes}",
-        "--rdzv-backend=c10d",
-        "--rdzv-endpoint=127.0.0.1:0",  # a free port
-        "--local-addr=127.0.0.1",
-        "--module",
-        "wavlm.train",
-        job,
-    ]
-    runpy.run_module("torch.distributed.run", run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -48,12 +48,12 @@ def describe_outcome(artifact: Artifact, store: Store) -> str:
 
     Raises BadDataError if the artifact is not complete or its record cannot be read.
     """
-    return "; ".join(_DESCRIBE[type(artifact)](artifact, store))
+    return "; ".join(_DESCRIBE.get(type(artifact), _size)(artifact, store))
 
 
 def _corpus(artifact: Corpus, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, CorpusFacts)
-    yield f"{facts.utterances} recordings of {facts.speakers} speakers, {facts.hours:.2f} h"
+    yield f"{facts.utterances} recordings of {facts.speakers} speakers, {_length(facts.hours)}"
     yield f"{facts.valid_utterances} of them for validation"
     if facts.excluded:
         yield "left out: " + _counts({why: amount.recordings for why, amount in facts.excluded.items()})
@@ -61,7 +61,7 @@ def _corpus(artifact: Corpus, store: Store) -> Iterator[str]:
 
 def _shards(artifact: Shards, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, ShardsFacts)
-    yield f"{facts.train_hours:.2f} h train, {facts.valid_hours:.2f} h valid, {facts.utterances} utterances"
+    yield f"{_length(facts.train_hours)} train, {_length(facts.valid_hours)} valid, {facts.utterances} utterances"
     yield f"rejected: {_counts(facts.rejected) or 'none'}"
     if facts.excluded:
         yield f"excluded: {_counts(facts.excluded)}"
@@ -113,7 +113,7 @@ def _scores(artifact: Scores, store: Store) -> Iterator[str]:
     yield f"on {facts.num_utterances} utterances"
 
 
-def _export(artifact: Export, store: Store) -> Iterator[str]:
+def _size(artifact: Artifact, store: Store) -> Iterator[str]:
     sizes = store.record(artifact).files.values()
     yield f"{len(sizes)} files, {sum(item.bytes for item in sizes) / 1e6:.1f} MB"
 
@@ -122,6 +122,11 @@ def _registration(artifact: Registration, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, RegistrationFacts)
     yield f"version {facts.version}" + (f" ({', '.join(facts.aliases)})" if facts.aliases else "")
     yield f"champion: {facts.champion}"
+
+
+def _length(hours: float) -> str:
+    """Hours, or seconds where there is little."""
+    return f"{hours:.2f} h" if hours >= 0.1 or not hours else f"{3600 * hours:.1f} s"
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -136,6 +141,5 @@ _DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
     Mixtures: _mixtures,
     Model: _model,
     Scores: _scores,
-    Export: _export,
     Registration: _registration,
 }

@@ -7,6 +7,7 @@ A registration counts for the registry that it was made in. Which one that is, i
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -38,6 +39,14 @@ class RegistrationFacts(Facts):
     champion: str  # why it is the champion, or is not
 
 
+@dataclass(frozen=True)
+class Current:
+    """What the registry says of a version now; both may have changed since it was registered."""
+
+    aliases: tuple[str, ...]
+    champion: str
+
+
 def write_registration(folder: Path, facts: RegistrationFacts) -> None:
     """Write the facts beside the plots, for people who look into the folder."""
     write_json(folder / REGISTRATION_FILE, facts.model_dump(mode="json"))
@@ -51,9 +60,9 @@ def configured_registry(root: Path) -> str:
     return uri.rstrip("/")
 
 
-def show_registry(uri: str, root: Path) -> str:
-    """The registry that facts name, as an address that MLFLOW_TRACKING_URI takes."""
-    return f"{SQLITE}{root / OWN_REGISTRY}" if uri == OWN_REGISTRY else uri
+def show_registry(place: str, root: Path) -> str:
+    """A registry as an address that MLFLOW_TRACKING_URI takes."""
+    return f"{SQLITE}{root / OWN_REGISTRY}" if place == OWN_REGISTRY else place
 
 
 def without_password(uri: str) -> str:
@@ -71,15 +80,15 @@ def explain_registry(folder: Path, root: Path) -> str | None:
         facts = RegistrationFacts.model_validate(read_field(folder, "facts"), strict=False)
     except ValidationError:
         return None  # whoever reads the facts says so
-    found = _place(facts)
+    found = place_of(facts)
     if found == wanted:
         return None
     asked = "of this store" if wanted == OWN_REGISTRY else wanted
     return f"was registered in {found}, and the registry that is asked now is {asked} ({TRACKING_URI})"
 
 
-def _place(facts: RegistrationFacts) -> str:
-    """Where a registration was made. An earlier version recorded the whole path of the store's own database."""
+def place_of(facts: RegistrationFacts) -> str:
+    """The registry that a registration was made in. An earlier version recorded whole paths for the store's own."""
     if facts.uri.startswith(SQLITE):
         database = PurePosixPath(facts.uri.removeprefix(SQLITE))
         home = database.parent

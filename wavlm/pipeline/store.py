@@ -39,6 +39,7 @@ from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sync
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.seals import content_of, sha256_as_it_is
+from wavlm.storage.sharing import share_with_group
 from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
 
 F = TypeVar("F", bound=Facts)
@@ -52,6 +53,7 @@ class Store:
         self.root = Path(root).absolute()
         if not (nearest := nearest_existing(self.root)).is_dir():
             raise UsageError("NOT_A_FOLDER", f"a store is a folder, this is none; at {nearest}; name another --store")
+        share_with_group(self.root)
         self.built: set[str] = set()  # keys of what this object has made
 
     @property

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wavlm.corpus.facts import CorpusFacts
@@ -11,7 +11,7 @@ from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.pairs import LISTEN_FOLDER
 from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
-from wavlm.pipeline.registration import REPORT_FILE, RegistrationFacts, show_registry
+from wavlm.pipeline.registration import REPORT_FILE, Current, RegistrationFacts, place_of, show_registry
 from wavlm.pipeline.results import (
     IterationResults,
     label_quality_of,
@@ -24,6 +24,8 @@ from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.train.facts import TrainingFacts
+
+Found = Mapping[tuple[str, int], Current]  # by name and number
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,19 @@ class Summary:
     reports: tuple[Path, ...] = ()  # pages about the registered models, first iteration first
 
 
-def summarise(artifacts: Sequence[Artifact], store: Store) -> Summary:
-    """Sum up the artifacts of a plan, as far as the store holds them."""
+def summarise(
+    artifacts: Sequence[Artifact], store: Store, read_current: Callable[[Store, set[str]], Found | None] | None = None
+) -> Summary:
+    """Sum up the artifacts of a plan, as far as the store holds them.
+
+    `read_current` asks the registry what it says of versions now. Without it, or without an answer, they are shown as
+    they were when they were registered.
+    """
     complete = [item for item in artifacts if store.is_complete(item)]
     results = tuple(_iteration_results(item, artifacts, store) for item in complete if isinstance(item, Model))
-    versions = _versions([item for item in complete if isinstance(item, Registration)], store)
+    registrations = [item for item in complete if isinstance(item, Registration)]
+    names = {item.registry_name for item in registrations}
+    versions = _versions(registrations, store, read_current(store, names) if read_current else None)
     return Summary(
         corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
         results=results,
@@ -144,16 +154,24 @@ def _notes(model: Model, store: Store) -> Iterator[str]:
         )
 
 
-def _versions(registrations: Sequence[Registration], store: Store) -> tuple[VersionSummary, ...]:
-    """The versions by iteration; an alias belongs to the one that was registered last with it."""
+def _versions(registrations: Sequence[Registration], store: Store, current: Found | None) -> tuple[VersionSummary, ...]:
+    """The versions by iteration; as recorded, an alias belongs to the one that was registered last with it."""
     newest_first = sorted(registrations, key=lambda item: store.record(item).finished_unix, reverse=True)
     taken: set[str] = set()
     versions = []
     for registration in newest_first:
         facts = store.facts(registration, RegistrationFacts)
-        versions.append(_version(registration, facts, taken, store))
+        version = _version(registration, facts, taken, store)
+        versions.append(version if current is None else _update(version, current.get((facts.name, facts.version))))
         taken.update(facts.aliases)
     return tuple(sorted(versions, key=lambda item: item.iteration))
+
+
+def _update(version: VersionSummary, now: Current | None) -> VersionSummary:
+    """The version as the registry has it now; None: it is no longer there."""
+    if now is None:
+        return replace(version, aliases=(), champion="not in the registry any more: wavlm sync RECIPE registers it")
+    return replace(version, aliases=now.aliases, champion=now.champion or version.champion)
 
 
 def _version(registration: Registration, facts: RegistrationFacts, taken: Set[str], store: Store) -> VersionSummary:
@@ -163,7 +181,7 @@ def _version(registration: Registration, facts: RegistrationFacts, taken: Set[st
         version=facts.version,
         aliases=tuple(alias for alias in facts.aliases if alias not in taken),
         champion=facts.champion,
-        uri=show_registry(facts.uri, store.root),
+        uri=show_registry(place_of(facts), store.root),
     )
 
 

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from wavlm.errors import BadDataError, CannotWriteError, Code, CodedError, LockedError, UsageError
+from wavlm.errors import CannotWriteError
+from wavlm.storage.sharing import mode_in
 
 CHUNK_BYTES = 1 << 20
 
@@ -38,7 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(mode_in(path.parent))
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
@@ -129,31 +130,6 @@ def explain_os_errors(path: Path) -> Iterator[None]:
 def nearest_existing(path: Path) -> Path:
     """The absolute path, or the nearest place above it at which there is something."""
     return next(item for item in (path, *path.parents) if item.exists() or item.is_symlink())
-
-
-def to_coded(error: OSError) -> CodedError:
-    """What the operating system said, as an error with a code."""
-    if isinstance(error, CannotWriteError):
-        return error
-    kind, code, advice = _CODES.get(error.errno or 0, _FAILED)
-    what = (error.strerror or str(error) or type(error).__name__).lower()
-    return kind(code, f"{what}; at {os.fspath(error.filename or '?')!s}; {advice}")
-
-
-_FAILED = (BadDataError, Code.DISK_ERROR, "check the disk, then run again")
-_CODES: dict[int, tuple[type[CodedError], Code, str]] = {
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (CannotWriteError, Code.DISK_FULL, "free space and run again")
-    ),
-    errno.EROFS: (CannotWriteError, Code.NOT_WRITABLE, "choose a folder that can be written"),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM), (LockedError, Code.NOT_PERMITTED, "check its owner and its permissions")
-    ),
-    errno.ENOENT: (UsageError, Code.NOT_FOUND, "correct the path"),
-    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), (UsageError, Code.NOT_A_FOLDER, "name a folder")),
-    errno.EISDIR: (UsageError, Code.NOT_A_FILE, "name a file"),
-    **dict.fromkeys((errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL), (UsageError, Code.PATH_BAD, "correct the path")),
-}
 
 
 def _to_cannot_write(error: OSError, path: Path) -> OSError:

@@ -36,6 +36,7 @@ def write_owner(note: Path) -> None:
         "since": time.time(),
         "run": _run.get(),
     }
+    note.unlink(missing_ok=True)  # one that a killed process of another user left cannot be written
     note.write_text(json.dumps(owner))
 
 

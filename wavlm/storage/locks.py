@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout, lock_descriptor
 
 from wavlm.errors import LockedError
 from wavlm.storage.holders import describe_owner, write_owner
@@ -31,11 +32,11 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
 def wait_for_lock(path: Path, what: str, seconds: float, on_wait: OnWait) -> Iterator[None]:
     """Like `hold_lock`, but wait up to `seconds` for a lock that another process holds.
 
-    `on_wait` gets the holder, as text, and the seconds waited so far: at once, and then each time that the lock is
-    tried again. What it raises ends the waiting.
+    `on_wait` gets the holder, as text, and the seconds waited so far: at once (0), and then each time that the lock
+    is tried again. What it raises ends the waiting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    lock = _lock_of(path)
     note = path.with_name(f"{path.name}.owner")
     _acquire(lock, note, what, seconds, on_wait)
     try:
@@ -46,14 +47,33 @@ def wait_for_lock(path: Path, what: str, seconds: float, on_wait: OnWait) -> Ite
         lock.release()
 
 
-def _acquire(lock: BaseFileLock, note: Path, what: str, seconds: float, on_wait: OnWait) -> None:
+class _ReadableLock:
+    """A lock whose file somebody else made, and which this user may only read: the kernel locks it all the same."""
+
+    def __init__(self, path: Path) -> None:
+        self.lock_file = str(path)
+        self._handle = os.open(path, os.O_RDONLY)
+
+    def acquire(self, timeout: float) -> None:
+        if not lock_descriptor(self._handle, blocking=timeout != 0):
+            raise Timeout(self.lock_file)
+
+    def release(self) -> None:
+        os.close(self._handle)  # which frees the lock
+
+
+def _lock_of(path: Path) -> BaseFileLock | _ReadableLock:
+    is_foreign = path.exists() and not os.access(path, os.W_OK) and os.access(path, os.R_OK)
+    return _ReadableLock(path) if is_foreign else FileLock(path)
+
+
+def _acquire(lock: BaseFileLock | _ReadableLock, note: Path, what: str, seconds: float, on_wait: OnWait) -> None:
     """Take the lock, or raise LockedError after `seconds`."""
-    began = time.monotonic()
+    began, waited = time.monotonic(), 0.0
     while True:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            waited = time.monotonic() - began
             if waited >= seconds:
                 after = f", also after {waited:.0f} s" if seconds else ""
                 raise LockedError(
@@ -63,5 +83,6 @@ def _acquire(lock: BaseFileLock, note: Path, what: str, seconds: float, on_wait:
                 ) from error
             on_wait(describe_owner(note), waited)
             time.sleep(min(RETRY_SECONDS, seconds - waited))
+            waited = time.monotonic() - began
         else:
             return

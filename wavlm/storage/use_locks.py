@@ -59,7 +59,10 @@ def refuse_held(lock: Path, what: str) -> None:
 def _lock(path: Path, mode: int, what: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     access = os.O_RDONLY if mode == fcntl.LOCK_SH else os.O_RDWR  # a reader need not own the file
-    handle = os.open(path, access | os.O_CREAT, 0o666)
+    try:
+        handle = os.open(path, access | os.O_CREAT, 0o666)
+    except PermissionError:  # somebody else made it: the kernel locks what can be read
+        handle = os.open(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, mode | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Train one model: `python -m wavlm.train job.json`, or the same module under torchrun with several processes.
+"""Train one model: `python -m wavlm.train job.json`; over several machines the same module under torchrun.
 
 Exit codes: 0 done (also if it was done before), 75 stopped on request, others as in wavlm.errors.
 """
@@ -9,65 +9,69 @@ import argparse
 import logging
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, CodedError
-from wavlm.execution.exit_note import ExitNote, remove_exit_note, write_exit_note
-from wavlm.execution.job import TrainJob, read_job
-from wavlm.storage.files import to_coded
+from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, CodedError, StoppedError
+from wavlm.errors.boundary import code_errors
+from wavlm.execution.exit_note import ExitNote, remove_exit_note, send_exit_note, write_exit_note
+from wavlm.execution.job import TRAIN_LOCK, TrainJob, read_job
+from wavlm.execution.stop import StopRequest
 from wavlm.storage.locks import hold_lock
 from wavlm.train.facts import is_finished
-
-LOCK = ".train.lock"
 
 log = logging.getLogger("wavlm.train")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], stop: StopRequest) -> int:
     """Train as the job file says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m wavlm.train", description=__doc__)
     parser.add_argument("job", type=Path, help="a job file (see wavlm.execution.job.TrainJob)")
+    parser.add_argument("--note", type=int, metavar="FD", help="a pipe for the exit code and its message")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    given = parser.parse_args(arguments)
+    job = None
     try:
-        job = read_job(parser.parse_args(arguments).job)
+        with code_errors():
+            job = read_job(given.job)
+            _train(job, stop)
+            remove_exit_note(job.out)
     except CodedError as error:
-        log.error("%s", error)  # noqa: TRY400 - the message says what to do, the stack does not
+        _say_why(error, given.note, job)
         return error.exit_code
-    code, message = _train(job)
-    if code == 0:
-        remove_exit_note(job.out)
-        return code
-    log.log(logging.INFO if code == EXIT_STOPPED else logging.ERROR, "%s", message)
-    if job.out.is_dir() and code != EXIT_LOCKED:  # a locked folder belongs to another trainer
-        write_exit_note(job.out, ExitNote(exit_code=code, message=message))
-    return code
+    return 0
 
 
-def _train(job: TrainJob) -> tuple[int, str]:
-    """Exit code and message."""
+def _say_why(error: CodedError, pipe: int | None, job: TrainJob | None) -> None:
+    """Leave the error in the log, in the pipe and in the training's folder. A full disk stops none but the last."""
+    log.log(logging.INFO if error.exit_code == EXIT_STOPPED else logging.ERROR, "%s", error)
+    note = ExitNote(exit_code=error.exit_code, message=str(error))
+    if pipe is not None:
+        send_exit_note(pipe, note)
+    if job and job.out.is_dir() and error.exit_code != EXIT_LOCKED:  # a locked folder belongs to another trainer
+        with suppress(OSError):
+            write_exit_note(job.out, note)
+
+
+def _train(job: TrainJob, stop: StopRequest) -> None:
     if is_finished(job):
         log.info("already trained: %s", job.out)
-        return 0, ""
+        return
     # Imported here because torch takes seconds; a job that is already done does not need it.
-    from wavlm.engine.interrupts import StopRequest
     from wavlm.engine.ranks import join_ranks
     from wavlm.train.data import data_of
     from wavlm.train.loop import train
 
-    try:
-        job.out.mkdir(parents=True, exist_ok=True)
-        with StopRequest() as stop, join_ranks(job.runtime) as ranks, ExitStack() as held:
-            lock = hold_lock(job.out / LOCK, f"the model of {job.key}")
-            ranks.once(lambda: held.enter_context(lock))  # if it fails, all ranks raise the same error
-            train(job, data_of(job, ranks), ranks, stop)
-    except CodedError as error:
-        return error.exit_code, str(error)
-    except OSError as error:
-        coded = to_coded(error)
-        return coded.exit_code, str(coded)
-    return 0, ""
+    job.out.mkdir(parents=True, exist_ok=True)
+    with join_ranks(job.runtime) as ranks, ExitStack() as held:
+        if ranks.any(stop.requested):
+            raise StoppedError(
+                "STOPPED", f"stopped on request before the first update; at {job.out}; run the same command to go on"
+            )
+        lock = hold_lock(job.out / TRAIN_LOCK, f"the model of {job.key}")
+        ranks.once(lambda: held.enter_context(lock))  # if it fails, all ranks raise the same error
+        train(job, data_of(job, ranks), ranks, stop)
 
 
 def _end_process(code: int) -> NoReturn:
@@ -81,4 +85,5 @@ def _end_process(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _end_process(main(sys.argv[1:]))
+    with StopRequest() as requested:
+        _end_process(main(sys.argv[1:], requested))

@@ -22,7 +22,7 @@ from torch import Tensor
 from wavlm.engine import checkpoint
 from wavlm.engine.checkpoint import CheckpointState, TrainingTensors
 from wavlm.engine.checkpoint_writer import CheckpointWriter
-from wavlm.engine.interrupts import StopRequest, Watchdog, watchdog
+from wavlm.engine.interrupts import Watchdog, watchdog
 from wavlm.engine.optimizer import adamw
 from wavlm.engine.ranks import Ranks
 from wavlm.engine.sharding import gather_whole
@@ -30,6 +30,7 @@ from wavlm.engine.wrap import distribute, prepare_network
 from wavlm.errors import StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
+from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import Batch, PackedBatch
 from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM, save_model

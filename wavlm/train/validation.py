@@ -10,11 +10,12 @@ from contextlib import closing
 
 import torch
 
-from wavlm.engine.interrupts import StopRequest, Watchdog
+from wavlm.engine.interrupts import Watchdog
 from wavlm.engine.named_numbers import NamedNumbers
 from wavlm.engine.ranks import Ranks
 from wavlm.engine.sharding import keep_whole
 from wavlm.execution.job import TrainJob
+from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import PackedBatch
 from wavlm.mixing.counts import MixingCounts
 from wavlm.nn import WavLM

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +15,8 @@ from transformers import WavLMModel
 import wavlm
 from tasks.register import sync
 from tasks.registry.lookup import pull_model
+from tests.mlflow_server import serve_mlflow
 from tests.numerics import num_operations, require_close
-from tests.waiting import wait_until
 from wavlm.nn import load_model
 
 if TYPE_CHECKING:
@@ -37,45 +30,12 @@ pytestmark = [
 ]
 
 
-def answers(uri: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=5) as response:  # noqa: S310 - our own server
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
 @pytest.fixture
 def server(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URI of a server of its own process on loopback, which keeps artifacts itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path / "server"
-    folder.mkdir()
-    shutil.copyfile(empty_registry / "mlflow.db", folder / "mlflow.db")
-    uri = f"http://127.0.0.1:{port}"
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        )
-        try:
-            wait_until(lambda: answers(uri) or process.poll() is not None, "the MLflow server")
-            assert process.poll() is None, (folder / "log").read_text()
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-            yield uri
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # it holds nothing that anyone needs
-            process.wait()
+    with serve_mlflow(tmp_path / "server", empty_registry / "mlflow.db") as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        yield uri
 
 
 def test_a_registered_model_loads_as_its_card_says(

@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from wavlm.errors import CodedError
+from wavlm.errors.boundary import to_coded
 from wavlm.pipeline.garbage.find import TRASH
 from wavlm.pipeline.garbage.survey import Item, What
 from wavlm.pipeline.record import read_record
 from wavlm.pipeline.store import Store
 from wavlm.storage.drops import write_dropped
-from wavlm.storage.files import sync, to_coded
+from wavlm.storage.files import sync
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.use_locks import hold_unused
 
@@ -31,7 +32,9 @@ def delete_item(item: Item, store: Store) -> CodedError | None:
     except CodedError as error:
         return error
     except OSError as error:
-        return to_coded(error)
+        if (coded := to_coded(error)) is None:
+            raise
+        return coded
     return None
 
 

@@ -81,8 +81,10 @@ def to_chart(figure: Figure, name: str, title: str, alt: str) -> Chart:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     root = ET.fromstring(file.getvalue())  # noqa: S314 - what matplotlib wrote a moment ago
-    for metadata in root.findall(f"{{{_SVG}}}metadata"):
-        root.remove(metadata)
+    for parent in list(root.iter()):
+        for name_of_no_use in ("metadata", "style"):  # a style inside would hold for the whole page: report.css has it
+            for element in parent.findall(f"{{{_SVG}}}{name_of_no_use}"):
+                parent.remove(element)
     for element in root.iter():
         _rename(element, name)
         if element.tag == f"{{{_SVG}}}image":

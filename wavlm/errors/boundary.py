@@ -1,0 +1,153 @@
+"""Errors of the operating system and of libraries become errors with a code: once, where a stage or a command ends.
+
+Inside a stage such an error is an ordinary exception. Only a writer or reader that knows more gives it a code earlier.
+Libraries are recognised by name, so that none is imported here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wavlm.errors import (
+    BadDataError,
+    CannotWriteError,
+    CodedError,
+    LockedError,
+    NoResourcesError,
+    ServiceMissingError,
+    UsageError,
+)
+from wavlm.errors.codes import Code
+
+_Meaning = tuple[type[CodedError], Code, str]
+
+_FULL: _Meaning = (CannotWriteError, Code.DISK_FULL, "free space and run again")
+_READ_ONLY: _Meaning = (CannotWriteError, Code.NOT_WRITABLE, "choose a folder that can be written")
+_FAILING: _Meaning = (BadDataError, Code.DISK_ERROR, "check the disk or its connection, then run again")
+_LOST: _Meaning = (CannotWriteError, Code.FOLDER_LOST, "mount the disk again or bring the folder back, then run again")
+_EXHAUSTED: _Meaning = (
+    NoResourcesError,
+    Code.NO_RESOURCES,
+    "lower --workers, free memory or raise the limits of the user (ulimit), then run again",
+)
+_DAMAGED: _Meaning = (BadDataError, Code.FILE_DAMAGED, "make or fetch it again")
+_BUSY: _Meaning = (LockedError, Code.LOCKED, "wait for the other process and run again")
+_OFFLINE: _Meaning = (ServiceMissingError, Code.SERVICE_LOST, "check the server and the network, then run again")
+
+_BY_ERRNO: dict[int, _Meaning] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    errno.EROFS: _READ_ONLY,
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM), (LockedError, Code.NOT_PERMITTED, "check its owner and its permissions")
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOLCK, errno.EUSERS, errno.ENOBUFS), _EXHAUSTED
+    ),
+    **dict.fromkeys((errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO), _LOST),
+    **dict.fromkeys(
+        (
+            errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH,
+            errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRINUSE, errno.EADDRNOTAVAIL,
+        ),
+        _OFFLINE,
+    ),
+    errno.ENOENT: (UsageError, Code.NOT_FOUND, "correct the path"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), (UsageError, Code.NOT_A_FOLDER, "name a folder")),
+    errno.EISDIR: (UsageError, Code.NOT_A_FILE, "name a file"),
+    **dict.fromkeys((errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL), (UsageError, Code.PATH_BAD, "correct the path")),
+}  # fmt: skip
+# What SQLite says, by the beginning of it (sqlite.org/rescode.html gives the words of each code).
+_BY_SQLITE: dict[str, _Meaning] = {
+    "database or disk is full": _FULL,
+    "attempt to write a readonly database": _READ_ONLY,
+    "unable to open database file": _READ_ONLY,
+    "disk I/O error": _FAILING,
+    "database is locked": _BUSY,
+    "database table is locked": _BUSY,
+    "file is not a database": _DAMAGED,
+    "database disk image is malformed": _DAMAGED,
+}
+_BY_LIBRARY: dict[str, _Meaning] = {  # package of the exception's class -> the meaning of those that name no errno
+    "pyarrow": _DAMAGED,
+    "safetensors": _DAMAGED,
+    "safetensors_rust": _DAMAGED,
+    "httpx": _OFFLINE,
+    "httpcore": _OFFLINE,
+    "requests": _OFFLINE,
+    "urllib3": _OFFLINE,
+}
+# Rust writes `No space left on device (os error 28)`, Arrow `[errno 28] No space left on device`.
+_ERRNO_IN_TEXT = re.compile(r"(?:os error |\[errno )(\d+)", re.IGNORECASE)
+MAX_CHARACTERS = 500  # of what a library says
+
+
+@contextmanager
+def code_errors(where: Path | None = None) -> Iterator[None]:
+    """Raise what the operating system or a library raises in the block with a code. Bugs stay what they are.
+
+    where: the folder that the block fills. It is named if the error names no file. If it has gone, the disk is lost.
+    """
+    try:
+        yield
+    except Exception as error:
+        coded = to_coded(error, where)
+        if coded is None or coded is error:
+            raise
+        raise coded from error
+
+
+def to_coded(error: BaseException, where: Path | None = None) -> CodedError | None:
+    """An error with a code for what the operating system or a library said; None for what may be a bug."""
+    if isinstance(error, CodedError):
+        return error
+    meaning = _meaning_of(error)
+    if meaning is None:
+        return None
+    if meaning[1] is Code.NOT_FOUND and where is not None and not where.exists():
+        meaning = _LOST
+    kind, code, advice = meaning
+    name = getattr(error, "filename", None)
+    place = name if isinstance(name, str | bytes | os.PathLike) else where
+    return kind(code, f"{_say(error)}; at {os.fsdecode(place) if place else 'a place that is not named'}; {advice}")
+
+
+def _meaning_of(error: BaseException) -> _Meaning | None:
+    packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if packages & {"sqlite3", "sqlalchemy"}:
+        said = str(getattr(error, "orig", error))
+        return next((meaning for words, meaning in _BY_SQLITE.items() if said.startswith(words)), None)
+    if _is_exhausted(error):
+        return _EXHAUSTED
+    if isinstance(error, ConnectionError | TimeoutError) or packages & {"socket", "ssl", "http"}:
+        return _OFFLINE  # their numbers are not those of the operating system
+    fallback = next((_BY_LIBRARY[package] for package in sorted(packages) if package in _BY_LIBRARY), None)
+    if fallback is None and isinstance(error, OSError):
+        fallback = _FAILING
+    return fallback and _BY_ERRNO.get(_find_errno(error), fallback)
+
+
+def _is_exhausted(error: BaseException) -> bool:
+    """No memory, or no thread: Python and torch tell the latter, and torch the former, by words."""
+    words = ("can't start new thread", "can't allocate memory", "Cannot allocate memory")
+    is_said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return is_said or isinstance(error, MemoryError)
+
+
+def _find_errno(error: BaseException) -> int:
+    """The number of the operating system, 0 if there is none."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0:
+        return number
+    found = _ERRNO_IN_TEXT.search(str(error))
+    return int(found.group(1)) if found else 0
+
+
+def _say(error: BaseException) -> str:
+    if strerror := getattr(error, "strerror", None):
+        return str(strerror).lower()
+    return (" ".join(str(error).split()) or type(error).__name__)[:MAX_CHARACTERS]

@@ -1,0 +1,46 @@
+"""Stop signals (SIGTERM, SIGINT): noted by who works, and kept for a child that is not ready for them yet."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Whether SIGTERM or SIGINT was received. Use as a context: leaving it restores the signal handlers.
+
+    A signal that came before, while `keep_signals` held it back, is noted on entering.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> StopRequest:
+        self._before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's form
+        self.requested = True
+
+
+@contextmanager
+def keep_signals() -> Iterator[None]:
+    """A context whose children are started with stop signals held back, until they enter a `StopRequest`.
+
+    A child needs some tenths of a second until its handlers are there. A signal that comes before would end it as
+    signals do by default, with another exit code and without its last words. The kernel keeps such a signal instead.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

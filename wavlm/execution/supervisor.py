@@ -1,0 +1,155 @@
+"""The process between a caller and its trainer. It ends with its caller, and holds the ranks of one machine together.
+
+    python -m wavlm.execution.supervisor PARENT PROCESSES JOB NOTE_FD
+
+If the caller dies for any reason, even by SIGKILL, the kernel sends SIGTERM to this process, and the trainer saves a
+checkpoint and exits. Several ranks meet in a store that listens on 127.0.0.1 only: who may write to it may disturb the
+training. (torchrun's own store listens on all interfaces and holds pickles.) This module does not import torch.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from wavlm.errors import EXIT_BUG, EXIT_STOPPED
+from wavlm.execution.processes import tie_to_parent
+from wavlm.execution.stop import STOP_SIGNALS, StopRequest, keep_signals
+
+# Read by wavlm.engine.ranks: the port of the store, and for rank 0, which serves it, its listening socket.
+STORE_PORT, STORE_SOCKET = "WAVLM_STORE_PORT", "WAVLM_STORE_SOCKET"
+POLL_SECONDS = 0.1
+# Less than the caller waits (wavlm.execution.launch). A checkpoint of a large model takes minutes on a slow disk.
+STOP_SECONDS = 570.0
+SIGNAL_EXIT = 128  # added to the number of a signal, as shells do
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the trainer in this process, or start one process per rank. End with the parent process."""
+    parent, processes, job, note = arguments
+    tie_to_parent(signal.SIGTERM)
+    if os.getppid() != int(parent):
+        sys.exit(EXIT_STOPPED)  # the parent died before the call above
+    if processes == "1":
+        sys.argv = ["wavlm.train", job, "--note", note]
+        runpy.run_module("wavlm.train", run_name="__main__", alter_sys=True)
+        return
+    rank = [sys.executable, "-m", "wavlm.execution.supervisor", str(os.getpid()), "1", job, note]
+    sys.exit(run_ranks(rank, int(processes), pass_fds=(int(note),)))
+
+
+def run_ranks(command: Sequence[str], count: int, pass_fds: tuple[int, ...] = ()) -> int:
+    """Run `count` ranks of one training; returns one exit code for all.
+
+    If one fails, the others are asked to stop: they would wait for it. So they are if this process is.
+    """
+    with StopRequest() as stop:
+        ranks = _Ranks(start_ranks(command, count, pass_fds=pass_fds))
+        try:
+            while ranks.are_running:
+                if stop.requested or ranks.has_failure:
+                    ranks.stop()
+                time.sleep(POLL_SECONDS)
+        finally:
+            ranks.kill()
+    return choose_exit_code(ranks.codes)
+
+
+def start_ranks(
+    command: Sequence[str], count: int, *, pass_fds: tuple[int, ...] = (), output: int | None = None
+) -> list[subprocess.Popen[bytes]]:
+    """The processes of all ranks, rank 0 first. `output`: as `stdout` and `stderr` of `subprocess.Popen`."""
+    with socket.socket() as listening, keep_signals():
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+        shared[STORE_PORT] = str(listening.getsockname()[1])
+        serves = {STORE_SOCKET: str(listening.fileno())}
+        return [
+            subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
+                command,
+                env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **({} if rank else serves)},
+                pass_fds=pass_fds if rank else (*pass_fds, listening.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+            for rank in range(count)
+        ]
+
+
+@dataclass
+class _Ranks:
+    """Processes that end together."""
+
+    processes: list[subprocess.Popen[bytes]]
+    _stops_at: float | None = None
+    _killed: set[int] = field(default_factory=set)
+
+    @property
+    def are_running(self) -> bool:
+        codes = [process.poll() for process in self.processes]
+        return None in codes
+
+    @property
+    def has_failure(self) -> bool:
+        return any(process.returncode for process in self.processes)
+
+    @property
+    def codes(self) -> list[int]:
+        """Exit codes, negative for a signal, of those that ended by themselves."""
+        return [process.returncode for process in self.processes if process.pid not in self._killed]
+
+    def stop(self) -> None:
+        """Ask all to stop, once; kill who has not stopped in time."""
+        now = time.monotonic()
+        if self._stops_at is None:
+            self._stops_at = now + STOP_SECONDS
+            for process in self.processes:
+                process.terminate()
+        elif now > self._stops_at:
+            self.kill()
+
+    def kill(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                self._killed.add(process.pid)
+                process.kill()
+                process.wait()
+
+
+def choose_exit_code(codes: Sequence[int]) -> int:
+    """The code that tells why a group of ranks ended, of the exit codes that `subprocess` gives.
+
+    A rank whose neighbour dies fails too, as a bug would (1), so most others say more: first those of wavlm.errors,
+    then a signal that nobody here sent, then 75, for which all ranks agreed. Stop signals come last: they are ours.
+    """
+    failures = [code for code in codes if code]
+    if not failures:
+        return 0 if codes else SIGNAL_EXIT + signal.SIGKILL  # none: all had to be killed
+    return translate_signal(min(failures, key=_rank_of_reason))
+
+
+def translate_signal(code: int) -> int:
+    """An exit code as shells give it: 128 + n for signal n. A stop signal means stopped."""
+    if -code in STOP_SIGNALS:
+        return EXIT_STOPPED
+    return code if code >= 0 else SIGNAL_EXIT - code
+
+
+def _rank_of_reason(code: int) -> int:
+    if -code in STOP_SIGNALS:
+        return 4
+    order = {EXIT_BUG: 3, EXIT_STOPPED: 2}
+    return order.get(code, 0 if code > 0 else 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
