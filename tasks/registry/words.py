@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from tasks.registry.connection import Registry
 from tasks.registry.versions import Version
 from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.registration import REPORT_FILE
 from wavlm.pipeline.results import label_quality_of
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
@@ -17,6 +18,7 @@ from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import Recipe
 
 SIGNATURE = "Written by `wavlm` from the lineage. Change the text, and it is left as you write it."
+PAGE = f"Its page, to look at and to listen to, is the artifact `{REPORT_FILE}` of its run."
 _METRICS = {
     "valid/loss": "validation loss, of these labels",
     "valid/masked_accuracy": "masked accuracy",
@@ -37,7 +39,7 @@ def describe_version(model: Model, recipe: Recipe, store: Store, version: Versio
     return (
         f"**Iteration {model.iteration} of the recipe `{recipe.name}`**: {family}, {network}. "
         f"{_cell(recipe.description)}\n\n"
-        f"| | |\n| --- | --- |\n{table}\n\n{_how_to_load(version)}\n\n{SIGNATURE}\n"
+        f"| | |\n| --- | --- |\n{table}\n\n{PAGE}\n\n{_how_to_load(version)}\n\n{SIGNATURE}\n"
     )
 
 

@@ -57,7 +57,7 @@ def test_the_page_of_a_version_is_in_the_registry_and_says_what_became_of_it(
     assert "version 1: candidate, champion, iteration-2" in kept.read_text()
     assert "the first champion: the next have to beat valid/loss 2.0000" in kept.read_text()
     fetched = fetch_report(f"{NAME}@champion", built.store, tmp_path)
-    assert fetched == tmp_path / "version1/report.html"
+    assert fetched == tmp_path / NAME / "version1/report.html"
     assert fetched.read_bytes() == kept.read_bytes()
     assert summarise(plan(built.recipe), built.store).reports == (kept,)
     # Made again from the store it is the same page.
