@@ -41,7 +41,6 @@ from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import (
     OWN_REGISTRY,
-    REPORT_FILE,
     RegistrationFacts,
     configured_registry,
     write_registration,
@@ -52,7 +51,6 @@ from wavlm.specs import GateSpec, Recipe
 from wavlm.storage.files import write_text
 
 CANDIDATE = "candidate"
-PAGE = f"`{REPORT_FILE}` among the files of its run in MLflow shows curves, data and examples."
 DEFAULT_RUNTIME = Runtime()
 
 _log = logging.getLogger(__name__)
