@@ -18,17 +18,17 @@ def test_redo_begins_without_the_parts_of_an_attempt_that_failed(tmp_path: Path)
     store, artifact = Store(tmp_path), corpus()
 
     def fails(out: Path) -> Facts:
-        (out / "part-0").write_text("of the attempt that failed")
+        (out / "rejects.parquet").write_text("of the attempt that failed")
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
         store.make(artifact, fails)
     moved = store.redo(artifact)
     assert moved is not None
-    assert (moved / "part-0").is_file()
+    assert (moved / "rejects.parquet").is_file()
     folder = store.make(artifact, build)
-    assert not (folder / "part-0").exists()
-    assert (folder / "data.txt").is_file()
+    assert not (folder / "rejects.parquet").exists()
+    assert (folder / "manifest.parquet").is_file()
 
 
 def test_what_another_process_completed_while_the_lock_was_awaited_is_not_made_again(
@@ -49,4 +49,4 @@ def test_what_another_process_completed_while_the_lock_was_awaited_is_not_made_a
 
     monkeypatch.setattr(store_module, "hold_lock", slow)
     folder = store.make(artifact, never)
-    assert (folder / "data.txt").read_text() == "words"
+    assert (folder / "manifest.parquet").read_text() == "words"
