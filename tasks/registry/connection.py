@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.registry import database
+from tasks.registry.bounds import bound_exchanges
 from tasks.registry.cause import cause_of
 from tasks.registry.server_version import require_known_server
 from wavlm.errors import CodedError, ServiceMissingError
@@ -113,6 +114,7 @@ def _set_environment() -> None:
 
 def _open_client(uri: str) -> MlflowClient:
     """A client that was seen to get answers."""
+    bound_exchanges()
     from mlflow import MlflowClient
 
     require_known_server(uri)
