@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full test-network fuzz mutants bench lint fix golden docs clean
+.PHONY: setup demo test test-full test-network lint-examples fuzz mutants bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -45,6 +45,10 @@ test-full: test
 # The oldest and the newest transformers, installed into environments of their own: what is newest changes from day to day.
 test-network: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m network
+
+# The examples of Docker, Kubernetes and Slurm, read by hadolint, by schemas and by shellcheck.
+lint-examples: .venv/.dev
+	$(BIN)/python -m pytest -q -m network tests/examples
 
 # 3,000 changed files of audio, tables and YAML; writes docs/fuzz.md. make test runs a small part of it.
 fuzz: .venv/.dev
