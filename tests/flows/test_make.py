@@ -183,8 +183,8 @@ def test_preparing_makes_corpora_and_shards_alone() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(1, "1 min"), (89, "1 min"), (119 * 60, "119 min"), (120 * 60, "2 hours"), (47.9 * 3600, "48 hours"),
-     (48 * 3600, "2 days"), (10 * 86400, "10 days")],
+    [(1, "1 min"), (89, "1 min"), (119 * 60, "119 min"), (120 * 60, "2 hours"), (9001, "3 hours"),
+     (47.9 * 3600, "48 hours"), (48 * 3600, "2 days"), (10 * 86400, "10 days")],
 )  # fmt: skip
 def test_times_are_for_people(seconds: float, text: str) -> None:
     assert show_time(seconds) == text
@@ -196,13 +196,22 @@ def test_without_times_all_artifacts_weigh_the_same(store: Store) -> None:
     assert weigh([], store, is_timed=True) == {}
 
 
-def test_a_run_concludes_with_what_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_concludes_with_what_it_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the chosen: one was there, one is made here, one by another run, one is missing."""
     added: list[str] = []
     monkeypatch.setattr(flows.work, "add_to_name", added.append)
-    some = plan(RECIPE)[:3]
-    assert flows.work._conclude(some, some[:1]) == "made 2 of 3 artifacts, 1 were there"
+    there, here, elsewhere, missing = [item for item in plan(RECIPE) if item.kind in ("corpus", "shards")]
+    chosen = [there, here, elsewhere]
+    for item in (there, elsewhere):
+        complete(item, Store(store.root))
+    complete(here, store)
+    conclude = flows.work._conclude
+    text = "made 1 of 3 artifacts, 1 were there, 1 were made by other runs"
+    assert conclude(store, chosen, [there]) == text
+    assert conclude(store, [*chosen, missing], [there]) == f"{text.replace('of 3', 'of 4')}, 1 are missing"
+    assert conclude(store, chosen[:2], [there]) == "made 1 of 2 artifacts, 1 were there"
     assert added == []
-    assert flows.work._conclude(some, some) == "nothing to do: all 3 artifacts were there"
+    assert conclude(store, chosen, chosen) == "nothing to do: all 3 artifacts were there"
     assert added == ["nothing to do"]
 
 
