@@ -56,6 +56,8 @@ class Code(StrEnum):
     """A checkpoint belongs to another job. Do: train this job in another folder."""
     CKPT_FORMAT = "CKPT_FORMAT"
     """Another version of the trainer wrote the checkpoint. Do: go on with that version, or train from the start."""
+    CKPT_MISFIT = "CKPT_MISFIT"
+    """A checkpoint holds tensors of another network. Do: restore the right one, or remove it."""
     CKPT_NONE_VALID = "CKPT_NONE_VALID"
     """All checkpoints are damaged. Do: restore one from a backup, or remove them to train from the start."""
     CLIPS_EMPTY = "CLIPS_EMPTY"
