@@ -32,7 +32,7 @@ from tasks.registry.versions import (
     versions_of,
     with_metrics,
 )
-from tasks.registry.words import describe_model, describe_version, write_words
+from tasks.registry.words import PAGE, describe_model, describe_version, write_words
 from wavlm.errors import Code, LockedError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.export import model_card
@@ -41,7 +41,6 @@ from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import (
     OWN_REGISTRY,
-    REPORT_FILE,
     RegistrationFacts,
     configured_registry,
     write_registration,
@@ -52,7 +51,6 @@ from wavlm.specs import GateSpec, Recipe
 from wavlm.storage.files import write_text
 
 CANDIDATE = "candidate"
-PAGE = f"`{REPORT_FILE}` among the files of its run in MLflow shows curves, data and examples."
 DEFAULT_RUNTIME = Runtime()
 
 _log = logging.getLogger(__name__)
@@ -174,7 +172,7 @@ def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) ->
     """What a version has beside the model, as far as no registry is needed: its card and plots."""
     model = artifact.model
     title = f"{artifact.registry_name}, iteration {model.iteration}"
-    card = replace(card_of(model, store), name=title, summary=f"{recipe.description.rstrip('.')}. {PAGE}")
+    card = replace(card_of(model, store), name=title, summary=f"{recipe.description.rstrip('. ')}. {PAGE}")
     write_text(out / CARD_FILE, model_card(card, model.network))
     plots = out / description.PLOTS_FOLDER
     plots.mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ def make_reports(models: Sequence[Model], recipe: Recipe, store: Store, out: Pat
 
 
 def fetch_report(reference: str, store: Store, out: Path) -> Path:
-    """Write `<out>/version<N>/report.html`, the page that was registered with a version.
+    """Write `<out>/<name>/version<N>/report.html`, the page that was registered with a version.
 
     `NAME` alone means its champion, or its newest version. Raises UsageError if there is no such version, BadDataError
     (REPORT_MISSING) if it has no page.
@@ -52,7 +52,7 @@ def fetch_report(reference: str, store: Store, out: Path) -> Path:
             )
         with tempfile.TemporaryDirectory() as folder:
             page = fetch_file(registry, version.run_id, REPORT_FILE, Path(folder)).read_text()
-    path = out / f"version{version.version}" / REPORT_FILE
+    path = out / version.name.replace("/", "_") / f"version{version.version}" / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
     return path

@@ -18,6 +18,7 @@ from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import Recipe
 
 SIGNATURE = "Written by `wavlm` from the lineage. Change the text, and it is left as you write it."
+PAGE = f"Its page, to look at and to listen to, is the artifact `{REPORT_FILE}` of its run."
 _METRICS = {
     "valid/loss": "validation loss, of these labels",
     "valid/masked_accuracy": "masked accuracy",

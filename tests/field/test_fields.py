@@ -25,7 +25,7 @@ from tests.staircases import digest, job_of
 from tests.staircases import write_corpus as write_staircases
 from tests.tiny_specs import tiny_network
 from tests.train import fakes
-from wavlm.engine.interrupts import StopRequest
+from wavlm.execution.stop import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
