@@ -11,6 +11,7 @@ from prefect.states import Completed
 
 from flows.make import make, make_again, read_resolved, require_registered
 from flows.ready import Choose, check_ready
+from tasks.orchestration.alive import answer_when_lost
 from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name
 from tasks.orchestration.summary import publish, publish_work
@@ -44,7 +45,7 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     """
     artifact_store = Store(Path(store))
     redo = make_one is make_again
-    with send_logs(), name_run(current_name()):
+    with send_logs(), name_run(current_name()), answer_when_lost():
         check_ready(recipe, artifact_store, runtime, choose, redo=redo)
         recipe_spec = read_resolved(recipe, artifact_store, runtime)
         chosen = choose(plan(recipe_spec))
@@ -62,7 +63,7 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
             require_registered(chosen, artifact_store, recipe)
         if tell:
             tell(recipe_spec, artifact_store)
-        return Completed(message=_conclude(chosen, there), data=recipe_spec)
+        return Completed(message=_conclude(artifact_store, chosen, there), data=recipe_spec)
 
 
 def weigh(todo: Sequence[Artifact], store: Store, *, is_timed: bool) -> dict[str, float]:
@@ -89,12 +90,17 @@ def show_time(seconds: float) -> str:
     return f"{round(seconds / 86400)} days"
 
 
-def _conclude(chosen: Sequence[Artifact], there: Sequence[Artifact]) -> str:
+def _conclude(store: Store, chosen: Sequence[Artifact], there: Sequence[Artifact]) -> str:
     """One line about the whole run, which its state shows; a run that had nothing to do says so in its name, too."""
     if len(there) == len(chosen):
         text = f"{NOTHING}: all {len(chosen)} artifacts were there"
         add_to_name(NOTHING)
     else:
-        text = f"made {len(chosen) - len(there)} of {len(chosen)} artifacts, {len(there)} were there"
+        made = sum(item.key in store.built for item in chosen)
+        missing = sum(not store.is_complete(item) for item in chosen)
+        others = len(chosen) - len(there) - made - missing
+        text = f"made {made} of {len(chosen)} artifacts, {len(there)} were there"
+        text += f", {others} were made by other runs" if others else ""
+        text += f", {missing} are missing" if missing else ""
     logger.info("%s", text)
     return text

@@ -27,19 +27,20 @@ _METRICS = {
 }
 
 
-def describe_version(model: Model, recipe: Recipe, store: Store, version: Version, figures: Mapping[str, float]) -> str:
-    """The description of a version: what it learnt from what, its figures, how to load it."""
+def describe_version(
+    model: Model, recipe: Recipe, store: Store, version: Version, figures: Mapping[str, float], page: str
+) -> str:
+    """The description of a version: what it learnt from what, its figures, how to load it. `page`: its run's files."""
     family = "WavLM" if model.network.gated_bias else "HuBERT"
     network = f"{model.network.num_layers} layers of width {model.network.width}"
-    rows = [
-        *_rows(model, store, version),
-        *((_METRICS[name], f"{figures[name]:.4f}") for name in _METRICS if name in figures),
-    ]
+    measured = [(words, f"{figures[name]:.4f}") for name, words in _METRICS.items() if name in figures]
+    rows = [*_rows(model, store, version), *measured]
     table = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in rows)
     return (
         f"**Iteration {model.iteration} of the recipe `{recipe.name}`**: {family}, {network}. "
-        f"{_cell(recipe.description)}\n\n"
-        f"| | |\n| --- | --- |\n{table}\n\n{PAGE}\n\n{_how_to_load(version)}\n\n{SIGNATURE}\n"
+        f"{_cell(recipe.description).rstrip('.')}. "
+        f"Curves, data and examples: [{REPORT_FILE}]({page}/{REPORT_FILE}).\n\n"
+        f"| | |\n| --- | --- |\n{table}\n\n{_how_to_load(version)}\n\n{SIGNATURE}\n"
     )
 
 
@@ -88,7 +89,7 @@ def _rows(model: Model, store: Store, version: Version) -> Iterator[tuple[str, s
 
 def _how_to_load(version: Version) -> str:
     return (
-        "```python\n"
+        "Load it:\n\n```python\n"
         "import mlflow\n"
         "from transformers import AutoModel\n\n"
         f'folder = mlflow.artifacts.download_artifacts("models:/{version.name}/{version.version}")\n'
