@@ -81,8 +81,7 @@ def test_a_damaged_record_is_named_beside_the_healthy_ones(store: Store, damage:
     assert not store.is_complete(corpus)
     assert all(store.is_complete(item) for item in artifacts()[1:])  # it hides no other
     assert store.facts(model, type(build(model, store, path.parent)))
-    if name == "artifact.json":
-        assert [str(path) in line and "RECORD_BROKEN" in line for line in list_broken(store)] == [True]
+    assert [str(path) in line and "RECORD_BROKEN" in line for line in list_broken(store)] == [True]
     assert str(store.find_broken(corpus)).startswith("RECORD_BROKEN: ")
     assert [item.path for item in verify(store.path(corpus))] == [path]
     assert str(corpus) in summarise(artifacts(), store).missing
