@@ -117,7 +117,7 @@ def test_siblings_with_damaged_records_are_not_compared_with(store: Store) -> No
             record_of(store, artifact, cut)
     shards = next(item for item in artifacts() if item.kind == "shards")
     shutil.rmtree(store.path(shards))
-    assert explain_make(shards, store, set()) == "new: no shards is there"
+    assert explain_make(shards, store, set()) == "new: the store has no shards yet"
 
 
 def test_a_damaged_record_of_another_export_stops_no_export(store: Store, tmp_path: Path) -> None:
