@@ -46,4 +46,4 @@ def pretrain(
             make(artifact, recipe_spec, artifact_store, here)
 
     here = without_gpus(runtime) if training else runtime
-    return work(recipe, store, here, lambda items: select_needed(items, until), make_one)
+    return work(recipe, store, here, lambda items: select_needed(items, until), make_one, is_timed=training is None)

@@ -11,9 +11,11 @@ from prefect.states import Completed
 
 from flows.make import make, make_again, read_resolved, require_registered
 from flows.ready import Choose, check_ready
+from tasks.orchestration.alive import answer_when_lost
 from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name
 from tasks.orchestration.summary import publish, publish_work
+from tasks.orchestration.whole import show_whole
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.plan import plan
@@ -27,28 +29,33 @@ NOTHING = "nothing to do"
 logger = logging.getLogger(__name__)
 
 
-def work(
+def work(  # noqa: PLR0913 - what, where, how, and two things that differ between flows
     recipe: str,
     store: str,
     runtime: Runtime,
     choose: Choose,
     make_one: MakeOne = make,
     tell: Callable[[Recipe, Store], None] | None = None,
+    *,
+    is_timed: bool = True,
 ) -> State[Recipe]:
     """Make the chosen artifacts of a recipe, in their order. Returns a flow's state with the resolved recipe.
 
-    `tell` is called when all of them are there.
+    `tell` is called when all of them are there. Without `is_timed` nothing is said about how long it takes.
     """
     artifact_store = Store(Path(store))
     redo = make_one is make_again
-    with send_logs(), name_run(current_name()):
+    with send_logs(), name_run(current_name()), answer_when_lost():
         check_ready(recipe, artifact_store, runtime, choose, redo=redo)
         recipe_spec = read_resolved(recipe, artifact_store, runtime)
         chosen = choose(plan(recipe_spec))
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]
+        todo = [item for item in chosen if item not in there]
         try:
-            for artifact in chosen:
-                make_one(artifact, recipe_spec, artifact_store, runtime)
+            with show_whole(weigh(todo, artifact_store, is_timed=is_timed and not runtime.gpus)) as whole:
+                for artifact in chosen:
+                    with whole.part(artifact.key):
+                        make_one(artifact, recipe_spec, artifact_store, runtime)
         finally:
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)
@@ -56,15 +63,44 @@ def work(
             require_registered(chosen, artifact_store, recipe)
         if tell:
             tell(recipe_spec, artifact_store)
-        return Completed(message=_conclude(chosen, there), data=recipe_spec)
+        return Completed(message=_conclude(artifact_store, chosen, there), data=recipe_spec)
 
 
-def _conclude(chosen: Sequence[Artifact], there: Sequence[Artifact]) -> str:
+def weigh(todo: Sequence[Artifact], store: Store, *, is_timed: bool) -> dict[str, float]:
+    """What each artifact weighs, by key: the seconds that it takes on the cores of this machine, and says their sum.
+
+    On GPUs nobody knows before the first updates: there each weighs the same.
+    """
+    if not is_timed or not todo:
+        return {item.key: 1.0 for item in todo}
+    from wavlm.pipeline.estimate import estimate_on_this_machine
+
+    found = estimate_on_this_machine(todo, store)
+    logger.info(
+        "this takes about %s on the cores of this machine, downloads not counted", show_time(sum(found.values()))
+    )
+    return {item.key: seconds for item, seconds in found.items()}
+
+
+def show_time(seconds: float) -> str:
+    """A length of time for people: minutes below two hours, then hours, then days."""
+    for unit, length, limit in (("min", 60, 120 * 60), ("hours", 3600, 48 * 3600)):
+        if seconds < limit:
+            return f"{max(1, round(seconds / length))} {unit}"
+    return f"{round(seconds / 86400)} days"
+
+
+def _conclude(store: Store, chosen: Sequence[Artifact], there: Sequence[Artifact]) -> str:
     """One line about the whole run, which its state shows; a run that had nothing to do says so in its name, too."""
     if len(there) == len(chosen):
         text = f"{NOTHING}: all {len(chosen)} artifacts were there"
         add_to_name(NOTHING)
     else:
-        text = f"made {len(chosen) - len(there)} of {len(chosen)} artifacts, {len(there)} were there"
+        made = sum(item.key in store.built for item in chosen)
+        missing = sum(not store.is_complete(item) for item in chosen)
+        others = len(chosen) - len(there) - made - missing
+        text = f"made {made} of {len(chosen)} artifacts, {len(there)} were there"
+        text += f", {others} were made by other runs" if others else ""
+        text += f", {missing} are missing" if missing else ""
     logger.info("%s", text)
     return text

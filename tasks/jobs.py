@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from wavlm.execution.job import LabelledShards, TrainJob
+from wavlm.execution.processes import num_cores
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.store import Store
@@ -38,8 +38,7 @@ def with_processes(runtime: Runtime, micro_batches: int) -> Runtime:
     """
     if runtime.gpus or runtime.processes:
         return runtime
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    most = max(count for count in range(1, (cores or 1) + 1) if micro_batches % count == 0)
+    most = max(count for count in range(1, num_cores() + 1) if micro_batches % count == 0)
     return runtime.model_copy(update={"processes": most})
 
 

@@ -32,6 +32,9 @@ def deploy(  # noqa: PLR0913 - one option each
         typer.Option(metavar="NAME", help="Work pool of training; else gpu with --gpus, else that of the data"),
     ] = None,
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="Container image, for Docker, Kubernetes")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment of the runs; no passwords here")
+    ] = None,
     webhook: Annotated[
         str | None, typer.Option(metavar="URL", help="Where failures and the gate's verdicts are told")
     ] = None,
@@ -95,6 +98,7 @@ def deploy(  # noqa: PLR0913 - one option each
         after_prepare=after_prepare,
         webhook=webhook,
         image=image,
+        environment=tuple(_read_variable(item) for item in env or ()),
         downloads=downloads,
         trainings=trainings,
         reset=reset,
@@ -107,6 +111,15 @@ def deploy(  # noqa: PLR0913 - one option each
     for name in dict.fromkeys(item.pool for item in deployments):
         console.out.print(f"  prefect worker start --pool {name}", highlight=False, soft_wrap=True)
     console.out.print(f"  prefect deployment run pretrain/{recipe_spec.name} --watch", highlight=False, soft_wrap=True)
+
+
+def _read_variable(text: str) -> tuple[str, str]:
+    from wavlm.errors import UsageError
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise UsageError("ENV_BAD", f"{text!r} is no variable; at --env; give NAME=VALUE")
+    return name, value
 
 
 def _portable(recipe: Path) -> str:

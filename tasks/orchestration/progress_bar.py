@@ -32,8 +32,10 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from tasks.orchestration.whole import current_whole
 from wavlm.execution.progress import Progress
 
+WHOLE = "the whole run"
 ARTIFACT_EVERY_SECONDS = 2.0
 JOIN_SECONDS = 5.0
 
@@ -75,8 +77,9 @@ def _bar(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
         TextColumn("{task.fields[detail]}"),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
+        whole = current_whole()
+        above = bars.add_task(WHOLE, total=100.0, completed=int(whole.percent(0.0)), detail="") if whole else None
         row = bars.add_task(title, total=None, detail="")
-
         has_begun = False
 
         def progress(done: float, total: float) -> None:
@@ -85,18 +88,21 @@ def _bar(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
                 has_begun = True
                 bars.reset(row, completed=int(done), total=total or None, detail="")
             bars.update(row, completed=done, total=total or None)
+            if whole and above is not None and total:
+                bars.update(above, completed=whole.percent(done / total))
 
         def show_detail(detail: str) -> None:
             bars.update(row, detail=detail)
 
         yield progress, show_detail
-        whole = bars.tasks[row].total or 1  # also of a stage that ends before its last step, or that has no steps
-        bars.update(row, completed=whole, total=whole)
+        last = bars.tasks[bars.task_ids.index(row)].total or 1  # also of a stage without steps, or with some left
+        bars.update(row, completed=last, total=last)
 
 
 @contextmanager
 def _lines(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
     started = time.monotonic()
+    whole = current_whole()
     begun: tuple[float, float] | None = None  # when, and with how much that an earlier attempt has done
     tenth = -1
     detail = ""
@@ -112,7 +118,8 @@ def _lines(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
             left = ""
             if begun and begun[1] < done < total:
                 left = f", {(now - begun[0]) * (total - done) / (done - begun[1]):.0f} s left"
-            logger.info("%s: %d %% after %.0f s%s%s", title, 10 * reached, now - started, left, detail)
+            of_all = f" ({whole.percent(done / total if total else 0.0):.0f} % of all)" if whole else ""
+            logger.info("%s: %d %% after %.0f s%s%s%s", title, 10 * reached, now - started, of_all, left, detail)
 
     def show_detail(text: str) -> None:
         nonlocal detail

@@ -67,6 +67,7 @@ def connect(store: Store) -> Registry:
 
     Raises ServiceMissingError if it does not answer within its time limits, and LockedError (REGISTRY_READONLY).
     """
+    _set_environment()
     uri = registry_uri(store)
     file = database.database_of(uri)
     if file:
@@ -91,6 +92,7 @@ def hold_registry(lock: Path) -> AbstractContextManager[None]:
 
 def open_to_look(store: Store) -> Registry | None:
     """Open the registry to read from it; None if the store has none yet. Who may not write needs no permission to."""
+    _set_environment()
     uri = registry_uri(store)
     file = database.database_of(uri)
     if file and not file.is_file():
@@ -103,12 +105,16 @@ def open_to_look(store: Store) -> Registry | None:
         return _registry(uri, _open_client(uri), file, store.root / REGISTRY_FOLDER / "create.lock")
 
 
-def _open_client(uri: str) -> MlflowClient:
-    """A client that was seen to get answers."""
+def _set_environment() -> None:
+    """MLflow reads its settings from here, some of them when it is first imported."""
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     bound_exchanges()
+
+
+def _open_client(uri: str) -> MlflowClient:
+    """A client that was seen to get answers."""
     from mlflow import MlflowClient
 
     require_known_server(uri)

@@ -28,12 +28,14 @@ from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Corpus, Labels, Shards
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
+from wavlm.shards.facts import ShardsFacts
 from wavlm.storage.facts import Facts
 from wavlm.storage.holders import name_run
 
 ROOT = Path(__file__).parents[2]
 RECIPE = recipe_of(None)
 AT_ONCE = Runtime(wait_minutes=0)
+OF_OTHER_RUN = SHARDS.model_copy(update={"bytes": 777})  # by which what it makes is known
 # Another run, which makes an artifact: it says that it has begun, and ends when it is told.
 OTHER_RUN = """
 import pickle, sys
@@ -43,7 +45,6 @@ from wavlm.storage.holders import name_run
 artifact, facts, root = pickle.load(open(sys.argv[1], "rb"))
 
 def build(out):
-    (out / "made-by").write_text("the other run")
     print("begun", flush=True)
     sys.stdin.readline()
     return facts
@@ -69,7 +70,7 @@ def store(tmp_path: Path) -> Store:
 def other_run(store: Store, artifact: Shards | None = None) -> Iterator[subprocess.Popen[str]]:
     """A process that makes shards, those of `voice` if nothing else is said, until a line is written to it."""
     job = store.root / "other-run.pickle"
-    job.write_bytes(pickle.dumps((artifact or SHARDS_OF_VOICE, SHARDS, store.root)))
+    job.write_bytes(pickle.dumps((artifact or SHARDS_OF_VOICE, OF_OTHER_RUN, store.root)))
     process = subprocess.Popen(
         [sys.executable, "-c", OTHER_RUN, str(job)],
         cwd=ROOT,
@@ -140,7 +141,8 @@ def test_what_another_run_makes_is_waited_for_and_used(store: Store, said: pytes
         waits(lambda: folders.append(wait_out(lambda: store.make(SHARDS_OF_VOICE, refuse), Runtime())), said),
     ):
         end(other)
-    assert (folders[0] / "made-by").read_text() == "the other run"
+    assert folders == [store.path(SHARDS_OF_VOICE)]
+    assert store.facts(SHARDS_OF_VOICE, ShardsFacts) == OF_OTHER_RUN
     for part in (f"process {other.pid} on ", "user ", " UTC", "run 'prepare tiny'"):
         assert part in said.text
 
@@ -207,7 +209,7 @@ def test_two_runs_that_redo_the_same_make_it_once(
     store.make(SHARDS_OF_VOICE, lambda _: SHARDS)
     with other_run(store) as other, waits(lambda: make_again(SHARDS_OF_VOICE, RECIPE, store, Runtime()), said):
         end(other)
-    assert (store.path(SHARDS_OF_VOICE) / "made-by").is_file()
+    assert store.facts(SHARDS_OF_VOICE, ShardsFacts) == OF_OTHER_RUN
     assert made == []
     make_again(SHARDS_OF_VOICE, RECIPE, store, AT_ONCE)  # nobody else does: it is made again
     assert made == ["shards"]

@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.mutants.cover import Cover, mirror_of, order
 from tests.mutants.draw import Mutant
 
-BUDGET_SECONDS = 240.0  # what the tests of one mutant may cost together, as measured without it
-FIRST_SECONDS = 20.0  # the cheapest of them run first, in a process of their own
+BUDGET_SECONDS = 120.0  # what the tests of one mutant may cost together, as measured without it
+FIRST_SECONDS = 15.0  # the cheapest of them run first, in a process of their own
 LEAST_SECONDS = 120.0  # how long a process of tests may take at least
 SLOW_IMPORTS = ("numpy", "torch", "torch._dynamo", "pyarrow.parquet", "sklearn.cluster", "scipy.signal", "soundfile",
                 "pydantic", "matplotlib.pyplot", "pytest", "safetensors.torch", "faiss", "webdataset")  # fmt: skip
@@ -46,7 +46,7 @@ class Trial:
             if by := self._killer(mutant, batch):
                 break
         seconds, count = round(time.monotonic() - began, 1), sum(map(len, batches))
-        return {"name": mutant.name, "path": mutant.path, "line": mutant.line, "kind": mutant.kind,
+        return {"name": mutant.name, "path": mutant.path, "line": mutant.line, "change": mutant.change,
                 "verdict": "killed" if by else "lived", "by": by, "tests": count, "left_out": len(found) - count,
                 "seconds": seconds}  # fmt: skip
 

@@ -53,8 +53,12 @@ class Mutant:
     lines: tuple[int, int]
 
     @property
+    def change(self) -> str:
+        return f"{self.kind}: {self.before} -> {self.after}"
+
+    @property
     def name(self) -> str:
-        return f"{self.path}:{self.line} {self.kind}: {self.before} -> {self.after}"
+        return f"{self.path}:{self.line} {self.change}"
 
     def applied(self, source: bytes) -> bytes:
         return source[: self.start] + self.after.encode() + source[self.end :]

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from wavlm.errors import CodedError, ServiceMissingError, StoppedError
-from wavlm.execution.processes import tie_to_parent
+from wavlm.execution.processes import num_cores, tie_to_parent
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.supervisor import STORE_PORT, STORE_SOCKET
 
@@ -115,7 +115,7 @@ def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         tie_to_parent(signal.SIGKILL)  # a torchrun killed by SIGKILL would leave its workers running
     # Sums depend on how they are split over threads, so an exact resume needs a fixed number of threads.
-    torch.set_num_threads(runtime.threads or max(1, _num_cores() // local_world))
+    torch.set_num_threads(runtime.threads or max(1, num_cores() // local_world))
     device = _device(runtime, local_rank)
     if world == 1:
         yield Ranks(rank, world, device)
@@ -182,7 +182,3 @@ def _device(runtime: Runtime, local_rank: int) -> torch.device:
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     return device
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0))

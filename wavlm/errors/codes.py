@@ -98,6 +98,8 @@ class Code(StrEnum):
     """Several recordings or utterances would have one key. Do: narrow the layout in the corpus spec."""
     DUP_NAME = "DUP_NAME"
     """Two members of an archive have one name. Do: check the archive with its publisher."""
+    ENV_BAD = "ENV_BAD"
+    """A variable for the environment of runs cannot be read. Do: give NAME=VALUE."""
     FEATURE_SHAPE = "FEATURE_SHAPE"
     """Features do not have the width of the codebook. Do: make the codebook again."""
     FILES_LEFT_OUT = "FILES_LEFT_OUT"

@@ -10,6 +10,11 @@ import sys
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def tie_to_parent(number: signal.Signals) -> None:
     """Ask the kernel to send this signal to this process when its parent dies.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from wavlm.execution.processes import num_cores
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards
 from wavlm.pipeline.cost import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE, hours_of
 from wavlm.pipeline.store import Store
@@ -40,6 +41,14 @@ def measure_speed(network: NetworkSpec, crop_seconds: float) -> float:
             for _ in range(1 + PASSES)
         ]
     return BACKWARD_FACTOR * forward_flops(network, seconds) * seconds / min(spent[1:])
+
+
+def estimate_on_this_machine(artifacts: Sequence[Artifact], store: Store) -> dict[Artifact, float]:
+    """Seconds that each of these artifacts takes here, without a GPU. Measures the speed if a network is used."""
+    network = next((item.network for item in artifacts if isinstance(item, Model)), None)
+    crop = next((item.train.max_crop_seconds for item in artifacts if isinstance(item, Model)), 0.0)
+    flops = measure_speed(network, crop) if network else REFERENCE_FLOPS
+    return estimate_seconds(artifacts, store, flops, num_cores())
 
 
 def estimate_seconds(artifacts: Sequence[Artifact], store: Store, flops: float, cores: int) -> dict[Artifact, float]:

@@ -177,16 +177,17 @@ class Store:
                 yield record.parent
 
     def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
-        """The nearest complete sibling and the fields that differ; None if there is no sibling."""
+        """The nearest complete sibling, one of the same name before others, and what differs; None if there is none."""
         siblings = []
         for path in (self.root / artifact.kind).glob(f"*/{RECORD_FILE}"):
             if find_broken(path.parent):
                 continue
             differences = tuple(differences_between("", read_field(path.parent, "identity"), artifact.identity))
-            siblings.append((len(differences), path.parent, differences))
+            is_other = path.parent.name.rpartition("-")[0] != artifact.name
+            siblings.append((is_other, len(differences), path.parent, differences))
         if not siblings:
             return None
-        _, folder, differences = min(siblings, key=lambda item: (item[0], item[1]))
+        *_, folder, differences = min(siblings, key=lambda item: item[:3])
         return folder, differences
 
     def _refuse_broken(self, artifact: Artifact) -> None:
