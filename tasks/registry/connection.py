@@ -111,11 +111,11 @@ def _set_environment() -> None:
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    bound_exchanges()
 
 
 def _open_client(uri: str) -> MlflowClient:
     """A client that was seen to get answers."""
-    bound_exchanges()
     from mlflow import MlflowClient
 
     require_known_server(uri)

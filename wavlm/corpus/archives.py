@@ -12,6 +12,7 @@ from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, unpack
+from wavlm.errors.secrets import without_secrets
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
@@ -74,7 +75,7 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
         name = f"{source.package} {source.version}"
     else:
         archive = fetch(source, downloads, progress)
-        name = source.urls[0].rpartition("/")[2]
+        name = without_secrets(source.urls[0]).rpartition("/")[2]
     path.parent.mkdir(parents=True, exist_ok=True)
     require_room(out, int(UNPACKED_RATIO * archive.stat().st_size))
     # A package is pinned by sha256. So its links are known: they lead to fonts and documentation.
