@@ -10,6 +10,7 @@ import typer
 
 from flows.cli import console
 from flows.cli.complete import complete_iteration
+from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, StoreFolder
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
+    context: typer.Context,
     what: Annotated[
         str,
         typer.Argument(metavar="RECIPE|MODEL", help="A recipe, or a registered NAME, NAME:VERSION or NAME@ALIAS"),
@@ -50,6 +52,7 @@ def report(
 
     artifact_store = Store(store)
     if _names_recipe(what):
+        Given.of(context).recipe = what
         paths = _of_recipe(Path(what), artifact_store, iteration, out)
     else:
         paths = iter([_of_model(what, artifact_store, iteration, out)])
