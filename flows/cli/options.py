@@ -54,6 +54,10 @@ ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS", autocompletion=complete_model)
 ]
 Iteration = Annotated[int | None, typer.Option(min=1, help="Only this iteration's", autocompletion=complete_iteration)]
+MixIteration = Annotated[
+    int | None,
+    typer.Option(min=1, help="Whose mix; the first that mixes if not given", autocompletion=complete_iteration),
+]
 CorpusName = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only this corpus'", autocompletion=complete_corpus)
 ]

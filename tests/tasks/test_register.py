@@ -268,7 +268,7 @@ def test_names_that_share_runs_have_their_own_figures_and_other_log_intervals(bu
     assert figures == [0.45, 0.35]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
     built: BuiltStore, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
