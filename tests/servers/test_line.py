@@ -39,8 +39,8 @@ def test_a_deployed_recipe_ends_in_the_registry_although_a_machine_is_lost(
             run_wavlm(environment, *command)
             assert not schedule_of(server)["active"]  # a person switched it off, and it stays so
             assert not is_trained(store)
-            wait_until(lambda: ended(server, "stage/tiny-training", "Crashed"), "the end of the lost training")
-            lost = ended(server, "stage/tiny-training", "Crashed")[0]
+            wait_until(lambda: ended(server, "stage/tiny.training", "Crashed"), "the end of the lost training")
+            lost = ended(server, "stage/tiny.training", "Crashed")[0]
             wait_until(lambda: [item for item in told if item.get("run_id") == lost["id"]], "the message about it")
             assert "LOST" in next(item["message"] for item in told if item.get("run_id") == lost["id"])
 
