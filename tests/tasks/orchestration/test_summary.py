@@ -74,7 +74,7 @@ def test_what_was_mixed_can_be_listened_to_in_the_page(
     built: BuiltStore, pages: dict[str, str], shown_before: dict[str, SimpleNamespace]
 ) -> None:
     (mixtures,) = {item.key: item for item in plan(built.recipe) if isinstance(item, Mixtures)}.values()
-    wave = np.zeros(8000, np.float32)
+    wave = 0.1 * np.random.default_rng(0).standard_normal(32000).astype(np.float32)
     folder = built.store.path(mixtures) / "listen"
     for name in ("effect-room", "00001-ru"):
         write_pair(folder, name, wave, wave)
