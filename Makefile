@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full test-network fuzz bench lint fix golden docs clean
+.PHONY: setup demo test test-full test-network lint-examples fuzz mutants bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -46,9 +46,18 @@ test-full: test
 test-network: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m network
 
+# The examples of Docker, Kubernetes and Slurm, read by hadolint, by schemas and by shellcheck.
+lint-examples: .venv/.dev
+	$(BIN)/python -m pytest -q -m network tests/examples
+
 # 3,000 changed files of audio, tables and YAML; writes docs/fuzz.md. make test runs a small part of it.
 fuzz: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
+
+# 100 single changes of the code, drawn with a seed: which do tests notice? Goes on where it was stopped; writes
+# docs/mutants.md. Other draws: make mutants MUTANTS_FLAGS="--seed 7 --count 50"
+mutants: .venv/.dev
+	$(BIN)/python -m tests.mutants $(MUTANTS_FLAGS)
 
 # Under eight minutes; names and options: make bench BENCH_FLAGS="head step --device cuda"
 bench: .venv/.dev

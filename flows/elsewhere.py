@@ -15,12 +15,15 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelling
 
+from tasks.orchestration.alive import is_taken_for_lost
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores
 from wavlm.pipeline.store import Store
 
+ATTEMPTS = 3
 LOOK_SECONDS = 5.0
+ANSWER_SECONDS = 60.0  # in which a run that is taken for lost says that it is alive, if it is
 
 logger = logging.getLogger(__name__)
 
@@ -44,37 +47,28 @@ def make_elsewhere(
 ) -> None:
     """Run a deployment of the flow `stage`, and wait until the store holds the artifact.
 
-    It makes all artifacts of this kind that the iteration has, so that the labels of ten corpora are one run.
-
-    The store decides; a server that is away for a while is waited for. If this run ends, so does the other one.
+    It makes all artifacts of this kind that the iteration has, so that the labels of ten corpora are one run. A run
+    that crashes, as when its machine is lost, is followed by another one, which continues. The store decides; a server
+    that is away for a while is waited for. If this run ends, so does the other one.
     Raises ServiceMissingError if the other run ends without the artifact.
     """
-    if store.is_complete(artifact):
-        return
-    parent = FlowRunContext.get()
-    run: Any = run_deployment(  # a coroutine only where an event loop runs
-        deployment,
-        parameters={
-            "kind": artifact.kind,
-            "recipe": recipe,
-            "iteration": iteration,
-            "store": str(store.root),
-            "runtime": runtime.model_dump(mode="json"),
-        },
-        timeout=0,
-        flow_run_name=str(artifact),
-        # A retry of this run asks anew; a second request of the same try does not.
-        idempotency_key=f"{parent.flow_run.id}-{parent.flow_run.run_count}-{artifact.key}"
-        if parent and parent.flow_run
-        else None,
-    )
-    try:
-        ended = _wait(run.id, artifact, store)
-    except BaseException:
-        _cancel(run.id)
-        raise
-    if ended is not None and not store.is_complete(artifact):
+    parameters = {
+        "kind": artifact.kind,
+        "recipe": recipe,
+        "iteration": iteration,
+        "store": str(store.root),
+        "runtime": runtime.model_dump(mode="json"),
+    }
+    for attempt in range(1, ATTEMPTS + 1):
+        if store.is_complete(artifact):
+            return
+        ended = _run(artifact, deployment, store, parameters, attempt)
+        if ended is None or store.is_complete(artifact):
+            return
         state = ended.state
+        if attempt < ATTEMPTS and state is not None and state.is_crashed():
+            logger.warning("%s: its run crashed: %s; it is run again", artifact, state.message)
+            continue
         raise ServiceMissingError(
             "STAGE_ELSEWHERE",
             f"{artifact} was not made: {state.name if state else 'no state'}: {state.message if state else ''}; "
@@ -82,14 +76,40 @@ def make_elsewhere(
         )
 
 
+def _run(artifact: Artifact, deployment: str, store: Store, parameters: dict[str, Any], attempt: int) -> FlowRun | None:
+    """The run when it has ended; None if the artifact is there before that is known."""
+    parent = FlowRunContext.get()
+    asked_by = f"{parent.flow_run.id}-{parent.flow_run.run_count}" if parent and parent.flow_run else None
+    run: Any = run_deployment(  # a coroutine only where an event loop runs
+        deployment,
+        parameters=parameters,
+        timeout=0,
+        flow_run_name=str(artifact),
+        # A request that is sent twice starts one run.
+        idempotency_key=asked_by and f"{asked_by}-{artifact.key}-{attempt}",
+    )
+    try:
+        return _wait(run.id, artifact, store)
+    except BaseException:
+        _cancel(run.id)
+        raise
+
+
 def _wait(run_id: UUID, artifact: Artifact, store: Store) -> FlowRun | None:
     """The run when it has ended; None if the artifact is there before that is known."""
+    lost_since: float | None = None
     while True:
         run = _read(run_id)
-        if run is not None and run.state is not None and run.state.is_final():
-            return run
         if run is None and store.is_complete(artifact):
             return None
+        if run is not None and run.state is not None and run.state.is_final():
+            if not is_taken_for_lost(run.state):
+                return run
+            lost_since = lost_since or time.monotonic()
+            if time.monotonic() - lost_since > ANSWER_SECONDS:
+                return run
+        else:
+            lost_since = None
         time.sleep(LOOK_SECONDS)
 
 

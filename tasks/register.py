@@ -20,9 +20,11 @@ from tasks.registry.lineage import CARD_FILE, write_lineage
 from tasks.registry.lookup import record_end
 from tasks.registry.mlmodel import write_mlmodel
 from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
-from tasks.registry.runs import Tracked, log_file
+from tasks.registry.runs import Tracked, log_file, page_of
 from tasks.registry.versions import (
     CHAMPION,
+    METRIC_TAG,
+    TAG_OF,
     VERDICT_TAG,
     Version,
     find_by_key,
@@ -30,14 +32,19 @@ from tasks.registry.versions import (
     versions_of,
     with_metrics,
 )
-from tasks.registry.words import describe_model, describe_version, write_words
+from tasks.registry.words import PAGE, describe_model, describe_version, write_words
 from wavlm.errors import Code, LockedError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.export import model_card
 from wavlm.pipeline.artifacts import Export, Model, Registration
 from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import plan, scores_of
-from wavlm.pipeline.registration import OWN_REGISTRY, RegistrationFacts, configured_registry, write_registration
+from wavlm.pipeline.registration import (
+    OWN_REGISTRY,
+    RegistrationFacts,
+    configured_registry,
+    write_registration,
+)
 from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe
@@ -138,7 +145,9 @@ def _build(
         describe_run(registry, run_id, model, recipe, store)
         upload(registry, run_id, model, store, out)
         version = publish_version(registry, artifact, run_id, tags)
-        write_words(registry, version, describe_version(model, recipe, store, version, figures), describe_model(recipe))
+        measured = {name: float(tags[METRIC_TAG + name]) for name in TAG_OF if METRIC_TAG + name in tags}
+        words = describe_version(model, recipe, store, version, figures | measured, page_of(registry, run_id))
+        write_words(registry, version, words, describe_model(recipe))
         verdict = _point_aliases(registry, version, recipe.gate, is_final=has_final_labels(model, recipe))
         registry.client.set_terminated(run_id, "FINISHED")
         final = find_by_key(registry, artifact.registry_name, model.key)
@@ -163,7 +172,7 @@ def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) ->
     """What a version has beside the model, as far as no registry is needed: its card and plots."""
     model = artifact.model
     title = f"{artifact.registry_name}, iteration {model.iteration}"
-    card = replace(card_of(model, store), name=title, summary=recipe.description)
+    card = replace(card_of(model, store), name=title, summary=f"{recipe.description.rstrip('. ')}. {PAGE}")
     write_text(out / CARD_FILE, model_card(card, model.network))
     plots = out / description.PLOTS_FOLDER
     plots.mkdir(exist_ok=True)

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.registry.connection import connect, translate_registry_errors
+from tasks.registry.lookup import looking
 from tasks.registry.reference import find_version
-from tasks.registry.runs import fetch_file
+from tasks.registry.runs import fetch_file, has_file
 from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.registration import REPORT_FILE, without_password
@@ -37,16 +37,14 @@ def make_reports(models: Sequence[Model], recipe: Recipe, store: Store, out: Pat
 
 
 def fetch_report(reference: str, store: Store, out: Path) -> Path:
-    """Write `<out>/version<N>/report.html`, the page that was registered with a version.
+    """Write `<out>/<name>/version<N>/report.html`, the page that was registered with a version.
 
     `NAME` alone means its champion, or its newest version. Raises UsageError if there is no such version, BadDataError
     (REPORT_MISSING) if it has no page.
     """
-    registry = connect(store)
-    with translate_registry_errors(registry.uri):
+    with looking(store, reference) as registry:
         version = find_version(registry, reference)
-        files = registry.client.list_artifacts(version.run_id) if version.run_id else []
-        if REPORT_FILE not in [item.path for item in files]:
+        if not version.run_id or not has_file(registry, version.run_id, REPORT_FILE):
             raise BadDataError(
                 "REPORT_MISSING",
                 f"{version.reference} was registered without a report; at {without_password(registry.uri)}; make it "
@@ -54,7 +52,7 @@ def fetch_report(reference: str, store: Store, out: Path) -> Path:
             )
         with tempfile.TemporaryDirectory() as folder:
             page = fetch_file(registry, version.run_id, REPORT_FILE, Path(folder)).read_text()
-    path = out / f"version{version.version}" / REPORT_FILE
+    path = out / version.name.replace("/", "_") / f"version{version.version}" / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
     return path

@@ -31,7 +31,7 @@ from wavlm.execution.processes import tie_to_parent
 from wavlm.pipeline.registration import without_password
 from wavlm.pipeline.store import Store
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0  # of a busy machine; MLflow imports for seconds
 STOP_SECONDS = 5.0
 PREFECT_API = "PREFECT_API_URL"
 PREFECT_DATABASE = "prefect.db"
@@ -45,6 +45,7 @@ class Page:
     name: str
     url: str
     process: subprocess.Popen[bytes] | None
+    log: Path = Path(os.devnull)
 
 
 @contextmanager
@@ -129,7 +130,8 @@ def _start(name: str, folder: Path, environment: Callable[[str], Mapping[str, st
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        with (folder / f"{name}.log").open("wb") as log:
+        said = folder / f"{name}.log"
+        with said.open("wb") as log:
             # -P: a tasks.py in the folder where the command is run is not ours.
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [sys.executable, "-P", "-m", "tasks.viewing", name, str(listening.fileno()), str(os.getpid())],
@@ -142,7 +144,7 @@ def _start(name: str, folder: Path, environment: Callable[[str], Mapping[str, st
                 start_new_session=True,  # Ctrl-C ends the parent, which ends its servers in order
             )
     stack.callback(_stop, process)
-    return Page(name, url, process)
+    return Page(name, url, process, said)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -161,8 +163,11 @@ def _wait(page: Page) -> None:
         if _answers(page.url):
             return
         if page.process.poll() is not None or time.monotonic() > ends:
+            said = page.log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
             raise ServiceMissingError(
-                "UI_DOWN", f"the pages of {page.name} did not start; at {page.url}; run the same command again"
+                "UI_DOWN",
+                f"the pages of {page.name} did not start, the last that they said is: {said[0]}; at {page.url}; "
+                "run the same command again",
             )
         time.sleep(_POLL_SECONDS)
 

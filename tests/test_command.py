@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,26 @@ def installed(tmp_path: Path) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wavlm-pipeline\nVersion: 0.1.0\n")
     (info / "RECORD").write_text("".join(lines))
     return site
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_the_command_line_is_being_imported_is_a_stop(tmp_path: Path, number: signal.Signals) -> None:
+    """Half a second in which Python would end with a KeyboardInterrupt, or without a word."""
+    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(1000)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "wavlm.execution.command", "--help"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == 75
+    assert said == f"STOPPED: by {number.name}; run the same command again to continue\n"
 
 
 def refused(done: subprocess.CompletedProcess[str], what: str) -> None:

@@ -22,7 +22,8 @@ from flows.cli import ui as cli_ui
 from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from wavlm.errors import EXIT_USAGE
-from wavlm.execution.command import DISTRIBUTION
+from wavlm.execution.installation import DISTRIBUTION
+from wavlm.execution.stop import end_on_signals
 from wavlm.pipeline.artifacts import Kind
 
 app = typer.Typer(
@@ -32,7 +33,7 @@ app = typer.Typer(
     "  [cyan]wavlm plan data_specs/recipes/demo.yaml[/]   what would be made, and why\n\n"
     "  [cyan]wavlm status[/]                              what is there\n\n"
     "Exit codes: 0 done, 1 bug, 2 usage or recipe, 65 bad data, 69 a service is missing, "
-    "73 cannot write, 75 stopped: run again, 77 locked or no permission.",
+    "71 a process was killed or memory is full, 73 cannot write, 75 stopped: run again, 77 locked or no permission.",
     rich_markup_mode="rich",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -264,21 +265,28 @@ for module in (cli_store, cli_report, cli_house, cli_deploy, cli_models, cli_ui)
 
 def main() -> None:
     """Entry point: every failure that people act on is one message and its exit code."""
+    end_on_signals()
+    code = _run()
+    end_on_signals(code)  # what Prefect and our server do at exit is not worth a stack trace
+    sys.exit(code)
+
+
+def _run() -> int:
     given = Given(takes_store=_find_takers())
     console.set_up_logging(given.complete)
     console.raise_on_signals()
     try:
-        sys.exit(app(prog_name="wavlm", standalone_mode=False, obj=given))
+        return int(app(prog_name="wavlm", standalone_mode=False, obj=given) or 0)
     except typer.TyperException as error:
         if error.format_message():  # help was printed if there is none
             console.print_error(usage.to_coded(error))
-        sys.exit(EXIT_USAGE)
+        return EXIT_USAGE
     except (Exception, console.InterruptedBySignal) as error:
         code = console.exit_code(error)
         if code is None:
             raise
         console.print_error(error, given.complete)
-        sys.exit(code)
+        return code
 
 
 def _find_takers() -> dict[str, bool]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +14,7 @@ from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Sh
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.plan import plan, select_needed
+from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
@@ -19,7 +22,14 @@ from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
 from wavlm.specs.yaml import read_recipe
 
-SHOWN_DIFFERENCES = 3
+State = Literal["there", "make", "?", "broken"]
+_COLOURS: dict[State, str] = {"there": "green", "make": "yellow", "?": "yellow", "broken": "red"}
+_WORDS: dict[State, str] = {
+    "there": "there, and used again",
+    "make": "to be made",
+    "?": "not known before the run has read the folders",
+    "broken": "broken",
+}
 
 
 def plan_until(recipe: Path, until: Kind | None, store: Store) -> tuple[Artifact, ...]:
@@ -35,24 +45,49 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("why", overflow="fold")
     made: set[str] = set()
     artifacts = plan(resolve(read_recipe(recipe), store))
-    thinned = find_thinned([item for item in artifacts if not store.is_complete(item)], store)
+    states = _states(artifacts, store)
     for artifact in artifacts:
-        if broken := store.find_broken(artifact):
-            table.add_row("[red]broken[/]", str(artifact), escape(str(broken)))
-            continue
-        notes = list(describe(artifact, store))
-        if not artifact.is_known:
-            table.add_row("[yellow]?[/]", str(artifact), "; ".join([_explain_unknown(artifact), *notes]))
-            continue
-        if artifact in thinned:
-            table.add_row("[yellow]make[/]", str(artifact), "again: its audio was dropped, and its shards need it")
-            continue
-        if store.is_complete(artifact):
-            table.add_row("[green]there[/]", str(artifact), "; ".join(notes))
-            continue
-        table.add_row("[yellow]make[/]", str(artifact), "; ".join([explain_make(artifact, store, made), *notes]))
-        made.add(artifact.key)
+        state = states[artifact]
+        notes = [] if state == "broken" else list(describe(artifact, store))
+        why = "; ".join([*_reasons(artifact, state, store, made), *notes])
+        table.add_row(f"[{_COLOURS[state]}]{state}[/]", escape(str(artifact)), escape(why))
+        made |= {artifact.key} if state == "make" else set()
+    table.caption = "; ".join(_count(artifacts, states))
+    table.caption_justify = "left"
     return table
+
+
+def _states(artifacts: Sequence[Artifact], store: Store) -> dict[Artifact, State]:
+    missing = [item for item in artifacts if not store.is_complete(item)]
+    again = find_thinned([item for item in missing if item.is_known], store)
+
+    def state(artifact: Artifact) -> State:
+        if not artifact.is_known:
+            return "?"
+        if store.find_broken(artifact):
+            return "broken"
+        return "make" if artifact in missing or artifact in again else "there"
+
+    return {artifact: state(artifact) for artifact in artifacts}
+
+
+def _reasons(artifact: Artifact, state: State, store: Store, made: set[str]) -> Iterator[str]:
+    if state == "?":
+        yield _explain_unknown(artifact)
+    elif state == "broken":
+        yield str(store.find_broken(artifact))
+    elif state == "make" and store.is_complete(artifact):
+        yield "again: its audio was dropped, and shards are to be made from it"
+    elif state == "make":
+        yield explain_make(artifact, store, made)
+
+
+def _count(artifacts: Sequence[Artifact], states: Mapping[Artifact, State]) -> Iterator[str]:
+    """How much of each state, by kind: `there and used again: 2 corpus, 2 shards`."""
+    for state, words in _WORDS.items():
+        kinds = Counter(item.kind for item in artifacts if states[item] == state)
+        if kinds:
+            yield f"{words}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
 
 
 def describe(artifact: Artifact, store: Store) -> Iterator[str]:
@@ -67,44 +102,10 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield f"starts from {start}"
 
 
-def explain_make(artifact: Artifact, store: Store, made: set[str]) -> str:
-    """Why an artifact would be made: continued, new, or unlike the nearest complete one."""
-    if outdated := store.explain_outdated(artifact):
-        return outdated
-    if store.partial_folder(artifact).is_dir():
-        return "begun; continues"
-    found = store.explain(artifact)
-    if found is None:
-        return f"new: no {artifact.kind} is there"
-    folder, differences = found
-    inputs = sorted({item.field for item in differences if _holds_inputs(artifact, item.field)})
-    fields = [item for item in differences if item.field not in inputs]
-    parts = [
-        f"{item.field} is {_shorten(item.existing)} there, {_shorten(item.wanted)} wanted"
-        for item in fields[:SHOWN_DIFFERENCES]
-    ]
-    if len(fields) > SHOWN_DIFFERENCES:
-        parts.append(f"{len(fields) - SHOWN_DIFFERENCES} more fields differ")
-    if inputs:
-        new = " (to be made)" if {item.key for item in artifact.inputs} & made else ""
-        parts.append(f"other {', '.join(inputs)}{new}")
-    return f"unlike {folder.name}: " + "; ".join(parts)
-
-
 def _explain_unknown(artifact: Artifact) -> str:
     if isinstance(artifact, Corpus) and artifact.spec.folder:
         return f"{artifact.spec.folder.path} is new, has changed or is not there; the run reads it first"
     return "made from what is not known yet"
-
-
-def _holds_inputs(artifact: Artifact, field: str) -> bool:
-    value = getattr(artifact, field, None)
-    return any(isinstance(item, Artifact) for item in (value if isinstance(value, tuple) else (value,)))
-
-
-def _shorten(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def cost_table(recipe: Path, store: Store) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -39,6 +40,7 @@ class Options:
     after_prepare: bool = False
     webhook: str | None = None  # a URL, which may be a secret
     image: str | None = None  # of a container, for pools of Docker and Kubernetes
+    environment: tuple[tuple[str, str], ...] = ()  # of the runs, beside ours
     downloads: int = 2
     trainings: int = 1
     reset: bool = False
@@ -59,6 +61,7 @@ class Deployment:
     parameters: dict[str, JsonValue]
     tags: tuple[str, ...]
     image: str | None = None
+    environment: dict[str, JsonValue] = field(default_factory=dict)
     schedules: dict[str, JsonValue] = field(default_factory=dict)
 
     @property
@@ -75,6 +78,7 @@ class Deployment:
 
     def fields(self) -> dict[str, JsonValue]:
         """All that is written to the server, as a tree."""
+        job: dict[str, JsonValue] = {"env": {**ENVIRONMENT, **self.environment}}
         return {
             "pool": self.pool,
             "queue": self.queue,
@@ -82,7 +86,7 @@ class Deployment:
             "description": self.description,
             "tags": [*sorted(("wavlm", HEARTBEAT_TAG, *self.tags))],
             "parameters": self.parameters,
-            "job_variables": {"env": {**ENVIRONMENT}, **({"image": self.image} if self.image else {})},
+            "job_variables": {**job, "image": self.image} if self.image else job,
             "schedules": self.schedules,
         }
 
@@ -103,30 +107,48 @@ def want_limits(options: Options) -> dict[str, int]:
 def want_deployments(recipe: Recipe, options: Options) -> tuple[Deployment, ...]:
     """The deployments of a recipe. With two pools `pretrain` runs in that of the data, and hands training over."""
     name, data, training = recipe.name, options.data_pool, options.training_pool
-    runtime: JsonValue = options.runtime.model_dump(mode="json", exclude_defaults=True)
-    common: dict[str, JsonValue] = {"recipe": options.recipe, "store": str(options.store), "runtime": runtime}
     hand_over = data != training
     trainer = f"{name}-training"
+    make = partial(_deployment, options=options)
     found = [
-        Deployment(
-            "prepare", name, data, f"Corpora and shards of {name}: what is new is added.", common, ("data",),
-            options.image, _schedule("nightly", options.nightly, options.timezone),
-        ),
-        Deployment(
-            "pretrain", name, data, f"All of {name}, to registered models. It continues what was stopped.",
-            {**common, "training": f"stage/{trainer}" if hand_over else None}, ("training",),
-            options.image, _schedule("weekly", options.weekly, options.timezone),
-        ),
-        Deployment("stage", name, data, f"One stage of {name}, alone.", {"kind": "shards", **common}, ("rerun",),
-                   options.image),
-        Deployment("evaluate", name, training, f"Scores of the models of {name} that there are.", common,
-                   ("evaluation",), options.image),
+        make("prepare", name, data, f"Corpora and shards of {name}: what is new is added.", "data",
+             schedules=_schedule("nightly", options.nightly, options.timezone)),
+        make("pretrain", name, data, f"All of {name}, to registered models. It continues what was stopped.", "training",
+             parameters={"training": f"stage/{trainer}" if hand_over else None},
+             schedules=_schedule("weekly", options.weekly, options.timezone)),
+        make("stage", name, data, f"One stage of {name}, alone.", "rerun", parameters={"kind": "shards"}),
+        make("evaluate", name, training, f"Scores of the models of {name} that there are.", "evaluation"),
     ]  # fmt: skip
     if hand_over:
         text = f"What `pretrain/{name}` hands over: the stages of {name} that need a GPU."
-        parameters: dict[str, JsonValue] = {"kind": "pretrain", **common}
-        found.append(Deployment("stage", trainer, training, text, parameters, ("training",), options.image))
+        found.append(make("stage", trainer, training, text, "training", parameters={"kind": "pretrain"}))
     return tuple(found)
+
+
+def _deployment(  # noqa: PLR0913, PLR0917 - the fields of a deployment
+    flow: str,
+    name: str,
+    pool: str,
+    description: str,
+    tag: str,
+    parameters: dict[str, JsonValue] | None = None,
+    schedules: dict[str, JsonValue] | None = None,
+    *,
+    options: Options,
+) -> Deployment:
+    runtime: JsonValue = options.runtime.model_dump(mode="json", exclude_defaults=True)
+    common: dict[str, JsonValue] = {"recipe": options.recipe, "store": str(options.store), "runtime": runtime}
+    return Deployment(
+        flow=flow,
+        name=name,
+        pool=pool,
+        description=description,
+        parameters={**common, **(parameters or {})},
+        tags=(tag,),
+        image=options.image,
+        environment=dict(options.environment),
+        schedules=schedules or {},
+    )
 
 
 def _schedule(slug: str, cron: str | None, timezone: str) -> dict[str, JsonValue]:

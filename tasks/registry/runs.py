@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.registry.bounds import allow_files
 from tasks.registry.connection import Registry, hold_registry
 from tasks.registry.database import location, place_beside
 from tasks.registry.provenance import joined, run_tags
@@ -115,14 +116,26 @@ def fetch_file(registry: Registry, run_id: str, path: str, folder: Path) -> Path
     beside, copied = _folder_of(registry, run_id), folder / Path(path).name
     if beside:
         return Path(shutil.copyfile(beside / path, copied))
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(dir=folder) as temporary, allow_files():
         return Path(registry.client.download_artifacts(run_id, path, temporary)).replace(copied)
+
+
+def has_file(registry: Registry, run_id: str, path: str) -> bool:
+    """Whether a file at the top of a run's artifacts is there."""
+    if beside := _folder_of(registry, run_id):
+        return (beside / path).is_file()
+    return path in [item.path for item in registry.client.list_artifacts(run_id)]
 
 
 def artifact_uri(registry: Registry, run_id: str) -> str:
     """Where the artifacts of a run are, as MLflow writes it down."""
     beside = _folder_of(registry, run_id)
     return location(beside) if beside else str(registry.client.get_run(run_id).info.artifact_uri)
+
+
+def page_of(registry: Registry, run_id: str) -> str:
+    """The page of a run's files, relative to MLflow's pages, whatever the address of its server."""
+    return f"#/experiments/{registry.client.get_run(run_id).info.experiment_id}/runs/{run_id}/artifacts"
 
 
 def _folder_of(registry: Registry, run_id: str) -> Path | None:

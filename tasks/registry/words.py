@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from tasks.registry.connection import Registry
 from tasks.registry.versions import Version
 from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.registration import REPORT_FILE
 from wavlm.pipeline.results import label_quality_of
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
@@ -17,6 +18,7 @@ from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import Recipe
 
 SIGNATURE = "Written by `wavlm` from the lineage. Change the text, and it is left as you write it."
+PAGE = f"Its page, to look at and to listen to, is the artifact `{REPORT_FILE}` of its run."
 _METRICS = {
     "valid/loss": "validation loss, of these labels",
     "valid/masked_accuracy": "masked accuracy",
@@ -25,18 +27,19 @@ _METRICS = {
 }
 
 
-def describe_version(model: Model, recipe: Recipe, store: Store, version: Version, figures: Mapping[str, float]) -> str:
-    """The description of a version: what it learnt from what, its figures, how to load it."""
+def describe_version(
+    model: Model, recipe: Recipe, store: Store, version: Version, figures: Mapping[str, float], page: str
+) -> str:
+    """The description of a version: what it learnt from what, its figures, how to load it. `page`: its run's files."""
     family = "WavLM" if model.network.gated_bias else "HuBERT"
     network = f"{model.network.num_layers} layers of width {model.network.width}"
-    rows = [
-        *_rows(model, store, version),
-        *((_METRICS[name], f"{figures[name]:.4f}") for name in _METRICS if name in figures),
-    ]
+    measured = [(words, f"{figures[name]:.4f}") for name, words in _METRICS.items() if name in figures]
+    rows = [*_rows(model, store, version), *measured]
     table = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in rows)
     return (
         f"**Iteration {model.iteration} of the recipe `{recipe.name}`**: {family}, {network}. "
-        f"{_cell(recipe.description)}\n\n"
+        f"{_cell(recipe.description).rstrip('.')}. "
+        f"Curves, data and examples: [{REPORT_FILE}]({page}/{REPORT_FILE}).\n\n"
         f"| | |\n| --- | --- |\n{table}\n\n{_how_to_load(version)}\n\n{SIGNATURE}\n"
     )
 
@@ -86,7 +89,7 @@ def _rows(model: Model, store: Store, version: Version) -> Iterator[tuple[str, s
 
 def _how_to_load(version: Version) -> str:
     return (
-        "```python\n"
+        "Load it:\n\n```python\n"
         "import mlflow\n"
         "from transformers import AutoModel\n\n"
         f'folder = mlflow.artifacts.download_artifacts("models:/{version.name}/{version.version}")\n'

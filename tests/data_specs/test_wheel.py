@@ -68,6 +68,14 @@ def test_the_wheel_has_every_file_of_data_specs_and_nothing_else_there(site: Pat
 
 
 @pytest.mark.slow
+def test_the_wheel_has_the_templates_of_the_report(site: Path) -> None:
+    folder = Path("wavlm/pipeline/report/templates")
+    names = sorted(path.name for path in (ROOT / folder).iterdir())
+    assert "report.html" in names
+    assert sorted(path.name for path in (site / folder).iterdir()) == names
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", "wavlm-large"])
 def test_a_recipe_is_planned_by_name_without_a_clone(name: str, site: Path, tmp_path: Path) -> None:
     done = run_wavlm(site, tmp_path, "plan", name)

@@ -27,10 +27,11 @@ itself.
 | exit code | of |
 |---|---|
 | 0 | done |
-| 1 | a bug: please report it with its stack trace. A worker process that died ends with it too |
+| 1 | a bug: please report it with its stack trace |
 | 2 | a wrong recipe, spec or option |
 | 65 | bad data |
 | 69 | a server or program that is missing |
+| 71 | a process of the work that was killed, or no memory, processes or open files left |
 | 73 | a disk or folder that cannot be written |
 | 75 | stopped on request; the same command continues |
 | 77 | locked by another process, or no permission |

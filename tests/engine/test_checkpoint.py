@@ -3,11 +3,13 @@
 import resource
 import shutil
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import JsonValue
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from wavlm.engine import checkpoint
@@ -155,3 +157,60 @@ def test_write_that_fails_in_the_middle_is_named_and_the_earlier_snapshot_stays(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert checkpoint.find_newest(tmp_path, FINGERPRINT) == before
     assert checkpoint.find_damage(save(tmp_path, made, 2)) == ""
+
+
+def change_optimizer(saved: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    """Write other moments, with a digest that fits: what somebody copied there from another training."""
+    path = saved / checkpoint.OPTIMIZER
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def exchange(tensors: dict[str, torch.Tensor]) -> None:
+    for kind in ("exp_avg", "exp_avg_sq"):
+        one, other = f"{kind}.0.weight", f"{kind}.0.bias"
+        tensors[one], tensors[other] = tensors[other].clone(), tensors[one].clone()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (exchange, r"exp_avg\.0\.bias: found \(4, 3\), expected \(4,\)"),
+        (lambda tensors: tensors.pop("exp_avg_sq.1.bias"), r"exp_avg_sq\.1\.bias: found none, expected \(4,\)"),
+        (lambda tensors: tensors.pop("step.1.bias"), r"step\.1\.bias: found none, expected \(\)"),
+        (lambda tensors: tensors.update({"exp_avg.9.bias": torch.zeros(4)}), r"exp_avg\.9\.bias: .* expected none"),
+        (lambda tensors: tensors.update({"step.0.bias": torch.zeros(4)}), r"step\.0\.bias: found \(4,\), expected"),
+    ],
+)
+def test_moments_of_another_network_are_refused_by_name_and_shape(
+    change: Callable[[dict[str, torch.Tensor]], None], named: str, tmp_path: Path
+) -> None:
+    saved = save(tmp_path, training(steps=2), 2)
+    change_optimizer(saved, change)
+    made = training(seed=1, steps=1)
+    before, moments = weights(made), made.optimizer.state_dict()["state"][0]["exp_avg"].clone()
+    with pytest.raises(BadDataError, match=rf"CKPT_MISFIT: .*{named}.*at .*{checkpoint.OPTIMIZER}"):
+        checkpoint.load(saved, made)
+    assert weights(made) == before
+    assert torch.equal(made.optimizer.state_dict()["state"][0]["exp_avg"], moments)
+
+
+def test_weights_of_another_network_are_refused_by_name_and_shape(tmp_path: Path) -> None:
+    saved = save(tmp_path, training(steps=2), 2)
+    save_file({**load_file(saved / checkpoint.MODEL), "0.bias": torch.zeros(5)}, saved / checkpoint.MODEL)
+    with pytest.raises(BadDataError, match=r"CKPT_MISFIT: 1 tensors .*0\.bias: found \(5,\), expected \(4,\)"):
+        checkpoint.load(saved, training())
+
+
+def test_moments_belong_to_their_parameter_whatever_the_order_of_the_optimizer(tmp_path: Path) -> None:
+    """Optimizers that decay some parameters only have groups, and number the parameters by them."""
+    saved = save(tmp_path, training(steps=3), 3)
+    expected = training(steps=3)
+    made = training(seed=1)
+    groups = [{"params": list(reversed(list(made.network.parameters())))}]
+    resumed = TrainingTensors(made.network, made.network, torch.optim.AdamW(groups, lr=0.1, fused=True))
+    checkpoint.load(saved, resumed)
+    step(resumed)
+    step(expected)
+    assert weights(resumed) == weights(expected)

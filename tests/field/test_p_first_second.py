@@ -228,6 +228,16 @@ def test_a_registry_that_is_down_is_only_a_warning(tmp_path: Path, monkeypatch: 
     assert "127.0.0.1:9; `wavlm sync RECIPE` uploads later" in str(warning)
 
 
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9/", "http://me:pw@127.0.0.1:99999", "https://[::1"])
+def test_a_registry_that_a_run_requires_and_that_is_down_ends_it_in_the_first_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    (problem,) = problems(write_recipe(tmp_path), tmp_path / "store", require_registry=True)
+    assert problem.startswith("REGISTRY_DOWN: no MLflow server answers")
+    assert "pw" not in problem
+
+
 def test_until_labels_stops_before_the_first_training(tmp_path: Path) -> None:
     artifacts = plan(read_recipe(write_recipe(tmp_path, iterations=(MFCC, HIDDEN))))
     for kind in ("codebook", "labels"):

@@ -112,18 +112,21 @@ def test_deployments_are_scheduled_triggered_and_shown(
         prefect(server_environment, "--no-prompt", "deploy", "--all")
         deployments = {item["name"]: item for item in post("deployments/filter")}
         assert set(deployments) == {"prepare", "pretrain", "stage", "evaluate"}
-        assert not any(schedule["active"] for item in deployments.values() for schedule in item["schedules"])
+        assert not any(item["schedules"] for item in deployments.values())
 
         prepare = deployments["prepare"]
-        (schedule,) = prepare["schedules"]
-        assert schedule["schedule"]["cron"] == "15 2 * * *"
-        answer = client.patch(f"{url}/deployments/{prepare['id']}/schedules/{schedule['id']}", json={"active": True})
+        schedule = {"active": True, "schedule": {"cron": "15 2 * * *", "timezone": "UTC"}}
+        answer = client.post(f"{url}/deployments/{prepare['id']}/schedules", json=[schedule])
         assert answer.is_success, answer.text
         scheduled = {
             "deployments": {"id": {"any_": [prepare["id"]]}},
             "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
         }
         wait_until(lambda: post("flow_runs/filter", **scheduled), "a scheduled run", server_log)
+        prefect(server_environment, "--no-prompt", "deploy", "--all")
+        (kept,) = client.get(f"{url}/deployments/{prepare['id']}").json()["schedules"]
+        assert kept["active"]
+        wait_until(lambda: post("flow_runs/filter", **scheduled), "a scheduled run again", server_log)
 
         store = Store(tmp_path / "store")
         (wanted,) = select(plan(read_resolved(tiny_recipe, store)), "corpus")

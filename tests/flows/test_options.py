@@ -26,8 +26,10 @@ OPTIONS = {
     "checkpoint_activations": (["--checkpoint-activations"], True),
     "shard_parameters": (["--shard-parameters"], True),
     "tracking": (["--no-tracking"], False),
+    "experiment": (["--experiment", "mine"], "mine"),
+    "require_registry": (["--require-registry"], True),
 }
-NO_OPTION = {"keep_snapshots", "wait_minutes", "experiment", "require_registry"}  # parameters of a deployment
+NO_OPTION = {"keep_snapshots", "wait_minutes"}  # parameters of a deployment
 OF_STAGE = ("workers", "gpus", "processes", "threads")
 
 

@@ -1,6 +1,7 @@
 """Draw mutants with a seed, run for each the tests that can notice it, and write docs/mutants.md.
 
-python -m tests.mutants --seed 1 --count 100     an hour on two cores; `make mutants` calls it
+python -m tests.mutants --seed 1 --count 100     an hour or two on two cores; `make mutants` calls it
+python -m tests.mutants --seed 1 --again         those that lived once more, after tests were added
 
 It works in a clone of the last commit and goes on where it was interrupted: the map of lines and the verdicts are kept
 in `--work`. A mutant lives if all tests pass that run its lines (as far as the budget goes, cheapest first). A hang is
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import itertools
-import json
 import random
 import subprocess
 import sys
@@ -23,32 +23,34 @@ from pathlib import Path
 
 from tests.mutants import cover
 from tests.mutants.attempt import Trial
-from tests.mutants.draw import AREAS, Mutant, mutants
+from tests.mutants.draw import AREAS, Mutant, mutants, of_file
+from tests.mutants.report import Row, Verdicts, page
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "mutants.md"
 
 
 def main() -> int:
-    """Trace, draw, run, report."""
+    """Trace, draw, try, report."""
     options = arguments()
     work, tree = options.work, options.work / "tree"
     work.mkdir(parents=True, exist_ok=True)
     commit = prepare(tree)
     if not options.keep_map:
         cover.trace(tree, work)
+    verdicts = Verdicts(work / f"verdicts-{options.seed}.jsonl")
+    if options.again:
+        wanted = again(tree, verdicts.lived)
+    else:
+        known = verdicts.rows
+        wanted = [(one.name, one) for one in draw(tree, options.seed, options.count) if one.name not in known]
     trial = Trial(tree, cover.read(work, tree))
-    verdicts = work / f"verdicts-{options.seed}.jsonl"
-    done = {json.loads(line)["name"] for line in verdicts.read_text().splitlines()} if verdicts.exists() else set()
-    for number, mutant in enumerate(draw(tree, options.seed, options.count)):
-        if mutant.name not in done:
-            with alone(options.lock):
-                row = {"seed": options.seed, "commit": commit, "number": number, **trial.judge(mutant)}
-            with verdicts.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(
-                f"{number:4} {row['verdict']:7} {row['seconds']:6.1f} s  {mutant.name[:110]}  {row['by']}", flush=True
-            )
+    for name, mutant in wanted:
+        with alone(options.lock):
+            row = {**trial.judge(mutant), "name": name, "seed": options.seed, "commit": commit}
+        verdicts.add(row)
+        print(f"{row['verdict']:7} {row['seconds']:6.1f} s  {mutant.name[:110]}  {row['by']}", flush=True)
+    PAGE.write_text(page(verdicts, options.seed))
     return 0
 
 
@@ -62,6 +64,7 @@ def arguments() -> argparse.Namespace:
         default=Path(tempfile.gettempdir()) / "wavlm-mutants",
         help="where it works and keeps verdicts",
     )
+    parser.add_argument("--again", action="store_true", help="try again those that lived")
     parser.add_argument("--keep-map", action="store_true", help="do not trace tests that are new")
     parser.add_argument("--lock", type=Path, help="lock this file (flock) while a mutant is tried: for shared machines")
     return parser.parse_args()
@@ -101,6 +104,18 @@ def draw(tree: Path, seed: int, count: int) -> list[Mutant]:
         by_area.append(found)
     rounds = itertools.chain.from_iterable(itertools.zip_longest(*by_area))
     return [mutant for mutant in rounds if mutant is not None][:count]
+
+
+def again(tree: Path, rows: list[Row]) -> list[tuple[str, Mutant]]:
+    """The same changes in today's code, by the names that they had when they were drawn; the nearest line of several.
+
+    A change whose place is gone is left as it was.
+    """
+    found = []
+    for row in rows:
+        same = [one for one in of_file(tree, tree / row["path"]) if one.change == row["change"]]
+        found += [(row["name"], min(same, key=lambda one: abs(one.line - row["line"])))] if same else []
+    return found
 
 
 if __name__ == "__main__":

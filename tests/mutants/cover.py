@@ -21,8 +21,8 @@ from pathlib import Path
 
 # Folders of tests, without those of documents, of the fuzz and of tools.
 PARTS = tuple(f"tests/{name}" for name in (
-    "engine", "train", "nn", "loader", "mixing", "labels", "pipeline", "features", "evaluation", "specs", "storage",
-    "tasks", "flows", "shards", "export", "execution", "corpus", "field",
+    "engine", "data_specs", "train", "nn", "loader", "mixing", "labels", "pipeline", "features", "evaluation", "specs",
+    "storage", "tasks", "flows", "shards", "export", "execution", "corpus", "field",
 ))  # fmt: skip
 
 UNKNOWN_SECONDS = 3.0  # what a test is taken to cost that was not traced
@@ -138,16 +138,18 @@ def read(work: Path, tree: Path) -> Cover:
 
 
 @cache
-def _imports(tree: Path, test_file: str) -> tuple[str, ...]:
-    """The files of the project that a file of tests imports."""
+def _imports(tree: Path, test_file: str) -> frozenset[str]:
+    """The files of the project that a file of tests imports, also by way of other files of tests."""
     names: set[str] = set()
     for node in ast.walk(ast.parse((tree / test_file).read_bytes())):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-    paths = (f"{name.replace('.', '/')}{end}" for name in names for end in (".py", "/__init__.py"))
-    return tuple(path for path in paths if not path.startswith("tests/") and (tree / path).is_file())
+    paths = {f"{name.replace('.', '/')}{end}" for name in names for end in (".py", "/__init__.py")}
+    there = {path for path in paths if (tree / path).is_file() and path != test_file}
+    helpers = {path for path in there if path.startswith("tests/")}
+    return frozenset(there - helpers).union(*(_imports(tree, path) for path in helpers))
 
 
 def _lines(work: Path, users: dict[str, set[str]]) -> dict[str, dict[int, set[str]]]:

@@ -158,7 +158,7 @@ def test_a_shard_with_anything_else_in_it_is_refused(
 
 
 def test_the_name_of_a_shard_is_never_a_command(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BadDataError, match="SHARD_MISSING"):
         list(stream(Path(f"pipe:touch {tmp_path}/owned")))
     assert not (tmp_path / "owned").exists()
 

@@ -51,17 +51,17 @@ def test_the_page_of_a_version_is_in_the_registry_and_says_what_became_of_it(
     built: BuiltStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.register.write_report", write_report)
-    folder = register_model(built.registrations[0], built.store, built.recipe)
+    folder = register_model(built.registrations[1], built.store, built.recipe)
 
     kept = folder / "report.html"
-    assert "version 1: candidate, champion, iteration-1" in kept.read_text()
-    assert "the first champion: the next have to beat valid/loss 2.5000" in kept.read_text()
+    assert "version 1: candidate, champion, iteration-2" in kept.read_text()
+    assert "the first champion: the next have to beat valid/loss 2.0000" in kept.read_text()
     fetched = fetch_report(f"{NAME}@champion", built.store, tmp_path)
-    assert fetched == tmp_path / "version1/report.html"
+    assert fetched == tmp_path / NAME / "version1/report.html"
     assert fetched.read_bytes() == kept.read_bytes()
     assert summarise(plan(built.recipe), built.store).reports == (kept,)
     # Made again from the store it is the same page.
-    (again,) = make_reports(built.models[:1], built.recipe, built.store, tmp_path)
+    (again,) = make_reports(built.models[1:], built.recipe, built.store, tmp_path)
     assert again.read_bytes() == kept.read_bytes()
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.train import fakes
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
 from wavlm.execution.metrics import MetricsRecord
+from wavlm.execution.stop import StopRequest
 from wavlm.train import loop
 
 pytestmark = pytest.mark.numeric

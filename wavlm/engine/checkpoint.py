@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import JsonValue
@@ -33,7 +34,9 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
 MARGIN_BYTES = 16 << 20  # free space required on top of the tensors
-STATE_TENSORS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW, per parameter
+STEP = "step"
+STATE_TENSORS = (STEP, "exp_avg", "exp_avg_sq")  # of AdamW, per parameter
+MAX_SHOWN = 5  # tensors that one message names
 
 Tensors = Mapping[str, Tensor]
 
@@ -141,23 +144,58 @@ def load(checkpoint: Path, training: TrainingTensors) -> JsonValue:
     """Load a checkpoint into the network and the optimizer; returns the progress that was saved with it.
 
     Of tensors that are split over ranks each rank keeps its part.
+    Raises BadDataError (CKPT_MISFIT) if names or shapes are not those of this network, and then changes nothing.
     """
-    network = training.network
-    with safe_open(checkpoint / MODEL, "pt") as file:
-        patterns = network.state_dict()
-        weights = {name: split_like(file.get_tensor(name), patterns[name]) for name in file.keys()}  # noqa: SIM118
-    network.load_state_dict(weights)
-    with safe_open(checkpoint / OPTIMIZER, "pt") as file:
-        stored = set(file.keys())
-        per_parameter = {
-            index: {kind: _split_moment(file.get_tensor(f"{kind}.{name}"), parameter) for kind in STATE_TENSORS}
-            for index, (name, parameter) in enumerate(network.named_parameters())
-            if f"step.{name}" in stored
+    network, optimizer = training.network, training.optimizer
+    patterns = network.state_dict()
+    parameters = dict(network.named_parameters())
+    with safe_open(checkpoint / MODEL, "pt") as model, safe_open(checkpoint / OPTIMIZER, "pt") as moments:
+        _require_fit(checkpoint / MODEL, _shapes_of(model), {name: tensor.shape for name, tensor in patterns.items()})
+        _require_fit(checkpoint / OPTIMIZER, found := _shapes_of(moments), _moments_for(found, parameters))
+        weights = {name: split_like(model.get_tensor(name), pattern) for name, pattern in patterns.items()}
+        states = {
+            parameter: {kind: _split_moment(moments.get_tensor(f"{kind}.{name}"), parameter) for kind in STATE_TENSORS}
+            for name, parameter in parameters.items()
+            if f"step.{name}" in found
         }
-    groups = training.optimizer.state_dict()["param_groups"]
-    training.optimizer.load_state_dict({"state": per_parameter, "param_groups": groups})
+    network.load_state_dict(weights)
+    # torch numbers the parameters in the order of the optimizer's groups, which need not be that of the network.
+    order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    numbered = {number: states[parameter] for number, parameter in enumerate(order) if parameter in states}
+    optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
     progress: JsonValue = read_json(checkpoint / STATE)["progress"]
     return progress
+
+
+def _shapes_of(file: Any) -> dict[str, torch.Size]:
+    """Names and shapes in an open safetensors file. No tensor is read."""
+    return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
+
+
+def _moments_for(found: Collection[str], parameters: Tensors) -> dict[str, torch.Size]:
+    """The moments that there have to be: all three or none of each parameter. Before its first step it has none."""
+    begun = {name for name in parameters if any(f"{kind}.{name}" in found for kind in STATE_TENSORS)}
+    return {
+        f"{kind}.{name}": torch.Size() if kind == STEP else parameters[name].shape
+        for name in begun
+        for kind in STATE_TENSORS
+    }
+
+
+def _require_fit(path: Path, found: Mapping[str, torch.Size], expected: Mapping[str, torch.Size]) -> None:
+    """Raise BadDataError (CKPT_MISFIT) unless names and shapes are the expected ones."""
+    wrong = [
+        f"{name}: found {tuple(found[name]) if name in found else 'none'}, "
+        f"expected {tuple(expected[name]) if name in expected else 'none'}"
+        for name in sorted({*found, *expected})
+        if found.get(name) != expected.get(name)
+    ]
+    if wrong:
+        raise BadDataError(
+            "CKPT_MISFIT",
+            f"{len(wrong)} tensors of a checkpoint do not fit the network ({'; '.join(wrong[:MAX_SHOWN])}); at {path}; "
+            "restore the checkpoint of this training, or remove it to go on from the one before",
+        )
 
 
 def read_curve(checkpoint: Path) -> str | None:

@@ -31,7 +31,7 @@ from wavlm.labels.facts import Quality
 from wavlm.labels.quality import NO_COUNTS, joint_counts, merge_counts
 from wavlm.nn.description import read_network
 from wavlm.rng import rng_for, seed_for
-from wavlm.shards import Utterance, stream_with_phones
+from wavlm.shards import Utterance, read_listing, stream_with_phones
 from wavlm.specs import ScoresSpec
 from wavlm.storage.files import atomic_path, write_json
 
@@ -143,8 +143,9 @@ def _score_layers(spec: ScoresSpec, model_dir: Path, chosen: Chosen, progress: P
 
 def _read_with_phones(shards_dir: Path, split: str) -> Iterator[Utterance]:
     """Utterances of a split with phones. An utterance without a phone may be followed by shards full of them."""
-    for shard in sorted(shards_dir.glob(f"{split}-*.tar")):
-        yield from stream_with_phones(shard)
+    for name in sorted(read_listing(shards_dir)):
+        if name.startswith(f"{split}-"):
+            yield from stream_with_phones(shards_dir / name)
 
 
 def _sample_frames(

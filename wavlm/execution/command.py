@@ -1,65 +1,31 @@
-"""The command `wavlm`: starts the command line, if `flows` and `tasks` are its own."""
+"""The command `wavlm`: starts the command line, if `flows` and `tasks` are its own.
+
+Almost nothing is imported before stop signals are handled: what takes time comes after.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import sys
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, distribution
-from importlib.util import find_spec
-from pathlib import Path
 
-from wavlm.errors import EXIT_SERVICE_MISSING, UsageError
-from wavlm.storage.encoding import require_utf8
-
-DISTRIBUTION = "wavlm-pipeline"
-NAMES = ("flows", "tasks")
-HOME = Path(__file__).resolve().parents[2]  # all three packages lie in one folder
+from wavlm.execution.stop import end_on_signals
 
 
 def main() -> None:
-    """Entry point. The names `flows` and `tasks` are common: others install them too."""
-    foreign = _elsewhere() or _overwritten()
-    if foreign:
-        sys.stderr.write(
-            f"FOREIGN_PACKAGE: {foreign}; another program uses the same name; give the pipeline a "
-            "virtual environment of its own, without PYTHONPATH, or install it again\n"
-        )
-        sys.exit(EXIT_SERVICE_MISSING)
+    """Entry point."""
+    end_on_signals()
+    from wavlm.errors import CodedError
+    from wavlm.execution.installation import require_own_packages
+    from wavlm.storage.encoding import require_utf8
+
     try:
+        require_own_packages()
         require_utf8()
-    except UsageError as error:
+    except CodedError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    import_module("flows.cli").main()
+    from importlib import import_module
 
-
-def _elsewhere() -> str | None:
-    """Which package Python would take from another folder than ours."""
-    for name in NAMES:
-        spec = find_spec(name)
-        found = Path(spec.origin).resolve() if spec and spec.origin else None
-        wanted = HOME / name / "__init__.py"
-        if found != wanted:
-            return f"Python finds {name} at {found or 'no file'}; expected {wanted}"
-    return None
-
-
-def _overwritten() -> str | None:
-    """Which `__init__.py` is not the one that was installed; nothing to compare in a checkout."""
-    try:
-        files = distribution(DISTRIBUTION).files or []
-    except PackageNotFoundError:
-        return None
-    ours = {HOME / name / "__init__.py" for name in NAMES}
-    for file in files:
-        path = Path(str(file.locate())).resolve()
-        if file.hash and path in ours:
-            digest = hashlib.new(file.hash.mode, path.read_bytes()).digest()
-            if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
-                return f"{path} is not the file that {DISTRIBUTION} installed"
-    return None
+    import_module("flows.cli").main()  # by name: wavlm does not depend on the layers above it
 
 
 if __name__ == "__main__":

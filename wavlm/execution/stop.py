@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+from wavlm.errors import EXIT_STOPPED
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -44,3 +48,19 @@ def keep_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_on_signals(code: int = EXIT_STOPPED) -> None:
+    """From now on a stop signal ends this process at once, with this exit code.
+
+    For moments in which there is nothing to undo and an exception might be lost in somebody's import or exit handler:
+    while a program starts, and after its work.
+    """
+
+    def leave(number: int, _: FrameType | None) -> NoReturn:
+        if code == EXIT_STOPPED:
+            os.write(2, f"STOPPED: by {signal.Signals(number).name}; run the same command again to continue\n".encode())
+        os._exit(code)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, leave)

@@ -22,6 +22,7 @@ from wavlm.nn.description import NetworkFile
 from wavlm.nn.files import network_from, read_weights
 from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
 from wavlm.storage.files import atomic_path, read_json, write_json
+from wavlm.storage.seals import check_sealed
 
 HEAD_FILE = "pretraining_head.safetensors"
 # Files with the feature extractor's settings, and the key under which they are; None: at the top. Processors of
@@ -172,7 +173,7 @@ def preprocessor_of(network: NetworkSpec) -> dict[str, Any]:
 def read_hf(folder: Path, num_clusters: int) -> WavLM:
     """Read a folder. A model without a head gets an untrained one for `num_clusters`.
 
-    Raises ImportRefusedError.
+    Raises ImportRefusedError, and BadDataError (CHECKSUM) for a file of a sealed folder that was changed or is gone.
     """
     config = _read_config(folder / "config.json")
     theirs = _read_tensors(folder)
@@ -192,6 +193,7 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
 
 
 def _read_config(path: Path) -> HfConfig:
+    check_sealed(path)
     try:
         return HfConfig.model_validate(read_json(path))
     except ValueError as error:
@@ -201,6 +203,7 @@ def _read_config(path: Path) -> HfConfig:
 def _normalizes(folder: Path, config: HfConfig) -> bool:
     """Whether waveforms are normalised: the feature extractor's setting, or the default for the kind of norm."""
     for name, key in PREPROCESSOR_FILES:
+        check_sealed(folder / name)
         if (folder / name).is_file():
             return _read_preprocessor(folder / name, key).do_normalize
     return config.feat_extract_norm == "layer"
@@ -225,6 +228,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
 
 def _read_head(folder: Path, config: HfConfig) -> FoundHead | None:
     path = folder / HEAD_FILE
+    check_sealed(path)
     if not path.is_file():
         return None
     return find_head(read_weights(path), config.pretraining.special_symbols)

@@ -13,6 +13,7 @@ from torch import Tensor
 from wavlm.export.errors import ImportRefusedError
 from wavlm.nn.files import read_weights
 from wavlm.storage.files import read_json
+from wavlm.storage.seals import check_sealed
 
 LFS_POINTER = b"version https://git-lfs"
 
@@ -81,6 +82,7 @@ def read_pt(path: Path) -> Any:
 
     Raises ImportRefusedError if there is anything else in it, or if it is broken.
     """
+    check_sealed(path)
     _refuse_pointer(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

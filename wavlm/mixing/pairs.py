@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from wavlm.errors import BadDataError
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.storage.seals import check_sealed, sealed_files
 
 LISTEN_FOLDER = "listen"
+_CLEAN = ".clean.wav"
 EFFECT = "effect-"  # begins the names of pairs of one effect alone
 
 if TYPE_CHECKING:
@@ -32,11 +34,12 @@ class PairFiles:
     mixed: Path
 
     def read(self) -> tuple[Waveform, Waveform]:
-        """Both waveforms, (N,). Raises BadDataError (UNREADABLE) if a file is none or they do not fit together."""
+        """Both waveforms, (N,). Raises BadDataError: UNREADABLE if a file is none or they do not fit, CHECKSUM."""
         import soundfile
 
         waveforms = []
         for path in (self.clean, self.mixed):
+            check_sealed(path)
             try:
                 waveform, rate_hz = soundfile.read(path, dtype="float32")
             except (OSError, soundfile.SoundFileError) as error:
@@ -52,10 +55,13 @@ class PairFiles:
 
 def find_pairs(mixtures_dir: Path) -> tuple[PairFiles, ...]:
     """The pairs of a mixtures folder: mixtures in their order, then effects by name."""
+    folder = mixtures_dir / LISTEN_FOLDER
+    sealed = {mixtures_dir / name for name in sealed_files(mixtures_dir)}  # one that is missing is noticed
+    clean = {path for path in (*sealed, *folder.glob(f"*{_CLEAN}")) if path.name.endswith(_CLEAN)}
     found = [
         PairFiles(name.removeprefix(EFFECT), name.startswith(EFFECT), path, path.with_name(f"{name}.mixed.wav"))
-        for path in sorted((mixtures_dir / LISTEN_FOLDER).glob("*.clean.wav"))
-        for name in [path.name.removesuffix(".clean.wav")]
+        for path in sorted(clean)
+        for name in [path.name.removesuffix(_CLEAN)]
     ]
     return tuple(sorted(found, key=lambda item: item.is_effect))
 

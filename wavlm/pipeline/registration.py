@@ -7,9 +7,9 @@ A registration counts for the registry that it was made in. Which one that is, i
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ DATABASE_FILE = "mlflow.db"
 OWN_REGISTRY = f"{REGISTRY_FOLDER}/{DATABASE_FILE}"
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
+_USER = re.compile(r"^([a-zA-Z][\w+.-]*://)[^/?#]*@")
 
 
 class RegistrationFacts(Facts):
@@ -57,6 +58,8 @@ def configured_registry(root: Path) -> str:
     uri = without_password(os.environ.get(TRACKING_URI, "").strip())
     if not uri or _is_same(uri, root):
         return OWN_REGISTRY
+    if uri.startswith(SQLITE) and "?" not in uri:
+        return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}"
     return uri.rstrip("/")
 
 
@@ -66,11 +69,8 @@ def show_registry(place: str, root: Path) -> str:
 
 
 def without_password(uri: str) -> str:
-    """The URI without user and password, for messages and records."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    """The URI without user and password, for messages and records; of a wrong address, too."""
+    return _USER.sub(r"\1", uri)
 
 
 def explain_registry(folder: Path, root: Path) -> str | None:

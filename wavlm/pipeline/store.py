@@ -19,6 +19,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from wavlm.errors import BadDataError, UsageError
+from wavlm.errors.boundary import code_errors
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import KINDS, Artifact
 from wavlm.pipeline.differences import Difference, differences_between
@@ -144,12 +145,13 @@ class Store:
         `build` gets the partial folder, which may hold an earlier attempt's parts, fills it and
         returns facts. While it runs nobody can move the inputs away. Raises BadDataError if an input is missing, or if
         the artifact is there with a damaged record, which `redo` moves away, and LockedError if somebody else is
-        building the same; a failed build keeps its partial folder.
+        building the same; a failed build keeps its partial folder. Errors of the operating system and of libraries
+        get a code here.
         """
         if self.is_complete(artifact):
             return self.path(artifact)
         self._refuse_broken(artifact)
-        with hold_in_use(map(self._use_lock, artifact.needs)):
+        with code_errors(self.root), hold_in_use(map(self._use_lock, artifact.needs)):
             for item in artifact.needs:
                 self.require(item)
             with hold_lock(self._lock(artifact), str(artifact)):
@@ -175,16 +177,17 @@ class Store:
                 yield record.parent
 
     def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
-        """The nearest complete sibling and the fields that differ; None if there is no sibling."""
+        """The nearest complete sibling, one of the same name before others, and what differs; None if there is none."""
         siblings = []
         for path in (self.root / artifact.kind).glob(f"*/{RECORD_FILE}"):
             if find_broken(path.parent):
                 continue
             differences = tuple(differences_between("", read_field(path.parent, "identity"), artifact.identity))
-            siblings.append((len(differences), path.parent, differences))
+            is_other = path.parent.name.rpartition("-")[0] != artifact.name
+            siblings.append((is_other, len(differences), path.parent, differences))
         if not siblings:
             return None
-        _, folder, differences = min(siblings, key=lambda item: (item[0], item[1]))
+        *_, folder, differences = min(siblings, key=lambda item: item[:3])
         return folder, differences
 
     def _refuse_broken(self, artifact: Artifact) -> None:
@@ -229,7 +232,7 @@ class Store:
         self._begin(partial, artifact, inputs)
         started = time.time()
         facts = build(partial)
-        clear_leftovers(partial, artifact.kind)
+        clear_leftovers(partial, artifact.files)
         files = {
             name: SealedFile(sha256=digest, bytes=(partial / name).stat().st_size)
             for name, digest in hash_files(partial, list_files(partial), progress, sha256_as_it_is)

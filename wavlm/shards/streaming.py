@@ -133,7 +133,12 @@ def _check_sha256(found: str, shard: Path) -> None:
 
 @contextmanager
 def _open_tar(shard: Path) -> Iterator[IO[bytes]]:
-    """Open a local file, so that no URL or shell pipe can be used. Raises BadDataError (SHARD_UNREADABLE)."""
+    """Open a local file, so that no URL or shell pipe can be used.
+
+    Raises BadDataError (SHARD_MISSING, SHARD_UNREADABLE).
+    """
+    if not shard.is_file():
+        raise BadDataError("SHARD_MISSING", f"the tar is missing; at {shard}; make the shards again")
     with shard.open("rb") as file:
         if file.read(512)[257:262] != b"ustar":  # webdataset would also accept gz, bz2 and xz
             raise BadDataError(

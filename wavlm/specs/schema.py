@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from wavlm.specs import CorpusSpec, MixSpec, Name, NetworkSpec, Recipe, Spec
+from wavlm.specs.editors import by_fields, follow_branches
 
 FILES: dict[str, type[Spec]] = {"corpora": CorpusSpec, "mixes": MixSpec, "networks": NetworkSpec, "recipes": Recipe}
 _CHANGES = "NetworkChanges"
@@ -17,21 +18,23 @@ def json_schema() -> dict[str, Any]:
     """One schema with a definition for each folder of data_specs.
 
     A recipe file names corpora and mixes: references to them become names. A network may also be written out, or be
-    a preset with changes.
+    a preset with changes. Every field has a description, its docstring.
     """
     _, schema = models_json_schema([(model, "validation") for model in FILES.values()])
     definitions = schema["$defs"]
     name = TypeAdapter(Name).json_schema()
-    network = {"anyOf": [name, _reference(_CHANGES), _reference("NetworkSpec")]}
+    by_preset = {"if": {"required": ["preset"]}, "then": _reference(_CHANGES), "else": _reference("NetworkSpec")}
+    network = {"if": {"type": "string"}, "then": name, "else": by_preset}
     in_files = {"CorpusSpec": name, "MixSpec": name, "NetworkSpec": network}
     for owner in ("Recipe", "IterationSpec"):
         definitions[owner] = _replace_references(definitions[owner], in_files)
     definitions[_CHANGES] = _network_changes(definitions["NetworkSpec"], name)
+    files = {model.__name__: definitions[model.__name__] for model in FILES.values()}
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Files of data_specs",
-        "anyOf": [_reference(model.__name__) for model in FILES.values()],
-        "$defs": definitions,
+        **by_fields(files),
+        "$defs": follow_branches(definitions),
     }
 
 
@@ -44,7 +47,7 @@ def _network_changes(network: dict[str, Any], name: dict[str, Any]) -> dict[str,
     return {
         "additionalProperties": False,
         "description": "The network of a file of data_specs/networks; fields beside `preset` replace the file's.",
-        "properties": {"preset": name, **fields},
+        "properties": {"preset": {**name, "description": "Name of a file of data_specs/networks."}, **fields},
         "required": ["preset"],
         "title": _CHANGES,
         "type": "object",
@@ -59,8 +62,8 @@ def _replace_references(node: Any, replacements: dict[str, dict[str, Any]]) -> A
     """The node with every reference to a definition in `replacements` replaced by the schema given there."""
     if isinstance(node, dict):
         definition = str(node.get("$ref", "")).removeprefix("#/$defs/")
-        if definition in replacements:
-            return replacements[definition]
+        if definition in replacements:  # the words about the field stay
+            return {**{key: value for key, value in node.items() if key != "$ref"}, **replacements[definition]}
         return {key: _replace_references(value, replacements) for key, value in node.items()}
     if isinstance(node, list):
         return [_replace_references(item, replacements) for item in node]

@@ -69,13 +69,16 @@ class _Memory(Generic[T]):
         self._most = most
         self._known: dict[FileState, T] = {}
 
+    def clear(self) -> None:
+        self._known.clear()
+
     def find(self, state: FileState) -> T | None:
         return self._known.get(state)
 
     def keep(self, state: FileState, value: T) -> T:
         if state.is_settled:
             if len(self._known) >= self._most:
-                self._known.clear()
+                self.clear()
             self._known[state] = value
         return value
 
@@ -83,6 +86,12 @@ class _Memory(Generic[T]):
 _digests: _Memory[str] = _Memory(MOST_REMEMBERED)
 _whole_records: _Memory[bool] = _Memory(MOST_REMEMBERED)
 _sealed_files: _Memory[Mapping[str, SealedFile]] = _Memory(256)
+
+
+def forget() -> None:
+    """Forget what this process has compared, as if it had just begun."""
+    for memory in (_digests, _whole_records, _sealed_files):
+        memory.clear()
 
 
 def check_sealed(path: Path) -> None:

@@ -193,6 +193,8 @@ def test_it_works_in_the_frame_in_which_mlflow_shows_a_page(browser: Browser, pa
     """A blob in a sandbox that allows scripts and nothing else, as MLflow's view of HTML artifacts."""
     with browser.new_context(viewport={"width": 900, "height": 900}) as context:
         view = context.new_page()
+        said: list[str] = []
+        view.on("console", lambda message: said.append(message.text))
         view.set_content("<iframe sandbox='allow-scripts' width='800' height='800'></iframe>")
         view.evaluate(
             """(html) => {
@@ -204,5 +206,9 @@ def test_it_works_in_the_frame_in_which_mlflow_shows_a_page(browser: Browser, pa
         frame = view.frame_locator("iframe")
         frame.locator("table.sorts th button").nth(2).click()
         assert frame.locator("table.sorts tbody th").first.inner_text() == "bangs"
+        frame.get_by_role("link", name="Listen").click()
+        top = "(section) => Math.abs(section.getBoundingClientRect().top) < 100"
+        assert frame.locator("#listen").evaluate(top)
         frame.locator("audio").first.evaluate("(audio) => audio.play()")
         assert frame.locator("audio").first.evaluate("(audio) => audio.duration") == 2.0
+    assert said == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wavlm.errors import ServiceMissingError
+from wavlm.errors import CodedError, LockedError, ServiceMissingError
 from wavlm.mixing.effects import packages_of
 from wavlm.pipeline.artifacts import Model, Registration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+from wavlm.pipeline.registration import OWN_REGISTRY, configured_registry, show_registry
 
 DRIVER_SECONDS = 10.0
 REGISTRY_SECONDS = 1.0
@@ -101,18 +103,43 @@ def _count_devices() -> int | None:
 
 
 def check_registry(wanted: Wanted) -> Iterator[Finding]:
-    """An MLflow server answers. Only a warning: training goes on without it, and `wavlm sync` uploads later."""
-    uri = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if not wanted.of(Registration) or uri.scheme not in ("http", "https") or uri.hostname is None:
+    """The registry can be reached, and written. A problem only if the run requires it: training goes on without it."""
+    if not wanted.of(Registration):
         return
-    where = f"{uri.hostname}:{uri.port or (443 if uri.scheme == 'https' else 80)}"
-    try:
-        port = uri.port or (443 if uri.scheme == "https" else 80)
-        socket.create_connection((uri.hostname, port), REGISTRY_SECONDS).close()
-    except OSError as error:
-        yield Remark(
-            f"REGISTRY_DOWN: no MLflow server answers ({error}); at {where}; `wavlm sync RECIPE` uploads later",
-            is_warning=True,
-        )
+    problem = _find_registry_problem(wanted.store.root)
+    if problem is None:
+        place = show_registry(configured_registry(wanted.store.root), wanted.store.root)
+        yield Remark(f"registry: {place} can be reached")
+    elif wanted.runtime.require_registry:
+        yield problem
     else:
-        yield Remark(f"registry: a server answers at {where}")
+        yield Remark(str(problem), is_warning=True)
+
+
+def _find_registry_problem(root: Path) -> CodedError | None:
+    place = configured_registry(root)
+    if place == OWN_REGISTRY:
+        return _find_read_only(root / OWN_REGISTRY)
+    return _find_dead(place) if place.startswith(("http://", "https://")) else None
+
+
+def _find_read_only(database: Path) -> CodedError | None:
+    if not database.exists() or os.access(database, os.W_OK):
+        return None
+    return LockedError(
+        "REGISTRY_READONLY",
+        f"this user may not write the registry; at {database}; let its owner give the group the right to write: "
+        f"chmod -R g+rwX {shlex.quote(str(database.parent))}",
+    )
+
+
+def _find_dead(address: str) -> CodedError | None:
+    try:
+        uri = urlsplit(address)
+        port = uri.port or (443 if uri.scheme == "https" else 80)
+        socket.create_connection((uri.hostname or "", port), REGISTRY_SECONDS).close()
+    except (OSError, ValueError) as error:  # nobody answers, or it is no address
+        return ServiceMissingError(
+            "REGISTRY_DOWN", f"no MLflow server answers ({error}); at {address}; `wavlm sync RECIPE` uploads later"
+        )
+    return None

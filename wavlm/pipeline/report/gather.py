@@ -27,6 +27,7 @@ from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.rejects import Reject, read_rejects, rejects_path
 from wavlm.specs import Recipe
 from wavlm.storage.facts import Facts
+from wavlm.storage.seals import sealed_files
 
 COUNTED_LABELS = 5_000_000  # of all corpora together: reading them takes about a second
 EXAMPLES = 3  # refused recordings per corpus and reason
@@ -111,7 +112,9 @@ def _examples(shards: Shards, facts: ShardsFacts, store: Store) -> Iterator[Reje
     """The first refused recordings and pieces of each reason."""
     counts = [*facts.rejected.values(), *facts.rejected_pieces.values()]
     path = store.path(shards)
-    if not 0 < sum(counts) + sum(facts.excluded.values()) <= MOST_REJECTS or not rejects_path(path).is_file():
+    if not 0 < sum(counts) + sum(facts.excluded.values()) <= MOST_REJECTS or rejects_path(
+        path
+    ).name not in sealed_files(path):
         return
     rejects = [item for item in read_rejects(path) if item.reason not in facts.excluded]
     for _, items in groupby(sorted(rejects, key=lambda item: item.reason), key=lambda item: item.reason):

@@ -37,3 +37,15 @@ for (const audio of document.querySelectorAll("audio")) {
     for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
   });
 }
+// In a sandbox, as in MLflow's view of artifacts, a browser refuses to follow a link to a part of its own page.
+if (!["file:", "http:", "https:"].includes(location.protocol)) {
+  for (const link of document.querySelectorAll("a[href^='#']")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      const target = document.getElementById(link.hash.slice(1));
+      target.tabIndex = -1;
+      target.focus({ preventScroll: true });
+      target.scrollIntoView();
+    });
+  }
+}

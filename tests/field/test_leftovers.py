@@ -1,0 +1,126 @@
+"""People reported: after kill -9 while a model was written, `.tmpSSPEr6`, half a model, was sealed into the artifact.
+
+It is the temporary file of safetensors. A stage states the files that it makes: known temporary files are removed
+before a folder is sealed, and any other file is an error that names it.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tasks.conftest import build, recipe_of
+from wavlm.errors import BadDataError
+from wavlm.pipeline.artifacts import KINDS, Artifact, Model
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.sealing import list_files
+from wavlm.pipeline.store import Store
+from wavlm.pipeline.verify import verify
+from wavlm.specs import GateSpec
+from wavlm.storage.facts import Facts
+
+# The kernel ends the process in the middle of a write, as kill -9 does at the worst moment.
+KILLED_WRITER = """
+import resource, signal, sys
+from pathlib import Path
+from tests.tiny_specs import tiny_network
+from wavlm.nn import WavLM, save_model
+network = WavLM(tiny_network(), num_clusters=5)
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+save_model(network, Path(sys.argv[1]))
+"""
+
+
+def model() -> Model:
+    return next(item for item in plan(recipe_of(GateSpec())) if isinstance(item, Model))
+
+
+def filled_store(root: Path, artifact: Artifact) -> Store:
+    """A store with all that an artifact is made from."""
+    store = Store(root)
+    for item in plan(recipe_of(GateSpec())):
+        if item == artifact:
+            return store
+        store.make(item, lambda out, item=item: build(item, store, out))  # type: ignore[misc]
+    raise AssertionError(artifact)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size ends a process")
+def test_half_a_model_of_a_killed_writer_is_not_sealed(tmp_path: Path) -> None:
+    store = filled_store(tmp_path / "store", model())
+
+    def is_killed(out: Path) -> Facts:
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_WRITER, str(out)], check=False, cwd=Path(__file__).parents[2]
+        )
+        assert done.returncode == -signal.SIGXFSZ
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        store.make(model(), is_killed)
+    left = list_files(store.partial_folder(model()))
+    assert any(name.startswith(".tmp") for name in left), left  # else safetensors has another way, and so must we
+    folder = store.make(model(), lambda out: build(model(), store, out))
+    assert list_files(folder) == ["metrics.jsonl", "model.safetensors", "network.json"]
+    assert verify(folder) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_temporary_files_are_removed_wherever_they_lie(tmp_path: Path, kind: str) -> None:
+    artifact = next(item for item in plan(recipe_of(GateSpec())) if item.kind == kind)
+    store = filled_store(tmp_path / "store", artifact)
+    names = (
+        ".tmpAbCdEf",
+        ".model.safetensors.x1.partial",
+        "hf/.tmpx",
+        ".nfs0001",
+        ".step-3.partial/.tmpx",
+        ".a.sha256",
+    )
+
+    def leave(out: Path) -> Facts:
+        for name in names:
+            (out / name).parent.mkdir(exist_ok=True)
+            (out / name).write_text("half")
+        return build(artifact, store, out) if kind != "export" else Facts()
+
+    folder = store.make(artifact, leave)
+    assert not {Path(name).name for name in list_files(folder)} & {Path(name).name for name in names}
+    assert not (folder / ".step-3.partial").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["model.old", "deep/er/model.safetensors", ".hidden", "job.json", "model.safetensors.bak"]
+)
+def test_a_file_that_no_stage_makes_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+    store = filled_store(tmp_path / "store", model())
+
+    def stray(out: Path) -> Facts:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("words")
+        return build(model(), store, out)
+
+    with pytest.raises(BadDataError, match=rf"FILE_STRAY: found {name}, .*; at .*; move it away, then run again"):
+        store.make(model(), stray)
+    assert not store.is_complete(model())
+    (store.partial_folder(model()) / name).unlink()
+    store.make(model(), lambda out: build(model(), store, out))
+
+
+def test_what_an_archive_holds_is_kept_whatever_its_name(tmp_path: Path) -> None:
+    corpus = plan(recipe_of(GateSpec()))[0]
+    store = Store(tmp_path)
+
+    def unpack(out: Path) -> Facts:
+        for name in ("audio/.tmpfiles/one.wav", "audio/.hidden", "audio/.x.sha256"):
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text("words")
+        return build(corpus, store, out)
+
+    assert list_files(store.make(corpus, unpack)) == ["audio/.hidden", "audio/.tmpfiles/one.wav", "audio/.x.sha256"]

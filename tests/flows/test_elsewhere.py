@@ -1,0 +1,135 @@
+"""Which stages go to the pool of training, and how the rest runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
+
+import httpx
+import pytest
+from prefect.states import Completed, Crashed, Failed, Running
+
+from flows import elsewhere
+from flows.elsewhere import make_elsewhere, needs_gpu, without_gpus
+from tests.folders import read_resolved
+from wavlm.errors import ServiceMissingError
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.plan import first_iteration, plan, select
+from wavlm.pipeline.store import Store
+
+
+def test_what_runs_a_network_is_handed_over(tiny_recipe: Path, tmp_path: Path) -> None:
+    artifacts = plan(read_resolved(tiny_recipe, Store(tmp_path / "store")))
+    found = {(item.kind, first_iteration(item, artifacts)) for item in artifacts if needs_gpu(item)}
+    # The first iteration's labels come from MFCCs, the second's from hidden states of the first model.
+    assert found == {("pretrain", 1), ("codebook", 2), ("labels", 2), ("pretrain", 2)}
+
+
+def test_ranks_are_checked_before_data_are_made_where_there_are_no_gpus() -> None:
+    here = without_gpus(Runtime(gpus=8, workers=4))
+    assert (here.gpus, here.processes, here.workers) == (0, 8, 4)
+    assert without_gpus(Runtime(processes=2)).processes == 2
+
+
+class Server:
+    """What Prefect says about the run that was started, look after look; the last word stays."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *states: object) -> None:
+        self.left = list(states)
+        self.asked: list[object] = []
+        self.cancelled = False
+        monkeypatch.setattr(elsewhere, "run_deployment", self.start)
+        monkeypatch.setattr(elsewhere, "_read", lambda _: self.look())
+        monkeypatch.setattr(elsewhere, "_cancel", lambda _: setattr(self, "cancelled", True))
+        monkeypatch.setattr(elsewhere, "LOOK_SECONDS", 0.0)
+
+    def start(self, deployment: str, **options: object) -> object:
+        self.asked.append((deployment, options))
+        return SimpleNamespace(id=uuid4())
+
+    def look(self) -> object:
+        state = self.left.pop(0) if len(self.left) > 1 else self.left[0]
+        if isinstance(state, BaseException):
+            raise state
+        return state and SimpleNamespace(name="iteration 1", state=state)
+
+
+@pytest.fixture
+def model(tiny_recipe: Path, tmp_path: Path) -> tuple[Artifact, Store]:
+    store = Store(tmp_path / "store")
+    return select(plan(read_resolved(tiny_recipe, store)), "pretrain")[0], store
+
+
+def hand_over(model: tuple[Artifact, Store]) -> None:
+    artifact, store = model
+    make_elsewhere(artifact, "stage/tiny-training", store, "tiny.yaml", 1, Runtime(gpus=1))
+
+
+def test_a_failed_run_elsewhere_is_an_error_with_its_message(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(monkeypatch, Running(), None, Failed(message="DISK_FULL: no space"))
+    with pytest.raises(ServiceMissingError, match=r"STAGE_ELSEWHERE: .*: Failed: DISK_FULL: no space; at the run "):
+        hand_over(model)
+    ((deployment, options),) = server.asked
+    assert deployment == "stage/tiny-training"
+    assert options["parameters"]["runtime"]["gpus"] == 1
+    assert not server.cancelled
+
+
+def test_a_run_that_ends_without_the_artifact_is_no_success(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Server(monkeypatch, Completed())
+    with pytest.raises(ServiceMissingError, match="STAGE_ELSEWHERE"):
+        hand_over(model)
+
+
+def test_a_run_that_is_taken_for_lost_has_time_to_answer(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Crashed(message="LOST: no heartbeat")
+    server = Server(monkeypatch, lost, lost, Running(), lost, Running(), Failed(message="later"))
+    with pytest.raises(ServiceMissingError, match="Failed: later"):
+        hand_over(model)
+    assert len(server.asked) == 1
+
+
+def test_a_lost_run_is_followed_by_others_until_that_is_no_use(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elsewhere, "ANSWER_SECONDS", 0.0)
+    server = Server(monkeypatch, Crashed(message="LOST: no heartbeat"))
+    with pytest.raises(ServiceMissingError, match="Crashed: LOST"):
+        hand_over(model)
+    assert len(server.asked) == elsewhere.ATTEMPTS
+
+
+def test_a_server_that_is_away_is_not_the_end_if_the_store_has_the_artifact(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, store = model
+    looks = iter([False, False, True, True])
+    monkeypatch.setattr(Store, "is_complete", lambda *_: next(looks))
+    Server(monkeypatch, None)
+    hand_over((artifact, store))
+
+
+def test_the_run_elsewhere_ends_with_the_one_that_waits_for_it(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(monkeypatch, Running(), KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        hand_over(model)
+    assert server.cancelled
+
+
+def test_a_server_that_does_not_answer_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> object:
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr(elsewhere, "get_client", refuse)
+    assert elsewhere._read(uuid4()) is None
+    elsewhere._cancel(uuid4())
