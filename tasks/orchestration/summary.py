@@ -11,7 +11,7 @@ from contextlib import suppress
 from html import escape
 from pathlib import Path
 from textwrap import wrap
-from typing import cast
+from typing import Any
 
 import httpx
 from prefect.artifacts import Artifact as Shown
@@ -86,7 +86,7 @@ def _create_page(page: str, key: str, description: str) -> None:
 
 
 def _is_shown(page: str, key: str) -> bool:
-    shown = cast(Shown | None, Shown.get(key))  # it would be a coroutine only if an event loop ran here
+    shown: Any = Shown.get(key)  # it would be a coroutine only if an event loop ran here
     return shown is not None and shown.data == page
 
 
