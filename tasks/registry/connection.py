@@ -5,6 +5,7 @@ What is in the store is the truth; MLflow is a view of it that `wavlm sync` can 
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -112,6 +113,7 @@ def _set_environment() -> None:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     bound_exchanges()
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of a retry; what fails in the end is raised
 
 
 def _open_client(uri: str) -> MlflowClient:
