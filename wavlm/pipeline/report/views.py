@@ -8,7 +8,6 @@ from wavlm.pipeline.report.content import CorpusPart, MadePart, Report
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import SAMPLE_RATE_HZ
 
-
 _SETS = {"valid": "all held-out speech", "valid_mixed": "the fixed mixtures"}  # by prefix of the metrics; else a corpus
 
 
