@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 
 from wavlm.errors import ServiceMissingError
+from wavlm.execution.deadline import fetch
 from wavlm.execution.processes import tie_to_parent
 
 START_SECONDS = 90.0
@@ -120,8 +121,9 @@ class OwnServer:
 def answers(url: str, timeout_seconds: float) -> bool:
     """Whether a Prefect API answers at `url` in time."""
     try:
-        return httpx.get(f"{url}/health", timeout=timeout_seconds).is_success
-    except httpx.TransportError:
+        with httpx.Client(timeout=timeout_seconds) as client:
+            return bool(fetch(client, f"{url}/health", timeout_seconds).is_success)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError):
         return False
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.registry import database
+from tasks.registry.bounds import bound_exchanges
 from tasks.registry.cause import cause_of
 from tasks.registry.server_version import require_known_server
 from wavlm.errors import CodedError, ServiceMissingError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_SECONDS = 60.0
+SERVED = ("http://", "https://")
 
 # With its own defaults MLflow waits 247 s for a server that does not answer. A variable that is set already wins.
 _DEFAULTS = {
@@ -73,8 +75,8 @@ def connect(store: Store) -> Registry:
         database.require_writable(file)
         file.parent.mkdir(parents=True, exist_ok=True)
     lock = (file.parent if file else store.root / REGISTRY_FOLDER) / "create.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with translate_registry_errors(uri), hold_registry(lock):
+    is_served = uri.startswith(SERVED)
+    with translate_registry_errors(uri), nullcontext() if is_served else hold_registry(lock):
         if file and file.exists():
             database.require_schema(file, may_change=True)
         client = _open_client(uri)
@@ -113,6 +115,7 @@ def _set_environment() -> None:
 
 def _open_client(uri: str) -> MlflowClient:
     """A client that was seen to get answers."""
+    bound_exchanges()
     from mlflow import MlflowClient
 
     require_known_server(uri)
@@ -123,7 +126,7 @@ def _open_client(uri: str) -> MlflowClient:
 
 
 def _registry(uri: str, client: MlflowClient, file: Path | None, lock: Path) -> Registry:
-    if uri.startswith(("http://", "https://")):
+    if uri.startswith(SERVED):
         return Registry(uri, client, None, lock)
     root = database.artifact_root(file or lock)
     return Registry(uri, client, database.location(root), lock, file)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tasks.registry.connection import registry_uri
 from tasks.registry.database import database_of
+from wavlm.execution.deadline import fetch
 from wavlm.pipeline.registration import Current
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import Found
@@ -34,7 +35,7 @@ def read_current(store: Store, names: Iterable[str]) -> Found | None:
     try:
         for name in names:
             if database := database_of(uri):
-                found.update(_read_rows(database, name))
+                found.update(_read_rows(database, name) if database.exists() else {})
             elif uri.startswith(("http://", "https://")):
                 found.update(_ask(uri, name))
             else:
@@ -62,12 +63,11 @@ def _ask(uri: str, name: str) -> Found:
 
     with httpx.Client(base_url=f"{uri}/api/2.0/mlflow", timeout=ANSWER_SECONDS, auth=_auth()) as client:
         try:
-            model = client.get("/registered-models/get", params={"name": name})
+            model = fetch(client, "/registered-models/get", ANSWER_SECONDS, params={"name": name})
             if model.status_code == httpx.codes.NOT_FOUND:
                 return {}
-            found = client.get(
-                "/model-versions/search", params={"filter": f"name='{name}'", "max_results": MAX_VERSIONS}
-            )
+            asked = {"filter": f"name='{name}'", "max_results": MAX_VERSIONS}
+            found = fetch(client, "/model-versions/search", ANSWER_SECONDS, params=asked)
             aliases = model.raise_for_status().json()["registered_model"].get("aliases", [])
             versions = found.raise_for_status().json().get("model_versions", [])
         except httpx.HTTPError as error:

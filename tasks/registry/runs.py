@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.registry.bounds import allow_files
 from tasks.registry.connection import Registry, hold_registry
 from tasks.registry.database import location, place_beside
 from tasks.registry.provenance import joined, run_tags
@@ -115,7 +116,7 @@ def fetch_file(registry: Registry, run_id: str, path: str, folder: Path) -> Path
     beside, copied = _folder_of(registry, run_id), folder / Path(path).name
     if beside:
         return Path(shutil.copyfile(beside / path, copied))
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(dir=folder) as temporary, allow_files():
         return Path(registry.client.download_artifacts(run_id, path, temporary)).replace(copied)
 
 

@@ -25,6 +25,7 @@ NATIVE_FOLDER = "native"  # in it: the model as the store holds it
 MODEL_FILES = ("model.safetensors", "network.json")  # of the native folder
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such name, or nothing can have it
 _PAGE = 1000
+_MAX_PAGES = 1000  # a server may name a next page for ever
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,10 @@ def _newest_first(versions: Sequence[Version]) -> tuple[Version, ...]:
 def _pages(search: Callable[..., Any], words: str | None = None) -> Iterator[Any]:
     """All results of a search, page by page."""
     token: str | None = None
-    while True:
+    for _ in range(_MAX_PAGES):
         page = search(filter_string=words, max_results=_PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
             return
+    raise OSError(f"a list of more than {_MAX_PAGES} pages")

@@ -25,11 +25,11 @@ from tests.staircases import digest, job_of
 from tests.staircases import write_corpus as write_staircases
 from tests.tiny_specs import tiny_network
 from tests.train import fakes
-from wavlm.engine.interrupts import StopRequest
 from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.execution.progress import no_progress
+from wavlm.execution.stop import StopRequest
 from wavlm.features.extract import ExtractionPlan
 from wavlm.labels.codebook import build_codebook
 from wavlm.loader.loader import loader

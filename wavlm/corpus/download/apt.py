@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 from filelock import FileLock
 
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 WITHOUT_APT = "data_specs/recipes/mini-librispeech.yaml"
 POLL_SECONDS = 0.1
 LISTS_SECONDS = 600.0  # how long to wait while another process updates the package lists
+UPDATE_SECONDS = 600.0
+SHOW_SECONDS = 60.0
+SLOWEST_BYTES_PER_SECOND = 10_000  # as the slowest download over https (RetryPolicy)
 
 
 def fetch_apt(source: AptSource, into: Path, progress: Progress, retry_policy: RetryPolicy | None = None) -> Path:
@@ -99,7 +102,7 @@ def _find_lists(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
     for lists in ((), apt.own_lists):
         if apt.offers(source.package, lists).get(source.version) == source.sha256:
             return lists
-    updated = _run((apt.get, *apt.options, *apt.own_lists, "update"))
+    updated = _run((apt.get, *apt.options, *apt.own_lists, "update"), UPDATE_SECONDS)
     if updated.returncode:
         logger.warning("apt-get update: %s", _last_errors(updated.stderr))
     offers = apt.offers(source.package, apt.own_lists)
@@ -115,10 +118,14 @@ def _download(source: AptSource, apt: _Apt, lists: tuple[str, ...], target: Path
             process = subprocess.Popen(  # noqa: S603 - a list, no shell; words checked by the spec
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+            allowed = UPDATE_SECONDS + source.size_bytes / SLOWEST_BYTES_PER_SECOND
+            ends = monotonic() + allowed
             try:
                 while process.poll() is None:
                     sleep(POLL_SECONDS)
                     progress(_sum_bytes(folder), source.size_bytes)
+                    if monotonic() > ends:
+                        raise _too_slow(f"apt-get download {wanted}", allowed, f"into {target.parent}")
             finally:
                 process.kill()
                 process.wait()
@@ -177,9 +184,20 @@ def _no_such_version(source: AptSource, apt: _Apt) -> ServiceMissingError:
     )
 
 
-def _run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - a list, no shell; words checked by the spec
-        command, capture_output=True, text=True, errors="replace", check=False
+def _run(command: tuple[str, ...], seconds: float = SHOW_SECONDS) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, which has to come in time: apt's own limits hold between two bytes only."""
+    try:
+        return subprocess.run(  # noqa: S603 - a list, no shell; words checked by the spec
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=seconds
+        )
+    except subprocess.TimeoutExpired as error:
+        what = f"{Path(command[0]).name} {command[-1] if command[-1] == 'update' else 'show'}"
+        raise _too_slow(what, seconds, "on this machine") from error
+
+
+def _too_slow(what: str, seconds: float, where: str) -> ServiceMissingError:
+    return ServiceMissingError(
+        "APT_FAILED", f"{what} did not end in {seconds:g} s; {where}; check the network and the mirror, then run again"
     )
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -16,10 +16,13 @@ import httpx
 
 from wavlm.corpus.download.pin import HEAD_BYTES, Pin
 from wavlm.errors import BadDataError, ServiceMissingError
+from wavlm.execution.deadline import Deadline
 from wavlm.execution.progress import Progress
 from wavlm.storage.files import explain_os_errors, write_json
 
 MAX_REDIRECTS = 5
+UNKNOWN_BYTES = 500 * 10**9  # the largest corpora come in parts of 100 GB
+ANSWERS_PER_READ = 4  # the head of an answer, redirects included, in so many times the limit of one read
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class RetryPolicy:
 
     attempts: int = 6
     read_seconds: float = 30.0
-    slow_seconds: float = 30.0  # fewer than slow_bytes in this time is a stall
-    slow_bytes: int = 30 * 1024
+    slow_seconds: float = 30.0  # fewer than slow_bytes in this time is a stall: so a size has a longest time
+    slow_bytes: int = 300 * 1000
     backoff_seconds: float = 1.0
     backoff_cap_seconds: float = 120.0
     lock_seconds: float = 60.0
@@ -99,8 +102,10 @@ def transfer(
     headers = {"Accept-Encoding": "identity"}
     if held:
         headers |= {"Range": f"bytes={held}-", "If-Range": str(validator)}
+    answer = Deadline(ANSWERS_PER_READ * retry_policy.read_seconds)  # the body has a slowest pace of its own
     try:
-        with _follow_redirects(client, url, headers) as response:
+        with answer, _follow_redirects(client, url, headers, answer) as response:
+            answer.end()
             total = _check_response(response, part, held, note.get("size"))
             resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
             if not resumed:
@@ -109,6 +114,9 @@ def transfer(
     except httpx.TimeoutException as error:
         raise InterruptedTransferError("DL_STALLED", _message(url, "the server does not answer")) from error
     except httpx.TransportError as error:
+        if answer.expired:
+            what = f"no whole answer in {answer.seconds:g} s"
+            raise InterruptedTransferError("DL_STALLED", _message(url, what)) from error
         if isinstance(error.__context__, ssl.SSLError) or "CERTIFICATE_VERIFY" in str(error):
             raise RefusedError("DL_TLS", _message(url, f"no trusted certificate: {error}")) from error
         raise InterruptedTransferError("DL_CUT", _message(url, str(error))) from error
@@ -124,6 +132,11 @@ class _Goal:
     def size(self) -> int | None:
         return self.pin.size_bytes if self.pin.size_bytes is not None else self.total
 
+    @property
+    def most_bytes(self) -> int:
+        """More is an error: the size, or what no archive has if neither the spec nor the server names one."""
+        return UNKNOWN_BYTES if self.size is None else self.size
+
 
 def _append(
     response: httpx.Response, part: PartialFile, goal: _Goal, retry_policy: RetryPolicy, progress: Progress
@@ -136,10 +149,10 @@ def _append(
             if head is not None:
                 head = _check_head(head + chunk, goal)
             done += file.write(chunk)
-            if goal.size is not None and done > goal.size:
+            if done > goal.most_bytes:
                 raise BadDataError(
                     "DL_SIZE",
-                    f"more than the expected {goal.size} bytes; at {goal.where}; "
+                    f"more than the expected {goal.most_bytes} bytes; at {goal.where}; "
                     "check the address and the size in the spec",
                 )
             pace.tick(len(chunk))
@@ -220,7 +233,9 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 @contextmanager
-def _follow_redirects(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+def _follow_redirects(
+    client: httpx.Client, url: str, headers: dict[str, str], deadline: Deadline
+) -> Iterator[httpx.Response]:
     """The answer after at most five redirects. Every address must use https.
 
     The only credentials are those inside an address, so none can reach another host. http is allowed only
@@ -231,7 +246,8 @@ def _follow_redirects(client: httpx.Client, url: str, headers: dict[str, str]) -
     for _ in range(MAX_REDIRECTS + 1):
         if not (current.scheme == "https" or (local and _is_loopback(current))):
             raise RefusedError("DL_INSECURE", _message(current, "only https is allowed"))
-        with client.stream("GET", current, headers=headers, follow_redirects=False) as response:
+        request = client.build_request("GET", current, headers=headers, extensions=deadline.extensions)
+        with closing(client.send(request, stream=True, follow_redirects=False)) as response:
             if not response.has_redirect_location:
                 yield response
                 return

@@ -1,0 +1,88 @@
+"""Servers that never come to an end. Reported: at one byte a second `wavlm sync` still ran after 200 s; an answer
+without an end took 2 GB of memory in 30 s. Each limit held between two bytes only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tasks.orchestration.server import answers
+from tasks.registry import bounds, connection, current
+from tests.unending_server import BEHAVIOURS, unending
+from wavlm.corpus.download import RetryPolicy, apt, fetch, transfer
+from wavlm.corpus.download.apt import fetch_apt
+from wavlm.errors import ServiceMissingError
+from wavlm.pipeline.store import Store
+from wavlm.specs import AptSource, HttpsSource
+
+EVERY = sorted(BEHAVIOURS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("behaviour", EVERY)
+def test_a_registry_that_never_ends_is_down(behaviour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SECONDS", 0.5)
+    monkeypatch.setattr(bounds, "SLOWEST_BYTES_PER_SECOND", 1e6)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with unending(behaviour) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(ServiceMissingError, match=rf"REGISTRY_DOWN: .*; at {address}; "):
+            connection.connect(Store(tmp_path / "store"))
+
+
+@pytest.mark.parametrize("behaviour", EVERY)
+def test_a_summary_does_not_wait_for_such_a_registry(
+    behaviour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(current, "ANSWER_SECONDS", 0.5)
+    with unending(behaviour) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        assert current.read_current(Store(tmp_path / "store"), ["wavlm"]) is None
+
+
+@pytest.mark.parametrize("behaviour", EVERY)
+def test_a_prefect_server_that_never_ends_does_not_answer(behaviour: str) -> None:
+    with unending(behaviour) as address:
+        assert not answers(f"{address}/api", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        ("drip", "DL_STALLED"),
+        ("drip_head", "DL_STALLED"),
+        ("hang", "DL_STALLED"),
+        ("half", "DL_"),
+        ("redirect", "DL_HTTP"),
+        ("endless", "DL_SIZE"),
+    ],
+)
+def test_a_download_that_never_ends_ends(
+    behaviour: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where neither the spec nor the server says how large it is."""
+    monkeypatch.setattr(transfer, "UNKNOWN_BYTES", 1 << 20)
+    policy = RetryPolicy(attempts=1, read_seconds=0.5, slow_seconds=0.5, backoff_seconds=0.01)
+    with unending(behaviour) as address:
+        source = HttpsSource(type="https", urls=(f"{address}/a.tar",), sha256="0" * 64, format="tar")
+        with pytest.raises(Exception, match=rf"^{code}"):
+            fetch(source, tmp_path, lambda done, total: None, policy)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 4 << 20
+
+
+def test_package_lists_that_never_come_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt-get has a time limit for a silent server, and none for one that sends a byte a second."""
+    for name in ("apt-get", "apt-cache"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\nfor last; do :; done\n[ $last != update ] || exec sleep 1000\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(apt, "UPDATE_SECONDS", 0.5)
+    source = AptSource(type="apt", package="a-package", version="1.0", sha256="0" * 64, size_bytes=1000)
+    with pytest.raises(ServiceMissingError, match=r"APT_FAILED: apt-get update did not end in 0\.5 s"):
+        fetch_apt(source, tmp_path / "downloads", lambda done, total: None)
