@@ -63,7 +63,6 @@ def deploy(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm deploy my.yaml --store /data/store --nightly 02:15 --after-prepare --webhook https://...[/]
     """
-    from flows.deploy.schedules import check_timezone, read_daily, read_weekly
     from tasks.orchestration.server import QUIET
     from wavlm.execution.runtime import Runtime
     from wavlm.specs.yaml import read_recipe
@@ -71,8 +70,8 @@ def deploy(  # noqa: PLR0913 - one option each
     recipe_spec = read_recipe(recipe)
     for name, value in {**QUIET, "PREFECT_LOGGING_LEVEL": "CRITICAL"}.items():
         os.environ.setdefault(name, value)  # Prefect reads them when it is first imported, below
-    _require_server()
     from flows.deploy.apply import apply
+    from flows.deploy.schedules import check_timezone, read_daily, read_weekly
     from flows.deploy.wanted import Options
 
     runtime = Runtime(
@@ -92,25 +91,47 @@ def deploy(  # noqa: PLR0913 - one option each
         runtime=runtime,
         data_pool=pool,
         training_pool=gpu_pool or ("gpu" if gpus else pool),
-        nightly=read_daily(nightly) if nightly else None,
-        weekly=read_weekly(weekly) if weekly else None,
+        nightly=None if nightly is None else read_daily(nightly),
+        weekly=None if weekly is None else read_weekly(weekly),
         timezone=check_timezone(timezone),
         after_prepare=after_prepare,
-        webhook=webhook,
+        webhook=None if webhook is None else _check_webhook(webhook),
         image=image,
         environment=tuple(_read_variable(item) for item in env or ()),
         downloads=downloads,
         trainings=trainings,
         reset=reset,
     )
-    lines: list[str] = []
-    deployments = apply(recipe_spec, wanted, lines.append)
-    for line in lines or ["nothing to change"]:
+    _require_server()
+    said: list[str] = []
+
+    def report(line: str) -> None:
+        said.append(line)
+        _print(line)
+
+    deployments = apply(recipe_spec, wanted, report)
+    _print(*([] if said else ["nothing to change"]), "", "Next:")
+    _print(*(f"  prefect worker start --pool {name}" for name in dict.fromkeys(item.pool for item in deployments)))
+    _print(f"  prefect deployment run pretrain/{recipe_spec.name} --watch")
+
+
+def _print(*lines: str) -> None:
+    for line in lines:
         console.out.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.out.print("\nNext:")
-    for name in dict.fromkeys(item.pool for item in deployments):
-        console.out.print(f"  prefect worker start --pool {name}", highlight=False, soft_wrap=True)
-    console.out.print(f"  prefect deployment run pretrain/{recipe_spec.name} --watch", highlight=False, soft_wrap=True)
+
+
+def _check_webhook(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    from wavlm.errors import UsageError
+
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UsageError("WEBHOOK_BAD", "this is no address of HTTP; at --webhook; give e.g. https://host/path")
+    return url
 
 
 def _read_variable(text: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import console
+from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, StoreFolder
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
+    context: typer.Context,
     what: Annotated[
         str,
         typer.Argument(metavar="RECIPE|MODEL", help="A recipe, or a registered NAME, NAME:VERSION or NAME@ALIAS"),
@@ -47,6 +49,7 @@ def report(
 
     artifact_store = Store(store)
     if _names_recipe(what):
+        Given.of(context).recipe = what
         paths = _of_recipe(Path(what), artifact_store, iteration, out)
     else:
         paths = iter([_of_model(what, artifact_store, iteration, out)])

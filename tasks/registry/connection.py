@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_SECONDS = 60.0
+SERVED = ("http://", "https://")
 
 # With its own defaults MLflow waits 247 s for a server that does not answer. A variable that is set already wins.
 _DEFAULTS = {
@@ -74,8 +75,8 @@ def connect(store: Store) -> Registry:
         database.require_writable(file)
         file.parent.mkdir(parents=True, exist_ok=True)
     lock = (file.parent if file else store.root / REGISTRY_FOLDER) / "create.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with translate_registry_errors(uri), hold_registry(lock):
+    is_served = uri.startswith(SERVED)
+    with translate_registry_errors(uri), nullcontext() if is_served else hold_registry(lock):
         if file and file.exists():
             database.require_schema(file, may_change=True)
         client = _open_client(uri)
@@ -110,11 +111,11 @@ def _set_environment() -> None:
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    bound_exchanges()
 
 
 def _open_client(uri: str) -> MlflowClient:
     """A client that was seen to get answers."""
+    bound_exchanges()
     from mlflow import MlflowClient
 
     require_known_server(uri)
@@ -125,7 +126,7 @@ def _open_client(uri: str) -> MlflowClient:
 
 
 def _registry(uri: str, client: MlflowClient, file: Path | None, lock: Path) -> Registry:
-    if uri.startswith(("http://", "https://")):
+    if uri.startswith(SERVED):
         return Registry(uri, client, None, lock)
     root = database.artifact_root(file or lock)
     return Registry(uri, client, database.location(root), lock, file)

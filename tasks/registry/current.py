@@ -35,7 +35,7 @@ def read_current(store: Store, names: Iterable[str]) -> Found | None:
     try:
         for name in names:
             if database := database_of(uri):
-                found.update(_read_rows(database, name))
+                found.update(_read_rows(database, name) if database.exists() else {})
             elif uri.startswith(("http://", "https://")):
                 found.update(_ask(uri, name))
             else:

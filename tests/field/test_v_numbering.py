@@ -15,7 +15,6 @@ from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact, Model
 from wavlm.pipeline.plan import models, plan, select, select_needed
-from wavlm.pipeline.sealing import FILES
 from wavlm.pipeline.store import Store
 from wavlm.specs import (
     AptSource,
@@ -83,8 +82,8 @@ def keys(artifacts: Sequence[Artifact]) -> list[str]:
     return [item.key for item in artifacts]
 
 
-def touch(out: Path) -> Facts:
-    path = out / FILES[out.parent.name][0].replace("*", "any")
+def touch(artifact: Artifact, out: Path) -> Facts:
+    path = out / artifact.files[0].replace("*", "any")
     path.parent.mkdir(exist_ok=True)
     path.write_text(out.name)
     return Facts()
@@ -92,7 +91,7 @@ def touch(out: Path) -> Facts:
 
 def fill(store: Store, artifacts: Sequence[Artifact]) -> None:
     for artifact in artifacts:
-        store.make(artifact, touch)
+        store.make(artifact, lambda out, item=artifact: touch(item, out))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("features", [(MFCC, MFCC), (MFCC, HIDDEN, MFCC), (MFCC, HIDDEN, HIDDEN), (MFCC,) * 3])

@@ -15,7 +15,7 @@ Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     ["run"], ["stage"], ["check"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
-    ["import"], ["models"], ["report"],
+    ["import"], ["models"], ["report"], ["deploy"],
     ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
     ["models", "history"], ["models", "compare"], ["ui"],
 ]  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from tests.labels.test_codebook import LOCAL_PLAN, MFCC, spec
 from tests.mini_shards import tones, write_shards
 from wavlm.features.frame_function import frame_function
 from wavlm.labels.centroids import Centroids
-from wavlm.labels.codebook import build_codebook, cluster
+from wavlm.labels.codebook import Clustering, build_codebook, cluster
 from wavlm.labels.sampling import draw_utterances, read_utterances, sample_frames
+from wavlm.rng import seed_for
 
 pytestmark = pytest.mark.numeric
 
@@ -27,6 +30,23 @@ def test_more_attempts_are_never_worse_and_more_than_one_is_made() -> None:
     pairs = [(inertia(1, seed), inertia(6, seed)) for seed in range(4)]
     assert all(many <= one for one, many in pairs)
     assert any(many < one for one, many in pairs)
+
+
+def test_the_seed_of_kmeans_is_drawn_from_that_of_the_codebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SHA-256 of seed and name, as `wavlm.rng` says; faiss takes 31 bits of it."""
+    asked: list[int] = []
+    module = sys.modules[build_codebook.__module__]
+
+    def watched(*arguments: Any, seed: int, **options: Any) -> Clustering:
+        asked.append(seed)
+        return cluster(*arguments, seed=seed, **options)
+
+    monkeypatch.setattr(module, "cluster", watched)
+    shards = write_shards(tmp_path / "shards", tones(3))
+    (tmp_path / "out").mkdir()
+    build_codebook(spec(seed=3), {"tones": shards}, None, tmp_path / "out", LOCAL_PLAN)
+    assert asked == [seed_for(3, "k-means") % 2147483648]
+    assert asked[0] > 1000
 
 
 @pytest.mark.parametrize("seed", [0, 3])

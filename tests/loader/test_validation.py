@@ -79,6 +79,18 @@ def test_a_second_validation_reads_no_index(tmp_path: Path) -> None:
     assert [digest(batch) for batch in unpack(batches())] == first
 
 
+@pytest.mark.parametrize(("number", "name"), [(0, "first"), (1, "second")])
+def test_the_valid_split_of_one_corpus_alone(job: TrainJob, number: int, name: str) -> None:
+    """The same audio and masks as in the whole split, shared by the ranks."""
+    batches = make_validation(job, "clean")
+    found = unpack(batches(number))
+    assert sorted(key for batch in found for key in batch.keys) == [f"{name}-{n:03d}" for n in range(6)]
+    for batch in found:
+        assert torch.equal(levels(batch), batch.labels)
+    shares = [key for rank in (0, 1) for batch in make_validation(job, "clean", rank, 2)(number) for key in batch.keys]
+    assert sorted(shares) == sorted(key for batch in found for key in batch.keys)
+
+
 def test_without_mixtures_there_is_no_mixed_validation(job: TrainJob) -> None:
     assert list(validation_batches(job, "mixed")) == []
 

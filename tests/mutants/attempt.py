@@ -61,15 +61,16 @@ class Trial:
 
     def _killer(self, mutant: Mutant, tests: list[str]) -> str:
         """What fails for the mutant's sake, or "" if nothing does."""
-        while tests:
+        while tests := [test for test in tests if self.trusted.get(test, True)]:
             by = self._first_failure(mutant, tests)
             if by not in tests:  # nothing, or a crash, or a hang
                 return by
             if by not in self.trusted:
                 self.trusted[by] = not self._run([by])
+                if not self.trusted[by]:
+                    print(f"fails on the unchanged tree, too: {by}", flush=True)  # noqa: T201  a tool
             if self.trusted[by]:
                 return by
-            tests = [test for test in tests if test != by]
         return ""
 
     def _first_failure(self, mutant: Mutant, tests: list[str]) -> str:

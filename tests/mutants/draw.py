@@ -165,7 +165,7 @@ class _File:
         text = ast.unparse
         if isinstance(node, ast.Compare) and len(node.ops) == 1:
             other = COMPARISONS[type(node.ops[0])]
-            yield self._change(node, "comparison", f"({text(node.left)} {other} {text(node.comparators[0])})")
+            yield self._change(node, "comparison", f"(({text(node.left)}) {other} ({text(node.comparators[0])}))")
         elif isinstance(node, ast.Compare):
             other = COMPARISONS[type(node.ops[0])]
             rest = " ".join(
@@ -174,7 +174,7 @@ class _File:
             yield self._change(node, "comparison", f"({text(node.left)} {other} {text(node.comparators[0])} {rest})")
         elif isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC and not _joins_text(node):
             yield self._change(
-                node, "arithmetic", f"({text(node.left)} {ARITHMETIC[type(node.op)]} {text(node.right)})"
+                node, "arithmetic", f"(({text(node.left)}) {ARITHMETIC[type(node.op)]} ({text(node.right)}))"
             )
         elif isinstance(node, ast.BoolOp):
             word = " or " if isinstance(node.op, ast.And) else " and "

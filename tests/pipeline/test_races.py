@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.test_store import build, corpus
+from tests.pipeline.test_store import build, corpus, data_in
 from wavlm.pipeline import store as store_module
 from wavlm.pipeline.store import Store
 from wavlm.storage.facts import Facts
@@ -18,17 +18,18 @@ def test_redo_begins_without_the_parts_of_an_attempt_that_failed(tmp_path: Path)
     store, artifact = Store(tmp_path), corpus()
 
     def fails(out: Path) -> Facts:
-        (out / "part-0").write_text("of the attempt that failed")
+        (out / "audio").mkdir()
+        (out / "audio" / "part-0").write_text("of the attempt that failed")
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
         store.make(artifact, fails)
     moved = store.redo(artifact)
     assert moved is not None
-    assert (moved / "part-0").is_file()
+    assert (moved / "audio" / "part-0").is_file()
     folder = store.make(artifact, build)
-    assert not (folder / "part-0").exists()
-    assert (folder / "data.txt").is_file()
+    assert not (folder / "audio").exists()
+    assert data_in(folder).is_file()
 
 
 def test_what_another_process_completed_while_the_lock_was_awaited_is_not_made_again(
@@ -49,4 +50,4 @@ def test_what_another_process_completed_while_the_lock_was_awaited_is_not_made_a
 
     monkeypatch.setattr(store_module, "hold_lock", slow)
     folder = store.make(artifact, never)
-    assert (folder / "data.txt").read_text() == "words"
+    assert data_in(folder).read_text() == "words"

@@ -97,7 +97,7 @@ class PrefectServer:
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         }
-        self.client = httpx.Client(timeout=60)
+        self.client = httpx.Client(timeout=LIMIT_SECONDS)
         self.start()
 
     def start(self) -> None:

@@ -12,7 +12,7 @@ from tests.servers.servers import PrefectServer, mlflow_server, run_wavlm, webho
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.full
-LIMIT_SECONDS = 600.0  # for the whole play, beside the start of the servers
+LIMIT_SECONDS = 600.0  # for the whole play, beside the start of its servers
 SNAPSHOT_EVERY = 5
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from tasks.pretrain import _failure
 from wavlm.errors import CodedError
-from wavlm.execution.exit_note import EXIT_NOTE_FILE
+from wavlm.execution.exit_note import ExitNote
 from wavlm.execution.launch import LOG
-from wavlm.storage.files import write_json
 
 CODES = {
     2: "UsageError", 65: "BadDataError", 69: "ServiceMissingError", 73: "CannotWriteError", 75: "StoppedError",
@@ -19,9 +18,8 @@ CODES = {
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_an_exit_code_and_a_note_are_an_error_of_that_code(tmp_path: Path, code: int) -> None:
-    write_json(tmp_path / EXIT_NOTE_FILE, {"exit_code": code, "message": "SOME_CODE: what: and where; what to do"})
-    error = _failure(code, tmp_path)
+def test_an_exit_code_and_its_message_are_an_error_of_that_code(tmp_path: Path, code: int) -> None:
+    error = _failure(ExitNote(exit_code=code, message="SOME_CODE: what: and where; what to do"), tmp_path)
     assert isinstance(error, CodedError)
     assert (type(error).__name__, error.exit_code) == (CODES[code], code)
     assert str(error) == "SOME_CODE: what: and where; what to do"
@@ -29,9 +27,17 @@ def test_an_exit_code_and_a_note_are_an_error_of_that_code(tmp_path: Path, code:
 
 def test_a_trainer_that_left_no_word_is_shown_with_the_end_of_its_log(tmp_path: Path) -> None:
     (tmp_path / LOG).write_text("x" * 5000 + "the last words")
-    for code in (1, -9, 65):
-        error = _failure(code, tmp_path)
+    for code in (1, 65):
+        error = _failure(ExitNote(exit_code=code, message=""), tmp_path)
         assert type(error) is RuntimeError
         assert f"code {code}" in str(error)
         assert str(error).endswith("the last words")
         assert len(str(error)) < 2500
+
+
+def test_a_stop_without_a_word_is_a_stop_and_a_signal_is_named(tmp_path: Path) -> None:
+    stopped = _failure(ExitNote(exit_code=75, message=""), tmp_path)
+    assert (type(stopped).__name__, stopped.exit_code) == ("StoppedError", 75)  # type: ignore[attr-defined]
+    killed = _failure(ExitNote(exit_code=128 + 9, message=""), tmp_path)
+    assert "SIGKILL" in str(killed)
+    assert type(killed).__name__ == "WorkerDiedError"

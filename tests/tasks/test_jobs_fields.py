@@ -20,6 +20,7 @@ from wavlm.storage.files import write_json
 RUNTIME = Runtime(
     workers=3, gpus=0, processes=4, threads=5, snapshot_every=6, keep_snapshots=7, compile=True,
     checkpoint_activations=True, shard_parameters=True, tracking=False,
+    wait_minutes=8, experiment="nine", require_registry=True,
 )  # fmt: skip
 
 

@@ -116,6 +116,22 @@ def test_without_validation_data_the_curve_has_no_figures_of_it(tmp_path: Path) 
     assert not [name for line in curve for name in line if name.startswith("valid")]
 
 
+def test_what_is_validated_at_the_end_is_in_the_last_line_alone_and_changes_nothing_else(
+    tmp_path: Path, unbroken: dict[str, object]
+) -> None:
+    job = fakes.job(tmp_path / "out")
+    job.out.mkdir()
+    data = fakes.data(job, ALONE)
+    data = replace(data, valid_at_end={"valid/one": data.valid["valid"], "valid/none": lambda: iter(())})
+    with StopRequest() as stop:
+        loop.train(job, data, ALONE, stop)
+    found = result(job.out)
+    extra = {name: found["curve"][-1].pop(name) for name in list(found["curve"][-1]) if name.startswith("valid/one/")}
+    assert found == unbroken
+    assert extra["valid/one/loss"] == found["curve"][-1]["valid/loss"]
+    assert read_json(job.out / "training.json")["valid/one/loss"] == extra["valid/one/loss"]
+
+
 class StopAt:
     """Asks to stop when the n-th group is read, as a signal would."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -109,8 +110,13 @@ def test_operations_are_counted_for_the_audio_of_the_window(tmp_path: Path) -> N
 
 def test_waiting_for_data_is_a_part_of_the_time_of_an_update(tmp_path: Path) -> None:
     job = fakes.job(tmp_path)
-    done = update(job, ALONE, training_of(job), batches_of(job), first(job))
-    assert 0 < done.progress.window_wait_seconds < done.progress.window_seconds
+    training, batches, progress = training_of(job), batches_of(job), first(job)
+    began = time.monotonic()
+    for number in (1, 2):
+        progress = update(job, ALONE, training, batches, progress).progress
+        assert progress.update == number
+        assert 0 < progress.window_wait_seconds < progress.window_seconds <= time.monotonic() - began
+        assert progress.wall_seconds == progress.window_seconds
 
 
 @pytest.mark.parametrize(

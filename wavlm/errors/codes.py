@@ -300,6 +300,8 @@ class Code(StrEnum):
     """A registered model has no such version or alias. Do: choose one of those that the message lists."""
     WAVEFORM_BAD = "WAVEFORM_BAD"
     """Hidden states were asked for of what is no float tensor of utterances. Do: give (B, N) or (N,), in [-1, 1]."""
+    WEBHOOK_BAD = "WEBHOOK_BAD"
+    """The address of a webhook cannot be used. Do: give one that begins with http:// or https://."""
     WORKER_DIED = "WORKER_DIED"
     """A worker process was killed, ran out of memory or crashed. Do: run again with 1 worker to see where."""
 

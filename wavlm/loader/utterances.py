@@ -58,6 +58,10 @@ class LabelledUtterances:
     def __len__(self) -> int:
         return len(self._row)
 
+    def numbers_of(self, corpus: int) -> Integers:
+        """The numbers of the utterances of one corpus, by its place in the job's data."""
+        return np.flatnonzero(self._corpus == corpus)
+
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
         """Fill `pcm` (B, N) with the crops of these utterances that begin at these frames.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal
@@ -110,11 +111,19 @@ class ValidationSamples:
         if subset == "mixed":
             self._source = MixedUtterances(job.mixtures, clean) if job.mixtures else None
 
-    def micro_batches(self) -> tuple[MicroBatch, ...]:
-        """The set in micro-batches, longest first; none if the job has no such set."""
+    def micro_batches(self, corpus: int | None = None) -> tuple[MicroBatch, ...]:
+        """The set, or its utterances of one corpus, in micro-batches, longest first; none if there are none.
+
+        `corpus`: its place in the job's data; of clean utterances alone.
+        """
         if self._source is None:
             return ()
-        return fixed_micro_batches(frames_of_crops(self._source.num_samples, self._train), self._train)
+        frames = frames_of_crops(self._source.num_samples, self._train)
+        if corpus is None or not isinstance(self._source, LabelledUtterances):
+            return fixed_micro_batches(frames, self._train)
+        chosen = self._source.numbers_of(corpus)
+        found = fixed_micro_batches(frames[chosen], self._train)
+        return tuple(replace(item, utterances=chosen[item.utterances]) for item in found)
 
     def make(self, micro_batch: MicroBatch) -> MicroBatchArrays:
         """The arrays of one of `micro_batches()`."""
@@ -140,12 +149,15 @@ def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int 
 
 def make_validation(
     job: TrainJob, subset: Subset, rank: int = 0, world: int = 1
-) -> Callable[[], Iterator[PackedBatch]]:
-    """`validation_batches` as a function to call at each validation. Only the first call reads the indexes."""
+) -> Callable[..., Iterator[PackedBatch]]:
+    """`validation_batches` as a function to call at each validation. Only the first call reads the indexes.
+
+    Its argument is the place of a corpus in the job's data, to get the clean utterances of this corpus alone.
+    """
     samples = cache(partial(ValidationSamples, job, subset))
 
-    def batches() -> Iterator[PackedBatch]:
-        for micro_batch in samples().micro_batches()[rank::world]:
+    def batches(corpus: int | None = None) -> Iterator[PackedBatch]:
+        for micro_batch in samples().micro_batches(corpus)[rank::world]:
             arrays = samples().make(micro_batch)
             yield pack(arrays, job.train.mask, micro_batch.position, micro_batch.position)
 

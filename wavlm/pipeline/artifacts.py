@@ -39,6 +39,7 @@ class Artifact:
 
     kind: ClassVar[str]
     format: ClassVar[int] = 1
+    files: ClassVar[tuple[str, ...]] = ()  # what its stage makes, as `wavlm.pipeline.sealing` reads it
     # Fields that an identity holds under the name that they had first, so that a renamed field changes no key.
     identity_names: ClassVar[Mapping[str, str]] = {}
 
@@ -99,6 +100,7 @@ class Artifact:
 @dataclass(frozen=True)
 class Corpus(Artifact):
     kind: ClassVar[str] = "corpus"
+    files = ("manifest.parquet", "archives/*.json", "audio/**")
     format: ClassVar[int] = 2  # 2: splits by hashes of names; a folder's content and not its path
     spec: CorpusSpec
 
@@ -114,6 +116,7 @@ class Corpus(Artifact):
 @dataclass(frozen=True)
 class Shards(Artifact):
     kind: ClassVar[str] = "shards"
+    files = ("*.tar", "index.parquet", "shards.json", "rejects.parquet", "parts/*.json")
     # 2: pieces without sound are left out; channels, which pieces name; json members whose names have one type each
     format: ClassVar[int] = 2
     spec: ShardSpec
@@ -127,6 +130,7 @@ class Shards(Artifact):
 @dataclass(frozen=True)
 class Codebook(Artifact):
     kind: ClassVar[str] = "codebook"
+    files = ("codebook.json", "centroids.npy", "centroids.faiss")
     format: ClassVar[int] = 2  # 2: a share per corpus, and few frames of each of many utterances
     spec: CodebookSpec
     shards: tuple[Shards, ...]  # what k-means is fitted on
@@ -142,6 +146,7 @@ class Codebook(Artifact):
 @dataclass(frozen=True)
 class Labels(Artifact):
     kind: ClassVar[str] = "labels"
+    files = ("*.parquet", "labels.json", "quality.json", "counts.npz", "quality/*.parquet")
     codebook: Codebook
     shards: Shards
 
@@ -153,6 +158,7 @@ class Labels(Artifact):
 @dataclass(frozen=True)
 class Mixtures(Artifact):
     kind: ClassVar[str] = "mixtures"
+    files = ("*.tar", "index.parquet", "shards.json", "mixtures.tsv", "mixtures.rttm", "listen/*")
     # 2: numbers of SplitMix64, not Philox; 3: json members as in shards, what is added is heard, columns of the truth
     format: ClassVar[int] = 3
     spec: MixturesSpec
@@ -169,6 +175,7 @@ class Mixtures(Artifact):
 @dataclass(frozen=True)
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
+    files = ("model.safetensors", "network.json", "training.json", "metrics.jsonl", "train.log", "snapshots/*/*")
     # 2: numbers of SplitMix64, not Philox; 3: of equalised masks too; 4: the loss is divided by all frames that it
     # counts, what only changes the curve (mixtures, valid_every, log_every) is no identity, effects clipping and room
     format: ClassVar[int] = 4
@@ -210,6 +217,7 @@ Teacher: TypeAlias = Model
 @dataclass(frozen=True)
 class Scores(Artifact):
     kind: ClassVar[str] = "scores"
+    files = ("scores.json", "scores.png")
     format: ClassVar[int] = 2  # 2: measured on valid speech, where it has phones
     spec: ScoresSpec
     model: Model
@@ -225,6 +233,7 @@ class Export(Artifact):
     """Hugging Face folder, fairseq-layout file and model card of one model."""
 
     kind: ClassVar[str] = "export"
+    files = ("hf/*.safetensors", "hf/*.json", "hf/README.md", "fairseq/*.pt")
     format: ClassVar[int] = 2  # 2: names of the weight norm that all versions of transformers know; keys for s3prl
     model: Model
 
@@ -238,6 +247,7 @@ class Registration(Artifact):
     """A version of a registered model; complete once the registry has confirmed it."""
 
     kind: ClassVar[str] = "register"
+    files = ("registration.json", "lineage.json", "MLmodel", "README.md", "report.html", "plots/*.png")
     format: ClassVar[int] = 2  # 2: the version's folder is others' layout, with the store's model in a folder in it
     registry_name: str
     model: Model

@@ -58,6 +58,8 @@ def configured_registry(root: Path) -> str:
     uri = without_password(os.environ.get(TRACKING_URI, "").strip())
     if not uri or _is_same(uri, root):
         return OWN_REGISTRY
+    if uri.startswith(SQLITE) and "?" not in uri:
+        return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}"
     return uri.rstrip("/")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
@@ -22,21 +22,6 @@ from wavlm.storage.seals import UNSEALED
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
 LIBRARIES = ("wavlm-pipeline", "torch", "numpy", "soundfile", "soxr", "pyarrow", "faiss-cpu", "webdataset")
-# What each stage makes. `*` stands for a part of a name, and `**` for any path below a folder.
-FILES: Mapping[str, tuple[str, ...]] = {
-    "corpus": ("manifest.parquet", "archives/*.json", "audio/**"),
-    "shards": ("*.tar", "index.parquet", "shards.json", "rejects.parquet", "parts/*.json"),
-    "codebook": ("codebook.json", "centroids.npy", "centroids.faiss"),
-    "labels": ("*.parquet", "labels.json", "quality.json", "counts.npz", "quality/*.parquet"),
-    "mixtures": ("*.tar", "index.parquet", "shards.json", "mixtures.tsv", "mixtures.rttm", "listen/*"),
-    "pretrain": (
-        *("model.safetensors", "network.json", "training.json", "metrics.jsonl", "train.log"),
-        *("snapshots/step-*/*", "snapshots/damaged-*/*"),
-    ),
-    "scores": ("scores.json", "scores.png"),
-    "export": ("hf/*.safetensors", "hf/*.json", "hf/README.md", "fairseq/*.pt"),
-    "register": ("registration.json", "MLmodel", "README.md", "lineage.json", "report.html", "plots/*.png"),
-}
 # Ours (a note of `wavlm.storage.files.note_whole` too), those of Rust's tempfile (safetensors), and what network file
 # systems leave of files that were open.
 OURS = ".*.partial"
@@ -44,12 +29,14 @@ TEMPORARY = (OURS, ".*.removed", ".*.sha256", ".tmp*", ".nfs*", ".fuse_hidden*")
 SHOWN = 5
 
 
-def clear_leftovers(folder: Path, kind: str) -> None:
-    """Remove temporary files, so that only files are left that a stage of this kind makes.
+def clear_leftovers(folder: Path, patterns: Sequence[str]) -> None:
+    """Remove temporary files, so that only files are left that the stage makes.
+
+    In a pattern `*` stands for a part of a name, and `**` for any path below a folder.
 
     Raises BadDataError (FILE_STRAY), naming the others, if there are any.
     """
-    is_made = re.compile("|".join(map(_to_regex, FILES[kind]))).fullmatch
+    is_made = re.compile("|".join(map(_to_regex, patterns))).fullmatch
     for name in list_files(folder):
         if _is_leftover(name) or (_is_temporary(name) and not is_made(name)):
             (folder / name).unlink()

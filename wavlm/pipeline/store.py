@@ -232,7 +232,7 @@ class Store:
         self._begin(partial, artifact, inputs)
         started = time.time()
         facts = build(partial)
-        clear_leftovers(partial, artifact.kind)
+        clear_leftovers(partial, artifact.files)
         files = {
             name: SealedFile(sha256=digest, bytes=(partial / name).stat().st_size)
             for name, digest in hash_files(partial, list_files(partial), progress, sha256_as_it_is)

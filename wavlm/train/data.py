@@ -37,15 +37,26 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
         raise UsageError("JOB", str(error)) from error
     for labelled in job.data:
         digest.update(_digest_labels(labelled.labels))
+    clean = valid("clean")
     return Data(
         train=train,
         valid={
-            "valid": valid("clean"),
+            "valid": clean,
             **({"valid_mixed": valid("mixed")} if job.mixtures else {}),
         },
+        valid_at_end={f"valid/{name}": partial(clean, number) for number, name in enumerate(_name_corpora(job))},
         fingerprint=digest.hexdigest(),
         copies_of_valid=samples.utterances.copies_of_valid,
     )
+
+
+def _name_corpora(job: TrainJob) -> tuple[str, ...]:
+    """A name for each corpus, from its folder `<name>-<key>`; none if there is one corpus: `valid` is about it."""
+    folders = [item.shards.name for item in job.data]
+    names = [folder.rpartition("-")[0] or folder for folder in folders]
+    if len(names) == 1:
+        return ()
+    return tuple(names if len(set(names)) == len(names) else folders)
 
 
 def _digest_labels(folder: Path) -> bytes:

@@ -11,7 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class Data:
     valid: Mapping[str, Callable[[], Iterator[PackedBatch]]]  # by prefix of the metrics: valid, ...
     fingerprint: str  # of the order of batches and of their content
     copies_of_valid: int = 0  # utterances of train that are left out
+    valid_at_end: Mapping[str, Callable[[], Iterator[PackedBatch]]] = field(default_factory=dict)  # once, of a corpus
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,11 @@ def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:
     if not (logs or validates) or done == progress.reported_update:
         return progress
     record: metrics.MetricsRecord = {"update": done, "epoch": progress.position.epoch}
-    if logs:
-        record |= train_metrics(run.job, progress)
+    record |= train_metrics(run.job, progress) if logs else {}
     if validates:
-        for prefix, batches in run.data.valid.items():
-            interrupts = (run.stop, run.watchdog)
-            values = validate(run.job, run.network, batches(), run.ranks, prefix, interrupts)
+        at_end = run.data.valid_at_end if done == run.job.train.updates else {}
+        for prefix, batches in {**run.data.valid, **at_end}.items():
+            values = validate(run.job, run.network, batches(), run.ranks, prefix, (run.stop, run.watchdog))
             if values is None:
                 return progress
             record |= values

@@ -317,6 +317,8 @@ def _model(artifact: Model, out: Path, size: Size) -> TrainingFacts:
                 "valid_mixed/masked_accuracy": 0.4 - loss / 10,
                 "valid_mixed/utterances": 4,
             }
+        if update == size.updates:
+            record |= {"valid/speech-01/masked_loss": 2.125, "valid/speech-01/masked_accuracy": 0.375}
         lines.append(json.dumps(record))
     (out / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     mixing = MixingFacts(

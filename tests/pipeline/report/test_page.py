@@ -86,6 +86,7 @@ def test_what_is_not_measured_is_no_number(read: Reader) -> None:
     assert whole[4] == "?"  # visible accuracy
     assert whole[7] == "?"  # utterances
     assert read.row("the fixed mixtures")[7] == "4"
+    assert read.row("speech-01", "?", "2.1250")[2:7] == ["2.1250", "37.5 %", "?", "?", "?"]
     assert read.row("speech-01", "2,000")[6:] == ["no phones"] * 4
 
 

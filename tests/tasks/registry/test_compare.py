@@ -66,6 +66,8 @@ def test_what_a_person_wrote_is_left_and_what_an_earlier_version_tagged_is_read(
         client.set_model_version_tag(NAME, "1", name, key)
     assert show_model(built.store, f"{NAME}:1").versions[0].lineage == before.lineage
 
+    # Somebody cleaned up.
+    client.delete_experiment(client.get_run(before.run_id).info.experiment_id)
     built.store.redo(built.registrations[0])
     assert len(sync(built.recipe, built.store)) == 1
     assert client.get_model_version(NAME, "1").description == "Ours, for the paper."

@@ -8,6 +8,8 @@ from wavlm.pipeline.report.content import CorpusPart, MadePart, Report
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import SAMPLE_RATE_HZ
 
+_SETS = {"valid": "all held-out speech", "valid_mixed": "the fixed mixtures"}  # by prefix of the metrics; else a corpus
+
 
 @dataclass(frozen=True)
 class AccountRow:
@@ -37,6 +39,10 @@ class ValidationRow:
     unmasked_accuracy: float | None
     majority: float | None
     label_entropy: float | None
+
+    @property
+    def is_corpus(self) -> bool:
+        return self.name not in _SETS.values()
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,10 @@ def _hours(samples: int) -> float:
 
 
 def validation(report: Report) -> tuple[ValidationRow, ...]:
-    """One row per set that the curve has last figures of: all held-out speech, the fixed mixtures, and any other."""
-    names = {"valid": "all held-out speech", "valid_mixed": "the fixed mixtures"}
+    """One row per set that the curve has last figures of: all held-out speech, the fixed mixtures, each corpus."""
     found = {name.rpartition("/")[0] for name in report.curves if name.startswith("valid")}
-    sets = [*(item for item in names if item in found), *sorted(found - set(names))]
-    return tuple(_validation(report, item, names.get(item, item.partition("/")[2] or item)) for item in sets)
+    sets = [*(item for item in _SETS if item in found), *sorted(found - set(_SETS))]
+    return tuple(_validation(report, item, _SETS.get(item, item.partition("/")[2] or item)) for item in sets)
 
 
 def _validation(report: Report, prefix: str, name: str) -> ValidationRow:
