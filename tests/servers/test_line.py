@@ -13,7 +13,7 @@ import pytest
 from tests.servers.servers import PrefectServer, mlflow_server, run_wavlm, webhook_receiver, worker
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]  # each wait gives up after ten minutes
 SNAPSHOT_EVERY = 5
 
 
