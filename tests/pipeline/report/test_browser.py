@@ -83,6 +83,7 @@ def test_every_recording_decodes_and_plays_and_only_one_at_a_time(opened: Page) 
         }))"""
     )
     assert lengths == [2.0] * (2 * PAIRS)
+    opened.evaluate("() => { document.querySelectorAll('audio')[0].loop = true; }")  # it does not end by itself
     for number in (0, 1):
         opened.evaluate("(number) => document.querySelectorAll('audio')[number].play()", number)
         opened.wait_for_function("(number) => document.querySelectorAll('audio')[number].currentTime > 0.1", arg=number)
@@ -108,6 +109,11 @@ def test_tables_sort_by_mouse_and_by_keyboard_with_the_unknown_last(opened: Page
         assert share.get_attribute("aria-sort") == direction
         assert column(opened, 1)[-1] == "bangs"
     assert hours.get_attribute("aria-sort") is None
+    # A number that was not measured is neither the smallest nor the greatest.
+    sets = opened.get_by_role("region", name="Last figures of the training curve")
+    for _ in ("ascending", "descending"):
+        sets.get_by_role("button", name="utterances").click()
+        assert sets.locator("tbody th").first.inner_text() == "the fixed mixtures"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
