@@ -109,7 +109,7 @@ def test_tables_sort_by_mouse_and_by_keyboard_with_the_unknown_last(opened: Page
         assert share.get_attribute("aria-sort") == direction
         assert column(opened, 1)[-1] == "bangs"
     assert hours.get_attribute("aria-sort") is None
-    # A number that was not measured is neither the smallest nor the greatest: only of the mixtures it is known how many.
+    # A number that was not measured is neither the smallest nor the greatest.
     sets = opened.get_by_role("region", name="Last figures of the training curve")
     for _ in ("ascending", "descending"):
         sets.get_by_role("button", name="utterances").click()
