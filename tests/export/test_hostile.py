@@ -1,6 +1,8 @@
 """Untrusted files: no code in them runs, and the sizes that they announce take no memory."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from tests.nn.networks import base, lively
 from wavlm.export import ImportRefusedError, load
 from wavlm.export.convstack import format_conv_stack, parse_conv_stack
 from wavlm.export.fairseq import write_fairseq
-from wavlm.nn import ModelFileError
+from wavlm.export.hf import write_hf
+from wavlm.nn import ModelFileError, save_model
 from wavlm.specs import ConvLayer, paper_conv_layers
 
 
@@ -138,3 +141,89 @@ def test_files_that_are_no_torch_files_are_refused(blob: bytes, tmp_path: Path) 
     path.write_bytes(blob)
     with pytest.raises(ImportRefusedError, match=r"bad\.pt"):
         load(path)
+
+
+def claim(shape: tuple[int, ...]) -> torch.Tensor:
+    """One number that is said to be many."""
+    return torch.zeros(1).expand(shape)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensor: claim(tuple(tensor.shape)),
+        lambda tensor: torch.empty(tensor.shape, device="meta"),
+        lambda tensor: tensor.to(torch.complex64),
+        lambda tensor: tensor.to(torch.int64),
+        lambda tensor: tensor.to_sparse(),
+    ],
+    ids=["steps of 0", "meta", "complex", "integers", "sparse"],
+)
+def test_tensors_that_are_not_numbers_of_the_file_are_refused(
+    change: Callable[[torch.Tensor], torch.Tensor], good: dict[str, Any], tmp_path: Path
+) -> None:
+    """They were loaded: as nonsense, converted in silence, or as gigabytes made from four bytes."""
+    good["model"] = {name: change(tensor) for name, tensor in good["model"].items()}
+    assert "expected one of real numbers" in refusal(good, tmp_path / "bad.pt")
+
+
+def test_a_shape_of_many_gigabytes_takes_no_memory(good: dict[str, Any], tmp_path: Path) -> None:
+    good["model"]["post_extract_proj.weight"] = claim((50_000, 50_000))
+    assert "(50000, 50000) with fewer numbers" in refusal(good, tmp_path / "bad.pt")
+
+
+def change_json(path: Path, *keys: str, value: object) -> None:
+    content = json.loads(path.read_text())
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("num_layers", [10_000, 65_536, 10**9, 10**40])
+def test_a_described_depth_is_not_built_before_it_is_compared(
+    num_layers: int, good: dict[str, Any], tmp_path: Path
+) -> None:
+    """65,536 layers: no answer in half a minute, from a file of a few bytes."""
+    model = lively(base())
+    write_hf(model, tmp_path / "hf")
+    change_json(tmp_path / "hf" / "config.json", "num_hidden_layers", value=num_layers)
+    save_model(model, tmp_path / "own")
+    change_json(tmp_path / "own" / "network.json", "network", "num_layers", value=num_layers)
+    good["cfg"]["encoder_layers"] = num_layers
+    torch.save(good, tmp_path / "fairseq.pt")
+    for path, named in (("hf", "num_hidden_layers"), ("own", "layers is described"), ("fairseq.pt", "layers")):
+        with pytest.raises(ModelFileError, match=named):
+            load(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_buckets", 10**40),
+        ("width", 16 * 10**30),
+        ("conv_layers", [{"channels": 8, "kernel": 3, "stride": 1}] * 20_000),
+    ],
+    ids=["buckets", "width", "convolutions"],
+)
+def test_a_network_file_of_impossible_sizes_is_refused(field: str, value: object, tmp_path: Path) -> None:
+    save_model(lively(base()), tmp_path / "own")
+    change_json(tmp_path / "own" / "network.json", "network", field, value=value)
+    with pytest.raises(ModelFileError, match=r"no possible network|layers is described"):
+        load(tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 5000 + "1" + "}" * 5000, "9" * 5000, "\xff\x00", ""], ids=range(5)
+)
+def test_descriptions_that_no_parser_likes_are_refused(text: str, tmp_path: Path) -> None:
+    model = lively(base())
+    for name in ("config.json", "preprocessor_config.json"):
+        write_hf(model, tmp_path / name)
+        (tmp_path / name / name).write_text(text, "latin-1")
+    save_model(model, tmp_path / "network.json")
+    (tmp_path / "network.json" / "network.json").write_text(text, "latin-1")
+    for name in ("config.json", "preprocessor_config.json", "network.json"):
+        with pytest.raises(ModelFileError, match=name):
+            load(tmp_path / name)

@@ -214,7 +214,7 @@ def webhook_receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/hook?token=secret", received
+        yield f"http://127.0.0.1:{server.server_port}/hook?token=blue-heron-17", received
     finally:
         server.shutdown()
         server.server_close()

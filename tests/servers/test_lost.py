@@ -75,7 +75,7 @@ def test_a_lost_run_is_crashed_and_the_server_may_be_away(
             end.touch()
             wait_until(lambda: server.get(f"flow_runs/{alive}")["state"]["type"] in TERMINAL)
             assert server.state(alive) == "Completed"
-        assert "secret" not in json.dumps(server.post("block_documents/filter"))
+        assert "blue-heron-17" not in json.dumps(server.post("block_documents/filter"))
 
 
 def num_heartbeats(server: PrefectServer, run: str) -> int:

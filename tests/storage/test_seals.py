@@ -41,6 +41,8 @@ def test_a_file_below_a_folder_of_a_sealed_one_is_checked_too(tmp_path: Path) ->
     folder = seal(tmp_path / "export/it-0123456789ab")
     (folder / "hf").mkdir()
     (folder / "hf/config.json").write_text("{}")
+    check_sealed(folder / "hf/config.json")  # some other program's artifact.json
+    (folder / "seal.json").write_text("{}")
     with pytest.raises(BadDataError, match="CHECKSUM"):
         check_sealed(folder / "hf/config.json")
 

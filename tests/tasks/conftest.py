@@ -131,7 +131,7 @@ def spec_of(name: str, role: str) -> CorpusSpec:
         if role == "speech"
         else HttpsSource(
             type="https",
-            urls=("https://example.org/noise.tar",),
+            urls=("https://canary-user:canary-word@example.org/noise.tar?token=canary-token",),
             sha256="b" * 64,
             size_bytes=1,
             format="tar",

@@ -24,7 +24,7 @@ from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Registration
 from wavlm.pipeline.plan import models, plan, scores_of, select_needed
 from wavlm.pipeline.summary import summarise
-from wavlm.specs import GateSpec, ScoresSpec
+from wavlm.specs import GateSpec, HttpsSource, ScoresSpec
 from wavlm.storage.files import read_json
 
 if TYPE_CHECKING:
@@ -142,6 +142,15 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
 
 
 @pytest.mark.slow
+def test_the_token_of_a_download_reaches_neither_records_nor_registry(built: BuiltStore) -> None:
+    sync(built.recipe, built.store)
+    urls = [source.urls for item in built.recipe.noise for source in item.sources if isinstance(source, HttpsSource)]
+    assert "canary-token" in str(urls)
+    files = [path for path in built.store.root.rglob("*") if path.is_file()]
+    assert any(path.name == "mlflow.db" for path in files)
+    assert [path for path in files if b"canary-" in path.read_bytes()] == []
+
+
 def test_a_second_sync_changes_nothing(built: BuiltStore) -> None:
     assert len(sync(built.recipe, built.store)) == 2
     before = show_model(built.store, NAME)
@@ -259,7 +268,7 @@ def test_names_that_share_runs_have_their_own_figures_and_other_log_intervals(bu
     assert figures == [0.45, 0.35]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
     built: BuiltStore, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -290,7 +299,7 @@ def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
     assert before.versions == ()
     assert [plot.name for plot in before.plots].count("curves.png") == 2
     assert all(plot.is_file() for plot in before.plots)
-    assert before.advice == ("wavlm sync RECIPE  (registers what the registry missed)",)
+    assert before.advice == ("wavlm sync RECIPE  # registers what the registry missed",)
     assert before.missing == tuple(str(item) for item in built.registrations)
     (voice, bangs) = before.corpora
     assert (voice.name, voice.role, voice.facts.hours, voice.facts.utterances) == ("voice", "speech", 1.5, 900)

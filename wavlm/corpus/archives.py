@@ -12,6 +12,7 @@ from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, unpack
+from wavlm.errors.secrets import without_secrets
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
@@ -67,14 +68,14 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
     """Download and unpack one archive unless there is a receipt of it. Returns the receipt."""
     pin = Pin.of(source)
     path = out / RECEIPTS / f"{pin.digest}.json"
-    if path.exists():
-        return ArchiveReceipt.model_validate(read_json(path))
+    if receipt := _read_receipt(path):
+        return receipt
     if isinstance(source, AptSource):
         archive = fetch_apt(source, downloads, progress)
         name = f"{source.package} {source.version}"
     else:
         archive = fetch(source, downloads, progress)
-        name = source.urls[0].rpartition("/")[2]
+        name = without_secrets(source.urls[0]).rpartition("/")[2]
     path.parent.mkdir(parents=True, exist_ok=True)
     require_room(out, int(UNPACKED_RATIO * archive.stat().st_size))
     # A package is pinned by sha256. So its links are known: they lead to fonts and documentation.
@@ -91,6 +92,14 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
     )
     write_json(path, receipt.model_dump())
     return receipt
+
+
+def _read_receipt(path: Path) -> ArchiveReceipt | None:
+    """The receipt of an archive that an earlier attempt unpacked; None if there is none, or none that can be read."""
+    try:
+        return ArchiveReceipt.model_validate(read_json(path))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _share(progress: Progress, start: float, part: float) -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wavlm.errors.codes import TRANSIENT, Code
+from wavlm.errors.secrets import without_secrets
 
 __all__ = [
     "EXIT_BAD_DATA",
@@ -41,15 +42,16 @@ EXIT_LOCKED = 77
 class CodedError(Exception):
     """Base: `code` names the kind of failure, `exit_code` is what the command line returns.
 
-    A code is a `Code`, or its text. A message reads `what happened; where; what to do`.
+    A code is a `Code`, or its text. A message reads `what happened; where; what to do`. Users, passwords and queries of
+    addresses in it are left out.
     """
 
     exit_code: int = EXIT_BUG
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)
         self.code = code
-        self.message = message
+        self.message = without_secrets(message)
+        super().__init__(code, self.message)
 
     @property
     def is_transient(self) -> bool:

@@ -27,6 +27,7 @@ from wavlm.storage.files import open_atomic
 
 HEAD_KEY = "pretraining_head"
 Size = Annotated[int, Field(ge=1, le=65536)]
+Depth = Annotated[int, Field(ge=1, le=1000)]  # names of all tensors are made from it before any is looked up
 Width = Annotated[int, Field(ge=1, le=16384)]
 
 
@@ -39,7 +40,7 @@ class FairseqConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     extractor_mode: Literal["default", "layer_norm"] = "default"
-    encoder_layers: Size = 12
+    encoder_layers: Depth = 12
     encoder_embed_dim: Width = 768
     encoder_ffn_embed_dim: Size = 3072
     encoder_attention_heads: Size = 12

@@ -29,6 +29,7 @@ HEAD_FILE = "pretraining_head.safetensors"
 # transformers from version 5 on write the second one.
 PREPROCESSOR_FILES = (("preprocessor_config.json", None), ("processor_config.json", "feature_extractor"))
 Size = Annotated[int, Field(ge=1, le=65536)]
+Depth = Annotated[int, Field(ge=1, le=1000)]  # names of all tensors are made from it before any is looked up
 Width = Annotated[int, Field(ge=1, le=16384)]
 OnlyEps = Annotated[float, Field(ge=1e-5, le=1e-5)]
 
@@ -50,16 +51,16 @@ class HfConfig(BaseModel):
 
     model_type: Literal["wavlm", "hubert"]
     hidden_size: Width = 768
-    num_hidden_layers: Size = 12
+    num_hidden_layers: Depth = 12
     num_attention_heads: Size = 12
     intermediate_size: Size = 3072
     hidden_act: Literal["gelu"] = "gelu"
     feat_extract_activation: Literal["gelu"] = "gelu"
     feat_extract_norm: Literal["group", "layer"] = "group"
     layer_norm_eps: OnlyEps = 1e-5
-    conv_dim: tuple[Size, ...] = (512,) * 7
-    conv_kernel: tuple[Size, ...] = (10, 3, 3, 3, 3, 2, 2)
-    conv_stride: tuple[Size, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_dim: Annotated[tuple[Size, ...], Field(max_length=100)] = (512,) * 7
+    conv_kernel: Annotated[tuple[Size, ...], Field(max_length=100)] = (10, 3, 3, 3, 3, 2, 2)
+    conv_stride: Annotated[tuple[Size, ...], Field(max_length=100)] = (5, 2, 2, 2, 2, 2, 2)
     conv_bias: bool = False
     num_conv_pos_embeddings: Size = 128
     num_conv_pos_embedding_groups: Size = 16

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavlm.export.errors import ImportRefusedError
-from wavlm.nn.files import read_weights
+from wavlm.nn.files import read_weights, require_weights
 from wavlm.storage.files import read_json
 from wavlm.storage.seals import check_sealed
 
@@ -103,4 +103,4 @@ def tensors_of(value: Any, path: Path) -> dict[str, Tensor]:
     for name, tensor in value.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ImportRefusedError(f"{name!r} is {type(tensor).__name__}, expected a tensor; at {path}")
-    return dict(value)
+    return require_weights(dict(value), path)

@@ -63,9 +63,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ModelFileError(f"{path.name} is missing; at {path}")
     check_sealed(path)
     try:
-        return load_file(path)
+        return require_weights(load_file(path), path)
     except SafetensorError as error:
         raise ModelFileError(f"this is no complete safetensors file: {error}; at {path}") from error
+
+
+def require_weights(tensors: dict[str, Tensor], where: Path) -> dict[str, Tensor]:
+    """The tensors, if each is one of real numbers that are all in the file. Raises ModelFileError otherwise.
+
+    A file may claim any shape for a few bytes (steps of 0 between numbers), or hold no numbers at all (device meta);
+    integers and complex numbers would be converted in silence.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_quantized:
+            kind = f"of {tensor.dtype}, {tensor.layout}"
+        elif tensor.is_meta or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+            kind = f"of shape {tuple(tensor.shape)} with fewer numbers than that"
+        else:
+            continue
+        raise ModelFileError(f"{name} is a tensor {kind}, expected one of real numbers; at {where}")
+    return tensors
 
 
 def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: Path) -> WavLM:
@@ -74,8 +91,7 @@ def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: 
     Raises ModelFileError if a tensor is missing, unknown or of the wrong shape.
     No memory is allocated for the sizes that `network.json` claims, only for tensors that exist.
     """
-    with torch.device("meta"):
-        network = WavLM(content.network, content.num_clusters)
+    network = _build_empty(content, len(weights), where)
     expected = network.state_dict()
     problems = [f"{name}: missing" for name in expected.keys() - weights.keys()]
     problems += [f"{name}: not a tensor of this network" for name in weights.keys() - expected.keys()]
@@ -89,3 +105,18 @@ def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: 
         raise ModelFileError(f"{len(problems)} tensors do not fit the network ({shown}); at {where}")
     network.load_state_dict(dict(weights), assign=True)
     return network
+
+
+def _build_empty(content: NetworkFile, num_tensors: int, where: Path) -> WavLM:
+    """A network without memory for its weights. Raises ModelFileError if no file of so many tensors can be one."""
+    num_layers = content.network.num_layers + len(content.network.conv_layers)
+    if num_layers > num_tensors:  # before they are built: that may take hours
+        raise ModelFileError(
+            f"a network of {num_layers} layers is described, and {num_tensors} tensors given; at {where}"
+        )
+    try:
+        with torch.device("meta"):
+            return WavLM(content.network, content.num_clusters)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # sizes that torch cannot count
+        reason = (str(error).splitlines() or [""])[0]
+        raise ModelFileError(f"this describes no possible network: {reason}; at {where}") from error

@@ -47,6 +47,16 @@ HOSTILE: dict[str, tuple[str, Edit]] = {
     "newline": ("NAME_BAD", lambda tar: add(tar, "voice/a\nb", b"x")),
     "not utf-8": ("NAME_BAD", lambda tar: add(tar, "voice/\udcff", b"x")),
     "too long": ("NAME_BAD", lambda tar: add(tar, "voice/" + "a" * 300, b"x")),
+    "too long in all": ("NAME_BAD", lambda tar: add(tar, "voice/" + "a/" * 90 + ("b" * 200 + "/") * 24 + "c", b"x")),
+    "too deep": ("NAME_BAD", lambda tar: add(tar, "voice/" + "a/" * 500 + "c", b"x")),
+    "delete": ("NAME_BAD", lambda tar: add(tar, "voice/a\x7fb", b"x")),
+    "next line of C1": ("NAME_BAD", lambda tar: add(tar, "voice/a\x85b", b"x")),
+    "terminal control of C1": ("NAME_BAD", lambda tar: add(tar, "voice/a\x9b31mb", b"x")),
+    "turned around": ("NAME_BAD", lambda tar: add(tar, "voice/a\u202ecalf.exe", b"x")),
+    "isolated": ("NAME_BAD", lambda tar: add(tar, "voice/a\u2066b", b"x")),
+    "our temporary file": ("NAME_BAD", lambda tar: add(tar, "voice/.unpacking.partial", b"x")),
+    "a file that is swept": ("NAME_BAD", lambda tar: add(tar, ".a.partial", b"x")),
+    "a folder that is swept": ("NAME_BAD", lambda tar: add(tar, "voice/.a.partial/b", b"x")),
 }
 
 

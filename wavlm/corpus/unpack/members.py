@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 import tarfile
 import unicodedata
 import zipfile
@@ -18,6 +19,13 @@ from wavlm.storage.files import CHUNK_BYTES, explain_os_errors
 
 MIB = 1 << 20
 MAX_NAME_BYTES = 255  # of one part of a path: what file systems take
+MAX_PATH_BYTES = 2000  # systems take 4,096 with the folder that it is unpacked into
+MAX_DEPTH = 100
+SHOWN = 80  # letters of such a name in a message
+TEMPORARY = ".unpacking.partial"
+_RESERVED = re.compile(r"\..*\.partial", re.DOTALL)  # of files of ours that are being written; swept before sealing
+# Controls (C0, DEL, C1), line separators, letters that turn what follows around, and halves of letters.
+_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,15 @@ def safe_path(name: str) -> PurePosixPath:
         raise BadDataError(
             "PATH_ESCAPE", f"a member's name leads outside the folder; at {name!r}; do not use this archive"
         )
-    unusable = any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in name)
-    if unusable or not path.parts:
-        raise BadDataError("NAME_BAD", f"a member's name cannot be used; at {name!r}; check the archive")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
-        raise BadDataError("NAME_BAD", f"a member's name is too long; at {name[:80]!r}...; check the archive")
+    if _UNUSABLE.search(name) or not path.parts:
+        raise BadDataError("NAME_BAD", f"a member's name cannot be used; at {name[:SHOWN]!a}; check the archive")
+    if any(_RESERVED.fullmatch(part) for part in path.parts):
+        raise BadDataError(
+            "NAME_BAD", f"a member has a name of unfinished files, which are removed; at {name!r}; pack it without it"
+        )
+    too_long = any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts)
+    if too_long or len(name.encode()) > MAX_PATH_BYTES or len(path.parts) > MAX_DEPTH:
+        raise BadDataError("NAME_BAD", f"a member's name is too long; at {name[:SHOWN]!a}...; check the archive")
     return path
 
 
@@ -140,7 +152,7 @@ def _write(member: Member, target: Path) -> None:
     There is no fsync per file, because a corpus has a hundred thousand files. The caller syncs the disk once,
     before it writes the receipt.
     """
-    temporary = target.with_name(".unpacking.partial")
+    temporary = target.with_name(TEMPORARY)
     with explain_os_errors(target):
         with temporary.open("wb") as file:
             left = member.size_bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,11 +11,11 @@ from typing import Any
 from pydantic import JsonValue
 from ruamel.yaml import YAML
 
+from wavlm.errors.secrets import without_secrets
 from wavlm.specs import Recipe, Spec
 
 FOLDER = "again"
 _ROLES = ("speech", "noise", "rooms")
-_LOGIN = re.compile(r"(?<=://)[^/@\s]*@")  # user and password in an address
 
 
 def write_script(recipe: Recipe, versions: Mapping[str, str | None]) -> str:
@@ -81,7 +80,7 @@ def _to_yaml(fields: dict[str, JsonValue]) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     file = io.StringIO()
     yaml.dump(fields, file)
-    return _LOGIN.sub("", file.getvalue())
+    return without_secrets(file.getvalue())
 
 
 def _one_line(text: str) -> str:
