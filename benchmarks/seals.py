@@ -2,7 +2,8 @@
 
 Each stage runs on the same folders with its checks and without them, and makes the same bytes. These stages do the
 least with what they read: labels by MFCC, an export, and the first epoch of a training, with the opening of its data.
-All others compute more per byte. An export only copies, so it has no goal of its own. Every call is the first of its run: what it has compared before is forgotten.
+All others compute more per byte. An export only copies, so it has no goal of its own. Every call is the first of its
+run: what it has compared before is forgotten.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def _export(audio: Speech) -> tuple[Stage, str]:
 
     return (
         stage,
-        "Base, both layouts; the function alone: as a command it takes some 20 s more of CPU, for imports and Prefect",
+        "Base, both layouts; the function alone: as a command it takes 20 s more, for imports and Prefect",
     )
 
 
