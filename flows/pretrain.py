@@ -33,7 +33,7 @@ def pretrain(
         store: The folder in which everything that is made lies. Relative to the worker's folder.
         runtime: How to run: nothing of it changes the result.
         until: Stop when all artifacts of this kind are there. Nothing chosen: the whole recipe.
-        training: A deployment of the flow `stage`, e.g. stage/demo-training: what needs a GPU is made there.
+        training: A deployment of the flow `stage`, e.g. stage/demo.training: what needs a GPU is made there.
     """
 
     def make_one(artifact: Artifact, recipe_spec: Recipe, artifact_store: Store, here: Runtime) -> None:

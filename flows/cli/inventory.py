@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import KINDS
+from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.garbage.survey import size_of
 from wavlm.pipeline.record import RECORD_FILE, read_record
 from wavlm.pipeline.store import Store
@@ -43,11 +44,9 @@ def list_complete(store: Store) -> Iterator[Item]:
 
 
 def list_broken(store: Store) -> Iterator[str]:
-    """What is wrong with the records that cannot be trusted: a line for each (RECORD_BROKEN)."""
+    """What is wrong with the records and seals that cannot be trusted: a line for each (RECORD_BROKEN)."""
     for folder in store.folders():
-        try:
-            read_record(folder)
-        except BadDataError as error:
+        if error := find_broken(folder):
             yield f"{folder.parent.name}/{folder.name}: {error}"
 
 

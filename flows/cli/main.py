@@ -224,7 +224,7 @@ def listen(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the WAV files go")],
     *,
-    iteration: Annotated[int | None, typer.Option(min=1, help="Whose mix; the first that mixes if not given")] = None,
+    iteration: options.MixIteration = None,
     epoch: Annotated[int, typer.Option(min=0, help="Which epoch's first batch")] = 0,
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:

@@ -14,6 +14,13 @@ from flows.cli.hints import Given
 DEFAULT_STORE = Path("store")
 
 
+def _read_store(text: str | Path) -> Path:
+    """The folder that is typed. Nothing, as of a variable that is not set, would be the present folder."""
+    if not str(text):
+        raise typer.BadParameter("is empty, expected a folder")
+    return Path(text)
+
+
 def _take_store(context: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
     """The folder, with `~` replaced: a shell does not do so in `--store=~/store`."""
     if _was_typed(context, param):
@@ -47,6 +54,7 @@ StoreFolder = Annotated[
         metavar="DIR",
         envvar="WAVLM_STORE",
         help="Where all that is made lies",
+        parser=_read_store,
         callback=_take_store,
     ),
 ]
@@ -54,6 +62,10 @@ ModelName = Annotated[
     str, typer.Argument(metavar="MODEL", help="NAME, NAME:VERSION or NAME@ALIAS", autocompletion=complete_model)
 ]
 Iteration = Annotated[int | None, typer.Option(min=1, help="Only this iteration's", autocompletion=complete_iteration)]
+MixIteration = Annotated[
+    int | None,
+    typer.Option(min=1, help="Whose mix; the first that mixes if not given", autocompletion=complete_iteration),
+]
 CorpusName = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only this corpus'", autocompletion=complete_corpus)
 ]

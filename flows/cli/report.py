@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli import console
+from flows.cli.complete import complete_iteration
 from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, StoreFolder
 
@@ -30,7 +31,9 @@ def report(
         typer.Argument(metavar="RECIPE|MODEL", help="A recipe, or a registered NAME, NAME:VERSION or NAME@ALIAS"),
     ],
     *,
-    iteration: Annotated[int | None, typer.Option(min=1, help="Only this iteration of a recipe")] = None,
+    iteration: Annotated[
+        int | None, typer.Option(min=1, help="Only this iteration of a recipe", autocompletion=complete_iteration)
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the pages go")] = DEFAULT_OUT,
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:

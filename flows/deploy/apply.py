@@ -75,7 +75,10 @@ def _apply_limits(client: SyncPrefectClient, limits: dict[str, int], report: Rep
 
 
 def _keeps_leases(client: SyncPrefectClient) -> bool:
-    settings = client.request("GET", "/admin/settings").json()
+    try:
+        settings = client.request("GET", "/admin/settings").json()
+    except PrefectHTTPStatusError:
+        return True  # it shows its settings to nobody: not a server of this kind
     return bool(settings["server"]["concurrency"]["lease_storage"] != MEMORY_LEASES)
 
 

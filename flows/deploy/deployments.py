@@ -27,7 +27,6 @@ _NAMES = {"pool": "work_pool_name", "queue": "work_queue_name"}
 
 def apply_deployment(client: SyncPrefectClient, wanted: Deployment, report: Report, *, reset: bool = False) -> UUID:
     """The deployment's id. With `reset`, changes that people made in Prefect are undone."""
-    memory = f"wavlm_{wanted.flow}_{wanted.name}"
     leaves = flatten(wanted.fields())
     _make_queue(client, wanted)
     try:
@@ -38,11 +37,15 @@ def apply_deployment(client: SyncPrefectClient, wanted: Deployment, report: Repo
     else:
         deployment_id = current.id
         # A schedule that is not asked for this time stays.
-        written = {} if reset else recall(client, memory)
+        written = {} if reset else recall(client, _memory(deployment_id))
         applied = {path: value for path, value in written.items() if path in leaves or not _is_schedule(path)}
         _Update(client, wanted, current, report).write(applied)
-    remember(client, memory, leaves)
+    remember(client, _memory(deployment_id), leaves)
     return deployment_id
+
+
+def _memory(deployment_id: UUID) -> str:
+    return f"wavlm_deployment_{deployment_id.hex}"
 
 
 def _is_schedule(path: str) -> bool:

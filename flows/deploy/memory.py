@@ -13,18 +13,14 @@ TAG = "wavlm-deploy"
 
 def recall(client: SyncPrefectClient, name: str) -> dict[str, JsonValue]:
     """What was remembered under a name; empty if nothing was."""
-    variable = client.read_variable_by_name(_variable_name(name))
+    variable = client.read_variable_by_name(name)
     return variable.value if variable and isinstance(variable.value, dict) else {}
 
 
 def remember(client: SyncPrefectClient, name: str, value: Mapping[str, JsonValue]) -> None:
     """Remember a value; a variable takes 5,000 characters of JSON."""
-    found = client.read_variable_by_name(_variable_name(name))
+    found = client.read_variable_by_name(name)
     if found is None:
-        client.create_variable(VariableCreate(name=_variable_name(name), value=dict(value), tags=[TAG]))
+        client.create_variable(VariableCreate(name=name, value=dict(value), tags=[TAG]))
     elif found.value != dict(value):
         client.update_variable(VariableUpdate(name=found.name, value=dict(value), tags=[TAG]))
-
-
-def _variable_name(name: str) -> str:
-    return name.lower().replace("-", "_")

@@ -108,7 +108,7 @@ def want_deployments(recipe: Recipe, options: Options) -> tuple[Deployment, ...]
     """The deployments of a recipe. With two pools `pretrain` runs in that of the data, and hands training over."""
     name, data, training = recipe.name, options.data_pool, options.training_pool
     hand_over = data != training
-    trainer = f"{name}-training"
+    trainer = f"{name}.training"  # no recipe has a name with a dot
     make = partial(_deployment, options=options)
     found = [
         make("prepare", name, data, f"Corpora and shards of {name}: what is new is added.", "data",

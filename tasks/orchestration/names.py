@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from prefect.exceptions import PrefectException
 logger = logging.getLogger(__name__)
 
 _LISTS: Any = config
+# The form of Prefect's first interface proposes a Greek letter with a number and a star. (One of nine times without a
+# number: that may as well be a person's `beta-test`, and stays.) Its second one proposes `Handmade-Numbat`.
+_GREEK = (
+    "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|omicron|pi|rho|sigma|tau|upsilon|phi|chi|"
+    "psi|omega"
+)
+_STAR = re.compile(rf"({_GREEK})\d+(-[a-z]+)+")
+_MAYBE_MADE_UP = re.compile(r"[A-Z][a-z]+-[A-Z][a-z]+")
 _WORDS = {word for item in _LISTS.values() for word in item.get("words", ())}
 
 
@@ -28,20 +37,23 @@ def name_flow_run() -> str:
 
 
 def describe_run(flow: str, parameters: dict[str, Any], given: str = "") -> str:
-    """`labels demo, iteration 2, redo`; or the name that was given, unless Prefect made it up."""
-    if given and not is_made_up(given):
+    """`labels demo, iteration 2, redo`; or the name that was given, unless Prefect made it up.
+
+    What may be a person's name or one of Prefect's stands behind in brackets.
+    """
+    if given and not is_made_up(given) and not _MAYBE_MADE_UP.fullmatch(given):
         return given
     what = parameters.get("kind") or flow
     parts = [f"{what} {Path(parameters['recipe']).stem}"]
     parts += [f"{name} {value}" for name in ("iteration", "corpus", "until") if (value := parameters.get(name))]
     parts += ["redo"] if parameters.get("redo") else []
-    return ", ".join(parts)
+    return ", ".join(parts) + (f" ({given})" if _MAYBE_MADE_UP.fullmatch(given) else "")
 
 
 def is_made_up(name: str) -> bool:
-    """Whether it is an adjective and an animal, such as `therapeutic-loon`: Prefect gives such names."""
+    """Whether Prefect made it up: its server and command line, `therapeutic-loon`, or its form, `nu60-betelgeuse-z`."""
     words = name.split("-")
-    return len(words) == 2 and all(word in _WORDS for word in words)
+    return (len(words) == 2 and all(word in _WORDS for word in words)) or bool(_STAR.fullmatch(name))
 
 
 def current_name() -> str:
@@ -56,7 +68,7 @@ def add_to_name(remark: str) -> None:
     if context is None or context.flow_run is None or context.flow is None:
         return
     name = context.flow_run.name
-    if name != describe_run(context.flow.name, context.parameters or {}):
+    if not name.startswith(describe_run(context.flow.name, context.parameters or {})):
         return
     try:
         with get_client(sync_client=True) as client:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
+from textwrap import wrap
+from typing import Any
 
 import httpx
+from prefect.artifacts import Artifact as Shown
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
@@ -33,6 +36,8 @@ from wavlm.pipeline.tables import tables
 from wavlm.specs import Recipe
 
 MAX_PAIRS = 20  # of sounds on a page: half a megabyte
+SMALL_CHARACTERS = 10_000
+CELL_CHARACTERS = 44  # in a line of a table, of which Prefect shows about 90
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +45,9 @@ logger = logging.getLogger(__name__)
 def publish_work(recipe: Recipe, store: Store, chosen: Sequence[Artifact], there: Collection[Artifact]) -> None:
     """Publish which artifacts a run found complete, which it made, and which it did not reach."""
     title = f"{recipe.name}: what was reused and made"
-    lines = [f"# {title}", "", "| | stage | outcome |", "|---|---|---|"]
+    lines = ["| | stage | outcome |", "|---|---|---|"]
     lines += [_row(item, store, was_there=item in there) for item in chosen]
-    page, key = "\n".join(lines) + "\n", f"{slug(recipe.name)}-work"
-    _publish(lambda: create_markdown_artifact(page, key=key, description=title))
+    _publish(lambda: _create_page("\n".join(lines) + "\n", f"{slug(recipe.name)}-work", title))
 
 
 def publish(recipe: Recipe, store: Store) -> None:
@@ -70,7 +74,20 @@ def _row(artifact: Artifact, store: Store, *, was_there: bool) -> str:
         with suppress(CodedError):  # a record that cannot be read is the next reader's error
             outcome = describe_outcome(artifact, store)
     cells = (what, f"{title_of(artifact)}; {artifact.key}", outcome)
-    return "| " + " | ".join(escape(cell).replace("|", "&#124;").replace("; ", "<br>") for cell in cells) + " |"
+    broken = ([line for part in cell.split("; ") for line in wrap(part, CELL_CHARACTERS)] for cell in cells)
+    return "| " + " | ".join("<br>".join(map(escape, lines)).replace("|", "&#124;") for lines in broken) + " |"
+
+
+def _create_page(page: str, key: str, description: str) -> None:
+    """Publish a page, unless it is large and Prefect shows it already: a nightly run would store it once more."""
+    if len(page) > SMALL_CHARACTERS and _is_shown(page, key):
+        return
+    create_markdown_artifact(page, key=key, description=description)
+
+
+def _is_shown(page: str, key: str) -> bool:
+    shown: Any = Shown.get(key)  # it would be a coroutine only if an event loop ran here
+    return shown is not None and shown.data == page
 
 
 def _publish_all(recipe: Recipe, store: Store) -> None:
@@ -80,14 +97,14 @@ def _publish_all(recipe: Recipe, store: Store) -> None:
     for name, rows in tables(summary):
         create_table_artifact(rows, key=f"{prefix}-{name}", description=f"{recipe.name}: {name}")
     links = list(_links(artifacts, store))
-    create_markdown_artifact(_text(recipe, summary, links), key=f"{prefix}-summary")
+    _create_page(_text(recipe, summary, links), f"{prefix}-summary", f"{recipe.name}: what the store holds")
     for item in artifacts:
         if isinstance(item, Scores | Registration):
             for plot in plots_of(item, store):
                 _publish_plot(prefix, item.model.iteration, plot)
         if isinstance(item, Mixtures) and store.is_complete(item):
-            page = _listening_page(item, store.path(item) / LISTEN_FOLDER)
-            create_markdown_artifact(page, key=f"{prefix}-listen-{slug(item.name)}")
+            page = _listening_page(store.path(item) / LISTEN_FOLDER)
+            _create_page(page, f"{prefix}-listen-{slug(item.name)}", f"Listen to {item.name}, clean and mixed")
 
 
 def _text(recipe: Recipe, summary: Summary, links: Sequence[str]) -> str:
@@ -119,16 +136,14 @@ def _links(artifacts: Sequence[Artifact], store: Store) -> Iterator[str]:
 
 def _publish_plot(prefix: str, iteration: int, plot: Path) -> None:
     title = f"Iteration {iteration}: {plot.stem.replace('_', ' ')}"
-    page = f"# {title}\n\n![{title}]({embed_picture(plot)})\n\n`{plot}`\n"
-    create_markdown_artifact(page, key=f"{prefix}-iteration-{iteration}-{slug(plot.stem)}", description=title)
+    page = f"![{title}]({embed_picture(plot)})\n\n`{plot}`\n"
+    _create_page(page, f"{prefix}-iteration-{iteration}-{slug(plot.stem)}", title)
 
 
-def _listening_page(artifact: Mixtures, folder: Path) -> str:
+def _listening_page(folder: Path) -> str:
     """Players of each pair. Prefect's first interface shows them; its second one leaves players out."""
     pairs = find_pairs(folder)
     lines = [
-        f"# Listen to {artifact.name}",
-        "",
         f"{min(len(pairs), MAX_PAIRS)} of {len(pairs)} pairs, before and after. If no players show, listen to the "
         f"files in `{folder}`.",
     ]

@@ -5,6 +5,7 @@ What is in the store is the truth; MLflow is a view of it that `wavlm sync` can 
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -111,11 +112,12 @@ def _set_environment() -> None:
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    bound_exchanges()
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of a retry; what fails in the end is raised
 
 
 def _open_client(uri: str) -> MlflowClient:
     """A client that was seen to get answers."""
-    bound_exchanges()
     from mlflow import MlflowClient
 
     require_known_server(uri)

@@ -94,3 +94,11 @@ def test_an_unknown_recipe_is_refused_with_the_recipes_of_the_wheel(site: Path, 
     assert f"demo, demo-base, hubert-base, mini-librispeech, wavlm-base, wavlm-base-plus, wavlm-large ({site}" in (
         done.stderr.replace("\n", "")
     )
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_automations(site: Path) -> None:
+    source = ROOT / "flows" / "deploy"
+    shipped = {path.name: path.read_bytes() for path in (site / "flows" / "deploy").glob("*.yaml")}
+    assert shipped == {path.name: path.read_bytes() for path in source.glob("*.yaml")}
+    assert shipped

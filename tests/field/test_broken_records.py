@@ -81,8 +81,7 @@ def test_a_damaged_record_is_named_beside_the_healthy_ones(store: Store, damage:
     assert not store.is_complete(corpus)
     assert all(store.is_complete(item) for item in artifacts()[1:])  # it hides no other
     assert store.facts(model, type(build(model, store, path.parent)))
-    if name == "artifact.json":
-        assert [str(path) in line and "RECORD_BROKEN" in line for line in list_broken(store)] == [True]
+    assert [str(path) in line and "RECORD_BROKEN" in line for line in list_broken(store)] == [True]
     assert str(store.find_broken(corpus)).startswith("RECORD_BROKEN: ")
     assert [item.path for item in verify(store.path(corpus))] == [path]
     assert str(corpus) in summarise(artifacts(), store).missing
@@ -94,7 +93,7 @@ def test_no_stage_uses_it_and_none_makes_it_again_unasked(store: Store, damage: 
     path = record_of(store, corpus, damage)
     store.redo(shards)
     for artifact in (corpus, shards):
-        with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*{path}; make the artifact again: wavlm stage corpus"):
+        with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*{path}; restore it .*: wavlm stage corpus"):
             store.make(artifact, lambda _: pytest.fail("made from what nobody knows"))
     assert store.redo(corpus)
     store.make(corpus, lambda out: build(corpus, store, out))
@@ -118,7 +117,7 @@ def test_siblings_with_damaged_records_are_not_compared_with(store: Store) -> No
             record_of(store, artifact, cut)
     shards = next(item for item in artifacts() if item.kind == "shards")
     shutil.rmtree(store.path(shards))
-    assert explain_make(shards, store, set()) == "new: no shards is there"
+    assert explain_make(shards, store, set()) == "new: the store has no shards yet"
 
 
 def test_a_damaged_record_of_another_export_stops_no_export(store: Store, tmp_path: Path) -> None:

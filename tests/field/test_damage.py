@@ -249,6 +249,20 @@ def test_other_data_of_the_same_size_are_noticed_where_they_are_read(chain: Chai
         tar.write_bytes(whole)
 
 
+@pytest.mark.parametrize("use", [STREAM, SCORING, LABELS])
+def test_a_changed_phone_in_a_tar_is_noticed_where_the_tar_is_read(chain: Chain, tmp_path: Path, use: Consumer) -> None:
+    """A json member has no checksum of its own."""
+    tar = chain.shards / "train-000000.tar"
+    whole = tar.read_bytes()
+    assert b'"low"' in whole
+    tar.write_bytes(whole.replace(b'"low"', b'"lov"', 1))
+    try:
+        with pytest.raises(CodedError, match=r"(SHARD_DAMAGED|CHECKSUM): .*sha256"):
+            use(chain, tmp_path / "out")
+    finally:
+        tar.write_bytes(whole)
+
+
 def test_rejects_that_were_changed_are_refused(tmp_path: Path) -> None:
     clips = [noise_clip("a-1", 0.6), noise_clip("a-2", 0.1)]
     build_shards(SPEC, write_corpus(tmp_path / "corpus", clips), tmp_path / "out", 1, no_progress)

@@ -124,6 +124,7 @@ def worked(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.full
 def test_a_group_shares_a_store_and_others_read_it(place: Path, run_as: As) -> None:
     first = place / "first"
     first.mkdir()

@@ -94,6 +94,7 @@ def test_models_with_odd_names_disturb_nobody(
     assert "new\\x0aline" in printed
 
 
+@pytest.mark.full
 def test_a_name_that_another_team_uses_too_has_versions_of_both(shared: BuiltStore, tmp_path: Path) -> None:
     client = connect(shared.store).client
     client.create_registered_model(NAME)

@@ -115,7 +115,7 @@ def test_two_iterations_may_share_their_labels() -> None:
     artifacts = plan(recipe(iteration(seed=0), iteration(seed=1)))
     assert len([item for item in artifacts if item.kind == "labels"]) == 2
     assert keys(select(artifacts, "labels", 1)) == keys(select(artifacts, "labels", 2))
-    with pytest.raises(UsageError, match="NOTHING_FITS: nothing fits kind=codebook iteration=3"):
+    with pytest.raises(UsageError, match="NOTHING_FITS: no codebook of iteration 3, there is"):
         select(artifacts, "codebook", 3)
 
 

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from flows.cli.main import app
 from tests.waiting import LIMIT_SECONDS
 
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
-COMMANDS = [
-    ["run"], ["stage"], ["check"], ["plan"], ["status"], ["verify"], ["listen"], ["sync"], ["export"],
-    ["import"], ["models"], ["report"], ["deploy"],
-    ["models", "list"], ["models", "show"], ["models", "pull"], ["models", "promote"],
-    ["models", "history"], ["models", "compare"], ["ui"],
-]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_an_example(command: list[str], wavlm: Wavlm) -> None:
-    done = wavlm(*command, "--help")
-    assert done.returncode == 0
-    assert f"wavlm {' '.join(command)} " in done.stdout.partition("Example")[2]
+def commands() -> list[list[str]]:
+    """Every command, those of groups too, as typed."""
+
+    def below(command: Any, words: list[str]) -> Iterator[list[str]]:
+        if words:
+            yield words
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from below(inner, [*words, name])
+
+    return list(below(typer.main.get_command(app), []))
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(command: list[str]) -> None:
+    done = CliRunner().invoke(app, [*command, "--help"])
+    assert done.exit_code == 0
+    assert f"wavlm {' '.join(command)}" in done.stdout.partition("Example")[2]
 
 
 def test_plan_answers_without_heavy_imports(tiny_recipe: Path, tmp_path: Path, environment: Mapping[str, str]) -> None:

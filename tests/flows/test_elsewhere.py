@@ -64,7 +64,7 @@ def model(tiny_recipe: Path, tmp_path: Path) -> tuple[Artifact, Store]:
 
 def hand_over(model: tuple[Artifact, Store]) -> None:
     artifact, store = model
-    make_elsewhere(artifact, "stage/tiny-training", store, "tiny.yaml", 1, Runtime(gpus=1))
+    make_elsewhere(artifact, "stage/tiny.training", store, "tiny.yaml", 1, Runtime(gpus=1))
 
 
 def test_a_failed_run_elsewhere_is_an_error_with_its_message(
@@ -74,7 +74,7 @@ def test_a_failed_run_elsewhere_is_an_error_with_its_message(
     with pytest.raises(ServiceMissingError, match=r"STAGE_ELSEWHERE: .*: Failed: DISK_FULL: no space; at the run "):
         hand_over(model)
     ((deployment, options),) = server.asked
-    assert deployment == "stage/tiny-training"
+    assert deployment == "stage/tiny.training"
     assert options["parameters"]["runtime"]["gpus"] == 1
     assert not server.cancelled
 

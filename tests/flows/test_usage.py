@@ -95,3 +95,21 @@ def test_a_shell_completes_the_models_that_the_store_has_registered(tmp_path: Pa
     )
     write_registration(folder, facts)
     assert complete("models", "show", "mi", store=tmp_path) == ["mine", "mine:3", "mine@champion"]
+
+
+def test_an_empty_store_is_no_store() -> None:
+    """Of `--store "$UNSET"` the present folder would become a store."""
+    assert "'--store'" in refuse("plan", "demo", "--store", "")
+    assert refuse("status", "--store=").startswith("USAGE: ")
+
+
+def test_a_mistyped_corpus_names_the_nearest(tiny_recipe: Path) -> None:
+    from wavlm.errors import UsageError
+    from wavlm.pipeline.plan import plan, select
+    from wavlm.specs.yaml import read_recipe
+
+    with pytest.raises(UsageError, match="no shards of the corpus tiny-speach, there is: shards/tiny") as caught:
+        select(plan(read_recipe(tiny_recipe)), "shards", corpus="tiny-speach")
+    assert str(caught.value).endswith("; did you mean tiny-speech?")
+    with pytest.raises(UsageError, match="no labels of iteration 7, there is: "):
+        select(plan(read_recipe(tiny_recipe)), "labels", 7)

@@ -32,21 +32,24 @@ def test_more_attempts_are_never_worse_and_more_than_one_is_made() -> None:
     assert any(many < one for one, many in pairs)
 
 
-def test_the_seed_of_kmeans_is_drawn_from_that_of_the_codebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kmeans_gets_the_fields_of_the_codebook_and_a_seed_drawn_from_its_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SHA-256 of seed and name, as `wavlm.rng` says; faiss takes 31 bits of it."""
-    asked: list[int] = []
+    asked: list[dict[str, int]] = []
     module = sys.modules[build_codebook.__module__]
 
-    def watched(*arguments: Any, seed: int, **options: Any) -> Clustering:
-        asked.append(seed)
-        return cluster(*arguments, seed=seed, **options)
+    def watched(*arguments: Any, **options: int) -> Clustering:
+        asked.append(options)
+        return cluster(*arguments, **options)
 
     monkeypatch.setattr(module, "cluster", watched)
     shards = write_shards(tmp_path / "shards", tones(3))
     (tmp_path / "out").mkdir()
-    build_codebook(spec(seed=3), {"tones": shards}, None, tmp_path / "out", LOCAL_PLAN)
-    assert asked == [seed_for(3, "k-means") % 2147483648]
-    assert asked[0] > 1000
+    build_codebook(spec(seed=3, redo=2, iterations=4), {"tones": shards}, None, tmp_path / "out", LOCAL_PLAN)
+    seed = seed_for(3, "k-means") % 2147483648
+    assert asked == [{"iterations": 4, "redo": 2, "seed": seed}]
+    assert seed > 1000
 
 
 @pytest.mark.parametrize("seed", [0, 3])

@@ -155,7 +155,7 @@ def test_there_is_a_pair_for_each_effect_and_the_facts_count_what_was_applied(sp
     np.testing.assert_allclose(quiet, clean * 10 ** (-6 / 20), atol=1.1 / 32768)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_build_that_was_interrupted_ends_with_the_same_bytes(
     mixtures: Path, speech: Path, noise: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ PARTS = tuple(f"tests/{name}" for name in (
     "storage", "tasks", "flows", "shards", "export", "execution", "corpus", "field",
 ))  # fmt: skip
 
+MODULE = re.compile(r"(tests|wavlm|tasks|flows)(\.[a-z_0-9]+)+")
 UNKNOWN_SECONDS = 3.0  # what a test is taken to cost that was not traced
 SETTINGS = """\
 [run]
@@ -146,6 +148,8 @@ def _imports(tree: Path, test_file: str) -> frozenset[str]:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and MODULE.fullmatch(node.value):
+            names.add(node.value)  # what a process of its own runs
     paths = {f"{name.replace('.', '/')}{end}" for name in names for end in (".py", "/__init__.py")}
     there = {path for path in paths if (tree / path).is_file() and path != test_file}
     helpers = {path for path in there if path.startswith("tests/")}

@@ -93,6 +93,7 @@ def test_compiled_regions_give_the_loss_and_gradients_of_eager(network: NetworkS
     assert num_graphs() == GRAPHS + 1  # the head over all frames is one more
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("network", STYLES[:2])
 def test_under_bf16_compiled_regions_are_as_near_to_fp32_as_eager_is(network: NetworkSpec) -> None:
     batch = batch_for(network)

@@ -23,7 +23,10 @@ from wavlm.nn.attention.tilings import tiling
 
 pytestmark = pytest.mark.numeric
 
-triton = pytest.importorskip("triton")
+if sys.platform == "linux":  # where the development environment has it: kernels that nobody tests are a failure
+    import triton
+else:
+    triton = pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["query", "key", "value", "gate", "table"]

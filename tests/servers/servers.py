@@ -114,6 +114,10 @@ class PrefectServer:
     def kill(self) -> None:
         self.process.kill()
 
+    def close(self) -> None:
+        self.client.close()
+        self.kill()
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer to a request. A server whose database is busy is asked again, as Prefect's own client does it."""
         answers: list[httpx.Response] = []
@@ -214,7 +218,7 @@ def webhook_receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/hook?token=secret", received
+        yield f"http://127.0.0.1:{server.server_port}/hook?token=blue-heron-17", received
     finally:
         server.shutdown()
         server.server_close()

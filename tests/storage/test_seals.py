@@ -41,6 +41,8 @@ def test_a_file_below_a_folder_of_a_sealed_one_is_checked_too(tmp_path: Path) ->
     folder = seal(tmp_path / "export/it-0123456789ab")
     (folder / "hf").mkdir()
     (folder / "hf/config.json").write_text("{}")
+    check_sealed(folder / "hf/config.json")  # some other program's artifact.json
+    (folder / "seal.json").write_text("{}")
     with pytest.raises(BadDataError, match="CHECKSUM"):
         check_sealed(folder / "hf/config.json")
 
@@ -54,7 +56,7 @@ def test_a_broken_record_is_named(tmp_path: Path) -> None:
     folder = seal(tmp_path / "labels/x-0123456789ab", data="words")
     record = folder / "artifact.json"
     record.write_text(record.read_text().replace('"facts"', '"fakts"'))
-    with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*changed.*{record}; make the artifact again"):
+    with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*changed.*{record}; restore it"):
         check_sealed(folder / "data")
 
 

@@ -268,7 +268,7 @@ def test_names_that_share_runs_have_their_own_figures_and_other_log_intervals(bu
     assert figures == [0.45, 0.35]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_pipeline_goes_on_without_a_registry_and_sync_registers_later(
     built: BuiltStore, closed_port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -299,7 +299,7 @@ def test_the_summary_has_numbers_plots_and_advice_with_and_without_a_registry(
     assert before.versions == ()
     assert [plot.name for plot in before.plots].count("curves.png") == 2
     assert all(plot.is_file() for plot in before.plots)
-    assert before.advice == ("wavlm sync RECIPE  (registers what the registry missed)",)
+    assert before.advice == ("wavlm sync RECIPE  # registers what the registry missed",)
     assert before.missing == tuple(str(item) for item in built.registrations)
     (voice, bangs) = before.corpora
     assert (voice.name, voice.role, voice.facts.hours, voice.facts.utterances) == ("voice", "speech", 1.5, 900)

@@ -132,7 +132,7 @@ def test_room_for_masked_frames_is_exact_or_in_eighths(
     assert max_masked(replace(batch, num_masked=num_masked), compiled=compiled) == room
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf")
 def test_a_compiled_training_that_is_resumed_ends_with_the_bits_of_one_that_is_not(

@@ -68,8 +68,8 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
     """Download and unpack one archive unless there is a receipt of it. Returns the receipt."""
     pin = Pin.of(source)
     path = out / RECEIPTS / f"{pin.digest}.json"
-    if path.exists():
-        return ArchiveReceipt.model_validate(read_json(path))
+    if receipt := _read_receipt(path):
+        return receipt
     if isinstance(source, AptSource):
         archive = fetch_apt(source, downloads, progress)
         name = f"{source.package} {source.version}"
@@ -92,6 +92,14 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
     )
     write_json(path, receipt.model_dump())
     return receipt
+
+
+def _read_receipt(path: Path) -> ArchiveReceipt | None:
+    """The receipt of an archive that an earlier attempt unpacked; None if there is none, or none that can be read."""
+    try:
+        return ArchiveReceipt.model_validate(read_json(path))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _share(progress: Progress, start: float, part: float) -> Progress:

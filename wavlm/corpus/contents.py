@@ -273,11 +273,11 @@ def _read_cache(path: Path) -> _Known:
     """What the cache knows; nothing if it is missing, damaged or of another format."""
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (OSError, pa.ArrowException):
+        if (table.schema.metadata or {}).get(b"format") != FORMAT or not table.schema.equals(_SCHEMA):
+            return {}
+        names, *states, sha256s = (table[name].to_pylist() for name in _SCHEMA.names)
+    except (OSError, pa.ArrowException, ValueError):  # a digest that is no UTF-8 is a ValueError
         return {}
-    if (table.schema.metadata or {}).get(b"format") != FORMAT or not table.schema.equals(_SCHEMA):
-        return {}
-    names, *states, sha256s = (table[name].to_pylist() for name in _SCHEMA.names)
     found = map(FileState._make, zip(*states, strict=True))
     return dict(zip(map(os.fsdecode, names), zip(found, sha256s, strict=True), strict=True))
 

@@ -22,6 +22,7 @@ from wavlm.pipeline.artifacts import (
     build_order,
 )
 from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec
+from wavlm.specs.lookup import suggest
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,20 @@ def select(
         if (iteration is None or iteration in _places(item, artifacts)) and (corpus is None or corpus in corpora(item))
     )
     if not found:
-        there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
-        wanted = f"kind={kind} iteration={iteration} corpus={corpus}"
-        raise UsageError(
-            "NOTHING_FITS", f"nothing fits {wanted}, there is: {there_is}; in this recipe; choose one of these"
-        )
+        raise _explain_nothing(of_kind, kind, iteration, corpus)
     return found
+
+
+def _explain_nothing(of_kind: Sequence[Artifact], kind: str, iteration: int | None, corpus: str | None) -> UsageError:
+    names = sorted({name for item in of_kind for name in corpora(item)})
+    wanted = f"no {kind}"
+    wanted += f" of iteration {iteration}" if iteration is not None else ""
+    wanted += f" of the corpus {corpus}" if corpus is not None else ""
+    there_is = ", ".join(str(item) for item in of_kind) or "none of this kind"
+    advice = suggest(corpus, names) if corpus is not None and corpus not in names else ""
+    return UsageError(
+        "NOTHING_FITS", f"{wanted}, there is: {there_is}; in this recipe; {advice or 'choose one of these'}"
+    )
 
 
 def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Artifact, ...]:

@@ -116,8 +116,14 @@ def check_sealed(path: Path) -> None:
 
 
 def find_sealed_folder(path: Path) -> Path | None:
-    """The folder whose record seals a file: the file's own or one above it; None if there is none."""
-    return next((folder for folder in path.parents[:DEPTH] if (folder / RECORD_FILE).is_file()), None)
+    """The folder whose record seals a file: the file's own or one above it; None if there is none.
+
+    Above it there has to be a seal as well: other programs may call a file `artifact.json`.
+    """
+    if (path.parent / RECORD_FILE).is_file():
+        return path.parent
+    above = (folder for folder in path.parents[1:DEPTH] if (folder / SEAL_FILE).is_file())
+    return next((folder for folder in above if (folder / RECORD_FILE).is_file()), None)
 
 
 def sealed_files(folder: Path) -> Mapping[str, SealedFile]:
@@ -192,8 +198,8 @@ def broken(path: Path, error: Exception | str) -> BadDataError:
     what = " ".join(str(error).split())
     return BadDataError(
         "RECORD_BROKEN",
-        f"{path.name} cannot be used: {what}; at {path}; make the artifact again: wavlm stage {_kind(path)} RECIPE "
-        "--redo",
+        f"{path.name} cannot be used: {what}; at {path}; restore it from a backup, or make the artifact again: "
+        f"wavlm stage {_kind(path)} RECIPE --redo",
     )
 
 

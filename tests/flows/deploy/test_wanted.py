@@ -19,17 +19,17 @@ COMMON = {"recipe": "/recipes/tiny.yaml", "store": "/store", "runtime": {"gpus":
 
 def test_with_two_pools_training_is_handed_over() -> None:
     found = {item.full_name: item for item in want_deployments(recipe_of(None), OPTIONS)}
-    assert list(found) == ["prepare/tiny", "pretrain/tiny", "stage/tiny", "evaluate/tiny", "stage/tiny-training"]
+    assert list(found) == ["prepare/tiny", "pretrain/tiny", "stage/tiny", "evaluate/tiny", "stage/tiny.training"]
     assert {name: item.pool for name, item in found.items()} == {
         "prepare/tiny": "cpu", "pretrain/tiny": "cpu", "stage/tiny": "cpu", "evaluate/tiny": "gpu",
-        "stage/tiny-training": "gpu",
+        "stage/tiny.training": "gpu",
     }  # fmt: skip
     assert {name: item.parameters for name, item in found.items()} == {
         "prepare/tiny": COMMON,
-        "pretrain/tiny": {**COMMON, "training": "stage/tiny-training"},
+        "pretrain/tiny": {**COMMON, "training": "stage/tiny.training"},
         "stage/tiny": {**COMMON, "kind": "shards"},
         "evaluate/tiny": COMMON,
-        "stage/tiny-training": {**COMMON, "kind": "pretrain"},
+        "stage/tiny.training": {**COMMON, "kind": "pretrain"},
     }
     assert {name: item.schedules for name, item in found.items() if item.schedules} == {
         "prepare/tiny": {"nightly": {"cron": "15 2 * * *", "timezone": "Europe/Prague"}},

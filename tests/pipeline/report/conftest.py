@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.pipeline.report.stores import MadeStore, make_store
+from wavlm.pipeline.registration import TRACKING_URI
 from wavlm.pipeline.report import gather_report, write_report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_registry() -> Iterator[None]:
+    """A registration counts for the registry that is configured."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(TRACKING_URI, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

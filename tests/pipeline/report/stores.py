@@ -19,7 +19,7 @@ from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.truth import Truth, write_truth
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Labels, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.plan import models, plan
-from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.registration import OWN_REGISTRY, RegistrationFacts
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.rejects import Reject, write_rejects
@@ -121,7 +121,7 @@ def corpus_spec(name: str, role: str) -> CorpusSpec:
             "sources": (
                 HttpsSource(
                     type="https",
-                    urls=("https://me:secret@example.org/a.tar",),
+                    urls=("https://me:secret@example.org/a.tar?token=secret",),
                     sha256=name.encode().hex().ljust(64, "0")[:64],
                     size_bytes=1,
                     format="tar",
@@ -367,7 +367,7 @@ def _registration(artifact: Registration) -> RegistrationFacts:
         name=artifact.registry_name,
         version=artifact.model.iteration,
         run_id="0" * 32,
-        uri="sqlite:///x",
+        uri=OWN_REGISTRY,
         source="x",
         sha256="0" * 64,
         aliases=("candidate",),

@@ -14,7 +14,7 @@ import pytest
 
 from tests.pipeline.report.stores import EVIL, EVIL_IMAGE, MadeStore, Size, make_store
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import Corpus, Mixtures, Shards
+from wavlm.pipeline.artifacts import Artifact, Corpus, Labels, Mixtures, Model, Shards
 from wavlm.pipeline.report import gather_report, render, write_report
 
 
@@ -104,6 +104,25 @@ def test_what_is_no_longer_in_the_store_is_unknown_and_not_zero(made: MadeStore,
 def test_a_model_that_is_not_complete_has_no_page(made: MadeStore, tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match=r"INPUT_MISSING: pretrain/iteration2-\w+ is not complete"):
         gather_report(made.models[1], made.recipe, type(made.store)(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Labels, "valid-000000.parquet"), (Mixtures, "listen/00000-utt.mixed.wav"), (Model, "metrics.jsonl")],
+)
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+def test_a_damaged_file_ends_the_report(
+    made: MadeStore, tmp_path: Path, kind: type[Artifact], name: str, harm: str
+) -> None:
+    """The model of the second iteration is at fault, or what only it uses."""
+    store = type(made.store)(shutil.copytree(made.store.root, tmp_path / "store"))
+    path = store.path(made.find(kind)[-1]) / name
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b" " + path.read_bytes()[1:])
+    with pytest.raises(BadDataError, match=rf"(CHECKSUM|LABEL_MISMATCH): .*{path.name}"):
+        gather_report(made.models[1], made.recipe, store)
 
 
 def test_texts_stay_texts(read: Reader) -> None:

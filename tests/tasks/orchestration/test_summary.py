@@ -33,7 +33,13 @@ def built(tmp_path: Path) -> BuiltStore:
 
 
 @pytest.fixture
-def pages(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def shown_before() -> dict[str, SimpleNamespace]:
+    """What Prefect shows from earlier runs, by key."""
+    return {}
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch, shown_before: dict[str, SimpleNamespace]) -> dict[str, str]:
     """Key -> content of what is published; a key that is used twice fails."""
     found: dict[str, str] = {}
 
@@ -44,6 +50,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(summary, "create_markdown_artifact", create)
     monkeypatch.setattr(summary, "create_table_artifact", create)
     monkeypatch.setattr(summary, "FlowRunContext", SimpleNamespace(get=lambda: True))
+    monkeypatch.setattr(summary, "Shown", SimpleNamespace(get=shown_before.get))
     return found
 
 
@@ -63,15 +70,41 @@ def test_each_plot_of_each_iteration_has_a_key_of_its_own_that_says_no_folder(
     assert not [page for page, content in pages.items() if "file:" in content]
 
 
-def test_what_was_mixed_can_be_listened_to_in_the_page(built: BuiltStore, pages: dict[str, str]) -> None:
+def test_what_was_mixed_can_be_listened_to_in_the_page(
+    built: BuiltStore, pages: dict[str, str], shown_before: dict[str, SimpleNamespace]
+) -> None:
     (mixtures,) = {item.key: item for item in plan(built.recipe) if isinstance(item, Mixtures)}.values()
-    wave = np.zeros(8000, np.float32)
+    wave = 0.1 * np.random.default_rng(0).standard_normal(32000).astype(np.float32)
     folder = built.store.path(mixtures) / "listen"
     for name in ("effect-room", "00001-ru"):
         write_pair(folder, name, wave, wave)
     summary.publish(built.recipe, built.store)
     assert [pair.name for pair in find_pairs(folder)] == ["00001-ru", "effect-room"]
     assert pages["tiny-listen-paper"].count('src="data:audio/mpeg;base64,') == 4
+
+    # A nightly run that changes nothing does not store the page once more.
+    shown_before["tiny-listen-paper"] = SimpleNamespace(data=pages["tiny-listen-paper"])
+    pages.clear()
+    summary.publish(built.recipe, built.store)
+    assert "tiny-listen-paper" not in pages
+    assert "tiny-summary" in pages
+    shown_before["tiny-listen-paper"] = SimpleNamespace(data="of other mixtures")
+    pages.clear()
+    summary.publish(built.recipe, built.store)
+    assert "tiny-listen-paper" in pages
+
+
+def test_a_row_of_what_was_made_is_broken_and_escaped(
+    built: BuiltStore, pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = "a|b; <script>alert(1)</script> and many more words than one line of a table can show"
+    monkeypatch.setattr(summary, "describe_outcome", lambda *_: outcome)
+    (corpus, *_) = plan(built.recipe)
+    summary.publish_work(built.recipe, built.store, [corpus], [])
+    row = pages["tiny-work"].splitlines()[2]
+    assert row.count(" | ") == 2
+    assert "a&#124;b<br>&lt;script&gt;" in row
+    assert max(len(line) for line in row.split("<br>")) < 80
 
 
 def test_a_sound_becomes_an_mp3_of_the_same_tone(tmp_path: Path) -> None:

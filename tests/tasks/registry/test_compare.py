@@ -75,6 +75,7 @@ def test_what_a_person_wrote_is_left_and_what_an_earlier_version_tagged_is_read(
     assert len(list_versions(built.store, NAME)) == 2
 
 
+@pytest.mark.full
 def test_a_lineage_that_was_changed_is_named_and_hides_nothing(built: BuiltStore) -> None:
     sync(built.recipe, built.store)
     second = list_versions(built.store, NAME)[1]

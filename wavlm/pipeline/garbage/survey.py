@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -94,6 +95,7 @@ def size_of(path: Path) -> int:
     sizes: dict[tuple[int, int], int] = {}
     for folder, _, names in os.walk(path):
         for name in names:
-            state = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - a corpus has 300,000 files
-            sizes[state.st_dev, state.st_ino] = state.st_size
+            with suppress(FileNotFoundError):  # a training removes its oldest snapshot meanwhile
+                state = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - a corpus has 300,000 files
+                sizes[state.st_dev, state.st_ino] = state.st_size
     return sum(sizes.values())
