@@ -22,12 +22,14 @@ import httpx
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.deadline import fetch
 from wavlm.execution.processes import tie_to_parent
+from wavlm.storage.files import open_atomic
 
 START_SECONDS = 90.0
 POLL_SECONDS = 5.0
 BETWEEN_POLLS_SECONDS = 0.1
 STOP_SECONDS = 5.0
 MAX_STARTS = 3
+PROBE_BYTES = 1 << 16
 logger = logging.getLogger(__name__)
 
 QUIET = {
@@ -73,6 +75,8 @@ class OwnServer:
         while self._starts_left and (left := ends - time.monotonic()) > 0:
             if answers(self.url, min(left, POLL_SECONDS)):
                 return
+            if self._starts_left < MAX_STARTS:  # it died: most often because it cannot write its database
+                _require_room(self._home)
             time.sleep(BETWEEN_POLLS_SECONDS)
         self.stop()
         raise ServiceMissingError(
@@ -116,6 +120,14 @@ class OwnServer:
                 stderr=log,
                 start_new_session=True,  # an interrupt is the run's business, not the server's
             )
+
+
+def _require_room(home: Path) -> None:
+    """Raise CannotWriteError if the disk of a folder is full or cannot be written: then that is why a server died."""
+    probe = home / "room"
+    with open_atomic(probe) as file:
+        file.write(bytes(PROBE_BYTES))
+    probe.unlink(missing_ok=True)
 
 
 def answers(url: str, timeout_seconds: float) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
 import pytest
 
 from tasks.orchestration.server import OwnServer, answers
+from tests.sockets import Sockets
 from tests.waiting import wait_until
-from wavlm.errors import ServiceMissingError
+from wavlm.errors import CannotWriteError, ServiceMissingError
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -26,6 +28,10 @@ def test_a_server_that_is_killed_comes_back_at_the_same_address(
     try:
         server.wait()
         assert server.url.startswith("http://127.0.0.1:")
+        sockets = Sockets()
+        sockets.look(os.getpid())
+        assert sockets.loopback
+        assert not sockets.elsewhere
         first = server.pid
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: server.pid != first)
@@ -35,6 +41,20 @@ def test_a_server_that_is_killed_comes_back_at_the_same_address(
     assert not answers(server.url, 1)
     with pytest.raises(ProcessLookupError):
         os.kill(server.pid, 0)
+
+
+def test_a_server_that_finds_no_room_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    (tmp_path / "uvicorn.py").write_text("raise OSError(28, 'No space left on device')\n")
+    server = OwnServer(tmp_path / "home")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # as a full disk: the probe does not fit
+    try:
+        with pytest.raises(CannotWriteError, match="DISK_FULL"):
+            server.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        server.stop()
 
 
 def test_a_server_that_cannot_start_is_a_missing_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
