@@ -93,7 +93,7 @@ def test_no_stage_uses_it_and_none_makes_it_again_unasked(store: Store, damage: 
     path = record_of(store, corpus, damage)
     store.redo(shards)
     for artifact in (corpus, shards):
-        with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*{path}; make the artifact again: wavlm stage corpus"):
+        with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*{path}; restore it .*: wavlm stage corpus"):
             store.make(artifact, lambda _: pytest.fail("made from what nobody knows"))
     assert store.redo(corpus)
     store.make(corpus, lambda out: build(corpus, store, out))

@@ -151,7 +151,7 @@ def test_deployments_are_scheduled_triggered_and_shown(
 
         assert list(store.root.glob("shards/tiny-speech-*/index.parquet"))
         artifacts = {item["type"]: item for item in post("artifacts/filter")}
-        assert artifacts["progress"]["key"] == "progress-shards-tiny-speech"
+        assert artifacts["progress"]["key"] == "tiny-progress-shards-tiny-speech"
         assert artifacts["progress"]["data"] == 100
         tables = "".join(item["data"] for item in post("artifacts/filter") if item["type"] == "table")
         assert '"utterances": "16"' in tables

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.folders import make_both, read_resolved, write_project
 from tests.pipeline.test_store import build, corpus
 from wavlm.pipeline.store import Store
 
+ROOT = Path(__file__).parents[2]
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -54,3 +57,21 @@ def test_verify_of_a_mistyped_part_is_refused_with_what_was_meant(tmp_path: Path
     done = wavlm("verify", "--store", tmp_path, "--only", "copus/")
     assert done.returncode == 2
     assert "did you mean corpus?" in done.stderr
+
+
+def test_a_stage_with_nothing_to_do_starts_no_prefect(tmp_path: Path, environment: Mapping[str, str]) -> None:
+    recipe, store = write_project(tmp_path / "project"), Store(tmp_path / "store")
+    make_both(read_resolved(recipe, store), store)
+    script = (
+        "import sys; from flows.cli.main import app;"
+        f"app(['stage', 'shards', {str(recipe)!r}, '--store', {str(store.root)!r}], standalone_mode=False);"
+        "print(sorted({'prefect', 'torch', 'mlflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    made, heavy = done.stdout.splitlines()
+    assert made.startswith(f"{store.root}/shards/voices-")
+    assert heavy == "[]"
+    assert not (store.root / "prefect").exists()

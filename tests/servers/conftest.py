@@ -18,4 +18,4 @@ def prefect_server(environment: dict[str, str], tmp_path: Path) -> Iterator[Pref
     try:
         yield server
     finally:
-        server.kill()
+        server.close()

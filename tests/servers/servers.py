@@ -114,6 +114,10 @@ class PrefectServer:
     def kill(self) -> None:
         self.process.kill()
 
+    def close(self) -> None:
+        self.client.close()
+        self.kill()
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer to a request. A server whose database is busy is asked again, as Prefect's own client does it."""
         answers: list[httpx.Response] = []

@@ -13,8 +13,9 @@ import pytest
 from tests.servers.servers import PrefectServer, mlflow_server, run_wavlm, webhook_receiver, worker
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]  # each wait gives up after ten minutes
 SNAPSHOT_EVERY = 5
+HANDED_OVER = ("the first model", "the second codebook", "the second labels", "the second model")
 
 
 def test_a_deployed_recipe_ends_in_the_registry_although_a_machine_is_lost(
@@ -45,6 +46,8 @@ def test_a_deployed_recipe_ends_in_the_registry_although_a_machine_is_lost(
             assert "LOST" in next(item["message"] for item in told if item.get("run_id") == lost["id"])
 
             with worker(server, "trainers", "second", MLFLOW_TRACKING_URI=mlflow):
+                for count in range(1, len(HANDED_OVER) + 1):
+                    wait_until(lambda count=count: num_completed(server) >= count, HANDED_OVER[count - 1])
                 wait_until(lambda: num_verdicts(told) == 2, "the gate's verdicts on both iterations")
                 wait_until(lambda: ended(server, "pretrain/tiny", "Completed"), "the end of the run that handed over")
 
@@ -62,6 +65,10 @@ def test_a_deployed_recipe_ends_in_the_registry_although_a_machine_is_lost(
 
 def ended(server: PrefectServer, deployment: str, state: str) -> list[Any]:
     return [run for run in server.runs_of(deployment) if run["state"]["name"] == state]
+
+
+def num_completed(server: PrefectServer) -> int:
+    return len(ended(server, "stage/tiny.training", "Completed"))
 
 
 def schedule_of(server: PrefectServer) -> Any:

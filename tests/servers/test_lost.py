@@ -13,7 +13,7 @@ import pytest
 from tests.servers.servers import ROOT, TERMINAL, PrefectServer, webhook_receiver, worker
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]  # each wait gives up after ten minutes
 SILENT_SECONDS = 110  # longer than the automation waits
 DEPLOY = """
 import json, sys

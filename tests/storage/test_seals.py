@@ -56,7 +56,7 @@ def test_a_broken_record_is_named(tmp_path: Path) -> None:
     folder = seal(tmp_path / "labels/x-0123456789ab", data="words")
     record = folder / "artifact.json"
     record.write_text(record.read_text().replace('"facts"', '"fakts"'))
-    with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*changed.*{record}; make the artifact again"):
+    with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*changed.*{record}; restore it"):
         check_sealed(folder / "data")
 
 

@@ -219,7 +219,7 @@ class Code(StrEnum):
     RECIPE = "RECIPE"
     """A YAML file is wrong. Do: correct the file at the line that the message names."""
     RECORD_BROKEN = "RECORD_BROKEN"
-    """The record of an artifact cannot be read. Do: make the artifact again."""
+    """The record of an artifact was changed or cannot be read. Do: restore it from a backup, or make it again."""
     REFERENCE_BAD = "REFERENCE_BAD"
     """A registered model is not named in a known form. Do: write NAME, NAME:VERSION or NAME@ALIAS."""
     REGISTRY_DOWN = "REGISTRY_DOWN"

@@ -198,8 +198,8 @@ def broken(path: Path, error: Exception | str) -> BadDataError:
     what = " ".join(str(error).split())
     return BadDataError(
         "RECORD_BROKEN",
-        f"{path.name} cannot be used: {what}; at {path}; make the artifact again: wavlm stage {_kind(path)} RECIPE "
-        "--redo",
+        f"{path.name} cannot be used: {what}; at {path}; restore it from a backup, or make the artifact again: "
+        f"wavlm stage {_kind(path)} RECIPE --redo",
     )
 
 

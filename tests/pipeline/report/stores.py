@@ -121,7 +121,7 @@ def corpus_spec(name: str, role: str) -> CorpusSpec:
             "sources": (
                 HttpsSource(
                     type="https",
-                    urls=("https://me:secret@example.org/a.tar",),
+                    urls=("https://me:secret@example.org/a.tar?token=secret",),
                     sha256=name.encode().hex().ljust(64, "0")[:64],
                     size_bytes=1,
                     format="tar",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser import open_browser
+from tests.waiting import LIMIT_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Frame, Page
@@ -61,6 +62,7 @@ def opened(browser: Browser, page: Path) -> Iterator[Page]:
     said: list[str] = []
     with browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light") as context:
         view = context.new_page()
+        view.set_default_timeout(1000 * LIMIT_SECONDS)
         view.on("request", lambda request: asked.append(request.url))
         view.on("console", lambda message: said.append(message.text))
         view.on("pageerror", lambda error: said.append(str(error)))
@@ -109,7 +111,7 @@ def test_tables_sort_by_mouse_and_by_keyboard_with_the_unknown_last(opened: Page
         assert share.get_attribute("aria-sort") == direction
         assert column(opened, 1)[-1] == "bangs"
     assert hours.get_attribute("aria-sort") is None
-    # A number that was not measured is neither the smallest nor the greatest: only of the mixtures their number is known.
+    # What was not measured is neither the smallest nor the greatest: only of the mixtures it is known how many.
     sets = opened.get_by_role("region", name="Last figures of the training curve")
     for _ in ("ascending", "descending"):
         sets.get_by_role("button", name="utterances").click()
@@ -199,6 +201,7 @@ def test_it_works_in_the_frame_in_which_mlflow_shows_a_page(browser: Browser, pa
     """A blob in a sandbox that allows scripts and nothing else, as MLflow's view of HTML artifacts."""
     with browser.new_context(viewport={"width": 900, "height": 900}) as context:
         view = context.new_page()
+        view.set_default_timeout(1000 * LIMIT_SECONDS)
         said: list[str] = []
         view.on("console", lambda message: said.append(message.text))
         view.set_content("<iframe sandbox='allow-scripts' width='800' height='800'></iframe>")

@@ -19,7 +19,10 @@ _ROLES = ("speech", "noise", "rooms")
 
 
 def write_script(recipe: Recipe, versions: Mapping[str, str | None]) -> str:
-    """The script; it does not depend on the files that the recipe was read from. A login in an address is left out."""
+    """The script; it does not depend on the files that the recipe was read from.
+
+    Logins and queries of addresses are left out.
+    """
     lines = [
         f"# {_one_line(recipe.name)}: what the same recipe, with the same code, makes again",
         *_code(versions),
