@@ -126,6 +126,8 @@ class Code(StrEnum):
     """Files of a folder are new or have changed, so what is made from them has no key yet. Do: run `wavlm run`."""
     FOLDER_UNREADABLE = "FOLDER_UNREADABLE"
     """The disk fails for a file of a corpus' folder. Do: repair the disk, or remove the file."""
+    FOREIGN_PACKAGE = "FOREIGN_PACKAGE"
+    """Another program's packages of the same names would be imported. Do: use a virtual environment of its own."""
     GATED = "GATED"
     """A corpus needs an agreement with its publisher. Do: download it by hand, and name its folder in the spec."""
     INDEX_SCHEMA = "INDEX_SCHEMA"
@@ -313,7 +315,9 @@ TRANSIENT = frozenset(
         Code.DL_CUT,
         Code.DL_RANGE,
         Code.DL_STALLED,
+        Code.NO_RESOURCES,
         Code.REGISTRY_DOWN,
+        Code.SERVICE_LOST,
         Code.STORAGE_STALLED,
     }
 )
