@@ -39,6 +39,7 @@ def show_summary(recipe: Path, store: Store, resolved: Recipe | None, complete: 
         ("Clean and mixed utterances to listen to", summary.listen),
         ("Not made yet", summary.missing),
         ("What to try next", [complete(line) for line in summary.advice]),
+        ("Look at these first", [complete(line) for line in summary.first]),
     ):
         if lines:
             console.out.print(f"[bold]{title}[/]")

@@ -98,8 +98,12 @@ def test_a_second_run_only_looks(
     done = wavlm("run", tiny_recipe, "--store", finished_store)
     assert done.returncode == 0
     assert "masked accuracy" in done.stdout
-    _, advice = done.stdout.split("What to try next")
-    for command in advice.split("\n")[1:-1]:
+    _, after_run = done.stdout.split("What to try next")
+    advice, first = after_run.split("Look at these first")
+    page, viewer, heard = (line.strip() for line in first.split("\n")[1:-1])
+    assert (finished_store / page.partition("  ")[0]).is_file()
+    assert (finished_store / heard.partition("  ")[0]).is_dir()
+    for command in [*advice.split("\n")[1:-1], viewer]:
         assert shutil.which(command.split()[0], path=environment["PATH"]), command
     after = {path: path.stat().st_mtime_ns for path in finished_store.rglob("*") if path.is_file()}
     assert before == after

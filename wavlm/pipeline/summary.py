@@ -63,6 +63,15 @@ class Summary:
     missing: tuple[str, ...]  # artifacts of the plan that are not complete
     reports: tuple[Path, ...] = ()  # pages about the registered models, first iteration first
 
+    @property
+    def first(self) -> tuple[str, ...]:
+        """What a person should look at first, once a model is registered: its page, its curves, what it hears."""
+        if not self.reports:
+            return ()
+        listen = [f"{folder}  clean and mixed speech to listen to" for folder in self.listen[-1:]]
+        page = f"{self.reports[-1]}  the page of the newest model, for a browser"
+        return (page, "wavlm ui  curves and versions in MLflow, runs in Prefect", *listen)
+
 
 def summarise(
     artifacts: Sequence[Artifact], store: Store, read_current: Callable[[Store, set[str]], Found | None] | None = None
