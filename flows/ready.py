@@ -19,9 +19,12 @@ from wavlm.specs.yaml import read_recipe
 Choose = Callable[[Sequence[Artifact]], Sequence[Artifact]]  # what of a plan is to be made
 
 
-def check_ready(recipe: str, store: Store, runtime: Runtime, choose: Choose = tuple, *, redo: bool = False) -> None:
-    """Raise NotReadyError, which lists all problems. With `redo` what is complete is made again."""
-    refuse(find_all(recipe, store, runtime, choose, redo=redo))
+def check_ready(
+    recipe: str, store: Store, runtime: Runtime, choose: Choose = tuple, *, redo: bool = False
+) -> list[str]:
+    """Raise NotReadyError, which lists all problems. With `redo` what is complete is made again. Returns warnings."""
+    remarks = refuse(find_all(recipe, store, runtime, choose, redo=redo))
+    return [remark.text for remark in remarks if remark.is_warning]
 
 
 def find_all(

@@ -46,7 +46,8 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     artifact_store = Store(Path(store))
     redo = make_one is make_again
     with send_logs(), name_run(current_name()), answer_when_lost():
-        check_ready(recipe, artifact_store, runtime, choose, redo=redo)
+        for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo):
+            logger.warning("%s", warning)
         recipe_spec = read_resolved(recipe, artifact_store, runtime)
         chosen = choose(plan(recipe_spec))
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]

@@ -11,6 +11,7 @@ from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.pairs import LISTEN_FOLDER
 from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
+from wavlm.pipeline.mixed import describe_shortfall
 from wavlm.pipeline.registration import REPORT_FILE, Current, RegistrationFacts, place_of, show_registry
 from wavlm.pipeline.results import (
     IterationResults,
@@ -149,6 +150,8 @@ def _notes(model: Model, store: Store) -> Iterator[str]:
     if start := describe_start(model, store):
         yield f"Iteration {model.iteration} started from {start}."
     facts, train = store.facts(model, TrainingFacts), model.train
+    if shortfall := describe_shortfall(model, facts.mixing):
+        yield f"Iteration {model.iteration}: {shortfall}."
     wanted = (store.path(model.mixtures).name,) if model.mixtures else ()
     if facts.validated_on != wanted:
         found, expected = (", ".join(names) or "(none)" for names in (facts.validated_on, wanted))

@@ -12,7 +12,7 @@ from wavlm.errors import EXIT_USAGE, CodedError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.check.machine import check_devices, check_packages, check_registry
-from wavlm.pipeline.check.models import check_crops, check_frames, check_ranks, check_sample
+from wavlm.pipeline.check.models import check_crops, check_frames, check_mixing, check_ranks, check_sample
 from wavlm.pipeline.check.sources import check_folders, check_programs, check_sources
 from wavlm.pipeline.check.starts import check_starts
 from wavlm.pipeline.check.storage import check_room, check_store
@@ -32,6 +32,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_frames,
     check_sample,
     check_crops,
+    check_mixing,
     check_ranks,
     check_devices,
     check_room,
@@ -59,7 +60,9 @@ def find(recipe: Recipe, artifacts: Sequence[Artifact], store: Store, runtime: R
             yield error
 
 
-def refuse(findings: Iterable[Finding]) -> None:
-    """Raise NotReadyError, which lists all problems, if there are any."""
-    if problems := [item for item in findings if isinstance(item, CodedError)]:
+def refuse(findings: Iterable[Finding]) -> list[Remark]:
+    """Raise NotReadyError, which lists all problems, if there are any. Returns the remarks."""
+    found = list(findings)
+    if problems := [item for item in found if isinstance(item, CodedError)]:
         raise NotReadyError(problems)
+    return [item for item in found if isinstance(item, Remark)]

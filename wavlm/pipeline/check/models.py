@@ -8,6 +8,7 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.pipeline.artifacts import Codebook, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.cost import add, hours_of
+from wavlm.pipeline.mixed import expect_alone
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_frames, samples_of
 
@@ -62,6 +63,13 @@ def check_sample(wanted: Wanted) -> Iterator[Finding]:
                 f"{hours.known:g} h of speech have {frames} frames, expected at least one per cluster; "
                 f"at {clusters} clusters of {codebook.name}; give more speech, or ask for fewer clusters",
             )
+
+
+def check_mixing(wanted: Wanted) -> Iterator[Finding]:
+    """Speech finds other speech to be mixed with."""
+    for model in wanted.of(Model):
+        if alone := expect_alone(model):
+            yield Remark(f"iteration {model.iteration}: {alone}", is_warning=True)
 
 
 def check_frames(wanted: Wanted) -> Iterator[Finding]:
