@@ -85,7 +85,7 @@ def test_a_recipe_becomes_two_registered_models(finished_store: Path, wavlm: Wav
         "corpus", "shards", "codebook", "labels", "mixtures", "pretrain", "export", "register",
     }  # fmt: skip
     listed = wavlm("models", "list", "--store", finished_store).stdout
-    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [
+    assert [line.split()[:2] for line in listed.splitlines()[1:] if line] == [
         ["wavlm-tiny", "2"],
         ["wavlm-tiny", "1"],
     ]
