@@ -25,7 +25,7 @@ from tests.tasks.conftest import SHARDS, build, recipe_of
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.errors import BadDataError, LockedError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Corpus, Labels, Shards
+from wavlm.pipeline.artifacts import Artifact, Corpus, Labels, Shards, build_order
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -200,6 +200,24 @@ def test_what_is_in_use_is_not_moved_away(store: Store) -> None:
     assert Store(store.root).redo(SHARDS_OF_VOICE) is not None
     assert not store.is_complete(SHARDS_OF_VOICE)
     assert not list((store.root / "locks").glob("*.reader"))
+
+
+@pytest.mark.parametrize("kind", ["labels", "pretrain"])
+def test_what_a_stage_reads_behind_its_inputs_is_not_moved_away(store: Store, kind: str) -> None:
+    """A training reads the shards of its labels, and labels of a hidden layer read the model: neither is a field."""
+    *_, last = (item for item in plan(RECIPE) if item.kind == kind)
+    behind = last.codebook.teacher if isinstance(last, Labels) else last.labels[0].shards
+    for item in build_order([last]):
+        if item != last:
+            store.make(item, lambda out, item=item: build(item, store, out))
+
+    def read(out: Path) -> Facts:
+        with pytest.raises(LockedError, match=f"{behind} is in use by process"):
+            Store(store.root).redo(behind)
+        return build(last, store, out)
+
+    store.make(last, read)
+    assert Store(store.root).redo(behind) is not None
 
 
 def test_two_runs_that_redo_the_same_make_it_once(

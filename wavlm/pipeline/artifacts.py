@@ -80,7 +80,12 @@ class Artifact:
     @property
     def needs(self) -> tuple[Artifact, ...]:
         """What has to be there to make this one: the inputs, and what it is only measured with."""
-        return self._artifacts_in(fields(self))
+        return self._artifacts_in(fields(self)) + self.also_read
+
+    @property
+    def also_read(self) -> tuple[Artifact, ...]:
+        """What a build opens beside its own fields: inputs of an input, which the key names by that one."""
+        return ()
 
     def _artifacts_in(self, chosen: Iterable[Field[object]]) -> tuple[Artifact, ...]:
         found: list[Artifact] = []
@@ -151,6 +156,10 @@ class Labels(Artifact):
     shards: Shards
 
     @property
+    def also_read(self) -> tuple[Artifact, ...]:
+        return (self.codebook.teacher,) if self.codebook.teacher else ()
+
+    @property
     def name(self) -> str:
         return self.shards.name
 
@@ -189,6 +198,10 @@ class Model(Artifact):
     start: StartSpec | None = None  # None: random weights
     mixtures: Mixtures | None = field(default=None, compare=False)  # validation under noise: changes the curve alone
     iteration: int = field(default=1, compare=False)  # the place in a recipe, from 1 on
+
+    @property
+    def also_read(self) -> tuple[Artifact, ...]:
+        return tuple(item.shards for item in self.labels)
 
     @property
     def name(self) -> str:
