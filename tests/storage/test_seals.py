@@ -49,9 +49,10 @@ def test_a_file_below_a_folder_of_a_sealed_one_is_checked_too(tmp_path: Path) ->
 def test_some_other_program_s_artifact_json_seals_nothing_below_it(tmp_path: Path) -> None:
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf/config.json").write_text("{}")
-    (tmp_path / "artifact.json").write_text(json.dumps(OLD))
-    check_sealed(tmp_path / "hf/config.json")
-    (tmp_path / "seal.json").write_text("{}")  # a record of an earlier version has a seal there
+    for text in ("[]", "no JSON", json.dumps({"files": {}})):
+        (tmp_path / "artifact.json").write_text(text)
+        check_sealed(tmp_path / "hf/config.json")
+    (tmp_path / "artifact.json").write_text(json.dumps(OLD))  # a record of an earlier version
     with pytest.raises(BadDataError, match="CHECKSUM"):
         check_sealed(tmp_path / "hf/config.json")
 

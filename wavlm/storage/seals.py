@@ -118,13 +118,13 @@ def check_sealed(path: Path) -> None:
 def find_sealed_folder(path: Path) -> Path | None:
     """The folder whose record seals a file: the file's own or one of two above it; None if there is none.
 
-    Above it the record has to carry a digest, or a seal has to lie beside it: other programs may call a file
+    Above it the record has to be one of ours, or a seal has to lie beside it: other programs may call a file
     `artifact.json`.
     """
     if (path.parent / RECORD_FILE).is_file():
         return path.parent
     above = (folder for folder in path.parents[1 : 1 + DEPTH] if (folder / RECORD_FILE).is_file())
-    return next((folder for folder in above if (folder / SEAL_FILE).is_file() or has_digest(folder)), None)
+    return next((folder for folder in above if (folder / SEAL_FILE).is_file() or _is_ours(folder)), None)
 
 
 def sealed_files(folder: Path) -> Mapping[str, SealedFile]:
@@ -202,6 +202,16 @@ def broken(path: Path, error: Exception | str) -> BadDataError:
         f"{path.name} cannot be used: {what}; at {path}; restore it from a backup, or make the artifact again: "
         f"wavlm stage {_kind(path)} RECIPE --redo",
     )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a file of the record's name is a record, of this version or of an earlier one."""
+    if has_digest(folder):
+        return True
+    try:
+        return set(read_digested(folder / RECORD_FILE).content) == OLD_FIELDS
+    except (OSError, ValueError):
+        return False
 
 
 def _check_old(found: Digested, folder: Path) -> None:
