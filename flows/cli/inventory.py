@@ -10,8 +10,8 @@ from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import KINDS
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.garbage.survey import size_of
-from wavlm.pipeline.record import RECORD_FILE, read_record
-from wavlm.pipeline.store import Store
+from wavlm.pipeline.record import read_record
+from wavlm.pipeline.store import Store, complete_in
 from wavlm.storage.holders import find_owner
 
 
@@ -71,10 +71,10 @@ class Total:
 def list_totals(store: Store) -> Iterator[Total]:
     """Every place of a store: each kind, what is unfinished, and the rest. Together they are all files of the store."""
     for kind in KINDS:
-        complete = [path.parent for path in (store.root / kind).glob(f"*/{RECORD_FILE}")]
-        if complete:
+        if complete := complete_in(store.root / kind):
             yield Total(kind, len(complete), sum(map(size_of, complete)))
-    others = [path for kind in KINDS for path in (store.root / kind).glob("*") if not (path / RECORD_FILE).is_file()]
+    folders = [store.root / kind for kind in KINDS]
+    others = [path for folder in folders for path in sorted(set(folder.glob("*")) - set(complete_in(folder)))]
     if others:
         yield Total("unfinished", len(others), sum(map(size_of, others)))
     for place in sorted(path for path in store.root.glob("*") if path.name not in KINDS):

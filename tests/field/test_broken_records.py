@@ -6,6 +6,7 @@ carries its own digest now: a damaged one is named (RECORD_BROKEN), and everythi
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable
@@ -20,11 +21,13 @@ from tests.tasks.conftest import CORPUS, build, recipe_of
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import Artifact, Export, Model, Registration
+from wavlm.pipeline.garbage.kept import inputs_of
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import summarise
 from wavlm.pipeline.verify import verify
 from wavlm.specs import GateSpec
+from wavlm.storage.seals import check_sealed
 
 Damage = Callable[[bytes, random.Random], bytes]
 
@@ -125,3 +128,46 @@ def test_a_damaged_record_of_another_export_stops_no_export(store: Store, tmp_pa
     record_of(store, first, cut)
     export_as(str(store.path(second.model)), "hf", tmp_path / "out", store)
     assert (tmp_path / "out/README.md").is_file()  # of the store's own export
+
+
+def test_a_lost_seal_is_a_broken_record_and_makes_nothing_again(store: Store) -> None:
+    """People reported: without `seal.json` all that was made from a corpus was made again, and `verify` saw nothing."""
+    corpus = artifacts()[0]
+    seal = store.path(corpus) / "seal.json"
+    seal.unlink()
+    assert str(store.find_broken(corpus)).startswith("RECORD_BROKEN: seal.json cannot be used: the file is missing")
+    assert [item.path for item in verify(store.path(corpus))] == [seal]
+    assert [str(seal) in line for line in list_broken(store)] == [True]
+    assert not store.is_complete(corpus)
+    assert all(store.is_complete(item) for item in artifacts()[1:])
+    with pytest.raises(BadDataError, match=f"RECORD_BROKEN: .*{seal}; restore it"):
+        store.make(corpus, lambda _: pytest.fail("made again unasked"))
+
+
+def test_without_a_seal_nobody_says_that_an_artifact_was_made_from_nothing(store: Store) -> None:
+    shards = next(item for item in artifacts() if item.kind == "shards")
+    (store.path(shards) / "seal.json").unlink()
+    with pytest.raises(BadDataError, match="RECORD_BROKEN"):
+        inputs_of(store.path(shards))
+
+
+def test_a_lost_seal_switches_no_check_off(store: Store) -> None:
+    for name in ("hf/config.json", "hf/model.safetensors"):
+        export = next(item for item in artifacts() if isinstance(item, Export))
+        path = store.path(export) / name
+        path.write_bytes(flip(path.read_bytes(), random.Random(0)))  # noqa: S311
+        (store.path(export) / "seal.json").unlink(missing_ok=True)
+        with pytest.raises(BadDataError, match=f"CHECKSUM: .*{path}"):
+            check_sealed(path)
+
+
+def test_a_record_of_an_earlier_version_needs_no_seal(store: Store) -> None:
+    corpus = artifacts()[0]
+    folder = store.path(corpus)
+    record = json.loads((folder / "artifact.json").read_text())
+    del record["digest"]
+    (folder / "artifact.json").write_text(json.dumps(record))
+    (folder / "seal.json").unlink()
+    assert store.find_broken(corpus) is None
+    assert verify(folder) == []
+    assert store.is_complete(corpus)

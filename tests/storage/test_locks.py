@@ -1,6 +1,9 @@
 """Locks: one holder at a time; who waits is told for whom, and gets the lock when the holder has gone."""
 
+import fcntl
 import multiprocessing
+import os
+import threading
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -8,7 +11,9 @@ import pytest
 
 from tests.waiting import LIMIT_SECONDS
 from wavlm.errors import LockedError
+from wavlm.storage import locks, use_locks
 from wavlm.storage.locks import hold_lock, wait_for_lock
+from wavlm.storage.use_locks import hold_in_use, hold_unused
 
 context = multiprocessing.get_context("spawn")
 
@@ -54,3 +59,59 @@ def test_a_dead_holder_holds_nothing(tmp_path: Path) -> None:
     holder.join()
     with hold_lock(tmp_path / "a.lock", "the thing"):
         pass
+
+
+def test_a_moment_s_look_makes_no_lock_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `refuse_held` looks: a shared lock, and no note beside it."""
+    monkeypatch.setattr(locks, "LOOK_SECONDS", LIMIT_SECONDS)  # however busy the machine is
+    path = tmp_path / "a.lock"
+    with path.open("w") as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (look, fcntl.LOCK_UN)).start()
+        with hold_lock(path, "the thing"):
+            pass
+
+
+@pytest.mark.parametrize("mode", [fcntl.LOCK_SH, fcntl.LOCK_EX])
+def test_a_moment_s_use_makes_no_other_fail(tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(use_locks, "LOOK_SECONDS", LIMIT_SECONDS)
+    path = tmp_path / "a.use"
+    with path.open("w") as other:
+        fcntl.flock(other, mode)
+        threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN)).start()
+        with hold_unused(path, "the thing"):
+            pass
+        fcntl.flock(other, fcntl.LOCK_EX)
+        threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN)).start()
+        with hold_in_use([path]):
+            pass
+
+
+def test_who_moves_a_thing_away_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.use"
+    with (
+        hold_unused(path, "the thing"),
+        pytest.raises(LockedError, match=rf"LOCKED: a is in use by process {os.getpid()} on "),
+        hold_in_use([path]),
+    ):
+        pass
+    with hold_in_use([path]):  # nothing stays held
+        pass
+
+
+def test_tries_of_a_lock_that_another_user_made_leave_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.lock"
+    monkeypatch.setattr(locks.os, "access", lambda _, mode: mode == os.R_OK)
+    monkeypatch.setattr(locks, "LOOK_SECONDS", 0.0)
+    with path.open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        before = len(list(Path("/dev/fd").iterdir()))
+        for _ in range(5):
+            with pytest.raises(LockedError, match="being made"), hold_lock(path, "the thing"):
+                pass
+        fcntl.flock(other, fcntl.LOCK_UN)
+        with hold_lock(path, "the thing"), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert len(list(Path("/dev/fd").iterdir())) == before

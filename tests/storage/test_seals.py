@@ -38,13 +38,23 @@ def test_a_file_as_it_was_sealed_passes_and_a_changed_missing_or_added_one_does_
 
 
 def test_a_file_below_a_folder_of_a_sealed_one_is_checked_too(tmp_path: Path) -> None:
-    folder = seal(tmp_path / "export/it-0123456789ab")
-    (folder / "hf").mkdir()
-    (folder / "hf/config.json").write_text("{}")
-    check_sealed(folder / "hf/config.json")  # some other program's artifact.json
-    (folder / "seal.json").write_text("{}")
+    folder = seal(tmp_path / "export/it-0123456789ab")  # also where its seal was lost
+    for below in ("hf", "snapshots/step-000000001"):
+        (folder / below).mkdir(parents=True)
+        (folder / below / "config.json").write_text("{}")
+        with pytest.raises(BadDataError, match=f"CHECKSUM: .*{below}/config.json; .*wavlm stage export RECIPE"):
+            check_sealed(folder / below / "config.json")
+
+
+def test_some_other_program_s_artifact_json_seals_nothing_below_it(tmp_path: Path) -> None:
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf/config.json").write_text("{}")
+    for text in ("[]", "no JSON", json.dumps({"files": {}})):
+        (tmp_path / "artifact.json").write_text(text)
+        check_sealed(tmp_path / "hf/config.json")
+    (tmp_path / "artifact.json").write_text(json.dumps(OLD))  # a record of an earlier version
     with pytest.raises(BadDataError, match="CHECKSUM"):
-        check_sealed(folder / "hf/config.json")
+        check_sealed(tmp_path / "hf/config.json")
 
 
 def test_where_there_is_no_record_nothing_is_compared(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from wavlm.storage.digested import read_digested, write_digested
-from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, SealedFile, broken, read_fields
+from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, SealedFile, broken, has_digest, read_fields
 
 __all__ = [
     "RECORD_FILE",
@@ -59,14 +59,19 @@ def write_seal(folder: Path, seal: Seal) -> None:
 
 
 def read_seal(folder: Path) -> Seal | None:
-    """The seal of a folder; None if there is none. Raises BadDataError (RECORD_BROKEN) if it is broken."""
+    """The seal of a folder; None if the folder is empty, or complete and so old that it was given none.
+
+    Raises BadDataError (RECORD_BROKEN) if it is broken, or lost: each record with a digest was written beside a seal.
+    """
     path = folder / SEAL_FILE
     try:
         found = read_digested(path)
         if not found.has_digest and set(found.content) != set(Seal.model_fields):
             raise broken(path, f"it has no digest, and the fields {', '.join(sorted(found.content))}")
         return Seal.model_validate(found.content)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if (folder / RECORD_FILE).is_file() and has_digest(folder):
+            raise broken(path, "the file is missing") from error
         return None
     except (OSError, ValueError) as error:  # a ValidationError is a ValueError
         raise broken(path, error) from error

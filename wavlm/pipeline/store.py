@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -143,10 +143,10 @@ class Store:
         """Build an artifact unless it is complete; returns its folder.
 
         `build` gets the partial folder, which may hold an earlier attempt's parts, fills it and
-        returns facts. While it runs nobody can move the inputs away. Raises BadDataError if an input is missing, or if
-        the artifact is there with a damaged record, which `redo` moves away, and LockedError if somebody else is
-        building the same; a failed build keeps its partial folder. Errors of the operating system and of libraries
-        get a code here.
+        returns facts. While it runs nobody can move the inputs away, or begin to use what will be replaced. Raises
+        BadDataError if an input is missing, or if the artifact is there with a damaged record, which `redo` moves
+        away, and LockedError if somebody else is building the same or still uses what would be replaced; a failed
+        build keeps its partial folder. Errors of the operating system and of libraries get a code here.
         """
         if self.is_complete(artifact):
             return self.path(artifact)
@@ -156,7 +156,8 @@ class Store:
                 self.require(item)
             with hold_lock(self._lock(artifact), str(artifact)):
                 if not self.is_complete(artifact):
-                    self._build(artifact, build, progress)
+                    with self._hold_outdated(artifact):
+                        self._build(artifact, build, progress)
         return self.path(artifact)
 
     def redo(self, artifact: Artifact) -> Path | None:
@@ -173,18 +174,17 @@ class Store:
     def folders(self) -> Iterator[Path]:
         """Folders of all complete artifacts, by kind in pipeline order, then by name."""
         for kind in KINDS:
-            for record in sorted((self.root / kind).glob(f"*/{RECORD_FILE}")):
-                yield record.parent
+            yield from complete_in(self.root / kind)
 
     def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
         """The nearest complete sibling, one of the same name before others, and what differs; None if there is none."""
         siblings = []
-        for path in (self.root / artifact.kind).glob(f"*/{RECORD_FILE}"):
-            if find_broken(path.parent):
+        for folder in complete_in(self.root / artifact.kind):
+            if find_broken(folder):
                 continue
-            differences = tuple(differences_between("", read_field(path.parent, "identity"), artifact.identity))
-            is_other = path.parent.name.rpartition("-")[0] != artifact.name
-            siblings.append((is_other, len(differences), path.parent, differences))
+            differences = tuple(differences_between("", read_field(folder, "identity"), artifact.identity))
+            is_other = folder.name.rpartition("-")[0] != artifact.name
+            siblings.append((is_other, len(differences), folder, differences))
         if not siblings:
             return None
         *_, folder, differences = min(siblings, key=lambda item: item[:3])
@@ -196,12 +196,17 @@ class Store:
             raise error
 
     def _begin(self, partial: Path, artifact: Artifact, inputs: dict[str, str]) -> None:
-        """Make the partial folder. What an attempt with other inputs left in it is moved to the trash."""
+        """Make the partial folder. What an attempt with other inputs left in it is moved to the trash.
+
+        So is one without a seal, or with a damaged one: nobody knows what it was made from.
+        The record of one that was killed before its folder got its name goes: the folder is under way again.
+        """
+        (partial / RECORD_FILE).unlink(missing_ok=True)
         try:
             begun = read_seal(partial)
-            is_foreign = begun is not None and begun.inputs != inputs
+            is_foreign = begun.inputs != inputs if begun else partial.is_dir() and any(partial.iterdir())
         except BadDataError:
-            is_foreign = True  # nobody knows what the attempt was made from
+            is_foreign = True
         if is_foreign:
             self._discard(partial, artifact)
         partial.mkdir(parents=True, exist_ok=True)
@@ -227,6 +232,10 @@ class Store:
     def _hold_unused(self, artifact: Artifact) -> AbstractContextManager[None]:
         return hold_unused(self._use_lock(artifact), str(artifact))
 
+    def _hold_outdated(self, artifact: Artifact) -> AbstractContextManager[None]:
+        """Nobody uses the folder that is replaced: held before the work, so that the work is never in vain."""
+        return self._hold_unused(artifact) if self.path(artifact).exists() else nullcontext()
+
     def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
         partial, inputs = self.partial_folder(artifact), contents_of_inputs(artifact, self.path)
         self._begin(partial, artifact, inputs)
@@ -250,11 +259,15 @@ class Store:
         write_seal(partial, Seal(content=content_of(files), inputs=inputs))
         write_record(partial, record)
         sync(partial)
-        with self._hold_unused(artifact):
-            self._discard(self.path(artifact), artifact)  # one that was made from other inputs
-            partial.rename(self.path(artifact))
+        self._discard(self.path(artifact), artifact)  # one that was made from other inputs
+        partial.rename(self.path(artifact))
         self.built.add(artifact.key)
         sync(self.path(artifact).parent)
+
+
+def complete_in(kind: Path) -> list[Path]:
+    """Folders of the complete artifacts of a kind, by name. One under way may hold a record for a moment."""
+    return [found.parent for found in sorted(kind.glob(f"[!.]*/{RECORD_FILE}"))]
 
 
 def _check_known(artifact: Artifact) -> None:

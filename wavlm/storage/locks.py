@@ -14,6 +14,7 @@ from wavlm.errors import LockedError
 from wavlm.storage.holders import describe_owner, write_owner
 
 RETRY_SECONDS = 0.5
+LOOK_SECONDS = 1.0  # a look whether a lock is held (`refuse_held`) takes it for a moment
 OnWait = Callable[[str, float], None]  # the holder, and the seconds waited so far
 
 
@@ -21,10 +22,10 @@ OnWait = Callable[[str, float], None]  # the holder, and the seconds waited so f
 def hold_lock(path: Path, what: str) -> Iterator[None]:
     """Hold `path` as a lock while the block runs. `what` names in errors what is locked.
 
-    Raises LockedError, naming the holder's process id and host, if another process holds the lock.
-    The kernel frees the lock when its holder dies, even by SIGKILL.
+    Raises LockedError, naming the holder's process id and host, if another process holds the lock for more than a
+    second. The kernel frees the lock when its holder dies, even by SIGKILL.
     """
-    with wait_for_lock(path, what, 0.0, lambda *_: None):
+    with wait_for_lock(path, what, LOOK_SECONDS, lambda *_: None):
         yield
 
 
@@ -52,14 +53,23 @@ class _ReadableLock:
 
     def __init__(self, path: Path) -> None:
         self.lock_file = str(path)
-        self._handle = os.open(path, os.O_RDONLY)
+        self._handle: int | None = None  # open while the lock is held, and no longer
 
     def acquire(self, timeout: float) -> None:
-        if not lock_descriptor(self._handle, blocking=timeout != 0):
+        handle, is_held = os.open(self.lock_file, os.O_RDONLY), False
+        try:
+            is_held = lock_descriptor(handle, blocking=timeout != 0)
+        finally:
+            if not is_held:
+                os.close(handle)
+        if not is_held:
             raise Timeout(self.lock_file)
+        self._handle = handle
 
     def release(self) -> None:
-        os.close(self._handle)  # which frees the lock
+        if self._handle is not None:
+            os.close(self._handle)  # which frees the lock
+            self._handle = None
 
 
 def _lock_of(path: Path) -> BaseFileLock | _ReadableLock:
@@ -75,7 +85,7 @@ def _acquire(lock: BaseFileLock | _ReadableLock, note: Path, what: str, seconds:
             lock.acquire(timeout=0)
         except Timeout as error:
             if waited >= seconds:
-                after = f", also after {waited:.0f} s" if seconds else ""
+                after = f", also after {waited:.0f} s" if seconds != LOOK_SECONDS else ""
                 raise LockedError(
                     "LOCKED",
                     f"{what} is being made by {describe_owner(note)}{after}; at {lock.lock_file}; "

@@ -26,7 +26,7 @@ RECORD_FILE, SEAL_FILE, DROPPED_FILE = "artifact.json", "seal.json", "dropped.js
 UNSEALED = (RECORD_FILE, SEAL_FILE, DROPPED_FILE)  # about the folder, and not of it
 # Fields of records that carry no digest. A record with others was changed: perhaps the name of its digest.
 OLD_FIELDS = frozenset({"identity", "key", "inputs", "facts", "files", "versions", "finished_unix", "seconds"})
-DEPTH = 2  # folders below the record: hf/model.safetensors
+DEPTH = 2  # folders between the record and a file: snapshots/step-000001000/model.safetensors
 # File systems count time in ticks of up to 10 ms: a file that was just written may change again in the same tick.
 SETTLED_NS = 100_000_000
 MOST_REMEMBERED = 1 << 16
@@ -116,14 +116,15 @@ def check_sealed(path: Path) -> None:
 
 
 def find_sealed_folder(path: Path) -> Path | None:
-    """The folder whose record seals a file: the file's own or one above it; None if there is none.
+    """The folder whose record seals a file: the file's own or one of two above it; None if there is none.
 
-    Above it there has to be a seal as well: other programs may call a file `artifact.json`.
+    Above it the record has to be one of ours, or a seal has to lie beside it: other programs may call a file
+    `artifact.json`.
     """
     if (path.parent / RECORD_FILE).is_file():
         return path.parent
-    above = (folder for folder in path.parents[1:DEPTH] if (folder / SEAL_FILE).is_file())
-    return next((folder for folder in above if (folder / RECORD_FILE).is_file()), None)
+    above = (folder for folder in path.parents[1 : 1 + DEPTH] if (folder / RECORD_FILE).is_file())
+    return next((folder for folder in above if (folder / SEAL_FILE).is_file() or _is_ours(folder)), None)
 
 
 def sealed_files(folder: Path) -> Mapping[str, SealedFile]:
@@ -201,6 +202,16 @@ def broken(path: Path, error: Exception | str) -> BadDataError:
         f"{path.name} cannot be used: {what}; at {path}; restore it from a backup, or make the artifact again: "
         f"wavlm stage {_kind(path)} RECIPE --redo",
     )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a file of the record's name is a record, of this version or of an earlier one."""
+    if has_digest(folder):
+        return True
+    try:
+        return set(read_digested(folder / RECORD_FILE).content) == OLD_FIELDS
+    except (OSError, ValueError):
+        return False
 
 
 def _check_old(found: Digested, folder: Path) -> None:

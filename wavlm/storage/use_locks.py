@@ -10,6 +10,7 @@ import glob
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from wavlm.errors import LockedError
 from wavlm.storage.holders import describe_owner, is_alive, write_owner
 
 NOTE = ".reader"
+RETRY_SECONDS, LOOK_SECONDS = 0.05, 1.0  # many hold such a lock for a moment only
 
 
 @contextmanager
@@ -29,14 +31,14 @@ def hold_in_use(paths: Iterable[Path]) -> Iterator[None]:
     with ExitStack() as stack:
         for path in paths:
             stack.enter_context(_lock(path, fcntl.LOCK_SH, path.stem))
-            stack.enter_context(_note_reader(path))
+            stack.enter_context(_note_user(path))
         yield
 
 
 @contextmanager
 def hold_unused(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock alone while the block runs. Raises LockedError, which names a reader, if there is one."""
-    with _lock(path, fcntl.LOCK_EX, what):
+    """Hold a lock alone while the block runs. Raises LockedError, which names a reader, if one stays."""
+    with _lock(path, fcntl.LOCK_EX, what), _note_user(path):
         yield
 
 
@@ -64,19 +66,30 @@ def _lock(path: Path, mode: int, what: str) -> Iterator[None]:
     except PermissionError:  # somebody else made it: the kernel locks what can be read
         handle = os.open(path, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, mode | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LockedError(
-                "LOCKED", f"{what} is in use by {_describe_readers(path)}; at {path}; wait for it or stop it"
-            ) from error
+        _acquire(handle, mode, path, what)
         yield
     finally:
         os.close(handle)  # which frees the lock; the file stays, for others may be about to lock it
 
 
+def _acquire(handle: int, mode: int, path: Path, what: str) -> None:
+    """Take a lock; raises LockedError if another process holds it for more than a second."""
+    end = time.monotonic() + LOOK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, mode | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= end:
+                raise LockedError(
+                    "LOCKED", f"{what} is in use by {_describe_users(path)}; at {path}; wait for it or stop it"
+                ) from error
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
+
+
 @contextmanager
-def _note_reader(path: Path) -> Iterator[None]:
+def _note_user(path: Path) -> Iterator[None]:
     note = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}{NOTE}")
     write_owner(note)
     try:
@@ -85,7 +98,7 @@ def _note_reader(path: Path) -> Iterator[None]:
         note.unlink(missing_ok=True)
 
 
-def _describe_readers(path: Path) -> str:
-    """Those that are alive; a killed one leaves its note, and not its lock."""
+def _describe_users(path: Path) -> str:
+    """The readers that are alive, or who moves it away; a killed one leaves its note, and not its lock."""
     notes = [note for note in sorted(path.parent.glob(f"{glob.escape(path.name)}.*{NOTE}")) if is_alive(note)]
     return "; ".join(map(describe_owner, notes)) or "a process that left no note"
