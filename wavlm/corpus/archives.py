@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wavlm.corpus.contents import Cache, FolderContents, check_pin, find_folder, read_contents
@@ -11,12 +12,13 @@ from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.sources import refuse_sources
-from wavlm.corpus.unpack import Limits, unpack
+from wavlm.corpus.unpack import Limits, UnpackedFile, unpack
+from wavlm.corpus.unpacked import Unpacked, merge, read_unpacked, refuse_strays, write_unpacked
 from wavlm.errors.secrets import without_secrets
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
-from wavlm.storage.files import read_json, sha256_of, write_json
+from wavlm.storage.files import sha256_of
 
 AUDIO = "audio"
 RECEIPTS = "archives"
@@ -32,6 +34,7 @@ class Files:
     root: Path
     receipts: tuple[ArchiveReceipt, ...]
     contents: FolderContents | None = None  # of the folder that the spec names
+    unpacked: Mapping[str, UnpackedFile] = field(default_factory=dict)  # of archives, by path below `root`
 
 
 def gather(
@@ -44,11 +47,12 @@ def gather(
 ) -> Files:
     """Download and unpack the archives that are missing, or find the folder that the spec names.
 
-    All archives are unpacked into the same tree. If two have a file of the same path, the later one is kept.
+    All archives are unpacked into the same tree. If two have a file of the same path, the later one is kept. An archive
+    that an earlier attempt unpacked is unpacked again unless each of its files is as it was.
 
     `cache` keeps the digests of the folder's files.
-    Raises UsageError (GATED, SOURCES, FOLDER_MISSING), BadDataError (FOLDER_CHANGED) and what downloading, unpacking
-    and reading a folder raise.
+    Raises UsageError (GATED, SOURCES, FOLDER_MISSING), BadDataError (FOLDER_CHANGED, FILE_STRAY) and what downloading,
+    unpacking and reading a folder raise.
     """
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     refuse_sources(spec)
@@ -57,19 +61,25 @@ def gather(
         check_pin(spec, contents.digest)
         return Files(contents.root, receipts=(), contents=contents)
     sizes = [float(source.size_bytes or 1) for source in archives]
-    receipts = []
+    earlier = [read_unpacked(_receipt_of(source, out)) for source in archives]
+    unpacked = []
     for index, source in enumerate(archives):
         start, part = sum(sizes[:index]) / sum(sizes), sizes[index] / sum(sizes)
-        receipts.append(_archive(source, downloads, out, _share(progress, start, part)))
-    return Files(out / AUDIO, receipts=tuple(receipts))
+        known = earlier[index]
+        if not (known and known.is_whole(out / AUDIO, replaced=merge(filter(None, earlier[index + 1 :])))):
+            known = _archive(source, downloads, out, _share(progress, start, part))
+        unpacked.append(known)
+    refuse_strays(out / AUDIO, unpacked)
+    return Files(out / AUDIO, receipts=tuple(one.receipt for one in unpacked), unpacked=merge(unpacked))
 
 
-def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress) -> ArchiveReceipt:
-    """Download and unpack one archive unless there is a receipt of it. Returns the receipt."""
-    pin = Pin.of(source)
-    path = out / RECEIPTS / f"{pin.digest}.json"
-    if receipt := _read_receipt(path):
-        return receipt
+def _receipt_of(source: HttpsSource | AptSource, out: Path) -> Path:
+    return out / RECEIPTS / f"{Pin.of(source).digest}.json"
+
+
+def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progress: Progress) -> Unpacked:
+    """Download and unpack one archive, and write its receipt."""
+    pin, path = Pin.of(source), _receipt_of(source, out)
     if isinstance(source, AptSource):
         archive = fetch_apt(source, downloads, progress)
         name = f"{source.package} {source.version}"
@@ -80,26 +90,19 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
     require_room(out, int(UNPACKED_RATIO * archive.stat().st_size))
     # A package is pinned by sha256. So its links are known: they lead to fonts and documentation.
     limits = Limits(links="skip" if isinstance(source, AptSource) else "refuse")
-    unpacked = unpack(archive, pin.format, out / AUDIO, limits)
+    found = unpack(archive, pin.format, out / AUDIO, limits)
     os.sync()  # all files must be on the disk before the receipt
     receipt = ArchiveReceipt(
         name=name,
         sha256=pin.digest if pin.algorithm == "sha256" else sha256_of(archive),
         pinned_by=pin.algorithm,
         bytes=archive.stat().st_size,
-        files=len(unpacked.files),
-        skipped_links=unpacked.skipped_links,
+        files=len(found.files),
+        skipped_links=found.skipped_links,
     )
-    write_json(path, receipt.model_dump())
-    return receipt
-
-
-def _read_receipt(path: Path) -> ArchiveReceipt | None:
-    """The receipt of an archive that an earlier attempt unpacked; None if there is none, or none that can be read."""
-    try:
-        return ArchiveReceipt.model_validate(read_json(path))
-    except (FileNotFoundError, ValueError):
-        return None
+    unpacked = Unpacked(receipt=receipt, files=dict(found.files))
+    write_unpacked(path, unpacked)
+    return unpacked
 
 
 def _share(progress: Progress, start: float, part: float) -> Progress:

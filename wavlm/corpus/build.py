@@ -46,7 +46,7 @@ def build_corpus(
 
     `downloads` keeps the archives; all corpora share it. `cache` keeps the digests of a folder's files.
     `stall_seconds`: see `wavlm.execution.fence`.
-    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT), ServiceMissingError (STORAGE_STALLED), and what
+    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED), ServiceMissingError (STORAGE_STALLED), and what
     `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -81,6 +81,13 @@ def build_corpus(
 def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
     path = files.root / recording.path
     sha256 = files.contents.sha256_of(str(recording.path)) if files.contents else hash_fenced(path, fences)
+    unpacked = files.unpacked.get(str(recording.path))
+    if unpacked and sha256 != unpacked.sha256:
+        raise BadDataError(
+            "FILE_CHANGED",
+            f"found sha256 {sha256}, unpacked {unpacked.sha256}; at {path}; run again, which unpacks it again; if it "
+            "changes again, check the disk and the memory",
+        )
     rate, samples = _measure(path, fences)
     shown = recording.path if files.contents else PurePosixPath(AUDIO) / recording.path
     return ManifestRow(

@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from wavlm.corpus.unpack.deb import deb_members
-from wavlm.corpus.unpack.members import Limits, UnpackedFiles, explain_damage, write_members
+from wavlm.corpus.unpack.members import Limits, UnpackedFile, UnpackedFiles, explain_damage, fold_name, write_members
 from wavlm.corpus.unpack.tar import tar_members
 from wavlm.corpus.unpack.zip import zip_members
 
-__all__ = ["Limits", "UnpackedFiles", "unpack"]
+__all__ = ["Limits", "UnpackedFile", "UnpackedFiles", "fold_name", "unpack"]
 
 
 def unpack(archive: Path, format: str, into: Path, limits: Limits | None = None) -> UnpackedFiles:  # noqa: A002 - as in the spec

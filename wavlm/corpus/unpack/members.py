@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import re
 import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from wavlm.errors import BadDataError
+from wavlm.storage.facts import Facts
 from wavlm.storage.files import CHUNK_BYTES, explain_os_errors
 
 MIB = 1 << 20
@@ -57,11 +59,18 @@ class Member:
     is_link: bool = False
 
 
+class UnpackedFile(Facts):
+    """One file as the archive has it: what was read from there, not what the disk gives back."""
+
+    bytes: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class UnpackedFiles:
-    """The unpacked files in archive order, relative to the folder, and the number of skipped links."""
+    """The unpacked files in archive order, by their paths below the folder, and the number of skipped links."""
 
-    files: tuple[PurePosixPath, ...]
+    files: Mapping[str, UnpackedFile]
     skipped_links: int
 
 
@@ -70,14 +79,14 @@ def write_members(members: Iterator[Member], into: Path, limits: Limits) -> Unpa
     into.mkdir(parents=True, exist_ok=True)
     root = into.resolve()
     seen: set[str] = set()
-    files: list[PurePosixPath] = []
+    files: dict[str, UnpackedFile] = {}
     skipped = 0
     for member in members:
         if member.is_link:
             skipped += 1
             continue
         path = safe_path(member.name)
-        folded = unicodedata.normalize("NFC", str(path)).casefold()
+        folded = fold_name(str(path))
         if folded in seen:
             raise BadDataError("DUP_NAME", f"two members of an archive have one name; at {path}; check the archive")
         seen.add(folded)
@@ -85,9 +94,13 @@ def write_members(members: Iterator[Member], into: Path, limits: Limits) -> Unpa
             raise bomb_error(f"more than {limits.count} members", member.name)
         if member.size_bytes > limits.member_bytes:
             raise bomb_error(f"{member.size_bytes} bytes in one member", member.name)
-        _write(member, _resolve_inside(root, path))
-        files.append(path)
-    return UnpackedFiles(tuple(files), skipped)
+        files[str(path)] = _write(member, _resolve_inside(root, path))
+    return UnpackedFiles(files, skipped)
+
+
+def fold_name(path: str) -> str:
+    """One spelling for all names that a file system may take for the same."""
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def safe_path(name: str) -> PurePosixPath:
@@ -146,13 +159,13 @@ def _resolve_inside(root: Path, path: PurePosixPath) -> Path:
     return target
 
 
-def _write(member: Member, target: Path) -> None:
+def _write(member: Member, target: Path) -> UnpackedFile:
     """Write a file under a temporary name and rename it, so that a file under its final name is complete.
 
     There is no fsync per file, because a corpus has a hundred thousand files. The caller syncs the disk once,
     before it writes the receipt.
     """
-    temporary = target.with_name(TEMPORARY)
+    temporary, digest = target.with_name(TEMPORARY), hashlib.sha256()
     with explain_os_errors(target):
         with temporary.open("wb") as file:
             left = member.size_bytes
@@ -164,5 +177,7 @@ def _write(member: Member, target: Path) -> None:
                         f"the archive ends {left} bytes too early; at {member.name!r}; fetch it again",
                     )
                 file.write(chunk)
+                digest.update(chunk)
                 left -= len(chunk)
         temporary.replace(target)
+    return UnpackedFile(bytes=member.size_bytes, sha256=digest.hexdigest())
