@@ -25,7 +25,7 @@ ROOT = "/some/where"
 
 def code_of(error: BaseException, where: Path | None = None) -> tuple[str, int] | None:
     found = to_coded(error, where)
-    return found and (str(found.code), found.exit_code)
+    return (str(found.code), found.exit_code) if found else None
 
 
 def refused(number: int) -> OSError:

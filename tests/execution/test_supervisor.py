@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from wavlm.execution import launch
+from wavlm.execution.exit_note import ExitNote
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest, keep_signals
 from wavlm.execution.supervisor import choose_exit_code, run_ranks, start_ranks
@@ -68,6 +70,20 @@ def test_a_trainer_is_told_nothing_of_the_ranks_of_its_caller(tmp_path: Path, mo
     seen = json.loads((tmp_path / "log").read_text())
     assert not OF_A_CLUSTER.keys() & seen.keys()
     assert seen["KEPT"] == "yes"
+
+
+@pytest.mark.parametrize(("left", "expected"), [(65, "CHECKSUM: x; y; z"), (69, "")])
+def test_what_is_lost_in_the_pipe_is_read_from_the_folder(
+    left: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it is of another end than this one, nothing is said."""
+    note = ExitNote(exit_code=left, message="CHECKSUM: x; y; z")
+    program = f"import pathlib, sys; pathlib.Path('exit.json').write_text({note.model_dump_json()!r}); sys.exit(65)"
+    monkeypatch.setattr(launch, "command", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(launch, "read_job", lambda _: SimpleNamespace(out=tmp_path))
+    monkeypatch.chdir(tmp_path)
+    ended = launch.run_trainer(tmp_path / "job.json", Runtime(), lambda _: None)
+    assert ended == ExitNote(exit_code=65, message=expected)
 
 
 def test_ranks_are_told_of_each_other_and_of_no_others(monkeypatch: pytest.MonkeyPatch) -> None:

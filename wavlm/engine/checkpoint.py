@@ -141,6 +141,9 @@ def find_damage(checkpoint: Path) -> str:
         wrong = [name for name, digest in manifest.items() if sha256_of(checkpoint / name) != digest]
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         return str(error)
+    except OSError as error:
+        error.filename = error.filename or str(checkpoint)  # reading names no file, only opening does
+        raise
     return f"sha256 differs: {', '.join(wrong)}" if wrong else ""
 
 
