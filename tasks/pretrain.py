@@ -123,11 +123,9 @@ def _remove_leftovers(out: Path) -> None:
 
 def _failure(ending: ExitNote, out: Path) -> Exception:
     """The trainer's error as an exception of ours, with the message that it left."""
-    name, _, text = ending.message.partition(": ")
-    if text and ending.exit_code in _ERRORS:
-        return _ERRORS[ending.exit_code](name, text)
-    if ending.exit_code == EXIT_STOPPED:
-        return StoppedError("STOPPED", f"stopped on request; at {out}; run the same command to go on")
+    if ending.exit_code in _ERRORS:
+        name, _, text = ending.message.partition(": ")
+        return _ERRORS[ending.exit_code](*((name, text) if text else _word_for(ending.exit_code, out)))
     if ending.exit_code > SIGNAL_EXIT:
         return WorkerDiedError(
             "WORKER_DIED",
@@ -135,6 +133,13 @@ def _failure(ending: ExitNote, out: Path) -> Exception:
             f"machine had no memory left; see {out / LOG}; run again: it goes on from the last checkpoint",
         )
     return RuntimeError(f"the trainer ended with code {ending.exit_code}; the end of {out / LOG}:\n{_tail(out / LOG)}")
+
+
+def _word_for(code: int, out: Path) -> tuple[str, str]:
+    """Code and message for a trainer that left none, or whose message is lost."""
+    if code == EXIT_STOPPED:
+        return "STOPPED", f"stopped on request; at {out}; run the same command to go on"
+    return "TRAINER_FAILED", f"the trainer ended with code {code}, and its message is lost; at {out}; see {out / LOG}"
 
 
 def _tail(log_path: Path) -> str:

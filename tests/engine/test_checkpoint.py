@@ -1,5 +1,7 @@
 """Snapshots come back bit for bit, and damaged, foreign or missing ones are told apart."""
 
+import errno
+import os
 import resource
 import shutil
 from collections import namedtuple
@@ -98,6 +100,32 @@ def test_damage_to_the_newest_falls_back_to_the_one_before(
     assert found == tmp_path / "step-000000001"
     assert "step-000000002 is damaged" in caplog.text
     assert (tmp_path / "damaged-step-000000002").is_dir()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOMEM])
+@pytest.mark.parametrize("name", ["read_json", "sha256_of"])
+def test_what_cannot_be_read_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    save(tmp_path, training(steps=1), 1)
+    newest = save(tmp_path, training(steps=2), 2)
+
+    def fail(_: Path) -> str:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as context:
+        context.setattr(checkpoint, name, fail)
+        with pytest.raises(OSError, match=rf"{os.strerror(number)}: .*step-000000002"):
+            checkpoint.find_newest(tmp_path, FINGERPRINT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000001", "step-000000002"]
+    assert checkpoint.find_newest(tmp_path, FINGERPRINT) == newest
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "3", '{"model.safetensors": 1}', "[" * 100_000], ids=len)
+def test_a_manifest_that_is_none_counts_as_damage(tmp_path: Path, content: str) -> None:
+    before = save(tmp_path, training(steps=1), 1)
+    (save(tmp_path, training(steps=2), 2) / "manifest.json").write_text(content)
+    assert checkpoint.find_newest(tmp_path, FINGERPRINT) == before
 
 
 def test_manifest_that_lists_too_little_counts_as_damage(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.nn.networks import base, large, lively
-from wavlm.nn import ModelFileError, load_model, save_model
+from tests.tiny_specs import tiny_network
+from wavlm.nn import ModelFileError, files, load_model, save_model
 from wavlm.nn.files import weights_of
+from wavlm.nn.wavlm import WavLM
 
 
 @pytest.fixture
@@ -52,6 +54,37 @@ def test_tensors_that_do_not_fit_are_named_with_both_shapes(folder: Path) -> Non
         "mystery: not a tensor of this network",
     ):
         assert fact in str(error.value)
+
+
+@pytest.mark.parametrize("harm", ["other names", "one per layer", "one missing"])
+def test_layers_are_not_built_for_tensors_that_are_not_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """Building very many takes hours; as many small tensors of any name must not be enough."""
+    network = tiny_network(num_layers=100)
+    save_model(WavLM(network, 5), tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    if harm == "other names":
+        weights = {f"t{number}": torch.zeros(1) for number in range(len(weights))}
+    elif harm == "one per layer":
+        weights = {f"encoder.layers.{number}.fc1.bias": torch.zeros(1) for number in range(200)}
+    else:
+        del weights[min(name for name in weights if name.startswith("encoder.layers.57."))]
+    save_file(weights, path)
+    built = []
+    monkeypatch.setattr(files, "WavLM", lambda spec, clusters: built.append(spec.num_layers) or WavLM(spec, clusters))
+    with pytest.raises(ModelFileError, match=r"and 100 layers is described, and the .* tensors are not those"):
+        load_model(tmp_path)
+    assert max(built, default=0) <= 1
+
+
+def test_a_model_of_very_many_layers_comes_back(tmp_path: Path) -> None:
+    written = WavLM(tiny_network(num_layers=70), 5)
+    save_model(written, tmp_path)
+    read = load_model(tmp_path)
+    assert read.network.num_layers == 70
+    assert torch.equal(read.encoder.layers[69].fc1.bias, written.encoder.layers[69].fc1.bias)
 
 
 def test_a_cut_weights_file_is_refused_with_its_path(folder: Path) -> None:

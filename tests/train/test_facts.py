@@ -1,5 +1,7 @@
 """training.json: read back as typed facts, with the last value of each metric of the curve."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tests.train import fakes
 from wavlm.errors import BadDataError
 from wavlm.execution import metrics
+from wavlm.storage.digested import Digested
 from wavlm.storage.files import read_json
 from wavlm.train.facts import TRAINING_FILE, TrainingFacts, is_finished, read_training, write_training
 
@@ -68,6 +71,23 @@ def test_a_summary_with_the_right_key_is_not_enough(tmp_path: Path, name: str) -
         assert not is_finished(job)
     (tmp_path / name).unlink()
     assert not is_finished(job)
+
+
+def test_a_file_that_cannot_be_read_now_is_not_said_to_be_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no file descriptor left a finished model was trained again, and its summary called broken."""
+    job = fakes.job(tmp_path)
+    write_training(job, facts(job.key))
+
+    def fail(path: Path) -> Digested:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr("wavlm.train.facts.read_digested", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        is_finished(job)
+    with pytest.raises(OSError, match="Too many open files"):
+        read_training(tmp_path)
 
 
 def test_a_summary_of_an_earlier_version_that_names_no_files_is_written_again(tmp_path: Path) -> None:

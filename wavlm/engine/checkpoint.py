@@ -104,7 +104,8 @@ def write(folder: Path, files: Mapping[str, Tensors], state: CheckpointState, ke
 def find_newest(folder: Path, fingerprint: Mapping[str, JsonValue]) -> Path | None:
     """The newest undamaged checkpoint; None if there never was one.
 
-    Damaged ones are renamed to `damaged-...`, and the one before is taken.
+    Damaged ones are renamed to `damaged-...`, and the one before is taken. One that cannot be read now, as of a disk
+    that fails or with no file descriptor left, is not called damaged: OSError.
     Raises BadDataError if all of them are damaged, and UsageError if the newest undamaged one is of another job.
     """
     found = list_checkpoints(folder)
@@ -129,14 +130,20 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def find_damage(checkpoint: Path) -> str:
-    """What is wrong with the files of a checkpoint; empty if nothing is."""
+    """What is wrong with the files of a checkpoint; empty if nothing is.
+
+    Raises OSError if they cannot be read now, of which nobody knows whether they are damaged.
+    """
     try:
         manifest = read_json(checkpoint / MANIFEST)
+        if not isinstance(manifest, dict) or set(manifest) != {MODEL, OPTIMIZER, STATE}:
+            return f"{MANIFEST} does not list {MODEL}, {OPTIMIZER} and {STATE}"
         wrong = [name for name, digest in manifest.items() if sha256_of(checkpoint / name) != digest]
-    except (OSError, ValueError, AttributeError) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         return str(error)
-    if set(manifest) != {MODEL, OPTIMIZER, STATE}:
-        return f"{MANIFEST} lists {', '.join(sorted(manifest))}"
+    except OSError as error:
+        error.filename = error.filename or str(checkpoint)  # reading names no file, only opening does
+        raise
     return f"sha256 differs: {', '.join(wrong)}" if wrong else ""
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "EXIT_STOPPED",
     "EXIT_USAGE",
     "TRANSIENT",
+    "AnswerTooLargeError",
     "BadDataError",
     "CannotWriteError",
     "Code",
@@ -37,6 +38,10 @@ EXIT_NO_RESOURCES = 71
 EXIT_CANNOT_WRITE = 73
 EXIT_STOPPED = 75
 EXIT_LOCKED = 77
+
+
+class AnswerTooLargeError(OSError):
+    """A server sends more than its answer may have. `wavlm.errors.boundary` gives it a code."""
 
 
 class CodedError(Exception):

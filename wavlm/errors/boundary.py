@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wavlm.errors import (
+    AnswerTooLargeError,
     BadDataError,
     CannotWriteError,
     CodedError,
@@ -35,11 +36,26 @@ _EXHAUSTED: _Meaning = (
     Code.NO_RESOURCES,
     "lower --workers, free memory or raise the limits of the user (ulimit), then run again",
 )
+_REMOVED: _Meaning = (BadDataError, Code.FILE_LOST, "find out what removes it, bring it back, then run again")
+_REFUSED: _Meaning = (CannotWriteError, Code.OS_REFUSED, "mend what this says, then run again")
+_IN_USE: _Meaning = (CannotWriteError, Code.OS_REFUSED, "see what else uses it or writes into it, then run again")
+_UNABLE: _Meaning = (CannotWriteError, Code.OS_REFUSED, "choose a place on a file system that can do it")
+_TOO_LARGE: _Meaning = (
+    ServiceMissingError,
+    Code.ANSWER_TOO_LARGE,
+    "check the server's address, and what stands between it and this machine",
+)
 _DAMAGED: _Meaning = (BadDataError, Code.FILE_DAMAGED, "make or fetch it again")
 _BUSY: _Meaning = (LockedError, Code.LOCKED, "wait for the other process and run again")
 _OFFLINE: _Meaning = (ServiceMissingError, Code.SERVICE_LOST, "check the server and the network, then run again")
 
-_BY_ERRNO: dict[int, _Meaning] = {
+
+def _numbers_of(*names: str) -> list[int]:
+    """Those of the names that this operating system has a number for."""
+    return [number for name in names if (number := getattr(errno, name, None))]
+
+
+_BY_ERRNO: dict[int, _Meaning | None] = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
     errno.EROFS: _READ_ONLY,
     **dict.fromkeys(
@@ -49,6 +65,11 @@ _BY_ERRNO: dict[int, _Meaning] = {
         (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOLCK, errno.EUSERS, errno.ENOBUFS), _EXHAUSTED
     ),
     **dict.fromkeys((errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO), _LOST),
+    **dict.fromkeys((errno.EIO, errno.EBADMSG, *_numbers_of("EUCLEAN", "EHWPOISON", "ENOMEDIUM")), _FAILING),
+    **dict.fromkeys((errno.EBUSY, errno.ETXTBSY, errno.ENOTEMPTY, errno.EDEADLK), _IN_USE),
+    errno.EXDEV: (CannotWriteError, Code.OS_REFUSED, "put both places on one file system"),
+    **dict.fromkeys((errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK), _UNABLE),
+    **dict.fromkeys((errno.EBADF, errno.EFAULT), None),  # bugs: a file that was closed, an address that is none
     **dict.fromkeys(
         (
             errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH,
@@ -73,6 +94,7 @@ _BY_SQLITE: dict[str, _Meaning] = {
     "database disk image is malformed": _DAMAGED,
 }
 _BY_LIBRARY: dict[str, _Meaning] = {  # package of the exception's class -> the meaning of those that name no errno
+    **dict.fromkeys(("gzip", "_lzma", "lzma", "soundfile", "tarfile", "zipfile", "zlib"), _DAMAGED),
     "pyarrow": _DAMAGED,
     "safetensors": _DAMAGED,
     "safetensors_rust": _DAMAGED,
@@ -81,6 +103,10 @@ _BY_LIBRARY: dict[str, _Meaning] = {  # package of the exception's class -> the 
     "requests": _OFFLINE,
     "urllib3": _OFFLINE,
 }
+# What Python's unpackers and torch say of damaged files, in errors that have no class of their own.
+_DAMAGE_IN_TEXT = re.compile(r"Compressed file ended before|Invalid data stream|PytorchStreamReader failed")
+# What a user's path is refused with; inside a stage nobody gave a path.
+_OF_PATHS = {Code.NOT_FOUND: _REMOVED, Code.NOT_A_FOLDER: _IN_USE, Code.NOT_A_FILE: _IN_USE}
 # Rust writes `No space left on device (os error 28)`, Arrow `[errno 28] No space left on device`.
 _ERRNO_IN_TEXT = re.compile(r"(?:os error |\[errno )(\d+)", re.IGNORECASE)
 MAX_CHARACTERS = 500  # of what a library says
@@ -108,12 +134,19 @@ def to_coded(error: BaseException, where: Path | None = None) -> CodedError | No
     meaning = _meaning_of(error)
     if meaning is None:
         return None
-    if meaning[1] is Code.NOT_FOUND and where is not None and not where.exists():
-        meaning = _LOST
+    if where is not None:
+        meaning = _inside(meaning, where)
     kind, code, advice = meaning
     name = getattr(error, "filename", None)
     place = name if isinstance(name, str | bytes | os.PathLike) else where
     return kind(code, f"{_say(error)}; at {os.fsdecode(place) if place else 'a place that is not named'}; {advice}")
+
+
+def _inside(meaning: _Meaning, where: Path) -> _Meaning:
+    """The meaning inside a stage, which fills the folder `where`: there nobody gave a path that could be corrected."""
+    if meaning[1] is Code.NOT_FOUND and not where.exists():
+        return _LOST
+    return _OF_PATHS.get(meaning[1], meaning)
 
 
 def _meaning_of(error: BaseException) -> _Meaning | None:
@@ -121,14 +154,27 @@ def _meaning_of(error: BaseException) -> _Meaning | None:
     if packages & {"sqlite3", "sqlalchemy"}:
         said = str(getattr(error, "orig", error))
         return next((meaning for words, meaning in _BY_SQLITE.items() if said.startswith(words)), None)
-    if _is_exhausted(error):
-        return _EXHAUSTED
-    if isinstance(error, ConnectionError | TimeoutError) or packages & {"socket", "ssl", "http"}:
-        return _OFFLINE  # their numbers are not those of the operating system
+    if known := _meaning_without_number(error, packages):
+        return known
     fallback = next((_BY_LIBRARY[package] for package in sorted(packages) if package in _BY_LIBRARY), None)
     if fallback is None and isinstance(error, OSError):
-        fallback = _FAILING
+        fallback = _REFUSED
     return fallback and _BY_ERRNO.get(_find_errno(error), fallback)
+
+
+def _meaning_without_number(error: BaseException, packages: set[str]) -> _Meaning | None:
+    """Of an error whose class or words say enough: it has no number, or none of the operating system."""
+    known = (
+        (_EXHAUSTED, _is_exhausted(error)),
+        (_TOO_LARGE, isinstance(error, AnswerTooLargeError)),
+        (_DAMAGED, isinstance(error, UnicodeDecodeError) or _is_damage(error)),
+        (_OFFLINE, isinstance(error, ConnectionError | TimeoutError) or bool(packages & {"socket", "ssl", "http"})),
+    )
+    return next((meaning for meaning, applies in known if applies), None)
+
+
+def _is_damage(error: BaseException) -> bool:
+    return isinstance(error, EOFError | OSError | RuntimeError) and bool(_DAMAGE_IN_TEXT.search(str(error)))
 
 
 def _is_exhausted(error: BaseException) -> bool:

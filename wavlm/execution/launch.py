@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wavlm.execution.exit_note import ExitNote, receive_exit_notes, remove_exit_note
+from wavlm.execution.exit_note import ExitNote, find_exit_note, receive_exit_notes, remove_exit_note
 from wavlm.execution.job import read_job
 from wavlm.execution.metrics import METRICS_FILE, MetricsRecord, parse_line, update_of
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import keep_signals
-from wavlm.execution.supervisor import translate_signal
+from wavlm.execution.supervisor import environment_without_ranks, translate_signal
 
 LOG = "train.log"
 POLL_SECONDS = 0.2
@@ -63,8 +63,8 @@ def run_trainer(
         finally:
             _stop(trainer)
         code = translate_signal(trainer.returncode)
-        said = [note for note in receive_exit_notes(notes) if note.exit_code == code]
-    return said[0] if said else ExitNote(exit_code=code, message="")
+        said = [*receive_exit_notes(notes), *find_exit_note(out)]
+    return next((note for note in said if note.exit_code == code), ExitNote(exit_code=code, message=""))
 
 
 @contextmanager
@@ -83,6 +83,7 @@ def _start(job_path: Path, runtime: Runtime, log_path: Path, note: int) -> subpr
     with log_path.open("ab") as log_file, keep_signals():
         return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
             [*command(job_path, runtime), str(note)],
+            env=environment_without_ranks(),
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=log_file,

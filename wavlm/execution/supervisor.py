@@ -10,6 +10,7 @@ training. (torchrun's own store listens on all interfaces and holds pickles.) Th
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import signal
 import socket
@@ -25,6 +26,11 @@ from wavlm.execution.stop import STOP_SIGNALS, StopRequest, keep_signals
 
 # Read by wavlm.engine.ranks: the port of the store, and for rank 0, which serves it, its listening socket.
 STORE_PORT, STORE_SOCKET = "WAVLM_STORE_PORT", "WAVLM_STORE_SOCKET"
+# What says which rank a process is, and where the others are. A cluster may set it for processes of its own.
+_OF_RANKS = re.compile(
+    r"RANK|WORLD_SIZE|NODE_RANK|(LOCAL|GROUP|ROLE)_(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|"
+    r"TORCHELASTIC_\w+|WAVLM_STORE_\w+"
+)
 POLL_SECONDS = 0.1
 # Less than the caller waits (wavlm.execution.launch). A checkpoint of a large model takes minutes on a slow disk.
 STOP_SECONDS = 570.0
@@ -62,6 +68,14 @@ def run_ranks(command: Sequence[str], count: int, pass_fds: tuple[int, ...] = ()
     return choose_exit_code(ranks.codes)
 
 
+def environment_without_ranks() -> dict[str, str]:
+    """This process's environment without what it says of ranks.
+
+    A single trainer that took itself for one of several would wait for them on all interfaces.
+    """
+    return {name: value for name, value in os.environ.items() if not _OF_RANKS.fullmatch(name)}
+
+
 def start_ranks(
     command: Sequence[str], count: int, *, pass_fds: tuple[int, ...] = (), output: int | None = None
 ) -> list[subprocess.Popen[bytes]]:
@@ -72,10 +86,11 @@ def start_ranks(
         shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
         shared[STORE_PORT] = str(listening.getsockname()[1])
         serves = {STORE_SOCKET: str(listening.fileno())}
+        shared = {**environment_without_ranks(), **shared}
         return [
             subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
                 command,
-                env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **({} if rank else serves)},
+                env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **({} if rank else serves)},
                 pass_fds=pass_fds if rank else (*pass_fds, listening.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

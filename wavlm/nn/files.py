@@ -24,6 +24,7 @@ from wavlm.nn.wavlm import WavLM
 from wavlm.storage.files import atomic_path, write_json
 from wavlm.storage.seals import check_sealed
 
+MANY_LAYERS = 64  # more than any released network has; a second builds about 300
 # Parts that wrappers add to a parameter's name: torch.compile, DDP, activation checkpointing.
 WRAPPERS = frozenset({"_orig_mod", "module", "_checkpoint_wrapped_module"})
 
@@ -91,7 +92,10 @@ def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: 
     Raises ModelFileError if a tensor is missing, unknown or of the wrong shape.
     No memory is allocated for the sizes that `network.json` claims, only for tensors that exist.
     """
-    network = _build_empty(content, len(weights), where)
+    num_layers = content.network.num_layers + len(content.network.conv_layers)
+    if num_layers > MANY_LAYERS:
+        _require_layers(content, weights, where)
+    network = _build_empty(content, where)
     expected = network.state_dict()
     problems = [f"{name}: missing" for name in expected.keys() - weights.keys()]
     problems += [f"{name}: not a tensor of this network" for name in weights.keys() - expected.keys()]
@@ -107,13 +111,28 @@ def network_from(content: NetworkFile, weights: Mapping[str, Tensor], *, where: 
     return network
 
 
-def _build_empty(content: NetworkFile, num_tensors: int, where: Path) -> WavLM:
-    """A network without memory for its weights. Raises ModelFileError if no file of so many tensors can be one."""
-    num_layers = content.network.num_layers + len(content.network.conv_layers)
-    if num_layers > num_tensors:  # before they are built: that may take hours
-        raise ModelFileError(
-            f"a network of {num_layers} layers is described, and {num_tensors} tensors given; at {where}"
+def _require_layers(content: NetworkFile, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Raise ModelFileError unless every layer has all of its tensors, before layers are built: that may take hours.
+
+    Those of one layer are taken from a network of a single one.
+    """
+    network = content.network
+    if len(network.conv_layers) <= len(weights):
+        single = network.model_copy(update={"num_layers": 1})
+        parts = _build_empty(content.model_copy(update={"network": single}), where).encoder.layers[0].state_dict()
+        complete = (
+            all(f"encoder.layers.{layer}.{part}" in weights for part in parts) for layer in range(network.num_layers)
         )
+        if all(complete):
+            return
+    raise ModelFileError(
+        f"a network of {len(network.conv_layers)} convolutions and {network.num_layers} layers is described, and the "
+        f"{len(weights)} tensors are not those of so many; at {where}"
+    )
+
+
+def _build_empty(content: NetworkFile, where: Path) -> WavLM:
+    """A network without memory for its weights. Raises ModelFileError if there can be none."""
     try:
         with torch.device("meta"):
             return WavLM(content.network, content.num_clusters)

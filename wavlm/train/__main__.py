@@ -33,7 +33,7 @@ def main(arguments: list[str], stop: StopRequest) -> int:
     given = parser.parse_args(arguments)
     job = None
     try:
-        with code_errors():
+        with code_errors(given.job.parent):
             job = read_job(given.job)
             _train(job, stop)
             remove_exit_note(job.out)

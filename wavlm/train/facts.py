@@ -59,7 +59,10 @@ class TrainingFacts(Facts):
 
 
 def is_finished(job: TrainJob) -> bool:
-    """Whether this job's model is in its folder, complete: the summary and the files that it names are as written."""
+    """Whether this job's model is in its folder, complete: the summary and the files that it names are as written.
+
+    Raises OSError if a file cannot be read now, of which nobody knows whether it is as written.
+    """
     path = job.out / TRAINING_FILE
     try:
         found = read_digested(path).content
@@ -67,7 +70,7 @@ def is_finished(job: TrainJob) -> bool:
         return found["key"] == job.key and all(sha256_as_it_is(job.out / name) == digest for name, digest in files)
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (IsADirectoryError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("the summary of a training cannot be used, it is made again: %r; at %s", error, path)
         return False
 
@@ -95,7 +98,7 @@ def read_training(model_dir: Path) -> TrainingFacts:
         content = read_digested(path).content
         content.pop(_FILES, None)
         return TrainingFacts.model_validate(content, strict=False)
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         what = " ".join(str(error).split())
         raise BadDataError(
             "RECORD_BROKEN", f"the summary of a training cannot be read: {what}; at {path}; run again"
