@@ -17,7 +17,7 @@ import httpx
 from wavlm.corpus.download.pin import HEAD_BYTES, Pin
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.errors.secrets import without_secrets
-from wavlm.execution.deadline import Deadline
+from wavlm.execution.deadline import HEADERS, Deadline
 from wavlm.execution.progress import Progress
 from wavlm.storage.files import explain_os_errors, write_json
 
@@ -100,7 +100,7 @@ def transfer(
         return  # complete: an earlier run was killed before it checked the file
     validator = note.get("validator")
     held = part.size if note.get("url") == without_secrets(url) and validator else 0
-    headers = {"Accept-Encoding": "identity"}
+    headers = dict(HEADERS)
     if held:
         headers |= {"Range": f"bytes={held}-", "If-Range": str(validator)}
     answer = Deadline(ANSWERS_PER_READ * retry_policy.read_seconds)  # the body has a slowest pace of its own
