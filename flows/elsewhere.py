@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
@@ -16,6 +15,7 @@ from prefect.exceptions import PrefectException
 from prefect.states import Cancelling
 
 from tasks.orchestration.alive import is_taken_for_lost
+from tasks.orchestration.client import open_prefect
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores
@@ -115,7 +115,7 @@ def _wait(run_id: UUID, artifact: Artifact, store: Store) -> FlowRun | None:
 
 def _read(run_id: UUID) -> FlowRun | None:
     try:
-        with get_client(sync_client=True) as client:
+        with open_prefect() as client:
             return client.read_flow_run(run_id)
     except (httpx.HTTPError, PrefectException) as error:
         logger.warning("Prefect does not say how the run %s does: %s", run_id, error)
@@ -125,7 +125,7 @@ def _read(run_id: UUID) -> FlowRun | None:
 def _cancel(run_id: UUID) -> None:
     """Ask the other run to end, as this one does."""
     try:
-        with get_client(sync_client=True) as client:
+        with open_prefect() as client:
             state = client.read_flow_run(run_id).state
             if state is not None and state.type != StateType.CANCELLING and not state.is_final():
                 client.set_flow_run_state(run_id, Cancelling(message="The run that waited for it ended."))

@@ -34,6 +34,7 @@ from tasks.registry.versions import (
 )
 from tasks.registry.words import PAGE, describe_model, describe_version, write_words
 from wavlm.errors import Code, LockedError, ServiceMissingError
+from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.runtime import Runtime
 from wavlm.export import model_card
 from wavlm.pipeline.artifacts import Export, Model, Registration
@@ -182,7 +183,7 @@ def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) ->
 def _relative(source: str, store: Store) -> str:
     """Where the files of a version are: of the store's own registry, their path in the store."""
     if configured_registry(store.root) != OWN_REGISTRY:
-        return source
+        return without_secrets_in(source)
     return source.removeprefix(f"{store.root.resolve()}/")
 
 

@@ -83,6 +83,13 @@ def _redirect(send: Send, address: str, ended: threading.Event) -> None:
     send(f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {address}/again\r\n\r\n".encode())
 
 
+def _packed_twice(send: Send, address: str, ended: threading.Event) -> None:
+    """A kilobyte that would be half a gigabyte."""
+    packed = gzip.compress(8 * gzip.compress(bytes(64 << 20)))
+    length = f"Content-Length: {len(packed)}\r\n\r\n".encode()
+    send(HEAD + b"Content-Encoding: gzip, gzip\r\n" + length + packed)
+
+
 BEHAVIOURS: dict[str, Callable[[Send, str, threading.Event], None]] = {
     "drip": _drip,
     "drip_head": _drip_head,
@@ -90,5 +97,6 @@ BEHAVIOURS: dict[str, Callable[[Send, str, threading.Event], None]] = {
     "endless_packed": _endless_packed,
     "hang": _hang,
     "half": _half,
+    "packed_twice": _packed_twice,
     "redirect": _redirect,
 }

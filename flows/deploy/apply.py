@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.deploy.deployments import apply_deployment
 from flows.deploy.notify import apply_automations
 from flows.deploy.wanted import Deployment, Options, want_deployments, want_limits, want_pools
+from tasks.orchestration.client import open_prefect
 from wavlm.errors import ServiceMissingError, UsageError
 from wavlm.specs import Recipe
 
@@ -30,7 +31,7 @@ def apply(recipe: Recipe, options: Options, report: Report) -> tuple[Deployment,
     Raises ServiceMissingError if the server does not answer, UsageError if it refuses what it is told.
     """
     deployments = want_deployments(recipe, options)
-    with _translate_errors(), get_client(sync_client=True) as client:
+    with _translate_errors(), open_prefect() as client:
         for pool, limit in want_pools(options).items():
             _apply_pool(client, pool, limit, options.image, report)
         _apply_limits(client, want_limits(options), report)

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.states import Running
+
+from tasks.orchestration.client import open_prefect
 
 LOOK_SECONDS = 20.0
 LOST = "LOST:"  # how the automation's message begins
@@ -61,7 +62,7 @@ def answer_when_lost() -> Iterator[None]:
 
 def _look(run_id: UUID) -> None:
     try:
-        with get_client(sync_client=True) as client:
+        with open_prefect() as client:
             state = client.read_flow_run(run_id).state
             if state is None or not is_taken_for_lost(state):
                 return

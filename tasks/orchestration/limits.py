@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
-from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 from prefect.exceptions import ObjectNotFound, PrefectException
+
+from tasks.orchestration.client import open_prefect
 
 DOWNLOAD = "download"
 GPU = "gpu"
@@ -43,7 +44,7 @@ def hold_slot(tag: str) -> Iterator[None]:
 
 def _is_limited(tag: str) -> bool:
     try:
-        with get_client(sync_client=True) as client:
+        with open_prefect() as client:
             client.read_global_concurrency_limit_by_name(limit_name(tag))
     except ObjectNotFound:
         return False

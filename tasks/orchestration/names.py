@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 from coolname.data import config
-from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
+
+from tasks.orchestration.client import open_prefect
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def add_to_name(remark: str) -> None:
     if not name.startswith(describe_run(context.flow.name, context.parameters or {})):
         return
     try:
-        with get_client(sync_client=True) as client:
+        with open_prefect() as client:
             client.set_flow_run_name(context.flow_run.id, f"{name} ({remark})")
     except (httpx.HTTPError, PrefectException) as error:
         logger.warning("Prefect does not show the remark %r: %s", remark, error)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import httpx
-from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.states import Running
 
+from tasks.orchestration.client import open_prefect
 from wavlm.errors import LockedError
 from wavlm.execution.runtime import Runtime
 
@@ -73,7 +73,7 @@ def _show_state(name: str, message: str) -> None:
     if context is None or context.flow_run is None:
         return
     try:
-        with get_client(sync_client=True) as client:
+        with open_prefect() as client:
             client.set_flow_run_state(context.flow_run.id, Running(name=name, message=message or None))
     except (httpx.HTTPError, PrefectException) as error:
         logger.warning("Prefect does not show that this run is %s: %s", name.lower(), error)

@@ -17,9 +17,8 @@ from typing import Any
 SECONDS = 30.0  # of one exchange, and on top of it what its bytes take at SLOWEST
 SLOWEST_BYTES_PER_SECOND = 50_000
 ANSWER_BYTES = 32 << 20  # 100,000 points of a curve are 10 MB
-PACKED_BYTES = 1 << 20  # of an answer that is packed: it may be a thousand times as large when it is unpacked
 FILE_BYTES = 16 << 30  # of one file of a model: 4 thousand million parameters
-UNENCODED = ("", "identity")
+UNPACKED = "identity"  # a packed answer may be a thousand times as large as what was received
 
 
 @dataclass
@@ -101,6 +100,10 @@ class _Bounded(http.client.HTTPConnection):
         self._exchange = _Exchange()
         super().putrequest(*args, **kwargs)
 
+    def putheader(self, header: str | bytes, *values: Any) -> None:
+        name = header if isinstance(header, str) else header.decode("latin-1")
+        super().putheader(header, *((UNPACKED,) if name.lower() == "accept-encoding" else values))
+
     def send(self, data: Any) -> None:
         self._exchange.seconds_left()
         super().send(data)
@@ -120,8 +123,9 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        if self.getheader("content-encoding", "").lower() not in UNENCODED:
-            self._exchange.most_bytes = min(self._exchange.most_bytes, PACKED_BYTES)
+        encoding = self.getheader("content-encoding", "").strip().lower()
+        if encoding not in ("", UNPACKED):
+            raise OSError(f"an answer that is packed ({encoding[:40]}), though none was asked for")
 
 
 def bound_exchanges() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
+
+from wavlm.errors.secrets import login_of
 
 MAX_CHARACTERS = 1000  # a server that answers with a page: its beginning says enough
 _ADDRESS = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>:?\s*|\w+\((?:host|port)=[^)]*\):\s*")
+_SECRET = re.compile("pass|pwd|secret|token|key|sig|auth", re.IGNORECASE)  # in the name of a value of a query
 _PASSWORDS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
@@ -38,10 +41,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _without_secrets(line: str, uri: str) -> str:
     """The line without user and password of the address, in either spelling, and without those of the environment."""
-    user = urlsplit(uri).netloc.rpartition("@")[0]
+    user = login_of(uri)
     password = user.partition(":")[2]
     for secret in {f"{user}@", f"{unquote(user)}@"} - {"@"}:
         line = line.replace(secret, "")
-    for secret in {password, unquote(password), *(os.environ.get(name, "") for name in _PASSWORDS)} - {""}:
+    query = {value for name, value in parse_qsl(uri.partition("?")[2]) if _SECRET.search(name)}
+    for secret in {*query, password, unquote(password), *(os.environ.get(name, "") for name in _PASSWORDS)} - {""}:
         line = line.replace(secret, "***")
     return line

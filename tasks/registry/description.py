@@ -24,7 +24,7 @@ from tasks.registry.versions import (
     native_path,
     sha256_tag,
 )
-from wavlm.errors.secrets import without_secrets
+from wavlm.errors.secrets import without_secrets_in
 from wavlm.evaluation.facts import SCORES_PLOT
 from wavlm.execution.metrics import METRICS_FILE
 from wavlm.export import HF_FOLDER
@@ -182,7 +182,7 @@ def _dataset(shards: Shards, context: str, store: Store) -> DatasetInput:
 
 def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
     if isinstance(source, HttpsSource):
-        return "http", {"url": without_secrets(source.urls[0]), "sha256": source.sha256}
+        return "http", {"url": without_secrets_in(source.urls[0]), "sha256": source.sha256}
     if isinstance(source, AptSource):
         package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
         return "apt", {**package, "sha256": source.sha256}

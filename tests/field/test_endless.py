@@ -9,7 +9,14 @@ import stat
 from pathlib import Path
 
 import pytest
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
 
+from tasks.orchestration import limits
 from tasks.orchestration.server import answers
 from tasks.registry import bounds, connection, current
 from tests.unending_server import BEHAVIOURS, unending
@@ -49,6 +56,23 @@ def test_a_summary_does_not_wait_for_such_a_registry(
 def test_a_prefect_server_that_never_ends_does_not_answer(behaviour: str) -> None:
     with unending(behaviour) as address:
         assert not answers(f"{address}/api", 0.5)
+
+
+@pytest.mark.parametrize("behaviour", [name for name in EVERY if name not in ("half", "redirect")])
+def test_work_goes_on_without_such_a_prefect_server(
+    behaviour: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`half` and `redirect` end by themselves."""
+    seconds = 60 if "packed" in behaviour else 0.5  # a packed answer is refused before its time is over
+    with (
+        unending(behaviour) as address,
+        temporary_settings(
+            {PREFECT_API_URL: f"{address}/api", PREFECT_API_REQUEST_TIMEOUT: seconds, PREFECT_CLIENT_MAX_RETRIES: 1}
+        ),
+    ):
+        assert not limits._is_limited(limits.GPU)
+    assert "the limit gpu is not known: " in caplog.text
+    assert ("an answer that is packed" in caplog.text) == ("packed" in behaviour)
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,23 @@ import numpy as np
 import pytest
 import soundfile
 
+from tasks.registry.cause import cause_of
 from tests.corpus.download.bad_server import serving
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.download import RetryPolicy, fetch
 from wavlm.errors import CodedError, UsageError
-from wavlm.errors.secrets import without_secrets
+from wavlm.errors.secrets import login_of, without_secrets, without_secrets_in
 from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.registration import RegistrationFacts, configured_registry, place_of
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, HttpsSource
 from wavlm.specs.yaml import read_corpus
 
 CANARIES = ("canary-user", "canary-word", "canary-token")
-LOGIN, TOKEN = "canary-user:canary-word@", "?token=canary-token;x=canary-token"
+LOGIN, TOKEN = "canary-user:it's-canary-word@", "?token=it's-canary-token;x=canary-token"  # ' needs no encoding
+
+
+PASSWORDS = ("it's", 'a"b', "p/ss", "12/34", "p#ss", "p?ss", "a<b>c", "a)", "a;", "p@ss", "p@s/s")
 
 
 def find_canaries(text: str | bytes) -> list[str]:
@@ -109,8 +114,8 @@ def test_another_token_is_the_same_corpus_and_goes_on_with_its_download(tmp_path
 
 def test_a_wrong_value_is_shown_without_its_secrets(tmp_path: Path) -> None:
     path = tmp_path / "canary.yaml"
-    path.write_text(f"name: canary\nrole: 'ftp://{LOGIN}host/{TOKEN}'\n")
-    with pytest.raises(UsageError, match="found 'ftp://host/'") as caught:
+    path.write_text(f'name: canary\nrole: "ftp://{LOGIN}host/{TOKEN}"\n')
+    with pytest.raises(UsageError, match='found "ftp://host/"') as caught:
         read_corpus(path)
     assert find_canaries(str(caught.value)) == []
 
@@ -127,7 +132,56 @@ def test_a_wrong_value_is_shown_without_its_secrets(tmp_path: Path) -> None:
         ("https://host/a#access_token=t", "https://host/a"),
         ("models:/name@champion and C://x", "models:/name@champion and C://x"),
         ("'https://u:p@host/a?t=1' 'b?c=1'", "'https://host/a' 'b?c=1'"),
+        *((f"at https://u:{password}@host/a", "at https://host/a") for password in PASSWORDS),
+        ("at postgresql://u:p/ss@host/db", "at postgresql://host/db"),
+        ("https://host/a?sig=ab'cd and https://host/it's?sig=x", "https://host/a and https://host/it's"),
+        ("url: 'https://u:it''s@host/a'", "url: 'https://host/a'"),
+        ('{"url":"https://host?sig=a","by":"me@host"}', '{"url":"https://host","by":"me@host"}'),
+        ("https://a.org/b,https://u:p@c.org/d", "https://a.org/b,https://c.org/d"),
+        ("http://registry:5000/#/models/a@champion", "http://registry:5000/#/models/a@champion"),
+        ("https://host.org/a@1.2/b and s3://host/a@1", "https://host.org/a@1.2/b and s3://host/a@1"),
     ],
 )
 def test_what_is_left_of_an_address(text: str, expected: str) -> None:
     assert without_secrets(text) == expected
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_what_is_left_of_a_text_that_is_an_address(password: str) -> None:
+    """Nothing around it has to be told from it, so any sign may stand at its end."""
+    for end in ("", "'", "',", ")", '"}', ">;"):
+        assert without_secrets_in(f"https://u:{password}@host/a?sig={password}{end}") == "https://host/a"
+        assert login_of(f"https://u:{password}@host/a?sig={password}{end}") == f"u:{password}"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgresql://host/db?user=u&password=canary-word", "postgresql://host/db"),
+        ("postgresql://u:canary/word@host/db", "postgresql://host/db"),
+        ("mysql+pymysql://u:canary#word@host:3306/db", "mysql+pymysql://host:3306/db"),
+        ("jdbc:postgresql://host/db?password=canary-word", "jdbc:postgresql://host/db"),
+        ("u:canary-word@host:5000", "host:5000"),
+        ("sqlite:////data/me@host/mlflow.db", "sqlite:////data/me@host/mlflow.db"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_what_is_left_of_the_address_of_a_registry(
+    address: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert configured_registry(tmp_path) == expected
+
+
+def test_a_registration_that_was_recorded_with_a_query_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "postgresql://host/db?sslmode=require"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    facts = RegistrationFacts(
+        name="n", version=1, run_id="r", uri=address, source="s3://a", sha256="0" * 64, aliases=(), champion=""
+    )
+    assert place_of(facts) == configured_registry(tmp_path)
+
+
+def test_what_a_database_says_is_shown_without_the_password() -> None:
+    for address in ("postgresql://u:canary/word@h/db", "postgresql://h/db?user=u&password=canary/word"):
+        assert cause_of(OSError("no login with canary/word"), address) == "no login with ***"

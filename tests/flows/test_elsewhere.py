@@ -130,6 +130,6 @@ def test_a_server_that_does_not_answer_says_nothing(monkeypatch: pytest.MonkeyPa
     def refuse(**_: object) -> object:
         raise httpx.ConnectError("refused")
 
-    monkeypatch.setattr(elsewhere, "get_client", refuse)
+    monkeypatch.setattr(elsewhere, "open_prefect", refuse)
     assert elsewhere._read(uuid4()) is None
     elsewhere._cancel(uuid4())

@@ -12,6 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 SMALL_BYTES = 4 << 20  # far above what any answer has that is read whole
+UNPACKED = {"Accept-Encoding": "identity"}  # a packed answer may be a thousand times as large as what was received
+# Of every request with a deadline: the next one makes a connection of its own, which its own deadline then ends.
+HEADERS = {**UNPACKED, "Connection": "close"}
 
 
 class Deadline:
@@ -23,20 +26,28 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.expired = False
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []  # of our own, for those of httpx are replaced when TLS begins
+        self._lock = threading.Lock()  # no descriptor is shut down that is closed, and may be another's by then
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
 
     def __enter__(self) -> Deadline:
-        self._timer.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end()
 
+    def start(self) -> None:
+        """Start the clock; `end` stops it. For callers that have no block of their own."""
+        self._timer.start()
+
     def end(self) -> None:
         """It was kept: what comes now may take longer."""
         self._timer.cancel()
+        with self._lock:
+            while self._sockets:
+                self._sockets.pop().close()
 
     @property
     def extensions(self) -> dict[str, Any]:
@@ -44,29 +55,33 @@ class Deadline:
         return {"trace": self._note}
 
     def _note(self, event: str, info: Mapping[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            found = info["return_value"].get_extra_info("socket")
-            if found is not None:
-                self._sockets.append(found)
+        """Keep each connection that is made, to a proxy as well. Raises RuntimeError if there was one already."""
+        if event.endswith(".connect_tcp.complete"):
+            with self._lock:
+                self._sockets.append(info["return_value"].get_extra_info("socket").dup())
+        if event.endswith(".send_request_headers.started") and not self._sockets and not self.expired:
+            raise RuntimeError("a request on a connection that its deadline does not know; send deadline.HEADERS")
         if self.expired:
             self._expire()
 
     def _expire(self) -> None:
         self.expired = True
-        for found in self._sockets:
-            with suppress(OSError):  # closed meanwhile
-                found.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            while self._sockets:
+                with self._sockets.pop() as found, suppress(OSError):  # the other side closed it
+                    found.shutdown(socket.SHUT_RDWR)
 
 
 def fetch(client: Any, url: str, seconds: float, max_bytes: int = SMALL_BYTES, **request: Any) -> Any:
     """The answer to a GET of an httpx client, with its content: whole after `seconds`, and no larger than `max_bytes`.
 
-    Raises OSError if it is not, and else what httpx raises.
+    Raises OSError if it is not, or if it is packed, and else what httpx raises.
     """
+    headers = {**request.pop("headers", {}), **HEADERS}
     with Deadline(seconds) as deadline:
         try:
-            with client.stream("GET", url, extensions=deadline.extensions, **request) as response:
-                response._content = b"".join(_limit(response.iter_bytes(), max_bytes))  # noqa: SLF001 - as its `read` does
+            with client.stream("GET", url, headers=headers, extensions=deadline.extensions, **request) as response:
+                read_whole(response, max_bytes)
         except Exception as error:
             if deadline.expired:
                 raise TimeoutError(f"no whole answer in {seconds:g} s") from error
@@ -74,6 +89,14 @@ def fetch(client: Any, url: str, seconds: float, max_bytes: int = SMALL_BYTES, *
     if deadline.expired:  # an answer without a length ends as well as it is cut
         raise TimeoutError(f"no whole answer in {seconds:g} s")
     return response
+
+
+def read_whole(response: Any, max_bytes: int = SMALL_BYTES) -> None:
+    """Read the content of an httpx response. Raises OSError if it is larger, or packed though UNPACKED was sent."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise OSError(f"an answer that is packed ({encoding[:40]}), though none was asked for")
+    response._content = b"".join(_limit(response.iter_raw(), max_bytes))  # noqa: SLF001 - as its `read` does
 
 
 def _limit(blocks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:

@@ -7,12 +7,12 @@ A registration counts for the registry that it was made in. Which one that is, i
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from wavlm.errors.secrets import without_secrets_in
 from wavlm.pipeline.record import read_field
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import write_json
@@ -24,7 +24,6 @@ DATABASE_FILE = "mlflow.db"
 OWN_REGISTRY = f"{REGISTRY_FOLDER}/{DATABASE_FILE}"
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
-_USER = re.compile(r"^([a-zA-Z][\w+.-]*://)[^/?#]*@")
 
 
 class RegistrationFacts(Facts):
@@ -55,10 +54,11 @@ def write_registration(folder: Path, facts: RegistrationFacts) -> None:
 
 def configured_registry(root: Path) -> str:
     """The registry that a command with this store asks: MLFLOW_TRACKING_URI, else the store's own."""
-    uri = without_password(os.environ.get(TRACKING_URI, "").strip())
+    asked = os.environ.get(TRACKING_URI, "").strip()
+    uri = without_password(asked)
     if not uri or _is_same(uri, root):
         return OWN_REGISTRY
-    if uri.startswith(SQLITE) and "?" not in uri:
+    if uri.startswith(SQLITE) and "?" not in asked:
         return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}"
     return uri.rstrip("/")
 
@@ -69,8 +69,8 @@ def show_registry(place: str, root: Path) -> str:
 
 
 def without_password(uri: str) -> str:
-    """The URI without user and password, for messages and records; of a wrong address, too."""
-    return _USER.sub(r"\1", uri)
+    """The URI without user, password and query, for messages and records; of a wrong address, too."""
+    return without_secrets_in(uri)
 
 
 def explain_registry(folder: Path, root: Path) -> str | None:
@@ -95,7 +95,7 @@ def place_of(facts: RegistrationFacts) -> str:
         is_beside = facts.source.startswith(f"{home}/artifacts/")
         if (home.name, database.name) == (REGISTRY_FOLDER, DATABASE_FILE) and is_beside:
             return OWN_REGISTRY
-    return facts.uri.rstrip("/")
+    return without_password(facts.uri).rstrip("/")
 
 
 def _is_same(uri: str, root: Path) -> bool:

@@ -62,7 +62,7 @@ def test_work_goes_on_without_a_slot_if_the_server_is_gone(
         raise httpx.ConnectError("refused")
 
     monkeypatch.setattr(limits, "TaskRunContext", SimpleNamespace(get=object))
-    monkeypatch.setattr(limits, "get_client", refuse)
+    monkeypatch.setattr(limits, "open_prefect", refuse)
     done = []
     with caplog.at_level(logging.WARNING), hold_slot(DOWNLOAD):
         done.append(1)
@@ -83,7 +83,7 @@ class Server:
         self.looked = threading.Semaphore(0)
         self.written: list[Any] = []
         monkeypatch.setattr(alive, "LOOK_SECONDS", 0.01)
-        monkeypatch.setattr(alive, "get_client", lambda **_: self)
+        monkeypatch.setattr(alive, "open_prefect", lambda **_: self)
         monkeypatch.setattr(alive, "emit_event", lambda *_: None)
         in_run(monkeypatch, alive, id=uuid4(), deployment_id=uuid4())
 

@@ -18,7 +18,7 @@ from wavlm.corpus.download.transfer import (
     transfer,
 )
 from wavlm.errors import BadDataError, CodedError
-from wavlm.errors.secrets import without_secrets
+from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.progress import Progress
 from wavlm.rng import rng_for
 from wavlm.specs import HttpsSource
@@ -64,7 +64,7 @@ def _fetch_from_any(
     failures: list[CodedError] = []
     timeout = httpx.Timeout(retry_policy.read_seconds)
     with httpx.Client(timeout=timeout) as client:
-        for url in sorted(urls, key=lambda url: without_secrets(url) != begun):
+        for url in sorted(urls, key=lambda url: without_secrets_in(url) != begun):
             try:
                 _fetch_from_one(client, url, part, pin, retry_policy, progress)
             except (InterruptedTransferError, RefusedError, BadDataError) as error:
@@ -93,9 +93,9 @@ def _fetch_from_one(
             bad = quarantine(part.path)
             # The part may have begun with other bytes, so one more download can help. It does not help with a web page.
             if last or error.code == "DL_NOT_ARCHIVE":
-                message = f"{error.message} (from {without_secrets(url)}, kept as {bad.name})"
+                message = f"{error.message} (from {without_secrets_in(url)}, kept as {bad.name})"
                 raise BadDataError(error.code, message) from error
-            logger.warning("%s; downloading %s once more", error, without_secrets(url))
+            logger.warning("%s; downloading %s once more", error, without_secrets_in(url))
         else:
             return
 

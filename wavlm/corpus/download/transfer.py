@@ -16,8 +16,8 @@ import httpx
 
 from wavlm.corpus.download.pin import HEAD_BYTES, Pin
 from wavlm.errors import BadDataError, ServiceMissingError
-from wavlm.errors.secrets import without_secrets
-from wavlm.execution.deadline import Deadline
+from wavlm.errors.secrets import without_secrets_in
+from wavlm.execution.deadline import HEADERS, Deadline
 from wavlm.execution.progress import Progress
 from wavlm.storage.files import explain_os_errors, write_json
 
@@ -81,7 +81,7 @@ class PartialFile:
         """Empty the part file, then write a new note."""
         self.note.unlink(missing_ok=True)
         self.path.write_bytes(b"")
-        write_json(self.note, {"url": without_secrets(url), "validator": validator, "size": size})
+        write_json(self.note, {"url": without_secrets_in(url), "validator": validator, "size": size})
 
     def drop(self) -> None:
         self.note.unlink(missing_ok=True)
@@ -99,8 +99,8 @@ def transfer(
     if note and part.size == (pin.size_bytes or note.get("size")):
         return  # complete: an earlier run was killed before it checked the file
     validator = note.get("validator")
-    held = part.size if note.get("url") == without_secrets(url) and validator else 0
-    headers = {"Accept-Encoding": "identity"}
+    held = part.size if note.get("url") == without_secrets_in(url) and validator else 0
+    headers = dict(HEADERS)
     if held:
         headers |= {"Range": f"bytes={held}-", "If-Range": str(validator)}
     answer = Deadline(ANSWERS_PER_READ * retry_policy.read_seconds)  # the body has a slowest pace of its own
@@ -111,7 +111,7 @@ def transfer(
             resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
             if not resumed:
                 part.restart(url, _validator(response), total)
-            _append(response, part, _Goal(pin, total, without_secrets(str(url))), retry_policy, progress)
+            _append(response, part, _Goal(pin, total, without_secrets_in(str(url))), retry_policy, progress)
     except httpx.TimeoutException as error:
         raise InterruptedTransferError("DL_STALLED", _message(url, "the server does not answer")) from error
     except httpx.TransportError as error:
@@ -289,4 +289,4 @@ class _Pace:
 
 
 def _message(url: str | httpx.URL, what: str) -> str:
-    return f"{what}; at {without_secrets(str(url))}; check the address and the network, then run again"
+    return f"{what}; at {without_secrets_in(str(url))}; check the address and the network, then run again"
