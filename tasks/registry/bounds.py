@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from wavlm.errors import AnswerTooLargeError
+
 SECONDS = 30.0  # of one exchange, and on top of it what its bytes take at SLOWEST
 SLOWEST_BYTES_PER_SECOND = 50_000
 ANSWER_BYTES = 32 << 20  # 100,000 points of a curve are 10 MB
@@ -63,7 +65,7 @@ class _Exchange:
         """Raises OSError if there are more bytes than an answer may have."""
         self.received += received
         if self.received > self.most_bytes:
-            raise OSError(f"an answer of more than {self.most_bytes} bytes")
+            raise AnswerTooLargeError(f"an answer of more than {self.most_bytes} bytes")
 
 
 class _Incoming(io.RawIOBase):

@@ -14,7 +14,7 @@ from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, UnpackedFile, unpack
 from wavlm.corpus.unpacked import Unpacked, merge, read_unpacked, refuse_strays, write_unpacked
-from wavlm.errors.secrets import without_secrets
+from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
@@ -85,7 +85,7 @@ def _archive(source: HttpsSource | AptSource, downloads: Path, out: Path, progre
         name = f"{source.package} {source.version}"
     else:
         archive = fetch(source, downloads, progress)
-        name = without_secrets(source.urls[0]).rpartition("/")[2]
+        name = without_secrets_in(source.urls[0]).rpartition("/")[2]
     path.parent.mkdir(parents=True, exist_ok=True)
     require_room(out, int(UNPACKED_RATIO * archive.stat().st_size))
     # A package is pinned by sha256. So its links are known: they lead to fonts and documentation.

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from wavlm.errors import AnswerTooLargeError
+
 SMALL_BYTES = 4 << 20  # far above what any answer has that is read whole
 UNPACKED = {"Accept-Encoding": "identity"}  # a packed answer may be a thousand times as large as what was received
 # Of every request with a deadline: the next one makes a connection of its own, which its own deadline then ends.
@@ -104,5 +106,5 @@ def _limit(blocks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
     for block in blocks:
         size += len(block)
         if size > max_bytes:
-            raise OSError(f"an answer of more than {max_bytes} bytes")
+            raise AnswerTooLargeError(f"an answer of more than {max_bytes} bytes")
         yield block
