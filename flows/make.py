@@ -22,8 +22,9 @@ from tasks.shards import shards
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Model, Registration
-from wavlm.pipeline.garbage.kept import remember
+from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
@@ -47,12 +48,14 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 def read_resolved(recipe: str, store: Store, runtime: Runtime) -> Recipe:
     """A recipe with the content of its folders. Hashes what is new in them."""
     recipe_spec = read_recipe(Path(recipe))
-    remember(recipe, store)
     resolved = resolve(recipe_spec, store)
+    remember(recipe, store, plan(resolved))
     if not unread_folders(resolved):
         return resolved
     read_folders(recipe_spec, store, runtime)
-    return resolve(recipe_spec, store)
+    resolved = resolve(recipe_spec, store)
+    remember(recipe, store, plan(resolved))
+    return resolved
 
 
 def require_registered(artifacts: Iterable[Artifact], store: Store, recipe: str) -> None:
@@ -75,8 +78,7 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
     if isinstance(artifact, Model):
         pretrain(artifact, store, runtime, recipe.name)
         return
-    for item in find_thinned([artifact], store):
-        make_again(item, recipe, store, runtime)
+    _restore_thinned(artifact, recipe, store, runtime)
     _TASKS[artifact.kind](artifact, store, runtime)
 
 
@@ -97,6 +99,7 @@ def make_with_inputs(artifact: Artifact, recipe: Recipe, store: Store, runtime: 
 
 def make_again(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
     """Move a complete artifact to the trash and make it again; what another run made again meanwhile is used."""
+    _restore_thinned(artifact, recipe, store, runtime)  # which may fail: what is there is still in its place then
     before = _state_of(store.path(artifact) / RECORD_FILE)
 
     def discard() -> None:
@@ -107,6 +110,12 @@ def make_again(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtim
 
     wait_out(discard, runtime)
     make(artifact, recipe, store, runtime)
+
+
+def _restore_thinned(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    """Make the corpora again whose audio was deleted, if this is made from them."""
+    for item in find_thinned([artifact], store):
+        make_again(item, recipe, store, runtime)
 
 
 def _state_of(record: Path) -> tuple[int, int] | None:

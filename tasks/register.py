@@ -79,13 +79,15 @@ def sync(recipe: Recipe, store: Store, experiment: str = "") -> tuple[Path, ...]
 
     It is the registry that is asked, not the store's memory of it: a new, emptied or other one gets all models.
     A model whose scores are not there yet is left for later.
+    Without a complete model nothing is asked or written.
     Raises ServiceMissingError if the registry does not answer.
     """
+    wanted = [item for item in plan(recipe) if isinstance(item, Registration) and store.is_complete(item.model)]
+    if not wanted:
+        return ()
     registry = connect(store)
     found = []
-    for item in plan(recipe):
-        if not isinstance(item, Registration) or not store.is_complete(item.model):
-            continue
+    for item in wanted:
         with translate_registry_errors(registry.uri):
             is_there = has_model(registry, item.registry_name) and find_by_key(
                 registry, item.registry_name, item.model.key

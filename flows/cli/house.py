@@ -18,6 +18,7 @@ from wavlm.errors import CodedError
 from wavlm.pipeline.garbage.survey import Item, What
 
 if TYPE_CHECKING:
+    from wavlm.pipeline.garbage.kept import Kept
     from wavlm.pipeline.registration import RegistrationFacts
     from wavlm.pipeline.store import Store
 
@@ -38,6 +39,12 @@ def gc(
             autocompletion=complete_recipe,
         ),
     ] = None,
+    forget: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RECIPE", help="Let go of a recipe that was run with this store; may be given several times"
+        ),
+    ] = None,
     only: Annotated[list[What] | None, typer.Option(help="Only this; may be given several times")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it. Without this nothing is changed")] = False,
 ) -> None:
@@ -45,7 +52,8 @@ def gc(
 
     Trash; attempts that no kept recipe continues; checkpoints of complete models; what no kept recipe and no registered
     model is made from; archives and audio, as far as the recipes allow it (`keep`). Kept recipes: the shipped ones,
-    those that were run with this store, and those of --keep.
+    those that were run with this store, and those of --keep. A recipe whose file cannot be read from here is kept as
+    it was last run, until --forget names it.
 
     [bold]Examples[/]
 
@@ -56,16 +64,20 @@ def gc(
     from flows.cli.store import require_store
     from wavlm.pipeline.garbage.find import find_garbage
     from wavlm.pipeline.garbage.kept import find_kept
+    from wavlm.pipeline.garbage.notes import find_notes
+    from wavlm.pipeline.garbage.notes import forget as forget_note
 
     artifact_store = require_store(store)
-    kept = find_kept(artifact_store, keep or [], _ask_registry(artifact_store))
+    notes = find_notes(artifact_store, forget or [])
+    kept = find_kept(artifact_store, keep or [], _ask_registry(artifact_store), [note.path for note in notes])
     found, remarks = find_garbage(artifact_store, kept)
     items = [item for item in found if not only or item.what in only]
-    gone = [f"{path} was run with this store, and is no longer there: not kept" for path in kept.forgotten]
     names = ", ".join(item.recipe.name for item in kept.recipes)
-    _show(artifact_store, items, [*remarks, *gone, f"kept: what is registered, and the recipes {names}"])
+    _show(artifact_store, items, [*remarks, f"kept: what is registered, and the recipes {names}"])
     if delete:
-        _delete(artifact_store, items)
+        for note in notes:
+            forget_note(note, artifact_store)
+        _delete(artifact_store, items, kept)
     else:
         total = size_text(sum(item.num_bytes for item in items))
         console.out.print(f"{total} can be freed: add --delete", highlight=False)
@@ -83,13 +95,13 @@ def _show(store: Store, items: Sequence[Item], remarks: Sequence[str]) -> None:
         console.out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _delete(store: Store, items: Sequence[Item]) -> None:
+def _delete(store: Store, items: Sequence[Item], kept: Kept) -> None:
     """Delete the items; one that cannot be deleted is no reason to keep the others."""
     from wavlm.pipeline.garbage.delete import delete_item
 
     freed, failures = 0, []
     for item in items:
-        if failure := delete_item(item, store):
+        if failure := delete_item(item, store, kept):
             failures.append(failure)
         else:
             freed += item.num_bytes
@@ -101,17 +113,17 @@ def _delete(store: Store, items: Sequence[Item]) -> None:
 
 
 def _ask_registry(store: Store) -> Callable[[RegistrationFacts], bool]:
-    """Whether the registry still has a version. If it does not answer, it has all."""
-    from wavlm.pipeline.artifacts import Registration
+    """Whether a version counts as registered: unless the registry that it was made in says that it was deleted."""
+    from wavlm.pipeline.garbage.kept import find_registrations
 
-    if not any((store.root / Registration.kind).glob("*")):
+    found = [facts for _, facts in find_registrations(store)]
+    if not found:
         return lambda _: True
-    from tasks.registry.lookup import list_models
+    from tasks.registry.lookup import find_deleted
 
     try:
-        models = list_models(store)
+        deleted = find_deleted(store, found)
     except CodedError as error:
         console.err.print(f"what was registered stays, for the registry does not answer: {error}", markup=False)
         return lambda _: True
-    there = {(model.name, item.version) for model in models for item in model.versions}
-    return lambda facts: (facts.name, facts.version) in there
+    return lambda facts: facts.run_id not in deleted

@@ -40,8 +40,13 @@ def list_models(store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) 
       [cyan]wavlm models list[/]
     """
     from tasks.registry.lookup import list_models as listed
+    from wavlm.pipeline.registration import OWN_REGISTRY, configured_registry
     from wavlm.pipeline.store import Store
 
+    root = Store(store).root
+    if not as_json and not root.is_dir() and configured_registry(root) == OWN_REGISTRY:
+        console.out.print(f"{root}: nothing yet, there is no such folder", markup=False, soft_wrap=True)
+        return
     found = listed(Store(store))
     if as_json:
         tables.print_json([tables.model_of(item) for item in found])
@@ -210,18 +215,28 @@ def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE, *, experiment: 
 
       [cyan]wavlm sync data_specs/recipes/demo.yaml[/]
     """
+    from flows.cli.store import require_store
     from tasks.register import sync as synced
+    from wavlm.pipeline.artifacts import Registration
+    from wavlm.pipeline.plan import plan
     from wavlm.pipeline.registration import configured_registry, show_registry
     from wavlm.pipeline.resolve import require_known
-    from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
 
-    artifact_store = Store(store)
-    new = synced(require_known(read_recipe(recipe), artifact_store), artifact_store, experiment)
+    artifact_store = require_store(store)
+    resolved = require_known(read_recipe(recipe), artifact_store)
+    new = synced(resolved, artifact_store, experiment)
     for path in new:
         _say(path)
-    place = show_registry(configured_registry(artifact_store.root), artifact_store.root)
-    text = f"{len(new)} models were registered now; at {place}"
+    wanted = [item for item in plan(resolved) if isinstance(item, Registration)]
+    complete = [item for item in wanted if artifact_store.is_complete(item.model)]
+    if not complete:
+        text = f"no model of this recipe is complete; at {artifact_store.root}"
+    else:
+        place = show_registry(configured_registry(artifact_store.root), artifact_store.root)
+        is_all = not new and artifact_store.has_all(complete)
+        text = f"all {len(complete)} are registered" if is_all else f"{len(new)} models were registered now"
+        text += f"; at {place}"
     console.out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from tasks.registry.versions import (
     Version,
     all_models,
     download,
+    has_run,
     native_path,
     sha256_tag,
     versions_of,
     with_metrics,
 )
 from wavlm.errors import BadDataError, UsageError
-from wavlm.pipeline.registration import without_password
+from wavlm.pipeline.registration import RegistrationFacts, without_password
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync
 
@@ -40,6 +41,21 @@ def list_models(store: Store) -> tuple[RegisteredModel, ...]:
         return ()
     with translate_registry_errors(registry.uri):
         return all_models(registry)
+
+
+def find_deleted(store: Store, registered: Iterable[RegistrationFacts]) -> frozenset[str]:
+    """The runs of those versions that somebody deleted from the registry that they were made in.
+
+    A registry that was lost, emptied or made anew does not know the run of a version. It says nothing about the
+    version, and so does a name without any version.
+    """
+    registry = open_to_look(store)
+    if registry is None:
+        return frozenset()
+    with translate_registry_errors(registry.uri):
+        there = {model.name: {item.version for item in model.versions} for model in all_models(registry)}
+        gone = [item for item in registered if there.get(item.name) and item.version not in there[item.name]]
+        return frozenset(item.run_id for item in gone if has_run(registry, item.run_id))
 
 
 def show_model(store: Store, reference: str) -> RegisteredModel:

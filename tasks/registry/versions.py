@@ -126,6 +126,11 @@ def to_version(found: Any, aliases: Mapping[str, str]) -> Version:
     )
 
 
+def has_run(registry: Registry, run_id: str) -> bool:
+    """Whether the registry knows a run: those of versions that were deleted, too. A registry made anew does not."""
+    return _find_run(registry, run_id) is not None
+
+
 def with_metrics(registry: Registry, version: Version) -> Version:
     """The version with the last value of each metric of its run, as far as the run is still there."""
     run = _find_run(registry, version.run_id)

@@ -22,7 +22,7 @@ import pytest
 from tasks.register import register_model, sync
 from tasks.registry.connection import connect
 from tasks.registry.current import read_current
-from tasks.registry.lookup import list_models, promote, pull_model, show_model
+from tasks.registry.lookup import find_deleted, list_models, promote, pull_model, show_model
 from tests.mlflow_server import serve_mlflow
 from tests.tasks.conftest import BuiltStore, build, empty_registry, recipe_of  # noqa: F401 - a fixture
 from wavlm.errors import ServiceMissingError
@@ -304,3 +304,26 @@ def test_a_database_of_an_older_mlflow_is_brought_up_to_date_with_a_copy_beside_
     assert database.with_name(f"mlflow.db.{older}").is_file()
     with sqlite3.connect(database) as opened:
         assert opened.execute("SELECT version_num FROM alembic_version").fetchone() == (scripts.get_current_head(),)
+
+
+def test_only_the_registry_that_made_a_version_can_say_that_it_was_deleted(
+    original: Path,
+    tmp_path: Path,
+    empty_registry: Path,  # noqa: F811
+) -> None:
+    """House-keeping deleted registered models after the registry's file was lost, or replaced by an empty one."""
+    built = copied(original, tmp_path / "store")
+    assert len(sync(built.recipe, built.store)) == 1
+    facts = [built.store.facts(item, RegistrationFacts) for item in built.registrations]
+    assert find_deleted(built.store, facts) == frozenset()
+    client, runs = connect(built.store).client, [item.run_id for item in facts]
+    client.delete_model_version(NAME, str(facts[1].version))
+    assert find_deleted(built.store, facts) == {runs[1]}
+    strangers = [item.model_copy(update={"run_id": "0" * 32, "version": 7}) for item in facts]
+    assert find_deleted(built.store, strangers) == frozenset()  # of a registry before this one
+    client.delete_model_version(NAME, str(facts[0].version))
+    assert find_deleted(built.store, facts) == frozenset()
+    shutil.rmtree(built.store.root / "registry")
+    assert find_deleted(built.store, facts) == frozenset()
+    shutil.copytree(empty_registry, built.store.root / "registry")
+    assert find_deleted(built.store, facts) == frozenset()

@@ -15,6 +15,7 @@ import tasks.registry.lookup
 from flows.cli import console
 from flows.cli.house import _ask_registry
 from wavlm.errors import BadDataError, LockedError, ServiceMissingError
+from wavlm.pipeline.garbage import kept
 from wavlm.pipeline.store import Store
 
 
@@ -72,28 +73,21 @@ def test_our_own_logs_go_to_stderr_complete_and_no_others() -> None:
 
 
 def test_a_store_without_registrations_asks_no_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.registry.lookup, "list_models", None)
+    monkeypatch.setattr(tasks.registry.lookup, "find_deleted", None)
     asks: Any = _ask_registry(Store(tmp_path))
-    assert asks(SimpleNamespace(name="demo", version=1)) is True
-
-
-def test_a_version_that_the_registry_lost_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "register" / "demo-0123").mkdir(parents=True)
-    models = [SimpleNamespace(name="demo", versions=[SimpleNamespace(version=2)])]
-    monkeypatch.setattr(tasks.registry.lookup, "list_models", lambda _: models)
-    is_there: Any = _ask_registry(Store(tmp_path))
-    found = [
-        is_there(SimpleNamespace(name=name, version=number)) for name, number in (("demo", 2), ("demo", 1), ("a", 2))
-    ]
-    assert found == [True, False, False]
+    assert asks(SimpleNamespace(name="demo", version=1, run_id="r")) is True
 
 
 def test_a_registry_that_does_not_answer_has_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "register" / "demo-0123").mkdir(parents=True)
+    facts = SimpleNamespace(name="demo", version=1, run_id="r")
+    monkeypatch.setattr(kept, "find_registrations", lambda _: [(tmp_path, facts)])
 
-    def down(_: Store) -> None:
+    def down(*_: object) -> None:
         raise ServiceMissingError("MLFLOW_DOWN", "it does not answer; there; start it")
 
-    monkeypatch.setattr(tasks.registry.lookup, "list_models", down)
+    monkeypatch.setattr(tasks.registry.lookup, "find_deleted", down)
     is_there: Any = _ask_registry(Store(tmp_path))
-    assert is_there(SimpleNamespace(name="demo", version=1)) is True
+    assert is_there(facts) is True
+    monkeypatch.setattr(tasks.registry.lookup, "find_deleted", lambda *_: frozenset("r"))
+    asks: Any = _ask_registry(Store(tmp_path))
+    assert [asks(SimpleNamespace(run_id=run_id)) for run_id in "rs"] == [False, True]

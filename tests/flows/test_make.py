@@ -147,6 +147,28 @@ def test_shards_of_a_corpus_whose_audio_was_dropped_get_it_again(
     assert [call[1] for call in calls] == [corpus, shards]
 
 
+def test_shards_stay_where_they_are_if_their_corpus_cannot_be_made_again(
+    store: Store, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wavlm stage shards --redo` after the audio was dropped, and the archive's server does not answer."""
+    corpus, shards = plan(RECIPE)[:2]
+    complete(corpus, store)
+    complete(shards, store)
+    monkeypatch.setattr(flows.make, "find_thinned", lambda items, _: [corpus] if items == [shards] else [])
+
+    def down(*_: Any) -> None:
+        raise ServiceMissingError("DOWNLOAD", "it does not answer; there; try again")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(flows.make._TASKS, "corpus", down)
+        with pytest.raises(ServiceMissingError):
+            make_again(shards, RECIPE, store, RUNTIME)
+    assert store.is_complete(shards)
+    complete(corpus, store)
+    make_again(shards, RECIPE, store, RUNTIME)
+    assert [call[1] for call in calls] == [corpus, corpus, shards]
+
+
 def test_a_model_that_the_registry_did_not_take_is_named(store: Store, calls: list[Call]) -> None:
     registrations = [item for item in plan(RECIPE) if isinstance(item, Registration)]
     for artifact in plan(RECIPE):

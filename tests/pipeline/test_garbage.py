@@ -6,11 +6,14 @@ The store is real: an archive, its corpus and its shards are made by the stages;
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +27,8 @@ from wavlm.pipeline.artifacts import Artifact, Corpus, Model, Shards
 from wavlm.pipeline.garbage import delete, kept
 from wavlm.pipeline.garbage.delete import delete_item
 from wavlm.pipeline.garbage.find import find_garbage
-from wavlm.pipeline.garbage.kept import RECIPES, find_kept, remember
+from wavlm.pipeline.garbage.kept import Kept, find_kept
+from wavlm.pipeline.garbage.notes import RECIPES, find_notes, forget, remember
 from wavlm.pipeline.garbage.survey import Item
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.plan import plan
@@ -86,15 +90,19 @@ class Project:
         moved.store, moved.recipe = Store(folder / "store"), folder / "specs" / "recipes" / "small.yaml"
         moved.archive = moved.store.downloads / self.archive.name
         shutil.rmtree(moved.store.root / RECIPES)
-        remember(moved.recipe, moved.store)
+        moved.note()
         return moved
+
+    def note(self) -> None:
+        """What a run does first: what earlier runs of the file wanted no longer counts."""
+        remember(self.recipe, self.store, self.plan())
 
     def plan(self) -> tuple[Artifact, ...]:
         return plan(resolve(read_recipe(self.recipe), self.store))
 
     def make(self) -> None:
         """What a run does, with small files where a stage would take long."""
-        remember(self.recipe, self.store)
+        self.note()
         for artifact in self.plan():
             for again in find_thinned([artifact] if not self.store.is_complete(artifact) else [], self.store):
                 self.store.redo(again)
@@ -120,17 +128,26 @@ class Project:
         return build(artifact, self.store, out)
 
     def change(self, old: str, new: str) -> None:
+        """Edit the recipe, and begin a run."""
+        self.edit(old, new)
+        self.note()
+
+    def edit(self, old: str, new: str) -> None:
         text = self.recipe.read_text()
         assert old in text
         self.recipe.write_text(text.replace(old, new))
+
+    def kept(self) -> Kept:
+        return find_kept(self.store, (), lambda _: False)
 
     def find(self, *named: Path, registered: bool = True) -> tuple[list[Item], list[str]]:
         return find_garbage(self.store, find_kept(self.store, named, lambda _: registered))
 
     def collect(self, *, registered: bool = True) -> list[str]:
         """Delete everything that is found; returns what it was."""
-        items, _ = self.find(registered=registered)
-        assert [delete_item(item, self.store) for item in items] == [None] * len(items)
+        kept = find_kept(self.store, (), lambda _: registered)
+        items, _ = find_garbage(self.store, kept)
+        assert [delete_item(item, self.store, kept) for item in items] == [None] * len(items)
         return [f"{item.what}: {item.path.relative_to(self.store.root)}" for item in items]
 
     def first(self, kind: str) -> Artifact:
@@ -248,6 +265,8 @@ def test_trash_goes_and_links_in_it_lead_nowhere(project: Project, tmp_path: Pat
     (moved / "closed" / "file").parent.chmod(0o700)
     (moved / "closed" / "file").write_text("x")
     (moved / "closed").chmod(0o500)
+    assert moved not in [item.path for item in project.find()[0]]  # nothing else holds what the recipe wants
+    project.make()
     assert f"trash: {moved.relative_to(project.store.root)}" in project.collect()
     assert not moved.exists()
     assert (outside / "precious").read_text() == "mine"
@@ -303,16 +322,111 @@ def test_the_last_revision_of_a_corpus_stays_until_the_next_is_made(project: Pro
     project.check()
 
 
-def test_a_recipe_that_was_run_here_is_kept_and_one_that_is_gone_is_named(project: Project) -> None:
-    moved = project.recipe.rename(project.recipe.with_name("elsewhere.yaml"))
-    assert find_kept(project.store, ()).forgotten == (str(moved.with_name("small.yaml").resolve()),)
+@pytest.mark.parametrize("how", ["renamed", "folder gone"])
+def test_a_recipe_whose_file_cannot_be_seen_is_kept_until_it_is_forgotten(how: str, project: Project) -> None:
+    """In a container, on another machine of the group, in a home that is closed: it is needed all the same."""
+    noted = str(project.recipe.resolve())
+    extra = {"downloads": project.archive, "corpus": project.folder("corpus") / AUDIO}
+    if how == "renamed":
+        project.recipe.rename(project.recipe.with_name("elsewhere.yaml"))
+    else:
+        shutil.rmtree(project.recipe.parents[1])
+    items, remarks = project.find(registered=False)
+    assert kinds(items) == {"snapshots"}
+    assert any(noted in line and "--forget" in line for line in remarks)
+    assert all(path.exists() for path in extra.values())
+    (note,) = find_notes(project.store, [Path(noted)])
+    without = find_kept(project.store, (), lambda _: False, [note.path])
+    assert {"generations", "archives"} <= kinds(find_garbage(project.store, without)[0])
+    forget(note, project.store)
     assert "generations" in kinds(project.find(registered=False)[0])
-    moved.write_text(moved.read_text().replace("name: small", "name: elsewhere", 1))
-    assert "generations" not in kinds(project.find(moved, registered=False)[0])
+    with pytest.raises(UsageError, match="NOTHING_FITS"):
+        find_notes(project.store, [Path(noted)])
+
+
+def test_a_path_below_a_closed_folder_is_one_that_cannot_be_seen(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def closed(path: Path, *rest: Any, **named: Any) -> Any:
+        if path.suffix == ".yaml":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *rest, **named)
+
+    items = [str(item.path) for item in project.find(registered=False)[0]]
+    monkeypatch.setattr(Path, "open", closed)
+    assert [str(item.path) for item in project.find(registered=False)[0]] == items
+
+
+def test_a_note_of_an_earlier_version_whose_recipe_is_gone_stops_all_that_it_could_want(project: Project) -> None:
+    (note,) = (project.store.root / RECIPES).glob("*.json")
+    fields = json.loads(note.read_text())
+    note.write_text(json.dumps({name: fields[name] for name in ("path", "last_run_unix")}))
+    half = project.archive.with_name("0.zip.part")
+    half.write_bytes(b"x")
+    assert kinds(project.find(registered=False)[0]) == {"snapshots", "unfinished"}
+    project.recipe.unlink()
+    items, remarks = project.find(registered=False)
+    assert kinds(items) == set()
+    assert any("what it wants is not known" in line for line in remarks)
+
+
+def test_an_edited_recipe_keeps_what_it_was_until_it_is_run_again(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = project.folder("labels")
+    project.edit("num_clusters: 8", "num_clusters: 9")
+    assert "generations" not in kinds(project.find(registered=False)[0])
+    with caplog.at_level("INFO"):
+        project.note()
+    assert str(labels.relative_to(project.store.root)) in caplog.text
+    assert labels in [item.path for item in project.find(registered=False)[0]]
+
+
+@pytest.mark.parametrize("where", ["place", "inside", "weights"])
+def test_what_a_kept_recipe_starts_from_is_kept_with_its_lineage(where: str, project: Project, tmp_path: Path) -> None:
+    first = project.plan()
+    old = {kind: project.folder(kind) for kind in ("pretrain", "labels", "codebook")}
+    folder = old["pretrain"] / "snapshots" if where == "inside" else old["pretrain"]
+    digest = hashlib.sha256((old["pretrain"] / "model.safetensors").read_bytes()).hexdigest()
+    if where == "weights":
+        folder = tmp_path / "seen" / "from" / "elsewhere"
+    start = f"start: {{folder: {folder}, sha256: '{digest}'}}"
+    project.edit("network: tiny", f"network: tiny\n    {start}")
+    project.change("num_clusters: 8", "num_clusters: 9")
+    items, _ = project.find(registered=False)
+    assert not {item.path for item in items} & set(old.values())
+    assert ("snapshots" in kinds(items)) == (where != "inside")
+    assert len(first) == len(project.plan())
+
+
+def test_who_begins_between_the_look_and_the_deletion_keeps_it(project: Project) -> None:
+    """Minutes pass between the two. Another run, or a registration, may want it by then."""
+    other = project.recipe.with_name("other.yaml")
+    other.write_text(project.recipe.read_text().replace("name: small", "name: other", 1))
+    project.change("num_clusters: 8", "num_clusters: 9")
+    kept = project.kept()
+    items = [item for item in find_garbage(project.store, kept)[0] if item.what == "generations"]
+    remember(other, project.store, plan(resolve(read_recipe(other), project.store)))
+    assert items
+    errors = [delete_item(item, project.store, kept) for item in items]
+    assert all(error and "meanwhile" in str(error) for error in errors)
+    assert all(item.path.exists() for item in items)
+    forget(*find_notes(project.store, [other]), project.store)
+    late = dataclasses.replace(kept, registered=frozenset())  # as if its registration was made after the look
+    errors = [delete_item(item, project.store, late) for item in items]
+    assert all(error and "small:1 was registered meanwhile" in str(error) for error in errors)
+    partial = project.store.partial_folder(project.first("labels"))
+    partial.mkdir(parents=True)
+    with hold_lock(project.store.root / "locks" / f"labels-{project.first('labels').key}.lock", "labels"):
+        unwanted = dataclasses.replace(kept, reasons={})
+        assert "makes labels/" in str(delete_item(items[0], project.store, unwanted))
+    assert [delete_item(item, project.store, kept) for item in items] == [None] * len(items)
 
 
 def test_a_kept_recipe_that_cannot_be_read_stops_everything(project: Project) -> None:
-    project.change("iterations:", "iteration:")
+    project.edit("iterations:", "iteration:")
     with pytest.raises(UsageError, match="RECIPE"):
         project.find()
 
@@ -337,7 +451,7 @@ def test_an_attempt_stays_while_it_is_wanted_or_under_way(project: Project) -> N
 def test_what_somebody_works_on_when_it_is_deleted_stays(project: Project) -> None:
     items, _ = project.find()
     with hold_lock(items[0].lock or Path(), "it"):
-        error = delete_item(items[0], project.store)
+        error = delete_item(items[0], project.store, project.kept())
     assert error is not None
     assert error.code == "LOCKED"
     assert items[0].path.exists()
@@ -348,7 +462,7 @@ def test_what_something_is_made_from_when_it_is_deleted_stays(project: Project) 
     labels = next(item for item in project.find(registered=False)[0] if item.path.parent.name == "labels")
     assert labels.lock
     with hold_in_use([labels.lock.with_suffix(".use")]):  # as `Store.make` does with its inputs
-        error = delete_item(labels, project.store)
+        error = delete_item(labels, project.store, project.kept())
     assert error is not None
     assert error.code == "LOCKED"
     assert labels.path.exists()

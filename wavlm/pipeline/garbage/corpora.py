@@ -11,8 +11,9 @@ from typing import get_args
 from wavlm.corpus.archives import AUDIO, RECEIPTS
 from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.garbage.kept import KeptRecipe
+from wavlm.pipeline.garbage.notes import archives_of
 from wavlm.pipeline.garbage.survey import Item, Survey, What, size_of
-from wavlm.specs import FolderSource, HttpsSource
+from wavlm.specs import HttpsSource
 
 ARCHIVES = (".deb", *(f".{form}" for form in get_args(HttpsSource.model_fields["format"].annotation)))
 
@@ -20,24 +21,29 @@ ARCHIVES = (".deb", *(f".{form}" for form in get_args(HttpsSource.model_fields["
 def find_downloads(survey: Survey) -> Iterator[Item]:
     """Half downloads of what no kept recipe names, and downloads with the wrong bytes."""
     downloads = survey.store.downloads
+    noted = {name for note in survey.kept.notes for name in note.archives}
     for path in sorted((*downloads.glob("*.part*"), *downloads.glob("*.bad"))):
         whole = path.name.partition(".part")[0].removesuffix(".bad")
-        if path.suffix == ".bad" or not _owners(survey, whole):
+        if path.suffix == ".bad" or not (_owners(survey, whole) or whole in noted or survey.kept.unclear):
             why = "has the wrong bytes" if path.suffix == ".bad" else "no kept recipe downloads it"
             yield Item(What.UNFINISHED, path, why, size_of(path), downloads / f"{whole}.lock")
 
 
 def find_archives(survey: Survey) -> Iterator[Item]:
     """Archives of complete corpora, where the recipes in use allow it, and those that nothing kept names."""
+    if survey.kept.unclear:
+        return
+    noted = {name for note in survey.kept.notes for name in note.archives}
+    hidden = {name for note in survey.kept.hidden for name in note.archives}
     receipts = {path.stem for _, folder in survey.of_kind(Corpus.kind) for path in (folder / RECEIPTS).glob("*.json")}
     for path in sorted(survey.store.downloads.iterdir() if survey.store.downloads.is_dir() else ()):
         if not path.is_file() or path.name.startswith(".") or not path.name.endswith(ARCHIVES):
             continue
         owners = _owners(survey, path.name)
         used = [(item, corpus) for item, corpus in owners if item.is_used]
-        if not owners and path.name.partition(".")[0] not in receipts:
+        if not owners and path.name not in noted and path.name.partition(".")[0] not in receipts:
             why = "no kept recipe or registered model names it"
-        elif used and all(_may_go(survey, item, corpus) for item, corpus in used):
+        elif used and path.name not in hidden and all(_may_go(survey, item, corpus) for item, corpus in used):
             why = "its corpus is complete, and its recipe has keep.archives false"
         else:
             continue
@@ -46,7 +52,10 @@ def find_archives(survey: Survey) -> Iterator[Item]:
 
 def find_audio(survey: Survey) -> Iterator[Item]:
     """Audio of complete corpora whose shards are complete, where the recipes in use allow it."""
+    hidden = {key for note in survey.kept.hidden for key in note.keys}
     for key, folder in survey.of_kind(Corpus.kind):
+        if key in hidden or survey.kept.unclear:
+            continue  # nobody here knows whether the recipe lets it go
         shards = [
             (item, artifact)
             for item in survey.kept.recipes
@@ -65,8 +74,7 @@ def _owners(survey: Survey, archive: str) -> list[tuple[KeptRecipe, Corpus]]:
         (item, artifact)
         for item in survey.kept.recipes
         for artifact in item.artifacts
-        if isinstance(artifact, Corpus)
-        and any(source.file_name == archive for source in artifact.spec.sources if not isinstance(source, FolderSource))
+        if isinstance(artifact, Corpus) and archive in archives_of(artifact)
     ]
 
 

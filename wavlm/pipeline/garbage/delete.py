@@ -8,9 +8,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from wavlm.errors import CodedError
+from wavlm.errors import CodedError, LockedError
 from wavlm.errors.boundary import to_coded
+from wavlm.pipeline.garbage.again import find_use
 from wavlm.pipeline.garbage.find import TRASH
+from wavlm.pipeline.garbage.kept import Kept
 from wavlm.pipeline.garbage.survey import Item, What
 from wavlm.pipeline.record import read_record
 from wavlm.pipeline.store import Store
@@ -20,14 +22,19 @@ from wavlm.storage.locks import hold_lock
 from wavlm.storage.use_locks import hold_unused
 
 
-def delete_item(item: Item, store: Store) -> CodedError | None:
-    """Delete one item. Returns why it stays, such as that somebody works on it; None if it is gone."""
+def delete_item(item: Item, store: Store, kept: Kept) -> CodedError | None:
+    """Delete one item. Returns why it stays, such as that somebody works on it; None if it is gone.
+
+    `kept`: what the item was found with. What began to want the item since then keeps it.
+    """
+    name = str(item.path.relative_to(store.root))
     try:
         with ExitStack() as stack:
             if item.lock:
-                name = str(item.path.relative_to(store.root))
                 stack.enter_context(hold_lock(item.lock, name))
                 stack.enter_context(hold_unused(item.lock.with_suffix(".use"), name))
+            if why := find_use(item, store, kept):
+                raise LockedError("LOCKED", f"{name} stays: {why}; at {item.path}; look again: wavlm gc")
             _remove(item, store)
     except CodedError as error:
         return error

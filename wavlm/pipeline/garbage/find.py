@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from wavlm.pipeline.artifacts import Corpus, Model
 from wavlm.pipeline.garbage.corpora import find_archives, find_audio, find_downloads
 from wavlm.pipeline.garbage.kept import Kept, key_of_folder
+from wavlm.pipeline.garbage.notes import Remembered
 from wavlm.pipeline.garbage.survey import Item, Survey, What, name_of_folder, size_of
+from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.store import Store
 from wavlm.storage.holders import find_owner
 
@@ -20,11 +22,23 @@ def find_garbage(store: Store, kept: Kept) -> tuple[list[Item], list[str]]:
     survey = Survey(store, kept)
     looks = (_trash, _unfinished, find_downloads, find_archives, find_audio, _snapshots, _generations)
     items = [item for look in looks for item in look(survey) if survey.is_inside(item.path)]
-    return items, survey.remarks
+    survey.remarks.extend(_explain(note) for note in kept.hidden)
+    return [item for item in items if not survey.is_start(item.path)], survey.remarks
+
+
+def _explain(note: Remembered) -> str:
+    what = (
+        "what it wanted then is kept" if note.is_whole else "what it wants is not known: only trash and the like goes"
+    )
+    return f"{note.path} was run with this store, and cannot be read from here: {what}; let go of it by --forget"
 
 
 def _trash(survey: Survey) -> Iterator[Item]:
     for path in sorted((survey.store.root / TRASH).glob("*/*")):
+        key = path.name.rpartition("-")[0].rpartition("-")[2]
+        if key in survey.kept.reasons and key not in survey.folders and (path / RECORD_FILE).is_file():
+            survey.remarks.append(f"{survey.name_of(path)} stays: {survey.kept.reasons[key]} wants it made again first")
+            continue
         yield Item(What.TRASH, path, "was replaced", size_of(path))
 
 
@@ -36,7 +50,7 @@ def _unfinished(survey: Survey) -> Iterator[Item]:
             survey.remarks.append(f"{name} stays: {owner} works on it")
         elif key in survey.kept.reasons:
             survey.remarks.append(f"{name} stays: {survey.kept.reasons[key]} continues it")
-        elif not survey.may_belong(folder):
+        elif not survey.may_belong(folder) and not survey.kept.unclear:
             yield Item(What.UNFINISHED, folder, "no kept recipe continues it", size_of(folder), lock)
 
 
@@ -56,6 +70,8 @@ def _generations(survey: Survey) -> Iterator[Item]:
                 "recipe by --keep, or wait"
             )
             return
+    if survey.kept.unclear:
+        return
     growing = _growing(survey)
     for key, folder in survey.folders.items():
         if key in survey.kept.reasons:

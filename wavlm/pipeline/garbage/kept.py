@@ -1,47 +1,29 @@
-"""What of a store is kept: all that kept recipes want, and the lineage of registered models.
+"""What of a store is kept: all that kept recipes want, what they start from, and the lineage of registered models.
 
-The store remembers which recipe files were run with it (`recipes/`). They are kept as they are now.
+Kept are recipes as their files are now, and as they were when they were last run (`garbage.notes`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavlm.pipeline.artifacts import Artifact, Export, Mixtures, Registration, Scores
-from wavlm.pipeline.plan import plan
-from wavlm.pipeline.record import read_field, read_seal
+from wavlm.errors import BadDataError
+from wavlm.pipeline.artifacts import Artifact, Export, Mixtures, Model, Registration, Scores
+from wavlm.pipeline.garbage.notes import Remembered, read_notes, starts_of
+from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.record import read_field, read_record, read_seal
 from wavlm.pipeline.registration import RegistrationFacts, explain_registry
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.lookup import names_in, shipped_specs
 from wavlm.specs.yaml import find_recipe, read_recipe
-from wavlm.storage.facts import Facts, read_facts
-from wavlm.storage.files import write_json
 
-RECIPES = "recipes"
 _OF_A_MODEL = frozenset({Scores.kind, Export.kind, Registration.kind, Mixtures.kind})
-
-
-class Remembered(Facts):
-    """A recipe file that was run with this store."""
-
-    path: str
-    last_run_unix: float
-
-
-def remember(recipe: Path | str, store: Store) -> None:
-    """Note that a recipe is run with this store, so that house-keeping keeps what it wants."""
-    path = os.path.realpath(find_recipe(Path(recipe)))
-    folder = store.root / RECIPES
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}.json"
-    write_json(folder / name, Remembered(path=path, last_run_unix=time.time()).model_dump(mode="json"))
+_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -64,33 +46,73 @@ class Kept:
 
     recipes: tuple[KeptRecipe, ...]
     reasons: Mapping[str, str]  # by key of an artifact
-    forgotten: tuple[str, ...]  # recipe files that were run with this store and are gone
+    notes: tuple[Remembered, ...]  # without those that are to be forgotten
+    starts: tuple[str, ...]  # real folders that trainings start from
+    registered: frozenset[str]  # keys of all registrations that were there
 
     @property
     def unread(self) -> frozenset[str]:
         return frozenset(name for item in self.recipes for name in item.unread)
 
+    @property
+    def hidden(self) -> tuple[Remembered, ...]:
+        """Recipes whose file cannot be read from here."""
+        return tuple(note for note in self.notes if not note.is_visible)
+
+    @property
+    def unclear(self) -> tuple[str, ...]:
+        """Files of recipes of which nobody here knows what they want."""
+        return tuple(note.path for note in self.hidden if not note.is_whole)
+
 
 def find_kept(
-    store: Store, named: Sequence[Path], is_registered: Callable[[RegistrationFacts], bool] = lambda _: True
+    store: Store,
+    named: Sequence[Path],
+    is_registered: Callable[[RegistrationFacts], bool] = lambda _: True,
+    forgotten: Collection[str] = (),
 ) -> Kept:
     """All that is kept: of the shipped recipes, of those that were run with this store, of `named`, of registrations.
 
     `is_registered`: whether the registry that is asked now still has a version that was registered there.
+    `forgotten`: paths of recipes whose note does not count.
     Raises UsageError if one of these recipes cannot be read: then nobody knows what it wants.
     """
-    run = [Path(item.path) for item in _remembered(store)]
-    used = {os.path.realpath(find_recipe(path)) for path in (*named, *(path for path in run if path.exists()))}
+    notes = tuple(note for note in read_notes(store) if note.path not in forgotten)
+    run = (Path(note.path) for note in notes if note.is_visible)
+    used = {os.path.realpath(find_recipe(path)) for path in (*named, *run)}
     home = shipped_specs() / "recipes"
     shipped = {os.path.realpath(home / f"{name}.yaml") for name in names_in(home)}
     recipes = tuple(_read(path, store, is_used=path in used) for path in sorted(used | shipped))
+    starts = {start for item in recipes for start in starts_of(item.artifacts)}
+    starts.update(start for note in notes for start in note.starts)
     reasons: dict[str, str] = {}
-    for item in recipes:
-        for artifact in item.artifacts:
-            reasons.setdefault(artifact.key, f"recipe {item.recipe.name}")
-    for key, reason in _of_registered(store, is_registered):
+    for key, reason in (*_of_recipes(recipes, notes), *_of_starts(starts, recipes, store)):
         reasons.setdefault(key, reason)
-    return Kept(recipes, reasons, tuple(str(path) for path in run if not path.exists()))
+    folders = {key_of_folder(folder): folder for folder in store.folders()}
+    registered = list(find_registrations(store))
+    for folder, facts in registered:
+        if explain_registry(folder, store.root) is not None or is_registered(facts):
+            for key in protected_by(folder, folders):  # a version of another registry protects, whoever asks
+                reasons.setdefault(key, f"registered as {facts.name}:{facts.version}")
+    keys = frozenset(key_of_folder(folder) for folder, _ in registered)
+    return Kept(recipes, reasons, notes, tuple(sorted(starts)), keys)
+
+
+def find_registrations(store: Store) -> Iterator[tuple[Path, RegistrationFacts]]:
+    """The folders of all registrations of a store, with what the registry said."""
+    for folder in store.folders():
+        if folder.parent.name == Registration.kind:
+            yield folder, RegistrationFacts.model_validate(read_field(folder, "facts"), strict=False)
+
+
+def protected_by(registration: Path, folders: Mapping[str, Path]) -> Iterator[str]:
+    """Keys of a registration, of its lineage, and of what else was made from that. `folders`: by key."""
+    yield key_of_folder(registration)
+    lineage = set(lineage_of(registration, folders))
+    yield from lineage
+    for other in folders.values():
+        if other.parent.name in _OF_A_MODEL and lineage.issuperset(inputs_of(other)):
+            yield key_of_folder(other)
 
 
 def inputs_of(folder: Path) -> tuple[str, ...]:
@@ -120,24 +142,32 @@ def _read(path: str, store: Store, *, is_used: bool) -> KeptRecipe:
     return KeptRecipe(recipe, plan(recipe), is_used)
 
 
-def _remembered(store: Store) -> Iterator[Remembered]:
-    for path in sorted((store.root / RECIPES).glob("*.json")):
-        yield read_facts(path, Remembered)
+def _of_recipes(recipes: Sequence[KeptRecipe], notes: Sequence[Remembered]) -> Iterator[tuple[str, str]]:
+    yield from ((artifact.key, f"recipe {item.recipe.name}") for item in recipes for artifact in item.artifacts)
+    yield from ((key, f"the recipe {note.path}, as it was last run,") for note in notes for key in note.keys)
 
 
-def _of_registered(store: Store, is_registered: Callable[[RegistrationFacts], bool]) -> Iterator[tuple[str, str]]:
-    """The lineage of registered models, and what was made from them."""
+def _of_starts(starts: Collection[str], recipes: Sequence[KeptRecipe], store: Store) -> Iterator[tuple[str, str]]:
+    """What a training starts from, with its lineage: by the place, and by the weights, which a link may lead to."""
+    digests = {model.start.sha256 for item in recipes for model in models(item.artifacts) if model.start}
+    if not starts and not digests:
+        return
     folders = {key_of_folder(folder): folder for folder in store.folders()}
-    for folder in folders.values():
-        if folder.parent.name != Registration.kind:
-            continue
-        facts = RegistrationFacts.model_validate(read_field(folder, "facts"), strict=False)
-        if explain_registry(folder, store.root) is None and not is_registered(facts):
-            continue  # a version of another registry protects, whoever asks
-        reason = f"registered as {facts.name}:{facts.version}"
-        yield key_of_folder(folder), reason
-        lineage = set(lineage_of(folder, folders))
-        yield from ((key, reason) for key in lineage)
-        for other in folders.values():
-            if other.parent.name in _OF_A_MODEL and lineage.issuperset(inputs_of(other)):
-                yield key_of_folder(other), reason
+    for key, folder in folders.items():
+        if holds(folder, starts) or (folder.parent.name == Model.kind and _weights_of(folder) in digests):
+            for kept in (key, *lineage_of(folder, folders)):
+                yield kept, "a kept recipe that starts from it"
+
+
+def holds(path: Path, starts: Collection[str]) -> bool:
+    """Whether one of these real folders is this one, or lies in it."""
+    real = os.path.realpath(path)
+    return any(start == real or start.startswith(real + os.sep) for start in starts)
+
+
+def _weights_of(folder: Path) -> str | None:
+    try:
+        found = read_record(folder).files.get(_WEIGHTS)
+    except BadDataError:
+        return None
+    return found.sha256 if found else None

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from wavlm.pipeline.artifacts import Corpus
-from wavlm.pipeline.garbage.kept import Kept, key_of_folder, lineage_of
+from wavlm.pipeline.garbage.kept import Kept, holds, key_of_folder, lineage_of
 from wavlm.pipeline.store import Store
 
 
@@ -78,6 +78,12 @@ class Survey:
         if not inside:
             self.remarks.append(f"{self.name_of(path)} stays: it is a link, or lies behind one")
         return inside
+
+    def is_start(self, path: Path) -> bool:
+        """Whether a kept recipe starts a training from this, or from what lies in it."""
+        if found := holds(path, self.kept.starts):
+            self.remarks.append(f"{self.name_of(path)} stays: a kept recipe starts from it")
+        return found
 
     def name_of(self, path: Path) -> str:
         return str(path.relative_to(self.store.root))
