@@ -11,7 +11,7 @@ import httpx
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
-from prefect.exceptions import PrefectException
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Cancelling
 
 from tasks.orchestration.alive import is_taken_for_lost
@@ -23,6 +23,7 @@ from wavlm.pipeline.store import Store
 
 ATTEMPTS = 3
 LOOK_SECONDS = 5.0
+LATE_SECONDS = 60.0  # after which nobody has taken a run: then no worker looks at its pool, or all have work
 ANSWER_SECONDS = 60.0  # in which a run that is taken for lost says that it is alive, if it is
 
 logger = logging.getLogger(__name__)
@@ -90,16 +91,29 @@ def _run(artifact: Artifact, deployment: str, store: Store, parameters: dict[str
     )
     try:
         return _wait(run.id, artifact, store)
+    except ObjectNotFound as error:
+        if store.is_complete(artifact):
+            return None
+        raise ServiceMissingError(
+            "STAGE_ELSEWHERE",
+            f"{artifact} was not made: its run was deleted in Prefect; at the run {run.id} of {deployment}; "
+            "see whether a worker still makes it, and run again",
+        ) from error
     except BaseException:
         _cancel(run.id)
         raise
 
 
 def _wait(run_id: UUID, artifact: Artifact, store: Store) -> FlowRun | None:
-    """The run when it has ended; None if the artifact is there before that is known."""
+    """The run when it has ended; None if the artifact is there before that is known.
+
+    Raises ObjectNotFound if the run was deleted in Prefect.
+    """
     lost_since: float | None = None
+    begun, is_told = time.monotonic(), False
     while True:
         run = _read(run_id)
+        is_told = is_told or _tell_if_late(run, artifact, begun)
         if run is None and store.is_complete(artifact):
             return None
         if run is not None and run.state is not None and run.state.is_final():
@@ -113,10 +127,23 @@ def _wait(run_id: UUID, artifact: Artifact, store: Store) -> FlowRun | None:
         time.sleep(LOOK_SECONDS)
 
 
+def _tell_if_late(run: FlowRun | None, artifact: Artifact, begun: float) -> bool:
+    """Say it if no worker has taken the run for a while; whether that was said."""
+    is_late = run is not None and run.state is not None and run.state.is_scheduled()
+    if run is None or not is_late or time.monotonic() - begun <= LATE_SECONDS:
+        return False
+    pool = run.work_pool_name
+    logger.warning("%s: waiting for a worker in pool %s, as of: prefect worker start --pool %s", artifact, pool, pool)
+    return True
+
+
 def _read(run_id: UUID) -> FlowRun | None:
+    """The run; None if Prefect does not say. Raises ObjectNotFound if it knows no such run."""
     try:
         with open_prefect() as client:
             return client.read_flow_run(run_id)
+    except ObjectNotFound:
+        raise
     except (httpx.HTTPError, PrefectException) as error:
         logger.warning("Prefect does not say how the run %s does: %s", run_id, error)
         return None

@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 
 from tasks.orchestration.home import prefect_home
-from tasks.orchestration.server import QUIET
+from tasks.orchestration.server import QUIET, reach_loopback
 from tasks.registry import database
 from tasks.registry.connection import open_to_look, registry_uri
 from wavlm.errors import ServiceMissingError, UsageError
@@ -51,6 +51,7 @@ class Page:
 @contextmanager
 def open_pages(store: Store) -> Iterator[tuple[Page, ...]]:
     """Serve the pages while the block runs. Raises UsageError (NOT_FOUND) if the store has nothing to show."""
+    reach_loopback()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wavlm-ui-")))
         pages = [page for page in (_open_mlflow(store, folder, stack), _open_prefect(store, folder, stack)) if page]

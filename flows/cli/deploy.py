@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from flows.cli import console, options
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 
 When = str | None
+_FIELDS = {"pool": "data_pool", "gpu_pool": "training_pool", "env": "environment", "compile_network": "compile"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def deploy(  # noqa: PLR0913 - one option each
+    context: typer.Context,
     recipe: RecipeFile,
     *,
     nightly: Annotated[When, typer.Option(metavar="TIME", help="Prepare the data daily: 02:15, or a cron line")] = None,
@@ -55,7 +57,7 @@ def deploy(  # noqa: PLR0913 - one option each
     """Put a recipe on the Prefect server that PREFECT_API_URL names.
 
     Makes pools, limits, deployments, schedules and automations. A second time it changes only what the command
-    says anew: schedules that were switched on or off, and parameters that were changed in Prefect, stay.
+    says anew: options that are left out stay as they were, and so does what was changed in Prefect.
 
     [bold]Examples[/]
 
@@ -63,53 +65,54 @@ def deploy(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm deploy my.yaml --store /data/store --nightly 02:15 --after-prepare --webhook https://...[/]
     """
-    from tasks.orchestration.server import QUIET
-    from wavlm.execution.runtime import Runtime
+    from tasks.orchestration.server import QUIET, reach_loopback
     from wavlm.specs.yaml import read_recipe
 
     recipe_spec = read_recipe(recipe)
+    reach_loopback()
     for name, value in {**QUIET, "PREFECT_LOGGING_LEVEL": "CRITICAL"}.items():
         os.environ.setdefault(name, value)  # Prefect reads them when it is first imported, below
-    from flows.deploy.apply import apply
+    from flows.deploy.apply import apply, recall_options
+    from flows.deploy.options import choose
     from flows.deploy.schedules import check_timezone, read_daily, read_weekly
-    from flows.deploy.wanted import Options
 
-    runtime = Runtime(
-        workers=workers,
-        gpus=gpus,
-        processes=processes,
-        threads=threads,
-        snapshot_every=snapshot_every,
-        compile=compile_network,
-        checkpoint_activations=checkpoint_activations,
-        shard_parameters=shard_parameters,
-        tracking=tracking,
-    )
-    wanted = Options(
-        recipe=_portable(recipe),
-        store=store.absolute(),
-        runtime=runtime,
-        data_pool=pool,
-        training_pool=gpu_pool or ("gpu" if gpus else pool),
-        nightly=None if nightly is None else read_daily(nightly),
-        weekly=None if weekly is None else read_weekly(weekly),
-        timezone=check_timezone(timezone),
-        after_prepare=after_prepare,
-        webhook=None if webhook is None else _check_webhook(webhook),
-        image=image,
-        environment=tuple(_read_variable(item) for item in env or ()),
-        downloads=downloads,
-        trainings=trainings,
-        reset=reset,
-    )
+    values: dict[str, Any] = {
+        "recipe": _portable(recipe),
+        "store": store.absolute(),
+        "data_pool": pool,
+        "training_pool": gpu_pool,
+        "nightly": None if nightly is None else read_daily(nightly),
+        "weekly": None if weekly is None else read_weekly(weekly),
+        "timezone": check_timezone(timezone),
+        "after_prepare": after_prepare,
+        "webhook": None if webhook is None else _check_webhook(webhook),
+        "image": image or None,
+        "environment": tuple(_read_variable(item) for item in env or ()),
+        "downloads": downloads,
+        "trainings": trainings,
+        "reset": reset,
+    }
+    runtime: dict[str, Any] = {
+        "workers": workers,
+        "gpus": gpus,
+        "processes": processes,
+        "threads": threads,
+        "snapshot_every": snapshot_every,
+        "compile": compile_network,
+        "checkpoint_activations": checkpoint_activations,
+        "shard_parameters": shard_parameters,
+        "tracking": tracking,
+    }
+    given = {_FIELDS.get(name, name) for name in context.params if options.was_given(context, name)}
     _require_server()
+    wanted = choose(values, runtime, given, recall_options(recipe_spec))
     said: list[str] = []
 
     def report(line: str) -> None:
         said.append(line)
         _print(line)
 
-    deployments = apply(recipe_spec, wanted, report)
+    deployments = apply(recipe_spec, wanted, report, _print)
     _print(*([] if said else ["nothing to change"]), "", "Next:")
     _print(*(f"  prefect worker start --pool {name}" for name in dict.fromkeys(item.pool for item in deployments)))
     _print(f"  prefect deployment run pretrain/{recipe_spec.name} --watch")

@@ -38,6 +38,12 @@ def _was_typed(context: typer.Context, param: typer.CallbackParam) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was typed, or set in a variable of the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in {"COMMANDLINE", "ENVIRONMENT"}
+
+
 RecipeFile = Annotated[
     Path,
     typer.Argument(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.orchestration.home import prefect_home
-from tasks.orchestration.server import QUIET, OwnServer, answers
+from tasks.orchestration.server import QUIET, OwnServer, answers, reach_loopback
 from wavlm.errors import ServiceMissingError
 
 Flow = Callable[..., object]  # of Prefect; not imported before it is needed
@@ -49,6 +49,7 @@ def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bo
 
 def _set_environment(home: Path) -> None:
     """Prefect reads its settings from here when it is first imported; what is set stays."""
+    reach_loopback()
     defaults = {
         **QUIET,
         "PREFECT_HOME": str(home),

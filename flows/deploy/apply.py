@@ -10,8 +10,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
+from pydantic import ValidationError
 
 from flows.deploy.deployments import apply_deployment
+from flows.deploy.earlier import read_earlier, require_same
 from flows.deploy.notify import apply_automations
 from flows.deploy.wanted import Deployment, Options, want_deployments, want_limits, want_pools
 from tasks.orchestration.client import open_prefect
@@ -23,18 +25,27 @@ PROCESS = "process"
 UNAUTHORIZED = 401
 MEMORY_LEASES = "prefect.server.concurrency.lease_storage.memory"
 FILE_LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
+LONG_BUFFER = "PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER=86400"
 
 
-def apply(recipe: Recipe, options: Options, report: Report) -> tuple[Deployment, ...]:
+def recall_options(recipe: Recipe) -> Options | None:
+    """What the recipe was deployed with before; None if it is not on the server. Raises what `apply` raises."""
+    with _translate_errors(), open_prefect() as client:
+        return read_earlier(client, recipe.name)
+
+
+def apply(recipe: Recipe, options: Options, report: Report, remark: Report) -> tuple[Deployment, ...]:
     """Make what is missing, change what is outdated. Returns the deployments.
 
+    `report` is told each change, `remark` what is left as it is.
     Raises ServiceMissingError if the server does not answer, UsageError if it refuses what it is told.
     """
     deployments = want_deployments(recipe, options)
     with _translate_errors(), open_prefect() as client:
+        require_same(read_earlier(client, recipe.name), options, recipe.name)
         for pool, limit in want_pools(options).items():
             _apply_pool(client, pool, limit, options.image, report)
-        _apply_limits(client, want_limits(options), report)
+        _apply_limits(client, want_limits(options), report, remark)
         ids = {item.full_name: apply_deployment(client, item, report, reset=options.reset) for item in deployments}
         apply_automations(client, recipe, options, ids[f"pretrain/{recipe.name}"], report)
     return deployments
@@ -56,7 +67,7 @@ def _apply_pool(client: SyncPrefectClient, name: str, limit: int | None, image: 
         )
 
 
-def _apply_limits(client: SyncPrefectClient, limits: dict[str, int], report: Report) -> None:
+def _apply_limits(client: SyncPrefectClient, limits: dict[str, int], report: Report, remark: Report) -> None:
     """Limits of tags, if the server keeps what they have given out when it is started again."""
     missing = []
     for name in limits:
@@ -65,9 +76,9 @@ def _apply_limits(client: SyncPrefectClient, limits: dict[str, int], report: Rep
         except ObjectNotFound:
             missing.append(name)
     if missing and not _keeps_leases(client):
-        report(
+        remark(
             f"limits {', '.join(missing)}: not made. This server forgets at a restart who holds a slot, and the slot "
-            f"would stay taken for ever. Start it with {FILE_LEASES}, and deploy again"
+            f"would stay taken for ever. Start it with {FILE_LEASES} and {LONG_BUFFER}, and deploy again"
         )
         return
     for name in missing:
@@ -97,6 +108,13 @@ def _translate_errors() -> Iterator[None]:
         raise UsageError(
             "PREFECT_REFUSED",
             f"the server refuses: {said or error}; at {where}; correct it, and deploy again",
+        ) from error
+    except ValidationError as error:  # Prefect's client checks what it sends, and what it reads
+        (first, *_) = error.errors()
+        raise UsageError(
+            "PREFECT_REFUSED",
+            f"Prefect does not take this {error.title}: {first['msg']}; at {where}; change the option that it comes "
+            "from, and deploy again",
         ) from error
     except httpx.HTTPError as error:
         raise ServiceMissingError(

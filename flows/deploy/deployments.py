@@ -44,6 +44,15 @@ def apply_deployment(client: SyncPrefectClient, wanted: Deployment, report: Repo
     return deployment_id
 
 
+def read_applied(client: SyncPrefectClient, full_name: str) -> Fields | None:
+    """The leaves that were written of a deployment last time, else those that it has; None if it is not there."""
+    try:
+        current = client.read_deployment_by_name(full_name)
+    except ObjectNotFound:
+        return None
+    return recall(client, _memory(current.id)) or flatten(_read_fields(current))
+
+
 def _memory(deployment_id: UUID) -> str:
     return f"wavlm_deployment_{deployment_id.hex}"
 
@@ -89,11 +98,6 @@ def _new_schedule(wanted: Deployment, slug: str) -> DeploymentScheduleCreate:
 
 def _read_fields(current: DeploymentResponse) -> dict[str, JsonValue]:
     """The same tree as `Deployment.fields`, from the server. Whether a schedule is active is not in it: never ours."""
-    schedules: dict[str, JsonValue] = {
-        item.slug: {"cron": item.schedule.cron, "timezone": item.schedule.timezone}
-        for item in current.schedules
-        if item.slug and isinstance(item.schedule, CronSchedule)
-    }
     return {
         "pool": current.work_pool_name,
         "queue": current.work_queue_name,
@@ -102,8 +106,20 @@ def _read_fields(current: DeploymentResponse) -> dict[str, JsonValue]:
         "tags": [*sorted(current.tags)],
         "parameters": current.parameters,
         "job_variables": current.job_variables or {},
-        "schedules": schedules,
+        "schedules": _read_schedules(current),
     }
+
+
+def _read_schedules(current: DeploymentResponse) -> dict[str, JsonValue]:
+    return {
+        item.slug: {"cron": item.schedule.cron, "timezone": item.schedule.timezone}
+        for item in current.schedules
+        if item.slug and isinstance(item.schedule, CronSchedule)
+    }
+
+
+def _show(leaves: Fields, path: str) -> str:
+    return json.dumps(leaves[path], ensure_ascii=False) if path in leaves else "none"
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,11 @@ class _Update:
             self._say(f"{path} {held} in Prefect, and stays so; --reset undoes that")
         if fields := self._changed_fields(now, changes):
             self.client.update_deployment(self.current.id, DeploymentUpdate.model_validate(fields))
-            self._say(f"changed: {', '.join(sorted(fields))}")
+            for path in sorted((*changes.to_set, *changes.to_remove)):
+                if not _is_schedule(path):
+                    self._say(f"{path}: {_show(now, path)} -> {_show(changes.to_set, path)}")
+            if "parameter_openapi_schema" in fields:
+                self._say("the form of its parameters is new")
         for slug in sorted({path.split(".")[1] for path in changes.to_set if _is_schedule(path)}):
             self._write_schedule(slug)
 
@@ -147,7 +167,9 @@ class _Update:
             self.client.update_deployment_schedule(self.current.id, ids[slug], schedule=new.schedule)
         else:
             self.client.create_deployment_schedules(self.current.id, [new])
-        self._say(f"schedule {slug}: {json.dumps(self.wanted.schedules[slug])}")
+        before = _read_schedules(self.current).get(slug)
+        old = "none" if before is None else json.dumps(before)
+        self._say(f"schedule {slug}: {old} -> {json.dumps(self.wanted.schedules[slug])}")
 
     def _say(self, text: str) -> None:
         self.report(f"deployment {self.wanted.full_name}: {text}")

@@ -41,6 +41,12 @@ def apply_automations(
     remember(client, MEMORY, now)
 
 
+def is_started_after_prepare(client: SyncPrefectClient, name: str) -> bool:
+    """Whether the recipe of this name was deployed with `after_prepare`."""
+    (automation,) = read_automations(AFTER_PREPARE, {"recipe": name, "store": "", "pretrain": str(UUID(int=0))})
+    return automation.name in recall(client, MEMORY)
+
+
 def _apply(
     client: SyncPrefectClient,
     wanted: AutomationCore,

@@ -15,6 +15,8 @@ from wavlm.specs import Recipe
 
 DATA_POOL = "cpu"
 TRAINING_POOL = "gpu"
+NIGHTLY, WEEKLY = "nightly", "weekly"  # names of schedules
+TIMEZONE = "UTC"
 HEARTBEAT_TAG = "wavlm-heartbeat"  # of runs whose silence means that they are lost: the automations match it
 # Of every deployed run: quiet, with heartbeats, and with the logs of our own packages in Prefect.
 ENVIRONMENT = {
@@ -36,7 +38,7 @@ class Options:
     training_pool: str = TRAINING_POOL
     nightly: str | None = None  # cron
     weekly: str | None = None
-    timezone: str = "UTC"
+    timezone: str = TIMEZONE
     after_prepare: bool = False
     webhook: str | None = None  # a URL, which may be a secret
     image: str | None = None  # of a container, for pools of Docker and Kubernetes
@@ -112,10 +114,10 @@ def want_deployments(recipe: Recipe, options: Options) -> tuple[Deployment, ...]
     make = partial(_deployment, options=options)
     found = [
         make("prepare", name, data, f"Corpora and shards of {name}: what is new is added.", "data",
-             schedules=_schedule("nightly", options.nightly, options.timezone)),
+             schedules=_schedule(NIGHTLY, options.nightly, options.timezone)),
         make("pretrain", name, data, f"All of {name}, to registered models. It continues what was stopped.", "training",
              parameters={"training": f"stage/{trainer}" if hand_over else None},
-             schedules=_schedule("weekly", options.weekly, options.timezone)),
+             schedules=_schedule(WEEKLY, options.weekly, options.timezone)),
         make("stage", name, data, f"One stage of {name}, alone.", "rerun", parameters={"kind": "shards"}),
         make("evaluate", name, training, f"Scores of the models of {name} that there are.", "evaluation"),
     ]  # fmt: skip

@@ -39,6 +39,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
 }
+_LOOPBACK = ("127.0.0.1", "localhost")
 _EPHEMERAL = {
     "PREFECT_UI_ENABLED": "false",
     "PREFECT__SERVER_EPHEMERAL": "1",  # only the services that a run needs: no scheduler
@@ -47,10 +48,20 @@ _EPHEMERAL = {
 }
 
 
+def reach_loopback() -> None:
+    """Let this process and its children reach servers of this machine past a proxy that is set for all addresses."""
+    for name in ("no_proxy", "NO_PROXY"):  # some libraries read the one, some the other, and the small one counts more
+        listed = os.environ.get(name) or os.environ.get(name.swapcase(), "")
+        hosts = [host.strip() for host in listed.split(",") if host.strip()]
+        if hosts != ["*"]:
+            os.environ[name] = ",".join(dict.fromkeys((*hosts, *_LOOPBACK)))
+
+
 class OwnServer:
     """Starts at once; `url` is its API. If the server dies it is started again on its socket."""
 
     def __init__(self, home: Path) -> None:
+        reach_loopback()
         home.mkdir(parents=True, exist_ok=True)
         self.log = home / "server.log"
         self._home = home

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
 
 import httpx
 import pytest
-from prefect.states import Completed, Crashed, Failed, Running
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Completed, Crashed, Failed, Running, Scheduled
 
 from flows import elsewhere
 from flows.elsewhere import make_elsewhere, needs_gpu, without_gpus
@@ -53,7 +56,7 @@ class Server:
         state = self.left.pop(0) if len(self.left) > 1 else self.left[0]
         if isinstance(state, BaseException):
             raise state
-        return state and SimpleNamespace(name="iteration 1", state=state)
+        return state and SimpleNamespace(name="iteration 1", state=state, work_pool_name="gpu")
 
 
 @pytest.fixture
@@ -133,3 +136,32 @@ def test_a_server_that_does_not_answer_says_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(elsewhere, "open_prefect", refuse)
     assert elsewhere._read(uuid4()) is None
     elsewhere._cancel(uuid4())
+
+
+def test_a_run_that_is_deleted_in_prefect_has_ended(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = elsewhere._read
+    Server(monkeypatch, Running())
+    monkeypatch.setattr(elsewhere, "_read", read)
+
+    @contextmanager
+    def client(**_: object) -> Iterator[object]:
+        def read_flow_run(_: object) -> object:
+            raise ObjectNotFound(ValueError("404"))
+
+        yield SimpleNamespace(read_flow_run=read_flow_run)
+
+    monkeypatch.setattr(elsewhere, "get_client", client)
+    with pytest.raises(ServiceMissingError, match="its run was deleted in Prefect; at the run "):
+        hand_over(model)
+
+
+def test_who_waits_for_a_worker_says_for_which(
+    model: tuple[Artifact, Store], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(elsewhere, "LATE_SECONDS", -1.0)
+    Server(monkeypatch, Scheduled(), Scheduled(), Running(), Failed(message="later"))
+    with pytest.raises(ServiceMissingError, match="Failed: later"):
+        hand_over(model)
+    assert sum("waiting for a worker in pool gpu" in line for line in caplog.messages) == 1

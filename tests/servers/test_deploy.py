@@ -77,6 +77,37 @@ def test_what_people_changed_stays_and_a_reset_undoes_it(
     assert refused.stderr.startswith("POOL_IMAGE: ")
 
 
+def test_options_that_are_left_out_stay(prefect_server: PrefectServer, tiny_recipe: Path, tmp_path: Path) -> None:
+    server = prefect_server
+    long = "x" * 9000  # more than a variable of Prefect takes
+    named = ("deploy", tiny_recipe, "--store", tmp_path / "store")
+    run_wavlm(
+        server.environment, *named, "--gpus", 2, "--pool", "data", "--env", f"LONG={long}", "--weekly", "sat 4:30"
+    )
+    before = server_state(server)
+    assert "nothing to change" in run_wavlm(server.environment, "deploy", tiny_recipe)
+    assert server_state(server) == before
+    said = run_wavlm(server.environment, "deploy", tiny_recipe, "--gpus", 4)
+    assert "deployment pretrain/tiny: parameters.runtime.gpus: 2 -> 4" in said
+    pretrain, evaluate = server.deployment("pretrain/tiny"), server.deployment("evaluate/tiny")
+    assert pretrain["parameters"]["runtime"] == {"gpus": 4}
+    assert pretrain["parameters"]["training"] == "stage/tiny.training"
+    assert pretrain["job_variables"]["env"]["LONG"] == long
+    assert (pretrain["work_pool_name"], evaluate["work_pool_name"]) == ("data", "gpu")
+
+    other = tiny_recipe.with_name("other.yaml")
+    other.write_text(tiny_recipe.read_text())
+    before = server_state(server)
+    for command in ((*named[:2], "--store", tmp_path / "elsewhere"), ("deploy", other, "--store", tmp_path / "store")):
+        refused = subprocess.run(
+            [sys.executable, "-m", "flows.cli", *map(str, command)],
+            cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
+        )  # fmt: skip
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("PREFECT_REFUSED: a recipe of this name is deployed with the ")
+    assert server_state(server) == before
+
+
 def server_state(server: PrefectServer) -> list[Any]:
     """All that a deployment makes, with the times at which it was last changed; without what runs add."""
     deployments = [

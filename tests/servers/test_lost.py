@@ -26,7 +26,7 @@ from wavlm.specs.yaml import read_recipe
 
 recipe, webhook = sys.argv[1:]
 apply(read_recipe(recipe), Options(recipe, Path("store"), Runtime(), data_pool="a", training_pool="b", webhook=webhook),
-      print)
+      print, print)
 with get_client(sync_client=True) as client:
     flow = client.create_flow_from_name("sleepy")
     for pool in ("a", "b"):
