@@ -152,7 +152,7 @@ def test_a_run_that_is_deleted_in_prefect_has_ended(
 
         yield SimpleNamespace(read_flow_run=read_flow_run)
 
-    monkeypatch.setattr(elsewhere, "get_client", client)
+    monkeypatch.setattr(elsewhere, "open_prefect", client)
     with pytest.raises(ServiceMissingError, match="its run was deleted in Prefect; at the run "):
         hand_over(model)
 
