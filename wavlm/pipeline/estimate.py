@@ -21,6 +21,7 @@ from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 REFERENCE_FLOPS = 15e9
 PASSES = 3  # timed, after one that is not
 MOST_CROP_SECONDS = 3.0
+MOST_FLOPS = 1e10  # of a pass: some tenths of a second, also for Large, whose whole crop would take ten
 FIXED_SECONDS = 2.0  # of each artifact: a process, its imports, a record
 LENGTH_SECONDS = 10.0  # of a typical utterance
 
@@ -32,7 +33,8 @@ def measure_speed(network: NetworkSpec, crop_seconds: float) -> float:
     from wavlm.features.extract import one_thread
     from wavlm.nn import WavLM
 
-    seconds = min(crop_seconds, MOST_CROP_SECONDS)
+    of_a_second = BACKWARD_FACTOR * forward_flops(network, 1.0)
+    seconds = min(crop_seconds, MOST_CROP_SECONDS, MOST_FLOPS / of_a_second)
     with one_thread():
         model = WavLM(network, num_clusters=2)
         waveform = torch.zeros(1, round(seconds * SAMPLE_RATE_HZ))
