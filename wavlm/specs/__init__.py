@@ -32,6 +32,7 @@ from wavlm.specs.labelling import (
     Features,
     HiddenFeatures,
     MfccFeatures,
+    RefitSpec,
     ScoresSpec,
     ShardSpec,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Positive",
     "Probability",
     "Recipe",
+    "RefitSpec",
     "ScoresSpec",
     "Sha256",
     "ShardSpec",
