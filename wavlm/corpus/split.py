@@ -73,6 +73,15 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     return made
 
 
+def hold_new(
+    rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str], rule: SplitRule, below: float
+) -> frozenset[str]:
+    """Keys of what is held out of the recordings that come into a corpus later, by the rule that it was begun with."""
+    if rule == "listed":
+        return given.union(row.key for row in rows if row.speaker in spec.valid_speakers)
+    return given | _hold(rows, rule, below).keys if rule in ("speakers", "recordings") else given
+
+
 def hash_name(name: str) -> float:
     """A number in [0, 1) that depends on the name alone."""
     digest = hashlib.sha256(b"valid " + name.encode("utf-8", "surrogateescape")).digest()

@@ -102,7 +102,7 @@ class RefitSpec(Spec):
 
     It is about the bytes of its files, which are known before any of them is decoded.
     Unit: fraction of the size that it had when the codebook was fitted.
-    Change: lower it where new speech is unlike the old. A codebook that is fitted again means new labels for all speech.
+    Change: lower it where new speech is unlike the old. A new codebook means new labels for all speech.
     """
 
 

@@ -3,7 +3,7 @@
 | file | content |
 |---|---|
 | `list.json` | each generation: its digest, its bytes, how many recordings it added, changed and removed, its hours |
-| `files-<digest>.parquet`, `history-<digest>.parquet` | the tables of the last generation (`wavlm.corpus.growth.history`) |
+| `files-<digest>.parquet`, `history-<digest>.parquet` | tables of the last generation (`wavlm.corpus.growth.history`) |
 | `list.0001.json` and so on | lists that were replaced by a new one, the oldest first; their tables stay |
 
 `list.json` is written last and by a rename. It carries its own digest and names its tables by theirs, so that a list is
@@ -183,6 +183,28 @@ def find_list(spec: CorpusSpec) -> GenerationList | None:
     return found if found and found.fits(spec) else None
 
 
+def find_base(spec: CorpusSpec, contents: FolderContents) -> GenerationList | None:
+    """The list that says what the generations of a resolved corpus were; None for a first one that needs no list.
+
+    Raises BadDataError (FOLDER_CHANGED) if the folder is neither what the spec names nor what came after it.
+    """
+    source, found = spec.folder, find_list(spec)
+    if source is None or source.content is None:
+        return None
+    if found and found.latest:
+        now = found.identify(source, contents)
+        if [now.content, *now.grown][: source.generation] == [source.content, *source.grown]:
+            return found
+    if source.grown or source.content != contents.digest:
+        named = source.grown[-1] if source.grown else source.content
+        raise BadDataError(
+            "FOLDER_CHANGED",
+            f"the folder of {spec.name} has the content {contents.digest}, expected generation {source.generation}, "
+            f"{named}; at {source.path}; run again, or correct or remove `content` if it stands in the corpus spec",
+        )
+    return None
+
+
 def find_rule(found: GenerationList, spec: CorpusSpec, *, anew: bool = False) -> HoldOut | None:
     """The rule that splits a corpus with a list: that of the list.
 
@@ -194,9 +216,10 @@ def find_rule(found: GenerationList, spec: CorpusSpec, *, anew: bool = False) ->
     now, before = made_for(spec), found.facts.made_for
     if any(before.get(name) != now.get(name) for name in ("valid_fraction", "valid_speakers")):
         return None
-    if not found.latest:
-        return found.facts.valid_rule
-    history = found.history
+    return _rule_of(found.history) if found.latest else found.facts.valid_rule
+
+
+def _rule_of(history: History) -> HoldOut | None:
     if history.rule not in ("speakers", "recordings") or not 0 < history.below <= 1:
         return None
     return HoldOut(by="speakers" if history.rule == "speakers" else "recordings", below=history.below)

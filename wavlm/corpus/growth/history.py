@@ -24,13 +24,14 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavlm.corpus.facts import Amount, SplitRule
+from wavlm.corpus.facts import SplitRule
 from wavlm.corpus.layouts import path_from_text, path_to_text
+from wavlm.corpus.manifest import Content
 from wavlm.errors import BadDataError
 from wavlm.storage.parquet import write_parquet
 from wavlm.storage.seals import check_sealed
@@ -68,7 +69,8 @@ _HISTORY = pa.schema(
 )
 
 
-class FileVersion(NamedTuple):
+@dataclass(frozen=True)
+class FileVersion:
     """A file of a folder, from one generation on until another."""
 
     path: str
@@ -99,9 +101,9 @@ class Version:
     until: int | None = None
 
     @property
-    def content(self) -> tuple[object, ...]:
-        """What two recordings share that sound alike: the bytes of the file, and the region of it."""
-        return self.sha256, self.start_s, self.end_s, self.channel
+    def content(self) -> Content:
+        """What tells equal recordings: the bytes of the file, and the region of it."""
+        return Content(self.sha256, self.start_s, self.end_s, self.channel)
 
     @property
     def is_used(self) -> bool:
@@ -141,25 +143,13 @@ V = TypeVar("V", FileVersion, Version)
 
 def at(versions: Iterable[V], generation: int) -> list[V]:
     """The versions that a generation had."""
-    return [
-        item for item in versions if item.since <= generation and (item.until is None or item.until > generation)
-    ]
+    return [item for item in versions if item.since <= generation and (item.until is None or item.until > generation)]
 
 
 def until(versions: Iterable[V], generation: int) -> list[V]:
     """All versions that were there by a generation, without what later ones did to them."""
     known = (item for item in versions if item.since <= generation)
-    return [_reopen(item) if item.until is not None and item.until > generation else item for item in known]
-
-
-def _reopen(item: V) -> V:
-    return item._replace(until=None) if isinstance(item, FileVersion) else replace(item, until=None)
-
-
-def amount(versions: Iterable[Version]) -> Amount:
-    """How many these are, and how long."""
-    lengths = [item.microseconds for item in versions]
-    return Amount(recordings=len(lengths), microseconds=sum(lengths))
+    return [replace(item, until=None) if item.until is not None and item.until > generation else item for item in known]
 
 
 def write_history(corpus_dir: Path, history: History) -> None:
@@ -185,7 +175,7 @@ def parse_history(path: Path) -> History:
     table = _read(path, _HISTORY)
     metadata = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
     rows = ({**row, "path": path_from_text(row["path"])} for row in table.to_pylist())
-    rule: SplitRule = metadata["split_rule"]  # type: ignore[assignment] # this package wrote it
+    rule: SplitRule = metadata["split_rule"]
     return History(tuple(Version(**row) for row in rows), rule, float(metadata["split_below"]))
 
 
@@ -193,7 +183,7 @@ def write_files(corpus_dir: Path, versions: Sequence[FileVersion]) -> None:
     """Write `files.parquet`. The same versions give the same bytes."""
     columns = [
         [os.fsencode(item.path) for item in versions],
-        *([getattr(item, field) for item in versions] for field in FileVersion._fields[1:]),
+        *([getattr(item, field) for item in versions] for field in _FILES.names[1:]),
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _FILES, strict=True)]
     table = pa.Table.from_arrays(arrays, schema=_FILES)
@@ -203,7 +193,7 @@ def write_files(corpus_dir: Path, versions: Sequence[FileVersion]) -> None:
 def parse_files(path: Path) -> list[FileVersion]:
     """The versions of files in a file. Raises BadDataError (MANIFEST) if it is damaged."""
     paths, *others = (column.to_pylist() for column in _read(path, _FILES).columns)
-    return list(map(FileVersion._make, zip(map(os.fsdecode, paths), *others, strict=True)))
+    return [FileVersion(*row) for row in zip(map(os.fsdecode, paths), *others, strict=True)]
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
