@@ -18,11 +18,12 @@ from wavlm.corpus.growth.follow import COPY_OF_VALID, begin, begin_files, follow
 from wavlm.corpus.growth.generations import GenerationList
 from wavlm.corpus.growth.history import FileVersion, History, Version, until, write_files, write_history
 from wavlm.corpus.growth.match import TEST_SPLIT, Present, recall
+from wavlm.corpus.growth.write import write_list
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.layouts.names import find_spelled
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.corpus.split import split
-from wavlm.errors import BadDataError
+from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress
 from wavlm.specs import CorpusSpec
@@ -68,6 +69,24 @@ def build_corpus(
         write_history(out, history)
         write_files(out, _make_files(files.contents, files.base, generation))
     return _facts(spec, rows, history, files, reading)
+
+
+def grow_corpus(
+    spec: CorpusSpec, downloads: Path, out: Path, progress: Progress, cache: Cache | None = None
+) -> CorpusFacts:
+    """Like `build_corpus`; then the list of generations beside the corpus spec says what was built.
+
+    A list that cannot be written is a warning as long as nothing is lost: for a corpus that has not grown yet.
+    Raises what `build_corpus` and `wavlm.corpus.growth.write.write_list` raise.
+    """
+    facts = build_corpus(spec, downloads, out, progress, cache)
+    try:
+        write_list(spec, out)
+    except CannotWriteError as error:
+        if error.code != "GENERATIONS_CLOSED" or facts.generation > 1:
+            raise
+        logger.warning("%s: what comes into its folder later will make a corpus of its own: %s", spec.name, error)
+    return facts
 
 
 def _generation(spec: CorpusSpec) -> int:
