@@ -37,6 +37,7 @@ class RegistrationFacts(Facts):
     sha256: str  # of native/model.safetensors, which is the store's
     aliases: tuple[str, ...]
     champion: str  # why it is the champion, or is not
+    experiment_id: str = ""  # of the run, for links to its pages; an earlier version did not record it
 
 
 @dataclass(frozen=True)
