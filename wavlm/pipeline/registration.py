@@ -42,10 +42,11 @@ class RegistrationFacts(Facts):
 
 @dataclass(frozen=True)
 class Current:
-    """What the registry says of a version now; both may have changed since it was registered."""
+    """What the registry says of a version now, which may have changed since it was registered."""
 
     aliases: tuple[str, ...]
     champion: str
+    key: str = ""  # of the model
 
 
 def write_registration(folder: Path, facts: RegistrationFacts) -> None:
