@@ -112,7 +112,9 @@ def _make_history(
         assert files.contents is not None  # noqa: S101 - only a folder has a list
         present = [Present(item, files.contents.sha256_of(str(item.path))) for item in recordings]
         if base.latest >= number:
-            recall(base.history, number, present, spec, base.latest)
+            here = {item.recording.key: item.row for item in present}
+            is_changed = base.facts.content != files.contents.digest
+            recall(base.history, number, here, spec, is_changed=is_changed)
             return base.history.until(number), present
         return follow(spec, base.history, number, present, measure), present
 

@@ -83,31 +83,28 @@ def contents_of(history: History) -> Mapping[str, frozenset[Content]]:
     return {**found, "": frozenset()}
 
 
-def recall(history: History, generation: int, present: Sequence[Present], spec: CorpusSpec, latest: int) -> None:
-    """Check that all recordings of a listed generation are there as they were.
+def recall(history: History, generation: int, here: Mapping[str, str], spec: CorpusSpec, *, is_changed: bool) -> None:
+    """Check that all recordings of a listed generation are there as they were. `here`: the row of each key.
 
-    Raises BadDataError: GENERATION_GONE if later generations took something away, GENERATIONS_MISFIT if the files are
-    the same and are read otherwise.
+    Raises BadDataError: GENERATION_GONE if something was taken away since, GENERATIONS_MISFIT if the files are the same
+    (`is_changed` false) and are read otherwise.
     """
-    here = {item.recording.key: item.row for item in present}
     lost = [item for item in history.at(generation) if here.get(item.key) != item.row]
-    if not lost:
-        return
-    gone = [item for item in lost if item.until is not None]
+    gone = [item for item in lost if item.until is not None or is_changed]
     if gone:
         raise BadDataError(
             "GENERATION_GONE",
             f"{len(gone)} recordings of generation {generation} of {spec.name}, such as {gone[0].key}, were changed or "
-            f"removed in later ones, of which there are {latest - generation}; in the list of generations; bring them "
-            "back, fit the codebook on a later generation (`refit` in the recipe), or begin a new list: wavlm grow "
-            "CORPUS --compact",
+            "removed later; in the list of generations; bring them back, or fit the codebook on a later generation by "
+            "`refit` in the recipe, or begin a new list: wavlm grow CORPUS --compact",
         )
-    raise BadDataError(
-        "GENERATIONS_MISFIT",
-        f"{len(lost)} recordings of {spec.name}, such as {lost[0].key}, are read otherwise than when generation "
-        f"{generation} was made, although their files are the same; in the list of generations; use the version that "
-        "made it, or begin a new list, at the price of a full build: wavlm grow CORPUS --compact",
-    )
+    if lost:
+        raise BadDataError(
+            "GENERATIONS_MISFIT",
+            f"{len(lost)} recordings of {spec.name}, such as {lost[0].key}, are read otherwise than when generation "
+            f"{generation} was made, although their files are the same; in the list of generations; use the version "
+            "that made it, or begin a new list, at the price of a full build: wavlm grow CORPUS --compact",
+        )
 
 
 def _is_moved(version: Version, recording: Recording, rule: str) -> bool:
