@@ -36,6 +36,7 @@ class ShardsFacts(Facts):
     valid_hours: float
     shards: int
     bytes: int  # of all tars
+    parts_reused: int = 0  # parts that were taken over from another generation
     repeated_recordings: int  # recordings whose bytes and region came before
     in_both_splits: int  # contents that are in the train and in the valid split
 

@@ -60,9 +60,9 @@ class PartRecord:
 
 def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path) -> PartRecord:
     """Build a part, unless an earlier attempt has built it from the same inputs."""
-    inputs = _digest(part, spec, intake)
+    inputs = digest_inputs(part, spec, intake)
     path = out / RECORDS / f"{part.stem}.json"
-    found = _read_record(path) if is_whole(path) else None
+    found = read_record(path) if is_whole(path) else None
     if found is not None and found.inputs == inputs and _is_whole(found, out):
         return found
     recordings = Recordings(spec, intake, corpus_dir, out)
@@ -129,13 +129,15 @@ def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
     )
 
 
-def _digest(part: TarPart, spec: ShardSpec, intake: Intake) -> str:
+def digest_inputs(part: TarPart, spec: ShardSpec, intake: Intake) -> str:
+    """The digest of all that a part is made from: the same inputs give the same tar."""
     rows = [[row.key, *row.content, row.speaker, row.language, row.split, row.text, row.phones] for row in part.rows]
     value = [part.stem, spec.model_dump(mode="json"), intake.channels, intake.role, rows]
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 
-def _read_record(path: Path) -> PartRecord:
+def read_record(path: Path) -> PartRecord:
+    """The record in a file. Raises OSError, and ValueError, TypeError or KeyError if it is damaged."""
     value = read_json(path)
     value["utterances"] = tuple(
         PackedUtterance(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"]

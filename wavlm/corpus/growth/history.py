@@ -133,6 +133,11 @@ class History:
         """The recordings of one generation."""
         return at(self.versions, generation)
 
+    @property
+    def places(self) -> list[Version]:
+        """The first version of every recording that ever was in a split: what parts of shards are planned by."""
+        return [item for item in self.versions if item.is_used and item.since == item.generation]
+
     def until(self, generation: int) -> History:
         """The history as an earlier generation had it."""
         return replace(self, versions=tuple(until(self.versions, generation)))
