@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -14,14 +15,24 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe_in_steps
 from wavlm.corpus.contents import Cache, FolderContents, hash_fenced
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.corpus.growth.follow import COPY_OF_VALID, begin, begin_files, follow, follow_files, rows_of
+from wavlm.corpus.growth.follow import (
+    COPY_OF_VALID,
+    OVERLAPS_VALID,
+    REGION_TWICE,
+    begin,
+    begin_files,
+    follow,
+    follow_files,
+    rows_of,
+)
 from wavlm.corpus.growth.generations import GenerationList
 from wavlm.corpus.growth.history import FileVersion, History, Version, until, write_files, write_history
 from wavlm.corpus.growth.match import TEST_SPLIT, Present, recall
 from wavlm.corpus.growth.write import write_list
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.layouts.names import find_spelled
-from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
+from wavlm.corpus.manifest import MANIFEST, Content, ManifestRow, write_manifest
+from wavlm.corpus.regions import find_passage
 from wavlm.corpus.split import split
 from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
@@ -98,32 +109,31 @@ def _make_history(
 ) -> tuple[History, Sequence[Present]]:
     """All versions of the recordings of a corpus up to the generation of the spec, and those that are there now."""
     number, base = _generation(spec), files.base
-    with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
 
-        def measure(chosen: Sequence[Recording]) -> Iterator[ManifestRow]:
-            for done, row in enumerate(pool.map(partial(_row, files=files, fences=fences), chosen), 1):
-                progress(GATHERING + (1 - GATHERING) * done / len(chosen), 1.0)
-                yield row
+    def measure(chosen: Sequence[Recording]) -> list[ManifestRow]:
+        return _make_rows(
+            chosen, files, stall_seconds, lambda share: progress(GATHERING + (1 - GATHERING) * share, 1.0)
+        )
 
-        if base is None:
-            rows = list(measure(recordings))
-            present = [Present(item, row.sha256) for item, row in zip(recordings, rows, strict=True)]
-            return _begin(spec, files, present, rows), present
-        assert files.contents is not None  # noqa: S101 - only a folder has a list
-        present = [Present(item, files.contents.sha256_of(str(item.path))) for item in recordings]
-        if base.latest >= number:
-            here = {item.recording.key: item.row for item in present}
-            is_changed = base.facts.content != files.contents.digest
-            recall(base.history, number, here, spec, is_changed=is_changed)
-            return base.history.until(number), present
-        return follow(spec, base.history, number, present, measure), present
+    if base is None:
+        rows = measure(recordings)
+        present = [Present(item, row.sha256) for item, row in zip(recordings, rows, strict=True)]
+        return _begin(spec, files, present, rows), present
+    assert files.contents is not None  # noqa: S101 - only a folder has a list
+    present = [Present(item, files.contents.sha256_of(str(item.path))) for item in recordings]
+    if base.latest >= number:
+        here = {item.recording.key: item.row for item in present}
+        is_changed = base.facts.content != files.contents.digest
+        recall(base.history, number, here, spec, is_changed=is_changed)
+        return base.history.until(number), present
+    return follow(spec, base.history, number, present, measure), present
 
 
 def _begin(spec: CorpusSpec, files: Files, present: Sequence[Present], rows: Sequence[ManifestRow]) -> History:
     """The history of the first generation."""
     split_of = {item.recording.key: item.recording.split for item in present}
     test = [row for row in rows if split_of[row.key] == "test"]
-    wanted = [row for row in rows if split_of[row.key] != "test"]
+    wanted, repeats = _without_repeats(row for row in rows if split_of[row.key] != "test")
     if not wanted:
         raise BadDataError(
             "CORPUS_EMPTY",
@@ -131,7 +141,13 @@ def _begin(spec: CorpusSpec, files: Files, present: Sequence[Present], rows: Seq
             "column that names the split in the corpus spec",
         )
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
-    return begin(made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, present)
+    excluded = {
+        TEST_SPLIT: test,
+        REGION_TWICE: repeats,
+        COPY_OF_VALID: made.copies,
+        OVERLAPS_VALID: made.overlaps,
+    }
+    return begin(made, excluded, present)
 
 
 def _make_files(contents: FolderContents, base: GenerationList | None, number: int) -> list[FileVersion]:
@@ -143,10 +159,34 @@ def _make_files(contents: FolderContents, base: GenerationList | None, number: i
     return follow_files(base.files, base.changes(contents), number)
 
 
-def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
-    path = files.root / recording.path
-    sha256 = files.contents.sha256_of(str(recording.path)) if files.contents else hash_fenced(path, fences)
-    unpacked = files.unpacked.get(str(recording.path))
+def _make_rows(
+    recordings: Sequence[Recording], files: Files, stall_seconds: float, progress: Callable[[float], None]
+) -> list[ManifestRow]:
+    """A row per recording. Each file is looked at once, however many regions it has."""
+    names = list(dict.fromkeys(recording.path for recording in recordings))
+    found: dict[PurePosixPath, _File] = {}
+    with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
+        for name, file in zip(names, pool.map(partial(_read_file, files=files, fences=fences), names), strict=True):
+            found[name] = file
+            progress(len(found) / len(names))
+    return [_row(recording, found[recording.path]) for recording in recordings]
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is known of an audio file. All its regions share it."""
+
+    shown: str  # its path as the manifest spells it
+    size_bytes: int
+    sha256: str
+    sample_rate_hz: int
+    num_samples: int
+
+
+def _read_file(name: PurePosixPath, files: Files, fences: FencePool) -> _File:
+    path = files.root / name
+    sha256 = files.contents.sha256_of(str(name)) if files.contents else hash_fenced(path, fences)
+    unpacked = files.unpacked.get(str(name))
     if unpacked and sha256 != unpacked.sha256:
         raise BadDataError(
             "FILE_CHANGED",
@@ -154,18 +194,23 @@ def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
             "changes again, check the disk and the memory",
         )
     rate, samples = _measure(path, fences)
-    shown = recording.path if files.contents else PurePosixPath(AUDIO) / recording.path
+    shown = name if files.contents else PurePosixPath(AUDIO) / name
+    return _File(str(shown), path.stat().st_size, sha256, rate, samples)
+
+
+def _row(recording: Recording, file: _File) -> ManifestRow:
+    passage = find_passage(recording.start_s, recording.end_s, max(0, file.num_samples), file.sample_rate_hz)
     return ManifestRow(
         key=recording.key,
-        path=str(shown),
+        path=file.shown,
         speaker=recording.speaker,
         split="train",
         text=recording.text,
         phones=recording.phones,
-        size_bytes=path.stat().st_size,
-        sha256=sha256,
-        sample_rate_hz=rate,
-        num_samples=_region_samples(recording, rate, samples),
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        sample_rate_hz=file.sample_rate_hz,
+        num_samples=passage.samples if file.num_samples >= 0 else file.num_samples,
         start_s=recording.start_s,
         end_s=recording.end_s,
         channel=recording.channel,
@@ -173,13 +218,11 @@ def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
     )
 
 
-def _region_samples(recording: Recording, rate_hz: int, file_samples: int) -> int:
-    """Samples of the region that a recording is, as far as they lie in the file; -1 if the file cannot be read."""
-    if file_samples < 0:
-        return file_samples
-    start = round((recording.start_s or 0.0) * rate_hz)
-    stop = file_samples if recording.end_s is None else round(recording.end_s * rate_hz)
-    return max(0, min(stop, file_samples) - max(start, 0))
+def _without_repeats(rows: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[ManifestRow]]:
+    """The rows, and those that name a region of a file that an earlier row has named."""
+    first: dict[tuple[str, Content], ManifestRow] = {}
+    repeats = [row for row in rows if first.setdefault((row.path, row.content), row) is not row]
+    return list(first.values()), repeats
 
 
 def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
@@ -227,8 +270,9 @@ def _facts(
     copies = len(rows) - len({row.content for row in rows})
     if copies:
         logger.warning("%s: %d recordings are copies of others", spec.name, copies)
-    if left := excluded.get(COPY_OF_VALID):
-        logger.warning("%s: %d recordings leave train: their content is held out", spec.name, len(left))
+    for reason in set(excluded) - {TEST_SPLIT}:
+        keys = [item.key for item in excluded[reason]]
+        logger.warning("%s: %d recordings are left out (%s): %s", spec.name, len(keys), reason, _examples(keys))
     return CorpusFacts(
         role=spec.role,
         utterances=len(rows),
@@ -253,6 +297,10 @@ def _facts(
         tables=reading.tables,
         hours_per_language=_hours_per_language(rows),
     )
+
+
+def _examples(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
 
 
 def _amount(rows: Sequence[ManifestRow | Version]) -> Amount:

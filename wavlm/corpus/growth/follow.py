@@ -8,15 +8,18 @@ from dataclasses import fields, replace
 from wavlm.corpus.contents import FileEntry
 from wavlm.corpus.growth.generations import FolderChanges
 from wavlm.corpus.growth.history import FileVersion, History, Version
-from wavlm.corpus.growth.match import TEST_SPLIT, Match, Present, contents_of, match
+from wavlm.corpus.growth.match import TEST_SPLIT, Match, Present, match
 from wavlm.corpus.layouts import Recording
 from wavlm.corpus.manifest import ManifestRow
-from wavlm.corpus.split import Split, hold_new
+from wavlm.corpus.regions import find_overlaps
+from wavlm.corpus.split import Split, default_channel, hold_new
 from wavlm.errors import BadDataError
 from wavlm.specs import CorpusSpec
 
 Measure = Callable[[Sequence[Recording]], Iterable[ManifestRow]]  # opens the files; rows in the order of the recordings
-COPY_OF_VALID, COPY_OF_TRAIN = "COPY_OF_VALID", "COPY_OF_TRAIN"
+# Why a recording is in neither split: also for those that come into a corpus later.
+COPY_OF_VALID, OVERLAPS_VALID, REGION_TWICE = "COPY_OF_VALID", "OVERLAPS_VALID", "REGION_TWICE"
+COPY_OF_TRAIN, OVERLAPS_TRAIN = "COPY_OF_TRAIN", "OVERLAPS_TRAIN"  # of what came earlier, and has been trained on
 _SHARED = tuple(item.name for item in fields(Version) if item.name in {found.name for found in fields(ManifestRow)})
 
 
@@ -79,21 +82,42 @@ def _measure_some(found: Match, present: Sequence[Present], measure: Measure) ->
     return {row.key: row for row in measure(others)}
 
 
-def _split_new(spec: CorpusSpec, history: History, found: Match, rows: Mapping[str, ManifestRow]) -> Mapping[str, str]:
-    """The split of each new recording by its key, or why it is in none."""
+def _split_new(spec: CorpusSpec, history: History, found: Match, rows: Mapping[str, ManifestRow]) -> dict[str, str]:
+    """The split of each new recording by its key, or why it is in none. Nothing that was there before is moved."""
     splits = {item.recording.key: TEST_SPLIT for item in found.new if item.recording.split == "test"}
-    wanted = [item for item in found.new if item.recording.key not in splits]
-    given = frozenset(item.recording.key for item in wanted if item.recording.split == "valid")
-    held = hold_new([rows[item.recording.key] for item in wanted], spec, given, history.rule, history.below)
-    ever = contents_of(history)
-    valid = {item.content for item in wanted if item.recording.key in held}
-    for item in wanted:
-        key = item.recording.key
-        if key in held:
-            splits[key] = COPY_OF_TRAIN if item.content in ever["train"] else "valid"
-        else:
-            splits[key] = COPY_OF_VALID if item.content in ever["valid"] | valid else "train"
+    named = {(item.path, item.content) for item in found.known.values()}
+    wanted = []
+    for item in found.new:
+        row = rows[item.recording.key]
+        if row.key in splits:
+            continue
+        if (row.path, row.content) in named:
+            splits[row.key] = REGION_TWICE
+            continue
+        named.add((row.path, row.content))
+        wanted.append(row)
+    given = frozenset(item.recording.key for item in found.new if item.recording.split == "valid")
+    held = hold_new(wanted, spec, given, history.rule, history.below)
+    train, valid = ([item for item in history.versions if item.split == name] for name in ("train", "valid"))
+    new_valid = [row for row in wanted if row.key in held]
+    splits.update(_keep_apart(new_valid, train, spec, ("valid", COPY_OF_TRAIN, OVERLAPS_TRAIN)))
+    new_train = [row for row in wanted if row.key not in held]
+    splits.update(_keep_apart(new_train, [*valid, *new_valid], spec, ("train", COPY_OF_VALID, OVERLAPS_VALID)))
     return splits
+
+
+def _keep_apart(
+    rows: Sequence[ManifestRow],
+    others: Sequence[ManifestRow | Version],
+    spec: CorpusSpec,
+    names: tuple[str, str, str],
+) -> Iterator[tuple[str, str]]:
+    """Each key with its split, or why it is not in it: it is a copy of another split's recording, or shares audio."""
+    split, is_copy, overlaps = names
+    contents = {item.content for item in others}
+    shared = find_overlaps(rows, others, default_channel(spec))
+    for row in rows:
+        yield row.key, is_copy if row.content in contents else overlaps if row.key in shared else split
 
 
 def _versions(
