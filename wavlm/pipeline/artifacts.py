@@ -287,6 +287,23 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
+def keep_latest(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """The artifacts without corpora and shards of which there is a later generation among them."""
+    every = list(artifacts)
+    last: dict[str, int] = {}
+    for item in every:
+        if found := generation_of(item):
+            last[item.name] = max(found, last.get(item.name, 0))
+    return [item for item in every if generation_of(item) in (None, last.get(item.name))]
+
+
+def generation_of(artifact: Artifact) -> int | None:
+    """The generation of a corpus that is a folder, or of its shards; None for others."""
+    corpus = artifact.corpus if isinstance(artifact, Shards) else artifact
+    source = corpus.spec.folder if isinstance(corpus, Corpus) else None
+    return source.generation if source else None
+
+
 def lineage(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
     """The artifacts and all that they are made from, inputs first, each once."""
     return _walk(artifacts, lambda artifact: artifact.inputs)

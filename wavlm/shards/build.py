@@ -151,6 +151,7 @@ def _list_shard(record: PartRecord) -> ListedShard:
         sha256=record.sha256,
         utterances=len(record.utterances),
         samples=sum(item.samples for item in record.utterances),
+        inputs=record.inputs,
     )
 
 

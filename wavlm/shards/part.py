@@ -14,7 +14,7 @@ from pathlib import Path
 from wavlm.shards.account import Account
 from wavlm.shards.coverage import Covered
 from wavlm.shards.flac import encode_flac
-from wavlm.shards.plan import TarPart
+from wavlm.shards.plan import TarPart, digest_inputs
 from wavlm.shards.recordings import Intake, Recordings
 from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Utterance, to_json
@@ -62,7 +62,7 @@ class PartRecord:
 
 def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path) -> PartRecord:
     """Build a part, unless an earlier attempt has built it from the same inputs."""
-    inputs = digest_inputs(part, spec, intake)
+    inputs = digest_inputs(part, spec, intake.channels, intake.role)
     path = out / RECORDS / f"{part.stem}.json"
     found = read_record(path) if is_whole(path) else None
     if found is not None and found.inputs == inputs and _is_whole(found, out):
@@ -130,15 +130,6 @@ def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
         sources=tuple(piece.key for piece in utterance.pieces),
         language=utterance.language or "",
     )
-
-
-def digest_inputs(part: TarPart, spec: ShardSpec, intake: Intake) -> str:
-    """The digest of all that a part is made from: the same inputs give the same tar."""
-    rows = [
-        [row.key, repr(row.content), row.speaker, row.language, row.split, row.text, row.phones] for row in part.rows
-    ]
-    value = [part.stem, spec.model_dump(mode="json"), intake.channels, intake.role, rows]
-    return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 
 def read_record(path: Path) -> PartRecord:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -66,6 +68,15 @@ def plan_parts(rows: Sequence[ManifestRow], spec: ShardSpec, places: Sequence[Ve
         if present := tuple(here[item.key, item.generation] for item in group if (item.key, item.generation) in here):
             parts.append(TarPart(stem, present))
     return tuple(parts)
+
+
+def digest_inputs(part: TarPart, spec: ShardSpec, channels: str | int, role: str) -> str:
+    """The digest of all that a part is made from: the same inputs give the same tar."""
+    rows = [
+        [row.key, repr(row.content), row.speaker, row.language, row.split, row.text, row.phones] for row in part.rows
+    ]
+    value = [part.stem, spec.model_dump(mode="json"), channels, role, rows]
+    return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 
 def _plan_generations(rows: Sequence[Place], spec: ShardSpec) -> Iterator[tuple[str, list[Place]]]:

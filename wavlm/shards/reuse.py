@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from wavlm.errors import BadDataError
-from wavlm.shards.part import RECORDS, PartRecord, digest_inputs, read_record
-from wavlm.shards.plan import TarPart
+from wavlm.shards.part import RECORDS, PartRecord, read_record
+from wavlm.shards.plan import TarPart, digest_inputs
 from wavlm.shards.recordings import Intake
 from wavlm.specs import ShardSpec
 from wavlm.storage.links import take_over
@@ -31,7 +31,7 @@ def take_parts(
 
     A part that is damaged there is not taken, and a warning says so: it is made from the recordings.
     """
-    wanted = {part.stem: digest_inputs(part, spec, intake) for part in parts}
+    wanted = {part.stem: digest_inputs(part, spec, intake.channels, intake.role) for part in parts}
     found: dict[str, PartRecord] = {}
     for sibling in siblings:
         for stem in [stem for stem in wanted if stem not in found]:

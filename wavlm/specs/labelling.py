@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -104,6 +105,14 @@ class RefitSpec(Spec):
     Unit: fraction of the size that it had when the codebook was fitted.
     Change: lower it where new speech is unlike the old. A new codebook means new labels for all speech.
     """
+
+    def choose(self, sizes: Sequence[int]) -> int:
+        """The generation that a codebook is fitted on. sizes: bytes of the corpus in each generation, oldest first."""
+        fitted = 1
+        for number, size in enumerate(sizes, 1):
+            if size > (1 + self.growth) * sizes[fitted - 1]:
+                fitted = number
+        return fitted
 
 
 class CodebookSpec(Spec):
