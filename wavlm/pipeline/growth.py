@@ -1,4 +1,4 @@
-"""What a plan says of corpora that grow: which generation it is, what has changed, and what is taken over from others."""
+"""What a plan says of corpora that grow: which generation it is, what has changed, and what is taken over."""
 
 from __future__ import annotations
 
