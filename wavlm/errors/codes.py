@@ -240,6 +240,8 @@ class Code(StrEnum):
     """The list of recordings that shards do not use cannot be read. Do: make the shards again."""
     REPORT_MISSING = "REPORT_MISSING"
     """A registered model has no report. Do: make one where its store is: wavlm report RECIPE."""
+    SAMPLING = "SAMPLING"
+    """Speech is to be taken by languages or corpora that it does not have. Do: correct the names under sampling."""
     SCHEDULE_BAD = "SCHEDULE_BAD"
     """A time or a time zone of a schedule cannot be read. Do: give e.g. 02:15, 'sat 04:30' or a cron line."""
     SERVICE_LOST = "SERVICE_LOST"

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wavlm.errors import BadDataError
-from wavlm.execution.job import LabelledShards
+from wavlm.execution.job import LabelledShards, name_corpora
 from wavlm.labels.flat import open_flat_labels
+from wavlm.loader.groups import read_groups
 from wavlm.loader.sampler import Integers, MicroBatch
 from wavlm.mixing.audio_pool import Split
 from wavlm.shards import Reader, find_copies_of_valid, read_index
@@ -46,7 +47,8 @@ class LabelledUtterances:
         copies = find_copies_of_valid(self._folders) if split == "train" else ()
         self.copies_of_valid = sum(int(mask.sum()) for mask in copies)
         rows = [chosen[~mask[chosen]] for chosen, mask in zip(rows, copies, strict=True)] if copies else rows
-        self._corpus = np.repeat(np.arange(len(rows)), [len(chosen) for chosen in rows])
+        self.groups = read_groups(name_corpora(data), self._folders, rows)
+        self._corpus = self.groups.corpus
         self._row = np.concatenate(rows)
         chosen = list(zip(indexes, rows, strict=True))
         self._shards: Strings = np.concatenate([item.shards[of] for item, of in chosen])

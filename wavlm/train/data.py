@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wavlm.engine.ranks import Ranks
 from wavlm.errors import UsageError
-from wavlm.execution.job import TrainJob
+from wavlm.execution.job import TrainJob, name_corpora
 from wavlm.loader.batch import PackedBatch
 from wavlm.loader.loader import loader
 from wavlm.loader.sampler import SamplerState
@@ -51,12 +51,8 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
 
 
 def _name_corpora(job: TrainJob) -> tuple[str, ...]:
-    """A name for each corpus, from its folder `<name>-<key>`; none if there is one corpus: `valid` is about it."""
-    folders = [item.shards.name for item in job.data]
-    names = [folder.rpartition("-")[0] or folder for folder in folders]
-    if len(names) == 1:
-        return ()
-    return tuple(names if len(set(names)) == len(names) else folders)
+    """The names of the corpora; none if there is one: `valid` is about it."""
+    return name_corpora(job.data) if len(job.data) > 1 else ()
 
 
 def _digest_labels(folder: Path) -> bytes:
