@@ -16,6 +16,7 @@ from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name
 from tasks.orchestration.summary import publish, publish_work
 from tasks.orchestration.whole import show_whole
+from tasks.registry.lost import take_back_lost
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.plan import plan
@@ -50,6 +51,7 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
             logger.warning("%s", warning)
         recipe_spec = read_resolved(recipe, artifact_store, runtime)
         chosen = choose(plan(recipe_spec))
+        take_back_lost(chosen, artifact_store)
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]
         todo = [item for item in chosen if item not in there]
         try:

@@ -17,10 +17,11 @@ from tests.waiting import wait_until
 
 
 @contextmanager
-def serve_mlflow(folder: Path, empty: Path) -> Iterator[str]:
+def serve_mlflow(folder: Path, empty: Path, port: int = 0) -> Iterator[str]:
     """The URI of a server on loopback, which keeps artifacts itself. `empty`: a database with MLflow's schema."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     folder.mkdir()
     shutil.copyfile(empty, folder / "mlflow.db")

@@ -100,8 +100,21 @@ def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
         size_bytes=path.stat().st_size,
         sha256=sha256,
         sample_rate_hz=rate,
-        num_samples=samples,
+        num_samples=_region_samples(recording, rate, samples),
+        start_s=recording.start_s,
+        end_s=recording.end_s,
+        channel=recording.channel,
+        language=recording.language,
     )
+
+
+def _region_samples(recording: Recording, rate_hz: int, file_samples: int) -> int:
+    """Samples of the region that a recording is, as far as they lie in the file; -1 if the file cannot be read."""
+    if file_samples < 0:
+        return file_samples
+    start = round((recording.start_s or 0.0) * rate_hz)
+    stop = file_samples if recording.end_s is None else round(recording.end_s * rate_hz)
+    return max(0, min(stop, file_samples) - max(start, 0))
 
 
 def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
@@ -144,7 +157,7 @@ def _facts(
     spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files, reading: Reading
 ) -> CorpusFacts:
     rows = made.rows
-    copies = len(rows) - len({row.sha256 for row in rows})
+    copies = len(rows) - len({row.content for row in rows})
     if copies:
         logger.warning("%s: %d recordings are copies of others", spec.name, copies)
     if made.copies:
@@ -174,7 +187,7 @@ def _facts(
         archives=files.receipts,
         files=reading.files,
         tables=reading.tables,
-        hours_per_language=_hours_per_language(reading.recordings, rows),
+        hours_per_language=_hours_per_language(rows),
     )
 
 
@@ -182,10 +195,9 @@ def _amount(rows: Sequence[ManifestRow]) -> Amount:
     return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))
 
 
-def _hours_per_language(recordings: Sequence[Recording], rows: Sequence[ManifestRow]) -> dict[str, float]:
-    languages = {item.key: item.language for item in recordings if item.language}
+def _hours_per_language(rows: Sequence[ManifestRow]) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     for row in rows:
-        if row.key in languages:
-            seconds[languages[row.key]] += row.seconds
+        if row.language:
+            seconds[row.language] += row.seconds
     return {language: round(seconds[language] / 3600, 4) for language in sorted(seconds)}

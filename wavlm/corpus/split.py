@@ -55,8 +55,8 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     4. If these are none, or have more than twice that share of the audio: recordings whose hash is below it. If these
        have less than half of it, the threshold is raised to the next hashes.
 
-    `valid_rule` of the spec fixes the choice between 3 and 4. A train recording with the content (sha256) of a valid
-    one leaves the corpus.
+    `valid_rule` of the spec fixes the choice between 3 and 4. A train recording with the content of a valid one (the
+    same region of the same bytes) leaves the corpus.
 
     Raises UsageError (SPEAKER) for a listed speaker that the corpus does not have, and BadDataError of a speech corpus:
     VALID_EMPTY if nothing can be held out, VALID_TOO_LARGE if 3 or 4 hold out more than half of the audio, or if
@@ -65,8 +65,8 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     held = _choose(rows, spec, given)
     _check_share(rows, spec, held)
     both = [replace(row, split="valid" if row.key in held.keys else "train") for row in rows]
-    valid = {row.sha256 for row in both if row.split == "valid"}
-    copies = tuple(row for row in both if row.split == "train" and row.sha256 in valid)
+    valid = {row.content for row in both if row.split == "valid"}
+    copies = tuple(row for row in both if row.split == "train" and row.content in valid)
     left = {row.key for row in copies}
     made = Split(tuple(row for row in both if row.key not in left), held.rule, held.below, copies)
     _check_train(made, spec)

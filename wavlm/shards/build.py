@@ -24,7 +24,7 @@ from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import remove_noted
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
-    from wavlm.corpus.manifest import ManifestRow
+    from wavlm.corpus.manifest import Content, ManifestRow
 
 # A process takes 2 s of CPU to start, because webdataset imports torch. In 2 s it packs 2,000 s of audio.
 SECONDS_PER_WORKER = 3600
@@ -143,9 +143,9 @@ def _facts(
     utterances = [item for record in records for item in record.utterances]
     reasons = Counter(reject.reason for reject in rejects if reject.is_recording)
     pieces = Counter(reject.reason for reject in rejects if not reject.is_recording)
-    splits: dict[str, set[str]] = {}  # of each content
+    splits: dict[Content, set[str]] = {}
     for row in manifest:
-        splits.setdefault(row.sha256, set()).add(row.split)
+        splits.setdefault(row.content, set()).add(row.split)
     return ShardsFacts(
         recordings=len(manifest),
         recordings_used=len(manifest) - reasons.total(),

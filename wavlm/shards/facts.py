@@ -36,7 +36,7 @@ class ShardsFacts(Facts):
     valid_hours: float
     shards: int
     bytes: int  # of all tars
-    repeated_recordings: int  # recordings whose bytes came before
+    repeated_recordings: int  # recordings whose bytes and region came before
     in_both_splits: int  # contents that are in the train and in the valid split
 
     @property

@@ -38,6 +38,7 @@ class PackedUtterance:
     split: str
     sha256: str  # of the FLAC
     sources: tuple[str, ...]  # keys of recordings
+    language: str = ""  # empty: not known
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,12 @@ def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
         split=utterance.split,
         sha256=hashlib.sha256(flac).hexdigest(),
         sources=tuple(piece.key for piece in utterance.pieces),
+        language=utterance.language or "",
     )
 
 
 def _digest(part: TarPart, spec: ShardSpec, intake: Intake) -> str:
-    rows = [[row.key, row.sha256, row.speaker, row.split, row.text, row.phones] for row in part.rows]
+    rows = [[row.key, *row.content, row.speaker, row.language, row.split, row.text, row.phones] for row in part.rows]
     value = [part.stem, spec.model_dump(mode="json"), intake.channels, intake.role, rows]
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 

@@ -16,7 +16,7 @@ from wavlm.corpus.audio.reason import AudioError, Reason, refuse
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.execution.fence import STALL_SECONDS, Fence, LostCallError
 from wavlm.shards.account import Ledger
-from wavlm.shards.flac import PCM16_SCALE
+from wavlm.shards.flac import PCM16_SCALE, Pcm16
 from wavlm.shards.sound import NO_LEVELS, Levels, check_sound, levels_between
 from wavlm.shards.spool import Spool
 from wavlm.shards.utterance import Piece, Source, Utterance, channel_name, cut, join_consecutive, num_pieces
@@ -96,8 +96,7 @@ class Recordings:
                     except AudioError as error:
                         self.ledger.lose(part.key, piece, error)
                     else:
-                        waveform = pcm * PCM16_SCALE
-                        yield Utterance(part.key, part.speaker, part.split, waveform, part.text, part.phones, (piece,))
+                        yield as_utterance(part, piece, pcm)
 
     def _decode(self, row: ManifestRow, fence: Fence, spool: Spool) -> tuple[Ending, Levels]:
         """Decode a recording into the spool. Raises AudioError if it must not be used for training."""
@@ -145,7 +144,15 @@ def sources_of(row: ManifestRow, ending: Ending, channels: Channels) -> Iterator
         else:
             key, speaker = row.key, row.speaker
         text, phones = (row.text, row.phones) if len(ending.taken) == 1 else (None, None)
-        yield Source(key, speaker, row.split, text, phones, whole)
+        yield Source(key, speaker, row.split, text, phones, whole, row.language)
+
+
+def as_utterance(part: Source, piece: Piece, pcm: Pcm16) -> Utterance:
+    """A piece of a recording with its samples (T,)."""
+    waveform = pcm * PCM16_SCALE
+    return Utterance(
+        part.key, part.speaker, part.split, waveform, part.text, part.phones, (piece,), language=part.language
+    )
 
 
 def _name(row: ManifestRow, key: str) -> str:

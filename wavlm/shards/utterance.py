@@ -41,6 +41,7 @@ class Utterance:
     text: str | None  # None: not known, or not known for this part of the recording
     phones: tuple[Phone, ...] | None  # times in seconds from the first sample; None or empty: none is known
     pieces: tuple[Piece, ...]
+    language: str | None = None  # as the publisher writes it; None: not known
 
     @property
     def is_cut(self) -> bool:
@@ -59,6 +60,7 @@ class Source:
     text: str | None
     phones: tuple[Phone, ...] | None
     whole: Piece  # all of it: the recording, the channel, and the number of samples
+    language: str | None = None
 
 
 def to_json(utterance: Utterance) -> bytes:
@@ -70,6 +72,7 @@ def to_json(utterance: Utterance) -> bytes:
     value = {
         "key": utterance.key,
         "speaker": utterance.speaker,
+        "language": utterance.language or "",
         "split": utterance.split,
         "samples": len(utterance.waveform),
         "text": utterance.text or "",
@@ -92,6 +95,7 @@ def from_json(blob: bytes, waveform: Waveform) -> Utterance:
         text=value["text"] or None,
         phones=_read_phones(value) or None,
         pieces=tuple(Piece(**piece) for piece in value["pieces"]),
+        language=value["language"] or None,
     )
 
 
@@ -139,7 +143,7 @@ def cut(source: Source, max_samples: int) -> Iterator[tuple[Source, Piece]]:
 
 
 def join_consecutive(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterator[Utterance]:
-    """Join consecutive whole recordings of the same known speaker and split, up to `join_seconds`."""
+    """Join consecutive whole recordings of the same known speaker, language and split, up to `join_seconds`."""
     group: list[Utterance] = []
     for utterance in utterances:
         if group and not _fits(group, utterance, spec):
@@ -179,6 +183,7 @@ def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
         text=" ".join(texts) if len(texts) == len(group) else None,
         phones=tuple(phones) if any(item.phones is not None for item in group) else None,
         pieces=tuple(pieces),
+        language=group[0].language,
     )
 
 
@@ -188,7 +193,7 @@ def _fits(group: Sequence[Utterance], following: Utterance, spec: ShardSpec) -> 
     samples += len(group) * _to_samples(spec.join_gap_seconds)
     return (
         first.speaker not in ("", UNKNOWN_SPEAKER)
-        and (first.speaker, first.split) == (following.speaker, following.split)
+        and (first.speaker, first.language, first.split) == (following.speaker, following.language, following.split)
         and not (first.is_cut or following.is_cut)
         and samples <= _to_samples(spec.join_seconds)
     )
