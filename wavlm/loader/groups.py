@@ -21,7 +21,6 @@ from wavlm.errors import UsageError
 from wavlm.loader.draws import DrawPlan, Integers
 from wavlm.loader.sampler import MicroBatch
 from wavlm.shards import read_columns
-from wavlm.shards.index import INDEX_SCHEMA
 from wavlm.specs import UNKNOWN_LANGUAGE, Group, TrainSpec
 from wavlm.specs.sampling import refuse_strangers
 
@@ -99,9 +98,6 @@ def read_groups(names: Sequence[str], shards_dirs: Sequence[Path], rows: Sequenc
 
 def read_languages(shards_dir: Path, split: str | None = None) -> pa.ChunkedArray:
     """The language of each utterance of a shards folder, or of one of its splits."""
-    if "language" not in INDEX_SCHEMA.names:
-        count = len(read_columns(shards_dir, ["split"], split))
-        return pa.chunked_array([[UNKNOWN_LANGUAGE] * count], pa.string())
     column = read_columns(shards_dir, ["language"], split)["language"]
     return pc.if_else(pc.equal(column, ""), UNKNOWN_LANGUAGE, column)
 

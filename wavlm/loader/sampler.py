@@ -17,8 +17,8 @@ With `crop_frames_multiple`, crops have a multiple of so many frames, and all mi
 number of utterances. The batches of a corpus then have as many shapes as there are multiples, and one more for what is
 left at the end of an epoch. A compiled network needs few shapes.
 
-Legend: U utterances, D draws of an epoch (U if all utterances are drawn once), M micro-batches of an epoch, B utterances
-of a micro-batch.
+Legend: U utterances, D draws of an epoch (all U if each is drawn once), M micro-batches of an epoch, B utterances of a
+micro-batch.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Legend: B utterances, N samples, F frames, U utterances of a corpus.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -60,9 +60,12 @@ class LabelledUtterances:
     def __len__(self) -> int:
         return len(self._row)
 
-    def numbers_of(self, corpus: int) -> Integers:
-        """The numbers of the utterances of one corpus, by its place in the job's data."""
-        return np.flatnonzero(self._corpus == corpus)
+    def numbers_of(self, corpus: int | None, languages: Collection[str] = ()) -> Integers:
+        """The numbers of the utterances of one corpus, by its place in the job's data, or of some languages."""
+        if corpus is not None:
+            return np.flatnonzero(self._corpus == corpus)
+        chosen = [number for number, name in enumerate(self.groups.languages) if name in languages]
+        return np.flatnonzero(np.isin(self.groups.language, chosen))
 
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
         """Fill `pcm` (B, N) with the crops of these utterances that begin at these frames.

@@ -126,8 +126,8 @@ def refuse_strangers(sampling: SamplingSpec, found: Collection[Group], field: st
         there = ", ".join(sorted({group.corpus for group in found}) + languages)
         raise UsageError(
             "SAMPLING",
-            f"no utterance to train on is of {', '.join(strangers)}, there is {there}; at {field}; correct the name, or "
-            "leave it out",
+            f"no utterance to train on is of {', '.join(strangers)}, there is {there}; at {field}; correct the name, "
+            "or leave it out",
         )
 
 
