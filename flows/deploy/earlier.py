@@ -50,7 +50,7 @@ def options_of(applied: Mapping[str, Fields], *, after_prepare: bool = False) ->
 
 
 def require_same(earlier: Options | None, options: Options, name: str) -> None:
-    """Raise UsageError (DEPLOYMENT_TAKEN) if another recipe of this name, or another store, would lose its deployments."""
+    """Raise UsageError (DEPLOYMENT_TAKEN) if another recipe of this name, or another store, takes its deployments."""
     if earlier is None or options.reset:
         return
     for what, before, now in (
