@@ -74,6 +74,8 @@ class Code(StrEnum):
     """A decoder did not end in time, and was stopped. Do: copy or convert the file again, or leave it out."""
     DEVICE_MISSING = "DEVICE_MISSING"
     """The machine has fewer GPUs than asked for. Do: lower --gpus; 0 trains on the CPU."""
+    DEPLOYMENT_TAKEN = "DEPLOYMENT_TAKEN"
+    """Another recipe of this name, or another store of it, is deployed. Do: give it another `name`, or --reset."""
     DISK_ERROR = "DISK_ERROR"
     """The disk or its connection failed. Do: check the disk, then run again."""
     DISK_FULL = "DISK_FULL"
