@@ -84,8 +84,8 @@ def select(
 ) -> tuple[Artifact, ...]:
     """The artifacts of one kind, narrowed by iteration and corpus.
 
-    Of a corpus that has grown, only the last generation. An iteration has its model, what is made from it, and the codebook, labels and mixtures that it uses. Two
-    iterations may share a codebook and labels: then both have them.
+    Of a corpus that has grown, only the last generation. An iteration has its model, what is made from it, and the
+    codebook, labels and mixtures that it uses. Two iterations may share a codebook and labels: then both have them.
     Raises UsageError (NOTHING_FITS) that lists what there is if nothing fits.
     """
     of_kind = [item for item in keep_latest(artifacts) if item.kind == kind]
