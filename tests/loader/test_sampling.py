@@ -168,7 +168,7 @@ def test_one_corpus_of_one_language_is_not_counted(data: tuple[LabelledShards, .
     [
         (SamplingSpec(languages=BalanceSpec(weights={"cz": 2.0})), "language cz"),
         (SamplingSpec(corpora=BalanceSpec(weights={"c": 2.0})), "corpus c"),
-        (SamplingSpec(corpora=BalanceSpec(weights={"a": 0.0, "b": 0.0})), "no speech is left"),
+        (SamplingSpec(corpora=BalanceSpec(weights={"a": 0.0, "b": 0.0})), "all speech has the weight 0"),
     ],
 )
 def test_what_no_speech_has_is_refused_before_the_first_batch(

@@ -64,8 +64,9 @@ def test_equal_weights_and_no_temperature_take_everything_once(sampling: Samplin
 
 
 def test_weights_of_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="no speech is left"):
-        SamplingSpec(languages=BalanceSpec(weights={"en": 0.0, "cs": 0.0, "sw": 0.0})).shares(HOURS)
+    nothing = SamplingSpec(languages=BalanceSpec(weights={"en": 0.0, "cs": 0.0, "sw": 0.0}))
+    with pytest.raises(UsageError, match="all speech has the weight 0"):
+        refuse_strangers(nothing, list(HOURS), "train.sampling")
     with pytest.raises(ValidationError, match="sampling wants"):
         SamplingSpec()
 

@@ -29,6 +29,12 @@ class CorpusShare(Facts):
     frames: int
 
 
+class LanguageShare(CorpusShare):
+    """What one language of one corpus gave to the sample of a codebook."""
+
+    language: str  # `unknown` if it is not known
+
+
 class CodebookFacts(Facts):
     """The facts of a codebook. `codebook.json` holds the same fields."""
 
@@ -39,6 +45,7 @@ class CodebookFacts(Facts):
     sample_utterances: int  # utterances and speakers that the sampled frames come from
     sample_speakers: int
     shares: tuple[CorpusShare, ...] = ()  # the sample by corpus, in the order of the artifact's shards
+    languages: tuple[LanguageShare, ...] = ()  # the same by corpus and language, where shares are by language
     copies_of_valid: int = 0  # utterances of train that are left out: their content is in a valid split
     inertia_per_iteration: tuple[float, ...]
     train: Fit
