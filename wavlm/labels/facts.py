@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from wavlm.specs import Features
 from wavlm.storage.facts import Facts, read_facts
 
@@ -75,6 +77,7 @@ class LabelsFacts(Facts):
     largest_share: float
     repeated_share: float  # share of frames with the label of the frame before
     quality: Quality | None  # None: no utterance has phones
+    quality_by_language: dict[str, Quality] = Field(default_factory=dict)  # if the language of any is known
 
 
 def codebook_path(codebook_dir: Path) -> Path:

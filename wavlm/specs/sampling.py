@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, NamedTuple
 
@@ -107,6 +109,15 @@ class SamplingSpec(Spec):
         languages = set(self.languages.weights if self.languages else ()) - set(map(_language, known))
         corpora = set(self.corpora.weights if self.corpora else ()) - set(map(_corpus, known))
         return (*(f"language {name}" for name in sorted(languages)), *(f"corpus {name}" for name in sorted(corpora)))
+
+
+def name_metric(language: str) -> str:
+    """The name of a language in metrics, which have letters, digits, `_`, `-` and `.` only.
+
+    A name with other signs gets a digest, so that no two languages get one name.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", language)
+    return plain if plain == language else f"{plain}-{hashlib.sha256(language.encode()).hexdigest()[:6]}"
 
 
 def check_corpora(sampling: SamplingSpec | None, names: Collection[str], *at: str | int) -> None:
