@@ -17,6 +17,7 @@ from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
+from wavlm.pipeline.sampling import describe_times
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
@@ -102,6 +103,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield show_hours(artifact, store)
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
+    if isinstance(artifact, Model) and (times := describe_times(artifact, store)):
+        yield times
     if isinstance(artifact, Model) and (start := describe_start(artifact, store)):
         yield f"starts from {start}"
 

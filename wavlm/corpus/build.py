@@ -6,7 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -65,7 +65,7 @@ def build_corpus(
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
     reading = read_layout(spec.layout, files.root)
-    recordings = reading.recordings
+    recordings = [replace(item, language=item.language or spec.language or None) for item in reading.recordings]
     if files.contents:
         _check_tables(files.contents, reading)
     check_files(reading.files, spec.max_left_out, spec.name, files.root)

@@ -24,11 +24,11 @@ from wavlm.labels.counts import read_counts, write_total
 from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
 from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels
 from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
-from wavlm.labels.quality import cluster_shares, entropy_bits, merge_counts
+from wavlm.labels.quality import NO_COUNTS, JointCounts, cluster_shares, entropy_bits, merge_counts
 from wavlm.labels.reuse import take_labels
 from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
-from wavlm.specs import SAMPLE_RATE_HZ, Features
+from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Features
 from wavlm.specs.shapes import forward_flops
 from wavlm.storage.files import remove_noted, sha256_of, write_json
 
@@ -139,6 +139,7 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> Labe
         num_utterances += len(shard.keys)
         files[part.shard.name] = sha256_of(part.output)
     shares = cluster_shares(histogram)
+    quality, by_language = _write_quality(parts, out)
     facts = LabelsFacts(
         device=plan.device,
         num_utterances=num_utterances,
@@ -150,19 +151,28 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> Labe
         largest_share=float(shares.max(initial=0)),
         # Labels of speech come in runs: a share near 1 / K would mean that something is broken.
         repeated_share=num_repeated / max(1, num_pairs),
-        quality=_write_quality(parts, out),
+        quality=quality,
+        quality_by_language=by_language,
     )
     write_json(labels_path(out), {**facts.model_dump(mode="json", exclude={"files_reused"}), "files": files})
     return facts
 
 
-def _write_quality(parts: Sequence[LabelPart], out: Path) -> Quality | None:
-    """Quality over all utterances with phones; None if there are none."""
-    tables = [read_counts(part.counts, part.header.num_clusters) for part in parts if part.counts.exists()]
-    if not tables:
-        return None
-    joint = merge_counts(tables)
+def _write_quality(parts: Sequence[LabelPart], out: Path) -> tuple[Quality | None, dict[str, Quality]]:
+    """Quality over all utterances with phones, None if there are none; and by language, if any is known.
+
+    Only one table is held per language, however many shards there are.
+    """
+    of_language: dict[str, JointCounts] = {}
+    for part in parts:
+        if part.counts.exists():
+            for language, table in read_counts(part.counts, part.header.num_clusters).items():
+                of_language[language] = merge_counts([of_language.get(language, NO_COUNTS), table])
+    if not of_language:
+        return None, {}
+    joint = merge_counts(of_language.values())
     write_total(out, joint)
     quality = joint.quality()
     write_json(out / "quality.json", quality.model_dump(mode="json"))
-    return quality
+    by_language = {name: table.quality() for name, table in sorted(of_language.items())}
+    return quality, by_language if set(by_language) != {UNKNOWN_LANGUAGE} else {}

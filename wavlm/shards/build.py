@@ -17,6 +17,7 @@ from wavlm.shards.account import EXCLUDED, Account, add_up
 from wavlm.shards.coverage import Coverage, measure_coverage
 from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.index import write_index
+from wavlm.shards.languages import count_languages
 from wavlm.shards.listing import ListedShard, write_listing
 from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
 from wavlm.shards.plan import plan_parts
@@ -207,6 +208,7 @@ def _facts(
         bytes=sum(record.size_bytes for record in records),
         repeated_recordings=len(manifest) - len(splits),
         in_both_splits=sum(len(found) > 1 for found in splits.values()),
+        languages=count_languages(manifest, rejects, utterances),
     )
 
 

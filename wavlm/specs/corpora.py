@@ -238,6 +238,13 @@ class CorpusSpec(Spec):
     layout: Layout
     """How the files are arranged: where the audio, the speaker, the text and the phones are found."""
 
+    language: str = ""
+    """Language of the recordings for which the layout names none, such as `cs`. Empty: not known.
+
+    Training can take speech by language, and validation, label quality and hours are reported by language.
+    Change: give it where all recordings have one language.
+    """
+
     channels: Literal["mean", "each", "first"] | Count = "mean"
     """What is taken from a recording of several channels.
 

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Probability, Spec
+from wavlm.specs.sampling import SamplingSpec
 
 
 class ShardSpec(Spec):
@@ -164,6 +165,13 @@ class CodebookSpec(Spec):
     Change: when a small corpus should count as much as a large one: `[1, 1]`.
     """
 
+    sampling: SamplingSpec | None = None
+    """Shares of the sample by language, by corpus, or by both, as in training. Not given: by hours, or as `shares` say.
+
+    Source: arXiv 2406.06371: the codebooks of mHuBERT-147 are fitted on a sample with the shares of its training.
+    Change: where training has `sampling`, give it here too.
+    """
+
     iterations: Count = 25
     """Rounds of k-means: assign every frame, then move every centroid.
 
@@ -199,6 +207,8 @@ class CodebookSpec(Spec):
             raise FieldError(
                 f"found {len(self.shares)} shares, expected {len(self.speech)}: one per name in speech", "shares"
             )
+        if self.shares and self.sampling:
+            raise FieldError("shares and sampling both say what the sample is made of: leave one out", "sampling")
         return self
 
 
