@@ -46,7 +46,12 @@ def resolve(recipe: Recipe, store: Store) -> Recipe:
 
     Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, GENERATIONS_DAMAGED).
     """
-    return _replace_corpora(recipe, lambda spec: _keep_rule(_fill_in(spec, store), store))
+    return _replace_corpora(recipe, lambda spec: resolve_corpus(spec, store))
+
+
+def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
+    """One corpus of a recipe, resolved. Raises as `resolve`."""
+    return _keep_rule(_fill_in(spec, store), store)
 
 
 def read_folders(
@@ -58,13 +63,20 @@ def read_folders(
     Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
     FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`.
     """
+    for spec in corpora_of(recipe):
+        read_folder(spec, store, progress, stall_seconds)
+    return resolve(recipe, store)
+
+
+def read_folder(
+    spec: CorpusSpec, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
+) -> None:
+    """Hash what is new or has changed in the folder of one corpus. Raises as `read_folders`."""
     from wavlm.corpus.contents import find_folder, read_contents
 
-    for spec in corpora_of(recipe):
-        cache = contents_cache(spec, store)
-        if cache is not None and not _is_pinned_and_gone(spec):
-            read_contents(find_folder(spec), cache, progress, stall_seconds)
-    return resolve(recipe, store)
+    cache = contents_cache(spec, store)
+    if cache is not None and not _is_pinned_and_gone(spec):
+        read_contents(find_folder(spec), cache, progress, stall_seconds)
 
 
 def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
