@@ -29,12 +29,14 @@ from wavlm.evaluation.facts import SCORES_PLOT
 from wavlm.execution.metrics import METRICS_FILE
 from wavlm.export import HF_FOLDER
 from wavlm.pipeline.artifacts import Export, Model, Shards
+from wavlm.pipeline.parts import read_parts
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
 from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
+from wavlm.specs.sampling import name_metric
 from wavlm.storage.files import sha256_of
 from wavlm.storage.seals import check_sealed
 
@@ -109,6 +111,9 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
             "labels/cluster_purity": quality.cluster_purity,
             "labels/num_frames": float(quality.num_frames),
         }
+    for part in read_parts(model, store):
+        if part.pnmi is not None:
+            found[f"labels/{part.kind}/{name_metric(part.name)}/pnmi"] = part.pnmi
     scores = read_layer_pnmi(scores_of(model, recipe), store)
     if scores:
         if scores.judged_on == "valid":  # a gate may compare nothing that is measured on what was trained on
@@ -186,7 +191,7 @@ def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
     if isinstance(source, AptSource):
         package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
         return "apt", {**package, "sha256": source.sha256}
-    return "local", {"uri": source.path, "content": source.content}
+    return "local", {"uri": source.path, "content": source.content, "generation": source.generation}
 
 
 def _dump_identity(spec: Spec) -> dict[str, JsonValue]:
