@@ -28,7 +28,7 @@ description: x
 homepage: x
 license: x
 citation: x
-sources: [{type: folder, path: %s}]
+sources: [%s]
 layout: {type: generic, speaker: "^(?P<speaker>[^/]+)/"}
 valid_fraction: 0.3
 """
@@ -48,7 +48,10 @@ iterations:
 def write_project(folder: Path, path: str = "../../wavs", *, speakers: tuple[str, ...] = ("ann", "bob", "cid")) -> Path:
     """A project: folders of speech and a recipe. Returns the recipe's file."""
     add_speakers(folder / "wavs", speakers)
-    for name, text in (("corpora/voices.yaml", CORPUS % path), ("recipes/small.yaml", RECIPE)):
+    for name, text in (
+        ("corpora/voices.yaml", CORPUS % f"{{type: folder, path: {path}}}"),
+        ("recipes/small.yaml", RECIPE),
+    ):
         (folder / "specs" / name).parent.mkdir(parents=True)
         (folder / "specs" / name).write_text(text)
     return folder / "specs/recipes/small.yaml"

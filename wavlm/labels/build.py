@@ -18,6 +18,7 @@ import numpy as np
 
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.execution.rates import DECODE_RATE, MFCC_RATE
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frame_function import label_rate_hz
 from wavlm.labels.counts import read_counts, write_total
@@ -34,7 +35,6 @@ from wavlm.storage.files import remove_noted, sha256_of, write_json
 
 # Starting a worker takes some 3 s of a core, for imports: it is worth it for this much work.
 CORE_SECONDS_PER_WORKER = 10
-MFCC_RATE = 1_400  # seconds of audio per second of one core, decoding included; measured
 HIDDEN_FLOPS = 15e9  # operations per second of one core; measured with the demo's network
 # The same for a process with its own GPU, which also has to be set up.
 SECONDS_PER_GPU = 36_000
@@ -112,7 +112,7 @@ def _num_processes(seconds: float, features: Features, teacher_dir: Path | None,
 def _core_seconds(seconds: float, features: Features, teacher_dir: Path | None) -> float:
     """What one core needs for so much audio."""
     if features.type == "mfcc" or teacher_dir is None:
-        return seconds / MFCC_RATE
+        return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE)
     network = read_network(teacher_dir).network
     return seconds * forward_flops(network, LENGTH_SECONDS, features.layer) / HIDDEN_FLOPS
 
