@@ -13,6 +13,7 @@ from rich.table import Table
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
@@ -81,6 +82,7 @@ def _reasons(artifact: Artifact, state: State, store: Store, made: set[str]) -> 
         yield "again: its audio was dropped, and shards are to be made from it"
     elif state == "make":
         yield explain_make(artifact, store, made)
+        yield from describe_reuse(artifact, store)
 
 
 def _count(artifacts: Sequence[Artifact], states: Mapping[Artifact, State]) -> Iterator[str]:
@@ -95,6 +97,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
     """What a reader of the plan should know of an artifact, there or not."""
     if store.is_complete(artifact) and store.path(artifact).name != Path(artifact.folder).name:
         yield f"lies in {store.path(artifact).relative_to(store.root)}"
+    if isinstance(artifact, Corpus):
+        yield from describe_generation(artifact, store)
     if isinstance(artifact, Corpus | Shards) and store.is_complete(artifact):
         yield show_hours(artifact, store)
     if isinstance(artifact, Codebook):

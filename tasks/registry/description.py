@@ -201,7 +201,7 @@ def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
     if isinstance(source, AptSource):
         package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
         return "apt", {**package, "sha256": source.sha256}
-    return "local", {"uri": source.path, "content": source.content}
+    return "local", {"uri": source.path, "content": source.content, "generation": source.generation}
 
 
 def _dump_identity(spec: Spec) -> dict[str, JsonValue]:

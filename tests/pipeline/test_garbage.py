@@ -425,6 +425,38 @@ def test_who_begins_between_the_look_and_the_deletion_keeps_it(project: Project)
     assert [delete_item(item, project.store, kept) for item in items] == [None] * len(items)
 
 
+@pytest.mark.parametrize("what", ["generations", "audio"])
+def test_a_run_that_begins_in_the_moment_of_the_deletion_loses_nothing(
+    what: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its note is written after the last look at the notes and before the rename: nothing held it off."""
+    other = project.recipe.with_name("other.yaml")
+    other.write_text(project.recipe.read_text().replace("name: small", "name: other", 1))
+    if what == "audio":
+        project.change("description: x", "description: x\nkeep: {audio: false}")
+    else:
+        project.change("num_clusters: 8", "num_clusters: 9")
+    kept = project.kept()
+    items = [item for item in find_garbage(project.store, kept)[0] if item.what == what]
+    assert items
+    find_use = delete.find_use
+
+    def look(item: Item, store: Store, kept: Kept) -> str | None:
+        found = find_use(item, store, kept)
+        if item.path.exists():  # the look before the rename
+            remember(other, store, plan(resolve(read_recipe(other), store)))
+        return found
+
+    monkeypatch.setattr(delete, "find_use", look)
+    before = {item.path: sorted(item.path.rglob("*")) for item in items}
+    for item in items:
+        forget(*find_notes(project.store, [other]), project.store) if item != items[0] else None
+        assert "meanwhile" in str(delete_item(item, project.store, kept))
+    assert {item.path: sorted(item.path.rglob("*")) for item in items} == before
+    assert find_thinned(plan(resolve(read_recipe(other), project.store)), project.store) == []
+    assert project.store.has_all(plan(resolve(read_recipe(other), project.store)))
+
+
 def test_a_kept_recipe_that_cannot_be_read_stops_everything(project: Project) -> None:
     project.edit("iterations:", "iteration:")
     with pytest.raises(UsageError, match="RECIPE"):

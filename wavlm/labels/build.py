@@ -10,7 +10,7 @@ A labels folder holds:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path,
 from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels
 from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
 from wavlm.labels.quality import NO_COUNTS, JointCounts, cluster_shares, entropy_bits, merge_counts
+from wavlm.labels.reuse import take_labels
 from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Features
@@ -48,8 +49,11 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     out: Path,
     plan: ExtractionPlan,
     progress: Progress = no_progress,
+    siblings: Iterable[Path] = (),
 ) -> LabelsFacts:
     """Label every utterance of a shards folder; return the facts. Label files that fit are kept.
+
+    `siblings`: complete folders of labels of the same corpus, of which files are taken over that fit.
 
     Raises LabelMismatchError if the codebook clusters other features, and the errors of `label_shards`.
     """
@@ -65,15 +69,17 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
         for name in sorted(listing)
     ]
     _remove_others(parts, out)
-    seconds = sum(shard.samples for shard in listing.values()) / SAMPLE_RATE_HZ
+    taken = take_labels(parts, siblings)
+    todo = [part for part in parts if part not in taken]
+    seconds = sum(listing[part.shard.name].samples for part in todo) / SAMPLE_RATE_HZ
     processes = _num_processes(seconds, features, teacher_dir, plan)
     groups = [
         ShardGroup(group, codebook_dir, features, teacher_dir, plan)
-        for group in _split(parts, processes * plan.groups_per_process or len(parts))
+        for group in _split(todo, processes * plan.groups_per_process or len(parts))
     ]
     run_parts(groups, label_shards, processes, progress, None if plan.device == "cpu" else take_gpu)
     release_gpu_memory(plan)
-    return _finish(parts, out, plan)
+    return _finish(parts, out, plan).model_copy(update={"files_reused": len(taken)})
 
 
 def _header(shard: ListedShard, codebook: CodebookFacts) -> Header:
@@ -112,10 +118,10 @@ def _core_seconds(seconds: float, features: Features, teacher_dir: Path | None) 
 
 
 def _split(parts: Sequence[LabelPart], num_groups: int) -> list[tuple[LabelPart, ...]]:
-    """Consecutive parts in at most that many groups, whose sizes differ by at most one."""
-    num_groups = min(num_groups, len(parts))
+    """Consecutive parts in at most that many groups, whose sizes differ by at most one. No parts: no groups."""
+    num_groups = max(1, min(num_groups, len(parts)))
     edges = [len(parts) * number // num_groups for number in range(num_groups + 1)]
-    return [tuple(parts[start:stop]) for start, stop in pairwise(edges)]
+    return [tuple(parts[start:stop]) for start, stop in pairwise(edges) if stop > start]
 
 
 def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> LabelsFacts:
@@ -148,7 +154,7 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> Labe
         quality=quality,
         quality_by_language=by_language,
     )
-    write_json(labels_path(out), {**facts.model_dump(mode="json"), "files": files})
+    write_json(labels_path(out), {**facts.model_dump(mode="json", exclude={"files_reused"}), "files": files})
     return facts
 
 

@@ -77,6 +77,7 @@ class LabelsFacts(Facts):
     largest_share: float
     repeated_share: float  # share of frames with the label of the frame before
     quality: Quality | None  # None: no utterance has phones
+    files_reused: int = 0  # files of labels that were taken over from another generation; not in `labels.json`
     quality_by_language: dict[str, Quality] = Field(default_factory=dict)  # if the language of any is known
 
 

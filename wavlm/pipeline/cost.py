@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wavlm.corpus.facts import CorpusFacts
-from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards
+from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards, keep_latest
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -114,7 +114,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
     """
     artifacts = plan(recipe)
     left = frozenset(wanted if wanted is not None else artifacts if store is None else _missing(artifacts, store))
-    shards = [item for item in artifacts if isinstance(item, Shards)]
+    shards = [item for item in keep_latest(artifacts) if isinstance(item, Shards)]
     hours = {item: hours_of(item, store) for item in shards}
     speech = {spec.name for spec in recipe.speech}
     stages, epochs, labelled = [_corpora(shards, left), _shards(hours, store, left)], [], set[Labels]()

@@ -9,7 +9,7 @@ from pathlib import Path
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.pairs import LISTEN_FOLDER
-from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
+from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards, keep_latest
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.mixed import describe_shortfall
 from wavlm.pipeline.parts import read_parts
@@ -90,7 +90,7 @@ def summarise(
     names = {item.registry_name for item in registrations}
     versions = _versions(registrations, store, read_current(store, names) if read_current else None)
     return Summary(
-        corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
+        corpora=tuple(_corpus(item, store) for item in keep_latest(complete) if isinstance(item, Shards)),
         results=results,
         mixtures=tuple(store.facts(item, MixturesFacts) for item in complete if isinstance(item, Mixtures)),
         versions=versions,

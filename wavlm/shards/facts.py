@@ -53,6 +53,7 @@ class ShardsFacts(Facts):
     valid_hours: float
     shards: int
     bytes: int  # of all tars
+    parts_reused: int = 0  # parts that were taken over from another generation
     repeated_recordings: int  # recordings whose bytes and region came before
     in_both_splits: int  # contents that are in the train and in the valid split
     languages: dict[str, LanguageFacts] = Field(default_factory=dict)  # by name; if any recording has one

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from wavlm.errors import EXIT_USAGE, CodedError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.check.generations import check_generations
 from wavlm.pipeline.check.machine import check_devices, check_packages, check_registry
 from wavlm.pipeline.check.models import (
     check_crops,
@@ -33,6 +34,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_store,
     check_sources,
     check_folders,
+    check_generations,
     check_programs,
     check_packages,
     check_starts,
