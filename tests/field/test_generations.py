@@ -129,7 +129,9 @@ def test_files_that_are_known_are_not_opened_again(recipe: Path, store: Store, m
 def test_late_texts_of_some_recordings_rebuild_their_parts_alone(tmp_path: Path, store: Store) -> None:
     recipe = write_project(tmp_path, speakers=FIRST)
     spec = tmp_path / "specs/corpora/voices.yaml"
-    spec.write_text(spec.read_text().replace("layout: {", "layout: {transcripts: texts.tsv, id_column: file, "))
+    spec.write_text(
+        spec.read_text().replace("layout: {", "layout: {transcripts: texts.tsv, id_column: file, max_without_row: 1, ")
+    )
     texts = wavs(recipe) / "texts.tsv"
     texts.write_text("file\ttext\nann/0\thello\n")
     _, before = grow_both(recipe, store)
