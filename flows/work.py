@@ -12,6 +12,7 @@ from prefect.states import Completed
 from flows.make import make, make_again, read_resolved, require_registered
 from flows.ready import Choose, check_ready
 from tasks.orchestration.alive import answer_when_lost
+from tasks.orchestration.client import bound_engine
 from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name
 from tasks.orchestration.summary import publish, publish_work
@@ -46,7 +47,7 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     """
     artifact_store = Store(Path(store))
     redo = make_one is make_again
-    with send_logs(), name_run(current_name()), answer_when_lost():
+    with bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
         for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo):
             logger.warning("%s", warning)
         recipe_spec = read_resolved(recipe, artifact_store, runtime)

@@ -42,7 +42,12 @@ def _take_back(item: Registration, store: Store) -> bool:
     if is_known:
         _log.warning("%s was deleted from %s; to register it again: wavlm sync RECIPE", version, place)
         return False
-    _log.warning("%s is not in %s, which was emptied or is a new one: it is registered again", version, place)
-    with suppress(LockedError):  # somebody registers it at this moment
-        store.redo(item)
+    lost = f"{version} is not in {place}, which was emptied or is a new one"
+    try:
+        with suppress(LockedError):  # somebody registers it at this moment
+            store.redo(item)
+    except OSError as error:  # who only reads a store registers nothing
+        _log.warning("%s; to register it again: wavlm sync RECIPE (not done now: %s)", lost, error)
+        return False
+    _log.warning("%s: it is registered again", lost)
     return True

@@ -7,6 +7,21 @@ from pydantic import Field, model_validator
 from wavlm.storage.facts import Facts
 
 
+class LanguageFacts(Facts):
+    """What the shards stage found of one language of a corpus."""
+
+    recordings: int  # of the manifest
+    excluded: int  # recordings that are too short
+    rejected: int  # recordings that are bad
+    utterances: int
+    hours: float
+    valid_hours: float
+
+    @property
+    def train_hours(self) -> float:
+        return round(self.hours - self.valid_hours, 6)
+
+
 class ShardsFacts(Facts):
     """The result of the shards stage. Durations are those of the decoded audio.
 
@@ -23,6 +38,8 @@ class ShardsFacts(Facts):
     samples_used: int = 0
     samples_excluded: int = 0
     samples_refused: int = 0  # of recordings and of pieces
+    samples_outside: int = 0  # of files with regions, in no region: not in `samples`
+    samples_repeated: int = 0  # in `samples` more than once, because regions overlap
     unmeasured: int = 0  # rejected recordings that cannot be decoded to their end: not in `samples`
     gap_samples: int = 0  # silence between joined recordings: in `hours`, and not in `samples`
     clipped_samples: int = 0  # above full scale, of recordings that are used
@@ -36,8 +53,10 @@ class ShardsFacts(Facts):
     valid_hours: float
     shards: int
     bytes: int  # of all tars
+    parts_reused: int = 0  # parts that were taken over from another generation
     repeated_recordings: int  # recordings whose bytes and region came before
     in_both_splits: int  # contents that are in the train and in the valid split
+    languages: dict[str, LanguageFacts] = Field(default_factory=dict)  # by name; if any recording has one
 
     @property
     def train_hours(self) -> float:
