@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tasks.orchestration.limits import DOWNLOAD, hold_slot
@@ -29,19 +29,28 @@ def model(artifact: ImportedModel, store: Store, runtime: Runtime) -> Path:
     """The folder of a model from elsewhere: its weights, its network, and what is known of its lineage."""
 
     def build(out: Path, progress: Progress) -> ModelFacts:
-        from wavlm.export.imported import build_model
-
-        spec, source = artifact.spec, artifact.spec.source
-        if isinstance(source, ModelFolder):
-            return build_model(place_of(source), out, source.content, spec.network)
-        with _folder_in(out) as folder:
-            if isinstance(source, ModelArchive):
-                return build_model(_download(source, store, folder, progress), out, network=spec.network)
-            origin = _pull(source, store, folder, out)
-            found = build_model(folder / "model", out, network=spec.network)
-            return found.model_copy(update=origin)
+        with hold_slot(DOWNLOAD) if isinstance(artifact.spec.source, ModelArchive) else nullcontext():
+            return build_imported(artifact, store, out, progress)
 
     return make_stage(artifact, store, runtime, build)
+
+
+def build_imported(artifact: ImportedModel, store: Store, out: Path, progress: Progress) -> ModelFacts:
+    """Fill the folder of a model from elsewhere.
+
+    Raises what downloading, unpacking and the registry raise, BadDataError (MODEL_CHANGED, MODEL_UNUSABLE) and
+    UsageError (MODEL_NETWORK).
+    """
+    from wavlm.export.imported import build_model
+
+    network, source = artifact.spec.network, artifact.spec.source
+    if isinstance(source, ModelFolder):
+        return build_model(place_of(source), out, source.content, network)
+    with _folder_in(out) as folder:
+        if isinstance(source, ModelArchive):
+            return build_model(_download(source, store, folder, progress), out, network=network)
+        origin = _pull(source, store, folder, out)
+        return build_model(folder / "model", out, network=network).model_copy(update=origin)
 
 
 @contextmanager
@@ -63,8 +72,7 @@ def _download(source: ModelArchive, store: Store, folder: Path, progress: Progre
     from wavlm.corpus.unpack import unpack
 
     pin = Pin("sha256", source.sha256, source.size_bytes, source.format)
-    with hold_slot(DOWNLOAD):
-        archive = fetch_pinned(pin, source.urls, store.downloads, progress, RetryPolicy())
+    archive = fetch_pinned(pin, source.urls, store.downloads, progress, RetryPolicy())
     if source.format == "pt":
         return archive
     unpack(archive, source.format, folder)
