@@ -41,12 +41,15 @@ from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.models import ModelArchive, ModelFolder, ModelSource, ModelSpec, ModelVersion
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.recipe import GateSpec, Recipe
+from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
 __all__ = [
     "HOP_SAMPLES",
     "SAMPLE_RATE_HZ",
+    "UNKNOWN_LANGUAGE",
     "AptSource",
+    "BalanceSpec",
     "Below",
     "CodebookSpec",
     "ConvLayer",
@@ -57,6 +60,7 @@ __all__ = [
     "Features",
     "FolderSource",
     "GateSpec",
+    "Group",
     "HiddenFeatures",
     "HoldOut",
     "HttpsSource",
@@ -81,6 +85,7 @@ __all__ = [
     "Positive",
     "Probability",
     "Recipe",
+    "SamplingSpec",
     "ScoresSpec",
     "Sha256",
     "ShardSpec",
