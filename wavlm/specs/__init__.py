@@ -33,6 +33,7 @@ from wavlm.specs.labelling import (
     Features,
     HiddenFeatures,
     MfccFeatures,
+    RefitSpec,
     ScoresSpec,
     ShardSpec,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "Positive",
     "Probability",
     "Recipe",
+    "RefitSpec",
     "SamplingSpec",
     "ScoresSpec",
     "Sha256",
