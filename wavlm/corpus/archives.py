@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavlm.corpus.contents import Cache, FolderContents, check_pin, find_folder, read_contents
+from wavlm.corpus.contents import FolderContents, Outside, audio_root, check_pin, find_folder, read_contents
+from wavlm.corpus.digests import Cache
 from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
@@ -57,9 +58,9 @@ def gather(
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     refuse_sources(spec)
     if spec.folder:
-        contents = read_contents(find_folder(spec), cache, progress, stall_seconds)
+        contents = read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec))
         check_pin(spec, contents.digest)
-        return Files(contents.root, receipts=(), contents=contents)
+        return Files(audio_root(spec, out), receipts=(), contents=contents)
     sizes = [float(source.size_bytes or 1) for source in archives]
     earlier = [read_unpacked(_receipt_of(source, out)) for source in archives]
     unpacked = []

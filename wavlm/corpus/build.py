@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe_in_steps
-from wavlm.corpus.contents import Cache, FolderContents, hash_fenced
+from wavlm.corpus.contents import FolderContents, hash_fenced
+from wavlm.corpus.digests import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.layouts.names import find_spelled
@@ -51,7 +52,7 @@ def build_corpus(
     """
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
-    reading = read_layout(spec.layout, files.root)
+    reading = read_layout(spec.layout, files.contents.root if files.contents else files.root)
     recordings = reading.recordings
     if files.contents:
         _check_tables(files.contents, reading)
@@ -80,7 +81,7 @@ def build_corpus(
 
 def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
     path = files.root / recording.path
-    sha256 = files.contents.sha256_of(str(recording.path)) if files.contents else hash_fenced(path, fences)
+    sha256 = files.contents.sha256_of_audio(str(recording.path)) if files.contents else hash_fenced(path, fences)
     unpacked = files.unpacked.get(str(recording.path))
     if unpacked and sha256 != unpacked.sha256:
         raise BadDataError(

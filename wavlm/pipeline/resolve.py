@@ -25,7 +25,8 @@ from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
 from wavlm.specs.identity import canonical
 
 if TYPE_CHECKING:  # their libraries are imported where there is a folder
-    from wavlm.corpus.contents import Cache, FolderContents
+    from wavlm.corpus.contents import FolderContents
+    from wavlm.corpus.digests import Cache
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +58,12 @@ def read_folders(
     Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
     FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`.
     """
-    from wavlm.corpus.contents import find_folder, read_contents
+    from wavlm.corpus.contents import Outside, find_folder, read_contents
 
     for spec in corpora_of(recipe):
         cache = contents_cache(spec, store)
         if cache is not None and not _is_pinned_and_gone(spec):
-            read_contents(find_folder(spec), cache, progress, stall_seconds)
+            read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec))
     return resolve(recipe, store)
 
 
@@ -95,7 +96,7 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
     """
     if spec.folder is None:
         return None
-    from wavlm.corpus.contents import Cache
+    from wavlm.corpus.digests import Cache
 
     folder = Path(os.path.realpath(_place(spec.folder)))
     root = Path(os.path.realpath(store.root))
@@ -106,7 +107,7 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
             f"{inside} of {spec.name}, so that a run would change the corpus; at {folder} and {root}; "
             "give --store a folder elsewhere, or move the corpus",
         )
-    return Cache.of(store.root, folder)
+    return Cache.of(store.root, folder, spec.layout)
 
 
 def _replace_corpora(recipe: Recipe, change: Callable[[CorpusSpec], CorpusSpec]) -> Recipe:
@@ -126,9 +127,9 @@ def _fill_in(spec: CorpusSpec, store: Store) -> _Known:
     cache = contents_cache(spec, store)
     if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
         return _Known(spec, None)
-    from wavlm.corpus.contents import check_pin, find_contents, find_folder
+    from wavlm.corpus.contents import Outside, check_pin, find_contents, find_folder
 
-    contents = find_contents(find_folder(spec), cache)
+    contents = find_contents(find_folder(spec), cache, Outside.of(spec))
     if contents is None:
         return _Known(spec, None)
     check_pin(spec, contents.digest)

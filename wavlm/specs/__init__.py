@@ -35,9 +35,10 @@ from wavlm.specs.labelling import (
     ScoresSpec,
     ShardSpec,
 )
-from wavlm.specs.layouts import Below, Layout
+from wavlm.specs.layouts import Layout
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
+from wavlm.specs.paths import Below
 from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 

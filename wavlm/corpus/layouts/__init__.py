@@ -13,15 +13,31 @@ from typing import Any
 
 from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files, describe_losses
 from wavlm.corpus.layouts.asterisk import read_asterisk
+from wavlm.corpus.layouts.columns import check_columns, read_columns
+from wavlm.corpus.layouts.espnet import read_espnet
+from wavlm.corpus.layouts.fairseq import read_fairseq
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
 from wavlm.corpus.layouts.generic import check_generic, read_generic
+from wavlm.corpus.layouts.kaldi import read_kaldi
+from wavlm.corpus.layouts.lhotse import read_lhotse
 from wavlm.corpus.layouts.librispeech import read_librispeech
+from wavlm.corpus.layouts.manifests import check_manifests
 from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text
+from wavlm.corpus.layouts.nemo import read_nemo
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.specs import Layout, Spec
 from wavlm.specs.layouts import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
+from wavlm.specs.manifests import (
+    EspnetLayout,
+    FairseqLayout,
+    KaldiLayout,
+    LhotseLayout,
+    ListedLayout,
+    NemoLayout,
+    TableLayout,
+)
 
 __all__ = [
     "READERS",
@@ -44,10 +60,16 @@ __all__ = [
 # A reader takes the layout and the files of the corpus. It yields recordings in the order of their paths.
 READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     AsteriskLayout: read_asterisk,
+    EspnetLayout: read_espnet,
+    FairseqLayout: read_fairseq,
     FestvoxLayout: read_festvox,
     FilletsLayout: read_fillets,
     GenericLayout: read_generic,
+    KaldiLayout: read_kaldi,
+    LhotseLayout: read_lhotse,
     LibrispeechLayout: read_librispeech,
+    NemoLayout: read_nemo,
+    TableLayout: read_columns,
 }
 
 
@@ -58,6 +80,7 @@ class Reading:
     recordings: tuple[Recording, ...]
     files: FilesAccount
     tables: tuple[TableAccount, ...]
+    outside: tuple[str, ...] = ()  # names of the files outside of the folder that manifests name
 
     def __iter__(self) -> Iterator[Recording]:
         return iter(self.recordings)
@@ -71,10 +94,15 @@ def read_layout(layout: Layout, root: Path) -> Reading:
     """
     tree = Tree(root)
     recordings = tuple(READERS[type(layout)](layout, tree))
-    return Reading(recordings, tree.account(item.path for item in recordings), tuple(tree.tables))
+    files = tree.account(item.path for item in recordings)
+    return Reading(recordings, files, tuple(tree.tables), tuple(tree.outside))
 
 
 def check_layout(layout: Layout, root: Path) -> None:
     """Raise BadDataError (LAYOUT) for what is wrong at the first look, before any file is read. Takes no time."""
     if isinstance(layout, GenericLayout):
         check_generic(layout, root)
+    elif isinstance(layout, ListedLayout):
+        check_manifests(layout, root)
+        if isinstance(layout, TableLayout):
+            check_columns(layout, root)

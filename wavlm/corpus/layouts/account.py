@@ -28,6 +28,8 @@ Cause = Literal[
     "link-loop",  # leads to a folder that it lies in
     "excluded",  # the layout says that this is not to be used
     "outside",  # audio in folders that the layout does not read
+    "unlisted",  # audio that no manifest names
+    "container",  # was unpacked: the files in it count
     "other",  # no audio
 ]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
@@ -116,7 +118,7 @@ def describe_losses(files: FilesAccount, tables: Iterable[TableAccount]) -> Iter
         if lost := table.rows - table.by_path - table.by_stem:
             yield f"{lost} of {table.rows} rows of {table.table} not joined: {'; '.join(table.examples)}"
     for item in files.left_out:
-        if item.cause not in ("other", "outside", "excluded"):
+        if item.cause not in ("other", "outside", "excluded", "container"):
             yield f"{item.files} files left out, {item.cause}: {_examples(item)}"
 
 

@@ -1,0 +1,61 @@
+"""Trees that other tools would write: audio that is never decoded here, and manifests by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wavlm.corpus.layouts import Reading, Recording, read_layout
+from wavlm.specs import CorpusSpec
+
+
+def touch(root: Path, *files: str) -> Path:
+    """Empty files below a folder. Returns the folder."""
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def write(root: Path, name: str, text: str) -> Path:
+    """A text file below a folder. Returns the folder."""
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+def read(root: Path, **layout: object) -> Reading:
+    """What a layout reads, given as in a corpus spec."""
+    return read_layout(layout_of(**layout), root)
+
+
+def layout_of(**fields: object):
+    """A layout of the fields of a corpus spec."""
+    spec = {
+        "name": "x",
+        "role": "speech",
+        "description": "",
+        "homepage": "",
+        "license": "",
+        "citation": "",
+        "sources": [{"type": "folder", "path": "/"}],
+        "layout": {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()},
+    }
+    import json
+
+    return CorpusSpec.model_validate_json(json.dumps(spec)).layout
+
+
+def rows(reading: Reading) -> list[tuple[object, ...]]:
+    """Key, path, region and channel of each recording."""
+    return [(item.key, str(item.path), item.start_s, item.end_s, item.channel) for item in reading]
+
+
+def words(reading: Reading) -> dict[str, tuple[str, str | None, str | None]]:
+    """Speaker, language and text by key."""
+    return {item.key: (item.speaker, item.language, item.text) for item in reading}
+
+
+def one(reading: Reading) -> Recording:
+    """The only recording."""
+    (found,) = reading
+    return found
