@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wavlm.corpus.containers import unpack_containers
 from wavlm.corpus.contents import FolderContents, Outside, audio_root, check_pin, find_folder, read_contents
 from wavlm.corpus.digests import Cache
 from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
+from wavlm.corpus.layouts import CONTAINERS
 from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, UnpackedFile, unpack
 from wavlm.corpus.unpacked import Unpacked, merge, read_unpacked, refuse_strays, write_unpacked
@@ -30,12 +32,17 @@ UNPACKED_RATIO = 1.5
 
 @dataclass(frozen=True)
 class Files:
-    """The folder of a corpus' files, and one receipt per archive."""
+    """The folder of a corpus' files, and one receipt per archive or container."""
 
-    root: Path
+    root: Path  # where the paths of recordings start
     receipts: tuple[ArchiveReceipt, ...]
     contents: FolderContents | None = None  # of the folder that the spec names
-    unpacked: Mapping[str, UnpackedFile] = field(default_factory=dict)  # of archives, by path below `root`
+    unpacked: Mapping[str, UnpackedFile] = field(default_factory=dict)  # by path below `root`
+
+    @property
+    def in_place(self) -> FolderContents | None:
+        """The folder that is read in place; None if its containers, or archives, were unpacked."""
+        return None if self.unpacked else self.contents
 
 
 def gather(
@@ -60,7 +67,10 @@ def gather(
     if spec.folder:
         contents = read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec))
         check_pin(spec, contents.digest)
-        return Files(audio_root(spec, out), receipts=(), contents=contents)
+        if type(spec.layout) not in CONTAINERS:
+            return Files(audio_root(spec, out), receipts=(), contents=contents)
+        unpacked = unpack_containers(spec.layout, contents, out / AUDIO, out / RECEIPTS, progress)
+        return Files(out / AUDIO, tuple(one.receipt for one in unpacked), contents, merge(unpacked))
     sizes = [float(source.size_bytes or 1) for source in archives]
     earlier = [read_unpacked(_receipt_of(source, out)) for source in archives]
     unpacked = []

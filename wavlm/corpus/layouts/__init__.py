@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files, describe_losses
@@ -19,6 +19,7 @@ from wavlm.corpus.layouts.fairseq import read_fairseq
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
 from wavlm.corpus.layouts.generic import check_generic, read_generic
+from wavlm.corpus.layouts.huggingface import find_files, read_huggingface
 from wavlm.corpus.layouts.kaldi import read_kaldi
 from wavlm.corpus.layouts.lhotse import read_lhotse
 from wavlm.corpus.layouts.librispeech import read_librispeech
@@ -27,19 +28,23 @@ from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_
 from wavlm.corpus.layouts.nemo import read_nemo
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.tree import Tree
+from wavlm.corpus.layouts.webdataset import find_tars, read_webdataset
 from wavlm.specs import Layout, Spec
 from wavlm.specs.layouts import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
 from wavlm.specs.manifests import (
     EspnetLayout,
     FairseqLayout,
+    HuggingfaceLayout,
     KaldiLayout,
     LhotseLayout,
     ListedLayout,
     NemoLayout,
     TableLayout,
+    WebdatasetLayout,
 )
 
 __all__ = [
+    "CONTAINERS",
     "READERS",
     "UNKNOWN_SPEAKER",
     "FilesAccount",
@@ -49,6 +54,7 @@ __all__ = [
     "TableAccount",
     "check_files",
     "check_layout",
+    "containers_of",
     "describe_losses",
     "key_of",
     "name_of",
@@ -65,11 +71,20 @@ READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     FestvoxLayout: read_festvox,
     FilletsLayout: read_fillets,
     GenericLayout: read_generic,
+    HuggingfaceLayout: read_huggingface,
     KaldiLayout: read_kaldi,
     LhotseLayout: read_lhotse,
     LibrispeechLayout: read_librispeech,
     NemoLayout: read_nemo,
     TableLayout: read_columns,
+    WebdatasetLayout: read_webdataset,
+}
+
+
+# Layouts of containers: the files of a folder that are unpacked first. Their readers get what was unpacked.
+CONTAINERS: Mapping[type[Spec], Callable[[Any, Tree], list[PurePosixPath]]] = {
+    HuggingfaceLayout: find_files,
+    WebdatasetLayout: find_tars,
 }
 
 
@@ -96,6 +111,15 @@ def read_layout(layout: Layout, root: Path) -> Reading:
     recordings = tuple(READERS[type(layout)](layout, tree))
     files = tree.account(item.path for item in recordings)
     return Reading(recordings, files, tuple(tree.tables), tuple(tree.outside))
+
+
+def containers_of(layout: Layout, tree: Tree) -> list[PurePosixPath]:
+    """The containers of a folder that a layout reads; none for layouts of files.
+
+    Raises BadDataError (LAYOUT) if a layout of containers finds none.
+    """
+    find = CONTAINERS.get(type(layout))
+    return [] if find is None else find(layout, tree)
 
 
 def check_layout(layout: Layout, root: Path) -> None:

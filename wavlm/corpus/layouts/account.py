@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -11,6 +12,7 @@ from wavlm.storage.encoding import printable
 from wavlm.storage.facts import Facts
 
 EXAMPLES = 5  # names per cause
+MOST_SUFFIXES = 20
 
 
 # Why a file is no recording of the corpus.
@@ -86,6 +88,30 @@ def left_out(cause: Cause, paths: Iterable[str]) -> LeftOut:
     """The record of the files that one cause left out."""
     names = list(paths)
     return LeftOut(cause=cause, files=len(names), examples=tuple(printable(name) for name in names[:EXAMPLES]))
+
+
+def add_accounts(one: FilesAccount, other: FilesAccount) -> FilesAccount:
+    """The account of two folders together."""
+    both = [*one.left_out, *other.left_out]
+    merged = []
+    for cause in CAUSES:
+        mine = [item for item in both if item.cause == cause]
+        if mine:
+            examples = tuple(name for item in mine for name in item.examples)[:EXAMPLES]
+            merged.append(LeftOut(cause=cause, files=sum(item.files for item in mine), examples=examples))
+    suffixes = Counter(one.suffixes)
+    suffixes.update(other.suffixes)
+    return FilesAccount(
+        found=one.found + other.found,
+        used=one.used + other.used,
+        left_out=tuple(merged),
+        suffixes=dict(most_suffixes(suffixes)),
+    )
+
+
+def most_suffixes(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent suffixes."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_SUFFIXES]
 
 
 def check_files(account: FilesAccount, max_left_out: float, corpus: str, root: Path) -> None:

@@ -27,7 +27,7 @@ LANGUAGES = ("lang", "language")
 def read_espnet(layout: EspnetLayout, tree: Tree) -> Iterator[Recording]:
     """Keys are the names of the utterances."""
     manifests = find_manifests(with_scp(layout, tree.root), tree)
-    listing = Listing(layout, tree)
+    listing = Listing(tree, layout.max_left_over_rows, layout.audio_root)
     for manifest in manifests:
         if manifest.path.name == SCP:
             read_directory(layout, tree, listing, manifest)

@@ -46,7 +46,7 @@ class Segment(NamedTuple):
 
 def read_kaldi(layout: KaldiLayout, tree: Tree) -> Iterator[Recording]:
     """Keys are the names of the utterances."""
-    listing = Listing(layout, tree)
+    listing = Listing(tree, layout.max_left_over_rows, layout.audio_root)
     for scp in find_manifests(with_scp(layout, tree.root), tree):
         read_directory(layout, tree, listing, scp)
     yield from listing.recordings()

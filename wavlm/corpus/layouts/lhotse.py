@@ -34,7 +34,7 @@ class Said(TypedDict):
 
 def read_lhotse(layout: LhotseLayout, tree: Tree) -> Iterator[Recording]:
     """Keys are the names of the cuts, supervisions or recordings; with several channels or files, and the channel."""
-    listing = Listing(layout, tree)
+    listing = Listing(tree, layout.max_left_over_rows, layout.audio_root)
     groups: dict[str | None, dict[Kind, list[Manifest]]] = defaultdict(lambda: defaultdict(list))
     for manifest in find_manifests(layout, tree):
         groups[manifest.split][_kind_of(tree.root / manifest.path)].append(manifest)

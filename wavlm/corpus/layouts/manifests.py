@@ -61,7 +61,7 @@ def read_listed(layout: ListedLayout, tree: Tree, read_rows: ReadRows) -> Iterat
     Raises BadDataError: LAYOUT for manifests that are not there, hold no row, or have bad lines; TABLE_JOIN if more
     rows than the bound allows name audio that is not there or repeat another row.
     """
-    listing = Listing(layout, tree)
+    listing = Listing(tree, layout.max_left_over_rows, layout.audio_root)
     for manifest in find_manifests(layout, tree):
         listing.take(manifest, read_rows(tree.root / manifest.path))
     yield from listing.recordings()
@@ -70,9 +70,9 @@ def read_listed(layout: ListedLayout, tree: Tree, read_rows: ReadRows) -> Iterat
 class Listing:
     """The rows of all manifests of a corpus, on their way to recordings."""
 
-    def __init__(self, layout: ListedLayout, tree: Tree) -> None:
-        self.places = Places(tree, layout.audio_root)
-        self._max_left_over = layout.max_left_over_rows
+    def __init__(self, tree: Tree, max_left_over: float, audio_root: str = "") -> None:
+        self.places = Places(tree, audio_root)
+        self._max_left_over = max_left_over
         self._tree = tree
         self._first: dict[tuple[object, ...], Found] = {}
 

@@ -42,7 +42,7 @@ def check_named(path: Path, columns: Sequence[str]) -> None:
     """Raise BadDataError (LAYOUT) for a table that lacks a column. Reads its first line; nothing of JSONL."""
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix == ".parquet":
-        _require(path, _schema(path).names, columns)
+        require_columns(path, _schema(path).names, columns)
     elif suffix == ".csv":
         _header(path, columns)
     elif suffix not in (".jsonl", ".json", ".ndjson"):
@@ -71,7 +71,7 @@ def _header(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
     found = {separator: next(_read_csv(path, separator), (1, []))[1] for separator in SEPARATORS}
     separator, names = max(found.items(), key=lambda item: sum(column in item[1] for column in columns))
     names = [name.strip("\ufeff ") for name in names]
-    _require(path, names, columns)
+    require_columns(path, names, columns)
     return names, separator
 
 
@@ -93,7 +93,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Cells]]:
     import pyarrow.parquet as pq
 
     schema = _schema(path)
-    _require(path, schema.names, columns)
+    require_columns(path, schema.names, columns)
     for column in columns:
         if pa.types.is_nested(schema.field(column).type):
             what = f"the column {column} holds {schema.field(column).type}, and no names"
@@ -124,7 +124,8 @@ def unreadable(path: Path, error: Exception) -> BadDataError:
     return table_fault(path, 0, f"cannot be read: {shorten(str(error))}", "make the file again, or copy it again")
 
 
-def _require(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
+def require_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise BadDataError (LAYOUT) unless a table has each of these columns, once."""
     if missing := [column for column in columns if column not in names]:
         found = ", ".join(shorten(name) for name in names)
         what = f"no column {', '.join(missing)}, but {found or 'nothing'}"

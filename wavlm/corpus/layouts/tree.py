@@ -8,14 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out
+from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out, most_suffixes
 from wavlm.corpus.layouts.globs import compile_glob, fixed_folder
 from wavlm.corpus.layouts.names import normal
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, begins_as_audio, suffix_of
 from wavlm.corpus.layouts.walk import Found, Kind, walk
 from wavlm.storage.encoding import printable, require_utf8
 
-MOST_SUFFIXES = 20
 LOST_AND_FOUND = "lost+found"  # of a file system whose root is the folder: only the system can read it
 RESOURCE_FORK = "._"  # macOS puts `._a.flac` beside `a.flac` in archives; it holds no audio
 
@@ -100,12 +99,11 @@ class Tree:
                 name = f"{item.path}: {item.detail}" if item.detail else item.path
                 by_cause[self._cause(item)].append(name)
         suffixes = Counter(printable(suffix_of(item.path)) for item in self._found if item.path not in taken)
-        most = sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_SUFFIXES]
         return FilesAccount(
             found=len(self._found) + elsewhere,
             used=len(taken),
             left_out=tuple(left_out(cause, by_cause[cause]) for cause in CAUSES if cause in by_cause),
-            suffixes=dict(most),
+            suffixes=dict(most_suffixes(suffixes)),
         )
 
     def _cause(self, item: Found) -> Cause:
