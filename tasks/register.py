@@ -20,7 +20,7 @@ from tasks.registry.lineage import CARD_FILE, write_lineage
 from tasks.registry.lookup import record_end
 from tasks.registry.mlmodel import write_mlmodel
 from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
-from tasks.registry.runs import Tracked, log_file, page_of
+from tasks.registry.runs import Tracked, experiment_of, log_file, page_of
 from tasks.registry.versions import (
     CHAMPION,
     METRIC_TAG,
@@ -154,6 +154,7 @@ def _build(
         verdict = _point_aliases(registry, version, recipe.gate, is_final=has_final_labels(model, recipe))
         registry.client.set_terminated(run_id, "FINISHED")
         final = find_by_key(registry, artifact.registry_name, model.key)
+        experiment_id = experiment_of(registry, run_id)
     facts = RegistrationFacts(
         name=artifact.registry_name,
         version=version.version,
@@ -163,6 +164,7 @@ def _build(
         sha256=tags[WEIGHTS_TAG],
         aliases=final.aliases if final else (),
         champion=verdict.reason,
+        experiment_id=experiment_id,
     )
     write_registration(out, facts)
     page = write_report(replace(report, registration=facts), out)

@@ -42,7 +42,7 @@ class Files:
     @property
     def in_place(self) -> FolderContents | None:
         """The folder that is read in place; None if its containers, or archives, were unpacked."""
-        return None if self.unpacked else self.contents
+        return None if self.receipts else self.contents
 
 
 def gather(

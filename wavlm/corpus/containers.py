@@ -1,7 +1,7 @@
 """Containers of a folder that hold audio: Parquet and Arrow files of `datasets`, and tars of WebDataset.
 
-They are unpacked once into the corpus, each to a folder of its name, because decoders read files. So the audio is on the
-disk twice; where the recipe does not keep the corpus' audio, house-keeping deletes the second one after packing.
+They are unpacked once into the corpus, each to a folder of its name, because decoders read files. So the audio is on
+the disk twice; where the recipe does not keep the corpus' audio, house-keeping deletes the second one after packing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIMITS = Limits()
 def unpack_containers(
     layout: Layout, contents: FolderContents, audio: Path, receipts: Path, progress: Progress
 ) -> list[Unpacked]:
-    """Unpack the containers of a folder below `audio`. Those that an earlier attempt unpacked, and that are whole, stay.
+    """Unpack the containers of a folder below `audio`. What an earlier attempt unpacked whole stays.
 
     Raises BadDataError (LAYOUT, FILE_CHANGED, FILE_STRAY, and what unpacking raises).
     """
@@ -61,7 +61,9 @@ def account_containers(layout: Layout, root: Path, inside: FilesAccount) -> File
     return add_accounts(inside, around)
 
 
-def _unpack_once(layout: Layout, contents: FolderContents, path: PurePosixPath, audio: Path, receipts: Path) -> Unpacked:
+def _unpack_once(
+    layout: Layout, contents: FolderContents, path: PurePosixPath, audio: Path, receipts: Path
+) -> Unpacked:
     digest = contents.sha256_of(str(path))
     name = hashlib.sha256(f"{digest} {path}".encode("utf-8", "surrogateescape")).hexdigest()
     receipt = receipts / f"{name}.json"

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.corpus.digests import NOWHERE, Cache, FileState, read_cache, state_of, write_cache
-from wavlm.corpus.layouts import read_layout
+from wavlm.corpus.layouts import CONTAINERS, read_layout
 from wavlm.corpus.layouts.places import base_of, is_outside, outside_name
 from wavlm.corpus.layouts.walk import Kind, walk
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
@@ -117,8 +117,8 @@ def find_folder(spec: CorpusSpec) -> Path:
 
 
 def audio_root(spec: CorpusSpec, corpus_dir: Path) -> Path:
-    """Where the paths of a corpus' manifest start: at its folder or its `audio_root`, or at its unpacked archives."""
-    if spec.folder is None:
+    """Where the paths of a corpus' manifest start: at its folder or its `audio_root`, or at what was unpacked."""
+    if spec.folder is None or type(spec.layout) in CONTAINERS:
         return corpus_dir
     folder = find_folder(spec)
     base = base_of(folder, spec.layout.audio_root) if isinstance(spec.layout, ListedLayout) else None

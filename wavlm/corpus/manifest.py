@@ -107,6 +107,11 @@ class ManifestRow:
     generation: int = 1
 
     @property
+    def is_region(self) -> bool:
+        """Whether the row names a part of its file; else the row is the file."""
+        return not (self.start_s is None and self.end_s is None and self.channel is None)
+
+    @property
     def content(self) -> Content:
         """What tells equal recordings: the bytes of the file, and the region of it."""
         return Content(self.sha256, self.start_s, self.end_s, self.channel)

@@ -23,6 +23,8 @@ class ShardsFacts(Facts):
     samples_used: int = 0
     samples_excluded: int = 0
     samples_refused: int = 0  # of recordings and of pieces
+    samples_outside: int = 0  # of files with regions, in no region: not in `samples`
+    samples_repeated: int = 0  # in `samples` more than once, because regions overlap
     unmeasured: int = 0  # rejected recordings that cannot be decoded to their end: not in `samples`
     gap_samples: int = 0  # silence between joined recordings: in `hours`, and not in `samples`
     clipped_samples: int = 0  # above full scale, of recordings that are used

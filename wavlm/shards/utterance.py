@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
+from wavlm.shards.cuts import Cut, CutKind
 from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
@@ -25,9 +26,10 @@ class Piece:
 
     key: str  # of the recording
     offset: int  # in the utterance
-    start: int  # in the recording
+    start: int  # in the recording's file
     samples: int
-    channel: int = 0  # of the recording, counted from 1; 0: the mean of all, or the only one
+    channel: int = 0  # of the file, counted from 1; 0: the mean of all, or the only one
+    cut: CutKind | None = None  # what was found where it was cut off from the piece before; None: no piece is before
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ def to_json(utterance: Utterance) -> bytes:
         "samples": len(utterance.waveform),
         "text": utterance.text or "",
         "phones": [phone._asdict() for phone in utterance.phones or (NO_PHONE,)],
-        "pieces": [vars(piece) for piece in utterance.pieces],
+        "pieces": [_piece_to_json(piece) for piece in utterance.pieces],
     }
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
@@ -94,9 +96,20 @@ def from_json(blob: bytes, waveform: Waveform) -> Utterance:
         waveform=waveform,
         text=value["text"] or None,
         phones=_read_phones(value) or None,
-        pieces=tuple(Piece(**piece) for piece in value["pieces"]),
+        pieces=tuple(map(_piece_from_json, value["pieces"])),
         language=value["language"] or None,
     )
+
+
+def _piece_to_json(piece: Piece) -> dict[str, object]:
+    """A piece, and its region of the file in seconds."""
+    start_s, end_s = (sample / SAMPLE_RATE_HZ for sample in (piece.start, piece.start + piece.samples))
+    return {**vars(piece), "cut": piece.cut or "", "start_s": start_s, "end_s": end_s}
+
+
+def _piece_from_json(value: dict[str, Any]) -> Piece:
+    chosen = {name: value[name] for name in ("key", "offset", "start", "samples", "channel")}
+    return Piece(**chosen, cut=value["cut"] or None)
 
 
 def has_phones(blob: bytes) -> bool:
@@ -113,32 +126,26 @@ def _read_phone(value: dict[str, Any] | list[Any]) -> Phone:
     return Phone(**value) if isinstance(value, dict) else Phone(*value)
 
 
-def num_pieces(samples: int, max_samples: int) -> int:
-    """Number of pieces that a recording is cut into."""
-    return max(1, -(-samples // max_samples))
-
-
 def channel_name(name: str, channel: int) -> str:
     """The name of one channel of a recording, or of its speaker."""
     return f"{name}-c{channel}"
 
 
-def cut(source: Source, max_samples: int) -> Iterator[tuple[Source, Piece]]:
-    """Cut a recording into as few pieces of at most `max_samples` as possible: what each is, and where it lies.
+def cut(source: Source, cuts: Sequence[Cut]) -> Iterator[tuple[Source, Piece]]:
+    """Cut a recording into pieces: what each is, and where it lies. Without cuts it is one piece.
 
-    Lengths of pieces differ by one sample at most. A recording that is short enough is one piece.
     A phone that crosses a cut is in both pieces, each with its part of the duration. The text of a piece is
     not known.
     """
-    samples = source.whole.samples
-    count = num_pieces(samples, max_samples)
-    if count == 1:
-        yield source, source.whole
+    whole = source.whole
+    if not cuts:
+        yield source, whole
         return
-    for number in range(count):
-        start, stop = (samples * edge // count for edge in (number, number + 1))
-        piece = replace(source.whole, start=start, samples=stop - start)
-        phones = _shift_phones(source.phones, -start, stop - start)
+    edges = [whole.start, *(item.at for item in cuts), whole.start + whole.samples]
+    kinds = [whole.cut, *(item.kind for item in cuts)]
+    for number, (start, stop, kind) in enumerate(zip(edges[:-1], edges[1:], kinds, strict=True)):
+        piece = replace(whole, start=start, samples=stop - start, cut=kind)
+        phones = _shift_phones(source.phones, whole.start - start, stop - start)
         yield replace(source, key=f"{source.key}-p{number:03d}", text=None, phones=phones), piece
 
 

@@ -1,4 +1,4 @@
-"""Data directories of Kaldi, as https://kaldi-asr.org/doc/data_prep.html and utils/validate_data_dir.sh describe them."""
+"""Data directories of Kaldi, as https://kaldi-asr.org/doc/data_prep.html and validate_data_dir.sh describe them."""
 
 from pathlib import Path
 

@@ -77,7 +77,7 @@ def is_outside(name: str) -> bool:
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file. Behind a link, `..` is not the folder that the path shows."""
     try:
-        return os.path.samefile(one, other)
+        return one.samefile(other)
     except OSError:
         return False
 
