@@ -15,16 +15,14 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.contents import FolderContents
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
-from wavlm.corpus.layouts import FilesAccount, containers_of
+from wavlm.corpus.layouts import CONTAINERS, FilesAccount, containers_of
 from wavlm.corpus.layouts.account import add_accounts, left_out
-from wavlm.corpus.layouts.huggingface import unpack_rows
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.corpus.unpack import Limits, UnpackedFiles, explain_damage, tar_members, write_members
 from wavlm.corpus.unpack.members import Member
 from wavlm.corpus.unpacked import Unpacked, read_unpacked, refuse_strays, write_unpacked
 from wavlm.execution.progress import Progress
 from wavlm.specs import Layout
-from wavlm.specs.manifests import HuggingfaceLayout
 from wavlm.storage.encoding import printable
 
 LIMITS = Limits()
@@ -92,8 +90,9 @@ def _unpack_once(
 
 
 def _unpack(layout: Layout, where: Path, path: PurePosixPath, audio: Path) -> UnpackedFiles:
-    if isinstance(layout, HuggingfaceLayout):
-        members = (_member(name, blob) for name, blob in unpack_rows(layout, where))
+    unpack = CONTAINERS[type(layout)].unpack
+    if unpack is not None:
+        members = (_member(name, blob) for name, blob in unpack(layout, where))
     else:
         members = tar_members(where, "tar.gz" if path.suffix.lower() in (".gz", ".tgz") else "tar", LIMITS)
     with explain_damage(where):

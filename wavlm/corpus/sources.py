@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wavlm.errors import UsageError
 from wavlm.specs import CorpusSpec, FolderSource
-from wavlm.specs.manifests import HuggingfaceLayout, ListedLayout, WebdatasetLayout
+from wavlm.specs.containers import ContainerLayout
+from wavlm.specs.manifests import ListedLayout
 
 
 def refuse_sources(spec: CorpusSpec) -> None:
@@ -35,8 +36,8 @@ def refuse_sources(spec: CorpusSpec) -> None:
 
 def _need_of_folder(spec: CorpusSpec) -> str:
     """Why a layout can only be that of a folder; empty if it can be that of archives."""
-    if isinstance(spec.layout, HuggingfaceLayout | WebdatasetLayout):
-        return f"the layout {spec.layout.type} reads files in a folder"
+    if isinstance(spec.layout, ContainerLayout):
+        return "its layout reads containers in a folder"
     if isinstance(spec.layout, ListedLayout) and spec.layout.audio_root:
         return "audio_root leads elsewhere"
     return ""

@@ -1,6 +1,6 @@
 """Specs of layouts: how the files of a corpus are arranged, one class per publisher, and one for any folder tree.
 
-Those of other toolkits: wavlm.specs.manifests.
+Those of other toolkits: wavlm.specs.manifests, wavlm.specs.containers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from wavlm.specs.base import FieldError, Name, Probability, Spec
-from wavlm.specs.manifests import ToolLayout
+from wavlm.specs.containers import InContainers
+from wavlm.specs.manifests import InManifests
 from wavlm.specs.paths import Below, Glob
 
 
@@ -171,6 +172,6 @@ class FestvoxLayout(Spec):
 
 
 Layout = Annotated[
-    LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout | ToolLayout,
+    LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout | InManifests | InContainers,
     Field(discriminator="type"),
 ]

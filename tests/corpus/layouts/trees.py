@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from wavlm.corpus.layouts import Reading, Recording, read_layout
-from wavlm.specs import CorpusSpec
+from pydantic import TypeAdapter
+
+from wavlm.corpus.layouts import Reading, read_layout
+from wavlm.specs import Layout
 
 
 def touch(root: Path, *files: str) -> Path:
@@ -23,26 +26,19 @@ def write(root: Path, name: str, text: str) -> Path:
     return root
 
 
+def lines(*rows: object) -> str:
+    """JSONL."""
+    return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+def layout_of(**fields: object) -> Layout:
+    """A layout of the fields of a corpus spec."""
+    return TypeAdapter(Layout).validate_json(json.dumps(fields))
+
+
 def read(root: Path, **layout: object) -> Reading:
     """What a layout reads, given as in a corpus spec."""
     return read_layout(layout_of(**layout), root)
-
-
-def layout_of(**fields: object):
-    """A layout of the fields of a corpus spec."""
-    spec = {
-        "name": "x",
-        "role": "speech",
-        "description": "",
-        "homepage": "",
-        "license": "",
-        "citation": "",
-        "sources": [{"type": "folder", "path": "/"}],
-        "layout": {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()},
-    }
-    import json
-
-    return CorpusSpec.model_validate_json(json.dumps(spec)).layout
 
 
 def rows(reading: Reading) -> list[tuple[object, ...]]:
@@ -53,9 +49,3 @@ def rows(reading: Reading) -> list[tuple[object, ...]]:
 def words(reading: Reading) -> dict[str, tuple[str, str | None, str | None]]:
     """Speaker, language and text by key."""
     return {item.key: (item.speaker, item.language, item.text) for item in reading}
-
-
-def one(reading: Reading) -> Recording:
-    """The only recording."""
-    (found,) = reading
-    return found

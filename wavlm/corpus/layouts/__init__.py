@@ -1,7 +1,8 @@
 """Readers of corpora on disk, one per layout: what each publisher's folder tree holds.
 
 A new layout takes three places: its spec in `wavlm/specs/layouts.py` (a class, and a member of `Layout`),
-a reader in a file of this package, and a line in `READERS`.
+a reader in a file of this package, and a line in `READERS`. Those of manifests share `manifests`, those of containers
+have a line in `CONTAINERS`, too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files, describe_losses
 from wavlm.corpus.layouts.asterisk import read_asterisk
@@ -19,7 +20,7 @@ from wavlm.corpus.layouts.fairseq import read_fairseq
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
 from wavlm.corpus.layouts.generic import check_generic, read_generic
-from wavlm.corpus.layouts.huggingface import find_files, read_huggingface
+from wavlm.corpus.layouts.huggingface import find_files, read_huggingface, unpack_rows
 from wavlm.corpus.layouts.kaldi import read_kaldi
 from wavlm.corpus.layouts.lhotse import read_lhotse
 from wavlm.corpus.layouts.librispeech import read_librispeech
@@ -30,17 +31,16 @@ from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.corpus.layouts.webdataset import find_tars, read_webdataset
 from wavlm.specs import Layout, Spec
+from wavlm.specs.containers import HuggingfaceLayout, WebdatasetLayout
 from wavlm.specs.layouts import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
 from wavlm.specs.manifests import (
     EspnetLayout,
     FairseqLayout,
-    HuggingfaceLayout,
     KaldiLayout,
     LhotseLayout,
     ListedLayout,
     NemoLayout,
     TableLayout,
-    WebdatasetLayout,
 )
 
 __all__ = [
@@ -81,10 +81,17 @@ READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
 }
 
 
-# Layouts of containers: the files of a folder that are unpacked first. Their readers get what was unpacked.
-CONTAINERS: Mapping[type[Spec], Callable[[Any, Tree], list[PurePosixPath]]] = {
-    HuggingfaceLayout: find_files,
-    WebdatasetLayout: find_tars,
+class Containers(NamedTuple):
+    """How a layout finds its containers in a folder, and what is in one: names and bytes; None: it is a tar."""
+
+    find: Callable[[Any, Tree], list[PurePosixPath]]
+    unpack: Callable[[Any, Path], Iterator[tuple[str, bytes]]] | None = None
+
+
+# Layouts whose files are unpacked first. Their readers get what was unpacked.
+CONTAINERS: Mapping[type[Spec], Containers] = {
+    HuggingfaceLayout: Containers(find_files, unpack_rows),
+    WebdatasetLayout: Containers(find_tars),
 }
 
 
@@ -118,8 +125,8 @@ def containers_of(layout: Layout, tree: Tree) -> list[PurePosixPath]:
 
     Raises BadDataError (LAYOUT) if a layout of containers finds none.
     """
-    find = CONTAINERS.get(type(layout))
-    return [] if find is None else find(layout, tree)
+    found = CONTAINERS.get(type(layout))
+    return [] if found is None else found.find(layout, tree)
 
 
 def check_layout(layout: Layout, root: Path) -> None:

@@ -20,7 +20,7 @@ from wavlm.corpus.layouts.rows import SPLITS, Entry, Faults, RowError, to_name, 
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
 from wavlm.corpus.layouts.table import table_fault
 from wavlm.corpus.layouts.tree import Tree
-from wavlm.specs.manifests import HuggingfaceLayout
+from wavlm.specs.containers import HuggingfaceLayout
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +60,7 @@ def unpack_rows(layout: HuggingfaceLayout, path: Path) -> Iterator[tuple[str, by
 
 def read_huggingface(layout: HuggingfaceLayout, tree: Tree) -> Iterator[Recording]:
     """Keys are those of `id_column`, or made of the file and the number of the row."""
-    listing = Listing(tree, layout.max_left_over_rows)
+    listing = Listing(tree, layout.max_left_over_rows, advice="embed the audio in the file, as save_to_disk does")
     for rows in tree.files(f"**/{ROWS}"):
         folder = rows.parent
         listing.take(Manifest(folder, split_of(folder)), _entries(tree.root / rows, folder))
@@ -78,8 +78,9 @@ def split_of(path: PurePosixPath) -> str | None:
 
 def _entries(path: Path, folder: PurePosixPath) -> Iterable[Entry]:
     def parse(_: int, row: Object) -> Iterable[Entry]:
-        row["audio"] = f"{folder.name}/{row['audio']}"  # paths start beside the file that was unpacked
-        yield Entry(**row)
+        audio = f"{folder.name}/{row['audio']}"  # paths start beside the file that was unpacked
+        name = row["name"] or f"{folder.with_suffix('')}/{row['line']:08d}"
+        yield Entry(**{**row, "audio": audio, "name": name})
 
     return parse_json_lines(path, parse)
 

@@ -19,6 +19,7 @@ from wavlm.errors import BadDataError
 from wavlm.specs.manifests import ListedLayout
 from wavlm.storage.encoding import printable
 
+NOT_THERE = "give audio_root if the paths start elsewhere, correct the manifest"
 # Reads one manifest: from its path on the disk to its rows, in their order.
 ReadRows = Callable[[Path], Iterable[Entry]]
 
@@ -70,8 +71,10 @@ def read_listed(layout: ListedLayout, tree: Tree, read_rows: ReadRows) -> Iterat
 class Listing:
     """The rows of all manifests of a corpus, on their way to recordings."""
 
-    def __init__(self, tree: Tree, max_left_over: float, audio_root: str = "") -> None:
+    def __init__(self, tree: Tree, max_left_over: float, audio_root: str = "", advice: str = NOT_THERE) -> None:
+        """`advice`: what to do where audio is not there."""
         self.places = Places(tree, audio_root)
+        self._advice = advice
         self._max_left_over = max_left_over
         self._tree = tree
         self._first: dict[tuple[object, ...], Found] = {}
@@ -81,7 +84,7 @@ class Listing:
 
         `count_unused`: recordings of another table that no row cuts anything from, known after the last row.
         """
-        tally, where = Tally(str(manifest.path)), self._tree.root / manifest.path
+        tally, where = Tally(str(manifest.path), word_for(manifest.path)), self._tree.root / manifest.path
         faults, rows = Faults(where), 0
         for entry in entries:
             rows += 1
@@ -94,7 +97,7 @@ class Listing:
         faults.check()
         if not rows:
             raise table_fault(where, 0, "it has no rows", "remove it from the corpus spec, or make it again")
-        self._tree.tables.append(check_listed(where, tally.account(count_unused()), self._max_left_over))
+        self._tree.tables.append(check_listed(where, tally.account(count_unused()), self._max_left_over, self._advice))
 
     def recordings(self) -> Iterator[Recording]:
         """A recording per row that was taken, in the order of path, start, end, channel and name."""
@@ -151,16 +154,15 @@ def plain_names(patterns: Iterable[str]) -> list[str]:
     return [pattern for pattern in patterns if not any(letter in pattern for letter in "*?[")]
 
 
-def check_listed(path: Path, account: TableAccount, max_left_over: float) -> TableAccount:
+def check_listed(path: Path, account: TableAccount, max_left_over: float, advice: str = NOT_THERE) -> TableAccount:
     """The account of a manifest, if it is within the bound. Raises BadDataError (TABLE_JOIN) otherwise."""
     lost = account.duplicates + account.left_over
     if lost > max_left_over * account.rows:
         raise BadDataError(
             "TABLE_JOIN",
             f"{account.left_over} of {account.rows} rows name audio that is not there, {account.duplicates} repeat "
-            f"another row: {'; '.join(account.examples)}; in {printable(str(path))}; give audio_root if the paths "
-            "start elsewhere, correct the manifest, or raise max_left_over_rows in the corpus spec, which is "
-            f"{max_left_over}",
+            f"another row: {'; '.join(account.examples)}; in {printable(str(path))}; {advice}, or raise "
+            f"max_left_over_rows in the corpus spec, which is {max_left_over}",
         )
     return account
 

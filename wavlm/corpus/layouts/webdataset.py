@@ -20,7 +20,7 @@ from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Recording
 from wavlm.corpus.layouts.rows import RowError, to_name, to_text
 from wavlm.corpus.layouts.table import read_text, table_fault
 from wavlm.corpus.layouts.tree import Tree
-from wavlm.specs.manifests import WebdatasetLayout
+from wavlm.specs.containers import WebdatasetLayout
 
 TAR = re.compile(r"(?P<stem>.+)\.(?:tar|tar\.gz|tgz)", re.IGNORECASE)
 
@@ -51,10 +51,10 @@ def read_webdataset(layout: WebdatasetLayout, tree: Tree) -> Iterator[Recording]
         mine = {ending: path for ending, path in sample.members.items() if path in audio}
         if not mine:
             continue
-        speaker, language, text = _said(layout, tree, sample)
         is_held = any(glob.fullmatch(normal(str(sample.tar))) for glob in held)
         stem = TAR.fullmatch(str(sample.tar))
         for ending, path in mine.items():
+            speaker, language, text = _said(layout, tree, sample, ending)
             name = f"{stem['stem'] if stem else sample.tar}/{sample.key}"
             yield Recording(
                 key_of(name if len(mine) == 1 else f"{name}/{ending}"),
@@ -83,10 +83,16 @@ def _split(path: PurePosixPath) -> tuple[str, str, str, PurePosixPath] | None:
     return str(PurePosixPath(*path.parts[:depth])), str(inner), ending.lower(), path
 
 
-def _said(layout: WebdatasetLayout, tree: Tree, sample: Sample) -> tuple[str, str, str | None]:
-    """Speaker, language and text of a sample. Raises BadDataError (LAYOUT) for a JSON that is none."""
+def _beside(sample: Sample, ending: str, kind: str) -> PurePosixPath | None:
+    """The member of a kind that belongs to an audio member: `mic.json` to `mic.flac`, otherwise `json`."""
+    mine = f"{ending.rpartition('.')[0]}.{kind}"
+    return sample.members.get(mine) or sample.members.get(kind)
+
+
+def _said(layout: WebdatasetLayout, tree: Tree, sample: Sample, ending: str) -> tuple[str, str, str | None]:
+    """Speaker, language and text of an audio member. Raises BadDataError (LAYOUT) for a JSON that is none."""
     found: Object = {}
-    if path := sample.members.get("json"):
+    if path := _beside(sample, ending, "json"):
         try:
             found = load_object(read_text(tree.root / path))
             speaker, language = to_name(found.get(layout.speaker_field)), to_name(found.get(layout.language_field))
@@ -96,6 +102,6 @@ def _said(layout: WebdatasetLayout, tree: Tree, sample: Sample) -> tuple[str, st
     else:
         speaker = language = ""
         text = None
-    if text is None and (path := sample.members.get("txt")):
+    if text is None and (path := _beside(sample, ending, "txt")):
         text = read_text(tree.root / path).strip()
     return speaker, language, text
