@@ -19,7 +19,7 @@ from tasks.registry.provenance import git_commit, package_version
 from tasks.registry.versions import MODEL_FILES, Version, download, native_path, sha256_tag
 from wavlm.errors import BadDataError, CodedError
 from wavlm.export import HF_FOLDER
-from wavlm.pipeline.artifacts import Corpus, Export, Model, Shards, lineage
+from wavlm.pipeline.artifacts import Corpus, Export, Model, Shards, keep_latest, lineage
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.storage.facts import Facts
@@ -127,7 +127,7 @@ def _read(path: Path, version: Version) -> Lineage:
 
 def _keys(model: Model) -> Iterator[tuple[str, str]]:
     """Keys of the whole lineage of a model, by what they are of."""
-    for item in lineage([model]):
+    for item in keep_latest(lineage([model])):
         if isinstance(item, Corpus | Shards):
             yield f"{item.kind}.{item.name}", item.key
     for labels in model.labels:

@@ -67,7 +67,9 @@ def show_model(store: Store, reference: str) -> RegisteredModel:
         name, chosen = find_versions(registry, reference)
         newest_first = sorted(chosen, key=lambda item: -item.version)
         return RegisteredModel(
-            name, registry.place, tuple(with_lineage(registry, with_metrics(registry, item)) for item in newest_first)
+            name,
+            registry.place,
+            tuple(with_lineage(registry, with_metrics(registry, item, is_shown=True)) for item in newest_first),
         )
 
 
@@ -75,7 +77,9 @@ def list_versions(store: Store, name: str) -> tuple[Version, ...]:
     """The versions of a registered model with their metrics, oldest first."""
     with looking(store, name) as registry:
         _, found = find_versions(registry, name)
-        return tuple(with_metrics(registry, item) for item in sorted(found, key=lambda item: item.version))
+        return tuple(
+            with_metrics(registry, item, is_shown=True) for item in sorted(found, key=lambda item: item.version)
+        )
 
 
 def resolve(store: Store, reference: str) -> Version:

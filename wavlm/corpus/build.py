@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,31 +13,38 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe_in_steps
-from wavlm.corpus.containers import account_containers
 from wavlm.corpus.contents import FolderContents, hash_fenced
 from wavlm.corpus.digests import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
-from wavlm.corpus.layouts.names import find_spelled
+from wavlm.corpus.growth.follow import (
+    COPY_OF_VALID,
+    OVERLAPS_VALID,
+    REGION_TWICE,
+    begin,
+    begin_files,
+    follow,
+    follow_files,
+    rows_of,
+)
+from wavlm.corpus.growth.generations import GenerationList
+from wavlm.corpus.growth.history import FileVersion, History, Version, until, write_files, write_history
+from wavlm.corpus.growth.match import TEST_SPLIT, Present, recall
+from wavlm.corpus.growth.write import write_list
+from wavlm.corpus.layouts import Reading, Recording
 from wavlm.corpus.manifest import MANIFEST, Content, ManifestRow, write_manifest
+from wavlm.corpus.reading import read_corpus
 from wavlm.corpus.regions import find_passage
-from wavlm.corpus.split import Split, split
-from wavlm.errors import BadDataError
+from wavlm.corpus.split import split
+from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress
 from wavlm.specs import CorpusSpec
-from wavlm.storage.encoding import printable
 
 logger = logging.getLogger(__name__)
 
 THREADS = 4  # hashing and reading headers wait for the disk and release the GIL
 FENCED_MODULES = ("wavlm.corpus.audio.stream",)  # needed there; a crash of a decoder ends one file, not the stage
 GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
-# Why recordings that the layout finds are not in the manifest.
-TEST_SPLIT = "TEST_SPLIT"
-COPY_OF_VALID = "COPY_OF_VALID"
-OVERLAPS_VALID = "OVERLAPS_VALID"
-REGION_TWICE = "REGION_TWICE"
 
 
 def build_corpus(
@@ -57,18 +64,73 @@ def build_corpus(
     """
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
-    reading = _read(spec, files)
-    recordings = reading.recordings
+    reading = read_corpus(spec, files)
+    recordings = [replace(item, language=item.language or spec.language or None) for item in reading.recordings]
+    history, present = _make_history(spec, files, recordings, stall_seconds, progress)
+    generation = _generation(spec)
+    rows = rows_of(history, generation, present)
+    write_manifest(out / MANIFEST, rows, spec.name, history.rule, history.below)
     if files.contents:
-        _check_tables(files.contents, reading)
-    check_files(reading.files, spec.max_left_out, spec.name, files.root)
-    _check_keys(recordings, files.root)
-    for line in describe_losses(reading.files, reading.tables):
-        logger.warning("%s: %s", spec.name, line)
-    rows = _make_rows(
-        recordings, files, stall_seconds, lambda share: progress(GATHERING + (1 - GATHERING) * share, 1.0)
-    )
-    split_of = {item.key: item.split for item in recordings}
+        write_history(out, history)
+        write_files(out, _make_files(files.contents, files.base, generation))
+    return _facts(spec, rows, history, files, reading)
+
+
+def grow_corpus(
+    spec: CorpusSpec,
+    downloads: Path,
+    out: Path,
+    progress: Progress,
+    cache: Cache | None = None,
+    stall_seconds: float = STALL_SECONDS,
+) -> CorpusFacts:
+    """Like `build_corpus`; then the list of generations beside the corpus spec says what was built.
+
+    A list that cannot be written is a warning as long as nothing is lost: for a corpus that has not grown yet.
+    Raises what `build_corpus` and `wavlm.corpus.growth.write.write_list` raise.
+    """
+    facts = build_corpus(spec, downloads, out, progress, cache, stall_seconds)
+    try:
+        write_list(spec, out)
+    except CannotWriteError as error:
+        if error.code != "GENERATIONS_CLOSED" or facts.generation > 1:
+            raise
+        logger.warning("%s: what comes into its folder later will make a corpus of its own: %s", spec.name, error)
+    return facts
+
+
+def _generation(spec: CorpusSpec) -> int:
+    return spec.folder.generation if spec.folder else 1
+
+
+def _make_history(
+    spec: CorpusSpec, files: Files, recordings: Sequence[Recording], stall_seconds: float, progress: Progress
+) -> tuple[History, Sequence[Present]]:
+    """All versions of the recordings of a corpus up to the generation of the spec, and those that are there now."""
+    number, base = _generation(spec), files.base
+
+    def measure(chosen: Sequence[Recording]) -> list[ManifestRow]:
+        return _make_rows(
+            chosen, files, stall_seconds, lambda share: progress(GATHERING + (1 - GATHERING) * share, 1.0)
+        )
+
+    if base is None:
+        rows = measure(recordings)
+        present = [Present(item, row.sha256) for item, row in zip(recordings, rows, strict=True)]
+        return _begin(spec, files, present, rows), present
+    assert files.contents is not None  # noqa: S101 - only a folder has a list
+    present = [Present(item, files.sha256_of(item.path) or "") for item in recordings]
+    if base.latest >= number:
+        here = {item.recording.key: item.row for item in present}
+        is_changed = base.facts.content != files.contents.digest
+        recall(base.history, number, here, spec, is_changed=is_changed)
+        return base.history.until(number), present
+    return follow(spec, base.history, number, present, measure), present
+
+
+def _begin(spec: CorpusSpec, files: Files, present: Sequence[Present], rows: Sequence[ManifestRow]) -> History:
+    """The history of the first generation."""
+    split_of = {item.recording.key: item.recording.split for item in present}
     test = [row for row in rows if split_of[row.key] == "test"]
     wanted, repeats = _without_repeats(row for row in rows if split_of[row.key] != "test")
     if not wanted:
@@ -78,36 +140,22 @@ def build_corpus(
             "column that names the split in the corpus spec",
         )
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
-    write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
     excluded = {
         TEST_SPLIT: test,
         REGION_TWICE: repeats,
         COPY_OF_VALID: made.copies,
         OVERLAPS_VALID: made.overlaps,
     }
-    return _facts(spec, made, excluded, files, reading)
+    return begin(made, excluded, present)
 
 
-def _read(spec: CorpusSpec, files: Files) -> Reading:
-    """What the layout finds in the folder, or in what was unpacked."""
-    if files.in_place:
-        return read_layout(spec.layout, files.in_place.root)
-    reading = read_layout(spec.layout, files.root)
-    if files.contents is None:
-        _refuse_outside(spec, reading)
-        return reading
-    return replace(reading, files=account_containers(spec.layout, files.contents.root, reading.files))
-
-
-def _refuse_outside(spec: CorpusSpec, reading: Reading) -> None:
-    """Raise BadDataError (LAYOUT) if a manifest of an archive names other files: nothing would pin these."""
-    for item in reading.recordings:
-        if item.path.is_absolute() or ".." in item.path.parts:
-            raise BadDataError(
-                "LAYOUT",
-                f"a manifest names {printable(str(item.path))}, which is not in the archives of {spec.name}; in the "
-                "corpus spec; unpack the archives by hand, and name their folder as the source",
-            )
+def _make_files(contents: FolderContents, base: GenerationList | None, number: int) -> list[FileVersion]:
+    """All versions of the files of a folder, up to a generation."""
+    if base is None:
+        return begin_files(contents.entries)
+    if base.latest >= number:
+        return until(base.files, number)
+    return follow_files(base.files, base.changes(contents), number)
 
 
 def _make_rows(
@@ -136,7 +184,8 @@ class _File:
 
 def _read_file(name: PurePosixPath, files: Files, fences: FencePool) -> _File:
     path = files.root / name
-    sha256 = files.in_place.sha256_of_audio(str(name)) if files.in_place else hash_fenced(path, fences)
+    known = files.sha256_of(name) if files.in_place else None
+    sha256 = known or hash_fenced(path, fences)
     unpacked = files.unpacked.get(str(name))
     if unpacked and sha256 != unpacked.sha256:
         raise BadDataError(
@@ -145,7 +194,7 @@ def _read_file(name: PurePosixPath, files: Files, fences: FencePool) -> _File:
             "changes again, check the disk and the memory",
         )
     rate, samples = _measure(path, fences)
-    shown = name if files.in_place else PurePosixPath(AUDIO) / name
+    shown = name if files.contents else PurePosixPath(AUDIO) / name
     return _File(str(shown), path.stat().st_size, sha256, rate, samples)
 
 
@@ -186,44 +235,18 @@ def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
     return info.sample_rate_hz, info.num_samples
 
 
-def _check_tables(contents: FolderContents, reading: Reading) -> None:
-    """Check that the tables are part of the folder's content, and are as they were when it was read."""
-    for table in reading.tables:
-        path = find_spelled(contents.root, table.table)
-        name = str(path.relative_to(contents.root))
-        if name not in contents.states:
-            raise BadDataError(
-                "LAYOUT",
-                f"a table is hidden, or behind a link that is not followed: a change of it would not be seen; at "
-                f"{path}; move it to a folder of the corpus that is not hidden",
-            )
-        contents.sha256_of(name)
-
-
-def _check_keys(recordings: Sequence[Recording], root: Path) -> None:
-    counts = Counter(recording.key for recording in recordings)
-    twice = sorted(key for key, count in counts.items() if count > 1)
-    if twice:
-        paths = ", ".join(printable(str(item.path)) for item in recordings if item.key == twice[0])
-        raise BadDataError(
-            "DUP_KEY",
-            f"{len(twice)} keys name several files each, for example {twice[0]}: {paths}; in {root}; "
-            "narrow the layout in the corpus spec",
-        )
-
-
 def _facts(
-    spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files, reading: Reading
+    spec: CorpusSpec, rows: Sequence[ManifestRow], history: History, files: Files, reading: Reading
 ) -> CorpusFacts:
-    rows = made.rows
+    here = history.at(_generation(spec))
+    excluded = {why: [item for item in here if item.split == why] for why in sorted({it.split for it in here})}
+    train, valid = (excluded.pop(name, []) for name in ("train", "valid"))
     copies = len(rows) - len({row.content for row in rows})
     if copies:
         logger.warning("%s: %d recordings are copies of others", spec.name, copies)
-    for reason in (REGION_TWICE, COPY_OF_VALID, OVERLAPS_VALID):
-        if left := excluded[reason]:
-            logger.warning("%s: %d recordings are left out (%s): %s", spec.name, len(left), reason, _examples(left))
-    train, valid = ([row for row in rows if row.split == name] for name in ("train", "valid"))
-    parts = [_amount(train), _amount(valid), *(_amount(left) for left in excluded.values())]
+    for reason in set(excluded) - {TEST_SPLIT}:
+        keys = [item.key for item in excluded[reason]]
+        logger.warning("%s: %d recordings are left out (%s): %s", spec.name, len(keys), reason, _examples(keys))
     return CorpusFacts(
         role=spec.role,
         utterances=len(rows),
@@ -232,18 +255,17 @@ def _facts(
         without_header=sum(row.num_samples < 0 for row in rows),
         with_text=sum(row.text is not None for row in rows),
         with_phones=sum(row.phones is not None for row in rows),
-        split_rule=made.rule,
-        split_below=made.below,
+        split_rule=history.rule,
+        split_below=history.below,
         valid_utterances=len(valid),
         valid_hours=_amount(valid).hours,
-        found=Amount(
-            recordings=sum(part.recordings for part in parts), microseconds=sum(part.microseconds for part in parts)
-        ),
+        found=_amount(here),
         train=_amount(train),
         valid=_amount(valid),
-        excluded={reason: _amount(left) for reason, left in excluded.items() if left},
+        excluded={why: _amount(left) for why, left in excluded.items()},
         duplicate_contents=copies,
         content=files.contents.digest if files.contents else None,
+        generation=_generation(spec),
         archives=files.receipts,
         files=reading.files,
         tables=reading.tables,
@@ -251,11 +273,11 @@ def _facts(
     )
 
 
-def _examples(rows: Sequence[ManifestRow]) -> str:
-    return ", ".join(row.key for row in rows[:3]) + (", ..." if len(rows) > 3 else "")
+def _examples(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
 
 
-def _amount(rows: Sequence[ManifestRow]) -> Amount:
+def _amount(rows: Sequence[ManifestRow | Version]) -> Amount:
     return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))
 
 

@@ -15,7 +15,6 @@ the same.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -23,9 +22,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from wavlm.corpus.digests import NOWHERE, Cache, FileState, read_cache, state_of, write_cache
+from wavlm.corpus.digests import NOWHERE, Cache, FileEntry, FileState, digest_of, read_cache, state_of, write_cache
 from wavlm.corpus.layouts import CONTAINERS, read_layout
 from wavlm.corpus.layouts.places import base_of, is_outside, outside_name
 from wavlm.corpus.layouts.walk import Kind, walk
@@ -61,14 +61,21 @@ class FolderContents:
     sha256s: Mapping[str, str]
     base: Path | None = None  # where relative paths of audio start, if the layout says it
 
-    @property
+    @cached_property
+    def entries(self) -> Mapping[str, FileEntry]:
+        """Every file, by path. One that cannot be looked at has no size."""
+        sizes = {path: state.size for path, state in self.states.items()}
+        return {path: FileEntry(sizes.get(path, 0), sha256) for path, sha256 in self.sha256s.items()}
+
+    @cached_property
     def digest(self) -> str:
         """The sha256, in hex, that identifies the content."""
-        whole = hashlib.sha256()
-        for path in sorted(self.sha256s, key=os.fsencode):
-            size = self.states[path].size if path in self.states else 0
-            whole.update(b"%s\0%d %s\n" % (os.fsencode(path), size, self.sha256s[path].encode()))
-        return whole.hexdigest()
+        return digest_of(self.entries)
+
+    @property
+    def num_bytes(self) -> int:
+        """The sizes of all files together."""
+        return sum(entry.size for entry in self.entries.values())
 
     def sha256_of(self, path: str) -> str:
         """The digest of a file. Raises BadDataError (FILE_CHANGED) if it is not as it was when the folder was read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,21 @@ class FileState(NamedTuple):
     def of(cls, path: Path | str) -> FileState:
         found = os.stat(path)  # noqa: PTH116 - making a Path takes longer than this
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+class FileEntry(NamedTuple):
+    """What a file of a folder is, wherever the folder lies."""
+
+    size: int
+    sha256: str
+
+
+def digest_of(entries: Mapping[str, FileEntry]) -> str:
+    """The sha256, in hex, that identifies the content of a folder: over path, size and sha256 of its sorted files."""
+    whole = hashlib.sha256()
+    for path in sorted(entries, key=os.fsencode):
+        whole.update(b"%s\0%d %s\n" % (os.fsencode(path), entries[path].size, entries[path].sha256.encode()))
+    return whole.hexdigest()
 
 
 Known = dict[str, tuple[FileState, str]]  # state and digest by path

@@ -20,8 +20,9 @@ from wavlm.pipeline.artifacts import (
     Scores,
     Shards,
     build_order,
+    keep_latest,
 )
-from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec
+from wavlm.specs import CodebookSpec, CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec
 from wavlm.specs.lookup import suggest
 
 
@@ -83,11 +84,11 @@ def select(
 ) -> tuple[Artifact, ...]:
     """The artifacts of one kind, narrowed by iteration and corpus.
 
-    An iteration has its model, what is made from it, and the codebook, labels and mixtures that it uses. Two
-    iterations may share a codebook and labels: then both have them.
+    Of a corpus that has grown, only the last generation. An iteration has its model, what is made from it, and the
+    codebook, labels and mixtures that it uses. Two iterations may share a codebook and labels: then both have them.
     Raises UsageError (NOTHING_FITS) that lists what there is if nothing fits.
     """
-    of_kind = [item for item in artifacts if item.kind == kind]
+    of_kind = [item for item in keep_latest(artifacts) if item.kind == kind]
     found = tuple(
         item
         for item in of_kind
@@ -152,6 +153,7 @@ def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None
     shards = _select_speech(iteration.speech, sources.speech)
     hidden = iteration.codebook.features.type == "hidden"
     fitted_on = _order_speech(iteration.codebook.speech, sources.speech) or shards
+    fitted_on = tuple(_find_fitted(item, iteration.codebook) for item in fitted_on)
     codebook = Codebook(iteration.codebook, fitted_on, teacher if hidden else None)
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
@@ -165,6 +167,15 @@ def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None
         mixtures=_mixtures(recipe, iteration, shards, sources),
         iteration=number,
     )
+
+
+def _find_fitted(shards: Shards, spec: CodebookSpec) -> Shards:
+    """The shards of the generation that a codebook is fitted on. It follows from the list of generations alone."""
+    source = shards.corpus.spec.folder
+    if source is None:
+        return shards
+    generation = 1 if spec.refit == "never" else spec.refit.choose(source.generation_bytes)
+    return Shards(shards.spec, Corpus(shards.corpus.spec.until(generation)))
 
 
 def _mixtures(

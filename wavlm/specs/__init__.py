@@ -32,6 +32,7 @@ from wavlm.specs.labelling import (
     Features,
     HiddenFeatures,
     MfccFeatures,
+    RefitSpec,
     ScoresSpec,
     ShardSpec,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Positive",
     "Probability",
     "Recipe",
+    "RefitSpec",
     "SamplingSpec",
     "ScoresSpec",
     "Sha256",

@@ -14,6 +14,7 @@ from wavlm.specs.labelling import CodebookSpec, ScoresSpec, ShardSpec
 from wavlm.specs.lookup import suggest
 from wavlm.specs.mixing import MixSpec, MixturesSpec
 from wavlm.specs.network import NetworkSpec
+from wavlm.specs.sampling import check_corpora
 from wavlm.specs.training import StartSpec, TrainSpec
 
 LOWER_IS_BETTER = frozenset({"valid/loss"})
@@ -239,6 +240,9 @@ class Recipe(Spec):
         wants_rooms = iteration.mix and any(it.name == "room" for it in iteration.mix.effects)
         if wants_rooms and not self.rooms:
             raise FieldError(f"iteration {place + 1} has the effect room, but there are no rooms", *at, "mix")
+        used = iteration.speech or speech
+        check_corpora(iteration.train.sampling, used, *at, "train")
+        check_corpora(iteration.codebook.sampling, iteration.codebook.speech or used, *at, "codebook")
 
     def _check_different(self) -> None:
         """Check that no iteration would train the very model of another one. Hidden layers have other teachers."""

@@ -100,7 +100,11 @@ def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
     sources = fields.get("sources")
     for source in sources if isinstance(sources, list) else ():
         if isinstance(source, dict) and source.get("type") == "folder" and isinstance(source.get("path"), str):
-            source["path"] = str(path.absolute().parent / os.path.expanduser(str(source["path"])))  # noqa: PTH111
+            if not source.get("generations"):
+                source["generations"] = f"{path.stem}.generations"
+            for field in ("path", "generations"):
+                if isinstance(place := source[field], str):
+                    source[field] = str(path.absolute().parent / os.path.expanduser(place))  # noqa: PTH111
 
 
 def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:

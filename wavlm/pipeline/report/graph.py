@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Shards, lineage
+from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Shards, keep_latest, lineage
 
 WIDTH = 400
 BOX_WIDTH, BOX_HEIGHT = 112, 44
@@ -72,7 +72,7 @@ class Graph:
 
 def draw_graph(model: Model, products: Sequence[Artifact]) -> Graph:
     """The graph of a model, its teachers, and what was made from it."""
-    every = list(lineage([model]))
+    every = keep_latest(lineage([model]))
     sources = list(_sources([item for item in every if isinstance(item, Shards)]))
     boxes, lines, words = list(sources), list[Line](), [_say_sources(sources)]
     row, last = 1, None
