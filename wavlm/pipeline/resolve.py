@@ -219,8 +219,15 @@ def _rule_of(folder: Path, known: _Known) -> HoldOut | None:
         if known.contents is None:
             shared = any(source in old["sources"] for source in new["sources"])
         else:
-            shared = not read_contents_of(folder).isdisjoint(known.contents.sha256s.values())
+            before = read_contents_of(folder) | _archives_of(folder)
+            shared = not before.isdisjoint(known.contents.sha256s.values())
     except BadDataError as error:
         logger.warning("an earlier revision of %s does not count: %s", known.spec.name, error)
         return None
     return rule if shared else None
+
+
+def _archives_of(folder: Path) -> frozenset[str]:
+    """The sha256 of each archive or container that a complete corpus was unpacked from."""
+    found: Any = read_field(folder, "facts").get("archives") or ()
+    return frozenset(str(item["sha256"]) for item in found)

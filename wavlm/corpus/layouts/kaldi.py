@@ -15,7 +15,16 @@ from wavlm.corpus.layouts.join import Tally
 from wavlm.corpus.layouts.manifests import Listing, Manifest, check_listed, find_manifests
 from wavlm.corpus.layouts.names import find_spelled
 from wavlm.corpus.layouts.recording import Recording
-from wavlm.corpus.layouts.rows import Entry, RowError, parse_rows, refuse_audio, to_channel, to_name, to_seconds
+from wavlm.corpus.layouts.rows import (
+    Entry,
+    RowError,
+    check_region,
+    parse_rows,
+    refuse_audio,
+    to_channel,
+    to_name,
+    to_seconds,
+)
 from wavlm.corpus.layouts.table import read_lines, shorten
 from wavlm.corpus.layouts.tables import Bounds, check_bounds
 from wavlm.corpus.layouts.tree import Tree
@@ -154,8 +163,15 @@ def _to_segment(line: int, rest: str) -> Segment:
         raise RowError(f"{len(fields) + 1} fields", "expected utterance, recording, start, end")
     start, end = to_seconds(fields[1], "the start"), to_seconds(fields[2], "the end")
     assert start is not None  # noqa: S101 - a word is not empty
-    channel = to_channel(fields[3], first=0) if len(fields) == 4 else None
-    return Segment(line, fields[0], start, None if end == TO_THE_END else end, channel)
+    found = Segment(
+        line=line,
+        recording=fields[0],
+        start_s=start,
+        end_s=None if end == TO_THE_END else end,
+        channel=to_channel(fields[3], first=0) if len(fields) == 4 else None,
+    )
+    check_region(found.start_s, found.end_s, found.channel)
+    return found
 
 
 def _to_channel(_: int, rest: str) -> int:

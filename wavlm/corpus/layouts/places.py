@@ -44,7 +44,7 @@ class Places:
         where, outside = (self._base or self._tree.root) / name, outside_name(name)
         inner = None if self._base else self._tree.spelled(self._below(name))
         if inner is not None and (".." not in name or _is_same(self._tree.root / inner, where)):
-            return inner
+            return inner if self._tree.may_read(inner) else None
         is_there = is_file(where)
         is_closed = is_there and not os.access(where, os.R_OK)
         self._tree.outside[outside] = "unreadable" if is_closed else None

@@ -71,11 +71,16 @@ class Entry:
         for what in (self.name, self.speaker, self.language, self.text or ""):
             if _UNUSABLE.search(what):
                 raise RowError(f"{shorten(what)!r} holds a NUL or half a letter", "write it as UTF-8 text")
-        for seconds in (self.start_s, self.end_s):
-            if seconds is not None and not 0 <= seconds < math.inf:
-                raise RowError(f"a time of {seconds} s", "expected 0 or more seconds")
-        if self.channel is not None and not 1 <= self.channel <= MAX_CHANNEL:
-            raise RowError(f"channel {self.channel}, counted from 1", "correct the channel")
+        check_region(self.start_s, self.end_s, self.channel)
+
+
+def check_region(start_s: float | None, end_s: float | None, channel: int | None) -> None:
+    """Raise RowError for times and a channel that no file can have."""
+    for seconds in (start_s, end_s):
+        if seconds is not None and not 0 <= seconds < math.inf:
+            raise RowError(f"a time of {seconds} s", "expected 0 or more seconds")
+    if channel is not None and not 1 <= channel <= MAX_CHANNEL:
+        raise RowError(f"channel {channel}, counted from 1", "correct the channel")
 
 
 def refuse_audio(audio: str) -> None:

@@ -70,16 +70,20 @@ class Tree:
         ]
 
     def spelled(self, name: str) -> PurePosixPath | None:
-        """The file below the folder that a manifest names, whatever it is; None if there is none that can be read."""
+        """The file below the folder that a manifest names, whatever it is; None if there is none."""
         if not self._spelled:
             files = [item.path for item in self._found if _is_open(item)]
             self._spelled = {normal(path): path for path in files} | {path: path for path in files}
         path = self._spelled.get(name) or self._spelled.get(normal(name))
-        if path is not None and not os.access(self.root / path, os.R_OK):
-            self._matched.add(path)
-            self._causes[path] = "unreadable"
-            return None
         return None if path is None else PurePosixPath(path)
+
+    def may_read(self, path: PurePosixPath) -> bool:
+        """Whether a file below the folder can be opened. One that cannot is noted as `unreadable`."""
+        if os.access(self.root / path, os.R_OK):
+            return True
+        self._matched.add(str(path))
+        self._causes[str(path)] = "unreadable"
+        return False
 
     def leave(self, paths: Iterable[PurePosixPath], cause: Cause) -> None:
         """Note why files that `audio` returned are no recordings. Without a note they are `excluded`."""
