@@ -98,10 +98,10 @@ def test_every_draw_of_an_utterance_has_a_crop_a_mask_and_a_mix_of_its_own(
             seen.setdefault(key, []).append(tuple(part.numpy().tobytes() for part in parts))
     often = [rows for rows in seen.values() if len(rows) >= 3]
     assert len(often) >= 8
-    for rows in often:
-        assert len({mask for _, mask, _ in rows}) == len(rows)
-        assert len({audio for _, _, audio in rows}) == len(rows)
-        assert len({labels for labels, _, _ in rows}) > 1
+    # A mask of 39 frames has few forms, and a crop few places: now and then two draws are alike in one of them.
+    for part in range(3):
+        different = sum(len({row[part] for row in rows}) for rows in often)
+        assert different > 0.9 * sum(map(len, often)), ("labels", "masks", "audio")[part]
 
 
 def test_labels_fit_the_crops_of_all_draws(data: tuple[LabelledShards, ...], tmp_path: Path) -> None:
