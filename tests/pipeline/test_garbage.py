@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.folders import add_speakers
+from tests.folders import CORPUS, RECIPE, add_speakers
 from tests.tasks.conftest import build
 from wavlm.corpus.archives import AUDIO
 from wavlm.corpus.build import build_corpus
@@ -43,27 +43,7 @@ from wavlm.storage.facts import Facts
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.use_locks import hold_in_use
 
-CORPUS = """name: voices
-role: speech
-description: x
-homepage: x
-license: x
-citation: x
-sources: [{type: https, urls: ["https://example.org/voices.tar.gz"], sha256: %s, format: tar.gz}]
-layout: {type: generic, speaker: "^(?P<speaker>[^/]+)/"}
-valid_fraction: 0.3
-"""
-RECIPE = """name: small
-description: x
-registry_name: small
-speech: [voices]
-shards: {min_seconds: 0.4, max_seconds: 4.0}
-iterations:
-  - codebook: {features: {type: mfcc}, num_clusters: 8}
-    network: tiny
-    train: {updates: 30, warmup_updates: 2, peak_lr: 1e-3, batch_seconds: 8.0, group_seconds: 8.0,
-            max_crop_seconds: 2.0, valid_every: 3, log_every: 1}
-"""
+SOURCE = '{type: https, urls: ["https://example.org/voices.tar.gz"], sha256: %s, format: tar.gz}'
 
 
 class Project:
@@ -79,7 +59,7 @@ class Project:
             tar.add(folder / "tree", ".")
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         self.archive = archive.rename(self.store.downloads / f"{digest}.tar.gz")
-        for path, text in ((folder / "specs/corpora/voices.yaml", CORPUS % digest), (self.recipe, RECIPE)):
+        for path, text in ((folder / "specs/corpora/voices.yaml", CORPUS % (SOURCE % digest)), (self.recipe, RECIPE)):
             path.parent.mkdir(parents=True)
             path.write_text(text)
         self.make()

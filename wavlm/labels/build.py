@@ -18,6 +18,7 @@ import numpy as np
 
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.execution.rates import DECODE_RATE, MFCC_RATE
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frame_function import label_rate_hz
 from wavlm.labels.counts import read_counts, write_total
@@ -29,12 +30,12 @@ from wavlm.labels.reuse import take_labels
 from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Features
+from wavlm.specs.identity import canonical
 from wavlm.specs.shapes import forward_flops
 from wavlm.storage.files import remove_noted, sha256_of, write_json
 
 # Starting a worker takes some 3 s of a core, for imports: it is worth it for this much work.
 CORE_SECONDS_PER_WORKER = 10
-MFCC_RATE = 1_400  # seconds of audio per second of one core, decoding included; measured
 HIDDEN_FLOPS = 15e9  # operations per second of one core; measured with the demo's network
 # The same for a process with its own GPU, which also has to be set up.
 SECONDS_PER_GPU = 36_000
@@ -58,9 +59,9 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     Raises LabelMismatchError if the codebook clusters other features, and the errors of `label_shards`.
     """
     codebook = read_codebook(codebook_dir)
-    if codebook.features != features:
+    if canonical(codebook.features) != canonical(features):
         raise LabelMismatchError(
-            f"labels of {features.model_dump()} asked for, the codebook clusters {codebook.features.model_dump()}; "
+            f"labels of {canonical(features)} asked for, the codebook clusters {canonical(codebook.features)}; "
             f"at {codebook_dir}"
         )
     listing = read_listing(shards_dir)
@@ -86,7 +87,7 @@ def _header(shard: ListedShard, codebook: CodebookFacts) -> Header:
     return Header(
         shard_sha256=shard.sha256,
         codebook_sha256=codebook.sha256,
-        features=json.dumps(codebook.features.model_dump(), sort_keys=True),
+        features=json.dumps(canonical(codebook.features), sort_keys=True),
         label_rate_hz=label_rate_hz(codebook.features),
         num_clusters=codebook.num_clusters,
     )
@@ -112,7 +113,7 @@ def _num_processes(seconds: float, features: Features, teacher_dir: Path | None,
 def _core_seconds(seconds: float, features: Features, teacher_dir: Path | None) -> float:
     """What one core needs for so much audio."""
     if features.type == "mfcc" or teacher_dir is None:
-        return seconds / MFCC_RATE
+        return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE)
     network = read_network(teacher_dir).network
     return seconds * forward_flops(network, LENGTH_SECONDS, features.layer) / HIDDEN_FLOPS
 
