@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.inventory import list_totals
 from tests.folders import add_speakers, corpus_and_shards, grow_both, make_shards, read_resolved, write_project
 from wavlm.corpus import build
 from wavlm.corpus.build import grow_corpus
@@ -21,6 +22,10 @@ from wavlm.execution.progress import no_progress
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Shards
 from wavlm.pipeline.check.generations import check_generations
 from wavlm.pipeline.check.wanted import Wanted
+from wavlm.pipeline.garbage.delete import delete_item
+from wavlm.pipeline.garbage.find import find_garbage
+from wavlm.pipeline.garbage.kept import find_kept
+from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.grow import compact, grow, read_growing
 from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.plan import plan, select
@@ -129,7 +134,9 @@ def test_files_that_are_known_are_not_opened_again(recipe: Path, store: Store, m
 def test_late_texts_of_some_recordings_rebuild_their_parts_alone(tmp_path: Path, store: Store) -> None:
     recipe = write_project(tmp_path, speakers=FIRST)
     spec = tmp_path / "specs/corpora/voices.yaml"
-    spec.write_text(spec.read_text().replace("layout: {", "layout: {transcripts: texts.tsv, id_column: file, "))
+    spec.write_text(
+        spec.read_text().replace("layout: {", "layout: {transcripts: texts.tsv, id_column: file, max_without_row: 1, ")
+    )
     texts = wavs(recipe) / "texts.tsv"
     texts.write_text("file\ttext\nann/0\thello\n")
     _, before = grow_both(recipe, store)
@@ -434,3 +441,49 @@ def test_a_store_that_was_copied_without_links_keeps_all_reuse(recipe: Path, sto
 def is_cloned(shards: Shards, store: Store) -> bool:
     """Whether the disk shares blocks instead of names."""
     return reused(shards, store) > 0
+
+
+# --- house-keeping ---
+
+
+def collected(recipe: Path, store: Store) -> tuple[dict[str, int], list[str]]:
+    """What house-keeping would delete, with the bytes that it frees, and what it says about the rest."""
+    remember(recipe, store, plan(resolve(read_recipe(recipe), store)))
+    items, remarks = find_garbage(store, find_kept(store, ()))
+    return {str(item.path.relative_to(store.root)): item.num_bytes for item in items}, remarks
+
+
+def used_by(store: Store) -> int:
+    """Bytes of all files below a store; one with several names counts once."""
+    states = {path.lstat().st_ino: path.lstat().st_size for path in store.root.rglob("*") if path.is_file()}
+    return sum(states.values())
+
+
+def test_house_keeping_knows_generations_and_the_parts_that_they_share(recipe: Path, store: Store) -> None:
+    made = [grow_both(recipe, store)]
+    for name in ("gus", "hal"):
+        add_speakers(wavs(recipe), [name])
+        made.append(grow_both(recipe, store))
+    found, _ = collected(recipe, store)
+    assert found.keys() == {item.folder for item in made[1]}  # the first one has the codebook, the last one is wanted
+    assert sum(item.num_bytes for item in list_totals(store)) == used_by(store)
+    before = used_by(store)
+    kept = find_kept(store, ())
+    assert [delete_item(item, store, kept) for item in find_garbage(store, kept)[0]] == [None, None]
+    assert before - used_by(store) == sum(found.values())
+    assert sum(found.values()) < sum(path.stat().st_size for path in store.path(made[2][1]).glob("*.tar"))
+    assert [damage for folder in store.folders() for damage in verify(folder)] == []
+    add_speakers(wavs(recipe), ["ida"])
+    _, after = grow_both(recipe, store)
+    assert reused(after, store) == 4
+
+
+def test_what_the_next_generation_takes_over_stays(recipe: Path, store: Store) -> None:
+    grow_both(recipe, store)
+    add_speakers(wavs(recipe), ["gus"])
+    _, second = grow_both(recipe, store)
+    add_speakers(wavs(recipe), ["hal"])
+    grow(voices(recipe), store, stall_seconds=0)  # the corpus is there, its shards are not
+    found, remarks = collected(recipe, store)
+    assert second.folder not in found
+    assert f"{second.folder} stays: its next generation takes parts over from it" in remarks

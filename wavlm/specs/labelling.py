@@ -23,10 +23,19 @@ class ShardSpec(Spec):
     """
 
     max_seconds: Positive
-    """Longer recordings are cut into the fewest equal pieces of at most this length.
+    """Longer recordings are cut into pieces of at most this length, as `cut` says.
 
     Unit: seconds.
     Change: training crops to at most `max_crop_seconds`; shorter pieces than that make crops shorter.
+    """
+
+    cut: Literal["pauses", "equal"] = "pauses"
+    """Where longer recordings are cut.
+
+    `pauses`: where nobody speaks, and if nobody pauses within reach, at the quietest place; pieces have half of
+    `max_seconds` or more where pauses allow it. Recordings that are not speech are cut equally. `equal`: into the
+    fewest pieces of equal length, also in the middle of a word.
+    Change: `equal` where pieces must have one length, or where the audio is no speech.
     """
 
     join_seconds: NonNegative = 0.0
