@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wavlm.errors import BadDataError
+from wavlm.errors.boundary import code_errors
 from wavlm.export.errors import ImportRefusedError
 from wavlm.export.sources import ModelFiles, content_of, find_model
 from wavlm.pipeline.digests import cached_sha256, known_sha256
@@ -43,7 +44,8 @@ def read_models(recipe: Recipe, store: Store) -> None:
     """Hash the files of models that are folders, as far as they are new or have changed. What is not there is left."""
     for artifact in used_models(recipe):
         if (source := artifact.spec.folder) and (files := _find(source)):
-            content_of(files, lambda path: cached_sha256(path, store.root))
+            with code_errors(files.place):
+                content_of(files, lambda path: cached_sha256(path, store.root))
 
 
 def unknown_models(resolved: Recipe) -> tuple[str, ...]:
