@@ -24,9 +24,10 @@ from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Model, Registration
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
-from wavlm.pipeline.resolve import resolve, unread_folders
+from wavlm.pipeline.resolve import corpora_of, resolve, unread_folders
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
@@ -46,8 +47,10 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 
 
 def read_resolved(recipe: str, store: Store, runtime: Runtime) -> Recipe:
-    """A recipe with the content of its folders. Hashes what is new in them."""
+    """A recipe with the content of its folders. Hashes what is new in them, after lists that were lost came back."""
     recipe_spec = read_recipe(Path(recipe))
+    for spec in corpora_of(recipe_spec):
+        restore_list(spec, store)
     resolved = resolve(recipe_spec, store)
     remember(recipe, store, plan(resolved))
     if not unread_folders(resolved):
