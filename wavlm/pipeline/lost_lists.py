@@ -7,7 +7,6 @@ again. The corpus in the store holds all that the list says.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -95,6 +94,6 @@ def _has_its_files(speech: Path, corpus_dir: Path) -> bool:
 
 def _size_of(path: Path) -> int | None:
     try:
-        return os.stat(path).st_size
+        return path.stat().st_size
     except (OSError, ValueError):
         return None
