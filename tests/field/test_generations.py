@@ -236,6 +236,23 @@ def test_speech_that_was_held_out_is_not_trained_on_after_it_was_removed(recipe:
         assert {why: amount.recordings for why, amount in excluded.items()} == {"COPY_OF_VALID": 1, "COPY_OF_TRAIN": 1}
 
 
+def test_a_speaker_who_gets_the_name_of_a_held_out_one_is_told(
+    recipe: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = recipe.parents[1] / "corpora/voices.yaml"
+    layout = "layout: {type: generic, transcripts: names.tsv, text_column: '', speaker_column: who}"
+    lines = [line if not line.startswith("layout") else layout for line in spec.read_text().splitlines()]
+    spec.write_text("\n".join(lines) + "\n")
+    names = wavs(recipe) / "names.tsv"
+    rows = [f"{name}/{clip}\t{name}" for name in FIRST for clip in range(2)]
+    names.write_text("\n".join(["utt_id\twho", *rows]) + "\n")
+    before, _ = grow_both(recipe, store)
+    names.write_text(names.read_text().replace("dan/0\tdan", "dan/0\tbob"))
+    after, _ = grow_both(recipe, store)
+    assert splits_of(after, store) == splits_of(before, store)
+    assert "1 recordings stay in train" in caplog.text
+
+
 def test_a_corpus_whose_held_out_speech_is_gone_is_refused(recipe: Path, store: Store) -> None:
     grow_both(recipe, store)
     for name in ("bob", "cid"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from wavlm.corpus.facts import CorpusFacts
 from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import Artifact, Corpus, Labels, Shards
 from wavlm.pipeline.lost_lists import find_lost
@@ -58,7 +59,7 @@ def describe_reuse(artifact: Artifact, store: Store) -> Iterator[str]:
 
 def _count_parts(shards: Shards, store: Store, siblings: list[Path]) -> tuple[int, int] | None:
     """Parts that are taken over, and all; None if that is not known yet, or takes long to find out."""
-    if not store.is_complete(shards.corpus):
+    if not store.is_complete(shards.corpus) or store.facts(shards.corpus, CorpusFacts).utterances > MOST_ROWS:
         return None
     from wavlm.corpus.growth.history import read_history
     from wavlm.corpus.manifest import read_manifest
@@ -67,8 +68,6 @@ def _count_parts(shards: Shards, store: Store, siblings: list[Path]) -> tuple[in
 
     corpus, corpus_dir = shards.corpus.spec, store.path(shards.corpus)
     rows, history = read_manifest(corpus_dir), read_history(corpus_dir)
-    if len(rows) > MOST_ROWS:
-        return None
     parts = plan_parts(rows, shards.spec, history.places if history else ())
     wanted = {digest_inputs(part, shards.spec, corpus.channels, corpus.role) for part in parts}
     there = {item.inputs for sibling in siblings for item in read_listing(sibling).values()}
