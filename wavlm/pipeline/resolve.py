@@ -148,15 +148,20 @@ def _place(source: FolderSource) -> Path:
 
 
 def _fill_in(spec: CorpusSpec, store: Store) -> _Known:
-    cache = contents_cache(spec, store)
-    if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
-        return _Known(spec, None)
-    from wavlm.corpus.contents import Outside, find_contents, find_folder
-
-    contents = find_contents(find_folder(spec), cache, Outside.of(spec))
-    if contents is None:
+    contents = known_contents(spec, store)
+    if spec.folder is None or contents is None:
         return _Known(spec, None)
     return _identify(spec, spec.folder, contents)
+
+
+def known_contents(spec: CorpusSpec, store: Store) -> FolderContents | None:
+    """The content of a corpus' folder if the store knows all its files as they are; None for archives, too."""
+    cache = contents_cache(spec, store)
+    if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
+        return None
+    from wavlm.corpus.contents import Outside, find_contents, find_folder
+
+    return find_contents(find_folder(spec), cache, Outside.of(spec))
 
 
 def _identify(spec: CorpusSpec, folder: FolderSource, contents: FolderContents) -> _Known:
@@ -186,7 +191,7 @@ def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
     artifact = Corpus(spec)
     if decided or known.is_listed or not artifact.is_known or store.is_complete(artifact):
         return spec
-    folders = tuple(_revisions(spec, store))
+    folders = tuple(revisions_of(spec, store))
     made = (_rule_given(folder, spec) for folder in folders)
     earlier = (_rule_of(folder, known) for folder in folders)
     rules = chain(made, earlier)
@@ -194,7 +199,7 @@ def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
     return spec.model_copy(update={"valid_rule": rule}) if rule else spec
 
 
-def _revisions(spec: CorpusSpec, store: Store) -> Iterator[Path]:
+def revisions_of(spec: CorpusSpec, store: Store) -> Iterator[Path]:
     """Folders of the complete corpora of this name, the newest first."""
     records = store.root.glob(f"{Corpus.kind}/{spec.name}-*/{RECORD_FILE}")
     newest_first = sorted(records, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
