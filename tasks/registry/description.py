@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.registry.lineage import CARD_FILE, LINEAGE_FILE, codebook_keys, file_digests
+from tasks.registry.lineage import CARD_FILE, LINEAGE_FILE, file_digests, parent_keys
 from tasks.registry.mlmodel import MLMODEL_FILE
 from tasks.registry.provenance import git_commit
 from tasks.registry.runs import Tracked
@@ -36,7 +36,7 @@ from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
-from wavlm.specs.sampling import name_metric
+from wavlm.specs.sampling import MOST_LANGUAGES, name_metric
 from wavlm.storage.files import sha256_of
 from wavlm.storage.seals import check_sealed
 
@@ -61,7 +61,7 @@ def version_tags(tracked: Tracked, store: Store, lineage_file: Path) -> dict[str
     """The tags of a version. The keys of the rest of its lineage are in `lineage.json`, whose digest is a tag."""
     digests = file_digests(tracked.model, store)
     files = {name: digests[name] for name in map(native_path, MODEL_FILES)} | {LINEAGE_FILE: sha256_of(lineage_file)}
-    found = {**tracked.tags, **codebook_keys(tracked.model)}
+    found = {**tracked.tags, **parent_keys(tracked.model)}
     if commit := git_commit():
         found["wavlm.commit"] = commit
     return found | {sha256_tag(name): digest for name, digest in files.items()}
@@ -111,15 +111,25 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
             "labels/cluster_purity": quality.cluster_purity,
             "labels/num_frames": float(quality.num_frames),
         }
-    for part in read_parts(model, store):
-        if part.pnmi is not None:
-            found[f"labels/{part.kind}/{name_metric(part.name)}/pnmi"] = part.pnmi
+    found |= _part_metrics(model, store)
     scores = read_layer_pnmi(scores_of(model, recipe), store)
     if scores:
         if scores.judged_on == "valid":  # a gate may compare nothing that is measured on what was trained on
             found["probe/pnmi"] = scores.pnmi[scores.best_layer]
         found["probe/mfcc/pnmi"] = scores.mfcc_pnmi
         found |= {f"probe/layer{layer:02d}/pnmi": pnmi for layer, pnmi in scores.pnmi.items()}
+    return found
+
+
+def _part_metrics(model: Model, store: Store) -> dict[str, float]:
+    """Label quality and rejects of each of several corpora, and of those of several languages that are measured."""
+    found: dict[str, float] = {}
+    parts = read_parts(model, store)
+    languages = [part for part in parts if part.kind == "language"][:MOST_LANGUAGES]
+    for part in (*(part for part in parts if part.kind == "corpus"), *languages):
+        of = f"{part.kind}/{name_metric(part.name)}"
+        found |= {} if part.pnmi is None else {f"labels/{of}/pnmi": part.pnmi}
+        found |= {} if part.rejected is None else {f"rejected/{of}": float(part.rejected)}
     return found
 
 
@@ -150,9 +160,9 @@ def draw_plots(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Pa
 
 
 def generations(model: Model) -> list[Model]:
-    """The model and its teachers, first iteration first."""
+    """The model and its teachers, first iteration first. Models from elsewhere have no labels of ours."""
     teacher = model.codebook.teacher if model.codebook else None
-    return [*(generations(teacher) if teacher else []), model]
+    return [*(generations(teacher) if isinstance(teacher, Model) else []), model]
 
 
 def _quality_bars(model: Model, store: Store) -> list[QualityBar]:

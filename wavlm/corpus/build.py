@@ -83,14 +83,19 @@ def build_corpus(
 
 
 def grow_corpus(
-    spec: CorpusSpec, downloads: Path, out: Path, progress: Progress, cache: Cache | None = None
+    spec: CorpusSpec,
+    downloads: Path,
+    out: Path,
+    progress: Progress,
+    cache: Cache | None = None,
+    stall_seconds: float = STALL_SECONDS,
 ) -> CorpusFacts:
     """Like `build_corpus`; then the list of generations beside the corpus spec says what was built.
 
     A list that cannot be written is a warning as long as nothing is lost: for a corpus that has not grown yet.
     Raises what `build_corpus` and `wavlm.corpus.growth.write.write_list` raise.
     """
-    facts = build_corpus(spec, downloads, out, progress, cache)
+    facts = build_corpus(spec, downloads, out, progress, cache, stall_seconds)
     try:
         write_list(spec, out)
     except CannotWriteError as error:

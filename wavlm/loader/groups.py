@@ -19,10 +19,9 @@ from wavlm.loader.draws import DrawPlan, Integers
 from wavlm.loader.sampler import MicroBatch
 from wavlm.shards import read_columns
 from wavlm.specs import UNKNOWN_LANGUAGE, Group, TrainSpec
-from wavlm.specs.sampling import name_metric, refuse_strangers
+from wavlm.specs.sampling import MOST_LANGUAGES, name_metric, refuse_strangers
 
 Numbers = npt.NDArray[np.int32]
-MOST_LANGUAGES = 200  # that are measured one by one; those with least speech are measured together
 OTHERS = "others"
 
 

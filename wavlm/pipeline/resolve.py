@@ -20,6 +20,7 @@ from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.record import RECORD_FILE, read_field
+from wavlm.pipeline.resolve_models import read_models, resolve_models, unknown_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
 from wavlm.specs.identity import canonical
@@ -44,9 +45,17 @@ class _Known:
 def resolve(recipe: Recipe, store: Store) -> Recipe:
     """The recipe with the content of folders, where the store knows it, and with the rule of earlier splits.
 
-    Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, GENERATIONS_DAMAGED).
+    So are models: folders as the store knows them, and versions as the newest refresh of the recipe names them.
+
+    Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, GENERATIONS_DAMAGED,
+    MODEL_CHANGED).
     """
-    return _replace_corpora(recipe, lambda spec: _keep_rule(_fill_in(spec, store), store))
+    return _replace_corpora(resolve_models(recipe, store), lambda spec: resolve_corpus(spec, store))
+
+
+def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
+    """One corpus of a recipe, resolved. Raises as `resolve`."""
+    return _keep_rule(_fill_in(spec, store), store)
 
 
 def read_folders(
@@ -58,13 +67,21 @@ def read_folders(
     Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
     FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`.
     """
+    for spec in corpora_of(recipe):
+        read_folder(spec, store, progress, stall_seconds)
+    read_models(recipe, store)
+    return resolve(recipe, store)
+
+
+def read_folder(
+    spec: CorpusSpec, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
+) -> None:
+    """Hash what is new or has changed in the folder of one corpus. Raises as `read_folders`."""
     from wavlm.corpus.contents import find_folder, read_contents
 
-    for spec in corpora_of(recipe):
-        cache = contents_cache(spec, store)
-        if cache is not None and not _is_pinned_and_gone(spec):
-            read_contents(find_folder(spec), cache, progress, stall_seconds)
-    return resolve(recipe, store)
+    cache = contents_cache(spec, store)
+    if cache is not None and not _is_pinned_and_gone(spec):
+        read_contents(find_folder(spec), cache, progress, stall_seconds)
 
 
 def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
@@ -78,13 +95,19 @@ def unread_folders(resolved: Recipe) -> tuple[str, ...]:
 
 
 def require_known(recipe: Recipe, store: Store) -> Recipe:
-    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder has to be read first."""
+    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder or a model has to be read first."""
     resolved = resolve(recipe, store)
     if unread := unread_folders(resolved):
         raise UsageError(
             "FOLDER_UNKNOWN",
             f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "
             f"{recipe.name}; run `wavlm run`, which reads them",
+        )
+    if unknown := unknown_models(resolved):
+        raise UsageError(
+            "FOLDER_UNKNOWN",
+            f"the model {', '.join(unknown)} was not read, or not asked for in the registry, since it is named so; in "
+            f"recipe {recipe.name}; run `wavlm run`, which does that",
         )
     return resolved
 

@@ -98,10 +98,13 @@ def _remarks(facts: ShardsFacts) -> Iterator[str]:
 
 
 def _remarks_on_regions(facts: ShardsFacts) -> Iterator[str]:
+    """Regions of files, and pieces of long recordings."""
     if facts.samples_outside:
         yield f"{_hours(facts.samples_outside)} h of the files are in no region"
     if facts.samples_repeated:
         yield f"{_hours(facts.samples_repeated)} h are counted again, because regions overlap"
+    if facts.cuts:
+        yield f"cuts of long recordings: {_counts(facts.cuts)}"
 
 
 def _hours(samples: int) -> str:

@@ -200,6 +200,7 @@ def _facts(
         clipped_samples=account.clipped,
         notes=dict(account.notes),
         channels=dict(account.channels),
+        cuts=dict(account.cuts),
         utterances=len(utterances),
         speakers=len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
         hours=_hours(utterances),

@@ -47,6 +47,7 @@ class ShardsFacts(Facts):
         default_factory=dict
     )  # recordings that are used per `NoteCode`, such as LENGTH_RECOVERED
     channels: dict[str, int] = Field(default_factory=dict)  # recordings that are used per number of channels
+    cuts: dict[str, int] = Field(default_factory=dict)  # of long recordings: at a pause, quiet, equal
     utterances: int
     speakers: int  # without those whose name is not known
     hours: float

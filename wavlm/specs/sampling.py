@@ -13,6 +13,7 @@ from wavlm.errors import UsageError
 from wavlm.specs.base import FieldError, NonNegative, Probability, Spec
 from wavlm.specs.lookup import suggest
 
+MOST_LANGUAGES = 200  # that are measured one by one; those with least speech are measured together
 UNKNOWN_LANGUAGE = "unknown"  # the name of the language of utterances whose language is not known
 
 

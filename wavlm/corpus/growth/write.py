@@ -44,11 +44,12 @@ def write_list(spec: CorpusSpec, corpus_dir: Path) -> GenerationList | None:
     if folder is None or not (corpus_dir / HISTORY).is_file():
         return None
     wanted = _describe(spec, corpus_dir)
-    if not _is_next(wanted, read_list(spec), spec):
+    if not _is_next(wanted, read_list(spec), spec) and not _find_others(folder):
         return None
     with _change(spec, folder):
         found = read_list(spec)  # another run may have been here since
         if not _is_next(wanted, found, spec):
+            _remove_others(folder)  # by one that was killed
             return None
         for name, table in ((wanted.files, FILES), (wanted.history, HISTORY)):
             with atomic_path(folder / name) as temporary:
@@ -162,17 +163,20 @@ def _set_aside(folder: Path) -> None:
 
 
 def _remove_others(folder: Path) -> None:
-    """Remove the tables that no list names, and what a killed writer left."""
+    for path in _find_others(folder):
+        path.unlink(missing_ok=True)
+
+
+def _find_others(folder: Path) -> list[Path]:
+    """The tables that no list names, and what a killed writer left."""
     named = set()
     for path in folder.glob("list*.json"):
         try:
             content = read_digested(path).content
         except (OSError, ValueError):
-            return  # one that was damaged and set aside: nobody knows what it names
+            return []  # one that was damaged and set aside: nobody knows what it names
         named |= {content.get("files"), content.get("history")}
-    for path in (*folder.glob("*-*.parquet"), *folder.glob(".*.partial")):
-        if path.name not in named:
-            path.unlink(missing_ok=True)
+    return [path for path in (*folder.glob("*-*.parquet"), *folder.glob(".*.partial")) if path.name not in named]
 
 
 @contextmanager

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.artifacts import Corpus, ImportedModel
 from wavlm.pipeline.garbage.kept import Kept, holds, key_of_folder, lineage_of
 from wavlm.pipeline.store import Store
 
@@ -33,9 +32,9 @@ class Item:
     what: What
     path: Path
     why: str
-    num_bytes: int
     lock: Path | None = None  # of whoever may work on it
     part_of: Path | None = None
+    num_bytes: int = 0  # that are free when this and all items before it are deleted
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,11 @@ class Survey:
         return self.store.root / "locks" / f"{folder.parent.name}-{key_of_folder(folder)}.lock"
 
     def may_belong(self, folder: Path) -> bool:
-        """Whether an artifact is, or is made from, a corpus whose present key nobody knows."""
+        """Whether an artifact is, or is made from, a corpus or a model whose present key nobody knows."""
         family = [folder, *(self.folders[key] for key in lineage_of(folder, self.folders) if key in self.folders)]
-        corpora = {name_of_folder(item) for item in family if item.parent.name == Corpus.kind}
-        return not self.kept.unread.isdisjoint(corpora)
+        kinds = {Corpus.kind, ImportedModel.kind}
+        sources = {name_of_folder(item) for item in family if item.parent.name in kinds}
+        return not self.kept.unread.isdisjoint(sources)
 
     def is_inside(self, path: Path) -> bool:
         """Whether a path lies in the store itself. What a link leads to is somebody else's."""
@@ -92,16 +92,3 @@ class Survey:
 def name_of_folder(folder: Path) -> str:
     """The readable part of a folder's name."""
     return folder.name.lstrip(".").removesuffix(".partial").rpartition("-")[0]
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder. Links are not followed; a file with two names counts once."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    sizes: dict[tuple[int, int], int] = {}
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(FileNotFoundError):  # a training removes its oldest snapshot meanwhile
-                state = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - a corpus has 300,000 files
-                sizes[state.st_dev, state.st_ino] = state.st_size
-    return sum(sizes.values())
