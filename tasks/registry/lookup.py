@@ -94,19 +94,27 @@ def pull_model(store: Store, reference: str, out: Path) -> Path:
         raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
     with looking(store, reference) as registry:
         version = find_version(registry, reference)
-        for name in MODEL_FILES:
-            _require_digest(version, name)
+        _require_digests(version)
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".partial"))
         try:
-            for name in MODEL_FILES:
-                _fetch(registry, version, name, temporary)
+            fetch_model(registry, version, temporary)
             temporary.chmod(0o755)
             temporary.rename(out)
             sync(out.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return out
+
+
+def fetch_model(registry: Registry, version: Version, folder: Path) -> None:
+    """Download a version's model into a folder, once its bytes are those that were registered.
+
+    Raises BadDataError: VERSION_FOREIGN if nobody says what they were, MODEL_TAMPERED if they are others.
+    """
+    _require_digests(version)
+    for name in MODEL_FILES:
+        _fetch(registry, version, name, folder)
 
 
 def promote(store: Store, reference: str, alias: str) -> Version:
@@ -162,10 +170,11 @@ def _fetch(registry: Registry, version: Version, name: str, folder: Path) -> Non
     sync(path)
 
 
-def _require_digest(version: Version, name: str) -> None:
-    if sha256_tag(native_path(name)) not in version.tags:
-        raise BadDataError(
-            "VERSION_FOREIGN",
-            f"{version.reference} has no digest of {native_path(name)}: this version of the pipeline did not register "
-            f"it; at {version.source}; download it with MLflow, or register the model again with `wavlm sync RECIPE`",
-        )
+def _require_digests(version: Version) -> None:
+    for path in map(native_path, MODEL_FILES):
+        if sha256_tag(path) not in version.tags:
+            raise BadDataError(
+                "VERSION_FOREIGN",
+                f"{version.reference} has no digest of {path}: this version of the pipeline did not register it; at "
+                f"{version.source}; download it with MLflow, or register the model again with `wavlm sync RECIPE`",
+            )

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from wavlm.evaluation.best_layer import pnmi_of
-from wavlm.evaluation.paired import FEWEST_SPEAKERS, Gain, find_gain
+from wavlm.evaluation.facts import Gain
+from wavlm.evaluation.paired import FEWEST_SPEAKERS, find_gain
 from wavlm.labels.quality import JointCounts
 
 pytestmark = pytest.mark.numeric
@@ -98,7 +99,7 @@ def test_a_model_gains_nothing_over_itself_and_the_sign_follows_the_metric() -> 
     better = sums + np.array([1, 0])
     more = find_gain("accuracy", better, sums, [""] * 50, mean_of, is_lower_better=False, confidence=0.95)
     assert more.low == pytest.approx(1)
-    assert "gain 1.0000, 95% interval 1.0000 to 1.0000" in more.words
+    assert "of M:1 on the same 50 utterances: gain +1.0000, 0.95 interval +1.0000 to +1.0000" in more.show("M:1")
 
 
 def test_the_same_figures_give_the_same_interval() -> None:

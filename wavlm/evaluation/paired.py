@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.storage.facts import Facts
+from wavlm.evaluation.facts import Gain
 
 Floats = npt.NDArray[np.float64]
 Figure = Callable[[Floats], Floats]  # sums of draws (R, D) to one figure of each (R,)
@@ -24,30 +24,6 @@ Figure = Callable[[Floats], Floats]  # sums of draws (R, D) to one figure of eac
 FEWEST_SPEAKERS = 20  # with fewer, an interval over speakers is too narrow: then utterances are drawn
 DRAWS = 9999
 DRAWS_AT_ONCE = 100  # bounds the memory that the draws take
-
-
-class Gain(Facts):
-    """How much better a model is than another one. Figures of both are of all utterances together."""
-
-    metric: str
-    ours: float
-    theirs: float
-    gain: float  # above 0: ours is better, whether the metric counts up or down
-    low: float  # ends of the interval of the gain
-    high: float
-    confidence: float
-    num_utterances: int
-    num_blocks: int
-    unit: Literal["speakers", "utterances"]  # what was drawn
-
-    @property
-    def words(self) -> str:
-        """Figures, gain and interval, for people."""
-        drawn = f" of {self.num_blocks} speakers" if self.unit == "speakers" else ""
-        return (
-            f"{self.metric} {self.ours:.4f} against {self.theirs:.4f} on the same {self.num_utterances} utterances"
-            f"{drawn}: gain {self.gain:.4f}, {self.confidence:.0%} interval {self.low:.4f} to {self.high:.4f}"
-        )
 
 
 def find_gain(  # noqa: PLR0913 - two models, and how they are compared

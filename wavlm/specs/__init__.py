@@ -27,6 +27,7 @@ from wavlm.specs.corpora import (
     HttpsSource,
     Source,
 )
+from wavlm.specs.gate import GateSpec
 from wavlm.specs.labelling import (
     CodebookSpec,
     Features,
@@ -38,7 +39,7 @@ from wavlm.specs.labelling import (
 from wavlm.specs.layouts import Below, Layout
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
-from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe
+from wavlm.specs.recipe import IterationSpec, Recipe
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
 __all__ = [

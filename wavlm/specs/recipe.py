@@ -1,63 +1,21 @@
-"""Recipe specs: corpora, shards and iterations of a whole model, and when a new version becomes champion."""
+"""Recipe specs: corpora, shards and iterations of a whole model."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import FieldError, Name, NonNegative, Spec
+from wavlm.specs.base import FieldError, Name, Spec
 from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.gate import GateSpec
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.labelling import CodebookSpec, ScoresSpec, ShardSpec
 from wavlm.specs.lookup import suggest
 from wavlm.specs.mixing import MixSpec, MixturesSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.training import StartSpec, TrainSpec
-
-LOWER_IS_BETTER = frozenset({"valid/loss"})
-
-
-class GateSpec(Spec):
-    """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
-
-    metric: Literal["auto", "probe/pnmi", "valid/loss", "valid/masked_accuracy", "labels/pnmi"] = "auto"
-    """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
-
-    `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
-    `probe`. Validation metrics compare only models that predict the same labels. Where nothing can be compared, no
-    version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's labels are, so it makes no
-    version champion.
-    Change: name one metric to compare by it alone, for example to ask for a least improvement.
-    """
-
-    higher_is_better: bool | None = None
-    """True for accuracy and PNMI, false for the loss. Not given: as the metric wants it.
-
-    Change: never; recipes of before have it.
-    """
-
-    min_improvement: NonNegative = 0.0
-    """The new version must be better by at least this much.
-
-    Unit: as the metric, so name one metric if you give it.
-    Change: raise it above the differences that seeds make.
-    """
-
-    @model_validator(mode="after")
-    def _check_direction(self) -> GateSpec:
-        if self.metric == "auto" and (self.min_improvement or self.higher_is_better is not None):
-            raise FieldError(
-                "higher_is_better and min_improvement belong to one metric: name it, as in metric: probe/pnmi",
-                "min_improvement" if self.min_improvement else "higher_is_better",
-            )
-        wanted = self.metric not in LOWER_IS_BETTER
-        if self.higher_is_better not in (None, wanted):
-            raise FieldError(
-                f"{self.metric} is better when it is {'higher' if wanted else 'lower'}", "higher_is_better"
-            )
-        return self
 
 
 class IterationSpec(Spec):
