@@ -12,10 +12,12 @@ from prefect.states import Completed
 from flows.make import make, make_again, read_resolved, require_registered
 from flows.ready import Choose, check_ready
 from tasks.orchestration.alive import answer_when_lost
+from tasks.orchestration.client import bound_engine
 from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name
 from tasks.orchestration.summary import publish, publish_work
 from tasks.orchestration.whole import show_whole
+from tasks.registry.lost import take_back_lost
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.plan import plan
@@ -45,11 +47,12 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     """
     artifact_store = Store(Path(store))
     redo = make_one is make_again
-    with send_logs(), name_run(current_name()), answer_when_lost():
+    with bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
         for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo):
             logger.warning("%s", warning)
         recipe_spec = read_resolved(recipe, artifact_store, runtime)
         chosen = choose(plan(recipe_spec))
+        take_back_lost(chosen, artifact_store)
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]
         todo = [item for item in chosen if item not in there]
         try:

@@ -21,7 +21,10 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         network=artifact.network,
         train=artifact.train,
         num_clusters=codebook.num_clusters,
-        data=tuple(LabelledShards(shards=store.path(item.shards), labels=store.path(item)) for item in artifact.labels),
+        data=tuple(
+            LabelledShards(shards=store.path(item.shards), labels=store.path(item), corpus=item.shards.corpus.name)
+            for item in artifact.labels
+        ),
         mix=artifact.mix,
         noise=tuple(store.path(item) for item in artifact.noise),
         rooms=tuple(store.path(item) for item in artifact.rooms),

@@ -20,7 +20,7 @@ from tasks.registry.gate import comparable_tags, measured_tags
 from tasks.registry.lineage import CARD_FILE, write_lineage
 from tasks.registry.mlmodel import write_mlmodel
 from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
-from tasks.registry.runs import Tracked, log_file, page_of
+from tasks.registry.runs import Tracked, experiment_of, log_file, page_of
 from tasks.registry.versions import METRIC_TAG, TAG_OF, find_by_key, has_model
 from tasks.registry.words import PAGE, describe_model, describe_version, write_words
 from wavlm.errors import Code, LockedError, ServiceMissingError
@@ -146,6 +146,7 @@ def _build(
         log_file(registry, run_id, out / GATE_FILE, "")
         registry.client.set_terminated(run_id, "FINISHED")
         final = find_by_key(registry, artifact.registry_name, model.key)
+        experiment_id = experiment_of(registry, run_id)
     facts = RegistrationFacts(
         name=artifact.registry_name,
         version=version.version,
@@ -155,6 +156,7 @@ def _build(
         sha256=tags[WEIGHTS_TAG],
         aliases=final.aliases if final else (),
         champion=verdict.reason,
+        experiment_id=experiment_id,
     )
     write_registration(out, facts)
     page = write_report(replace(report, registration=facts), out)

@@ -27,6 +27,7 @@ from tasks.orchestration.server import QUIET, reach_loopback
 from tasks.registry import database
 from tasks.registry.connection import open_to_look, registry_uri
 from wavlm.errors import ServiceMissingError, UsageError
+from wavlm.execution.deadline import fetch
 from wavlm.execution.processes import tie_to_parent
 from wavlm.pipeline.registration import without_password
 from wavlm.pipeline.store import Store
@@ -175,8 +176,9 @@ def _wait(page: Page) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=STOP_SECONDS, follow_redirects=True).is_success
-    except httpx.HTTPError:
+        with httpx.Client(timeout=STOP_SECONDS, follow_redirects=True) as client:
+            return bool(fetch(client, url, STOP_SECONDS).is_success)
+    except (httpx.HTTPError, OSError):
         return False
 
 

@@ -26,6 +26,7 @@ class Spoken:
     waveform: np.ndarray
     phones: tuple[tuple[float, float, str], ...] | None = None
     split: str = "train"
+    language: str = ""
 
 
 def write_shards(folder: Path, utterances: Sequence[Spoken], per_shard: int = 4) -> Path:
@@ -72,6 +73,7 @@ def _write_tar(path: Path, part: Sequence[Spoken]) -> list[dict[str, object]]:
             described = {
                 "key": item.key,
                 "speaker": item.speaker,
+                "language": item.language,
                 "split": item.split,
                 "samples": len(item.waveform),
                 "text": None,
@@ -92,6 +94,7 @@ def _write_tar(path: Path, part: Sequence[Spoken]) -> list[dict[str, object]]:
                             "speaker": item.speaker,
                             "split": item.split,
                             "sha256": hashlib.sha256(flac).hexdigest(),
+                            "language": item.language,
                         }
                     )
                 tar.addfile(info, io.BytesIO(data))

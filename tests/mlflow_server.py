@@ -17,11 +17,14 @@ from tests.waiting import wait_until
 
 
 @contextmanager
-def serve_mlflow(folder: Path, empty: Path) -> Iterator[str]:
+def serve_mlflow(folder: Path, empty: Path, port: int = 0) -> Iterator[str]:
     """The URI of a server on loopback, which keeps artifacts itself. `empty`: a database with MLflow's schema."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    if port:
+        wait_until(lambda: _is_free(port), "the end of the server before this one")
+    else:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     folder.mkdir()
     shutil.copyfile(empty, folder / "mlflow.db")
     uri = f"http://127.0.0.1:{port}"
@@ -45,6 +48,16 @@ def serve_mlflow(folder: Path, empty: Path) -> Iterator[str]:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # it holds nothing that anyone needs
             process.wait()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _answers(uri: str) -> bool:

@@ -40,8 +40,12 @@ def deploy(  # noqa: PLR0913 - one option each
     webhook: Annotated[
         str | None, typer.Option(metavar="URL", help="Where failures and the gate's verdicts are told")
     ] = None,
-    downloads: Annotated[int, typer.Option(min=1, help="Downloads at a time, over all machines")] = 2,
-    trainings: Annotated[int, typer.Option(min=1, help="Trainings at a time, over all machines")] = 1,
+    downloads: Annotated[
+        int | None, typer.Option(min=1, help="Downloads at a time, over all machines and recipes; 2 at first")
+    ] = None,
+    trainings: Annotated[
+        int | None, typer.Option(min=1, help="Trainings at a time, over all machines and recipes; 1 at first")
+    ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Undo what was changed in Prefect by hand")] = False,
     store: StoreFolder = DEFAULT_STORE,
     workers: options.Workers = 2,

@@ -100,6 +100,7 @@ def run(  # noqa: PLR0913 - one option each
     """
     from flows.cli.plan import plan_until
     from flows.cli.summary import show_summary
+    from tasks.registry.lost import take_back_lost
     from wavlm.errors import CodedError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.plan import select_needed
@@ -128,7 +129,7 @@ def run(  # noqa: PLR0913 - one option each
         except CodedError:
             return False  # the check says so, with all other problems
 
-    if not is_done():
+    if not is_done() or take_back_lost(plan_until(recipe, until, artifact_store), artifact_store):
         from flows.cli.orchestrated import run_flow
         from flows.ready import check_ready
 
@@ -168,6 +169,7 @@ def stage(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
+    from tasks.registry.lost import take_back_lost
     from wavlm.errors import CodedError, LockedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.artifacts import Artifact
@@ -186,7 +188,7 @@ def stage(  # noqa: PLR0913 - one option each
     with suppress(CodedError):  # the check says so, with all other problems
         recipe_spec = resolve(recipe_spec, artifact_store)
     artifacts = choose(recipe_spec)
-    if redo or not artifact_store.has_all(artifacts):
+    if redo or not artifact_store.has_all(artifacts) or take_back_lost(artifacts, artifact_store):
         from flows.cli.orchestrated import run_flow
         from flows.ready import check_ready
 

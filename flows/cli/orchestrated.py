@@ -35,8 +35,11 @@ def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bo
     import httpx
     from prefect.exceptions import PrefectException
 
+    from tasks.orchestration.client import bound_engine
+
     try:
-        return flow(**parameters)
+        with bound_engine():
+            return flow(**parameters)
     except (PrefectException, httpx.HTTPError) as error:
         if not is_done():
             raise ServiceMissingError(

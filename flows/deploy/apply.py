@@ -7,15 +7,28 @@ from contextlib import contextmanager
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.actions import (
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+    WorkPoolCreate,
+    WorkPoolUpdate,
+)
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
-from flows.deploy.deployments import apply_deployment
+from flows.deploy.deployments import apply_deployment, remove_deployment
 from flows.deploy.earlier import read_earlier, require_same
 from flows.deploy.notify import apply_automations
-from flows.deploy.wanted import Deployment, Options, want_deployments, want_limits, want_pools
+from flows.deploy.wanted import (
+    Deployment,
+    Options,
+    said_limits,
+    trainer_of,
+    want_deployments,
+    want_limits,
+    want_pools,
+)
 from tasks.orchestration.client import open_prefect
 from wavlm.errors import ServiceMissingError, UsageError
 from wavlm.specs import Recipe
@@ -44,22 +57,27 @@ def apply(recipe: Recipe, options: Options, report: Report, remark: Report) -> t
     with _translate_errors(), open_prefect() as client:
         require_same(read_earlier(client, recipe.name), options, recipe.name)
         for pool, limit in want_pools(options).items():
-            _apply_pool(client, pool, limit, options.image, report)
-        _apply_limits(client, want_limits(options), report, remark)
+            _apply_pool(client, pool, limit, options, report)
+        _apply_limits(client, want_limits(options), said_limits(options), report, remark)
         ids = {item.full_name: apply_deployment(client, item, report, reset=options.reset) for item in deployments}
+        if (left := f"stage/{trainer_of(recipe.name)}") not in ids:  # nothing is handed over any more
+            remove_deployment(client, left, report, remark)
         apply_automations(client, recipe, options, ids[f"pretrain/{recipe.name}"], report)
     return deployments
 
 
-def _apply_pool(client: SyncPrefectClient, name: str, limit: int | None, image: str | None, report: Report) -> None:
-    """A pool that is there stays as it is: its type and its limits are the owner's."""
+def _apply_pool(client: SyncPrefectClient, name: str, limit: int | None, options: Options, report: Report) -> None:
+    """A pool that is there stays as it is: its type and its limits are the owner's, unless the command names one."""
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
         pool = client.create_work_pool(WorkPoolCreate(name=name, type=PROCESS, concurrency_limit=limit))
         report(f"pool {name}: made, of processes{f', {limit} at a time' if limit else ''}")
+    if limit and options.trainings and pool.concurrency_limit != limit:
+        client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
+        report(f"pool {name}: {pool.concurrency_limit or 'any number'} at a time -> {limit}")
     variables = pool.base_job_template.get("variables", {}).get("properties", {})
-    if image and "image" not in variables:
+    if options.image and "image" not in variables:
         raise UsageError(
             "POOL_IMAGE",
             f"a pool of type {pool.type} starts no containers; at --image, pool {name}; leave --image out, or name a "
@@ -67,14 +85,23 @@ def _apply_pool(client: SyncPrefectClient, name: str, limit: int | None, image: 
         )
 
 
-def _apply_limits(client: SyncPrefectClient, limits: dict[str, int], report: Report, remark: Report) -> None:
-    """Limits of tags, if the server keeps what they have given out when it is started again."""
+def _apply_limits(
+    client: SyncPrefectClient, limits: dict[str, int], said: dict[str, int], report: Report, remark: Report
+) -> None:
+    """Limits of tags, if the server keeps what they have given out when it is started again.
+
+    One that is there stays, unless the command names a number.
+    """
     missing = []
     for name in limits:
         try:
-            client.read_global_concurrency_limit_by_name(name)
+            found = client.read_global_concurrency_limit_by_name(name)
         except ObjectNotFound:
             missing.append(name)
+        else:
+            if name in said and found.limit != said[name]:
+                client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=said[name]))
+                report(f"limit {name}: {found.limit} at a time -> {said[name]}")
     if missing and not _keeps_leases(client):
         remark(
             f"limits {', '.join(missing)}: not made. This server forgets at a restart who holds a slot, and the slot "

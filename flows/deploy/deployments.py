@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,14 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
@@ -18,10 +27,13 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import JsonValue
 
 from flows.deploy.changes import Changes, Fields, compare, flatten, unflatten
-from flows.deploy.memory import recall, remember
+from flows.deploy.memory import forget, recall, remember
 from flows.deploy.wanted import Deployment
 
 Report = Callable[[str], None]
+UNFINISHED = FlowRunFilter(
+    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[*set(StateType) - TERMINAL_STATES]))
+)
 _NAMES = {"pool": "work_pool_name", "queue": "work_queue_name"}
 
 
@@ -42,6 +54,25 @@ def apply_deployment(client: SyncPrefectClient, wanted: Deployment, report: Repo
         _Update(client, wanted, current, report).write(applied)
     remember(client, _memory(deployment_id), leaves)
     return deployment_id
+
+
+def remove_deployment(client: SyncPrefectClient, full_name: str, report: Report, remark: Report) -> None:
+    """Remove a deployment that nothing starts any more, with its queue. One whose runs have not ended stays."""
+    try:
+        found = client.read_deployment_by_name(full_name)
+    except ObjectNotFound:
+        return
+    chosen = DeploymentFilter(id=DeploymentFilterId(any_=[found.id]))
+    runs = client.read_flow_runs(deployment_filter=chosen, flow_run_filter=UNFINISHED, limit=1)
+    if runs:
+        remark(f"deployment {full_name}: stays, for {runs[0].name} has not ended; deploy again when it has")
+        return
+    client.delete_deployment(found.id)
+    with suppress(ObjectNotFound):
+        queue = client.read_work_queue_by_name(found.work_queue_name or "", work_pool_name=found.work_pool_name)
+        client.delete_work_queue_by_id(queue.id)
+    forget(client, _memory(found.id))
+    report(f"deployment {full_name}: removed, nothing is handed over to it any more")
 
 
 def read_applied(client: SyncPrefectClient, full_name: str) -> Fields | None:

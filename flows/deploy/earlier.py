@@ -50,7 +50,7 @@ def options_of(applied: Mapping[str, Fields], *, after_prepare: bool = False) ->
 
 
 def require_same(earlier: Options | None, options: Options, name: str) -> None:
-    """Raise UsageError if another recipe of this name, or another store of it, would lose its deployments."""
+    """Raise UsageError (DEPLOYMENT_TAKEN) if another recipe of this name, or another store, takes its deployments."""
     if earlier is None or options.reset:
         return
     for what, before, now in (
@@ -59,7 +59,7 @@ def require_same(earlier: Options | None, options: Options, name: str) -> None:
     ):
         if before != now:
             raise UsageError(
-                "PREFECT_REFUSED",
+                "DEPLOYMENT_TAKEN",
                 f"a recipe of this name is deployed with the {what} {before}, and this is {now}; at {name}; "
                 f"give this recipe another `name`, or say --reset to deploy it in the place of the other",
             )

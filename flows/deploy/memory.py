@@ -49,6 +49,13 @@ def remember(client: SyncPrefectClient, name: str, value: Mapping[str, JsonValue
             client.delete_variable_by_name(piece)
 
 
+def forget(client: SyncPrefectClient, name: str) -> None:
+    """Delete what is remembered under a name."""
+    for piece in (name, *_pieces_of(_read(client, name))):
+        with suppress(ObjectNotFound):
+            client.delete_variable_by_name(piece)
+
+
 def _pieces_of(held: JsonValue) -> list[str]:
     names = held.get(PIECES) if isinstance(held, dict) and held.keys() == {PIECES} else None
     return [str(name) for name in names] if isinstance(names, list) else []

@@ -15,6 +15,7 @@ from wavlm.specs import Recipe
 
 DATA_POOL = "cpu"
 TRAINING_POOL = "gpu"
+DOWNLOADS, TRAININGS = 2, 1  # at a time, where nobody said anything
 NIGHTLY, WEEKLY = "nightly", "weekly"  # names of schedules
 TIMEZONE = "UTC"
 HEARTBEAT_TAG = "wavlm-heartbeat"  # of runs whose silence means that they are lost: the automations match it
@@ -43,8 +44,8 @@ class Options:
     webhook: str | None = None  # a URL, which may be a secret
     image: str | None = None  # of a container, for pools of Docker and Kubernetes
     environment: tuple[tuple[str, str], ...] = ()  # of the runs, beside ours
-    downloads: int = 2
-    trainings: int = 1
+    downloads: int | None = None  # at a time; None: as it is, and DOWNLOADS at first
+    trainings: int | None = None
     reset: bool = False
 
 
@@ -97,20 +98,31 @@ def want_pools(options: Options) -> dict[str, int | None]:
     """Pools by name, and how many runs each takes at a time; None: as many as its workers."""
     pools: dict[str, int | None] = {options.data_pool: None}
     if options.training_pool != options.data_pool:
-        pools[options.training_pool] = options.trainings
+        pools[options.training_pool] = options.trainings or TRAININGS
     return pools
 
 
 def want_limits(options: Options) -> dict[str, int]:
     """Limits of tags, for all pools and machines together."""
-    return {limit_name(DOWNLOAD): options.downloads, limit_name(GPU): options.trainings}
+    return {limit_name(DOWNLOAD): options.downloads or DOWNLOADS, limit_name(GPU): options.trainings or TRAININGS}
+
+
+def said_limits(options: Options) -> dict[str, int]:
+    """Those of the limits that this command named: they count also where there is another limit already."""
+    said = {limit_name(DOWNLOAD): options.downloads, limit_name(GPU): options.trainings}
+    return {name: number for name, number in said.items() if number is not None}
+
+
+def trainer_of(recipe_name: str) -> str:
+    """The name of the deployment that `pretrain` hands over to. No recipe has a name with a dot."""
+    return f"{recipe_name}.training"
 
 
 def want_deployments(recipe: Recipe, options: Options) -> tuple[Deployment, ...]:
     """The deployments of a recipe. With two pools `pretrain` runs in that of the data, and hands training over."""
     name, data, training = recipe.name, options.data_pool, options.training_pool
     hand_over = data != training
-    trainer = f"{name}.training"  # no recipe has a name with a dot
+    trainer = trainer_of(name)
     make = partial(_deployment, options=options)
     found = [
         make("prepare", name, data, f"Corpora and shards of {name}: what is new is added.", "data",

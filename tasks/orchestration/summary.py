@@ -22,14 +22,14 @@ from prefect.exceptions import PrefectException
 from tasks.orchestration.media import embed_picture, embed_sound
 from tasks.orchestration.progress_bar import slug
 from tasks.registry.current import read_current
-from tasks.registry.pages import run_page, version_page
+from tasks.registry.pages import report_page, run_page, version_page
 from wavlm.errors import CodedError
 from wavlm.mixing.listen import find_pairs
 from wavlm.mixing.pairs import LISTEN_FOLDER
 from wavlm.pipeline.artifacts import Artifact, Mixtures, Registration, Scores
 from wavlm.pipeline.outcome import describe_outcome, title_of
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.registration import REPORT_FILE, RegistrationFacts
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import Summary, plots_of, summarise
 from wavlm.pipeline.tables import tables
@@ -75,7 +75,24 @@ def _row(artifact: Artifact, store: Store, *, was_there: bool) -> str:
             outcome = describe_outcome(artifact, store)
     cells = (what, f"{title_of(artifact)}; {artifact.key}", outcome)
     broken = ([line for part in cell.split("; ") for line in wrap(part, CELL_CHARACTERS)] for cell in cells)
-    return "| " + " | ".join("<br>".join(map(escape, lines)).replace("|", "&#124;") for lines in broken) + " |"
+    row = " | ".join("<br>".join(map(escape, lines)).replace("|", "&#124;") for lines in broken)
+    link = _report_link(artifact, store)
+    return f"| {row}<br>{link} |" if link else f"| {row} |"
+
+
+def _report_link(artifact: Artifact, store: Store) -> str | None:
+    """A link to the page about a registered model in MLflow; None where there is no such page."""
+    if not isinstance(artifact, Registration) or not _report_of(artifact, store):
+        return None
+    facts = store.facts(artifact, RegistrationFacts)
+    address = report_page(facts.uri, facts.experiment_id, facts.run_id, REPORT_FILE)
+    return f"[report]({address})" if address else None
+
+
+def _report_of(artifact: Registration, store: Store) -> Path | None:
+    """The page about a registered model in the store. Registrations of an earlier version of the pipeline have none."""
+    page = store.path(artifact) / REPORT_FILE if store.is_complete(artifact) else None
+    return page if page and page.is_file() else None
 
 
 def _create_page(page: str, key: str, description: str) -> None:
@@ -102,6 +119,10 @@ def _publish_all(recipe: Recipe, store: Store) -> None:
         if isinstance(item, Scores | Registration):
             for plot in plots_of(item, store):
                 _publish_plot(prefix, item.model.iteration, plot)
+        if isinstance(item, Registration) and (report := _report_of(item, store)):
+            page = _report_text(report, _report_link(item, store))
+            title = f"Iteration {item.model.iteration}: its report, to look at and to listen to"
+            _create_page(page, f"{prefix}-iteration-{item.model.iteration}-report", title)
         if isinstance(item, Mixtures) and store.is_complete(item):
             page = _listening_page(store.path(item) / LISTEN_FOLDER)
             _create_page(page, f"{prefix}-listen-{slug(item.name)}", f"Listen to {item.name}, clean and mixed")
@@ -132,6 +153,13 @@ def _links(artifacts: Sequence[Artifact], store: Store) -> Iterator[str]:
             f"[version]({version}), [run]({run})" if version and run else f"in `{facts.uri}`, which `wavlm ui` shows"
         )
         yield f"{iteration}, {pages}"
+
+
+def _report_text(report: Path, link: str | None) -> str:
+    """Where the report of an iteration is: in MLflow, if that has pages, and in the store, for any browser."""
+    in_mlflow = [f"- in MLflow: {link}"] if link else []
+    lines = ["Figures, curves, data and examples on one page.", "", *in_mlflow, f"- in the store: `{report}`"]
+    return "\n".join(lines) + "\n"
 
 
 def _publish_plot(prefix: str, iteration: int, plot: Path) -> None:

@@ -135,7 +135,12 @@ def artifact_uri(registry: Registry, run_id: str) -> str:
 
 def page_of(registry: Registry, run_id: str) -> str:
     """The page of a run's files, relative to MLflow's pages, whatever the address of its server."""
-    return f"#/experiments/{registry.client.get_run(run_id).info.experiment_id}/runs/{run_id}/artifacts"
+    return f"#/experiments/{experiment_of(registry, run_id)}/runs/{run_id}/artifacts"
+
+
+def experiment_of(registry: Registry, run_id: str) -> str:
+    """The id of the experiment that a run is in."""
+    return str(registry.client.get_run(run_id).info.experiment_id)
 
 
 def _folder_of(registry: Registry, run_id: str) -> Path | None:

@@ -4,19 +4,27 @@ without an end took 2 GB of memory in 30 s. Each limit held between two bytes on
 
 from __future__ import annotations
 
+import http.server
 import os
 import stat
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import (
     PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_CLIENT_RETRY_JITTER_FACTOR,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     temporary_settings,
 )
 
 from tasks.orchestration import limits
+from tasks.orchestration.client import bound_engine
 from tasks.orchestration.server import answers
 from tasks.registry import bounds, connection, current
 from tests.unending_server import BEHAVIOURS, unending
@@ -73,6 +81,56 @@ def test_work_goes_on_without_such_a_prefect_server(
         assert not limits._is_limited(limits.GPU)
     assert "the limit gpu is not known: " in caplog.text
     assert ("an answer that is packed" in caplog.text) == ("packed" in behaviour)
+
+
+def of_the_engine(address: str, seconds: float) -> AbstractContextManager[object]:
+    """Settings for what Prefect's engine asks a server at this address."""
+    return temporary_settings(
+        {
+            PREFECT_API_URL: f"{address}/api", PREFECT_API_REQUEST_TIMEOUT: seconds, PREFECT_CLIENT_MAX_RETRIES: 1,
+            PREFECT_CLIENT_RETRY_JITTER_FACTOR: 0, PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("behaviour", ["drip", "drip_head", "endless"])
+def test_what_prefects_engine_asks_such_a_server_ends(behaviour: str) -> None:
+    with (
+        unending(behaviour) as address,
+        of_the_engine(address, 0.5),
+        bound_engine(),
+        get_client(sync_client=True) as client,
+        pytest.raises((httpx.HTTPError, OSError)),
+    ):
+        client.request("GET", "/flows")
+
+
+def test_what_prefects_engine_asks_is_asked_again_after_a_server_hung() -> None:
+    """A run outlives a server that hangs for a while, as it outlives one that is started again."""
+    num_asked, ended = [0], threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            num_asked[0] += 1
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            if num_asked[0] == 1:
+                ended.wait(60)
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    with of_the_engine(address, 0.5), bound_engine(), get_client(sync_client=True) as client:
+        assert client.request("GET", "/flows").json() == {}
+    ended.set()
+    server.shutdown()
+    server.server_close()
+    assert num_asked == [2]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from tasks.register import register_model, sync
 from tasks.registry.connection import connect
 from tasks.registry.current import read_current
 from tasks.registry.lookup import find_deleted, list_models, promote, pull_model, show_model
+from tasks.registry.lost import take_back_lost
 from tests.mlflow_server import serve_mlflow
 from tests.tasks.conftest import BuiltStore, build, empty_registry, recipe_of  # noqa: F401 - a fixture
 from wavlm.errors import ServiceMissingError
@@ -327,3 +328,100 @@ def test_only_the_registry_that_made_a_version_can_say_that_it_was_deleted(
     assert find_deleted(built.store, facts) == frozenset()
     shutil.copytree(empty_registry, built.store.root / "registry")
     assert find_deleted(built.store, facts) == frozenset()
+
+
+def test_a_run_takes_back_what_its_registry_lost_and_leaves_what_somebody_deleted(
+    original: Path,
+    tmp_path: Path,
+    empty_registry: Path,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`wavlm run` said that all was registered, when the registry at the same place was new and empty."""
+    built = copied(original, tmp_path / "store")
+    store, artifacts = built.store, plan(built.recipe)
+    (first, _) = built.registrations
+    assert take_back_lost(artifacts, store) == ()
+
+    connect(store).client.delete_model_version(NAME, "1")
+    assert take_back_lost(artifacts, store) == ()
+    assert store.is_complete(first)
+    assert f"{NAME}:1 was deleted from " in caplog.text
+    assert "wavlm sync RECIPE" in caplog.text
+
+    built = copied(original, tmp_path / "anew")  # MLflow's client keeps a file open that is replaced
+    store = built.store
+    shutil.rmtree(store.root / "registry")
+    shutil.copytree(empty_registry, store.root / "registry")
+    client = connect(store).client
+    client.create_registered_model(NAME)  # in the new one somebody else's model has the number
+    client.create_model_version(NAME, "somewhere", tags={"wavlm.key": "0" * 12})
+    caplog.clear()
+    assert take_back_lost(artifacts, store) == (first,)
+    assert (
+        f"{NAME}:1 is not in sqlite:///{store.root}/registry/mlflow.db, which was emptied or is a new one"
+        in caplog.text
+    )
+    assert not store.is_complete(first)
+    assert len(sync(built.recipe, store)) == 2
+    assert take_back_lost(artifacts, store) == ()
+
+    shutil.rmtree(store.root / "registry")
+    assert take_back_lost(artifacts, store) == built.registrations
+
+
+@pytest.mark.full
+def test_a_new_server_at_the_same_address_gets_the_models_and_one_that_is_away_changes_nothing(
+    original: Path,
+    tmp_path: Path,
+    empty_registry: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = copied(original, tmp_path / "store")
+    artifacts, schema = plan(built.recipe), empty_registry / "mlflow.db"
+    with serve_mlflow(tmp_path / "server", schema) as uri:
+        monkeypatch.setenv(TRACKING, uri)
+        assert len(sync(built.recipe, built.store)) == 2
+        assert take_back_lost(artifacts, built.store) == ()
+        connect(built.store).client.delete_registered_model(NAME)
+        assert take_back_lost(artifacts, built.store) == ()  # its runs are there: somebody deleted it
+    assert take_back_lost(artifacts, built.store) == ()  # nobody answers
+    assert built.store.has_all(artifacts)
+    with serve_mlflow(tmp_path / "anew", schema, port=int(uri.rpartition(":")[2])):
+        assert take_back_lost(artifacts, built.store) == built.registrations
+        assert len(sync(built.recipe, built.store)) == 2
+        assert take_back_lost(artifacts, built.store) == ()
+
+
+def test_a_page_that_is_not_found_is_no_word_of_a_registry(
+    original: Path, tmp_path: Path, not_found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = copied(original, tmp_path / "store")
+    (first, _) = built.registrations
+    monkeypatch.setenv(TRACKING, not_found)
+    record = built.store.path(first) / "artifact.json"
+    monkeypatch.setattr(Store, "is_complete", lambda _, item: item == first)  # as if it was registered there
+    assert record.is_file()
+    assert read_current(built.store, [NAME]) is None
+    assert take_back_lost(plan(built.recipe), built.store) == ()
+
+
+@pytest.fixture
+def not_found() -> Iterator[str]:
+    """A server that is no MLflow: a proxy, say, whose own server is away."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"{}"
+            self.send_response(404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()

@@ -19,6 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.mlflow_server import serve_mlflow
+from tests.tasks.conftest import empty_registry  # noqa: F401 - a fixture
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as several users"),
@@ -31,6 +34,7 @@ import sys
 from pathlib import Path
 from tasks.register import register_model
 from tasks.registry.lookup import list_models, pull_model, show_model
+from tasks.registry.lost import take_back_lost
 from tests.tasks.conftest import BuiltStore, build, recipe_of
 from wavlm.errors import CodedError
 from wavlm.pipeline.artifacts import Registration
@@ -51,6 +55,9 @@ def register(number):
 def again():
     store.redo(built.models[1])
     store.make(built.models[1], lambda out: build(built.models[1], store, out))
+
+def run():
+    print("taken back:", len(take_back_lost(plan(built.recipe), store)))
 
 def look(out):
     (model,) = list_models(store)
@@ -77,7 +84,9 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def start(user: int, group: int, home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def start(
+    user: int, group: int, home: Path, *arguments: object, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run Python as a user of a group, with the umask that most systems have.
 
     Our own interpreter may lie in a folder of root's alone: then the system's one of the same version runs.
@@ -91,7 +100,7 @@ def start(user: int, group: int, home: Path, *arguments: object) -> subprocess.C
             return subprocess.run(
                 [python, *map(str, arguments)],
                 cwd=home,
-                env={**kept, "HOME": str(home), "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+                env={**kept, "HOME": str(home), "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
                 user=user,
                 group=group,
                 extra_groups=[group],
@@ -107,11 +116,11 @@ def start(user: int, group: int, home: Path, *arguments: object) -> subprocess.C
 def run_as(place: Path) -> As:
     """Run the work above as a user."""
 
-    def run(user: int, *arguments: object, group: int = GROUP) -> subprocess.CompletedProcess[str]:
+    def run(user: int, *arguments: object, group: int = GROUP, **environment: str) -> subprocess.CompletedProcess[str]:
         home = place / f"home{user}"
         home.mkdir(exist_ok=True)
         os.chown(home, user, group)
-        return start(user, group, home, "-c", WORK, *arguments)
+        return start(user, group, home, "-c", WORK, *arguments, **environment)
 
     done = start(ANNA, GROUP, place, "-c", "import wavlm, numpy, mlflow")
     if done.returncode:
@@ -164,3 +173,28 @@ def test_what_was_made_before_the_folders_were_shared_is_used_or_refused_with_ad
     for path in (root / "registry").rglob("*"):
         path.chmod(path.stat().st_mode | stat.S_IWGRP)
     worked(run_as(BERT, root, "register=1"))
+
+
+@pytest.mark.full
+def test_who_only_reads_a_store_looks_at_a_server_and_changes_nothing_when_it_forgot(
+    place: Path,
+    run_as: As,
+    tmp_path: Path,
+    empty_registry: Path,  # noqa: F811
+) -> None:
+    root = place / "store"
+    root.mkdir()
+    os.chown(root, ANNA, GROUP)
+    schema = empty_registry / "mlflow.db"
+    with serve_mlflow(tmp_path / "server", schema) as uri:
+        worked(run_as(ANNA, root, "make", "register=0", "register=1", MLFLOW_TRACKING_URI=uri))
+        before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+        pulled = place / f"home{CARL}" / "pulled"
+        done = run_as(CARL, root, "run", f"look={pulled}", group=OTHERS, MLFLOW_TRACKING_URI=uri)
+        assert "taken back: 0" in worked(done)
+        assert "WavLM-tiny 2 2" in done.stdout
+    with serve_mlflow(tmp_path / "anew", schema, port=int(uri.rpartition(":")[2])):
+        done = run_as(CARL, root, "run", group=OTHERS, MLFLOW_TRACKING_URI=uri)
+        assert "taken back: 0" in worked(done)
+        assert "to register it again: wavlm sync RECIPE" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before

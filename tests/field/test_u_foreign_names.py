@@ -6,6 +6,8 @@ REGISTRY_DOWN for everybody.
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from flows.cli import console, registry_tables
 from tasks.register import sync
 from tasks.registry.connection import connect
 from tasks.registry.lookup import list_models, list_versions, promote, pull_model, show_model
+from tests.mlflow_server import serve_mlflow
 from tests.tasks.conftest import BuiltStore, built, empty_registry, make_store  # noqa: F401 - fixtures
 from wavlm.errors import BadDataError, UsageError
 
@@ -23,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning"),
 ]
 NAME = "WavLM-tiny"
+SOURCE = "s3://theirs/model"
 NAMES = (
     "Anna's model",
     'say "hi"',
@@ -40,22 +44,40 @@ NAMES = (
 )
 
 
+@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.full)])
+def database(
+    request: pytest.FixtureRequest,
+    built: BuiltStore,  # noqa: F811
+    tmp_path: Path,
+    empty_registry: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Path]:
+    """The database of the registry that is asked: the store's own, or that of a server."""
+    if request.param == "file":
+        yield built.store.root / "registry" / "mlflow.db"
+        return
+    with serve_mlflow(tmp_path / "server", empty_registry / "mlflow.db") as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        yield tmp_path / "server" / "mlflow.db"
+
+
 @pytest.fixture
-def shared(built: BuiltStore, tmp_path: Path) -> BuiltStore:  # noqa: F811
+def shared(built: BuiltStore, database: Path) -> BuiltStore:  # noqa: F811
     """A registry in which others have models with odd names, tags, runs and states."""
     client = connect(built.store).client
     for name in filter(str.strip, NAMES):
         client.create_registered_model(name)
-        client.create_model_version(name, str(tmp_path), tags={"wavlm.iteration": "two", "wavlm.key": "x"})
+        client.create_model_version(name, SOURCE, tags={"wavlm.iteration": "two", "wavlm.key": "x"})
         client.set_registered_model_alias(name, "champion", "1")
     client.create_registered_model("no versions")
     client.create_registered_model("deleted")
-    client.create_model_version("deleted", str(tmp_path))
+    client.create_model_version("deleted", SOURCE)
     client.delete_model_version("deleted", "1")
     run = client.create_run(client.create_experiment("theirs")).info.run_id
     client.create_registered_model("without its run")
-    client.create_model_version("without its run", str(tmp_path), run)
-    client._tracking_client.store._hard_delete_run(run)
+    client.create_model_version("without its run", SOURCE, run)
+    with sqlite3.connect(database) as opened:
+        opened.execute("DELETE FROM runs WHERE run_uuid = ?", [run])
     return built
 
 
@@ -98,7 +120,7 @@ def test_models_with_odd_names_disturb_nobody(
 def test_a_name_that_another_team_uses_too_has_versions_of_both(shared: BuiltStore, tmp_path: Path) -> None:
     client = connect(shared.store).client
     client.create_registered_model(NAME)
-    client.create_model_version(NAME, str(tmp_path))
+    client.create_model_version(NAME, SOURCE)
     client.set_registered_model_alias(NAME, "champion", "1")
     assert len(sync(shared.recipe, shared.store)) == 2
     versions = {item.version: item for item in show_model(shared.store, NAME).versions}

@@ -78,7 +78,8 @@ def test_a_channel_that_a_recording_lacks_is_a_reject_with_its_length(tmp_path: 
     packed = take(tmp_path, [CALL, Clip("mono", encode(A))], 2, ALL_BAD.model_copy(update={"max_seconds": 8.0}))
     (reject,) = packed.rejects
     assert (reject.key, reject.reason, reject.samples) == ("mono", "CHANNEL_MISSING", len(A))
-    assert reject.detail == "channel 2 of 1; in mono.wav; correct `channels` in the corpus spec, or leave it out"
+    advice = "correct the channel in its row, or `channels` in the corpus spec, or leave it out"
+    assert reject.detail == f"channel 2 of 1; in mono.wav; {advice}"
 
 
 def test_short_clips_of_a_chosen_channel_are_joined(tmp_path: Path) -> None:

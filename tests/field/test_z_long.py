@@ -54,13 +54,13 @@ def test_a_recording_that_is_spooled_to_the_disk_gives_the_same_bytes(
     assert bytes_of(disk.folder) == bytes_of(memory.folder)
 
 
-def read_or_fail(path: Path, key: str, sha256: str, channels: Channels) -> Iterator[Block | Ending | None]:
+def read_or_fail(path: Path, key: str, sha256: str, *wanted: Channels) -> Iterator[Block | Ending | None]:
     """`read_waveform`, with decoders that fail on some keys."""
     if key.startswith("hang"):
         time.sleep(100_000)
     if key.startswith("crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    yield from READ(path, key, sha256, channels)
+    yield from READ(path, key, sha256, *wanted)
     if key.startswith("late"):
         os.kill(os.getpid(), signal.SIGABRT)
 

@@ -104,8 +104,25 @@ def test_options_that_are_left_out_stay(prefect_server: PrefectServer, tiny_reci
             cwd=ROOT, env=server.environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
         )  # fmt: skip
         assert refused.returncode == 2
-        assert refused.stderr.startswith("PREFECT_REFUSED: a recipe of this name is deployed with the ")
+        assert refused.stderr.startswith("DEPLOYMENT_TAKEN: a recipe of this name is deployed with the ")
     assert server_state(server) == before
+
+    said = run_wavlm(server.environment, "deploy", tiny_recipe, "--trainings", 3, "--downloads", 5)
+    assert "limit tag:gpu: 1 at a time -> 3" in said
+    limits = {item["name"]: item["limit"] for item in server.post("v2/concurrency_limits/filter")}
+    assert limits == {"tag:download": 5, "tag:gpu": 3}
+    assert server.get("work_pools/gpu")["concurrency_limit"] == 3
+    assert "nothing to change" in run_wavlm(server.environment, "deploy", tiny_recipe)
+
+    run_id = server.start_run("stage/tiny.training")
+    said = run_wavlm(server.environment, "deploy", tiny_recipe, "--gpus", 0)
+    assert "deployment stage/tiny.training: stays, for " in said
+    server.ask("DELETE", f"flow_runs/{run_id}")
+    said = run_wavlm(server.environment, "deploy", tiny_recipe)
+    assert "deployment stage/tiny.training: removed" in said
+    assert {item["name"] for item in server.post("deployments/filter")} == {"tiny"}
+    assert "stage-tiny.training" not in {item["name"] for item in server.post("work_queues/filter")}
+    assert "nothing to change" in run_wavlm(server.environment, "deploy", tiny_recipe)
 
 
 def server_state(server: PrefectServer) -> list[Any]:

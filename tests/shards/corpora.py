@@ -23,7 +23,7 @@ SPEC = ShardSpec(min_seconds=0.5, max_seconds=3.0, shard_megabytes=0.1, max_reje
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording of a corpus."""
+    """One recording of a corpus. Clips of equal `file` are regions of one file, whose bytes they repeat."""
 
     key: str
     blob: bytes
@@ -34,6 +34,11 @@ class Clip:
     phones: tuple[tuple[float, float, str], ...] | None = None
     sample_rate_hz: int = -1
     num_samples: int = -1
+    start_s: float | None = None
+    end_s: float | None = None
+    channel: int | None = None
+    language: str | None = None
+    file: str = ""  # name without suffix; empty: the key
 
 
 def encode_audio(samples: Samples, rate_hz: int = 16000, subtype: str = "PCM_16") -> bytes:
@@ -63,7 +68,7 @@ def write_corpus(folder: Path, clips: Sequence[Clip]) -> Path:
     (folder / "audio").mkdir(parents=True)
     rows = []
     for clip in clips:
-        path = f"audio/{clip.key}{clip.suffix}"
+        path = f"audio/{clip.file or clip.key}{clip.suffix}"
         (folder / path).write_bytes(clip.blob)
         rows.append(
             ManifestRow(
@@ -77,6 +82,10 @@ def write_corpus(folder: Path, clips: Sequence[Clip]) -> Path:
                 sha256=hashlib.sha256(clip.blob).hexdigest(),
                 sample_rate_hz=clip.sample_rate_hz,
                 num_samples=clip.num_samples,
+                start_s=clip.start_s,
+                end_s=clip.end_s,
+                channel=clip.channel,
+                language=clip.language,
             )
         )
     write_manifest(folder / "manifest.parquet", rows, corpus="test", rule="listed", below=0.0)

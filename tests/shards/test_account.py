@@ -10,9 +10,10 @@ import pytest
 
 from tests.shards.corpora import Clip, encode_audio, write_corpus
 from wavlm.corpus.audio.reason import AudioError, Reason
+from wavlm.corpus.regions import Passage
 from wavlm.execution.progress import no_progress
 from wavlm.shards import ShardsFacts, build_shards, read_index
-from wavlm.shards.account import Account, Ledger, add_up
+from wavlm.shards.account import Account, Ledger, Taken, add_up
 from wavlm.shards.recordings import Intake
 from wavlm.shards.rejects import read_rejects
 from wavlm.shards.utterance import Piece, Utterance
@@ -77,7 +78,7 @@ def test_recordings_and_samples_balance_for_random_corpora(tmp_path: Path, seed:
     assert left_out == facts.samples_excluded + facts.samples_refused
 
 
-ENDING = Ending(samples=100, num_channels=1, taken=(0,), clipped=0, notes=())
+TAKEN = Taken(Ending(samples=100, num_channels=1, taken=(0,), clipped=0, notes=()), Passage(0, 100), (0,))
 
 
 def utterance(start: int, samples: int) -> Utterance:
@@ -92,7 +93,7 @@ def utterance(start: int, samples: int) -> Utterance:
 )
 def test_a_sample_in_no_piece_or_in_two_is_an_error(pieces: list[tuple[int, int]]) -> None:
     ledger = Ledger()
-    ledger.admit("a", ENDING)
+    ledger.admit("a", TAKEN)
     for start, samples in pieces:
         ledger.use(utterance(start, samples))
     with pytest.raises(RuntimeError, match="pieces of channel 0 of a"):
@@ -122,7 +123,7 @@ GOOD_FACTS = {
 
 def test_the_first_reason_of_a_recording_without_a_used_piece_is_its_reason() -> None:
     ledger = Ledger()
-    ledger.admit("a", ENDING)
+    ledger.admit("a", TAKEN)
     for start, reason in ((0, Reason.AUDIO_CANCELS), (50, Reason.AUDIO_SILENT)):
         ledger.lose(f"a-p{start}", Piece("a", 0, start, 50), AudioError(reason, "words \udce9"))
     (reject,), account = ledger.close()

@@ -9,6 +9,7 @@ from tests.shards.corpora import SPEC, Clip, Samples, encode_audio, noise, noise
 from wavlm.corpus.layouts import Phone
 from wavlm.execution.progress import no_progress
 from wavlm.shards import Piece, Utterance, build_shards, read_index, stream
+from wavlm.shards.cuts import cut_equally
 from wavlm.shards.utterance import Source, cut, from_json, to_json
 from wavlm.specs import ShardSpec
 
@@ -114,7 +115,7 @@ def test_text_of_a_join_is_known_only_if_all_of_it_is(tmp_path: Path) -> None:
 def test_pieces_are_equal_to_a_sample_and_put_together_are_the_recording(seconds: float) -> None:
     samples = noise(seconds, seed=5).astype(np.float32)
     whole = Source("long", "anna", "train", "words", None, Piece("long", 0, 0, len(samples)))
-    pieces = [piece for _, piece in cut(whole, max_samples=48000)]
+    pieces = [piece for _, piece in cut(whole, cut_equally(0, len(samples), max_samples=48000))]
     lengths = [piece.samples for piece in pieces]
     assert len(pieces) == int(np.ceil(seconds / 3.0))
     assert max(lengths) <= 48000

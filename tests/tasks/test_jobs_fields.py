@@ -59,7 +59,9 @@ def test_a_job_holds_what_the_model_and_the_command_line_say(
         network=tiny_network(dropout=0.25),
         train=tiny_training(seed=9),
         num_clusters=13,
-        data=tuple(LabelledShards(shards=at(item.shards), labels=at(item)) for item in model.labels),
+        data=tuple(
+            LabelledShards(shards=at(item.shards), labels=at(item), corpus=item.shards.name) for item in model.labels
+        ),
         mix=model.mix,
         noise=(at(shards("no")),),
         rooms=(at(shards("ro")), at(shards("om"))),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +17,8 @@ from wavlm.corpus.contents import Cache, FolderContents, hash_fenced
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.layouts.names import find_spelled
-from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
+from wavlm.corpus.manifest import MANIFEST, Content, ManifestRow, write_manifest
+from wavlm.corpus.regions import find_passage
 from wavlm.corpus.split import Split, split
 from wavlm.errors import BadDataError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
@@ -32,6 +34,8 @@ GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
 # Why recordings that the layout finds are not in the manifest.
 TEST_SPLIT = "TEST_SPLIT"
 COPY_OF_VALID = "COPY_OF_VALID"
+OVERLAPS_VALID = "OVERLAPS_VALID"
+REGION_TWICE = "REGION_TWICE"
 
 
 def build_corpus(
@@ -59,14 +63,12 @@ def build_corpus(
     _check_keys(recordings, files.root)
     for line in describe_losses(reading.files, reading.tables):
         logger.warning("%s: %s", spec.name, line)
-    rows = []
-    with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
-        for row in pool.map(partial(_row, files=files, fences=fences), recordings):
-            rows.append(row)
-            progress(GATHERING + (1 - GATHERING) * len(rows) / len(recordings), 1.0)
+    rows = _make_rows(
+        recordings, files, stall_seconds, lambda share: progress(GATHERING + (1 - GATHERING) * share, 1.0)
+    )
     split_of = {item.key: item.split for item in recordings}
     test = [row for row in rows if split_of[row.key] == "test"]
-    wanted = [row for row in rows if split_of[row.key] != "test"]
+    wanted, repeats = _without_repeats(row for row in rows if split_of[row.key] != "test")
     if not wanted:
         raise BadDataError(
             "CORPUS_EMPTY",
@@ -75,13 +77,43 @@ def build_corpus(
         )
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
     write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
-    return _facts(spec, made, {TEST_SPLIT: test, COPY_OF_VALID: made.copies}, files, reading)
+    excluded = {
+        TEST_SPLIT: test,
+        REGION_TWICE: repeats,
+        COPY_OF_VALID: made.copies,
+        OVERLAPS_VALID: made.overlaps,
+    }
+    return _facts(spec, made, excluded, files, reading)
 
 
-def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
-    path = files.root / recording.path
-    sha256 = files.contents.sha256_of(str(recording.path)) if files.contents else hash_fenced(path, fences)
-    unpacked = files.unpacked.get(str(recording.path))
+def _make_rows(
+    recordings: Sequence[Recording], files: Files, stall_seconds: float, progress: Callable[[float], None]
+) -> list[ManifestRow]:
+    """A row per recording. Each file is looked at once, however many regions it has."""
+    names = list(dict.fromkeys(recording.path for recording in recordings))
+    found: dict[PurePosixPath, _File] = {}
+    with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
+        for name, file in zip(names, pool.map(partial(_read_file, files=files, fences=fences), names), strict=True):
+            found[name] = file
+            progress(len(found) / len(names))
+    return [_row(recording, found[recording.path]) for recording in recordings]
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is known of an audio file. All its regions share it."""
+
+    shown: str  # its path as the manifest spells it
+    size_bytes: int
+    sha256: str
+    sample_rate_hz: int
+    num_samples: int
+
+
+def _read_file(name: PurePosixPath, files: Files, fences: FencePool) -> _File:
+    path = files.root / name
+    sha256 = files.contents.sha256_of(str(name)) if files.contents else hash_fenced(path, fences)
+    unpacked = files.unpacked.get(str(name))
     if unpacked and sha256 != unpacked.sha256:
         raise BadDataError(
             "FILE_CHANGED",
@@ -89,19 +121,35 @@ def _row(recording: Recording, files: Files, fences: FencePool) -> ManifestRow:
             "changes again, check the disk and the memory",
         )
     rate, samples = _measure(path, fences)
-    shown = recording.path if files.contents else PurePosixPath(AUDIO) / recording.path
+    shown = name if files.contents else PurePosixPath(AUDIO) / name
+    return _File(str(shown), path.stat().st_size, sha256, rate, samples)
+
+
+def _row(recording: Recording, file: _File) -> ManifestRow:
+    passage = find_passage(recording.start_s, recording.end_s, max(0, file.num_samples), file.sample_rate_hz)
     return ManifestRow(
         key=recording.key,
-        path=str(shown),
+        path=file.shown,
         speaker=recording.speaker,
         split="train",
         text=recording.text,
         phones=recording.phones,
-        size_bytes=path.stat().st_size,
-        sha256=sha256,
-        sample_rate_hz=rate,
-        num_samples=samples,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        sample_rate_hz=file.sample_rate_hz,
+        num_samples=passage.samples if file.num_samples >= 0 else file.num_samples,
+        start_s=recording.start_s,
+        end_s=recording.end_s,
+        channel=recording.channel,
+        language=recording.language,
     )
+
+
+def _without_repeats(rows: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[ManifestRow]]:
+    """The rows, and those that name a region of a file that an earlier row has named."""
+    first: dict[tuple[str, Content], ManifestRow] = {}
+    repeats = [row for row in rows if first.setdefault((row.path, row.content), row) is not row]
+    return list(first.values()), repeats
 
 
 def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
@@ -144,11 +192,12 @@ def _facts(
     spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files, reading: Reading
 ) -> CorpusFacts:
     rows = made.rows
-    copies = len(rows) - len({row.sha256 for row in rows})
+    copies = len(rows) - len({row.content for row in rows})
     if copies:
         logger.warning("%s: %d recordings are copies of others", spec.name, copies)
-    if made.copies:
-        logger.warning("%s: %d recordings leave train: their content is held out", spec.name, len(made.copies))
+    for reason in (REGION_TWICE, COPY_OF_VALID, OVERLAPS_VALID):
+        if left := excluded[reason]:
+            logger.warning("%s: %d recordings are left out (%s): %s", spec.name, len(left), reason, _examples(left))
     train, valid = ([row for row in rows if row.split == name] for name in ("train", "valid"))
     parts = [_amount(train), _amount(valid), *(_amount(left) for left in excluded.values())]
     return CorpusFacts(
@@ -174,18 +223,21 @@ def _facts(
         archives=files.receipts,
         files=reading.files,
         tables=reading.tables,
-        hours_per_language=_hours_per_language(reading.recordings, rows),
+        hours_per_language=_hours_per_language(rows),
     )
+
+
+def _examples(rows: Sequence[ManifestRow]) -> str:
+    return ", ".join(row.key for row in rows[:3]) + (", ..." if len(rows) > 3 else "")
 
 
 def _amount(rows: Sequence[ManifestRow]) -> Amount:
     return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))
 
 
-def _hours_per_language(recordings: Sequence[Recording], rows: Sequence[ManifestRow]) -> dict[str, float]:
-    languages = {item.key: item.language for item in recordings if item.language}
+def _hours_per_language(rows: Sequence[ManifestRow]) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     for row in rows:
-        if row.key in languages:
-            seconds[languages[row.key]] += row.seconds
+        if row.language:
+            seconds[row.language] += row.seconds
     return {language: round(seconds[language] / 3600, 4) for language in sorted(seconds)}

@@ -1,19 +1,26 @@
-"""`manifest.parquet`: the recordings of a corpus, one row per recording, in the order of their paths.
+"""`manifest.parquet`: the recordings of a corpus, one row per region of a file, in the order of the layout.
+
+A region is a span of time of a file, and a channel of it if one is named. Most recordings are a whole file.
 
 | column | type | |
 |---|---|---|
 | key | string | `[A-Za-z0-9_-]+`, unique; see `wavlm.corpus.layouts.key_of` |
 | path | string | relative to the corpus folder, or to the folder of a folder source; see `path_to_text` |
+| start_s | float64 or null | start of the region in the file, in seconds; null: from the beginning |
+| end_s | float64 or null | its end; null: to the end of the file |
+| channel | int16 or null | of the file, counted from 1; null: as the corpus spec says |
 | speaker | string | from the layout; `unknown` if the layout does not name one |
+| language | string or null | as the publisher writes it |
 | split | string | `train` or `valid` |
 | text | string or null | as published |
-| phones | list of {start_s, end_s, phone}, or null | seconds from the start of the recording |
+| phones | list of {start_s, end_s, phone}, or null | seconds from the start of the region |
 | size_bytes | int64 | of the file |
 | sha256 | string | of the file |
 | sample_rate_hz | int32 | as `wavlm.corpus.audio.stream.probe` finds it; -1 if the file cannot be read |
-| num_samples | int64 | per channel, of a possible header or measured; -1 if the file cannot be read |
+| num_samples | int64 | of the region per channel, by a possible header or measured; -1 if the file cannot be read |
+| generation | int32 | counted from 1; more than 1 for what came later into a corpus that grows |
 
-Later stages do not rely on these two: the shards stage decodes every file completely. The metadata of the schema
+Later stages do not rely on rate and samples: the shards stage decodes every file completely. The metadata of the schema
 hold the format, the corpus, the number of recordings, the rule of the split (`wavlm.corpus.facts.SplitRule`) and the
 threshold of its hashes.
 """
@@ -24,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,13 +43,17 @@ from wavlm.storage.parquet import write_parquet
 from wavlm.storage.seals import check_sealed
 
 MANIFEST = "manifest.parquet"
-FORMAT = "2"  # 2: the threshold of the split
+FORMAT = "3"  # 2: the threshold of the split; 3: regions, channels, languages, generations
 
 SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
         pa.field("path", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
+        pa.field("channel", pa.int16()),
         pa.field("speaker", pa.string(), nullable=False),
+        pa.field("language", pa.string()),
         pa.field("split", pa.string(), nullable=False),
         pa.field("text", pa.string()),
         pa.field(
@@ -61,13 +72,23 @@ SCHEMA = pa.schema(
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("sample_rate_hz", pa.int32(), nullable=False),
         pa.field("num_samples", pa.int64(), nullable=False),
+        pa.field("generation", pa.int32(), nullable=False),
     ]
 )
 
 
+class Content(NamedTuple):
+    """The audio of a recording: two with the same content are copies."""
+
+    sha256: str  # of the file
+    start_s: float | None
+    end_s: float | None
+    channel: int | None
+
+
 @dataclass(frozen=True)
 class ManifestRow:
-    """One recording of a corpus. Rate and samples are -1 if the file cannot be read."""
+    """One recording of a corpus: a file or a region of it. Rate and samples are -1 if the file cannot be read."""
 
     key: str
     path: str
@@ -79,6 +100,21 @@ class ManifestRow:
     sha256: str
     sample_rate_hz: int
     num_samples: int
+    start_s: float | None = None
+    end_s: float | None = None
+    channel: int | None = None
+    language: str | None = None
+    generation: int = 1
+
+    @property
+    def is_region(self) -> bool:
+        """Whether the row names a part of its file; else the row is the file."""
+        return not (self.start_s is None and self.end_s is None and self.channel is None)
+
+    @property
+    def content(self) -> Content:
+        """What tells equal recordings: the bytes of the file, and the region of it."""
+        return Content(self.sha256, self.start_s, self.end_s, self.channel)
 
     @property
     def seconds(self) -> float:
@@ -146,7 +182,7 @@ def read_split_rule(corpus_dir: Path) -> HoldOut | None:
 
 
 def read_contents_of(corpus_dir: Path) -> frozenset[str]:
-    """The sha256 of every recording of a corpus. Raises as `read_manifest`."""
+    """The sha256 of every file of a corpus. Raises as `read_manifest`."""
     with _open(corpus_dir / MANIFEST) as file:
         return frozenset(file.read(columns=["sha256"])["sha256"].to_pylist())
 

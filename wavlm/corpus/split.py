@@ -2,6 +2,9 @@
 
 A hash looks at one name alone. So a corpus that grows keeps its validation set: no speaker and no recording that was
 held out is ever trained on later, as long as rule and threshold stay (docs/decisions/0022-splits-and-folders.md).
+
+Where recordings are regions of files, the name of a region without a speaker is its file, so that one unknown voice is
+not in both splits (docs/decisions/0042-regions-and-pauses.md).
 """
 
 from __future__ import annotations
@@ -9,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 from wavlm.corpus.facts import SplitRule
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.corpus.manifest import ManifestRow
+from wavlm.corpus.regions import find_overlaps
 from wavlm.errors import BadDataError, UsageError
 from wavlm.specs import CorpusSpec, HoldOut
 
@@ -35,6 +39,7 @@ class Split:
     rule: SplitRule
     below: float  # threshold of the hashes; 0 where no hash decided
     copies: tuple[ManifestRow, ...]  # of the content of a valid row; they are in no split
+    overlaps: tuple[ManifestRow, ...] = ()  # train regions that share audio with a valid row; they are in no split
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,12 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     2. The layout's own split.
     3. Speakers whose hash is below `valid_fraction`; a recording of an unknown speaker counts as one of its own.
     4. If these are none, or have more than twice that share of the audio: recordings whose hash is below it. If these
-       have less than half of it, the threshold is raised to the next hashes.
+       have less than half of it, the threshold is raised to the next hashes. All regions of one file count as one
+       recording.
+    5. If these are more than half of the audio, because the files are few: speakers by 3, with the threshold of 4.
 
-    `valid_rule` of the spec fixes the choice between 3 and 4. A train recording with the content (sha256) of a valid
-    one leaves the corpus.
+    `valid_rule` of the spec fixes the choice between 3 and 4. A train recording with the content of a valid one (the
+    same region of the same bytes) leaves the corpus, and so does a region that shares audio with a valid one.
 
     Raises UsageError (SPEAKER) for a listed speaker that the corpus does not have, and BadDataError of a speech corpus:
     VALID_EMPTY if nothing can be held out, VALID_TOO_LARGE if 3 or 4 hold out more than half of the audio, or if
@@ -65,12 +72,23 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     held = _choose(rows, spec, given)
     _check_share(rows, spec, held)
     both = [replace(row, split="valid" if row.key in held.keys else "train") for row in rows]
-    valid = {row.sha256 for row in both if row.split == "valid"}
-    copies = tuple(row for row in both if row.split == "train" and row.sha256 in valid)
+    valid, train = ([row for row in both if row.split == name] for name in ("valid", "train"))
+    contents = {row.content for row in valid}
+    copies = tuple(row for row in train if row.content in contents)
     left = {row.key for row in copies}
-    made = Split(tuple(row for row in both if row.key not in left), held.rule, held.below, copies)
+    shared = find_overlaps((row for row in train if row.key not in left), valid, _default_channel(spec))
+    overlaps = tuple(row for row in train if row.key in shared)
+    kept = tuple(row for row in both if row.key not in left and row.key not in shared)
+    made = Split(kept, held.rule, held.below, copies, overlaps)
     _check_train(made, spec)
     return made
+
+
+def _default_channel(spec: CorpusSpec) -> int | None:
+    """The channel of rows that name none; None: all of them."""
+    if isinstance(spec.channels, int):
+        return spec.channels
+    return 1 if spec.channels == "first" else None
 
 
 def hash_name(name: str) -> float:
@@ -93,12 +111,16 @@ def _choose(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str]
 def _hold_share(rows: Sequence[ManifestRow], spec: CorpusSpec) -> _Held:
     """Speakers below `valid_fraction`, or recordings if these are too few or too many."""
     if all(row.speaker == UNKNOWN_SPEAKER for row in rows):
-        return _hold_some(rows, spec.valid_fraction)
+        return _hold_some(rows, "recordings", spec.valid_fraction)
     by_speakers = _hold(rows, "speakers", spec.valid_fraction)
     share = _share(rows, by_speakers.keys)
     if 0 < share <= TOO_MUCH * spec.valid_fraction:
         return by_speakers
-    held = _hold_some(rows, spec.valid_fraction)
+    held = _hold_some(rows, "recordings", spec.valid_fraction)
+    if _share(rows, held.keys) > MOST:
+        by_speakers = _hold_some(rows, "speakers", spec.valid_fraction)
+        if 0 < _share(rows, by_speakers.keys) <= MOST:
+            return by_speakers
     logger.warning(
         "%s: whole speakers would hold out %.1f %% of the audio where %.1f %% are asked for; "
         "recordings are held out instead, %.1f %%",
@@ -114,7 +136,7 @@ def _apply(rows: Sequence[ManifestRow], spec: CorpusSpec, rule: HoldOut) -> _Hel
     """What a rule holds out; recordings if it is about speakers and none of them is below the threshold."""
     held = _hold(rows, rule.by, rule.below)
     if not held.keys:
-        held = _hold_some(rows, rule.below)
+        held = _hold_some(rows, "recordings", rule.below)
     share = _share(rows, held.keys)
     if 0 < TOO_MUCH * spec.valid_fraction < share:
         logger.warning(
@@ -130,33 +152,35 @@ def _apply(rows: Sequence[ManifestRow], spec: CorpusSpec, rule: HoldOut) -> _Hel
 
 
 def _hold(rows: Sequence[ManifestRow], rule: SplitRule, below: float) -> _Held:
-    hashes = _hash_rows(rows, _name_of_speaker if rule == "speakers" else _name_of_recording)
+    hashes = _hash_rows(rows, rule)
     keys = frozenset(row.key for row, number in zip(rows, hashes, strict=True) if number < below)
     return _Held(rule, below, keys)
 
 
-def _hold_some(rows: Sequence[ManifestRow], below: float) -> _Held:
-    """Recordings below the threshold, which is raised until they have at least half of the share asked for."""
+def _hold_some(rows: Sequence[ManifestRow], rule: SplitRule, below: float) -> _Held:
+    """Recordings or speakers below the threshold, which is raised until they have half of the share asked for."""
     enough = ENOUGH * below
-    held = _hold(rows, "recordings", below)
-    higher = iter(sorted(number for number in _hash_rows(rows, _name_of_recording) if number >= below))
+    held = _hold(rows, rule, below)
+    higher = iter(sorted({number for number in _hash_rows(rows, rule) if number >= below}))
     while _share(rows, held.keys) < enough and (number := next(higher, None)) is not None:
         raised = math.floor(number * 10**THRESHOLD_DIGITS + 1) / 10**THRESHOLD_DIGITS
-        held = _hold(rows, "recordings", raised)
+        held = _hold(rows, rule, raised)
     return held
 
 
-def _hash_rows(rows: Sequence[ManifestRow], name_of: Callable[[ManifestRow], str]) -> list[float]:
+def _hash_rows(rows: Sequence[ManifestRow], rule: SplitRule) -> list[float]:
     hash_of = cache(hash_name)
+    name_of = _name_of_speaker if rule == "speakers" else _name_of_recording
     return [hash_of(name_of(row)) for row in rows]
 
 
 def _name_of_speaker(row: ManifestRow) -> str:
-    return row.key if row.speaker == UNKNOWN_SPEAKER else row.speaker
+    return _name_of_recording(row) if row.speaker == UNKNOWN_SPEAKER else row.speaker
 
 
 def _name_of_recording(row: ManifestRow) -> str:
-    return row.key
+    """The key; of a region the digest of its file, so that all regions of a file, and of its copies, go one way."""
+    return row.sha256 if row.is_region else row.key
 
 
 def _share(rows: Sequence[ManifestRow], keys: frozenset[str]) -> float:
@@ -180,10 +204,11 @@ def _check_listed(rows: Sequence[ManifestRow], spec: CorpusSpec) -> None:
 def _check_share(rows: Sequence[ManifestRow], spec: CorpusSpec, held: _Held) -> None:
     if spec.role != "speech" or held.rule in ("none", "listed", "layout"):
         return  # noise and rooms may be one file; listed ones are what somebody asked for
-    if len(held.keys) == len(rows) == 1:
+    if len(held.keys) == len(rows) and len({_name_of_recording(row) for row in rows}) == 1:
+        what = "1 recording" if len(rows) == 1 else f"{len(rows)} regions of 1 recording"
         raise BadDataError(
             "VALID_EMPTY",
-            f"{spec.name} has 1 recording, which cannot be both trained on and held out; in the corpus spec; "
+            f"{spec.name} has {what}, which cannot be both trained on and held out; in the corpus spec; "
             "add recordings, or set valid_fraction to 0",
         )
     share = _share(rows, held.keys)
@@ -201,6 +226,7 @@ def _check_train(made: Split, spec: CorpusSpec) -> None:
         raise BadDataError(
             "VALID_TOO_LARGE",
             f"no recording of {spec.name} is left to train on: {len(made.rows)} are held out (chosen by {made.rule}), "
-            f"{len(made.copies)} are copies of these; in the corpus spec; add other recordings, or set valid_fraction "
+            f"{len(made.copies)} are copies of these, {len(made.overlaps)} share audio with them; in the corpus spec; "
+            "add other recordings, or set valid_fraction "
             "to 0 and name no valid split",
         )

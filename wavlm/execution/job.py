@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +22,7 @@ class LabelledShards(BaseModel):
 
     shards: Path
     labels: Path
+    corpus: str = ""  # its name; empty: as the folder of its shards says, `<name>-<key>`
 
 
 class TrainJob(BaseModel):
@@ -40,6 +42,13 @@ class TrainJob(BaseModel):
     mixtures: Path | None = None
     start: StartSpec | None = None
     runtime: Runtime = Runtime()
+
+
+def name_corpora(data: Sequence[LabelledShards]) -> tuple[str, ...]:
+    """A name for each corpus: its own, or the first part of its folder; whole folders where these are not different."""
+    folders = [item.shards.name for item in data]
+    names = [item.corpus or folder.rpartition("-")[0] or folder for item, folder in zip(data, folders, strict=True)]
+    return tuple(names if len(set(names)) == len(names) else folders)
 
 
 def read_job(path: Path) -> TrainJob:

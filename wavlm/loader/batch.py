@@ -36,6 +36,7 @@ class Batch:
     position: SamplerState  # of this micro-batch
     after: SamplerState  # after the update that this micro-batch belongs to; a checkpoint stores it
     mixing: MixingCounts  # what mixing and effects did to these utterances
+    heard: tuple[int, ...] = ()  # frames of each of `Groups.names` in all micro-batches of this update
 
     @property
     def seconds(self) -> float:
@@ -54,6 +55,7 @@ class PackedBatch:
     position: SamplerState  # of this micro-batch
     after: SamplerState  # after the update that this micro-batch belongs to
     mixing: MixingCounts  # what mixing and effects did to these utterances
+    heard: tuple[int, ...] = ()  # frames of each of `Groups.names` in all micro-batches of this update
 
     @property
     def seconds(self) -> float:
@@ -73,10 +75,18 @@ class PackedBatch:
         waveforms = self.audio.to(device).waveforms()
         labels = self.labels.to(device, non_blocking=True)
         mask = self.spans.masks(device)
-        return Batch(waveforms, labels, mask, int(mask.sum()), self.keys, self.position, self.after, self.mixing)
+        return Batch(
+            waveforms, labels, mask, int(mask.sum()), self.keys, self.position, self.after, self.mixing, self.heard
+        )
 
 
-def pack(arrays: MicroBatchArrays, mask: MaskSpec, position: SamplerState, after: SamplerState) -> PackedBatch:
+def pack(
+    arrays: MicroBatchArrays,
+    mask: MaskSpec,
+    position: SamplerState,
+    after: SamplerState,
+    heard: tuple[int, ...] = (),
+) -> PackedBatch:
     """The batch of these arrays; their samples are not copied."""
     return PackedBatch(
         audio=PackedAudio(
@@ -88,4 +98,5 @@ def pack(arrays: MicroBatchArrays, mask: MaskSpec, position: SamplerState, after
         position=position,
         after=after,
         mixing=arrays.mixing,
+        heard=heard,
     )

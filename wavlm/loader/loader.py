@@ -65,18 +65,20 @@ class _Planned:
 
     drawn: DrawnMicroBatch
     after: SamplerState  # after the update that it belongs to
+    heard: tuple[int, ...]  # frames of each of `Groups.names` in all micro-batches of this update
 
 
 def _plan(samples: TrainingSamples, updates: Iterator[Update], rank: int, world: int) -> Iterator[_Planned]:
     """The micro-batches of this rank with their random draws, many drawn in one call (see TrainingSamples.draw)."""
     own = (
-        (micro_batch, update.after)
+        (micro_batch, update.after, heard)
         for update in updates
+        for heard in (samples.utterances.groups.count_frames(update.micro_batches),)
         for micro_batch in rank_share(update.micro_batches, rank, world)
     )
     while True:
-        micro_batches, afters = zip(*islice(own, DRAWN_TOGETHER), strict=True)
-        yield from map(_Planned, samples.draw(micro_batches), afters)
+        micro_batches, afters, heard = zip(*islice(own, DRAWN_TOGETHER), strict=True)
+        yield from map(_Planned, samples.draw(micro_batches), afters, heard)
 
 
 def _deliver(planned: Iterator[_Planned], made: Iterator[MicroBatchArrays], mask: MaskSpec) -> Iterator[PackedBatch]:
@@ -90,7 +92,7 @@ def _deliver(planned: Iterator[_Planned], made: Iterator[MicroBatchArrays], mask
             num_utterances = 0
         epoch = position.epoch
         num_utterances += len(arrays.keys)
-        yield pack(arrays, mask, position, item.after)
+        yield pack(arrays, mask, position, item.after, item.heard)
 
 
 def _check_delivered(item: _Planned, arrays: MicroBatchArrays) -> None:

@@ -10,13 +10,15 @@ Terms:
   continues at once; nothing is replayed.
 
 How an epoch is made: sort the utterances by bucket, longest first, in random order within a bucket; cut this list into
-micro-batches; shuffle the micro-batches. It depends on lengths, spec and seed alone.
+micro-batches; shuffle the micro-batches. It depends on lengths, spec and seed alone. An epoch has every utterance once,
+unless a recipe gives shares of corpora or languages: then draws take the place of utterances (`wavlm.loader.draws`).
 
 With `crop_frames_multiple`, crops have a multiple of so many frames, and all micro-batches of one length have the same
 number of utterances. The batches of a corpus then have as many shapes as there are multiples, and one more for what is
 left at the end of an epoch. A compiled network needs few shapes.
 
-Legend: U utterances, M micro-batches of an epoch, B utterances of a micro-batch.
+Legend: U utterances, D draws of an epoch (all U if each is drawn once), M micro-batches of an epoch, B utterances of a
+micro-batch.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from wavlm.loader.draws import Counts, DrawPlan
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ
@@ -54,6 +57,7 @@ class MicroBatch:
     position: SamplerState
     utterances: Integers  # (B,) their numbers in the input of the sampler
     num_frames: int  # of each crop
+    repeats: Counts | None = None  # (B,) how often the epoch drew the same utterance before; None: never
 
 
 class ShortCropError(ValueError):
@@ -77,12 +81,13 @@ class Update:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over all utterances: a permutation of them, cut into micro-batches."""
+    """One pass over all draws, usually all utterances: a permutation of them, cut into micro-batches."""
 
     number: int
-    utterances: Integers  # (U,)
+    utterances: Integers  # (D,)
     bounds: Integers  # (M + 1,) micro-batch m holds utterances[bounds[m]:bounds[m + 1]]
     num_frames: Integers  # (M,) of each crop
+    repeats: Counts | None = None  # (D,) how often the same utterance was drawn before; None: each once
 
     @property
     def num_micro_batches(self) -> int:
@@ -90,8 +95,10 @@ class Epoch:
 
     def micro_batch(self, number: int) -> MicroBatch:
         """The micro-batch with this number in the order of delivery."""
-        members = self.utterances[self.bounds[number] : self.bounds[number + 1]]
-        return MicroBatch(SamplerState(self.number, number), members, int(self.num_frames[number]))
+        part = slice(self.bounds[number], self.bounds[number + 1])
+        repeats = None if self.repeats is None else self.repeats[part]
+        position, num_frames = SamplerState(self.number, number), int(self.num_frames[number])
+        return MicroBatch(position, self.utterances[part], num_frames, repeats)
 
 
 @dataclass
@@ -104,6 +111,7 @@ class BucketedSampler:
     num_frames: Integers  # (U,) of each utterance, already limited to the longest crop
     train: TrainSpec
     content: str = ""  # digest of what the utterances are
+    draws: DrawPlan | None = None  # None: every utterance once per epoch
     # The epoch that was made last: sorting 30 million utterances takes half a minute and 500 MB.
     _last: Epoch | None = field(default=None, repr=False)
 
@@ -118,7 +126,7 @@ class BucketedSampler:
         """The micro-batches of one epoch, in the order of delivery."""
         if self._last is None or self._last.number != number:
             crops = _crop_frames(self.num_frames, self.train.crop_frames_multiple)
-            self._last = _shuffle_epoch(crops, self.train, number)
+            self._last = _shuffle_epoch(crops, self.train, number, self.draws)
         return self._last
 
     def updates(self, position: SamplerState) -> Iterator[Update]:
@@ -155,6 +163,7 @@ class BucketedSampler:
             spec.micro_batches_per_update,
             SAME_LENGTH,
             *([spec.crop_frames_multiple] if spec.crop_frames_multiple > 1 else []),
+            *([self.draws.fingerprint] if self.draws else []),
         )
         digest.update(repr(numbers).encode())
         return digest.hexdigest()
@@ -188,18 +197,23 @@ def _frame_budget(train: TrainSpec) -> int:
     return int(train.group_seconds * FRAME_RATE_HZ)
 
 
-def _shuffle_epoch(num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
+def _shuffle_epoch(num_frames: Integers, train: TrainSpec, number: int, draws: DrawPlan | None = None) -> Epoch:
     """Sort by bucket, longest first, in random order within a bucket; cut into micro-batches; shuffle these."""
     rng = rng_for(train.seed, "epoch", number)
+    drawn = draws.draw(number) if draws else None
+    num_frames = num_frames[drawn.utterances] if drawn else num_frames  # (D,) from here on
     sort_keys = num_frames if train.crop_frames_multiple > 1 else _bucket_numbers(num_frames)
-    order = np.lexsort((rng.random(len(num_frames)), -sort_keys))
+    order = np.lexsort((drawn.places(rng) if drawn else rng.random(len(num_frames)), -sort_keys))
     sorted_epoch = _cut_micro_batches(order, num_frames, train, number)
     shuffled = rng.permutation(sorted_epoch.num_micro_batches)
     starts, sizes = sorted_epoch.bounds[shuffled], np.diff(sorted_epoch.bounds)[shuffled]
     bounds = np.append(0, np.cumsum(sizes))
     # Take each micro-batch's part of `order`, in the shuffled order of micro-batches.
     gather_indices = np.arange(len(order)) + np.repeat(starts - bounds[:-1], sizes)
-    return Epoch(number, order[gather_indices], bounds, sorted_epoch.num_frames[shuffled])
+    order, frames_of_crops = order[gather_indices], sorted_epoch.num_frames[shuffled]
+    if drawn is None:
+        return Epoch(number, order, bounds, frames_of_crops)
+    return Epoch(number, drawn.utterances[order], bounds, frames_of_crops, drawn.repeats[order])
 
 
 def _cut_micro_batches(order: Integers, num_frames: Integers, train: TrainSpec, number: int) -> Epoch:

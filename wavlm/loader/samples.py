@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.draws import Counts
+from wavlm.loader.groups import plan_draws
 from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch, ShortCropError
 from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, frames_of_crops, read_crops
 from wavlm.mixing.audio_pool import AudioPool
@@ -60,6 +62,7 @@ class DrawnMicroBatch:
 
     micro_batch: MicroBatch
     keys: tuple[str, ...]
+    streams: tuple[str, ...]  # (B,) names of the random numbers of this epoch
     first_frames: list[int]  # of the crops, in their utterances
     mixing: Numbers  # (B, NUM_DRAWS)
     mask_seeds: StreamSeeds  # (B,) of the random numbers of the masks
@@ -81,10 +84,14 @@ class TrainingSamples:
         self.utterances = LabelledUtterances(job.data, "train", job.out / CACHE)
 
     def sampler(self) -> BucketedSampler:
-        """The bucketed batch sampler of these utterances. Raises ValueError, naming an utterance that is too short."""
+        """The bucketed batch sampler of these utterances.
+
+        Raises ValueError, naming an utterance that is too short, and UsageError as `plan_draws`.
+        """
         frames = frames_of_crops(self.utterances.num_samples, self._train)
         try:
-            return BucketedSampler(frames, self._train, self.utterances.digest)
+            draws = plan_draws(self.utterances.groups, frames, self._train)
+            return BucketedSampler(frames, self._train, self.utterances.digest, draws)
         except ShortCropError as error:
             raise ValueError(
                 f"a crop of {error.found_frames} frames, masks need {error.needed_frames}; "
@@ -98,19 +105,20 @@ class TrainingSamples:
         Pass many micro-batches at once: the time goes into the calls of numpy, and not into what it computes.
         """
         keys = [tuple(self.utterances.keys[micro_batch.utterances]) for micro_batch in micro_batches]
+        streams = [_name_streams(names, item.repeats) for names, item in zip(keys, micro_batches, strict=True)]
         begin = np.concatenate(
             [
                 stream_seeds(self._train.seed, ("sample", micro_batch.position.epoch), names)
-                for micro_batch, names in zip(micro_batches, keys, strict=True)
+                for micro_batch, names in zip(micro_batches, streams, strict=True)
             ]
         )
         numbers, mask_seeds = uniforms(begin, MASK_FROM), advance(begin, MASK_FROM)
         firsts = self._first_frames(micro_batches, numbers[:, 0])
         drawn, at = [], 0
-        for micro_batch, names in zip(micro_batches, keys, strict=True):
+        for micro_batch, names, named in zip(micro_batches, keys, streams, strict=True):
             part = slice(at, at + len(names))
             mixing = numbers[part, MIX_FROM:]
-            drawn.append(DrawnMicroBatch(micro_batch, names, firsts[part], mixing, mask_seeds[part]))
+            drawn.append(DrawnMicroBatch(micro_batch, names, named, firsts[part], mixing, mask_seeds[part]))
             at = part.stop
         return drawn
 
@@ -135,13 +143,14 @@ class TrainingSamples:
         """The changes of crops (B, N) by mixing and then by effects, in the order of the rows, and their counts."""
         if spec is None:
             return (), MixingCounts(utterances=len(drawn.keys))
-        mixed = mix(pcm, drawn.keys, drawn.mixing, spec, self._noise)
+        same = drawn.micro_batch.utterances if drawn.micro_batch.repeats is not None else None
+        mixed = mix(pcm, drawn.keys, drawn.mixing, spec, self._noise, same)
         changes = {change.row: change for _, change in mixed}
         applied: list[EffectName] = []
         epoch = drawn.micro_batch.position.epoch
         for row, key in enumerate(drawn.keys if spec.effects else ()):
             before = _apply_change(pcm[row], changes.get(row))
-            rng = rng_for(self._train.seed, "effects", epoch, key)
+            rng = rng_for(self._train.seed, "effects", epoch, drawn.streams[row])
             draw_rir = self._rirs.draw if self._rirs else None
             after = apply_effects(before, spec.effects, rng, draw_rir)
             if after.applied:
@@ -149,6 +158,16 @@ class TrainingSamples:
                 applied += dict.fromkeys(after.applied)  # an effect that a mix lists twice counts once
         counts = MixingCounts.of(len(drawn.keys), [event for event, _ in mixed], applied)
         return tuple(changes[row] for row in sorted(changes)), counts
+
+
+def _name_streams(keys: tuple[str, ...], repeats: Counts | None) -> tuple[str, ...]:
+    """Names of the random numbers of draws (B,): the key, so that it is the same wherever the utterance comes.
+
+    A draw that is not the first of its utterance in the epoch has a number behind a sign that no key has.
+    """
+    if repeats is None:
+        return keys
+    return tuple(f"{key}#{repeat}" if repeat else key for key, repeat in zip(keys, repeats.tolist(), strict=True))
 
 
 def require_finite(waveform: Waveforms, key: str) -> Waveforms:

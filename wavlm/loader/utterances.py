@@ -6,7 +6,7 @@ Legend: B utterances, N samples, F frames, U utterances of a corpus.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wavlm.errors import BadDataError
-from wavlm.execution.job import LabelledShards
+from wavlm.execution.job import LabelledShards, name_corpora
 from wavlm.labels.flat import open_flat_labels
+from wavlm.loader.groups import read_groups
 from wavlm.loader.sampler import Integers, MicroBatch
 from wavlm.mixing.audio_pool import Split
 from wavlm.shards import Reader, find_copies_of_valid, read_index
@@ -46,7 +47,8 @@ class LabelledUtterances:
         copies = find_copies_of_valid(self._folders) if split == "train" else ()
         self.copies_of_valid = sum(int(mask.sum()) for mask in copies)
         rows = [chosen[~mask[chosen]] for chosen, mask in zip(rows, copies, strict=True)] if copies else rows
-        self._corpus = np.repeat(np.arange(len(rows)), [len(chosen) for chosen in rows])
+        self.groups = read_groups(name_corpora(data), self._folders, rows)
+        self._corpus = self.groups.corpus
         self._row = np.concatenate(rows)
         chosen = list(zip(indexes, rows, strict=True))
         self._shards: Strings = np.concatenate([item.shards[of] for item, of in chosen])
@@ -58,9 +60,12 @@ class LabelledUtterances:
     def __len__(self) -> int:
         return len(self._row)
 
-    def numbers_of(self, corpus: int) -> Integers:
-        """The numbers of the utterances of one corpus, by its place in the job's data."""
-        return np.flatnonzero(self._corpus == corpus)
+    def numbers_of(self, corpus: int | None, languages: Collection[str] = ()) -> Integers:
+        """The numbers of the utterances of one corpus, by its place in the job's data, or of some languages."""
+        if corpus is not None:
+            return np.flatnonzero(self._corpus == corpus)
+        chosen = [number for number, name in enumerate(self.groups.languages) if name in languages]
+        return np.flatnonzero(np.isin(self.groups.language, chosen))
 
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
         """Fill `pcm` (B, N) with the crops of these utterances that begin at these frames.

@@ -6,7 +6,7 @@ Legend: B utterances, N samples, F frames.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -111,17 +111,18 @@ class ValidationSamples:
         if subset == "mixed":
             self._source = MixedUtterances(job.mixtures, clean) if job.mixtures else None
 
-    def micro_batches(self, corpus: int | None = None) -> tuple[MicroBatch, ...]:
-        """The set, or its utterances of one corpus, in micro-batches, longest first; none if there are none.
+    def micro_batches(self, corpus: int | None = None, languages: Collection[str] = ()) -> tuple[MicroBatch, ...]:
+        """The set, or its utterances of one corpus or of some languages, in micro-batches, longest first; or none.
 
-        `corpus`: its place in the job's data; of clean utterances alone.
+        `corpus`: its place in the job's data. Both are of clean utterances alone.
         """
         if self._source is None:
             return ()
         frames = frames_of_crops(self._source.num_samples, self._train)
-        if corpus is None or not isinstance(self._source, LabelledUtterances):
+        is_whole = corpus is None and not languages
+        if is_whole or not isinstance(self._source, LabelledUtterances):
             return fixed_micro_batches(frames, self._train)
-        chosen = self._source.numbers_of(corpus)
+        chosen = self._source.numbers_of(corpus, languages)
         found = fixed_micro_batches(frames[chosen], self._train)
         return tuple(replace(item, utterances=chosen[item.utterances]) for item in found)
 
@@ -152,12 +153,13 @@ def make_validation(
 ) -> Callable[..., Iterator[PackedBatch]]:
     """`validation_batches` as a function to call at each validation. Only the first call reads the indexes.
 
-    Its argument is the place of a corpus in the job's data, to get the clean utterances of this corpus alone.
+    Its arguments are the place of a corpus in the job's data, or names of languages: to get the clean utterances of
+    these alone.
     """
     samples = cache(partial(ValidationSamples, job, subset))
 
-    def batches(corpus: int | None = None) -> Iterator[PackedBatch]:
-        for micro_batch in samples().micro_batches(corpus)[rank::world]:
+    def batches(corpus: int | None = None, languages: Collection[str] = ()) -> Iterator[PackedBatch]:
+        for micro_batch in samples().micro_batches(corpus, languages)[rank::world]:
             arrays = samples().make(micro_batch)
             yield pack(arrays, job.train.mask, micro_batch.position, micro_batch.position)
 

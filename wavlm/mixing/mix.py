@@ -28,6 +28,7 @@ from wavlm.shards.flac import PCM16_SCALE, Pcm16
 from wavlm.specs import MixSpec
 
 Waveform = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 Kind = Literal["speech", "noise"]
 
 NUM_DRAWS = 7  # per utterance: one for whether it is mixed, then those of _MixDraws
@@ -139,11 +140,15 @@ def mix(
     numbers: Numbers,
     spec: MixSpec,
     noise: AudioPool | None = None,
+    utterances: Integers | None = None,
 ) -> list[tuple[Event, Change[Waveform]]]:
-    """`mix_waveforms` with given random numbers (B, NUM_DRAWS). Returns events and changes, and leaves the crops."""
+    """`mix_waveforms` with given random numbers (B, NUM_DRAWS). Returns events and changes, and leaves the crops.
+
+    utterances (B,): a number for each utterance, where crops may be of the same one. Not given: each is of another.
+    """
     if spec.noise_probability > 0 and noise is None:
         raise ValueError(f"{spec.name} mixes in noise, but there is no noise")
-    micro_batch = _Crops(crops, keys)
+    micro_batch = _Crops(crops, keys, utterances)
     found = []
     for row, (key, draws) in enumerate(zip(keys, numbers.tolist(), strict=True)):
         if draws[0] >= spec.probability:
@@ -177,9 +182,10 @@ def as_float32(samples: Waveform | Pcm16, scale: np.float32 = ONE) -> Waveform:
 class _Crops:
     """Crops (B, N) and their keys. The energy of a crop is computed when it is first needed, and once."""
 
-    def __init__(self, crops: Waveform | Pcm16, keys: Sequence[str]) -> None:
+    def __init__(self, crops: Waveform | Pcm16, keys: Sequence[str], utterances: Integers | None) -> None:
         self.crops = crops
         self.keys = keys
+        self._utterances = np.arange(len(keys)) if utterances is None else utterances
         self._energies: dict[int, float] = {}
 
     def energy(self, row: int) -> float:
@@ -187,6 +193,10 @@ class _Crops:
         if row not in self._energies:
             self._energies[row] = _mean_square(self.crops[row])
         return self._energies[row]
+
+    def others(self, row: int) -> Integers:
+        """The rows of other utterances than that of `row`, in order."""
+        return np.flatnonzero(self._utterances != self._utterances[row])
 
 
 def _choose_secondary(
@@ -196,12 +206,10 @@ def _choose_secondary(
     if noise is not None and drawn.noise < spec.noise_probability:
         key, waveform = noise.draw(drawn.pick)
         return _Secondary("noise", key, waveform, _mean_square(waveform))
-    num_others = len(crops.keys) - spec.exclude_self
-    if not num_others:
+    others = crops.others(row) if spec.exclude_self else np.arange(len(crops.keys))
+    if not len(others):
         return None
-    other = _below(drawn.pick, num_others)
-    if spec.exclude_self:
-        other += other >= row
+    other = int(others[_below(drawn.pick, len(others))])
     return _Secondary("speech", crops.keys[other], crops.crops[other], crops.energy(other))
 
 

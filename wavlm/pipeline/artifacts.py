@@ -106,7 +106,8 @@ class Artifact:
 class Corpus(Artifact):
     kind: ClassVar[str] = "corpus"
     files = ("manifest.parquet", "archives/*.json", "audio/**")
-    format: ClassVar[int] = 2  # 2: splits by hashes of names; a folder's content and not its path
+    # 2: splits by hashes of names; a folder's content and not its path; 3: a row is a region of a file
+    format: ClassVar[int] = 3
     spec: CorpusSpec
 
     @cached_property
@@ -123,7 +124,8 @@ class Shards(Artifact):
     kind: ClassVar[str] = "shards"
     files = ("*.tar", "index.parquet", "shards.json", "rejects.parquet", "parts/*.json")
     # 2: pieces without sound are left out; channels, which pieces name; json members whose names have one type each
-    format: ClassVar[int] = 2
+    # 3: regions of files, languages
+    format: ClassVar[int] = 3
     spec: ShardSpec
     corpus: Corpus
 

@@ -39,6 +39,7 @@ class RegistrationFacts(Facts):
     sha256: str  # of native/model.safetensors, which is the store's
     aliases: tuple[str, ...]
     champion: str  # why it is the champion, or is not
+    experiment_id: str = ""  # of the run, for links to its pages; an earlier version did not record it
 
 
 class GateFacts(Facts):
@@ -54,10 +55,11 @@ class GateFacts(Facts):
 
 @dataclass(frozen=True)
 class Current:
-    """What the registry says of a version now; both may have changed since it was registered."""
+    """What the registry says of a version now, which may have changed since it was registered."""
 
     aliases: tuple[str, ...]
     champion: str
+    key: str = ""  # of the model
 
 
 def write_registration(folder: Path, facts: RegistrationFacts) -> None:

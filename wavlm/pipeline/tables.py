@@ -46,7 +46,7 @@ def _account(corpus: CorpusSummary) -> Iterator[Row]:
         yield from _found(corpus.name, corpus.found)
     excluded, rejected = sum(facts.excluded.values()), sum(facts.rejected.values())
     counts = (facts.samples, facts.samples_used, facts.samples_excluded, facts.samples_refused)
-    hours = (f"{count / SAMPLE_RATE_HZ / 3600:.4f}" for count in counts)
+    hours = map(_hours, counts)
     yield _account_row(corpus.name, "recordings packed", facts.recordings, facts.recordings_used, excluded, rejected)
     yield _account_row(corpus.name, "samples at 16 kHz", *counts)
     yield {**_account_row(corpus.name, "hours", *hours), "remarks": "; ".join(_remarks(facts))}
@@ -83,6 +83,7 @@ def _remarks(facts: ShardsFacts) -> Iterator[str]:
         yield f"pieces of used recordings: {_counts(facts.rejected_pieces)}"
     if facts.unmeasured:
         yield f"{facts.unmeasured} refused recordings cannot be decoded to their end: their samples are in no number"
+    yield from _remarks_on_regions(facts)
     if facts.clipped_samples:
         yield f"{facts.clipped_samples} samples clipped to full scale"
     if facts.notes:
@@ -91,6 +92,17 @@ def _remarks(facts: ShardsFacts) -> Iterator[str]:
         yield ", ".join(f"{count} of {channels} channels" for channels, count in facts.channels.items())
     if facts.gap_samples:
         yield f"{facts.gap_samples} samples of silence between joined recordings"
+
+
+def _remarks_on_regions(facts: ShardsFacts) -> Iterator[str]:
+    if facts.samples_outside:
+        yield f"{_hours(facts.samples_outside)} h of the files are in no region"
+    if facts.samples_repeated:
+        yield f"{_hours(facts.samples_repeated)} h are counted again, because regions overlap"
+
+
+def _hours(samples: int) -> str:
+    return f"{samples / SAMPLE_RATE_HZ / 3600:.4f}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

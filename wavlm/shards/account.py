@@ -1,7 +1,8 @@
 """The account of a shards folder: every recording and every sample is used, excluded or refused, and only once.
 
 Samples are counted at 16 kHz, and once per channel that is taken. `Ledger` keeps the books of one part. The number of
-samples that come in is what the decoder counted. The others are sums over the utterances and the rejects.
+samples that come in is what the decoder counted, of a region those of its passage in the file. The others are sums over
+the utterances and the rejects. `wavlm.shards.coverage` counts what of a file is in no region, or in several.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from wavlm.corpus.audio.reason import AudioError, Reason
+from wavlm.corpus.regions import Passage
 from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Piece, Utterance
 from wavlm.shards.waveform import Ending
@@ -28,7 +30,7 @@ class Account:
     samples_excluded: int = 0
     samples_refused: int = 0
     unmeasured: int = 0  # recordings that cannot be decoded to their end
-    clipped: int = 0  # samples above full scale, of recordings that are used, over all their channels
+    clipped: int = 0  # samples above full scale, of files that are used, over all their channels
     notes: Mapping[str, int] = field(default_factory=dict)  # recordings that are used per `NoteCode`
     channels: Mapping[str, int] = field(default_factory=dict)  # recordings that are used per number of channels
 
@@ -54,11 +56,25 @@ def add_up(accounts: Sequence[Account]) -> Account:
     return total
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a recording takes of its file, which was decoded to its end."""
+
+    ending: Ending
+    passage: Passage
+    channels: tuple[int, ...]  # as in `Piece`; of a channel that is missing its number
+    notes: tuple[str, ...] = ()  # of this recording alone, beside those of the file
+
+    @property
+    def samples(self) -> int:
+        return self.passage.samples * len(self.channels)
+
+
 @dataclass
 class _Entry:
     """What happened to one recording."""
 
-    ending: Ending | None = None  # None: not decoded to its end
+    taken: Taken | None = None  # None: not decoded to its end
     error: AudioError | None = None  # of the recording as a whole
     used: list[Piece] = field(default_factory=list)
     lost: list[tuple[str, Piece, AudioError]] = field(default_factory=list)  # key of the utterance, and why
@@ -70,13 +86,13 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
 
-    def refuse(self, key: str, error: AudioError, ending: Ending | None = None) -> None:
-        """A recording is not used at all. `ending`: None if it could not be decoded to its end."""
-        self._entries[key] = _Entry(ending, error)
+    def refuse(self, key: str, error: AudioError, taken: Taken | None = None) -> None:
+        """A recording is not used at all. `taken`: None if it could not be decoded to its end."""
+        self._entries[key] = _Entry(taken, error)
 
-    def admit(self, key: str, ending: Ending) -> None:
+    def admit(self, key: str, taken: Taken) -> None:
         """A recording was decoded. Each of its pieces is then either used or lost."""
-        self._entries[key] = _Entry(ending)
+        self._entries[key] = _Entry(taken)
 
     def use(self, utterance: Utterance) -> None:
         for piece in utterance.pieces:
@@ -93,24 +109,25 @@ class Ledger:
         """
         rejects: list[Reject] = []
         for key, entry in self._entries.items():
-            if entry.ending and not entry.error:
-                _check_pieces(key, entry)
+            if entry.taken and not entry.error:
+                _check_pieces(key, entry, entry.taken)
             rejects += _rejects_of(key, entry)
         return tuple(rejects), self._account(rejects)
 
     def _account(self, rejects: Sequence[Reject]) -> Account:
         used = [entry for entry in self._entries.values() if entry.used]
-        endings = [entry.ending for entry in used if entry.ending]
+        takes = [entry.taken for entry in used if entry.taken]
+        files = {id(taken.ending): taken.ending for taken in takes}  # several regions share one
         measured = [reject for reject in rejects if reject.samples >= 0]
         return Account(
-            samples=sum(_num_samples(entry.ending) for entry in self._entries.values() if entry.ending),
+            samples=sum(entry.taken.samples for entry in self._entries.values() if entry.taken),
             samples_used=sum(piece.samples for entry in used for piece in entry.used),
             samples_excluded=sum(reject.samples for reject in measured if reject.reason in EXCLUDED),
             samples_refused=sum(reject.samples for reject in measured if reject.reason not in EXCLUDED),
             unmeasured=len(rejects) - len(measured),
-            clipped=sum(ending.clipped for ending in endings),
-            notes=_add_counts({note: 1} for ending in endings for note in sorted({*ending.notes})),
-            channels=_add_counts({str(ending.num_channels): 1} for ending in endings),
+            clipped=sum(ending.clipped for ending in files.values()),
+            notes=_add_counts({note: 1} for taken in takes for note in sorted({*taken.ending.notes, *taken.notes})),
+            channels=_add_counts({str(taken.ending.num_channels): 1} for taken in takes),
         )
 
 
@@ -118,7 +135,7 @@ def _rejects_of(key: str, entry: _Entry) -> list[Reject]:
     """One reject if nothing of the recording is used, else one per piece that is lost."""
     error = entry.error or (entry.lost[0][2] if not entry.used else None)
     if error:
-        samples = _num_samples(entry.ending) if entry.ending else -1
+        samples = entry.taken.samples if entry.taken else -1
         return [Reject(key, str(error.code), _printable(error.message), samples=samples)]
     return [
         Reject(key, str(error.code), _printable(error.message), name, piece.channel, piece.start, piece.samples)
@@ -131,21 +148,17 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _num_samples(ending: Ending) -> int:
-    return ending.samples * max(1, len(ending.taken))
-
-
-def _check_pieces(key: str, entry: _Entry) -> None:
-    assert entry.ending is not None  # noqa: S101 - only of recordings that were decoded
+def _check_pieces(key: str, entry: _Entry, taken: Taken) -> None:
     pieces = [*entry.used, *(piece for _, piece, _ in entry.lost)]
-    for channel in entry.ending.taken:
+    for channel in taken.channels:
         here = sorted((item.start, item.samples) for item in pieces if item.channel == channel)
-        edges = [0, *accumulate(samples for _, samples in here)]
-        if [start for start, _ in here] != edges[:-1] or edges[-1] != entry.ending.samples:
+        edges = [*accumulate((samples for _, samples in here), initial=taken.passage.start)]
+        if [start for start, _ in here] != edges[:-1] or edges[-1] != taken.passage.stop:
+            first, last = taken.passage
             raise RuntimeError(
-                f"the pieces of channel {channel} of {key} are {here}, expected samples 0 to {entry.ending.samples}"
+                f"the pieces of channel {channel} of {key} are {here}, expected samples {first} to {last}"
             )
-    if stray := {item.channel for item in pieces} - {*entry.ending.taken}:
+    if stray := {item.channel for item in pieces} - {*taken.channels}:
         raise RuntimeError(f"pieces of {key} are of channels {stray}, which were not taken")
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavlm.corpus.layouts import UNKNOWN_SPEAKER
+from wavlm.corpus.layouts import UNKNOWN_SPEAKER, path_to_text
 from wavlm.errors import BadDataError
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
 from wavlm.shards.account import EXCLUDED, Account, add_up
+from wavlm.shards.coverage import Coverage, measure_coverage
 from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.index import write_index
 from wavlm.shards.listing import ListedShard, write_listing
@@ -20,11 +22,12 @@ from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
 from wavlm.shards.plan import plan_parts
 from wavlm.shards.recordings import MEAN_OF_SPEECH, Intake
 from wavlm.shards.rejects import Reject, rejects_path, write_rejects
+from wavlm.shards.waveform import name_channels
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import remove_noted
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
-    from wavlm.corpus.manifest import ManifestRow
+    from wavlm.corpus.manifest import Content, ManifestRow
 
 # A process takes 2 s of CPU to start, because webdataset imports torch. In 2 s it packs 2,000 s of audio.
 SECONDS_PER_WORKER = 3600
@@ -62,7 +65,7 @@ def build_shards(
     _check_rejects(rejects, len(manifest), spec, out)
     write_contents(out, records)
     _check_some(rejects, spec, records, out)
-    return _facts(manifest, records, rejects, account)
+    return _facts(manifest, records, rejects, account, _measure_coverage(manifest, records, intake))
 
 
 def _remove_others(stems: set[str], out: Path) -> None:
@@ -137,15 +140,33 @@ def _list_shard(record: PartRecord) -> ListedShard:
     )
 
 
+def _measure_coverage(manifest: Sequence[ManifestRow], records: Sequence[PartRecord], intake: Intake) -> Coverage:
+    """What of the files with regions is in none, or in several. A row of a whole file is a region of it, too."""
+    regions = [item for record in records for item in record.covered]
+    files = {item.path: item for item in regions}
+    wholes = [
+        replace(
+            file, spans=tuple((lane, 0, file.samples) for lane in name_channels(intake.channels, file.num_channels))
+        )
+        for row in manifest
+        if not row.is_region and (file := files.get(path_to_text(row.path)))
+    ]
+    return measure_coverage([*regions, *wholes])
+
+
 def _facts(
-    manifest: Sequence[ManifestRow], records: Sequence[PartRecord], rejects: Sequence[Reject], account: Account
+    manifest: Sequence[ManifestRow],
+    records: Sequence[PartRecord],
+    rejects: Sequence[Reject],
+    account: Account,
+    coverage: Coverage,
 ) -> ShardsFacts:
     utterances = [item for record in records for item in record.utterances]
     reasons = Counter(reject.reason for reject in rejects if reject.is_recording)
     pieces = Counter(reject.reason for reject in rejects if not reject.is_recording)
-    splits: dict[str, set[str]] = {}  # of each content
+    splits: dict[Content, set[str]] = {}
     for row in manifest:
-        splits.setdefault(row.sha256, set()).add(row.split)
+        splits.setdefault(row.content, set()).add(row.split)
     return ShardsFacts(
         recordings=len(manifest),
         recordings_used=len(manifest) - reasons.total(),
@@ -156,6 +177,8 @@ def _facts(
         samples_used=account.samples_used,
         samples_excluded=account.samples_excluded,
         samples_refused=account.samples_refused,
+        samples_outside=coverage.outside,
+        samples_repeated=coverage.repeated,
         unmeasured=account.unmeasured,
         gap_samples=sum(item.gap_samples for item in utterances),
         clipped_samples=account.clipped,

@@ -23,6 +23,8 @@ class ShardsFacts(Facts):
     samples_used: int = 0
     samples_excluded: int = 0
     samples_refused: int = 0  # of recordings and of pieces
+    samples_outside: int = 0  # of files with regions, in no region: not in `samples`
+    samples_repeated: int = 0  # in `samples` more than once, because regions overlap
     unmeasured: int = 0  # rejected recordings that cannot be decoded to their end: not in `samples`
     gap_samples: int = 0  # silence between joined recordings: in `hours`, and not in `samples`
     clipped_samples: int = 0  # above full scale, of recordings that are used
@@ -36,7 +38,7 @@ class ShardsFacts(Facts):
     valid_hours: float
     shards: int
     bytes: int  # of all tars
-    repeated_recordings: int  # recordings whose bytes came before
+    repeated_recordings: int  # recordings whose bytes and region came before
     in_both_splits: int  # contents that are in the train and in the valid split
 
     @property

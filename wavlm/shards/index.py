@@ -26,6 +26,7 @@ INDEX_SCHEMA = pa.schema(
         ("speaker", pa.string()),
         ("split", pa.string()),
         ("sha256", pa.string()),
+        ("language", pa.string()),
     ]
 )
 
@@ -53,6 +54,7 @@ class Index:
     speakers: Strings
     splits: Strings
     sha256s: Strings  # of the FLAC
+    languages: Strings  # as the publisher writes it; empty: not known
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -80,6 +82,7 @@ def read_index(shards_dir: Path) -> Index:
             speakers=_strings(table["speaker"].dictionary_encode()),
             splits=_strings(table["split"].dictionary_encode()),
             sha256s=_strings(table["sha256"]),
+            languages=_strings(table["language"].dictionary_encode()),
         )
     except _UNREADABLE as error:
         raise _unreadable(index_path(shards_dir), error) from error

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from wavlm.shards.account import Account
+from wavlm.shards.coverage import Covered
 from wavlm.shards.flac import encode_flac
 from wavlm.shards.plan import TarPart
 from wavlm.shards.recordings import Intake, Recordings
@@ -38,6 +39,7 @@ class PackedUtterance:
     split: str
     sha256: str  # of the FLAC
     sources: tuple[str, ...]  # keys of recordings
+    language: str = ""  # empty: not known
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class PartRecord:
     utterances: tuple[PackedUtterance, ...]
     rejects: tuple[Reject, ...]
     account: Account
+    covered: tuple[Covered, ...] = ()  # files of which there are regions
 
     @property
     def shard(self) -> str:
@@ -69,7 +72,8 @@ def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path,
     with closing(recordings.utterances(part.rows)) as utterances:
         packed, digest, size_bytes = _write_part(tar, utterances)
     rejects, account = recordings.ledger.close()
-    record = PartRecord(part.stem, inputs, digest, size_bytes, packed, rejects, account)
+    covered = tuple(recordings.covered)
+    record = PartRecord(part.stem, inputs, digest, size_bytes, packed, rejects, account, covered)
     write_text(path, json.dumps(asdict(record), sort_keys=True, ensure_ascii=False))
     note_whole(path)
     return record
@@ -124,11 +128,14 @@ def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
         split=utterance.split,
         sha256=hashlib.sha256(flac).hexdigest(),
         sources=tuple(piece.key for piece in utterance.pieces),
+        language=utterance.language or "",
     )
 
 
 def _digest(part: TarPart, spec: ShardSpec, intake: Intake) -> str:
-    rows = [[row.key, row.sha256, row.speaker, row.split, row.text, row.phones] for row in part.rows]
+    rows = [
+        [row.key, repr(row.content), row.speaker, row.language, row.split, row.text, row.phones] for row in part.rows
+    ]
     value = [part.stem, spec.model_dump(mode="json"), intake.channels, intake.role, rows]
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
@@ -140,6 +147,9 @@ def _read_record(path: Path) -> PartRecord:
     )
     value["rejects"] = tuple(Reject(**item) for item in value["rejects"])
     value["account"] = Account(**value["account"])
+    value["covered"] = tuple(
+        Covered(**{**item, "spans": tuple(map(tuple, item["spans"]))}) for item in value["covered"]
+    )
     return PartRecord(**value)
 
 

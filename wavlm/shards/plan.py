@@ -23,6 +23,7 @@ KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_CHARACTERS}}}")
 # an error only makes a tar larger or smaller.
 BYTES_PER_SECOND = {".wav": 32_000, ".flac": 20_000, ".g722": 8_000}
 LOSSY_BYTES_PER_SECOND = 12_000
+MAX_ESTIMATE_SECONDS = 3600.0  # for a region whose times nobody has checked
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class TarPart:
 def plan_parts(rows: Sequence[ManifestRow], spec: ShardSpec) -> tuple[TarPart, ...]:
     """Sort recordings by split, speaker and manifest order, and fill one tar after the other.
 
+    The regions of a file stand together, in the order of speaker and time, so that a part decodes the file once. They
+    are in several parts only if they do not fit into one.
+
     A tar is full when its estimated FLAC reaches `shard_megabytes`. The plan does not depend on the number
     of workers. A rejected recording never moves another recording to another tar.
     Raises BadDataError (DUP_KEY, KEY_BAD).
@@ -51,29 +55,45 @@ def plan_parts(rows: Sequence[ManifestRow], spec: ShardSpec) -> tuple[TarPart, .
     _check_keys(rows)
     parts: list[TarPart] = []
     for split in sorted({row.split for row in rows}):
-        chosen = sorted((row for row in rows if row.split == split), key=lambda row: row.speaker)
-        for number, group in enumerate(_fill_tars(chosen, spec.shard_megabytes * 1e6)):
+        files = _group_by_file(row for row in rows if row.split == split)
+        for number, group in enumerate(_fill_tars(files, spec.shard_megabytes * 1e6)):
             parts.append(TarPart(f"{split}-{number:06d}", tuple(group)))
     return tuple(parts)
 
 
-def _fill_tars(rows: Iterable[ManifestRow], limit_bytes: float) -> Iterable[list[ManifestRow]]:
+def _group_by_file(rows: Iterable[ManifestRow]) -> list[list[ManifestRow]]:
+    """The rows of each file, in the order of the first speaker."""
+    by_path: dict[str, list[ManifestRow]] = {}
+    for row in rows:
+        by_path.setdefault(row.path, []).append(row)
+    files = [sorted(found, key=lambda row: (row.speaker, row.start_s or 0.0)) for found in by_path.values()]
+    return sorted(files, key=lambda found: found[0].speaker)
+
+
+def _fill_tars(files: Iterable[list[ManifestRow]], limit_bytes: float) -> Iterable[list[ManifestRow]]:
     group: list[ManifestRow] = []
     size_bytes = 0.0
-    for row in rows:
-        estimate = _seconds(row) * FLAC_BYTES_PER_SECOND
-        if group and size_bytes + estimate > limit_bytes:
-            yield group
-            group, size_bytes = [], 0.0
-        group.append(row)
-        size_bytes += estimate
+    for rows in files:
+        sizes = [_seconds(row) * FLAC_BYTES_PER_SECOND for row in rows]
+        is_new = size_bytes + sum(sizes) > limit_bytes
+        for row, estimate in zip(rows, sizes, strict=True):
+            if group and (is_new or size_bytes + estimate > limit_bytes):
+                yield group
+                group, size_bytes = [], 0.0
+            group.append(row)
+            size_bytes += estimate
+            is_new = False
     if group:
         yield group
 
 
 def _seconds(row: ManifestRow) -> float:
+    if row.num_samples >= 0:
+        return row.seconds
+    if row.start_s is not None and row.end_s is not None:
+        return min(max(0.0, row.end_s - row.start_s), MAX_ESTIMATE_SECONDS)
     suffix = Path(row.path).suffix.lower()
-    return row.seconds or row.size_bytes / BYTES_PER_SECOND.get(suffix, LOSSY_BYTES_PER_SECOND)
+    return row.size_bytes / BYTES_PER_SECOND.get(suffix, LOSSY_BYTES_PER_SECOND)
 
 
 def _check_keys(rows: Sequence[ManifestRow]) -> None:

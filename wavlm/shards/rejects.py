@@ -35,7 +35,7 @@ class Reject:
     detail: str
     piece: str = ""  # the key that its utterance would have; empty: the whole recording
     channel: int = 0  # of the piece, counted from 1; 0: the mean, or the only one, or the whole recording
-    start: int = 0  # of the piece in the recording, in samples at 16 kHz
+    start: int = 0  # of the piece in its file, in samples at 16 kHz
     samples: int = -1  # that are lost, at 16 kHz, over all channels that are taken; -1: cannot be decoded to its end
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
+from wavlm.shards.cuts import Cut, CutKind
 from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 
@@ -25,9 +26,10 @@ class Piece:
 
     key: str  # of the recording
     offset: int  # in the utterance
-    start: int  # in the recording
+    start: int  # in the recording's file
     samples: int
-    channel: int = 0  # of the recording, counted from 1; 0: the mean of all, or the only one
+    channel: int = 0  # of the file, counted from 1; 0: the mean of all, or the only one
+    cut: CutKind | None = None  # what was found where it was cut off from the piece before; None: no piece is before
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,7 @@ class Utterance:
     text: str | None  # None: not known, or not known for this part of the recording
     phones: tuple[Phone, ...] | None  # times in seconds from the first sample; None or empty: none is known
     pieces: tuple[Piece, ...]
+    language: str | None = None  # as the publisher writes it; None: not known
 
     @property
     def is_cut(self) -> bool:
@@ -59,6 +62,7 @@ class Source:
     text: str | None
     phones: tuple[Phone, ...] | None
     whole: Piece  # all of it: the recording, the channel, and the number of samples
+    language: str | None = None
 
 
 def to_json(utterance: Utterance) -> bytes:
@@ -70,11 +74,12 @@ def to_json(utterance: Utterance) -> bytes:
     value = {
         "key": utterance.key,
         "speaker": utterance.speaker,
+        "language": utterance.language or "",
         "split": utterance.split,
         "samples": len(utterance.waveform),
         "text": utterance.text or "",
         "phones": [phone._asdict() for phone in utterance.phones or (NO_PHONE,)],
-        "pieces": [vars(piece) for piece in utterance.pieces],
+        "pieces": [_piece_to_json(piece) for piece in utterance.pieces],
     }
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
@@ -91,8 +96,20 @@ def from_json(blob: bytes, waveform: Waveform) -> Utterance:
         waveform=waveform,
         text=value["text"] or None,
         phones=_read_phones(value) or None,
-        pieces=tuple(Piece(**piece) for piece in value["pieces"]),
+        pieces=tuple(map(_piece_from_json, value["pieces"])),
+        language=value["language"] or None,
     )
+
+
+def _piece_to_json(piece: Piece) -> dict[str, object]:
+    """A piece, and its region of the file in seconds."""
+    start_s, end_s = (sample / SAMPLE_RATE_HZ for sample in (piece.start, piece.start + piece.samples))
+    return {**vars(piece), "cut": piece.cut or "", "start_s": start_s, "end_s": end_s}
+
+
+def _piece_from_json(value: dict[str, Any]) -> Piece:
+    chosen = {name: value[name] for name in ("key", "offset", "start", "samples", "channel")}
+    return Piece(**chosen, cut=value["cut"] or None)
 
 
 def has_phones(blob: bytes) -> bool:
@@ -109,37 +126,31 @@ def _read_phone(value: dict[str, Any] | list[Any]) -> Phone:
     return Phone(**value) if isinstance(value, dict) else Phone(*value)
 
 
-def num_pieces(samples: int, max_samples: int) -> int:
-    """Number of pieces that a recording is cut into."""
-    return max(1, -(-samples // max_samples))
-
-
 def channel_name(name: str, channel: int) -> str:
     """The name of one channel of a recording, or of its speaker."""
     return f"{name}-c{channel}"
 
 
-def cut(source: Source, max_samples: int) -> Iterator[tuple[Source, Piece]]:
-    """Cut a recording into as few pieces of at most `max_samples` as possible: what each is, and where it lies.
+def cut(source: Source, cuts: Sequence[Cut]) -> Iterator[tuple[Source, Piece]]:
+    """Cut a recording into pieces: what each is, and where it lies. Without cuts it is one piece.
 
-    Lengths of pieces differ by one sample at most. A recording that is short enough is one piece.
     A phone that crosses a cut is in both pieces, each with its part of the duration. The text of a piece is
     not known.
     """
-    samples = source.whole.samples
-    count = num_pieces(samples, max_samples)
-    if count == 1:
-        yield source, source.whole
+    whole = source.whole
+    if not cuts:
+        yield source, whole
         return
-    for number in range(count):
-        start, stop = (samples * edge // count for edge in (number, number + 1))
-        piece = replace(source.whole, start=start, samples=stop - start)
-        phones = _shift_phones(source.phones, -start, stop - start)
+    edges = [whole.start, *(item.at for item in cuts), whole.start + whole.samples]
+    kinds = [whole.cut, *(item.kind for item in cuts)]
+    for number, (start, stop, kind) in enumerate(zip(edges[:-1], edges[1:], kinds, strict=True)):
+        piece = replace(whole, start=start, samples=stop - start, cut=kind)
+        phones = _shift_phones(source.phones, whole.start - start, stop - start)
         yield replace(source, key=f"{source.key}-p{number:03d}", text=None, phones=phones), piece
 
 
 def join_consecutive(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterator[Utterance]:
-    """Join consecutive whole recordings of the same known speaker and split, up to `join_seconds`."""
+    """Join consecutive whole recordings of the same known speaker, language and split, up to `join_seconds`."""
     group: list[Utterance] = []
     for utterance in utterances:
         if group and not _fits(group, utterance, spec):
@@ -179,6 +190,7 @@ def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
         text=" ".join(texts) if len(texts) == len(group) else None,
         phones=tuple(phones) if any(item.phones is not None for item in group) else None,
         pieces=tuple(pieces),
+        language=group[0].language,
     )
 
 
@@ -188,7 +200,7 @@ def _fits(group: Sequence[Utterance], following: Utterance, spec: ShardSpec) -> 
     samples += len(group) * _to_samples(spec.join_gap_seconds)
     return (
         first.speaker not in ("", UNKNOWN_SPEAKER)
-        and (first.speaker, first.split) == (following.speaker, following.split)
+        and (first.speaker, first.language, first.split) == (following.speaker, following.language, following.split)
         and not (first.is_cut or following.is_cut)
         and samples <= _to_samples(spec.join_seconds)
     )

@@ -1,4 +1,4 @@
-"""Read a recording as 16 kHz int16 blocks of the channels that are taken. This runs in the process behind the fence.
+"""Read a file as 16 kHz int16 blocks of the channels that are taken. This runs in the process behind the fence.
 
 Shapes: C channels of the recording, K channels that are taken, T samples, W windows of 0.1 s.
 """
@@ -33,17 +33,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Ending:
-    """What is known of a recording that was decoded to its end."""
+    """What is known of a file that was decoded to its end."""
 
     samples: int  # per channel, at 16 kHz
-    num_channels: int  # of the recording
-    taken: tuple[int, ...]  # channels, counted from 1, or `MEAN`; none if the one that is asked for is missing
+    num_channels: int
+    taken: tuple[int, ...]  # channels, counted from 1, or `MEAN`, in order; none if those asked for are missing
     clipped: int  # samples above full scale that were clipped to it, over all channels
     notes: tuple[str, ...]  # each a `wavlm.corpus.audio.reason.NoteCode`
 
 
-def read_waveform(path: Path, key: str, sha256: str, channels: Channels) -> Iterator[Block | Ending | None]:
-    """The blocks of a recording, then its ending. None is a sign of life while the file is hashed.
+def read_waveform(path: Path, key: str, sha256: str, *wanted: Channels) -> Iterator[Block | Ending | None]:
+    """The blocks of a file, then its ending. None is a sign of life while the file is hashed.
+
+    `wanted`: what its recordings take, which may differ. `key`: of one of them, for messages.
 
     Raises AudioError if it must not be used for training, and BadDataError (FILE_CHANGED) if the file is missing or
     is not the one that the manifest describes.
@@ -51,11 +53,12 @@ def read_waveform(path: Path, key: str, sha256: str, channels: Channels) -> Iter
     before = _state(path, key)
     yield from _check_hash(path, key, sha256)
     with open_audio(path) as stream:
-        taken = choose_channels(channels, stream.info.channels)
+        num_channels = stream.info.channels
+        taken = tuple(sorted({number for choice in wanted for number in choose_channels(choice, num_channels)}))
         yield from _blocks(stream, taken)
         yield Ending(
             samples=to_16_khz(stream.num_samples, stream.info.sample_rate_hz),
-            num_channels=stream.info.channels,
+            num_channels=num_channels,
             taken=taken,
             clipped=stream.clipped,
             notes=tuple(str(note.code) for note in stream.notes),
@@ -79,6 +82,11 @@ def choose_channels(channels: Channels, num_channels: int) -> tuple[int, ...]:
     return (number,) if number <= num_channels else ()
 
 
+def name_channels(wanted: Channels, num_channels: int) -> tuple[int, ...]:
+    """As `choose_channels`, but a channel that is missing is named, too."""
+    return choose_channels(wanted, num_channels) or ((1,) if wanted == "first" else (cast(int, wanted),))
+
+
 def _blocks(stream: AudioStream, taken: Sequence[int]) -> Iterator[Block]:
     rate_hz = stream.info.sample_rate_hz
     resampler = _Resampler(rate_hz, len(taken))
@@ -93,9 +101,11 @@ def _blocks(stream: AudioStream, taken: Sequence[int]) -> Iterator[Block]:
 
 def _take(block: Waveform, taken: Sequence[int]) -> Waveform:
     """The channels that are taken, (K, T), of all channels, (C, T)."""
-    if MEAN in taken:
-        return cast(Waveform, block.mean(axis=0, dtype=np.float32, keepdims=True))
-    return block[[number - 1 for number in taken]]
+    single = block[[number - 1 for number in taken if number != MEAN]]
+    if MEAN not in taken:
+        return single
+    mean = cast(Waveform, block.mean(axis=0, dtype=np.float32, keepdims=True))
+    return np.concatenate([mean, single]) if single.size else mean
 
 
 class _Resampler:

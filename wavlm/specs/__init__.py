@@ -40,12 +40,15 @@ from wavlm.specs.layouts import Below, Layout
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.recipe import IterationSpec, Recipe
+from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
 __all__ = [
     "HOP_SAMPLES",
     "SAMPLE_RATE_HZ",
+    "UNKNOWN_LANGUAGE",
     "AptSource",
+    "BalanceSpec",
     "Below",
     "CodebookSpec",
     "ConvLayer",
@@ -56,6 +59,7 @@ __all__ = [
     "Features",
     "FolderSource",
     "GateSpec",
+    "Group",
     "HiddenFeatures",
     "HoldOut",
     "HttpsSource",
@@ -75,6 +79,7 @@ __all__ = [
     "Positive",
     "Probability",
     "Recipe",
+    "SamplingSpec",
     "ScoresSpec",
     "Sha256",
     "ShardSpec",

@@ -41,8 +41,15 @@ def canonical(value: object) -> JsonValue:
         }
     if isinstance(value, Keyed):
         return value.key
-    if isinstance(value, tuple):
-        return [canonical(item) for item in value]
+    if isinstance(value, tuple | dict):
+        return _canonical_items(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(f"{type(value).__name__} has no stable form: {value!r}")
+
+
+def _canonical_items(values: tuple[object, ...] | dict[str, object]) -> JsonValue:
+    """Each item of a list, or of a table of names; `key_of` sorts the names."""
+    if isinstance(values, tuple):
+        return [canonical(item) for item in values]
+    return {name: canonical(item) for name, item in values.items()}

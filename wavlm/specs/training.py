@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 from pydantic import model_validator
 
 from wavlm.specs.base import Count, FieldError, Natural, NonNegative, Positive, Probability, Sha256, Spec
+from wavlm.specs.sampling import SamplingSpec
 
 
 class MaskSpec(Spec):
@@ -148,6 +149,16 @@ class TrainSpec(Spec):
     read speech. An epoch then uses 97.5 % of the audio instead of 99 %, another part each time.
     Unit: frames of 20 ms.
     Change: 32 when you train with --compile, as the paper's recipes do.
+    """
+
+    sampling: SamplingSpec | None = None
+    """How often speech of each corpus and language is taken. Not given: every utterance once per epoch.
+
+    An epoch then takes as much audio as there is. An utterance that should be taken w times per epoch is taken floor(w)
+    or ceil(w) times in each, and floor(n w) or ceil(n w) times in the first n epochs, each time with another crop, mask
+    and mix.
+    Source: arXiv 2111.09296, arXiv 2406.06371.
+    Change: when some languages or corpora have far more hours than others: `{languages: {alpha: 0.7}}`.
     """
 
     adam_betas: tuple[Probability, Probability] = (0.9, 0.98)

@@ -40,7 +40,7 @@ from wavlm.rng import seed_for
 from wavlm.specs.identity import canonical
 from wavlm.train.facts import TrainingFacts, write_training
 from wavlm.train.prefetch import prefetch
-from wavlm.train.reporting import find_due_records, format_line, train_metrics
+from wavlm.train.reporting import find_due_records, format_line, heard_metrics, train_metrics
 from wavlm.train.schedule import LossScale
 from wavlm.train.start import Head, build_network
 from wavlm.train.state import TrainingProgress
@@ -61,7 +61,8 @@ class Data:
     valid: Mapping[str, Callable[[], Iterator[PackedBatch]]]  # by prefix of the metrics: valid, ...
     fingerprint: str  # of the order of batches and of their content
     copies_of_valid: int = 0  # utterances of train that are left out
-    valid_at_end: Mapping[str, Callable[[], Iterator[PackedBatch]]] = field(default_factory=dict)  # once, of a corpus
+    valid_at_end: Mapping[str, Callable[[], Iterator[PackedBatch]]] = field(default_factory=dict)  # once, of a part
+    heard: tuple[str, ...] = ()  # names of the corpora and languages whose frames batches count
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
     """
     with (
         watchdog(compiles=job.runtime.compile) as dog,
-        _open_writer(job, ranks, stop, dog) as writer,
+        CheckpointWriter(job.out / CHECKPOINTS, job.runtime.keep_snapshots, ranks, (stop, dog)) as writer,
     ):
         run = _start(job, data, ranks, writer, (stop, dog))
         progress = _resume(run)
@@ -146,10 +147,6 @@ def _is_checkpoint_due(job: TrainJob, number: int, seconds_since: float) -> bool
     if job.runtime.snapshot_every:
         return number % job.runtime.snapshot_every == 0
     return seconds_since >= SECONDS_BETWEEN_CHECKPOINTS
-
-
-def _open_writer(job: TrainJob, ranks: Ranks, stop: StopRequest, dog: Watchdog) -> CheckpointWriter:
-    return CheckpointWriter(job.out / CHECKPOINTS, job.runtime.keep_snapshots, ranks, (stop, dog))
 
 
 def _start(
@@ -233,6 +230,7 @@ def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:
             if values is None:
                 return progress
             record |= values
+        record |= heard_metrics(run.data.heard, progress)
     if run.ranks.leads:
         metrics.append(run.job.out / metrics.METRICS_FILE, {**record, "time_unix": time.time()})
         log.info("%s", format_line(record, run.job.train.updates))

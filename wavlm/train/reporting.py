@@ -5,6 +5,7 @@ from __future__ import annotations
 from wavlm.execution.job import TrainJob
 from wavlm.execution.metrics import MetricsRecord
 from wavlm.specs import TrainSpec
+from wavlm.specs.shapes import FRAME_RATE_HZ
 from wavlm.train.schedule import learning_rate
 from wavlm.train.state import TrainingProgress
 
@@ -43,6 +44,11 @@ def train_metrics(job: TrainJob, progress: TrainingProgress) -> MetricsRecord:
         "train/tflops": window.tera_operations / seconds,
         "train/data_wait": progress.window_wait_seconds / seconds,
     }
+
+
+def heard_metrics(names: tuple[str, ...], progress: TrainingProgress) -> MetricsRecord:
+    """Seconds of audio trained on so far, of each corpus and language: frames of 20 ms, repeated ones too."""
+    return {f"heard/{name}": frames / FRAME_RATE_HZ for name, frames in zip(names, progress.heard, strict=False)}
 
 
 def format_line(record: MetricsRecord, updates: int) -> str:

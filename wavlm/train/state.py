@@ -25,6 +25,7 @@ class TrainingProgress(BaseModel):
     grad_norm: float = 0.0  # of the last update, before clipping
     audio_seconds: float = 0.0  # trained on so far
     mixing: MixingCounts = MixingCounts()  # what mixing and effects did to the utterances so far
+    heard: tuple[int, ...] = ()  # frames trained on so far of each of `Groups.names`
     wall_seconds: float = 0.0  # spent on updates so far, restarts included
     validated_on: tuple[str, ...] = ()  # folders of the mixtures that it was validated on so far, in order
     reported_update: int = 0  # the last update that has a record in metrics.jsonl

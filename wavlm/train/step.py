@@ -63,6 +63,7 @@ class MicroBatchResult:
     sums: NamedNumbers
     wait_seconds: float  # that this rank waited for the batch
     mixing: MixingCounts  # what mixing and effects did to its utterances
+    heard: tuple[int, ...]  # frames of each corpus and language in its update, on all ranks
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _accumulate_gradients(
             batch = next(batches)
             waited = time.monotonic() - began
             sums = _forward_backward(job, training, batch, progress.loss_scale.value, objective)
-        results.append(MicroBatchResult(batch.keys, batch.after, sums, waited, batch.mixing))
+        results.append(MicroBatchResult(batch.keys, batch.after, sums, waited, batch.mixing, batch.heard))
     return results
 
 
@@ -219,12 +220,18 @@ def _advance(
             "grad_norm": progress.grad_norm if overflow else totals.grad_norm,
             "audio_seconds": progress.audio_seconds + totals.sums.audio_seconds,
             "mixing": progress.mixing.plus(totals.mixing),
+            "heard": add_counts(progress.heard, micro_batches[-1].heard),
             "wall_seconds": progress.wall_seconds + seconds,
             "window": progress.window.plus(totals.sums),
             "window_seconds": progress.window_seconds + seconds,
             "window_wait_seconds": progress.window_wait_seconds + sum(done.wait_seconds for done in micro_batches),
         }
     )
+
+
+def add_counts(before: tuple[int, ...], more: tuple[int, ...]) -> tuple[int, ...]:
+    """The sums of two rows of counts; an empty row counts nothing."""
+    return tuple(a + b for a, b in zip(before, more, strict=True)) if before else more
 
 
 def _not_finite(micro_batches: list[MicroBatchResult], ranks: Ranks, number: int, totals: UpdateTotals) -> BadDataError:

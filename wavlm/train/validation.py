@@ -25,6 +25,9 @@ from wavlm.train.step import autocast
 
 Metrics = dict[str, float]
 
+LANGUAGE_PREFIX = "valid_language/"  # and then the name of a language
+OF_LANGUAGE = ("loss", "masked_accuracy", "majority")
+
 
 def validate(
     job: TrainJob,
@@ -55,7 +58,14 @@ def validate(
                     measured.add(network, batch)
                 mixing = mixing.plus(batch.mixing)
     network.train()
-    return None if stops else measured.metrics(ranks, prefix) | _heard_metrics(mixing, ranks, prefix)
+    return None if stops else _keep(measured.metrics(ranks, prefix) | _heard_metrics(mixing, ranks, prefix), prefix)
+
+
+def _keep(values: Metrics, prefix: str) -> Metrics:
+    """What goes into the curve: few metrics of each language, because there may be 200 of them."""
+    if not prefix.startswith(LANGUAGE_PREFIX):
+        return values
+    return {name: value for name, value in values.items() if name.removeprefix(f"{prefix}/") in OF_LANGUAGE}
 
 
 def _heard_metrics(mixing: MixingCounts, ranks: Ranks, prefix: str) -> Metrics:

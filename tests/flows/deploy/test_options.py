@@ -25,7 +25,7 @@ BEFORE = Options(
 DEFAULTS: Mapping[str, Any] = {
     "recipe": "/recipes/tiny.yaml", "store": Path("/here/store"), "data_pool": "cpu", "training_pool": None,
     "nightly": None, "weekly": None, "timezone": "UTC", "after_prepare": False, "webhook": None, "image": None,
-    "environment": (), "downloads": 2, "trainings": 1, "reset": False,
+    "environment": (), "downloads": None, "trainings": None, "reset": False,
 }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_the_first_time_the_defaults_count() -> None:
 @pytest.mark.parametrize(("field", "other"), [("recipe", "/others/tiny.yaml"), ("store", Path("/other"))])
 def test_another_recipe_of_the_same_name_is_refused(field: str, other: Any) -> None:
     changed = replace(BEFORE, **{field: other})
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError, match="DEPLOYMENT_TAKEN: ") as refused:
         require_same(BEFORE, changed, "tiny")
     assert str(getattr(BEFORE, field)) in str(refused.value)
     assert str(other) in str(refused.value)

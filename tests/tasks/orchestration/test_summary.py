@@ -14,11 +14,12 @@ from PIL import Image
 
 from tasks.orchestration import summary
 from tasks.orchestration.media import MAX_PICTURE_BYTES, embed_picture, embed_sound
-from tasks.registry.pages import run_page, version_page
+from tasks.registry.pages import report_page, run_page, version_page
 from tests.tasks.conftest import BuiltStore, build, recipe_of
 from wavlm.mixing.listen import find_pairs, write_pair
 from wavlm.pipeline.artifacts import Mixtures, Registration
 from wavlm.pipeline.plan import plan
+from wavlm.pipeline.registration import REPORT_FILE, RegistrationFacts
 from wavlm.pipeline.store import Store
 
 
@@ -94,6 +95,33 @@ def test_what_was_mixed_can_be_listened_to_in_the_page(
     assert "tiny-listen-paper" in pages
 
 
+@pytest.mark.parametrize("uri", ["https://mlflow.example.org", "registry/mlflow.db"])
+def test_the_report_of_each_iteration_is_linked(
+    uri: str, built: BuiltStore, pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if uri.startswith("https"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(summary, "read_current", None)  # nobody answers at this address
+
+    def register(out: Path, number: int) -> RegistrationFacts:
+        (out / REPORT_FILE).write_text("a page")
+        return RegistrationFacts(
+            name="WavLM-tiny", version=number, run_id=f"run{number}", uri=uri, source="", sha256="", aliases=(),
+            champion="", experiment_id="7",
+        )  # fmt: skip
+
+    for number, item in enumerate(built.registrations, 1):
+        built.store.make(item, lambda out, number=number: register(out, number))
+    summary.publish(built.recipe, built.store)
+    summary.publish_work(built.recipe, built.store, plan(built.recipe), [])
+    for number, item in enumerate(built.registrations, 1):
+        page = pages[f"tiny-iteration-{number}-report"]
+        assert f"`{built.store.path(item) / REPORT_FILE}`" in page
+        link = f"[report](https://mlflow.example.org/#/experiments/7/runs/run{number}/artifacts/report.html)"
+        (row,) = (line for line in pages["tiny-work"].splitlines() if item.key in line)
+        assert (link in page, row.endswith(f"<br>{link} |")) == (uri.startswith("https"),) * 2
+
+
 def test_a_row_of_what_was_made_is_broken_and_escaped(
     built: BuiltStore, pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,4 +168,8 @@ def test_pages_of_mlflow_are_linked_where_a_server_has_them_without_its_password
     assert version_page(uri, "WavLM base/1", 3) == (
         "https://mlflow.example.org/tracking/#/models/WavLM%20base%2F1/versions/3"
     )
+    assert report_page(uri, "7", "ab12", "report.html") == (
+        "https://mlflow.example.org/tracking/#/experiments/7/runs/ab12/artifacts/report.html"
+    )
+    assert report_page(uri, "", "ab12", "report.html") == run_page(uri, "ab12")
     assert run_page("sqlite:////store/registry/mlflow.db", "ab12") is None

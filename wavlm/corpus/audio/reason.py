@@ -23,7 +23,9 @@ class Reason(StrEnum):
     AUDIO_RANGE = "AUDIO_RANGE"  # far above full scale
     AUDIO_SILENT = "AUDIO_SILENT"  # zeros or another constant
     AUDIO_CANCELS = "AUDIO_CANCELS"  # the channels have opposite phases, so that their mean is nearly silent
-    CHANNEL_MISSING = "CHANNEL_MISSING"  # it does not have the channel that the corpus spec asks for
+    CHANNEL_MISSING = "CHANNEL_MISSING"  # it does not have the channel that its row or the corpus spec asks for
+    REGION_EMPTY = "REGION_EMPTY"  # a region that does not end behind its start
+    REGION_OUTSIDE = "REGION_OUTSIDE"  # a region that is not in its file
     DECODER_STALLED = "DECODER_STALLED"  # no audio came for a minute: the decoder or the disk hangs
     DECODER_CRASHED = "DECODER_CRASHED"  # the decoder ended its process
     AUDIO_CHANNELS = "AUDIO_CHANNELS"  # more channels than a recording of speech has
@@ -36,6 +38,7 @@ class NoteCode(StrEnum):
 
     LENGTH_RECOVERED = "LENGTH_RECOVERED"  # the header announces fewer samples than the file holds: all are used
     BYTES_SKIPPED = "BYTES_SKIPPED"  # a part of a frame before the first whole one: the start of a broadcast
+    REGION_CLIPPED = "REGION_CLIPPED"  # a region ends a little behind the end of its file: it ends there
     PARTS_JOINED = "PARTS_JOINED"  # several recordings behind each other in one file: all are used
 
 
@@ -63,7 +66,9 @@ ADVICE: dict[Reason, str] = {
     Reason.AUDIO_RANGE: "scale it to -1 .. 1, or leave it out",
     Reason.AUDIO_SILENT: "leave it out",
     Reason.AUDIO_CANCELS: "set `channels` in the corpus spec to one of them, or to each",
-    Reason.CHANNEL_MISSING: "correct `channels` in the corpus spec, or leave it out",
+    Reason.CHANNEL_MISSING: "correct the channel in its row, or `channels` in the corpus spec, or leave it out",
+    Reason.REGION_EMPTY: "correct its times in the list of regions, or leave it out",
+    Reason.REGION_OUTSIDE: "correct its times or its file in the list of regions, or leave it out",
     Reason.DECODER_STALLED: "check its disk, convert it to WAV or FLAC, or leave it out",
     Reason.DECODER_CRASHED: "convert it to WAV or FLAC, or leave it out",
     Reason.AUDIO_CHANNELS: "take its channels apart",

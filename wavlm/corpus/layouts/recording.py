@@ -10,7 +10,7 @@ UNKNOWN_SPEAKER = "unknown"
 
 
 class Phone(NamedTuple):
-    """A timed phone segment of a recording, in seconds from its start."""
+    """A timed phone segment of a recording, in seconds from its start (of a region: from the start of the region)."""
 
     start_s: float
     end_s: float
@@ -19,7 +19,10 @@ class Phone(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file of a corpus. `path` is relative to the folder that was read."""
+    """A region of an audio file of a corpus; without start, end and channel: all of the file.
+
+    `path` is relative to the folder that was read.
+    """
 
     key: str
     path: PurePosixPath
@@ -28,3 +31,6 @@ class Recording:
     phones: tuple[Phone, ...] | None = None
     split: str | None = None  # `train`, `valid` or `test`, if the publisher says it
     language: str | None = None  # as the publisher writes it
+    start_s: float | None = None  # seconds in the file; None: from the beginning
+    end_s: float | None = None  # None: to the end
+    channel: int | None = None  # counted from 1; None: as the corpus spec says
