@@ -19,7 +19,7 @@ from tasks.orchestration.summary import publish, publish_work
 from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.artifacts import Artifact, ImportedModel
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
@@ -60,6 +60,8 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
                 for artifact in chosen:
                     with whole.part(artifact.key):
                         make_one(artifact, recipe_spec, artifact_store, runtime)
+                    if isinstance(artifact, ImportedModel) and artifact in todo:
+                        check_ready(recipe, artifact_store, runtime, choose)  # its network is known only now
         finally:
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)

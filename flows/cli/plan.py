@@ -10,9 +10,10 @@ from typing import Literal
 from rich.markup import escape
 from rich.table import Table
 
-from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
@@ -27,7 +28,7 @@ _COLOURS: dict[State, str] = {"there": "green", "make": "yellow", "?": "yellow",
 _WORDS: dict[State, str] = {
     "there": "there, and used again",
     "make": "to be made",
-    "?": "not known before the run has read the folders",
+    "?": "not known before the run has read folders and models",
     "broken": "broken",
 }
 
@@ -96,6 +97,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield f"lies in {store.path(artifact).relative_to(store.root)}"
     if isinstance(artifact, Corpus | Shards) and store.is_complete(artifact):
         yield show_hours(artifact, store)
+    if isinstance(artifact, ImportedModel) and artifact.is_known:
+        yield f"from {describe_source(artifact)}"
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
     if isinstance(artifact, Model) and (start := describe_start(artifact, store)):
@@ -103,8 +106,10 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
 
 
 def _explain_unknown(artifact: Artifact) -> str:
-    if isinstance(artifact, Corpus) and artifact.spec.folder:
+    if isinstance(artifact, Corpus | ImportedModel) and artifact.spec.folder:
         return f"{artifact.spec.folder.path} is new, has changed or is not there; the run reads it first"
+    if isinstance(artifact, ImportedModel):
+        return f"{describe_source(artifact)}: the run asks the registry which version that is"
     return "made from what is not known yet"
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.registry.connection import Registry, connect, open_to_look, registry_uri, translate_registry_errors
-from tasks.registry.lineage import with_lineage
+from tasks.registry.lineage import Lineage, read_lineage, with_lineage
 from tasks.registry.reference import find_version, find_versions
 from tasks.registry.versions import (
     CHAMPION,
@@ -27,6 +27,8 @@ from tasks.registry.versions import (
     with_metrics,
 )
 from wavlm.errors import BadDataError, UsageError
+from wavlm.nn.description import WEIGHTS_FILE
+from wavlm.pipeline.refreshes import ResolvedModel
 from wavlm.pipeline.registration import RegistrationFacts, without_password
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync
@@ -115,6 +117,26 @@ def fetch_model(registry: Registry, version: Version, folder: Path) -> None:
     _require_digests(version)
     for name in MODEL_FILES:
         _fetch(registry, version, name, folder)
+
+
+def pull_lineage(store: Store, reference: str) -> Lineage | None:
+    """The lineage of a version, once its bytes are those that were registered; None if it has none."""
+    with looking(store, reference) as registry:
+        return read_lineage(registry, find_version(registry, reference))
+
+
+def find_weights(store: Store, reference: str) -> ResolvedModel:
+    """The version that a reference means now, and the sha256 of its weights.
+
+    Raises UsageError (MODEL_UNKNOWN, VERSION_UNKNOWN), and BadDataError (VERSION_FOREIGN) if no digest is known.
+    """
+    with looking(store, reference) as registry:
+        version = find_version(registry, reference)
+        _require_digests(version)
+        sha256 = version.tags[sha256_tag(native_path(WEIGHTS_FILE))]
+        return ResolvedModel(
+            asked=reference, model=version.name, version=str(version.version), sha256=sha256, place=registry.place
+        )
 
 
 def promote(store: Store, reference: str, alias: str) -> Version:

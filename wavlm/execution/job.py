@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
-from wavlm.specs import MixSpec, NetworkSpec, StartSpec, TrainSpec
+from wavlm.specs import MixSpec, NetworkSpec, TrainSpec
 from wavlm.storage.files import read_json
 
 TRAIN_LOCK = ".train.lock"  # in the folder that is trained into; held by rank 0
@@ -25,6 +25,15 @@ class LabelledShards(BaseModel):
     corpus: str = ""  # its name; empty: as the folder of its shards says, `<name>-<key>`
 
 
+class StartWeights(BaseModel):
+    """The weights that a training starts from: a model folder, and the sha256 of its `model.safetensors`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    sha256: str
+
+
 class TrainJob(BaseModel):
     """Everything that `python -m wavlm.train` needs. It writes metrics, checkpoints and the model to `out`."""
 
@@ -35,12 +44,13 @@ class TrainJob(BaseModel):
     network: NetworkSpec
     train: TrainSpec
     num_clusters: int
+    codebook: str = ""  # sha256 of the centroids that the labels come from
     data: tuple[LabelledShards, ...]
     mix: MixSpec | None = None
     noise: tuple[Path, ...] = ()
     rooms: tuple[Path, ...] = ()
     mixtures: Path | None = None
-    start: StartSpec | None = None
+    start: StartWeights | None = None
     runtime: Runtime = Runtime()
 
 

@@ -20,6 +20,7 @@ from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.record import RECORD_FILE, read_field
+from wavlm.pipeline.resolve_models import read_models, resolve_models, unknown_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
 from wavlm.specs.identity import canonical
@@ -43,8 +44,11 @@ class _Known:
 def resolve(recipe: Recipe, store: Store) -> Recipe:
     """The recipe with the content of folders, where the store knows it, and with the rule of earlier splits.
 
-    Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED).
+    So are models: folders as the store knows them, and versions as the newest refresh of the recipe names them.
+
+    Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, MODEL_CHANGED).
     """
+    recipe = resolve_models(recipe, store)
     return _replace_corpora(recipe, lambda spec: _keep_rule(_fill_in(spec, store), store))
 
 
@@ -63,6 +67,7 @@ def read_folders(
         cache = contents_cache(spec, store)
         if cache is not None and not _is_pinned_and_gone(spec):
             read_contents(find_folder(spec), cache, progress, stall_seconds)
+    read_models(recipe, store)
     return resolve(recipe, store)
 
 
@@ -77,13 +82,19 @@ def unread_folders(resolved: Recipe) -> tuple[str, ...]:
 
 
 def require_known(recipe: Recipe, store: Store) -> Recipe:
-    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder has to be read first."""
+    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder or a model has to be read first."""
     resolved = resolve(recipe, store)
     if unread := unread_folders(resolved):
         raise UsageError(
             "FOLDER_UNKNOWN",
             f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "
             f"{recipe.name}; run `wavlm run`, which reads them",
+        )
+    if unknown := unknown_models(resolved):
+        raise UsageError(
+            "FOLDER_UNKNOWN",
+            f"the model {', '.join(unknown)} was not read, or not asked for in the registry, since it is named so; in "
+            f"recipe {recipe.name}; run `wavlm run`, which does that",
         )
     return resolved
 

@@ -28,6 +28,7 @@ from wavlm.specs.corpora import (
     Source,
 )
 from wavlm.specs.gate import GateSpec
+from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import (
     CodebookSpec,
     Features,
@@ -38,8 +39,9 @@ from wavlm.specs.labelling import (
 )
 from wavlm.specs.layouts import Below, Layout
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
+from wavlm.specs.models import ModelArchive, ModelFolder, ModelSource, ModelSpec, ModelVersion
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
-from wavlm.specs.recipe import IterationSpec, Recipe
+from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
@@ -71,6 +73,11 @@ __all__ = [
     "MfccFeatures",
     "MixSpec",
     "MixturesSpec",
+    "ModelArchive",
+    "ModelFolder",
+    "ModelSource",
+    "ModelSpec",
+    "ModelVersion",
     "Name",
     "Natural",
     "NetworkSpec",

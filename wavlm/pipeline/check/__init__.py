@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from wavlm.errors import EXIT_USAGE, CodedError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.check.imports import check_models, check_teachers
 from wavlm.pipeline.check.machine import check_devices, check_packages, check_registry
 from wavlm.pipeline.check.models import check_crops, check_frames, check_mixing, check_ranks, check_sample
 from wavlm.pipeline.check.sources import check_folders, check_programs, check_sources
@@ -28,6 +29,8 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_folders,
     check_programs,
     check_packages,
+    check_models,
+    check_teachers,
     check_starts,
     check_frames,
     check_sample,

@@ -17,8 +17,9 @@ from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.record import read_field, read_record, read_seal
 from wavlm.pipeline.registration import RegistrationFacts, explain_registry
 from wavlm.pipeline.resolve import resolve, unread_folders
+from wavlm.pipeline.resolve_models import unknown_models
 from wavlm.pipeline.store import Store
-from wavlm.specs import Recipe
+from wavlm.specs import Recipe, StartSpec
 from wavlm.specs.lookup import names_in, shipped_specs
 from wavlm.specs.yaml import find_recipe, read_recipe
 
@@ -36,8 +37,8 @@ class KeptRecipe:
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """Corpora whose folder has changed: nobody knows which of the store's artifacts are the recipe's."""
-        return unread_folders(self.recipe)
+        """Corpora and models whose folder has changed: nobody knows which of the store's artifacts are the recipe's."""
+        return (*unread_folders(self.recipe), *unknown_models(self.recipe))
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ def _of_recipes(recipes: Sequence[KeptRecipe], notes: Sequence[Remembered]) -> I
 
 def _of_starts(starts: Collection[str], recipes: Sequence[KeptRecipe], store: Store) -> Iterator[tuple[str, str]]:
     """What a training starts from, with its lineage: by the place, and by the weights, which a link may lead to."""
-    digests = {model.start.sha256 for item in recipes for model in models(item.artifacts) if model.start}
+    starting = (model.start for item in recipes for model in models(item.artifacts))
+    digests = {start.sha256 for start in starting if isinstance(start, StartSpec)}
     if not starts and not digests:
         return
     folders = {key_of_folder(folder): folder for folder in store.folders()}

@@ -1,0 +1,58 @@
+"""Ask the registry which versions the models of a recipe are, once, and write the answer into the store."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.orchestration.stage import RETRIES
+from tasks.orchestration.waiting import wait_out
+from wavlm.errors import BadDataError
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.plan import used_models
+from wavlm.pipeline.refreshes import Refresh, ResolvedModel, find_version, read_refresh, write_refresh
+from wavlm.pipeline.store import Store
+from wavlm.specs import ModelVersion, Recipe
+from wavlm.storage.locks import hold_lock
+
+
+@task(cache_policy=NO_CACHE, task_run_name="versions of {recipe.name}", **RETRIES)
+def ask_versions(recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    """Fill the newest refresh of a recipe with the versions that its models are; the first one if there is none."""
+    wait_out(lambda: resolve_versions(recipe, store), runtime)
+
+
+def resolve_versions(recipe: Recipe, store: Store, number: int | None = None) -> Refresh:
+    """The refresh of this number with the version of every model that a recipe takes from the registry.
+
+    What is written there already is not asked again: an alias may have moved since.
+    number: not given: the newest, or the first one if there is none.
+    Raises UsageError (MODEL_UNKNOWN, VERSION_UNKNOWN), BadDataError (VERSION_FOREIGN, MODEL_CHANGED), LockedError, and
+    ServiceMissingError (REGISTRY_DOWN).
+    """
+    with hold_lock(store.root / "locks" / f"refresh-{recipe.name}.lock", f"the list of versions of {recipe.name}"):
+        found = read_refresh(store.root, recipe.name, number) or Refresh(number=number or 1)
+        sources = {item.called: item.spec.source for item in used_models(recipe)}
+        asked = {
+            name: _ask(name, source, store)
+            for name, source in sources.items()
+            if isinstance(source, ModelVersion) and not find_version(source, found.models.get(name))
+        }
+        if asked:
+            found = found.model_copy(update={"models": {**found.models, **asked}})
+            write_refresh(store.root, recipe.name, found)
+        return found
+
+
+def _ask(name: str, source: ModelVersion, store: Store) -> ResolvedModel:
+    from tasks.registry.lookup import find_weights
+
+    found = find_weights(store, source.reference)
+    if find_version(source, found) is None:
+        pinned = f"version {source.version}, " if source.version else ""
+        raise BadDataError(
+            "MODEL_CHANGED",
+            f"{source.reference} is version {found.version} with weights of sha256 {found.sha256}, the recipe pins "
+            f"{pinned}sha256 {source.sha256 or 'any'}; at the model {name}, in {found.place}; correct the recipe",
+        )
+    return found
