@@ -27,7 +27,7 @@ def prepare(recipe: str, store: str = "store", runtime: Runtime = DEFAULT_RUNTIM
         store: The folder in which everything that is made lies. Relative to the worker's folder.
         runtime: How to run: nothing of it changes the result.
     """
-    return work(recipe, store, runtime, _choose, make_with_inputs, tell_prepared)
+    return work(recipe, store, runtime, _choose, make_with_inputs, tell_prepared, is_today=True)
 
 
 def _choose(artifacts: Sequence[Artifact]) -> list[Artifact]:

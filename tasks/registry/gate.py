@@ -14,6 +14,7 @@ from wavlm.evaluation.facts import Gain
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.plan import scores_of
+from wavlm.pipeline.refreshes import aliases_of
 from wavlm.specs import GateSpec, Recipe
 from wavlm.specs.gate import LOWER_IS_BETTER
 from wavlm.specs.identity import canonical, key_of
@@ -61,7 +62,7 @@ def measured_tags(metrics: Mapping[str, float], model_dir: Path) -> dict[str, st
 
 def confidence_of(recipe: Recipe) -> float | None:
     """The confidence of the interval that decides; None if the figures of registration decide."""
-    return recipe.gate.confidence
+    return recipe.gate.confidence or (DEFAULT_CONFIDENCE if aliases_of(recipe) else None)
 
 
 def has_final_labels(model: Model, recipe: Recipe) -> bool:

@@ -24,6 +24,7 @@ from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
+from wavlm.specs import Recipe
 from wavlm.train.facts import TrainingFacts
 
 Found = Mapping[tuple[str, int], Current]  # by name and number
@@ -141,6 +142,14 @@ def show_hours(artifact: Corpus | Shards, store: Store) -> str:
     facts: CorpusFacts | ShardsFacts
     facts = store.facts(artifact, CorpusFacts) if isinstance(artifact, Corpus) else store.facts(artifact, ShardsFacts)
     return f"{facts.train_hours:.2f} h train, {facts.valid_hours:.2f} h valid"
+
+
+def speech_hours(recipe: Recipe, store: Store) -> float | None:
+    """The hours of speech that the shards of a resolved recipe hold; None if one of them is not there."""
+    shards = [Shards(recipe.shards, Corpus(spec)) for spec in recipe.speech]
+    if not store.has_all(shards):
+        return None
+    return sum(store.facts(item, ShardsFacts).hours for item in shards)
 
 
 def _notes(model: Model, store: Store) -> Iterator[str]:

@@ -124,6 +124,7 @@ class Recipe(Spec):
         self._check_corpora()
         for place, iteration in enumerate(self.iterations):
             self._check_iteration(place, iteration)
+        self._check_first()
         self._check_layers()
         self._check_different()
         self._check_valid_split()
@@ -178,6 +179,25 @@ class Recipe(Spec):
                 raise FieldError(
                     f"{name} is not among the recipe's models, which are: {known}{f': {hint}' if hint else ''}",
                     *(*at, *field),
+                )
+
+    def _check_first(self) -> None:
+        """Check that what stands in for a version that is not there yet is a model of its own, of the recipe."""
+        for name, spec in self.models.items():
+            stand_in = self.models.get(spec.first or "")
+            if spec.first is None:
+                continue
+            if spec.source.type != "registry" or spec.source.alias is None:
+                raise FieldError(
+                    "first belongs to a version by an alias, which may not be there yet", "models", name, "first"
+                )
+            if stand_in is None or stand_in.source.type == "registry":
+                known = ", ".join(key for key, item in self.models.items() if item.source.type != "registry") or "none"
+                raise FieldError(
+                    f"{spec.first} cannot stand in; the recipe's folders and archives are: {known}",
+                    "models",
+                    name,
+                    "first",
                 )
 
     def _check_different(self) -> None:
