@@ -102,10 +102,10 @@ class HiddenFeatures(Spec):
     """Where the output of a layer is taken. It matters for networks with `norm_first` (Large) alone.
 
     `residual`: as the next layer gets it, before any final norm: fairseq's `output_layer`, and `hidden_states[layer]`
-    of transformers and s3prl below the last layer. `normed`: after the network's final norm, as transformers and s3prl
-    give the last layer.
-    Source: docs/algorithm.md 11.3.
-    Change: `normed` to repeat labels that were made of the last layer by transformers or s3prl.
+    of transformers below the last layer. `normed`: after the network's final norm: `last_hidden_state` of transformers,
+    and what s3prl gives as the last layer.
+    Source: docs/algorithm.md 4.
+    Change: `normed` to repeat labels that others made of the last layer after its norm.
     """
 
 
