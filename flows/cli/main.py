@@ -16,6 +16,7 @@ from flows.cli import console, options, usage
 from flows.cli import deploy as cli_deploy
 from flows.cli import house as cli_house
 from flows.cli import models as cli_models
+from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
 from flows.cli import store as cli_store
 from flows.cli import ui as cli_ui
@@ -261,7 +262,7 @@ def _load_stage() -> Callable[..., object]:
 
 # Modules with commands of their own, after those above, in the order in which help lists them. To add one is a name
 # here, and one in the layers of pyproject.toml.
-for module in (cli_store, cli_report, cli_house, cli_deploy, cli_models, cli_ui):
+for module in (cli_store, cli_refresh, cli_report, cli_house, cli_deploy, cli_models, cli_ui):
     module.add_to(app)
 
 

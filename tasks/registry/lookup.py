@@ -7,11 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from tasks.registry.ancestry import Genealogist
 from tasks.registry.connection import Registry, connect, open_to_look, registry_uri, translate_registry_errors
 from tasks.registry.lineage import Lineage, read_lineage, with_lineage
-from tasks.registry.reference import find_version, find_versions
+from tasks.registry.reference import find_version, find_versions, is_name
 from tasks.registry.versions import (
     CHAMPION,
     MODEL_FILES,
@@ -33,6 +35,7 @@ from wavlm.pipeline.registration import RegistrationFacts, without_password
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync
 
+DESCENT = "descends from"
 _ALIAS = re.compile(r"(?!v\d+$)(?!latest$)[a-z][a-z0-9_-]{0,63}")
 
 
@@ -68,16 +71,27 @@ def show_model(store: Store, reference: str) -> RegisteredModel:
     with looking(store, reference) as registry:
         name, chosen = find_versions(registry, reference)
         newest_first = sorted(chosen, key=lambda item: -item.version)
+        genealogist = Genealogist(registry)
         return RegisteredModel(
-            name, registry.place, tuple(with_lineage(registry, with_metrics(registry, item)) for item in newest_first)
+            name, registry.place, tuple(_with_history(registry, genealogist, item) for item in newest_first)
         )
 
 
-def list_versions(store: Store, name: str) -> tuple[Version, ...]:
-    """The versions of a registered model with their metrics, oldest first."""
-    with looking(store, name) as registry:
-        _, found = find_versions(registry, name)
-        return tuple(with_metrics(registry, item) for item in sorted(found, key=lambda item: item.version))
+def list_versions(store: Store, reference: str) -> tuple[Version, ...]:
+    """Versions with their metrics, oldest first: all of a name; of NAME:VERSION or NAME@ALIAS those it descends from."""
+    with looking(store, reference) as registry:
+        name, found = find_versions(registry, reference)
+        if is_name(reference, name):
+            chosen = tuple(sorted(found, key=lambda item: item.version))
+        else:
+            chosen = Genealogist(registry).trace(found[0]).versions
+        return tuple(with_metrics(registry, item) for item in chosen)
+
+
+def _with_history(registry: Registry, genealogist: Genealogist, version: Version) -> Version:
+    """The version with its metrics, its lineage, and the versions that it descends from."""
+    whole = with_lineage(registry, with_metrics(registry, version))
+    return replace(whole, lineage={**whole.lineage, DESCENT: genealogist.trace(version).words})
 
 
 def resolve(store: Store, reference: str) -> Version:

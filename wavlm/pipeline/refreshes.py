@@ -40,8 +40,8 @@ class ResolvedModel(Facts):
 
     def __str__(self) -> str:
         if self.first:
-            return f"{self.asked}: none yet, so the first: {self.first}"
-        return f"{self.asked}: version {self.version}"
+            return f"{self.asked}, none yet: {self.first} stands in"
+        return f"{self.asked}, {f'version {self.version}' if self.version else 'not resolved'}"
 
 
 class TakenCorpus(Facts):
@@ -104,6 +104,24 @@ def aliases_of(recipe: Recipe) -> dict[str, ModelVersion]:
     """The models that a recipe takes by an alias, by their names in it: such a recipe is refreshed."""
     sources = {name: spec.source for name, spec in recipe.models.items()}
     return {name: item for name, item in sources.items() if isinstance(item, ModelVersion) and item.alias}
+
+
+def describe_refresh(recipe: Recipe, root: Path) -> str:
+    """The number of a recipe's refresh, its state, and which versions its models are; empty without a model by alias."""
+    aliases = aliases_of(recipe)
+    if not aliases:
+        return ""
+    found = read_refresh(root, recipe.name)
+    models = (found.models if found else {}) | {
+        name: ResolvedModel(asked=source.reference)
+        for name, source in aliases.items()
+        if not found or name not in found.models
+    }
+    words = "; ".join(f"{name}: {models[name]}" for name in aliases)
+    if found is None:
+        return f"no refresh yet; {words}"
+    taken = "" if found.state == "sealed" else ", recordings taken" if found.corpora else ", recordings not taken yet"
+    return f"refresh {found.number}, {found.state}{taken}; {words}"
 
 
 def note_corpora(resolved: Recipe) -> dict[str, TakenCorpus]:

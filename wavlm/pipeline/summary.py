@@ -12,6 +12,7 @@ from wavlm.mixing.pairs import LISTEN_FOLDER
 from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.mixed import describe_shortfall
+from wavlm.pipeline.refreshes import read_refresh
 from wavlm.pipeline.registration import REPORT_FILE, Current, RegistrationFacts, place_of, show_registry
 from wavlm.pipeline.results import (
     IterationResults,
@@ -150,6 +151,18 @@ def speech_hours(recipe: Recipe, store: Store) -> float | None:
     if not store.has_all(shards):
         return None
     return sum(store.facts(item, ShardsFacts).hours for item in shards)
+
+
+def hours_since_refresh(recipe: Recipe, store: Store) -> float | None:
+    """The hours of speech of a resolved recipe beyond those that its last refresh took; all of them if there is none.
+
+    None if the shards are not there. Speech that was removed counts against what was added.
+    """
+    hours, newest = speech_hours(recipe, store), read_refresh(store.root, recipe.name)
+    while newest is not None and newest.hours is None and newest.number > 1:  # it has not taken any yet
+        newest = read_refresh(store.root, recipe.name, newest.number - 1)
+    before = newest.hours if newest else None
+    return None if hours is None else max(0.0, hours - (before or 0.0))
 
 
 def _notes(model: Model, store: Store) -> Iterator[str]:
