@@ -14,6 +14,7 @@ from flows.elsewhere import without_gpus
 from flows.make import read_resolved
 from flows.pretrain import make_where
 from flows.work import NOTHING, work
+from tasks.folders import read_folders
 from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name, name_flow_run
 from tasks.refresh import alone, begin, seal, take_corpora
@@ -60,7 +61,13 @@ def refresh(
         make_one(artifact, resolved, where, how)
 
     with send_logs(), name_run(current_name()), alone(recipe_spec, artifact_store, runtime):
-        begun = begin(recipe_spec, artifact_store, runtime, number, anyway=anyway)
+        begun = begin(
+            recipe_spec,
+            artifact_store,
+            lambda: read_folders(recipe_spec, artifact_store, runtime),
+            number,
+            anyway=anyway,
+        )
         if begun is None:
             add_to_name(NOTHING)
             resolved = read_resolved(recipe, artifact_store, runtime)

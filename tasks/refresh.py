@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from tasks.folders import read_folders
 from tasks.orchestration.waiting import wait_out
 from tasks.versions import ask_models, resolve_versions
 from wavlm.errors import UsageError
@@ -47,11 +46,12 @@ def alone(recipe: Recipe, store: Store, runtime: Runtime) -> Iterator[None]:
 
 
 def begin(
-    recipe: Recipe, store: Store, runtime: Runtime, number: int | None = None, *, anyway: bool = False
+    recipe: Recipe, store: Store, read_today: Callable[[], Recipe], number: int | None = None, *, anyway: bool = False
 ) -> Refresh | None:
     """The number to work on: the open one, else the next; None if nothing is new since the newest was sealed.
 
-    number: which one is meant; of a sealed one nothing is left to do. anyway: begin the next one also with nothing new.
+    read_today: gives the recipe with its folders as they are now. number: which one is meant; of a sealed one nothing
+    is left to do. anyway: begin the next one also with nothing new.
     Raises UsageError (REFRESH_FIXED, REFRESH_NUMBER), and what the registry and the folders raise.
     """
     if not aliases_of(recipe):
@@ -71,7 +71,7 @@ def begin(
         _log.info("refresh %d is sealed: nothing is left to do", newest.number)
         return None
     models = ask_models(recipe, store, {})
-    if newest and not anyway and not _has_news(newest, models, note_corpora(read_folders(recipe, store, runtime))):
+    if newest and not anyway and not _has_news(newest, models, note_corpora(read_today())):
         _log.info(
             "nothing is new since refresh %d: the same speech, and no other model; to begin one: --anyway",
             newest.number,

@@ -34,7 +34,7 @@ def options_of(applied: Mapping[str, Fields], *, after_prepare: bool = False) ->
     runtime = {name: value for name, value in parameters.get("runtime", {}).items() if name in Runtime.model_fields}
     nightly = trees.get("prepare", {}).get("schedules", {}).get(NIGHTLY, {})
     schedules = [trees.get(flow, {}).get("schedules", {}) for flow in ("refresh", "pretrain")]
-    weekly = next((found[WEEKLY] for found in schedules if WEEKLY in found), {})
+    weekly: dict[str, Any] = next((found[WEEKLY] for found in schedules if WEEKLY in found), {})
     return Options(
         recipe=parameters.get("recipe", ""),
         store=Path(parameters.get("store", "")),

@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 
 
 def tell_prepared(recipe: Recipe, store: Store, enough_hours: float | None = None) -> None:
-    """All corpora and shards of a recipe are there; and whether the speech since the last refresh is enough for another.
+    """All corpora and shards of a recipe are there; and a refresh is due, if enough speech came in since the last.
 
-    `enough_hours`: how much is; None: that is not asked.
+    `enough_hours`: how much that is; None: it is not asked.
     """
     hours, added = speech_hours(recipe, store), hours_since_refresh(recipe, store)
     resource = {

@@ -64,7 +64,9 @@ def describe_start(version: Version) -> str:
     if key := version.tags.get(START_KEY_TAG):
         return f"the model {key}"
     sha256 = version.tags.get(START_SHA256_TAG)
-    return f"weights with sha256 {sha256[:12]}" if sha256 else "random weights"
+    if sha256:
+        return f"weights with sha256 {sha256[:12]}"
+    return "random weights" if version.key else "what nobody recorded"
 
 
 def _end(chain: list[Version], beginning: str) -> Ancestry:

@@ -78,7 +78,7 @@ def show_model(store: Store, reference: str) -> RegisteredModel:
 
 
 def list_versions(store: Store, reference: str) -> tuple[Version, ...]:
-    """Versions with their metrics, oldest first: all of a name; of NAME:VERSION or NAME@ALIAS those it descends from."""
+    """Versions with their metrics, oldest first: all of a name; of one version those that it descends from."""
     with looking(store, reference) as registry:
         name, found = find_versions(registry, reference)
         if is_name(reference, name):

@@ -107,16 +107,13 @@ def aliases_of(recipe: Recipe) -> dict[str, ModelVersion]:
 
 
 def describe_refresh(recipe: Recipe, root: Path) -> str:
-    """The number of a recipe's refresh, its state, and which versions its models are; empty without a model by alias."""
+    """The newest number of a recipe, its state, and which versions its models are; empty if none is named by alias."""
     aliases = aliases_of(recipe)
     if not aliases:
         return ""
     found = read_refresh(root, recipe.name)
-    models = (found.models if found else {}) | {
-        name: ResolvedModel(asked=source.reference)
-        for name, source in aliases.items()
-        if not found or name not in found.models
-    }
+    models = {name: ResolvedModel(asked=source.reference) for name, source in aliases.items()}
+    models.update(found.models if found else {})
     words = "; ".join(f"{name}: {models[name]}" for name in aliases)
     if found is None:
         return f"no refresh yet; {words}"
