@@ -19,11 +19,11 @@ def corpus(artifact: Corpus, store: Store, runtime: Runtime) -> Path:
     """The corpus' folder: audio and manifest."""
 
     def build(out: Path, progress: Progress) -> CorpusFacts:
-        from wavlm.corpus.build import build_corpus
+        from wavlm.corpus.build import grow_corpus
         from wavlm.pipeline.resolve import contents_cache
 
         with hold_slot(DOWNLOAD) if downloads else nullcontext():
-            return build_corpus(artifact.spec, store.downloads, out, progress, contents_cache(artifact.spec, store))
+            return grow_corpus(artifact.spec, store.downloads, out, progress, contents_cache(artifact.spec, store))
 
     downloads = any(source.type != "folder" for source in artifact.spec.sources)
     return make_stage(artifact, store, runtime, build)

@@ -24,6 +24,7 @@ def labels(artifact: Labels, store: Store, runtime: Runtime) -> Path:
         teacher = store.path(book.teacher) if book.teacher else None
         plan = extraction_plan(runtime.workers, runtime.gpus)
         shards = store.path(artifact.shards)
-        return build_labels(store.path(book), book.spec.features, shards, teacher, out, plan, progress)
+        siblings = store.siblings(artifact)
+        return build_labels(store.path(book), book.spec.features, shards, teacher, out, plan, progress, siblings)
 
     return make_stage(artifact, store, runtime, build)

@@ -23,6 +23,7 @@ def shards(artifact: Shards, store: Store, runtime: Runtime) -> Path:
 
         corpus, corpus_dir = artifact.corpus.spec, store.path(artifact.corpus)
         intake = Intake(corpus.channels, corpus.role, root=audio_root(corpus, corpus_dir))
-        return build_shards(artifact.spec, corpus_dir, out, runtime.workers, progress, intake)
+        siblings = store.siblings(artifact)
+        return build_shards(artifact.spec, corpus_dir, out, runtime.workers, progress, intake, siblings)
 
     return make_stage(artifact, store, runtime, build)

@@ -13,8 +13,9 @@ from wavlm.corpus.build import build_corpus
 from wavlm.corpus.contents import audio_root
 from wavlm.execution.progress import no_progress
 from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.pipeline.grow import grow
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.resolve import contents_cache, read_folders
+from wavlm.pipeline.resolve import contents_cache, corpora_of, read_folders
 from wavlm.pipeline.store import Store
 from wavlm.shards import build_shards
 from wavlm.shards.recordings import Intake
@@ -27,7 +28,7 @@ description: x
 homepage: x
 license: x
 citation: x
-sources: [{type: folder, path: %s}]
+sources: [%s]
 layout: {type: generic, speaker: "^(?P<speaker>[^/]+)/"}
 valid_fraction: 0.3
 """
@@ -47,7 +48,10 @@ iterations:
 def write_project(folder: Path, path: str = "../../wavs", *, speakers: tuple[str, ...] = ("ann", "bob", "cid")) -> Path:
     """A project: folders of speech and a recipe. Returns the recipe's file."""
     add_speakers(folder / "wavs", speakers)
-    for name, text in (("corpora/voices.yaml", CORPUS % path), ("recipes/small.yaml", RECIPE)):
+    for name, text in (
+        ("corpora/voices.yaml", CORPUS % f"{{type: folder, path: {path}}}"),
+        ("recipes/small.yaml", RECIPE),
+    ):
         (folder / "specs" / name).parent.mkdir(parents=True)
         (folder / "specs" / name).write_text(text)
     return folder / "specs/recipes/small.yaml"
@@ -87,3 +91,20 @@ def make_both(recipe: Recipe, store: Store) -> tuple[Corpus, Shards]:
     intake = Intake(stall_seconds=0, root=audio_root(spec, made))
     store.make(shards, lambda out: build_shards(shards.spec, made, out, 1, no_progress, intake))
     return corpus, shards
+
+
+def grow_both(recipe: Path, store: Store, corpus_name: str = "voices") -> tuple[Corpus, Shards]:
+    """Make the next generation of a recipe's corpus as a run does, with its list, and its shards."""
+    spec = next(spec for spec in corpora_of(read_recipe(recipe)) if spec.name == corpus_name)
+    grow(spec, store, stall_seconds=0)
+    corpus, shards = corpus_and_shards(read_resolved(recipe, store))
+    make_shards(shards, store)
+    return corpus, shards
+
+
+def make_shards(shards: Shards, store: Store) -> None:
+    """Make the shards of a complete corpus, with what can be taken over from others."""
+    made = store.path(shards.corpus)
+    intake = Intake(stall_seconds=0, root=audio_root(shards.corpus.spec, made))
+    siblings = store.siblings(shards)
+    store.make(shards, lambda out: build_shards(shards.spec, made, out, 1, no_progress, intake, siblings))

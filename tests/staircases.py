@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,13 @@ def staircase(key: str, frames: int, seed: int, split: str = "train") -> tuple[S
     return Spoken(key, "speaker", np.concatenate([levels.repeat(320), extra]), None, split), labels
 
 
-def write_corpus(folder: Path, name: str, count: int, valid: int = 6) -> LabelledShards:
-    """Shards of staircases and their labels at 100 Hz. Every second label is wrong on purpose: 50 Hz must skip it."""
+def write_corpus(
+    folder: Path, name: str, count: int, valid: int = 6, languages: tuple[str, ...] = ("",)
+) -> LabelledShards:
+    """Shards of staircases and their labels at 100 Hz. Every second label is wrong on purpose: 50 Hz must skip it.
+
+    The utterances have these languages in turn.
+    """
     rng = np.random.default_rng(len(name))
     staircases = [
         staircase(
@@ -40,7 +46,8 @@ def write_corpus(folder: Path, name: str, count: int, valid: int = 6) -> Labelle
         )
         for number in range(count + valid)
     ]
-    shards = write_shards(folder / name / "shards", [spoken for spoken, _ in staircases], per_shard=8)
+    spoken = [replace(item, language=languages[at % len(languages)]) for at, (item, _) in enumerate(staircases)]
+    shards = write_shards(folder / name / "shards", spoken, per_shard=8)
     labels_of = {spoken.key: labels for spoken, labels in staircases}
     samples_of = {spoken.key: len(spoken.waveform) for spoken, _ in staircases}
     write_all_labels(shards, folder / name / "labels", labels_of, samples_of)

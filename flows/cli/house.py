@@ -62,7 +62,7 @@ def gc(
       [cyan]wavlm gc --only trash --only snapshots --delete[/]
     """
     from flows.cli.store import require_store
-    from wavlm.pipeline.garbage.find import find_garbage
+    from wavlm.pipeline.garbage.find import find_garbage, weigh
     from wavlm.pipeline.garbage.kept import find_kept
     from wavlm.pipeline.garbage.notes import find_notes
     from wavlm.pipeline.garbage.notes import forget as forget_note
@@ -71,7 +71,7 @@ def gc(
     notes = find_notes(artifact_store, forget or [])
     kept = find_kept(artifact_store, keep or [], _ask_registry(artifact_store), [note.path for note in notes])
     found, remarks = find_garbage(artifact_store, kept)
-    items = [item for item in found if not only or item.what in only]
+    items = weigh([item for item in found if item.what in only]) if only else found
     names = ", ".join(item.recipe.name for item in kept.recipes)
     _show(artifact_store, items, [*remarks, f"kept: what is registered, and the recipes {names}"])
     if delete:

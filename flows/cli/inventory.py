@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
 
 from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import KINDS
 from wavlm.pipeline.fit import find_broken
-from wavlm.pipeline.garbage.survey import size_of
+from wavlm.pipeline.garbage.sizes import sizes_of
 from wavlm.pipeline.record import read_record
 from wavlm.pipeline.store import Store, complete_in
 from wavlm.storage.holders import find_owner
@@ -69,16 +71,23 @@ class Total:
 
 
 def list_totals(store: Store) -> Iterator[Total]:
-    """Every place of a store: each kind, what is unfinished, and the rest. Together they are all files of the store."""
+    """Every place of a store: each kind, what is unfinished, and the rest. Together they are all files of the store.
+
+    A file that several generations share counts once, for the first that has it.
+    """
+    places: dict[str, list[Path]] = {}
     for kind in KINDS:
         if complete := complete_in(store.root / kind):
-            yield Total(kind, len(complete), sum(map(size_of, complete)))
+            places[kind] = complete
     folders = [store.root / kind for kind in KINDS]
-    others = [path for folder in folders for path in sorted(set(folder.glob("*")) - set(complete_in(folder)))]
-    if others:
-        yield Total("unfinished", len(others), sum(map(size_of, others)))
-    for place in sorted(path for path in store.root.glob("*") if path.name not in KINDS):
-        yield Total(place.name, len(list(place.glob("*"))) if place.is_dir() else 1, size_of(place))
+    if others := [path for folder in folders for path in set(folder.glob("*")) - set(complete_in(folder))]:
+        places["unfinished"] = others
+    rest = sorted(path for path in store.root.glob("*") if path.name not in KINDS)
+    sizes = iter(sizes_of([*chain.from_iterable(places.values()), *rest]))
+    for name, paths in places.items():
+        yield Total(name, len(paths), sum(islice(sizes, len(paths))))
+    for place, size in zip(rest, sizes, strict=True):
+        yield Total(place.name, len(list(place.glob("*"))) if place.is_dir() else 1, size)
 
 
 def size_text(num_bytes: float) -> str:

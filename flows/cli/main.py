@@ -1,31 +1,29 @@
-"""`wavlm`: the command line. Imports are local, so that help and `plan` answer at once."""
+"""`wavlm`: the command line. What a command needs is imported in it, so that help and `plan` answer at once."""
 
 from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flows.cli import console, options, usage
+from flows.cli import console, usage
 from flows.cli import deploy as cli_deploy
+from flows.cli import grow as cli_grow
 from flows.cli import house as cli_house
+from flows.cli import init as cli_init
 from flows.cli import models as cli_models
 from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
+from flows.cli import run as cli_run
 from flows.cli import store as cli_store
 from flows.cli import ui as cli_ui
 from flows.cli.hints import Given
-from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from wavlm.errors import EXIT_USAGE
 from wavlm.execution.installation import DISTRIBUTION
 from wavlm.execution.stop import end_on_signals
-from wavlm.pipeline.artifacts import Kind
 
 app = typer.Typer(
     name="wavlm",
@@ -67,202 +65,20 @@ def _start(
     """Options before a command."""
 
 
-@app.command()
-def run(  # noqa: PLR0913 - one option each
-    context: typer.Context,
-    recipe: RecipeFile,
-    *,
-    store: StoreFolder = DEFAULT_STORE,
-    until: Annotated[Kind | None, typer.Option(help="Stop when all artifacts of this kind are there")] = None,
-    workers: options.Workers = 2,
-    gpus: options.Gpus = 0,
-    processes: options.Processes = 0,
-    threads: options.Threads = 0,
-    snapshot_every: options.CheckpointEvery = 0,
-    compile_network: options.Compile = False,
-    checkpoint_activations: options.Checkpointing = False,
-    shard_parameters: options.Sharding = False,
-    tracking: options.Tracking = True,
-    wait: options.Wait = options.DEFAULT_WAIT,
-    experiment: options.Experiment = "",
-    require_registry: options.RequireRegistry = False,
-) -> None:
-    """Make everything a recipe wants; what is complete is left alone.
-
-    Stopped, killed or failed: the same command continues.
-
-    [bold]Examples[/]
-
-      [cyan]wavlm run data_specs/recipes/demo.yaml[/]
-
-      [cyan]wavlm run data_specs/recipes/wavlm-base.yaml --store /data/store --gpus 8[/]
-
-      [cyan]wavlm run data_specs/recipes/demo.yaml --until labels[/]   no training yet
-    """
-    from flows.cli.plan import plan_until
-    from flows.cli.summary import show_summary
-    from tasks.registry.lost import take_back_lost
-    from wavlm.errors import CodedError
-    from wavlm.execution.runtime import Runtime
-    from wavlm.pipeline.plan import select_needed
-    from wavlm.pipeline.store import Store
-
-    runtime = Runtime(
-        workers=workers,
-        gpus=gpus,
-        processes=processes,
-        threads=threads,
-        snapshot_every=snapshot_every,
-        compile=compile_network,
-        checkpoint_activations=checkpoint_activations,
-        shard_parameters=shard_parameters,
-        tracking=tracking,
-        wait_minutes=wait,
-        experiment=experiment,
-        require_registry=require_registry,
-    )
-    artifact_store = Store(store)
-    resolved = None
-
-    def is_done() -> bool:
-        try:
-            return artifact_store.has_all(plan_until(recipe, until, artifact_store))
-        except CodedError:
-            return False  # the check says so, with all other problems
-
-    if not is_done() or take_back_lost(plan_until(recipe, until, artifact_store), artifact_store):
-        from flows.cli.orchestrated import run_flow
-        from flows.ready import check_ready
-
-        check_ready(str(recipe), artifact_store, runtime, lambda items: select_needed(items, until))
-        resolved = run_flow(
-            _load_pretrain,
-            artifact_store.root,
-            is_done,
-            recipe=str(recipe),
-            store=str(artifact_store.root),
-            runtime=runtime,
-            until=until,
-        )
-    show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
-
-
-@app.command()
-def stage(  # noqa: PLR0913 - one option each
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="Which stage")],
-    recipe: RecipeFile,
-    *,
-    iteration: options.Iteration = None,
-    corpus: options.CorpusName = None,
-    store: StoreFolder = DEFAULT_STORE,
-    workers: options.Workers = 2,
-    gpus: options.Gpus = 0,
-    processes: options.Processes = 0,
-    threads: options.Threads = 0,
-    wait: options.Wait = options.DEFAULT_WAIT,
-    redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
-) -> None:
-    """Make one stage of a recipe, alone; its inputs have to be there.
-
-    [bold]Examples[/]
-
-      [cyan]wavlm stage shards data_specs/recipes/demo.yaml --corpus festvox-ru[/]
-
-      [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
-    """
-    from tasks.registry.lost import take_back_lost
-    from wavlm.errors import CodedError, LockedError, ServiceMissingError
-    from wavlm.execution.runtime import Runtime
-    from wavlm.pipeline.artifacts import Artifact
-    from wavlm.pipeline.plan import plan, select
-    from wavlm.pipeline.resolve import resolve
-    from wavlm.pipeline.store import Store
-    from wavlm.specs import Recipe
-    from wavlm.specs.yaml import read_recipe
-
-    artifact_store = Store(store)
-
-    def choose(resolved: Recipe | None = None) -> tuple[Artifact, ...]:
-        return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
-
-    recipe_spec = read_recipe(recipe)
-    with suppress(CodedError):  # the check says so, with all other problems
-        recipe_spec = resolve(recipe_spec, artifact_store)
-    artifacts = choose(recipe_spec)
-    if redo or not artifact_store.has_all(artifacts) or take_back_lost(artifacts, artifact_store):
-        from flows.cli.orchestrated import run_flow
-        from flows.ready import check_ready
-
-        runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads, wait_minutes=wait)
-        check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
-        for artifact in artifacts:
-            for item in artifact.needs if artifact.is_known else ():
-                with suppress(LockedError):  # it is being made: the flow waits for it
-                    artifact_store.require(item)  # before Prefect is started for nothing
-        resolved = run_flow(
-            _load_stage,
-            artifact_store.root,
-            lambda: artifact_store.has_all(choose()),
-            kind=kind,
-            recipe=str(recipe),
-            iteration=iteration,
-            corpus=corpus,
-            redo=redo,
-            store=str(artifact_store.root),
-            runtime=runtime,
-        )
-        artifacts = choose(resolved)
-    if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:
-        raise ServiceMissingError(
-            "NOT_REGISTERED",
-            f"the registry did not take a model (see above why); at {', '.join(waiting)}; "
-            "once it answers: wavlm sync RECIPE",
-        )
-    for artifact in artifacts:
-        console.out.print(str(artifact_store.path(artifact)), highlight=False, soft_wrap=True)
-
-
-@app.command()
-def listen(
-    recipe: RecipeFile,
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the WAV files go")],
-    *,
-    iteration: options.MixIteration = None,
-    epoch: Annotated[int, typer.Option(min=0, help="Which epoch's first batch")] = 0,
-    store: StoreFolder = DEFAULT_STORE,
-) -> None:
-    """Write a training batch as WAV, clean and mixed: the input of the model.
-
-    [bold]Example[/]
-
-      [cyan]wavlm listen data_specs/recipes/demo.yaml listen/ --epoch 3[/]
-    """
-    from tasks.listening import write_batch
-    from wavlm.pipeline.resolve import require_known
-    from wavlm.pipeline.store import Store
-    from wavlm.specs.yaml import read_recipe
-
-    artifact_store = Store(store)
-    recipe_spec = require_known(read_recipe(recipe), artifact_store)
-    for path in write_batch(recipe_spec, artifact_store, iteration, epoch, out):
-        console.out.print(str(path), highlight=False, soft_wrap=True)
-
-
-def _load_pretrain() -> Callable[..., object]:
-    from flows.pretrain import pretrain
-
-    return pretrain
-
-
-def _load_stage() -> Callable[..., object]:
-    from flows.stage import stage as stage_flow
-
-    return stage_flow
-
-
-# Modules with commands of their own, after those above, in the order in which help lists them. To add one is a name
-# here, and one in the layers of pyproject.toml.
-for module in (cli_store, cli_refresh, cli_report, cli_house, cli_deploy, cli_models, cli_ui):
+# Modules with commands, in the order in which help lists them. To add one is a name here, and one in the layers of
+# pyproject.toml.
+for module in (
+    cli_init,
+    cli_run,
+    cli_store,
+    cli_refresh,
+    cli_grow,
+    cli_report,
+    cli_house,
+    cli_deploy,
+    cli_models,
+    cli_ui,
+):
     module.add_to(app)
 
 

@@ -13,11 +13,13 @@ from rich.table import Table
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.refreshes import describe_refresh
 from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
+from wavlm.pipeline.sampling import describe_times
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
@@ -84,6 +86,7 @@ def _reasons(artifact: Artifact, state: State, store: Store, made: set[str]) -> 
         yield "again: its audio was dropped, and shards are to be made from it"
     elif state == "make":
         yield explain_make(artifact, store, made)
+        yield from describe_reuse(artifact, store)
 
 
 def _count(artifacts: Sequence[Artifact], states: Mapping[Artifact, State]) -> Iterator[str]:
@@ -98,12 +101,16 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
     """What a reader of the plan should know of an artifact, there or not."""
     if store.is_complete(artifact) and store.path(artifact).name != Path(artifact.folder).name:
         yield f"lies in {store.path(artifact).relative_to(store.root)}"
+    if isinstance(artifact, Corpus):
+        yield from describe_generation(artifact, store)
     if isinstance(artifact, Corpus | Shards) and store.is_complete(artifact):
         yield show_hours(artifact, store)
     if isinstance(artifact, ImportedModel) and artifact.is_known:
         yield f"from {describe_source(artifact)}"
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
+    if isinstance(artifact, Model) and (times := describe_times(artifact, store)):
+        yield times
     if isinstance(artifact, Model) and (start := describe_start(artifact, store)):
         yield f"starts from {start}"
 

@@ -63,7 +63,7 @@ def compare(store: Store, first: str, second: str) -> Comparison:
 
 
 def _read(registry: Registry, reference: str) -> Version:
-    return with_lineage(registry, with_metrics(registry, find_version(registry, reference)))
+    return with_lineage(registry, with_metrics(registry, find_version(registry, reference), is_shown=True))
 
 
 def _row(name: str, old: Version, new: Version) -> Row:

@@ -29,12 +29,14 @@ from wavlm.evaluation.facts import SCORES_PLOT
 from wavlm.execution.metrics import METRICS_FILE
 from wavlm.export import HF_FOLDER
 from wavlm.pipeline.artifacts import Export, Model, Shards
+from wavlm.pipeline.parts import read_parts
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
 from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
+from wavlm.specs.sampling import MOST_LANGUAGES, name_metric
 from wavlm.storage.files import sha256_of
 from wavlm.storage.seals import check_sealed
 
@@ -109,12 +111,25 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
             "labels/cluster_purity": quality.cluster_purity,
             "labels/num_frames": float(quality.num_frames),
         }
+    found |= _part_metrics(model, store)
     scores = read_layer_pnmi(scores_of(model, recipe), store)
     if scores:
         if scores.judged_on == "valid":  # a gate may compare nothing that is measured on what was trained on
             found["probe/pnmi"] = scores.pnmi[scores.best_layer]
         found["probe/mfcc/pnmi"] = scores.mfcc_pnmi
         found |= {f"probe/layer{layer:02d}/pnmi": pnmi for layer, pnmi in scores.pnmi.items()}
+    return found
+
+
+def _part_metrics(model: Model, store: Store) -> dict[str, float]:
+    """Label quality and rejects of each of several corpora, and of those of several languages that are measured."""
+    found: dict[str, float] = {}
+    parts = read_parts(model, store)
+    languages = [part for part in parts if part.kind == "language"][:MOST_LANGUAGES]
+    for part in (*(part for part in parts if part.kind == "corpus"), *languages):
+        of = f"{part.kind}/{name_metric(part.name)}"
+        found |= {} if part.pnmi is None else {f"labels/{of}/pnmi": part.pnmi}
+        found |= {} if part.rejected is None else {f"rejected/{of}": float(part.rejected)}
     return found
 
 
@@ -186,7 +201,7 @@ def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
     if isinstance(source, AptSource):
         package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
         return "apt", {**package, "sha256": source.sha256}
-    return "local", {"uri": source.path, "content": source.content}
+    return "local", {"uri": source.path, "content": source.content, "generation": source.generation}
 
 
 def _dump_identity(spec: Spec) -> dict[str, JsonValue]:

@@ -20,7 +20,16 @@ from tasks.registry.versions import MODEL_FILES, Version, download, native_path,
 from wavlm.errors import BadDataError, CodedError
 from wavlm.export import HF_FOLDER
 from wavlm.export.facts import Origin
-from wavlm.pipeline.artifacts import Artifact, Corpus, Export, ImportedModel, Model, Shards, lineage
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Corpus,
+    Export,
+    ImportedModel,
+    Model,
+    Shards,
+    keep_latest,
+    lineage,
+)
 from wavlm.pipeline.cards import origins_of
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe, StartSpec
@@ -142,7 +151,7 @@ def _read(path: Path, version: Version) -> Lineage:
 
 def _keys(model: Model) -> Iterator[tuple[str, str]]:
     """Keys of the whole lineage of a model, by what they are of."""
-    for item in lineage([model]):
+    for item in keep_latest(lineage([model])):
         if isinstance(item, Corpus | Shards | ImportedModel):
             yield f"{item.kind}.{item.name}", item.key
     for labels in model.labels:

@@ -85,12 +85,12 @@ def list_versions(store: Store, reference: str) -> tuple[Version, ...]:
             chosen = tuple(sorted(found, key=lambda item: item.version))
         else:
             chosen = Genealogist(registry).trace(found[0]).versions
-        return tuple(with_metrics(registry, item) for item in chosen)
+        return tuple(with_metrics(registry, item, is_shown=True) for item in chosen)
 
 
 def _with_history(registry: Registry, genealogist: Genealogist, version: Version) -> Version:
     """The version with its metrics, its lineage, and the versions that it descends from."""
-    whole = with_lineage(registry, with_metrics(registry, version))
+    whole = with_lineage(registry, with_metrics(registry, version, is_shown=True))
     return replace(whole, lineage={**whole.lineage, DESCENT: genealogist.trace(version).words})
 
 

@@ -51,7 +51,7 @@ def test_a_folder_becomes_a_manifest_with_the_length_of_each_recording(tmp_path:
     assert facts.utterances == 5
     assert facts.without_header == 2
     assert facts.hours == round((0.5 + 0.5 + 0.1) / 3600, 6)
-    assert contents(out).keys() == {"manifest.parquet"}  # a folder is not copied
+    assert contents(out).keys() == {"manifest.parquet", "history.parquet", "files.parquet"}  # a folder is not copied
 
 
 def test_texts_and_phones_arrive_in_the_manifest(tmp_path: Path) -> None:

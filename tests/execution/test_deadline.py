@@ -10,7 +10,9 @@ import httpx
 import pytest
 import requests
 
+from tasks.registry import bounds
 from tasks.registry.bounds import bound_exchanges
+from wavlm.errors import AnswerTooLargeError
 from wavlm.execution.deadline import Deadline, fetch
 
 CONTENT = b'{"found": 1}'
@@ -90,3 +92,17 @@ def test_a_packed_answer_is_refused_before_it_is_unpacked(encoding: str) -> None
             fetch(client, address, 20)
         with pytest.raises(requests.RequestException, match=what):
             session.get(address, timeout=20)
+
+
+def test_an_answer_that_is_too_large_is_refused_however_fast_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of time alone lets a fast server fill the memory: two gigabytes in half a minute were reported."""
+    bound_exchanges()
+    with answering() as (address, _, _), httpx.Client() as client, requests.Session() as session:
+        with pytest.raises(AnswerTooLargeError, match=f"more than {len(CONTENT) - 1} bytes"):
+            fetch(client, address, 20, len(CONTENT) - 1)
+        assert fetch(client, address, 20, len(CONTENT)).content == CONTENT
+        monkeypatch.setattr(bounds, "_limits", bounds._Limits(answer_bytes=64))  # its head alone is longer
+        with pytest.raises(requests.RequestException, match="more than 64 bytes"):
+            session.get(address, timeout=20)
+        with bounds.allow_files():
+            assert session.get(address, timeout=20).content == CONTENT

@@ -15,7 +15,8 @@ from tests.numerics import relative_tolerance
 from tests.sockets import watch_sockets
 from tests.tiny_specs import tiny_network, tiny_training
 from tests.waiting import wait_until
-from wavlm.errors import EXIT_BAD_DATA, EXIT_LOCKED, EXIT_STOPPED
+from wavlm.engine.checkpoint import list_checkpoints
+from wavlm.errors import EXIT_BAD_DATA, EXIT_CANNOT_WRITE, EXIT_LOCKED, EXIT_STOPPED
 from wavlm.execution.exit_note import ExitNote
 from wavlm.execution.job import TRAIN_LOCK, LabelledShards, TrainJob
 from wavlm.execution.launch import run_trainer
@@ -166,6 +167,48 @@ def test_a_rank_that_is_killed_ends_all_and_is_named(corpus: LabelledShards, tmp
     ending, _ = launch(job, kill_rank_0)
     assert ending.exit_code == 128 + signal.SIGKILL
     assert not running(job)
+
+
+# The disk is full from the second checkpoint on: no file takes another byte. A pipe does.
+FULL_DISK = """
+import resource, sys
+from wavlm.engine import checkpoint
+from wavlm.execution.supervisor import main
+
+write = checkpoint.write
+
+def write_until_full(folder, files, state, keep):
+    if state.update == 8:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    return write(folder, files, state, keep)
+
+checkpoint.write = write_until_full
+main(sys.argv[1:])
+"""
+
+
+def test_a_disk_that_is_full_in_the_middle_is_said_and_the_next_run_ends_with_the_same_model(
+    corpus: LabelledShards, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = write_job(corpus, tmp_path / "out", snapshot_every=4)
+    arguments = [str(os.getpid()), "1", str(job)]
+    with monkeypatch.context() as patch:
+        patch.setattr("wavlm.execution.launch.command", lambda *_: [sys.executable, "-c", FULL_DISK, *arguments])
+        ending, records = launch(job)
+    assert ending.exit_code == EXIT_CANNOT_WRITE, (job.parent / "train.log").read_text()
+    assert ending.message.startswith("DISK_FULL: ")
+    assert "free" in ending.message
+    assert not running(job)
+    assert not (job.parent / "training.json").exists()
+    assert [path.name for path in list_checkpoints(job.parent / "snapshots")] == ["step-000000004"]
+    told = [record["update"] for record in records]
+    assert told == list(range(1, len(told) + 1))
+
+    ending, records = launch(job)
+    assert ending.exit_code == 0, (job.parent / "train.log").read_text()
+    assert [record["update"] for record in records] == list(range(1, 13))
+    models = [sha256_of(folder / "model.safetensors") for folder in (job.parent, finished.parent)]
+    assert models[0] == models[1]
 
 
 def test_error_code_and_message_come_through(corpus: LabelledShards, tmp_path: Path) -> None:

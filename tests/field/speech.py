@@ -20,7 +20,7 @@ from wavlm.shards.rejects import Reject, read_rejects
 from wavlm.specs import ShardSpec
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
-SPEC = ShardSpec(min_seconds=0.5, max_seconds=4.0, shard_megabytes=0.5, max_rejected=0.0)
+SPEC = ShardSpec(min_seconds=0.5, max_seconds=4.0, cut="equal", shard_megabytes=0.5, max_rejected=0.0)
 ALL_BAD = SPEC.model_copy(update={"max_rejected": 1.0})
 Samples = NDArray[np.float64]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from matplotlib.axes import Axes
 
+from tests.pictures import watch_pictures
 from wavlm.mixing.spectrogram import plot_mixture, spectrogram
 
 TIMES_S = np.arange(16000) / 16000
@@ -30,14 +29,7 @@ def test_silence_has_a_floor_and_a_short_clip_one_frame() -> None:
 
 
 def test_both_pictures_share_the_scale_of_the_louder_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[np.ndarray, dict[str, Any]]] = []
-    imshow = Axes.imshow
-
-    def watched(self: Axes, levels: np.ndarray, **options: Any) -> object:
-        drawn.append((levels, options))
-        return imshow(self, levels, **options)
-
-    monkeypatch.setattr(Axes, "imshow", watched)
+    drawn = watch_pictures(monkeypatch)
     quiet = 0.01 * np.sin(2 * np.pi * 500 * TIMES_S)
     stereo = np.stack([np.sin(2 * np.pi * 3000 * TIMES_S), np.zeros(16000)], 1) / 2
     soundfile.write(tmp_path / "clean.wav", quiet, 16000, subtype="FLOAT")

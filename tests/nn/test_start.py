@@ -30,11 +30,11 @@ CLUSTERS = 12
 BOOK, OTHER_BOOK = "b" * 64, "c" * 64  # sha256 of centroids
 
 
-def save(folder: Path, network: NetworkSpec | None = None) -> StartSpec:
-    """A model folder with random weights, whose head was trained for the labels of BOOK."""
+def save(folder: Path, network: NetworkSpec | None = None, codebook: str = BOOK) -> StartSpec:
+    """A model folder with random weights, whose head was trained for the labels of a codebook."""
     torch.manual_seed(0)
     model = WavLM(network or tiny_network(), CLUSTERS)
-    model.codebook = BOOK
+    model.codebook = codebook
     save_model(model, folder)
     return start_of(folder)
 

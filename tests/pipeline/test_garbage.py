@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.folders import add_speakers
+from tests.folders import CORPUS, RECIPE, add_speakers
 from tests.tasks.conftest import build
 from wavlm.corpus.archives import AUDIO
 from wavlm.corpus.build import build_corpus
@@ -43,27 +43,7 @@ from wavlm.storage.facts import Facts
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.use_locks import hold_in_use
 
-CORPUS = """name: voices
-role: speech
-description: x
-homepage: x
-license: x
-citation: x
-sources: [{type: https, urls: ["https://example.org/voices.tar.gz"], sha256: %s, format: tar.gz}]
-layout: {type: generic, speaker: "^(?P<speaker>[^/]+)/"}
-valid_fraction: 0.3
-"""
-RECIPE = """name: small
-description: x
-registry_name: small
-speech: [voices]
-shards: {min_seconds: 0.4, max_seconds: 4.0}
-iterations:
-  - codebook: {features: {type: mfcc}, num_clusters: 8}
-    network: tiny
-    train: {updates: 30, warmup_updates: 2, peak_lr: 1e-3, batch_seconds: 8.0, group_seconds: 8.0,
-            max_crop_seconds: 2.0, valid_every: 3, log_every: 1}
-"""
+SOURCE = '{type: https, urls: ["https://example.org/voices.tar.gz"], sha256: %s, format: tar.gz}'
 
 
 class Project:
@@ -79,7 +59,7 @@ class Project:
             tar.add(folder / "tree", ".")
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         self.archive = archive.rename(self.store.downloads / f"{digest}.tar.gz")
-        for path, text in ((folder / "specs/corpora/voices.yaml", CORPUS % digest), (self.recipe, RECIPE)):
+        for path, text in ((folder / "specs/corpora/voices.yaml", CORPUS % (SOURCE % digest)), (self.recipe, RECIPE)):
             path.parent.mkdir(parents=True)
             path.write_text(text)
         self.make()
@@ -423,6 +403,38 @@ def test_who_begins_between_the_look_and_the_deletion_keeps_it(project: Project)
         unwanted = dataclasses.replace(kept, reasons={})
         assert "makes labels/" in str(delete_item(items[0], project.store, unwanted))
     assert [delete_item(item, project.store, kept) for item in items] == [None] * len(items)
+
+
+@pytest.mark.parametrize("what", ["generations", "audio"])
+def test_a_run_that_begins_in_the_moment_of_the_deletion_loses_nothing(
+    what: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its note is written after the last look at the notes and before the rename: nothing held it off."""
+    other = project.recipe.with_name("other.yaml")
+    other.write_text(project.recipe.read_text().replace("name: small", "name: other", 1))
+    if what == "audio":
+        project.change("description: x", "description: x\nkeep: {audio: false}")
+    else:
+        project.change("num_clusters: 8", "num_clusters: 9")
+    kept = project.kept()
+    items = [item for item in find_garbage(project.store, kept)[0] if item.what == what]
+    assert items
+    find_use = delete.find_use
+
+    def look(item: Item, store: Store, kept: Kept) -> str | None:
+        found = find_use(item, store, kept)
+        if item.path.exists():  # the look before the rename
+            remember(other, store, plan(resolve(read_recipe(other), store)))
+        return found
+
+    monkeypatch.setattr(delete, "find_use", look)
+    before = {item.path: sorted(item.path.rglob("*")) for item in items}
+    for item in items:
+        forget(*find_notes(project.store, [other]), project.store) if item != items[0] else None
+        assert "meanwhile" in str(delete_item(item, project.store, kept))
+    assert {item.path: sorted(item.path.rglob("*")) for item in items} == before
+    assert find_thinned(plan(resolve(read_recipe(other), project.store)), project.store) == []
+    assert project.store.has_all(plan(resolve(read_recipe(other), project.store)))
 
 
 def test_a_kept_recipe_that_cannot_be_read_stops_everything(project: Project) -> None:

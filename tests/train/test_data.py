@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.staircases import job_of, write_corpus
@@ -28,6 +29,29 @@ def test_each_of_several_corpora_is_validated_at_the_end(tmp_path: Path) -> None
     sets = data.valid_at_end.items()
     keys = {prefix: {key[:-4] for batch in batches() for key in batch.keys} for prefix, batches in sets}
     assert keys == {"valid/festvox-ru": {"first"}, "valid/asterisk-it": {"second"}}
+
+
+def test_each_of_several_languages_is_validated_at_the_end(tmp_path: Path) -> None:
+    """Utterance n of a corpus has language n mod 3; the six first ones are held out."""
+    first = write_corpus(tmp_path / "a", "first", 30, languages=("en", "zh/TW", ""))
+    second = write_corpus(tmp_path / "b", "second", 13, languages=("en",))
+    data = data_of(job_of((first, second), tmp_path), ALONE)
+    sets = {prefix: batches for prefix, batches in data.valid_at_end.items() if prefix.startswith("valid_language/")}
+    keys = {prefix: sorted(key for batch in batches() for key in batch.keys) for prefix, batches in sets.items()}
+    english = [*(f"first-{n:03d}" for n in (0, 3)), *(f"second-{n:03d}" for n in range(6))]
+    names = {"en": english, "zh_TW-fc7164": ["first-001", "first-004"], "unknown": ["first-002", "first-005"]}
+    assert keys == {f"valid_language/{name}": found for name, found in names.items()}
+    assert data.heard[-3:] == ("language/en", "language/unknown", "language/zh_TW-fc7164")
+
+
+def test_languages_behind_the_two_hundred_with_most_speech_are_validated_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wavlm.loader.groups.MOST_LANGUAGES", 2)
+    corpus = write_corpus(tmp_path, "first", 10, valid=8, languages=("a", "b", "a", "c", "a", "d", "a", "b"))
+    data = data_of(job_of((corpus,), tmp_path), ALONE)
+    counts = {prefix: sum(len(batch.keys) for batch in batches()) for prefix, batches in data.valid_at_end.items()}
+    assert counts == {"valid_language/a": 4, "valid_language/b": 2, "valid_language/others": 2}
 
 
 def test_corpora_of_one_name_keep_their_folders_names_and_one_alone_is_the_whole(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavlm.corpus.contents import Cache, FolderContents, check_pin, find_folder, read_contents
+from wavlm.corpus.contents import Cache, FolderContents, find_folder, read_contents
 from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
+from wavlm.corpus.growth.generations import GenerationList, find_base
 from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, UnpackedFile, unpack
 from wavlm.corpus.unpacked import Unpacked, merge, read_unpacked, refuse_strays, write_unpacked
@@ -34,6 +35,7 @@ class Files:
     root: Path
     receipts: tuple[ArchiveReceipt, ...]
     contents: FolderContents | None = None  # of the folder that the spec names
+    base: GenerationList | None = None  # of a folder whose generations are listed
     unpacked: Mapping[str, UnpackedFile] = field(default_factory=dict)  # of archives, by path below `root`
 
 
@@ -58,8 +60,7 @@ def gather(
     refuse_sources(spec)
     if spec.folder:
         contents = read_contents(find_folder(spec), cache, progress, stall_seconds)
-        check_pin(spec, contents.digest)
-        return Files(contents.root, receipts=(), contents=contents)
+        return Files(contents.root, receipts=(), contents=contents, base=find_base(spec, contents))
     sizes = [float(source.size_bytes or 1) for source in archives]
     earlier = [read_unpacked(_receipt_of(source, out)) for source in archives]
     unpacked = []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -15,12 +15,26 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe_in_steps
 from wavlm.corpus.contents import Cache, FolderContents, hash_fenced
 from wavlm.corpus.facts import Amount, CorpusFacts
+from wavlm.corpus.growth.follow import (
+    COPY_OF_VALID,
+    OVERLAPS_VALID,
+    REGION_TWICE,
+    begin,
+    begin_files,
+    follow,
+    follow_files,
+    rows_of,
+)
+from wavlm.corpus.growth.generations import GenerationList
+from wavlm.corpus.growth.history import FileVersion, History, Version, until, write_files, write_history
+from wavlm.corpus.growth.match import TEST_SPLIT, Present, recall
+from wavlm.corpus.growth.write import write_list
 from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
 from wavlm.corpus.layouts.names import find_spelled
 from wavlm.corpus.manifest import MANIFEST, Content, ManifestRow, write_manifest
 from wavlm.corpus.regions import find_passage
-from wavlm.corpus.split import Split, split
-from wavlm.errors import BadDataError
+from wavlm.corpus.split import split
+from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress
 from wavlm.specs import CorpusSpec
@@ -31,11 +45,6 @@ logger = logging.getLogger(__name__)
 THREADS = 4  # hashing and reading headers wait for the disk and release the GIL
 FENCED_MODULES = ("wavlm.corpus.audio.stream",)  # needed there; a crash of a decoder ends one file, not the stage
 GATHERING = 0.8  # the part of the progress bar for downloading and unpacking
-# Why recordings that the layout finds are not in the manifest.
-TEST_SPLIT = "TEST_SPLIT"
-COPY_OF_VALID = "COPY_OF_VALID"
-OVERLAPS_VALID = "OVERLAPS_VALID"
-REGION_TWICE = "REGION_TWICE"
 
 
 def build_corpus(
@@ -56,17 +65,78 @@ def build_corpus(
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
     reading = read_layout(spec.layout, files.root)
-    recordings = reading.recordings
+    recordings = [replace(item, language=item.language or spec.language or None) for item in reading.recordings]
     if files.contents:
         _check_tables(files.contents, reading)
     check_files(reading.files, spec.max_left_out, spec.name, files.root)
     _check_keys(recordings, files.root)
     for line in describe_losses(reading.files, reading.tables):
         logger.warning("%s: %s", spec.name, line)
-    rows = _make_rows(
-        recordings, files, stall_seconds, lambda share: progress(GATHERING + (1 - GATHERING) * share, 1.0)
-    )
-    split_of = {item.key: item.split for item in recordings}
+    history, present = _make_history(spec, files, recordings, stall_seconds, progress)
+    generation = _generation(spec)
+    rows = rows_of(history, generation, present)
+    write_manifest(out / MANIFEST, rows, spec.name, history.rule, history.below)
+    if files.contents:
+        write_history(out, history)
+        write_files(out, _make_files(files.contents, files.base, generation))
+    return _facts(spec, rows, history, files, reading)
+
+
+def grow_corpus(
+    spec: CorpusSpec,
+    downloads: Path,
+    out: Path,
+    progress: Progress,
+    cache: Cache | None = None,
+    stall_seconds: float = STALL_SECONDS,
+) -> CorpusFacts:
+    """Like `build_corpus`; then the list of generations beside the corpus spec says what was built.
+
+    A list that cannot be written is a warning as long as nothing is lost: for a corpus that has not grown yet.
+    Raises what `build_corpus` and `wavlm.corpus.growth.write.write_list` raise.
+    """
+    facts = build_corpus(spec, downloads, out, progress, cache, stall_seconds)
+    try:
+        write_list(spec, out)
+    except CannotWriteError as error:
+        if error.code != "GENERATIONS_CLOSED" or facts.generation > 1:
+            raise
+        logger.warning("%s: what comes into its folder later will make a corpus of its own: %s", spec.name, error)
+    return facts
+
+
+def _generation(spec: CorpusSpec) -> int:
+    return spec.folder.generation if spec.folder else 1
+
+
+def _make_history(
+    spec: CorpusSpec, files: Files, recordings: Sequence[Recording], stall_seconds: float, progress: Progress
+) -> tuple[History, Sequence[Present]]:
+    """All versions of the recordings of a corpus up to the generation of the spec, and those that are there now."""
+    number, base = _generation(spec), files.base
+
+    def measure(chosen: Sequence[Recording]) -> list[ManifestRow]:
+        return _make_rows(
+            chosen, files, stall_seconds, lambda share: progress(GATHERING + (1 - GATHERING) * share, 1.0)
+        )
+
+    if base is None:
+        rows = measure(recordings)
+        present = [Present(item, row.sha256) for item, row in zip(recordings, rows, strict=True)]
+        return _begin(spec, files, present, rows), present
+    assert files.contents is not None  # noqa: S101 - only a folder has a list
+    present = [Present(item, files.contents.sha256_of(str(item.path))) for item in recordings]
+    if base.latest >= number:
+        here = {item.recording.key: item.row for item in present}
+        is_changed = base.facts.content != files.contents.digest
+        recall(base.history, number, here, spec, is_changed=is_changed)
+        return base.history.until(number), present
+    return follow(spec, base.history, number, present, measure), present
+
+
+def _begin(spec: CorpusSpec, files: Files, present: Sequence[Present], rows: Sequence[ManifestRow]) -> History:
+    """The history of the first generation."""
+    split_of = {item.recording.key: item.recording.split for item in present}
     test = [row for row in rows if split_of[row.key] == "test"]
     wanted, repeats = _without_repeats(row for row in rows if split_of[row.key] != "test")
     if not wanted:
@@ -76,14 +146,22 @@ def build_corpus(
             "column that names the split in the corpus spec",
         )
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
-    write_manifest(out / MANIFEST, made.rows, spec.name, made.rule, made.below)
     excluded = {
         TEST_SPLIT: test,
         REGION_TWICE: repeats,
         COPY_OF_VALID: made.copies,
         OVERLAPS_VALID: made.overlaps,
     }
-    return _facts(spec, made, excluded, files, reading)
+    return begin(made, excluded, present)
+
+
+def _make_files(contents: FolderContents, base: GenerationList | None, number: int) -> list[FileVersion]:
+    """All versions of the files of a folder, up to a generation."""
+    if base is None:
+        return begin_files(contents.entries)
+    if base.latest >= number:
+        return until(base.files, number)
+    return follow_files(base.files, base.changes(contents), number)
 
 
 def _make_rows(
@@ -189,17 +267,17 @@ def _check_keys(recordings: Sequence[Recording], root: Path) -> None:
 
 
 def _facts(
-    spec: CorpusSpec, made: Split, excluded: Mapping[str, Sequence[ManifestRow]], files: Files, reading: Reading
+    spec: CorpusSpec, rows: Sequence[ManifestRow], history: History, files: Files, reading: Reading
 ) -> CorpusFacts:
-    rows = made.rows
+    here = history.at(_generation(spec))
+    excluded = {why: [item for item in here if item.split == why] for why in sorted({it.split for it in here})}
+    train, valid = (excluded.pop(name, []) for name in ("train", "valid"))
     copies = len(rows) - len({row.content for row in rows})
     if copies:
         logger.warning("%s: %d recordings are copies of others", spec.name, copies)
-    for reason in (REGION_TWICE, COPY_OF_VALID, OVERLAPS_VALID):
-        if left := excluded[reason]:
-            logger.warning("%s: %d recordings are left out (%s): %s", spec.name, len(left), reason, _examples(left))
-    train, valid = ([row for row in rows if row.split == name] for name in ("train", "valid"))
-    parts = [_amount(train), _amount(valid), *(_amount(left) for left in excluded.values())]
+    for reason in set(excluded) - {TEST_SPLIT}:
+        keys = [item.key for item in excluded[reason]]
+        logger.warning("%s: %d recordings are left out (%s): %s", spec.name, len(keys), reason, _examples(keys))
     return CorpusFacts(
         role=spec.role,
         utterances=len(rows),
@@ -208,18 +286,17 @@ def _facts(
         without_header=sum(row.num_samples < 0 for row in rows),
         with_text=sum(row.text is not None for row in rows),
         with_phones=sum(row.phones is not None for row in rows),
-        split_rule=made.rule,
-        split_below=made.below,
+        split_rule=history.rule,
+        split_below=history.below,
         valid_utterances=len(valid),
         valid_hours=_amount(valid).hours,
-        found=Amount(
-            recordings=sum(part.recordings for part in parts), microseconds=sum(part.microseconds for part in parts)
-        ),
+        found=_amount(here),
         train=_amount(train),
         valid=_amount(valid),
-        excluded={reason: _amount(left) for reason, left in excluded.items() if left},
+        excluded={why: _amount(left) for why, left in excluded.items()},
         duplicate_contents=copies,
         content=files.contents.digest if files.contents else None,
+        generation=_generation(spec),
         archives=files.receipts,
         files=reading.files,
         tables=reading.tables,
@@ -227,11 +304,11 @@ def _facts(
     )
 
 
-def _examples(rows: Sequence[ManifestRow]) -> str:
-    return ", ".join(row.key for row in rows[:3]) + (", ..." if len(rows) > 3 else "")
+def _examples(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
 
 
-def _amount(rows: Sequence[ManifestRow]) -> Amount:
+def _amount(rows: Sequence[ManifestRow | Version]) -> Amount:
     return Amount(recordings=len(rows), microseconds=sum(row.microseconds for row in rows))
 
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,21 @@ class FileState(NamedTuple):
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
+class FileEntry(NamedTuple):
+    """What a file of a folder is, wherever the folder lies."""
+
+    size: int
+    sha256: str
+
+
+def digest_of(entries: Mapping[str, FileEntry]) -> str:
+    """The sha256, in hex, that identifies the content of a folder: over path, size and sha256 of its sorted files."""
+    whole = hashlib.sha256()
+    for path in sorted(entries, key=os.fsencode):
+        whole.update(b"%s\0%d %s\n" % (os.fsencode(path), entries[path].size, entries[path].sha256.encode()))
+    return whole.hexdigest()
+
+
 @dataclass(frozen=True)
 class FolderContents:
     """The files of a folder: state and sha256 by relative path, in the order of the paths' bytes."""
@@ -76,14 +92,21 @@ class FolderContents:
     states: Mapping[str, FileState]
     sha256s: Mapping[str, str]
 
-    @property
+    @cached_property
+    def entries(self) -> Mapping[str, FileEntry]:
+        """Every file, by path. One that cannot be looked at has no size."""
+        sizes = {path: state.size for path, state in self.states.items()}
+        return {path: FileEntry(sizes.get(path, 0), sha256) for path, sha256 in self.sha256s.items()}
+
+    @cached_property
     def digest(self) -> str:
         """The sha256, in hex, that identifies the content."""
-        whole = hashlib.sha256()
-        for path in sorted(self.sha256s, key=os.fsencode):
-            size = self.states[path].size if path in self.states else 0
-            whole.update(b"%s\0%d %s\n" % (os.fsencode(path), size, self.sha256s[path].encode()))
-        return whole.hexdigest()
+        return digest_of(self.entries)
+
+    @property
+    def num_bytes(self) -> int:
+        """The sizes of all files together."""
+        return sum(entry.size for entry in self.entries.values())
 
     def sha256_of(self, path: str) -> str:
         """The digest of a file. Raises BadDataError (FILE_CHANGED) if it is not as it was when the folder was read."""

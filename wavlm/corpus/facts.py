@@ -57,6 +57,7 @@ class CorpusFacts(Facts):
     excluded: dict[str, Amount]  # by reason, such as COPY_OF_VALID
     duplicate_contents: int  # recordings of the manifest whose bytes another one has, too
     content: str | None = None  # the sha256 of the folder's content; None for archives
+    generation: int = 1  # of a corpus that grows
     archives: tuple[ArchiveReceipt, ...]  # none for a folder
     files: FilesAccount | None = None  # everything below the folder: used or left out
     tables: tuple[TableAccount, ...] = ()  # of the layout

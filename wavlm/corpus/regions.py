@@ -6,12 +6,15 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from wavlm.corpus.audio.reason import Reason
 
 if TYPE_CHECKING:  # its libraries are not needed to find samples
+    from wavlm.corpus.growth.history import Version
     from wavlm.corpus.manifest import ManifestRow
+
+    Row: TypeAlias = ManifestRow | Version
 
 # Lists round their times, and a header may promise some milliseconds more than a decoder gives. A region that ends at
 # most so far behind the end of its file ends with the file. It is the --max-overshoot of Kaldi's extract-segments.
@@ -63,9 +66,7 @@ def find_region_fault(start_s: float | None, end_s: float | None, num_samples: i
     return None
 
 
-def find_overlaps(
-    rows: Iterable[ManifestRow], held: Sequence[ManifestRow], default_channel: int | None
-) -> frozenset[str]:
+def find_overlaps(rows: Iterable[Row], held: Sequence[Row], default_channel: int | None) -> frozenset[str]:
     """Keys of the rows that share audio with one of the held rows: time and channel of equal bytes.
 
     `default_channel`: of rows that name none; None: all of the file's channels. Regions that only touch share nothing.
@@ -89,7 +90,7 @@ _Steps = tuple[float, float]
 _ANY = -1  # stands for every channel: what takes the mean of all shares audio with each
 
 
-def _steps(row: ManifestRow) -> _Steps:
+def _steps(row: Row) -> _Steps:
     start = 0.0 if row.start_s is None else _rounded(row.start_s)
     return start, math.inf if row.end_s is None else _rounded(row.end_s)
 

@@ -76,7 +76,7 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     contents = {row.content for row in valid}
     copies = tuple(row for row in train if row.content in contents)
     left = {row.key for row in copies}
-    shared = find_overlaps((row for row in train if row.key not in left), valid, _default_channel(spec))
+    shared = find_overlaps((row for row in train if row.key not in left), valid, default_channel(spec))
     overlaps = tuple(row for row in train if row.key in shared)
     kept = tuple(row for row in both if row.key not in left and row.key not in shared)
     made = Split(kept, held.rule, held.below, copies, overlaps)
@@ -84,7 +84,16 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     return made
 
 
-def _default_channel(spec: CorpusSpec) -> int | None:
+def hold_new(
+    rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str], rule: SplitRule, below: float
+) -> frozenset[str]:
+    """Keys of what is held out of the recordings that come into a corpus later, by the rule that it was begun with."""
+    if rule == "listed":
+        return given.union(row.key for row in rows if row.speaker in spec.valid_speakers)
+    return given | _hold(rows, rule, below).keys if rule in ("speakers", "recordings") else given
+
+
+def default_channel(spec: CorpusSpec) -> int | None:
     """The channel of rows that name none; None: all of them."""
     if isinstance(spec.channels, int):
         return spec.channels

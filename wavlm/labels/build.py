@@ -10,7 +10,7 @@ A labels folder holds:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,22 +18,24 @@ import numpy as np
 
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.execution.rates import DECODE_RATE, MFCC_RATE
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frame_function import label_rate_hz
 from wavlm.labels.counts import read_counts, write_total
 from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
 from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels
 from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
-from wavlm.labels.quality import cluster_shares, entropy_bits, merge_counts
+from wavlm.labels.quality import NO_COUNTS, JointCounts, cluster_shares, entropy_bits, merge_counts
+from wavlm.labels.reuse import take_labels
 from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
-from wavlm.specs import SAMPLE_RATE_HZ, Features
+from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Features
+from wavlm.specs.identity import canonical
 from wavlm.specs.shapes import forward_flops
 from wavlm.storage.files import remove_noted, sha256_of, write_json
 
 # Starting a worker takes some 3 s of a core, for imports: it is worth it for this much work.
 CORE_SECONDS_PER_WORKER = 10
-MFCC_RATE = 1_400  # seconds of audio per second of one core, decoding included; measured
 HIDDEN_FLOPS = 15e9  # operations per second of one core; measured with the demo's network
 # The same for a process with its own GPU, which also has to be set up.
 SECONDS_PER_GPU = 36_000
@@ -48,15 +50,18 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     out: Path,
     plan: ExtractionPlan,
     progress: Progress = no_progress,
+    siblings: Iterable[Path] = (),
 ) -> LabelsFacts:
     """Label every utterance of a shards folder; return the facts. Label files that fit are kept.
+
+    `siblings`: complete folders of labels of the same corpus, of which files are taken over that fit.
 
     Raises LabelMismatchError if the codebook clusters other features, and the errors of `label_shards`.
     """
     codebook = read_codebook(codebook_dir)
-    if codebook.features != features:
+    if canonical(codebook.features) != canonical(features):
         raise LabelMismatchError(
-            f"labels of {features.model_dump()} asked for, the codebook clusters {codebook.features.model_dump()}; "
+            f"labels of {canonical(features)} asked for, the codebook clusters {canonical(codebook.features)}; "
             f"at {codebook_dir}"
         )
     listing = read_listing(shards_dir)
@@ -65,22 +70,24 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
         for name in sorted(listing)
     ]
     _remove_others(parts, out)
-    seconds = sum(shard.samples for shard in listing.values()) / SAMPLE_RATE_HZ
+    taken = take_labels(parts, siblings)
+    todo = [part for part in parts if part not in taken]
+    seconds = sum(listing[part.shard.name].samples for part in todo) / SAMPLE_RATE_HZ
     processes = _num_processes(seconds, features, teacher_dir, plan)
     groups = [
         ShardGroup(group, codebook_dir, features, teacher_dir, plan)
-        for group in _split(parts, processes * plan.groups_per_process or len(parts))
+        for group in _split(todo, processes * plan.groups_per_process or len(parts))
     ]
     run_parts(groups, label_shards, processes, progress, None if plan.device == "cpu" else take_gpu)
     release_gpu_memory(plan)
-    return _finish(parts, out, plan)
+    return _finish(parts, out, plan).model_copy(update={"files_reused": len(taken)})
 
 
 def _header(shard: ListedShard, codebook: CodebookFacts) -> Header:
     return Header(
         shard_sha256=shard.sha256,
         codebook_sha256=codebook.sha256,
-        features=json.dumps(codebook.features.model_dump(), sort_keys=True),
+        features=json.dumps(canonical(codebook.features), sort_keys=True),
         label_rate_hz=label_rate_hz(codebook.features),
         num_clusters=codebook.num_clusters,
     )
@@ -106,16 +113,16 @@ def _num_processes(seconds: float, features: Features, teacher_dir: Path | None,
 def _core_seconds(seconds: float, features: Features, teacher_dir: Path | None) -> float:
     """What one core needs for so much audio."""
     if features.type == "mfcc" or teacher_dir is None:
-        return seconds / MFCC_RATE
+        return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE)
     network = read_network(teacher_dir).network
     return seconds * forward_flops(network, LENGTH_SECONDS, features.layer) / HIDDEN_FLOPS
 
 
 def _split(parts: Sequence[LabelPart], num_groups: int) -> list[tuple[LabelPart, ...]]:
-    """Consecutive parts in at most that many groups, whose sizes differ by at most one."""
-    num_groups = min(num_groups, len(parts))
+    """Consecutive parts in at most that many groups, whose sizes differ by at most one. No parts: no groups."""
+    num_groups = max(1, min(num_groups, len(parts)))
     edges = [len(parts) * number // num_groups for number in range(num_groups + 1)]
-    return [tuple(parts[start:stop]) for start, stop in pairwise(edges)]
+    return [tuple(parts[start:stop]) for start, stop in pairwise(edges) if stop > start]
 
 
 def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> LabelsFacts:
@@ -133,6 +140,7 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> Labe
         num_utterances += len(shard.keys)
         files[part.shard.name] = sha256_of(part.output)
     shares = cluster_shares(histogram)
+    quality, by_language = _write_quality(parts, out)
     facts = LabelsFacts(
         device=plan.device,
         num_utterances=num_utterances,
@@ -144,19 +152,28 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> Labe
         largest_share=float(shares.max(initial=0)),
         # Labels of speech come in runs: a share near 1 / K would mean that something is broken.
         repeated_share=num_repeated / max(1, num_pairs),
-        quality=_write_quality(parts, out),
+        quality=quality,
+        quality_by_language=by_language,
     )
-    write_json(labels_path(out), {**facts.model_dump(mode="json"), "files": files})
+    write_json(labels_path(out), {**facts.model_dump(mode="json", exclude={"files_reused"}), "files": files})
     return facts
 
 
-def _write_quality(parts: Sequence[LabelPart], out: Path) -> Quality | None:
-    """Quality over all utterances with phones; None if there are none."""
-    tables = [read_counts(part.counts, part.header.num_clusters) for part in parts if part.counts.exists()]
-    if not tables:
-        return None
-    joint = merge_counts(tables)
+def _write_quality(parts: Sequence[LabelPart], out: Path) -> tuple[Quality | None, dict[str, Quality]]:
+    """Quality over all utterances with phones, None if there are none; and by language, if any is known.
+
+    Only one table is held per language, however many shards there are.
+    """
+    of_language: dict[str, JointCounts] = {}
+    for part in parts:
+        if part.counts.exists():
+            for language, table in read_counts(part.counts, part.header.num_clusters).items():
+                of_language[language] = merge_counts([of_language.get(language, NO_COUNTS), table])
+    if not of_language:
+        return None, {}
+    joint = merge_counts(of_language.values())
     write_total(out, joint)
     quality = joint.quality()
     write_json(out / "quality.json", quality.model_dump(mode="json"))
-    return quality
+    by_language = {name: table.quality() for name, table in sorted(of_language.items())}
+    return quality, by_language if set(by_language) != {UNKNOWN_LANGUAGE} else {}

@@ -11,9 +11,10 @@ Legend: F frames, D channels, K clusters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import faiss
 import numpy as np
@@ -24,11 +25,13 @@ from wavlm.features.extract import ExtractionPlan, one_thread, release_gpu_memor
 from wavlm.features.frame_function import frame_function
 from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids
-from wavlm.labels.facts import CodebookFacts, CorpusShare, codebook_path
-from wavlm.labels.sampling import Drawing, SampledUtterances, draw_utterances, read_utterances, sample_frames
+from wavlm.labels.facts import CodebookFacts, CorpusShare, LanguageShare, codebook_path, without_name
+from wavlm.labels.sampling import Drawing, SampledUtterances, draw_shares, read_utterances, sample_frames
 from wavlm.rng import seed_for
 from wavlm.specs import SAMPLE_RATE_HZ, CodebookSpec
 from wavlm.storage.files import open_atomic, sha256_of, write_json
+
+_G = TypeVar("_G")  # what a folder of utterances is of
 
 VALID_SHARE = 10  # the sample of the valid split has a tenth of the frames of the train sample
 
@@ -56,9 +59,9 @@ def build_codebook(
     """
     function = frame_function(spec.features, teacher_dir, plan.device)
     num_frames = spec.sample_frames_per_cluster * spec.num_clusters
-    train, valid = (read_utterances(list(shards.values()), split) for split in ("train", "valid"))
-    weights = np.array(spec.shares or train.samples_per_folder, np.float64)
-    drawing = draw_utterances(train, function.rate_hz, num_frames, weights, spec)
+    names, languages = tuple(shards), bool(spec.sampling and spec.sampling.languages)
+    train, valid = (read_utterances(list(shards.values()), it, languages=languages) for it in ("train", "valid"))
+    drawing = draw_shares(train, train, names, function.rate_hz, num_frames, spec)
     with one_thread():
         sample = sample_frames(train, drawing, function, spec.seed, plan, progress)
     clustering = cluster(
@@ -68,19 +71,20 @@ def build_codebook(
         redo=spec.redo,
         seed=seed_for(spec.seed, "k-means") % 2**31,
     )
-    held_out = draw_utterances(valid, function.rate_hz, num_frames // VALID_SHARE, weights, spec)
+    held_out = draw_shares(valid, train, names, function.rate_hz, num_frames // VALID_SHARE, spec)
     with one_thread():
         valid_sample = sample_frames(valid, held_out, function, spec.seed, plan)
     release_gpu_memory(plan)
     centroids = Centroids(clustering.centroids)
     facts = CodebookFacts(
-        features=spec.features,
+        features=without_name(spec.features),
         num_clusters=spec.num_clusters,
         num_channels=int(sample.shape[1]),
         label_rate_hz=function.rate_hz,
         sample_utterances=len(drawing.rows),
         sample_speakers=len(np.unique(train.speaker[drawing.rows])),
-        shares=_count_shares(tuple(shards), train, drawing),
+        shares=tuple(CorpusShare(corpus=name, **share) for name, share in _count_shares(names, train, drawing)),
+        languages=_count_languages(names, train, drawing) if languages else (),
         copies_of_valid=train.copies_of_valid,
         inertia_per_iteration=clustering.inertia_per_iteration,
         train=centroids.fit(sample),
@@ -123,20 +127,27 @@ def cluster(sample: Floats, num_clusters: int, *, iterations: int, redo: int, se
     return Clustering(np.asarray(kmeans.centroids, np.float32), inertia)
 
 
-def _count_shares(names: Sequence[str], train: SampledUtterances, drawing: Drawing) -> tuple[CorpusShare, ...]:
-    """What each corpus gave to the sample."""
-    shares = []
+def _count_shares(
+    names: Sequence[_G], train: SampledUtterances, drawing: Drawing
+) -> Iterator[tuple[_G, dict[str, Any]]]:
+    """What each folder gave to the sample, by its name: hours that there are, and what was taken."""
     for number, (name, num_samples) in enumerate(zip(names, train.samples_per_folder.tolist(), strict=True)):
         is_here = train.folder[drawing.rows] == number
-        share = CorpusShare(
-            corpus=name,
-            hours=num_samples / SAMPLE_RATE_HZ / 3600,
-            utterances=int(is_here.sum()),
-            speakers=len(np.unique(train.speaker[drawing.rows[is_here]])),
-            frames=int(drawing.num_frames[is_here].sum()),
+        yield (
+            name,
+            {
+                "hours": num_samples / SAMPLE_RATE_HZ / 3600,
+                "utterances": int(is_here.sum()),
+                "speakers": len(np.unique(train.speaker[drawing.rows[is_here]])),
+                "frames": int(drawing.num_frames[is_here].sum()),
+            },
         )
-        shares.append(share)
-    return tuple(shares)
+
+
+def _count_languages(names: Sequence[str], train: SampledUtterances, drawing: Drawing) -> tuple[LanguageShare, ...]:
+    """What each language of each corpus gave to the sample."""
+    parts, groups = train.split_languages(names)
+    return tuple(LanguageShare(**group._asdict(), **share) for group, share in _count_shares(groups, parts, drawing))
 
 
 def _write_centroids(centroids: Floats, out: Path) -> str:

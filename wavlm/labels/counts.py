@@ -1,15 +1,17 @@
 """The joint table of phones and labels on disk: a Parquet file per shard in `quality/`, and `counts.npz` of them all.
 
-A Parquet file has a row per pair of phone and label that occurs, and its number of frames. Shards without phones
-have no file.
+A Parquet file has a row per language, phone and label that occur together, and their number of frames. The language is
+`unknown` if it is not known. Shards without phones have no file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavlm.errors import BadDataError
@@ -24,35 +26,45 @@ def counts_file(label_file: Path) -> Path:
     return label_file.parent / "quality" / label_file.name
 
 
-def write_counts(path: Path, joint: JointCounts) -> None:
-    """Write the table of one shard."""
+def write_counts(path: Path, tables: Mapping[str, JointCounts]) -> None:
+    """Write the tables of one shard, by language."""
+    parts = [_as_table(language, joint) for language, joint in sorted(tables.items())]
+    path.parent.mkdir(exist_ok=True)
+    write_parquet(path, pa.concat_tables(parts).combine_chunks())
+
+
+def _as_table(language: str, joint: JointCounts) -> pa.Table:
     phone, label = np.nonzero(joint.counts)
-    table = pa.table(
+    return pa.table(
         {
-            "phone": [joint.phones[number] for number in phone],
+            "language": pa.array([language] * len(phone), pa.string()),
+            "phone": pa.array([joint.phones[number] for number in phone], pa.string()),
             "label": label.astype(np.uint16),
             "frames": joint.counts[phone, label],
         }
     )
-    path.parent.mkdir(exist_ok=True)
-    write_parquet(path, table)
 
 
-def read_counts(path: Path, num_clusters: int) -> JointCounts:
-    """The table of one shard. The checksum of every page is verified.
+def read_counts(path: Path, num_clusters: int) -> dict[str, JointCounts]:
+    """The tables of one shard, by language. The checksum of every page is verified.
 
     Raises BadDataError: CHECKSUM if it is not the file that was sealed, LABELS_DAMAGED if it is damaged.
     """
     check_sealed(path)
     try:
         table = pq.read_table(path, page_checksum_verification=True)
-        phones = table["phone"].to_pylist()
-        names = tuple(sorted(set(phones)))
-        row = {name: number for number, name in enumerate(names)}
-        counts = np.zeros((len(names), num_clusters), np.int64)
-        counts[[row[name] for name in phones], table["label"].to_numpy()] = table["frames"].to_numpy()
+        languages = pc.unique(table["language"]).to_pylist()
+        return {name: _read_joint(table.filter(pc.equal(table["language"], name)), num_clusters) for name in languages}
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, IndexError) as error:
         raise BadDataError("LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again") from error
+
+
+def _read_joint(table: pa.Table, num_clusters: int) -> JointCounts:
+    phones = table["phone"].to_pylist()
+    names = tuple(sorted(set(phones)))
+    row = {name: number for number, name in enumerate(names)}
+    counts = np.zeros((len(names), num_clusters), np.int64)
+    counts[[row[name] for name in phones], table["label"].to_numpy()] = table["frames"].to_numpy()
     return JointCounts(names, counts)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from wavlm.specs import Features
 from wavlm.storage.facts import Facts, read_facts
 
@@ -29,6 +31,12 @@ class CorpusShare(Facts):
     frames: int
 
 
+class LanguageShare(CorpusShare):
+    """What one language of one corpus gave to the sample of a codebook."""
+
+    language: str  # `unknown` if it is not known
+
+
 class CodebookFacts(Facts):
     """The facts of a codebook. `codebook.json` holds the same fields."""
 
@@ -39,6 +47,7 @@ class CodebookFacts(Facts):
     sample_utterances: int  # utterances and speakers that the sampled frames come from
     sample_speakers: int
     shares: tuple[CorpusShare, ...] = ()  # the sample by corpus, in the order of the artifact's shards
+    languages: tuple[LanguageShare, ...] = ()  # the same by corpus and language, where shares are by language
     copies_of_valid: int = 0  # utterances of train that are left out: their content is in a valid split
     inertia_per_iteration: tuple[float, ...]
     train: Fit
@@ -68,6 +77,13 @@ class LabelsFacts(Facts):
     largest_share: float
     repeated_share: float  # share of frames with the label of the frame before
     quality: Quality | None  # None: no utterance has phones
+    files_reused: int = 0  # files of labels that were taken over from another generation; not in `labels.json`
+    quality_by_language: dict[str, Quality] = Field(default_factory=dict)  # if the language of any is known
+
+
+def without_name(features: Features) -> Features:
+    """Features without the name that a recipe gives their model: what is made of them is the same under any name."""
+    return features.model_copy(update={"model": None}) if features.type == "hidden" else features
 
 
 def codebook_path(codebook_dir: Path) -> Path:

@@ -33,7 +33,7 @@ from wavlm.labels.counts import counts_file, write_counts
 from wavlm.labels.files import Header, Labels, read_header, write_labels
 from wavlm.labels.quality import JointCounts, joint_counts, merge_counts
 from wavlm.shards import TarSample, Utterance, decode_sample, read_samples
-from wavlm.specs import Features
+from wavlm.specs import UNKNOWN_LANGUAGE, Features
 from wavlm.specs.shapes import FRAME_RATE_HZ
 from wavlm.storage.files import is_whole, note_whole, sha256_of
 
@@ -113,6 +113,7 @@ class _Chunk:
     part: LabelPart
     keys: tuple[str, ...]
     phones: tuple[tuple[Phone, ...] | None, ...]
+    languages: tuple[str, ...]
     is_last: bool
 
 
@@ -126,8 +127,9 @@ def _read_chunks(
     for part in parts:
         for chunk in cut_chunks(_take_shard(utterances), _num_samples, plan):
             keys, phones = tuple(item.key for item in chunk), tuple(item.phones for item in chunk)
-            yield _Chunk(part, keys, phones, is_last=False), [item.waveform for item in chunk]
-        yield _Chunk(part, (), (), is_last=True), []
+            languages = tuple(item.language or UNKNOWN_LANGUAGE for item in chunk)
+            yield _Chunk(part, keys, phones, languages, is_last=False), [item.waveform for item in chunk]
+        yield _Chunk(part, (), (), (), is_last=True), []
 
 
 def _check_sha256(part: LabelPart) -> LabelPart:
@@ -169,24 +171,24 @@ class _PendingLabels:
 
     keys: list[str] = field(default_factory=list)
     labels: list[Labels] = field(default_factory=list)
-    tables: list[JointCounts] = field(default_factory=list)
+    tables: dict[str, list[JointCounts]] = field(default_factory=dict)  # by language
 
     def add(self, chunk: _Chunk, rows: Sequence[npt.NDArray[np.int16]]) -> None:
         """Add a chunk: the labels of each utterance, (F,), uint16 stored as int16."""
         header = chunk.part.header
-        for key, phones, row in zip(chunk.keys, chunk.phones, rows, strict=True):
+        for key, phones, language, row in zip(chunk.keys, chunk.phones, chunk.languages, rows, strict=True):
             labels = row.view(np.uint16)
             refuse_unassigned(labels, key)
             self.keys.append(key)
             self.labels.append(labels)
             if phones:
                 at_frames = labels[:: header.label_rate_hz // FRAME_RATE_HZ]
-                self.tables.append(joint_counts(phones, at_frames, header.num_clusters))
+                self.tables.setdefault(language, []).append(joint_counts(phones, at_frames, header.num_clusters))
 
     def write(self, part: LabelPart) -> None:
         """Write the table first: a label file that exists has its table."""
         if self.tables:
-            write_counts(part.counts, merge_counts(self.tables))
+            write_counts(part.counts, {name: merge_counts(tables) for name, tables in self.tables.items()})
             note_whole(part.counts)
         else:
             part.counts.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ Legend: F frames, D channels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ from wavlm.features.mfcc import Floats
 from wavlm.labels.quotas import Integers, Numbers, allot_corpora, allot_utterances, order_round_robin
 from wavlm.rng import rng_for
 from wavlm.shards import Reader, find_copies_of_valid, read_columns
-from wavlm.specs import CodebookSpec
+from wavlm.specs import UNKNOWN_LANGUAGE, CodebookSpec, Group
+from wavlm.specs.sampling import refuse_strangers
 from wavlm.specs.shapes import num_labels
 
 
@@ -34,7 +35,7 @@ class SampledUtterances:
     """Rows of the indexes of several shards folders. All arrays have one entry per row."""
 
     folders: tuple[Path, ...]
-    table: pa.Table  # key, shard, offset, size, samples, speaker
+    table: pa.Table  # key, shard, offset, size, samples, speaker, and language if it is wanted
     folder: Integers  # number in `folders`, one folder per corpus
     # Numbered over all folders: the same name in two folders is two speakers. An utterance of an unknown speaker is a
     # speaker of its own.
@@ -47,6 +48,21 @@ class SampledUtterances:
         """Samples of audio of each corpus, (folders,)."""
         return np.array([self.num_samples[self.folder == number].sum() for number in range(len(self.folders))])
 
+    def split_languages(self, names: Sequence[str]) -> tuple[SampledUtterances, tuple[Group, ...]]:
+        """The same rows, as if each language of a corpus were a folder of its own; and what each is of.
+
+        names: of the corpora. Languages that are not wanted are not known.
+        """
+        if "language" not in self.table.column_names:
+            return self, tuple(Group(name, UNKNOWN_LANGUAGE) for name in names)
+        column = self.table["language"].combine_chunks().dictionary_encode()
+        languages = [name or UNKNOWN_LANGUAGE for name in column.dictionary.to_pylist()]
+        pairs = [Group(name, language) for name in names for language in languages]
+        pair = self.folder * len(languages) + column.indices.to_numpy()
+        there, folder = np.unique(pair, return_inverse=True)
+        folders = tuple(self.folders[place // len(languages)] for place in there.tolist())
+        return replace(self, folders=folders, folder=folder), tuple(pairs[place] for place in there.tolist())
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -56,9 +72,12 @@ class Drawing:
     num_frames: Integers  # how many frames of it are taken
 
 
-def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterances:
-    """All utterances of a split, in the order of the folders and their indexes; of train without copies of valid."""
-    columns = ["key", "shard", "offset", "size", "samples", "speaker"]
+def read_utterances(shards_dirs: Sequence[Path], split: str, *, languages: bool = False) -> SampledUtterances:
+    """All utterances of a split, in the order of the folders and their indexes; of train without copies of valid.
+
+    languages: whether the language of each is wanted.
+    """
+    columns = ["key", "shard", "offset", "size", "samples", "speaker", *(["language"] if languages else [])]
     tables: list[pa.Table] = []
     speakers: list[Integers] = []
     copies = find_copies_of_valid(shards_dirs) if split == "train" else ()
@@ -78,6 +97,29 @@ def read_utterances(shards_dirs: Sequence[Path], split: str) -> SampledUtterance
         num_samples=table["samples"].to_numpy().astype(np.int64),
         copies_of_valid=sum(int(mask.sum()) for mask in copies),
     )
+
+
+def draw_shares(
+    utterances: SampledUtterances,
+    train: SampledUtterances,
+    names: Sequence[str],
+    rate_hz: int,
+    num_frames: int,
+    spec: CodebookSpec,
+) -> Drawing:
+    """`draw_utterances` with the shares of the spec, or those of the hours of `train`. names: of the corpora.
+
+    Raises UsageError (SAMPLING) if there is no speech of what has a weight.
+    """
+    if spec.sampling is None:
+        weights = np.array(spec.shares or train.samples_per_folder, np.float64)
+        return draw_utterances(utterances, rate_hz, num_frames, weights, spec)
+    there, groups = train.split_languages(names)
+    refuse_strangers(spec.sampling, groups, "codebook.sampling")
+    shares = spec.sampling.shares(dict(zip(groups, there.samples_per_folder.tolist(), strict=True)))
+    parts, groups = utterances.split_languages(names)
+    weights = np.array([shares.get(group, 0.0) for group in groups])
+    return draw_utterances(parts, rate_hz, num_frames, weights, spec)
 
 
 def draw_utterances(

@@ -5,8 +5,6 @@ Legend: U utterances, B utterances of a micro-batch, C corpora, L languages.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,15 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavlm.errors import UsageError
 from wavlm.loader.draws import DrawPlan, Integers
 from wavlm.loader.sampler import MicroBatch
 from wavlm.shards import read_columns
 from wavlm.specs import UNKNOWN_LANGUAGE, Group, TrainSpec
-from wavlm.specs.sampling import refuse_strangers
+from wavlm.specs.sampling import MOST_LANGUAGES, name_metric, refuse_strangers
 
 Numbers = npt.NDArray[np.int32]
-MOST_LANGUAGES = 200  # that are measured one by one; those with least speech are measured together
 OTHERS = "others"
 
 
@@ -73,16 +69,10 @@ class Groups:
 def name_measured(utterances: Mapping[str, int]) -> dict[str, str]:
     """The names of languages in metrics, given how many utterances there are of each.
 
-    A metric has letters, digits, `_`, `-` and `.` only. A name with other signs gets a digest, so that no two languages
-    get one name. Those with fewest utterances, behind the first 200, are measured together as `others`.
+    Those with fewest utterances, behind the first 200, are measured together as `others`.
     """
     ordered = sorted(utterances, key=lambda name: (-utterances[name], name))
-    return {name: _name_metric(name) if place < MOST_LANGUAGES else OTHERS for place, name in enumerate(ordered)}
-
-
-def _name_metric(language: str) -> str:
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", language)
-    return plain if plain == language else f"{plain}-{hashlib.sha256(language.encode()).hexdigest()[:6]}"
+    return {name: name_metric(name) if place < MOST_LANGUAGES else OTHERS for place, name in enumerate(ordered)}
 
 
 def read_groups(names: Sequence[str], shards_dirs: Sequence[Path], rows: Sequence[Integers]) -> Groups:
@@ -112,10 +102,7 @@ def plan_draws(groups: Groups, num_frames: Integers, train: TrainSpec) -> DrawPl
     found, number = _number_pairs(groups)
     refuse_strangers(train.sampling, found, "train.sampling")
     amounts = dict(zip(found, np.bincount(number, weights=num_frames).tolist(), strict=True))
-    try:
-        times = train.sampling.times(amounts)
-    except ValueError as error:
-        raise UsageError("SAMPLING", f"{error}; at train.sampling; give some speech a weight above 0") from error
+    times = train.sampling.times(amounts)
     return DrawPlan(number, [times[group] for group in found], train.seed)
 
 

@@ -30,7 +30,7 @@ from wavlm.specs import (
 @dataclass(frozen=True)
 class Corpus(Artifact):
     kind: ClassVar[str] = "corpus"
-    files = ("manifest.parquet", "archives/*.json", "audio/**")
+    files = ("manifest.parquet", "history.parquet", "files.parquet", "archives/*.json", "audio/**")
     # 2: splits by hashes of names; a folder's content and not its path; 3: a row is a region of a file
     format: ClassVar[int] = 3
     spec: CorpusSpec
@@ -235,6 +235,23 @@ Kind = Literal[
     "register",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def keep_latest(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """The artifacts without corpora and shards of which there is a later generation among them."""
+    every = list(artifacts)
+    last: dict[str, int] = {}
+    for item in every:
+        if found := generation_of(item):
+            last[item.name] = max(found, last.get(item.name, 0))
+    return [item for item in every if generation_of(item) in (None, last.get(item.name))]
+
+
+def generation_of(artifact: Artifact) -> int | None:
+    """The generation of a corpus that is a folder, or of its shards; None for others."""
+    corpus = artifact.corpus if isinstance(artifact, Shards) else artifact
+    source = corpus.spec.folder if isinstance(corpus, Corpus) else None
+    return source.generation if source else None
 
 
 def lineage(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from wavlm.corpus.facts import CorpusFacts
-from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards
+from wavlm.execution.rates import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
+from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards, keep_latest
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
@@ -24,11 +25,6 @@ from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops, num_parameters
 
 FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
 LABEL_BYTES_PER_SECOND = 56  # measured: Parquet, zstd, 50 Hz; MFCC labels at 100 Hz take twice that
-# Seconds of audio a core gets through in a second; measured.
-DECODE_RATE = 7_000
-MFCC_RATE = 2_500
-RESAMPLE_RATE = 6_500
-ENCODE_RATE = 2_850
 # Dense bf16 (V100: fp16) matrix rates from the vendor's data sheets, TFLOP/s.
 GPU_TFLOPS = {"V100": 125.0, "A100": 312.0, "H100": 989.0}
 ASSUMED_UTILISATION = 0.35
@@ -115,7 +111,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
     """
     artifacts = plan(recipe)
     left = frozenset(wanted if wanted is not None else artifacts if store is None else _missing(artifacts, store))
-    shards = [item for item in artifacts if isinstance(item, Shards)]
+    shards = [item for item in keep_latest(artifacts) if isinstance(item, Shards)]
     hours = {item: hours_of(item, store) for item in shards}
     speech = {spec.name for spec in recipe.speech}
     stages, epochs, labelled = [_corpora(shards, left), _shards(hours, store, left)], [], set[Labels]()

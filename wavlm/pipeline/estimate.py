@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from wavlm.execution.processes import num_cores
+from wavlm.execution.rates import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards
-from wavlm.pipeline.cost import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE, hours_of
+from wavlm.pipeline.cost import hours_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec

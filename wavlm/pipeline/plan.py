@@ -22,8 +22,9 @@ from wavlm.pipeline.artifacts import (
     Shards,
     Teacher,
     build_order,
+    keep_latest,
 )
-from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec, StartSpec
+from wavlm.specs import CodebookSpec, CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec, StartSpec
 from wavlm.specs.lookup import suggest
 
 
@@ -88,11 +89,12 @@ def select(
 ) -> tuple[Artifact, ...]:
     """The artifacts of one kind, narrowed by iteration and corpus.
 
-    An iteration has its model, what is made from it, and the codebook, labels, mixtures and models from elsewhere that
-    it uses. Two iterations may share a codebook and labels: then both have them.
+    Of a corpus that has grown, only the last generation. An iteration has its model, what is made from it, and the
+    codebook, labels, mixtures and models from elsewhere that it uses. Two iterations may share a codebook and labels:
+    then both have them.
     Raises UsageError (NOTHING_FITS) that lists what there is if nothing fits.
     """
-    of_kind = [item for item in artifacts if item.kind == kind]
+    of_kind = [item for item in keep_latest(artifacts) if item.kind == kind]
     found = tuple(
         item
         for item in of_kind
@@ -179,6 +181,7 @@ def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None)
     iteration = recipe.iterations[number - 1]
     shards = _select_speech(iteration.speech, sources.speech)
     fitted_on = _order_speech(iteration.codebook.speech, sources.speech) or shards
+    fitted_on = tuple(_find_fitted(item, iteration.codebook) for item in fitted_on)
     codebook = Codebook(iteration.codebook, fitted_on, _teacher(recipe, number, before))
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
@@ -192,6 +195,15 @@ def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None)
         mixtures=_mixtures(recipe, iteration, shards, sources),
         iteration=number,
     )
+
+
+def _find_fitted(shards: Shards, spec: CodebookSpec) -> Shards:
+    """The shards of the generation that a codebook is fitted on. It follows from the list of generations alone."""
+    source = shards.corpus.spec.folder
+    if source is None:
+        return shards
+    generation = 1 if spec.refit == "never" else spec.refit.choose(source.generation_bytes)
+    return Shards(shards.spec, Corpus(shards.corpus.spec.until(generation)))
 
 
 def _mixtures(

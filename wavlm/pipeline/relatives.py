@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
-from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.artifacts import Artifact, Corpus
 from wavlm.pipeline.differences import Difference
 from wavlm.pipeline.store import Store
 
@@ -45,6 +45,8 @@ def _describe(artifact: Artifact, item: Difference) -> str:
     """`max_seconds is 4.0 there, 3.0 wanted`. A value that is not given is shown as the default that it has."""
     if item.field == "format":
         return f"it has format {item.existing} of an earlier version, {item.wanted} is wanted"
+    if item.field == "spec.sources" and isinstance(artifact, Corpus) and artifact.spec.folder:
+        return "its folder held other files"
     there, wanted = (_show(artifact, item.field, value) for value in (item.existing, item.wanted))
     named = getattr(getattr(artifact, item.field, None), "name", None)  # of a mix: a name is no part of an identity
     return f"{item.field.removeprefix('spec.')} is {there} there, {named or wanted} wanted"

@@ -36,10 +36,11 @@ ROLES = ("speech", "noise", "rooms")  # the fields of a recipe that hold corpora
 
 @dataclass(frozen=True)
 class _Known:
-    """A corpus and, if it is a folder whose content is known, that content."""
+    """A corpus and, if it is a folder whose content is known, that content. `is_listed`: its list has its split."""
 
     spec: CorpusSpec
     contents: FolderContents | None
+    is_listed: bool = False
 
 
 def resolve(recipe: Recipe, store: Store, *, is_today: bool = False) -> Recipe:
@@ -48,11 +49,17 @@ def resolve(recipe: Recipe, store: Store, *, is_today: bool = False) -> Recipe:
     So are models: folders as the store knows them, and versions as the newest refresh of the recipe names them. The
     folders of speech are those of that refresh, too, once it has taken them; with `is_today` they are as they are now.
 
-    Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, MODEL_CHANGED).
+    Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, GENERATIONS_DAMAGED,
+    MODEL_CHANGED).
     """
     refresh = None if is_today else read_refresh(store.root, recipe.name)
     recipe = resolve_models(recipe, store)
-    return _replace_corpora(recipe, lambda spec: take_corpus(spec, refresh) or _keep_rule(_fill_in(spec, store), store))
+    return _replace_corpora(recipe, lambda spec: take_corpus(spec, refresh) or resolve_corpus(spec, store))
+
+
+def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
+    """One corpus of a recipe, resolved. Raises as `resolve`."""
+    return _keep_rule(_fill_in(spec, store), store)
 
 
 def read_folders(
@@ -69,14 +76,21 @@ def read_folders(
     Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
     FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`.
     """
-    from wavlm.corpus.contents import find_folder, read_contents
-
     for spec in corpora_of(recipe):
-        cache = contents_cache(spec, store)
-        if cache is not None and not _is_pinned_and_gone(spec):
-            read_contents(find_folder(spec), cache, progress, stall_seconds)
+        read_folder(spec, store, progress, stall_seconds)
     read_models(recipe, store)
     return resolve(recipe, store, is_today=is_today)
+
+
+def read_folder(
+    spec: CorpusSpec, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
+) -> None:
+    """Hash what is new or has changed in the folder of one corpus. Raises as `read_folders`."""
+    from wavlm.corpus.contents import find_folder, read_contents
+
+    cache = contents_cache(spec, store)
+    if cache is not None and not _is_pinned_and_gone(spec):
+        read_contents(find_folder(spec), cache, progress, stall_seconds)
 
 
 def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
@@ -145,14 +159,32 @@ def _fill_in(spec: CorpusSpec, store: Store) -> _Known:
     cache = contents_cache(spec, store)
     if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
         return _Known(spec, None)
-    from wavlm.corpus.contents import check_pin, find_contents, find_folder
+    from wavlm.corpus.contents import find_contents, find_folder
 
     contents = find_contents(find_folder(spec), cache)
     if contents is None:
         return _Known(spec, None)
-    check_pin(spec, contents.digest)
-    source = spec.folder.model_copy(update={"content": contents.digest})
-    return _Known(spec.model_copy(update={"sources": (source,)}), contents)
+    return _identify(spec, spec.folder, contents)
+
+
+def _identify(spec: CorpusSpec, folder: FolderSource, contents: FolderContents) -> _Known:
+    """A corpus with the digests of its generations, and with the rule of its list."""
+    from wavlm.corpus.contents import check_pin
+    from wavlm.corpus.growth.generations import find_rule, first_generation, read_list
+
+    if folder.content is not None:
+        check_pin(spec, contents.digest)
+    found = read_list(spec) if folder.content is None else None  # what is pinned does not grow
+    if found is None:
+        return _Known(_with_source(spec, first_generation(folder, contents)), contents)
+    is_listed = found.fits(spec) and found.latest > 0
+    source = found.identify(folder, contents) if is_listed else first_generation(folder, contents)
+    rule = spec.valid_rule or find_rule(found, spec)
+    return _Known(_with_source(spec, source).model_copy(update={"valid_rule": rule}), contents, is_listed)
+
+
+def _with_source(spec: CorpusSpec, source: FolderSource) -> CorpusSpec:
+    return spec.model_copy(update={"sources": (source,)})
 
 
 def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
@@ -160,7 +192,7 @@ def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
     spec = known.spec
     decided = spec.valid_fraction == 0 or spec.valid_speakers or spec.valid_rule is not None
     artifact = Corpus(spec)
-    if decided or not artifact.is_known or store.is_complete(artifact):
+    if decided or known.is_listed or not artifact.is_known or store.is_complete(artifact):
         return spec
     folders = tuple(_revisions(spec, store))
     made = (_rule_given(folder, spec) for folder in folders)

@@ -13,6 +13,7 @@ from wavlm.labels.facts import LabelsFacts
 from wavlm.mixing.counts import MixingFacts
 from wavlm.pipeline.artifacts import Labels, Model, Scores, Shards
 from wavlm.pipeline.curves import Curve, read_curves
+from wavlm.pipeline.parts import PartFigures
 from wavlm.pipeline.store import Store
 from wavlm.storage.facts import Facts
 from wavlm.train.facts import TRAINING_FILE, read_training
@@ -76,6 +77,7 @@ class IterationResults:
     layers: LayerPnmi | None
     notes: tuple[str, ...] = ()  # sentences for a reader of these figures
     mixing: MixingFacts | None = None  # None: nothing was mixed
+    parts: tuple[PartFigures, ...] = ()  # of each of several corpora and languages
 
 
 class _Training(Facts):

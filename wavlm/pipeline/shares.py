@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wavlm.labels.facts import CodebookFacts
 from wavlm.pipeline.artifacts import Codebook, Model, Shards
+from wavlm.pipeline.sampling import read_hours
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 
@@ -29,12 +30,22 @@ def sample_shares(codebook: Codebook, store: Store) -> tuple[SampleShare, ...]:
     if store.is_complete(codebook):
         facts = store.facts(codebook, CodebookFacts).shares
         return _normalise([item.corpus for item in facts], [float(item.frames) for item in facts])
-    if codebook.spec.shares:
-        return _normalise(names, list(codebook.spec.shares))
-    hours = [_hours(item, store) for item in codebook.shards]
-    if len(names) > 1 and not all(hours):
-        return tuple(SampleShare(name, None) for name in names)
-    return _normalise(names, [item or 1.0 for item in hours])
+    weights = _expected_weights(codebook, store)
+    return _normalise(names, weights) if weights else tuple(SampleShare(name, None) for name in names)
+
+
+def _expected_weights(codebook: Codebook, store: Store) -> list[float]:
+    """A number for each corpus, in proportion to its share; none if they are not known."""
+    spec = codebook.spec
+    if spec.sampling:
+        found = read_hours(codebook.shards, store)
+        shares = spec.sampling.shares(found.hours) if found else {}
+        of_corpora = dict.fromkeys((item.corpus.name for item in codebook.shards), 0.0)
+        for group, share in shares.items():
+            of_corpora[group.corpus] += share
+        return list(of_corpora.values()) if shares else []
+    hours = list(spec.shares) or [_hours(item, store) for item in codebook.shards]
+    return hours if all(hours) else [1.0] if len(hours) == 1 else []
 
 
 def describe_shares(codebook: Codebook, store: Store) -> str:

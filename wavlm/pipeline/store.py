@@ -176,6 +176,18 @@ class Store:
         for kind in KINDS:
             yield from complete_in(self.root / kind)
 
+    def siblings(self, artifact: Artifact) -> list[Path]:
+        """Folders of the other complete artifacts of its kind, name and format, the newest first."""
+        found = [
+            folder
+            for folder in complete_in(self.root / artifact.kind)
+            if folder.name.rpartition("-")[0] == artifact.name
+            and folder != self.path(artifact)
+            and not find_broken(folder)
+            and read_field(folder, "identity").get("format") == artifact.format
+        ]
+        return sorted(found, key=lambda folder: (folder / RECORD_FILE).stat().st_mtime_ns, reverse=True)
+
     def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
         """The nearest complete sibling, one of the same name before others, and what differs; None if there is none."""
         siblings = []

@@ -9,9 +9,10 @@ from pathlib import Path
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.pairs import LISTEN_FOLDER
-from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards
+from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards, keep_latest
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.mixed import describe_shortfall
+from wavlm.pipeline.parts import read_parts
 from wavlm.pipeline.refreshes import read_refresh
 from wavlm.pipeline.registration import REPORT_FILE, Current, RegistrationFacts, place_of, show_registry
 from wavlm.pipeline.results import (
@@ -21,6 +22,7 @@ from wavlm.pipeline.results import (
     read_mixing,
     read_training_results,
 )
+from wavlm.pipeline.sampling import describe_times
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
@@ -90,7 +92,7 @@ def summarise(
     names = {item.registry_name for item in registrations}
     versions = _versions(registrations, store, read_current(store, names) if read_current else None)
     return Summary(
-        corpora=tuple(_corpus(item, store) for item in complete if isinstance(item, Shards)),
+        corpora=tuple(_corpus(item, store) for item in keep_latest(complete) if isinstance(item, Shards)),
         results=results,
         mixtures=tuple(store.facts(item, MixturesFacts) for item in complete if isinstance(item, Mixtures)),
         versions=versions,
@@ -129,6 +131,7 @@ def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store
         notes=tuple(_notes(model, store)),
         layers=read_layer_pnmi(next(scores, None), store),
         mixing=read_mixing(model, store),
+        parts=read_parts(model, store),
     )
 
 
@@ -169,6 +172,8 @@ def _notes(model: Model, store: Store) -> Iterator[str]:
     """What a reader of a model's figures has to know: what its labels were fitted on, how its curve was measured."""
     if model.codebook and len(model.codebook.shards) > 1 and store.is_complete(model.codebook):
         yield f"Iteration {model.iteration}: k-means of its labels, {describe_shares(model.codebook, store)}."
+    if times := describe_times(model, store):
+        yield f"Iteration {model.iteration} took its speech {times}."
     if start := describe_start(model, store):
         yield f"Iteration {model.iteration} started from {start}."
     facts, train = store.facts(model, TrainingFacts), model.train

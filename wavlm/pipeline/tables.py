@@ -12,13 +12,16 @@ from wavlm.specs import SAMPLE_RATE_HZ, EffectName
 
 Row = dict[str, str]
 
+MOST_LANGUAGES = 30  # of a table for the terminal
+
 
 def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
-    """Corpora, their account, iterations, mixing and versions; a table without rows is left out."""
+    """Corpora, their account, iterations, parts of speech, mixing and versions; a table without rows is left out."""
     for name, rows in (
         ("corpora", [_corpus(item) for item in summary.corpora]),
         ("account", [row for item in summary.corpora for row in _account(item)]),
         ("iterations", [_iteration(item) for item in summary.results]),
+        ("corpora and languages", list(_parts(summary))),
         ("mixing", list(_mixing(summary))),
         ("versions", _versions(summary)),
     ):
@@ -95,10 +98,13 @@ def _remarks(facts: ShardsFacts) -> Iterator[str]:
 
 
 def _remarks_on_regions(facts: ShardsFacts) -> Iterator[str]:
+    """Regions of files, and pieces of long recordings."""
     if facts.samples_outside:
         yield f"{_hours(facts.samples_outside)} h of the files are in no region"
     if facts.samples_repeated:
         yield f"{_hours(facts.samples_repeated)} h are counted again, because regions overlap"
+    if facts.cuts:
+        yield f"cuts of long recordings: {_counts(facts.cuts)}"
 
 
 def _hours(samples: int) -> str:
@@ -133,6 +139,34 @@ def _iteration(result: IterationResults) -> Row:
             "MFCC's": f"{layers.mfcc_pnmi:.3f}",
         }
     return row
+
+
+def _parts(summary: Summary) -> Iterator[Row]:
+    """What each of several corpora and languages is, and what came of it; of many languages those with most hours."""
+    for result in summary.results:
+        languages = [item for item in result.parts if item.kind == "language"]
+        shown = [item for item in result.parts if item.kind == "corpus"] + languages[:MOST_LANGUAGES]
+        for item in shown:
+            yield {
+                "iteration": str(result.iteration),
+                "of": f"{item.kind} {item.name}",
+                "rejected": "" if item.rejected is None else f"{item.rejected} of {item.recordings}",
+                "hours of train": _number(item.train_hours, 2),
+                "hours heard": _number(item.heard_hours, 2),
+                "times": _number(item.times_heard, 2),
+                "valid loss": _number(item.valid_loss, 3),
+                "masked accuracy": _share(item.masked_accuracy),
+                "PNMI": _number(item.pnmi, 3),
+            }
+        if len(languages) > MOST_LANGUAGES:
+            yield {
+                "iteration": str(result.iteration),
+                "of": f"{len(languages) - MOST_LANGUAGES} more languages: see the report page",
+            }
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _mixing(summary: Summary) -> Iterator[Row]:

@@ -33,6 +33,7 @@ class Account:
     clipped: int = 0  # samples above full scale, of files that are used, over all their channels
     notes: Mapping[str, int] = field(default_factory=dict)  # recordings that are used per `NoteCode`
     channels: Mapping[str, int] = field(default_factory=dict)  # recordings that are used per number of channels
+    cuts: Mapping[str, int] = field(default_factory=dict)  # places where recordings were cut, per `CutKind`
 
     @property
     def is_balanced(self) -> bool:
@@ -50,6 +51,7 @@ def add_up(accounts: Sequence[Account]) -> Account:
         clipped=sum(item.clipped for item in accounts),
         notes=_add_counts(item.notes for item in accounts),
         channels=_add_counts(item.channels for item in accounts),
+        cuts=_add_counts(item.cuts for item in accounts),
     )
     if not total.is_balanced:
         raise RuntimeError(f"the samples do not add up: {total}")
@@ -78,6 +80,10 @@ class _Entry:
     error: AudioError | None = None  # of the recording as a whole
     used: list[Piece] = field(default_factory=list)
     lost: list[tuple[str, Piece, AudioError]] = field(default_factory=list)  # key of the utterance, and why
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        return (*self.used, *(piece for _, piece, _ in self.lost))
 
 
 class Ledger:
@@ -127,6 +133,7 @@ class Ledger:
             unmeasured=len(rejects) - len(measured),
             clipped=sum(ending.clipped for ending in files.values()),
             notes=_add_counts({note: 1} for taken in takes for note in sorted({*taken.ending.notes, *taken.notes})),
+            cuts=_add_counts({piece.cut: 1} for entry in self._entries.values() for piece in entry.pieces if piece.cut),
             channels=_add_counts({str(taken.ending.num_channels): 1} for taken in takes),
         )
 
@@ -149,16 +156,15 @@ def _printable(text: str) -> str:
 
 
 def _check_pieces(key: str, entry: _Entry, taken: Taken) -> None:
-    pieces = [*entry.used, *(piece for _, piece, _ in entry.lost)]
     for channel in taken.channels:
-        here = sorted((item.start, item.samples) for item in pieces if item.channel == channel)
+        here = sorted((item.start, item.samples) for item in entry.pieces if item.channel == channel)
         edges = [*accumulate((samples for _, samples in here), initial=taken.passage.start)]
         if [start for start, _ in here] != edges[:-1] or edges[-1] != taken.passage.stop:
             first, last = taken.passage
             raise RuntimeError(
                 f"the pieces of channel {channel} of {key} are {here}, expected samples {first} to {last}"
             )
-    if stray := {item.channel for item in pieces} - {*taken.channels}:
+    if stray := {item.channel for item in entry.pieces} - {*taken.channels}:
         raise RuntimeError(f"pieces of {key} are of channels {stray}, which were not taken")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,13 @@ from wavlm.shards.account import EXCLUDED, Account, add_up
 from wavlm.shards.coverage import Coverage, measure_coverage
 from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.index import write_index
+from wavlm.shards.languages import count_languages
 from wavlm.shards.listing import ListedShard, write_listing
 from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
 from wavlm.shards.plan import plan_parts
 from wavlm.shards.recordings import MEAN_OF_SPEECH, Intake
 from wavlm.shards.rejects import Reject, rejects_path, write_rejects
+from wavlm.shards.reuse import take_parts
 from wavlm.shards.waveform import name_channels
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import remove_noted
@@ -37,27 +39,39 @@ class TooManyRejectsError(BadDataError):
     """More recordings are bad than the spec allows."""
 
 
-def build_shards(
-    spec: ShardSpec, corpus_dir: Path, out: Path, workers: int, progress: Progress, intake: Intake = MEAN_OF_SPEECH
+def build_shards(  # noqa: PLR0913, PLR0917  what, from where, to where, how
+    spec: ShardSpec,
+    corpus_dir: Path,
+    out: Path,
+    workers: int,
+    progress: Progress,
+    intake: Intake = MEAN_OF_SPEECH,
+    siblings: Iterable[Path] = (),
 ) -> ShardsFacts:
     """Fill `out` with the shards of a corpus.
 
     The bytes do not depend on earlier attempts or on the number of workers. A part whose recordings are all
     rejected gives no tar, and its number stays unused.
 
+    `siblings`: complete folders of shards of the same corpus, of which parts are taken over that have the same inputs.
+
     Raises TooManyRejectsError above `max_rejected`, after the rejects were written, and BadDataError:
     SHARDS_EMPTY for a corpus that gives no utterance, DUP_KEY, KEY_BAD, FILE_CHANGED. Raises ServiceMissingError
     (STORAGE_STALLED) if the disk of the recordings does not answer.
     """
+    from wavlm.corpus.growth.history import read_history
     from wavlm.corpus.manifest import read_manifest
 
-    manifest = read_manifest(corpus_dir)
-    parts = plan_parts(manifest, spec)
+    manifest, history = read_manifest(corpus_dir), read_history(corpus_dir)
+    parts = plan_parts(manifest, spec, history.places if history else ())
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
     _remove_others({part.stem for part in parts}, out)
     work = partial(build_part, spec=spec, intake=intake, corpus_dir=corpus_dir, out=out)
-    enough = max(1, int(sum(part.seconds for part in parts) / SECONDS_PER_WORKER))
-    records = run_parts(parts, work, min(workers, enough), progress)
+    taken = take_parts(parts, spec, intake, siblings, out)
+    todo = [part for part in parts if part.stem not in taken]
+    enough = max(1, int(sum(part.seconds for part in todo) / SECONDS_PER_WORKER))
+    made = {record.stem: record for record in run_parts(todo, work, min(workers, enough), progress)}
+    records = [made.get(part.stem) or taken[part.stem] for part in parts]
     rejects = [reject for record in records for reject in record.rejects]
     account = add_up([record.account for record in records])
     _check_books([row.key for row in manifest], records, rejects, account)
@@ -65,7 +79,8 @@ def build_shards(
     _check_rejects(rejects, len(manifest), spec, out)
     write_contents(out, records)
     _check_some(rejects, spec, records, out)
-    return _facts(manifest, records, rejects, account, _measure_coverage(manifest, records, intake))
+    facts = _facts(manifest, records, rejects, account, _measure_coverage(manifest, records, intake))
+    return facts.model_copy(update={"parts_reused": len(taken)})
 
 
 def _remove_others(stems: set[str], out: Path) -> None:
@@ -137,6 +152,7 @@ def _list_shard(record: PartRecord) -> ListedShard:
         sha256=record.sha256,
         utterances=len(record.utterances),
         samples=sum(item.samples for item in record.utterances),
+        inputs=record.inputs,
     )
 
 
@@ -184,6 +200,7 @@ def _facts(
         clipped_samples=account.clipped,
         notes=dict(account.notes),
         channels=dict(account.channels),
+        cuts=dict(account.cuts),
         utterances=len(utterances),
         speakers=len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
         hours=_hours(utterances),
@@ -192,6 +209,7 @@ def _facts(
         bytes=sum(record.size_bytes for record in records),
         repeated_recordings=len(manifest) - len(splits),
         in_both_splits=sum(len(found) > 1 for found in splits.values()),
+        languages=count_languages(manifest, rejects, utterances),
     )
 
 

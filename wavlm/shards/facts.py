@@ -7,6 +7,21 @@ from pydantic import Field, model_validator
 from wavlm.storage.facts import Facts
 
 
+class LanguageFacts(Facts):
+    """What the shards stage found of one language of a corpus."""
+
+    recordings: int  # of the manifest
+    excluded: int  # recordings that are too short
+    rejected: int  # recordings that are bad
+    utterances: int
+    hours: float
+    valid_hours: float
+
+    @property
+    def train_hours(self) -> float:
+        return round(self.hours - self.valid_hours, 6)
+
+
 class ShardsFacts(Facts):
     """The result of the shards stage. Durations are those of the decoded audio.
 
@@ -32,14 +47,17 @@ class ShardsFacts(Facts):
         default_factory=dict
     )  # recordings that are used per `NoteCode`, such as LENGTH_RECOVERED
     channels: dict[str, int] = Field(default_factory=dict)  # recordings that are used per number of channels
+    cuts: dict[str, int] = Field(default_factory=dict)  # of long recordings: at a pause, quiet, equal
     utterances: int
     speakers: int  # without those whose name is not known
     hours: float
     valid_hours: float
     shards: int
     bytes: int  # of all tars
+    parts_reused: int = 0  # parts that were taken over from another generation
     repeated_recordings: int  # recordings whose bytes and region came before
     in_both_splits: int  # contents that are in the train and in the valid split
+    languages: dict[str, LanguageFacts] = Field(default_factory=dict)  # by name; if any recording has one
 
     @property
     def train_hours(self) -> float:

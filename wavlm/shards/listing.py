@@ -20,6 +20,7 @@ class ListedShard(BaseModel):
     sha256: str  # of the tar
     utterances: int
     samples: int  # int16 samples at 16 kHz, summed over the utterances
+    inputs: str = ""  # the digest of what it is made from; empty: not made of recordings
 
 
 _LISTING = TypeAdapter(dict[str, ListedShard])
@@ -32,7 +33,9 @@ def listing_path(shards_dir: Path) -> Path:
 
 def write_listing(shards_dir: Path, shards: Mapping[str, ListedShard]) -> None:
     """Write the listing; `shards` maps the name of each tar to its entry."""
-    write_json(listing_path(shards_dir), {name: shard.model_dump() for name, shard in shards.items()})
+    write_json(
+        listing_path(shards_dir), {name: shard.model_dump(exclude_defaults=True) for name, shard in shards.items()}
+    )
 
 
 def read_listing(shards_dir: Path) -> dict[str, ListedShard]:

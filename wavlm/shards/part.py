@@ -14,7 +14,7 @@ from pathlib import Path
 from wavlm.shards.account import Account
 from wavlm.shards.coverage import Covered
 from wavlm.shards.flac import encode_flac
-from wavlm.shards.plan import TarPart
+from wavlm.shards.plan import TarPart, digest_inputs
 from wavlm.shards.recordings import Intake, Recordings
 from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Utterance, to_json
@@ -62,9 +62,9 @@ class PartRecord:
 
 def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path) -> PartRecord:
     """Build a part, unless an earlier attempt has built it from the same inputs."""
-    inputs = _digest(part, spec, intake)
+    inputs = digest_inputs(part, spec, intake.channels, intake.role)
     path = out / RECORDS / f"{part.stem}.json"
-    found = _read_record(path) if is_whole(path) else None
+    found = read_record(path) if is_whole(path) else None
     if found is not None and found.inputs == inputs and _is_whole(found, out):
         return found
     recordings = Recordings(spec, intake, corpus_dir, out)
@@ -132,15 +132,8 @@ def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
     )
 
 
-def _digest(part: TarPart, spec: ShardSpec, intake: Intake) -> str:
-    rows = [
-        [row.key, repr(row.content), row.speaker, row.language, row.split, row.text, row.phones] for row in part.rows
-    ]
-    value = [part.stem, spec.model_dump(mode="json"), intake.channels, intake.role, rows]
-    return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
-
-
-def _read_record(path: Path) -> PartRecord:
+def read_record(path: Path) -> PartRecord:
+    """The record in a file. Raises OSError, and ValueError, TypeError or KeyError if it is damaged."""
     value = read_json(path)
     value["utterances"] = tuple(
         PackedUtterance(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,8 +20,9 @@ from wavlm.corpus.regions import find_passage, find_region_fault
 from wavlm.execution.fence import STALL_SECONDS, Fence, LostCallError
 from wavlm.shards.account import Ledger, Taken
 from wavlm.shards.coverage import Covered
-from wavlm.shards.cuts import cut_equally, num_pieces
+from wavlm.shards.cuts import Cut, cut_at_pauses, cut_equally, has_room, num_pieces
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
+from wavlm.shards.pauses import listen
 from wavlm.shards.sound import NO_LEVELS, Levels, check_sound, levels_between
 from wavlm.shards.spool import Spool
 from wavlm.shards.utterance import Piece, Source, Utterance, channel_name, cut, join_consecutive
@@ -56,7 +58,11 @@ class DecodedFile:
 
     def read(self, piece: Piece) -> Pcm16:
         """The samples (T,) of a piece."""
-        return self.spool.read(self.ending.taken.index(piece.channel), piece.start, piece.start + piece.samples)
+        return self.read_channel(piece.channel, piece.start, piece.start + piece.samples)
+
+    def read_channel(self, channel: int, start: int, stop: int) -> Pcm16:
+        """Samples `start` to `stop` of a channel that was taken, (T,)."""
+        return self.spool.read(self.ending.taken.index(channel), start, stop)
 
     def levels_of(self, piece: Piece) -> Levels:
         """The levels (W, 3) of the channels whose mean a piece is; none if it is no mean."""
@@ -124,8 +130,7 @@ class Recordings:
     def _pieces_of(self, row: ManifestRow, taken: Taken, file: DecodedFile) -> Iterator[Utterance]:
         """The pieces of one recording that can be used."""
         for source in sources_of(row, taken, self._channels_of(row)):
-            whole = source.whole
-            for part, piece in cut(source, cut_equally(whole.start, whole.samples, self._max_samples)):
+            for part, piece in cut(source, self._find_cuts(source.whole, file)):
                 pcm = file.read(piece)
                 try:
                     levels = file.levels_of(piece)
@@ -134,6 +139,15 @@ class Recordings:
                     self.ledger.lose(part.key, piece, error)
                 else:
                     yield as_utterance(part, piece, pcm)
+
+    def _find_cuts(self, whole: Piece, file: DecodedFile) -> tuple[Cut, ...]:
+        if whole.samples <= self._max_samples:
+            return ()
+        lengths = self._min_samples, self._max_samples
+        if self._spec.cut == "equal" or self._intake.role != "speech" or not has_room(*lengths):
+            return cut_equally(whole.start, whole.samples, self._max_samples)
+        frames = listen(partial(file.read_channel, whole.channel), whole.start, whole.samples)
+        return cut_at_pauses(frames, whole.start, whole.samples, *lengths)
 
     def _decode(self, rows: Sequence[ManifestRow], fence: Fence, spool: Spool) -> DecodedFile:
         """Decode a file into the spool. Raises AudioError if it must not be used for training."""

@@ -34,6 +34,7 @@ from wavlm.specs.labelling import (
     Features,
     HiddenFeatures,
     MfccFeatures,
+    RefitSpec,
     ScoresSpec,
     ShardSpec,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "Positive",
     "Probability",
     "Recipe",
+    "RefitSpec",
     "SamplingSpec",
     "ScoresSpec",
     "Sha256",

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, FieldError, Md5, Name, NonNegative, Probability, Sha256, Spec
+from wavlm.specs.base import Count, FieldError, Md5, Name, Natural, NonNegative, Probability, Sha256, Spec
 from wavlm.specs.layouts import Layout
 
 
@@ -124,11 +124,11 @@ class AptSource(Spec):
 class FolderSource(Spec):
     """Files that are already on this machine. They are read in place and not copied.
 
-    The corpus is identified by their content, not by the place: the folder may be moved or copied, and a file that is
-    added, changed or removed makes another corpus.
+    The corpus is identified by their content, not by the place: the folder may be moved or copied. A file that is
+    added, changed or removed makes another generation of the corpus (docs/decisions/0044-generations.md).
     """
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"path", "revision"})
+    not_identity: ClassVar[frozenset[str]] = frozenset({"path", "revision", "generations", "generation_bytes"})
 
     type: Literal["folder"]
     """Selects this kind of source."""
@@ -142,8 +142,30 @@ class FolderSource(Spec):
     content: Sha256 | None = None
     """SHA-256 of the folder's content: of the path, size and SHA-256 of each file. Not given: it is filled in.
 
+    Of a corpus that has grown it is the content of the first generation.
     Source: the facts of the corpus, in its `artifact.json`.
-    Change: give it to pin the content. Other files are then an error, and not another corpus.
+    Change: give it to pin the content. Other files are then an error, and no further generation.
+    """
+
+    grown: tuple[Sha256, ...] = ()
+    """What each later generation added, changed and removed: a SHA-256 each, oldest first. It is filled in.
+
+    Source: the list of generations beside the corpus spec, and what has changed since.
+    Change: never.
+    """
+
+    generations: str = ""
+    """The folder of the list of generations. Not given: `NAME.generations` beside the file of the corpus.
+
+    A relative path starts at the folder of that file.
+    Change: where the folder of the corpus spec cannot be written, or lies in the folder of the speech.
+    """
+
+    generation_bytes: tuple[Natural, ...] = ()
+    """How large the folder was in each generation, oldest first. It is filled in.
+
+    Unit: bytes.
+    Change: never.
     """
 
     revision: str = ""
@@ -151,6 +173,16 @@ class FolderSource(Spec):
 
     Change: whenever you like.
     """
+
+    @property
+    def generation(self) -> int:
+        """The number of the generation, from 1 on."""
+        return 1 + len(self.grown)
+
+    def until(self, generation: int) -> FolderSource:
+        """The same folder as an earlier generation had it."""
+        sizes = self.generation_bytes[:generation]
+        return self.model_copy(update={"grown": self.grown[: generation - 1], "generation_bytes": sizes})
 
 
 Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]
@@ -205,6 +237,13 @@ class CorpusSpec(Spec):
 
     layout: Layout
     """How the files are arranged: where the audio, the speaker, the text and the phones are found."""
+
+    language: str = ""
+    """Language of the recordings for which the layout names none, such as `cs`. Empty: not known.
+
+    Training can take speech by language, and validation, label quality and hours are reported by language.
+    Change: give it where all recordings have one language.
+    """
 
     channels: Literal["mean", "each", "first"] | Count = "mean"
     """What is taken from a recording of several channels.
@@ -267,6 +306,12 @@ class CorpusSpec(Spec):
     def folder(self) -> FolderSource | None:
         """The folder that the corpus is read from in place; None if it comes from archives."""
         return next((source for source in self.sources if isinstance(source, FolderSource)), None)
+
+    def until(self, generation: int) -> CorpusSpec:
+        """The corpus as it was in an earlier generation; the same one if it is no folder."""
+        if self.folder is None or generation >= self.folder.generation:
+            return self
+        return self.model_copy(update={"sources": (self.folder.until(generation),)})
 
     @property
     def holds_out(self) -> bool:

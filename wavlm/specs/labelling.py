@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Probability, Spec
+from wavlm.specs.sampling import SamplingSpec
 
 
 class ShardSpec(Spec):
@@ -21,10 +23,19 @@ class ShardSpec(Spec):
     """
 
     max_seconds: Positive
-    """Longer recordings are cut into the fewest equal pieces of at most this length.
+    """Longer recordings are cut into pieces of at most this length, as `cut` says.
 
     Unit: seconds.
     Change: training crops to at most `max_crop_seconds`; shorter pieces than that make crops shorter.
+    """
+
+    cut: Literal["pauses", "equal"] = "pauses"
+    """Where longer recordings are cut.
+
+    `pauses`: where nobody speaks, and if nobody pauses within reach, at the quietest place; pieces have half of
+    `max_seconds` or more where pauses allow it. Recordings that are not speech are cut equally. `equal`: into the
+    fewest pieces of equal length, also in the middle of a word.
+    Change: `equal` where pieces must have one length, or where the audio is no speech.
     """
 
     join_seconds: NonNegative = 0.0
@@ -112,10 +123,31 @@ class HiddenFeatures(Spec):
 Features = Annotated[MfccFeatures | HiddenFeatures, Field(discriminator="type")]
 
 
+class RefitSpec(Spec):
+    """When a codebook is fitted again although the recipe did not change: once a corpus has grown by so much."""
+
+    growth: Positive
+    """How much a corpus must have grown since the codebook was fitted: 0.5 is by half. Each corpus is looked at alone.
+
+    It is about the bytes of its files, which are known before any of them is decoded.
+    Unit: fraction of the size that it had when the codebook was fitted.
+    Change: lower it where new speech is unlike the old. A new codebook means new labels for all speech.
+    """
+
+    def choose(self, sizes: Sequence[int]) -> int:
+        """The generation that a codebook is fitted on. sizes: bytes of the corpus in each generation, oldest first."""
+        fitted = 1
+        for number, size in enumerate(sizes, 1):
+            if size > (1 + self.growth) * sizes[fitted - 1]:
+                fitted = number
+        return fitted
+
+
 class CodebookSpec(Spec):
     """k-means on a random sample of frames, with a share per corpus. Its clusters are the labels."""
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"speech"})  # a Codebook holds the shards of these corpora
+    # A Codebook holds the shards that it is fitted on: those of these corpora, in these generations.
+    not_identity: ClassVar[frozenset[str]] = frozenset({"speech", "refit"})
 
     features: Features
     """What is clustered: MFCC, or a hidden layer of a model: of the iteration before, or of one of `models`.
@@ -160,6 +192,13 @@ class CodebookSpec(Spec):
     Change: when a small corpus should count as much as a large one: `[1, 1]`.
     """
 
+    sampling: SamplingSpec | None = None
+    """Shares of the sample by language, by corpus, or by both, as in training. Not given: by hours, or as `shares` say.
+
+    Source: arXiv 2406.06371: the codebooks of mHuBERT-147 are fitted on a sample with the shares of its training.
+    Change: where training has `sampling`, give it here too.
+    """
+
     iterations: Count = 25
     """Rounds of k-means: assign every frame, then move every centroid.
 
@@ -171,6 +210,14 @@ class CodebookSpec(Spec):
 
     Source: docs/algorithm.md 11.2: the reference starts 20 times, with smaller batches.
     Change: raise it when results differ much between seeds. The time of k-means grows with it.
+    """
+
+    refit: Literal["never"] | RefitSpec = "never"
+    """When a corpus that grows gets a new codebook. `never`: it stays the one of the first generation.
+
+    Then labels of old speech stay, and only what is new is labelled. In YAML `refit: {growth: 0.5}` fits it again once
+    a corpus has grown by half since.
+    Change: where the first generation was small, or unlike what came later.
     """
 
     seed: Natural = 0
@@ -187,6 +234,8 @@ class CodebookSpec(Spec):
             raise FieldError(
                 f"found {len(self.shares)} shares, expected {len(self.speech)}: one per name in speech", "shares"
             )
+        if self.shares and self.sampling:
+            raise FieldError("shares and sampling both say what the sample is made of: leave one out", "sampling")
         return self
 
 

@@ -16,6 +16,7 @@ from wavlm.specs.lookup import suggest
 from wavlm.specs.mixing import MixturesSpec
 from wavlm.specs.models import ModelSpec
 from wavlm.specs.network import NetworkSpec
+from wavlm.specs.sampling import check_corpora
 
 
 class KeepSpec(Spec):
@@ -161,6 +162,9 @@ class Recipe(Spec):
         wants_rooms = iteration.mix and any(it.name == "room" for it in iteration.mix.effects)
         if wants_rooms and not self.rooms:
             raise FieldError(f"iteration {place + 1} has the effect room, but there are no rooms", *at, "mix")
+        used = iteration.speech or speech
+        check_corpora(iteration.train.sampling, used, *at, "train")
+        check_corpora(iteration.codebook.sampling, iteration.codebook.speech or used, *at, "codebook")
 
     def _check_models(self, iteration: IterationSpec, *at: str | int, is_first: bool) -> None:
         """Check that the models that an iteration names are among the recipe's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, NamedTuple
 
@@ -9,7 +11,9 @@ from pydantic import Field, model_validator
 
 from wavlm.errors import UsageError
 from wavlm.specs.base import FieldError, NonNegative, Probability, Spec
+from wavlm.specs.lookup import suggest
 
+MOST_LANGUAGES = 200  # that are measured one by one; those with least speech are measured together
 UNKNOWN_LANGUAGE = "unknown"  # the name of the language of utterances whose language is not known
 
 
@@ -78,11 +82,11 @@ class SamplingSpec(Spec):
     def shares(self, amounts: Mapping[Group, float]) -> dict[Group, float]:
         """The share of each group of the audio that is taken, by the audio that there is of it (any unit).
 
-        They add up to 1. Raises ValueError if no group has both audio and a weight above 0.
+        They add up to 1, or to 0 if no group has both audio and a weight above 0.
         """
         there = {group: amount for group, amount in amounts.items() if amount > 0}
         corpora = self.corpora or BalanceSpec()
-        of_languages = _sum_by(there, _language) if self.languages else {"": sum(there.values())}
+        of_languages = _sum_by(there, _language) if self.languages else {"": 1.0}
         outer = self.languages.shares(of_languages) if self.languages else dict.fromkeys(of_languages, 1.0)
         found = dict.fromkeys(amounts, 0.0)
         for language, share in outer.items():
@@ -91,13 +95,11 @@ class SamplingSpec(Spec):
             inner = corpora.shares(of_corpora)
             for group, amount in inside.items():
                 found[group] = share * inner[group.corpus] * amount / of_corpora[group.corpus]
-        total = sum(found.values())
-        if not total:
-            raise ValueError("no speech is left: what there is has the weight 0")
+        total = sum(found.values()) or 1.0
         return {group: share / total for group, share in found.items()}
 
     def times(self, amounts: Mapping[Group, float]) -> dict[Group, float]:
-        """How often an epoch takes each utterance of a group, on average. Raises ValueError as `shares`."""
+        """How often an epoch takes each utterance of a group, on average."""
         total = sum(amounts.values())
         shares = self.shares(amounts)
         return {group: shares[group] * total / amount if amount else 0.0 for group, amount in amounts.items()}
@@ -110,8 +112,29 @@ class SamplingSpec(Spec):
         return (*(f"language {name}" for name in sorted(languages)), *(f"corpus {name}" for name in sorted(corpora)))
 
 
+def name_metric(language: str) -> str:
+    """The name of a language in metrics, which have letters, digits, `_`, `-` and `.` only.
+
+    A name with other signs gets a digest, so that no two languages get one name.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", language)
+    return plain if plain == language else f"{plain}-{hashlib.sha256(language.encode()).hexdigest()[:6]}"
+
+
+def check_corpora(sampling: SamplingSpec | None, names: Collection[str], *at: str | int) -> None:
+    """Raise FieldError, at the field, if a weight is of a corpus that an iteration does not use."""
+    for name in sampling.corpora.weights if sampling and sampling.corpora else ():
+        if name not in names:
+            hint = suggest(name, names)
+            known = f"{', '.join(names)}{f': {hint}' if hint else ''}"
+            raise FieldError(
+                f"{name} is not among the speech corpora that are used here: {known}",
+                *(*at, "sampling", "corpora", "weights", name),
+            )
+
+
 def refuse_strangers(sampling: SamplingSpec, found: Collection[Group], field: str) -> None:
-    """Raise UsageError (SAMPLING) if a weight is of what no utterance is, or if no language is known.
+    """Raise UsageError (SAMPLING) if a weight is of what no utterance is, no language is known, or all weights are 0.
 
     found: the groups that there are. field: where the recipe has the sampling.
     """
@@ -122,6 +145,8 @@ def refuse_strangers(sampling: SamplingSpec, found: Collection[Group], field: st
             f"speech is to be taken by language, but no utterance has one; at {field}.languages; name the language, or "
             "the column that has it, in the corpus spec, or leave this out",
         )
+    if not any(sampling.shares(dict.fromkeys(found, 1.0)).values()):
+        raise UsageError("SAMPLING", f"all speech has the weight 0; at {field}; give some a weight above 0")
     if strangers := sampling.find_strangers(found):
         there = ", ".join(sorted({group.corpus for group in found}) + languages)
         raise UsageError(

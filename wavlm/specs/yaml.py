@@ -98,8 +98,7 @@ def read_model(path: Path | str) -> ModelSpec:
 def _read_spec(cls: type[_S], path: Path) -> _S:
     tree = parse_tree(path)
     if cls is CorpusSpec:
-        for source in sources if isinstance(sources := tree.fields.get("sources"), list) else ():
-            _locate_folder(source, path)
+        _locate_folders(tree.fields, path)
     spec = _validate(cls, tree, tree.fields)
     name = getattr(spec, "name", path.stem)  # a network has no field `name`
     if name != path.stem:
@@ -108,9 +107,21 @@ def _read_spec(cls: type[_S], path: Path) -> _S:
 
 
 def _locate_folder(source: JsonValue, path: Path) -> None:
-    """Make the path of a folder source absolute. A relative one starts at the folder of the spec's file."""
+    """Make the path of a model's folder absolute. A relative one starts at the folder of the spec's file."""
     if isinstance(source, dict) and source.get("type") == "folder" and isinstance(source.get("path"), str):
         source["path"] = str(path.absolute().parent / os.path.expanduser(str(source["path"])))  # noqa: PTH111
+
+
+def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
+    """Make the paths of folder sources absolute. Relative ones start at the folder of the spec's file."""
+    sources = fields.get("sources")
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, dict) and source.get("type") == "folder" and isinstance(source.get("path"), str):
+            if not source.get("generations"):
+                source["generations"] = f"{path.stem}.generations"
+            for field in ("path", "generations"):
+                if isinstance(place := source[field], str):
+                    source[field] = str(path.absolute().parent / os.path.expanduser(place))  # noqa: PTH111
 
 
 def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:

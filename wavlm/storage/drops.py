@@ -33,5 +33,14 @@ def read_dropped(folder: Path) -> frozenset[str]:
 
 def write_dropped(folder: Path, names: Iterable[str], unix: float) -> None:
     """Note that these files are deleted, too. Written before they are: a file that is still there does no harm."""
-    files = tuple(sorted(read_dropped(folder).union(names)))
-    write_digested(folder / DROPPED_FILE, DroppedFacts(files=files, unix=unix).model_dump(mode="json"))
+    _write(folder, read_dropped(folder).union(names), unix)
+
+
+def keep_again(folder: Path, names: Iterable[str], unix: float) -> None:
+    """Note that these files are not deleted after all."""
+    _write(folder, read_dropped(folder).difference(names), unix)
+
+
+def _write(folder: Path, names: frozenset[str], unix: float) -> None:
+    facts = DroppedFacts(files=tuple(sorted(names)), unix=unix)
+    write_digested(folder / DROPPED_FILE, facts.model_dump(mode="json"))

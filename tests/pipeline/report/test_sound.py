@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 
+from tests.pictures import watch_pictures
 from wavlm.pipeline.report.content import ListeningPair
 from wavlm.pipeline.report.sound import BINS, _draw
 
 
 def test_both_pictures_have_one_scale_and_low_frequencies_below(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[np.ndarray, dict[str, Any]]] = []
-    imshow = Axes.imshow
-
-    def watched(self: Axes, levels: np.ndarray, **options: Any) -> object:
-        drawn.append((levels, options))
-        return imshow(self, levels, **options)
-
-    monkeypatch.setattr(Axes, "imshow", watched)
+    drawn = watch_pictures(monkeypatch)
     times_s = np.arange(32000) / 16000
     quiet, loud = ((amplitude * np.sin(2 * np.pi * 1000 * times_s)).astype(np.float32) for amplitude in (0.01, 0.5))
     fields = {"name": "a pair", "clean": quiet, "mixed": loud, "truth": None, "start_s": 0.0}

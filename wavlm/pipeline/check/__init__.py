@@ -11,9 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from wavlm.errors import EXIT_USAGE, CodedError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.check.generations import check_generations
 from wavlm.pipeline.check.imports import check_models, check_teachers
 from wavlm.pipeline.check.machine import check_devices, check_packages, check_registry
-from wavlm.pipeline.check.models import check_crops, check_frames, check_mixing, check_ranks, check_sample
+from wavlm.pipeline.check.models import (
+    check_crops,
+    check_frames,
+    check_mixing,
+    check_ranks,
+    check_sample,
+)
+from wavlm.pipeline.check.sampling import check_sampling
 from wavlm.pipeline.check.sources import check_folders, check_programs, check_sources
 from wavlm.pipeline.check.starts import check_starts
 from wavlm.pipeline.check.storage import check_room, check_store
@@ -27,6 +35,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_store,
     check_sources,
     check_folders,
+    check_generations,
     check_programs,
     check_packages,
     check_models,
@@ -35,6 +44,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_frames,
     check_sample,
     check_crops,
+    check_sampling,
     check_mixing,
     check_ranks,
     check_devices,

@@ -12,7 +12,7 @@ from wavlm.corpus.archives import AUDIO, RECEIPTS
 from wavlm.pipeline.artifacts import Artifact, Corpus, Shards
 from wavlm.pipeline.garbage.kept import KeptRecipe
 from wavlm.pipeline.garbage.notes import archives_of
-from wavlm.pipeline.garbage.survey import Item, Survey, What, size_of
+from wavlm.pipeline.garbage.survey import Item, Survey, What
 from wavlm.specs import HttpsSource, ModelArchive
 
 _FORMS = {form for source in (HttpsSource, ModelArchive) for form in get_args(source.model_fields["format"].annotation)}
@@ -27,7 +27,7 @@ def find_downloads(survey: Survey) -> Iterator[Item]:
         whole = path.name.partition(".part")[0].removesuffix(".bad")
         if path.suffix == ".bad" or not (_owners(survey, whole) or whole in noted or survey.kept.unclear):
             why = "has the wrong bytes" if path.suffix == ".bad" else "no kept recipe downloads it"
-            yield Item(What.UNFINISHED, path, why, size_of(path), downloads / f"{whole}.lock")
+            yield Item(What.UNFINISHED, path, why, downloads / f"{whole}.lock")
 
 
 def find_archives(survey: Survey) -> Iterator[Item]:
@@ -48,7 +48,7 @@ def find_archives(survey: Survey) -> Iterator[Item]:
             why = "what it holds is complete, and its recipe has keep.archives false"
         else:
             continue
-        yield Item(What.ARCHIVES, path, why, size_of(path), path.with_name(f"{path.name}.lock"))
+        yield Item(What.ARCHIVES, path, why, path.with_name(f"{path.name}.lock"))
 
 
 def find_audio(survey: Survey) -> Iterator[Item]:
@@ -66,7 +66,7 @@ def find_audio(survey: Survey) -> Iterator[Item]:
         allowed = [not item.recipe.keep.audio and survey.store.is_complete(artifact) for item, artifact in shards]
         if (path := folder / AUDIO).is_dir() and allowed and all(allowed):
             why = "its shards are complete, and its recipe has keep.audio false"
-            yield Item(What.AUDIO, path, why, size_of(path), survey.lock_of(folder), folder)
+            yield Item(What.AUDIO, path, why, survey.lock_of(folder), folder)
 
 
 def _owners(survey: Survey, archive: str) -> list[tuple[KeptRecipe, Artifact]]:

@@ -1,4 +1,9 @@
-"""Delete what was found: renamed into the trash first, so that nothing is ever half there; no link is followed."""
+"""Delete what was found: renamed into the trash first, so that nothing is ever half there; no link is followed.
+
+A run notes what it wants, and then looks what is there. Here it is the other way round: an item is renamed, then the
+notes are read. So whichever comes first, either the run finds the item gone and makes it, or its note is found here and
+the item is put back. The run meets the item's lock meanwhile, and waits.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from wavlm.pipeline.garbage.kept import Kept
 from wavlm.pipeline.garbage.survey import Item, What
 from wavlm.pipeline.record import read_record
 from wavlm.pipeline.store import Store
-from wavlm.storage.drops import write_dropped
+from wavlm.storage.drops import keep_again, write_dropped
 from wavlm.storage.files import sync
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.use_locks import hold_unused
@@ -33,9 +38,11 @@ def delete_item(item: Item, store: Store, kept: Kept) -> CodedError | None:
             if item.lock:
                 stack.enter_context(hold_lock(item.lock, name))
                 stack.enter_context(hold_unused(item.lock.with_suffix(".use"), name))
-            if why := find_use(item, store, kept):
-                raise LockedError("LOCKED", f"{name} stays: {why}; at {item.path}; look again: wavlm gc")
-            _remove(item, store)
+            _refuse_used(item, store, kept)
+            if item.what is What.TRASH:
+                _erase(item.path)
+            else:
+                _remove(item, store, kept)
     except CodedError as error:
         return error
     except OSError as error:
@@ -45,20 +52,39 @@ def delete_item(item: Item, store: Store, kept: Kept) -> CodedError | None:
     return None
 
 
-def _remove(item: Item, store: Store) -> None:
-    if item.what is What.TRASH:
-        _erase(item.path)
-        return
+def _refuse_used(item: Item, store: Store, kept: Kept) -> None:
+    if why := find_use(item, store, kept):
+        name = item.path.relative_to(store.root)
+        raise LockedError("LOCKED", f"{name} stays: {why}; at {item.path}; look again: wavlm gc")
+
+
+def _remove(item: Item, store: Store, kept: Kept) -> None:
+    """Move an item to the trash and erase it, or put it back if somebody began to want it in that moment."""
+    names = _names_in(item)
     if item.part_of:
-        inside = f"{item.path.relative_to(item.part_of)}/"
-        names = [name for name in read_record(item.part_of).files if name.startswith(inside)]
         write_dropped(item.part_of, names, time.time())
     folder = store.root / TRASH / item.path.parent.name
     folder.mkdir(parents=True, exist_ok=True)
     moved = folder / f"{item.path.name.lstrip('.')}-{time.time_ns()}"
     item.path.rename(moved)
     sync(item.path.parent)
+    try:
+        _refuse_used(item, store, kept)
+    except CodedError:
+        moved.rename(item.path)
+        if item.part_of:
+            keep_again(item.part_of, names, time.time())
+        sync(item.path.parent)
+        raise
     _erase(moved)
+
+
+def _names_in(item: Item) -> list[str]:
+    """The sealed files of a complete artifact that are in this part of it."""
+    if item.part_of is None:
+        return []
+    inside = f"{item.path.relative_to(item.part_of)}/"
+    return [name for name in read_record(item.part_of).files if name.startswith(inside)]
 
 
 def _erase(path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from wavlm.pipeline.artifacts import Corpus, Model
+from wavlm.pipeline.artifacts import Corpus, Labels, Model, Shards, generation_of
 from wavlm.pipeline.garbage.corpora import find_archives, find_audio, find_downloads
 from wavlm.pipeline.garbage.kept import Kept, key_of_folder
 from wavlm.pipeline.garbage.notes import Remembered
-from wavlm.pipeline.garbage.survey import Item, Survey, What, name_of_folder, size_of
+from wavlm.pipeline.garbage.sizes import freed_by
+from wavlm.pipeline.garbage.survey import Item, Survey, What, name_of_folder
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.store import Store
 from wavlm.storage.holders import find_owner
@@ -21,9 +24,16 @@ def find_garbage(store: Store, kept: Kept) -> tuple[list[Item], list[str]]:
     """All that may go of a store, and remarks about what stays."""
     survey = Survey(store, kept)
     looks = (_trash, _unfinished, find_downloads, find_archives, find_audio, _snapshots, _generations)
-    items = [item for look in looks for item in look(survey) if survey.is_inside(item.path)]
+    found = [item for look in looks for item in look(survey) if survey.is_inside(item.path)]
+    items = weigh([item for item in found if not survey.is_start(item.path)])
     survey.remarks.extend(_explain(note) for note in kept.hidden)
-    return [item for item in items if not survey.is_start(item.path)], survey.remarks
+    return items, survey.remarks
+
+
+def weigh(items: Sequence[Item]) -> list[Item]:
+    """The items with the bytes that deleting them frees, in this order."""
+    sizes = freed_by([item.path for item in items])
+    return [replace(item, num_bytes=size) for item, size in zip(items, sizes, strict=True)]
 
 
 def _explain(note: Remembered) -> str:
@@ -39,7 +49,7 @@ def _trash(survey: Survey) -> Iterator[Item]:
         if key in survey.kept.reasons and key not in survey.folders and (path / RECORD_FILE).is_file():
             survey.remarks.append(f"{survey.name_of(path)} stays: {survey.kept.reasons[key]} wants it made again first")
             continue
-        yield Item(What.TRASH, path, "was replaced", size_of(path))
+        yield Item(What.TRASH, path, "was replaced")
 
 
 def _unfinished(survey: Survey) -> Iterator[Item]:
@@ -51,14 +61,14 @@ def _unfinished(survey: Survey) -> Iterator[Item]:
         elif key in survey.kept.reasons:
             survey.remarks.append(f"{name} stays: {survey.kept.reasons[key]} continues it")
         elif not survey.may_belong(folder) and not survey.kept.unclear:
-            yield Item(What.UNFINISHED, folder, "no kept recipe continues it", size_of(folder), lock)
+            yield Item(What.UNFINISHED, folder, "no kept recipe continues it", lock)
 
 
 def _snapshots(survey: Survey) -> Iterator[Item]:
     """Checkpoints of complete models."""
     for _, folder in survey.of_kind(Model.kind):
         if (path := folder / SNAPSHOTS).is_dir():
-            yield Item(What.SNAPSHOTS, path, "the model is complete", size_of(path), survey.lock_of(folder), folder)
+            yield Item(What.SNAPSHOTS, path, "the model is complete", survey.lock_of(folder), folder)
 
 
 def _generations(survey: Survey) -> Iterator[Item]:
@@ -72,23 +82,40 @@ def _generations(survey: Survey) -> Iterator[Item]:
             return
     if survey.kept.unclear:
         return
-    growing = _growing(survey)
+    growing, followed = _growing(survey), _followed(survey)
     for key, folder in survey.folders.items():
         if key in survey.kept.reasons:
             continue
-        if survey.may_belong(folder):
-            survey.remarks.append(
-                f"{survey.name_of(folder)} stays: the folder of its corpus has changed since it was read"
-            )
-            continue
-        if folder.parent.name == Corpus.kind and name_of_folder(folder) in growing:
-            survey.remarks.append(f"{survey.name_of(folder)} stays: its next revision is split as it was")
+        if why := _why_stays(folder, survey, growing, followed):
+            survey.remarks.append(f"{survey.name_of(folder)} stays: {why}")
             continue
         why = "no kept recipe or registered model is made from it"
-        yield Item(What.GENERATIONS, folder, why, size_of(folder), survey.lock_of(folder))
+        yield Item(What.GENERATIONS, folder, why, survey.lock_of(folder))
+
+
+def _why_stays(folder: Path, survey: Survey, growing: set[str], followed: set[tuple[str, str]]) -> str | None:
+    """Why something stays although nothing that is there is made from it."""
+    kind, name = folder.parent.name, name_of_folder(folder)
+    if survey.may_belong(folder):
+        return "the folder of its corpus has changed since it was read"
+    if kind == Corpus.kind and name in growing:
+        return "its next revision is split as it was"
+    return "its next generation takes parts over from it" if (kind, name) in followed else None
 
 
 def _growing(survey: Survey) -> set[str]:
     """Names of the corpora of kept recipes that are not made yet: an earlier revision decides how they are split."""
     artifacts = [artifact for item in survey.kept.recipes for artifact in item.artifacts]
     return {item.name for item in artifacts if isinstance(item, Corpus) and not survey.store.is_complete(item)}
+
+
+def _followed(survey: Survey) -> set[tuple[str, str]]:
+    """Kind and name of shards and labels of which kept recipes have a later generation that is not made yet."""
+    artifacts = [artifact for item in survey.kept.recipes for artifact in item.artifacts]
+    return {
+        (item.kind, item.name)
+        for item in artifacts
+        if isinstance(item, Shards | Labels)
+        and (generation_of(item.shards if isinstance(item, Labels) else item) or 1) > 1
+        and not survey.store.is_complete(item)
+    }

@@ -37,8 +37,11 @@ class KeptRecipe:
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """Corpora and models whose folder has changed: nobody knows which of the store's artifacts are the recipe's."""
-        return (*unread_folders(self.recipe), *unknown_models(self.recipe))
+        """Corpora and models that have changed: nobody knows which of the store's artifacts are the recipe's.
+
+        Shipped recipes that nobody runs name models by words such as `base`, so theirs do not count.
+        """
+        return (*unread_folders(self.recipe), *(unknown_models(self.recipe) if self.is_used else ()))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -33,9 +32,9 @@ class Item:
     what: What
     path: Path
     why: str
-    num_bytes: int
     lock: Path | None = None  # of whoever may work on it
     part_of: Path | None = None
+    num_bytes: int = 0  # that are free when this and all items before it are deleted
 
 
 @dataclass(frozen=True)
@@ -93,16 +92,3 @@ class Survey:
 def name_of_folder(folder: Path) -> str:
     """The readable part of a folder's name."""
     return folder.name.lstrip(".").removesuffix(".partial").rpartition("-")[0]
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder. Links are not followed; a file with two names counts once."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    sizes: dict[tuple[int, int], int] = {}
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(FileNotFoundError):  # a training removes its oldest snapshot meanwhile
-                state = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - a corpus has 300,000 files
-                sizes[state.st_dev, state.st_ino] = state.st_size
-    return sum(sizes.values())

@@ -12,7 +12,7 @@ from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import ScoresFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
 from wavlm.labels.histogram import count_labels
-from wavlm.pipeline.artifacts import Artifact, Export, Labels, Model, Registration, Shards, lineage
+from wavlm.pipeline.artifacts import Artifact, Export, Labels, Model, Registration, Shards, keep_latest, lineage
 from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.plan import scores_of
@@ -91,12 +91,11 @@ def _corpora(model: Model, store: Store) -> Iterator[CorpusPart]:
     """Speech first, then noise and rooms, each corpus once."""
     shares = {}
     if model.codebook:
-        names = [item.corpus.key for item in model.codebook.shards]
+        names = [item.corpus.name for item in model.codebook.shards]
         found = sample_shares(model.codebook, store)
-        shares = {key: item.share for key, item in zip(names, found, strict=True)} if len(names) == len(found) else {}
-    every = [
-        item for item in lineage([model, *([model.mixtures] if model.mixtures else [])]) if isinstance(item, Shards)
-    ]
+        shares = {name: item.share for name, item in zip(names, found, strict=True)} if len(names) == len(found) else {}
+    made_from = lineage([model, *([model.mixtures] if model.mixtures else [])])
+    every = [item for item in keep_latest(made_from) if isinstance(item, Shards)]
     for shards in sorted(every, key=lambda item: ("speech", "noise", "room").index(item.corpus.spec.role)):
         packed = _facts(shards, ShardsFacts, store)
         yield CorpusPart(
@@ -104,7 +103,7 @@ def _corpora(model: Model, store: Store) -> Iterator[CorpusPart]:
             found=_facts(shards.corpus, CorpusFacts, store),
             packed=packed,
             examples=tuple(_examples(shards, packed, store)) if packed else (),
-            share=shares.get(shards.corpus.key),
+            share=shares.get(shards.corpus.name),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wavlm.pipeline.artifacts import Artifact, Codebook, ImportedModel, Labels, Model, Shards, lineage
+from wavlm.pipeline.artifacts import Artifact, Codebook, ImportedModel, Labels, Model, Shards, keep_latest, lineage
 from wavlm.pipeline.imported import describe_source
 from wavlm.specs import StartSpec
 
@@ -74,7 +74,7 @@ class Graph:
 
 def draw_graph(model: Model, products: Sequence[Artifact]) -> Graph:
     """The graph of a model, its teachers, and what was made from it."""
-    every = list(lineage([model]))
+    every = keep_latest(lineage([model]))
     sources = list(_sources([item for item in every if isinstance(item, Shards)]))
     imported = list(_imported([item for item in every if isinstance(item, ImportedModel)]))
     boxes, lines, words = [*sources, *imported], list[Line](), [_say_sources(sources), *map(_say_imported, imported)]

@@ -91,6 +91,7 @@ def _hours(samples: int) -> float:
 def validation(report: Report) -> tuple[ValidationRow, ...]:
     """One row per set that the curve has last figures of: all held-out speech, the fixed mixtures, each corpus."""
     found = {name.rpartition("/")[0] for name in report.curves if name.startswith("valid")}
+    found = {name for name in found if not name.startswith("valid_language/")}  # they have a table of their own
     sets = [*(item for item in _SETS if item in found), *sorted(found - set(_SETS))]
     return tuple(_validation(report, item, _SETS.get(item, item.partition("/")[2] or item)) for item in sets)
 

@@ -1,0 +1,216 @@
+"""What a folder and its corpus were in every generation: `files.parquet` and `history.parquet`, row by row.
+
+A row is one version of a file or of a recording: `since` is the generation that it came with, `until` the one that
+changed or removed it (null: it is still there). So the state of each generation can be read from the last one's tables,
+and the tables of an earlier generation are these without what came later.
+
+`history.parquet` has these columns, in the order in which the versions came:
+
+| column | |
+|---|---|
+| key, path, start_s, end_s, channel, speaker, size_bytes, sha256, sample_rate_hz, num_samples | as in the manifest |
+| split | `train` or `valid`, or why the recording is in neither: TEST_SPLIT, COPY_OF_VALID, COPY_OF_TRAIN |
+| row | a digest of all that the layout says about the recording, its text and phones too |
+| generation | that has a place for it in its parts of shards: that of its first version |
+| since, until | |
+
+A recording that is changed keeps its place: it is a further version of the same key and generation. One that was
+removed and came back has a new place, in the generation that it came back with.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wavlm.corpus.facts import SplitRule
+from wavlm.corpus.layouts import path_from_text, path_to_text
+from wavlm.corpus.manifest import Content
+from wavlm.errors import BadDataError
+from wavlm.storage.parquet import write_parquet
+from wavlm.storage.seals import check_sealed
+
+HISTORY, FILES = "history.parquet", "files.parquet"
+FORMAT = "1"
+
+_FILES = pa.schema(
+    [
+        pa.field("path", pa.binary(), nullable=False),  # as the system spells it
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("since", pa.int32(), nullable=False),
+        pa.field("until", pa.int32()),
+    ]
+)
+_HISTORY = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
+        pa.field("channel", pa.int16()),
+        pa.field("speaker", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("sample_rate_hz", pa.int32(), nullable=False),
+        pa.field("num_samples", pa.int64(), nullable=False),
+        pa.field("row", pa.string(), nullable=False),
+        pa.field("generation", pa.int32(), nullable=False),
+        pa.field("since", pa.int32(), nullable=False),
+        pa.field("until", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FileVersion:
+    """A file of a folder, from one generation on until another."""
+
+    path: str
+    size: int
+    sha256: str
+    since: int
+    until: int | None = None
+
+
+@dataclass(frozen=True)
+class Version:
+    """A recording, from one generation on until another. Rate and samples are -1 if the file cannot be read."""
+
+    key: str
+    path: str
+    start_s: float | None
+    end_s: float | None
+    channel: int | None
+    speaker: str
+    split: str
+    size_bytes: int
+    sha256: str
+    sample_rate_hz: int
+    num_samples: int
+    row: str
+    generation: int
+    since: int
+    until: int | None = None
+
+    @property
+    def content(self) -> Content:
+        """What tells equal recordings: the bytes of the file, and the region of it."""
+        return Content(self.sha256, self.start_s, self.end_s, self.channel)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it is in the manifest."""
+        return self.split in ("train", "valid")
+
+    @property
+    def seconds(self) -> float:
+        """Duration; 0 if it is not known."""
+        return max(0, self.num_samples) / max(1, self.sample_rate_hz)
+
+    @property
+    def microseconds(self) -> int:
+        """The duration as an integer, so that sums are exact."""
+        return round(1e6 * self.seconds)
+
+
+@dataclass(frozen=True)
+class History:
+    """All versions of the recordings of a corpus, in the order in which they came, and how new ones are split."""
+
+    versions: tuple[Version, ...]
+    rule: SplitRule
+    below: float
+
+    def at(self, generation: int) -> list[Version]:
+        """The recordings of one generation."""
+        return at(self.versions, generation)
+
+    @property
+    def places(self) -> list[Version]:
+        """The first version of every recording that ever was in a split: what parts of shards are planned by."""
+        return [item for item in self.versions if item.is_used and item.since == item.generation]
+
+    def until(self, generation: int) -> History:
+        """The history as an earlier generation had it."""
+        return replace(self, versions=tuple(until(self.versions, generation)))
+
+
+V = TypeVar("V", FileVersion, Version)
+
+
+def at(versions: Iterable[V], generation: int) -> list[V]:
+    """The versions that a generation had."""
+    return [item for item in versions if item.since <= generation and (item.until is None or item.until > generation)]
+
+
+def until(versions: Iterable[V], generation: int) -> list[V]:
+    """All versions that were there by a generation, without what later ones did to them."""
+    known = (item for item in versions if item.since <= generation)
+    return [replace(item, until=None) if item.until is not None and item.until > generation else item for item in known]
+
+
+def write_history(corpus_dir: Path, history: History) -> None:
+    """Write `history.parquet`. The same history gives the same bytes."""
+    metadata = {"format": FORMAT, "split_rule": history.rule, "split_below": repr(history.below)}
+    rows = [{**asdict(item), "path": path_to_text(item.path)} for item in history.versions]
+    table = pa.Table.from_pylist(rows, schema=_HISTORY)
+    write_parquet(corpus_dir / HISTORY, table.replace_schema_metadata(metadata))
+
+
+def read_history(corpus_dir: Path) -> History | None:
+    """The history in a corpus' folder; None if it has none, because it is made of archives.
+
+    Raises BadDataError: MANIFEST if it is damaged, CHECKSUM if it is not the one that was sealed.
+    """
+    path = corpus_dir / HISTORY
+    check_sealed(path)
+    return parse_history(path) if path.is_file() else None
+
+
+def parse_history(path: Path) -> History:
+    """The history in a file. Raises BadDataError (MANIFEST) if it is damaged."""
+    table = _read(path, _HISTORY)
+    metadata = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
+    rows = ({**row, "path": path_from_text(row["path"])} for row in table.to_pylist())
+    rule: SplitRule = metadata["split_rule"]
+    return History(tuple(Version(**row) for row in rows), rule, float(metadata["split_below"]))
+
+
+def write_files(corpus_dir: Path, versions: Sequence[FileVersion]) -> None:
+    """Write `files.parquet`. The same versions give the same bytes."""
+    columns = [
+        [os.fsencode(item.path) for item in versions],
+        *([getattr(item, field) for item in versions] for field in _FILES.names[1:]),
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, _FILES, strict=True)]
+    table = pa.Table.from_arrays(arrays, schema=_FILES)
+    write_parquet(corpus_dir / FILES, table.replace_schema_metadata({"format": FORMAT}))
+
+
+def parse_files(path: Path) -> list[FileVersion]:
+    """The versions of files in a file. Raises BadDataError (MANIFEST) if it is damaged."""
+    paths, *others = (column.to_pylist() for column in _read(path, _FILES).columns)
+    return [FileVersion(*row) for row in zip(map(os.fsdecode, paths), *others, strict=True)]
+
+
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
+    if (table.schema.metadata or {}).get(b"format") != FORMAT.encode() or not table.schema.equals(schema):
+        raise _unreadable(path, f"found columns {table.schema.names}, expected {schema.names} of format {FORMAT}")
+    return table
+
+
+def _unreadable(path: Path, what: str) -> BadDataError:
+    return BadDataError("MANIFEST", f"cannot be read: {what}; at {path}; make the corpus again")

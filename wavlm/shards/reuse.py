@@ -1,0 +1,86 @@
+"""Parts of shards that another complete folder has made from the same inputs: taken over, and compared by sha256.
+
+A corpus that grows keeps the parts of its earlier generations. What a part is made from is digested in its record, so
+whether it is the same does not depend on where it lies, or on which generation it was made for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from wavlm.errors import BadDataError
+from wavlm.shards.part import RECORDS, PartRecord, read_record
+from wavlm.shards.plan import TarPart, digest_inputs
+from wavlm.shards.recordings import Intake
+from wavlm.specs import ShardSpec
+from wavlm.storage.links import take_over
+from wavlm.storage.seals import check_sealed, sha256_as_it_is
+
+THREADS = 2  # hashing waits for the disk and releases the GIL
+
+logger = logging.getLogger(__name__)
+
+
+def take_parts(
+    parts: Sequence[TarPart], spec: ShardSpec, intake: Intake, siblings: Iterable[Path], out: Path
+) -> Mapping[str, PartRecord]:
+    """Take over what other folders of the same corpus have of these parts; their records, by the stem of the tar.
+
+    A part that is damaged there is not taken, and a warning says so: it is made from the recordings.
+    """
+    wanted = {part.stem: digest_inputs(part, spec, intake.channels, intake.role) for part in parts}
+    found: dict[str, PartRecord] = {}
+    for sibling in siblings:
+        for stem in [stem for stem in wanted if stem not in found]:
+            record = _find(sibling, stem, wanted[stem])
+            if record and _link(record, sibling, out):
+                found[stem] = record
+    with ThreadPoolExecutor(THREADS) as pool:  # after all links, so that no file is so young that it is hashed again
+        whole = pool.map(lambda record: _is_whole(record, out), found.values())
+        return {stem: record for (stem, record), is_whole in zip(found.items(), whole, strict=True) if is_whole}
+
+
+def _find(sibling: Path, stem: str, inputs: str) -> PartRecord | None:
+    """The record of a part of another folder if it is made from these inputs."""
+    path = sibling / RECORDS / f"{stem}.json"
+    if not path.is_file():
+        return None
+    try:
+        check_sealed(path)
+        record = read_record(path)
+    except (BadDataError, OSError, ValueError, TypeError, KeyError) as error:
+        logger.warning("a part cannot be taken over: %s", error)
+        return None
+    return record if record.inputs == inputs else None
+
+
+def _link(record: PartRecord, sibling: Path, out: Path) -> bool:
+    try:
+        for name in _names(record):
+            take_over(sibling / name, out / name)
+    except OSError as error:  # somebody has just deleted it
+        logger.warning("a part cannot be taken over: %s", error)
+        return False
+    return True
+
+
+def _is_whole(record: PartRecord, out: Path) -> bool:
+    tar = out / record.shard
+    if not record.utterances:
+        tar.unlink(missing_ok=True)
+        return True
+    if (found := sha256_as_it_is(tar)) == record.sha256:
+        return True
+    logger.warning("%s is made again: taken over with the sha256 %s, expected %s", record.shard, found, record.sha256)
+    for name in _names(record):
+        (out / name).unlink()
+    return False
+
+
+def _names(record: PartRecord) -> Iterator[str]:
+    if record.utterances:
+        yield record.shard
+    yield f"{RECORDS}/{record.stem}.json"
