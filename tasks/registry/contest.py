@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from wavlm.evaluation.facts import Gain
 from wavlm.execution.job import LabelledShards
+from wavlm.labels.files import codebook_of
+from wavlm.nn.description import WEIGHTS_FILE, read_header
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.results import folders_with_phones
 from wavlm.pipeline.store import Store
@@ -62,8 +64,7 @@ class Contest:
     def _measure_loss(self, metric: str) -> Gain | str:
         from wavlm.train.held_out import choose_held_out, measure_losses
 
-        codebook = self.model.codebook
-        if codebook is None or codebook.key != self.champion_codebook:
+        if not self._has_same_labels():
             return f"{metric} is no comparison: {self.champion} predicts labels of another codebook"
         data = [
             LabelledShards(shards=self.store.path(item.shards), labels=self.store.path(item))
@@ -78,6 +79,13 @@ class Contest:
         )
         speakers = [item.speaker for item in chosen]
         return self._compare(metric, ours, theirs, speakers, lambda sums: sums[:, 0] / np.maximum(sums[:, 1], 1.0))
+
+    def _has_same_labels(self) -> bool:
+        """Whether both predict labels of the same centroids. Keys decide where the champion does not name its own."""
+        codebook, header = self.model.codebook, read_header(self.champion_dir / WEIGHTS_FILE)
+        if codebook is None or not header.codebook:
+            return codebook is not None and codebook.key == self.champion_codebook
+        return header.codebook == codebook_of(self.store.path(self.model.labels[0]))
 
     def _measure_probe(self) -> Gain | str:
         spec = self.recipe.probe

@@ -116,6 +116,13 @@ def test_other_labels_few_utterances_and_a_broken_network_are_no_comparison(tmp_
     other = replace(few, champion_codebook="another")
     assert other.measure("valid/loss") == "valid/loss is no comparison: M:1 predicts labels of another codebook"
     assert "no figure of a model" in str(few.measure("labels/pnmi"))
+    for centroids, words in (("1" * 64, "another codebook"), ("0" * 64, "there are 4")):  # whatever the key is
+        network = guess_first(WavLM(tiny_network(), CLUSTERS))
+        network.codebook = centroids
+        save_model(network, tmp_path / centroids)
+        for key in (few.champion_codebook, "another"):
+            named = replace(few, champion_dir=tmp_path / centroids, champion_codebook=key)
+            assert words in str(named.measure("valid/loss"))
     without = replace(few, recipe=few.recipe.model_copy(update={"probe": None}))
     assert "there is none" in str(without.measure("probe/pnmi"))
     broken = contest_of(tmp_path / "broken", break_weights, guess_first, tones(6, seed=1, split="valid"))
