@@ -18,7 +18,19 @@ import pytest
 import soundfile
 import torch
 
-from tests.flows.conftest import CORPUS, MIX, NETWORK, PAGE, RATE_HZ, ROOT, TRAIN, environment, voice  # noqa: F401
+from tests.flows.conftest import (
+    CORPUS,
+    MIX,
+    NETWORK,
+    PAGE,
+    RATE_HZ,
+    ROOT,
+    TRAIN,
+    environment,  # noqa: F401 - a fixture
+    voice,
+)
+from tests.servers.conftest import prefect_server  # noqa: F401 - a fixture
+from tests.servers.servers import PrefectServer
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import Codebook, ImportedModel, Labels, Model, Registration, Shards
@@ -58,14 +70,14 @@ iterations:
 class Lab:
     """A folder with speech, specs and a store."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:  # noqa: F811
-        self.folder, self.environment = folder, environment
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        self.folder, self.environment = folder, variables
         self.recipe, self.store = folder / "specs/recipes/weekly.yaml", Store(folder / "store")
 
     @classmethod
-    def found(cls, folder: Path, environment: Mapping[str, str]) -> Lab:  # noqa: F811
+    def found(cls, folder: Path, variables: Mapping[str, str]) -> Lab:
         """A new lab: its first speech, and a released model of random weights."""
-        lab = cls(folder, environment)
+        lab = cls(folder, variables)
         for number, (speaker, pitch_hz, clips) in enumerate(
             (("alice", 210.0, 6), ("bob", 110.0, 6), ("carol", 180.0, 6))
         ):
@@ -95,14 +107,14 @@ class Lab:
 
     def start(self) -> subprocess.Popen[bytes]:
         command = [*WAVLM, "refresh", str(self.recipe), "--store", str(self.store.root)]
-        log = (self.folder / "log.txt").open("ab")
-        return subprocess.Popen(
-            [*command, "--snapshot-every", "5"], cwd=ROOT, env=dict(self.environment), stdout=log, stderr=log
-        )
+        with (self.folder / "log.txt").open("ab") as log:
+            return subprocess.Popen(
+                [*command, "--snapshot-every", "5"], cwd=ROOT, env=dict(self.environment), stdout=log, stderr=log
+            )
 
     def refresh(self) -> Refresh:
         process = self.start()
-        assert process.wait(LIMIT_SECONDS) == 0, (self.folder / "log.txt").read_text()[-5000:]
+        assert process.wait(3 * LIMIT_SECONDS) == 0, (self.folder / "log.txt").read_text()[-5000:]
         found = self.newest()
         assert found is not None
         return found
@@ -136,8 +148,8 @@ class Lab:
         return found.stdout
 
 
-def test_three_weeks(tmp_path: Path, environment: Mapping[str, str]) -> None:  # noqa: F811
-    lab = Lab.found(tmp_path / "lab", environment)
+def test_three_weeks(tmp_path: Path, prefect_server: PrefectServer) -> None:  # noqa: F811
+    lab = Lab.found(tmp_path / "lab", prefect_server.environment)
     first = lab.refresh()
     assert (first.number, first.state, first.models["champion"].first) == (1, "sealed", "base")
     assert first.product
