@@ -86,7 +86,7 @@ def begin(
 def take_corpora(recipe: Recipe, store: Store) -> None:
     """Write down which recordings the open number has taken, once: now that all of its shards are there."""
     found = read_refresh(store.root, recipe.name)
-    if found is None or found.corpora or found.state == "sealed":
+    if found is None or found.hours is not None or found.state == "sealed":
         return
     corpora = note_corpora(resolve(recipe, store))
     write_refresh(
