@@ -27,7 +27,6 @@ from wavlm.pipeline.refreshes import (
     write_refresh,
 )
 from wavlm.pipeline.registration import RegistrationFacts
-from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import speech_hours
 from wavlm.specs import Recipe
@@ -84,14 +83,15 @@ def begin(
 
 
 def take_corpora(recipe: Recipe, store: Store) -> None:
-    """Write down which recordings the open number has taken, once: now that all of its shards are there."""
+    """Write down which recordings the open number has taken, once: now that all of its shards are there.
+
+    recipe: resolved, as the shards were made from it. The folder may hold more by now.
+    """
     found = read_refresh(store.root, recipe.name)
     if found is None or found.hours is not None or found.state == "sealed":
         return
-    corpora = note_corpora(resolve(recipe, store))
-    write_refresh(
-        store.root, recipe.name, found.model_copy(update={"corpora": corpora, "hours": speech_hours(recipe, store)})
-    )
+    taken = {"corpora": note_corpora(recipe), "hours": speech_hours(recipe, store)}
+    write_refresh(store.root, recipe.name, found.model_copy(update=taken))
 
 
 def seal(recipe: Recipe, store: Store) -> Refresh | None:

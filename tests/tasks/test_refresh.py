@@ -278,8 +278,8 @@ def test_what_arrives_while_a_number_is_open_belongs_to_it_until_its_shards_are_
     assert not loop.newest.corpora
     loop.add_speech("in-time")
     loop.gains = [0.3]
-    with pytest.raises(KilledError):
-        loop.refresh(until="pretrain")
+    with pytest.raises(KilledError):  # one comes in after the folder was read, before its shards are there
+        loop.refresh(until="pretrain", before_shards=lambda: loop.add_speech("just-too-late"))
     taken = loop.newest.corpora["mine"]
     loop.add_speech("too-late")
     loop.refresh()
