@@ -134,6 +134,7 @@ class Loop:
 def loop(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("tasks.register.write_report", _write_short_report)
+    monkeypatch.setattr("tasks.registry.description.draw_plots", lambda *_: [])  # half a second each
     made = Loop(tmp_path, empty_registry)
 
     def measure(contest: Contest, metric: str) -> Gain | str:
@@ -148,6 +149,11 @@ def loop(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Contest, "measure", measure)
     return made
+
+
+def _more(*names: str) -> list[Any]:
+    """Places that `make test` has no time for."""
+    return [pytest.param(name, marks=pytest.mark.full) for name in names]
 
 
 def champion_of(loop: Loop) -> int:
@@ -201,7 +207,9 @@ def test_three_weeks_the_first_from_a_released_model_then_from_the_champion(loop
     assert (loop.newest.number, loop.newest.state, loop.trained) == (4, "sealed", 3)
 
 
-@pytest.mark.parametrize("kind", ["model", "corpus", "shards", "labels", "pretrain", "export", "register", "seal"])
+@pytest.mark.parametrize(
+    "kind", ["shards", "pretrain", "seal", *_more("model", "corpus", "labels", "export", "register")]
+)
 def test_killed_anywhere_the_same_command_ends_the_same(loop: Loop, kind: str) -> None:
     loop.gains = [0.3]
     loop.refresh()
@@ -221,7 +229,7 @@ def test_killed_anywhere_the_same_command_ends_the_same(loop: Loop, kind: str) -
     assert model.start.spec.source.version == "1"  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("place", ["tag", "alias", "end", "record"])
+@pytest.mark.parametrize("place", ["end", *_more("tag", "alias", "record")])
 def test_a_registration_that_was_killed_after_it_promoted_keeps_its_verdict(
     loop: Loop, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
