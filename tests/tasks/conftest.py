@@ -15,6 +15,10 @@ from tests.facts import CORPUS, MIXTURES, SHARDS, codebook_facts, quality, score
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.execution import metrics
 from wavlm.export import build_export
+from wavlm.export.facts import ModelFacts
+from wavlm.export.hf import write_hf
+from wavlm.export.hf_config import HEAD_FILE
+from wavlm.export.imported import build_model
 from wavlm.labels.facts import LabelsFacts
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import (
@@ -22,6 +26,7 @@ from wavlm.pipeline.artifacts import (
     Codebook,
     Corpus,
     Export,
+    ImportedModel,
     Labels,
     Mixtures,
     Model,
@@ -127,10 +132,12 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
     )
 
 
-def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
+def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: C901, PLR0911 - one case per kind
     """Files and facts as the stage of this kind leaves them, tiny."""
     if isinstance(artifact, Model):
         return _model(artifact, out)
+    if isinstance(artifact, ImportedModel):
+        return _imported(out)
     if isinstance(artifact, Labels):
         return _labels(artifact)
     if isinstance(artifact, Corpus | Shards):
@@ -162,6 +169,14 @@ def _labels(artifact: Labels) -> LabelsFacts:
         repeated_share=0.5,
         quality=quality(PNMI[2 if artifact.codebook.teacher else 1], num_frames=12345),
     )
+
+
+def _imported(out: Path) -> ModelFacts:
+    """A release without a head."""
+    torch.manual_seed(9)
+    write_hf(WavLM(tiny_network(), num_clusters=50), out.parent / "release")
+    (out.parent / "release" / HEAD_FILE).unlink()
+    return build_model(out.parent / "release", out)
 
 
 def _model(artifact: Model, out: Path) -> Facts:
