@@ -14,21 +14,25 @@ from tasks.export import export
 from tasks.folders import read_folders
 from tasks.labels import labels
 from tasks.mixtures import mixtures
+from tasks.model import model
 from tasks.orchestration.waiting import wait_out
 from tasks.pretrain import pretrain
 from tasks.register import register
 from tasks.scores import scores
 from tasks.shards import shards
+from tasks.versions import ask_versions
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Model, Registration
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
-from wavlm.pipeline.resolve import resolve, unread_folders
+from wavlm.pipeline.resolve import corpora_of, resolve, unread_folders
+from wavlm.pipeline.resolve_models import unknown_models, unread_models
 from wavlm.pipeline.store import Store
-from wavlm.specs import Recipe
+from wavlm.specs import ModelVersion, Recipe
 from wavlm.specs.yaml import read_recipe
 
 ATTEMPTS = 3  # at an artifact whose inputs others move away
@@ -37,6 +41,7 @@ logger = logging.getLogger(__name__)
 _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
     "corpus": corpus,
     "shards": shards,
+    "model": model,
     "codebook": codebook,
     "labels": labels,
     "mixtures": mixtures,
@@ -45,15 +50,26 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 }
 
 
-def read_resolved(recipe: str, store: Store, runtime: Runtime) -> Recipe:
-    """A recipe with the content of its folders. Hashes what is new in them."""
+def read_resolved(recipe: str, store: Store, runtime: Runtime, *, is_today: bool = False) -> Recipe:
+    """A recipe with the content of its folders and the versions of its models. Hashes what is new in folders.
+
+    Lists of generations that were lost come back first. The registry is asked once: what a run has written down is what
+    every later one means. With `is_today` it is not asked at all, and folders are as they are now, whatever the newest
+    refresh has taken.
+    """
     recipe_spec = read_recipe(Path(recipe))
-    resolved = resolve(recipe_spec, store)
+    for spec in corpora_of(recipe_spec):
+        restore_list(spec, store)
+    resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))
-    if not unread_folders(resolved):
+    if not unread_folders(resolved) and not unknown_models(resolved):
         return resolved
-    read_folders(recipe_spec, store, runtime)
-    resolved = resolve(recipe_spec, store)
+    unknown = () if is_today else unknown_models(resolved)
+    if any(isinstance(resolved.models[name].source, ModelVersion) for name in unknown):
+        ask_versions(recipe_spec, store, runtime)
+    if unread_folders(resolved) or unread_models(resolved):
+        read_folders(recipe_spec, store, runtime)
+    resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))
     return resolved
 

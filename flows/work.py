@@ -19,7 +19,7 @@ from tasks.orchestration.summary import publish, publish_work
 from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.artifacts import Artifact, ImportedModel
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
@@ -37,20 +37,22 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     runtime: Runtime,
     choose: Choose,
     make_one: MakeOne = make,
-    tell: Callable[[Recipe, Store], None] | None = None,
+    tell: Callable[[Recipe, Store], object] | None = None,
     *,
     is_timed: bool = True,
+    is_today: bool = False,
 ) -> State[Recipe]:
     """Make the chosen artifacts of a recipe, in their order. Returns a flow's state with the resolved recipe.
 
-    `tell` is called when all of them are there. Without `is_timed` nothing is said about how long it takes.
+    `tell` is called when all of them are there. Without `is_timed` nothing is said about how long it takes. `is_today`:
+    folders as they are now, whatever the newest refresh has taken.
     """
     artifact_store = Store(Path(store))
     redo = make_one is make_again
     with bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
-        for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo):
+        for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo, is_today=is_today):
             logger.warning("%s", warning)
-        recipe_spec = read_resolved(recipe, artifact_store, runtime)
+        recipe_spec = read_resolved(recipe, artifact_store, runtime, is_today=is_today)
         chosen = choose(plan(recipe_spec))
         take_back_lost(chosen, artifact_store)
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]
@@ -60,6 +62,8 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
                 for artifact in chosen:
                     with whole.part(artifact.key):
                         make_one(artifact, recipe_spec, artifact_store, runtime)
+                    if isinstance(artifact, ImportedModel) and artifact in todo:
+                        check_ready(recipe, artifact_store, runtime, choose)  # its network is known only now
         finally:
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)

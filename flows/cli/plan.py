@@ -10,11 +10,13 @@ from typing import Literal
 from rich.markup import escape
 from rich.table import Table
 
-from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Kind, Model, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Kind, Model, Shards
 from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.growth import describe_generation, describe_reuse
+from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.plan import plan, select_needed
+from wavlm.pipeline.refreshes import describe_refresh
 from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.sampling import describe_times
@@ -29,7 +31,7 @@ _COLOURS: dict[State, str] = {"there": "green", "make": "yellow", "?": "yellow",
 _WORDS: dict[State, str] = {
     "there": "there, and used again",
     "make": "to be made",
-    "?": "not known before the run has read the folders",
+    "?": "not known before the run has read folders and models",
     "broken": "broken",
 }
 
@@ -46,7 +48,8 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
     made: set[str] = set()
-    artifacts = plan(resolve(read_recipe(recipe), store))
+    recipe_spec = read_recipe(recipe)
+    artifacts = plan(resolve(recipe_spec, store))
     states = _states(artifacts, store)
     for artifact in artifacts:
         state = states[artifact]
@@ -54,7 +57,8 @@ def plan_table(recipe: Path, store: Store) -> Table:
         why = "; ".join([*_reasons(artifact, state, store, made), *notes])
         table.add_row(f"[{_COLOURS[state]}]{state}[/]", escape(str(artifact)), escape(why))
         made |= {artifact.key} if state == "make" else set()
-    table.caption = "; ".join(_count(artifacts, states))
+    counts = "; ".join(_count(artifacts, states))
+    table.caption = "\n".join(filter(None, (escape(describe_refresh(recipe_spec, store.root)), counts)))
     table.caption_justify = "left"
     return table
 
@@ -101,6 +105,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield from describe_generation(artifact, store)
     if isinstance(artifact, Corpus | Shards) and store.is_complete(artifact):
         yield show_hours(artifact, store)
+    if isinstance(artifact, ImportedModel) and artifact.is_known:
+        yield f"from {describe_source(artifact)}"
     if isinstance(artifact, Codebook):
         yield describe_shares(artifact, store)
     if isinstance(artifact, Model) and (times := describe_times(artifact, store)):
@@ -110,8 +116,10 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
 
 
 def _explain_unknown(artifact: Artifact) -> str:
-    if isinstance(artifact, Corpus) and artifact.spec.folder:
+    if isinstance(artifact, Corpus | ImportedModel) and artifact.spec.folder:
         return f"{artifact.spec.folder.path} is new, has changed or is not there; the run reads it first"
+    if isinstance(artifact, ImportedModel):
+        return f"{describe_source(artifact)}: the run asks the registry which version that is"
     return "made from what is not known yet"
 
 

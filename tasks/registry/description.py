@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.registry.lineage import CARD_FILE, LINEAGE_FILE, codebook_keys, file_digests
+from tasks.registry.lineage import CARD_FILE, LINEAGE_FILE, file_digests, parent_keys
 from tasks.registry.mlmodel import MLMODEL_FILE
 from tasks.registry.provenance import git_commit
 from tasks.registry.runs import Tracked
@@ -61,7 +61,7 @@ def version_tags(tracked: Tracked, store: Store, lineage_file: Path) -> dict[str
     """The tags of a version. The keys of the rest of its lineage are in `lineage.json`, whose digest is a tag."""
     digests = file_digests(tracked.model, store)
     files = {name: digests[name] for name in map(native_path, MODEL_FILES)} | {LINEAGE_FILE: sha256_of(lineage_file)}
-    found = {**tracked.tags, **codebook_keys(tracked.model)}
+    found = {**tracked.tags, **parent_keys(tracked.model)}
     if commit := git_commit():
         found["wavlm.commit"] = commit
     return found | {sha256_tag(name): digest for name, digest in files.items()}
@@ -160,9 +160,9 @@ def draw_plots(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Pa
 
 
 def generations(model: Model) -> list[Model]:
-    """The model and its teachers, first iteration first."""
+    """The model and its teachers, first iteration first. Models from elsewhere have no labels of ours."""
     teacher = model.codebook.teacher if model.codebook else None
-    return [*(generations(teacher) if teacher else []), model]
+    return [*(generations(teacher) if isinstance(teacher, Model) else []), model]
 
 
 def _quality_bars(model: Model, store: Store) -> list[QualityBar]:

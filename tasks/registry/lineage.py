@@ -19,15 +19,28 @@ from tasks.registry.provenance import git_commit, package_version
 from tasks.registry.versions import MODEL_FILES, Version, download, native_path, sha256_tag
 from wavlm.errors import BadDataError, CodedError
 from wavlm.export import HF_FOLDER
-from wavlm.pipeline.artifacts import Corpus, Export, Model, Shards, keep_latest, lineage
+from wavlm.export.facts import Origin
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Corpus,
+    Export,
+    ImportedModel,
+    Model,
+    Shards,
+    keep_latest,
+    lineage,
+)
+from wavlm.pipeline.cards import origins_of
 from wavlm.pipeline.store import Store
-from wavlm.specs import Recipe
+from wavlm.specs import ModelVersion, Recipe, StartSpec
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import sha256_of, write_json
 
 LINEAGE_FILE = "lineage.json"
 CARD_FILE = "README.md"
-_KEY_TAG = re.compile(r"(corpus|shards|labels)\..+|codebook|mixtures|teacher\.key|teacher\.version")
+_KEY_TAG = re.compile(
+    r"(corpus|shards|labels|model)\..+|codebook|mixtures|teacher\.(key|version)|start\.(key|version|sha256)"
+)
 
 
 class LineageItem(Facts):
@@ -49,6 +62,7 @@ class Lineage(Facts):
     keys: dict[str, str]  # of the artifacts, by `corpus.NAME`, `shards.NAME`, `labels.NAME`, `codebook` and so on
     artifacts: tuple[LineageItem, ...]  # inputs first, the model last
     files: dict[str, str]  # sha256 of the version's files, by their path in its folder
+    origins: tuple[Origin, ...] = ()  # the corpora and models that it was learnt from, those of its starts too
     commit: str = ""  # of the code that registered it
     package: str = ""
 
@@ -65,6 +79,7 @@ def write_lineage(model: Model, recipe: Recipe, store: Store, card: Path, folder
             for item in lineage([model])
         ),
         files=file_digests(model, store) | {CARD_FILE: sha256_of(card)},
+        origins=origins_of(model, store),
         commit=git_commit(),
         package=package_version(),
     )
@@ -99,14 +114,23 @@ def read_keys(registry: Registry, version: Version) -> dict[str, str]:
     Raises BadDataError (MODEL_TAMPERED) if the file is not the one that was registered.
     """
     tags = {name: text for name, text in version.tags.items() if _KEY_TAG.fullmatch(name)}
+    found = read_lineage(registry, version)
+    return tags | found.keys if found else tags
+
+
+def read_lineage(registry: Registry, version: Version) -> Lineage | None:
+    """The lineage of a version; None if it has none, as one that somebody else registered.
+
+    Raises BadDataError (MODEL_TAMPERED) if the file is not the one that was registered.
+    """
     expected = version.tags.get(sha256_tag(LINEAGE_FILE))
     if expected is None:
-        return tags
+        return None
     with tempfile.TemporaryDirectory() as folder:
         path = download(registry, version, LINEAGE_FILE, Path(folder))
         found = sha256_of(path)
         if found == expected:
-            return tags | _read(path, version).keys
+            return _read(path, version)
     raise BadDataError(
         "MODEL_TAMPERED",
         f"{LINEAGE_FILE} of {version.reference} has sha256 {found}, expected {expected}; at {version.source}; do not "
@@ -128,20 +152,31 @@ def _read(path: Path, version: Version) -> Lineage:
 def _keys(model: Model) -> Iterator[tuple[str, str]]:
     """Keys of the whole lineage of a model, by what they are of."""
     for item in keep_latest(lineage([model])):
-        if isinstance(item, Corpus | Shards):
+        if isinstance(item, Corpus | Shards | ImportedModel):
             yield f"{item.kind}.{item.name}", item.key
     for labels in model.labels:
         yield f"labels.{labels.name}", labels.key
     if model.mixtures:
         yield "mixtures", model.mixtures.key
-    yield from codebook_keys(model).items()
+    yield from parent_keys(model).items()
 
 
-def codebook_keys(model: Model) -> Mapping[str, str]:
-    """The keys of the codebook and of the teacher, by which people filter: they are tags, too."""
+def parent_keys(model: Model) -> Mapping[str, str]:
+    """The keys of codebook and teacher, and what the model started from, by which people filter: they are tags, too."""
     found = {}
     if codebook := model.codebook:
         found["codebook"] = codebook.key
         if codebook.teacher:
             found["teacher.key"] = codebook.teacher.key
+            found |= _version_of("teacher", codebook.teacher)
+    if isinstance(model.start, StartSpec):
+        found["start.sha256"] = model.start.sha256 or ""
+    if isinstance(model.start, ImportedModel):
+        found |= {"start.key": model.start.key, **_version_of("start", model.start)}
     return found
+
+
+def _version_of(part: str, parent: Artifact) -> dict[str, str]:
+    """The version of the registry that a teacher or a start was taken from."""
+    source = parent.spec.source if isinstance(parent, ImportedModel) else None
+    return {f"{part}.version": f"{source.model}:{source.version}"} if isinstance(source, ModelVersion) else {}

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from wavlm.pipeline.plan import plan
-from wavlm.specs import CorpusSpec, Recipe
+from wavlm.specs import CorpusSpec, ModelSpec, ModelVersion, Recipe
 from wavlm.specs.schema import json_schema
 from wavlm.specs.yaml import read_recipe
 
@@ -28,15 +28,25 @@ def golden_keys() -> dict[str, list[str]]:
 
 
 def _fill_in(recipe: Recipe) -> Recipe:
-    """A recipe as if the content of every folder were known: its digest is zeros."""
+    """A recipe as if the content of every folder and every model were known: its digest is zeros."""
 
     def fill(spec: CorpusSpec) -> CorpusSpec:
         if spec.folder is None:
             return spec
         return spec.model_copy(update={"sources": (spec.folder.model_copy(update={"content": "0" * 64}),)})
 
+    def fill_model(spec: ModelSpec) -> ModelSpec:
+        if isinstance(spec.source, ModelVersion):
+            known = spec.source.model_copy(update={"version": "1", "sha256": "0" * 64})
+            return spec.model_copy(update={"source": known})
+        if spec.folder is None:
+            return spec
+        return spec.model_copy(update={"source": spec.folder.model_copy(update={"content": "0" * 64})})
+
     roles = ("speech", "noise", "rooms")
-    return recipe.model_copy(update={role: tuple(map(fill, getattr(recipe, role))) for role in roles})
+    models = {name: fill_model(spec) for name, spec in recipe.models.items()}
+    corpora = {role: tuple(map(fill, getattr(recipe, role))) for role in roles}
+    return recipe.model_copy(update={**corpora, "models": models})
 
 
 def write_golden() -> list[Path]:

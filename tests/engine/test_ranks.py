@@ -25,6 +25,34 @@ def test_missing_gpu_is_named_before_anything_else() -> None:
         pass
 
 
+def test_a_gpu_is_set_up_for_the_same_bits_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU too: what would be told to CUDA is noted, and the switches are put back."""
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    switches = (
+        (torch.backends.cudnn, "deterministic", True),
+        (torch.backends.cudnn, "allow_tf32", False),
+        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False),
+        (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False),
+    )
+    before = [(place, name, getattr(place, name)) for place, name, _ in switches]
+    threads = torch.get_num_threads()
+    try:
+        for place, name, wanted in switches:
+            setattr(place, name, not wanted)
+        with join_ranks(Runtime(gpus=2)) as ranks:
+            assert ranks.device == torch.device("cuda", 1)
+            assert chosen == [torch.device("cuda", 1)]
+            assert [getattr(place, name) for place, name, _ in switches] == [wanted for *_, wanted in switches]
+    finally:
+        torch.set_num_threads(threads)
+        for place, name, value in before:
+            setattr(place, name, value)
+
+
 def test_one_process_is_alone_and_has_the_threads_it_was_given() -> None:
     before = torch.get_num_threads()
     with join_ranks(Runtime(threads=2)) as ranks:

@@ -2,23 +2,19 @@
 
 from tests.nn.networks import base, large
 from wavlm.export.card import Card, model_card
-from wavlm.specs import CorpusSpec, FolderSource
-from wavlm.specs.layouts import GenericLayout
+from wavlm.export.facts import Origin
 
-CORPUS = CorpusSpec(
+CORPUS = Origin(
     name="voices",
     role="speech",
-    description="",
-    homepage="https://example.org/voices",
     license="CC BY 4.0 | or other",
+    homepage="https://example.org/voices",
     citation="A. Speaker:\nVoices, 2020",
-    sources=(FolderSource(type="folder", path="/data"),),
-    layout=GenericLayout(type="generic"),
 )
 CARD = Card(
     name="iteration2",
     key="0123456789ab",
-    corpora=(CORPUS,),
+    origins=(CORPUS,),
     lineage=("corpus/voices-aaaaaaaaaaaa", "pretrain/iteration2-0123456789ab"),
     numbers={"masked accuracy": 0.41, "updates": 400},
 )

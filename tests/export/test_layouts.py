@@ -29,7 +29,7 @@ NETWORKS = {
     "large hubert": large(gated_bias=False, input_dropout=0.2, num_layers=1),
 }
 each_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
-CARD = Card(name="iteration2", key="0123456789ab", corpora=())
+CARD = Card(name="iteration2", key="0123456789ab", origins=())
 
 
 @pytest.fixture

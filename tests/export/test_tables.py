@@ -94,7 +94,7 @@ def test_every_tensor_has_the_name_that_the_other_program_reads(name: str, tmp_p
     network, text = NETWORKS[name]
     model = lively(network, num_clusters=7)
     save_model(model, tmp_path / "model")
-    build_export(tmp_path / "model", Card(name="it", key="0123456789ab", corpora=()), tmp_path / "export")
+    build_export(tmp_path / "model", Card(name="it", key="0123456789ab", origins=()), tmp_path / "export")
     ours = model.state_dict()
     fairseq = torch.load(tmp_path / "export/fairseq/it.pt", weights_only=True)
     files = {

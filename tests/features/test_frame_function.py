@@ -10,6 +10,7 @@ import torch
 
 from tests.numerics import num_operations, require_close
 from tests.tiny_specs import tiny_large_network, tiny_network
+from wavlm.errors import UsageError
 from wavlm.features.frame_function import frame_function, mfcc_at_frame_rate
 from wavlm.features.hidden import HiddenLayers, cut_pieces
 from wavlm.features.mfcc import mfcc
@@ -93,7 +94,7 @@ def test_an_utterance_over_100_seconds_is_computed_in_pieces(model_dir: Path) ->
 
 
 def test_a_layer_that_the_model_does_not_have_is_refused(model_dir: Path) -> None:
-    with pytest.raises(ValueError, match=r"layer 4 is not in 1\.\.3"):
+    with pytest.raises(UsageError, match=r"LAYER_MISSING: layer 4 is not in 1\.\.3; at .*; choose one"):
         frame_function(HiddenFeatures(type="hidden", layer=4), model_dir, "cpu")
 
 

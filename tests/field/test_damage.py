@@ -113,7 +113,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return made
 
 
-CARD = Card(name="tiny", key="0", corpora=(), lineage=(), numbers={}, has_start=False, samples=())
+CARD = Card(name="tiny", key="0", origins=(), lineage=(), numbers={}, has_start=False, samples=())
 
 
 def contents(folder: Path) -> str:

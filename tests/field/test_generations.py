@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.inventory import list_totals
 from tests.folders import add_speakers, corpus_and_shards, grow_both, make_shards, read_resolved, write_project
 from wavlm.corpus import build
 from wavlm.corpus.build import grow_corpus
@@ -21,8 +22,13 @@ from wavlm.execution.progress import no_progress
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Shards
 from wavlm.pipeline.check.generations import check_generations
 from wavlm.pipeline.check.wanted import Wanted
+from wavlm.pipeline.garbage.delete import delete_item
+from wavlm.pipeline.garbage.find import find_garbage
+from wavlm.pipeline.garbage.kept import find_kept
+from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.grow import compact, grow, read_growing
 from wavlm.pipeline.growth import describe_generation, describe_reuse
+from wavlm.pipeline.lost_lists import find_lost
 from wavlm.pipeline.plan import plan, select
 from wavlm.pipeline.resolve import contents_cache, resolve
 from wavlm.pipeline.store import Store
@@ -129,7 +135,9 @@ def test_files_that_are_known_are_not_opened_again(recipe: Path, store: Store, m
 def test_late_texts_of_some_recordings_rebuild_their_parts_alone(tmp_path: Path, store: Store) -> None:
     recipe = write_project(tmp_path, speakers=FIRST)
     spec = tmp_path / "specs/corpora/voices.yaml"
-    spec.write_text(spec.read_text().replace("layout: {", "layout: {transcripts: texts.tsv, id_column: file, "))
+    spec.write_text(
+        spec.read_text().replace("layout: {", "layout: {transcripts: texts.tsv, id_column: file, max_without_row: 1, ")
+    )
     texts = wavs(recipe) / "texts.tsv"
     texts.write_text("file\ttext\nann/0\thello\n")
     _, before = grow_both(recipe, store)
@@ -228,6 +236,23 @@ def test_speech_that_was_held_out_is_not_trained_on_after_it_was_removed(recipe:
         assert {why: amount.recordings for why, amount in excluded.items()} == {"COPY_OF_VALID": 1, "COPY_OF_TRAIN": 1}
 
 
+def test_a_speaker_who_gets_the_name_of_a_held_out_one_is_told(
+    recipe: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = recipe.parents[1] / "corpora/voices.yaml"
+    layout = "layout: {type: generic, transcripts: names.tsv, text_column: '', speaker_column: who}"
+    lines = [line if not line.startswith("layout") else layout for line in spec.read_text().splitlines()]
+    spec.write_text("\n".join(lines) + "\n")
+    names = wavs(recipe) / "names.tsv"
+    rows = [f"{name}/{clip}\t{name}" for name in FIRST for clip in range(2)]
+    names.write_text("\n".join(["utt_id\twho", *rows]) + "\n")
+    before, _ = grow_both(recipe, store)
+    names.write_text(names.read_text().replace("dan/0\tdan", "dan/0\tbob"))
+    after, _ = grow_both(recipe, store)
+    assert splits_of(after, store) == splits_of(before, store)
+    assert "1 recordings stay in train" in caplog.text
+
+
 def test_a_corpus_whose_held_out_speech_is_gone_is_refused(recipe: Path, store: Store) -> None:
     grow_both(recipe, store)
     for name in ("bob", "cid"):
@@ -313,12 +338,31 @@ def test_compacting_begins_with_all_that_is_there(recipe: Path, store: Store) ->
     assert splits_of(after, store) == splits_of(before, store)
 
 
-def test_a_list_that_was_lost_comes_back_with_the_next_run(recipe: Path, store: Store) -> None:
+def test_a_list_that_was_lost_comes_back_with_the_next_run(recipe: Path, store: Store, tmp_path: Path) -> None:
     grow_both(recipe, store)
-    before = (list_of(recipe) / LIST).read_bytes()
+    add_speakers(wavs(recipe), ["gus"])
+    before, _ = grow_both(recipe, store)
+    saved = (list_of(recipe) / LIST).read_bytes()
     shutil.rmtree(list_of(recipe))
+    assert find_lost(voices(recipe), Store(tmp_path / "other")) is None
+    again, _ = grow_both(recipe, store)
+    assert (list_of(recipe) / LIST).read_bytes() == saved
+    assert again.key == before.key
+    shutil.rmtree(list_of(recipe))
+    add_speakers(wavs(recipe), ["hal"])
+    _, after = grow_both(recipe, store)
+    assert reused(after, store) == 3
+
+
+def test_a_corpus_of_other_speech_or_for_another_spec_gives_no_list(recipe: Path, store: Store, tmp_path: Path) -> None:
     grow_both(recipe, store)
-    assert (list_of(recipe) / LIST).read_bytes() == before
+    stranger = write_project(tmp_path / "stranger", speakers=("kim",))
+    assert find_lost(voices(stranger), store) is None
+    add_speakers(wavs(stranger), FIRST)
+    assert find_lost(voices(stranger), store) is not None
+    spec = stranger.parents[1] / "corpora/voices.yaml"
+    spec.write_text(spec.read_text().replace("0.3", "0.2"))
+    assert find_lost(voices(stranger), store) is None
 
 
 def test_a_pinned_folder_does_not_grow(recipe: Path, store: Store) -> None:
@@ -434,3 +478,49 @@ def test_a_store_that_was_copied_without_links_keeps_all_reuse(recipe: Path, sto
 def is_cloned(shards: Shards, store: Store) -> bool:
     """Whether the disk shares blocks instead of names."""
     return reused(shards, store) > 0
+
+
+# --- house-keeping ---
+
+
+def collected(recipe: Path, store: Store) -> tuple[dict[str, int], list[str]]:
+    """What house-keeping would delete, with the bytes that it frees, and what it says about the rest."""
+    remember(recipe, store, plan(resolve(read_recipe(recipe), store)))
+    items, remarks = find_garbage(store, find_kept(store, ()))
+    return {str(item.path.relative_to(store.root)): item.num_bytes for item in items}, remarks
+
+
+def used_by(store: Store) -> int:
+    """Bytes of all files below a store; one with several names counts once."""
+    states = {path.lstat().st_ino: path.lstat().st_size for path in store.root.rglob("*") if path.is_file()}
+    return sum(states.values())
+
+
+def test_house_keeping_knows_generations_and_the_parts_that_they_share(recipe: Path, store: Store) -> None:
+    made = [grow_both(recipe, store)]
+    for name in ("gus", "hal"):
+        add_speakers(wavs(recipe), [name])
+        made.append(grow_both(recipe, store))
+    found, _ = collected(recipe, store)
+    assert found.keys() == {item.folder for item in made[1]}  # the first one has the codebook, the last one is wanted
+    assert sum(item.num_bytes for item in list_totals(store)) == used_by(store)
+    before = used_by(store)
+    kept = find_kept(store, ())
+    assert [delete_item(item, store, kept) for item in find_garbage(store, kept)[0]] == [None, None]
+    assert before - used_by(store) == sum(found.values())
+    assert sum(found.values()) < sum(path.stat().st_size for path in store.path(made[2][1]).glob("*.tar"))
+    assert [damage for folder in store.folders() for damage in verify(folder)] == []
+    add_speakers(wavs(recipe), ["ida"])
+    _, after = grow_both(recipe, store)
+    assert reused(after, store) == 4
+
+
+def test_what_the_next_generation_takes_over_stays(recipe: Path, store: Store) -> None:
+    grow_both(recipe, store)
+    add_speakers(wavs(recipe), ["gus"])
+    _, second = grow_both(recipe, store)
+    add_speakers(wavs(recipe), ["hal"])
+    grow(voices(recipe), store, stall_seconds=0)  # the corpus is there, its shards are not
+    found, remarks = collected(recipe, store)
+    assert second.folder not in found
+    assert f"{second.folder} stays: its next generation takes parts over from it" in remarks

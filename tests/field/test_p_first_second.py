@@ -24,8 +24,8 @@ from wavlm.execution.runtime import Runtime
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.check import NotReadyError, find, machine
-from wavlm.pipeline.check.digests import cached_sha256
 from wavlm.pipeline.check.wanted import Remark
+from wavlm.pipeline.digests import cached_sha256
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe

@@ -65,6 +65,15 @@ def test_the_facts_have_the_hours_of_each_language(folder: Path, tmp_path: Path)
     assert (table.rows, table.by_stem, table.without_row) == (4, 4, 0)
 
 
+def test_the_language_of_a_corpus_is_that_of_recordings_without_one(folder: Path, tmp_path: Path) -> None:
+    table = folder / "validated.tsv"
+    table.write_text(ROWS.replace("NOBODY\t\ten", "NOBODY\t\t"), encoding="utf-8")
+    spec = of_folder(folder, layout()).model_copy(update={"language": "sw"})
+    build_corpus(spec, tmp_path, tmp_path / "out", no_progress)
+    found = {row.key[-1]: row.language for row in read_manifest(tmp_path / "out")}
+    assert found == {"1": "de", "2": "de", "3": "en", "4": "sw"}
+
+
 def test_a_split_of_the_publisher_is_kept_and_its_test_part_is_not_used(folder: Path, tmp_path: Path) -> None:
     spec = of_folder(folder, layout(split_column="split"))
     facts = build_corpus(spec, tmp_path, tmp_path / "out", no_progress)

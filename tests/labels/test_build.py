@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from wavlm.labels.codebook import build_codebook
 from wavlm.labels.facts import LabelsFacts, read_labels_facts
 from wavlm.labels.files import LabelMismatchError, read_labels
 from wavlm.labels.flat import open_flat_labels
+from wavlm.labels.part import ShardGroup
 from wavlm.labels.quality import JointCounts, label_quality
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.shards import stream
@@ -185,6 +187,23 @@ def test_workers_change_no_byte(
     for workers in (1, 2):
         label(shards_dir, codebook_dir, tmp_path / str(workers), replace(LOCAL_PLAN, processes=workers))
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_a_second_process_is_started_only_for_enough_audio(
+    tmp_path: Path, shards_dir: Path, codebook_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def run(parts: Sequence[ShardGroup], work: Callable[[ShardGroup], None], processes: int, *_: object) -> None:
+        asked.append(processes)
+        for part in parts:
+            work(part)
+
+    monkeypatch.setattr("wavlm.labels.build.run_parts", run)
+    label(shards_dir, codebook_dir, tmp_path / "short", replace(LOCAL_PLAN, processes=4))
+    monkeypatch.setattr("wavlm.labels.build.CORE_SECONDS_PER_WORKER", 1e-6)
+    label(shards_dir, codebook_dir, tmp_path / "long", replace(LOCAL_PLAN, processes=4))
+    assert asked == [1, 4]
 
 
 @pytest.mark.parametrize("groups_per_process", [1, 2, 3])

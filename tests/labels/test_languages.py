@@ -97,6 +97,6 @@ def test_where_no_language_is_known_there_is_one_quality(tmp_path: Path) -> None
     shards = {"c": write_shards(tmp_path / "c", tones(6))}
     (tmp_path / "codebook").mkdir()
     build_codebook(spec(), shards, None, tmp_path / "codebook", LOCAL_PLAN)
-    facts = build_labels(tmp_path / "codebook", spec().features, shards["c"], None, tmp_path / "labels", LOCAL_PLAN)
+    facts = build_labels(tmp_path / "codebook", spec().features, shards["c"], None, tmp_path, LOCAL_PLAN)
     assert facts.quality is not None
     assert facts.quality_by_language == {}

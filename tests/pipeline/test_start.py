@@ -32,10 +32,18 @@ def model_of(recipe: Recipe) -> Model:
     return model
 
 
-@pytest.mark.parametrize(("num_clusters", "said"), [(CLUSTERS, "head is kept"), (10, "head is fresh")])
-def test_the_plan_says_whether_a_head_is_kept_or_fresh(tmp_path: Path, num_clusters: int, said: str) -> None:
-    model = model_of(starting_from(save(tmp_path / "model"), num_clusters))
-    (note,) = describe(model, Store(tmp_path / "store"))
+@pytest.mark.parametrize(
+    ("num_clusters", "is_there", "said"),
+    [(CLUSTERS, False, "head is open"), (CLUSTERS, True, "head is kept"), (10, False, "head is fresh")],
+)
+def test_the_plan_says_whether_a_head_is_kept_or_fresh(
+    tmp_path: Path, num_clusters: int, is_there: bool, said: str
+) -> None:
+    """Before the codebook is there nobody knows whether it is the one that the head was trained for."""
+    model, store = model_of(starting_from(save(tmp_path / "model", codebook="0" * 64), num_clusters)), Store(tmp_path)
+    for artifact in build_order([model.codebook]) if is_there and model.codebook else ():
+        store.make(artifact, lambda out, item=artifact: build(item, store, out))
+    (note,) = describe(model, store)
     assert note.startswith("starts from weights with sha256 ")
     assert said in note
 

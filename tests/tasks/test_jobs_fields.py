@@ -10,7 +10,7 @@ import pytest
 from tasks.jobs import job_of
 from tests.pipeline.test_artifacts import corpus
 from tests.tiny_specs import tiny_network, tiny_training
-from wavlm.execution.job import LabelledShards, TrainJob, read_job
+from wavlm.execution.job import LabelledShards, StartWeights, TrainJob, read_job
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Codebook, Corpus, Labels, Mixtures, Model, Shards
 from wavlm.pipeline.store import Store
@@ -66,7 +66,7 @@ def test_a_job_holds_what_the_model_and_the_command_line_say(
         noise=(at(shards("no")),),
         rooms=(at(shards("ro")), at(shards("om"))),
         mixtures=at(model.mixtures),  # type: ignore[arg-type]
-        start=StartSpec(folder=str(tmp_path / "weights"), sha256="0" * 64),
+        start=StartWeights(folder=tmp_path / "weights", sha256="0" * 64),
         runtime=RUNTIME,
     )
     write_json(tmp_path / "job.json", job.model_dump(mode="json"))

@@ -84,6 +84,7 @@ def job(
         network=network_spec(**(network or {})),
         train=train_spec(**(train or {})),
         num_clusters=NUM_CLUSTERS,
+        codebook="b" * 64,
         data=(LabelledShards(shards=out, labels=out),),
         mix=MixSpec(name="made-up", probability=0.5, effects=(EffectSpec(name="gain", probability=1.0),)),
         runtime=Runtime(**{"threads": 1, "snapshot_every": 2, **runtime}),

@@ -15,11 +15,10 @@ from tests.train import fakes
 from wavlm.engine.ranks import Ranks
 from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution import metrics
-from wavlm.execution.job import TrainJob
+from wavlm.execution.job import StartWeights, TrainJob
 from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import PackedBatch
 from wavlm.nn import ModelFileError, load_model
-from wavlm.specs import StartSpec
 from wavlm.storage.files import read_json, sha256_of
 from wavlm.train import loop, step
 from wavlm.train.facts import is_finished, read_training
@@ -255,21 +254,23 @@ def test_training_goes_on_from_another_models_weights_and_head(tmp_path: Path) -
     first = fakes.job(tmp_path / "first", network=calm, train={"updates": 50, "log_every": 1})
     run(first)
     begun, ended = (list(metrics.read(first.out / "metrics.jsonl"))[place] for place in (0, -1))
-    start = StartSpec(folder=str(first.out), sha256=sha256_of(first.out / "model.safetensors"))
+    start = StartWeights(folder=first.out, sha256=sha256_of(first.out / "model.safetensors"))
     second = fakes.job(tmp_path / "second", network=calm, train={"updates": 2, "log_every": 1})
     run(second.model_copy(update={"start": start}))
     went_on = next(iter(metrics.read(second.out / "metrics.jsonl")))
     assert went_on["train/loss"] < 0.5 * (begun["train/loss"] + ended["train/loss"])
 
 
-@pytest.mark.parametrize(("change", "head"), [({}, "kept"), ({"num_clusters": 9}, "fresh")])
-def test_a_head_is_kept_for_the_same_clusters_and_drawn_anew_for_others(
-    tmp_path: Path, change: dict[str, int], head: str
+@pytest.mark.parametrize(
+    ("change", "head"), [({}, "kept"), ({"num_clusters": 9}, "fresh"), ({"codebook": "c" * 64}, "fresh")]
+)
+def test_a_head_is_kept_for_the_same_codebook_and_drawn_anew_for_others(
+    tmp_path: Path, change: dict[str, object], head: str
 ) -> None:
     """With a learning rate of nothing the weights that training ends with are those that it began with."""
     run(fakes.job(tmp_path / "first", train={"updates": 1, "warmup_updates": 0}))
     first = tmp_path / "first" / "model.safetensors"
-    start = StartSpec(folder=str(first.parent), sha256=sha256_of(first))
+    start = StartWeights(folder=first.parent, sha256=sha256_of(first))
     train = {"updates": 1, "warmup_updates": 0, "peak_lr": 1e-30, "weight_decay": 0.0}
     job = fakes.job(tmp_path / "second", train=train).model_copy(update={"start": start, **change})
     run(job)
@@ -280,12 +281,15 @@ def test_a_head_is_kept_for_the_same_clusters_and_drawn_anew_for_others(
         assert is_same == (head == "kept" or not name.startswith("head.")), name
     assert after["head.label_embeddings"].shape[0] == job.num_clusters
     assert read_training(job.out).head == head
+    if "num_clusters" not in change:  # the same data: a kept head has the source's loss, a fresh one starts anew
+        theirs, ours = (read_training(folder).metrics["valid/loss"] for folder in (first.parent, job.out))
+        assert (ours == pytest.approx(theirs, rel=1e-6)) == (head == "kept")
 
 
 def test_a_start_of_another_network_is_refused_by_the_trainer(tmp_path: Path) -> None:
     run(fakes.job(tmp_path / "first", train={"updates": 1, "warmup_updates": 0}))
     path = tmp_path / "first" / "model.safetensors"
-    start = StartSpec(folder=str(path.parent), sha256=sha256_of(path))
+    start = StartWeights(folder=path.parent, sha256=sha256_of(path))
     job = fakes.job(tmp_path / "second", network={"norm_first": True}).model_copy(update={"start": start})
     with pytest.raises(UsageError, match=r"START_NETWORK: .*norm_first is False there and True in the recipe"):
         run(job)
@@ -294,7 +298,7 @@ def test_a_start_of_another_network_is_refused_by_the_trainer(tmp_path: Path) ->
 def test_a_start_of_other_bytes_is_refused(tmp_path: Path) -> None:
     first = fakes.job(tmp_path / "first", train={"updates": 2})
     run(first)
-    start = StartSpec(folder=str(first.out), sha256="0" * 64)
+    start = StartWeights(folder=first.out, sha256="0" * 64)
     job = fakes.job(tmp_path / "second").model_copy(update={"start": start})
     with pytest.raises(ModelFileError, match="the recipe expects 000000"):
         run(job)

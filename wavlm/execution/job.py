@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
-from wavlm.specs import MixSpec, NetworkSpec, StartSpec, TrainSpec
+from wavlm.specs import MixSpec, NetworkSpec, TrainSpec
 from wavlm.storage.files import read_json
 
 TRAIN_LOCK = ".train.lock"  # in the folder that is trained into; held by rank 0
@@ -25,6 +25,15 @@ class LabelledShards(BaseModel):
     corpus: str = ""  # its name; empty: as the folder of its shards says, `<name>-<key>`
 
 
+class StartWeights(BaseModel):
+    """The weights that a training starts from: a model folder, and the sha256 of its `model.safetensors`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    sha256: str
+
+
 class TrainJob(BaseModel):
     """Everything that `python -m wavlm.train` needs. It writes metrics, checkpoints and the model to `out`."""
 
@@ -35,20 +44,22 @@ class TrainJob(BaseModel):
     network: NetworkSpec
     train: TrainSpec
     num_clusters: int
+    codebook: str = ""  # sha256 of the centroids that the labels come from
     data: tuple[LabelledShards, ...]
     mix: MixSpec | None = None
     noise: tuple[Path, ...] = ()
     rooms: tuple[Path, ...] = ()
     mixtures: Path | None = None
-    start: StartSpec | None = None
+    start: StartWeights | None = None
     runtime: Runtime = Runtime()
 
 
 def name_corpora(data: Sequence[LabelledShards]) -> tuple[str, ...]:
-    """A name for each corpus: its own, or the first part of its folder; whole folders where these are not different."""
+    """A name for each corpus, all different: its own, or the first part of its folder, its folder or its whole path."""
     folders = [item.shards.name for item in data]
     names = [item.corpus or folder.rpartition("-")[0] or folder for item, folder in zip(data, folders, strict=True)]
-    return tuple(names if len(set(names)) == len(names) else folders)
+    choices = (names, folders, [str(item.shards) for item in data])
+    return tuple(next((found for found in choices if len(set(found)) == len(found)), choices[-1]))
 
 
 def read_job(path: Path) -> TrainJob:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wavlm.specs import CorpusSpec, NetworkSpec
+from wavlm.export.facts import Origin
+from wavlm.specs import NetworkSpec
 
 FRONT_MATTER = """---
 library_name: transformers
@@ -18,8 +19,8 @@ tags:
 """
 
 STARTED = (
-    " They are also derived from the weights that the training started from (see Numbers). What those weights were "
-    "learnt from is not listed here, and its licences bind, too."
+    " They are also derived from other weights (see Numbers and Lineage). What those weights were learnt from is not "
+    "listed here, and its licences bind, too."
 )
 SAMPLE_COLUMNS = ("labels", "corpus", "share of the sample", "utterances", "speakers", "hours of the corpus")
 FILES = """| file | what it is |
@@ -38,11 +39,11 @@ class Card:
 
     name: str
     key: str  # of the Model artifact
-    corpora: tuple[CorpusSpec, ...]  # speech, noise and room impulse responses of the training
+    origins: tuple[Origin, ...]  # speech, noise and room impulse responses of the training, and models it continues
     lineage: tuple[str, ...] = ()  # folders of all artifacts that it was made from, inputs first
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
     samples: tuple[tuple[str, ...], ...] = ()  # what k-means was fitted on: rows of SAMPLE_COLUMNS
-    has_start: bool = False  # it or a teacher started from other weights; `numbers` says from which
+    has_start: bool = False  # it or a teacher comes from other weights, of which nobody says what they learnt from
     summary: str = ""
 
 
@@ -58,12 +59,12 @@ def model_card(card: Card, network: NetworkSpec) -> str:
         *([_table("Labels were fitted on", SAMPLE_COLUMNS, list(card.samples))] if card.samples else []),
         _table(
             "Learnt from",
-            ("corpus", "role", "licence", "homepage"),
-            [(c.name, c.role, c.license, c.homepage) for c in card.corpora],
+            ("what", "role", "licence", "homepage"),
+            [(item.name, item.role, item.license or "not stated", item.homepage) for item in card.origins],
         ),
-        "The weights are derived from these corpora; their licences bind what you do with them."
+        "The weights are derived from these; their licences bind what you do with them."
         + (STARTED if card.has_start else ""),
-        "## Please cite\n\n" + "\n".join(f"- {_line(corpus.citation)}" for corpus in card.corpora if corpus.citation),
+        "## Please cite\n\n" + "\n".join(f"- {_line(item.citation)}" for item in card.origins if item.citation),
         f"## Lineage\n\nModel `{_line(card.key)}`, made from\n\n"
         + "\n".join(f"- `{_line(folder)}`" for folder in card.lineage),
     ]

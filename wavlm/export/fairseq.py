@@ -25,7 +25,7 @@ from wavlm.nn.files import network_from
 from wavlm.specs import NetworkSpec
 from wavlm.storage.files import open_atomic
 
-HEAD_KEY = "pretraining_head"
+HEAD_KEY, CODEBOOK_KEY = "pretraining_head", "pretraining_codebook"
 Size = Annotated[int, Field(ge=1, le=65536)]
 Depth = Annotated[int, Field(ge=1, le=1000)]  # names of all tensors are made from it before any is looked up
 Width = Annotated[int, Field(ge=1, le=16384)]
@@ -144,9 +144,9 @@ def write_fairseq(model: WavLM, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(path) as file:
         config = config_of(network).model_dump()
-        content = {"cfg": config, "model": tensors}
+        content: dict[str, Any] = {"cfg": config, "model": tensors}
         if not model.fresh_head:  # else whoever reads the file would take an untrained head for a trained one
-            content[HEAD_KEY] = head
+            content |= {HEAD_KEY: head, **({CODEBOOK_KEY: model.codebook} if model.codebook else {})}
         if not network.gated_bias:
             content |= s3prl_keys(config, tensors | head, network, model.num_clusters)
         torch.save(content, file)
@@ -178,7 +178,7 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
         )
     config = _read_config(content["cfg"], path)
     theirs = tensors_of(content["model"], path) | tensors_of(content.get(HEAD_KEY, {}), path)
-    head = find_head(theirs, config.special_symbols)
+    head = find_head(theirs, config.special_symbols, str(content.get(CODEBOOK_KEY, "")))
     try:
         network = network_of(config, head.projection_width if head else 256)
     except ValidationError as error:
@@ -192,7 +192,7 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
     weights = from_layout(body, encoder_rows(network), "fairseq") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
     model = network_from(content, weights, where=path)
-    model.fresh_head = head.fresh
+    model.fresh_head, model.codebook = head.fresh, head.codebook
     return model
 
 

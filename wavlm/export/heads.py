@@ -31,10 +31,11 @@ class FoundHead:
     special_symbols: int
     num_clusters: int
     fresh: bool = False
+    codebook: str = ""  # sha256 of the centroids whose labels it predicts; empty: not known
 
 
-def find_head(tensors: Mapping[str, Tensor], special_symbols: int) -> FoundHead | None:
-    """The head among the tensors of another layout; None if there is none.
+def find_head(tensors: Mapping[str, Tensor], special_symbols: int, codebook: str = "") -> FoundHead | None:
+    """The head among the tensors of another layout; None if there is none. `codebook`: what the file says of it.
 
     Raises ImportRefusedError for an incomplete head or a wrong shape.
     """
@@ -52,7 +53,8 @@ def find_head(tensors: Mapping[str, Tensor], special_symbols: int) -> FoundHead 
             f"found {tuple(labels.shape)}, expected (clusters + {special_symbols} special symbols, width); "
             "in label_embs_concat"
         )
-    return FoundHead(found, labels.shape[1], special_symbols, labels.shape[0] - special_symbols)
+    num_clusters = labels.shape[0] - special_symbols
+    return FoundHead(found, labels.shape[1], special_symbols, num_clusters, codebook=codebook)
 
 
 def fresh_head(network: NetworkSpec, num_clusters: int) -> FoundHead:

@@ -7,141 +7,19 @@ own, `pretraining_head.safetensors`, because these classes of transformers have 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from torch import Tensor
 
-from wavlm.export.errors import ImportRefusedError
 from wavlm.export.heads import FoundHead, add_mask_embedding, find_head, fresh_head
+from wavlm.export.hf_config import CONFIG_FILE, HEAD_FILE, config_of, preprocessor_of, read_config, read_hf_network
 from wavlm.export.mapping import HEAD, NEW_HF_NAMES, encoder_rows, from_layout, to_layout
 from wavlm.export.weights import read_folder
 from wavlm.nn import WavLM
-from wavlm.nn.description import NetworkFile
+from wavlm.nn.description import CODEBOOK_ENTRY, NetworkFile, read_header
 from wavlm.nn.files import network_from, read_weights
-from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
-from wavlm.storage.files import atomic_path, read_json, write_json
+from wavlm.storage.files import atomic_path, write_json
 from wavlm.storage.seals import check_sealed
-
-HEAD_FILE = "pretraining_head.safetensors"
-# Files with the feature extractor's settings, and the key under which they are; None: at the top. Processors of
-# transformers from version 5 on write the second one.
-PREPROCESSOR_FILES = (("preprocessor_config.json", None), ("processor_config.json", "feature_extractor"))
-Size = Annotated[int, Field(ge=1, le=65536)]
-Depth = Annotated[int, Field(ge=1, le=1000)]  # names of all tensors are made from it before any is looked up
-Width = Annotated[int, Field(ge=1, le=16384)]
-OnlyEps = Annotated[float, Field(ge=1e-5, le=1e-5)]
-
-
-class Pretraining(BaseModel):
-    """Settings of pre-training that transformers does not have; an additional entry of config.json."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    feature_grad_mult: float = 0.1
-    projection_width: Width = 256
-    special_symbols: Literal[0, 4] = 0
-
-
-class HfConfig(BaseModel):
-    """The keys of config.json that describe the network, with transformers' defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    model_type: Literal["wavlm", "hubert"]
-    hidden_size: Width = 768
-    num_hidden_layers: Depth = 12
-    num_attention_heads: Size = 12
-    intermediate_size: Size = 3072
-    hidden_act: Literal["gelu"] = "gelu"
-    feat_extract_activation: Literal["gelu"] = "gelu"
-    feat_extract_norm: Literal["group", "layer"] = "group"
-    layer_norm_eps: OnlyEps = 1e-5
-    conv_dim: Annotated[tuple[Size, ...], Field(max_length=100)] = (512,) * 7
-    conv_kernel: Annotated[tuple[Size, ...], Field(max_length=100)] = (10, 3, 3, 3, 3, 2, 2)
-    conv_stride: Annotated[tuple[Size, ...], Field(max_length=100)] = (5, 2, 2, 2, 2, 2, 2)
-    conv_bias: bool = False
-    num_conv_pos_embeddings: Size = 128
-    num_conv_pos_embedding_groups: Size = 16
-    do_stable_layer_norm: bool = False
-    num_buckets: Size = 320
-    max_bucket_distance: Annotated[int, Field(ge=1, le=1_000_000)] = 800
-    hidden_dropout: float = 0.1
-    attention_dropout: float = 0.1
-    activation_dropout: float = 0.1
-    feat_proj_dropout: float = 0.0
-    layerdrop: float = 0.1
-    feat_proj_layer_norm: Literal[True] = True
-    conv_pos_batch_norm: Literal[False] = False
-    add_adapter: Literal[False] = False
-    pretraining: Pretraining = Pretraining()
-
-
-class Preprocessor(BaseModel):
-    """The key of preprocessor_config.json that changes the input, with transformers' default."""
-
-    do_normalize: bool = True
-
-
-def config_of(network: NetworkSpec) -> HfConfig:
-    """The settings of a network under transformers' names."""
-    return HfConfig(
-        model_type="wavlm" if network.gated_bias else "hubert",
-        hidden_size=network.width,
-        num_hidden_layers=network.num_layers,
-        num_attention_heads=network.num_heads,
-        intermediate_size=network.ffn_width,
-        feat_extract_norm=network.extractor_norm,
-        conv_dim=tuple(layer.channels for layer in network.conv_layers),
-        conv_kernel=tuple(layer.kernel for layer in network.conv_layers),
-        conv_stride=tuple(layer.stride for layer in network.conv_layers),
-        conv_bias=network.conv_bias,
-        num_conv_pos_embeddings=network.position_kernel,
-        num_conv_pos_embedding_groups=network.position_groups,
-        do_stable_layer_norm=network.norm_first,
-        num_buckets=network.num_buckets,
-        max_bucket_distance=network.max_distance,
-        hidden_dropout=network.dropout,
-        attention_dropout=network.attention_dropout,
-        activation_dropout=network.activation_dropout,
-        feat_proj_dropout=network.input_dropout,
-        layerdrop=network.layer_drop,
-        pretraining=Pretraining(
-            feature_grad_mult=network.feature_grad_mult,
-            projection_width=network.projection_width,
-            special_symbols=network.special_symbols,
-        ),
-    )
-
-
-def network_of(config: HfConfig, *, normalize_waveform: bool, projection_width: int) -> NetworkSpec:
-    """The network that transformers' settings describe. Raises ValueError if it is not possible."""
-    convs = zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)
-    return NetworkSpec(
-        extractor_norm=config.feat_extract_norm,
-        norm_first=config.do_stable_layer_norm,
-        normalize_waveform=normalize_waveform,
-        conv_layers=tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in convs),
-        conv_bias=config.conv_bias,
-        width=config.hidden_size,
-        ffn_width=config.intermediate_size,
-        num_layers=config.num_hidden_layers,
-        num_heads=config.num_attention_heads,
-        position_kernel=config.num_conv_pos_embeddings,
-        position_groups=config.num_conv_pos_embedding_groups,
-        gated_bias=config.model_type == "wavlm",
-        num_buckets=config.num_buckets,
-        max_distance=config.max_bucket_distance,
-        dropout=config.hidden_dropout,
-        attention_dropout=config.attention_dropout,
-        activation_dropout=config.activation_dropout,
-        input_dropout=config.feat_proj_dropout,
-        layer_drop=config.layerdrop,
-        feature_grad_mult=config.pretraining.feature_grad_mult,
-        projection_width=projection_width,
-        special_symbols=config.pretraining.special_symbols,
-    )
 
 
 def write_hf(model: WavLM, folder: Path) -> None:
@@ -150,25 +28,11 @@ def write_hf(model: WavLM, folder: Path) -> None:
     network, weights = model.network, model.state_dict()
     _write_tensors(to_layout(weights, encoder_rows(network), "hf"), folder / "model.safetensors")
     if not model.fresh_head:  # else whoever reads the folder would take an untrained head for a trained one
-        _write_tensors(to_layout(weights, list(HEAD), "hf"), folder / HEAD_FILE)
+        _write_tensors(to_layout(weights, list(HEAD), "hf"), folder / HEAD_FILE, model.codebook)
     write_json(folder / "preprocessor_config.json", preprocessor_of(network))
     architecture = "WavLMModel" if network.gated_bias else "HubertModel"
     config = config_of(network).model_dump(mode="json")
-    write_json(folder / "config.json", {**config, "architectures": [architecture]})
-
-
-def preprocessor_of(network: NetworkSpec) -> dict[str, Any]:
-    """Settings of transformers' Wav2Vec2FeatureExtractor for this network."""
-    return {
-        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-        "feature_size": 1,
-        "sampling_rate": SAMPLE_RATE_HZ,
-        "padding_side": "right",
-        "padding_value": 0.0,
-        "do_normalize": network.normalize_waveform,
-        # A mask is only useful with layer norm. With group norm, padding changes the output in any case.
-        "return_attention_mask": network.extractor_norm == "layer",
-    }
+    write_json(folder / CONFIG_FILE, {**config, "architectures": [architecture]})
 
 
 def read_hf(folder: Path, num_clusters: int) -> WavLM:
@@ -176,46 +40,15 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
 
     Raises ImportRefusedError, and BadDataError (CHECKSUM) for a file of a sealed folder that was changed or is gone.
     """
-    config = _read_config(folder / "config.json")
-    theirs = _read_tensors(folder)
-    head = _read_head(folder, config)
-    width = head.projection_width if head else config.pretraining.projection_width
-    try:
-        network = network_of(config, normalize_waveform=_normalizes(folder, config), projection_width=width)
-    except ValueError as error:
-        raise ImportRefusedError(f"this describes no possible network: {error}; at {folder}/config.json") from error
-    head = head or fresh_head(network, num_clusters)
-    theirs = add_mask_embedding(theirs, "masked_spec_embed", network, folder)
+    found = _read_head(folder)
+    network = read_hf_network(folder, found.projection_width if found else None)
+    head = found or fresh_head(network, num_clusters)
+    theirs = add_mask_embedding(_read_tensors(folder), "masked_spec_embed", network, folder)
     weights = from_layout(theirs, encoder_rows(network), "hf") | head.weights
     content = NetworkFile(network=network, num_clusters=head.num_clusters)
     model = network_from(content, weights, where=folder)
-    model.fresh_head = head.fresh
+    model.fresh_head, model.codebook = head.fresh, head.codebook
     return model
-
-
-def _read_config(path: Path) -> HfConfig:
-    check_sealed(path)
-    try:
-        return HfConfig.model_validate(read_json(path))
-    except ValueError as error:
-        raise ImportRefusedError(f"the file cannot be used: {error}; at {path}") from error
-
-
-def _normalizes(folder: Path, config: HfConfig) -> bool:
-    """Whether waveforms are normalised: the feature extractor's setting, or the default for the kind of norm."""
-    for name, key in PREPROCESSOR_FILES:
-        check_sealed(folder / name)
-        if (folder / name).is_file():
-            return _read_preprocessor(folder / name, key).do_normalize
-    return config.feat_extract_norm == "layer"
-
-
-def _read_preprocessor(path: Path, key: str | None) -> Preprocessor:
-    try:
-        content = read_json(path)
-        return Preprocessor.model_validate(content[key] if key else content)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ImportRefusedError(f"the file cannot be used: {error!r}; at {path}") from error
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -227,15 +60,16 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     return {NEW_HF_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
 
 
-def _read_head(folder: Path, config: HfConfig) -> FoundHead | None:
-    path = folder / HEAD_FILE
+def _read_head(folder: Path) -> FoundHead | None:
+    special_symbols, path = read_config(folder).pretraining.special_symbols, folder / HEAD_FILE
     check_sealed(path)
     if not path.is_file():
         return None
-    return find_head(read_weights(path), config.pretraining.special_symbols)
+    return find_head(read_weights(path), special_symbols, read_header(path).codebook)
 
 
-def _write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+def _write_tensors(tensors: dict[str, Tensor], path: Path, codebook: str = "") -> None:
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    known = {CODEBOOK_ENTRY: codebook} if codebook else {}
     with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, metadata={"format": "pt"})
+        save_file(contiguous, temporary, metadata={"format": "pt", **known})

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.errors import UsageError
-from wavlm.export.errors import ImportRefusedError
 from wavlm.export.fairseq import read_fairseq
-from wavlm.export.hf import HEAD_FILE, read_hf
+from wavlm.export.hf import read_hf
+from wavlm.export.sources import find_model
 from wavlm.nn import WavLM, load_model, save_model
-from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE
+from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.storage.files import sha256_of
 
 PAPER_CLUSTERS = 500
@@ -22,7 +22,7 @@ def load(path: Path | str) -> WavLM:
     A checkpoint that was released without its pre-training head gets an untrained head for 500 clusters.
     Raises ImportRefusedError for a file that is unsafe, broken, or describes a network that is not supported.
     """
-    return _read(Path(path), PAPER_CLUSTERS).eval()
+    return read_model(Path(path)).eval()
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,14 @@ def import_model(path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS) -
     """
     if out.exists():
         raise UsageError("OUT_EXISTS", f"the path exists already; at {out}; name a new folder")
-    model = _read(path, num_clusters)
+    model = read_model(path, num_clusters)
     save_model(model, out)
     return Imported(sha256_of(out / WEIGHTS_FILE), not model.fresh_head, model.num_clusters)
 
 
-def _read(path: Path, num_clusters: int) -> WavLM:
-    if (path / NETWORK_FILE).is_file():
+def read_model(path: Path, num_clusters: int = PAPER_CLUSTERS) -> WavLM:
+    """A network in any of the three layouts; an untrained head for `num_clusters` if there is none."""
+    found = find_model(path)
+    if found.layout == "native":
         return load_model(path)
-    if (path / "config.json").is_file():
-        return read_hf(path, num_clusters)
-    if path.is_file():
-        return read_fairseq(path, num_clusters)
-    raise ImportRefusedError(
-        f"expected a model folder ({NETWORK_FILE}), a Hugging Face folder (config.json, "
-        f"with {HEAD_FILE} for the head) or a fairseq-layout .pt file; at {path}"
-    )
+    return read_hf(path, num_clusters) if found.layout == "hf" else read_fairseq(path, num_clusters)

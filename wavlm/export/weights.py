@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from wavlm.export.errors import ImportRefusedError
+from wavlm.export.sources import read_index, weight_files
 from wavlm.nn.files import read_weights, require_weights
-from wavlm.storage.files import read_json
 from wavlm.storage.seals import check_sealed
 
 LFS_POINTER = b"version https://git-lfs"
@@ -23,29 +23,16 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
 
     Raises ImportRefusedError if there is no such file, or one that cannot be read whole.
     """
-    for name, read in (("model.safetensors", _read_safetensors), ("pytorch_model.bin", _read_bin)):
-        if (folder / name).is_file():
-            return read(folder / name)
-        if (folder / f"{name}.index.json").is_file():
-            return _read_listed(folder / f"{name}.index.json", read)
-    raise ImportRefusedError(
-        f"there are no weights; in {folder}; expected model.safetensors or pytorch_model.bin, or several files with "
-        "model.safetensors.index.json: is the download complete?"
-    )
+    first, *others = weight_files(folder)
+    read = _read_bin if ".bin" in first else _read_safetensors
+    return _read_listed(folder / first, others, read) if first.endswith(".json") else read(folder / first)
 
 
-def _read_listed(index: Path, read: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:
+def _read_listed(index: Path, names: list[str], read: Callable[[Path], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors of all files that an index lists. Each must be where the index says."""
-    try:
-        listed: dict[str, Any] = dict(read_json(index)["weight_map"])
-        names = sorted(set(listed.values()), key=str)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ImportRefusedError(f"its weight_map cannot be read: {error!r}; in {index}; download it again") from error
+    listed = read_index(index)
     tensors: dict[str, Tensor] = {}
     for name in names:
-        # A name with a folder in it would reach files elsewhere.
-        if not isinstance(name, str) or Path(name).name != name or not (index.parent / name).is_file():
-            raise ImportRefusedError(f"{name!r} is listed but is not a file beside it; in {index}; download it again")
         found = read(index.parent / name)
         wrong = [key for key in found if listed.get(key, name) != name]
         wrong += [key for key, place in listed.items() if place == name and key not in found]

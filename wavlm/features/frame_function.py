@@ -47,13 +47,14 @@ class FrameFunction:
 def frame_function(features: Features, model_dir: Path | None, device: str) -> FrameFunction:
     """The function that computes these features on a device.
 
-    Raises ValueError if hidden features come without the folder of a model, or the model lacks the layer.
+    Raises ValueError if hidden features come without the folder of a model, and UsageError (LAYER_MISSING) if the model
+    lacks the layer or the output.
     """
     if not isinstance(features, HiddenFeatures):
         return FrameFunction(mfcc_batch, MFCC_RATE_HZ)
     if model_dir is None:
         raise ValueError(f"features of layer {features.layer} need the folder of a model; got none")
-    hidden = HiddenLayers(model_dir, (features.layer,), device)
+    hidden = HiddenLayers(model_dir, (features.layer,), device, features.output)
     return FrameFunction(
         lambda waveforms, num_samples: hidden.compute_batch(waveforms, num_samples)[0],
         FRAME_RATE_HZ,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavlm.features.layers import Output, check_layers
 from wavlm.features.mfcc import Floats
 from wavlm.nn import load_model
 from wavlm.specs import HOP_SAMPLES
@@ -25,18 +26,21 @@ PIECE_SAMPLES = 1_600_000
 class HiddenLayers:
     """Raw outputs of layers of a saved model: (N,) -> (F, D) at 50 Hz for each layer. Layers count from 1.
 
+    output: before any final norm (`residual`), or after it (`normed`): `HiddenFeatures.output`.
+
     Nothing is masked or dropped out. A waveform above 100 s is computed in pieces of 100 s, which have the same number
     of frames, at the same times, as the whole.
-    Raises ValueError if the model does not have one of the layers.
+    Raises UsageError (LAYER_MISSING) if the model does not have one of the layers, or this output.
     """
 
-    def __init__(self, model_dir: Path, layers: Sequence[int], device: str = "cpu") -> None:
+    def __init__(
+        self, model_dir: Path, layers: Sequence[int], device: str = "cpu", output: Output = "residual"
+    ) -> None:
         self._network = load_model(model_dir, device)
         self._layers = tuple(layers)
         self._device = device
-        deepest = self._network.network.num_layers
-        if bad := [layer for layer in layers if not 1 <= layer <= deepest]:
-            raise ValueError(f"layer {bad[0]} is not in 1..{deepest}; at {model_dir}")
+        self._is_normed = output == "normed"
+        check_layers(self._network.network, layers, output, model_dir)
 
     def __call__(self, waveform: Floats) -> list[Floats]:
         """The layers of one utterance of any length: (N,) -> (F, D) for each layer."""
@@ -53,7 +57,8 @@ class HiddenLayers:
             states = self._network.hidden_states(waveforms, num_layers=deepest)
         else:
             states = self._network.hidden_states(waveforms, num_samples, deepest, each_alone=True)
-        return [states[layer].float() for layer in self._layers]
+        chosen = [states[layer] for layer in self._layers]
+        return [(self._network.encoder.final(state) if self._is_normed else state).float() for state in chosen]
 
     def _compute_piece(self, waveform: Floats) -> list[Floats]:
         batch = torch.from_numpy(np.ascontiguousarray(waveform))[None].to(self._device)

@@ -30,6 +30,7 @@ from wavlm.labels.reuse import take_labels
 from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Features
+from wavlm.specs.identity import canonical
 from wavlm.specs.shapes import forward_flops
 from wavlm.storage.files import remove_noted, sha256_of, write_json
 
@@ -58,9 +59,9 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     Raises LabelMismatchError if the codebook clusters other features, and the errors of `label_shards`.
     """
     codebook = read_codebook(codebook_dir)
-    if codebook.features != features:
+    if canonical(codebook.features) != canonical(features):
         raise LabelMismatchError(
-            f"labels of {features.model_dump()} asked for, the codebook clusters {codebook.features.model_dump()}; "
+            f"labels of {canonical(features)} asked for, the codebook clusters {canonical(codebook.features)}; "
             f"at {codebook_dir}"
         )
     listing = read_listing(shards_dir)
@@ -86,7 +87,7 @@ def _header(shard: ListedShard, codebook: CodebookFacts) -> Header:
     return Header(
         shard_sha256=shard.sha256,
         codebook_sha256=codebook.sha256,
-        features=json.dumps(codebook.features.model_dump(), sort_keys=True),
+        features=json.dumps(canonical(codebook.features), sort_keys=True),
         label_rate_hz=label_rate_hz(codebook.features),
         num_clusters=codebook.num_clusters,
     )

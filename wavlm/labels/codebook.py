@@ -25,7 +25,7 @@ from wavlm.features.extract import ExtractionPlan, one_thread, release_gpu_memor
 from wavlm.features.frame_function import frame_function
 from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids
-from wavlm.labels.facts import CodebookFacts, CorpusShare, LanguageShare, codebook_path
+from wavlm.labels.facts import CodebookFacts, CorpusShare, LanguageShare, codebook_path, without_name
 from wavlm.labels.sampling import Drawing, SampledUtterances, draw_shares, read_utterances, sample_frames
 from wavlm.rng import seed_for
 from wavlm.specs import SAMPLE_RATE_HZ, CodebookSpec
@@ -77,7 +77,7 @@ def build_codebook(
     release_gpu_memory(plan)
     centroids = Centroids(clustering.centroids)
     facts = CodebookFacts(
-        features=spec.features,
+        features=without_name(spec.features),
         num_clusters=spec.num_clusters,
         num_channels=int(sample.shape[1]),
         label_rate_hz=function.rate_hz,

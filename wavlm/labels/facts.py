@@ -81,6 +81,11 @@ class LabelsFacts(Facts):
     quality_by_language: dict[str, Quality] = Field(default_factory=dict)  # if the language of any is known
 
 
+def without_name(features: Features) -> Features:
+    """Features without the name that a recipe gives their model: what is made of them is the same under any name."""
+    return features.model_copy(update={"model": None}) if features.type == "hidden" else features
+
+
 def codebook_path(codebook_dir: Path) -> Path:
     """The path of the facts in a codebook folder."""
     return codebook_dir / "codebook.json"

@@ -90,6 +90,12 @@ def read_header(path: Path) -> Header | None:
         return None
 
 
+def codebook_of(labels_dir: Path) -> str:
+    """The sha256 of the centroids that the labels in a folder are numbers of; empty if no file says it."""
+    headers = (read_header(path) for path in sorted(labels_dir.glob("*.parquet")))
+    return next((header.codebook_sha256 for header in headers if header), "")
+
+
 def write_labels(path: Path, keys: Sequence[str], labels: Sequence[Labels], header: Header) -> None:
     """Write the labels of one shard. The same labels give the same bytes."""
     bounds = np.cumsum([0, *map(len, labels)]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""What can be known of a model folder without torch: `network.json`, and the head of `model.safetensors`."""
+"""What can be known of a model folder without torch: `network.json`, and the header of `model.safetensors`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from wavlm.storage.seals import check_sealed
 WEIGHTS_FILE = "model.safetensors"
 NETWORK_FILE = "network.json"
 HEAD_PREFIX = "head."
-# An entry of the weights' own header, so that their sha256 covers it.
+# Entries of the weights' own header, so that their sha256 covers them.
 HEAD_ENTRY, UNTRAINED = "head", "untrained"
+CODEBOOK_ENTRY = "codebook"
 
 
 class ModelFileError(BadDataError):
@@ -47,6 +48,7 @@ class WeightsHeader:
 
     has_head: bool  # a trained one
     num_numbers: int  # of the tensors outside the head
+    codebook: str = ""  # sha256 of the centroids whose labels the head predicts; empty: not known
 
 
 def read_network(folder: Path) -> NetworkFile:
@@ -73,11 +75,10 @@ def read_header(path: Path) -> WeightsHeader:
     """
     with _open(path) as file:
         names = list(file.keys())
-        is_untrained = (file.metadata() or {}).get(HEAD_ENTRY) == UNTRAINED
+        entries = file.metadata() or {}
         sizes = [math.prod(file.get_slice(name).get_shape()) for name in names if not name.startswith(HEAD_PREFIX)]
-    return WeightsHeader(
-        has_head=not is_untrained and any(name.startswith(HEAD_PREFIX) for name in names), num_numbers=sum(sizes)
-    )
+    has_head = entries.get(HEAD_ENTRY) != UNTRAINED and any(name.startswith(HEAD_PREFIX) for name in names)
+    return WeightsHeader(has_head, sum(sizes), entries.get(CODEBOOK_ENTRY, ""))
 
 
 @contextmanager

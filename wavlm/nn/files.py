@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wavlm.nn.description import (
+    CODEBOOK_ENTRY,
     HEAD_ENTRY,
     NETWORK_FILE,
     UNTRAINED,
@@ -33,8 +34,9 @@ def save_model(network: WavLM, folder: Path) -> None:
     """Write a network into a folder, `network.json` last: a folder that has it holds a complete model."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights_of(network)}
+    known = {HEAD_ENTRY: UNTRAINED if network.fresh_head else "", CODEBOOK_ENTRY: network.codebook}
     with atomic_path(folder / WEIGHTS_FILE) as path:
-        save_file(tensors, path, metadata={"format": "pt", **({HEAD_ENTRY: UNTRAINED} if network.fresh_head else {})})
+        save_file(tensors, path, metadata={"format": "pt", **{name: value for name, value in known.items() if value}})
     content = NetworkFile(network=network.network, num_clusters=network.num_clusters)
     write_json(folder / NETWORK_FILE, content.model_dump(mode="json"))
 
@@ -51,7 +53,8 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> WavLM:
     """The network that `save_model` wrote, in eval mode. Raises ModelFileError."""
     path = folder / WEIGHTS_FILE
     network = network_from(read_network(folder), read_weights(path), where=path).to(device).eval()
-    network.fresh_head = not read_header(path).has_head
+    header = read_header(path)
+    network.fresh_head, network.codebook = not header.has_head, header.codebook
     return network
 
 

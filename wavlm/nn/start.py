@@ -11,8 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.errors import BadDataError, UsageError
-from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE, ModelFileError, NetworkFile, read_header, read_network
-from wavlm.specs import NetworkSpec, StartSpec
+from wavlm.nn.description import (
+    NETWORK_FILE,
+    WEIGHTS_FILE,
+    ModelFileError,
+    NetworkFile,
+    WeightsHeader,
+    read_header,
+    read_network,
+)
+from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import num_parameters
 
 # Fields that only change how a network is trained. They may differ.
@@ -28,18 +36,29 @@ class StartHead:
 
     is_kept: bool  # False: it is drawn anew, with the sizes of the recipe
     reason: str
+    is_open: bool = False  # the codebook is not there yet: it may be kept after all
 
     def __str__(self) -> str:
-        return f"head is {'kept' if self.is_kept else 'fresh'}: {self.reason}"
+        return f"head is {'open' if self.is_open else 'kept' if self.is_kept else 'fresh'}: {self.reason}"
 
 
-def check_start(start: StartSpec, network: NetworkSpec, num_clusters: int) -> StartHead:
+@dataclass(frozen=True)
+class Labelling:
+    """The labels that a training predicts."""
+
+    num_clusters: int
+    codebook: str | None  # sha256 of the centroids; None: they are not there yet
+
+
+def check_start(folder: Path, network: NetworkSpec, labelling: Labelling) -> StartHead:
     """Compare the model to start from with a recipe's network. Its sha256 is not checked here: that reads all of it.
+
+    Clusters of two codebooks have the same numbers and mean other sounds. So the head is kept only if the codebook is
+    the very one that it was trained for.
 
     Raises UsageError (START_NETWORK) that names every field that differs, and BadDataError (MODEL_UNUSABLE) if files
     are missing or damaged.
     """
-    folder = Path(start.folder)
     if not (folder / NETWORK_FILE).is_file():
         raise BadDataError(
             "MODEL_UNUSABLE",
@@ -48,28 +67,41 @@ def check_start(start: StartSpec, network: NetworkSpec, num_clusters: int) -> St
         )
     found, header = read_network(folder), read_header(folder / WEIGHTS_FILE)
     _require_sizes(found, header.num_numbers, folder)
-    is_kept = header.has_head and found.num_clusters == num_clusters
-    skipped = OF_TRAINING if is_kept else OF_TRAINING | OF_HEAD
-    if differing := list(_differences(found.network, network, skipped)):
+    fits = header.has_head and found.num_clusters == labelling.num_clusters
+    is_kept = fits and bool(header.codebook) and header.codebook == labelling.codebook
+    if differing := differences(found.network, network, with_head=is_kept):
         raise UsageError(
             "START_NETWORK",
             f"the weights to start from are of another network than the recipe's: {', '.join(differing)}; "
             f"at {folder / NETWORK_FILE}; give the recipe's network the values of this file, or start from other "
             "weights",
         )
-    return StartHead(is_kept, _explain(found, num_clusters, has_head=header.has_head))
+    is_open = fits and bool(header.codebook) and labelling.codebook is None
+    return StartHead(is_kept, _explain(found, header, labelling), is_open)
 
 
-def _explain(found: NetworkFile, num_clusters: int, *, has_head: bool) -> str:
-    if not has_head:
-        return f"the weights have none, the recipe has {num_clusters} clusters"
-    if found.num_clusters != num_clusters:
-        return f"the weights have one for {found.num_clusters} clusters, the recipe has {num_clusters}"
-    return f"the weights have one for {num_clusters} clusters, as the recipe has"
+def _explain(found: NetworkFile, header: WeightsHeader, labelling: Labelling) -> str:
+    wanted = labelling.num_clusters
+    if not header.has_head:
+        return f"the weights have none, the recipe has {wanted} clusters"
+    if found.num_clusters != wanted:
+        return f"the weights have one for {found.num_clusters} clusters, the recipe has {wanted}"
+    if not header.codebook:
+        which = "but nothing says of which codebook"
+    elif labelling.codebook is None:
+        which = "and it is kept if they are of the same codebook, which is not there yet"
+    else:
+        which = "of this very codebook" if header.codebook == labelling.codebook else "of another codebook"
+    return f"the weights have one for {wanted} clusters, {which}"
+
+
+def differences(found: NetworkSpec, wanted: NetworkSpec, *, with_head: bool = False) -> list[str]:
+    """Each field that makes another network of the weights, with both values; sizes of the head only if asked for."""
+    return list(_differences(found, wanted, OF_TRAINING if with_head else OF_TRAINING | OF_HEAD))
 
 
 def _differences(found: NetworkSpec, wanted: NetworkSpec, skipped: frozenset[str]) -> Iterator[str]:
-    """Each field that differs, with both values; of the convolutions each number that differs."""
+    """Of the convolutions each number that differs."""
     for name in type(wanted).model_fields:
         theirs, ours = getattr(found, name), getattr(wanted, name)
         if name in skipped or theirs == ours:

@@ -43,6 +43,7 @@ class WavLM(nn.Module):
         self.network = network
         self.num_clusters = num_clusters
         self.fresh_head = False  # True: read from a release without a head, so this one is untrained
+        self.codebook = ""  # sha256 of the centroids whose labels the head predicts; empty: not known
         channels = network.conv_layers[-1].channels
         self.extractor = FeatureEncoder(network)
         self.feature_norm = FrameNorm(channels)

@@ -7,99 +7,24 @@ their Codebook and Shards, so audio and labels that do not belong together canno
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal, TypeAlias, get_args
 
-from pydantic import JsonValue
-
+from wavlm.pipeline.artifact import UNKNOWN, digest_key
+from wavlm.pipeline.artifact import Artifact as Artifact  # noqa: PLC0414 - others import it from here
 from wavlm.specs import (
     CodebookSpec,
     CorpusSpec,
     MixSpec,
     MixturesSpec,
+    ModelSpec,
     NetworkSpec,
     ScoresSpec,
     ShardSpec,
     StartSpec,
     TrainSpec,
 )
-from wavlm.specs.identity import canonical, key_of
-
-UNKNOWN = "?"
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """Base of all artifacts. `format` is bumped when the same fields come to mean other bytes.
-
-    A field with `compare=False` is no part of the identity: it says for what, or where in a recipe, the artifact is
-    made, not what it is.
-    """
-
-    kind: ClassVar[str]
-    format: ClassVar[int] = 1
-    files: ClassVar[tuple[str, ...]] = ()  # what its stage makes, as `wavlm.pipeline.sealing` reads it
-    # Fields that an identity holds under the name that they had first, so that a renamed field changes no key.
-    identity_names: ClassVar[Mapping[str, str]] = {}
-
-    @property
-    def name(self) -> str:
-        """A readable hint, not identity."""
-        raise NotImplementedError
-
-    @cached_property
-    def identity(self) -> dict[str, JsonValue]:
-        """Everything that the key digests: kind, format, specs without defaults, input keys."""
-        return {
-            "kind": self.kind,
-            "format": self.format,
-            **{
-                self.identity_names.get(item.name, item.name): canonical(getattr(self, item.name))
-                for item in fields(self)
-                if item.compare and getattr(self, item.name) != item.default
-            },
-        }
-
-    @cached_property
-    def is_known(self) -> bool:
-        """Whether everything that the key digests is known. What is in a folder is not, before it was read."""
-        return all(item.is_known for item in self.inputs)
-
-    @cached_property
-    def key(self) -> str:
-        """12 hex digits; with a `?` in front, which no store accepts, if not everything is known."""
-        digest = key_of(self.identity)
-        return digest if self.is_known else UNKNOWN + digest[1:]
-
-    @property
-    def inputs(self) -> tuple[Artifact, ...]:
-        """The artifacts this one is made from, in field order: those that its key depends on."""
-        return self._artifacts_in(item for item in fields(self) if item.compare)
-
-    @property
-    def needs(self) -> tuple[Artifact, ...]:
-        """What has to be there to make this one: the inputs, and what it is only measured with."""
-        return self._artifacts_in(fields(self)) + self.also_read
-
-    @property
-    def also_read(self) -> tuple[Artifact, ...]:
-        """What a build opens beside its own fields: inputs of an input, which the key names by that one."""
-        return ()
-
-    def _artifacts_in(self, chosen: Iterable[Field[object]]) -> tuple[Artifact, ...]:
-        found: list[Artifact] = []
-        for item in chosen:
-            value = getattr(self, item.name)
-            found += [one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, Artifact)]
-        return tuple(found)
-
-    @property
-    def folder(self) -> str:
-        return f"{self.kind}/{self.name}-{self.key if self.is_known else UNKNOWN}"
-
-    def __str__(self) -> str:
-        return self.folder
 
 
 @dataclass(frozen=True)
@@ -135,6 +60,29 @@ class Shards(Artifact):
 
 
 @dataclass(frozen=True)
+class ImportedModel(Artifact):
+    """A model from elsewhere in this pipeline's own form: a teacher, or the weights that a training starts from."""
+
+    kind: ClassVar[str] = "model"
+    files = ("model.safetensors", "network.json", "lineage.json")
+    spec: ModelSpec
+    called: str = field(default="model", compare=False)  # its name in the recipe
+
+    @cached_property
+    def is_known(self) -> bool:
+        return self.spec.is_known
+
+    @cached_property
+    def key(self) -> str:
+        """Models that are not known yet have nothing to tell them apart but their names."""
+        return digest_key(self.identity) if self.is_known else digest_key([self.identity, self.called], UNKNOWN)
+
+    @property
+    def name(self) -> str:
+        return self.called
+
+
+@dataclass(frozen=True)
 class Codebook(Artifact):
     kind: ClassVar[str] = "codebook"
     files = ("codebook.json", "centroids.npy", "centroids.faiss")
@@ -147,7 +95,8 @@ class Codebook(Artifact):
     def name(self) -> str:
         features = self.spec.features
         source = features.type if features.type == "mfcc" else f"layer{features.layer}"
-        return f"{source}-k{self.spec.num_clusters}"
+        of = f"{self.teacher.name}-" if isinstance(self.teacher, ImportedModel) else ""
+        return f"{of}{source}-k{self.spec.num_clusters}"
 
 
 @dataclass(frozen=True)
@@ -197,7 +146,7 @@ class Model(Artifact):
     mix: MixSpec | None = None
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
-    start: StartSpec | None = None  # None: random weights
+    start: StartSpec | ImportedModel | None = None  # None: random weights
     mixtures: Mixtures | None = field(default=None, compare=False)  # validation under noise: changes the curve alone
     iteration: int = field(default=1, compare=False)  # the place in a recipe, from 1 on
 
@@ -225,8 +174,8 @@ class Model(Artifact):
         return self.labels[0].codebook if self.labels else None
 
 
-# A model whose layers a codebook clusters. Today it is the model of the iteration before.
-Teacher: TypeAlias = Model
+# A model whose layers a codebook clusters: that of the iteration before, or one from elsewhere.
+Teacher: TypeAlias = Model | ImportedModel
 
 
 @dataclass(frozen=True)
@@ -262,7 +211,7 @@ class Registration(Artifact):
     """A version of a registered model; complete once the registry has confirmed it."""
 
     kind: ClassVar[str] = "register"
-    files = ("registration.json", "lineage.json", "MLmodel", "README.md", "report.html", "plots/*.png")
+    files = ("registration.json", "gate.json", "lineage.json", "MLmodel", "README.md", "report.html", "plots/*.png")
     format: ClassVar[int] = 2  # 2: the version's folder is others' layout, with the store's model in a folder in it
     registry_name: str
     model: Model
@@ -276,6 +225,7 @@ class Registration(Artifact):
 Kind = Literal[
     "corpus",
     "shards",
+    "model",
     "codebook",
     "labels",
     "mixtures",

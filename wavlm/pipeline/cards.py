@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from wavlm.export.card import Card
-from wavlm.pipeline.artifacts import Model, lineage
+from wavlm.export.facts import ModelFacts, Origin
+from wavlm.pipeline.artifacts import ImportedModel, Model, lineage
+from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.results import label_quality_of, read_training_results
 from wavlm.pipeline.shares import sample_rows
 from wavlm.pipeline.start import describe_start
@@ -13,21 +15,48 @@ from wavlm.pipeline.store import Store
 def card_of(model: Model, store: Store) -> Card:
     """The content of the model card: corpora (those of the teachers too), numbers, lineage."""
     models = _models(model)
-    trained_on = {
-        shards.corpus.key: shards.corpus.spec
-        for item in models
-        for labels in item.labels
-        for shards in (*labels.codebook.shards, labels.shards, *item.noise, *item.rooms)
-    }
     return Card(
         name=model.name,
         key=model.key,
-        corpora=tuple(trained_on.values()),
+        origins=origins_of(model, store),
         lineage=tuple(str(item) for item in lineage([model]) if item is not model),
         numbers=_numbers(model, store),
-        has_start=any(item.start for item in models),
+        has_start=_has_unlisted(model, store),
         samples=tuple(row for item in models for row in sample_rows(item, store)),
     )
+
+
+def origins_of(model: Model, store: Store) -> tuple[Origin, ...]:
+    """The corpora that a model and its teachers were learnt from, and the models from elsewhere, with their own."""
+    found = [
+        shards.corpus.spec
+        for item in _models(model)
+        for labels in item.labels
+        for shards in (*labels.codebook.shards, labels.shards, *item.noise, *item.rooms)
+    ]
+    origins = [Origin.model_validate(spec, from_attributes=True, strict=False) for spec in found]
+    for imported in _imported(model):
+        spec = imported.spec
+        source = f"{imported.called}: {describe_source(imported)}"
+        given = Origin(name=source, role="model", license=spec.license, homepage=spec.homepage, citation=spec.citation)
+        origins += [given, *(_facts_of(imported, store).origins if store.is_complete(imported) else ())]
+    return tuple(dict.fromkeys(origins))
+
+
+def _has_unlisted(model: Model, store: Store) -> bool:
+    """Whether it comes from weights of which nobody listed what they were learnt from."""
+    imported = _imported(model)
+    unlisted = [item for item in imported if not store.is_complete(item) or not _facts_of(item, store).origins]
+    return bool(unlisted) or any(item.start and not isinstance(item.start, ImportedModel) for item in _models(model))
+
+
+def _facts_of(imported: ImportedModel, store: Store) -> ModelFacts:
+    return store.facts(imported, ModelFacts)
+
+
+def _imported(model: Model) -> list[ImportedModel]:
+    """The models from elsewhere of its lineage."""
+    return [item for item in lineage([model]) if isinstance(item, ImportedModel)]
 
 
 def _models(model: Model) -> list[Model]:

@@ -16,6 +16,7 @@ from typing import Any
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.execution.rates import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
 from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards, keep_latest
+from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -117,7 +118,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
     for model in models(artifacts):
         new = [item for item in model.labels if item not in labelled]
         labelled |= set(new)
-        stages += [_labels(model, new, hours, left), _pretrain(model, left)]
+        stages += [_labels(model, new, hours, left, store), _pretrain(model, left)]
         seconds = add(hours[item] for item in model.shards) * 3600
         trained = model.train.updates * model.train.batch_seconds
         epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
@@ -178,7 +179,9 @@ def _shard_bytes(shards: Shards, hours: Sum, store: Store | None) -> Sum:
     return hours * (3600 * FLAC_BYTES_PER_SECOND)
 
 
-def _labels(model: Model, labels: list[Labels], hours: dict[Shards, Sum], left: frozenset[Artifact]) -> StageCost:
+def _labels(
+    model: Model, labels: list[Labels], hours: dict[Shards, Sum], left: frozenset[Artifact], store: Store | None
+) -> StageCost:
     """The labels that no earlier iteration has made."""
     teacher = model.codebook.teacher if model.codebook else None
     per_second = LABEL_BYTES_PER_SECOND / 1e9 * (1 if teacher else 2)
@@ -188,7 +191,9 @@ def _labels(model: Model, labels: list[Labels], hours: dict[Shards, Sum], left: 
     if model.codebook is None or teacher is None or model.codebook.spec.features.type == "mfcc":
         core_hours = seconds * ((1 / DECODE_RATE + 1 / MFCC_RATE) / 3600)
         return StageCost(model.iteration, "labels", core_hours, disk, left_disk)
-    petaflops = seconds * (forward_flops(teacher.network, 15.0, model.codebook.spec.features.layer) / 1e15)
+    network = teacher_network(model.codebook, store)
+    layer = model.codebook.spec.features.layer
+    petaflops = seconds * (forward_flops(network, 15.0, layer) / 1e15) if network else UNKNOWN
     return StageCost(model.iteration, "labels", seconds * (1 / DECODE_RATE / 3600), disk, left_disk, petaflops)
 
 

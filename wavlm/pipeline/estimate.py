@@ -14,6 +14,7 @@ from wavlm.execution.processes import num_cores
 from wavlm.execution.rates import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards
 from wavlm.pipeline.cost import hours_of
+from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
@@ -78,12 +79,12 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
             rate = 1 / (1 / DECODE_RATE + 1 / RESAMPLE_RATE + 1 / ENCODE_RATE)
             seconds = _seconds_of(artifact, store) / rate * REFERENCE_FLOPS / flops
         case Labels():
-            seconds = _feature_seconds(artifact.codebook, _seconds_of(artifact.shards, store), flops)
+            seconds = _feature_seconds(artifact.codebook, _seconds_of(artifact.shards, store), flops, store)
         case Codebook():
             spec = artifact.spec
             utterances = spec.sample_frames_per_cluster * spec.num_clusters / spec.frames_per_utterance
             there = sum(_seconds_of(item, store) for item in artifact.shards)
-            seconds = _feature_seconds(artifact, min(there, utterances * LENGTH_SECONDS), flops)
+            seconds = _feature_seconds(artifact, min(there, utterances * LENGTH_SECONDS), flops, store)
         case Model():
             train = artifact.train
             per_second = BACKWARD_FACTOR * forward_flops(artifact.network, train.max_crop_seconds)
@@ -93,12 +94,13 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
     return seconds
 
 
-def _feature_seconds(codebook: Codebook, seconds: float, flops: float) -> float:
-    """What one core needs for the features of so much audio."""
+def _feature_seconds(codebook: Codebook, seconds: float, flops: float, store: Store) -> float:
+    """What one core needs for the features of so much audio; of a teacher that is not known yet 0."""
     features = codebook.spec.features
     if codebook.teacher is None or features.type == "mfcc":
         return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE) * REFERENCE_FLOPS / flops
-    return seconds * forward_flops(codebook.teacher.network, LENGTH_SECONDS, features.layer) / flops
+    network = teacher_network(codebook, store)
+    return seconds * forward_flops(network, LENGTH_SECONDS, features.layer) / flops if network else 0.0
 
 
 def _seconds_of(shards: Shards, store: Store) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import ScoresFacts
+from wavlm.export.facts import ModelFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import (
@@ -14,6 +15,7 @@ from wavlm.pipeline.artifacts import (
     Codebook,
     Corpus,
     Export,
+    ImportedModel,
     Labels,
     Mixtures,
     Model,
@@ -21,6 +23,7 @@ from wavlm.pipeline.artifacts import (
     Scores,
     Shards,
 )
+from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.results import read_training_results
 from wavlm.pipeline.store import Store
@@ -65,6 +68,13 @@ def _shards(artifact: Shards, store: Store) -> Iterator[str]:
     yield f"rejected: {_counts(facts.rejected) or 'none'}"
     if facts.excluded:
         yield f"excluded: {_counts(facts.excluded)}"
+
+
+def _imported(artifact: ImportedModel, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, ModelFacts)
+    yield f"{facts.num_layers} layers of width {facts.width}, {facts.parameters / 1e6:,.1f} M parameters"
+    yield f"from {describe_source(artifact)} ({facts.layout} layout)"
+    yield f"head for {facts.num_clusters} clusters" if facts.has_head else "no head"
 
 
 def _codebook(artifact: Codebook, store: Store) -> Iterator[str]:
@@ -136,6 +146,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 _DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
     Corpus: _corpus,
     Shards: _shards,
+    ImportedModel: _imported,
     Codebook: _codebook,
     Labels: _labels,
     Mixtures: _mixtures,

@@ -12,6 +12,7 @@ from wavlm.pipeline.artifacts import (
     Codebook,
     Corpus,
     Export,
+    ImportedModel,
     Kind,
     Labels,
     Mixtures,
@@ -19,10 +20,11 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
+    Teacher,
     build_order,
     keep_latest,
 )
-from wavlm.specs import CodebookSpec, CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec
+from wavlm.specs import CodebookSpec, CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec, StartSpec
 from wavlm.specs.lookup import suggest
 
 
@@ -43,15 +45,18 @@ class _Sources:
 
 
 def plan(recipe: Recipe) -> tuple[Artifact, ...]:
-    """All artifacts of a recipe, inputs before what is made from them. Runs nothing."""
+    """All artifacts of a recipe, inputs before what is made from them. Runs nothing.
+
+    Models from elsewhere come first: what is wrong with them is known before any audio is read.
+    """
     sources = _collect_sources(recipe)
-    wanted: list[Artifact] = [*sources.speech, *sources.noise, *sources.rooms]
-    teacher: Model | None = None
+    wanted: list[Artifact] = [*used_models(recipe), *sources.speech, *sources.noise, *sources.rooms]
+    before: Model | None = None
     for number in range(1, len(recipe.iterations) + 1):
-        teacher = _model(recipe, number, sources, teacher)
-        wanted.append(teacher)
-        scores = scores_of(teacher, recipe)
-        wanted += [*([scores] if scores else []), Export(teacher), Registration(recipe.registry_name, teacher)]
+        before = _model(recipe, number, sources, before)
+        wanted.append(before)
+        scores = scores_of(before, recipe)
+        wanted += [*([scores] if scores else []), Export(before), Registration(recipe.registry_name, before)]
     return tuple(build_order(wanted))
 
 
@@ -85,7 +90,8 @@ def select(
     """The artifacts of one kind, narrowed by iteration and corpus.
 
     Of a corpus that has grown, only the last generation. An iteration has its model, what is made from it, and the
-    codebook, labels and mixtures that it uses. Two iterations may share a codebook and labels: then both have them.
+    codebook, labels, mixtures and models from elsewhere that it uses. Two iterations may share a codebook and labels:
+    then both have them.
     Raises UsageError (NOTHING_FITS) that lists what there is if nothing fits.
     """
     of_kind = [item for item in keep_latest(artifacts) if item.kind == kind]
@@ -127,7 +133,7 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
 
 
 def first_iteration(artifact: Artifact, artifacts: Sequence[Artifact]) -> int | None:
-    """The first iteration of a plan that an artifact belongs to; None for corpora and shards."""
+    """The first iteration of a plan that an artifact belongs to; None for corpora, shards and models from elsewhere."""
     return min(_places(artifact, artifacts), default=None)
 
 
@@ -137,7 +143,9 @@ def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
         return {artifact.model.iteration}
     found = set()
     for model in models(artifacts):
-        used = (model, model.codebook, model.mixtures, *model.labels)
+        teacher, start = model.codebook and model.codebook.teacher, model.start
+        imported = [item for item in (teacher, start) if isinstance(item, ImportedModel)]
+        used = (model, model.codebook, model.mixtures, *model.labels, *imported)
         if artifact.key in {item.key for item in used if item}:
             found.add(model.iteration)
     return found
@@ -148,13 +156,33 @@ def _collect_sources(recipe: Recipe) -> _Sources:
     return _Sources(_shards(recipe.speech, recipe.shards), _shards(recipe.noise, others), _shards(recipe.rooms, others))
 
 
-def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None) -> Model:
+def used_models(recipe: Recipe) -> list[ImportedModel]:
+    """The models from elsewhere that iterations name."""
+    features = [iteration.codebook.features for iteration in recipe.iterations]
+    teachers = {item.model for item in features if item.type == "hidden"}
+    used = teachers | {iteration.start.model for iteration in recipe.iterations if iteration.start}
+    return [ImportedModel(spec, name) for name, spec in recipe.models.items() if name in used]
+
+
+def _teacher(recipe: Recipe, number: int, before: Model | None) -> Teacher | None:
+    features = recipe.iterations[number - 1].codebook.features
+    if features.type == "mfcc":
+        return None
+    return before if features.model is None else ImportedModel(recipe.models[features.model], features.model)
+
+
+def _start(recipe: Recipe, start: StartSpec | None) -> StartSpec | ImportedModel | None:
+    if start is None or start.model is None:
+        return start
+    return ImportedModel(recipe.models[start.model], start.model)
+
+
+def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None) -> Model:
     iteration = recipe.iterations[number - 1]
     shards = _select_speech(iteration.speech, sources.speech)
-    hidden = iteration.codebook.features.type == "hidden"
     fitted_on = _order_speech(iteration.codebook.speech, sources.speech) or shards
     fitted_on = tuple(_find_fitted(item, iteration.codebook) for item in fitted_on)
-    codebook = Codebook(iteration.codebook, fitted_on, teacher if hidden else None)
+    codebook = Codebook(iteration.codebook, fitted_on, _teacher(recipe, number, before))
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
         network=iteration.network,
@@ -163,7 +191,7 @@ def _model(recipe: Recipe, number: int, sources: _Sources, teacher: Model | None
         mix=iteration.mix,
         noise=noise,
         rooms=rooms,
-        start=iteration.start,
+        start=_start(recipe, iteration.start),
         mixtures=_mixtures(recipe, iteration, shards, sources),
         iteration=number,
     )

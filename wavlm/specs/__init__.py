@@ -27,6 +27,8 @@ from wavlm.specs.corpora import (
     HttpsSource,
     Source,
 )
+from wavlm.specs.gate import GateSpec
+from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import (
     CodebookSpec,
     Features,
@@ -36,10 +38,12 @@ from wavlm.specs.labelling import (
     ScoresSpec,
     ShardSpec,
 )
-from wavlm.specs.layouts import Below, Layout
+from wavlm.specs.layouts import Layout
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
+from wavlm.specs.models import ModelArchive, ModelFolder, ModelSource, ModelSpec, ModelVersion
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
-from wavlm.specs.recipe import GateSpec, IterationSpec, Recipe
+from wavlm.specs.paths import Below
+from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
@@ -71,6 +75,11 @@ __all__ = [
     "MfccFeatures",
     "MixSpec",
     "MixturesSpec",
+    "ModelArchive",
+    "ModelFolder",
+    "ModelSource",
+    "ModelSpec",
+    "ModelVersion",
     "Name",
     "Natural",
     "NetworkSpec",

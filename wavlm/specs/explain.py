@@ -94,13 +94,15 @@ def _without_tags(cls: type[BaseModel], loc: Loc) -> Loc:
 
 def _walk(cls: type[BaseModel], loc: Loc) -> Iterator[type[BaseModel]]:
     """The models that may stand at a place."""
-    models = [cls]
+    models, is_name = [cls], False
     for part in loc:
-        if isinstance(part, int):
+        if isinstance(part, int) or is_name:  # the place in a list, or the name in a mapping of names
+            is_name = False
             continue
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
         if fields:
             models = [model for field in fields for model in _models_in(field.annotation)]
+            is_name = any(get_origin(field.annotation) is dict for field in fields)
         else:
             models = [model for model in models if part in _tags(model)]
     yield from models

@@ -83,14 +83,16 @@ class MfccFeatures(Spec):
     """MFCC of Kaldi with deltas, 39 numbers per frame, 100 frames per second (docs/algorithm.md 11.1)."""
 
     type: Literal["mfcc"]
-    """Selects MFCC. Use it for iteration 1, which has no earlier model."""
+    """Selects MFCC. Use it for iteration 1 where no model is there to make labels with."""
 
 
 class HiddenFeatures(Spec):
-    """The raw output of one transformer layer of the previous iteration's model, 50 frames per second."""
+    """The output of one transformer layer of a model, 50 frames per second."""
+
+    not_identity: ClassVar[frozenset[str]] = frozenset({"model"})  # a Codebook holds its teacher
 
     type: Literal["hidden"]
-    """Selects a hidden layer. Possible from iteration 2 on."""
+    """Selects a hidden layer. In iteration 1 it needs `model`."""
 
     layer: Count
     """Number of the layer.
@@ -98,7 +100,23 @@ class HiddenFeatures(Spec):
     Unit: layers, counted from 1.
     Source: docs/algorithm.md 11: layer 6 of HuBERT iteration 1 for WavLM Base, layer 9 of iteration 2 for Base+ and
     Large.
-    Change: to the layer with the best PNMI in the scores of the previous iteration's model.
+    Change: to the layer with the best PNMI in the scores of the model that is named.
+    """
+
+    model: Name | None = None
+    """Name of one of the recipe's `models`, whose layer is clustered. Not given: the model of the iteration before.
+
+    Change: to make labels with a released model, or with an earlier model of your own.
+    """
+
+    output: Literal["residual", "normed"] = "residual"
+    """Where the output of a layer is taken. It matters for networks with `norm_first` (Large) alone.
+
+    `residual`: as the next layer gets it, before any final norm: fairseq's `output_layer`, and `hidden_states[layer]`
+    of transformers below the last layer. `normed`: after the network's final norm: `last_hidden_state` of transformers,
+    and what s3prl gives as the last layer.
+    Source: docs/algorithm.md 4.
+    Change: `normed` to repeat labels that others made of the last layer after its norm.
     """
 
 
@@ -132,10 +150,10 @@ class CodebookSpec(Spec):
     not_identity: ClassVar[frozenset[str]] = frozenset({"speech", "refit"})
 
     features: Features
-    """What is clustered: MFCC, or a hidden layer of the previous iteration's model.
+    """What is clustered: MFCC, or a hidden layer of a model: of the iteration before, or of one of `models`.
 
     Source: docs/algorithm.md 11.
-    Change: `mfcc` in iteration 1, `hidden` afterwards.
+    Change: `mfcc` in iteration 1, `hidden` afterwards; `hidden` with `model` in every iteration.
     """
 
     num_clusters: Annotated[int, Field(ge=2, le=65535)]

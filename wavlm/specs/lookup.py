@@ -19,8 +19,13 @@ def shipped_specs() -> Path:
 
 
 def specs_folders(recipe: Path) -> tuple[Path, ...]:
-    """The folders whose corpora, mixes and networks a recipe file may name, the first to be searched first."""
-    return tuple(dict.fromkeys((recipe.resolve().parent.parent, shipped_specs().resolve())))
+    """The folders whose corpora, mixes and networks a recipe file may name, the first to be searched first.
+
+    The recipe's own folder, so that `corpora` may lie beside it; the folder above it, for recipes in `recipes`; and the
+    shipped ones.
+    """
+    own = recipe.resolve().parent
+    return tuple(dict.fromkeys((own, own.parent, shipped_specs().resolve())))
 
 
 def is_bare_name(path: Path) -> bool:

@@ -1,105 +1,22 @@
-"""Recipe specs: corpora, shards and iterations of a whole model, and when a new version becomes champion."""
+"""Recipe specs: corpora, shards and iterations of a whole model."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import FieldError, Name, NonNegative, Spec
+from wavlm.specs.base import FieldError, Name, Spec
 from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.gate import GateSpec
 from wavlm.specs.identity import canonical, key_of
-from wavlm.specs.labelling import CodebookSpec, ScoresSpec, ShardSpec
+from wavlm.specs.iteration import IterationSpec
+from wavlm.specs.labelling import ScoresSpec, ShardSpec
 from wavlm.specs.lookup import suggest
-from wavlm.specs.mixing import MixSpec, MixturesSpec
+from wavlm.specs.mixing import MixturesSpec
+from wavlm.specs.models import ModelSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.sampling import check_corpora
-from wavlm.specs.training import StartSpec, TrainSpec
-
-LOWER_IS_BETTER = frozenset({"valid/loss"})
-
-
-class GateSpec(Spec):
-    """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
-
-    metric: Literal["auto", "probe/pnmi", "valid/loss", "valid/masked_accuracy", "labels/pnmi"] = "auto"
-    """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
-
-    `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
-    `probe`. Validation metrics compare only models that predict the same labels. Where nothing can be compared, no
-    version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's labels are, so it makes no
-    version champion.
-    Change: name one metric to compare by it alone, for example to ask for a least improvement.
-    """
-
-    higher_is_better: bool | None = None
-    """True for accuracy and PNMI, false for the loss. Not given: as the metric wants it.
-
-    Change: never; recipes of before have it.
-    """
-
-    min_improvement: NonNegative = 0.0
-    """The new version must be better by at least this much.
-
-    Unit: as the metric, so name one metric if you give it.
-    Change: raise it above the differences that seeds make.
-    """
-
-    @model_validator(mode="after")
-    def _check_direction(self) -> GateSpec:
-        if self.metric == "auto" and (self.min_improvement or self.higher_is_better is not None):
-            raise FieldError(
-                "higher_is_better and min_improvement belong to one metric: name it, as in metric: probe/pnmi",
-                "min_improvement" if self.min_improvement else "higher_is_better",
-            )
-        wanted = self.metric not in LOWER_IS_BETTER
-        if self.higher_is_better not in (None, wanted):
-            raise FieldError(
-                f"{self.metric} is better when it is {'higher' if wanted else 'lower'}", "higher_is_better"
-            )
-        return self
-
-
-class IterationSpec(Spec):
-    """One iteration: cluster features to get labels, then train a model to predict them."""
-
-    codebook: CodebookSpec
-    """Where the labels come from.
-
-    Source: docs/algorithm.md 11.
-    """
-
-    network: NetworkSpec
-    """The network that is trained.
-
-    Change: with the amount of speech and computation.
-    """
-
-    train: TrainSpec
-    """How it is trained.
-
-    Change: with the amount of speech, the GPUs and the time.
-    """
-
-    mix: MixSpec | None = None
-    """In YAML: the name of a file of data_specs/mixes. Not given: nothing is mixed, as in HuBERT.
-
-    Source: docs/algorithm.md 12.
-    Change: give it to train WavLM: `wavlm-base` without noise, `wavlm-large` with noise.
-    """
-
-    start: StartSpec | None = None
-    """Weights to start from. Not given: random weights.
-
-    Change: to continue from an imported model.
-    """
-
-    speech: tuple[Name, ...] = ()
-    """Names of the recipe's speech corpora that this iteration uses. Empty: all of them.
-
-    Change: when the first iterations use less speech, as in wavlm-large.
-    """
 
 
 class KeepSpec(Spec):
@@ -154,6 +71,13 @@ class Recipe(Spec):
     Change: needed by mixes with the effect `room`.
     """
 
+    models: dict[Name, ModelSpec] = Field(default_factory=dict)
+    """Models from elsewhere, by names that iterations use: as `model` of hidden features, or of `start`.
+
+    In YAML: the name of a file of data_specs/models, or written out; `registry: NAME@ALIAS` in place of `source`.
+    Change: to make labels with a released model, or to continue one.
+    """
+
     shards: ShardSpec
     """How the speech corpora are cut into shards.
 
@@ -201,6 +125,7 @@ class Recipe(Spec):
         self._check_corpora()
         for place, iteration in enumerate(self.iterations):
             self._check_iteration(place, iteration)
+        self._check_first()
         self._check_layers()
         self._check_different()
         self._check_valid_split()
@@ -231,10 +156,7 @@ class Recipe(Spec):
                         *field,
                         number,
                     )
-        if place == 0 and iteration.codebook.features.type == "hidden":
-            raise FieldError(
-                "iteration 1 has no previous model whose layer could be clustered", *at, "codebook", "features"
-            )
+        self._check_models(iteration, *at, is_first=place == 0)
         if iteration.mix and iteration.mix.noise_probability > 0 and not self.noise:
             raise FieldError(f"iteration {place + 1} mixes in noise, but the recipe lists none", *at, "mix")
         wants_rooms = iteration.mix and any(it.name == "room" for it in iteration.mix.effects)
@@ -244,16 +166,61 @@ class Recipe(Spec):
         check_corpora(iteration.train.sampling, used, *at, "train")
         check_corpora(iteration.codebook.sampling, iteration.codebook.speech or used, *at, "codebook")
 
+    def _check_models(self, iteration: IterationSpec, *at: str | int, is_first: bool) -> None:
+        """Check that the models that an iteration names are among the recipe's."""
+        features, start = iteration.codebook.features, iteration.start
+        teacher = features.model if features.type == "hidden" else None
+        if is_first and features.type == "hidden" and teacher is None:
+            raise FieldError(
+                "iteration 1 has no previous model whose layer could be clustered: name one of the recipe's models, "
+                "as in features: {type: hidden, model: base, layer: 9}",
+                *(*at, "codebook", "features"),
+            )
+        for name, field in ((teacher, ("codebook", "features", "model")), (start and start.model, ("start", "model"))):
+            if name is not None and name not in self.models:
+                hint = suggest(name, self.models)
+                known = ", ".join(self.models) or "none"
+                raise FieldError(
+                    f"{name} is not among the recipe's models, which are: {known}{f': {hint}' if hint else ''}",
+                    *(*at, *field),
+                )
+
+    def _check_first(self) -> None:
+        """Check that what stands in for a version that is not there yet is a model of its own, of the recipe."""
+        for name, spec in self.models.items():
+            stand_in = self.models.get(spec.first or "")
+            if spec.first is None:
+                continue
+            if spec.source.type != "registry" or spec.source.alias is None:
+                raise FieldError(
+                    "first belongs to a version by an alias, which may not be there yet", "models", name, "first"
+                )
+            if stand_in is None or stand_in.source.type == "registry":
+                known = ", ".join(key for key, item in self.models.items() if item.source.type != "registry") or "none"
+                raise FieldError(
+                    f"{spec.first} cannot stand in; the recipe's folders and archives are: {known}",
+                    "models",
+                    name,
+                    "first",
+                )
+
     def _check_different(self) -> None:
-        """Check that no iteration would train the very model of another one. Hidden layers have other teachers."""
+        """Check that no iteration would train the very model of another one.
+
+        Hidden layers of the model of the iteration before are those of other teachers.
+        """
         seen: dict[str, int] = {}
         for number, iteration in enumerate(self.iterations, 1):
-            if iteration.codebook.features.type == "hidden":
+            features, start = iteration.codebook.features, iteration.start
+            if features.type == "hidden" and features.model is None:
                 continue
+            named = (features.model if features.type == "hidden" else None, start and start.model)
             names = (corpus.name for corpus in self.speech)
             speech = tuple(name for name in names if not iteration.speech or name in iteration.speech)
             same = iteration.model_copy(update={"speech": ()})
-            first = seen.setdefault(key_of(canonical((same, speech, iteration.codebook.speech or speech))), number)
+            first = seen.setdefault(
+                key_of(canonical((same, speech, iteration.codebook.speech or speech, *named))), number
+            )
             if first != number:
                 raise FieldError(
                     f"iterations {first} and {number} are the same model: same labels, network, mix and training: "
@@ -264,14 +231,17 @@ class Recipe(Spec):
 
     def _check_layers(self) -> None:
         """Check layer numbers before anything is trained: a layer must exist in the model that it is taken from."""
-        for number, (teacher, iteration) in enumerate(pairwise(self.iterations), 2):
-            features, num_layers = iteration.codebook.features, teacher.network.num_layers
-            if features.type == "hidden" and features.layer > num_layers:
+        before: NetworkSpec | None = None
+        for number, iteration in enumerate(self.iterations, 1):
+            features, teacher, whose = iteration.codebook.features, before, f"the model of iteration {number - 1}"
+            if features.type == "hidden" and features.model is not None:
+                teacher, whose = self.models[features.model].network, f"the model {features.model}"
+            if features.type == "hidden" and teacher and features.layer > teacher.num_layers:
                 raise FieldError(
-                    f"iteration {number} clusters layer {features.layer}, but the model of iteration {number - 1} "
-                    f"has {num_layers} layers",
+                    f"iteration {number} clusters layer {features.layer}, but {whose} has {teacher.num_layers} layers",
                     *("iterations", number - 1, "codebook", "features", "layer"),
                 )
+            before = iteration.network
         fewest = min(iteration.network.num_layers for iteration in self.iterations)
         deepest = max(self.probe.layers if self.probe else (), default=0)
         if deepest > fewest:

@@ -7,28 +7,49 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from wavlm.specs import CorpusSpec, MixSpec, Name, NetworkSpec, Recipe, Spec
+from wavlm.specs import CorpusSpec, MixSpec, ModelSpec, Name, NetworkSpec, Recipe, Spec
 from wavlm.specs.editors import by_fields, follow_branches
 
-FILES: dict[str, type[Spec]] = {"corpora": CorpusSpec, "mixes": MixSpec, "networks": NetworkSpec, "recipes": Recipe}
-_CHANGES = "NetworkChanges"
+FILES: dict[str, type[Spec]] = {
+    "corpora": CorpusSpec,
+    "mixes": MixSpec,
+    "models": ModelSpec,
+    "networks": NetworkSpec,
+    "recipes": Recipe,
+}
+_CHANGES, _CONTINUED, _REGISTERED = "NetworkChanges", "NetworkOfModel", "ModelInRegistry"
 
 
 def json_schema() -> dict[str, Any]:
     """One schema with a definition for each folder of data_specs.
 
     A recipe file names corpora and mixes: references to them become names. A network may also be written out, or be
-    a preset with changes. Every field has a description, its docstring.
+    a preset or that of a model with changes; a model may be written out, or be a reference to a registry. Every field
+    has a description, its docstring.
     """
     _, schema = models_json_schema([(model, "validation") for model in FILES.values()])
     definitions = schema["$defs"]
     name = TypeAdapter(Name).json_schema()
     by_preset = {"if": {"required": ["preset"]}, "then": _reference(_CHANGES), "else": _reference("NetworkSpec")}
-    network = {"if": {"type": "string"}, "then": name, "else": by_preset}
-    in_files = {"CorpusSpec": name, "MixSpec": name, "NetworkSpec": network}
-    for owner in ("Recipe", "IterationSpec"):
-        definitions[owner] = _replace_references(definitions[owner], in_files)
-    definitions[_CHANGES] = _network_changes(definitions["NetworkSpec"], name)
+    by_model = {"if": {"required": ["model"]}, "then": _reference(_CONTINUED), "else": by_preset}
+    by_registry = {"if": {"required": ["registry"]}, "then": _reference(_REGISTERED), "else": _reference("ModelSpec")}
+    in_files = {"CorpusSpec": name, "MixSpec": name, "ModelSpec": _by_name(name, by_registry)}
+    networks = {
+        "Recipe": by_model,
+        "IterationSpec": by_model,
+        "ModelSpec": by_preset,
+    }
+    for owner, network in networks.items():
+        definitions[owner] = _replace_references(
+            definitions[owner], {**in_files, "NetworkSpec": _by_name(name, network)}
+        )
+    preset, model = (
+        "Name of a file of data_specs/networks.",
+        "Name of one of the recipe's models, which says its network.",
+    )
+    definitions[_CHANGES] = _network_changes(definitions["NetworkSpec"], _CHANGES, "preset", name, preset)
+    definitions[_CONTINUED] = _network_changes(definitions["NetworkSpec"], _CONTINUED, "model", name, model)
+    definitions[_REGISTERED] = _model_in_registry(definitions["ModelSpec"])
     files = {model.__name__: definitions[model.__name__] for model in FILES.values()}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -38,20 +59,32 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _network_changes(network: dict[str, Any], name: dict[str, Any]) -> dict[str, Any]:
-    """The schema of `preset` and any fields of a network: each has the preset's value if it is not given."""
+def _by_name(name: dict[str, Any], written_out: dict[str, Any]) -> dict[str, Any]:
+    return {"if": {"type": "string"}, "then": name, "else": written_out}
+
+
+def _network_changes(network: dict[str, Any], title: str, by: str, name: dict[str, Any], words: str) -> dict[str, Any]:
+    """The schema of `preset` or `model` and any fields of a network: each has that one's value if it is not given."""
     fields = {
         field: {key: value for key, value in schema.items() if key != "default"}
         for field, schema in network["properties"].items()
     }
     return {
         "additionalProperties": False,
-        "description": "The network of a file of data_specs/networks; fields beside `preset` replace the file's.",
-        "properties": {"preset": {**name, "description": "Name of a file of data_specs/networks."}, **fields},
-        "required": ["preset"],
-        "title": _CHANGES,
+        "description": f"{words} Fields beside `{by}` replace those of its network.",
+        "properties": {by: {**name, "description": words}, **fields},
+        "required": [by],
+        "title": title,
         "type": "object",
     }
+
+
+def _model_in_registry(model: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a model with `registry` in place of `source`."""
+    words = "NAME@ALIAS or NAME:VERSION of a model in the registry, in place of `source`."
+    reference = {"type": "string", "pattern": "^[^/:@]+(@[A-Za-z][A-Za-z0-9_-]*|:[1-9][0-9]*)$", "description": words}
+    fields = {field: schema for field, schema in model["properties"].items() if field != "source"}
+    return {**model, "properties": {"registry": reference, **fields}, "required": ["registry"], "title": _REGISTERED}
 
 
 def _reference(definition: str) -> dict[str, Any]:

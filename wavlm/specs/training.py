@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import model_validator
 
-from wavlm.specs.base import Count, FieldError, Natural, NonNegative, Positive, Probability, Sha256, Spec
+from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Probability, Sha256, Spec
 from wavlm.specs.sampling import SamplingSpec
 
 
@@ -46,21 +46,38 @@ class MaskSpec(Spec):
 
 
 class StartSpec(Spec):
-    """Weights to start from, instead of random ones: a model folder, as `wavlm import` writes it."""
+    """Weights to start from, instead of random ones: a model of the recipe, or a model folder.
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"folder"})
+    The head is kept if it was trained for the labels of the very same codebook. Else it is drawn anew.
+    """
 
-    folder: str
-    """The model folder. A relative path starts at the current folder.
+    not_identity: ClassVar[frozenset[str]] = frozenset({"folder", "model"})
+
+    model: Name | None = None
+    """Name of one of the recipe's `models`. Give either this, or `folder` and `sha256`."""
+
+    folder: str | None = None
+    """A model folder, as `wavlm import` writes it. A relative path starts at the current folder.
 
     Change: when the folder has moved. The key of the model stays the same.
     """
 
-    sha256: Sha256
+    sha256: Sha256 | None = None
     """SHA-256 of the folder's `model.safetensors`, in hex.
 
     Change: together with the weights. This makes another model.
     """
+
+    @model_validator(mode="after")
+    def _check_one_place(self) -> StartSpec:
+        if self.model is not None and (self.folder is not None or self.sha256 is not None):
+            raise FieldError("model and folder are both given: a training starts from one of them", "model")
+        if self.model is None and (self.folder is None or self.sha256 is None):
+            raise FieldError(
+                "give `model`, a name of the recipe's models; or `folder` and `sha256`",
+                "sha256" if self.folder is not None else "folder",
+            )
+        return self
 
 
 class MaskedPrediction(Spec):

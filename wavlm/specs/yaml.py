@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from wavlm.specs import CorpusSpec, MixSpec, NetworkSpec, Recipe, Spec
+from wavlm.specs import CorpusSpec, MixSpec, ModelSpec, NetworkSpec, Recipe, Spec
 from wavlm.specs.explain import explain_errors
 from wavlm.specs.lookup import (
     find_file,
@@ -29,11 +29,11 @@ _S = TypeVar("_S", bound=Spec)
 
 
 def read_recipe(path: Path | str) -> Recipe:
-    """Read a recipe and replace the names of corpora, mixes and networks in it by their contents.
+    """Read a recipe and replace the names of corpora, models, mixes and networks in it by their contents.
 
     `path` is a file or the bare name of a shipped recipe, e.g. `demo`; a file of that name goes first.
     A corpus `x` is the file `corpora/x.yaml` of the folder above the recipe's folder; if there is none, of the shipped
-    data_specs. Mixes and networks are found likewise in `mixes/` and `networks/`.
+    data_specs. Models, mixes and networks are found likewise in `models/`, `mixes/` and `networks/`.
     Raises RecipeError with file, line, field, what was found and what was expected.
     """
     tree = parse_tree(find_recipe(Path(path)))
@@ -41,8 +41,12 @@ def read_recipe(path: Path | str) -> Recipe:
     for field, role in _ROLES.items():
         if isinstance(names := fields.get(field), list):
             fields[field] = [_read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
+    if isinstance(models := fields.get("models"), dict):
+        fields["models"] = {name: _read_model_fields(tree, ("models", name), model) for name, model in models.items()}
     if isinstance(iterations := fields.get("iterations"), list):
-        fields["iterations"] = [_expand_iteration(tree, n, iteration) for n, iteration in enumerate(iterations)]
+        known = fields.get("models")
+        known = known if isinstance(known, dict) else {}
+        fields["iterations"] = [_expand_iteration(tree, n, it, known) for n, it in enumerate(iterations)]
     return _validate(Recipe, tree, fields)  # also refuses what is not a list
 
 
@@ -84,6 +88,13 @@ def read_network(path: Path | str) -> NetworkSpec:
     return _read_spec(NetworkSpec, Path(path))
 
 
+def read_model(path: Path | str) -> ModelSpec:
+    """Read one file of data_specs/models; raises RecipeError."""
+    path = Path(path)
+    tree = parse_tree(path)
+    return _validate(ModelSpec, tree, _expand_model(tree, (), tree.fields))
+
+
 def _read_spec(cls: type[_S], path: Path) -> _S:
     tree = parse_tree(path)
     if cls is CorpusSpec:
@@ -93,6 +104,12 @@ def _read_spec(cls: type[_S], path: Path) -> _S:
     if name != path.stem:
         raise tree.error(("name",), f"found {name!r}, expected {path.stem!r}, the name of its file")
     return spec
+
+
+def _locate_folder(source: JsonValue, path: Path) -> None:
+    """Make the path of a model's folder absolute. A relative one starts at the folder of the spec's file."""
+    if isinstance(source, dict) and source.get("type") == "folder" and isinstance(source.get("path"), str):
+        source["path"] = str(path.absolute().parent / os.path.expanduser(str(source["path"])))  # noqa: PTH111
 
 
 def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
@@ -108,7 +125,7 @@ def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
 
 
 def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:
-    """The file of a name that a recipe gives in the field `loc`; kind: `corpora`, `mixes` or `networks`."""
+    """The file of a name that a recipe gives in the field `loc`; kind: `corpora`, `models`, `mixes` or `networks`."""
     folders = tuple(folder / kind for folder in specs_folders(tree.path))
     found = find_file(folders, name) if isinstance(name, str) else None
     if found is None:
@@ -125,8 +142,37 @@ def _read_corpus_fields(tree: Tree, loc: Loc, name: JsonValue, role: str) -> Jso
     return _dump(corpus)
 
 
-def _expand_iteration(tree: Tree, number: int, iteration: JsonValue) -> JsonValue:
-    """The fields of an iteration, its mix and its network written out."""
+def _read_model_fields(tree: Tree, loc: Loc, model: JsonValue) -> JsonValue:
+    """The fields of a model that a recipe gives by name or writes out."""
+    if isinstance(model, str):
+        return _dump(read_model(_find_named(tree, "models", loc, model)))
+    return _expand_model(tree, loc, model) if isinstance(model, dict) else model
+
+
+def _expand_model(tree: Tree, loc: Loc, model: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The fields of a model, with its `registry` and its network written out, and the path of a folder absolute."""
+    expanded = dict(model)
+    if "registry" in expanded:
+        if "source" in expanded:
+            raise tree.error((*loc, "registry"), "registry and source are both given: a model has one source")
+        expanded["source"] = _expand_reference(tree, (*loc, "registry"), expanded.pop("registry"))
+    _locate_folder(expanded.get("source"), tree.path)
+    if expanded.get("network") is not None:
+        expanded["network"] = _expand_network(tree, (*loc, "network"), expanded["network"], {})
+    return expanded
+
+
+def _expand_reference(tree: Tree, loc: Loc, reference: JsonValue) -> JsonValue:
+    """The source that NAME@ALIAS or NAME:VERSION stands for."""
+    text = reference if isinstance(reference, str) else ""
+    model, sign, part = max(text.rpartition("@"), text.rpartition(":"), key=lambda found: len(found[0]))
+    if not model or not part or (sign == ":") != part.isdigit():
+        raise tree.error(loc, f"found {reference!r}, expected NAME@ALIAS or NAME:VERSION, as in wavlm-mine@champion")
+    return {"type": "registry", "model": model, "alias" if sign == "@" else "version": part}
+
+
+def _expand_iteration(tree: Tree, number: int, iteration: JsonValue, models: dict[str, JsonValue]) -> JsonValue:
+    """The fields of an iteration, its mix and its network written out. models: those of the recipe, written out."""
     if not isinstance(iteration, dict):
         return iteration  # validation will refuse it
     expanded = dict(iteration)
@@ -134,19 +180,41 @@ def _expand_iteration(tree: Tree, number: int, iteration: JsonValue) -> JsonValu
     if iteration.get("mix") is not None:
         expanded["mix"] = _dump(read_mix(_find_named(tree, "mixes", (*loc, "mix"), iteration["mix"])))
     if "network" in iteration:
-        expanded["network"] = _expand_network(tree, (*loc, "network"), iteration["network"])
+        expanded["network"] = _expand_network(tree, (*loc, "network"), iteration["network"], models)
     return expanded
 
 
-def _expand_network(tree: Tree, loc: Loc, network: JsonValue) -> JsonValue:
-    """The fields of a network that is given by name, by `preset` and changes, or written out."""
+def _expand_network(tree: Tree, loc: Loc, network: JsonValue, models: dict[str, JsonValue]) -> JsonValue:
+    """The fields of a network that is given by name, by `preset` or `model` and changes, or written out."""
     if isinstance(network, str):
         return _dump(read_network(_find_named(tree, "networks", loc, network)))
-    if not isinstance(network, dict) or "preset" not in network:
+    if not isinstance(network, dict):
         return network
-    preset = read_network(_find_named(tree, "networks", (*loc, "preset"), network["preset"]))
-    changes = {field: value for field, value in network.items() if field != "preset"}
-    return {**_dump(preset), **changes}
+    if "model" in network:
+        base = _network_of_model(tree, (*loc, "model"), network["model"], models)
+    elif "preset" in network:
+        base = _dump(read_network(_find_named(tree, "networks", (*loc, "preset"), network["preset"])))
+    else:
+        return network
+    changes = {field: value for field, value in network.items() if field not in ("preset", "model")}
+    return {**base, **changes}
+
+
+def _network_of_model(tree: Tree, loc: Loc, name: JsonValue, models: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The network that one of the recipe's models says it has."""
+    model = models.get(name) if isinstance(name, str) else None
+    if model is None:
+        hint = suggest(name, models)
+        known = f"expected one of {', '.join(models) or 'none, for the recipe has no models'}"
+        raise tree.error(loc, f"found {name!r}, {known}{f': {hint}' if hint else ''}")
+    network = model.get("network") if isinstance(model, dict) else None
+    if not isinstance(network, dict):
+        raise tree.error(
+            loc,
+            f"the model {name} does not say which network it has: give models.{name}.network, as a name of a file of "
+            "data_specs/networks",
+        )
+    return network
 
 
 def _dump(spec: Spec) -> dict[str, JsonValue]:

@@ -294,5 +294,7 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
 
 def _write_model(run: Run, weights: Mapping[str, Tensor], facts: TrainingFacts) -> None:
     content = NetworkFile(network=run.network.network, num_clusters=run.network.num_clusters)
-    save_model(network_from(content, weights, where=run.job.out), run.job.out)
+    model = network_from(content, weights, where=run.job.out)
+    model.codebook = run.job.codebook
+    save_model(model, run.job.out)
     write_training(run.job, facts)

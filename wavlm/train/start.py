@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Literal
 
 from wavlm.execution.job import TrainJob
 from wavlm.nn import WavLM
 from wavlm.nn.description import HEAD_PREFIX, WEIGHTS_FILE, ModelFileError, NetworkFile
 from wavlm.nn.files import network_from, read_weights
-from wavlm.nn.start import check_start
+from wavlm.nn.start import Labelling, check_start
 from wavlm.storage.files import sha256_of
 
 log = logging.getLogger(__name__)
@@ -29,8 +28,8 @@ def build_network(job: TrainJob) -> tuple[WavLM, Head]:
     random = WavLM(job.network, job.num_clusters)
     if job.start is None:
         return random, "random"
-    path = Path(job.start.folder) / WEIGHTS_FILE
-    head = check_start(job.start, job.network, job.num_clusters)
+    path = job.start.folder / WEIGHTS_FILE
+    head = check_start(job.start.folder, job.network, Labelling(job.num_clusters, job.codebook))
     if (found := sha256_of(path)) != job.start.sha256:
         raise ModelFileError(f"found sha256 {found}, the recipe expects {job.start.sha256}; at {path}")
     weights = read_weights(path)

@@ -24,6 +24,7 @@ _MAGIC = {
     "zip": (0, b"PK"),
     "tar": (257, b"ustar"),
     "deb": (0, b"!<arch>\n"),
+    "pt": (0, b"PK"),  # torch.save writes zip files
 }
 HEAD_BYTES = 512
 

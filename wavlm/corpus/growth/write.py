@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 
-from wavlm.corpus.contents import FileEntry, digest_of
+from wavlm.corpus.digests import FileEntry, digest_of
 from wavlm.corpus.facts import Amount
 from wavlm.corpus.growth.generations import (
     DIGITS,
@@ -44,11 +44,12 @@ def write_list(spec: CorpusSpec, corpus_dir: Path) -> GenerationList | None:
     if folder is None or not (corpus_dir / HISTORY).is_file():
         return None
     wanted = _describe(spec, corpus_dir)
-    if not _is_next(wanted, read_list(spec), spec):
+    if not _is_next(wanted, read_list(spec), spec) and not _find_others(folder):
         return None
     with _change(spec, folder):
         found = read_list(spec)  # another run may have been here since
         if not _is_next(wanted, found, spec):
+            _remove_others(folder)  # by one that was killed
             return None
         for name, table in ((wanted.files, FILES), (wanted.history, HISTORY)):
             with atomic_path(folder / name) as temporary:
@@ -115,15 +116,18 @@ def _generations(digests: Sequence[str], files: Iterable[FileVersion], history: 
     used = [item for item in history.versions if item.is_used]
     sizes = _totals(((item.since, item.until, item.size) for item in files), latest)
     train, valid = (_amounts([item for item in used if item.split == split], latest) for split in ("train", "valid"))
+    new = [item for item in used if item.since == item.generation]
+    added, lengths = Counter(item.since for item in new), Counter[int]()
+    for item in new:
+        lengths[item.since] += item.microseconds
     changed = Counter(item.since for item in used if item.since != item.generation)
     ended = Counter(item.until for item in used)
     for number, digest in enumerate(digests, 1):
-        new = [item for item in used if item.generation == item.since == number]
         yield Generation(
             number=number,
             digest=digest,
             bytes=sizes[number - 1],
-            added=Amount(recordings=len(new), microseconds=sum(item.microseconds for item in new)),
+            added=Amount(recordings=added[number], microseconds=lengths[number]),
             changed=changed[number],
             removed=ended[number] - changed[number],
             train=train[number - 1],
@@ -162,17 +166,20 @@ def _set_aside(folder: Path) -> None:
 
 
 def _remove_others(folder: Path) -> None:
-    """Remove the tables that no list names, and what a killed writer left."""
+    for path in _find_others(folder):
+        path.unlink(missing_ok=True)
+
+
+def _find_others(folder: Path) -> list[Path]:
+    """The tables that no list names, and what a killed writer left."""
     named = set()
     for path in folder.glob("list*.json"):
         try:
             content = read_digested(path).content
         except (OSError, ValueError):
-            return  # one that was damaged and set aside: nobody knows what it names
+            return []  # one that was damaged and set aside: nobody knows what it names
         named |= {content.get("files"), content.get("history")}
-    for path in (*folder.glob("*-*.parquet"), *folder.glob(".*.partial")):
-        if path.name not in named:
-            path.unlink(missing_ok=True)
+    return [path for path in (*folder.glob("*-*.parquet"), *folder.glob(".*.partial")) if path.name not in named]
 
 
 @contextmanager

@@ -31,6 +31,7 @@ print(0 if failed else count.value)
 _PACKAGES: dict[str, tuple[str, ...]] = {
     "corpus": ("httpx", "filelock", "soundfile", "pyarrow"),
     "shards": ("soxr", "av", "soundfile", "webdataset", "pyarrow"),
+    "model": ("torch", "safetensors"),
     "codebook": ("faiss", "torch"),
     "labels": ("faiss", "torch", "webdataset"),
     "mixtures": ("soundfile", "matplotlib"),

@@ -8,24 +8,47 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavlm.errors import BadDataError, CodedError
+from wavlm.errors import BadDataError, CodedError, UsageError
 from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE
-from wavlm.nn.start import check_start
-from wavlm.pipeline.artifacts import Model
-from wavlm.pipeline.check.digests import cached_sha256
+from wavlm.nn.start import differences
+from wavlm.pipeline.artifacts import ImportedModel, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+from wavlm.pipeline.digests import cached_sha256
+from wavlm.pipeline.imported import describe_source, find_network
+from wavlm.pipeline.start import expect_head, weights_of
 from wavlm.specs import StartSpec
 
 
 def check_starts(wanted: Wanted) -> Iterator[Finding]:
     """Each model to start from is there, has the sha256 of the recipe and its network; its head is kept or fresh."""
     for model in wanted.of(Model):
-        if model.start is not None:
+        if isinstance(model.start, ImportedModel) and not wanted.store.is_complete(model.start):
+            yield from _check_network(model, model.start, wanted)
+        elif model.start is not None:
             yield from _check_start(model, model.start, wanted)
 
 
-def _check_start(model: Model, start: StartSpec, wanted: Wanted) -> Iterator[Finding]:
-    folder = Path(start.folder).absolute()
+def _check_network(model: Model, start: ImportedModel, wanted: Wanted) -> Iterator[Finding]:
+    """What can be known of a model that is not in the store yet."""
+    try:
+        network = find_network(start, wanted.store)
+    except CodedError:
+        return  # `check_models` says so
+    if network is None:
+        yield Remark(f"iteration {model.iteration}: the network of {start.called} is compared when it is there")
+        return
+    # The size of the head follows from its weights, which are not read here.
+    if differing := differences(network, model.network):
+        yield UsageError(
+            "START_NETWORK",
+            f"the model {start.called} is of another network than that of iteration {model.iteration}: "
+            f"{', '.join(differing)}; at {describe_source(start)}; give the recipe's network the values of this model, "
+            "or start from another one",
+        )
+
+
+def _check_start(model: Model, start: StartSpec | ImportedModel, wanted: Wanted) -> Iterator[Finding]:
+    folder = weights_of(start, wanted.store).folder
     missing = [name for name in (WEIGHTS_FILE, NETWORK_FILE) if not (folder / name).is_file()]
     if missing:
         yield BadDataError(
@@ -34,15 +57,15 @@ def _check_start(model: Model, start: StartSpec, wanted: Wanted) -> Iterator[Fin
             f"at {folder}; correct start.folder, or make the folder with `wavlm import`",
         )
         return
-    yield from _check_bytes(folder, start, wanted)
-    if model.codebook is None:
-        return
+    if isinstance(start, StartSpec):
+        yield from _check_bytes(folder, start, wanted)
     try:
-        head = check_start(start, model.network, model.codebook.spec.num_clusters)
+        head = expect_head(model, wanted.store)
     except CodedError as error:
         yield error
         return
-    yield Remark(f"iteration {model.iteration} starts from {folder}, {head}")
+    if head:
+        yield Remark(f"iteration {model.iteration} starts from {folder}, {head}")
 
 
 def _check_bytes(folder: Path, start: StartSpec, wanted: Wanted) -> Iterator[Finding]:

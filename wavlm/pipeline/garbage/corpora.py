@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import get_args
 
 from wavlm.corpus.archives import AUDIO, RECEIPTS
-from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.pipeline.artifacts import Artifact, Corpus, Shards
 from wavlm.pipeline.garbage.kept import KeptRecipe
 from wavlm.pipeline.garbage.notes import archives_of
 from wavlm.pipeline.garbage.survey import Item, Survey, What
-from wavlm.specs import HttpsSource
+from wavlm.specs import HttpsSource, ModelArchive
 
-ARCHIVES = (".deb", *(f".{form}" for form in get_args(HttpsSource.model_fields["format"].annotation)))
+_FORMS = {form for source in (HttpsSource, ModelArchive) for form in get_args(source.model_fields["format"].annotation)}
+ARCHIVES = tuple(f".{form}" for form in sorted(_FORMS | {"deb"}))
 
 
 def find_downloads(survey: Survey) -> Iterator[Item]:
@@ -30,7 +31,7 @@ def find_downloads(survey: Survey) -> Iterator[Item]:
 
 
 def find_archives(survey: Survey) -> Iterator[Item]:
-    """Archives of complete corpora, where the recipes in use allow it, and those that nothing kept names."""
+    """Archives of complete corpora and models, where the recipes allow it, and those that nothing kept names."""
     if survey.kept.unclear:
         return
     noted = {name for note in survey.kept.notes for name in note.archives}
@@ -40,11 +41,11 @@ def find_archives(survey: Survey) -> Iterator[Item]:
         if not path.is_file() or path.name.startswith(".") or not path.name.endswith(ARCHIVES):
             continue
         owners = _owners(survey, path.name)
-        used = [(item, corpus) for item, corpus in owners if item.is_used]
+        used = [(item, made) for item, made in owners if item.is_used]
         if not owners and path.name not in noted and path.name.partition(".")[0] not in receipts:
             why = "no kept recipe or registered model names it"
-        elif used and path.name not in hidden and all(_may_go(survey, item, corpus) for item, corpus in used):
-            why = "its corpus is complete, and its recipe has keep.archives false"
+        elif used and path.name not in hidden and all(_may_go(survey, item, made) for item, made in used):
+            why = "what it holds is complete, and its recipe has keep.archives false"
         else:
             continue
         yield Item(What.ARCHIVES, path, why, path.with_name(f"{path.name}.lock"))
@@ -68,15 +69,15 @@ def find_audio(survey: Survey) -> Iterator[Item]:
             yield Item(What.AUDIO, path, why, survey.lock_of(folder), folder)
 
 
-def _owners(survey: Survey, archive: str) -> list[tuple[KeptRecipe, Corpus]]:
-    """The kept recipes that name an archive, with the corpus that is unpacked from it."""
+def _owners(survey: Survey, archive: str) -> list[tuple[KeptRecipe, Artifact]]:
+    """The kept recipes that name an archive, with the corpus or model that is unpacked from it."""
     return [
         (item, artifact)
         for item in survey.kept.recipes
         for artifact in item.artifacts
-        if isinstance(artifact, Corpus) and archive in archives_of(artifact)
+        if archive in archives_of(artifact)
     ]
 
 
-def _may_go(survey: Survey, item: KeptRecipe, corpus: Corpus) -> bool:
-    return not item.recipe.keep.archives and survey.store.is_complete(corpus)
+def _may_go(survey: Survey, item: KeptRecipe, made: Artifact) -> bool:
+    return not item.recipe.keep.archives and survey.store.is_complete(made)

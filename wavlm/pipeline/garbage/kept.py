@@ -6,7 +6,7 @@ Kept are recipes as their files are now, and as they were when they were last ru
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.record import read_field, read_record, read_seal
 from wavlm.pipeline.registration import RegistrationFacts, explain_registry
 from wavlm.pipeline.resolve import resolve, unread_folders
+from wavlm.pipeline.resolve_models import unknown_models
 from wavlm.pipeline.store import Store
-from wavlm.specs import Recipe
+from wavlm.specs import Recipe, StartSpec
 from wavlm.specs.lookup import names_in, shipped_specs
 from wavlm.specs.yaml import find_recipe, read_recipe
 
@@ -36,8 +37,11 @@ class KeptRecipe:
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """Corpora whose folder has changed: nobody knows which of the store's artifacts are the recipe's."""
-        return unread_folders(self.recipe)
+        """Corpora and models that have changed: nobody knows which of the store's artifacts are the recipe's.
+
+        Shipped recipes that nobody runs name models by words such as `base`, so theirs do not count.
+        """
+        return (*unread_folders(self.recipe), *(unknown_models(self.recipe) if self.is_used else ()))
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,15 @@ def key_of_folder(folder: Path) -> str:
 
 
 def _read(path: str, store: Store, *, is_used: bool) -> KeptRecipe:
-    recipe = resolve(read_recipe(path), store)
-    return KeptRecipe(recipe, plan(recipe), is_used)
+    """A recipe with what it wants: of one that is refreshed also what the next number will take, which may be there."""
+    spec = read_recipe(path)
+    recipe, today = resolve(spec, store), resolve(spec, store, is_today=True)
+    wanted = {artifact.key: artifact for artifact in (*plan(recipe), *_known(plan(today)))}
+    return KeptRecipe(recipe, tuple(wanted.values()), is_used)
+
+
+def _known(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
+    return (artifact for artifact in artifacts if artifact.is_known)
 
 
 def _of_recipes(recipes: Sequence[KeptRecipe], notes: Sequence[Remembered]) -> Iterator[tuple[str, str]]:
@@ -149,7 +160,8 @@ def _of_recipes(recipes: Sequence[KeptRecipe], notes: Sequence[Remembered]) -> I
 
 def _of_starts(starts: Collection[str], recipes: Sequence[KeptRecipe], store: Store) -> Iterator[tuple[str, str]]:
     """What a training starts from, with its lineage: by the place, and by the weights, which a link may lead to."""
-    digests = {model.start.sha256 for item in recipes for model in models(item.artifacts) if model.start}
+    starting = (model.start for item in recipes for model in models(item.artifacts))
+    digests = {start.sha256 for start in starting if isinstance(start, StartSpec)}
     if not starts and not digests:
         return
     folders = {key_of_folder(folder): folder for folder in store.folders()}

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact, Corpus, Model
+from wavlm.pipeline.artifacts import Artifact, Corpus, ImportedModel, Model
+from wavlm.pipeline.imported import place_of
 from wavlm.pipeline.store import Store
-from wavlm.specs import FolderSource
+from wavlm.specs import FolderSource, ModelArchive, StartSpec
 from wavlm.specs.yaml import find_recipe
 from wavlm.storage.facts import Facts, read_facts
 from wavlm.storage.files import write_json
@@ -101,16 +102,26 @@ def forget(note: Remembered, store: Store) -> None:
 
 
 def archives_of(artifact: Artifact) -> tuple[str, ...]:
-    """Names of the files in downloads/ that a corpus is unpacked from."""
+    """Names of the files in downloads/ that a corpus or a model is unpacked from."""
+    if isinstance(artifact, ImportedModel):
+        source = artifact.spec.source
+        return (source.file_name,) if isinstance(source, ModelArchive) else ()
     if not isinstance(artifact, Corpus):
         return ()
     return tuple(source.file_name for source in artifact.spec.sources if not isinstance(source, FolderSource))
 
 
 def starts_of(artifacts: Iterable[Artifact]) -> tuple[str, ...]:
-    """The real folders of the models that these start from."""
-    starts = (item.start for item in artifacts if isinstance(item, Model))
-    return tuple({os.path.realpath(start.folder): None for start in starts if start})
+    """The real places of the models that these start from, or that they take from a folder."""
+    places = (_start_of(item) for item in artifacts)
+    return tuple({os.path.realpath(place): None for place in places if place})
+
+
+def _start_of(artifact: Artifact) -> str | Path | None:
+    if isinstance(artifact, ImportedModel):
+        return place_of(artifact.spec.folder) if artifact.spec.folder else None
+    start = artifact.start if isinstance(artifact, Model) else None
+    return start.folder if isinstance(start, StartSpec) else None
 
 
 def _place(path: str, store: Store) -> Path:

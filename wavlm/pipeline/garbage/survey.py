@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.artifacts import Corpus, ImportedModel
 from wavlm.pipeline.garbage.kept import Kept, holds, key_of_folder, lineage_of
 from wavlm.pipeline.store import Store
 
@@ -65,10 +65,11 @@ class Survey:
         return self.store.root / "locks" / f"{folder.parent.name}-{key_of_folder(folder)}.lock"
 
     def may_belong(self, folder: Path) -> bool:
-        """Whether an artifact is, or is made from, a corpus whose present key nobody knows."""
+        """Whether an artifact is, or is made from, a corpus or a model whose present key nobody knows."""
         family = [folder, *(self.folders[key] for key in lineage_of(folder, self.folders) if key in self.folders)]
-        corpora = {name_of_folder(item) for item in family if item.parent.name == Corpus.kind}
-        return not self.kept.unread.isdisjoint(corpora)
+        kinds = {Corpus.kind, ImportedModel.kind}
+        sources = {name_of_folder(item) for item in family if item.parent.name in kinds}
+        return not self.kept.unread.isdisjoint(sources)
 
     def is_inside(self, path: Path) -> bool:
         """Whether a path lies in the store itself. What a link leads to is somebody else's."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Shards, keep_latest, lineage
+from wavlm.pipeline.artifacts import Artifact, Codebook, ImportedModel, Labels, Model, Shards, keep_latest, lineage
+from wavlm.pipeline.imported import describe_source
+from wavlm.specs import StartSpec
 
 WIDTH = 400
 BOX_WIDTH, BOX_HEIGHT = 112, 44
@@ -74,13 +76,15 @@ def draw_graph(model: Model, products: Sequence[Artifact]) -> Graph:
     """The graph of a model, its teachers, and what was made from it."""
     every = keep_latest(lineage([model]))
     sources = list(_sources([item for item in every if isinstance(item, Shards)]))
-    boxes, lines, words = list(sources), list[Line](), [_say_sources(sources)]
-    row, last = 1, None
+    imported = list(_imported([item for item in every if isinstance(item, ImportedModel)]))
+    boxes, lines, words = [*sources, *imported], list[Line](), [_say_sources(sources), *map(_say_imported, imported)]
+    row, last = 2 if imported else 1, None
     for item in every:
         if isinstance(item, Model):
             added = list(_iteration(item, row))
             boxes += added
-            lines += _lines_of(added, sources, last, row)
+            teacher = _find(imported, item.codebook and item.codebook.teacher) or last
+            lines += [*_lines_of(added, sources, teacher, row), *_line_of_start(item, added, imported, row)]
             words.append(_say_iteration(item))
             last = next(box for box in added if box.kind == Model.kind)
             row += 2 if item.mixtures else 1
@@ -101,6 +105,26 @@ def _sources(shards: Sequence[Shards]) -> Iterator[Box]:
         if found:
             text = found[0].name if len(found) == 1 else f"{len(found)} corpora"
             yield Box("corpus", title, text, found, COLUMNS[column[role]], FIRST_Y)
+
+
+def _imported(models: Sequence[ImportedModel]) -> Iterator[Box]:
+    """One box per model from elsewhere, from the right, in a row of their own; of more than three the first."""
+    y = FIRST_Y + ROW_HEIGHT
+    for x, item in zip(reversed(COLUMNS), models, strict=False):
+        yield Box(item.kind, item.called, "from elsewhere", (item,), x, y)
+
+
+def _find(boxes: Sequence[Box], artifact: Artifact | StartSpec | None) -> Box | None:
+    return next((box for box in boxes if artifact in box.artifacts), None)
+
+
+def _line_of_start(model: Model, added: Sequence[Box], imported: Sequence[Box], row: int) -> Iterator[Line]:
+    """From the model that a training starts from to the model that it makes."""
+    begin, end = _find(imported, model.start), _find(added, model)
+    if begin and end:
+        turn = FIRST_Y + row * ROW_HEIGHT - 15
+        x = end.top[0] + 8
+        yield Line((begin.bottom, (begin.bottom[0], turn), (x, turn), (x, end.y)))
 
 
 def _iteration(model: Model, row: int) -> Iterator[Box]:
@@ -158,13 +182,20 @@ def _say_sources(sources: Sequence[Box]) -> str:
     return f"Read are {'; '.join(read)}."
 
 
+def _say_imported(box: Box) -> str:
+    sources = (describe_source(item) for item in box.artifacts if isinstance(item, ImportedModel))
+    return f"The model {box.title} is from {', '.join(sources)}."
+
+
 def _say_iteration(model: Model) -> str:
     codebook = model.codebook
     if codebook is None:
         return f"Model {model.iteration} was trained on the speech."
-    origin = f"model {codebook.teacher.iteration}" if codebook.teacher else "MFCC"
+    teacher = codebook.teacher
+    origin = f"model {teacher.iteration if isinstance(teacher, Model) else teacher.called}" if teacher else "MFCC"
+    start = f" It started from the model {model.start.called}." if isinstance(model.start, ImportedModel) else ""
     mixed = ", with noise or rooms added" if model.noise or model.rooms else ""
     return (
         f"Model {model.iteration} was trained on labels of {len(model.labels)} corpora{mixed}; the labels are from a "
-        f"codebook of {codebook.spec.num_clusters} clusters of {origin}."
+        f"codebook of {codebook.spec.num_clusters} clusters of {origin}.{start}"
     )

@@ -12,18 +12,25 @@ CACHE = Path("cache") / "sha256.json"  # below the root of a store
 
 def cached_sha256(path: Path, store_root: Path) -> str:
     """The sha256 of a file. The cache is a convenience: a store that cannot be written has none."""
-    cache = store_root / CACHE
-    known = _read(cache)
-    stat = path.stat()
-    identity = f"{stat.st_dev}:{stat.st_ino}:{stat.st_mtime_ns}:{stat.st_size}"
-    if identity in known:
-        return known[identity]
+    if known := known_sha256(path, store_root):
+        return known
+    cache, identity = store_root / CACHE, _identity_of(path)
     digest = sha256_of(path)
     if store_root.is_dir():
         with suppress(OSError):
             cache.parent.mkdir(exist_ok=True)
-            write_json(cache, {**known, identity: digest})
+            write_json(cache, {**_read(cache), identity: digest})
     return digest
+
+
+def known_sha256(path: Path, store_root: Path) -> str | None:
+    """The remembered sha256 of a file as it is now; None if it has to be hashed first."""
+    return _read(store_root / CACHE).get(_identity_of(path))
+
+
+def _identity_of(path: Path) -> str:
+    stat = path.stat()
+    return f"{stat.st_dev}:{stat.st_ino}:{stat.st_mtime_ns}:{stat.st_size}"
 
 
 def _read(cache: Path) -> dict[str, str]:

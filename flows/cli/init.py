@@ -1,0 +1,103 @@
+"""`wavlm init`: from speech that is there to a recipe that can be run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from flows.cli import console, options
+
+if TYPE_CHECKING:
+    from wavlm.pipeline.init.look import Found
+    from wavlm.pipeline.init.project import Project
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(init)
+
+
+def _check_name(name: str) -> str:
+    if name and not NAME.fullmatch(name):
+        raise typer.BadParameter("expected lower-case letters, digits, - and _, beginning with a letter or digit")
+    return name
+
+
+def init(  # noqa: PLR0913 - one option each
+    place: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds the speech")],
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the recipe goes")] = Path(),
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Of corpus, recipe and model; that of the folder if not given", callback=_check_name
+        ),
+    ] = "",
+    layout: Annotated[str, typer.Option(metavar="TYPE", help="How the files are arranged, where it is not clear")] = "",
+    gpus: options.Gpus = 0,
+    gpu_memory: Annotated[
+        float, typer.Option(metavar="GB", min=0, help="Memory of a GPU; 0: ask nvidia-smi, else 16")
+    ] = 0.0,
+    hours_per_week: Annotated[
+        float, typer.Option(metavar="H", min=0, help="Hours that this machine may train per week; 0: 12, with GPUs 120")
+    ] = 0.0,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there")] = False,
+) -> None:
+    """Look at the speech in a folder, and write a corpus spec and a recipe for it, with a reason for each number.
+
+    Headers of all files are read, and half a minute of a hundred of them is listened to. Nothing is changed or copied.
+    Written are DIR/NAME.yaml, DIR/corpora/NAME.yaml, and DIR/NAME.png with the lengths of the recordings.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm init my-speech[/]   then: wavlm run my-speech.yaml
+
+      [cyan]wavlm init /data/calls --out specs --gpus 4 --hours-per-week 48[/]
+    """  # fmt: skip
+    from wavlm.execution.processes import num_cores
+    from wavlm.pipeline.init.look import check_folder, look_at
+    from wavlm.pipeline.init.machine import describe_machine
+    from wavlm.pipeline.init.project import plan_project, write_project
+
+    check_folder(place)
+    project = plan_project(place, out, name, force=force)
+    with Bars(console=console.err, transient=True) as bars:
+        row = bars.add_task("looking", total=None)
+        found = look_at(place, layout, num_cores(), lambda done, total: bars.update(row, completed=done, total=total))
+    _show(found, project)
+    write_project(project, found, describe_machine(gpus, gpu_memory, hours_per_week))
+    _say_next(found, project)
+
+
+def _show(found: Found, project: Project) -> None:
+    from wavlm.pipeline.init.tell import describe_found, remark
+
+    table = Table(title=escape(f"{project.name}, in {found.root}"), box=None, show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for what, text in describe_found(found):
+        table.add_row(what, escape(text))
+    console.out.print(table)
+    for line in remark(found):
+        console.out.print(f"?? {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_next(found: Found, project: Project) -> None:
+    from wavlm.pipeline.init.recipe_advice import warn_of_size
+
+    if warning := warn_of_size(found.hours):
+        console.out.print(f"?? {warning}", markup=False, highlight=False, soft_wrap=True)
+    for path, what in (
+        (project.corpus, "the corpus: write its licence"),
+        (project.picture, "the lengths"),
+        (project.recipe, f"the recipe; next: wavlm run {project.recipe}"),
+    ):
+        console.out.print(f"{path}   {what}", markup=False, highlight=False, soft_wrap=True)

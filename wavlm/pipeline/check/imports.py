@@ -1,0 +1,69 @@
+"""Models from elsewhere: there, of the network that their spec says, and with the layers that codebooks cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from wavlm.errors import BadDataError, CodedError
+from wavlm.errors.boundary import code_errors
+from wavlm.export.sources import check_network, find_model, read_model_network
+from wavlm.features.layers import check_layers
+from wavlm.pipeline.artifacts import Codebook, ImportedModel
+from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+from wavlm.pipeline.imported import describe_source, place_of, teacher_network
+from wavlm.specs import ModelFolder, ModelVersion
+
+
+def check_models(wanted: Wanted) -> Iterator[Finding]:
+    """Models that are folders are there and describe their network; which version of a registry is meant."""
+    for artifact in wanted.of(ImportedModel):
+        source = artifact.spec.source
+        if isinstance(source, ModelFolder):
+            yield from _look(artifact, source)
+        elif isinstance(source, ModelVersion) and not artifact.is_known:
+            yield Remark(f"{artifact.called}: {describe_source(artifact)}: the run asks the registry")
+        else:
+            yield Remark(f"{artifact.called}: {describe_source(artifact)}")
+
+
+def _look(artifact: ImportedModel, source: ModelFolder) -> Iterator[Finding]:
+    place = place_of(source)
+    if not os.path.lexists(place):
+        where = f" (see {artifact.spec.homepage})" if artifact.spec.homepage else ""
+        yield BadDataError(
+            "MODEL_UNUSABLE",
+            f"the model {artifact.called} is not there; at {place}; put it there{where}, or correct `path` of its "
+            "source",
+        )
+        return
+    try:
+        with code_errors(place):
+            files = find_model(place)
+            network = read_model_network(files)
+        if network:
+            check_network(network, artifact.spec.network, place)
+    except CodedError as error:
+        yield error
+        return
+    yield Remark(f"{artifact.called}: {place} is there, layout {files.layout}")
+
+
+def check_teachers(wanted: Wanted) -> Iterator[Finding]:
+    """The layers that are clustered are in their teachers, as far as the network is known."""
+    for codebook in wanted.of(Codebook):
+        features = codebook.spec.features
+        if features.type == "mfcc" or codebook.teacher is None:
+            continue
+        try:
+            network = teacher_network(codebook, wanted.store)
+            if network:
+                check_layers(
+                    network,
+                    (features.layer,),
+                    features.output,
+                    f"{codebook.name}, a codebook of {codebook.teacher.name}",
+                )
+        except CodedError as error:
+            if error.code == "LAYER_MISSING":  # else `check_models` says so
+                yield error

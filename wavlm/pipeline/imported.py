@@ -1,0 +1,51 @@
+"""Models from elsewhere: where they come from, in words, and which network they have, as far as it is known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wavlm.errors.secrets import without_secrets_in
+from wavlm.export.sources import find_model, read_model_network
+from wavlm.nn.description import read_network
+from wavlm.pipeline.artifacts import Codebook, ImportedModel
+from wavlm.pipeline.store import Store
+from wavlm.specs import ModelArchive, ModelFolder, NetworkSpec
+
+
+def describe_source(artifact: ImportedModel) -> str:
+    """Where a model comes from: its path, its address, or its version in the registry."""
+    source = artifact.spec.source
+    if isinstance(source, ModelFolder):
+        return source.path
+    if isinstance(source, ModelArchive):
+        return without_secrets_in(source.urls[0])
+    if source.alias and source.version:
+        return f"{source.reference}, version {source.version}"
+    return source.reference if source.version else f"{source.reference}, not resolved"
+
+
+def place_of(source: ModelFolder) -> Path:
+    """The folder or file of a source, absolute."""
+    return Path(os.path.expanduser(source.path)).absolute()  # noqa: PTH111 - that of Path raises RuntimeError
+
+
+def find_network(artifact: ImportedModel, store: Store | None) -> NetworkSpec | None:
+    """The network of a model: of the store's, of the files that it is read from, or of its spec; None if none says it.
+
+    Raises ModelFileError if files are there and describe none.
+    """
+    if store and store.is_complete(artifact):
+        return read_network(store.path(artifact)).network
+    source = artifact.spec.folder
+    if source and place_of(source).exists():
+        return read_model_network(find_model(place_of(source))) or artifact.spec.network
+    return artifact.spec.network
+
+
+def teacher_network(codebook: Codebook, store: Store | None) -> NetworkSpec | None:
+    """The network whose layer a codebook clusters; None if there is none, or if it is not known yet."""
+    teacher = codebook.teacher
+    if isinstance(teacher, ImportedModel):
+        return find_network(teacher, store)
+    return teacher.network if teacher else None

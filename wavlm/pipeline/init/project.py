@@ -1,0 +1,111 @@
+"""Write what `wavlm init` decided: a corpus spec, a recipe beside its folder, and a picture of the lengths."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavlm.errors import UsageError
+from wavlm.pipeline.init.advice import Said
+from wavlm.pipeline.init.corpus_advice import describe_corpus, hold_out
+from wavlm.pipeline.init.look import Found
+from wavlm.pipeline.init.machine import Machine
+from wavlm.pipeline.init.picture import draw_lengths
+from wavlm.pipeline.init.recipe_advice import describe_recipe
+from wavlm.pipeline.init.write import check_free, to_yaml, write_file
+from wavlm.specs.yaml import read_recipe
+from wavlm.storage.encoding import printable
+
+MOST_LETTERS = 48
+FALLBACK = "my-speech"
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where the files go."""
+
+    recipe: Path
+    corpus: Path
+    picture: Path
+
+    @property
+    def name(self) -> str:
+        return self.recipe.stem
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return (self.recipe, self.corpus, self.picture)
+
+
+def plan_project(root: Path, out: Path, name: str, *, force: bool) -> Project:
+    """Where the files will go, checked before anything is read.
+
+    Raises UsageError: OUT_EXISTS, OUT_INSIDE if they would lie in the folder that is read, PATH_BAD for a folder that a
+    YAML file cannot name.
+    """
+    called = name or to_name(root.resolve().name)
+    project = Project(out / f"{called}.yaml", out / "corpora" / f"{called}.yaml", out / f"{called}.png")
+    if out.resolve().is_relative_to(root.resolve()):
+        raise UsageError(
+            "OUT_INSIDE",
+            f"the recipe would lie in the folder that is read, and be a part of the corpus; at "
+            f"{printable(str(out.resolve()))}; run the command in another folder, or name one by --out",
+        )
+    if printable(str(root)) != str(root):
+        raise UsageError(
+            "PATH_BAD", f"the path is no text that a file can hold; at {printable(str(root))}; give the folder a link "
+            "with a plain name, and name that"
+        )  # fmt: skip
+    check_free(project.paths, force=force)
+    return project
+
+
+def write_project(project: Project, found: Found, machine: Machine) -> None:
+    """Write the files, the recipe last, and read it back. Raises CannotWriteError."""
+    held = hold_out(found, project.name)
+    corpus = describe_corpus(found, project.name, _path_from(project.corpus.parent, found.root), held)
+    recipe = describe_recipe(found, project.name, held, machine)
+    write_file(project.corpus, to_yaml(corpus, _corpus_head(found)))
+    limits = {name: float(str(value)) for name, value in _limits(recipe).items()}
+    title = f"{project.name}: {len(found.rows):,} recordings, {found.hours:,.2f} h"
+    draw_lengths(found.lengths, limits, title, project.picture)
+    write_file(project.recipe, to_yaml(recipe, _recipe_head(project, found, machine)))
+    read_recipe(project.recipe)
+
+
+def to_name(text: str) -> str:
+    """A name for a corpus and a recipe, made of the name of a folder."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MOST_LETTERS].strip("-")
+    return plain or FALLBACK
+
+
+def _path_from(folder: Path, root: Path) -> str:
+    """The folder of the audio, as seen from the folder of the corpus spec; absolute if they have nothing in common."""
+    target, start = os.path.realpath(root), os.path.realpath(folder)
+    return target if os.path.commonpath([target, start]) == "/" else os.path.relpath(target, start)
+
+
+def _limits(recipe: Mapping[str, object]) -> dict[str, object]:
+    """Lengths at which recordings are dropped, cut or joined."""
+    shards = recipe["shards"]
+    assert isinstance(shards, Mapping)  # noqa: S101 - `describe_recipe` makes it
+    return {name: said.value for name, said in shards.items() if name.endswith("_seconds") and isinstance(said, Said)}
+
+
+def _corpus_head(found: Found) -> list[str]:
+    return [
+        f"Written by `wavlm init` from what it found: {len(found.rows):,} recordings, {found.hours:,.2f} h. "
+        "Change what you like: docs/your-own-speech.md explains the fields.",
+    ]
+
+
+def _recipe_head(project: Project, found: Found, machine: Machine) -> list[str]:
+    return [
+        f"Written by `wavlm init` for {found.hours:,.2f} h of speech and {machine}, which may train "
+        f"{machine.hours_per_week:g} h per week. The corpus is {project.corpus.parent.name}/{project.corpus.name}.",
+        f"wavlm check {project.recipe.name} looks for mistakes, wavlm plan --cost {project.recipe.name} estimates time "
+        f"and disk, wavlm run {project.recipe.name} makes the model.",
+    ]
