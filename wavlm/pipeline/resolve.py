@@ -20,13 +20,15 @@ from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.record import RECORD_FILE, read_field
+from wavlm.pipeline.refreshes import read_refresh, take_corpus
 from wavlm.pipeline.resolve_models import read_models, resolve_models, unknown_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
 from wavlm.specs.identity import canonical
 
 if TYPE_CHECKING:  # their libraries are imported where there is a folder
-    from wavlm.corpus.contents import Cache, FolderContents
+    from wavlm.corpus.contents import FolderContents
+    from wavlm.corpus.digests import Cache
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +44,18 @@ class _Known:
     is_listed: bool = False
 
 
-def resolve(recipe: Recipe, store: Store) -> Recipe:
+def resolve(recipe: Recipe, store: Store, *, is_today: bool = False) -> Recipe:
     """The recipe with the content of folders, where the store knows it, and with the rule of earlier splits.
 
-    So are models: folders as the store knows them, and versions as the newest refresh of the recipe names them.
+    So are models: folders as the store knows them, and versions as the newest refresh of the recipe names them. The
+    folders of speech are those of that refresh, too, once it has taken them; with `is_today` they are as they are now.
 
     Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, GENERATIONS_DAMAGED,
     MODEL_CHANGED).
     """
-    return _replace_corpora(resolve_models(recipe, store), lambda spec: resolve_corpus(spec, store))
+    refresh = None if is_today else read_refresh(store.root, recipe.name)
+    recipe = resolve_models(recipe, store)
+    return _replace_corpora(recipe, lambda spec: take_corpus(spec, refresh) or resolve_corpus(spec, store))
 
 
 def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
@@ -59,7 +64,12 @@ def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
 
 
 def read_folders(
-    recipe: Recipe, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
+    recipe: Recipe,
+    store: Store,
+    progress: Progress = no_progress,
+    stall_seconds: float = STALL_SECONDS,
+    *,
+    is_today: bool = False,
 ) -> Recipe:
     """The same, after every file of a folder that is new or has changed was hashed.
 
@@ -70,18 +80,18 @@ def read_folders(
     for spec in corpora_of(recipe):
         read_folder(spec, store, progress, stall_seconds)
     read_models(recipe, store)
-    return resolve(recipe, store)
+    return resolve(recipe, store, is_today=is_today)
 
 
 def read_folder(
     spec: CorpusSpec, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
 ) -> None:
     """Hash what is new or has changed in the folder of one corpus. Raises as `read_folders`."""
-    from wavlm.corpus.contents import find_folder, read_contents
+    from wavlm.corpus.contents import Outside, find_folder, read_contents
 
     cache = contents_cache(spec, store)
     if cache is not None and not _is_pinned_and_gone(spec):
-        read_contents(find_folder(spec), cache, progress, stall_seconds)
+        read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec))
 
 
 def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
@@ -119,7 +129,7 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
     """
     if spec.folder is None:
         return None
-    from wavlm.corpus.contents import Cache
+    from wavlm.corpus.digests import Cache
 
     folder = Path(os.path.realpath(_place(spec.folder)))
     root = Path(os.path.realpath(store.root))
@@ -130,7 +140,7 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
             f"{inside} of {spec.name}, so that a run would change the corpus; at {folder} and {root}; "
             "give --store a folder elsewhere, or move the corpus",
         )
-    return Cache.of(store.root, folder)
+    return Cache.of(store.root, folder, spec.layout)
 
 
 def _replace_corpora(recipe: Recipe, change: Callable[[CorpusSpec], CorpusSpec]) -> Recipe:
@@ -158,9 +168,9 @@ def known_contents(spec: CorpusSpec, store: Store) -> FolderContents | None:
     cache = contents_cache(spec, store)
     if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
         return None
-    from wavlm.corpus.contents import find_contents, find_folder
+    from wavlm.corpus.contents import Outside, find_contents, find_folder
 
-    return find_contents(find_folder(spec), cache)
+    return find_contents(find_folder(spec), cache, Outside.of(spec))
 
 
 def _identify(spec: CorpusSpec, folder: FolderSource, contents: FolderContents) -> _Known:
@@ -234,8 +244,15 @@ def _rule_of(folder: Path, known: _Known) -> HoldOut | None:
         if known.contents is None:
             shared = any(source in old["sources"] for source in new["sources"])
         else:
-            shared = not read_contents_of(folder).isdisjoint(known.contents.sha256s.values())
+            before = read_contents_of(folder) | _archives_of(folder)
+            shared = not before.isdisjoint(known.contents.sha256s.values())
     except BadDataError as error:
         logger.warning("an earlier revision of %s does not count: %s", known.spec.name, error)
         return None
     return rule if shared else None
+
+
+def _archives_of(folder: Path) -> frozenset[str]:
+    """The sha256 of each archive or container that a complete corpus was unpacked from."""
+    found: Any = read_field(folder, "facts").get("archives") or ()
+    return frozenset(str(item["sha256"]) for item in found)

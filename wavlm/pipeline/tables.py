@@ -21,7 +21,7 @@ def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
         ("corpora", [_corpus(item) for item in summary.corpora]),
         ("account", [row for item in summary.corpora for row in _account(item)]),
         ("iterations", [_iteration(item) for item in summary.results]),
-        ("corpora and languages", list(_parts(summary))),
+        ("speech", list(_parts(summary))),
         ("mixing", list(_mixing(summary))),
         ("versions", _versions(summary)),
     ):

@@ -316,5 +316,5 @@ class CorpusSpec(Spec):
     @property
     def holds_out(self) -> bool:
         """Whether any recording may be held out, as far as the spec tells."""
-        named = any("split" in name and value for name, value in self.layout)
+        named = any(("split" in name or name == "valid") and value for name, value in self.layout)
         return self.valid_fraction > 0 or bool(self.valid_speakers or self.valid_rule) or named

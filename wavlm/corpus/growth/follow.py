@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 
-from wavlm.corpus.contents import FileEntry
+from wavlm.corpus.digests import FileEntry
 from wavlm.corpus.growth.generations import FolderChanges
 from wavlm.corpus.growth.history import FileVersion, History, Version
 from wavlm.corpus.growth.match import TEST_SPLIT, Match, Present, match

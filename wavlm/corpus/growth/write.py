@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 
-from wavlm.corpus.contents import FileEntry, digest_of
+from wavlm.corpus.digests import FileEntry, digest_of
 from wavlm.corpus.facts import Amount
 from wavlm.corpus.growth.generations import (
     DIGITS,
