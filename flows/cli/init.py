@@ -14,7 +14,7 @@ from rich.table import Table
 from flows.cli import console, options
 
 if TYPE_CHECKING:
-    from wavlm.pipeline.init.look import Found
+    from wavlm.pipeline.init.look import Holdings
     from wavlm.pipeline.init.project import Project
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -32,7 +32,9 @@ def _check_name(name: str) -> str:
 
 
 def init(  # noqa: PLR0913 - one option each
-    place: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds the speech")],
+    place: Annotated[
+        Path, typer.Argument(metavar="FOLDER_OR_MANIFEST", help="The folder that holds the speech, or one manifest")
+    ],
     *,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the recipe goes")] = Path(),
     name: Annotated[
@@ -42,6 +44,9 @@ def init(  # noqa: PLR0913 - one option each
         ),
     ] = "",
     layout: Annotated[str, typer.Option(metavar="TYPE", help="How the files are arranged, where it is not clear")] = "",
+    audio_root: Annotated[
+        str, typer.Option("--audio-root", metavar="DIR", help="Where the paths in manifests start, if it is not found")
+    ] = "",
     gpus: options.Gpus = 0,
     gpu_memory: Annotated[
         float, typer.Option(metavar="GB", min=0, help="Memory of a GPU; 0: ask nvidia-smi, else 16")
@@ -53,7 +58,8 @@ def init(  # noqa: PLR0913 - one option each
 ) -> None:
     """Look at the speech in a folder, and write a corpus spec and a recipe for it, with a reason for each number.
 
-    Headers of all files are read, and half a minute of a hundred of them is listened to. Nothing is changed or copied.
+    A folder of audio, or what Kaldi, ESPnet, lhotse, NeMo, fairseq, datasets, WebDataset and tables list or hold. The
+    heads of all files are read, and half a minute of a hundred of them is listened to. Nothing is changed.
     Written are DIR/NAME.yaml, DIR/corpora/NAME.yaml, and DIR/NAME.png with the lengths of the recordings.
 
     [bold]Examples[/]
@@ -61,23 +67,25 @@ def init(  # noqa: PLR0913 - one option each
       [cyan]wavlm init my-speech[/]   then: wavlm run my-speech.yaml
 
       [cyan]wavlm init /data/calls --out specs --gpus 4 --hours-per-week 48[/]
+
+      [cyan]wavlm init egs/mine/data/train/wav.scp --audio-root egs/mine[/]
     """  # fmt: skip
     from wavlm.execution.processes import num_cores
-    from wavlm.pipeline.init.look import check_folder, look_at
+    from wavlm.pipeline.init.look import Question, look_at
     from wavlm.pipeline.init.machine import describe_machine
     from wavlm.pipeline.init.project import plan_project, write_project
 
-    check_folder(place)
-    project = plan_project(place, out, name, force=force)
+    question = Question.of(place, layout, audio_root)
+    project = plan_project(question, out, name, force=force)
     with Bars(console=console.err, transient=True) as bars:
         row = bars.add_task("looking", total=None)
-        found = look_at(place, layout, num_cores(), lambda done, total: bars.update(row, completed=done, total=total))
+        found = look_at(question, num_cores(), lambda done, total: bars.update(row, completed=done, total=total))
     _show(found, project)
     write_project(project, found, describe_machine(gpus, gpu_memory, hours_per_week))
     _say_next(found, project)
 
 
-def _show(found: Found, project: Project) -> None:
+def _show(found: Holdings, project: Project) -> None:
     from wavlm.pipeline.init.tell import describe_found, remark
 
     table = Table(title=escape(f"{project.name}, in {found.root}"), box=None, show_header=False, title_justify="left")
@@ -90,7 +98,7 @@ def _show(found: Found, project: Project) -> None:
         console.out.print(f"?? {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _say_next(found: Found, project: Project) -> None:
+def _say_next(found: Holdings, project: Project) -> None:
     from wavlm.pipeline.init.recipe_advice import warn_of_size
 
     if warning := warn_of_size(found.hours):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.init.advice import Said
+from wavlm.pipeline.init.advice import Advice
 from wavlm.pipeline.init.corpus_advice import describe_corpus, hold_out
-from wavlm.pipeline.init.look import Found
+from wavlm.pipeline.init.look import Holdings, Question
 from wavlm.pipeline.init.machine import Machine
 from wavlm.pipeline.init.picture import draw_lengths
 from wavlm.pipeline.init.recipe_advice import describe_recipe
@@ -40,13 +40,15 @@ class Project:
         return (self.recipe, self.corpus, self.picture)
 
 
-def plan_project(root: Path, out: Path, name: str, *, force: bool) -> Project:
+def plan_project(question: Question, out: Path, name: str, *, force: bool) -> Project:
     """Where the files will go, checked before anything is read.
 
     Raises UsageError: OUT_EXISTS, OUT_INSIDE if they would lie in the folder that is read, PATH_BAD for a folder that a
     YAML file cannot name.
     """
-    called = name or to_name(root.resolve().name)
+    root = question.root
+    stem = question.manifest.partition(".")[0]
+    called = name or to_name(root.resolve().name + (f"-{stem}" if stem and question.manifest != "wav.scp" else ""))
     project = Project(out / f"{called}.yaml", out / "corpora" / f"{called}.yaml", out / f"{called}.png")
     if out.resolve().is_relative_to(root.resolve()):
         raise UsageError(
@@ -63,7 +65,7 @@ def plan_project(root: Path, out: Path, name: str, *, force: bool) -> Project:
     return project
 
 
-def write_project(project: Project, found: Found, machine: Machine) -> None:
+def write_project(project: Project, found: Holdings, machine: Machine) -> None:
     """Write the files, the recipe last, and read it back. Raises CannotWriteError."""
     held = hold_out(found, project.name)
     corpus = describe_corpus(found, project.name, _path_from(project.corpus.parent, found.root), held)
@@ -92,17 +94,17 @@ def _limits(recipe: Mapping[str, object]) -> dict[str, object]:
     """Lengths at which recordings are dropped, cut or joined."""
     shards = recipe["shards"]
     assert isinstance(shards, Mapping)  # noqa: S101 - `describe_recipe` makes it
-    return {name: said.value for name, said in shards.items() if name.endswith("_seconds") and isinstance(said, Said)}
+    return {name: said.value for name, said in shards.items() if name.endswith("_seconds") and isinstance(said, Advice)}
 
 
-def _corpus_head(found: Found) -> list[str]:
+def _corpus_head(found: Holdings) -> list[str]:
     return [
         f"Written by `wavlm init` from what it found: {len(found.rows):,} recordings, {found.hours:,.2f} h. "
         "Change what you like: docs/your-own-speech.md explains the fields.",
     ]
 
 
-def _recipe_head(project: Project, found: Found, machine: Machine) -> list[str]:
+def _recipe_head(project: Project, found: Holdings, machine: Machine) -> list[str]:
     return [
         f"Written by `wavlm init` for {found.hours:,.2f} h of speech and {machine}, which may train "
         f"{machine.hours_per_week:g} h per week. The corpus is {project.corpus.parent.name}/{project.corpus.name}.",
