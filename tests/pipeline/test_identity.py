@@ -30,7 +30,8 @@ FREE_FIELDS = {
     "ModelFolder": {"path"},  # the content says which model
     "ModelArchive": {"urls", "size_bytes"},
     "ModelVersion": {"alias"},  # version and digest say which model
-    "ModelSpec": {"description", "homepage", "license", "citation", "network"},  # the network is what it is
+    # The network is what it is; what stands in is a model of its own.
+    "ModelSpec": {"description", "homepage", "license", "citation", "network", "first"},
     "TrainSpec": {"valid_every", "log_every"},  # change the curve alone
     "ImportedModel": {"called"},  # its name in a recipe
     "Model": {"mixtures", "iteration"},  # what it is validated on, and its place in a recipe
