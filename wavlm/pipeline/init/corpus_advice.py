@@ -39,11 +39,11 @@ def choose_channels(found: Holdings) -> Advice | None:
     return None
 
 
-def hold_out(found: Holdings, name: str) -> HeldShare:
-    """The share for validation: about half an hour, and at least something."""
+def hold_out(found: Holdings, name: str, said: float | None = None) -> HeldShare:
+    """The share for validation: about half an hour, and at least something. said: what a spec says that is there."""
     hours = found.hours
-    wanted = LITTLE_VALID if hours < LITTLE_HOURS else min(MOST_VALID, max(LEAST_VALID, VALID_HOURS / hours))
-    wanted = float(f"{wanted:.2g}")
+    usual = LITTLE_VALID if hours < LITTLE_HOURS else min(MOST_VALID, max(LEAST_VALID, VALID_HOURS / hours))
+    wanted = said if said is not None else float(f"{usual:.2g}")
     given = frozenset(item.key for item in found.reading.recordings if item.split == "valid")
     keys = {item.key: item for item in found.reading.recordings}
     rows = [row for row in found.rows if keys[row.key].split != "test"]

@@ -59,7 +59,7 @@ def find_base(root: Path, items: Sequence[Sniffed]) -> str | None:
     parents = [root, *list(root.resolve().parents)[:4], Path.cwd()]
     folders = sorted({path for path in root.iterdir() if path.is_dir()})
     for base in (*parents, *folders):
-        if _share(names, lambda _, name, base=base: base / name) >= LEAST_FOUND:  # type: ignore[misc]
+        if _share(names, lambda _, name, base=base: base / name) >= LEAST_FOUND:
             return str(base.relative_to(root)) if base in folders else str(base.resolve())
     return None
 

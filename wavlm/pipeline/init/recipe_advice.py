@@ -48,7 +48,7 @@ def describe_recipe(found: Holdings, name: str, held: HeldShare, machine: Machin
         "speech": [name],
         "shards": shards,
         **mixtures(held, shards, batch, machine),
-        **_probe(found),
+        **probe(found),
         "iterations": _iterations(held, machine, size, network, batch, why),
     }
 
@@ -79,7 +79,8 @@ def _num_utterances(rows: Sequence[ManifestRow], shards: dict[str, Advice]) -> i
     return sum(max(1, int(total / longest)) for total in seconds.values() if total >= least)
 
 
-def _probe(found: Holdings) -> dict[str, object]:
+def probe(found: Holdings) -> dict[str, object]:
+    """The scores of layers, where recordings have timed phones."""
     if not has_phones(found.reading.recordings):
         return {}
     return {
