@@ -19,6 +19,7 @@ TRAINING_POOL = "gpu"
 DOWNLOADS, TRAININGS = 2, 1  # at a time, where nobody said anything
 NIGHTLY, WEEKLY = "nightly", "weekly"  # names of schedules
 TIMEZONE = "UTC"
+TAG = "wavlm"  # of every deployment of ours
 REFRESH = "refresh"  # a flow, and the name of a deployment's first part
 HEARTBEAT_TAG = "wavlm-heartbeat"  # of runs whose silence means that they are lost: the automations match it
 # Of every deployed run: quiet, with heartbeats, and with the logs of our own packages in Prefect.
@@ -90,7 +91,7 @@ class Deployment:
             "queue": self.queue,
             "entrypoint": self.entrypoint,
             "description": self.description,
-            "tags": [*sorted(("wavlm", HEARTBEAT_TAG, *self.tags))],
+            "tags": [*sorted((TAG, HEARTBEAT_TAG, *self.tags))],
             "parameters": self.parameters,
             "job_variables": {**job, "image": self.image} if self.image else job,
             "schedules": self.schedules,

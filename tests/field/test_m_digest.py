@@ -13,7 +13,8 @@ from tests.corpus.corpora import grow, of_folder
 from wavlm.corpus import build as build_module
 from wavlm.corpus import contents as contents_module
 from wavlm.corpus.build import build_corpus
-from wavlm.corpus.contents import Cache, find_contents, read_contents
+from wavlm.corpus.contents import find_contents, read_contents
+from wavlm.corpus.digests import Cache
 from wavlm.corpus.layouts import Reading, read_layout
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress

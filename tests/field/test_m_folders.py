@@ -18,7 +18,8 @@ from flows.cli.plan import plan_table
 from tests.corpus.corpora import grow, tone
 from tests.folders import corpus_and_shards, make_both, read_resolved, write_project
 from wavlm.corpus import contents as contents_module
-from wavlm.corpus.contents import Cache, find_contents, read_contents
+from wavlm.corpus.contents import find_contents, read_contents
+from wavlm.corpus.digests import Cache
 from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import BadDataError, CodedError, UsageError
 from wavlm.pipeline.plan import plan

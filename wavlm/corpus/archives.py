@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.contents import Cache, FolderContents, find_folder, read_contents
+from wavlm.corpus.containers import unpack_containers
+from wavlm.corpus.contents import FolderContents, Outside, audio_root, find_folder, read_contents
+from wavlm.corpus.digests import Cache
 from wavlm.corpus.download import Pin, fetch, fetch_apt
 from wavlm.corpus.download.pin import require_room
 from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.growth.generations import GenerationList, find_base
+from wavlm.corpus.layouts import CONTAINERS
 from wavlm.corpus.sources import refuse_sources
 from wavlm.corpus.unpack import Limits, UnpackedFile, unpack
 from wavlm.corpus.unpacked import Unpacked, merge, read_unpacked, refuse_strays, write_unpacked
@@ -30,13 +33,29 @@ UNPACKED_RATIO = 1.5
 
 @dataclass(frozen=True)
 class Files:
-    """The folder of a corpus' files, and one receipt per archive."""
+    """The folder of a corpus' files, and one receipt per archive or container."""
 
-    root: Path
+    root: Path  # where the paths of recordings start
     receipts: tuple[ArchiveReceipt, ...]
     contents: FolderContents | None = None  # of the folder that the spec names
     base: GenerationList | None = None  # of a folder whose generations are listed
-    unpacked: Mapping[str, UnpackedFile] = field(default_factory=dict)  # of archives, by path below `root`
+    unpacked: Mapping[str, UnpackedFile] = field(
+        default_factory=dict
+    )  # of archives and containers, by path below `root`
+
+    @property
+    def in_place(self) -> FolderContents | None:
+        """The folder that is read in place; None if its containers, or archives, were unpacked."""
+        return None if self.receipts else self.contents
+
+    def sha256_of(self, path: PurePosixPath) -> str | None:
+        """The digest of a file of audio of a folder or of its containers; None for one of archives.
+
+        Raises BadDataError (FILE_CHANGED) if it is not as it was when the folder was read.
+        """
+        if self.in_place:
+            return self.in_place.sha256_of_audio(str(path))
+        return self.unpacked[str(path)].sha256 if self.contents else None
 
 
 def gather(
@@ -59,8 +78,13 @@ def gather(
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     refuse_sources(spec)
     if spec.folder:
-        contents = read_contents(find_folder(spec), cache, progress, stall_seconds)
-        return Files(contents.root, receipts=(), contents=contents, base=find_base(spec, contents))
+        contents = read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec))
+        base = find_base(spec, contents)
+        if type(spec.layout) not in CONTAINERS:
+            return Files(audio_root(spec, out), receipts=(), contents=contents, base=base)
+        containers = unpack_containers(spec.layout, contents, out / AUDIO, out / RECEIPTS, progress)
+        inside = {f"{AUDIO}/{name}": file for name, file in merge(containers).items()}
+        return Files(out, tuple(one.receipt for one in containers), contents, base, inside)
     sizes = [float(source.size_bytes or 1) for source in archives]
     earlier = [read_unpacked(_receipt_of(source, out)) for source in archives]
     unpacked = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from wavlm.corpus.archives import AUDIO, Files, gather
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe_in_steps
-from wavlm.corpus.contents import Cache, FolderContents, hash_fenced
+from wavlm.corpus.contents import FolderContents, hash_fenced
+from wavlm.corpus.digests import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.growth.follow import (
     COPY_OF_VALID,
@@ -29,16 +30,15 @@ from wavlm.corpus.growth.generations import GenerationList
 from wavlm.corpus.growth.history import FileVersion, History, Version, until, write_files, write_history
 from wavlm.corpus.growth.match import TEST_SPLIT, Present, recall
 from wavlm.corpus.growth.write import write_list
-from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
-from wavlm.corpus.layouts.names import find_spelled
+from wavlm.corpus.layouts import Reading, Recording
 from wavlm.corpus.manifest import MANIFEST, Content, ManifestRow, write_manifest
+from wavlm.corpus.reading import read_corpus
 from wavlm.corpus.regions import find_passage
 from wavlm.corpus.split import split
 from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress
 from wavlm.specs import CorpusSpec
-from wavlm.storage.encoding import printable
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +64,8 @@ def build_corpus(
     """
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
-    reading = read_layout(spec.layout, files.root)
+    reading = read_corpus(spec, files)
     recordings = [replace(item, language=item.language or spec.language or None) for item in reading.recordings]
-    if files.contents:
-        _check_tables(files.contents, reading)
-    check_files(reading.files, spec.max_left_out, spec.name, files.root)
-    _check_keys(recordings, files.root)
-    for line in describe_losses(reading.files, reading.tables):
-        logger.warning("%s: %s", spec.name, line)
     history, present = _make_history(spec, files, recordings, stall_seconds, progress)
     generation = _generation(spec)
     rows = rows_of(history, generation, present)
@@ -125,7 +119,7 @@ def _make_history(
         present = [Present(item, row.sha256) for item, row in zip(recordings, rows, strict=True)]
         return _begin(spec, files, present, rows), present
     assert files.contents is not None  # noqa: S101 - only a folder has a list
-    present = [Present(item, files.contents.sha256_of(str(item.path))) for item in recordings]
+    present = [Present(item, files.sha256_of(item.path) or "") for item in recordings]
     if base.latest >= number:
         here = {item.recording.key: item.row for item in present}
         is_changed = base.facts.content != files.contents.digest
@@ -190,7 +184,8 @@ class _File:
 
 def _read_file(name: PurePosixPath, files: Files, fences: FencePool) -> _File:
     path = files.root / name
-    sha256 = files.contents.sha256_of(str(name)) if files.contents else hash_fenced(path, fences)
+    known = files.sha256_of(name) if files.in_place else None
+    sha256 = known or hash_fenced(path, fences)
     unpacked = files.unpacked.get(str(name))
     if unpacked and sha256 != unpacked.sha256:
         raise BadDataError(
@@ -238,32 +233,6 @@ def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
         return -1, -1
     assert info is not None  # noqa: S101 - it comes last
     return info.sample_rate_hz, info.num_samples
-
-
-def _check_tables(contents: FolderContents, reading: Reading) -> None:
-    """Check that the tables are part of the folder's content, and are as they were when it was read."""
-    for table in reading.tables:
-        path = find_spelled(contents.root, table.table)
-        name = str(path.relative_to(contents.root))
-        if name not in contents.states:
-            raise BadDataError(
-                "LAYOUT",
-                f"a table is hidden, or behind a link that is not followed: a change of it would not be seen; at "
-                f"{path}; move it to a folder of the corpus that is not hidden",
-            )
-        contents.sha256_of(name)
-
-
-def _check_keys(recordings: Sequence[Recording], root: Path) -> None:
-    counts = Counter(recording.key for recording in recordings)
-    twice = sorted(key for key, count in counts.items() if count > 1)
-    if twice:
-        paths = ", ".join(printable(str(item.path)) for item in recordings if item.key == twice[0])
-        raise BadDataError(
-            "DUP_KEY",
-            f"{len(twice)} keys name several files each, for example {twice[0]}: {paths}; in {root}; "
-            "narrow the layout in the corpus spec",
-        )
 
 
 def _facts(

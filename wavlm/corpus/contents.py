@@ -7,33 +7,35 @@ Hashing reads every byte, so the digests of files are kept in a cache: a Parquet
 hashed again if its size, inode, time of change (mtime) or time of status change (ctime) differs. A file system that
 changes bytes without changing any of these deceives the cache; the shards stage, which hashes what it decodes, then
 refuses the file.
+
+A manifest may name files outside of the folder (`wavlm.corpus.layouts.places`). They count, too, under the names that
+the manifest gives them. Which they are follows from the files in the folder, so the cache knows it as long as these are
+the same.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from wavlm.corpus.digests import NOWHERE, Cache, FileEntry, FileState, digest_of, read_cache, state_of, write_cache
+from wavlm.corpus.layouts import CONTAINERS, read_layout
+from wavlm.corpus.layouts.places import base_of, is_outside, outside_name
 from wavlm.corpus.layouts.walk import Kind, walk
 from wavlm.errors import BadDataError, ServiceMissingError, UsageError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.specs import CorpusSpec
+from wavlm.specs.manifests import ListedLayout
 from wavlm.storage.files import hash_pieces
 from wavlm.storage.locks import hold_lock
-from wavlm.storage.parquet import write_parquet
 
 logger = logging.getLogger(__name__)
 
@@ -42,46 +44,12 @@ THREADS = 4  # each waits for a process that reads and hashes
 FENCED_MODULES = ("wavlm.storage.files", "wavlm.corpus.audio.stream")
 SAVE_SECONDS = 60  # what a killed run loses at most
 UNREADABLE = "unreadable"  # stands for the digest of what no permission opens
-FORMAT = b"1"
-_SCHEMA = pa.schema(
-    [
-        ("path", pa.binary()),  # as the system spells it
-        ("size", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("ctime_ns", pa.int64()),
-        ("inode", pa.uint64()),
-        ("sha256", pa.string()),
-    ]
-)
+MISSING = "missing"  # for that of a file outside of the folder that a manifest names, and that is not there
 
 
-class FileState(NamedTuple):
-    """What tells that a file is still the one that was hashed."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: Path | str) -> FileState:
-        found = os.stat(path)  # noqa: PTH116 - making a Path takes longer than this
-        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-
-
-class FileEntry(NamedTuple):
-    """What a file of a folder is, wherever the folder lies."""
-
-    size: int
-    sha256: str
-
-
-def digest_of(entries: Mapping[str, FileEntry]) -> str:
-    """The sha256, in hex, that identifies the content of a folder: over path, size and sha256 of its sorted files."""
-    whole = hashlib.sha256()
-    for path in sorted(entries, key=os.fsencode):
-        whole.update(b"%s\0%d %s\n" % (os.fsencode(path), entries[path].size, entries[path].sha256.encode()))
-    return whole.hexdigest()
+def place_of(folder: Path, base: Path | None, name: str) -> Path:
+    """Where a file of a content lies. `base`: where the names of files outside of the folder start."""
+    return (base or folder if is_outside(name) else folder) / name
 
 
 @dataclass(frozen=True)
@@ -91,6 +59,7 @@ class FolderContents:
     root: Path
     states: Mapping[str, FileState]
     sha256s: Mapping[str, str]
+    base: Path | None = None  # where relative paths of audio start, if the layout says it
 
     @cached_property
     def entries(self) -> Mapping[str, FileEntry]:
@@ -110,23 +79,30 @@ class FolderContents:
 
     def sha256_of(self, path: str) -> str:
         """The digest of a file. Raises BadDataError (FILE_CHANGED) if it is not as it was when the folder was read."""
-        where = self.root / path
-        if path not in self.states or FileState.of(where) != self.states[path]:
+        where = place_of(self.root, self.base, path)
+        if path not in self.states or state_of(where) != self.states[path]:
             raise changed(where, "it was written while the folder was read")
         return self.sha256s[path]
 
+    def sha256_of_audio(self, path: str) -> str:
+        """The digest of a file that a recording names. Raises as `sha256_of`."""
+        return self.sha256_of(path if self.base is None and path in self.states else outside_name(path))
 
-class Cache(NamedTuple):
-    """Where the digests of one folder are kept."""
 
-    path: Path
-    lock: Path
+@dataclass(frozen=True)
+class Outside:
+    """The files outside of a folder that its manifests name."""
+
+    base: Path | None  # where relative paths start; None: at their manifests
+    names: Callable[[], Iterable[str]]  # reads the manifests
 
     @classmethod
-    def of(cls, store: Path, folder: Path) -> Cache:
-        """The cache of a folder in a store: a file named after the folder's place."""
-        name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]
-        return cls(store / "folders" / f"{name}.parquet", store / "locks" / f"folder-{name}.lock")
+    def of(cls, spec: CorpusSpec) -> Outside | None:
+        """Those of a corpus; None if its layout names none."""
+        layout, folder = spec.layout, find_folder(spec)
+        if not isinstance(layout, ListedLayout):
+            return None
+        return cls(base_of(folder, layout.audio_root), lambda: read_layout(layout, folder).outside)
 
 
 def expand_home(path: str) -> str:
@@ -148,8 +124,12 @@ def find_folder(spec: CorpusSpec) -> Path:
 
 
 def audio_root(spec: CorpusSpec, corpus_dir: Path) -> Path:
-    """Where the paths of a corpus' manifest start: at its folder, or at what was made of its archives."""
-    return find_folder(spec) if spec.folder else corpus_dir
+    """Where the paths of a corpus' manifest start: at its folder or its `audio_root`, or at what was unpacked."""
+    if spec.folder is None or type(spec.layout) in CONTAINERS:
+        return corpus_dir
+    folder = find_folder(spec)
+    base = base_of(folder, spec.layout.audio_root) if isinstance(spec.layout, ListedLayout) else None
+    return base or folder
 
 
 def check_pin(spec: CorpusSpec, digest: str) -> None:
@@ -162,45 +142,56 @@ def check_pin(spec: CorpusSpec, digest: str) -> None:
         )
 
 
-def find_contents(folder: Path, cache: Cache) -> FolderContents | None:
-    """The content of a folder if the cache knows all its files as they are. Opens no file of it."""
+def find_contents(folder: Path, cache: Cache, outside: Outside | None = None) -> FolderContents | None:
+    """The content of a folder if the cache knows all its files as they are. Opens no file of it.
+
+    `outside`: what its manifests name outside of it.
+    """
     states, sha256s = _scan(folder)
-    known = _read_cache(cache.path)
+    known = read_cache(cache.path)
+    base = outside.base if outside else None
+    if outside:
+        named = {name for name in known if is_outside(name)}
+        if known.keys() - states.keys() - named:
+            return None  # a file is gone: it may have been a manifest
+        states.update((name, state_of(place_of(folder, base, name))) for name in named)
     for path, state in states.items():
         found = known.get(path)
-        if found is None or not _is_valid(found, state, folder / path):
+        if found is None or not _is_valid(found, state, place_of(folder, base, path)):
             return None
         sha256s[path] = found[1]
-    return FolderContents(folder, states, sha256s)
+    return FolderContents(folder, states, sha256s, base)
 
 
 def read_contents(
-    folder: Path, cache: Cache | None, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
+    folder: Path,
+    cache: Cache | None,
+    progress: Progress = no_progress,
+    stall_seconds: float = STALL_SECONDS,
+    outside: Outside | None = None,
 ) -> FolderContents:
     """The content of a folder. Hashes the files that the cache does not know, in processes that can be killed.
 
-    Raises BadDataError: FILE_CHANGED if a file changes meanwhile, FOLDER_UNREADABLE if the disk fails;
+    `outside`: what its manifests name outside of it. Raises what reading these raises, and
+    BadDataError: FILE_CHANGED if a file changes meanwhile, FOLDER_UNREADABLE if the disk fails;
     ServiceMissingError (STORAGE_STALLED) if it gives no data for `stall_seconds`; and LockedError if another process
     reads the same folder for the first time.
     """
     if cache is None:
         with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences:
-            return _hash_all(folder, None, fences, progress)
-    found = find_contents(folder, cache)
+            return _hash_all(folder, None, fences, progress, outside)
+    found = find_contents(folder, cache, outside)
     if found is not None:
         return found
     cache.path.parent.mkdir(parents=True, exist_ok=True)
     lock = hold_lock(cache.lock, f"the list of the files of {folder}")
     with lock, FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences:
-        return _hash_all(folder, cache, fences, progress)
+        return _hash_all(folder, cache, fences, progress, outside)
 
 
 def changed(path: Path, what: str) -> BadDataError:
     """The error for a file that is written while it is read."""
     return BadDataError("FILE_CHANGED", f"{what}; at {path}; run again when nothing writes into the folder")
-
-
-_Known = dict[str, tuple[FileState, str]]
 
 
 def _scan(folder: Path) -> tuple[dict[str, FileState], dict[str, str]]:
@@ -225,37 +216,42 @@ def _is_valid(known: tuple[FileState, str], state: FileState, path: Path) -> boo
     return known[0] == state and (known[1] != UNREADABLE or not os.access(path, os.R_OK))
 
 
-def _hash_all(folder: Path, cache: Cache | None, fences: FencePool, progress: Progress) -> FolderContents:
-    known = _read_cache(cache.path) if cache else {}
+def _hash_all(
+    folder: Path, cache: Cache | None, fences: FencePool, progress: Progress, outside: Outside | None
+) -> FolderContents:
+    known = read_cache(cache.path) if cache else {}
     states, sha256s = _scan(folder)
+    base = outside.base if outside else None
+    if outside:
+        states.update((name, state_of(place_of(folder, base, name))) for name in outside.names())
     done = {
         path: known[path]
         for path, state in states.items()
-        if path in known and _is_valid(known[path], state, folder / path)
+        if path in known and _is_valid(known[path], state, place_of(folder, base, path))
     }
     todo = [path for path in states if path not in done]
     total = sum(states[path].size for path in todo)
     logger.info("%s: %d files to hash, %.1f GB", folder, len(todo), total / 1e9)
     read, saved = 0, time.monotonic()
-    for path, digest in _hash_files(folder, todo, states, fences):
+    for path, digest in _hash_files(lambda path: place_of(folder, base, path), todo, states, fences):
         done[path] = (states[path], digest)
         read += states[path].size
         progress(read, max(total, 1))
         if cache is not None and time.monotonic() - saved > SAVE_SECONDS:
-            _write_cache(cache.path, folder, done)
+            write_cache(cache.path, folder, done)
             saved = time.monotonic()
     if cache is not None:
-        _write_cache(cache.path, folder, done)
-    return FolderContents(folder, states, {**sha256s, **{path: digest for path, (_, digest) in done.items()}})
+        write_cache(cache.path, folder, done)
+    return FolderContents(folder, states, {**sha256s, **{path: digest for path, (_, digest) in done.items()}}, base)
 
 
 def _hash_files(
-    folder: Path, paths: Sequence[str], states: Mapping[str, FileState], fences: FencePool
+    place: Callable[[str], Path], paths: Sequence[str], states: Mapping[str, FileState], fences: FencePool
 ) -> Iterator[tuple[str, str]]:
     stop = threading.Event()
 
     def work(path: str) -> str:
-        return "" if stop.is_set() else _hash(folder / path, states[path], fences)
+        return "" if stop.is_set() else _hash(place(path), states[path], fences)
 
     with ThreadPoolExecutor(THREADS) as pool:
         try:
@@ -275,6 +271,8 @@ def hash_fenced(path: Path, fences: FencePool) -> str:
 
 
 def _hash(path: Path, state: FileState, fences: FencePool) -> str:
+    if state == NOWHERE:
+        return MISSING
     try:
         digest = hash_fenced(path, fences)
         after = FileState.of(path)
@@ -290,29 +288,3 @@ def _hash(path: Path, state: FileState, fences: FencePool) -> str:
     if after != state:
         raise changed(path, "it was written while the folder was read")
     return digest
-
-
-def _read_cache(path: Path) -> _Known:
-    """What the cache knows; nothing if it is missing, damaged or of another format."""
-    try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
-        if (table.schema.metadata or {}).get(b"format") != FORMAT or not table.schema.equals(_SCHEMA):
-            return {}
-        names, *states, sha256s = (table[name].to_pylist() for name in _SCHEMA.names)
-    except (OSError, pa.ArrowException, ValueError):  # a digest that is no UTF-8 is a ValueError
-        return {}
-    found = map(FileState._make, zip(*states, strict=True))
-    return dict(zip(map(os.fsdecode, names), zip(found, sha256s, strict=True), strict=True))
-
-
-def _write_cache(path: Path, folder: Path, known: _Known) -> None:
-    names = sorted(known, key=os.fsencode)
-    states = [known[name][0] for name in names]
-    columns = [
-        [os.fsencode(name) for name in names],
-        *([getattr(state, field) for state in states] for field in FileState._fields),
-        [known[name][1] for name in names],
-    ]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-    metadata = {b"format": FORMAT, b"folder": os.fsencode(folder)}
-    write_parquet(path, pa.Table.from_arrays(arrays, schema=_SCHEMA.with_metadata(metadata)))

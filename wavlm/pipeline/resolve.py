@@ -27,7 +27,8 @@ from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
 from wavlm.specs.identity import canonical
 
 if TYPE_CHECKING:  # their libraries are imported where there is a folder
-    from wavlm.corpus.contents import Cache, FolderContents
+    from wavlm.corpus.contents import FolderContents
+    from wavlm.corpus.digests import Cache
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +87,11 @@ def read_folder(
     spec: CorpusSpec, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
 ) -> None:
     """Hash what is new or has changed in the folder of one corpus. Raises as `read_folders`."""
-    from wavlm.corpus.contents import find_folder, read_contents
+    from wavlm.corpus.contents import Outside, find_folder, read_contents
 
     cache = contents_cache(spec, store)
     if cache is not None and not _is_pinned_and_gone(spec):
-        read_contents(find_folder(spec), cache, progress, stall_seconds)
+        read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec))
 
 
 def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
@@ -128,7 +129,7 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
     """
     if spec.folder is None:
         return None
-    from wavlm.corpus.contents import Cache
+    from wavlm.corpus.digests import Cache
 
     folder = Path(os.path.realpath(_place(spec.folder)))
     root = Path(os.path.realpath(store.root))
@@ -139,7 +140,7 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
             f"{inside} of {spec.name}, so that a run would change the corpus; at {folder} and {root}; "
             "give --store a folder elsewhere, or move the corpus",
         )
-    return Cache.of(store.root, folder)
+    return Cache.of(store.root, folder, spec.layout)
 
 
 def _replace_corpora(recipe: Recipe, change: Callable[[CorpusSpec], CorpusSpec]) -> Recipe:
@@ -156,15 +157,20 @@ def _place(source: FolderSource) -> Path:
 
 
 def _fill_in(spec: CorpusSpec, store: Store) -> _Known:
-    cache = contents_cache(spec, store)
-    if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
-        return _Known(spec, None)
-    from wavlm.corpus.contents import find_contents, find_folder
-
-    contents = find_contents(find_folder(spec), cache)
-    if contents is None:
+    contents = known_contents(spec, store)
+    if spec.folder is None or contents is None:
         return _Known(spec, None)
     return _identify(spec, spec.folder, contents)
+
+
+def known_contents(spec: CorpusSpec, store: Store) -> FolderContents | None:
+    """The content of a corpus' folder if the store knows all its files as they are; None for archives, too."""
+    cache = contents_cache(spec, store)
+    if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
+        return None
+    from wavlm.corpus.contents import Outside, find_contents, find_folder
+
+    return find_contents(find_folder(spec), cache, Outside.of(spec))
 
 
 def _identify(spec: CorpusSpec, folder: FolderSource, contents: FolderContents) -> _Known:
@@ -194,7 +200,7 @@ def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
     artifact = Corpus(spec)
     if decided or known.is_listed or not artifact.is_known or store.is_complete(artifact):
         return spec
-    folders = tuple(_revisions(spec, store))
+    folders = tuple(revisions_of(spec, store))
     made = (_rule_given(folder, spec) for folder in folders)
     earlier = (_rule_of(folder, known) for folder in folders)
     rules = chain(made, earlier)
@@ -202,7 +208,7 @@ def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
     return spec.model_copy(update={"valid_rule": rule}) if rule else spec
 
 
-def _revisions(spec: CorpusSpec, store: Store) -> Iterator[Path]:
+def revisions_of(spec: CorpusSpec, store: Store) -> Iterator[Path]:
     """Folders of the complete corpora of this name, the newest first."""
     records = store.root.glob(f"{Corpus.kind}/{spec.name}-*/{RECORD_FILE}")
     newest_first = sorted(records, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
@@ -238,8 +244,15 @@ def _rule_of(folder: Path, known: _Known) -> HoldOut | None:
         if known.contents is None:
             shared = any(source in old["sources"] for source in new["sources"])
         else:
-            shared = not read_contents_of(folder).isdisjoint(known.contents.sha256s.values())
+            before = read_contents_of(folder) | _archives_of(folder)
+            shared = not before.isdisjoint(known.contents.sha256s.values())
     except BadDataError as error:
         logger.warning("an earlier revision of %s does not count: %s", known.spec.name, error)
         return None
     return rule if shared else None
+
+
+def _archives_of(folder: Path) -> frozenset[str]:
+    """The sha256 of each archive or container that a complete corpus was unpacked from."""
+    found: Any = read_field(folder, "facts").get("archives") or ()
+    return frozenset(str(item["sha256"]) for item in found)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wavlm.errors import BadDataError
+from wavlm.errors.boundary import code_errors
 from wavlm.export.errors import ImportRefusedError
 from wavlm.export.sources import ModelFiles, content_of, find_model
 from wavlm.pipeline.digests import cached_sha256, known_sha256
@@ -47,7 +48,8 @@ def read_models(recipe: Recipe, store: Store) -> None:
     names = {name for item in used_models(recipe) for name in (item.called, item.spec.first) if name}
     for name in sorted(names):
         if (source := recipe.models[name].folder) and (files := _find(source)):
-            content_of(files, lambda path: cached_sha256(path, store.root))
+            with code_errors(files.place):
+                content_of(files, lambda path: cached_sha256(path, store.root))
 
 
 def unknown_models(resolved: Recipe) -> tuple[str, ...]:

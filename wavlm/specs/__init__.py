@@ -38,10 +38,11 @@ from wavlm.specs.labelling import (
     ScoresSpec,
     ShardSpec,
 )
-from wavlm.specs.layouts import Below, Layout
+from wavlm.specs.layouts import Layout
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.models import ModelArchive, ModelFolder, ModelSource, ModelSpec, ModelVersion
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
+from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec

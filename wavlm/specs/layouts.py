@@ -1,26 +1,19 @@
-"""Specs of layouts: how the files of a corpus are arranged, one class per publisher, and one for any folder tree."""
+"""Specs of layouts: how the files of a corpus are arranged, one class per publisher, and one for any folder tree.
+
+Those of other toolkits: wavlm.specs.manifests, wavlm.specs.containers.
+"""
 
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from wavlm.specs.base import FieldError, Name, Probability, Spec
-
-
-def _check_below_root(path: str) -> str:
-    if path.startswith("/") or ".." in PurePosixPath(path).parts:
-        raise ValueError("expected a path below the corpus' root")
-    return path
-
-
-def _check_not_empty(path: str) -> str:
-    if not PurePosixPath(path).parts:
-        raise ValueError("expected a glob such as **/*.flac")
-    return path
+from wavlm.specs.containers import InContainers
+from wavlm.specs.manifests import InManifests
+from wavlm.specs.paths import Below, Glob
 
 
 def _check_speaker(pattern: str) -> str:
@@ -31,9 +24,6 @@ def _check_speaker(pattern: str) -> str:
     if pattern and "speaker" not in groups:
         raise ValueError("expected a group (?P<speaker>...)")
     return pattern
-
-
-Below = Annotated[str, AfterValidator(_check_below_root)]
 
 
 class LibrispeechLayout(Spec):
@@ -57,7 +47,7 @@ class GenericLayout(Spec):
     type: Literal["generic"]
     """Selects this layout."""
 
-    audio: Annotated[Below, AfterValidator(_check_not_empty)] = "**/*"
+    audio: Glob = "**/*"
     """Glob of the audio files, relative to the source. Files that are no audio are left out.
 
     The letter case of the suffix does not matter. Links are followed.
@@ -182,6 +172,6 @@ class FestvoxLayout(Spec):
 
 
 Layout = Annotated[
-    LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout,
+    LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout | InManifests | InContainers,
     Field(discriminator="type"),
 ]

@@ -22,7 +22,8 @@ from typing import Any, Literal
 
 from pydantic import JsonValue, ValidationError
 
-from wavlm.corpus.contents import FileEntry, FolderContents
+from wavlm.corpus.contents import FolderContents
+from wavlm.corpus.digests import FileEntry
 from wavlm.corpus.facts import Amount
 from wavlm.corpus.growth.history import FileVersion, History, at, parse_files, parse_history
 from wavlm.corpus.manifest import FORMAT as MANIFEST_FORMAT

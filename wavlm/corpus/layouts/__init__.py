@@ -1,29 +1,50 @@
 """Readers of corpora on disk, one per layout: what each publisher's folder tree holds.
 
 A new layout takes three places: its spec in `wavlm/specs/layouts.py` (a class, and a member of `Layout`),
-a reader in a file of this package, and a line in `READERS`.
+a reader in a file of this package, and a line in `READERS`. Those of manifests share `manifests`, those of containers
+have a line in `CONTAINERS`, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files, describe_losses
 from wavlm.corpus.layouts.asterisk import read_asterisk
+from wavlm.corpus.layouts.columns import check_columns, read_columns
+from wavlm.corpus.layouts.espnet import read_espnet
+from wavlm.corpus.layouts.fairseq import read_fairseq
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
 from wavlm.corpus.layouts.generic import check_generic, read_generic
+from wavlm.corpus.layouts.huggingface import find_files, read_huggingface, unpack_rows
+from wavlm.corpus.layouts.kaldi import read_kaldi
+from wavlm.corpus.layouts.lhotse import read_lhotse
 from wavlm.corpus.layouts.librispeech import read_librispeech
+from wavlm.corpus.layouts.manifests import check_manifests
 from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text
+from wavlm.corpus.layouts.nemo import read_nemo
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.tree import Tree
+from wavlm.corpus.layouts.webdataset import find_tars, read_webdataset
 from wavlm.specs import Layout, Spec
+from wavlm.specs.containers import HuggingfaceLayout, WebdatasetLayout
 from wavlm.specs.layouts import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
+from wavlm.specs.manifests import (
+    EspnetLayout,
+    FairseqLayout,
+    KaldiLayout,
+    LhotseLayout,
+    ListedLayout,
+    NemoLayout,
+    TableLayout,
+)
 
 __all__ = [
+    "CONTAINERS",
     "READERS",
     "UNKNOWN_SPEAKER",
     "FilesAccount",
@@ -33,6 +54,7 @@ __all__ = [
     "TableAccount",
     "check_files",
     "check_layout",
+    "containers_of",
     "describe_losses",
     "key_of",
     "name_of",
@@ -44,10 +66,32 @@ __all__ = [
 # A reader takes the layout and the files of the corpus. It yields recordings in the order of their paths.
 READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     AsteriskLayout: read_asterisk,
+    EspnetLayout: read_espnet,
+    FairseqLayout: read_fairseq,
     FestvoxLayout: read_festvox,
     FilletsLayout: read_fillets,
     GenericLayout: read_generic,
+    HuggingfaceLayout: read_huggingface,
+    KaldiLayout: read_kaldi,
+    LhotseLayout: read_lhotse,
     LibrispeechLayout: read_librispeech,
+    NemoLayout: read_nemo,
+    TableLayout: read_columns,
+    WebdatasetLayout: read_webdataset,
+}
+
+
+class Containers(NamedTuple):
+    """How a layout finds its containers in a folder, and what is in one: names and bytes; None: it is a tar."""
+
+    find: Callable[[Any, Tree], list[PurePosixPath]]
+    unpack: Callable[[Any, Path], Iterator[tuple[str, bytes]]] | None = None
+
+
+# Layouts whose files are unpacked first. Their readers get what was unpacked.
+CONTAINERS: Mapping[type[Spec], Containers] = {
+    HuggingfaceLayout: Containers(find_files, unpack_rows),
+    WebdatasetLayout: Containers(find_tars),
 }
 
 
@@ -58,6 +102,7 @@ class Reading:
     recordings: tuple[Recording, ...]
     files: FilesAccount
     tables: tuple[TableAccount, ...]
+    outside: tuple[str, ...] = ()  # names of the files outside of the folder that manifests name
 
     def __iter__(self) -> Iterator[Recording]:
         return iter(self.recordings)
@@ -71,10 +116,24 @@ def read_layout(layout: Layout, root: Path) -> Reading:
     """
     tree = Tree(root)
     recordings = tuple(READERS[type(layout)](layout, tree))
-    return Reading(recordings, tree.account(item.path for item in recordings), tuple(tree.tables))
+    files = tree.account(item.path for item in recordings)
+    return Reading(recordings, files, tuple(tree.tables), tuple(tree.outside))
+
+
+def containers_of(layout: Layout, tree: Tree) -> list[PurePosixPath]:
+    """The containers of a folder that a layout reads; none for layouts of files.
+
+    Raises BadDataError (LAYOUT) if a layout of containers finds none.
+    """
+    found = CONTAINERS.get(type(layout))
+    return [] if found is None else found.find(layout, tree)
 
 
 def check_layout(layout: Layout, root: Path) -> None:
     """Raise BadDataError (LAYOUT) for what is wrong at the first look, before any file is read. Takes no time."""
     if isinstance(layout, GenericLayout):
         check_generic(layout, root)
+    elif isinstance(layout, ListedLayout):
+        check_manifests(layout, root)
+        if isinstance(layout, TableLayout):
+            check_columns(layout, root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -11,6 +12,7 @@ from wavlm.storage.encoding import printable
 from wavlm.storage.facts import Facts
 
 EXAMPLES = 5  # names per cause
+MOST_SUFFIXES = 20
 
 
 # Why a file is no recording of the corpus.
@@ -28,6 +30,8 @@ Cause = Literal[
     "link-loop",  # leads to a folder that it lies in
     "excluded",  # the layout says that this is not to be used
     "outside",  # audio in folders that the layout does not read
+    "unlisted",  # audio that no manifest names
+    "container",  # was unpacked: the files in it count
     "other",  # no audio
 ]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
@@ -86,6 +90,30 @@ def left_out(cause: Cause, paths: Iterable[str]) -> LeftOut:
     return LeftOut(cause=cause, files=len(names), examples=tuple(printable(name) for name in names[:EXAMPLES]))
 
 
+def add_accounts(one: FilesAccount, other: FilesAccount) -> FilesAccount:
+    """The account of two folders together."""
+    both = [*one.left_out, *other.left_out]
+    merged = []
+    for cause in CAUSES:
+        mine = [item for item in both if item.cause == cause]
+        if mine:
+            examples = tuple(name for item in mine for name in item.examples)[:EXAMPLES]
+            merged.append(LeftOut(cause=cause, files=sum(item.files for item in mine), examples=examples))
+    suffixes = Counter(one.suffixes)
+    suffixes.update(other.suffixes)
+    return FilesAccount(
+        found=one.found + other.found,
+        used=one.used + other.used,
+        left_out=tuple(merged),
+        suffixes=dict(most_suffixes(suffixes)),
+    )
+
+
+def most_suffixes(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent suffixes."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_SUFFIXES]
+
+
 def check_files(account: FilesAccount, max_left_out: float, corpus: str, root: Path) -> None:
     """Raise BadDataError: FILES_UNREADABLE, CORPUS_EMPTY, or FILES_LEFT_OUT for more than this share of the audio."""
     if account.count("unreadable"):
@@ -116,7 +144,7 @@ def describe_losses(files: FilesAccount, tables: Iterable[TableAccount]) -> Iter
         if lost := table.rows - table.by_path - table.by_stem:
             yield f"{lost} of {table.rows} rows of {table.table} not joined: {'; '.join(table.examples)}"
     for item in files.left_out:
-        if item.cause not in ("other", "outside", "excluded"):
+        if item.cause not in ("other", "outside", "excluded", "container"):
             yield f"{item.files} files left out, {item.cause}: {_examples(item)}"
 
 

@@ -85,15 +85,17 @@ class Names:
 class Tally:
     """Counts what becomes of the rows of a table."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, word: str = "line") -> None:
+        """`word`: what the rows are counted in."""
         self._table = table
+        self._word = word
         self._fates: Counter[Fate] = Counter()
         self._examples: list[str] = []
 
     def add(self, fate: Fate, row_id: str, line: int) -> None:
         self._fates[fate] += 1
         if fate in ("duplicate", "ambiguous", "left over") and len(self._examples) < EXAMPLES:
-            self._examples.append(f"line {line}: {printable(row_id[:60])} ({fate})")
+            self._examples.append(f"{self._word} {line}: {printable(row_id[:60])} ({fate})")
 
     def account(self, without_row: int) -> TableAccount:
         """The counts; `without_row` recordings were named by no row."""

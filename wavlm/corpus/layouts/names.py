@@ -50,10 +50,15 @@ def key_of(name: str) -> str:
 
 def keys_of(paths: Sequence[PurePosixPath]) -> list[str]:
     """A key for each of different paths: of the path without suffix, but with it where two would have one key."""
+    return [key_of(name) for name in names_of(paths)]
+
+
+def names_of(paths: Sequence[PurePosixPath]) -> list[str]:
+    """A name for each of different paths: the path without suffix, but with it where two would have one name."""
     names = [without_suffix(path) for path in paths]
     while twice := {name for name, count in Counter(names).items() if count > 1}:
         names = [str(path) if name in twice else name for path, name in zip(paths, names, strict=True)]
-    return [key_of(name) for name in names]
+    return names
 
 
 def name_of(key: str) -> str:

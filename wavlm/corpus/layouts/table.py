@@ -5,11 +5,14 @@ Whatever is wrong is a BadDataError (LAYOUT) that names file and line and says w
 
 from __future__ import annotations
 
+import gzip
 import re
 import stat
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from wavlm.errors import BadDataError
 from wavlm.storage.encoding import printable
@@ -33,17 +36,21 @@ class Row:
     values: tuple[str, ...]
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, max_letters: int = MAX_LINE_LETTERS) -> Iterator[tuple[int, str]]:
     """The lines of a text file with their numbers from 1, without their ends. Lines end with LF, CR LF or CR.
 
-    A byte order mark at the start is left out.
+    A byte order mark at the start is left out. A file with the ending `.gz` is read through gzip.
     """
+    number = 0
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise _fault(path, 0, "it is no file", "name a table in the corpus spec")
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_LETTERS + 1), ""), 1):
-                yield number, _checked(path, number, line)
+        with _open(path) as file:
+            for number, line in enumerate(iter(lambda: file.readline(max_letters + 1), ""), 1):
+                yield number, _checked(path, number, line, max_letters)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        what = f"the compressed file is cut or damaged: {error}"
+        raise _fault(path, number + 1, what, "make the file again, or copy it again") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise _fault(path, 0, f"cannot be read: {reason}", "correct its path in the corpus spec") from error
@@ -88,15 +95,21 @@ def shorten(text: str) -> str:
     return printable(text[:SHOWN_LETTERS]) + ("..." if len(text) > SHOWN_LETTERS else "")
 
 
-def _checked(path: Path, number: int, line: str) -> str:
+def _open(path: Path) -> TextIO:
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape")
+    return path.open(encoding="utf-8-sig", errors="surrogateescape")
+
+
+def _checked(path: Path, number: int, line: str, max_letters: int) -> str:
     bad = _BAD.search(line)
     if bad is not None and bad.group() == "\0":
         raise _fault(path, number, "it holds a NUL byte, so it is no UTF-8 text", SAVE_AS)
     if bad is not None:
         byte = ord(bad.group()) - 0xDC00
         raise _fault(path, number, f"byte 0x{byte:02x} is not UTF-8", SAVE_AS)
-    if len(line) > MAX_LINE_LETTERS:
-        raise _fault(path, number, f"a line has more than {MAX_LINE_LETTERS} letters", SAVE_AS)
+    if len(line) > max_letters:
+        raise _fault(path, number, f"a line has more than {max_letters} letters", SAVE_AS)
     return line.removesuffix("\n")
 
 

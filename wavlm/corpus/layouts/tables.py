@@ -16,16 +16,12 @@ from wavlm.corpus.layouts.account import TableAccount
 from wavlm.corpus.layouts.join import Names, Tally
 from wavlm.corpus.layouts.names import find_spelled, normal
 from wavlm.corpus.layouts.recording import Phone
+from wavlm.corpus.layouts.rows import SPLITS
 from wavlm.corpus.layouts.table import Row, read_table, shorten, table_fault
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
 from wavlm.storage.encoding import printable
 
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "validation", "val", "dev", "development"), "valid"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 # Phones of one recording follow each other. If two overlap by more, they belong to two recordings of one name.
 MAX_OVERLAP_SECONDS = 0.02
 PHONE_COLUMNS = ("start_s", "end_s", "phone")
@@ -83,7 +79,7 @@ def join_recordings(
             if first[found].values[1:] != row.values[1:]:
                 raise _conflict(path, row, first[found], found)
         tally.add(fate, row.values[0], row.line)
-    tree.tables.append(_check(path, tally.account(len(paths) - len(first)), bounds, len(paths)))
+    tree.tables.append(check_bounds(path, tally.account(len(paths) - len(first)), bounds, len(paths)))
     return {found: _listed(columns, path, row) for found, row in first.items()}
 
 
@@ -108,7 +104,7 @@ def join_phones(
                 fate = "duplicate"
             segments[found].add(phone)
         tally.add(fate, row.values[0], row.line)
-    tree.tables.append(_check(path, tally.account(len(paths) - len(first)), bounds, len(paths)))
+    tree.tables.append(check_bounds(path, tally.account(len(paths) - len(first)), bounds, len(paths)))
     return {found: order_phones(path, str(found), phones) for found, phones in segments.items()}
 
 
@@ -170,7 +166,7 @@ def _conflict(path: Path, row: Row, first: Row, recording: PurePosixPath) -> Bad
     )
 
 
-def _check(path: Path, account: TableAccount, bounds: Bounds, recordings: int) -> TableAccount:
+def check_bounds(path: Path, account: TableAccount, bounds: Bounds, recordings: int) -> TableAccount:
     """The account, if it is within the bounds."""
     lost = account.duplicates + account.ambiguous + account.left_over
     if lost > bounds.left_over_rows * account.rows:

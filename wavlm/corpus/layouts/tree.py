@@ -8,14 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out
+from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out, most_suffixes
 from wavlm.corpus.layouts.globs import compile_glob, fixed_folder
 from wavlm.corpus.layouts.names import normal
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, begins_as_audio, suffix_of
 from wavlm.corpus.layouts.walk import Found, Kind, walk
 from wavlm.storage.encoding import printable, require_utf8
 
-MOST_SUFFIXES = 20
 LOST_AND_FOUND = "lost+found"  # of a file system whose root is the folder: only the system can read it
 RESOURCE_FORK = "._"  # macOS puts `._a.flac` beside `a.flac` in archives; it holds no audio
 
@@ -23,7 +22,8 @@ RESOURCE_FORK = "._"  # macOS puts `._a.flac` beside `a.flac` in archives; it ho
 class Tree:
     """What a folder holds, found once. A reader asks for audio by glob, and notes what it leaves out.
 
-    `tables` collects the accounts of the tables that a reader joins.
+    `tables` collects the accounts of the tables that a reader joins, `outside` the files outside of the folder that
+    manifests name, each with the cause why it is not used, if there is one.
     """
 
     def __init__(self, root: Path) -> None:
@@ -31,6 +31,8 @@ class Tree:
         require_utf8()
         self.root = root
         self.tables: list[TableAccount] = []
+        self.outside: dict[str, Cause | None] = {}
+        self.is_listed = False  # True: manifests say what is read; other audio is `unlisted`
         self._found = walk(root)
         self._real_root = os.path.realpath(root)
         self._causes: dict[str, Cause] = {}  # of files that matched and are no recordings all the same
@@ -38,6 +40,7 @@ class Tree:
         self._scopes: list[re.Pattern[str]] = []
         self._folders: list[str] = []
         self._sounds: dict[str, bool] = {}
+        self._spelled: dict[str, str] = {}
 
     def audio(self, pattern: str, scope: str = "") -> list[PurePosixPath]:
         """Audio files that a glob takes, in the order of their paths, without hidden ones. Each real file once.
@@ -66,6 +69,22 @@ class Tree:
             PurePosixPath(item.path) for item in self._found if _is_open(item) and glob.fullmatch(normal(item.path))
         ]
 
+    def spelled(self, name: str) -> PurePosixPath | None:
+        """The file below the folder that a manifest names, whatever it is; None if there is none."""
+        if not self._spelled:
+            files = [item.path for item in self._found if _is_open(item)]
+            self._spelled = {normal(path): path for path in files} | {path: path for path in files}
+        path = self._spelled.get(name) or self._spelled.get(normal(name))
+        return None if path is None else PurePosixPath(path)
+
+    def may_read(self, path: PurePosixPath) -> bool:
+        """Whether a file below the folder can be opened. One that cannot is noted as `unreadable`."""
+        if os.access(self.root / path, os.R_OK):
+            return True
+        self._matched.add(str(path))
+        self._causes[str(path)] = "unreadable"
+        return False
+
     def leave(self, paths: Iterable[PurePosixPath], cause: Cause) -> None:
         """Note why files that `audio` returned are no recordings. Without a note they are `excluded`."""
         self._causes.update((str(path), cause) for path in paths)
@@ -74,17 +93,21 @@ class Tree:
         """What became of every file, where `used` are the recordings."""
         taken = {str(path) for path in used}
         by_cause: dict[Cause, list[str]] = defaultdict(list)
+        elsewhere = len(taken.difference(item.path for item in self._found))
+        for name, cause in self.outside.items():
+            if cause is not None:
+                elsewhere += 1
+                by_cause[cause].append(name)
         for item in self._found:
             if item.path not in taken:
                 name = f"{item.path}: {item.detail}" if item.detail else item.path
                 by_cause[self._cause(item)].append(name)
         suffixes = Counter(printable(suffix_of(item.path)) for item in self._found if item.path not in taken)
-        most = sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_SUFFIXES]
         return FilesAccount(
-            found=len(self._found),
+            found=len(self._found) + elsewhere,
             used=len(taken),
             left_out=tuple(left_out(cause, by_cause[cause]) for cause in CAUSES if cause in by_cause),
-            suffixes=dict(most),
+            suffixes=dict(most_suffixes(suffixes)),
         )
 
     def _cause(self, item: Found) -> Cause:
@@ -99,7 +122,8 @@ class Tree:
         if item.path in self._matched:
             return self._causes.get(item.path, "excluded")
         if not any(scope.fullmatch(normal(item.path)) for scope in self._scopes):
-            return "outside" if _is_named_as_audio(item) else "other"
+            unread: Cause = "unlisted" if self.is_listed else "outside"
+            return unread if _is_named_as_audio(item) else "other"
         if not self._is_sound(item):
             return "bare-samples" if suffix_of(item.path) in BARE_SUFFIXES else "other"
         return self._causes.get(item.path, "hidden" if item.is_hidden else "not-matched")

@@ -13,7 +13,16 @@ from wavlm.corpus.unpack.members import Limits, UnpackedFile, UnpackedFiles, exp
 from wavlm.corpus.unpack.tar import tar_members
 from wavlm.corpus.unpack.zip import zip_members
 
-__all__ = ["Limits", "UnpackedFile", "UnpackedFiles", "fold_name", "unpack"]
+__all__ = [
+    "Limits",
+    "UnpackedFile",
+    "UnpackedFiles",
+    "explain_damage",
+    "fold_name",
+    "tar_members",
+    "unpack",
+    "write_members",
+]
 
 
 def unpack(archive: Path, format: str, into: Path, limits: Limits | None = None) -> UnpackedFiles:  # noqa: A002 - as in the spec
