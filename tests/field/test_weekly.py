@@ -85,7 +85,7 @@ class Lab:
         for name, text in (
             ("corpora/tiny-speech.yaml", CORPUS.format(page=PAGE, folder="../../audio")),
             ("mixes/tiny-mix.yaml", MIX),
-            ("recipes/weekly.yaml", RECIPE.format(base="../../base", network=NETWORK, train=TRAIN.format(updates=30))),
+            ("recipes/weekly.yaml", RECIPE.format(base="../../base", network=NETWORK, train=TRAIN.format(updates=12))),
         ):
             (folder / "specs" / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / "specs" / name).write_text(text)
@@ -109,7 +109,7 @@ class Lab:
         command = [*WAVLM, "refresh", str(self.recipe), "--store", str(self.store.root)]
         with (self.folder / "log.txt").open("ab") as log:
             return subprocess.Popen(
-                [*command, "--snapshot-every", "5"], cwd=ROOT, env=dict(self.environment), stdout=log, stderr=log
+                [*command, "--snapshot-every", "3"], cwd=ROOT, env=dict(self.environment), stdout=log, stderr=log
             )
 
     def refresh(self) -> Refresh:
