@@ -23,6 +23,19 @@ FREE_FIELDS = {
     "FolderSource": {"path", "revision"},  # the content is digested; a revision only asks for a new look
     "CorpusSpec": {"description", "homepage", "license", "citation", "expected_hours", "gated", "max_left_out"},
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
+    **{
+        name: {"audio_root", "max_left_over_rows", "max_without_row"}  # what lies under the root is digested
+        for name in [
+            "ListedLayout",
+            "KaldiLayout",
+            "EspnetLayout",
+            "LhotseLayout",
+            "NemoLayout",
+            "FairseqLayout",
+            "TableLayout",
+        ]
+    },
+    "HuggingfaceLayout": {"max_left_over_rows"},
     "CodebookSpec": {"speech"},  # a Codebook holds the shards of these corpora
     "MixSpec": {"name"},
     "StartSpec": {"folder", "model"},  # the digest says which weights; a Model holds the model that it starts from

@@ -18,7 +18,7 @@ def describe_generation(corpus: Corpus, store: Store) -> Iterator[str]:
     source = corpus.spec.folder
     if source is None or not corpus.is_known:
         return
-    from wavlm.corpus.contents import find_contents, find_folder
+    from wavlm.corpus.contents import Outside, find_contents, find_folder
     from wavlm.corpus.growth.generations import read_list
 
     found = read_list(corpus.spec)
@@ -29,7 +29,7 @@ def describe_generation(corpus: Corpus, store: Store) -> Iterator[str]:
     if found is None or not 0 < found.latest < source.generation:
         return
     cache = contents_cache(corpus.spec, store)
-    if cache and (contents := find_contents(find_folder(corpus.spec), cache)):
+    if cache and (contents := find_contents(find_folder(corpus.spec), cache, Outside.of(corpus.spec))):
         changes = found.changes(contents)
         counts = (changes.count("+"), changes.count("~"), changes.count("-"))
         yield "files since generation {}: {} added, {} changed, {} removed".format(found.latest, *counts)
