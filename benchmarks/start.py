@@ -58,7 +58,7 @@ iterations:
   - codebook: {{features: {{type: mfcc}}, num_clusters: 100, sample_frames_per_cluster: 500, frames_per_utterance: 160}}
     network: tiny
     {weights}
-    train: {{updates: {updates}, warmup_updates: {warmup}, peak_lr: 2e-3, batch_seconds: 8.0, group_seconds: 4.0,
+    train: {{updates: {updates}, warmup_updates: {warmup}, peak_lr: 2e-3, batch_seconds: {batch}, group_seconds: 4.0,
             max_crop_seconds: 4.0, unmasked_weight: 1.0, feature_penalty: 0.6, clip_norm: 1.2,
             valid_every: {every}, log_every: 50, seed: {seed}}}
 """
@@ -87,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--speech", type=Path, required=True, help="a folder <speaker>/*.flac of other speakers")
     parser.add_argument("--out", type=Path, required=True, help="specs and store; what is there is used again")
     parser.add_argument("--updates", type=int, default=300)
+    parser.add_argument("--batch-seconds", type=float, default=8.0)
     parser.add_argument("--seeds", type=int, default=3)
     return parser.parse_args()
 
@@ -108,6 +109,7 @@ def _write_specs(arguments: argparse.Namespace, start: str, seed: int) -> Path:
         "seed": seed,
         "weights": STARTS[start],
         "updates": arguments.updates,
+        "batch": arguments.batch_seconds,
         "warmup": arguments.updates // 20,
         "every": arguments.updates // 3,
     }

@@ -26,9 +26,10 @@ from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Model, Registration
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
-from wavlm.pipeline.resolve import resolve, unread_folders
+from wavlm.pipeline.resolve import corpora_of, resolve, unread_folders
 from wavlm.pipeline.resolve_models import unknown_models, unread_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe
@@ -49,21 +50,26 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 }
 
 
-def read_resolved(recipe: str, store: Store, runtime: Runtime) -> Recipe:
+def read_resolved(recipe: str, store: Store, runtime: Runtime, *, is_today: bool = False) -> Recipe:
     """A recipe with the content of its folders and the versions of its models. Hashes what is new in folders.
 
-    The registry is asked once: what a run has written down is what every later one means.
+    Lists of generations that were lost come back first. The registry is asked once: what a run has written down is what
+    every later one means. With `is_today` it is not asked at all, and folders are as they are now, whatever the newest
+    refresh has taken.
     """
     recipe_spec = read_recipe(Path(recipe))
-    resolved = resolve(recipe_spec, store)
+    for spec in corpora_of(recipe_spec):
+        restore_list(spec, store)
+    resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))
     if not unread_folders(resolved) and not unknown_models(resolved):
         return resolved
-    if any(isinstance(resolved.models[name].source, ModelVersion) for name in unknown_models(resolved)):
+    unknown = () if is_today else unknown_models(resolved)
+    if any(isinstance(resolved.models[name].source, ModelVersion) for name in unknown):
         ask_versions(recipe_spec, store, runtime)
     if unread_folders(resolved) or unread_models(resolved):
         read_folders(recipe_spec, store, runtime)
-    resolved = resolve(recipe_spec, store)
+    resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))
     return resolved
 

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 
 from flows.elsewhere import make_elsewhere, needs_gpu, without_gpus
 from flows.make import make, make_with_inputs
-from flows.work import work
+from flows.work import MakeOne, work
 from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Kind
@@ -35,6 +35,13 @@ def pretrain(
         until: Stop when all artifacts of this kind are there. Nothing chosen: the whole recipe.
         training: A deployment of the flow `stage`, e.g. stage/demo.training: what needs a GPU is made there.
     """
+    here = without_gpus(runtime) if training else runtime
+    make_one = make_where(training, recipe, runtime)
+    return work(recipe, store, here, lambda items: select_needed(items, until), make_one, is_timed=training is None)
+
+
+def make_where(training: str | None, recipe: str, runtime: Runtime) -> MakeOne:
+    """How to make an artifact: here, with what it needs; or what needs a GPU in the deployment `training`."""
 
     def make_one(artifact: Artifact, recipe_spec: Recipe, artifact_store: Store, here: Runtime) -> None:
         if training is None:
@@ -45,5 +52,4 @@ def pretrain(
         else:
             make(artifact, recipe_spec, artifact_store, here)
 
-    here = without_gpus(runtime) if training else runtime
-    return work(recipe, store, here, lambda items: select_needed(items, until), make_one, is_timed=training is None)
+    return make_one

@@ -20,20 +20,23 @@ Choose = Callable[[Sequence[Artifact]], Sequence[Artifact]]  # what of a plan is
 
 
 def check_ready(
-    recipe: str, store: Store, runtime: Runtime, choose: Choose = tuple, *, redo: bool = False
+    recipe: str, store: Store, runtime: Runtime, choose: Choose = tuple, *, redo: bool = False, is_today: bool = False
 ) -> list[str]:
-    """Raise NotReadyError, which lists all problems. With `redo` what is complete is made again. Returns warnings."""
-    remarks = refuse(find_all(recipe, store, runtime, choose, redo=redo))
+    """Raise NotReadyError, which lists all problems. With `redo` what is complete is made again. Returns warnings.
+
+    `is_today`: with the folders as they are now, whatever the newest refresh has taken.
+    """
+    remarks = refuse(find_all(recipe, store, runtime, choose, redo=redo, is_today=is_today))
     return [remark.text for remark in remarks if remark.is_warning]
 
 
 def find_all(
-    recipe: str, store: Store, runtime: Runtime, choose: Choose = tuple, *, redo: bool = False
+    recipe: str, store: Store, runtime: Runtime, choose: Choose = tuple, *, redo: bool = False, is_today: bool = False
 ) -> Iterator[Finding]:
     """The problems, and what is in order."""
     recipe_spec = read_recipe(Path(recipe))
     try:
-        recipe_spec = resolve(recipe_spec, store)
+        recipe_spec = resolve(recipe_spec, store, is_today=is_today)
     except CodedError as error:  # about a folder; the others are looked for as well
         yield error
     chosen = [item for item in choose(plan(recipe_spec)) if redo or not store.is_complete(item)]

@@ -37,20 +37,22 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     runtime: Runtime,
     choose: Choose,
     make_one: MakeOne = make,
-    tell: Callable[[Recipe, Store], None] | None = None,
+    tell: Callable[[Recipe, Store], object] | None = None,
     *,
     is_timed: bool = True,
+    is_today: bool = False,
 ) -> State[Recipe]:
     """Make the chosen artifacts of a recipe, in their order. Returns a flow's state with the resolved recipe.
 
-    `tell` is called when all of them are there. Without `is_timed` nothing is said about how long it takes.
+    `tell` is called when all of them are there. Without `is_timed` nothing is said about how long it takes. `is_today`:
+    folders as they are now, whatever the newest refresh has taken.
     """
     artifact_store = Store(Path(store))
     redo = make_one is make_again
     with bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
-        for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo):
+        for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo, is_today=is_today):
             logger.warning("%s", warning)
-        recipe_spec = read_resolved(recipe, artifact_store, runtime)
+        recipe_spec = read_resolved(recipe, artifact_store, runtime, is_today=is_today)
         chosen = choose(plan(recipe_spec))
         take_back_lost(chosen, artifact_store)
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]

@@ -15,7 +15,7 @@ from wavlm.specs import Recipe
 
 
 @task(cache_policy=NO_CACHE, task_run_name="folders of {recipe.name}", **RETRIES)
-def read_folders(recipe: Recipe, store: Store, runtime: Runtime) -> None:
-    """Fill the store's lists of the files of folders, from which the keys of corpora follow."""
+def read_folders(recipe: Recipe, store: Store, runtime: Runtime) -> Recipe:
+    """Fill the store's lists of the files of folders. Returns the recipe with what they hold now."""
     with show_progress(f"folders of {recipe.name}") as (progress, _):
-        wait_out(lambda: resolve.read_folders(recipe, store, progress), runtime)
+        return wait_out(lambda: resolve.read_folders(recipe, store, progress, is_today=True), runtime)

@@ -14,24 +14,14 @@ from tasks.orchestration.events import tell_verdict
 from tasks.orchestration.stage import say_outcome, stage_task
 from tasks.orchestration.waiting import wait_out
 from tasks.registry import description
-from tasks.registry.connection import Registry, connect, translate_registry_errors
-from tasks.registry.gate import Verdict, comparable_tags, has_final_labels, judge, measured_tags
+from tasks.registry.aliases import point_aliases
+from tasks.registry.connection import connect, translate_registry_errors
+from tasks.registry.gate import comparable_tags, measured_tags
 from tasks.registry.lineage import CARD_FILE, write_lineage
-from tasks.registry.lookup import record_end
 from tasks.registry.mlmodel import write_mlmodel
 from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
 from tasks.registry.runs import Tracked, experiment_of, log_file, page_of
-from tasks.registry.versions import (
-    CHAMPION,
-    METRIC_TAG,
-    TAG_OF,
-    VERDICT_TAG,
-    Version,
-    find_by_key,
-    has_model,
-    versions_of,
-    with_metrics,
-)
+from tasks.registry.versions import METRIC_TAG, TAG_OF, find_by_key, has_model
 from tasks.registry.words import PAGE, describe_model, describe_version, write_words
 from wavlm.errors import Code, LockedError, ServiceMissingError
 from wavlm.errors.secrets import without_secrets_in
@@ -41,17 +31,18 @@ from wavlm.pipeline.artifacts import Export, Model, Registration
 from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import (
+    GATE_FILE,
     OWN_REGISTRY,
+    GateFacts,
     RegistrationFacts,
     configured_registry,
     write_registration,
 )
 from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
-from wavlm.specs import GateSpec, Recipe
+from wavlm.specs import Recipe
 from wavlm.storage.files import write_text
 
-CANDIDATE = "candidate"
 DEFAULT_RUNTIME = Runtime()
 
 _log = logging.getLogger(__name__)
@@ -115,7 +106,7 @@ def _is_measured(model: Model, recipe: Recipe, store: Store) -> bool:
 def register_model(artifact: Registration, store: Store, recipe: Recipe, experiment: str = "") -> Path:
     """The registration's folder; raises ServiceMissingError if the registry does not answer."""
     tracked = Tracked(artifact.model, recipe.name, experiment)
-    verdicts: list[tuple[RegistrationFacts, Verdict]] = []
+    verdicts: list[tuple[RegistrationFacts, GateFacts]] = []
 
     def build(out: Path) -> RegistrationFacts:
         facts, verdict = _build(artifact, tracked, store, recipe, out)
@@ -130,7 +121,7 @@ def register_model(artifact: Registration, store: Store, recipe: Recipe, experim
 
 def _build(
     artifact: Registration, tracked: Tracked, store: Store, recipe: Recipe, out: Path
-) -> tuple[RegistrationFacts, Verdict]:
+) -> tuple[RegistrationFacts, GateFacts]:
     model = artifact.model
     if scores := scores_of(model, recipe):
         store.require(scores)  # the gate judges by them, and only once
@@ -151,7 +142,8 @@ def _build(
         measured = {name: float(tags[METRIC_TAG + name]) for name in TAG_OF if METRIC_TAG + name in tags}
         words = describe_version(model, recipe, store, version, figures | measured, page_of(registry, run_id))
         write_words(registry, version, words, describe_model(recipe))
-        verdict = _point_aliases(registry, version, recipe.gate, is_final=has_final_labels(model, recipe))
+        verdict = point_aliases(registry, version, model, recipe, store, out)
+        log_file(registry, run_id, out / GATE_FILE, "")
         registry.client.set_terminated(run_id, "FINISHED")
         final = find_by_key(registry, artifact.registry_name, model.key)
         experiment_id = experiment_of(registry, run_id)
@@ -196,26 +188,3 @@ def _make_export(model: Model, store: Store) -> Path:
     from wavlm.export import build_export
 
     return store.make(Export(model), lambda out: build_export(store.path(model), card_of(model, store), out))
-
-
-def _point_aliases(registry: Registry, version: Version, gate: GateSpec, *, is_final: bool) -> Verdict:
-    """Move `iteration-N`, `candidate` (never back) and, if the gate lets it, `champion`."""
-    client, number = registry.client, str(version.version)
-    client.set_registered_model_alias(version.name, f"iteration-{version.iteration}", number)
-    versions = versions_of(registry, version.name)
-    candidate = next((item for item in versions if CANDIDATE in item.aliases), None)
-    if candidate is None or candidate.version <= version.version:
-        client.set_registered_model_alias(version.name, CANDIDATE, number)
-    champion = next((item for item in versions if CHAMPION in item.aliases), None)
-    verdict = judge(
-        gate,
-        with_metrics(registry, version),
-        with_metrics(registry, champion) if champion else None,
-        is_final=is_final,
-    )
-    if verdict.is_champion:
-        client.set_registered_model_alias(version.name, CHAMPION, number)
-        record_end(registry, champion, version)
-    if champion is None or champion.version != version.version:
-        client.set_model_version_tag(version.name, number, VERDICT_TAG, verdict.reason)
-    return verdict

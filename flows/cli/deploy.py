@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.cli import console, options
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+
+if TYPE_CHECKING:
+    from wavlm.specs import Recipe
 
 When = str | None
 _FIELDS = {"pool": "data_pool", "gpu_pool": "training_pool", "env": "environment", "compile_network": "compile"}
@@ -28,6 +31,10 @@ def deploy(  # noqa: PLR0913 - one option each
     weekly: Annotated[When, typer.Option(metavar="TIME", help="Train weekly: 'sat 04:30', or a cron line")] = None,
     timezone: Annotated[str, typer.Option(metavar="NAME", help="Of these times, e.g. Europe/Prague")] = "UTC",
     after_prepare: Annotated[bool, typer.Option("--after-prepare", help="Train whenever data are prepared")] = False,
+    refresh_after_hours: Annotated[
+        float | None,
+        typer.Option(metavar="H", min=0, help="Refresh when so many hours of speech came in; 0: not any more"),
+    ] = None,
     pool: Annotated[str, typer.Option(metavar="NAME", help="Work pool of the data stages")] = "cpu",
     gpu_pool: Annotated[
         str | None,
@@ -68,6 +75,8 @@ def deploy(  # noqa: PLR0913 - one option each
       [cyan]wavlm deploy my.yaml --store /data/store --nightly 02:15 --weekly 'sat 04:30' --gpus 8[/]
 
       [cyan]wavlm deploy my.yaml --store /data/store --nightly 02:15 --after-prepare --webhook https://...[/]
+
+      [cyan]wavlm deploy weekly.yaml --store /data/store --nightly 02:15 --refresh-after-hours 10 --gpus 8[/]
     """
     from tasks.orchestration.server import QUIET, reach_loopback
     from wavlm.specs.yaml import read_recipe
@@ -79,6 +88,7 @@ def deploy(  # noqa: PLR0913 - one option each
     from flows.deploy.apply import apply, recall_options
     from flows.deploy.options import choose
     from flows.deploy.schedules import check_timezone, read_daily, read_weekly
+    from flows.deploy.wanted import training_flow
 
     values: dict[str, Any] = {
         "recipe": _portable(recipe),
@@ -89,6 +99,7 @@ def deploy(  # noqa: PLR0913 - one option each
         "weekly": None if weekly is None else read_weekly(weekly),
         "timezone": check_timezone(timezone),
         "after_prepare": after_prepare,
+        "refresh_after_hours": _check_loop(recipe_spec, refresh_after_hours),
         "webhook": None if webhook is None else _check_webhook(webhook),
         "image": image or None,
         "environment": tuple(_read_variable(item) for item in env or ()),
@@ -119,12 +130,25 @@ def deploy(  # noqa: PLR0913 - one option each
     deployments = apply(recipe_spec, wanted, report, _print)
     _print(*([] if said else ["nothing to change"]), "", "Next:")
     _print(*(f"  prefect worker start --pool {name}" for name in dict.fromkeys(item.pool for item in deployments)))
-    _print(f"  prefect deployment run pretrain/{recipe_spec.name} --watch")
+    _print(f"  prefect deployment run {training_flow(recipe_spec)}/{recipe_spec.name} --watch")
 
 
 def _print(*lines: str) -> None:
     for line in lines:
         console.out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_loop(recipe: Recipe, hours: float | None) -> float | None:
+    from wavlm.errors import UsageError
+    from wavlm.pipeline.refreshes import aliases_of
+
+    if hours and not aliases_of(recipe):
+        raise UsageError(
+            "REFRESH_FIXED",
+            f"this recipe has no weekly loop: it names no model by an alias; at --refresh-after-hours, recipe "
+            f"{recipe.name}; use --after-prepare, or give it `models` with NAME@champion",
+        )
+    return hours or None
 
 
 def _check_webhook(url: str) -> str:

@@ -15,6 +15,7 @@ from flows.cli import grow as cli_grow
 from flows.cli import house as cli_house
 from flows.cli import init as cli_init
 from flows.cli import models as cli_models
+from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
 from flows.cli import run as cli_run
 from flows.cli import store as cli_store
@@ -66,7 +67,18 @@ def _start(
 
 # Modules with commands, in the order in which help lists them. To add one is a name here, and one in the layers of
 # pyproject.toml.
-for module in (cli_init, cli_run, cli_store, cli_grow, cli_report, cli_house, cli_deploy, cli_models, cli_ui):
+for module in (
+    cli_init,
+    cli_run,
+    cli_store,
+    cli_refresh,
+    cli_grow,
+    cli_report,
+    cli_house,
+    cli_deploy,
+    cli_models,
+    cli_ui,
+):
     module.add_to(app)
 
 

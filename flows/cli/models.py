@@ -76,17 +76,21 @@ def show(model: ModelName, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJso
 
 
 @models.command()
-def history(name: ModelName, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) -> None:
+def history(model: ModelName, store: StoreFolder = DEFAULT_STORE, *, as_json: AsJson = False) -> None:
     """The versions of a name, oldest first: when, from what, with which figures, and what the gate said.
 
-    [bold]Example[/]
+    Of one version: those that it descends from, whatever their names.
+
+    [bold]Examples[/]
 
       [cyan]wavlm models history wavlm-demo[/]
+
+      [cyan]wavlm models history wavlm-demo@champion[/]
     """
     from tasks.registry.lookup import list_versions
     from wavlm.pipeline.store import Store
 
-    found = list_versions(Store(store), name)
+    found = list_versions(Store(store), model)
     if as_json:
         tables.print_json([tables.version_of(item) for item in found])
         return

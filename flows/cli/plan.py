@@ -16,6 +16,7 @@ from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.plan import plan, select_needed
+from wavlm.pipeline.refreshes import describe_refresh
 from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.sampling import describe_times
@@ -47,7 +48,8 @@ def plan_table(recipe: Path, store: Store) -> Table:
     table.add_column("artifact", no_wrap=True, overflow="fold")
     table.add_column("why", overflow="fold")
     made: set[str] = set()
-    artifacts = plan(resolve(read_recipe(recipe), store))
+    recipe_spec = read_recipe(recipe)
+    artifacts = plan(resolve(recipe_spec, store))
     states = _states(artifacts, store)
     for artifact in artifacts:
         state = states[artifact]
@@ -55,7 +57,8 @@ def plan_table(recipe: Path, store: Store) -> Table:
         why = "; ".join([*_reasons(artifact, state, store, made), *notes])
         table.add_row(f"[{_COLOURS[state]}]{state}[/]", escape(str(artifact)), escape(why))
         made |= {artifact.key} if state == "make" else set()
-    table.caption = "; ".join(_count(artifacts, states))
+    counts = "; ".join(_count(artifacts, states))
+    table.caption = "\n".join(filter(None, (escape(describe_refresh(recipe_spec, store.root)), counts)))
     table.caption_justify = "left"
     return table
 

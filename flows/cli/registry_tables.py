@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.registry.versions import RegisteredModel, Version
 
 VERDICT_TAG = "wavlm.gate"
+START_TAG = "start.version"
 HISTORY_METRICS = ("valid/loss", "valid/masked_accuracy", "probe/pnmi")
 
 
@@ -71,19 +72,21 @@ def print_version(version: Version) -> None:
 
 def print_history(versions: Sequence[Version]) -> None:
     """One row per version, oldest first, with what the gate said."""
+    is_one = len({item.name for item in versions}) == 1
     rows = (
         (
-            str(item.version),
+            str(item.version) if is_one else item.reference,
             _made(item),
             item.tags.get("wavlm.recipe", ""),
             str(item.iteration or ""),
+            item.tags.get(START_TAG, ""),
             ", ".join(item.aliases),
             *(_figure(item.metrics.get(name)) for name in HISTORY_METRICS),
             item.tags.get(VERDICT_TAG, ""),
         )
         for item in versions
     )
-    _print(("version", "made", "recipe", "iteration", "aliases", *HISTORY_METRICS, "champion"), rows)
+    _print(("version", "made", "recipe", "iteration", "from", "aliases", *HISTORY_METRICS, "champion"), rows)
 
 
 def print_comparison(found: Comparison) -> None:

@@ -25,6 +25,7 @@ from flows.deploy.wanted import (
     Options,
     said_limits,
     trainer_of,
+    training_flow,
     want_deployments,
     want_limits,
     want_pools,
@@ -62,7 +63,7 @@ def apply(recipe: Recipe, options: Options, report: Report, remark: Report) -> t
         ids = {item.full_name: apply_deployment(client, item, report, reset=options.reset) for item in deployments}
         if (left := f"stage/{trainer_of(recipe.name)}") not in ids:  # nothing is handed over any more
             remove_deployment(client, left, report, remark)
-        apply_automations(client, recipe, options, ids[f"pretrain/{recipe.name}"], report)
+        apply_automations(client, recipe, options, ids[f"{training_flow(recipe)}/{recipe.name}"], report)
     return deployments
 
 

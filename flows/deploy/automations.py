@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 LOST_RUNS = "lost-runs.yaml"
 NOTIFICATIONS = "notifications.yaml"
 AFTER_PREPARE = "after-prepare.yaml"
+REFRESH_DUE = "refresh-due.yaml"
 FOLDER = Path(__file__).parent
 
 

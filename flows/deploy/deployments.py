@@ -28,7 +28,7 @@ from pydantic import JsonValue
 
 from flows.deploy.changes import Changes, Fields, compare, flatten, unflatten
 from flows.deploy.memory import forget, recall, remember
-from flows.deploy.wanted import Deployment
+from flows.deploy.wanted import TAG, Deployment
 
 Report = Callable[[str], None]
 UNFINISHED = FlowRunFilter(
@@ -61,6 +61,8 @@ def remove_deployment(client: SyncPrefectClient, full_name: str, report: Report,
     try:
         found = client.read_deployment_by_name(full_name)
     except ObjectNotFound:
+        return
+    if TAG not in found.tags:  # somebody else's of this name
         return
     chosen = DeploymentFilter(id=DeploymentFilterId(any_=[found.id]))
     runs = client.read_flow_runs(deployment_filter=chosen, flow_run_filter=UNFINISHED, limit=1)

@@ -15,7 +15,7 @@ from flows.deploy.wanted import DATA_POOL, ENVIRONMENT, NIGHTLY, TIMEZONE, WEEKL
 from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
 
-FLOWS = ("pretrain", "prepare", "stage", "evaluate")
+FLOWS = ("pretrain", "prepare", "stage", "evaluate", "refresh")
 
 
 def read_earlier(client: SyncPrefectClient, name: str) -> Options | None:
@@ -33,7 +33,8 @@ def options_of(applied: Mapping[str, Fields], *, after_prepare: bool = False) ->
     parameters, job = first.get("parameters", {}), first.get("job_variables", {})
     runtime = {name: value for name, value in parameters.get("runtime", {}).items() if name in Runtime.model_fields}
     nightly = trees.get("prepare", {}).get("schedules", {}).get(NIGHTLY, {})
-    weekly = trees.get("pretrain", {}).get("schedules", {}).get(WEEKLY, {})
+    schedules = [trees.get(flow, {}).get("schedules", {}) for flow in ("refresh", "pretrain")]
+    weekly: dict[str, Any] = next((found[WEEKLY] for found in schedules if WEEKLY in found), {})
     return Options(
         recipe=parameters.get("recipe", ""),
         store=Path(parameters.get("store", "")),
@@ -44,6 +45,7 @@ def options_of(applied: Mapping[str, Fields], *, after_prepare: bool = False) ->
         weekly=weekly.get("cron"),
         timezone=nightly.get("timezone") or weekly.get("timezone") or TIMEZONE,
         after_prepare=after_prepare,
+        refresh_after_hours=trees.get("prepare", {}).get("parameters", {}).get("refresh_after_hours"),
         image=job.get("image"),
         environment=tuple(item for item in job.get("env", {}).items() if item not in ENVIRONMENT.items()),
     )

@@ -11,7 +11,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from pydantic import JsonValue, SecretStr
 
-from flows.deploy.automations import AFTER_PREPARE, LOST_RUNS, NOTIFICATIONS, read_automations
+from flows.deploy.automations import AFTER_PREPARE, LOST_RUNS, NOTIFICATIONS, REFRESH_DUE, read_automations
 from flows.deploy.memory import recall, remember
 from flows.deploy.wanted import Options
 from wavlm.specs import Recipe
@@ -24,15 +24,21 @@ PAGE = 100
 
 
 def apply_automations(
-    client: SyncPrefectClient, recipe: Recipe, options: Options, pretrain: UUID, report: Report
+    client: SyncPrefectClient, recipe: Recipe, options: Options, training: UUID, report: Report
 ) -> None:
-    """Make or change the automations. One that people changed, or switched off, stays as they left it."""
+    """Make or change the automations. One that people changed, or switched off, stays as they left it.
+
+    `training`: the deployment that they start, `refresh` in a weekly loop and else `pretrain`.
+    """
     wanted = [*read_automations(LOST_RUNS)]
     if options.webhook:
         wanted += read_automations(NOTIFICATIONS, {"webhook": _save_webhook(client, options.webhook, report)})
     if options.after_prepare:
-        values = {"recipe": recipe.name, "store": str(options.store), "pretrain": str(pretrain)}
+        values = {"recipe": recipe.name, "store": str(options.store), "pretrain": str(training)}
         wanted += read_automations(AFTER_PREPARE, values)
+    if options.refresh_after_hours:
+        values = {"recipe": recipe.name, "store": str(options.store), "refresh": str(training)}
+        wanted += read_automations(REFRESH_DUE, values)
     applied = {} if options.reset else recall(client, MEMORY)
     current = {item.name: item for item in _read_all(client)}
     for automation in wanted:

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from tasks.orchestration.limits import DOWNLOAD, GPU, limit_name
 from tasks.orchestration.server import QUIET
 from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.refreshes import aliases_of
 from wavlm.specs import Recipe
 
 DATA_POOL = "cpu"
@@ -18,6 +19,8 @@ TRAINING_POOL = "gpu"
 DOWNLOADS, TRAININGS = 2, 1  # at a time, where nobody said anything
 NIGHTLY, WEEKLY = "nightly", "weekly"  # names of schedules
 TIMEZONE = "UTC"
+TAG = "wavlm"  # of every deployment of ours
+REFRESH = "refresh"  # a flow, and the name of a deployment's first part
 HEARTBEAT_TAG = "wavlm-heartbeat"  # of runs whose silence means that they are lost: the automations match it
 # Of every deployed run: quiet, with heartbeats, and with the logs of our own packages in Prefect.
 ENVIRONMENT = {
@@ -41,6 +44,7 @@ class Options:
     weekly: str | None = None
     timezone: str = TIMEZONE
     after_prepare: bool = False
+    refresh_after_hours: float | None = None  # of new speech; of a recipe that has a weekly loop
     webhook: str | None = None  # a URL, which may be a secret
     image: str | None = None  # of a container, for pools of Docker and Kubernetes
     environment: tuple[tuple[str, str], ...] = ()  # of the runs, beside ours
@@ -87,7 +91,7 @@ class Deployment:
             "queue": self.queue,
             "entrypoint": self.entrypoint,
             "description": self.description,
-            "tags": [*sorted(("wavlm", HEARTBEAT_TAG, *self.tags))],
+            "tags": [*sorted((TAG, HEARTBEAT_TAG, *self.tags))],
             "parameters": self.parameters,
             "job_variables": {**job, "image": self.image} if self.image else job,
             "schedules": self.schedules,
@@ -118,18 +122,29 @@ def trainer_of(recipe_name: str) -> str:
     return f"{recipe_name}.training"
 
 
+def training_flow(recipe: Recipe) -> str:
+    """The flow that trains a recipe by schedule: `refresh` if it begins with a version that moves, else `pretrain`."""
+    return REFRESH if aliases_of(recipe) else "pretrain"
+
+
 def want_deployments(recipe: Recipe, options: Options) -> tuple[Deployment, ...]:
     """The deployments of a recipe. With two pools `pretrain` runs in that of the data, and hands training over."""
     name, data, training = recipe.name, options.data_pool, options.training_pool
     hand_over = data != training
     trainer = trainer_of(name)
     make = partial(_deployment, options=options)
+    weekly = _schedule(WEEKLY, options.weekly, options.timezone)
+    there: dict[str, JsonValue] = {"training": f"stage/{trainer}" if hand_over else None}
+    enough: dict[str, JsonValue] = {"refresh_after_hours": options.refresh_after_hours}
+    has_loop = training_flow(recipe) == REFRESH
     found = [
         make("prepare", name, data, f"Corpora and shards of {name}: what is new is added.", "data",
+             parameters=enough if options.refresh_after_hours else None,
              schedules=_schedule(NIGHTLY, options.nightly, options.timezone)),
         make("pretrain", name, data, f"All of {name}, to registered models. It continues what was stopped.", "training",
-             parameters={"training": f"stage/{trainer}" if hand_over else None},
-             schedules=_schedule(WEEKLY, options.weekly, options.timezone)),
+             parameters=there, schedules={} if has_loop else weekly),
+        *([make(REFRESH, name, data, f"The next refresh of {name}, from its champion, or what is left of the open one.",
+                "training", parameters=there, schedules=weekly)] if has_loop else []),
         make("stage", name, data, f"One stage of {name}, alone.", "rerun", parameters={"kind": "shards"}),
         make("evaluate", name, training, f"Scores of the models of {name} that there are.", "evaluation"),
     ]  # fmt: skip

@@ -6,8 +6,9 @@ What Prefect sends in other threads has no more than Prefect's own: logs, events
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,8 @@ from prefect.context import SyncClientContext
 from prefect.settings import PREFECT_API_REQUEST_TIMEOUT
 
 from wavlm.execution.deadline import UNPACKED, Deadline, read_whole
+
+logger = logging.getLogger(__name__)
 
 DEADLINE = "wavlm.deadline"  # where a request has it
 LIMITS = httpx.Limits(max_connections=16, max_keepalive_connections=0)  # a deadline knows the connections made under it
@@ -34,8 +37,18 @@ def bound_engine() -> Iterator[None]:
     A request that took too long is sent again, as often as Prefect sends one again whose connection broke: a run
     outlives a server that hangs for a while, but none that never ends.
     """
-    with SyncClientContext(httpx_settings=_settings(again=True)) as context:
-        context._httpx_settings = None  # noqa: SLF001 - else Prefect makes another client where it names no settings
+    with ExitStack() as stack:
+        try:
+            context = stack.enter_context(SyncClientContext(httpx_settings=_settings(again=True)))
+        except RuntimeError as error:  # so Prefect names a server that it cannot ask for its version
+            if not isinstance(error.__cause__, httpx.HTTPError):
+                raise
+            if not isinstance(error.__cause__, httpx.ConnectError):
+                raise error.__cause__ from None
+            # It is started again at this moment: the engine's own client, which has met it, waits for it.
+            logger.debug("what Prefect asks is not bounded: %s", error)
+        else:
+            context._httpx_settings = None  # noqa: SLF001 - else Prefect makes another client where it names no settings
         yield
 
 

@@ -46,7 +46,8 @@ def describe_run(flow: str, parameters: dict[str, Any], given: str = "") -> str:
         return given
     what = parameters.get("kind") or flow
     parts = [f"{what} {Path(parameters['recipe']).stem}"]
-    parts += [f"{name} {value}" for name in ("iteration", "corpus", "until") if (value := parameters.get(name))]
+    named = ("iteration", "corpus", "until", "number")
+    parts += [f"{name} {value}" for name in named if (value := parameters.get(name))]
     parts += ["redo"] if parameters.get("redo") else []
     return ", ".join(parts) + (f" ({given})" if _MAYBE_MADE_UP.fullmatch(given) else "")
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from tasks.registry.versions import METRIC_TAG, PROBE_TAG, TAG_OF, VALID_TAG, Version
+from wavlm.evaluation.facts import Gain
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.plan import scores_of
+from wavlm.pipeline.refreshes import aliases_of
 from wavlm.specs import GateSpec, Recipe
+from wavlm.specs.gate import LOWER_IS_BETTER
 from wavlm.specs.identity import canonical, key_of
-from wavlm.specs.recipe import LOWER_IS_BETTER
 
+DEFAULT_CONFIDENCE = 0.95  # of a weekly loop
 AUTO = ("probe/pnmi", "valid/loss")  # what the metric `auto` tries, in this order
 # Settings of the training that a validation loss depends on. The last three decide what is heard: the lengths of the
 # crops, and, by the seed, which of their frames are masked.
@@ -32,6 +35,7 @@ class Verdict:
 
     is_champion: bool
     reason: str
+    gain: Gain | None = None  # over the champion, if both were measured anew
 
 
 def comparable_tags(model: Model, recipe: Recipe) -> dict[str, str]:
@@ -56,6 +60,11 @@ def measured_tags(metrics: Mapping[str, float], model_dir: Path) -> dict[str, st
     return {f"{METRIC_TAG}{name}": repr(values[name]) for name in TAG_OF if name in values}
 
 
+def confidence_of(recipe: Recipe) -> float | None:
+    """The confidence of the interval that decides; None if the figures of registration decide."""
+    return recipe.gate.confidence or (DEFAULT_CONFIDENCE if aliases_of(recipe) else None)
+
+
 def has_final_labels(model: Model, recipe: Recipe) -> bool:
     """Whether no later iteration of the recipe has other labels, whose loss could not be compared with this one's."""
     return model.iteration == len(recipe.iterations)
@@ -75,6 +84,33 @@ def judge(gate: GateSpec, new: Version, champion: Version | None, *, is_final: b
         if obstacle is None:
             return _compare(gate, metric, new, champion)
         obstacles.append(obstacle)
+    return _not_compared(new, obstacles)
+
+
+def judge_by_interval(gate: GateSpec, new: Version, champion: Version, measure: Callable[[str], Gain | str]) -> Verdict:
+    """The same, by figures that are measured now: `measure` gives the gain by a metric, or says why there is none.
+
+    The new version is better if the whole interval of its gain is above 0, and the gain no smaller than the gate asks.
+    """
+    obstacles: list[str] = []
+    for metric in AUTO if gate.metric == "auto" else (gate.metric,):
+        found = measure(metric)
+        if isinstance(found, Gain):
+            return _decide(gate, found, champion)
+        obstacles.append(found)
+    return _not_compared(new, obstacles)
+
+
+def _decide(gate: GateSpec, found: Gain, champion: Version) -> Verdict:
+    words = found.show(champion.reference)
+    if found.low <= 0:
+        return Verdict(is_champion=False, reason=f"not better beyond doubt: {words}", gain=found)
+    if found.gain < gate.min_improvement:
+        return Verdict(is_champion=False, reason=f"not better by {gate.min_improvement:g}: {words}", gain=found)
+    return Verdict(is_champion=True, reason=f"better: {words}", gain=found)
+
+
+def _not_compared(new: Version, obstacles: Sequence[str]) -> Verdict:
     return Verdict(
         is_champion=False,
         reason=f"not compared: {'; '.join(obstacles)}; to move it by hand: wavlm models promote {new.reference}",

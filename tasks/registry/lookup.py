@@ -7,11 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from tasks.registry.ancestry import Genealogist
 from tasks.registry.connection import Registry, connect, open_to_look, registry_uri, translate_registry_errors
 from tasks.registry.lineage import Lineage, read_lineage, with_lineage
-from tasks.registry.reference import find_version, find_versions
+from tasks.registry.reference import find_version, find_versions, is_name
 from tasks.registry.versions import (
     CHAMPION,
     MODEL_FILES,
@@ -33,6 +35,7 @@ from wavlm.pipeline.registration import RegistrationFacts, without_password
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import sha256_of, sync
 
+DESCENT = "descends from"
 _ALIAS = re.compile(r"(?!v\d+$)(?!latest$)[a-z][a-z0-9_-]{0,63}")
 
 
@@ -68,20 +71,27 @@ def show_model(store: Store, reference: str) -> RegisteredModel:
     with looking(store, reference) as registry:
         name, chosen = find_versions(registry, reference)
         newest_first = sorted(chosen, key=lambda item: -item.version)
+        genealogist = Genealogist(registry)
         return RegisteredModel(
-            name,
-            registry.place,
-            tuple(with_lineage(registry, with_metrics(registry, item, is_shown=True)) for item in newest_first),
+            name, registry.place, tuple(_with_history(registry, genealogist, item) for item in newest_first)
         )
 
 
-def list_versions(store: Store, name: str) -> tuple[Version, ...]:
-    """The versions of a registered model with their metrics, oldest first."""
-    with looking(store, name) as registry:
-        _, found = find_versions(registry, name)
-        return tuple(
-            with_metrics(registry, item, is_shown=True) for item in sorted(found, key=lambda item: item.version)
-        )
+def list_versions(store: Store, reference: str) -> tuple[Version, ...]:
+    """Versions with their metrics, oldest first: all of a name; of one version those that it descends from."""
+    with looking(store, reference) as registry:
+        name, found = find_versions(registry, reference)
+        if is_name(reference, name):
+            chosen = tuple(sorted(found, key=lambda item: item.version))
+        else:
+            chosen = Genealogist(registry).trace(found[0]).versions
+        return tuple(with_metrics(registry, item, is_shown=True) for item in chosen)
+
+
+def _with_history(registry: Registry, genealogist: Genealogist, version: Version) -> Version:
+    """The version with its metrics, its lineage, and the versions that it descends from."""
+    whole = with_lineage(registry, with_metrics(registry, version, is_shown=True))
+    return replace(whole, lineage={**whole.lineage, DESCENT: genealogist.trace(version).words})
 
 
 def resolve(store: Store, reference: str) -> Version:
@@ -100,19 +110,27 @@ def pull_model(store: Store, reference: str, out: Path) -> Path:
         raise UsageError("OUT_EXISTS", f"there is something already; at {out}; name a new folder")
     with looking(store, reference) as registry:
         version = find_version(registry, reference)
-        for name in MODEL_FILES:
-            _require_digest(version, name)
+        _require_digests(version)
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".partial"))
         try:
-            for name in MODEL_FILES:
-                _fetch(registry, version, name, temporary)
+            fetch_model(registry, version, temporary)
             temporary.chmod(0o755)
             temporary.rename(out)
             sync(out.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return out
+
+
+def fetch_model(registry: Registry, version: Version, folder: Path) -> None:
+    """Download a version's model into a folder, once its bytes are those that were registered.
+
+    Raises BadDataError: VERSION_FOREIGN if nobody says what they were, MODEL_TAMPERED if they are others.
+    """
+    _require_digests(version)
+    for name in MODEL_FILES:
+        _fetch(registry, version, name, folder)
 
 
 def pull_lineage(store: Store, reference: str) -> Lineage | None:
@@ -128,8 +146,7 @@ def find_weights(store: Store, reference: str) -> ResolvedModel:
     """
     with looking(store, reference) as registry:
         version = find_version(registry, reference)
-        for name in MODEL_FILES:
-            _require_digest(version, name)
+        _require_digests(version)
         sha256 = version.tags[sha256_tag(native_path(WEIGHTS_FILE))]
         return ResolvedModel(
             asked=reference, model=version.name, version=str(version.version), sha256=sha256, place=registry.place
@@ -189,10 +206,11 @@ def _fetch(registry: Registry, version: Version, name: str, folder: Path) -> Non
     sync(path)
 
 
-def _require_digest(version: Version, name: str) -> None:
-    if sha256_tag(native_path(name)) not in version.tags:
-        raise BadDataError(
-            "VERSION_FOREIGN",
-            f"{version.reference} has no digest of {native_path(name)}: this version of the pipeline did not register "
-            f"it; at {version.source}; download it with MLflow, or register the model again with `wavlm sync RECIPE`",
-        )
+def _require_digests(version: Version) -> None:
+    for path in map(native_path, MODEL_FILES):
+        if sha256_tag(path) not in version.tags:
+            raise BadDataError(
+                "VERSION_FOREIGN",
+                f"{version.reference} has no digest of {path}: this version of the pipeline did not register it; at "
+                f"{version.source}; download it with MLflow, or register the model again with `wavlm sync RECIPE`",
+            )

@@ -50,6 +50,11 @@ def find_versions(registry: Registry, reference: str) -> tuple[str, tuple[Versio
     raise missing or _unknown_model(registry, reference)
 
 
+def is_name(reference: str, name: str) -> bool:
+    """Whether a reference is this name alone, without version or alias."""
+    return reference.removeprefix(SCHEME) == name
+
+
 def _choose(registry: Registry, name: str, versions: tuple[Version, ...]) -> tuple[Version, ...]:
     """The version that a name alone means, logged with the reason, before the others. `versions`: newest first."""
     champion = next((item for item in versions if CHAMPION in item.aliases), None)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from wavlm.pipeline.plan import plan
-from wavlm.specs import CorpusSpec, ModelSpec, Recipe
+from wavlm.specs import CorpusSpec, ModelSpec, ModelVersion, Recipe
 from wavlm.specs.schema import json_schema
 from wavlm.specs.yaml import read_recipe
 
@@ -36,6 +36,9 @@ def _fill_in(recipe: Recipe) -> Recipe:
         return spec.model_copy(update={"sources": (spec.folder.model_copy(update={"content": "0" * 64}),)})
 
     def fill_model(spec: ModelSpec) -> ModelSpec:
+        if isinstance(spec.source, ModelVersion):
+            known = spec.source.model_copy(update={"version": "1", "sha256": "0" * 64})
+            return spec.model_copy(update={"source": known})
         if spec.folder is None:
             return spec
         return spec.model_copy(update={"source": spec.folder.model_copy(update={"content": "0" * 64})})

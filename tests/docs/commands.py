@@ -26,6 +26,7 @@ NOT_RUN = {
     "wavlm deploy": "needs a Prefect server; tests/servers",
     "wavlm run data_specs/recipes/demo-base.yaml": "needs a GPU",
     "wavlm run data_specs/recipes/mini-librispeech.yaml": "downloads 459 MB",
+    "wavlm refresh weekly.yaml": "continues a released model for hours; tests/field/test_weekly.py",
     "make": "downloads and installs, or takes minutes",
     "python -m benchmarks": "takes minutes",
     "python -m pytest -m gpu": "needs a GPU",

@@ -114,6 +114,24 @@ def test_a_signal_that_comes_before_the_handler_waits_for_it() -> None:
     assert child.returncode == 75
 
 
+SAY_WHAT_WAITS = "import signal; print(*sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))))"
+STOPS = [int(signal.SIGINT), int(signal.SIGTERM)]
+
+
+def test_ranks_are_started_with_stop_signals_held_back() -> None:
+    """Else a stop in the first tenths of a second would end a rank without its last words."""
+    ranks = start_ranks([sys.executable, "-c", SAY_WHAT_WAITS], 2, output=subprocess.PIPE)
+    said = [process.communicate()[0] for process in ranks]
+    assert [[int(number) for number in text.split()] for text in said] == [STOPS, STOPS]
+
+
+def test_a_supervisor_is_started_with_stop_signals_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "command", lambda *_: [sys.executable, "-c", SAY_WHAT_WAITS])
+    with (tmp_path / "note").open("wb") as note:
+        assert launch._start(tmp_path / "job.json", Runtime(), tmp_path / "log", note.fileno()).wait() == 0
+    assert [int(number) for number in (tmp_path / "log").read_text().split()] == STOPS
+
+
 def test_whoever_keeps_signals_for_a_child_gets_them_himself_afterwards() -> None:
     with StopRequest() as stop:
         with keep_signals():

@@ -133,6 +133,12 @@ def test_what_prefects_engine_asks_is_asked_again_after_a_server_hung() -> None:
     assert num_asked == [2]
 
 
+def test_a_server_that_is_away_when_a_run_begins_stops_no_run() -> None:
+    """It is started again: the engine, which has met it before, asks again; a client of ours would not."""
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}), bound_engine():
+        pass
+
+
 @pytest.mark.parametrize(
     ("behaviour", "code"),
     [

@@ -38,6 +38,7 @@ from wavlm.mixing.build import build_mixtures
 from wavlm.nn import WavLM
 from wavlm.shards import build_shards
 from wavlm.specs import (
+    BalanceSpec,
     CodebookSpec,
     ConvLayer,
     EffectSpec,
@@ -46,6 +47,7 @@ from wavlm.specs import (
     MixSpec,
     MixturesSpec,
     NetworkSpec,
+    SamplingSpec,
     ShardSpec,
     Spec,
     TrainSpec,
@@ -78,6 +80,7 @@ TRAINER: dict[str, object] = {
 # Those that the loader reads. The length of an update decides how many micro-batches belong together.
 LOADER: dict[str, object] = {
     "batch_seconds": 12.0, "group_seconds": 12.0, "max_crop_seconds": 1.5, "crop_frames_multiple": 32, "seed": 1,
+    "sampling": SamplingSpec(languages=BalanceSpec(weights={"cs": 3.0})),
 }  # fmt: skip
 ONE_VALUE = {"objective"}  # an objective has one type so far
 MASK: dict[str, object] = {"probability": 0.5, "length": 5, "min_spans": 8, "equalise": True}
@@ -92,7 +95,7 @@ SHARDS: dict[str, object] = {
 }  # fmt: skip
 CODEBOOK: dict[str, object] = {
     "num_clusters": 5, "sample_frames_per_cluster": 20, "frames_per_utterance": 40, "iterations": 2,
-    "seed": 1, "shares": (9.0, 1.0),
+    "seed": 1, "shares": (9.0, 1.0), "sampling": SamplingSpec(corpora=BalanceSpec(weights={"other": 9.0})),
 }  # fmt: skip
 MIXTURES: dict[str, object] = {"num_utterances": 3, "max_seconds": 1.0, "seed": 1}
 
@@ -194,7 +197,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> TrainJob:
     noises = [Spoken(f"n{i}", "", rng.normal(0, 0.02, 20000).astype(np.float32)) for i in range(3)]
     mix = MixSpec(name="much", probability=0.75, noise_probability=0.5)
     noise = write_shards(folder / "noise", noises)
-    corpus = write_staircases(folder, "some", 24)
+    corpus = write_staircases(folder, "some", 24, languages=("en", "cs"))
     return job_of((corpus,), folder, mix=mix, noise=(noise,), network=tiny_network(num_layers=1))
 
 

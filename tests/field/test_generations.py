@@ -28,6 +28,7 @@ from wavlm.pipeline.garbage.kept import find_kept
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.grow import compact, grow, read_growing
 from wavlm.pipeline.growth import describe_generation, describe_reuse
+from wavlm.pipeline.lost_lists import find_lost
 from wavlm.pipeline.plan import plan, select
 from wavlm.pipeline.resolve import contents_cache, resolve
 from wavlm.pipeline.store import Store
@@ -235,6 +236,23 @@ def test_speech_that_was_held_out_is_not_trained_on_after_it_was_removed(recipe:
         assert {why: amount.recordings for why, amount in excluded.items()} == {"COPY_OF_VALID": 1, "COPY_OF_TRAIN": 1}
 
 
+def test_a_speaker_who_gets_the_name_of_a_held_out_one_is_told(
+    recipe: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = recipe.parents[1] / "corpora/voices.yaml"
+    layout = "layout: {type: generic, transcripts: names.tsv, text_column: '', speaker_column: who}"
+    lines = [line if not line.startswith("layout") else layout for line in spec.read_text().splitlines()]
+    spec.write_text("\n".join(lines) + "\n")
+    names = wavs(recipe) / "names.tsv"
+    rows = [f"{name}/{clip}\t{name}" for name in FIRST for clip in range(2)]
+    names.write_text("\n".join(["utt_id\twho", *rows]) + "\n")
+    before, _ = grow_both(recipe, store)
+    names.write_text(names.read_text().replace("dan/0\tdan", "dan/0\tbob"))
+    after, _ = grow_both(recipe, store)
+    assert splits_of(after, store) == splits_of(before, store)
+    assert "1 recordings stay in train" in caplog.text
+
+
 def test_a_corpus_whose_held_out_speech_is_gone_is_refused(recipe: Path, store: Store) -> None:
     grow_both(recipe, store)
     for name in ("bob", "cid"):
@@ -320,12 +338,31 @@ def test_compacting_begins_with_all_that_is_there(recipe: Path, store: Store) ->
     assert splits_of(after, store) == splits_of(before, store)
 
 
-def test_a_list_that_was_lost_comes_back_with_the_next_run(recipe: Path, store: Store) -> None:
+def test_a_list_that_was_lost_comes_back_with_the_next_run(recipe: Path, store: Store, tmp_path: Path) -> None:
     grow_both(recipe, store)
-    before = (list_of(recipe) / LIST).read_bytes()
+    add_speakers(wavs(recipe), ["gus"])
+    before, _ = grow_both(recipe, store)
+    saved = (list_of(recipe) / LIST).read_bytes()
     shutil.rmtree(list_of(recipe))
+    assert find_lost(voices(recipe), Store(tmp_path / "other")) is None
+    again, _ = grow_both(recipe, store)
+    assert (list_of(recipe) / LIST).read_bytes() == saved
+    assert again.key == before.key
+    shutil.rmtree(list_of(recipe))
+    add_speakers(wavs(recipe), ["hal"])
+    _, after = grow_both(recipe, store)
+    assert reused(after, store) == 3
+
+
+def test_a_corpus_of_other_speech_or_for_another_spec_gives_no_list(recipe: Path, store: Store, tmp_path: Path) -> None:
     grow_both(recipe, store)
-    assert (list_of(recipe) / LIST).read_bytes() == before
+    stranger = write_project(tmp_path / "stranger", speakers=("kim",))
+    assert find_lost(voices(stranger), store) is None
+    add_speakers(wavs(stranger), FIRST)
+    assert find_lost(voices(stranger), store) is not None
+    spec = stranger.parents[1] / "corpora/voices.yaml"
+    spec.write_text(spec.read_text().replace("0.3", "0.2"))
+    assert find_lost(voices(stranger), store) is None
 
 
 def test_a_pinned_folder_does_not_grow(recipe: Path, store: Store) -> None:

@@ -11,29 +11,31 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.plan import describe
+from flows.cli.plan import describe, plan_table
+from flows.make import read_resolved
 from tasks.model import build_imported
 from tasks.register import register_model
 from tasks.registry import lookup
 from tasks.registry.connection import connect
 from tasks.registry.lookup import promote
 from tasks.versions import resolve_versions
+from tests.field.recipes import write_recipe
 from tests.mlflow_server import serve_mlflow
-from tests.tasks.conftest import BuiltStore, built, empty_registry, make_store  # noqa: F401 - fixtures
+from tests.tasks.conftest import BuiltStore, build, empty_registry, make_store, recipe_of  # noqa: F401 - fixtures
 from wavlm.errors import CodedError
 from wavlm.execution.progress import no_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.export.facts import ModelFacts
 from wavlm.nn.description import WEIGHTS_FILE
-from wavlm.pipeline.artifacts import ImportedModel, Model
+from wavlm.pipeline.artifacts import ImportedModel, Model, Registration
 from wavlm.pipeline.cards import card_of, origins_of
 from wavlm.pipeline.check import find
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.refreshes import read_refresh
-from wavlm.pipeline.resolve import resolve
+from wavlm.pipeline.resolve import read_folders, resolve
 from wavlm.pipeline.resolve_models import unknown_models
 from wavlm.pipeline.store import Store
-from wavlm.specs import ModelSpec, ModelVersion, Recipe, StartSpec
+from wavlm.specs import GateSpec, ModelSpec, ModelVersion, Recipe, StartSpec
 from wavlm.storage.files import sha256_of
 
 pytestmark = [
@@ -41,6 +43,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning"),
 ]
 NAME = "WavLM-tiny"
+HIDDEN = "{type: hidden, model: base, layer: 1}"
+GATE = GateSpec(metric="valid/loss", higher_is_better=False)
 
 
 def continuing(recipe: Recipe, **version: str) -> Recipe:
@@ -61,13 +65,28 @@ def make(recipe: Recipe, store: Store) -> ImportedModel:
     return artifact
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Path:  # noqa: F811
+    """A store with two versions in its own registry, of which the first is `chosen`."""
+    store, recipe = Store(tmp_path_factory.mktemp("made") / "store"), recipe_of(GATE)
+    for artifact in plan(recipe):
+        if not isinstance(artifact, Registration):
+            store.make(artifact, lambda out, item=artifact: build(item, store, out))
+    shutil.copytree(empty_registry, store.root / "registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for registration in BuiltStore(store, recipe).registrations:
+            register_model(registration, store, recipe)
+        promote(store, f"{NAME}:1", "chosen")
+    return store.root
+
+
 @pytest.fixture
-def registered(built: BuiltStore) -> BuiltStore:  # noqa: F811
-    """A store with two versions, of which the first is `chosen`."""
-    for registration in built.registrations:
-        register_model(registration, built.store, built.recipe)
-    promote(built.store, f"{NAME}:1", "chosen")
-    return built
+def registered(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltStore:
+    """A copy of it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(original, tmp_path / "store")
+    return BuiltStore(Store(tmp_path / "store"), recipe_of(GATE))
 
 
 def weights(built_store: BuiltStore, number: int) -> str:
@@ -200,3 +219,32 @@ def test_a_registry_elsewhere_works_as_well(
         recipe = continuing(found.recipe, version="1")
         assert resolve_versions(recipe, found.store).models["base"].sha256 == weights(found, 1)
         assert found.store.facts(make(recipe, found.store), ModelFacts).sha256 == weights(found, 1)
+
+
+def test_a_run_asks_once_and_a_plan_never(
+    registered: BuiltStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(
+        tmp_path,
+        ("iterations:\n", f"models: {{base: {{registry: {NAME}@chosen}}}}\niterations:\n"),
+        iterations=(HIDDEN,),
+    )
+    asked = []
+
+    def ask(spec: Recipe, store: Store, _runtime: Runtime) -> None:
+        asked.append(spec.name)
+        resolve_versions(spec, store)
+
+    monkeypatch.setattr("flows.make.ask_versions", ask)
+    monkeypatch.setattr("flows.make.read_folders", lambda spec, store, _: read_folders(spec, store, stall_seconds=0))
+    table = plan_table(recipe, registered.store)
+    assert f"{NAME}@chosen, not resolved: the run asks the registry which version that is" in list(
+        table.columns[2].cells
+    )
+    assert not asked
+    for _ in range(2):
+        resolved = read_resolved(str(recipe), registered.store, Runtime())
+        assert all(item.is_known for item in plan(resolved))
+    assert asked == ["small"]
+    cells = list(plan_table(recipe, registered.store).columns[2].cells)
+    assert any(f"from {NAME}@chosen, version 1" in str(cell) for cell in cells)

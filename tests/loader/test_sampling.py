@@ -98,10 +98,10 @@ def test_every_draw_of_an_utterance_has_a_crop_a_mask_and_a_mix_of_its_own(
             seen.setdefault(key, []).append(tuple(part.numpy().tobytes() for part in parts))
     often = [rows for rows in seen.values() if len(rows) >= 3]
     assert len(often) >= 8
-    for rows in often:
-        assert len({mask for _, mask, _ in rows}) == len(rows)
-        assert len({audio for _, _, audio in rows}) == len(rows)
-        assert len({labels for labels, _, _ in rows}) > 1
+    # A mask of 39 frames has few forms, and a crop few places: now and then two draws are alike in one of them.
+    for part in range(3):
+        different = sum(len({row[part] for row in rows}) for rows in often)
+        assert different > 0.9 * sum(map(len, often)), ("labels", "masks", "audio")[part]
 
 
 def test_labels_fit_the_crops_of_all_draws(data: tuple[LabelledShards, ...], tmp_path: Path) -> None:
@@ -113,19 +113,21 @@ def test_labels_fit_the_crops_of_all_draws(data: tuple[LabelledShards, ...], tmp
 def test_no_utterance_is_mixed_with_itself(data: tuple[LabelledShards, ...], tmp_path: Path) -> None:
     """Where `sw` alone is left, few utterances come ten times: micro-batches hold some of them twice."""
     only = SamplingSpec(languages=BalanceSpec(weights={"en": 0.0, "cs": 0.0}))
-    samples, twice = TrainingSamples(job_with(data, tmp_path, only, MIX)), 0
-    sampler = samples.sampler()
-    for number in range(sampler.epoch(0).num_micro_batches):
-        micro_batch = sampler.epoch(0).micro_batch(number)
+    samples, twice, otherwise = TrainingSamples(job_with(data, tmp_path, only, MIX)), 0, 0
+    epoch = samples.sampler().epoch(0)
+    for micro_batch in map(epoch.micro_batch, range(epoch.num_micro_batches)):
         (drawn,) = samples.draw([micro_batch])
-        keys = Counter(drawn.keys)
-        twice += max(keys.values()) > 1
-        crops = np.ones((len(drawn.keys), 400), np.float32)
-        for event, _ in mix(crops, drawn.keys, drawn.mixing, MIX, None, micro_batch.utterances):
-            assert event.key != event.source
         made = samples.make(drawn)
-        assert made.mixing.with_speech <= (len(drawn.keys) if len(keys) > 1 else 0)
+        twice += len(set(drawn.keys)) < len(drawn.keys)
+        mixed = mix(made.pcm, drawn.keys, drawn.mixing, MIX, None, micro_batch.utterances)
+        assert all(event.key != event.source for event, _ in mixed)
+        assert [change.row for change in made.changes] == [change.row for _, change in mixed]
+        for change, (_, expected) in zip(made.changes, mixed, strict=True):
+            np.testing.assert_array_equal(change.waveform, expected.waveform)
+        blind = mix(made.pcm, drawn.keys, drawn.mixing, MIX, None)
+        otherwise += sum(event.key == event.source for event, _ in blind)
     assert twice > 5, "no micro-batch of this test has an utterance twice"
+    assert otherwise > 5, "nothing would be mixed with itself anyway"
 
 
 def test_ranks_workers_and_a_restart_anywhere_change_nothing(data: tuple[LabelledShards, ...], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.mutants import cover
-from tests.mutants.attempt import Trial
+from tests.mutants.attempt import BUDGET_SECONDS, Trial
 from tests.mutants.draw import AREAS, Mutant, mutants, of_file
 from tests.mutants.report import Row, Verdicts, page
 
@@ -44,7 +44,7 @@ def main() -> int:
     else:
         known = verdicts.rows
         wanted = [(one.name, one) for one in draw(tree, options.seed, options.count) if one.name not in known]
-    trial = Trial(tree, cover.read(work, tree))
+    trial = Trial(tree, cover.read(work, tree), options.budget_s)
     for name, mutant in wanted:
         with alone(options.lock):
             row = {**trial.judge(mutant), "name": name, "seed": options.seed, "commit": commit}
@@ -65,6 +65,9 @@ def arguments() -> argparse.Namespace:
         help="where it works and keeps verdicts",
     )
     parser.add_argument("--again", action="store_true", help="try again those that lived")
+    parser.add_argument(
+        "--budget-s", type=float, default=BUDGET_SECONDS, help="seconds of tests per mutant; more with --again"
+    )
     parser.add_argument("--keep-map", action="store_true", help="do not trace tests that are new")
     parser.add_argument("--lock", type=Path, help="lock this file (flock) while a mutant is tried: for shared machines")
     return parser.parse_args()

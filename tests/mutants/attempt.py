@@ -29,12 +29,12 @@ OURS = ("tests", "wavlm", "tasks", "flows")
 class Trial:
     """Tries mutants in a tree, one at a time."""
 
-    def __init__(self, tree: Path, cover: Cover) -> None:
+    def __init__(self, tree: Path, cover: Cover, budget_seconds: float = BUDGET_SECONDS) -> None:
         os.environ["OMP_NUM_THREADS"] = "1"
         for name in SLOW_IMPORTS:
             with suppress(ImportError):
                 import_module(name)
-        self.tree, self.cover = tree, cover
+        self.tree, self.cover, self.budget_seconds = tree, cover, budget_seconds
         self.trusted: dict[str, bool] = {}  # whether a test passes on the unchanged tree, as far as it was asked
 
     def judge(self, mutant: Mutant) -> dict[str, object]:
@@ -54,7 +54,7 @@ class Trial:
         """The tests within the budget: a first batch that is cheap, then the rest in their order."""
         first, rest, spent = [], [], 0.0
         for test in tests:
-            if spent + self.cover.seconds[test] <= BUDGET_SECONDS:
+            if spent + self.cover.seconds[test] <= self.budget_seconds:
                 spent += self.cover.seconds[test]
                 (first if spent <= FIRST_SECONDS else rest).append(test)
         return [batch for batch in (first, rest) if batch]

@@ -32,7 +32,7 @@ FREE_FIELDS = {
     "FolderSource": {"path", "revision"},  # the content is digested; a revision only asks for a new look
     "CorpusSpec": {"description", "homepage", "license", "citation", "expected_hours", "gated", "max_left_out"},
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
-    **dict.fromkeys(OF_MANIFESTS, {"audio_root", "max_left_over_rows", "max_without_row"}),  # files there are digested
+    **{name: {"audio_root", "max_left_over_rows", "max_without_row"} for name in OF_MANIFESTS},  # files there count
     "HuggingfaceLayout": {"max_left_over_rows"},
     "CodebookSpec": {"speech"},  # a Codebook holds the shards of these corpora
     "MixSpec": {"name"},
@@ -41,7 +41,8 @@ FREE_FIELDS = {
     "ModelFolder": {"path"},  # the content says which model
     "ModelArchive": {"urls", "size_bytes"},
     "ModelVersion": {"alias"},  # version and digest say which model
-    "ModelSpec": {"description", "homepage", "license", "citation", "network"},  # the network is what it is
+    # The network is what it is; what stands in is a model of its own.
+    "ModelSpec": {"description", "homepage", "license", "citation", "network", "first"},
     "TrainSpec": {"valid_every", "log_every"},  # change the curve alone
     "ImportedModel": {"called"},  # its name in a recipe
     "Model": {"mixtures", "iteration"},  # what it is validated on, and its place in a recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,9 @@ def test_many_languages_make_no_endless_table() -> None:
     empty: dict[str, tuple[str, ...]] = dict.fromkeys(
         ("corpora", "mixtures", "versions", "plots", "listen", "findings", "advice", "missing"), ()
     )
-    rows = dict(tables(Summary(results=(result,), **empty)))["corpora and languages"]  # type: ignore[arg-type]
+    found = dict(tables(Summary(results=(result,), **empty)))  # type: ignore[arg-type]
+    assert all(re.fullmatch("[a-z0-9-]+", name) for name in found), "Prefect takes no other keys"
+    rows = found["speech"]
     assert len(rows) == MOST_LANGUAGES + 1
     assert rows[0] == {
         "iteration": "1", "of": "language x0", "rejected": "0 of 1", "hours of train": "1.00", "hours heard": "1.00",

@@ -18,7 +18,7 @@ from wavlm.specs import ShardSpec
 Split = Literal["train", "valid"]
 Samples = NDArray[np.float64]
 
-SPEC = ShardSpec(min_seconds=0.5, max_seconds=3.0, shard_megabytes=0.1, max_rejected=0.0)
+SPEC = ShardSpec(min_seconds=0.5, max_seconds=3.0, cut="equal", shard_megabytes=0.1, max_rejected=0.0)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def joined() -> Samples:
     return np.concatenate(parts)
 
 
-PAUSES = SPEC.model_copy(update={"max_seconds": 8.0, "shard_megabytes": 5.0})
+PAUSES = SPEC.model_copy(update={"cut": "pauses", "max_seconds": 8.0, "shard_megabytes": 5.0})
 
 
 def pack(folder: Path, blob: bytes, spec: ShardSpec = PAUSES, intake: Intake | None = None) -> ShardsFacts:

@@ -16,6 +16,10 @@ from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
 from wavlm.export import build_export
+from wavlm.export.facts import ModelFacts
+from wavlm.export.hf import write_hf
+from wavlm.export.hf_config import HEAD_FILE
+from wavlm.export.imported import build_model
 from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.nn import WavLM, save_model
@@ -24,6 +28,7 @@ from wavlm.pipeline.artifacts import (
     Codebook,
     Corpus,
     Export,
+    ImportedModel,
     Labels,
     Mixtures,
     Model,
@@ -177,10 +182,12 @@ def recipe_of(gate: GateSpec | None) -> Recipe:
     )
 
 
-def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: PLR0911 - one case per kind
+def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: C901, PLR0911 - one case per kind
     """Files and facts as the stage of this kind leaves them, tiny."""
     if isinstance(artifact, Model):
         return _model(artifact, out)
+    if isinstance(artifact, ImportedModel):
+        return _imported(out)
     if isinstance(artifact, Labels):
         return _labels(artifact)
     if isinstance(artifact, Corpus | Shards):
@@ -233,6 +240,14 @@ def _labels(artifact: Labels) -> LabelsFacts:
 
 def quality(pnmi: float, num_frames: int = 100) -> Quality:
     return Quality(phone_purity=0.4, cluster_purity=0.1, pnmi=pnmi, num_frames=num_frames)
+
+
+def _imported(out: Path) -> ModelFacts:
+    """A release without a head."""
+    torch.manual_seed(9)
+    write_hf(WavLM(tiny_network(), num_clusters=50), out.parent / "release")
+    (out.parent / "release" / HEAD_FILE).unlink()
+    return build_model(out.parent / "release", out)
 
 
 def _model(artifact: Model, out: Path) -> Facts:

@@ -82,7 +82,9 @@ def test_other_bytes_are_refused(release: Path, tmp_path: Path) -> None:
 def test_an_archive_with_several_models_needs_to_be_told_which(release: Path, tmp_path: Path) -> None:
     save_model(lively(tiny_network(num_layers=1)), release / "other")
     store = Store(tmp_path / "store")
-    with pytest.raises(CodedError, match=r"MODEL_UNUSABLE: expected one model in it, there is: other, wavlm-tiny"):
+    with pytest.raises(
+        CodedError, match=r"MODEL_UNUSABLE: expected one model in the archive, there is: other, wavlm-tiny"
+    ):
         fetch(packed(release), store)
     chosen = fetch(packed(release), store, inside="other")
     assert store.facts(chosen, ModelFacts).num_layers == 1
@@ -95,5 +97,5 @@ def test_an_archive_with_several_models_needs_to_be_told_which(release: Path, tm
 def test_an_archive_without_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "release").mkdir()
     (tmp_path / "release/README.md").write_text("words")
-    with pytest.raises(CodedError, match=r"MODEL_UNUSABLE: expected one model in it, there is: none"):
+    with pytest.raises(CodedError, match=r"MODEL_UNUSABLE: expected one model in the archive, there is: none"):
         fetch(packed(tmp_path / "release"), Store(tmp_path / "store"))

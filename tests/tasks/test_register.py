@@ -125,6 +125,7 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
         ("bangs", second.noise[0].key),
     }
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
+        "gate.json",
         "hf/MLmodel",
         "hf/README.md",
         "hf/config.json",

@@ -281,6 +281,9 @@ def test_a_head_is_kept_for_the_same_codebook_and_drawn_anew_for_others(
         assert is_same == (head == "kept" or not name.startswith("head.")), name
     assert after["head.label_embeddings"].shape[0] == job.num_clusters
     assert read_training(job.out).head == head
+    if "num_clusters" not in change:  # the same data: a kept head has the source's loss, a fresh one starts anew
+        theirs, ours = (read_training(folder).metrics["valid/loss"] for folder in (first.parent, job.out))
+        assert (ours == pytest.approx(theirs, rel=1e-6)) == (head == "kept")
 
 
 def test_a_start_of_another_network_is_refused_by_the_trainer(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 from wavlm.corpus.facts import SplitRule
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
@@ -22,6 +23,9 @@ from wavlm.corpus.manifest import ManifestRow
 from wavlm.corpus.regions import find_overlaps
 from wavlm.errors import BadDataError, UsageError
 from wavlm.specs import CorpusSpec, HoldOut
+
+if TYPE_CHECKING:
+    from wavlm.corpus.regions import Row
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +89,7 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
 
 
 def hold_new(
-    rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str], rule: SplitRule, below: float
+    rows: Sequence[Row], spec: CorpusSpec, given: frozenset[str], rule: SplitRule, below: float
 ) -> frozenset[str]:
     """Keys of what is held out of the recordings that come into a corpus later, by the rule that it was begun with."""
     if rule == "listed":
@@ -160,7 +164,7 @@ def _apply(rows: Sequence[ManifestRow], spec: CorpusSpec, rule: HoldOut) -> _Hel
     return held
 
 
-def _hold(rows: Sequence[ManifestRow], rule: SplitRule, below: float) -> _Held:
+def _hold(rows: Sequence[Row], rule: SplitRule, below: float) -> _Held:
     hashes = _hash_rows(rows, rule)
     keys = frozenset(row.key for row, number in zip(rows, hashes, strict=True) if number < below)
     return _Held(rule, below, keys)
@@ -177,17 +181,17 @@ def _hold_some(rows: Sequence[ManifestRow], rule: SplitRule, below: float) -> _H
     return held
 
 
-def _hash_rows(rows: Sequence[ManifestRow], rule: SplitRule) -> list[float]:
+def _hash_rows(rows: Sequence[Row], rule: SplitRule) -> list[float]:
     hash_of = cache(hash_name)
     name_of = _name_of_speaker if rule == "speakers" else _name_of_recording
     return [hash_of(name_of(row)) for row in rows]
 
 
-def _name_of_speaker(row: ManifestRow) -> str:
+def _name_of_speaker(row: Row) -> str:
     return _name_of_recording(row) if row.speaker == UNKNOWN_SPEAKER else row.speaker
 
 
-def _name_of_recording(row: ManifestRow) -> str:
+def _name_of_recording(row: Row) -> str:
     """The key; of a region the digest of its file, so that all regions of a file, and of its copies, go one way."""
     return row.sha256 if row.is_region else row.key
 

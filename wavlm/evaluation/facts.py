@@ -1,4 +1,4 @@
-"""What the stage scores reports, and the reader of `scores.json`."""
+"""What the stage scores reports, the reader of `scores.json`, and the gain of one model over another one."""
 
 from __future__ import annotations
 
@@ -35,6 +35,30 @@ class ScoresFacts(Facts):
     def _leave_out_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that are None are not written."""
         return {name: value for name, value in dump(self).items() if value is not None}
+
+
+class Gain(Facts):
+    """How much better a model is than another one. Figures of both are of all utterances together."""
+
+    metric: str
+    ours: float
+    theirs: float
+    gain: float  # above 0: ours is better, whether the metric counts up or down
+    low: float  # ends of the interval of the gain
+    high: float
+    confidence: float
+    num_utterances: int
+    num_blocks: int
+    unit: Literal["speakers", "utterances"]  # what was drawn
+
+    def show(self, theirs: str) -> str:
+        """Figures, gain and interval, for people. `theirs`: the name of the other model."""
+        drawn = f" of {self.num_blocks} speakers" if self.unit == "speakers" else ""
+        return (
+            f"{self.metric} {self.ours:.4f} against {self.theirs:.4f} of {theirs} on the same {self.num_utterances} "
+            f"utterances{drawn}: gain {self.gain:+.4f}, {self.confidence:.4g} interval {self.low:+.4f} to "
+            f"{self.high:+.4f}"
+        )
 
 
 SCORES_PLOT = "scores.png"

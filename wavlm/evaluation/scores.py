@@ -28,7 +28,8 @@ from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids
 from wavlm.labels.codebook import cluster
 from wavlm.labels.facts import Quality
-from wavlm.labels.quality import NO_COUNTS, joint_counts, merge_counts
+from wavlm.labels.files import Labels
+from wavlm.labels.quality import label_quality
 from wavlm.nn.description import read_network
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Utterance, read_listing, stream_with_phones
@@ -96,17 +97,37 @@ def measure_quality(
     progress: Progress = no_progress,
 ) -> list[Quality]:
     """Label quality of each layer on the judged utterances, by k-means that is fitted on the others."""
+    of_layers = label_layers(extract_layers, fitted, judged, spec, progress)
+    return [
+        label_quality(
+            ((item.phones or (), found) for item, found in zip(judged, labels, strict=True)), spec.num_clusters
+        )
+        for labels in of_layers
+    ]
+
+
+def label_layers(
+    extract_layers: ExtractLayers,
+    fitted: Sequence[Utterance],
+    judged: Sequence[Utterance],
+    spec: ScoresSpec,
+    progress: Progress = no_progress,
+) -> list[list[Labels]]:
+    """The labels (F,) of each judged utterance, layer by layer, by k-means that is fitted on the others."""
     samples = _sample_frames(extract_layers, fitted, spec, progress)
     codebooks = [Centroids(_fit_centroids(sample, spec)) for sample in samples]
-    totals = [NO_COUNTS for _ in codebooks]
+    found: list[list[Labels]] = [[] for _ in codebooks]
     for done, item in enumerate(judged, len(fitted)):
         progress(done, len(fitted) + len(judged))
         for number, features in enumerate(extract_layers(item.waveform)):
-            labels = codebooks[number].assign(features, item.key)
-            counts = joint_counts(item.phones or (), labels, spec.num_clusters)
-            totals[number] = merge_counts([totals[number], counts])
+            found[number].append(codebooks[number].assign(features, item.key))
     progress(len(fitted) + len(judged), len(fitted) + len(judged))
-    return [total.quality() for total in totals]
+    return found
+
+
+def layers_of(spec: ScoresSpec, model_dir: Path) -> tuple[int, ...]:
+    """The layers of a model that are scored, from 1 on."""
+    return spec.layers or tuple(range(1, read_network(model_dir).network.num_layers + 1))
 
 
 def _without_phones(num_utterances: int) -> ScoresFacts:
@@ -115,7 +136,7 @@ def _without_phones(num_utterances: int) -> ScoresFacts:
 
 
 def _score_layers(spec: ScoresSpec, model_dir: Path, chosen: Chosen, progress: Progress) -> ScoresFacts:
-    layers = spec.layers or tuple(range(1, read_network(model_dir).network.num_layers + 1))
+    layers = layers_of(spec, model_dir)
     hidden = HiddenLayers(model_dir, layers, default_device())
     with one_thread():
         qualities = measure_quality(

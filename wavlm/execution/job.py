@@ -55,10 +55,11 @@ class TrainJob(BaseModel):
 
 
 def name_corpora(data: Sequence[LabelledShards]) -> tuple[str, ...]:
-    """A name for each corpus: its own, or the first part of its folder; whole folders where these are not different."""
+    """A name for each corpus, all different: its own, or the first part of its folder, its folder or its whole path."""
     folders = [item.shards.name for item in data]
     names = [item.corpus or folder.rpartition("-")[0] or folder for item, folder in zip(data, folders, strict=True)]
-    return tuple(names if len(set(names)) == len(names) else folders)
+    choices = (names, folders, [str(item.shards) for item in data])
+    return tuple(next((found for found in choices if len(set(found)) == len(found)), choices[-1]))
 
 
 def read_job(path: Path) -> TrainJob:

@@ -9,6 +9,7 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.resolve import contents_cache, corpora_of, read_folder, resolve_corpus
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec
@@ -50,13 +51,14 @@ def grow(
     from wavlm.corpus.growth.write import refuse_closed, write_list
 
     refuse_closed(spec)
+    restore_list(spec, store)
     read_folder(spec, store, progress, stall_seconds)
     corpus = Corpus(resolve_corpus(spec, store))
     cache = contents_cache(corpus.spec, store)
     store.make(
         corpus, lambda out: grow_corpus(corpus.spec, store.downloads, out, progress, cache, stall_seconds), progress
     )
-    write_list(corpus.spec, store.path(corpus))  # it may have been lost since the corpus was made
+    write_list(corpus.spec, store.path(corpus))  # the corpus may be older than the list
     return read_list(corpus.spec)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from wavlm.corpus.facts import CorpusFacts
 from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import Artifact, Corpus, Labels, Shards
-from wavlm.pipeline.resolve import contents_cache
+from wavlm.pipeline.lost_lists import find_lost
+from wavlm.pipeline.resolve import known_contents
 from wavlm.pipeline.store import Store
 
 MOST_ROWS = 500_000  # whose inputs are digested for a plan; takes some seconds
@@ -18,7 +20,6 @@ def describe_generation(corpus: Corpus, store: Store) -> Iterator[str]:
     source = corpus.spec.folder
     if source is None or not corpus.is_known:
         return
-    from wavlm.corpus.contents import Outside, find_contents, find_folder
     from wavlm.corpus.growth.generations import read_list
 
     found = read_list(corpus.spec)
@@ -26,10 +27,11 @@ def describe_generation(corpus: Corpus, store: Store) -> Iterator[str]:
         yield f"a new list of generations begins: that in {found.folder} was made for another spec, and is kept aside"
     elif source.generation > 1 or (found and found.latest > 1):
         yield f"generation {source.generation}"
+    if found is None and (lost := find_lost(corpus.spec, store)):
+        yield f"its list of generations is lost; a run takes it from {lost[1].relative_to(store.root)}"
     if found is None or not 0 < found.latest < source.generation:
         return
-    cache = contents_cache(corpus.spec, store)
-    if cache and (contents := find_contents(find_folder(corpus.spec), cache, Outside.of(corpus.spec))):
+    if contents := known_contents(corpus.spec, store):
         changes = found.changes(contents)
         counts = (changes.count("+"), changes.count("~"), changes.count("-"))
         yield "files since generation {}: {} added, {} changed, {} removed".format(found.latest, *counts)
@@ -57,7 +59,7 @@ def describe_reuse(artifact: Artifact, store: Store) -> Iterator[str]:
 
 def _count_parts(shards: Shards, store: Store, siblings: list[Path]) -> tuple[int, int] | None:
     """Parts that are taken over, and all; None if that is not known yet, or takes long to find out."""
-    if not store.is_complete(shards.corpus):
+    if not store.is_complete(shards.corpus) or store.facts(shards.corpus, CorpusFacts).utterances > MOST_ROWS:
         return None
     from wavlm.corpus.growth.history import read_history
     from wavlm.corpus.manifest import read_manifest
@@ -66,8 +68,6 @@ def _count_parts(shards: Shards, store: Store, siblings: list[Path]) -> tuple[in
 
     corpus, corpus_dir = shards.corpus.spec, store.path(shards.corpus)
     rows, history = read_manifest(corpus_dir), read_history(corpus_dir)
-    if len(rows) > MOST_ROWS:
-        return None
     parts = plan_parts(rows, shards.spec, history.places if history else ())
     wanted = {digest_inputs(part, shards.spec, corpus.channels, corpus.role) for part in parts}
     there = {item.inputs for sibling in siblings for item in read_listing(sibling).values()}

@@ -13,11 +13,13 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from wavlm.errors.secrets import without_secrets_in
+from wavlm.evaluation.facts import Gain
 from wavlm.pipeline.record import read_field
-from wavlm.storage.facts import Facts
+from wavlm.storage.facts import Facts, read_facts
 from wavlm.storage.files import write_json
 
 REGISTRATION_FILE = "registration.json"
+GATE_FILE = "gate.json"
 REPORT_FILE = "report.html"  # the page about the model; in the registry it is an artifact of the run
 REGISTRY_FOLDER = "registry"  # in a store
 DATABASE_FILE = "mlflow.db"
@@ -40,6 +42,17 @@ class RegistrationFacts(Facts):
     experiment_id: str = ""  # of the run, for links to its pages; an earlier version did not record it
 
 
+class GateFacts(Facts):
+    """What the gate said of a version, and by which figures."""
+
+    version: int
+    sha256: str  # of the version's weights
+    champion: int | None  # the version that was champion then
+    is_champion: bool  # whether this one is from then on
+    reason: str
+    gain: Gain | None = None  # over that champion; None if both were not measured anew
+
+
 @dataclass(frozen=True)
 class Current:
     """What the registry says of a version now, which may have changed since it was registered."""
@@ -52,6 +65,17 @@ class Current:
 def write_registration(folder: Path, facts: RegistrationFacts) -> None:
     """Write the facts beside the plots, for people who look into the folder."""
     write_json(folder / REGISTRATION_FILE, facts.model_dump(mode="json"))
+
+
+def write_gate(folder: Path, facts: GateFacts) -> None:
+    """Write what the gate said into the folder of a registration."""
+    write_json(folder / GATE_FILE, facts.model_dump(mode="json"))
+
+
+def read_gate(folder: Path) -> GateFacts | None:
+    """What the gate said; None if it has said nothing yet. Raises BadDataError (RECORD_BROKEN, CHECKSUM)."""
+    path = folder / GATE_FILE
+    return read_facts(path, GateFacts) if path.is_file() else None
 
 
 def configured_registry(root: Path) -> str:

@@ -20,6 +20,7 @@ from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.record import RECORD_FILE, read_field
+from wavlm.pipeline.refreshes import read_refresh, take_corpus
 from wavlm.pipeline.resolve_models import read_models, resolve_models, unknown_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
@@ -43,15 +44,18 @@ class _Known:
     is_listed: bool = False
 
 
-def resolve(recipe: Recipe, store: Store) -> Recipe:
+def resolve(recipe: Recipe, store: Store, *, is_today: bool = False) -> Recipe:
     """The recipe with the content of folders, where the store knows it, and with the rule of earlier splits.
 
-    So are models: folders as the store knows them, and versions as the newest refresh of the recipe names them.
+    So are models: folders as the store knows them, and versions as the newest refresh of the recipe names them. The
+    folders of speech are those of that refresh, too, once it has taken them; with `is_today` they are as they are now.
 
     Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, GENERATIONS_DAMAGED,
     MODEL_CHANGED).
     """
-    return _replace_corpora(resolve_models(recipe, store), lambda spec: resolve_corpus(spec, store))
+    refresh = None if is_today else read_refresh(store.root, recipe.name)
+    recipe = resolve_models(recipe, store)
+    return _replace_corpora(recipe, lambda spec: take_corpus(spec, refresh) or resolve_corpus(spec, store))
 
 
 def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
@@ -60,7 +64,12 @@ def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
 
 
 def read_folders(
-    recipe: Recipe, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
+    recipe: Recipe,
+    store: Store,
+    progress: Progress = no_progress,
+    stall_seconds: float = STALL_SECONDS,
+    *,
+    is_today: bool = False,
 ) -> Recipe:
     """The same, after every file of a folder that is new or has changed was hashed.
 
@@ -71,7 +80,7 @@ def read_folders(
     for spec in corpora_of(recipe):
         read_folder(spec, store, progress, stall_seconds)
     read_models(recipe, store)
-    return resolve(recipe, store)
+    return resolve(recipe, store, is_today=is_today)
 
 
 def read_folder(
@@ -148,15 +157,20 @@ def _place(source: FolderSource) -> Path:
 
 
 def _fill_in(spec: CorpusSpec, store: Store) -> _Known:
-    cache = contents_cache(spec, store)
-    if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
-        return _Known(spec, None)
-    from wavlm.corpus.contents import Outside, find_contents, find_folder
-
-    contents = find_contents(find_folder(spec), cache, Outside.of(spec))
-    if contents is None:
+    contents = known_contents(spec, store)
+    if spec.folder is None or contents is None:
         return _Known(spec, None)
     return _identify(spec, spec.folder, contents)
+
+
+def known_contents(spec: CorpusSpec, store: Store) -> FolderContents | None:
+    """The content of a corpus' folder if the store knows all its files as they are; None for archives, too."""
+    cache = contents_cache(spec, store)
+    if spec.folder is None or cache is None or not _place(spec.folder).is_dir():
+        return None
+    from wavlm.corpus.contents import Outside, find_contents, find_folder
+
+    return find_contents(find_folder(spec), cache, Outside.of(spec))
 
 
 def _identify(spec: CorpusSpec, folder: FolderSource, contents: FolderContents) -> _Known:
@@ -186,7 +200,7 @@ def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
     artifact = Corpus(spec)
     if decided or known.is_listed or not artifact.is_known or store.is_complete(artifact):
         return spec
-    folders = tuple(_revisions(spec, store))
+    folders = tuple(revisions_of(spec, store))
     made = (_rule_given(folder, spec) for folder in folders)
     earlier = (_rule_of(folder, known) for folder in folders)
     rules = chain(made, earlier)
@@ -194,7 +208,7 @@ def _keep_rule(known: _Known, store: Store) -> CorpusSpec:
     return spec.model_copy(update={"valid_rule": rule}) if rule else spec
 
 
-def _revisions(spec: CorpusSpec, store: Store) -> Iterator[Path]:
+def revisions_of(spec: CorpusSpec, store: Store) -> Iterator[Path]:
     """Folders of the complete corpora of this name, the newest first."""
     records = store.root.glob(f"{Corpus.kind}/{spec.name}-*/{RECORD_FILE}")
     newest_first = sorted(records, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)

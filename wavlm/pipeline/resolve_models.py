@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wavlm.errors import BadDataError
+from wavlm.errors.boundary import code_errors
 from wavlm.export.errors import ImportRefusedError
 from wavlm.export.sources import ModelFiles, content_of, find_model
 from wavlm.pipeline.digests import cached_sha256, known_sha256
@@ -32,7 +33,10 @@ def resolve_models(recipe: Recipe, store: Store, number: int | None = None) -> R
         if isinstance(spec.source, ModelFolder):
             return _fill_folder(name, spec, spec.source, store.root)
         if isinstance(spec.source, ModelVersion):
-            found = find_version(spec.source, refresh.models.get(name) if refresh else None)
+            asked = refresh.models.get(name) if refresh else None
+            if asked and asked.first == spec.first and asked.first and asked.asked == spec.source.reference:
+                return fill_in(asked.first, recipe.models[asked.first])
+            found = find_version(spec.source, asked)
             return spec.model_copy(update={"source": found}) if found else spec
         return spec
 
@@ -41,9 +45,11 @@ def resolve_models(recipe: Recipe, store: Store, number: int | None = None) -> R
 
 def read_models(recipe: Recipe, store: Store) -> None:
     """Hash the files of models that are folders, as far as they are new or have changed. What is not there is left."""
-    for artifact in used_models(recipe):
-        if (source := artifact.spec.folder) and (files := _find(source)):
-            content_of(files, lambda path: cached_sha256(path, store.root))
+    names = {name for item in used_models(recipe) for name in (item.called, item.spec.first) if name}
+    for name in sorted(names):
+        if (source := recipe.models[name].folder) and (files := _find(source)):
+            with code_errors(files.place):
+                content_of(files, lambda path: cached_sha256(path, store.root))
 
 
 def unknown_models(resolved: Recipe) -> tuple[str, ...]:

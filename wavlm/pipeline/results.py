@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import ScoresFacts
 from wavlm.labels.facts import LabelsFacts
 from wavlm.mixing.counts import MixingFacts
-from wavlm.pipeline.artifacts import Labels, Model, Scores
+from wavlm.pipeline.artifacts import Labels, Model, Scores, Shards
 from wavlm.pipeline.curves import Curve, read_curves
 from wavlm.pipeline.parts import PartFigures
 from wavlm.pipeline.store import Store
@@ -136,6 +137,15 @@ def read_layer_pnmi(scores: Scores | None, store: Store) -> LayerPnmi | None:
     if not pnmi or facts.mfcc_pnmi is None or facts.num_clusters is None:
         return None
     return LayerPnmi(facts.num_clusters, pnmi, facts.mfcc_pnmi, facts.judged_on or "train")
+
+
+def folders_with_phones(shards: Sequence[Shards], store: Store) -> list[Path]:
+    """The folders of those shards that may hold timed phones: nobody need read all of the others to find none."""
+    return [
+        store.path(item)
+        for item in shards
+        if not store.is_complete(item.corpus) or store.facts(item.corpus, CorpusFacts).with_phones > 0
+    ]
 
 
 def _ends(curve: Curve | None) -> tuple[float, float] | None:

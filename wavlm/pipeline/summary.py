@@ -13,6 +13,7 @@ from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registra
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.mixed import describe_shortfall
 from wavlm.pipeline.parts import read_parts
+from wavlm.pipeline.refreshes import read_refresh
 from wavlm.pipeline.registration import REPORT_FILE, Current, RegistrationFacts, place_of, show_registry
 from wavlm.pipeline.results import (
     IterationResults,
@@ -26,6 +27,7 @@ from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
+from wavlm.specs import Recipe
 from wavlm.train.facts import TrainingFacts
 
 Found = Mapping[tuple[str, int], Current]  # by name and number
@@ -144,6 +146,26 @@ def show_hours(artifact: Corpus | Shards, store: Store) -> str:
     facts: CorpusFacts | ShardsFacts
     facts = store.facts(artifact, CorpusFacts) if isinstance(artifact, Corpus) else store.facts(artifact, ShardsFacts)
     return f"{facts.train_hours:.2f} h train, {facts.valid_hours:.2f} h valid"
+
+
+def speech_hours(recipe: Recipe, store: Store) -> float | None:
+    """The hours of speech that the shards of a resolved recipe hold; None if one of them is not there."""
+    shards = [Shards(recipe.shards, Corpus(spec)) for spec in recipe.speech]
+    if not store.has_all(shards):
+        return None
+    return sum(store.facts(item, ShardsFacts).hours for item in shards)
+
+
+def hours_since_refresh(recipe: Recipe, store: Store) -> float | None:
+    """The hours of speech of a resolved recipe beyond those that its last refresh took; all of them if there is none.
+
+    None if the shards are not there. Speech that was removed counts against what was added.
+    """
+    hours, newest = speech_hours(recipe, store), read_refresh(store.root, recipe.name)
+    while newest is not None and newest.hours is None and newest.number > 1:  # it has not taken any yet
+        newest = read_refresh(store.root, recipe.name, newest.number - 1)
+    before = newest.hours if newest else None
+    return None if hours is None else max(0.0, hours - (before or 0.0))
 
 
 def _notes(model: Model, store: Store) -> Iterator[str]:

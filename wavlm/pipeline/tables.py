@@ -21,7 +21,7 @@ def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
         ("corpora", [_corpus(item) for item in summary.corpora]),
         ("account", [row for item in summary.corpora for row in _account(item)]),
         ("iterations", [_iteration(item) for item in summary.results]),
-        ("corpora and languages", list(_parts(summary))),
+        ("speech", list(_parts(summary))),
         ("mixing", list(_mixing(summary))),
         ("versions", _versions(summary)),
     ):
@@ -52,7 +52,7 @@ def _account(corpus: CorpusSummary) -> Iterator[Row]:
     hours = map(_hours, counts)
     yield _account_row(corpus.name, "recordings packed", facts.recordings, facts.recordings_used, excluded, rejected)
     yield _account_row(corpus.name, "samples at 16 kHz", *counts)
-    yield {**_account_row(corpus.name, "hours", *hours), "remarks": "; ".join(_remarks(facts))}
+    yield {**_account_row(corpus.name, "hours", *hours), "remarks": "; ".join([*_remarks(facts), *_say_reuse(facts)])}
 
 
 def _found(name: str, facts: CorpusFacts) -> Iterator[Row]:
@@ -109,6 +109,11 @@ def _remarks_on_regions(facts: ShardsFacts) -> Iterator[str]:
 
 def _hours(samples: int) -> str:
     return f"{samples / SAMPLE_RATE_HZ / 3600:.4f}"
+
+
+def _say_reuse(facts: ShardsFacts) -> Iterator[str]:
+    if facts.parts_reused:
+        yield f"{facts.parts_reused:,} parts taken over from another generation"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

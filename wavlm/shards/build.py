@@ -143,8 +143,12 @@ def _check_some(rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[Pa
 
 def write_contents(out: Path, records: Sequence[PartRecord]) -> None:
     """Write what is in a folder of tars: the index of the utterances and the listing of the tars."""
-    write_index(out, [{"shard": record.shard, **vars(item)} for record in records for item in record.utterances])
+    write_index(out, [_index_row(record.shard, item) for record in records for item in record.utterances])
     write_listing(out, {record.shard: _list_shard(record) for record in records if record.sha256})
+
+
+def _index_row(shard: str, item: PackedUtterance) -> dict[str, object]:
+    return {**vars(item), "shard": shard, "origins": [origin._asdict() for origin in item.origins]}
 
 
 def _list_shard(record: PartRecord) -> ListedShard:

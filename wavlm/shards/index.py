@@ -16,6 +16,8 @@ from wavlm.errors import BadDataError
 from wavlm.storage.parquet import write_parquet
 from wavlm.storage.seals import check_sealed
 
+# Where a piece of an utterance comes from: the first 64 bits of the sha256 of its file, and samples at 16 kHz of it.
+_ORIGIN = {"file": pa.uint64(), "channel": pa.int16(), "start": pa.int64(), "stop": pa.int64()}
 INDEX_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -27,8 +29,10 @@ INDEX_SCHEMA = pa.schema(
         ("split", pa.string()),
         ("sha256", pa.string()),
         ("language", pa.string()),
+        ("origins", pa.list_(pa.struct(list(_ORIGIN.items())))),
     ]
 )
+IN_MEMORY = tuple(name for name in INDEX_SCHEMA.names if name != "origins")  # what `Index` holds
 
 # What pyarrow raises for damage; text that is no UTF-8 is a ValueError.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
@@ -44,7 +48,7 @@ def index_path(shards_dir: Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """The columns of the index: each has one entry per utterance, in the order of the tars."""
+    """The columns of the index but `origins`: each has one entry per utterance, in the order of the tars."""
 
     keys: Strings
     shards: Strings
@@ -71,7 +75,7 @@ def write_index(shards_dir: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 def read_index(shards_dir: Path) -> Index:
     """The index of a shards folder; raises BadDataError if it is missing or damaged."""
-    table = read_columns(shards_dir, INDEX_SCHEMA.names)
+    table = read_columns(shards_dir, IN_MEMORY)
     try:
         return Index(
             keys=_strings(table["key"]),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from wavlm.shards.account import Account
 from wavlm.shards.coverage import Covered
@@ -17,13 +18,22 @@ from wavlm.shards.flac import encode_flac
 from wavlm.shards.plan import TarPart, digest_inputs
 from wavlm.shards.recordings import Intake, Recordings
 from wavlm.shards.rejects import Reject
-from wavlm.shards.utterance import Utterance, to_json
+from wavlm.shards.utterance import Piece, Utterance, to_json
 from wavlm.specs import ShardSpec
 from wavlm.storage.files import atomic_path, is_whole, note_whole, read_json, sha256_of, write_text
 
 RECORDS = "parts"
 TAR_OWNER, TAR_MODE = "wavlm", 0o644
 TAR_FORMAT = "GNU_FORMAT"  # allows names of more than 100 characters, the limit of USTAR
+
+
+class Origin(NamedTuple):
+    """Where a piece comes from. Two that share samples are copies of each other, in part or as a whole."""
+
+    file: int  # the first 64 bits of the sha256 of the recording's file
+    channel: int  # as in `Piece`
+    start: int  # samples at 16 kHz in the file
+    stop: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class PackedUtterance:
     sha256: str  # of the FLAC
     sources: tuple[str, ...]  # keys of recordings
     language: str = ""  # empty: not known
+    origins: tuple[Origin, ...] = ()  # where its pieces come from
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,8 @@ def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path,
     recordings = Recordings(spec, intake, corpus_dir, out)
     tar = out / f"{part.stem}.tar"
     with closing(recordings.utterances(part.rows)) as utterances:
-        packed, digest, size_bytes = _write_part(tar, utterances)
+        files = {row.key: row.sha256 for row in part.rows}
+        packed, digest, size_bytes = _write_part(tar, utterances, files)
     rejects, account = recordings.ledger.close()
     covered = tuple(recordings.covered)
     record = PartRecord(part.stem, inputs, digest, size_bytes, packed, rejects, account, covered)
@@ -79,20 +91,27 @@ def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path,
     return record
 
 
-def _write_part(tar: Path, utterances: Iterator[Utterance]) -> tuple[tuple[PackedUtterance, ...], str, int]:
+def _write_part(
+    tar: Path, utterances: Iterator[Utterance], files: Mapping[str, str]
+) -> tuple[tuple[PackedUtterance, ...], str, int]:
     """The utterances of a tar, its sha256 and its size; no tar if there are no utterances."""
     first = next(utterances, None)
     if first is None:
         tar.unlink(missing_ok=True)
         return (), "", 0
     with atomic_path(tar) as temporary:
-        packed = write_tar(temporary, chain([first], utterances))
+        packed = write_tar(temporary, chain([first], utterances), files)
         digest = sha256_of(temporary)
     return packed, digest, tar.stat().st_size
 
 
-def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[PackedUtterance, ...]:
-    """Write a tar with webdataset's writer, then read the byte offsets from the tar itself."""
+def write_tar(
+    path: Path, utterances: Iterable[Utterance], files: Mapping[str, str] | None = None
+) -> tuple[PackedUtterance, ...]:
+    """Write a tar with webdataset's writer, then read the byte offsets from the tar itself.
+
+    `files`: the sha256 of the file of each recording, by its key; None: the pieces are of no recordings.
+    """
     import webdataset  # imported here because reading by offset does not need it
 
     entries: list[PackedUtterance] = []
@@ -111,32 +130,41 @@ def write_tar(path: Path, utterances: Iterable[Utterance]) -> tuple[PackedUttera
         for utterance in utterances:
             flac = encode_flac(utterance.waveform)
             writer.write({"__key__": utterance.key, "flac": flac, "json": to_json(utterance)})
-            entries.append(_describe_utterance(utterance, flac))
+            entries.append(_describe_utterance(utterance, flac, files))
     with tarfile.open(path, "r:") as tar:
         offsets = {member.name: member.offset_data for member in tar}
     return tuple(replace(item, offset=offsets[f"{item.key}.flac"]) for item in entries)
 
 
-def _describe_utterance(utterance: Utterance, flac: bytes) -> PackedUtterance:
+def _describe_utterance(utterance: Utterance, flac: bytes, files: Mapping[str, str] | None) -> PackedUtterance:
+    pieces = utterance.pieces
     return PackedUtterance(
         key=utterance.key,
         offset=-1,
         size=len(flac),
         samples=len(utterance.waveform),
-        gap_samples=len(utterance.waveform) - sum(piece.samples for piece in utterance.pieces),
+        gap_samples=len(utterance.waveform) - sum(piece.samples for piece in pieces),
         speaker=utterance.speaker,
         split=utterance.split,
         sha256=hashlib.sha256(flac).hexdigest(),
-        sources=tuple(piece.key for piece in utterance.pieces),
+        sources=tuple(piece.key for piece in pieces),
         language=utterance.language or "",
+        origins=tuple(_origin_of(piece, files[piece.key]) for piece in pieces) if files else (),
     )
+
+
+def _origin_of(piece: Piece, sha256: str) -> Origin:
+    return Origin(int(sha256[:16], 16), piece.channel, piece.start, piece.start + piece.samples)
 
 
 def read_record(path: Path) -> PartRecord:
     """The record in a file. Raises OSError, and ValueError, TypeError or KeyError if it is damaged."""
     value = read_json(path)
     value["utterances"] = tuple(
-        PackedUtterance(**{**item, "sources": tuple(item["sources"])}) for item in value["utterances"]
+        PackedUtterance(
+            **{**item, "sources": tuple(item["sources"]), "origins": tuple(map(Origin._make, item["origins"]))}
+        )
+        for item in value["utterances"]
     )
     value["rejects"] = tuple(Reject(**item) for item in value["rejects"])
     value["account"] = Account(**value["account"])

@@ -27,6 +27,7 @@ from wavlm.specs.corpora import (
     HttpsSource,
     Source,
 )
+from wavlm.specs.gate import GateSpec
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import (
     CodebookSpec,
@@ -42,7 +43,7 @@ from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.models import ModelArchive, ModelFolder, ModelSource, ModelSpec, ModelVersion
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.paths import Below
-from wavlm.specs.recipe import GateSpec, Recipe
+from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 

@@ -275,8 +275,8 @@ class CorpusSpec(Spec):
     valid_rule: HoldOut | None = None
     """Whether speakers or recordings are held out. Not given: as `valid_fraction` says.
 
-    When a corpus has grown, this is filled in with the rule of its earlier revision in the store, as long as
-    `valid_fraction` is the same.
+    Where a new list of generations begins, this is filled in with the rule of the old one; without a list, with that of
+    an earlier revision in the store; as long as `valid_fraction` is the same.
     Change: give it to keep the rule in another store, or to choose it.
     """
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, FieldError, Sha256, Spec
+from wavlm.specs.base import Count, FieldError, Name, Sha256, Spec
 from wavlm.specs.network import NetworkSpec
 
 
@@ -132,7 +132,9 @@ ModelSource = Annotated[ModelFolder | ModelArchive | ModelVersion, Field(discrim
 class ModelSpec(Spec):
     """A model from elsewhere: a file of data_specs/models, or written out in a recipe."""
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"description", "homepage", "license", "citation", "network"})
+    not_identity: ClassVar[frozenset[str]] = frozenset(
+        {"description", "homepage", "license", "citation", "network", "first"}
+    )
 
     source: ModelSource
     """Where the model comes from: a folder or file, an archive on a web server, or the registry."""
@@ -151,6 +153,12 @@ class ModelSpec(Spec):
 
     citation: str = ""
     """How to cite the model. It is copied into the model card."""
+
+    first: Name | None = None
+    """Of a version by an alias: another of the recipe's models, which stands in while no version has the alias yet.
+
+    Change: give it where the loop begins with a released model and goes on with your own champion.
+    """
 
     network: NetworkSpec | None = None
     """The network that the model has, so that a recipe can be checked before the model is there.

@@ -1,13 +1,14 @@
-"""Recipe specs: corpora, shards and iterations of a whole model, and when a new version becomes champion."""
+"""Recipe specs: corpora, shards and iterations of a whole model."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import FieldError, Name, NonNegative, Spec
+from wavlm.specs.base import FieldError, Name, Spec
 from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.gate import GateSpec
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import ScoresSpec, ShardSpec
@@ -16,49 +17,6 @@ from wavlm.specs.mixing import MixturesSpec
 from wavlm.specs.models import ModelSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.sampling import check_corpora
-
-LOWER_IS_BETTER = frozenset({"valid/loss"})
-
-
-class GateSpec(Spec):
-    """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
-
-    metric: Literal["auto", "probe/pnmi", "valid/loss", "valid/masked_accuracy", "labels/pnmi"] = "auto"
-    """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
-
-    `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
-    `probe`. Validation metrics compare only models that predict the same labels. Where nothing can be compared, no
-    version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's labels are, so it makes no
-    version champion.
-    Change: name one metric to compare by it alone, for example to ask for a least improvement.
-    """
-
-    higher_is_better: bool | None = None
-    """True for accuracy and PNMI, false for the loss. Not given: as the metric wants it.
-
-    Change: never; recipes of before have it.
-    """
-
-    min_improvement: NonNegative = 0.0
-    """The new version must be better by at least this much.
-
-    Unit: as the metric, so name one metric if you give it.
-    Change: raise it above the differences that seeds make.
-    """
-
-    @model_validator(mode="after")
-    def _check_direction(self) -> GateSpec:
-        if self.metric == "auto" and (self.min_improvement or self.higher_is_better is not None):
-            raise FieldError(
-                "higher_is_better and min_improvement belong to one metric: name it, as in metric: probe/pnmi",
-                "min_improvement" if self.min_improvement else "higher_is_better",
-            )
-        wanted = self.metric not in LOWER_IS_BETTER
-        if self.higher_is_better not in (None, wanted):
-            raise FieldError(
-                f"{self.metric} is better when it is {'higher' if wanted else 'lower'}", "higher_is_better"
-            )
-        return self
 
 
 class KeepSpec(Spec):
@@ -167,6 +125,7 @@ class Recipe(Spec):
         self._check_corpora()
         for place, iteration in enumerate(self.iterations):
             self._check_iteration(place, iteration)
+        self._check_first()
         self._check_layers()
         self._check_different()
         self._check_valid_split()
@@ -224,6 +183,25 @@ class Recipe(Spec):
                 raise FieldError(
                     f"{name} is not among the recipe's models, which are: {known}{f': {hint}' if hint else ''}",
                     *(*at, *field),
+                )
+
+    def _check_first(self) -> None:
+        """Check that what stands in for a version that is not there yet is a model of its own, of the recipe."""
+        for name, spec in self.models.items():
+            stand_in = self.models.get(spec.first or "")
+            if spec.first is None:
+                continue
+            if spec.source.type != "registry" or spec.source.alias is None:
+                raise FieldError(
+                    "first belongs to a version by an alias, which may not be there yet", "models", name, "first"
+                )
+            if stand_in is None or stand_in.source.type == "registry":
+                known = ", ".join(key for key, item in self.models.items() if item.source.type != "registry") or "none"
+                raise FieldError(
+                    f"{spec.first} cannot stand in; the recipe's folders and archives are: {known}",
+                    "models",
+                    name,
+                    "first",
                 )
 
     def _check_different(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 
@@ -15,6 +16,8 @@ from wavlm.corpus.regions import find_overlaps
 from wavlm.corpus.split import Split, default_channel, hold_new
 from wavlm.errors import BadDataError
 from wavlm.specs import CorpusSpec
+
+logger = logging.getLogger(__name__)
 
 Measure = Callable[[Sequence[Recording]], Iterable[ManifestRow]]  # opens the files; rows in the order of the recordings
 # Why a recording is in neither split: also for those that come into a corpus later.
@@ -44,6 +47,7 @@ def follow(spec: CorpusSpec, history: History, number: int, present: Sequence[Pr
     kept = (replace(item, until=number) if item in left else item for item in history.versions)
     grown = replace(history, versions=(*kept, *came))
     _check_splits(spec, grown, number)
+    _warn_of_speakers(spec, grown, came)
     return grown
 
 
@@ -147,6 +151,20 @@ def _version(item: Present, row: ManifestRow, split: str, number: int) -> Versio
 def _row(recording: Recording, version: Version) -> ManifestRow:
     shared = {name: getattr(version, name) for name in _SHARED}
     return ManifestRow(**shared, text=recording.text, phones=recording.phones, language=recording.language)
+
+
+def _warn_of_speakers(spec: CorpusSpec, history: History, came: Sequence[Version]) -> None:
+    """Say which recordings stay in train although their speaker, who was named otherwise before, is held out."""
+    changed = [item for item in came if item.since != item.generation and item.split == "train"]
+    held = hold_new(changed, spec, frozenset(), history.rule, history.below)
+    if held:
+        logger.warning(
+            "%s: %d recordings stay in train, where they were, although their speaker, who has another name now, is "
+            "held out: %s; to draw anew: wavlm grow CORPUS --compact",
+            spec.name,
+            len(held),
+            ", ".join(sorted(held)[:3]),
+        )
 
 
 def _check_splits(spec: CorpusSpec, history: History, number: int) -> None:

@@ -111,6 +111,11 @@ class Version:
         return self.split in ("train", "valid")
 
     @property
+    def is_region(self) -> bool:
+        """Whether it is a part of its file; else it is the file."""
+        return not (self.start_s is None and self.end_s is None and self.channel is None)
+
+    @property
     def seconds(self) -> float:
         """Duration; 0 if it is not known."""
         return max(0, self.num_samples) / max(1, self.sample_rate_hz)

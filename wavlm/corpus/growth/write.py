@@ -116,15 +116,18 @@ def _generations(digests: Sequence[str], files: Iterable[FileVersion], history: 
     used = [item for item in history.versions if item.is_used]
     sizes = _totals(((item.since, item.until, item.size) for item in files), latest)
     train, valid = (_amounts([item for item in used if item.split == split], latest) for split in ("train", "valid"))
+    new = [item for item in used if item.since == item.generation]
+    added, lengths = Counter(item.since for item in new), Counter[int]()
+    for item in new:
+        lengths[item.since] += item.microseconds
     changed = Counter(item.since for item in used if item.since != item.generation)
     ended = Counter(item.until for item in used)
     for number, digest in enumerate(digests, 1):
-        new = [item for item in used if item.generation == item.since == number]
         yield Generation(
             number=number,
             digest=digest,
             bytes=sizes[number - 1],
-            added=Amount(recordings=len(new), microseconds=sum(item.microseconds for item in new)),
+            added=Amount(recordings=added[number], microseconds=lengths[number]),
             changed=changed[number],
             removed=ended[number] - changed[number],
             train=train[number - 1],

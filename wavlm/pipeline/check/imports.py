@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from wavlm.errors import BadDataError, CodedError
+from wavlm.errors.boundary import code_errors
 from wavlm.export.sources import check_network, find_model, read_model_network
 from wavlm.features.layers import check_layers
 from wavlm.pipeline.artifacts import Codebook, ImportedModel
@@ -27,7 +29,7 @@ def check_models(wanted: Wanted) -> Iterator[Finding]:
 
 def _look(artifact: ImportedModel, source: ModelFolder) -> Iterator[Finding]:
     place = place_of(source)
-    if not place.exists():
+    if not os.path.lexists(place):
         where = f" (see {artifact.spec.homepage})" if artifact.spec.homepage else ""
         yield BadDataError(
             "MODEL_UNUSABLE",
@@ -36,8 +38,10 @@ def _look(artifact: ImportedModel, source: ModelFolder) -> Iterator[Finding]:
         )
         return
     try:
-        files = find_model(place)
-        if network := read_model_network(files):
+        with code_errors(place):
+            files = find_model(place)
+            network = read_model_network(files)
+        if network:
             check_network(network, artifact.spec.network, place)
     except CodedError as error:
         yield error

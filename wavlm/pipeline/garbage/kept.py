@@ -6,7 +6,7 @@ Kept are recipes as their files are now, and as they were when they were last ru
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,8 +142,15 @@ def key_of_folder(folder: Path) -> str:
 
 
 def _read(path: str, store: Store, *, is_used: bool) -> KeptRecipe:
-    recipe = resolve(read_recipe(path), store)
-    return KeptRecipe(recipe, plan(recipe), is_used)
+    """A recipe with what it wants: of one that is refreshed also what the next number will take, which may be there."""
+    spec = read_recipe(path)
+    recipe, today = resolve(spec, store), resolve(spec, store, is_today=True)
+    wanted = {artifact.key: artifact for artifact in (*plan(recipe), *_known(plan(today)))}
+    return KeptRecipe(recipe, tuple(wanted.values()), is_used)
+
+
+def _known(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
+    return (artifact for artifact in artifacts if artifact.is_known)
 
 
 def _of_recipes(recipes: Sequence[KeptRecipe], notes: Sequence[Remembered]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,69 @@
+"""Gate spec: when a new version becomes champion."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from wavlm.specs.base import FieldError, NonNegative, Spec
+
+LOWER_IS_BETTER = frozenset({"valid/loss"})
+
+
+class GateSpec(Spec):
+    """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
+
+    metric: Literal["auto", "probe/pnmi", "valid/loss", "valid/masked_accuracy", "labels/pnmi"] = "auto"
+    """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
+
+    `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
+    `probe`. Validation metrics compare only models that predict the same labels. Where nothing can be compared, no
+    version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's labels are, so it makes no
+    version champion.
+    Change: name one metric to compare by it alone, for example to ask for a least improvement.
+    """
+
+    higher_is_better: bool | None = None
+    """True for accuracy and PNMI, false for the loss. Not given: as the metric wants it.
+
+    Change: never; recipes of before have it.
+    """
+
+    min_improvement: NonNegative = 0.0
+    """The new version must be better by at least this much.
+
+    Unit: as the metric, so name one metric if you give it.
+    Change: raise it above the differences that seeds make.
+    """
+
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Compare both versions anew on the held-out utterances of today, with a two-sided interval of this confidence.
+
+    The new version becomes champion if the whole interval of its gain is above 0. Not given: 0.95 in a recipe that
+    takes a model by an alias, as a weekly loop does; any other compares the figures that both were registered with.
+    The interval is a paired bootstrap: Bisani and Ney 2004, over whole speakers (Liu and Peng 2020) where there are
+    20 or more.
+    Change: 0.8 where few utterances are held out, 0.99 where a wrong champion is dear.
+    """
+
+    max_utterances: Annotated[int, Field(ge=2)] = 1000
+    """Validation metrics are compared with an interval on at most this many held-out utterances, chosen by their keys.
+
+    Unit: utterances. `probe.max_utterances` is the limit for `probe/pnmi`.
+    Change: more for a narrower interval; both networks compute them all.
+    """
+
+    @model_validator(mode="after")
+    def _check_direction(self) -> GateSpec:
+        if self.metric == "auto" and (self.min_improvement or self.higher_is_better is not None):
+            raise FieldError(
+                "higher_is_better and min_improvement belong to one metric: name it, as in metric: probe/pnmi",
+                "min_improvement" if self.min_improvement else "higher_is_better",
+            )
+        wanted = self.metric not in LOWER_IS_BETTER
+        if self.higher_is_better not in (None, wanted):
+            raise FieldError(
+                f"{self.metric} is better when it is {'higher' if wanted else 'lower'}", "higher_is_better"
+            )
+        return self
