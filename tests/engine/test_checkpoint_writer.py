@@ -90,6 +90,21 @@ def test_snapshot_is_of_the_moment_it_was_asked_for(tmp_path: Path) -> None:
         assert load_weights(saved) == expected
 
 
+def test_the_thread_that_writes_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks that are printed when a training hangs show it."""
+    names: list[str] = []
+
+    def write(*_: object, **__: object) -> Path:
+        names.append(threading.current_thread().name)
+        return tmp_path
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    made = training()
+    with open_writer(tmp_path) as writer:
+        writer.save(made, state(1))
+    assert names == ["checkpoint_0"]
+
+
 def test_tensors_larger_than_a_block_of_the_copy_come_back_too(tmp_path: Path) -> None:
     large = int((BLOCK_BYTES / 4) ** 0.5) + 1
     made = training(3, large, 5)

@@ -23,6 +23,7 @@ from wavlm.storage.files import read_json, sha256_of
 from wavlm.train import loop, step
 from wavlm.train.facts import is_finished, read_training
 from wavlm.train.reporting import find_due_records
+from wavlm.train.state import TrainingProgress
 
 pytestmark = pytest.mark.numeric
 
@@ -91,6 +92,21 @@ def test_curve_has_the_lines_that_the_spec_asks_for(unbroken: dict[str, object])
         (6, True, True),
     ]
     assert curve[-1]["seconds_of_audio"] == pytest.approx(6 * 4 * 2 * fakes.NUM_SAMPLES / 16000)
+
+
+def test_the_windows_of_the_curve_are_the_whole_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows, walls = [], []
+    original = loop.train_metrics
+
+    def note(job: TrainJob, progress: TrainingProgress) -> metrics.MetricsRecord:
+        windows.append(progress.window_seconds)
+        walls.append(progress.wall_seconds)
+        return original(job, progress)
+
+    monkeypatch.setattr(loop, "train_metrics", note)
+    run(fakes.job(tmp_path / "out"))
+    assert len(windows) == 3
+    assert sum(windows) == pytest.approx(walls[-1])
 
 
 def test_finished_job_has_a_model_that_loads_and_a_summary(tmp_path: Path) -> None:
