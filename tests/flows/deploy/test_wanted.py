@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
@@ -91,3 +94,22 @@ def test_a_schedule_has_the_times_and_the_time_zone_that_were_given() -> None:
     assert (made.slug, made.schedule.model_dump(include={"cron", "timezone"})) == (
         "nightly", {"cron": "15 2 * * *", "timezone": "Europe/Prague"},
     )  # fmt: skip
+
+
+def test_schedules_that_are_not_asked_for_this_time_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    (wanted,) = [item for item in want_deployments(recipe_of(None), OPTIONS) if item.full_name == "prepare/tiny"]
+    written = {"pool": "old", "schedules.nightly.cron": "1 1 * * *", "schedules.weekly.cron": "2 2 * * 2"}
+    compared: list[object] = []
+
+    class Update:
+        def __init__(self, *_: object) -> None: ...
+
+        def write(self, applied: object) -> None:
+            compared.append(applied)
+
+    client = SimpleNamespace(read_deployment_by_name=lambda _: SimpleNamespace(id=UUID(int=1)))
+    for name, value in (("_make_queue", lambda *_: None), ("recall", lambda *_: written), ("_Update", Update)):
+        monkeypatch.setattr(deployments, name, value)
+    monkeypatch.setattr(deployments, "remember", lambda *_: None)
+    deployments.apply_deployment(cast("Any", client), wanted, print)
+    assert compared == [{"pool": "old", "schedules.nightly.cron": "1 1 * * *"}]
