@@ -151,7 +151,10 @@ def _link(files: Sequence[Path], folder: Path) -> None:
     for path in files:
         place = folder / path.parent.name / path.name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(path)
+        try:
+            place.hardlink_to(path)  # a link that has to be followed costs more than a file does
+        except OSError:  # on another disk
+            shutil.copyfile(path, place)
 
 
 def _spec(work: Path, name: str) -> CorpusSpec:
