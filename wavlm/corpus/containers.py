@@ -91,6 +91,7 @@ def _unpack_once(
 
 def _unpack(layout: Layout, where: Path, path: PurePosixPath, audio: Path) -> UnpackedFiles:
     unpack = CONTAINERS[type(layout)].unpack
+    members: Iterator[Member]
     if unpack is not None:
         members = (_member(name, blob) for name, blob in unpack(layout, where))
     else:
