@@ -21,7 +21,7 @@ def test_a_card_credits_the_corpora_of_the_teacher_too(tmp_path: Path) -> None:
         }
     )
     cards = [card_of(model, Store(tmp_path)) for model in models(plan(recipe))]
-    names = [[corpus.name for corpus in card.corpora] for card in cards]
+    names = [[corpus.name for corpus in card.origins] for card in cards]
     assert names == [["voice"], ["voice", "choir", "bangs"]]
 
 

@@ -280,7 +280,10 @@ def test_a_bare_name_is_a_shipped_recipe_unless_there_is_such_a_file(
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("dmeo", "no such file and no shipped recipe, expected a path or one of demo, demo-base, "),
+        (
+            "dmeo",
+            "no such file and no shipped recipe, expected a path or one of continue-base-plus, continue-large, demo, ",
+        ),
         ("demo.yaml", "no such file, expected a YAML file of data_specs; at demo.yaml; "),
         ("recipes/demo", "no such file, expected a YAML file of data_specs; at recipes/demo; "),
     ],
