@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from tests.corpus.corpora import grow, of_folder
 from wavlm.corpus import build
 from wavlm.corpus.build import build_corpus
-from wavlm.corpus.layouts import UNKNOWN_SPEAKER, FilesAccount, Reading, Recording
+from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.corpus.manifest import ManifestRow, read_manifest
 from wavlm.corpus.regions import find_overlaps, find_passage, find_region_fault
 from wavlm.corpus.split import split
@@ -151,25 +151,21 @@ def test_a_file_is_read_once_and_a_region_that_is_named_twice_is_counted_and_lef
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = grow(tmp_path / "raw", ["ann"], clips=1)
-    path = PurePosixPath("ann/0.flac")
     spans = [(0.0, 0.2), (0.2, 0.4), (0.0, 0.2), (0.1, 0.3), (0.4, 9.0)]
-    recordings = tuple(
-        Recording(f"k{number}", path, "ann", start_s=start, end_s=end, language="cs")
-        for number, (start, end) in enumerate(spans)
-    )
-    account = FilesAccount(found=1, used=1, left_out=(), suffixes={})
-    monkeypatch.setattr(build, "read_layout", lambda *_: Reading(recordings, account, ()))
+    (folder / "wav.scp").write_text("long ann/0.flac\n")
+    (folder / "segments").write_text("".join(f"k{n} long {start} {end}\n" for n, (start, end) in enumerate(spans)))
     measured: list[Path] = []
     measure = build._measure
     monkeypatch.setattr(build, "_measure", lambda path, fences: measured.append(path) or measure(path, fences))
-    facts = build_corpus(of_folder(folder), tmp_path, tmp_path / "out", no_progress)
+    spec = of_folder(folder, {"type": "kaldi"}, language="cs")  # type: ignore[arg-type]
+    facts = build_corpus(spec, tmp_path, tmp_path / "out", no_progress)
     rows = read_manifest(tmp_path / "out")
-    assert [(item.key, item.start_s, item.num_samples) for item in rows] == [
-        ("k0", 0.0, 3200),
-        ("k1", 0.2, 3200),
-        ("k3", 0.1, 3200),
-        ("k4", 0.4, 1600),
-    ]
+    assert {item.key: (item.start_s or 0.0, item.num_samples) for item in rows} == {
+        "k0": (0.0, 3200),
+        "k1": (0.2, 3200),
+        "k3": (0.1, 3200),
+        "k4": (0.4, 1600),
+    }
     assert {reason: amount.recordings for reason, amount in facts.excluded.items()} == {"REGION_TWICE": 1}
     assert facts.found.microseconds == 900_000
     assert facts.hours_per_language == {"cs": round(0.7 / 3600, 4)}

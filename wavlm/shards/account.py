@@ -133,7 +133,9 @@ class Ledger:
             unmeasured=len(rejects) - len(measured),
             clipped=sum(ending.clipped for ending in files.values()),
             notes=_add_counts({note: 1} for taken in takes for note in sorted({*taken.ending.notes, *taken.notes})),
-            cuts=_add_counts({piece.cut: 1} for entry in self._entries.values() for piece in entry.pieces if piece.cut),
+            cuts=_add_counts(
+                {str(piece.cut): 1} for entry in self._entries.values() for piece in entry.pieces if piece.cut
+            ),
             channels=_add_counts({str(taken.ending.num_channels): 1} for taken in takes),
         )
 

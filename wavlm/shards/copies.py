@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from wavlm.shards.index import read_columns, stream_columns
 
 Mask = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
 
 MEAN = 0  # the channel that shares audio with every other one
 EVERY = -1  # stands for all channels together
@@ -66,7 +65,7 @@ class _Held:
 
     def _meets(self, file: int, channel: int, start: int, stop: int) -> bool:
         lanes = (EVERY,) if channel == MEAN else (channel, MEAN)
-        for spans in (self._spans.get((file, lane), ()) for lane in lanes):
+        for spans in (self._spans.get((file, lane), []) for lane in lanes):
             before = bisect_left(spans, (stop,)) - 1  # the last span that begins before the end
             if before >= 0 and spans[before][1] > start:
                 return True

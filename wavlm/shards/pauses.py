@@ -65,7 +65,8 @@ def _judge(voices: Integers, energies: Integers) -> Frames:
     voice, whole = _smooth(voices, VOICE_FRAMES)
     energy, _ = _smooth(energies, LOUDNESS_FRAMES)
     loudness = np.rint(100 * np.log10(energy + 1.0)).astype(np.int64)
-    return Frames(is_pause, (VOICE_WEIGHT * voice + whole // 2) // whole + loudness)
+    badness = (VOICE_WEIGHT * voice + whole // 2) // whole + loudness
+    return Frames(is_pause, badness.astype(np.int64))
 
 
 def _smooth(values: Integers, num_frames: int) -> tuple[Integers, int]:
@@ -73,4 +74,4 @@ def _smooth(values: Integers, num_frames: int) -> tuple[Integers, int]:
     rise = np.arange(1, num_frames // 2 + 1)
     weights = np.concatenate([rise, rise[::-1]])
     padded = np.pad(values, (num_frames // 2, num_frames // 2 - 1), mode="edge")
-    return np.convolve(padded, weights, mode="valid"), int(weights.sum())
+    return np.convolve(padded, weights, mode="valid").astype(np.int64), int(weights.sum())
