@@ -162,6 +162,13 @@ def test_snapshot_of_another_job_is_refused_with_what_differs(tmp_path: Path) ->
         checkpoint.find_newest(tmp_path, {**FINGERPRINT, "key": "other"})
 
 
+def test_what_differs_is_listed_by_name(tmp_path: Path) -> None:
+    save(tmp_path, training(steps=1), 1)
+    others = {f"{letter}-field": 1 for letter in "hgfedcba"}
+    with pytest.raises(UsageError, match="; ".join(f"{name}: found None, expected 1" for name in sorted(others))):
+        checkpoint.find_newest(tmp_path, {**FINGERPRINT, **others})
+
+
 def test_full_disk_is_named_and_the_earlier_snapshot_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = save(tmp_path, training(steps=1), 1)
     usage = namedtuple("usage", "total used free")

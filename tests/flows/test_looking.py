@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.store import status
 from tests.folders import make_both, read_resolved, write_project
 from tests.pipeline.test_store import build, corpus
 from wavlm.pipeline.store import Store
@@ -37,6 +38,12 @@ def test_looking_never_creates_a_store(
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("sizes", [False, True])
+def test_status_says_that_there_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, sizes: bool) -> None:
+    status(tmp_path / "stroe", sizes=sizes)
+    assert capsys.readouterr().out == f"{tmp_path / 'stroe'}: nothing yet, there is no such folder\n"
 
 
 def test_verify_names_a_store_that_is_not_there(tmp_path: Path, wavlm: Wavlm) -> None:

@@ -44,6 +44,11 @@ def test_purities_of_a_table_made_by_hand() -> None:
     assert found.cluster_purity == pytest.approx((3 + 4) / 10)
 
 
+def test_a_table_without_frames_has_zeros() -> None:
+    quality = JointCounts(("a", "b"), np.zeros((2, 3), np.int64)).quality()
+    assert quality.model_dump() == {"phone_purity": 0.0, "cluster_purity": 0.0, "pnmi": 0.0, "num_frames": 0}
+
+
 def test_pnmi_is_mutual_information_over_the_phones_entropy() -> None:
     rng = np.random.default_rng(0)
     names = np.array(["a", "b", "c", "d"])[rng.integers(0, 4, 500)]

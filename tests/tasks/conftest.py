@@ -11,17 +11,15 @@ import pytest
 import torch
 
 from tasks.registry.connection import connect
+from tests.facts import CORPUS, MIXTURES, SHARDS, codebook_facts, quality, scores_facts
 from tests.tiny_specs import tiny_network, tiny_training
-from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.evaluation.facts import LayerScore, ScoresFacts
 from wavlm.execution import metrics
 from wavlm.export import build_export
 from wavlm.export.facts import ModelFacts
 from wavlm.export.hf import write_hf
 from wavlm.export.hf_config import HEAD_FILE
 from wavlm.export.imported import build_model
-from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
-from wavlm.mixing.facts import MixturesFacts
+from wavlm.labels.facts import LabelsFacts
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import (
     Artifact,
@@ -41,7 +39,6 @@ from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.registration import REPORT_FILE
 from wavlm.pipeline.report import Report
 from wavlm.pipeline.store import Store
-from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import (
     AptSource,
     CodebookSpec,
@@ -65,53 +62,6 @@ PNG = b"\x89PNG\r\n\x1a\n"
 UPDATES = (10, 20, 30)
 VALID_LOSS = {1: (4.0, 3.0, 2.5), 2: (3.5, 2.4, 2.0)}
 PNMI = {1: 0.31, 2: 0.42}
-SHARDS = ShardsFacts(
-    recordings=902,
-    recordings_used=900,
-    excluded={},
-    rejected={"too_short": 2},
-    utterances=900,
-    speakers=3,
-    hours=1.5,
-    valid_hours=0.1,
-    shards=1,
-    bytes=1000,
-    repeated_recordings=0,
-    in_both_splits=0,
-)
-
-AMOUNT = Amount(recordings=902, microseconds=round(1.5 * 3.6e9))
-CORPUS = CorpusFacts(
-    role="speech",
-    utterances=902,
-    speakers=3,
-    hours=1.5,
-    without_header=0,
-    with_text=0,
-    with_phones=0,
-    split_rule="none",
-    split_below=0.0,
-    valid_utterances=0,
-    valid_hours=0.0,
-    found=AMOUNT,
-    train=AMOUNT,
-    valid=Amount(),
-    excluded={},
-    duplicate_contents=0,
-    archives=(),
-)
-
-MIXTURES = MixturesFacts(
-    utterances=2,
-    hours=0.01,
-    with_speech=1,
-    with_noise=1,
-    heard=2,
-    mixed_share=0.5,
-    mean_ratio_db=3.0,
-    turned_down=0,
-    listening_pairs=1,
-)
 
 
 @dataclass(frozen=True)
@@ -193,9 +143,10 @@ def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: C901, 
     if isinstance(artifact, Corpus | Shards):
         return SHARDS if isinstance(artifact, Shards) else CORPUS
     if isinstance(artifact, Scores):
-        return _scores(out)
+        (out / "scores.png").write_bytes(PNG)
+        return scores_facts(50)
     if isinstance(artifact, Codebook):
-        return _codebook(artifact)
+        return codebook_facts(artifact, 50)
     if isinstance(artifact, Mixtures):
         (out / "listen").mkdir()
         (out / "listen" / "one.png").write_bytes(PNG)
@@ -203,24 +154,6 @@ def build(artifact: Artifact, store: Store, out: Path) -> Facts:  # noqa: C901, 
     if isinstance(artifact, Export):
         return build_export(store.path(artifact.model), card_of(artifact.model, store), out)
     return Facts()  # nothing reads the facts of the others
-
-
-def _codebook(artifact: Codebook) -> CodebookFacts:
-    fit = Fit(num_frames=8000, inertia_per_frame=1.0, used_clusters=50, empty_clusters=0, entropy_bits=5, perplexity=32)
-    names = [item.corpus.name for item in artifact.shards]
-    return CodebookFacts(
-        features=artifact.spec.features,
-        num_clusters=artifact.spec.num_clusters,
-        num_channels=39,
-        label_rate_hz=100,
-        sample_utterances=100 * len(names),
-        sample_speakers=len(names),
-        shares=tuple(CorpusShare(corpus=name, hours=1.5, utterances=100, speakers=1, frames=8000) for name in names),
-        inertia_per_iteration=(2.0, 1.0),
-        train=fit,
-        valid=None,
-        sha256="0" * 64,
-    )
 
 
 def _labels(artifact: Labels) -> LabelsFacts:
@@ -236,10 +169,6 @@ def _labels(artifact: Labels) -> LabelsFacts:
         repeated_share=0.5,
         quality=quality(PNMI[2 if artifact.codebook.teacher else 1], num_frames=12345),
     )
-
-
-def quality(pnmi: float, num_frames: int = 100) -> Quality:
-    return Quality(phone_purity=0.4, cluster_purity=0.1, pnmi=pnmi, num_frames=num_frames)
 
 
 def _imported(out: Path) -> ModelFacts:
@@ -284,22 +213,6 @@ def _model(artifact: Model, out: Path) -> Facts:
         valid_every=artifact.train.valid_every,
         log_every=artifact.train.log_every,
         validated_on=(f"{artifact.mixtures.name}-{artifact.mixtures.key}",) if artifact.mixtures else (),
-    )
-
-
-def _scores(out: Path) -> Facts:
-    (out / "scores.png").write_bytes(PNG)
-    return ScoresFacts(
-        num_utterances=20,
-        judged_on="valid",
-        num_clusters=50,
-        mfcc_pnmi=0.3,
-        best_pnmi=0.45,
-        best_layer=2,
-        scores=tuple(
-            LayerScore(name=name, layer=layer, quality=quality(pnmi))
-            for layer, (name, pnmi) in enumerate([("mfcc", 0.3), ("layer 1", 0.35), ("layer 2", 0.45)])
-        ),
     )
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from tests.facts import CORPUS, MIXTURES, SHARDS, codebook_facts, scores_facts
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.evaluation.facts import LayerScore, ScoresFacts
-from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, LabelsFacts, Quality
+from wavlm.labels.facts import LabelsFacts, Quality
 from wavlm.labels.files import Header, write_labels
 from wavlm.mixing.counts import MixingFacts
 from wavlm.mixing.facts import MixturesFacts
@@ -139,7 +139,7 @@ def build(artifact: Artifact, out: Path, size: Size) -> Facts:  # noqa: C901, PL
     if isinstance(artifact, Shards):
         return _shards(artifact, out, size)
     if isinstance(artifact, Codebook):
-        return _codebook(artifact, size)
+        return codebook_facts(artifact, K).model_copy(update={"inertia_per_iteration": (3.0, 2.0, 1.5)})
     if isinstance(artifact, Labels):
         return _labels(artifact, out, size)
     if isinstance(artifact, Mixtures):
@@ -147,7 +147,7 @@ def build(artifact: Artifact, out: Path, size: Size) -> Facts:  # noqa: C901, PL
     if isinstance(artifact, Model):
         return _model(artifact, out, size)
     if isinstance(artifact, Scores):
-        return _scores()
+        return scores_facts(K)
     if isinstance(artifact, Registration):
         return _registration(artifact)
     return Facts()
@@ -155,25 +155,11 @@ def build(artifact: Artifact, out: Path, size: Size) -> Facts:  # noqa: C901, PL
 
 def _corpus(size: Size) -> CorpusFacts:
     whole = Amount(recordings=1000, microseconds=round(size.hours * 3.6e9))
-    return CorpusFacts(
-        role="speech",
-        utterances=1000,
-        speakers=4,
-        hours=size.hours,
-        without_header=0,
-        with_text=0,
-        with_phones=0,
-        split_rule="speakers",
-        split_below=0.01,
-        valid_utterances=10,
-        valid_hours=size.hours / 100,
-        found=whole,
-        train=whole,
-        valid=Amount(),
-        excluded={},
-        duplicate_contents=0,
-        archives=(),
-    )
+    changes = {
+        "utterances": 1000, "speakers": 4, "hours": size.hours, "split_rule": "speakers", "split_below": 0.01,
+        "valid_utterances": 10, "valid_hours": size.hours / 100, "found": whole, "train": whole,
+    }  # fmt: skip
+    return CORPUS.model_copy(update=changes)
 
 
 def _shards(artifact: Shards, out: Path, size: Size) -> ShardsFacts:
@@ -182,44 +168,20 @@ def _shards(artifact: Shards, out: Path, size: Size) -> ShardsFacts:
     write_rejects(out, rejects if is_first else [])
     hours = size.hours * (1 + int(artifact.name[-2:]) if artifact.name.startswith("speech") else 0.01)
     used = round(hours * SAMPLES_PER_HOUR)
-    return ShardsFacts(
-        recordings=1000,
-        recordings_used=993 if is_first else 998,
-        excluded={"TOO_SHORT": 2},
-        rejected={"AUDIO_SILENT": 5} if is_first else {},
-        samples=used + SECOND * (7 if is_first else 2),
-        samples_used=used,
-        samples_excluded=2 * SECOND,
-        samples_refused=5 * SECOND if is_first else 0,
-        utterances=900,
-        speakers=4,
-        hours=hours,
-        valid_hours=hours / 100,
-        shards=1,
-        bytes=1000,
-        repeated_recordings=0,
-        in_both_splits=0,
-    )
-
-
-def _codebook(artifact: Codebook, size: Size) -> CodebookFacts:
-    fit = Fit(num_frames=8000, inertia_per_frame=1.0, used_clusters=K, empty_clusters=1, entropy_bits=4, perplexity=16)
-    return CodebookFacts(
-        features=artifact.spec.features,
-        num_clusters=K,
-        num_channels=39,
-        label_rate_hz=100,
-        sample_utterances=100,
-        sample_speakers=4,
-        shares=tuple(
-            CorpusShare(corpus=item.corpus.name, hours=size.hours, utterances=100, speakers=4, frames=4000)
-            for item in artifact.shards
-        ),
-        inertia_per_iteration=(3.0, 2.0, 1.5),
-        train=fit,
-        valid=None,
-        sha256="0" * 64,
-    )
+    changes = {
+        "recordings": 1000,
+        "recordings_used": 993 if is_first else 998,
+        "excluded": {"TOO_SHORT": 2},
+        "rejected": {"AUDIO_SILENT": 5} if is_first else {},
+        "samples": used + SECOND * (7 if is_first else 2),
+        "samples_used": used,
+        "samples_excluded": 2 * SECOND,
+        "samples_refused": 5 * SECOND if is_first else 0,
+        "speakers": 4,
+        "hours": hours,
+        "valid_hours": hours / 100,
+    }
+    return SHARDS.model_copy(update=changes)
 
 
 def _labels(artifact: Labels, out: Path, size: Size) -> LabelsFacts:
@@ -257,17 +219,8 @@ def _mixtures(out: Path, size: Size) -> MixturesFacts:
         soundfile.write(out / "listen" / f"{name}.clean.wav", clean, SECOND, subtype="PCM_16")
         soundfile.write(out / "listen" / f"{name}.mixed.wav", mixed, SECOND, subtype="PCM_16")
     write_truth(out, truth)
-    return MixturesFacts(
-        utterances=4,
-        hours=0.01,
-        with_speech=2,
-        with_noise=2,
-        heard=4,
-        mixed_share=0.5,
-        mean_ratio_db=3.0,
-        turned_down=0,
-        listening_pairs=len(truth),
-    )
+    changes = {"utterances": 4, "with_speech": 2, "with_noise": 2, "heard": 4, "listening_pairs": len(truth)}
+    return MIXTURES.model_copy(update=changes)
 
 
 def _truth(key: str, length: int, kind: str) -> Truth:
@@ -339,26 +292,6 @@ def _model(artifact: Model, out: Path, size: Size) -> TrainingFacts:
         valid_every=artifact.train.valid_every,
         log_every=artifact.train.log_every,
         validated_on=(f"{artifact.mixtures.name}-{artifact.mixtures.key}",) if artifact.mixtures else (),
-    )
-
-
-def _scores() -> ScoresFacts:
-    figures = [("mfcc", 0.30), ("layer 1", 0.35), ("layer 2", 0.45)]
-    return ScoresFacts(
-        num_utterances=20,
-        judged_on="valid",
-        num_clusters=K,
-        mfcc_pnmi=0.3,
-        best_pnmi=0.45,
-        best_layer=2,
-        scores=tuple(
-            LayerScore(
-                name=name,
-                layer=layer,
-                quality=Quality(phone_purity=0.4, cluster_purity=0.1, pnmi=pnmi, num_frames=500),
-            )
-            for layer, (name, pnmi) in enumerate(figures)
-        ),
     )
 
 
