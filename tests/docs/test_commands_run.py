@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.docs.commands import DOCUMENTS, OWN_TESTS, PLACEHOLDERS, ROOT, Shown, blocks_of, shown_commands
+from tests.docs.commands import DOCUMENTS, OWN_TESTS, PLACEHOLDERS, ROOT, Shown, blocks_of, lines_of, shown_commands
 from tests.flows.conftest import CORPUS, FIRST, HEAD, MIX, PAGE, RATE_HZ, SECOND, voice
 from tests.waiting import LIMIT_SECONDS
 
@@ -108,15 +108,9 @@ def test_the_commands_of_a_document_succeed_one_after_the_other(document: Path, 
 
 
 def test_the_page_about_own_speech_is_enough(tmp_path: Path) -> None:
-    """Its two files, written as it says, and its commands."""
     reader = Reader(tmp_path / "reader")
-    page = (ROOT / "docs" / "own-speech.md").read_text()
-    files = re.findall(r"`(my-specs/[^`]+)`[^`]*?\n\n```yaml\n(.*?)```", page, re.DOTALL)
-    assert [path for path, _ in files] == ["my-specs/corpora/my-speech.yaml", "my-specs/recipes/my-model.yaml"]
-    for path, text in files:
-        (reader.folder / path).parent.mkdir(parents=True)
-        (reader.folder / path).write_text(text)
     shutil.copytree(ROOT / "tests" / "data" / "speech", reader.folder / "my-speech")
-    for shown in runnable(Path("docs/own-speech.md")):
-        reader.type(shown.line)
-    assert (reader.folder / "my-model-for-transformers" / "config.json").exists()
+    page = Path("docs/own-speech.md")
+    for line in [line for language, block in blocks_of(page, ("sh",)) if language for line in lines_of(block)]:
+        reader.type(line)
+    assert (reader.folder / "my-speech-for-transformers" / "config.json").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -205,7 +206,11 @@ def test_a_network_is_written_out_or_named_or_a_preset_with_changes(specs: Path)
     [
         (
             "smal",
-            ("tiny.yaml:13:5, iterations.0.network;", "found 'smal', expected one of small (", "base, large, tiny ("),
+            (
+                "tiny.yaml:13:5, iterations.0.network;",
+                "found 'smal', expected one of small (",
+                "base, large, small, tiny (",
+            ),
         ),
         ("{preset: smal}", ("tiny.yaml:13:15, iterations.0.network.preset;", "found 'smal', expected one of small (")),
         ("\n      preset: smal", ("tiny.yaml:14:7, iterations.0.network.preset;", "found 'smal'")),
@@ -241,6 +246,21 @@ def test_an_error_in_a_preset_names_the_file_of_the_preset(specs: Path, network:
         with_network(specs, network)
     assert str(caught.value).startswith("RECIPE: found 'wide': ")
     assert f"; at {specs}/networks/small.yaml:4:1, width; " in str(caught.value)
+
+
+def test_the_corpora_beside_a_recipe_go_before_those_beside_its_folder(tmp_path: Path) -> None:
+    """`wavlm init` writes corpora/ beside the recipe; another project may lie above."""
+    shipped = (shipped_specs() / "corpora" / "musan.yaml").read_text()
+    for folder, hours in ((tmp_path, 1.0), (tmp_path / "mine", 2.0)):
+        (folder / "corpora").mkdir(parents=True)
+        text = re.sub(r"(?m)^expected_hours:.*$", f"expected_hours: {hours}", shipped)
+        (folder / "corpora" / "mine.yaml").write_text(
+            text.replace("name: musan", "name: mine").replace("role: noise", "role: speech")
+        )
+    recipe = (shipped_specs() / "recipes" / "mini-librispeech.yaml").read_text()
+    path = tmp_path / "mine" / "mine.yaml"
+    path.write_text(recipe.replace("speech: [mini-librispeech]", "speech: [mine]"))
+    assert read_recipe(path).speech[0].expected_hours == 2.0
 
 
 def test_a_recipe_anywhere_may_name_shipped_corpora_mixes_and_networks(tmp_path: Path) -> None:

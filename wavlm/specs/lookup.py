@@ -52,8 +52,9 @@ def find_file(folders: Sequence[Path], name: str) -> Path | None:
 
 
 def list_names(folders: Sequence[Path]) -> str:
-    """All names that each folder has, for an error message."""
-    return " or ".join(f"{', '.join(names_in(folder)) or 'none'} ({folder})" for folder in folders)
+    """All names that each folder has, for an error message. Folders without any are left out, unless all are."""
+    shown = [folder for folder in folders if names_in(folder)] or folders
+    return " or ".join(f"{', '.join(names_in(folder)) or 'none'} ({folder})" for folder in shown)
 
 
 def suggest(name: object, known: Iterable[str]) -> str:

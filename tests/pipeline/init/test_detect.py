@@ -109,8 +109,24 @@ def test_manifests_are_found_and_read(
 def test_where_the_paths_of_kaldi_start_is_found(audio: Path) -> None:
     write_kaldi(audio)
     found = detect_manifest(audio / "data" / "train", "wav.scp")
-    assert found.layout.model_dump()["audio_root"] == str(audio)
+    assert found.layout.model_dump()["audio_root"] == "../.."
     assert {item.speaker for item in read_layout(found.layout, audio / "data" / "train")} == {"ann", "ben"}
+
+
+def test_audio_is_read_where_the_paths_of_a_manifest_start(audio: Path) -> None:
+    write_kaldi(audio)
+    found = look_at(Question(audio / "data" / "train", "wav.scp"), 1, no_progress, 0)
+    assert found.hours * 3600 == pytest.approx(0.5 + 0.5 + 1.5)
+
+
+def test_a_start_of_paths_that_is_typed_is_seen_from_the_present_folder(
+    audio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(audio / "lists" / "l.jsonl", {"audio_filepath": "a.flac"})
+    monkeypatch.chdir(audio)
+    found = look_at(Question(Path("lists"), "l.jsonl", audio_root="audio"), 1, no_progress, 0)
+    assert found.detected.layout.model_dump()["audio_root"] == "../audio"
+    assert len(found.rows) == 1
 
 
 def test_a_manifest_with_dev_in_its_name_is_held_out_and_one_with_test_is_left_out(audio: Path) -> None:

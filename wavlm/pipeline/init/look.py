@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Reading, Recording, read_layout
 from wavlm.corpus.layouts.account import LOST
+from wavlm.corpus.layouts.places import base_of
 from wavlm.corpus.manifest import ManifestRow
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.fence import STALL_SECONDS
@@ -22,7 +23,8 @@ from wavlm.pipeline.init.detect import detect, detect_manifest
 from wavlm.pipeline.init.detected import Detected
 from wavlm.pipeline.init.heads import FileHead, read_heads
 from wavlm.pipeline.init.sound import Sounds, listen_to_some
-from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs import SAMPLE_RATE_HZ, Layout
+from wavlm.specs.manifests import ListedLayout
 from wavlm.storage.encoding import printable
 
 LOOKING = 0.9  # the part of the progress bar for reading heads
@@ -119,11 +121,11 @@ def look_at(question: Question, workers: int, progress: Progress, stall_seconds:
         root, scale = open_containers(detected.layout, question.root, Path(scratch))
         reading = read_layout(detected.layout, root)
         check_permission(reading, root)
-        recordings = reading.recordings
-        paths = list(dict.fromkeys(root / item.path for item in recordings))
+        recordings, start = reading.recordings, start_of_paths(detected.layout, root)
+        paths = list(dict.fromkeys(start / item.path for item in recordings))
         heads = read_heads(paths, workers, lambda done, total: progress(LOOKING * done, total), stall_seconds)
         by_path = {head.path: head for head in heads}
-        rows = tuple(_row(item, by_path[str(root / item.path)]) for item in recordings)
+        rows = tuple(_row(item, by_path[str(start / item.path)]) for item in recordings)
         usable = tuple(row for row in rows if row.num_samples > 0)
         if not usable:
             raise _nothing_readable(question.root, heads, recordings)
@@ -131,6 +133,12 @@ def look_at(question: Question, workers: int, progress: Progress, stall_seconds:
             heads, lambda done, total: progress(LOOKING + (1 - LOOKING) * done / max(total, 1), 1.0), 0, stall_seconds
         )
     return Holdings(question.root, detected, reading, tuple(heads), sounds, usable, scale)
+
+
+def start_of_paths(layout: Layout, root: Path) -> Path:
+    """Where the paths of recordings start: at the folder, or at the `audio_root` of manifests."""
+    base = base_of(root, layout.audio_root) if isinstance(layout, ListedLayout) else None
+    return base or root
 
 
 def _detect(question: Question) -> Detected:

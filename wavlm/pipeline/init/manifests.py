@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +37,7 @@ def sniff_all(tree: Tree) -> list[Sniffed]:
 
 
 def choose(root: Path, found: Sequence[Sniffed], audio_root: str = "") -> list[Detected]:
-    """A layout for each kind of manifests that names audio which is there.
+    """A layout for each kind of manifests that names audio which is there. audio_root: as a person types it here.
 
     Raises UsageError (LAYOUT_AMBIGUOUS) if several manifests of a kind may list the same recordings.
     """
@@ -45,7 +46,7 @@ def choose(root: Path, found: Sequence[Sniffed], audio_root: str = "") -> list[D
         kinds[item.kind].append(item)
     chosen = []
     for kind, items in kinds.items():
-        base = audio_root or find_base(root, items)
+        base = _path_from(root, Path(audio_root)) if audio_root else find_base(root, items)
         if kind in CONTAINERS or base is not None:
             chosen.append(_layout(root, kind, items, base or ""))
     return chosen
@@ -60,8 +61,14 @@ def find_base(root: Path, items: Sequence[Sniffed]) -> str | None:
     folders = sorted({path for path in root.iterdir() if path.is_dir()})
     for base in (*parents, *folders):
         if _share(names, lambda _, name, base=base: base / name) >= LEAST_FOUND:
-            return str(base.relative_to(root)) if base in folders else str(base.resolve())
+            return _path_from(root, base)
     return None
+
+
+def _path_from(root: Path, base: Path) -> str:
+    """The base as seen from the folder; absolute if they have nothing in common."""
+    target, start = os.path.realpath(base), os.path.realpath(root)
+    return target if os.path.commonpath([target, start]) == "/" else os.path.relpath(target, start)
 
 
 def _share(names: Sequence[tuple[PurePosixPath, str]], place: object) -> float:
