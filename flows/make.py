@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,13 @@ from tasks.shards import shards
 from tasks.versions import ask_versions
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Model, Registration
+from wavlm.pipeline.artifacts import Artifact, ImportedModel, Model, Registration, build_order
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import corpora_of, resolve, unread_folders
-from wavlm.pipeline.resolve_models import unknown_models, unread_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe
 from wavlm.specs.yaml import read_recipe
@@ -50,24 +49,32 @@ _TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
 }
 
 
-def read_resolved(recipe: str, store: Store, runtime: Runtime, *, is_today: bool = False) -> Recipe:
+def read_resolved(
+    recipe: str,
+    store: Store,
+    runtime: Runtime,
+    choose: Callable[[Sequence[Artifact]], Iterable[Artifact]] = tuple,
+    *,
+    is_today: bool = False,
+) -> Recipe:
     """A recipe with the content of its folders and the versions of its models. Hashes what is new in folders.
 
     Lists of generations that were lost come back first. The registry is asked once: what a run has written down is what
-    every later one means. With `is_today` it is not asked at all, and folders are as they are now, whatever the newest
-    refresh has taken.
+    every later one means. So it is not asked for a run that makes nothing of a model, such as one of `prepare`. With
+    `is_today` it is not asked at all, and folders are as they are now, whatever the newest refresh has taken.
     """
     recipe_spec = read_recipe(Path(recipe))
     for spec in corpora_of(recipe_spec):
         restore_list(spec, store)
     resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))
-    if not unread_folders(resolved) and not unknown_models(resolved):
+    chosen = build_order(choose(plan(resolved)))
+    unknown = [item for item in chosen if isinstance(item, ImportedModel) and not item.is_known]
+    if not unread_folders(resolved) and not unknown:
         return resolved
-    unknown = () if is_today else unknown_models(resolved)
-    if any(isinstance(resolved.models[name].source, ModelVersion) for name in unknown):
+    if not is_today and any(isinstance(item.spec.source, ModelVersion) for item in unknown):
         ask_versions(recipe_spec, store, runtime)
-    if unread_folders(resolved) or unread_models(resolved):
+    if unread_folders(resolved) or any(item.spec.folder for item in unknown):
         read_folders(recipe_spec, store, runtime)
     resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))

@@ -52,7 +52,7 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     with bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
         for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo, is_today=is_today):
             logger.warning("%s", warning)
-        recipe_spec = read_resolved(recipe, artifact_store, runtime, is_today=is_today)
+        recipe_spec = read_resolved(recipe, artifact_store, runtime, choose, is_today=is_today)
         chosen = choose(plan(recipe_spec))
         take_back_lost(chosen, artifact_store)
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]

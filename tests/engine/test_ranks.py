@@ -53,6 +53,19 @@ def test_a_gpu_is_set_up_for_the_same_bits_in_every_run(monkeypatch: pytest.Monk
             setattr(place, name, value)
 
 
+def test_a_worker_of_torchrun_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tied: list[int] = []
+    monkeypatch.setattr("wavlm.engine.ranks.tie_to_parent", tied.append)
+    threads = torch.get_num_threads()
+    for run_id in (None, "7"):
+        if run_id:
+            monkeypatch.setenv("TORCHELASTIC_RUN_ID", run_id)
+        with join_ranks(Runtime(threads=1)):
+            pass
+    torch.set_num_threads(threads)
+    assert tied == [signal.SIGKILL]
+
+
 def test_one_process_is_alone_and_has_the_threads_it_was_given() -> None:
     before = torch.get_num_threads()
     with join_ranks(Runtime(threads=2)) as ranks:

@@ -22,6 +22,8 @@ from wavlm.execution.progress import no_progress
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Shards
 from wavlm.pipeline.check.generations import check_generations
 from wavlm.pipeline.check.wanted import Wanted
+from wavlm.pipeline.cost import cost, share_to_make
+from wavlm.pipeline.estimate import REFERENCE_FLOPS, estimate_seconds
 from wavlm.pipeline.garbage.delete import delete_item
 from wavlm.pipeline.garbage.find import find_garbage
 from wavlm.pipeline.garbage.kept import find_kept
@@ -417,6 +419,20 @@ def test_a_plan_tells_generations_and_what_is_taken_over(recipe: Path, store: St
     assert "takes over" in " ".join(describe_reuse(shards, store))
     grow(voices(recipe), store, stall_seconds=0)
     assert list(describe_reuse(shards, store)) == ["reuses 2 of 3 parts"]
+
+
+def test_room_and_time_are_asked_for_what_is_new_alone(recipe: Path, store: Store) -> None:
+    _, first = grow_both(recipe, store)
+    whole = cost(resolve(read_recipe(recipe), store), store).left_gigabytes.known
+    add_speakers(wavs(recipe), ["gus"])  # by a fifth
+    corpus, shards = corpus_and_shards(read_resolved(recipe, store))
+    assert share_to_make(shards, store) == pytest.approx(1 / 6, rel=0.01)  # by the bytes of the folder
+    grow(voices(recipe), store, stall_seconds=0)
+    assert share_to_make(shards, store) == pytest.approx(1 / 6, rel=0.01)  # by its hours
+    assert share_to_make(first, store) == 1
+    estimate = estimate_seconds([corpus, first, shards], store, REFERENCE_FLOPS, 1)
+    assert 0 < estimate[shards] - estimate[corpus] < 0.5 * (estimate[first] - estimate[corpus])
+    assert cost(resolve(read_recipe(recipe), store), store).left_gigabytes.known < 1.5 * whole
 
 
 @pytest.mark.parametrize(("refit", "expected"), [("never", [1, 1, 1]), ("{growth: 0.5}", [1, 1, 3])])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.corpus.corpora import grow, of_folder
-from wavlm.corpus import build as build_module
 from wavlm.corpus import contents as contents_module
+from wavlm.corpus import reading as reading_module
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.contents import find_contents, read_contents
 from wavlm.corpus.digests import Cache
@@ -55,7 +55,7 @@ def test_a_table_that_changes_while_the_corpus_is_made_is_an_error(
         write_table(folder / "t.tsv", "bob")
         return read_layout(layout, root)
 
-    monkeypatch.setattr(build_module, "read_layout", edit_and_read)
+    monkeypatch.setattr(reading_module, "read_layout", edit_and_read)
     spec = of_folder(folder, layout_of("t.tsv", split_column="split"))
     with pytest.raises(BadDataError, match=r"FILE_CHANGED: .*t\.tsv"):
         build_corpus(spec, tmp_path, tmp_path / "out", no_progress)

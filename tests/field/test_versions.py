@@ -242,6 +242,8 @@ def test_a_run_asks_once_and_a_plan_never(
         table.columns[2].cells
     )
     assert not asked
+    read_resolved(str(recipe), registered.store, Runtime(), lambda items: [it for it in items if it.kind == "shards"])
+    assert not asked  # shards are made of no model
     for _ in range(2):
         resolved = read_resolved(str(recipe), registered.store, Runtime())
         assert all(item.is_known for item in plan(resolved))

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
@@ -231,3 +232,14 @@ def test_too_little_speech_for_the_clusters_is_refused(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "shards", tones(1))
     with pytest.raises(BadDataError, match="TOO_FEW_FRAMES"):
         build_codebook(spec(num_clusters=100), {"tones": shards}, None, tmp_path, LOCAL_PLAN)
+
+
+def test_k_means_takes_one_thread_whatever_was_set_before() -> None:
+    before = faiss.omp_get_max_threads()
+    try:
+        faiss.omp_set_num_threads(2)
+        sample = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+        cluster(sample, 2, iterations=1, redo=1, seed=0)
+        assert faiss.omp_get_max_threads() == 1
+    finally:
+        faiss.omp_set_num_threads(before)

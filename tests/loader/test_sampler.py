@@ -161,6 +161,12 @@ def test_utterances_too_short_for_a_span_are_refused_at_the_start() -> None:
         BucketedSampler(np.array([], dtype=np.int64), train_spec())
 
 
+def test_the_first_state_is_the_beginning_of_the_first_epoch() -> None:
+    assert (SamplerState().epoch, SamplerState().group) == (0, 0)
+    first = next(BucketedSampler(lengths(20), train_spec()).updates(SamplerState()))
+    assert first.micro_batches[0].position == SamplerState(0, 0)
+
+
 @pytest.mark.parametrize("number", [3, 99])
 def test_a_sampler_state_behind_the_end_of_its_epoch_is_refused(number: int) -> None:
     sampler = BucketedSampler(lengths(20), train_spec())

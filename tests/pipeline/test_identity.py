@@ -16,6 +16,15 @@ from wavlm.pipeline.artifacts import KINDS, Artifact, Corpus, ImportedModel
 from wavlm.specs import Spec
 from wavlm.specs.identity import canonical, key_of
 
+OF_MANIFESTS = (
+    "ListedLayout",
+    "KaldiLayout",
+    "EspnetLayout",
+    "LhotseLayout",
+    "NemoLayout",
+    "FairseqLayout",
+    "TableLayout",
+)
 # Fields that change no byte of what is made.
 FREE_FIELDS = {
     "HttpsSource": {"urls", "size_bytes", "published_gigabytes"},  # the digest says which bytes
@@ -23,6 +32,8 @@ FREE_FIELDS = {
     "FolderSource": {"path", "revision"},  # the content is digested; a revision only asks for a new look
     "CorpusSpec": {"description", "homepage", "license", "citation", "expected_hours", "gated", "max_left_out"},
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
+    **{name: {"audio_root", "max_left_over_rows", "max_without_row"} for name in OF_MANIFESTS},  # files there count
+    "HuggingfaceLayout": {"max_left_over_rows"},
     "CodebookSpec": {"speech"},  # a Codebook holds the shards of these corpora
     "MixSpec": {"name"},
     "StartSpec": {"folder", "model"},  # the digest says which weights; a Model holds the model that it starts from

@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from wavlm.execution import metrics
 from wavlm.pipeline.curves import read_curves
@@ -49,6 +50,18 @@ def test_curves_show_each_split_that_was_measured_and_no_other(tmp_path: Path) -
     blue, orange, green = "#0072B2", "#E69F00", "#009E73"
     assert [has_colour(early, colour) for colour in (blue, orange, green)] == [True, False, False]
     assert [has_colour(late, colour) for colour in (blue, orange, green)] == [True, True, True]
+
+
+def test_curves_are_named_in_a_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr("wavlm.pipeline.plots._save", lambda figure, out: figures.append(figure) or out)
+    write_curve(tmp_path, range(50, 450, 50))
+    plot_curves(tmp_path, tmp_path / "curves.png", "iteration 1")
+    for axes in figures[0].axes:
+        legend = axes.get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == axes.get_legend_handles_labels()[1]
+        assert len(legend.get_texts()) == 4  # three splits and a level
 
 
 def test_curves_read_only_whole_lines_and_keep_the_order_of_the_file(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-OF_OTHER_STAGES = ["httpx", "webdataset", "soxr", "av", "faiss", "matplotlib", "prefect", "mlflow"]
+OF_OTHER_STAGES = ["httpx", "webdataset", "soxr", "webrtcvad", "av", "faiss", "matplotlib", "prefect", "mlflow"]
 HEAVY = ["torch", "numpy", "pyarrow", "soundfile", *OF_OTHER_STAGES]
 
 

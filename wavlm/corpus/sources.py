@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavlm.errors import UsageError
 from wavlm.specs import CorpusSpec, FolderSource
-from wavlm.specs.containers import ContainerLayout
+from wavlm.specs.containers import InContainers
 from wavlm.specs.manifests import ListedLayout
 
 
@@ -36,7 +36,7 @@ def refuse_sources(spec: CorpusSpec) -> None:
 
 def _need_of_folder(spec: CorpusSpec) -> str:
     """Why a layout can only be that of a folder; empty if it can be that of archives."""
-    if isinstance(spec.layout, ContainerLayout):
+    if isinstance(spec.layout, InContainers):
         return "its layout reads containers in a folder"
     if isinstance(spec.layout, ListedLayout) and spec.layout.audio_root:
         return "audio_root leads elsewhere"

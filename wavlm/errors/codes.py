@@ -179,6 +179,8 @@ class Code(StrEnum):
     """Gradients overflow in fp16 at every loss scale. Do: train in bf16 or fp32, or lower peak_lr."""
     MANIFEST = "MANIFEST"
     """The manifest of a corpus cannot be read, or has another form. Do: make the corpus again."""
+    MANIFEST_UNKNOWN = "MANIFEST_UNKNOWN"
+    """A file lists no recordings in a way that is known. Do: name a folder, or a manifest of docs/layouts.md."""
     MIXTURE_UNHEARD = "MIXTURE_UNHEARD"
     """Nothing that was mixed in can be heard in a fixed mixture. Do: remove silent noise, or choose another seed."""
     MODEL_CHANGED = "MODEL_CHANGED"

@@ -78,10 +78,12 @@ def name_measured(utterances: Mapping[str, int]) -> dict[str, str]:
 def read_groups(names: Sequence[str], shards_dirs: Sequence[Path], rows: Sequence[Integers]) -> Groups:
     """The groups of some rows of the indexes of shards folders, folder by folder. names: of the corpora."""
     columns = [read_languages(folder).take(pa.array(chosen)) for folder, chosen in zip(shards_dirs, rows, strict=True)]
-    column = pa.chunked_array(columns, pa.string()).dictionary_encode().combine_chunks()
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    column = pa.chunked_array(chunks, pa.string()).dictionary_encode().combine_chunks()
     found = column.dictionary.to_pylist()
     languages = sorted(found)
-    number_of = np.array([languages.index(name) for name in found], np.int32)
+    places = {name: number for number, name in enumerate(languages)}
+    number_of = np.array([places[name] for name in found], np.int32)
     corpus = np.repeat(np.arange(len(rows), dtype=np.int32), [len(chosen) for chosen in rows])
     return Groups(tuple(names), tuple(languages), corpus, number_of[column.indices.to_numpy()])
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.execution.rates import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
-from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards, keep_latest
+from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards, generation_of, keep_latest
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.record import read_field
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource, Recipe
@@ -139,8 +140,31 @@ def hours_of(shards: Shards, store: Store | None) -> Sum:
         return Sum(store.facts(shards, ShardsFacts).hours)
     if store and store.is_complete(shards.corpus):
         return Sum(store.facts(shards.corpus, CorpusFacts).hours)
+    if store and (earlier := earlier_hours(shards, store)):
+        return Sum(earlier * _growth(shards))
     expected = shards.corpus.spec.expected_hours
     return Sum(expected) if expected else UNKNOWN
+
+
+def earlier_hours(shards: Shards, store: Store) -> float:
+    """Audio in the shards of the generation before, whose parts are taken over; 0 for a corpus that has not grown."""
+    siblings = store.siblings(shards) if shards.is_known and (generation_of(shards) or 1) > 1 else []
+    return ShardsFacts.model_validate(read_field(siblings[0], "facts"), strict=False).hours if siblings else 0.0
+
+
+def _growth(shards: Shards) -> float:
+    """How much larger the folder of a corpus is than in the generation before, by bytes."""
+    sizes = shards.corpus.spec.folder.generation_bytes if shards.corpus.spec.folder else ()
+    return sizes[-1] / max(1, sizes[-2]) if len(sizes) > 1 else 1.0
+
+
+def share_to_make(artifact: Shards | Labels, store: Store | None) -> float:
+    """The share of shards or labels that no earlier generation has made, as far as hours tell."""
+    shards = artifact.shards if isinstance(artifact, Labels) else artifact
+    if store is None or (isinstance(artifact, Labels) and not store.is_complete(artifact.codebook)):
+        return 1.0
+    hours = hours_of(shards, store).known
+    return 1.0 - min(1.0, earlier_hours(shards, store) / hours) if hours else 1.0
 
 
 def download_bytes(spec: CorpusSpec) -> Sum:
@@ -170,7 +194,12 @@ def _corpora(shards: list[Shards], left: frozenset[Artifact]) -> StageCost:
 def _shards(hours: dict[Shards, Sum], store: Store | None, left: frozenset[Artifact]) -> StageCost:
     sizes = {item: _shard_bytes(item, found, store) * 1e-9 for item, found in hours.items()}
     core_hours = add(hours.values()) * (1 / DECODE_RATE + 1 / RESAMPLE_RATE + 1 / ENCODE_RATE)
-    return StageCost(0, "shards", core_hours, add(sizes.values()), _left(sizes, left))
+    return StageCost(0, "shards", core_hours, add(sizes.values()), _left(_to_make(sizes, store), left))
+
+
+def _to_make(sizes: Mapping[Any, Sum], store: Store | None) -> dict[Any, Sum]:
+    """The sizes of shards or labels without what earlier generations have made."""
+    return {item: size * share_to_make(item, store) for item, size in sizes.items()}
 
 
 def _shard_bytes(shards: Shards, hours: Sum, store: Store | None) -> Sum:
@@ -187,7 +216,7 @@ def _labels(
     per_second = LABEL_BYTES_PER_SECOND / 1e9 * (1 if teacher else 2)
     sizes = {item: hours[item.shards] * (3600 * per_second) for item in labels}
     seconds = add(hours[item.shards] for item in labels) * 3600
-    disk, left_disk = add(sizes.values()), _left(sizes, left)
+    disk, left_disk = add(sizes.values()), _left(_to_make(sizes, store), left)
     if model.codebook is None or teacher is None or model.codebook.spec.features.type == "mfcc":
         core_hours = seconds * ((1 / DECODE_RATE + 1 / MFCC_RATE) / 3600)
         return StageCost(model.iteration, "labels", core_hours, disk, left_disk)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from wavlm.execution.processes import num_cores
 from wavlm.execution.rates import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards
-from wavlm.pipeline.cost import hours_of
+from wavlm.pipeline.cost import hours_of, share_to_make
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
@@ -77,9 +77,10 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
     match artifact:
         case Shards():
             rate = 1 / (1 / DECODE_RATE + 1 / RESAMPLE_RATE + 1 / ENCODE_RATE)
-            seconds = _seconds_of(artifact, store) / rate * REFERENCE_FLOPS / flops
+            seconds = share_to_make(artifact, store) * _seconds_of(artifact, store) / rate * REFERENCE_FLOPS / flops
         case Labels():
-            seconds = _feature_seconds(artifact.codebook, _seconds_of(artifact.shards, store), flops, store)
+            seconds = share_to_make(artifact, store) * _seconds_of(artifact.shards, store)
+            seconds = _feature_seconds(artifact.codebook, seconds, flops, store)
         case Codebook():
             spec = artifact.spec
             utterances = spec.sample_frames_per_cluster * spec.num_clusters / spec.frames_per_utterance

@@ -121,7 +121,8 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
     """What has to exist for all artifacts of kind `until`; everything if that is None.
 
     Of a kind that comes before the first training only those that need no training: of labels, not those of a teacher.
-    Registrations need the scores that the recipe asks for, too: the gate judges by them.
+    Registrations need the scores that the recipe asks for, too: the gate judges by them. Models from elsewhere come
+    first, as in a plan.
     """
     if until is None:
         return tuple(artifacts)
@@ -129,7 +130,8 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
     chosen = [item for item in artifacts if item.kind in kinds]
     if KINDS.index(until) < KINDS.index(Model.kind):
         chosen = [item for item in chosen if not any(isinstance(part, Model) for part in build_order([item]))]
-    return tuple(build_order(chosen))
+    needed = list(build_order(chosen))
+    return tuple(build_order([*(item for item in needed if isinstance(item, ImportedModel)), *needed]))
 
 
 def first_iteration(artifact: Artifact, artifacts: Sequence[Artifact]) -> int | None:

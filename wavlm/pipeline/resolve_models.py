@@ -57,12 +57,6 @@ def unknown_models(resolved: Recipe) -> tuple[str, ...]:
     return tuple(item.called for item in used_models(resolved) if not item.is_known)
 
 
-def unread_models(resolved: Recipe) -> tuple[str, ...]:
-    """Those of them that are folders, and have to be read."""
-    unknown = unknown_models(resolved)
-    return tuple(name for name in unknown if isinstance(resolved.models[name].source, ModelFolder))
-
-
 def _fill_folder(name: str, spec: ModelSpec, source: ModelFolder, root: Path) -> ModelSpec:
     content = _known_content(source, root)
     if content is None:

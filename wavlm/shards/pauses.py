@@ -1,9 +1,9 @@
 """Listen for pauses: where in a recording nobody speaks, and how good a place for a cut each moment is.
 
 WebRTC's detector of voices says for each frame of 10 ms whether somebody speaks. In noise it knows more than the
-energy does; in silence the energy finds the middle of a pause. So both count. All is computed with integers, and the
-detector is fixed-point code: equal samples give equal cuts on every machine. How often cuts meet speech at which noise
-stands in docs/decisions/0042-regions-and-pauses.md.
+energy does; in silence the energy finds the middle of a pause. So both count. Sums are of integers, levels are rounded
+to 0.1 dB, and the detector is fixed-point code: equal samples give equal cuts on every machine. How often cuts meet
+speech at which noise stands in docs/decisions/0042-regions-and-pauses.md.
 
 Shapes: T samples, F frames.
 """

@@ -10,11 +10,7 @@ from wavlm.specs.base import Probability, Spec
 from wavlm.specs.paths import Glob
 
 
-class ContainerLayout(Spec):
-    """What the layouts of containers share: their files are unpacked into the corpus before they are read."""
-
-
-class HuggingfaceLayout(ContainerLayout):
+class HuggingfaceLayout(Spec):
     """A folder of Hugging Face `datasets`: Parquet files, or what `save_to_disk` writes, with the audio in it.
 
     The audio is copied once into the corpus, so it needs its size on the disk again. Splits are those that the files
@@ -70,7 +66,7 @@ class HuggingfaceLayout(ContainerLayout):
     """
 
 
-class WebdatasetLayout(ContainerLayout):
+class WebdatasetLayout(Spec):
     """Tars of WebDataset that others made: members of one key are a sample, with audio and a JSON or text beside it.
 
     The key of a member is its path up to the first dot of its name, as webdataset splits it. The members are unpacked
@@ -111,4 +107,5 @@ class WebdatasetLayout(ContainerLayout):
     """
 
 
+# Their files are unpacked into the corpus before they are read.
 InContainers = HuggingfaceLayout | WebdatasetLayout

@@ -33,8 +33,8 @@ class ShardSpec(Spec):
     """Where longer recordings are cut.
 
     `pauses`: where nobody speaks, and if nobody pauses within reach, at the quietest place; pieces have half of
-    `max_seconds` or more where pauses allow it. Recordings that are not speech are cut equally. `equal`: into the
-    fewest pieces of equal length, also in the middle of a word.
+    `max_seconds` or more where pauses allow it. `equal`: into the fewest pieces of equal length, also within a
+    word. Recordings that are not speech are cut equally, and all if `min_seconds` is more than half of `max_seconds`.
     Change: `equal` where pieces must have one length, or where the audio is no speech.
     """
 

@@ -171,7 +171,9 @@ class FestvoxLayout(Spec):
     """Name of the voice."""
 
 
+OfPublisher = LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout
+
 Layout = Annotated[
-    LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout | InManifests | InContainers,
+    OfPublisher | InManifests | InContainers,
     Field(discriminator="type"),
 ]

@@ -156,7 +156,9 @@ def _expand_model(tree: Tree, loc: Loc, model: dict[str, JsonValue]) -> dict[str
         if "source" in expanded:
             raise tree.error((*loc, "registry"), "registry and source are both given: a model has one source")
         expanded["source"] = _expand_reference(tree, (*loc, "registry"), expanded.pop("registry"))
-    _locate_folder(expanded.get("source"), tree.path)
+    _locate_folder(source := expanded.get("source"), tree.path)
+    if isinstance(source, dict) and type(source.get("version")) is int:  # a number is what people write there
+        expanded["source"] = {**source, "version": str(source["version"])}
     if expanded.get("network") is not None:
         expanded["network"] = _expand_network(tree, (*loc, "network"), expanded["network"], {})
     return expanded

@@ -53,7 +53,8 @@ def test_a_layout_is_named_in_three_files(layout: type[Spec]) -> None:
     reader, spec = getsourcefile(READERS[layout]), getsourcefile(layout)
     assert reader is not None
     assert spec is not None
-    assert set(files_that_name(layout.__name__)) == {
+    found = set(files_that_name(layout.__name__)) - {"wavlm/pipeline/init/detect.py"}  # guesses some; no place of all
+    assert found == {
         Path(spec).relative_to(ROOT).as_posix(),
         "wavlm/corpus/layouts/__init__.py",
         Path(reader).relative_to(ROOT).as_posix(),

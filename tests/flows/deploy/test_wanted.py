@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.deploy import deployments
 from flows.deploy.wanted import Options, want_deployments, want_limits, want_pools
 from tests.tasks.conftest import recipe_of
 from wavlm.execution.runtime import Runtime
@@ -82,3 +83,11 @@ def test_pools_and_limits() -> None:
     assert want_pools(OPTIONS) == {"cpu": None, "gpu": 2}
     assert want_pools(Options(recipe="demo", store=Path("/"), runtime=Runtime(), training_pool="cpu")) == {"cpu": None}
     assert sorted(want_limits(OPTIONS).values()) == [2, 3]
+
+
+def test_a_schedule_has_the_times_and_the_time_zone_that_were_given() -> None:
+    (found,) = [item for item in want_deployments(recipe_of(None), OPTIONS) if item.full_name == "prepare/tiny"]
+    made = deployments._new_schedule(found, "nightly")
+    assert (made.slug, made.schedule.model_dump(include={"cron", "timezone"})) == (
+        "nightly", {"cron": "15 2 * * *", "timezone": "Europe/Prague"},
+    )  # fmt: skip

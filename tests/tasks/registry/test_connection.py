@@ -17,7 +17,9 @@ from tasks.registry.connection import connect
 from tasks.registry.following import Follower, follow_training
 from tasks.registry.runs import KEY_TAG, Tracked, open_run
 from tests.waiting import LIMIT_SECONDS, wait_until
+from wavlm.errors import LockedError
 from wavlm.pipeline.registration import without_password
+from wavlm.pipeline.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -28,6 +30,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
 
 RECORDS = 50
+
+
+def test_a_registry_that_may_not_be_written_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("tasks.registry.database.os.access", lambda *_: False)
+    with pytest.raises(LockedError, match="REGISTRY_READONLY"):
+        connect(Store(tmp_path / "store"))
+    assert not list(tmp_path.iterdir())
 
 
 def record(update: int) -> dict[str, float]:

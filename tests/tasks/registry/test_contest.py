@@ -19,7 +19,7 @@ from tests.tasks.conftest import CORPUS, SHARDS, recipe_of
 from tests.tiny_specs import tiny_network
 from wavlm.evaluation.facts import Gain
 from wavlm.nn import WavLM, save_model
-from wavlm.pipeline.artifacts import Artifact, Corpus, Labels, Model, Shards, lineage
+from wavlm.pipeline.artifacts import Artifact, Corpus, Labels, Model, Shards, build_order
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, Recipe, ScoresSpec
@@ -54,7 +54,7 @@ def contest_of(
     (model,) = models(plan(recipe))[:1]
     store = Store(tmp_path / "store")
     spoken = [*tones(8), *valid]
-    for artifact in lineage([model]):
+    for artifact in build_order([model]):
         store.make(artifact, lambda out, item=artifact: _build(item, store, out, spoken, candidate))
     assert model.codebook
     folder = save(tmp_path / "champion", champion)

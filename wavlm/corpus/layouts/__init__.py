@@ -1,6 +1,6 @@
 """Readers of corpora on disk, one per layout: what each publisher's folder tree holds.
 
-A new layout takes three places: its spec in `wavlm/specs/layouts.py` (a class, and a member of `Layout`),
+A new layout takes three places: its spec in `wavlm/specs/layouts.py` (a class, and a member of `OfPublisher`),
 a reader in a file of this package, and a line in `READERS`. Those of manifests share `manifests`, those of containers
 have a line in `CONTAINERS`, too.
 """

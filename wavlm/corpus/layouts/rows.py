@@ -37,6 +37,9 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
+MAX_CHANNEL = 2**15 - 1  # what a manifest can hold
+
+
 class RowError(ValueError):
     """A row cannot be used: what is wrong with it, and what to do."""
 
@@ -161,7 +164,7 @@ def to_channel(value: object, first: int = 1) -> int | None:
     if value is None or value == "":
         return None
     number = to_seconds(value, "channel")
-    if number is None or not number.is_integer() or number < first:
+    if number is None or not number.is_integer() or not 0 <= number - first < MAX_CHANNEL:
         raise RowError(f"channel {shorten(str(value))!r}, counted from {first}", "correct the channel")
     return int(number) - first + 1
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavlm.pipeline.init.look import Found
+from wavlm.pipeline.init.look import Holdings
 from wavlm.pipeline.init.machine import Machine
 from wavlm.specs import NetworkSpec
 from wavlm.specs.lookup import shipped_specs
@@ -36,7 +36,7 @@ FIRST_SHARE = 0.4  # of the time for the first of two iterations
 
 
 @dataclass(frozen=True)
-class Said:
+class Advice:
     """A value of a field, and why."""
 
     value: object
@@ -44,7 +44,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Size:
+class NetworkSize:
     """A network that is shipped, and how it is trained in the papers or in our trials."""
 
     name: str
@@ -56,13 +56,13 @@ class Size:
     source: str
 
 
-TINY = Size("tiny", 12.0, 6.0, 2e-3, 400_000, 1.2, "our trials on two cores, docs/log.md")
-SMALL = Size("small", 2800.0, 87.5, 5e-4, 400_000, 10.0, "HuBERT Base's, docs/algorithm.md 10")
-BASE = Size("base", 2800.0, 87.5, 5e-4, 400_000, 10.0, "HuBERT Base, docs/algorithm.md 10")
-LARGE = Size("large", 7200.0, 56.25, 1.5e-3, 700_000, 1.0, "WavLM Large, docs/algorithm.md 10")
+TINY = NetworkSize("tiny", 12.0, 6.0, 2e-3, 400_000, 1.2, "our trials on two cores, docs/log.md")
+SMALL = NetworkSize("small", 2800.0, 87.5, 5e-4, 400_000, 10.0, "HuBERT Base's, docs/algorithm.md 10")
+BASE = NetworkSize("base", 2800.0, 87.5, 5e-4, 400_000, 10.0, "HuBERT Base, docs/algorithm.md 10")
+LARGE = NetworkSize("large", 7200.0, 56.25, 1.5e-3, 700_000, 1.0, "WavLM Large, docs/algorithm.md 10")
 
 
-def choose_size(hours: float, machine: Machine) -> tuple[Size, str]:
+def choose_size(hours: float, machine: Machine) -> tuple[NetworkSize, str]:
     """The network for so much speech on this machine."""
     if not machine.gpus:
         return TINY, f"what {machine} can train in hours"
@@ -76,22 +76,24 @@ def choose_size(hours: float, machine: Machine) -> tuple[Size, str]:
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchSizes:
     """Seconds of audio of an update and of a micro-batch, and the longest crop."""
 
-    batch_seconds: Said
-    group_seconds: Said
-    crop_seconds: Said
+    batch_seconds: Advice
+    group_seconds: Advice
+    crop_seconds: Advice
 
 
-def choose_batch(size: Size, network: NetworkSpec, hours: float, lengths: Sequence[float], machine: Machine) -> Batch:
+def choose_batch(
+    size: NetworkSize, network: NetworkSpec, hours: float, lengths: Sequence[float], machine: Machine
+) -> BatchSizes:
     """Micro-batches that fit into memory, and as many of them as the papers' batch asks for."""
     if not machine.gpus:
         count = 2 ** int(math.log2(min(max(machine.cores, 2), 8)))
-        return Batch(
-            Said(count * size.group_seconds, f"{count} micro-batches: one per core ({machine.cores} cores)"),
-            Said(size.group_seconds, "two crops; an utterance is mixed with others of its micro-batch"),
-            Said(3.0, "short crops, so that an update takes a moment on a CPU (docs/log.md)"),
+        return BatchSizes(
+            Advice(count * size.group_seconds, f"{count} micro-batches: one per core ({machine.cores} cores)"),
+            Advice(size.group_seconds, "two crops; an utterance is mixed with others of its micro-batch"),
+            Advice(3.0, "short crops, so that an update takes a moment on a CPU (docs/log.md)"),
         )
     crop = min(15.625, max(3.0, math.ceil(float(np.quantile(lengths, 0.95)))))
     room = _seconds_that_fit(network, machine.gigabytes)
@@ -101,14 +103,14 @@ def choose_batch(size: Size, network: NetworkSpec, hours: float, lengths: Sequen
     wanted = group * machine.gpus if size is TINY else size.batch_seconds * math.sqrt(min(1.0, hours / PAPER_HOURS))
     per_gpu = 2 ** max(0, round(math.log2(max(wanted / (group * machine.gpus), 1.0))))
     batch = per_gpu * machine.gpus * group
-    return Batch(
-        Said(batch, f"{per_gpu} per GPU of {machine.gpus}; {_why_batch(size, hours)}"),
-        Said(group, why_group),
-        Said(crop, "the paper crops to 15.625 s; 95 % of these recordings are not longer than this, or memory says so"),
+    return BatchSizes(
+        Advice(batch, f"{per_gpu} per GPU of {machine.gpus}; {_why_batch(size, hours)}"),
+        Advice(group, why_group),
+        Advice(crop, "95 % of the recordings are not longer; at most 15.625 s, as in the paper, and what memory holds"),
     )
 
 
-def _why_batch(size: Size, hours: float) -> str:
+def _why_batch(size: NetworkSize, hours: float) -> str:
     if size is TINY:
         return "small batches were better in trials (docs/recipes.md)"
     if hours < PAPER_HOURS:
@@ -124,8 +126,8 @@ def _seconds_that_fit(network: NetworkSpec, gigabytes: float) -> float:
 
 
 def choose_updates(
-    size: Size, network: NetworkSpec, batch: Batch, hours: float, machine: Machine, share: float
-) -> Said:
+    size: NetworkSize, network: NetworkSpec, batch: BatchSizes, hours: float, machine: Machine, share: float
+) -> Advice:
     """As many as the papers' epochs, the papers' updates and the machine's hours allow; `share`: of these hours."""
     seconds = float(str(batch.batch_seconds.value))
     flops = BACKWARD_FACTOR * forward_flops(network, float(str(batch.crop_seconds.value)))
@@ -139,18 +141,20 @@ def choose_updates(
         why = f"what {machine} do in {share * machine.hours_per_week:.3g} h (--hours-per-week), by operations"
     else:
         why = "as often as HuBERT's second iteration goes through its speech"
-    return Said(updates, f"{_show(epochs)} times through the speech: {why}")
+    return Advice(updates, f"{_show(epochs)} times through the speech: {why}")
 
 
-def choose_lr(size: Size, batch_seconds: float) -> Said:
+def choose_lr(size: NetworkSize, batch_seconds: float) -> Advice:
     """The papers' rate, with the root of the batch, as is right for Adam (arXiv 2205.10287)."""
     if size is TINY:
-        return Said(size.peak_lr, f"{size.source}; 3e-3 did not learn with small batches")
+        return Advice(size.peak_lr, f"{size.source}; 3e-3 did not learn with small batches")
     rate = float(f"{size.peak_lr * math.sqrt(batch_seconds / size.batch_seconds):.2g}")
-    return Said(rate, f"{size.peak_lr:g} at {size.batch_seconds:.0f} s, with the root of the batch (arXiv 2205.10287)")
+    return Advice(
+        rate, f"{size.peak_lr:g} at {size.batch_seconds:.0f} s, with the root of the batch (arXiv 2205.10287)"
+    )
 
 
-def choose_clusters(hours: float, wanted: int, rate_hz: int) -> tuple[Said, Said | None]:
+def choose_clusters(hours: float, wanted: int, rate_hz: int) -> tuple[Advice, Advice | None]:
     """K, and frames per cluster of the sample if there are fewer than usual."""
     frames = hours * 3600 * rate_hz
     fitting = [
@@ -159,38 +163,38 @@ def choose_clusters(hours: float, wanted: int, rate_hz: int) -> tuple[Said, Said
     count = fitting[0] if fitting else 10
     why = "as in HuBERT (docs/algorithm.md 11)" if count in (100, 500) else f"fewer than {wanted}: {hours:.2g} h only"
     if count * FRAMES_PER_CLUSTER <= frames:
-        return Said(count, why), None
+        return Advice(count, why), None
     sample = max(1, int(frames / count))
-    return Said(count, why), Said(sample, "there is no more speech")
+    return Advice(count, why), Advice(sample, "there is no more speech")
 
 
-def choose_shards(found: Found, machine: Machine, size: Size) -> dict[str, Said]:
+def choose_shards(found: Holdings, machine: Machine, size: NetworkSize) -> dict[str, Advice]:
     """How recordings are cut, joined and packed."""
     lengths = found.lengths
     short = float(lengths[lengths < 2.0].sum() / lengths.sum())
-    fields = {"min_seconds": Said(2.0, "as in the papers (docs/algorithm.md 7)")}
+    fields = {"min_seconds": Advice(2.0, "as in the papers (docs/algorithm.md 7)")}
     if short > 0.05:
         very_short = float(lengths[lengths < 1.0].sum() / lengths.sum())
-        fields["min_seconds"] = Said(
+        fields["min_seconds"] = Advice(
             1.0 if very_short <= 0.05 else 0.5, f"{short:.0%} of the audio is in recordings below 2 s"
         )
     limit = 15.6 if size is TINY else 30.0
     cut = int((lengths > limit).sum())
-    fields["max_seconds"] = Said(limit, f"longer recordings are cut: {cut:,} of {len(lengths):,}")
+    fields["max_seconds"] = Advice(limit, f"longer recordings are cut: {cut:,} of {len(lengths):,}")
     if float(np.median(lengths)) < 3.0 and found.speakers:
-        fields["join_seconds"] = Said(8.0, "half of the recordings are below 3 s: those of one speaker are joined")
+        fields["join_seconds"] = Advice(8.0, "half of the recordings are below 3 s: those of one speaker are joined")
     fields["shard_megabytes"] = _choose_shard_size(found.hours, machine.cores)
     bad = found.num_bad / len(found.reading.recordings)
     if bad > NOTED_BAD:
         share = min(0.5, math.ceil(200 * bad + 1) / 100)
-        fields["max_rejected"] = Said(share, f"about {bad:.1%} are broken or silent: LOOK at them before you train")
+        fields["max_rejected"] = Advice(share, f"about {bad:.1%} are broken or silent: LOOK at them before you train")
     return fields
 
 
-def _choose_shard_size(hours: float, cores: int) -> Said:
+def _choose_shard_size(hours: float, cores: int) -> Advice:
     megabytes = hours * 3600 * 0.0189
     size = min(512, max(8, 2 ** int(math.log2(max(megabytes / (4 * cores), 1.0)))))
-    return Said(float(size), f"{megabytes:,.0f} MB in all: a few shards per core, {cores} cores")
+    return Advice(float(size), f"{megabytes:,.0f} MB in all: a few shards per core, {cores} cores")
 
 
 def _show(number: float) -> str:

@@ -9,8 +9,8 @@ from wavlm.corpus.layouts import Recording
 from wavlm.corpus.manifest import ManifestRow
 from wavlm.corpus.split import split
 from wavlm.errors import BadDataError
-from wavlm.pipeline.init.advice import Said
-from wavlm.pipeline.init.look import Found, num_lost
+from wavlm.pipeline.init.advice import Advice
+from wavlm.pipeline.init.look import Holdings, num_lost
 from wavlm.specs import CorpusSpec, FolderSource
 
 VALID_HOURS = 0.5  # enough for a steady validation loss: some hundred utterances
@@ -21,29 +21,29 @@ MOST_SPLIT = 0.8  # of the files have channels that are different sounds
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldShare:
     """What a corpus will hold out."""
 
-    fraction: Said
+    fraction: Advice
     rows: tuple[ManifestRow, ...]
     train_hours: float
 
 
-def choose_channels(found: Found) -> Said | None:
+def choose_channels(found: Holdings) -> Advice | None:
     """What is taken of recordings with several channels; None: their mean, or they have one."""
     is_open = any(head.channels > 1 for head in found.heads) and not any(row.channel for row in found.rows)
     if is_open and found.sounds.share_apart >= MOST_SPLIT:
-        return Said("each", "the channels are different sounds, as the parties of a call: each is a recording")
+        return Advice("each", "the channels are different sounds, as the parties of a call: each is a recording")
     if is_open and found.sounds.share_opposite > 0:
-        return Said("first", "in some files the channels cancel each other in their mean")
+        return Advice("first", "in some files the channels cancel each other in their mean")
     return None
 
 
-def hold_out(found: Found, name: str) -> HeldOut:
-    """The share for validation: about half an hour, and at least something."""
+def hold_out(found: Holdings, name: str, said: float | None = None) -> HeldShare:
+    """The share for validation: about half an hour, and at least something. said: what a spec says that is there."""
     hours = found.hours
-    wanted = LITTLE_VALID if hours < LITTLE_HOURS else min(MOST_VALID, max(LEAST_VALID, VALID_HOURS / hours))
-    wanted = float(f"{wanted:.2g}")
+    usual = LITTLE_VALID if hours < LITTLE_HOURS else min(MOST_VALID, max(LEAST_VALID, VALID_HOURS / hours))
+    wanted = said if said is not None else float(f"{usual:.2g}")
     given = frozenset(item.key for item in found.reading.recordings if item.split == "valid")
     keys = {item.key: item for item in found.reading.recordings}
     rows = [row for row in found.rows if keys[row.key].split != "test"]
@@ -53,9 +53,9 @@ def hold_out(found: Found, name: str) -> HeldOut:
         except BadDataError:
             continue
         valid = tuple(row for row in made.rows if row.split == "valid")
-        train = sum(row.seconds for row in made.rows if row.split == "train") / 3600
-        return HeldOut(Said(fraction, _why(made.rule, valid, given)), valid, train)
-    return HeldOut(Said(0.0, "there are too few recordings to hold any out"), (), hours)
+        train = found.scale * sum(row.seconds for row in made.rows if row.split == "train") / 3600
+        return HeldShare(Advice(fraction, _why(made.rule, valid, given)), valid, train)
+    return HeldShare(Advice(0.0, "there are too few recordings to hold any out"), (), hours)
 
 
 def _why(rule: str, valid: tuple[ManifestRow, ...], given: frozenset[str]) -> str:
@@ -69,36 +69,36 @@ def _why(rule: str, valid: tuple[ManifestRow, ...], given: frozenset[str]) -> st
     )
 
 
-def describe_corpus(found: Found, name: str, path: str, held: HeldOut) -> dict[str, object]:
+def describe_corpus(found: Holdings, name: str, path: str, held: HeldShare) -> dict[str, object]:
     """The fields of the corpus spec."""
     channels = choose_channels(found)
     lost, used = num_lost(found.reading), len(found.heads)
     fields: dict[str, object] = {
         "name": name,
         "role": "speech",
-        "description": Said(f"Speech in {found.root.name}", "for people and for the model card: say what it is"),
+        "description": Advice(f"Speech in {found.root.name}", "for people and for the model card: say what it is"),
         "homepage": "none",
-        "license": Said("unknown", "goes into the card of every model: WRITE what you may do with this speech"),
+        "license": Advice("unknown", "goes into the card of every model: WRITE what you may do with this speech"),
         "citation": "none",
-        "sources": [{"type": "folder", "path": Said(path, "from the folder of this file")}],
-        "layout": Said(_layout_fields(found), found.detected.why),
+        "sources": [{"type": "folder", "path": Advice(path, "from the folder of this file")}],
+        "layout": Advice(_layout_fields(found), found.detected.why),
         "valid_fraction": held.fraction,
-        "expected_hours": Said(round(found.hours, 3), "as found; only for estimates, it need not be exact"),
+        "expected_hours": Advice(round(found.hours, 3), "as found; only for estimates, it need not be exact"),
     }
     if channels:
         fields["channels"] = channels
     if lost > 0.01 * (used + lost):
         share = math.ceil(100 * lost / (used + lost) + 1) / 100
-        fields["max_left_out"] = Said(min(1.0, share), f"{lost:,} audio files are not read: LOOK why")
+        fields["max_left_out"] = Advice(min(1.0, share), f"{lost:,} audio files are not read: LOOK why")
     return fields
 
 
-def _layout_fields(found: Found) -> dict[str, object]:
+def _layout_fields(found: Holdings) -> dict[str, object]:
     layout = found.detected.layout
     return {"type": layout.type} | layout.model_dump(mode="json", exclude_defaults=True)
 
 
-def _spec(found: Found, name: str, fraction: float) -> CorpusSpec:
+def _spec(found: Holdings, name: str, fraction: float) -> CorpusSpec:
     return CorpusSpec(
         name=name,
         role="speech",

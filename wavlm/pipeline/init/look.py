@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from wavlm.corpus.manifest import ManifestRow
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress
-from wavlm.pipeline.init.detect import Detected, detect
+from wavlm.pipeline.init.containers import open_containers
+from wavlm.pipeline.init.detect import detect, detect_manifest
+from wavlm.pipeline.init.detected import Detected
 from wavlm.pipeline.init.heads import FileHead, read_heads
 from wavlm.pipeline.init.sound import Sounds, listen_to_some
 from wavlm.specs import SAMPLE_RATE_HZ
@@ -28,7 +31,7 @@ Seconds = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Found:
+class Holdings:
     """What there is."""
 
     root: Path
@@ -37,10 +40,11 @@ class Found:
     heads: tuple[FileHead, ...]  # of the files that recordings name, each once
     sounds: Sounds
     rows: tuple[ManifestRow, ...]  # of the recordings that can be read; without digests
+    scale: float = 1.0  # how much larger the whole is than what was looked into
 
     @property
     def hours(self) -> float:
-        return sum(row.seconds for row in self.rows) / 3600
+        return self.scale * sum(row.seconds for row in self.rows) / 3600
 
     @property
     def lengths(self) -> Seconds:
@@ -49,8 +53,8 @@ class Found:
 
     @property
     def is_estimated(self) -> bool:
-        """Whether some lengths are estimated by the size of files."""
-        return any(head.is_estimated for head in self.heads)
+        """Whether hours are estimated by the size of files."""
+        return self.scale > 1 or any(head.is_estimated for head in self.heads)
 
     @property
     def broken(self) -> tuple[FileHead, ...]:
@@ -73,7 +77,7 @@ class Found:
         """Hours per name, where `names` has one for each row; the most first."""
         hours: dict[str, float] = defaultdict(float)
         for name, row in zip(names, self.rows, strict=True):
-            hours[name] += row.seconds / 3600
+            hours[name] += self.scale * row.seconds / 3600
         return dict(sorted(hours.items(), key=lambda pair: (-pair[1], pair[0])))
 
     @property
@@ -82,36 +86,57 @@ class Found:
         return self.sounds.telephone(self.heads)
 
 
-def look_at(root: Path, wanted: str, workers: int, progress: Progress, stall_seconds: float = STALL_SECONDS) -> Found:
-    """What there is below a folder. `wanted`: the type of its layout, where a person has said it.
+@dataclass(frozen=True)
+class Question:
+    """What a person asks to be looked at. `manifest`: a file in the folder; empty: the folder itself."""
+
+    root: Path
+    manifest: str = ""
+    layout: str = ""  # its type, where the person has said it
+    audio_root: str = ""  # where paths of manifests start
+
+    @staticmethod
+    def of(place: Path, layout: str = "", audio_root: str = "") -> Question:
+        """Raises UsageError (NOT_FOUND)."""
+        if not place.exists():
+            what = f"there is no such file or folder; at {printable(str(place))}; correct the path"
+            raise UsageError("NOT_FOUND", what)
+        return (
+            Question(place, "", layout, audio_root)
+            if place.is_dir()
+            else Question(place.parent, place.name, layout, audio_root)
+        )
+
+
+def look_at(question: Question, workers: int, progress: Progress, stall_seconds: float = STALL_SECONDS) -> Holdings:
+    """What there is.
 
     Raises what `detect` and `read_layout` raise, and BadDataError: FILES_UNREADABLE for folders and files without
     permission, CORPUS_EMPTY if no file can be read.
     """
-    check_folder(root)
-    detected = detect(root, wanted)
-    reading = read_layout(detected.layout, root)
-    check_permission(reading, root)
-    recordings = reading.recordings
-    paths = list(dict.fromkeys(root / item.path for item in recordings))
-    heads = read_heads(paths, workers, lambda done, total: progress(LOOKING * done, total), stall_seconds)
-    by_path = {head.path: head for head in heads}
-    rows = tuple(_row(item, by_path[str(root / item.path)]) for item in recordings)
-    usable = tuple(row for row in rows if row.num_samples > 0)
-    if not usable:
-        raise _nothing_readable(root, heads, recordings)
-    sounds = listen_to_some(
-        heads, lambda done, total: progress(LOOKING + (1 - LOOKING) * done / max(total, 1), 1.0), 0, stall_seconds
-    )
-    return Found(root, detected, reading, tuple(heads), sounds, usable)
+    detected = _detect(question)
+    with tempfile.TemporaryDirectory(prefix="wavlm-init-") as scratch:
+        root, scale = open_containers(detected.layout, question.root, Path(scratch))
+        reading = read_layout(detected.layout, root)
+        check_permission(reading, root)
+        recordings = reading.recordings
+        paths = list(dict.fromkeys(root / item.path for item in recordings))
+        heads = read_heads(paths, workers, lambda done, total: progress(LOOKING * done, total), stall_seconds)
+        by_path = {head.path: head for head in heads}
+        rows = tuple(_row(item, by_path[str(root / item.path)]) for item in recordings)
+        usable = tuple(row for row in rows if row.num_samples > 0)
+        if not usable:
+            raise _nothing_readable(question.root, heads, recordings)
+        sounds = listen_to_some(
+            heads, lambda done, total: progress(LOOKING + (1 - LOOKING) * done / max(total, 1), 1.0), 0, stall_seconds
+        )
+    return Holdings(question.root, detected, reading, tuple(heads), sounds, usable, scale)
 
 
-def check_folder(root: Path) -> None:
-    """Raise UsageError: NOT_FOUND or NOT_A_FOLDER."""
-    if not root.exists():
-        raise UsageError("NOT_FOUND", f"there is no such file or folder; at {printable(str(root))}; correct the path")
-    if not root.is_dir():
-        raise UsageError("NOT_A_FOLDER", f"this is no folder; at {printable(str(root))}; name a folder or a manifest")
+def _detect(question: Question) -> Detected:
+    if question.manifest:
+        return detect_manifest(question.root, question.manifest, question.layout, question.audio_root)
+    return detect(question.root, question.layout, question.audio_root)
 
 
 def check_permission(reading: Reading, root: Path) -> None:

@@ -12,9 +12,9 @@ from wavlm.pipeline.init.advice import (
     PAPER_HOURS,
     SHORT_UPDATES,
     TINY,
-    Batch,
-    Said,
-    Size,
+    Advice,
+    BatchSizes,
+    NetworkSize,
     choose_batch,
     choose_clusters,
     choose_lr,
@@ -23,19 +23,19 @@ from wavlm.pipeline.init.advice import (
     choose_updates,
     read_shipped,
 )
-from wavlm.pipeline.init.corpus_advice import HeldOut, has_phones
-from wavlm.pipeline.init.look import Found
+from wavlm.pipeline.init.corpus_advice import HeldShare, has_phones
+from wavlm.pipeline.init.look import Holdings
 from wavlm.pipeline.init.machine import Machine
 from wavlm.specs import NetworkSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ
 
 ONE_ITERATION_HOURS = 1.0
-MIX = Said(
+MIX = Advice(
     "robust-speech", "other speakers, telephones, microphones and levels are mixed in; wavlm-base: speakers only"
 )
 
 
-def describe_recipe(found: Found, name: str, held: HeldOut, machine: Machine) -> dict[str, object]:
+def describe_recipe(found: Holdings, name: str, held: HeldShare, machine: Machine) -> dict[str, object]:
     """The fields of a recipe that starts from random weights."""
     size, why = choose_size(found.hours, machine)
     network = read_shipped(size.name)
@@ -44,16 +44,16 @@ def describe_recipe(found: Found, name: str, held: HeldOut, machine: Machine) ->
     return {
         "name": name,
         "description": f"WavLM {size.name} on {name}",
-        "registry_name": Said(name, "the model's name in the registry"),
+        "registry_name": Advice(name, "the model's name in the registry"),
         "speech": [name],
         "shards": shards,
         **mixtures(held, shards, batch, machine),
-        **_probe(found),
+        **probe(found),
         "iterations": _iterations(held, machine, size, network, batch, why),
     }
 
 
-def mixtures(held: HeldOut, shards: dict[str, Said], batch: Batch, machine: Machine) -> dict[str, object]:
+def mixtures(held: HeldShare, shards: dict[str, Advice], batch: BatchSizes, machine: Machine) -> dict[str, object]:
     """The fixed mixtures for validation, if enough is held out for them."""
     usable = _num_utterances(held.rows, shards)
     if usable < 2:
@@ -61,13 +61,13 @@ def mixtures(held: HeldOut, shards: dict[str, Said], batch: Batch, machine: Mach
     count = min(200 if machine.gpus else 16, usable)
     return {
         "mixtures": {
-            "num_utterances": Said(count, f"of {usable:,} that are held out: validation under noise and overlap"),
-            "max_seconds": Said(batch.crop_seconds.value, "as the crops of training"),
+            "num_utterances": Advice(count, f"of {usable:,} that are held out: validation under noise and overlap"),
+            "max_seconds": Advice(batch.crop_seconds.value, "as the crops of training"),
         }
     }
 
 
-def _num_utterances(rows: Sequence[ManifestRow], shards: dict[str, Said]) -> int:
+def _num_utterances(rows: Sequence[ManifestRow], shards: dict[str, Advice]) -> int:
     """About how many utterances the shards will have of these recordings; rather too few."""
     least = float(str(shards["min_seconds"].value))
     if "join_seconds" not in shards:
@@ -79,16 +79,17 @@ def _num_utterances(rows: Sequence[ManifestRow], shards: dict[str, Said]) -> int
     return sum(max(1, int(total / longest)) for total in seconds.values() if total >= least)
 
 
-def _probe(found: Found) -> dict[str, object]:
+def probe(found: Holdings) -> dict[str, object]:
+    """The scores of layers, where recordings have timed phones."""
     if not has_phones(found.reading.recordings):
         return {}
     return {
-        "probe": {"num_clusters": Said(100, "there are timed phones: every layer is scored"), "max_utterances": 400}
+        "probe": {"num_clusters": Advice(100, "there are timed phones: every layer is scored"), "max_utterances": 400}
     }
 
 
 def _iterations(
-    held: HeldOut, machine: Machine, size: Size, network: NetworkSpec, batch: Batch, why: str
+    held: HeldShare, machine: Machine, size: NetworkSize, network: NetworkSpec, batch: BatchSizes, why: str
 ) -> list[dict[str, object]]:
     """One iteration on MFCC, and one on a layer of its model where there is enough speech for it."""
     hours = held.train_hours
@@ -100,7 +101,7 @@ def _iterations(
         codebook["sample_frames_per_cluster"] = sample
     first = {
         "codebook": codebook,
-        "network": Said(size.name, why),
+        "network": Advice(size.name, why),
         "train": training(size, network, batch, hours, machine, share),
     }
     if count == 1:
@@ -109,7 +110,7 @@ def _iterations(
     wanted = 500 if size is not TINY else 100
     more, sample = choose_clusters(hours, wanted, FRAME_RATE_HZ)
     why_layer = f"layer {layer} of {network.num_layers}, as HuBERT takes 6 of 12"
-    second = {"features": Said({"type": "hidden", "layer": layer}, why_layer), "num_clusters": more}
+    second = {"features": Advice({"type": "hidden", "layer": layer}, why_layer), "num_clusters": more}
     if sample:
         second["sample_frames_per_cluster"] = sample
     return [
@@ -124,26 +125,26 @@ def _iterations(
 
 
 def training(
-    size: Size, network: NetworkSpec, batch: Batch, hours: float, machine: Machine, share: float
+    size: NetworkSize, network: NetworkSpec, batch: BatchSizes, hours: float, machine: Machine, share: float
 ) -> dict[str, object]:
     """The fields of a training."""
     updates = choose_updates(size, network, batch, hours, machine, share)
     count = int(str(updates.value))
     fields: dict[str, object] = {
         "updates": updates,
-        "warmup_updates": Said(max(1, round(0.08 * count)), "8 %, as in HuBERT"),
+        "warmup_updates": Advice(max(1, round(0.08 * count)), "8 %, as in HuBERT"),
         "peak_lr": choose_lr(size, float(str(batch.batch_seconds.value))),
         "batch_seconds": batch.batch_seconds,
         "group_seconds": batch.group_seconds,
         "max_crop_seconds": batch.crop_seconds,
-        "clip_norm": Said(size.clip_norm, size.source),
+        "clip_norm": Advice(size.clip_norm, size.source),
     }
     if size is TINY or count < SHORT_UPDATES:
-        fields["unmasked_weight"] = Said(1.0, "in short trainings visible frames teach, too (docs/recipes.md)")
-        fields["feature_penalty"] = Said(0.6, "likewise")
+        fields["unmasked_weight"] = Advice(1.0, "in short trainings visible frames teach, too (docs/recipes.md)")
+        fields["feature_penalty"] = Advice(0.6, "likewise")
     if machine.gpus:
-        fields["crop_frames_multiple"] = Said(32, "few shapes, for --compile")
-        fields["precision"] = Said("bf16", "what GPUs of today compute fastest; fp16 for a V100, T4 and older")
+        fields["crop_frames_multiple"] = Advice(32, "few shapes, for --compile")
+        fields["precision"] = Advice("bf16", "what GPUs of today compute fastest; fp16 for a V100, T4 and older")
     fields["valid_every"] = max(1, count // 8)
     fields["log_every"] = max(1, min(count // 50, 500))
     return fields

@@ -9,14 +9,14 @@ import numpy as np
 
 from wavlm.corpus.layouts import describe_losses
 from wavlm.pipeline.init.corpus_advice import choose_channels
-from wavlm.pipeline.init.look import EXAMPLES, Found, describe_problems
+from wavlm.pipeline.init.look import EXAMPLES, Holdings, describe_problems
 from wavlm.storage.encoding import printable
 
 MOST_NAMES = 6  # per line
 ESTIMATED = " (some lengths estimated by the size of files)"
 
 
-def describe_found(found: Found) -> list[tuple[str, str]]:
+def describe_found(found: Holdings) -> list[tuple[str, str]]:
     """Lines of a table: what, and how much of it."""
     good = [head for head in found.heads if not head.problem]
     lengths = found.lengths
@@ -38,7 +38,7 @@ def describe_found(found: Found) -> list[tuple[str, str]]:
     return lines
 
 
-def remark(found: Found) -> Iterator[str]:
+def remark(found: Holdings) -> Iterator[str]:
     """What a person should look at before training."""
     sounds, heard = found.sounds, len(found.sounds.heard)
     if found.broken:
@@ -56,6 +56,8 @@ def remark(found: Found) -> Iterator[str]:
     if sounds.share_apart and choose_channels(found) is None:
         yield (f"the channels of {sounds.share_apart:.0%} of the files are different sounds: give `channels: each` if "
                "each is a speaker of its own")  # fmt: skip
+    if unlisted := found.reading.files.count("unlisted"):
+        yield f"{unlisted:,} audio files of the folder are not read, because no manifest names them"
     yield from (f"of the folder: {line}" for line in describe_losses(found.reading.files, found.reading.tables))
     yield from found.detected.remarks
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from wavlm.errors import UsageError
-from wavlm.pipeline.init.advice import Said
+from wavlm.pipeline.init.advice import Advice
 from wavlm.storage.encoding import printable
 from wavlm.storage.files import write_text
 
@@ -19,7 +19,7 @@ WIDTH = 120
 
 
 def to_yaml(fields: Mapping[str, object], head: Sequence[str] = ()) -> str:
-    """YAML of nested fields; each `Said` becomes its value with the reason as a comment."""
+    """YAML of nested fields; each `Advice` becomes its value with the reason as a comment."""
     yaml = YAML()
     yaml.width = 10_000  # a value is never broken into lines
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -49,7 +49,7 @@ def write_file(path: Path, text: str) -> None:
 def _to_map(fields: Mapping[str, object], depth: int) -> CommentedMap:
     made = CommentedMap()
     for name, item in fields.items():
-        value, why = (item.value, _one_line(item.why)) if isinstance(item, Said) else (item, "")
+        value, why = (item.value, _one_line(item.why)) if isinstance(item, Advice) else (item, "")
         made[name] = node = _to_node(value, depth + 1)
         is_block = isinstance(node, CommentedMap | CommentedSeq) and not node.fa.flow_style()
         shown = f"{' ' * 2 * depth}{name}: {value}"
@@ -63,7 +63,7 @@ def _to_map(fields: Mapping[str, object], depth: int) -> CommentedMap:
 def _to_node(value: object, depth: int) -> object:
     if isinstance(value, Mapping):
         made = _to_map(value, depth)
-        if all(not isinstance(item, Said | Mapping | list) for item in value.values()) and len(value) <= 3:
+        if all(not isinstance(item, Advice | Mapping | list) for item in value.values()) and len(value) <= 3:
             made.fa.set_flow_style()
         return made
     if isinstance(value, list | tuple):
