@@ -2,6 +2,7 @@
 
 A docstring begins with the meaning; after `Do:` comes what to do. Codes of recordings that are left out (AUDIO_...)
 stand here too, although one of them ends no stage. A refusal reads `CODE: what happened; where; what to do`.
+It is one table, in the order of the alphabet, and so the only file that may be longer than 300 lines.
 """
 
 from __future__ import annotations
