@@ -149,10 +149,18 @@ def _corpora(recipe: Recipe) -> tuple[CorpusSpec, ...]:
 
 def _read(path: Path) -> Refresh:
     try:
-        return Refresh.model_validate(read_digested(path).content, strict=False)
+        found = read_digested(path)
+        refresh = Refresh.model_validate(found.content, strict=False)
     except (OSError, ValueError) as error:  # of pydantic, too
-        raise BadDataError(
-            "RECORD_BROKEN",
-            f"no refresh can be read: {error}; at {path}; take it from a copy of the store, or remove it: then this "
-            "number begins anew",
-        ) from error
+        raise _broken(path, str(error)) from error
+    if not found.has_digest:
+        raise _broken(path, "it was changed: it carries no digest")
+    return refresh
+
+
+def _broken(path: Path, why: str) -> BadDataError:
+    return BadDataError(
+        "RECORD_BROKEN",
+        f"no refresh can be read: {why}; at {path}; take it from a copy of the store, or remove it: then this number "
+        "begins anew",
+    )
