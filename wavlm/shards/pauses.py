@@ -51,7 +51,8 @@ def listen(read: Callable[[int, int], Pcm16], start: int, samples: int) -> Frame
         frames = pcm.reshape(-1, FRAME_SAMPLES)
         voices.append(np.array([detector.is_speech(frame.tobytes(), SAMPLE_RATE_HZ) for frame in frames], np.int64))
         # Differences of neighbours: rumble and hum below speech hardly count.
-        steps = np.diff(pcm.astype(np.int64), prepend=(last if at > start else pcm[:1]).astype(np.int64))
+        before = (last if at > start else pcm[:1]).astype(np.int64)
+        steps = pcm.astype(np.int64) - np.concatenate([before, pcm[:-1].astype(np.int64)])
         energies.append((steps.reshape(-1, FRAME_SAMPLES) ** 2).sum(axis=1))
         last = pcm[-1:]
     return _judge(np.concatenate(voices), np.concatenate(energies))

@@ -204,7 +204,7 @@ def _show(number: float) -> str:
 def _round(value: float) -> int:
     """Two digits that count."""
     digits = max(0, int(math.log10(value)) - 1)
-    return round(value / 10**digits) * 10**digits
+    return int(round(value / 10**digits) * 10**digits)
 
 
 def read_shipped(name: str) -> NetworkSpec:
