@@ -113,8 +113,9 @@ def cases(table: dict[str, object]) -> list[Change]:
         (MaskSpec, {*MASK}),
         (MixSpec, {*MIX, "name"}),  # a name is for people
         (EffectSpec, {*EFFECT}),
-        (ShardSpec, {*SHARDS, "max_rejected"}),  # a bound: see tests/shards
-        (CodebookSpec, {*CODEBOOK, "features", "speech", "redo"}),  # see tests/pipeline, tests/labels/test_seeds.py
+        (ShardSpec, {*SHARDS, "max_rejected", "cut"}),  # a bound, and pauses that made-up noise lacks: see tests/shards
+        # See tests/pipeline, tests/labels/test_seeds.py.
+        (CodebookSpec, {*CODEBOOK, "features", "speech", "redo", "refit"}),
         (MixturesSpec, {*MIXTURES}),
     ],
     ids=lambda value: getattr(value, "__name__", None),

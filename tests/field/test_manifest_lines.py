@@ -83,7 +83,7 @@ def test_all_bad_lines_of_a_file_are_told_at_once(tmp_path: Path) -> None:
         ({"offset": "1_0"}, "offset is no number: '1_0'"),
         ({"channel_selector": -1}, "channel '-1', counted from 0"),
         ({"channel_selector": 1.5}, "channel '1.5', counted from 0"),
-        ({"channel_selector": 10**6}, "channel 1000001, counted from 1"),
+        ({"channel_selector": 10**6}, "channel '1000000', counted from 0"),
         ({"text": {"a": 1}}, "expected a text, found"),
         ({"text": "\ud800"}, "half a letter"),
         ({"text": "a\0b"}, "NUL or half a letter"),

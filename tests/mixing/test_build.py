@@ -13,7 +13,7 @@ from tests.mini_shards import Spoken, write_shards
 from wavlm.errors import BadDataError
 from wavlm.mixing.build import build_mixtures
 from wavlm.mixing.truth import Truth, read_truth
-from wavlm.shards import Reader, stream, verify_shard
+from wavlm.shards import Reader, read_listing, stream, verify_shard
 from wavlm.specs import EffectSpec, MixSpec, MixturesSpec
 
 pytestmark = pytest.mark.numeric
@@ -55,6 +55,8 @@ def mixtures(speech: Path, noise: Path, tmp_path_factory: pytest.TempPathFactory
     facts = build_mixtures(SPEC, MIX, [speech], [noise], [], out)
     assert facts.utterances == 10
     assert (facts.with_speech, facts.with_noise) == (5, 5)
+    samples = sum(item.samples for item in read_listing(out).values())
+    assert facts.hours == pytest.approx(samples / 16000 / 3600, abs=1e-6)
     return out
 
 

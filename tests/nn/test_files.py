@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from tests.nn.networks import base, large, lively
 from tests.tiny_specs import tiny_network
 from wavlm.nn import ModelFileError, files, load_model, save_model
+from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.nn.files import weights_of
 from wavlm.nn.wavlm import WavLM
 
@@ -105,3 +106,15 @@ def test_a_network_file_with_an_unknown_field_is_refused(folder: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"colour": "red"}))
     with pytest.raises(ModelFileError, match="colour"):
         load_model(folder)
+
+
+def test_the_same_network_gives_the_same_bytes_whatever_is_known_of_it(tmp_path: Path) -> None:
+    """safetensors alone writes the entries of the header in another order each time."""
+    network = WavLM(tiny_network(), 5)
+    network.codebook, network.fresh_head = "b" * 64, True
+    for number in range(12):
+        save_model(network, tmp_path / str(number))
+    assert len({(tmp_path / str(number) / WEIGHTS_FILE).read_bytes() for number in range(12)}) == 1
+    again = load_model(tmp_path / "0")
+    assert (again.codebook, again.fresh_head) == ("b" * 64, True)
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in again.state_dict().items())

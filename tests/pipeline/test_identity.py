@@ -29,12 +29,13 @@ OF_MANIFESTS = (
 FREE_FIELDS = {
     "HttpsSource": {"urls", "size_bytes", "published_gigabytes"},  # the digest says which bytes
     "AptSource": {"urls", "size_bytes"},
-    "FolderSource": {"path", "revision"},  # the content is digested; a revision only asks for a new look
+    # The content is digested; a revision only asks for a new look; the list is a place, its sizes only decide refits.
+    "FolderSource": {"path", "revision", "generations", "generation_bytes"},
     "CorpusSpec": {"description", "homepage", "license", "citation", "expected_hours", "gated", "max_left_out"},
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
     **{name: {"audio_root", "max_left_over_rows", "max_without_row"} for name in OF_MANIFESTS},  # files there count
     "HuggingfaceLayout": {"max_left_over_rows"},
-    "CodebookSpec": {"speech"},  # a Codebook holds the shards of these corpora
+    "CodebookSpec": {"speech", "refit"},  # a Codebook holds the shards of these corpora, of the generation to fit on
     "MixSpec": {"name"},
     "StartSpec": {"folder", "model"},  # the digest says which weights; a Model holds the model that it starts from
     "HiddenFeatures": {"model"},  # a Codebook holds its teacher

@@ -10,7 +10,7 @@ import torch
 from tests.staircases import job_of, write_corpus
 from wavlm.engine.ranks import Ranks
 from wavlm.execution.job import LabelledShards
-from wavlm.train.data import data_of
+from wavlm.train.data import _digest_labels, data_of
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -60,3 +60,14 @@ def test_corpora_of_one_name_keep_their_folders_names_and_one_alone_is_the_whole
     both = data_of(job_of((first, second), tmp_path / "x"), ALONE)
     assert list(both.valid_at_end) == ["valid/voice-0c66e4c3eee3", "valid/voice-10aa69fe718e"]
     assert data_of(job_of((first,), tmp_path / "y"), ALONE).valid_at_end == {}
+
+
+def test_labels_with_another_footer_are_other_labels(tmp_path: Path) -> None:
+    """A Parquet file ends with its metadata, in which sizes and digests stand: its last bytes tell."""
+    digests = set()
+    for number, last in enumerate((b"a", b"b", b"b")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "train-000000.parquet").write_bytes(bytes(20_000) + last)
+        digests.add(_digest_labels(folder))
+    assert len(digests) == 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from wavlm.export.heads import FoundHead, add_mask_embedding, find_head, fresh_head
@@ -17,8 +16,8 @@ from wavlm.export.mapping import HEAD, NEW_HF_NAMES, encoder_rows, from_layout, 
 from wavlm.export.weights import read_folder
 from wavlm.nn import WavLM
 from wavlm.nn.description import CODEBOOK_ENTRY, NetworkFile, read_header
-from wavlm.nn.files import network_from, read_weights
-from wavlm.storage.files import atomic_path, write_json
+from wavlm.nn.files import network_from, read_weights, save_tensors
+from wavlm.storage.files import write_json
 from wavlm.storage.seals import check_sealed
 
 
@@ -26,9 +25,10 @@ def write_hf(model: WavLM, folder: Path) -> None:
     """Write a folder that `from_pretrained` loads with no missing and no unexpected tensor."""
     folder.mkdir(parents=True, exist_ok=True)
     network, weights = model.network, model.state_dict()
-    _write_tensors(to_layout(weights, encoder_rows(network), "hf"), folder / "model.safetensors")
+    save_tensors(to_layout(weights, encoder_rows(network), "hf"), folder / "model.safetensors", {})
     if not model.fresh_head:  # else whoever reads the folder would take an untrained head for a trained one
-        _write_tensors(to_layout(weights, list(HEAD), "hf"), folder / HEAD_FILE, model.codebook)
+        head = to_layout(weights, list(HEAD), "hf")
+        save_tensors(head, folder / HEAD_FILE, {CODEBOOK_ENTRY: model.codebook})
     write_json(folder / "preprocessor_config.json", preprocessor_of(network))
     architecture = "WavLMModel" if network.gated_bias else "HubertModel"
     config = config_of(network).model_dump(mode="json")
@@ -66,10 +66,3 @@ def _read_head(folder: Path) -> FoundHead | None:
     if not path.is_file():
         return None
     return find_head(read_weights(path), special_symbols, read_header(path).codebook)
-
-
-def _write_tensors(tensors: dict[str, Tensor], path: Path, codebook: str = "") -> None:
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    known = {CODEBOOK_ENTRY: codebook} if codebook else {}
-    with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, metadata={"format": "pt", **known})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,12 +34,32 @@ WRAPPERS = frozenset({"_orig_mod", "module", "_checkpoint_wrapped_module"})
 def save_model(network: WavLM, folder: Path) -> None:
     """Write a network into a folder, `network.json` last: a folder that has it holds a complete model."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights_of(network)}
+    tensors = dict(weights_of(network))
     known = {HEAD_ENTRY: UNTRAINED if network.fresh_head else "", CODEBOOK_ENTRY: network.codebook}
-    with atomic_path(folder / WEIGHTS_FILE) as path:
-        save_file(tensors, path, metadata={"format": "pt", **{name: value for name, value in known.items() if value}})
+    save_tensors(tensors, folder / WEIGHTS_FILE, known)
     content = NetworkFile(network=network.network, num_clusters=network.num_clusters)
     write_json(folder / NETWORK_FILE, content.model_dump(mode="json"))
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, known: Mapping[str, str]) -> None:
+    """Write a safetensors file. `known`: entries of its header; empty ones are left out.
+
+    safetensors writes the entries in another order each time. They are put in order, so that the same tensors give the
+    same bytes.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    entries = {"format": "pt", **{name: value for name, value in known.items() if value}}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata=entries)
+        with temporary.open("r+b") as file:
+            num_bytes = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(num_bytes))
+            header["__metadata__"] = dict(sorted(entries.items()))
+            text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+            if len(text) > num_bytes:
+                raise RuntimeError(f"the header of {path} has {num_bytes} bytes, in order it has {len(text)}")
+            file.seek(8)
+            file.write(text.ljust(num_bytes))
 
 
 def weights_of(network: torch.nn.Module) -> list[tuple[str, Tensor]]:

@@ -140,10 +140,16 @@ class ModelSpec(Spec):
     """Where the model comes from: a folder or file, an archive on a web server, or the registry."""
 
     description: str = ""
-    """What the model is, for people and for the model card."""
+    """What the model is, for people and for the model card.
+
+    Change: say what you know of a model that you did not train yourself.
+    """
 
     homepage: str = ""
-    """The publisher's page. It is also named in errors and in the model card."""
+    """The publisher's page. It is also named in errors and in the model card.
+
+    Change: give it for a released model.
+    """
 
     license: str = ""
     """Licence of the weights. It is copied into the card of every model that is made with this one.
@@ -152,7 +158,10 @@ class ModelSpec(Spec):
     """
 
     citation: str = ""
-    """How to cite the model. It is copied into the model card."""
+    """How to cite the model. It is copied into the model card.
+
+    Change: give it for a released model.
+    """
 
     first: Name | None = None
     """Of a version by an alias: another of the recipe's models, which stands in while no version has the alias yet.

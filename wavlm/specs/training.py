@@ -54,7 +54,10 @@ class StartSpec(Spec):
     not_identity: ClassVar[frozenset[str]] = frozenset({"folder", "model"})
 
     model: Name | None = None
-    """Name of one of the recipe's `models`. Give either this, or `folder` and `sha256`."""
+    """Name of one of the recipe's `models`. Give either this, or `folder` and `sha256`.
+
+    Change: to start from a released model, or from a version of the registry.
+    """
 
     folder: str | None = None
     """A model folder, as `wavlm import` writes it. A relative path starts at the current folder.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flows.cli.deploy import _portable
 from flows.deploy.changes import flatten
 from flows.deploy.earlier import options_of, require_same
 from flows.deploy.options import choose
@@ -86,3 +87,13 @@ def test_another_recipe_of_the_same_name_is_refused(field: str, other: Any) -> N
     require_same(BEFORE, replace(changed, reset=True), "tiny")
     require_same(BEFORE, BEFORE, "tiny")
     require_same(None, changed, "tiny")
+
+
+def test_a_shipped_recipe_goes_by_its_name_and_a_file_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("name: mine")
+    assert _portable(Path("demo")) == "demo"
+    assert _portable(Path("mine")) == str(tmp_path / "mine")
+    assert _portable(Path("recipes/other.yaml")) == str(tmp_path / "recipes" / "other.yaml")
