@@ -15,12 +15,12 @@ import pytest
 
 from tests.tasks.conftest import build, recipe_of
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import KINDS, Artifact, Model
+from wavlm.pipeline.artifacts import KINDS, Artifact, ImportedModel, Model
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.sealing import list_files
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.verify import verify
-from wavlm.specs import GateSpec
+from wavlm.specs import GateSpec, ModelArchive, ModelSpec
 from wavlm.storage.facts import Facts
 
 # The kernel ends the process in the middle of a write, as kill -9 does at the worst moment.
@@ -71,9 +71,14 @@ def test_half_a_model_of_a_killed_writer_is_not_sealed(tmp_path: Path) -> None:
     assert verify(folder) == []
 
 
+MODEL_OF_OTHERS = ImportedModel(
+    ModelSpec(source=ModelArchive(type="https", urls=("https://a/b.tar",), sha256="a" * 64, format="tar"))
+)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_temporary_files_are_removed_wherever_they_lie(tmp_path: Path, kind: str) -> None:
-    artifact = next(item for item in plan(recipe_of(GateSpec())) if item.kind == kind)
+    artifact = next(item for item in [*plan(recipe_of(GateSpec())), MODEL_OF_OTHERS] if item.kind == kind)
     store = filled_store(tmp_path / "store", artifact)
     names = (
         ".tmpAbCdEf",
@@ -88,7 +93,7 @@ def test_temporary_files_are_removed_wherever_they_lie(tmp_path: Path, kind: str
         for name in names:
             (out / name).parent.mkdir(exist_ok=True)
             (out / name).write_text("half")
-        return build(artifact, store, out) if kind != "export" else Facts()
+        return build(artifact, store, out) if kind not in ("export", "model") else Facts()
 
     folder = store.make(artifact, leave)
     assert not {Path(name).name for name in list_files(folder)} & {Path(name).name for name in names}

@@ -25,7 +25,7 @@ def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[
 COMMANDS = dict(commands(typer.main.get_command(app)))  # type: ignore[arg-type]
 PARAMETERS = [
     (name, parameter) for name, command in COMMANDS.items() for parameter in command.params
-    if parameter.name in WITH_NAMES
+    if parameter.name in WITH_NAMES and (name, parameter.name) != ("init", "corpus")  # a file beside what it writes
 ]  # fmt: skip
 
 

@@ -196,6 +196,7 @@ def test_a_second_process_is_started_only_for_enough_audio(
 
     def run(parts: Sequence[ShardGroup], work: Callable[[ShardGroup], None], processes: int, *_: object) -> None:
         asked.append(processes)
+        assert all(part.parts for part in parts)
         for part in parts:
             work(part)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -87,6 +88,9 @@ def test_the_graph_has_every_artifact_of_the_lineage_and_no_box_over_another(mad
     )
     assert "Model 2 was trained on labels of 3 corpora, with noise or rooms added" in graph.words
     assert "codebook of 20 clusters of model 1" in graph.words
+    for number, text in ((3, "of 3 corpora"), (2, "of 2 corpora"), (1, f"of {model.labels[0].name}")):
+        fewer = draw_graph(replace(model, data=model.data[:number]), [])
+        assert [box.text for box in fewer.boxes if box.title == "labels"][-1] == text
 
 
 def test_the_script_writes_a_recipe_that_plans_the_same_artifacts(tmp_path: Path) -> None:
