@@ -91,9 +91,11 @@ def test_a_recipe_is_planned_by_name_without_a_clone(name: str, site: Path, tmp_
 def test_an_unknown_recipe_is_refused_with_the_recipes_of_the_wheel(site: Path, tmp_path: Path) -> None:
     done = run_wavlm(site, tmp_path, "plan", "dmeo")
     assert done.returncode == 2
-    assert f"demo, demo-base, hubert-base, mini-librispeech, wavlm-base, wavlm-base-plus, wavlm-large ({site}" in (
-        done.stderr.replace("\n", "")
+    shipped = (
+        "continue-base-plus, continue-large, demo, demo-base, hubert-base, mhubert-style, mini-librispeech, wavlm-base, "
+        "wavlm-base-plus, wavlm-large, weekly"
     )
+    assert f"{shipped} ({site}" in done.stderr.replace("\n", "")
 
 
 @pytest.mark.slow

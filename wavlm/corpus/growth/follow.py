@@ -172,10 +172,15 @@ def _check_splits(spec: CorpusSpec, history: History, number: int) -> None:
     if spec.role != "speech":
         return
     had, has = ({item.split for item in history.at(at) if item.is_used} for at in (number - 1, number))
-    advice = "in the folder of the corpus; add some, or begin a new list: wavlm grow CORPUS --compact"
     if "valid" in had - has:
-        raise BadDataError("VALID_EMPTY", f"all held-out recordings of {spec.name} were removed; {advice}")
+        raise BadDataError(
+            "VALID_EMPTY",
+            f"all held-out recordings of {spec.name} were removed; in the folder of the corpus; add some, or begin a "
+            "new list: wavlm grow CORPUS --compact",
+        )
     if "train" in had - has:
         raise BadDataError(
-            "VALID_TOO_LARGE", f"no recording of {spec.name} is left to train on, the others were removed; {advice}"
+            "VALID_TOO_LARGE",
+            f"no recording of {spec.name} is left to train on, the others were removed; in the folder of the corpus; "
+            "add some, or begin a new list: wavlm grow CORPUS --compact",
         )
