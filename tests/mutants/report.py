@@ -20,7 +20,12 @@ A mutant that lives is one that no test notices. What lives stands below, with t
 
 """
 # Why a mutant may live, by its place without the line, and what it changes.
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {
+    "flows/cli/inventory.py other function: sorted -> list": "what is unfinished is only counted and added up",
+    "flows/cli/orchestrated.py constant: 10.0 -> 15.0": "how long a server may take to answer: a length of waiting",
+    "wavlm/labels/sampling.py constant: 1 -> 2": "only the first row of the slice is used",
+    "wavlm/loader/loader.py constant: 16 -> 17": "how many micro-batches are drawn at a time: the stream is the same",
+}
 
 
 class Verdicts:
