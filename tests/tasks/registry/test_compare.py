@@ -48,6 +48,8 @@ def test_versions_have_runs_texts_and_differences_that_people_can_read(built: Bu
     assert rows["probe/pnmi"].note == ""
     assert {(item.name, item.first, item.second) for item in found.settings} == {
         ("codebook.features.layer", "", "2"),
+        ("codebook.features.model", "", "null"),
+        ("codebook.features.output", "", "residual"),
         ("codebook.features.type", "mfcc", "hidden"),
     }
     assert {item.name for item in found.lineage} == {"codebook", "labels.voice", "teacher.key", "teacher.version"}
