@@ -85,7 +85,10 @@ def cases(count: int, seed: int) -> Iterator[Case]:
 
 def _choose_named(recipe: Path, rng: RNG) -> Path:
     """A corpus, a mix or a network that the text of a recipe names."""
-    words = set(re.findall(r"[a-z0-9_-]+", recipe.read_text()))
+    values = re.sub(
+        r"#.*|^ *description:.*(\n +.*)*", "", recipe.read_text(), flags=re.MULTILINE
+    )  # no words for people
+    words = set(re.findall(r"[a-z0-9_-]+", values))
     folders = (recipe.parents[1] / name for name in ("corpora", "mixes", "networks"))
     named = sorted(path for folder in folders for path in folder.glob("*.yaml") if path.stem in words)
     return named[int(rng.integers(len(named)))]
