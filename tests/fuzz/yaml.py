@@ -84,7 +84,7 @@ def cases(count: int, seed: int) -> Iterator[Case]:
 
 
 def _choose_named(recipe: Path, rng: RNG) -> Path:
-    """A corpus, a mix or a network that the text of a recipe names."""
+    """A corpus, a mix or a network that a recipe names; its words for people name nothing."""
     values = re.sub(
         r"#.*|^ *description:.*(\n +.*)*", "", recipe.read_text(), flags=re.MULTILINE
     )  # no words for people
