@@ -13,17 +13,15 @@ from pydantic import Field
 from flows.elsewhere import without_gpus
 from flows.make import read_resolved
 from flows.pretrain import make_where
-from flows.work import NOTHING, work
+from flows.work import NOTHING, under_way, work
 from tasks.folders import read_folders
-from tasks.orchestration.logs import send_logs
-from tasks.orchestration.names import add_to_name, current_name, name_flow_run
+from tasks.orchestration.names import add_to_name, name_flow_run
 from tasks.refresh import alone, begin, seal, take_corpora
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe
-from wavlm.storage.holders import name_run
 
 DEFAULT_RUNTIME = Runtime()
 FIRST = {"model", "corpus", "shards"}  # kinds that are there before a number has taken its recordings
@@ -60,7 +58,7 @@ def refresh(
             take_corpora(resolved, where)
         make_one(artifact, resolved, where, how)
 
-    with send_logs(), name_run(current_name()), alone(recipe_spec, artifact_store, runtime):
+    with under_way(), alone(recipe_spec, artifact_store, runtime):
         begun = begin(
             recipe_spec,
             artifact_store,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect.client.schemas.objects import State
@@ -31,6 +32,13 @@ NOTHING = "nothing to do"
 logger = logging.getLogger(__name__)
 
 
+@contextmanager
+def under_way() -> Iterator[None]:
+    """What holds for a flow while it works: requests have time limits, logs are sent, and it says that it lives."""
+    with bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
+        yield
+
+
 def work(  # noqa: PLR0913 - what, where, how, and two things that differ between flows
     recipe: str,
     store: str,
@@ -49,7 +57,7 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     """
     artifact_store = Store(Path(store))
     redo = make_one is make_again
-    with bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
+    with under_way():
         for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo, is_today=is_today):
             logger.warning("%s", warning)
         recipe_spec = read_resolved(recipe, artifact_store, runtime, choose, is_today=is_today)

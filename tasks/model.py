@@ -19,7 +19,7 @@ from wavlm.pipeline.artifacts import ImportedModel
 from wavlm.pipeline.imported import place_of
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelArchive, ModelFolder, ModelVersion
-from wavlm.storage.files import sha256_of, write_json
+from wavlm.storage.files import write_json
 
 FETCHED = ".fetched.partial"  # hidden, and with the ending of what is removed before a folder is sealed
 
@@ -99,17 +99,19 @@ def _pull(source: ModelVersion, store: Store, folder: Path, out: Path) -> dict[s
     """Download a version into `folder`/model, and its lineage into `out`. Returns fields of the facts."""
     from tasks.registry.lineage import LINEAGE_FILE
     from tasks.registry.lookup import pull_lineage, pull_model, resolve
+    from tasks.registry.versions import native_path, sha256_tag
     from wavlm.nn.description import WEIGHTS_FILE
 
     reference = f"{source.model}:{source.version}"
     version = resolve(store, reference)
-    found = sha256_of(pull_model(store, reference, folder / "model") / WEIGHTS_FILE)
-    if found != source.sha256:
+    found = version.tags.get(sha256_tag(native_path(WEIGHTS_FILE)))
+    if found not in (None, source.sha256):  # without a tag nothing is pulled, either
         raise BadDataError(
             "MODEL_CHANGED",
             f"the weights of {reference} have sha256 {found}, expected {source.sha256}; at {version.source}; the "
             "version was made anew, or this is another registry: name another version, or correct `sha256`",
         )
+    pull_model(store, reference, folder / "model")
     lineage = pull_lineage(store, reference)
     if lineage:
         write_json(out / LINEAGE_FILE, lineage.model_dump(mode="json"))

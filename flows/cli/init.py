@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,13 +115,11 @@ def _find_model(text: str, out: Path, store: Path, *, weekly: bool) -> Continued
     reference = text.removeprefix("registry:").strip()
     if not is_reference(reference):
         return of_place(text, out)
-    from tasks.registry.lookup import pull_model, show_model
-    from wavlm.nn.description import read_network
+    from tasks.registry.lookup import find_network, show_model
     from wavlm.pipeline.store import Store
 
     artifact_store = Store(store)
-    with tempfile.TemporaryDirectory(prefix="wavlm-init-") as scratch:
-        network = read_network(pull_model(artifact_store, reference, Path(scratch) / "model")).network
+    network = find_network(artifact_store, reference)
     (version,) = show_model(artifact_store, reference).versions
     scores = {int(found[1]): value for key, value in version.metrics.items() if (found := LAYER.fullmatch(key))}
     pinned = f"{reference.partition('@')[0]}:{version.version}" if weekly and "@" in reference else reference

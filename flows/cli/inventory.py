@@ -80,7 +80,7 @@ def list_totals(store: Store) -> Iterator[Total]:
         if complete := complete_in(store.root / kind):
             places[kind] = complete
     folders = [store.root / kind for kind in KINDS]
-    if others := [path for folder in folders for path in set(folder.glob("*")) - set(complete_in(folder))]:
+    if others := [path for folder in folders for path in set(folder.glob("*")) - set(places.get(folder.name, ()))]:
         places["unfinished"] = others
     rest = sorted(path for path in store.root.glob("*") if path.name not in KINDS)
     sizes = iter(sizes_of([*chain.from_iterable(places.values()), *rest]))

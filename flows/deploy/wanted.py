@@ -108,7 +108,7 @@ def want_pools(options: Options) -> dict[str, int | None]:
 
 def want_limits(options: Options) -> dict[str, int]:
     """Limits of tags, for all pools and machines together."""
-    return {limit_name(DOWNLOAD): options.downloads or DOWNLOADS, limit_name(GPU): options.trainings or TRAININGS}
+    return {limit_name(DOWNLOAD): DOWNLOADS, limit_name(GPU): TRAININGS, **said_limits(options)}
 
 
 def said_limits(options: Options) -> dict[str, int]:

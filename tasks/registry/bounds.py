@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wavlm.errors import AnswerTooLargeError
+from wavlm.execution.deadline import refuse_packed
 
 SECONDS = 30.0  # of one exchange, and on top of it what its bytes take at SLOWEST
 SLOWEST_BYTES_PER_SECOND = 50_000
@@ -125,9 +126,7 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        encoding = self.getheader("content-encoding", "").strip().lower()
-        if encoding not in ("", UNPACKED):
-            raise OSError(f"an answer that is packed ({encoding[:40]}), though none was asked for")
+        refuse_packed(self.getheader("content-encoding", ""))
 
 
 def bound_exchanges() -> None:

@@ -29,10 +29,11 @@ from tasks.registry.versions import (
     with_metrics,
 )
 from wavlm.errors import BadDataError, UsageError
-from wavlm.nn.description import WEIGHTS_FILE
+from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE, read_network
 from wavlm.pipeline.refreshes import ResolvedModel
 from wavlm.pipeline.registration import RegistrationFacts, without_password
 from wavlm.pipeline.store import Store
+from wavlm.specs import NetworkSpec
 from wavlm.storage.files import sha256_of, sync
 
 DESCENT = "descends from"
@@ -151,6 +152,15 @@ def find_weights(store: Store, reference: str) -> ResolvedModel:
         return ResolvedModel(
             asked=reference, model=version.name, version=str(version.version), sha256=sha256, place=registry.place
         )
+
+
+def find_network(store: Store, reference: str) -> NetworkSpec:
+    """The network of a version. Its weights are not fetched. Raises as `pull_model`."""
+    with looking(store, reference) as registry, tempfile.TemporaryDirectory() as folder:
+        version = find_version(registry, reference)
+        _require_digests(version)
+        _fetch(registry, version, NETWORK_FILE, Path(folder))
+        return read_network(Path(folder)).network
 
 
 def promote(store: Store, reference: str, alias: str) -> Version:

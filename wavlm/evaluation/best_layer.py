@@ -41,10 +41,11 @@ def count_best_layer(spec: ScoresSpec, model_dir: Path, chosen: Chosen) -> Phone
     with one_thread():
         of_layers = label_layers(hidden, chosen.fitted, chosen.judged, spec)
     names = sorted({name for item in chosen.judged for _, _, name in item.phones or ()})
-    tables = [_count(chosen.judged, labels, names, spec.num_clusters) for labels in of_layers]
-    values = [float(pnmi_of(table.sum(axis=0, keepdims=True), len(names))[0]) for table in tables]
-    best = int(np.argmax(values))
-    return PhoneCounts(layers[best], tables[best], len(names))
+    every = (  # one at a time: a table may take hundreds of MB
+        PhoneCounts(layer, _count(chosen.judged, labels, names, spec.num_clusters), len(names))
+        for layer, labels in zip(layers, of_layers, strict=True)
+    )
+    return max(every, key=lambda it: float(pnmi_of(it.counts.sum(axis=0, keepdims=True), it.num_phones)[0]))
 
 
 def pnmi_of(counts: Floats, num_phones: int) -> Floats:

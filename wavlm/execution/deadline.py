@@ -95,10 +95,15 @@ def fetch(client: Any, url: str, seconds: float, max_bytes: int = SMALL_BYTES, *
 
 def read_whole(response: Any, max_bytes: int = SMALL_BYTES) -> None:
     """Read the content of an httpx response. Raises OSError if it is larger, or packed though UNPACKED was sent."""
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise OSError(f"an answer that is packed ({encoding[:40]}), though none was asked for")
+    refuse_packed(response.headers.get("content-encoding", ""))
     response._content = b"".join(_limit(response.iter_raw(), max_bytes))  # noqa: SLF001 - as its `read` does
+
+
+def refuse_packed(encoding: str) -> None:
+    """Raise OSError unless an answer's Content-Encoding is what UNPACKED asks for."""
+    found = encoding.strip().lower()
+    if found not in ("", "identity"):
+        raise OSError(f"an answer that is packed ({found[:40]}), though none was asked for")
 
 
 def _limit(blocks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:

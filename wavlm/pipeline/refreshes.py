@@ -117,7 +117,8 @@ def describe_refresh(recipe: Recipe, root: Path) -> str:
     words = "; ".join(f"{name}: {models[name]}" for name in aliases)
     if found is None:
         return f"no refresh yet; {words}"
-    taken = "" if found.state == "sealed" else ", recordings taken" if found.corpora else ", recordings not taken yet"
+    taken = ", recordings not taken yet" if found.hours is None else ", recordings taken"
+    taken = "" if found.state == "sealed" else taken
     return f"refresh {found.number}, {found.state}{taken}; {words}"
 
 
@@ -151,7 +152,7 @@ def _read(path: Path) -> Refresh:
     try:
         found = read_digested(path)
         refresh = Refresh.model_validate(found.content, strict=False)
-    except (OSError, ValueError) as error:  # of pydantic, too
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:  # of pydantic, too
         raise _broken(path, str(error)) from error
     if not found.has_digest:
         raise _broken(path, "it was changed: it carries no digest")

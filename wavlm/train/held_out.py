@@ -80,8 +80,9 @@ def _valid_of(data: LabelledShards) -> Iterator[HeldOut]:
 def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatch]:
     lengths = frames_of_crops(np.array([item.num_samples for item in chosen], np.int64), train).tolist()
     pairs = zip(chosen, lengths, strict=True)
+    listings = {folder: read_listing(folder) for folder in {item.data.shards for item in chosen}}
     for (data, shard), of_shard in groupby(pairs, key=lambda pair: (pair[0].data, pair[0].shard)):
-        reader, labels = Reader(data.shards), _read_shard(data, shard)
+        reader, labels = Reader(data.shards), _read_shard(data, shard, listings[data.shards][shard].sha256)
         for item, frames in of_shard:
             pcm = np.empty((1, samples_of(frames)), np.int16)
             reader.fill_at(pcm[0], item.shard, item.offset, item.size)
@@ -97,9 +98,9 @@ def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatc
             yield pack(arrays, train.mask, SamplerState(), SamplerState())
 
 
-def _read_shard(data: LabelledShards, shard: str) -> Mapping[str, Labels]:
-    """The labels of a shard by key, at 50 Hz. Raises LabelMismatchError if they are of another shard."""
-    found, expected = read_labels(data.labels, shard), read_listing(data.shards)[shard].sha256
+def _read_shard(data: LabelledShards, shard: str, expected: str) -> Mapping[str, Labels]:
+    """The labels of a shard by key, at 50 Hz. Raises LabelMismatchError unless they are of the sha256 `expected`."""
+    found = read_labels(data.labels, shard)
     if found.header.shard_sha256 != expected:
         raise LabelMismatchError(
             f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; at {data.labels / shard}"
