@@ -34,7 +34,7 @@ from wavlm.corpus.layouts import Reading, Recording
 from wavlm.corpus.manifest import MANIFEST, Content, ManifestRow, write_manifest
 from wavlm.corpus.reading import read_corpus
 from wavlm.corpus.regions import find_passage
-from wavlm.corpus.split import split
+from wavlm.corpus.split import all_in_test, split
 from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress
@@ -119,7 +119,8 @@ def _make_history(
         present = [Present(item, row.sha256) for item, row in zip(recordings, rows, strict=True)]
         return _begin(spec, files, present, rows), present
     assert files.contents is not None  # noqa: S101 - only a folder has a list
-    present = [Present(item, files.sha256_of(item.path) or "") for item in recordings]
+    sha256s = {path: files.sha256_of(path) or "" for path in dict.fromkeys(item.path for item in recordings)}
+    present = [Present(item, sha256s[item.path]) for item in recordings]
     if base.latest >= number:
         here = {item.recording.key: item.row for item in present}
         is_changed = base.facts.content != files.contents.digest
@@ -134,11 +135,7 @@ def _begin(spec: CorpusSpec, files: Files, present: Sequence[Present], rows: Seq
     test = [row for row in rows if split_of[row.key] == "test"]
     wanted, repeats = _without_repeats(row for row in rows if split_of[row.key] != "test")
     if not wanted:
-        raise BadDataError(
-            "CORPUS_EMPTY",
-            f"all {len(test)} recordings of {spec.name} are in its publisher's test split; in {files.root}; check the "
-            "column that names the split in the corpus spec",
-        )
+        raise all_in_test(spec.name, len(test), files.root)
     made = split(wanted, spec, frozenset(row.key for row in wanted if split_of[row.key] == "valid"))
     excluded = {
         TEST_SPLIT: test,

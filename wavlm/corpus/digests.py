@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,6 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wavlm.corpus.layouts.places import is_file
 from wavlm.specs import Layout
 from wavlm.specs.manifests import ListedLayout
 from wavlm.storage.parquet import write_parquet
@@ -39,7 +39,10 @@ class FileState(NamedTuple):
 
     @classmethod
     def of(cls, path: Path | str) -> FileState:
-        found = os.stat(path)  # noqa: PTH116 - making a Path takes longer than this
+        return cls.from_stat(os.stat(path))  # noqa: PTH116 - making a Path takes longer than this
+
+    @classmethod
+    def from_stat(cls, found: os.stat_result) -> FileState:
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
@@ -64,7 +67,11 @@ NOWHERE = FileState(0, 0, 0, 0)
 
 def state_of(path: Path) -> FileState:
     """The state of a file; `NOWHERE` if there is none."""
-    return FileState.of(path) if is_file(path) else NOWHERE
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # no file, or a name that no file can have
+        return NOWHERE
+    return FileState.from_stat(found) if stat.S_ISREG(found.st_mode) else NOWHERE
 
 
 class Cache(NamedTuple):

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavlm.corpus.facts import SplitRule
@@ -212,6 +213,15 @@ def _check_listed(rows: Sequence[ManifestRow], spec: CorpusSpec) -> None:
             f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers, "
             f"such as {', '.join(speakers[:5])}; in {spec.name}; correct the corpus spec",
         )
+
+
+def all_in_test(name: str, count: int, root: Path) -> BadDataError:
+    """The error for a corpus that has nothing but its publisher's test split."""
+    return BadDataError(
+        "CORPUS_EMPTY",
+        f"all {count} recordings of {name} are in its publisher's test split; in {root}; check the column that names "
+        "the split in the corpus spec",
+    )
 
 
 def _check_share(rows: Sequence[ManifestRow], spec: CorpusSpec, held: _Held) -> None:

@@ -61,14 +61,11 @@ def _count_parts(shards: Shards, store: Store, siblings: list[Path]) -> tuple[in
     """Parts that are taken over, and all; None if that is not known yet, or takes long to find out."""
     if not store.is_complete(shards.corpus) or store.facts(shards.corpus, CorpusFacts).utterances > MOST_ROWS:
         return None
-    from wavlm.corpus.growth.history import read_history
-    from wavlm.corpus.manifest import read_manifest
     from wavlm.shards.listing import read_listing
-    from wavlm.shards.plan import digest_inputs, plan_parts
+    from wavlm.shards.plan import digest_inputs, read_plan
 
-    corpus, corpus_dir = shards.corpus.spec, store.path(shards.corpus)
-    rows, history = read_manifest(corpus_dir), read_history(corpus_dir)
-    parts = plan_parts(rows, shards.spec, history.places if history else ())
+    corpus = shards.corpus.spec
+    _, parts = read_plan(store.path(shards.corpus), shards.spec)
     wanted = {digest_inputs(part, shards.spec, corpus.channels, corpus.role) for part in parts}
     there = {item.inputs for sibling in siblings for item in read_listing(sibling).values()}
     return len(wanted & there), len(parts)

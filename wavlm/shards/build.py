@@ -20,7 +20,7 @@ from wavlm.shards.index import write_index
 from wavlm.shards.languages import count_languages
 from wavlm.shards.listing import ListedShard, write_listing
 from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
-from wavlm.shards.plan import plan_parts
+from wavlm.shards.plan import read_plan
 from wavlm.shards.recordings import MEAN_OF_SPEECH, Intake
 from wavlm.shards.rejects import Reject, rejects_path, write_rejects
 from wavlm.shards.reuse import take_parts
@@ -59,11 +59,7 @@ def build_shards(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     SHARDS_EMPTY for a corpus that gives no utterance, DUP_KEY, KEY_BAD, FILE_CHANGED. Raises ServiceMissingError
     (STORAGE_STALLED) if the disk of the recordings does not answer.
     """
-    from wavlm.corpus.growth.history import read_history
-    from wavlm.corpus.manifest import read_manifest
-
-    manifest, history = read_manifest(corpus_dir), read_history(corpus_dir)
-    parts = plan_parts(manifest, spec, history.places if history else ())
+    manifest, parts = read_plan(corpus_dir, spec)
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
     _remove_others({part.stem for part in parts}, out)
     work = partial(build_part, spec=spec, intake=intake, corpus_dir=corpus_dir, out=out)

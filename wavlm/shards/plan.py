@@ -47,6 +47,18 @@ class TarPart:
         return f"{self.stem} ({len(self.rows)} recordings from {self.rows[0].key})"
 
 
+def read_plan(corpus_dir: Path, spec: ShardSpec) -> tuple[list[ManifestRow], tuple[TarPart, ...]]:
+    """The manifest of a corpus and the parts that it makes. The history of a grown corpus is needed only here.
+
+    Raises BadDataError (MANIFEST, CHECKSUM, DUP_KEY, KEY_BAD).
+    """
+    from wavlm.corpus.growth.history import read_history
+    from wavlm.corpus.manifest import read_manifest
+
+    rows, history = read_manifest(corpus_dir), read_history(corpus_dir)
+    return rows, plan_parts(rows, spec, history.places if history else ())
+
+
 def plan_parts(rows: Sequence[ManifestRow], spec: ShardSpec, places: Sequence[Version] = ()) -> tuple[TarPart, ...]:
     """Sort recordings by split, speaker and manifest order, and fill one tar after the other.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import pytest
 
+from tests.corpus.corpora import spec
+from wavlm.corpus.growth.follow import follow
 from wavlm.corpus.growth.history import History, Version
 from wavlm.corpus.growth.match import Match, Present, match
 from wavlm.corpus.layouts import Recording
+from wavlm.corpus.manifest import ManifestRow
 
 
 def present(key: str, sha256: str = "a", split: str | None = None, text: str | None = None) -> Present:
@@ -64,3 +68,21 @@ def test_a_recording_that_now_has_the_content_of_the_other_split_leaves_its_plac
     assert [item.key for item in found.removed] == ["one"]
     same = matched([version(present("one", "a"), was)], [present("one", "b")])
     assert list(same.changed) == ["one"]
+
+
+def test_a_new_row_for_the_region_of_a_changed_one_is_left_out() -> None:
+    """The text of a recording was edited in the week in which a second row for the same file came in."""
+    one = present("one", "a")
+    history = History((version(one), version(present("z", "z"), "valid")), "speakers", 0.1)
+    twin = Present(Recording("two", PurePosixPath("one.flac"), "ann", None), "a")
+    now = [present("one", "a", text="edited"), twin, present("z", "z")]
+
+    def measure(chosen: Sequence[Recording]) -> list[ManifestRow]:
+        audio = {"size_bytes": 1, "sha256": "a", "sample_rate_hz": 16000, "num_samples": 16000}
+        return [
+            ManifestRow(item.key, str(item.path), item.speaker, "train", item.text, None, **audio)  # type: ignore[arg-type]
+            for item in chosen
+        ]
+
+    grown = follow(spec(sources=({"type": "folder", "path": "/x"},)), history, 2, now, measure)
+    assert {item.key: item.split for item in grown.at(2)} == {"one": "train", "two": "REGION_TWICE", "z": "valid"}

@@ -41,7 +41,7 @@ def follow(spec: CorpusSpec, history: History, number: int, present: Sequence[Pr
     """
     found = match(history, number - 1, present)
     rows = _measure_some(found, present, measure)
-    splits = _split_new(spec, history, found, rows)
+    splits = _split_new(spec, history, found, present, rows)
     came = tuple(_versions(found, present, rows, splits, number))
     left = {*found.changed.values(), *found.removed}
     kept = (replace(item, until=number) if item in left else item for item in history.versions)
@@ -86,10 +86,13 @@ def _measure_some(found: Match, present: Sequence[Present], measure: Measure) ->
     return {row.key: row for row in measure(others)}
 
 
-def _split_new(spec: CorpusSpec, history: History, found: Match, rows: Mapping[str, ManifestRow]) -> dict[str, str]:
+def _split_new(
+    spec: CorpusSpec, history: History, found: Match, present: Sequence[Present], rows: Mapping[str, ManifestRow]
+) -> dict[str, str]:
     """The split of each new recording by its key, or why it is in none. Nothing that was there before is moved."""
     splits = {item.recording.key: TEST_SPLIT for item in found.new if item.recording.split == "test"}
-    named = {(item.path, item.content) for item in found.known.values()}
+    new = {item.recording.key for item in found.new}
+    named = {(str(item.recording.path), item.content) for item in present if item.recording.key not in new}
     wanted = []
     for item in found.new:
         row = rows[item.recording.key]

@@ -30,6 +30,7 @@ from wavlm.specs import CorpusSpec
 from wavlm.storage.digested import read_digested, write_digested
 from wavlm.storage.files import atomic_path, nearest_existing, sha256_of
 from wavlm.storage.locks import hold_lock
+from wavlm.storage.seals import check_sealed
 
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -43,14 +44,14 @@ def write_list(spec: CorpusSpec, corpus_dir: Path) -> GenerationList | None:
     folder = list_folder(spec)
     if folder is None or not (corpus_dir / HISTORY).is_file():
         return None
-    wanted = _describe(spec, corpus_dir)
-    if not _is_next(wanted, read_list(spec), spec) and not _find_others(folder):
+    if not _is_next(read_list(spec), spec) and not _find_others(folder):
         return None
     with _change(spec, folder):
         found = read_list(spec)  # another run may have been here since
-        if not _is_next(wanted, found, spec):
+        if not _is_next(found, spec):
             _remove_others(folder)  # by one that was killed
             return None
+        wanted = _describe(spec, corpus_dir)
         for name, table in ((wanted.files, FILES), (wanted.history, HISTORY)):
             with atomic_path(folder / name) as temporary:
                 shutil.copyfile(corpus_dir / table, temporary)
@@ -84,11 +85,17 @@ def refuse_closed(spec: CorpusSpec) -> None:
         raise _closed(spec, folder)
 
 
-def _is_next(wanted: ListFacts, found: GenerationList | None, spec: CorpusSpec) -> bool:
-    """Whether a list is what comes after the one that is there."""
+def _digests(spec: CorpusSpec) -> list[str]:
+    """Those of the generations of a corpus that is read from a folder."""
+    assert spec.folder is not None  # noqa: S101 - nothing else has a history
+    return [str(spec.folder.content), *spec.folder.grown]
+
+
+def _is_next(found: GenerationList | None, spec: CorpusSpec) -> bool:
+    """Whether the list of a corpus is what comes after the one that is there."""
     if found is None:
         return True
-    before, after = ([item.digest for item in facts.generations] for facts in (found.facts, wanted))
+    before, after = [item.digest for item in found.facts.generations], _digests(spec)
     if not found.fits(spec):
         return len(after) == 1
     return after[:-1] == before
@@ -96,9 +103,10 @@ def _is_next(wanted: ListFacts, found: GenerationList | None, spec: CorpusSpec) 
 
 def _describe(spec: CorpusSpec, corpus_dir: Path) -> ListFacts:
     """The list that a corpus' folder belongs to, up to the generation that it is."""
-    assert spec.folder is not None  # noqa: S101 - nothing else has a history
+    check_sealed(corpus_dir / FILES)
+    check_sealed(corpus_dir / HISTORY)
     files, history = parse_files(corpus_dir / FILES), parse_history(corpus_dir / HISTORY)
-    digests = [str(spec.folder.content), *spec.folder.grown]
+    digests = _digests(spec)
     state = {item.path: FileEntry(item.size, item.sha256) for item in at(files, len(digests))}
     return ListFacts(
         corpus=spec.name,
@@ -161,7 +169,8 @@ def _set_aside(folder: Path) -> None:
     aside = sorted(folder.glob("list.[0-9]*.json"))
     if not path.is_file() or (aside and aside[-1].read_bytes() == path.read_bytes()):  # by one that was killed
         return
-    with atomic_path(folder / f"list.{len(aside) + 1:04d}.json") as temporary:
+    number = int(aside[-1].stem.rpartition(".")[2]) + 1 if aside else 1  # somebody may have removed earlier ones
+    with atomic_path(folder / f"list.{number:04d}.json") as temporary:
         shutil.copyfile(path, temporary)
 
 

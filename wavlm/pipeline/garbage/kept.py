@@ -15,6 +15,7 @@ from wavlm.pipeline.artifacts import Artifact, Export, Mixtures, Model, Registra
 from wavlm.pipeline.garbage.notes import Remembered, read_notes, starts_of
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.record import read_field, read_record, read_seal
+from wavlm.pipeline.refreshes import read_refresh
 from wavlm.pipeline.registration import RegistrationFacts, explain_registry
 from wavlm.pipeline.resolve import resolve, unread_folders
 from wavlm.pipeline.resolve_models import unknown_models
@@ -144,8 +145,10 @@ def key_of_folder(folder: Path) -> str:
 def _read(path: str, store: Store, *, is_used: bool) -> KeptRecipe:
     """A recipe with what it wants: of one that is refreshed also what the next number will take, which may be there."""
     spec = read_recipe(path)
-    recipe, today = resolve(spec, store), resolve(spec, store, is_today=True)
-    wanted = {artifact.key: artifact for artifact in (*plan(recipe), *_known(plan(today)))}
+    recipe = resolve(spec, store)
+    wanted = {artifact.key: artifact for artifact in plan(recipe)}
+    if read_refresh(store.root, spec.name) is not None:
+        wanted.update((artifact.key, artifact) for artifact in _known(plan(resolve(spec, store, is_today=True))))
     return KeptRecipe(recipe, tuple(wanted.values()), is_used)
 
 
