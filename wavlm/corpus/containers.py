@@ -71,7 +71,7 @@ def _unpack_once(
     where = contents.root / path
     receipts.mkdir(parents=True, exist_ok=True)
     require_room(audio.parent, where.stat().st_size)
-    found = _unpack(layout, where, path, audio)
+    found = open_container(layout, where, path, audio)
     contents.sha256_of(str(path))  # it is still what was hashed
     os.sync()  # all files must be on the disk before the receipt
     made = Unpacked(
@@ -89,7 +89,8 @@ def _unpack_once(
     return made
 
 
-def _unpack(layout: Layout, where: Path, path: PurePosixPath, audio: Path) -> UnpackedFiles:
+def open_container(layout: Layout, where: Path, path: PurePosixPath, out: Path) -> UnpackedFiles:
+    """Write what is in a container below `out`, in a folder of its name. Raises what unpacking raises."""
     unpack = CONTAINERS[type(layout)].unpack
     members: Iterator[Member]
     if unpack is not None:
@@ -97,7 +98,7 @@ def _unpack(layout: Layout, where: Path, path: PurePosixPath, audio: Path) -> Un
     else:
         members = tar_members(where, "tar.gz" if path.suffix.lower() in (".gz", ".tgz") else "tar", LIMITS)
     with explain_damage(where):
-        return write_members(_below(path, members), audio, LIMITS)
+        return write_members(_below(path, members), out, LIMITS)
 
 
 def _member(name: str, blob: bytes) -> Member:

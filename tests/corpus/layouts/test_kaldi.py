@@ -124,3 +124,11 @@ def test_a_recording_that_no_segment_names_is_counted(tmp_path: Path) -> None:
     found = read_layout(KALDI, tmp_path)
     assert {table.table: table.without_row for table in found.tables} == {"wav.scp": 0, "segments": 1}
     assert found.files.count("unlisted") == 1
+
+
+def test_a_list_of_another_name_is_the_one_that_is_read(tmp_path: Path) -> None:
+    touch(tmp_path, "1.wav", "2.wav")
+    write(tmp_path, "wav.scp", "one 1.wav\n")
+    write(tmp_path, "clean_wav.scp", "two 2.wav\n")
+    layout = KaldiLayout(type="kaldi", manifests=("clean_wav.scp",))
+    assert rows(read_layout(layout, tmp_path)) == [("two", "2.wav", None, None, None)]

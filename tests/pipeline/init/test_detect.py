@@ -17,6 +17,7 @@ import soundfile
 from wavlm.corpus.layouts import read_layout
 from wavlm.errors import CodedError
 from wavlm.execution.progress import no_progress
+from wavlm.pipeline.init.corpus_advice import hold_out
 from wavlm.pipeline.init.detect import detect, detect_manifest
 from wavlm.pipeline.init.look import Question, look_at
 
@@ -256,3 +257,39 @@ def test_rows_of_datasets_are_looked_into(tmp_path: Path) -> None:
     assert found.detected.layout.type == "huggingface"
     assert found.speakers == 3
     assert found.hours * 3600 == pytest.approx(3.0)
+
+
+def test_all_of_many_containers_are_read(tmp_path: Path) -> None:
+    """More than are looked into of files that turn out to be something else."""
+    with tarfile.open(tmp_path / "0000.tar", "w") as tar:
+        member = tarfile.TarInfo("a.flac")
+        member.size = len(clip(0.1))
+        tar.addfile(member, io.BytesIO(clip(0.1)))
+    for number in range(1, 450):
+        (tmp_path / f"{number:04d}.tar").hardlink_to(tmp_path / "0000.tar")
+    layout = detect(tmp_path).layout
+    assert layout.type == "webdataset"
+    assert len(layout.tars) == 450
+
+
+def test_a_manifest_beside_many_files_of_another_ending_is_found(audio: Path) -> None:
+    for number in range(450):
+        write(audio / "about" / f"{number:04d}.json", {"of": number})
+    write(audio / "train.jsonl", {"audio_filepath": "audio/a.flac", "duration": 2.0})
+    assert detect(audio).layout.type == "nemo"
+
+
+def test_the_first_line_of_fairseq_may_start_in_a_folder_beside_the_manifest(tmp_path: Path) -> None:
+    write(tmp_path / "man/train.tsv", "audio", "a.flac\t32000", "b.flac\t32000")
+    for name in ("a", "b"):
+        (tmp_path / "sp/audio").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"sp/audio/{name}.flac").write_bytes(clip(2.0))
+    found = detect(tmp_path)
+    assert len(read_layout(found.layout, tmp_path).recordings) == 2
+
+
+def test_speech_of_a_test_split_alone_is_refused(audio: Path) -> None:
+    write(audio / "all.csv", "path,split", "audio/a.flac,test", "audio/b.flac,test")
+    found = look_at(Question.of(audio), 1, no_progress)
+    with pytest.raises(CodedError, match="CORPUS_EMPTY: all 2 recordings of mine are in its publisher's test split"):
+        hold_out(found, "mine")

@@ -11,6 +11,7 @@ from wavlm.corpus.layouts.names import find_spelled
 from wavlm.corpus.layouts.recording import Recording
 from wavlm.corpus.layouts.rows import Entry, RowError, to_channel, to_name, to_seconds, to_split, to_text
 from wavlm.corpus.layouts.tree import Tree
+from wavlm.specs import Spec
 from wavlm.specs.manifests import TableLayout
 
 
@@ -29,7 +30,7 @@ def check_columns(layout: TableLayout, root: Path) -> None:
         check_named(find_spelled(root, name), columns_of(layout))
 
 
-def columns_of(layout: TableLayout) -> list[str]:
+def columns_of(layout: Spec) -> list[str]:
     """The columns that a layout names, each once."""
     named = (value for name, value in layout if name.endswith("_column"))
     return list(dict.fromkeys(filter(None, named)))

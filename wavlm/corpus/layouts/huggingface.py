@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from wavlm.corpus.layouts.columns import columns_of
 from wavlm.corpus.layouts.json_lines import Object, parse_json_lines
 from wavlm.corpus.layouts.manifests import Listing, Manifest, find_listed
 from wavlm.corpus.layouts.named_columns import require_columns, unreadable
@@ -109,8 +110,7 @@ def _read(layout: HuggingfaceLayout, path: Path) -> Iterator[tuple[int, dict[str
     """The rows of a file with their numbers from 1: the columns that the layout names."""
     import pyarrow as pa
 
-    named = (value for name, value in layout if name.endswith("_column"))
-    columns = list(dict.fromkeys(filter(None, named)))
+    columns = columns_of(layout)
     number = 0
     try:
         for batch in _batches(layout, path, columns):

@@ -84,7 +84,7 @@ class _Directory:
 
     def read(self) -> None:
         """Hand the utterances to the listing: segments, or whole recordings if there are no segments."""
-        audio = self._table(SCP, _to_audio)
+        audio = self._table(self._scp.path.name, _to_audio)
         segments, channels = self._table("segments", _to_segment), self._table("reco2file_and_channel", _to_channel)
         if self._path("segments").exists():
             self._tree.tables.append(self._check(audio))
@@ -126,7 +126,7 @@ class _Directory:
         for item in audio.values():
             found = self._listing.places.find(item.path, self._scp.folder)
             tally.add("left over" if found is None else "path", item.path, item.line)
-        return check_listed(self._path(SCP), tally.account(0), self._bounds.left_over_rows)
+        return check_listed(self._path(self._scp.path.name), tally.account(0), self._bounds.left_over_rows)
 
     def _table(self, name: str, parse: Callable[[int, str], Value]) -> dict[str, Value]:
         """A table of the directory: what `parse` makes of the rest of each line, by its first word.

@@ -19,7 +19,6 @@ from wavlm.errors import BadDataError
 from wavlm.storage.encoding import printable
 
 NAMED_LINES = 10  # bad lines that a message names; the rest is counted
-MAX_CHANNEL = 32767  # what the manifest holds
 
 # What tables call the three splits.
 SPLITS = {

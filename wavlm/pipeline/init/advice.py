@@ -157,11 +157,9 @@ def choose_lr(size: NetworkSize, batch_seconds: float) -> Advice:
 def choose_clusters(hours: float, wanted: int, rate_hz: int) -> tuple[Advice, Advice | None]:
     """K, and frames per cluster of the sample if there are fewer than usual."""
     frames = hours * 3600 * rate_hz
-    fitting = [
-        count for count in (500, 200, 100, 50, 20, 10) if count <= wanted and frames >= FRAMES_PER_CLUSTER * count
-    ]
-    count = fitting[0] if fitting else 10
-    why = "as in HuBERT (docs/algorithm.md 11)" if count in (100, 500) else f"fewer than {wanted}: {hours:.2g} h only"
+    fitting = [count for count in CLUSTERS if count <= wanted and frames >= FRAMES_PER_CLUSTER * count]
+    count = fitting[0] if fitting else CLUSTERS[-1]
+    why = "as in HuBERT (docs/algorithm.md 11)" if count == wanted else f"fewer than {wanted}: {hours:.2g} h only"
     if count * FRAMES_PER_CLUSTER <= frames:
         return Advice(count, why), None
     sample = max(1, int(frames / count))

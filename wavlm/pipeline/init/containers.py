@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from wavlm.corpus.containers import open_container
 from wavlm.corpus.layouts import CONTAINERS, containers_of
 from wavlm.corpus.layouts.tree import Tree
-from wavlm.corpus.unpack import Limits, explain_damage, tar_members, write_members
-from wavlm.corpus.unpack.members import Member
 from wavlm.rng import rng_for
 from wavlm.specs import Layout
 
 ENOUGH_BYTES = 300_000_000  # of containers, each of which is opened whole
-LIMITS = Limits()
 
 
 def open_containers(layout: Layout, root: Path, scratch: Path) -> tuple[Path, float]:
@@ -32,18 +28,5 @@ def open_containers(layout: Layout, root: Path, scratch: Path) -> tuple[Path, fl
         if opened and opened + sizes[number] > ENOUGH_BYTES:
             continue
         opened += sizes[number]
-        with explain_damage(root / paths[number]):
-            write_members(_members(layout, root, paths[number]), scratch, LIMITS)
+        open_container(layout, root / paths[number], paths[number], scratch)
     return scratch, max(1.0, sum(sizes) / max(opened, 1))
-
-
-def _members(layout: Layout, root: Path, path: PurePosixPath) -> Iterator[Member]:
-    """What is in a container, with names below the container's own."""
-    unpack = CONTAINERS[type(layout)].unpack
-    if unpack is None:
-        kind = "tar.gz" if path.suffix.lower() in (".gz", ".tgz") else "tar"
-        for member in tar_members(root / path, kind, LIMITS):
-            yield Member(f"{path}/{member.name}", member.size_bytes, member.read, member.is_link)
-        return
-    for name, blob in unpack(layout, root / path):
-        yield Member(f"{path}/{name}", len(blob), io.BytesIO(blob).read)

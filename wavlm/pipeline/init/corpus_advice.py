@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wavlm.corpus.layouts import Recording
 from wavlm.corpus.manifest import ManifestRow
-from wavlm.corpus.split import split
+from wavlm.corpus.split import all_in_test, split
 from wavlm.errors import BadDataError
 from wavlm.pipeline.init.advice import Advice
 from wavlm.pipeline.init.look import Holdings, num_lost
@@ -47,6 +47,8 @@ def hold_out(found: Holdings, name: str, said: float | None = None) -> HeldShare
     given = frozenset(item.key for item in found.reading.recordings if item.split == "valid")
     keys = {item.key: item for item in found.reading.recordings}
     rows = [row for row in found.rows if keys[row.key].split != "test"]
+    if found.rows and not rows:
+        raise all_in_test(name, len(found.rows), found.root)
     for fraction in dict.fromkeys((wanted, *(share for share in LARGER if share > wanted))):
         try:
             made = split(rows, _spec(found, name, fraction), given)

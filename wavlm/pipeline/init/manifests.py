@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from wavlm.corpus.layouts.places import is_file
 from wavlm.corpus.layouts.rows import SPLITS
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import UsageError
 from wavlm.pipeline.init.detected import Detected
-from wavlm.pipeline.init.sniff import Sniffed, sniff
+from wavlm.pipeline.init.sniff import LOOKS, Sniffed, ending_of, sniff
 from wavlm.specs import Layout
 from wavlm.storage.encoding import printable
 
-PATTERNS = (
-    "wav.scp", "*.jsonl", "*.jsonl.gz", "*.json", "*.ndjson", "*.tsv", "*.tsv.gz", "*.csv", "*.csv.gz", "*.parquet",
-    "*.arrow", "*.tar", "*.tar.gz", "*.tgz",
-)  # fmt: skip
-MOST_FILES = 400  # of each kind that are looked into
+MOST_OTHERS = 400  # files of an ending that list nothing: then the others of it are not looked into
 MOST_SHOWN = 6
 LEAST_FOUND = 0.5  # of the names of audio in a manifest's first lines that have to be there
 CONTAINERS = {"huggingface": "data", "webdataset": "tars"}
@@ -31,9 +29,21 @@ _WORD = re.compile(r"[a-z]+")
 
 
 def sniff_all(tree: Tree) -> list[Sniffed]:
-    """All files of a folder that list or hold recordings."""
-    paths = [path for pattern in PATTERNS for path in tree.files(f"**/{pattern}")[:MOST_FILES]]
-    return [found for path in dict.fromkeys(paths) if (found := sniff(tree.root, path)) is not None]
+    """All files of a folder that list or hold recordings, by their endings, then by their paths.
+
+    A folder may hold a JSON per utterance, so an ending is given up after many files of it that are something else.
+    """
+    found: dict[str, list[Sniffed]] = {ending: [] for ending in LOOKS}
+    others: Counter[str] = Counter()
+    for path in tree.files("**/*"):
+        ending = ending_of(path)
+        if not ending or others[ending] >= MOST_OTHERS:
+            continue
+        if item := sniff(tree.root, path):
+            found[ending].append(item)
+        else:
+            others[ending] += 1
+    return [item for items in found.values() for item in items]
 
 
 def choose(root: Path, found: Sequence[Sniffed], audio_root: str = "") -> list[Detected]:
@@ -46,7 +56,9 @@ def choose(root: Path, found: Sequence[Sniffed], audio_root: str = "") -> list[D
         kinds[item.kind].append(item)
     chosen = []
     for kind, items in kinds.items():
-        base = _path_from(root, Path(audio_root)) if audio_root else find_base(root, items)
+        base = path_from(root, Path(audio_root)) if audio_root else find_base(root, items)
+        if base and not audio_root and items[0].folder:  # `audio_root` stands in the place of fairseq's first line
+            base = path_from(root, root / base / items[0].folder)
         if kind in CONTAINERS or base is not None:
             chosen.append(_layout(root, kind, items, base or ""))
     return chosen
@@ -55,32 +67,26 @@ def choose(root: Path, found: Sequence[Sniffed], audio_root: str = "") -> list[D
 def find_base(root: Path, items: Sequence[Sniffed]) -> str | None:
     """Where relative paths of manifests start: empty: beside the manifest; None: their audio is nowhere."""
     names = [(item.path.parent, name) for item in items for name in item.audio]
-    if not names or _share(names, lambda folder, name: root / folder / name) >= LEAST_FOUND:
+    if not names or _share(root / folder / name for folder, name in names) >= LEAST_FOUND:
         return "" if names or any(item.part == "supervisions" for item in items) else None
     parents = [root, *list(root.resolve().parents)[:4], Path.cwd()]
     folders = sorted({path for path in root.iterdir() if path.is_dir()})
     for base in (*parents, *folders):
-        if _share(names, lambda _, name, base=base: base / name) >= LEAST_FOUND:
-            return _path_from(root, base)
+        if _share(base / name for _, name in names) >= LEAST_FOUND:
+            return path_from(root, base)
     return None
 
 
-def _path_from(root: Path, base: Path) -> str:
-    """The base as seen from the folder; absolute if they have nothing in common."""
+def path_from(root: Path, base: Path) -> str:
+    """A place as seen from a folder; absolute if they have nothing in common."""
     target, start = os.path.realpath(base), os.path.realpath(root)
     return target if os.path.commonpath([target, start]) == "/" else os.path.relpath(target, start)
 
 
-def _share(names: Sequence[tuple[PurePosixPath, str]], place: object) -> float:
-    assert callable(place)  # noqa: S101 - for the checker of types
-    return sum(_is_file(place(folder, name)) for folder, name in names) / len(names)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
+def _share(paths: Iterable[Path]) -> float:
+    """The share of the paths that are files; there is at least one."""
+    found = [is_file(path) for path in paths]
+    return sum(found) / len(found)
 
 
 def _layout(root: Path, kind: str, items: Sequence[Sniffed], base: str) -> Detected:
@@ -96,7 +102,7 @@ def _layout(root: Path, kind: str, items: Sequence[Sniffed], base: str) -> Detec
         fields |= {"audio_root": base} if base else {}
     why = f"{items[0].why}; {_describe(read, 'read')}{_describe(valid, 'held out')}"
     left = (f"not read, since the name says test: {_show(test)}",) if test else ()
-    return Detected(_LAYOUT.validate_json(_to_json(fields)), why.rstrip("; "), left)
+    return Detected(_LAYOUT.validate_json(json.dumps(fields)), why.rstrip("; "), left)
 
 
 def _by_split(root: Path, kind: str, items: Sequence[Sniffed]) -> tuple[list[Sniffed], list[Sniffed], list[Sniffed]]:
@@ -157,9 +163,3 @@ def _show(items: Iterable[Sniffed]) -> str:
     names = sorted(printable(str(item.path)) for item in items)
     more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
     return ", ".join(names[:MOST_SHOWN]) + more
-
-
-def _to_json(fields: Mapping[str, object]) -> str:
-    import json
-
-    return json.dumps(fields)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from wavlm.pipeline.init.continuing import Continued, describe_continued
 from wavlm.pipeline.init.corpus_advice import describe_corpus, hold_out
 from wavlm.pipeline.init.look import Holdings, Question
 from wavlm.pipeline.init.machine import Machine
+from wavlm.pipeline.init.manifests import path_from
 from wavlm.pipeline.init.picture import draw_lengths
 from wavlm.pipeline.init.recipe_advice import describe_recipe
 from wavlm.pipeline.init.write import check_free, to_yaml, write_file
@@ -103,7 +103,7 @@ def write_project(
         recipe = describe_continued(found, project.name, held, machine, model, weekly=weekly)
     recipe["speech"] = [project.speech]
     if project.is_new:
-        corpus = describe_corpus(found, project.name, _path_from(project.corpus.parent, found.root), held)
+        corpus = describe_corpus(found, project.name, path_from(project.corpus.parent, found.root), held)
         write_file(project.corpus, to_yaml(corpus, _corpus_head(found)))
     limits = {name: float(str(value)) for name, value in _limits(recipe).items()}
     title = f"{project.name}: {len(found.rows):,} recordings, {found.hours:,.2f} h"
@@ -116,12 +116,6 @@ def to_name(text: str) -> str:
     """A name for a corpus and a recipe, made of the name of a folder."""
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MOST_LETTERS].strip("-")
     return plain or FALLBACK
-
-
-def _path_from(folder: Path, root: Path) -> str:
-    """The folder of the audio, as seen from the folder of the corpus spec; absolute if they have nothing in common."""
-    target, start = os.path.realpath(root), os.path.realpath(folder)
-    return target if os.path.commonpath([target, start]) == "/" else os.path.relpath(target, start)
 
 
 def _limits(recipe: Mapping[str, object]) -> dict[str, object]:

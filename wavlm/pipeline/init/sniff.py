@@ -53,18 +53,23 @@ class Sniffed:
     part: str = ""  # of lhotse: recordings, supervisions or cuts
     fields: Mapping[str, str] = field(default_factory=dict)  # of the layout
     audio: tuple[str, ...] = ()  # names of audio in its first lines, as it spells them
+    folder: str = ""  # of fairseq: what its first line names, in which the audio is; it is part of `audio`
 
 
 def sniff(root: Path, path: PurePosixPath) -> Sniffed | None:
     """What a file below a folder is; None if it lists and holds no recordings as far as its first lines tell."""
+    ending = ending_of(path)
+    try:
+        return LOOKS[ending](root, path) if ending else None
+    except (BadDataError, RowError):
+        return None  # its bytes are no text, or no table
+
+
+def ending_of(path: PurePosixPath) -> str:
+    """The ending of a file's name that says what to look for in it; empty if none does."""
     name = path.name.lower()
-    for endings, look in LOOKS:
-        if name.endswith(endings) or name.removesuffix(".gz").endswith(endings):
-            try:
-                return look(root, path)
-            except (BadDataError, RowError):
-                return None  # its bytes are no text, or no table
-    return None
+    endings = (ending for ending in LOOKS if name.endswith(ending) or name.removesuffix(".gz").endswith(ending))
+    return next(endings, "")
 
 
 def roles_of(names: Sequence[str]) -> dict[str, str]:
@@ -142,8 +147,10 @@ def _tsv(root: Path, path: PurePosixPath) -> Sniffed | None:
     rows = [line.split("\t") for line in _first_lines(root, path)]
     head, body = rows[:1], rows[1:]
     if body and len(head[0]) == 1 and all(len(row) == 2 and row[1].isdecimal() for row in body):
-        audio = tuple(f"{head[0][0].strip()}/{row[0]}" for row in body)
-        return Sniffed(path, "fairseq", "a manifest of fairseq: a folder, then paths and samples", audio=audio)
+        folder = head[0][0].strip()
+        audio = tuple(f"{folder}/{row[0]}" for row in body)
+        what = "a manifest of fairseq: a folder, then paths and samples"
+        return Sniffed(path, "fairseq", what, audio=audio, folder=folder)
     if rows and all(len(row) >= 2 and suffix_of(row[1].strip()) in AUDIO_SUFFIXES for row in rows):
         audio = tuple(row[1] for row in rows)
         return Sniffed(path, "espnet", "a manifest of ESPnet: names and paths with tabs between them", audio=audio)
@@ -201,11 +208,16 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str) and value.strip())
 
 
-LOOKS: tuple[tuple[tuple[str, ...], Callable[[Path, PurePosixPath], Sniffed | None]], ...] = (
-    ((SCP,), _scp),
-    ((".tar", ".tar.gz", ".tgz"), _tar),
-    ((".parquet", ".arrow"), _columnar),
-    ((".jsonl", ".ndjson", ".json"), _json),
-    ((".tsv",), _tsv),
-    ((".csv",), _csv),
-)
+# By the ending of a name, packed by gzip or not; in the order in which what was found is told.
+LOOKS: Mapping[str, Callable[[Path, PurePosixPath], Sniffed | None]] = {
+    SCP: _scp,
+    ".jsonl": _json,
+    ".json": _json,
+    ".ndjson": _json,
+    ".tsv": _tsv,
+    ".csv": _csv,
+    ".parquet": _columnar,
+    ".arrow": _columnar,
+    ".tar": _tar,
+    ".tgz": _tar,
+}

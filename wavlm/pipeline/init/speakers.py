@@ -60,7 +60,7 @@ def guess_speakers(paths: Sequence[PurePosixPath]) -> SpeakerGuess:
 
 def _is_repeated(paths: Sequence[PurePosixPath], level: int) -> bool:
     """Whether file names begin with the name of the folder, as in p225/p225_001.wav."""
-    again = sum(re.match(rf"{re.escape(path.parts[level])}[-_]", path.name) is not None for path in paths)
+    again = sum(path.name.startswith((f"{path.parts[level]}-", f"{path.parts[level]}_")) for path in paths)
     return again >= MOST_REPEATED * len(paths)
 
 
