@@ -160,6 +160,11 @@ def sha256_as_sealed(path: Path) -> str:
     return sealed.sha256 if sealed else sha256_as_it_is(path)
 
 
+def let_settle() -> None:
+    """Wait until no file that is there now is too young to be remembered: then it is hashed once and not twice."""
+    time.sleep(SETTLED_NS / 1e9)
+
+
 def require_record(folder: Path) -> None:
     """Raise BadDataError (RECORD_BROKEN) if a folder's record was changed. Of 300,000 files it takes 0.1 s, once."""
     path = folder / RECORD_FILE
