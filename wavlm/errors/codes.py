@@ -303,6 +303,8 @@ class Code(StrEnum):
     """The model to start from has another network than the recipe. Do: correct the network, or name other weights."""
     STOPPED = "STOPPED"
     """Stopped on request. Do: run the same command again; it continues."""
+    STORAGE_FAILING = "STORAGE_FAILING"
+    """A disk or its connection failed for a minute. Do: see to it, then run again: what is complete stays."""
     STORAGE_STALLED = "STORAGE_STALLED"
     """Several files in a row gave no data in time. Do: check the disk or the mount, then run again."""
     STORE_MISSING = "STORE_MISSING"
@@ -361,6 +363,7 @@ TRANSIENT = frozenset(
         Code.NO_RESOURCES,
         Code.REGISTRY_DOWN,
         Code.SERVICE_LOST,
+        Code.STORAGE_FAILING,
         Code.STORAGE_STALLED,
     }
 )
