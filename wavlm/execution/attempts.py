@@ -62,8 +62,9 @@ def attempt(work: Callable[[P], R], part: P) -> Outcome[R]:
 
 def may_pass(error: BaseException) -> bool:
     """Whether the operating system reported something that may be over soon. Errors with a code are decided already."""
-    is_numbered = isinstance(error, OSError) and not isinstance(error, CodedError) and error.errno is not None
-    return is_numbered and error.errno not in LASTING
+    if not isinstance(error, OSError) or isinstance(error, CodedError):
+        return False
+    return error.errno is not None and error.errno not in LASTING
 
 
 def _give_up(error: Exception) -> Exception:

@@ -43,7 +43,6 @@ class Outcomes(Generic[P, R]):
         """Numbers of the parts whose outcome is not known, in order."""
         return [number for number in range(len(self._parts)) if number not in self._found]
 
-    @property
     def is_hopeless(self) -> bool:
         """Whether to begin no further part: the disk is full or read-only, or very many parts have failed."""
         return self._ends_all or len(self._failed) >= MOST_FAILED or self._num_killed >= MOST_KILLED

@@ -41,13 +41,13 @@ def run_in_pool(
     outcomes: Outcomes[P, R] = Outcomes(parts, progress)
     if workers <= 1 or len(parts) <= 1:
         for number, part in enumerate(parts):
-            if not outcomes.is_hopeless:
+            if not outcomes.is_hopeless():
                 outcomes.add(number, attempt(work, part))
         return outcomes.results()
     run = partial(_run_pool, parts=parts, work=work, prepare=prepare, outcomes=outcomes)
-    while (left := outcomes.left) and not outcomes.is_hopeless:
+    while (left := outcomes.left) and not outcomes.is_hopeless():
         for suspect in run(left, workers=min(workers, len(left))):
-            if not outcomes.is_hopeless and run([suspect], workers=1):
+            if not outcomes.is_hopeless() and run([suspect], workers=1):
                 outcomes.add(suspect, Outcome(None, _died(parts[suspect])))
     return outcomes.results()
 
@@ -71,7 +71,7 @@ def _run_pool(
     waiting = deque(numbers)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=setup) as pool:
         while waiting or running:
-            while waiting and len(running) < workers and not outcomes.is_hopeless:
+            while waiting and len(running) < workers and not outcomes.is_hopeless():
                 number = waiting.popleft()
                 try:
                     running[pool.submit(attempt, work, parts[number])] = number
