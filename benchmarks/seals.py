@@ -95,7 +95,7 @@ def _export(audio: Speech) -> tuple[Stage, str]:
     model = audio.work / "model"
     save_model(WavLM(BASE, 500), model)
     seal(model)
-    card = Card(name="base", key="0", corpora=())
+    card = Card(name="base", key="0", origins=())
 
     def stage() -> None:
         out = _empty(audio.work / "export")

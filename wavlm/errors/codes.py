@@ -251,6 +251,8 @@ class Code(StrEnum):
     """No Prefect server is named. Do: set PREFECT_API_URL."""
     RANKS = "RANKS"
     """The micro-batches of an update cannot be shared evenly. Do: choose another number of GPUs or processes."""
+    READ_LOST = "READ_LOST"
+    """A disk or a network did not answer for a minute. Do: check it, then run the same command again."""
     RECIPE = "RECIPE"
     """A YAML file is wrong. Do: correct the file at the line that the message names."""
     RECORD_BROKEN = "RECORD_BROKEN"
@@ -365,6 +367,7 @@ TRANSIENT = frozenset(
         Code.DL_RANGE,
         Code.DL_STALLED,
         Code.NO_RESOURCES,
+        Code.READ_LOST,
         Code.REGISTRY_DOWN,
         Code.SERVICE_LOST,
         Code.STORAGE_FAILING,
