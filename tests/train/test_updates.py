@@ -20,7 +20,7 @@ from wavlm.engine.optimizer import adamw
 from wavlm.engine.ranks import Ranks
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.nn import WavLM
 from wavlm.rng import seed_for
 from wavlm.train.prefetch import prefetch
