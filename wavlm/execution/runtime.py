@@ -99,6 +99,12 @@ class Runtime(BaseModel):
     Change: true where somebody waits for the version, not for the model.
     """
 
+    scratch: str = ""
+    """A folder on a disk of each machine's own, for what training makes of its data. Empty: in the store (--scratch).
+
+    Change: to a fast local disk when the store is on a shared one: labels are then read from there.
+    """
+
     @property
     def loaders(self) -> int:
         """Number of loading processes per rank.

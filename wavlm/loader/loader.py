@@ -44,13 +44,15 @@ def make_sampler(job: TrainJob) -> BucketedSampler:
     return TrainingSamples(job).sampler()
 
 
-def loader(job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1) -> Iterator[PackedBatch]:
-    """The batches of a rank from a sampler state on, without end.
+def loader(
+    job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1, samples: TrainingSamples | None = None
+) -> Iterator[PackedBatch]:
+    """The batches of a rank from a sampler state on, without end. samples: the job's, if they are open already.
 
     Each update has `micro_batches_per_update / world` batches per rank. Raises ValueError at once if that is no whole
     number, and BadDataError with shard and key for data that cannot be read.
     """
-    samples = TrainingSamples(job)
+    samples = samples or TrainingSamples(job)
     updates = samples.sampler().updates(position)
     first = next(updates)
     rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch

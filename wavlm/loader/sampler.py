@@ -118,15 +118,17 @@ class BucketedSampler:
     def __post_init__(self) -> None:
         if not len(self.num_frames):
             raise ValueError("no utterance to train on; in the train split; lower valid_fraction, or add speech")
-        crops = _crop_frames(self.num_frames, self.train.crop_frames_multiple)
-        if (shortest := int(crops.min())) < self.train.min_crop_frames:
-            raise ShortCropError(int(crops.argmin()), shortest, self.train.min_crop_frames)
+        # Of mapped frames nothing is copied: the shortest utterance has the shortest crop.
+        shortest = _crop_frames(self.num_frames.min(keepdims=True), self.train.crop_frames_multiple)
+        if shortest[0] < self.train.min_crop_frames:
+            crops = _crop_frames(self.num_frames, self.train.crop_frames_multiple)
+            raise ShortCropError(int(crops.argmin()), int(shortest[0]), self.train.min_crop_frames)
 
     def epoch(self, number: int) -> Epoch:
         """The micro-batches of one epoch, in the order of delivery."""
         if self._last is None or self._last.number != number:
             crops = _crop_frames(self.num_frames, self.train.crop_frames_multiple)
-            self._last = _shuffle_epoch(crops, self.train, number, self.draws)
+            self._last = _shuffle_epoch(crops.astype(np.int64), self.train, number, self.draws)
         return self._last
 
     def updates(self, position: SamplerState) -> Iterator[Update]:

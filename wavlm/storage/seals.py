@@ -144,6 +144,16 @@ def sha256_as_it_is(path: Path) -> str:
     return _digests.keep(state, found) if FileState.of(path) == state else found
 
 
+def sha256_as_sealed(path: Path) -> str:
+    """The sha256 of a file as its record says, which reads nothing of it; without a record that of its bytes.
+
+    To name what is made from the file. Who reads it calls `check_sealed`.
+    """
+    folder = find_sealed_folder(path)
+    sealed = sealed_files(folder).get(path.relative_to(folder).as_posix()) if folder else None
+    return sealed.sha256 if sealed else sha256_as_it_is(path)
+
+
 def let_settle() -> None:
     """Wait until no file that is there now is too young to be remembered: then it is hashed once and not twice."""
     time.sleep(SETTLED_NS / 1e9)
