@@ -29,9 +29,11 @@ from wavlm.pipeline.fit import contents_of_inputs, find_broken, find_fault
 from wavlm.pipeline.record import (
     RECORD_FILE,
     ArtifactRecord,
+    Head,
     Seal,
     SealedFile,
     read_field,
+    read_head,
     read_record,
     write_record,
     write_seal,
@@ -121,6 +123,11 @@ class Store:
         """The sealed record of a complete artifact."""
         self.require(artifact)
         return read_record(self.path(artifact))
+
+    def head(self, artifact: Artifact) -> Head:
+        """The same without its files, of which a corpus has many."""
+        self.require(artifact)
+        return read_head(self.path(artifact))
 
     def facts(self, artifact: Artifact, form: type[F]) -> F:
         """What the stage reported when it built this, in the form that its package gives it.
@@ -220,17 +227,10 @@ class Store:
 
     def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
         """The nearest complete sibling, one of the same name before others, and what differs; None if there is none."""
-        siblings = []
-        for folder in complete_in(self.root / artifact.kind):
-            if find_broken(folder):
-                continue
-            differences = tuple(differences_between("", read_field(folder, "identity"), artifact.identity))
-            is_other = folder.name.rpartition("-")[0] != artifact.name
-            siblings.append((is_other, len(differences), folder, differences))
-        if not siblings:
-            return None
-        *_, folder, differences = min(siblings, key=lambda item: item[:3])
-        return folder, differences
+        folders = complete_in(self.root / artifact.kind)
+        same = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.name]
+        others = (folder for folder in folders if folder not in same)
+        return _nearest(same, artifact) or _nearest(others, artifact)
 
     def _refuse_broken(self, artifact: Artifact) -> None:
         """Raise BadDataError (RECORD_BROKEN) rather than make again what may have taken weeks."""
@@ -283,6 +283,13 @@ class Store:
         partial.rename(self.path(artifact))
         self.built.add(artifact.key)
         sync(self.path(artifact).parent)
+
+
+def _nearest(folders: Iterable[Path], artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
+    """The folder whose artifact differs least, and how; None if there is none with a whole record."""
+    whole = (folder for folder in folders if not find_broken(folder))
+    found = ((f, tuple(differences_between("", read_field(f, "identity"), artifact.identity))) for f in whole)
+    return min(found, key=lambda item: (len(item[1]), item[0]), default=None)
 
 
 def complete_in(kind: Path) -> list[Path]:
