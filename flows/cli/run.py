@@ -152,7 +152,15 @@ def stage(  # noqa: PLR0913 - one option each
         return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
 
     recipe_spec = read_recipe(recipe)
-    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads, wait_minutes=wait)
+    runtime = Runtime(
+        workers=workers,
+        gpus=gpus,
+        processes=processes,
+        threads=threads,
+        wait_minutes=wait,
+        executor=executor,
+        cluster=cluster,
+    )
     with one_look():
         with suppress(CodedError):  # the check says so, with all other problems
             recipe_spec = resolve(recipe_spec, artifact_store)

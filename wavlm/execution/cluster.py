@@ -22,6 +22,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,6 +46,7 @@ R = TypeVar("R")
 BATCHES_PER_WORKER = 4  # under way, of which one runs
 GOAL_SECONDS = 30.0  # of a batch
 MOST_PARTS, MOST_BYTES = 256, 4 << 20  # of a batch
+MOST_LOST = 100  # batches in a row of which nothing came back
 LOOK_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -104,6 +106,7 @@ class _Run:
     _suspects: list[int] = field(default_factory=list)
     _part_seconds: float = GOAL_SECONDS  # the first batches are of one part
     _num_batches: int = 0
+    _num_lost: int = 0  # in a row
     _last_sign: float = field(default_factory=time.monotonic)
 
     def finish(self) -> None:
@@ -174,27 +177,36 @@ class _Run:
         waiting.extendleft(number for number in reversed(numbers) if number not in self.outcomes)
         if done.outcomes:
             self._part_seconds = done.seconds / len(done.outcomes)
+            self._num_lost = 0
+        else:
+            self._count_lost()
+
+    def _count_lost(self) -> None:
+        self._num_lost += 1
+        if self._num_lost > MOST_LOST:
+            raise down("it keeps losing what it was asked to do", self._address)
 
     def _result(self, future: Future, numbers: Sequence[int]) -> BatchDone | None:
         """What a batch brought; None if its workers died. Raises CLUSTER_UNLIKE and CLUSTER_DOWN."""
         from distributed import KilledWorker
 
-        if future.status in {"cancelled", "lost"}:
-            raise down("it has lost what it was asked to do", self._address)
         try:
-            done: BatchDone = future.result(timeout=NO_WORKERS_SECONDS)
+            return future.result(timeout=NO_WORKERS_SECONDS)  # type: ignore[no-any-return]
+        except (CancelledError, TimeoutError):  # it went with its worker: the parts are found done, or done again
+            return BatchDone((), 0.0)
         except KilledWorker:
             logger.warning("workers died at a batch of %d parts, which are done again alone", len(numbers))
             return None
         except (UsageError, ServiceMissingError):
             raise
-        except Exception as error:
-            if type(error).__name__ == "NoWorkerError":
-                raise down("it has no workers", self._address) from error
-            if len(numbers) > 1:  # a part or a result that does not travel: which one, shows when each is alone
-                return None
-            return BatchDone(((numbers[0], Outcome(None, error)),), 0.0)
-        return done
+        except Exception as error:  # noqa: BLE001 - of the library, or of what does not travel
+            return self._explain(error, numbers)
+
+    def _explain(self, error: Exception, numbers: Sequence[int]) -> BatchDone | None:
+        """A batch that failed as a whole: which part does not travel shows when each is alone."""
+        if type(error).__name__ == "NoWorkerError":
+            raise down("it has no workers", self._address) from error
+        return None if len(numbers) > 1 else BatchDone(((numbers[0], Outcome(None, error)),), 0.0)
 
     def _blame(self, numbers: Sequence[int]) -> None:
         for number in numbers:
