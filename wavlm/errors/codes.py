@@ -65,6 +65,10 @@ class Code(StrEnum):
     """All checkpoints are damaged. Do: restore one from a backup, or remove them to train from the start."""
     CLIPS_EMPTY = "CLIPS_EMPTY"
     """A corpus of noise or rooms has no recording to draw. Do: list another corpus in the recipe."""
+    CLUSTER_DOWN = "CLUSTER_DOWN"
+    """A Dask cluster does not answer or has no workers. Do: start its scheduler and workers, then run again."""
+    CLUSTER_UNLIKE = "CLUSTER_UNLIKE"
+    """A worker of a cluster has other versions, code or disks, or no GPU. Do: make it like this machine."""
     CORPUS_EMPTY = "CORPUS_EMPTY"
     """No recording of a corpus was found. Do: check the layout in the corpus spec."""
     CURVE_BROKEN = "CURVE_BROKEN"
@@ -299,6 +303,8 @@ class Code(StrEnum):
     """A shard is not in the list of its folder. Do: read a folder that a stage made, or make the shards again."""
     SHARD_UNREADABLE = "SHARD_UNREADABLE"
     """A shard is no tar file. Do: make the shards again."""
+    SHARE_BAD = "SHARE_BAD"
+    """Which share of the parts a job is to make is not clear. Do: give --rank and --of."""
     SOURCES = "SOURCES"
     """A corpus has sources that do not go together. Do: give one folder, or archives."""
     SPEAKER = "SPEAKER"
@@ -363,6 +369,7 @@ class Code(StrEnum):
 TRANSIENT = frozenset(
     {
         Code.APT_FAILED,
+        Code.CLUSTER_DOWN,
         Code.DL_CUT,
         Code.DL_RANGE,
         Code.DL_STALLED,
