@@ -23,7 +23,7 @@ DEPENDS := pyproject.toml constraints.txt
 	@touch $@
 
 .venv/.dev: .venv/.pipeline
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,cluster,dev]'
 	@touch $@
 
 setup: .venv/.dev

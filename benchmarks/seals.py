@@ -33,7 +33,8 @@ from wavlm.pipeline.sealing import list_files
 from wavlm.specs import CodebookSpec, MfccFeatures, TrainSpec
 from wavlm.storage import seals
 from wavlm.storage.files import sha256_of
-from wavlm.storage.seals import RECORD_FILE, SealedFile
+from wavlm.storage.ledger import SealedFile
+from wavlm.storage.seals import RECORD_FILE
 
 PEER = "the same stage without checks"
 LABELS = Claim("seals.labels", "% of CPU", PEER, cpu="<= 5", devices=("cpu",))

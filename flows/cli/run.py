@@ -42,6 +42,8 @@ def run(  # noqa: PLR0913 - one option each
     wait: options.Wait = options.DEFAULT_WAIT,
     experiment: options.Experiment = "",
     require_registry: options.RequireRegistry = False,
+    executor: options.Executor = "local",
+    cluster: options.Cluster = "",
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -77,6 +79,8 @@ def run(  # noqa: PLR0913 - one option each
         wait_minutes=wait,
         experiment=experiment,
         require_registry=require_registry,
+        executor=executor,
+        cluster=cluster,
     )
     artifact_store = Store(store)
     resolved = None
@@ -120,6 +124,8 @@ def stage(  # noqa: PLR0913 - one option each
     processes: options.Processes = 0,
     threads: options.Threads = 0,
     wait: options.Wait = options.DEFAULT_WAIT,
+    executor: options.Executor = "local",
+    cluster: options.Cluster = "",
     redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
 ) -> None:
     """Make one stage of a recipe, alone; its inputs have to be there.
@@ -146,7 +152,15 @@ def stage(  # noqa: PLR0913 - one option each
         return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
 
     recipe_spec = read_recipe(recipe)
-    runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads, wait_minutes=wait)
+    runtime = Runtime(
+        workers=workers,
+        gpus=gpus,
+        processes=processes,
+        threads=threads,
+        wait_minutes=wait,
+        executor=executor,
+        cluster=cluster,
+    )
     with one_look():
         with suppress(CodedError):  # the check says so, with all other problems
             recipe_spec = resolve(recipe_spec, artifact_store)

@@ -237,13 +237,13 @@ def _rule_of(folder: Path, known: _Known) -> HoldOut | None:
     from wavlm.corpus.split import MOST
 
     try:
-        rule = read_split_rule(folder)
-        if rule is None or (rule.below > MOST and known.spec.role != "speech"):
-            return None  # the one file of a small corpus of noise: its growth would be held out as well
         old: Any = read_field(folder, "identity").get("spec")
         new: Any = canonical(known.spec)
         if old.get("valid_fraction") != new.get("valid_fraction"):
-            return None
+            return None  # what the record says comes first: a manifest is hashed before it is read
+        rule = read_split_rule(folder)
+        if rule is None or (rule.below > MOST and known.spec.role != "speech"):
+            return None  # the one file of a small corpus of noise: its growth would be held out as well
         if known.contents is None:
             shared = any(source in old["sources"] for source in new["sources"])
         else:
