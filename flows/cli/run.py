@@ -44,6 +44,11 @@ def run(  # noqa: PLR0913 - one option each
     require_registry: options.RequireRegistry = False,
     executor: options.Executor = "local",
     cluster: options.Cluster = "",
+    scratch: options.Scratch = "",
+    nodes: options.Nodes = 1,
+    launcher: options.Launcher = "",
+    address: options.Address = "",
+    restarts: options.Restarts = 0,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -81,6 +86,11 @@ def run(  # noqa: PLR0913 - one option each
         require_registry=require_registry,
         executor=executor,
         cluster=cluster,
+        scratch=scratch,
+        nodes=nodes,
+        launcher=launcher,
+        address=address,
+        restarts=restarts,
     )
     artifact_store = Store(store)
     resolved = None

@@ -28,6 +28,11 @@ OPTIONS = {
     "tracking": (["--no-tracking"], False),
     "experiment": (["--experiment", "mine"], "mine"),
     "require_registry": (["--require-registry"], True),
+    "scratch": (["--scratch", "/local"], "/local"),
+    "nodes": (["--nodes", "4"], 4),
+    "launcher": (["--launcher", "srun --ntasks-per-node=1"], "srun --ntasks-per-node=1"),
+    "address": (["--address", "10.0.0.7"], "10.0.0.7"),
+    "restarts": (["--restarts", "3"], 3),
 }
 NO_OPTION = {"keep_snapshots", "wait_minutes"}  # parameters of a deployment
 OF_STAGE = ("workers", "gpus", "processes", "threads")
