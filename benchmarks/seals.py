@@ -25,8 +25,8 @@ from wavlm.execution.runtime import Runtime
 from wavlm.export import build_export
 from wavlm.export.card import Card
 from wavlm.features.extract import ExtractionPlan
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader, make_sampler
-from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.record import ArtifactRecord, write_record
 from wavlm.pipeline.sealing import list_files

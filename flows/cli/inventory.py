@@ -13,7 +13,8 @@ from wavlm.pipeline.artifacts import KINDS
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.garbage.sizes import sizes_of
 from wavlm.pipeline.record import read_head, read_size
-from wavlm.pipeline.store import Store, complete_in
+from wavlm.pipeline.siblings import complete_in
+from wavlm.pipeline.store import Store
 from wavlm.storage.holders import find_owner
 
 

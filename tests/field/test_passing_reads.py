@@ -21,8 +21,8 @@ from tests.staircases import digest, job_of, write_corpus
 from wavlm.errors import BadDataError, ReadLostError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import SamplerState
 from wavlm.loader.samples import TrainingSamples
 from wavlm.shards import Reader, read_columns, read_index
 from wavlm.storage import passing

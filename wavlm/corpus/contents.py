@@ -144,10 +144,7 @@ def check_pin(spec: CorpusSpec, digest: str) -> None:
 
 
 def find_contents(folder: Path, cache: Cache, outside: Outside | None = None) -> FolderContents | None:
-    """The content of a folder if the cache knows all its files as they are. Opens no file of it.
-
-    `outside`: what its manifests name outside of it.
-    """
+    """The content of a folder if the cache knows all its files as they are. Opens no file of it."""
     return _find(_scan(folder), cache, outside)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavlm.loader.draws import DrawPlan, Integers
-from wavlm.loader.sampler import MicroBatch
+from wavlm.loader.epochs import MicroBatch
 from wavlm.specs import Group, TrainSpec
 from wavlm.specs.sampling import MOST_LANGUAGES, name_metric, refuse_strangers
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import JsonValue
 
+from wavlm.errors import BadDataError
 from wavlm.mixing.audio_pool import Split
 from wavlm.shards import find_copies_of_valid, listing_path
 from wavlm.shards.index import index_path, stream_columns
@@ -113,8 +114,10 @@ def _build(shards_dirs: Sequence[Path], split: Split, writer: ColumnWriter) -> M
     for name, dtype in COLUMNS.items():
         writer.append(name, np.empty(0, dtype), dtype)  # a split may be empty
     numbered: list[Array] = []
+    writer.append("shard_ends", np.empty(0), "<u8")
+    end = 0
     for corpus, folder in enumerate(shards_dirs):
-        of_corpus, num_rows = _Numbers(), 0
+        of_corpus, num_rows, shards_of = _Numbers(), 0, list[Array]()
         for rows, batch in _chosen(folder, split, copies[corpus] if copies else None):
             values = {
                 "corpus": np.full(len(rows), corpus),
@@ -123,6 +126,7 @@ def _build(shards_dirs: Sequence[Path], split: Split, writer: ColumnWriter) -> M
                 **{name: batch[name].to_numpy() for name in ("offset", "size", "samples")},
                 "key_ends": _append_texts(writer, batch["key"], keys),
             }
+            shards_of.append(np.asarray(values["shard"], COLUMNS["shard"]))
             for name, found in values.items():
                 writer.append(name, found, COLUMNS[name])
             numbered.append(languages.number(_name_languages(batch["language"])).astype(COLUMNS["language"]))
@@ -130,6 +134,9 @@ def _build(shards_dirs: Sequence[Path], split: Split, writer: ColumnWriter) -> M
                 writer.append("sha256", _to_bytes(batch["sha256"]), "|u1")
             num_rows += len(rows)
         shards.append(of_corpus.names)
+        writer.append("shard_ends", _find_ends(shards_of, len(of_corpus.names)) + end, "<u8")
+        end += num_rows
+    pa.default_memory_pool().release_unused()  # else the rank that builds keeps it to its end
     ordered = sorted(languages.names)
     place_of = np.array([ordered.index(name) for name in languages.names], COLUMNS["language"])
     for part in numbered:
@@ -169,6 +176,18 @@ def _chosen(folder: Path, split: Split, copies: Mask | None) -> Iterator[tuple[A
         if is_chosen.any():
             yield np.flatnonzero(is_chosen) + begin, batch.filter(pa.array(is_chosen))
         begin += len(batch)
+
+
+def _find_ends(shards_of: Sequence[Array], num_shards: int) -> Array:
+    """Where each shard ends in the order of the index, given the shards of its utterances."""
+    whole = np.concatenate([np.empty(0, COLUMNS["shard"]), *shards_of])
+    if (np.diff(whole.astype(np.int64)) < 0).any():
+        raise BadDataError(
+            "INDEX_UNREADABLE",
+            "the rows of a tar are not beside each other; at the index of shards; make the shards again",
+        )
+    ends: Array = np.cumsum(np.bincount(whole, minlength=num_shards))
+    return ends
 
 
 def _append_texts(writer: ColumnWriter, column: pa.Array, digest: Any) -> Array:

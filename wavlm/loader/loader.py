@@ -25,7 +25,8 @@ from itertools import chain, islice, tee
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch, pack
-from wavlm.loader.sampler import BucketedSampler, SamplerState, Update, rank_share
+from wavlm.loader.epochs import SamplerState
+from wavlm.loader.sampler import BucketedSampler, Update, rank_share
 from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
 from wavlm.loader.workers import make_in_order
 from wavlm.specs import MaskSpec

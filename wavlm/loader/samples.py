@@ -17,8 +17,9 @@ import numpy.typing as npt
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.draws import Counts
+from wavlm.loader.epochs import Integers, MicroBatch
 from wavlm.loader.groups import plan_draws
-from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch, ShortCropError
+from wavlm.loader.sampler import BucketedSampler, ShortCropError
 from wavlm.loader.utterances import LabelledUtterances, Labels, cache_of, read_crops
 from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.counts import MixingCounts
@@ -92,7 +93,8 @@ class TrainingSamples:
         frames = self.utterances.frames_of_crops(self._train)
         try:
             draws = plan_draws(self.utterances.groups, frames, self._train)
-            return BucketedSampler(frames, self._train, self.utterances.digest, draws)
+            windows = self.utterances.plan_windows(self._train)
+            return BucketedSampler(frames, self._train, self.utterances.digest, draws, windows, self.utterances.cache)
         except ShortCropError as error:
             raise ValueError(
                 f"a crop of {error.found_frames} frames, masks need {error.needed_frames}; "

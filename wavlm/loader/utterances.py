@@ -17,9 +17,10 @@ from pydantic import JsonValue
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards, TrainJob, name_corpora
 from wavlm.labels.flat import open_flat_labels
+from wavlm.loader.epochs import Integers, MicroBatch
 from wavlm.loader.groups import Groups
 from wavlm.loader.index import open_index
-from wavlm.loader.sampler import Integers, MicroBatch
+from wavlm.loader.windows import Windows
 from wavlm.mixing.audio_pool import Split
 from wavlm.shards import Reader
 from wavlm.shards.flac import Pcm16
@@ -55,7 +56,7 @@ class LabelledUtterances:
         self._readers = [Reader(folder, most_open) for folder in self._folders]
         self._labels = open_flat_labels([item.labels for item in data], self._folders, cache, check=check)
         self._index = index = open_index(self._folders, split, cache, check=check)
-        self._check = check
+        self._check, self.cache = check, cache
         self.copies_of_valid = index.copies_of_valid
         self.groups = Groups(name_corpora(data), index.languages, index.columns["corpus"], index.columns["language"])
         self.keys = index.keys
@@ -111,12 +112,13 @@ class LabelledUtterances:
         name = folder.with_name(f"{folder.name}-frames-{longest}")
         return open_columns(name, partial(_write_frames, self.num_samples, train), check=self._check)["frames"]
 
-    @property
-    def shard_numbers(self) -> Array:
-        """The shard of each utterance, (U,), numbered through all corpora."""
-        firsts = np.cumsum([0, *map(len, self._index.shards)])[:-1]
-        numbers: Array = firsts[self._index.columns["corpus"]] + self._index.columns["shard"]
-        return numbers
+    def plan_windows(self, train: TrainSpec) -> Windows | None:
+        """The windows of an epoch; None if it is one window."""
+        ends = self._index.columns["shard_ends"]
+        if not train.window_shards or len(ends) <= train.window_shards:
+            return None
+        corpora = np.repeat(np.arange(len(self._folders)), list(map(len, self._index.shards)))
+        return Windows(ends.astype(np.int64), corpora, train.window_shards, train.seed)
 
     @property
     def sha256s(self) -> npt.NDArray[np.void]:

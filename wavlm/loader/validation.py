@@ -17,7 +17,8 @@ import numpy.typing as npt
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch, pack
-from wavlm.loader.sampler import Integers, MicroBatch, fixed_micro_batches
+from wavlm.loader.epochs import Integers, MicroBatch
+from wavlm.loader.sampler import fixed_micro_batches
 from wavlm.loader.samples import MicroBatchArrays
 from wavlm.loader.utterances import LabelledUtterances, Labels, cache_of, frames_of_crops, read_crops
 from wavlm.mixing.counts import MixingCounts

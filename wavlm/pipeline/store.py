@@ -24,7 +24,7 @@ from wavlm.execution.progress import Progress, no_progress
 from wavlm.execution.share import ShareMade
 from wavlm.pipeline.artifacts import KINDS, Artifact
 from wavlm.pipeline.begun import begin, discard
-from wavlm.pipeline.differences import Difference, differences_between
+from wavlm.pipeline.differences import Difference
 from wavlm.pipeline.fit import contents_of_inputs, find_broken, find_fault
 from wavlm.pipeline.record import (
     RECORD_FILE,
@@ -39,6 +39,7 @@ from wavlm.pipeline.record import (
     write_seal,
 )
 from wavlm.pipeline.sealing import clear_leftovers, hash_files, library_versions, list_files
+from wavlm.pipeline.siblings import complete_in, find_nearest, find_siblings
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sync
 from wavlm.storage.leases import Lease
@@ -215,22 +216,11 @@ class Store:
 
     def siblings(self, artifact: Artifact) -> list[Path]:
         """Folders of the other complete artifacts of its kind, name and format, the newest first."""
-        found = [
-            folder
-            for folder in complete_in(self.root / artifact.kind)
-            if folder.name.rpartition("-")[0] == artifact.name
-            and folder != self.path(artifact)
-            and not find_broken(folder)
-            and read_field(folder, "identity").get("format") == artifact.format
-        ]
-        return sorted(found, key=lambda folder: (folder / RECORD_FILE).stat().st_mtime_ns, reverse=True)
+        return find_siblings(artifact, self.root / artifact.kind, self.path(artifact))
 
     def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
         """The nearest complete sibling, one of the same name before others, and what differs; None if there is none."""
-        folders = complete_in(self.root / artifact.kind)
-        same = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.name]
-        others = (folder for folder in folders if folder not in same)
-        return _nearest(same, artifact) or _nearest(others, artifact)
+        return find_nearest(artifact, self.root / artifact.kind)
 
     def _refuse_broken(self, artifact: Artifact) -> None:
         """Raise BadDataError (RECORD_BROKEN) rather than make again what may have taken weeks."""
@@ -283,18 +273,6 @@ class Store:
         partial.rename(self.path(artifact))
         self.built.add(artifact.key)
         sync(self.path(artifact).parent)
-
-
-def _nearest(folders: Iterable[Path], artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
-    """The folder whose artifact differs least, and how; None if there is none with a whole record."""
-    whole = (folder for folder in folders if not find_broken(folder))
-    found = ((f, tuple(differences_between("", read_field(f, "identity"), artifact.identity))) for f in whole)
-    return min(found, key=lambda item: (len(item[1]), item[0]), default=None)
-
-
-def complete_in(kind: Path) -> list[Path]:
-    """Folders of the complete artifacts of a kind, by name. One under way may hold a record for a moment."""
-    return [found.parent for found in sorted(kind.glob(f"[!.]*/{RECORD_FILE}"))]
 
 
 def _check_known(artifact: Artifact) -> None:

@@ -12,9 +12,9 @@ from wavlm.engine.ranks import Ranks
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob, name_corpora
 from wavlm.loader.batch import PackedBatch
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.groups import Groups, name_measured
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import SamplerState
 from wavlm.loader.samples import TrainingSamples
 from wavlm.loader.validation import make_validation, open_held_out
 from wavlm.train.loop import Data
