@@ -149,6 +149,8 @@ class Code(StrEnum):
     """The same files are read otherwise than by the version that made the list. Do: use that, or begin a new list."""
     GENERATION_GONE = "GENERATION_GONE"
     """An earlier generation of a corpus is needed, and its files are not all there. Do: bring them back, or refit."""
+    HUNG = "HUNG"
+    """An update did not end in time. Do: run the same command again; look at the rank that the message names."""
     INDEX_SCHEMA = "INDEX_SCHEMA"
     """The index of shards has other columns than expected. Do: make the shards again."""
     INDEX_UNREADABLE = "INDEX_UNREADABLE"
@@ -201,6 +203,8 @@ class Code(StrEnum):
     """A model's files are missing, damaged, unsafe, or do not fit its network. Do: get the model again."""
     NAME_BAD = "NAME_BAD"
     """A member of an archive has a name that cannot be used. Do: check the archive with its publisher."""
+    NODES_MISSING = "NODES_MISSING"
+    """Not all machines of a training came. Do: start the same command on each of them, or name a launcher."""
     NOTHING_FITS = "NOTHING_FITS"
     """A recipe or a store has nothing of what was asked for. Do: choose one of those that the message lists."""
     NOT_A_FILE = "NOT_A_FILE"
@@ -255,6 +259,8 @@ class Code(StrEnum):
     """No Prefect server is named. Do: set PREFECT_API_URL."""
     RANKS = "RANKS"
     """The micro-batches of an update cannot be shared evenly. Do: choose another number of GPUs or processes."""
+    RANK_LOST = "RANK_LOST"
+    """A rank lost its connection to another one, which has ended. Do: see what that one says, and run again."""
     READ_LOST = "READ_LOST"
     """A disk or a network did not answer for a minute. Do: check it, then run the same command again."""
     RECIPE = "RECIPE"
@@ -373,7 +379,9 @@ TRANSIENT = frozenset(
         Code.DL_CUT,
         Code.DL_RANGE,
         Code.DL_STALLED,
+        Code.HUNG,
         Code.NO_RESOURCES,
+        Code.RANK_LOST,
         Code.READ_LOST,
         Code.REGISTRY_DOWN,
         Code.SERVICE_LOST,
