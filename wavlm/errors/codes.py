@@ -249,6 +249,8 @@ class Code(StrEnum):
     """A member of an archive leads outside its folder. Do: do not use this archive."""
     POOL_IMAGE = "POOL_IMAGE"
     """A pool that starts no containers was given an image. Do: leave --image out, or name another pool."""
+    PRECISION_MISSING = "PRECISION_MISSING"
+    """A GPU does not compute in the precision of a training. Do: give `precision: fp16`, or use other GPUs."""
     PREFECT_DOWN = "PREFECT_DOWN"
     """No Prefect server answers. Do: start it, or unset PREFECT_API_URL to use a temporary server."""
     PREFECT_LOST = "PREFECT_LOST"
