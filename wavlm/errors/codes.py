@@ -51,6 +51,8 @@ class Code(StrEnum):
     """No bytes, or a format that no decoder here reads. Do: convert the file, for example to FLAC."""
     BYTES_SKIPPED = "BYTES_SKIPPED"
     """A note: an MP3 begins with a part of a frame, which is skipped. Do: nothing."""
+    CACHE_TOO_SMALL = "CACHE_TOO_SMALL"
+    """The cache of a mirror has no room for what is read. Do: give it more by --cache-gigabytes."""
     CHANNEL_MISSING = "CHANNEL_MISSING"
     """A recording lacks the channel that is asked for. Do: correct channels in the corpus spec."""
     CHECKSUM = "CHECKSUM"
@@ -189,6 +191,22 @@ class Code(StrEnum):
     """The manifest of a corpus cannot be read, or has another form. Do: make the corpus again."""
     MANIFEST_UNKNOWN = "MANIFEST_UNKNOWN"
     """A file lists no recordings in a way that is known. Do: name a folder, or a manifest of docs/layouts.md."""
+    MIRROR_ADDRESS = "MIRROR_ADDRESS"
+    """This is no address of a mirror, or one that cannot be used. Do: write s3://BUCKET/FOLDER or file:///FOLDER."""
+    MIRROR_DAMAGED = "MIRROR_DAMAGED"
+    """An object of a mirror is not the one that was pushed. Do: push it again: `wavlm push --check`."""
+    MIRROR_DENIED = "MIRROR_DENIED"
+    """A mirror refuses these credentials, or there are none. Do: set AWS_ACCESS_KEY_ID and so on, or AWS_PROFILE."""
+    MIRROR_DIFFERS = "MIRROR_DIFFERS"
+    """An artifact was made twice, with different content. Do: keep one, in the mirror or here, as the message says."""
+    MIRROR_LACKS = "MIRROR_LACKS"
+    """A mirror does not have what was asked for. Do: push it from a store that has it."""
+    MIRROR_LOST = "MIRROR_LOST"
+    """A mirror does not answer, or fails. Do: check the mirror and the network, then run again."""
+    MIRROR_MISSING = "MIRROR_MISSING"
+    """There is no such bucket or folder. Do: make it, or correct the name."""
+    MIRROR_STALLED = "MIRROR_STALLED"
+    """A mirror took too long. Do: check the network, then run again."""
     MIXTURE_UNHEARD = "MIXTURE_UNHEARD"
     """Nothing that was mixed in can be heard in a fixed mixture. Do: remove silent noise, or choose another seed."""
     MODEL_CHANGED = "MODEL_CHANGED"
@@ -382,6 +400,8 @@ TRANSIENT = frozenset(
         Code.DL_RANGE,
         Code.DL_STALLED,
         Code.HUNG,
+        Code.MIRROR_LOST,
+        Code.MIRROR_STALLED,
         Code.NO_RESOURCES,
         Code.RANK_LOST,
         Code.READ_LOST,
