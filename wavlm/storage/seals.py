@@ -23,7 +23,8 @@ from wavlm.storage.digested import Digested, check_digest, read_digested
 from wavlm.storage.files import sha256_of
 
 RECORD_FILE, SEAL_FILE, DROPPED_FILE = "artifact.json", "seal.json", "dropped.json"
-UNSEALED = (RECORD_FILE, SEAL_FILE, DROPPED_FILE)  # about the folder, and not of it
+PLACES_FILE = "places.parquet"  # where the bytes of files lie that are not in the folder
+UNSEALED = (RECORD_FILE, SEAL_FILE, DROPPED_FILE, PLACES_FILE)  # about the folder, and not of it
 # Fields of records that carry no digest. A record with others was changed: perhaps the name of its digest.
 OLD_FIELDS = frozenset({"identity", "key", "inputs", "facts", "files", "versions", "finished_unix", "seconds"})
 DEPTH = 2  # folders between the record and a file: snapshots/step-000001000/model.safetensors
