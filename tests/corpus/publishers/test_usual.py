@@ -158,7 +158,7 @@ def test_peoples_speech_in_parquet_files(tmp_path: Path) -> None:
                 for number in range(2)
             ]
         )
-        for seed, split in enumerate(("train", "validation", "test"), 10)
+        for seed, split in zip((10, 20, 30), ("train", "validation", "test"), strict=True)
     }
     with serving_archives(files) as server:
         sources = [server.source(path, "file", to=path) for path in files]
