@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wavlm.errors import BadDataError
-from wavlm.storage.parquet import write_parquet
+from wavlm.storage.parquet import open_parquet
 from wavlm.storage.seals import check_sealed
 
 # Where a piece of an utterance comes from: the first 64 bits of the sha256 of its file, and samples at 16 kHz of it.
@@ -68,9 +69,20 @@ class Index:
         return np.flatnonzero(self.splits == split).astype(np.int64)
 
 
-def write_index(shards_dir: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write one row per utterance, in the order of the tars. Keys other than the columns are left out."""
-    write_parquet(index_path(shards_dir), pa.Table.from_pylist(rows, schema=INDEX_SCHEMA))
+@contextmanager
+def open_index(shards_dir: Path) -> Iterator[Callable[[str, pa.Table], None]]:
+    """Write the index: the caller adds the utterances of each tar, in the order of the tars, with its name.
+
+    Columns that the index does not have are left out. The index appears when the block ends without an error.
+    """
+
+    def add_shard(shard: str, utterances: pa.Table) -> None:
+        names = pa.array([shard]).dictionary_encode().take(pa.array(np.zeros(len(utterances), np.int32)))
+        whole = utterances.append_column("shard", names.cast(pa.string()))
+        add(whole.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA))
+
+    with open_parquet(index_path(shards_dir), INDEX_SCHEMA) as add:
+        yield add_shard
 
 
 def read_index(shards_dir: Path) -> Index:
