@@ -10,7 +10,7 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-import benchmarks.scale as scale
+from benchmarks import scale
 from benchmarks.scale.row import Row
 
 NO_MEASURE = {"__main__", "cost", "row"}

@@ -43,7 +43,7 @@ from wavlm.storage.parquet import write_parquet
 from wavlm.storage.seals import check_sealed
 
 MANIFEST = "manifest.parquet"
-BATCH_ROWS = 1 << 15  # of what is read at a time: 10 MB
+BATCH_ROWS = 1 << 14  # of what is read at a time: 5 MB
 FORMAT = "3"  # 2: the threshold of the split; 3: regions, channels, languages, generations
 
 SCHEMA = pa.schema(
@@ -171,7 +171,7 @@ def stream_manifest(corpus_dir: Path, columns: Sequence[str] | None = None) -> I
     path = corpus_dir / MANIFEST
     with _open(path) as file:
         _check_form(file, path)
-        yield from file.iter_batches(BATCH_ROWS, columns=None if columns is None else list(columns))
+        yield from file.iter_batches(BATCH_ROWS, columns=None if columns is None else list(columns), use_threads=False)
 
 
 def _check_form(file: pq.ParquetFile, path: Path) -> None:
@@ -215,7 +215,7 @@ def read_contents_of(corpus_dir: Path) -> frozenset[str]:
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
     check_sealed(path)
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             yield file
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise _unreadable(path, error) from error

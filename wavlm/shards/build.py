@@ -25,6 +25,7 @@ from wavlm.shards.rejects import rejects_path, write_rejects
 from wavlm.shards.reuse import take_parts
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import remove_noted
+from wavlm.storage.parquet import lean_memory
 
 # A process takes 2 s of CPU to start, because webdataset imports torch. In 2 s it packs 2,000 s of audio.
 SECONDS_PER_WORKER = 3600
@@ -55,7 +56,8 @@ def build_shards(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     (STORAGE_STALLED) if the disk of the recordings does not answer.
     """
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
-    parts = write_plan(corpus_dir, spec, out)
+    with lean_memory():
+        parts = write_plan(corpus_dir, spec, out)
     _remove_others({part.stem for part in parts}, out)
     work = partial(build_part, spec=spec, intake=intake, corpus_dir=corpus_dir, out=out)
     taken = take_parts(parts, spec, intake, siblings, out)
@@ -63,7 +65,8 @@ def build_shards(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     enough = max(1, int(sum(part.seconds for part in todo) / SECONDS_PER_WORKER))
     made = {record.stem: record for record in run_parts(todo, work, min(workers, enough), progress)}
     records = [made.get(part.stem) or taken[part.stem] for part in parts]
-    facts = _finish(spec, intake, corpus_dir, out, records)
+    with lean_memory():
+        facts = _finish(spec, intake, corpus_dir, out, records)
     return facts.model_copy(update={"parts_reused": len(taken)})
 
 
@@ -72,7 +75,8 @@ def _finish(spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path, record
     from wavlm.corpus.manifest import num_recordings, stream_manifest
 
     count = num_recordings(corpus_dir)
-    write_rejects(out, (reject for record in records for reject in _rows_of(record, out).rejects))
+    bad = (record for record in records if record.rejected or record.rejected_pieces)
+    write_rejects(out, (reject for record in bad for reject in _rows_of(record, out).rejects))
     _check_rejects(add_counts(record.rejected for record in records), count, spec, out)
     account, books = add_up([record.account for record in records]), Books()
     manifest = ManifestBooks(stream_manifest(corpus_dir, COLUMNS))

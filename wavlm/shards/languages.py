@@ -26,7 +26,9 @@ class LanguageBooks:
         """Enter the utterances of a part."""
         if len(self._counts) > MOST_LANGUAGES:
             return
-        sums = utterances.group_by(["language", "split"]).aggregate([("samples", "sum"), ("samples", "count")])
+        sums = utterances.group_by(["language", "split"], use_threads=False).aggregate(
+            [("samples", "sum"), ("samples", "count")]
+        )
         for row in sums.to_pylist():
             language = row["language"] or UNKNOWN_LANGUAGE
             self._counts[language] += row["samples_count"]

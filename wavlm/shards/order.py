@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavlm.corpus.layouts import path_from_text
-from wavlm.storage.columns import Hashes, hash_texts
+from wavlm.storage.columns import Hashes, find_repeated, hash_texts
 
-Integers = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.float64]
 
 COLUMNS = (
@@ -51,48 +51,73 @@ class Places:
     keys: Hashes
     files: Hashes  # of the paths
     generations: npt.NDArray[np.int32]
-    splits: npt.NDArray[np.int32]  # numbers in `split_names`
+    splits: npt.NDArray[np.int16]  # numbers in `split_names`
     speakers: npt.NDArray[np.int32]  # their ranks by name
     starts: Numbers  # of regions in their file, in seconds
     seconds: Numbers  # of audio, estimated where the manifest does not know
     split_names: tuple[str, ...]
 
     @classmethod
-    def of(cls, batches: Iterable[pa.RecordBatch]) -> Places:
-        """The places of the rows of a manifest, or of a history, some of whose columns are `COLUMNS`."""
-        keys, files, generations, starts, seconds = ([] for _ in range(5))
-        splits, speakers = [], []
+    def of(cls, batches: Iterable[pa.RecordBatch], most: int) -> Places:
+        """The places of the rows of a manifest, or of a history, some of whose columns are `COLUMNS`.
+
+        most: rows that there are at most, for which room is made.
+        """
+        whole = {name: np.zeros(most, kind) for name, kind in _KINDS.items()}  # zeros take no memory until written
+        splits, speakers = _Names(), _Names()
+        at = 0
         for batch in batches:
-            keys.append(hash_texts(batch["key"]))
-            files.append(hash_texts(batch["path"]))
-            generations.append(batch["generation"].to_numpy())
-            starts.append(pc.fill_null(batch["start_s"], 0.0).to_numpy())
-            seconds.append(_estimate_seconds(batch))
-            splits.append(batch["split"].dictionary_encode())
-            speakers.append(batch["speaker"].dictionary_encode())
-        split, speaker = _rank(splits), _rank(speakers)
-        return cls(
-            _join(keys, np.uint64),
-            _join(files, np.uint64),
-            _join(generations, np.int32),
-            split.numbers,
-            speaker.numbers,
-            _join(starts, np.float64),
-            _join(seconds, np.float64),
-            tuple(split.names.to_pylist()),
-        )
+            here = slice(at, at := at + len(batch))
+            whole["keys"][here] = hash_texts(batch["key"])
+            whole["files"][here] = hash_texts(batch["path"])
+            whole["generations"][here] = batch["generation"].to_numpy()
+            whole["seconds"][here] = _estimate_seconds(batch)
+            whole["splits"][here] = splits.number(batch["split"])
+            whole["speakers"][here] = speakers.number(batch["speaker"])
+            if batch["start_s"].null_count < len(batch):
+                whole["starts"][here] = pc.fill_null(batch["start_s"], 0.0).to_numpy()
+        whole = {name: column[:at] for name, column in whole.items()}
+        for name, names in (("splits", splits), ("speakers", speakers)):
+            whole[name] = names.ranks()[whole[name]]
+        return cls(**whole, split_names=tuple(sorted(splits.numbers)))
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
-@dataclass(frozen=True, eq=False)
-class _Ranked:
-    numbers: npt.NDArray[np.int32]  # of each row: the rank of its name
-    names: pa.Array  # in order
+_KINDS: dict[str, type[np.generic]] = {
+    "keys": np.uint64,
+    "files": np.uint64,
+    "generations": np.int32,
+    "splits": np.int16,
+    "speakers": np.int32,
+    "starts": np.float64,
+    "seconds": np.float64,
+}
 
 
-def fill_tars(places: Places, shard_megabytes: float) -> Iterator[tuple[str, Integers]]:
+class _Names:
+    """Names, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def number(self, column: pa.StringArray) -> npt.NDArray[np.int32]:
+        coded = column.dictionary_encode()
+        names = coded.dictionary.to_pylist()
+        numbers = np.array([self.numbers.setdefault(name, len(self.numbers)) for name in names], np.int32)
+        found: npt.NDArray[np.int32] = numbers[coded.indices.to_numpy()]
+        return found
+
+    def ranks(self) -> npt.NDArray[np.int32]:
+        """The place of each name, by its number, in the order of the names."""
+        ranks = np.empty(len(self.numbers), np.int32)
+        for rank, name in enumerate(sorted(self.numbers)):
+            ranks[self.numbers[name]] = rank
+        return ranks
+
+
+def fill_tars(places: Places, shard_megabytes: float) -> Iterator[tuple[str, Rows]]:
     """The stem of each tar, and the places in it, in their order.
 
     A tar is full when its estimated FLAC reaches `shard_megabytes`.
@@ -100,24 +125,26 @@ def fill_tars(places: Places, shard_megabytes: float) -> Iterator[tuple[str, Int
     for generation in np.unique(places.generations).tolist():
         of_generation = places.generations == generation
         for split, name in enumerate(places.split_names):
-            chosen = np.flatnonzero(of_generation & (places.splits == split))
+            chosen = np.flatnonzero(of_generation & (places.splits == split)).astype(np.int32)
             prefix = name if generation == 1 else f"{name}-g{generation:03d}"
             groups = _fill(places, _order_by_file(places, chosen), shard_megabytes * 1e6)
             for number, group in enumerate(groups):
                 yield f"{prefix}-{number:06d}", group
 
 
-def _order_by_file(places: Places, chosen: Integers) -> Integers:
+def _order_by_file(places: Places, chosen: Rows) -> Rows:
     """The chosen places: files by their first speaker, then as they come; in a file by speaker and start."""
+    speakers = places.speakers[chosen]
+    if not len(find_repeated(places.files[chosen])):
+        return chosen[np.argsort(speakers, kind="stable")]
     _, first, file = np.unique(places.files[chosen], return_index=True, return_inverse=True)
     first_speaker = np.full(len(first), np.iinfo(np.int32).max, np.int32)
-    speakers = places.speakers[chosen]
     np.minimum.at(first_speaker, file, speakers)
     order = np.lexsort((places.starts[chosen], speakers, first[file], first_speaker[file]))
     return chosen[order]
 
 
-def _fill(places: Places, order: Integers, limit_bytes: float) -> Iterator[Integers]:
+def _fill(places: Places, order: Rows, limit_bytes: float) -> Iterator[Rows]:
     """Consecutive places that fill a tar each. Sums are made one by one: their rounding decides where a tar ends."""
     start = at = 0
     size_bytes = 0.0
@@ -134,10 +161,10 @@ def _fill(places: Places, order: Integers, limit_bytes: float) -> Iterator[Integ
         yield order[start:at]
 
 
-def _sizes_of_files(places: Places, order: Integers) -> Iterator[list[float]]:
+def _sizes_of_files(places: Places, order: Rows) -> Iterator[list[float]]:
     """The estimated bytes of the recordings of each file."""
     files = places.files[order]
-    edges = np.concatenate([np.flatnonzero(files[1:] != files[:-1]) + 1, np.array([len(files)])]) if len(files) else ()
+    edges = np.append(np.flatnonzero(files[1:] != files[:-1]) + 1, len(files)) if len(files) else np.zeros(0, np.int64)
     start = 0
     for step in range(0, len(edges), STEP_FILES):
         ends = edges[step : step + STEP_FILES]
@@ -164,22 +191,3 @@ def _guess_seconds(path: str, start_s: float | None, end_s: float | None, size_b
         return min(max(0.0, end_s - start_s), MAX_ESTIMATE_SECONDS)
     suffix = Path(path_from_text(path)).suffix.lower()
     return size_bytes / BYTES_PER_SECOND.get(suffix, LOSSY_BYTES_PER_SECOND)
-
-
-def _rank(chunks: list[pa.DictionaryArray]) -> _Ranked:
-    """Names as their ranks among all names of the column."""
-    if not chunks:
-        return _Ranked(np.zeros(0, np.int32), pa.array([], pa.string()))
-    names = pc.unique(pa.chunked_array([chunk.dictionary for chunk in chunks]))
-    order = pc.sort_indices(names)
-    rank = np.empty(len(names), np.int32)
-    rank[order.to_numpy()] = np.arange(len(names), dtype=np.int32)
-    numbers = [
-        rank[pc.index_in(chunk.dictionary, names).to_numpy()][chunk.indices.to_numpy()] if len(chunk) else rank[:0]
-        for chunk in chunks
-    ]
-    return _Ranked(np.concatenate(numbers), names.take(order))
-
-
-def _join(arrays: list[npt.NDArray[np.generic]], kind: type[np.generic]) -> npt.NDArray[np.generic]:
-    return np.concatenate([np.zeros(0, kind), *arrays]) if arrays else np.zeros(0, kind)

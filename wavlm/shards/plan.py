@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavlm.errors import BadDataError
-from wavlm.shards.order import COLUMNS, Integers, Places, fill_tars
+from wavlm.shards.order import COLUMNS, Places, Rows, fill_tars
 from wavlm.shards.rearrange import read_group, rearrange
 from wavlm.specs import ShardSpec
 from wavlm.storage.columns import find_repeats
@@ -61,20 +61,20 @@ def write_plan(corpus_dir: Path, spec: ShardSpec, scratch: Path) -> tuple[TarPar
     that its parts stay what they are. Then what was removed is left out, and what was changed is replaced by its row.
     Raises BadDataError (MANIFEST, CHECKSUM, DUP_KEY, KEY_BAD).
     """
-    from wavlm.corpus.growth.history import stream_places
-    from wavlm.corpus.manifest import SCHEMA, stream_manifest
+    from wavlm.corpus.growth.history import num_versions, stream_places
+    from wavlm.corpus.manifest import SCHEMA, num_recordings, stream_manifest
 
-    here = Places.of(stream_manifest(corpus_dir, COLUMNS))
+    here = Places.of(stream_manifest(corpus_dir, COLUMNS), num_recordings(corpus_dir))
     _check_keys(corpus_dir, here)
     history = stream_places(corpus_dir, COLUMNS)
-    places = here if history is None else Places.of(history)
+    places = here if history is None else Places.of(history, num_versions(corpus_dir))
     rows_of = _find_rows(places, here) if history is not None else None
     stems, groups, seconds = [], [], []
     for stem, group in fill_tars(places, spec.shard_megabytes):
         rows = group if rows_of is None else rows_of[group]
         if len(rows := rows[rows >= 0]):
             stems.append(stem)
-            groups.append(rows.astype(np.int32))
+            groups.append(rows)
             seconds.append(float(here.seconds[rows].sum()))
     del here, places
     rearrange(stream_manifest(corpus_dir), SCHEMA, groups, scratch / PLAN)
@@ -91,9 +91,9 @@ def digest_inputs(stem: str, rows: Sequence[ManifestRow], spec: ShardSpec, chann
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 
-def _find_rows(places: Places, here: Places) -> Integers:
+def _find_rows(places: Places, here: Places) -> Rows:
     """The row of the manifest that has each place now; -1 if its recording is gone: (places,)."""
-    found = np.full(len(places), -1, np.int64)
+    found = np.full(len(places), -1, np.int32)
     for generation in np.unique(places.generations):
         wanted = np.flatnonzero(places.generations == generation)
         rows = np.flatnonzero(here.generations == generation)

@@ -17,8 +17,11 @@ import pyarrow as pa
 
 from wavlm.storage.files import atomic_path
 
-RUN_ROWS = 1 << 16  # that are put in order in memory
-OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
+RUN_ROWS = 1 << 15  # that are put in order in memory, or more so that there are at most `MOST_RUNS` files
+MOST_RUNS = 256
+# One thread: each further one keeps memory of its own.
+OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+READ_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 
 Rows = npt.NDArray[np.int32]
 
@@ -30,7 +33,10 @@ def rearrange(batches: Iterable[pa.RecordBatch], schema: pa.Schema, groups: Sequ
     """
     schema = schema.remove_metadata()
     runs = list(_cut_runs(groups))
-    with atomic_path(path) as temporary, TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".partial") as scratch:
+    with (
+        atomic_path(path) as temporary,
+        TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".partial") as scratch,
+    ):
         spill = [Path(scratch) / f"{number}.arrow" for number in range(len(runs))]
         _spread(batches, schema, _places_of(groups, runs), spill)
         with pa.ipc.new_file(temporary, schema, options=OPTIONS) as writer:
@@ -41,15 +47,16 @@ def rearrange(batches: Iterable[pa.RecordBatch], schema: pa.Schema, groups: Sequ
 
 def read_group(path: Path, number: int) -> pa.RecordBatch:
     """One batch of a file that `rearrange` wrote."""
-    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source, options=READ_OPTIONS) as file:
         return file.get_batch(number)
 
 
 def _cut_runs(groups: Sequence[Rows]) -> Iterator[range]:
     """Numbers of consecutive groups of `RUN_ROWS` rows together, or of one that has more."""
+    most = max(RUN_ROWS, 2 * sum(map(len, groups)) // MOST_RUNS)
     first = size = 0
     for number, group in enumerate(groups):
-        if size and size + len(group) > RUN_ROWS:
+        if size and size + len(group) > most:
             yield range(first, number)
             first, size = number, 0
         size += len(group)
@@ -97,5 +104,5 @@ def _in_order(groups: Sequence[Rows], place: Path) -> Iterator[pa.RecordBatch]:
 
 @contextmanager
 def _open_stream(place: Path) -> Iterator[pa.RecordBatchStreamReader]:
-    with pa.memory_map(str(place)) as source, pa.ipc.open_stream(source) as reader:
+    with pa.memory_map(str(place)) as source, pa.ipc.open_stream(source, options=READ_OPTIONS) as reader:
         yield reader

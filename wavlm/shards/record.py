@@ -137,8 +137,8 @@ def read_record(path: Path) -> PartRecord:
 
 def read_rows(path: Path) -> PartRows:
     """The rows of a record. Raises as `read_record`."""
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        table = file.read()
+    with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        table = file.read(use_threads=False)
     said = json.loads(table.schema.metadata[b"rows"])
     rejects = tuple(Reject(**item) for item in said["rejects"])
     covered = (Covered(**{**item, "spans": tuple(map(tuple, item["spans"]))}) for item in said["covered"])

@@ -12,12 +12,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 Column: TypeAlias = "pa.Array | pa.ChunkedArray"
 
-STEP_ROWS = 1 << 14  # hashed at a time: some MB in between
+STEP_ROWS = 1 << 12  # hashed at a time: 10 MB in between
+TABLE_BITS = 22
+TABLE_MASK = np.uint64((1 << TABLE_BITS) - 1)
 _SEED = 20_000
 
 
@@ -30,6 +31,25 @@ def hash_texts(column: Column) -> Hashes:
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     steps = [_hash_step(chunk.slice(start, STEP_ROWS)) for chunk in chunks for start in range(0, len(chunk), STEP_ROWS)]
     return np.concatenate(steps) if steps else np.zeros(0, np.uint64)
+
+
+class Among:
+    """Tells which numbers are among some known ones."""
+
+    def __init__(self, known: Hashes) -> None:
+        self._known = np.unique(known)
+        # Most numbers that are not known miss this table, which a core keeps in its cache.
+        self._may_be = np.zeros(1 << TABLE_BITS, np.bool_)
+        self._may_be[self._known & TABLE_MASK] = True
+
+    def find(self, numbers: Hashes) -> npt.NDArray[np.bool_]:
+        """Which of the numbers are known."""
+        found: npt.NDArray[np.bool_] = self._may_be[numbers & TABLE_MASK]
+        at = np.flatnonzero(found)
+        if len(at):
+            place = np.minimum(np.searchsorted(self._known, numbers[at]), len(self._known) - 1)
+            found[at] = self._known[place] == numbers[at]
+        return found
 
 
 def find_repeated(hashes: Hashes) -> Hashes:
@@ -46,16 +66,17 @@ def find_repeats(hashes: Hashes, read: Callable[[], Iterable[Column]]) -> list[s
     suspects = find_repeated(hashes)
     if not len(suspects):
         return []
+    among = Among(suspects)
     seen: set[str] = set()
     twice: set[str] = set()
     for column in read():
-        for text in column.filter(pa.array(np.isin(hash_texts(column), suspects))).to_pylist():
+        for text in column.filter(pa.array(among.find(hash_texts(column)))).to_pylist():
             (twice if text in seen else seen).add(text)
     return sorted(twice)
 
 
 def _hash_step(texts: pa.Array) -> Hashes:
-    texts = pc.fill_null(texts, "").cast(pa.large_string())
+    texts = texts.cast(pa.large_binary()).fill_null(b"")
     offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
     lengths = np.diff(offsets)
     first, last = int(offsets[0]), int(offsets[-1])

@@ -167,6 +167,15 @@ def write_history(corpus_dir: Path, history: History) -> None:
     write_parquet(corpus_dir / HISTORY, table.replace_schema_metadata(metadata))
 
 
+def num_versions(corpus_dir: Path) -> int:
+    """The number of versions of recordings in a corpus' folder. Raises BadDataError (MANIFEST) if it is damaged."""
+    path = corpus_dir / HISTORY
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
+
+
 def stream_places(corpus_dir: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch] | None:
     """Some columns of the first version of every recording that ever was in a split, some rows at a time.
 
@@ -181,9 +190,9 @@ def stream_places(corpus_dir: Path, columns: Sequence[str]) -> Iterator[pa.Recor
 def _stream_places(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     wanted = [*columns, *(name for name in ("split", "since", "generation") if name not in columns)]
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             _check_form(file.schema_arrow, _HISTORY, path)
-            for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+            for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
                 is_used = pc.is_in(batch["split"], value_set=pa.array(USED))
                 is_first = pc.equal(batch["since"], batch["generation"])
                 yield batch.filter(pc.and_(is_used, is_first)).select(list(columns))
@@ -219,7 +228,7 @@ def parse_files(path: Path) -> list[FileVersion]:
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             table = file.read()
     except (OSError, pa.ArrowException, ValueError) as error:
         raise _unreadable(path, str(error)) from error
