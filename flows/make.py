@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from prefect import Task
+
 from tasks.codebook import codebook
 from tasks.corpus import corpus
 from tasks.export import export
@@ -15,6 +17,7 @@ from tasks.folders import read_folders
 from tasks.labels import labels
 from tasks.mixtures import mixtures
 from tasks.model import model
+from tasks.orchestration.stage import make_shares
 from tasks.orchestration.waiting import wait_out
 from tasks.pretrain import pretrain
 from tasks.register import register
@@ -23,6 +26,7 @@ from tasks.shards import shards
 from tasks.versions import ask_versions
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Artifact, ImportedModel, Model, Registration, build_order
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
@@ -37,7 +41,7 @@ from wavlm.specs.yaml import read_recipe
 ATTEMPTS = 3  # at an artifact whose inputs others move away
 logger = logging.getLogger(__name__)
 
-_TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
+_TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
     "corpus": corpus,
     "shards": shards,
     "model": model,
@@ -103,6 +107,12 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
         return
     _restore_thinned(artifact, recipe, store, runtime)
     _TASKS[artifact.kind](artifact, store, runtime)
+
+
+def make_share(artifact: Artifact, store: Store, runtime: Runtime, share: Share) -> None:
+    """Make a share of the parts of an artifact that is not complete. No server follows it; nothing is sealed."""
+    with make_shares(share):
+        _TASKS[artifact.kind].fn(artifact, store, runtime)
 
 
 def make_with_inputs(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:

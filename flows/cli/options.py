@@ -10,6 +10,7 @@ import typer
 
 from flows.cli.complete import complete_corpus, complete_iteration, complete_model, complete_recipe
 from flows.cli.hints import Given
+from wavlm.execution.runtime import ExecutorName
 
 DEFAULT_STORE = Path("store")
 
@@ -106,4 +107,11 @@ Experiment = Annotated[
 RequireRegistry = Annotated[
     bool,
     typer.Option("--require-registry", help="Fail in the end (69) if a model could not be registered"),
+]
+Executor = Annotated[ExecutorName, typer.Option(help="Where parts of stages are made: this machine, or a Dask cluster")]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS", envvar="WAVLM_CLUSTER", help="A running Dask scheduler; if not given, one of this machine"
+    ),
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 from wavlm.specs.base import Count, Natural
 
 LOADERS_PER_GPU = 4
+ExecutorName = Literal["local", "dask"]
 
 
 class Runtime(BaseModel):
@@ -97,6 +100,24 @@ class Runtime(BaseModel):
     """True: a run whose models are not registered in the end fails. False: it warns (--require-registry).
 
     Change: true where somebody waits for the version, not for the model.
+    """
+
+    scratch: str = ""
+    """A folder on a disk of each machine's own, for what training makes of its data. Empty: in the store (--scratch).
+
+    Change: to a fast local disk when the store is on a shared one: labels are then read from there.
+    """
+
+    executor: ExecutorName = "local"
+    """Where the parts of shards, labels and the like are made: on this machine, or on a Dask cluster (--executor).
+
+    Change: dask when there are more machines than one. The bytes are the same.
+    """
+
+    cluster: str = ""
+    """Address or file of a running Dask scheduler. Empty: a cluster of this machine, with `workers` (--cluster).
+
+    Change: to `tcp://host:8786`, `tls://host:8786`, or the file that `dask scheduler --scheduler-file` writes.
     """
 
     @property

@@ -95,8 +95,11 @@ def label_shards(group: ShardGroup) -> None:
 
 
 def take_gpu(number: int) -> None:
-    """Make one GPU the device that this process calls "cuda" from now on."""
-    torch.cuda.set_device(number)
+    """Make one GPU the device that this process calls "cuda" from now on.
+
+    A worker of a cluster may see its own GPU alone, whatever its number on the machine is.
+    """
+    torch.cuda.set_device(number % torch.cuda.device_count())
 
 
 def _label_function(group: ShardGroup) -> FrameFunction:

@@ -22,7 +22,7 @@ from wavlm.shards.coverage import Coverage, Covered, measure_coverage
 from wavlm.shards.languages import LanguageBooks
 from wavlm.shards.record import PartRecord, PartRows
 from wavlm.shards.waveform import Channels, name_channels
-from wavlm.storage.columns import Column, Hashes, find_repeats, hash_texts
+from wavlm.storage.texts import Column, Hashes, find_repeats, hash_texts
 
 if TYPE_CHECKING:
     from wavlm.shards.facts import LanguageFacts

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavlm.shards.index import read_split, stream_split
-from wavlm.storage.columns import Among, Hashes, hash_texts
 from wavlm.storage.parquet import lean_memory
+from wavlm.storage.texts import Among, Hashes, hash_texts
 
 Mask: TypeAlias = NDArray[np.bool_]
 

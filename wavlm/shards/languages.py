@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from wavlm.shards.facts import LanguageFacts
 from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE
-from wavlm.storage.columns import Hashes
+from wavlm.storage.texts import Hashes
 
 MOST_LANGUAGES = 1000  # a column that names something else than languages may have a million values
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavlm.corpus.layouts import path_from_text
-from wavlm.storage.columns import Hashes, find_repeated, hash_texts
+from wavlm.storage.texts import Hashes, find_repeated, hash_texts
 
 Rows = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.float64]

@@ -22,7 +22,7 @@ from wavlm.errors import BadDataError
 from wavlm.shards.order import COLUMNS, Places, Rows, fill_tars
 from wavlm.shards.rearrange import read_group, rearrange
 from wavlm.specs import ShardSpec
-from wavlm.storage.columns import find_repeats
+from wavlm.storage.texts import find_repeats
 
 if TYPE_CHECKING:  # building a corpus needs libraries that reading shards does not need
     from wavlm.corpus.manifest import ManifestRow

@@ -1,89 +1,207 @@
-"""Columns of texts as numbers: 8 bytes per row where Python's text takes 100, for counting and comparing many.
+"""Columns that are mapped into memory: a folder with a file per column, complete or absent, and a note about them.
 
-Two texts of 64 bits each are the same number by chance once in 2 ** 57 pairs at worst. So what a user is told about a
-repeated text is looked up in the texts themselves.
+Processes that open the same columns share their memory: it is the page cache of the machine. Opening reads nothing but
+the note, and each column is plain numpy. The note has the digest of each file and its own.
+
+    NAME/offsets.bin ...   the numbers of a column, one after the other
+    NAME/columns.json      dtype, length and sha256 of each column, and what the builder says about them
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+import errno
+import hashlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, overload
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+from filelock import FileLock
+from pydantic import JsonValue
 
-Hashes: TypeAlias = npt.NDArray[np.uint64]
-Column: TypeAlias = "pa.Array | pa.ChunkedArray"
+from wavlm.storage.digested import read_digested, write_digested
+from wavlm.storage.files import sha256_of, sync
+from wavlm.storage.sharing import mode_in
 
-STEP_ROWS = 1 << 12  # hashed at a time: 10 MB in between
-TABLE_BITS = 22
-TABLE_MASK = np.uint64((1 << TABLE_BITS) - 1)
-_SEED = 20_000
+log = logging.getLogger(__name__)
+
+NOTE = "columns.json"
+Array = npt.NDArray[Any]
 
 
-def hash_texts(column: Column) -> Hashes:
-    """A number for each text, (rows,): equal for equal texts, in every run. A missing text counts as an empty one.
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Columns that are open. The arrays can be read only."""
 
-    The multilinear hash of Lemire and Kaser (2014, doi 10.1093/comjnl/bxs156): the sum of the bytes, each times a
-    random number of its place, modulo 2 ** 64.
+    folder: Path
+    arrays: Mapping[str, Array]
+    about: Mapping[str, Any]  # what `build` returned
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+    def path(self, name: str) -> Path:
+        """The file of a column: its numbers and nothing else."""
+        return self.folder / f"{name}.bin"
+
+
+class Texts:
+    """A column of texts, in two mapped columns: their bytes, and where each ends. Reading one makes one str."""
+
+    def __init__(self, text: Array, ends: Array) -> None:
+        """text (bytes of all,) uint8; ends (rows,)."""
+        self._text, self._ends = memoryview(text), ends  # type: ignore[arg-type] # numpy has the buffer protocol
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, rows: int | np.integer[Any]) -> str: ...
+    @overload
+    def __getitem__(self, rows: npt.NDArray[np.integer[Any]]) -> tuple[str, ...]: ...
+    def __getitem__(self, rows: Any) -> str | tuple[str, ...]:
+        if np.ndim(rows) == 0:
+            return self._at(int(rows))
+        return tuple(map(self._at, np.asarray(rows).tolist()))
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._at, range(len(self)))
+
+    def _at(self, row: int) -> str:
+        begin = int(self._ends[row - 1]) if row else 0
+        return bytes(self._text[begin : int(self._ends[row])]).decode()
+
+
+class ColumnWriter:
+    """Writes columns piece by piece, so that no column is ever in memory. Use as a context, which closes its files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, IO[bytes]] = {}
+        self._notes: dict[str, dict[str, Any]] = {}
+        self._digests: dict[str, Any] = {}
+
+    def append(self, name: str, values: Array, dtype: str) -> None:
+        """Add values to a column. Raises ValueError for one that the dtype cannot hold."""
+        stored = np.ascontiguousarray(values, dtype)
+        if len(values) and not np.array_equal(stored, values):
+            raise ValueError(f"a value of {name} is no {dtype}")
+        if name not in self._files:
+            self._files[name] = (self._folder / f"{name}.bin").open("wb")
+            self._notes[name] = {"dtype": dtype, "length": 0}
+            self._digests[name] = hashlib.sha256()
+        self._files[name].write(stored.data)
+        self._digests[name].update(stored.data)
+        self._notes[name]["length"] += len(stored)
+
+    def length(self, name: str) -> int:
+        """Values that a column has so far."""
+        return int(self._notes[name]["length"]) if name in self._notes else 0
+
+    def __enter__(self) -> ColumnWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def seal(self, about: Mapping[str, JsonValue]) -> None:
+        """Write the note. Now the columns are complete."""
+        for name, file in self._files.items():
+            file.flush()
+            sync(self._folder / f"{name}.bin")
+            self._notes[name]["sha256"] = self._digests[name].hexdigest()
+        write_digested(self._folder / NOTE, {"columns": self._notes, "about": dict(about)})
+
+
+def open_columns(
+    folder: Path,
+    build: Callable[[ColumnWriter], Mapping[str, JsonValue]],
+    *,
+    check: bool = True,
+    unchecked: Collection[str] = (),
+) -> Columns:
+    """Open the columns in a folder. The first process that asks for them builds them; others wait for it.
+
+    check: compare each file with its digest; columns that were changed are built again. One process of a machine is
+    enough for that. unchecked: columns that are too large for it, which are checked where they are read.
     """
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    steps = [_hash_step(chunk.slice(start, STEP_ROWS)) for chunk in chunks for start in range(0, len(chunk), STEP_ROWS)]
-    return np.concatenate(steps) if steps else np.zeros(0, np.uint64)
-
-
-class Among:
-    """Tells which numbers are among some known ones."""
-
-    def __init__(self, known: Hashes) -> None:
-        self._known = np.unique(known)
-        # Most numbers that are not known miss this table, which a core keeps in its cache.
-        self._may_be = np.zeros(1 << TABLE_BITS, np.bool_)
-        self._may_be[self._known & TABLE_MASK] = True
-
-    def find(self, numbers: Hashes) -> npt.NDArray[np.bool_]:
-        """Which of the numbers are known."""
-        found: npt.NDArray[np.bool_] = self._may_be[numbers & TABLE_MASK]
-        at = np.flatnonzero(found)
-        if len(at):
-            place = np.minimum(np.searchsorted(self._known, numbers[at]), len(self._known) - 1)
-            found[at] = self._known[place] == numbers[at]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if (found := _find(folder, check, unchecked)) is not None:
         return found
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if (found := _find(folder, check, unchecked)) is not None:
+            return found
+        _build(folder, build)
+    return _open(folder)
 
 
-def find_repeated(hashes: Hashes) -> Hashes:
-    """The numbers that stand there more than once, in order."""
-    ordered = np.sort(hashes)
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+def forget_columns(folder: Path) -> None:
+    """Let the next process that asks for these columns build them again: they were found to be changed."""
+    (folder / NOTE).unlink(missing_ok=True)
 
 
-def find_repeats(hashes: Hashes, read: Callable[[], Iterable[Column]]) -> list[str]:
-    """The texts that stand in a column more than once, in order. `hashes`: of all of it; `read`: it, some rows a time.
-
-    It is read only if numbers are repeated.
-    """
-    suspects = find_repeated(hashes)
-    if not len(suspects):
-        return []
-    among = Among(suspects)
-    seen: set[str] = set()
-    twice: set[str] = set()
-    for column in read():
-        for text in column.filter(pa.array(among.find(hash_texts(column)))).to_pylist():
-            (twice if text in seen else seen).add(text)
-    return sorted(twice)
-
-
-def _hash_step(texts: pa.Array) -> Hashes:
-    texts = texts.cast(pa.large_binary()).fill_null(b"")
-    offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    lengths = np.diff(offsets)
-    first, last = int(offsets[0]), int(offsets[-1])
-    content = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[first:last]
-    places = np.arange(last - first) - np.repeat(offsets[:-1] - first, lengths)
-    factors = np.random.default_rng(_SEED).integers(1, 2**64, int(lengths.max(initial=0)) + 1, np.uint64)
-    # A byte counts from 1, so that a zero byte at the end makes another text.
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((content + np.uint64(1)) * factors[places])])
-    found: Hashes = sums[offsets[1:] - first] - sums[offsets[:-1] - first]
+def _find(folder: Path, check: bool, unchecked: Collection[str]) -> Columns | None:  # noqa: FBT001 - as it was given
+    try:
+        found = _open(folder)
+        if check:
+            _check(folder, unchecked)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("columns cannot be used and are made again: %s; at %s", error, folder)
+        return None
     return found
+
+
+def _open(folder: Path) -> Columns:
+    found = read_digested(folder / NOTE)
+    if not found.has_digest:
+        raise ValueError("the note has no digest")
+    arrays = {name: _map(folder / f"{name}.bin", note) for name, note in found.content["columns"].items()}
+    return Columns(folder, arrays, found.content["about"])
+
+
+def _check(folder: Path, unchecked: Collection[str]) -> None:
+    for name, note in read_digested(folder / NOTE).content["columns"].items():
+        if name not in unchecked and sha256_of(folder / f"{name}.bin") != note["sha256"]:
+            raise ValueError(f"the column {name} was changed")
+
+
+def _map(path: Path, note: Mapping[str, Any]) -> Array:
+    dtype, length = np.dtype(note["dtype"]), int(note["length"])
+    if path.stat().st_size != length * dtype.itemsize:
+        raise ValueError(f"{path.name} has {path.stat().st_size} bytes, expected {length * dtype.itemsize}")
+    if not length:
+        return np.empty(0, dtype)
+    # A plain array on the same memory: slicing a memmap takes microseconds.
+    return np.asarray(np.memmap(path, dtype, "r"))
+
+
+def _build(folder: Path, build: Callable[[ColumnWriter], Mapping[str, JsonValue]]) -> None:
+    """Build in a folder of another name, and rename it. What was damaged goes first."""
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"))
+    try:
+        with ColumnWriter(temporary) as writer:
+            writer.seal(build(writer))
+        temporary.chmod(mode_in(folder.parent) | 0o111)
+        if folder.exists():
+            shutil.rmtree(folder)
+        _rename(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(temporary: Path, folder: Path) -> None:
+    """Give the folder its name. Where locks do nothing another machine may have built the same meanwhile."""
+    try:
+        temporary.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+    sync(folder.parent)
