@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 
 from wavlm.errors import BadDataError
 from wavlm.shards.order import COLUMNS, Places, Rows, fill_tars
-from wavlm.shards.rearrange import read_group, rearrange
+from wavlm.shards.rearrange import rearrange
 from wavlm.specs import ShardSpec
+from wavlm.storage.batches import read_batch
 from wavlm.storage.texts import find_repeats
 
 if TYPE_CHECKING:  # building a corpus needs libraries that reading shards does not need
@@ -46,7 +47,7 @@ class TarPart:
         """Its recordings, in order. They are read from the plan each time."""
         from wavlm.corpus.manifest import rows_of_table
 
-        return tuple(rows_of_table(read_group(self.plan, self.number), self.plan))
+        return tuple(rows_of_table(read_batch(self.plan, self.number), self.plan))
 
     def __str__(self) -> str:
         return f"{self.stem} ({self.num_rows} recordings)"

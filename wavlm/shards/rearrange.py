@@ -15,13 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wavlm.storage.files import atomic_path
+from wavlm.storage.batches import READING, WRITING, write_batches
 
 RUN_ROWS = 1 << 15  # that are put in order in memory, or more so that there are at most `MOST_RUNS` files
 MOST_RUNS = 256
-# One thread: each further one keeps memory of its own.
-OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
-READ_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 
 Rows = npt.NDArray[np.int32]
 
@@ -33,22 +30,15 @@ def rearrange(batches: Iterable[pa.RecordBatch], schema: pa.Schema, groups: Sequ
     """
     schema = schema.remove_metadata()
     runs = list(_cut_runs(groups))
-    with (
-        atomic_path(path) as temporary,
-        TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".partial") as scratch,
-    ):
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".partial") as scratch:
         spill = [Path(scratch) / f"{number}.arrow" for number in range(len(runs))]
         _spread(batches, schema, _places_of(groups, runs), spill)
-        with pa.ipc.new_file(temporary, schema, options=OPTIONS) as writer:
-            for run, place in zip(runs, spill, strict=True):
-                for group in _in_order(groups[run.start : run.stop], place):
-                    writer.write_batch(group)
-
-
-def read_group(path: Path, number: int) -> pa.RecordBatch:
-    """One batch of a file that `rearrange` wrote."""
-    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source, options=READ_OPTIONS) as file:
-        return file.get_batch(number)
+        ordered = (
+            group
+            for run, place in zip(runs, spill, strict=True)
+            for group in _in_order(groups[run.start : run.stop], place)
+        )
+        write_batches(path, schema, ordered)
 
 
 def _cut_runs(groups: Sequence[Rows]) -> Iterator[range]:
@@ -78,7 +68,7 @@ def _spread(batches: Iterable[pa.RecordBatch], schema: pa.Schema, run_of: Rows, 
     """Write each row to the file of its run, with its number."""
     numbered = schema.append(pa.field("row", pa.int32()))
     with ExitStack() as stack:
-        writers = [stack.enter_context(pa.ipc.new_stream(place, numbered, options=OPTIONS)) for place in spill]
+        writers = [stack.enter_context(pa.ipc.new_stream(place, numbered, options=WRITING)) for place in spill]
         first = 0
         for batch in batches:
             runs = run_of[first : first + len(batch)]
@@ -104,5 +94,5 @@ def _in_order(groups: Sequence[Rows], place: Path) -> Iterator[pa.RecordBatch]:
 
 @contextmanager
 def _open_stream(place: Path) -> Iterator[pa.RecordBatchStreamReader]:
-    with pa.memory_map(str(place)) as source, pa.ipc.open_stream(source, options=READ_OPTIONS) as reader:
+    with pa.memory_map(str(place)) as source, pa.ipc.open_stream(source, options=READING) as reader:
         yield reader
