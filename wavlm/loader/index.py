@@ -171,11 +171,9 @@ def _chosen(folder: Path, split: Split, copies: Mask | None) -> Iterator[tuple[A
     rows, at = np.flatnonzero(read_split(folder, split)), 0
     for batch in stream_split(folder, [*READ, *(["sha256"] if split == "valid" else [])], split):
         here, at = rows[at : at + len(batch)], at + len(batch)
-        if copies is not None:
-            is_chosen = ~copies[here]
-            here, batch = here[is_chosen], batch.filter(pa.array(is_chosen))
-        if len(here):
-            yield here, batch
+        is_chosen = np.ones(len(here), np.bool_) if copies is None else ~copies[here]
+        if is_chosen.any():
+            yield here[is_chosen], batch.filter(pa.array(is_chosen))
 
 
 def _find_ends(shards_of: Sequence[Array], num_shards: int) -> Array:
