@@ -57,9 +57,9 @@ def test_every_utterance_comes_once_per_epoch_in_the_window_of_its_shard(multipl
         delivered = groups_of(sampler, number)
         assert sorted(np.concatenate(delivered)) == list(range(COUNT))
         for at, group in enumerate(delivered):
-            assert set(group // PER_SHARD) <= set(epoch.shards[epoch.window_of(at)])
-        assert [len(shards) for shards in epoch.shards] == [8] * 5
-        orders.add(tuple(np.concatenate(epoch.shards)))
+            assert set(group // PER_SHARD) <= set(epoch.segments[epoch.window_of(at)])
+        assert [len(shards) for shards in epoch.segments] == [8] * 5
+        orders.add(tuple(np.concatenate(epoch.segments)))
     assert len(orders) == 2
 
 

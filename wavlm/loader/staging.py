@@ -1,19 +1,17 @@
-"""Windows of shards on a disk of the machine's own: read from the store once and in sequence, and then in any order.
+"""Windows on a disk of the machine's own: read from the store once and in sequence, and then in any order.
 
-One process of a machine copies the tars of a window, one behind the other, into one file, and compares each with its
-sha256 on the way. The window that is trained on and the next one are there; those behind are removed. All loaders of
-the machine read from these files. What is not there yet, or no more, they read from the store. So nothing waits for a
-copy, and no copy that fails ends a training.
+One process of a machine copies the segments of a window, one behind the other, into one file. The window that is
+trained on and the next one are there; those behind are removed. All loaders of the machine read from these files. What
+is not there yet, or no more, or does not decode, they read from the store. So nothing waits for a copy, and no copy
+that fails ends a training.
 
-    FOLDER/<epoch>-<window>.tars   the tars of a window
-    FOLDER/<epoch>-<window>.json   where each shard begins in it; written last
+    FOLDER/<epoch>-<window>.tars   the segments of a window
+    FOLDER/<epoch>-<window>.json   for each segment how far its place is from that in its tar; written last
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -38,20 +36,20 @@ FREE_SHARE = 0.9  # of the free space that copies may take
 
 
 @dataclass(frozen=True)
-class StagedShard:
-    """A tar of the store, as it is listed."""
+class Segment:
+    """A run of utterances of a tar."""
 
-    number: int  # through all corpora
-    path: Path
+    number: int  # through all tars of all corpora
+    path: Path  # of the tar
+    begin: int
     size_bytes: int
-    sha256: str
 
 
 class Stager:
     """Copies windows in the background, in the order in which they are needed. Of one process of a machine."""
 
-    def __init__(self, folder: Path, describe: Callable[[Sequence[int]], list[StagedShard]]) -> None:
-        """describe: the tars of some shards, given their numbers."""
+    def __init__(self, folder: Path, describe: Callable[[Sequence[int]], list[Segment]]) -> None:
+        """describe: some segments, given their numbers."""
         self._folder, self._describe = folder, describe
         self._asked: list[str] = []
         self._queue: SimpleQueue[tuple[str, Sequence[int]] | None] = SimpleQueue()
@@ -61,13 +59,14 @@ class Stager:
         self._thread.start()
 
     def need(self, windows: Sequence[tuple[str, Sequence[int]]]) -> None:
-        """Copy these windows, given by name and shards, if they are not there; forget those that were needed before."""
-        for name, shards in windows:
+        """Copy these windows, given by name and segments, if they are not there; remove those of long ago."""
+        for name, segments in windows:
             if name not in self._asked:
                 self._asked.append(name)
-                self._queue.put((name, shards))
-        for old in self._asked[:-KEPT_WINDOWS]:
-            _remove(self._folder, old)
+                self._queue.put((name, segments))
+        for path in self._folder.glob("*.json"):
+            if path.stem not in self._asked[-KEPT_WINDOWS:]:
+                _remove(self._folder, path.stem)
 
     def close(self) -> None:
         """End the copy that is under way. The windows that are there stay."""
@@ -79,23 +78,23 @@ class Stager:
         while (window := self._queue.get()) is not None and not self._is_closed:
             self._copy(*window)
 
-    def _copy(self, name: str, shards: Sequence[int]) -> None:
+    def _copy(self, name: str, numbers: Sequence[int]) -> None:
         """Copy one window. A failure costs speed and nothing else."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            tars = self._describe(shards)
-            if (self._folder / f"{name}.json").exists() or not self._has_room(tars):
+            segments = self._describe(numbers)
+            if (self._folder / f"{name}.json").exists() or not self._has_room(segments):
                 return
-            begins = self._copy_tars(tars, self._folder / f".{name}.partial")
+            shifts = self._copy_segments(segments, self._folder / f".{name}.partial")
             if not self._is_closed:
                 (self._folder / f".{name}.partial").rename(self._folder / f"{name}.tars")
-                write_json(self._folder / f"{name}.json", begins)
+                write_json(self._folder / f"{name}.json", shifts)
         except (OSError, CodedError) as error:
             log.warning("the shards of a window are read from the store: %s; at %s", error, self._folder)
             (self._folder / f".{name}.partial").unlink(missing_ok=True)
 
-    def _has_room(self, tars: Sequence[StagedShard]) -> bool:
-        needed, free = sum(tar.size_bytes for tar in tars), shutil.disk_usage(self._folder).free
+    def _has_room(self, segments: Sequence[Segment]) -> bool:
+        needed, free = sum(segment.size_bytes for segment in segments), shutil.disk_usage(self._folder).free
         if needed <= FREE_SHARE * free:
             return True
         log.warning(
@@ -107,34 +106,29 @@ class Stager:
         )
         return False
 
-    def _copy_tars(self, tars: Sequence[StagedShard], path: Path) -> dict[str, int]:
-        """Where each tar begins. One that is not the one that is listed is left out: who reads it there will say so."""
-        begins: dict[str, int] = {}
+    def _copy_segments(self, segments: Sequence[Segment], path: Path) -> dict[str, int]:
+        """What to add to a place in a tar, to have its place in the copy, for each segment by its number."""
+        shifts: dict[str, int] = {}
         with path.open("wb") as file:
-            for tar in tars:
-                begin = file.tell()
+            for segment in segments:
                 if self._is_closed:
                     break
-                if read_patiently(partial(_append, file, begin, tar.path), tar.path) == tar.sha256:
-                    begins[str(tar.number)] = begin
-                else:
-                    file.seek(begin)
-                    file.truncate()
-        return begins
+                at = file.tell()
+                read_patiently(partial(_append, file, at, segment), segment.path)
+                shifts[str(segment.number)] = at - segment.begin
+        return shifts
 
 
-def _append(file: IO[bytes], begin: int, source: Path) -> str:
-    """Copy a file to this place of another; the sha256 of what was copied."""
-    file.seek(begin)
+def _append(file: IO[bytes], at: int, segment: Segment) -> None:
+    """Copy a segment to this place of a file."""
+    file.seek(at)
     file.truncate()
-    digest = hashlib.sha256()
-    with source.open("rb", buffering=0) as reading:
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(reading.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while block := reading.read(BLOCK_BYTES):
-            digest.update(block)
+    with segment.path.open("rb", buffering=0) as reading:
+        reading.seek(segment.begin)
+        left = segment.size_bytes
+        while left and (block := reading.read(min(left, BLOCK_BYTES))):
+            left -= len(block)
             file.write(block)
-    return digest.hexdigest()
 
 
 def _remove(folder: Path, name: str) -> None:
@@ -150,15 +144,15 @@ class StagedWindows:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, PatientFile] = {}
-        self._places: dict[int, tuple[str, int]] = {}  # of a shard: the window that it is in, and where it begins
+        self._places: dict[int, tuple[str, int]] = {}  # of a segment: the window that it is in, and its shift
         self._looked = -LOOK_SECONDS
 
-    def read(self, shard: int, offset: int, size: int) -> bytes | None:
-        """These bytes of a shard, given its number; None if it is not copied, or no more."""
-        place = self._places.get(shard)
+    def read(self, segment: int, offset: int, size: int) -> bytes | None:
+        """These bytes of the tar that a segment is of, given its number; None if it is not copied, or no more."""
+        place = self._places.get(segment)
         if place is None:
             self._look()
-            place = self._places.get(shard)
+            place = self._places.get(segment)
         if place is None:
             return None
         try:
@@ -178,11 +172,11 @@ class StagedWindows:
             self._forget(name)
         for name in there.keys() - self._files.keys():
             with suppress(OSError, ValueError):
-                begins = read_json(there[name])
+                shifts = read_json(there[name])
                 self._files[name] = PatientFile(self._folder / f"{name}.tars")
-                self._places |= {int(shard): (name, begin) for shard, begin in begins.items()}
+                self._places |= {int(number): (name, shift) for number, shift in shifts.items()}
 
     def _forget(self, name: str) -> None:
-        self._places = {shard: place for shard, place in self._places.items() if place[0] != name}
+        self._places = {number: place for number, place in self._places.items() if place[0] != name}
         if name in self._files:
             self._files.pop(name).close()

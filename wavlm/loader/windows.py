@@ -1,17 +1,18 @@
 """Epochs in windows of shards, for corpora that no machine can read in random order.
 
-In each epoch the shards are shuffled and dealt into windows. A window is read in sequence, to a local disk or memory,
-and its utterances come in random order, in micro-batches of similar length as in a whole epoch. So a machine opens a
-shard once per epoch, and not for every utterance.
+A shard is cut into eight segments: runs of its utterances, of about 64 MB. In each epoch the segments are shuffled and
+dealt into windows. A window is read in sequence, to a local disk or memory, and its utterances come in random order, in
+micro-batches of similar length as in a whole epoch. So a machine opens a shard eight times per epoch, and not for every
+utterance. Segments, because a tar may hold few speakers: a window of whole tars would be one of few speakers, too.
 
 It is a pure function of seed and epoch: the number of ranks changes nothing, and any micro-batch can be made at once.
 
-- Each corpus is spread evenly over the windows: its shuffled shards have places (i + u) / n. So the shares of corpora
+- Each corpus is spread evenly over the windows: its shuffled segments have places (i + u) / n. So the shares of corpora
   differ little from window to window.
-- Within a bucket of a window the utterances of a shard are spread evenly, too. Else two of them, which are in one
+- Within a bucket of a window the utterances of a segment are spread evenly, too. Else two of them, which are in one
   window in every epoch, would meet more often in a micro-batch than they do in a whole epoch.
 
-Legend: S shards, W windows, D draws of a window.
+Legend: S segments, W windows, D draws of a window.
 """
 
 from __future__ import annotations
@@ -39,30 +40,42 @@ from wavlm.loader.epochs import (
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
 
+SEGMENTS = 8  # of a shard; changes the order of every training that has windows
+
+
+def split_shards(ends: Integers) -> Integers:
+    """The number behind the last utterance of each segment, given that behind the last one of each shard.
+
+    A shard has eight segments of nearly as many utterances each, or one per utterance if it has fewer.
+    """
+    begins = np.append(0, ends[:-1])
+    cuts = begins[:, None] + (ends - begins)[:, None] * np.arange(1, SEGMENTS + 1) // SEGMENTS
+    return np.unique(cuts)
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """How shards come into windows. The utterances of a shard are numbered one after the other."""
+    """How segments come into windows. The utterances of a segment are numbered one after the other."""
 
-    ends: Integers  # (S,) the number behind the last utterance of each shard
-    corpora: Integers  # (S,) the corpus of each shard
-    most_shards: int  # of a window
+    ends: Integers  # (S,) the number behind the last utterance of each segment
+    corpora: Integers  # (S,) the corpus of each segment
+    most_segments: int  # of a window
     seed: int
 
     @property
     def count(self) -> int:
-        """Windows of an epoch, all of them of about the same number of shards."""
-        return -(-len(self.ends) // self.most_shards)
+        """Windows of an epoch, all of them of about the same number of segments."""
+        return -(-len(self.ends) // self.most_segments)
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(f"windows {self.most_shards}".encode())
+        digest = hashlib.sha256(f"windows {self.most_segments}".encode())
         for numbers in (self.ends, self.corpora):
             digest.update(np.ascontiguousarray(numbers, "<i8").tobytes())
         return digest.hexdigest()
 
     def deal(self, epoch: int) -> list[Integers]:
-        """The shards of each window of an epoch, in order of their numbers."""
+        """The segments of each window of an epoch, in order of their numbers."""
         rng = rng_for(self.seed, "windows", epoch)
         places = np.empty(len(self.ends))
         for corpus in np.unique(self.corpora).tolist():
@@ -70,17 +83,17 @@ class Windows:
             places[members] = (np.arange(len(members)) + rng.random(len(members))) / len(members)
         return [np.sort(part) for part in np.array_split(np.argsort(places, kind="stable"), self.count)]
 
-    def utterances(self, shards: Integers) -> Integers:
-        """The utterances of some shards."""
-        begins, ends = self._begins(shards), self.ends[shards]
+    def utterances(self, segments: Integers) -> Integers:
+        """The utterances of some segments."""
+        begins, ends = self._begins(segments), self.ends[segments]
         return np.concatenate([np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)])
 
-    def shards_of(self, shards: Integers) -> Integers:
-        """For each of `utterances(shards)` its shard."""
-        return np.repeat(shards, self.ends[shards] - self._begins(shards))
+    def segments_of(self, segments: Integers) -> Integers:
+        """For each of `utterances(segments)` its segment."""
+        return np.repeat(segments, self.ends[segments] - self._begins(segments))
 
-    def _begins(self, shards: Integers) -> Integers:
-        return np.where(shards > 0, self.ends[shards - 1], 0)
+    def _begins(self, segments: Integers) -> Integers:
+        return np.where(segments > 0, self.ends[segments - 1], 0)
 
 
 class WindowedEpoch:
@@ -96,9 +109,9 @@ class WindowedEpoch:
     ) -> None:
         """num_frames (U,): of each utterance, already limited to the longest crop."""
         self.number = number
-        self.shards = windows.deal(number)  # of each window
+        self.segments = windows.deal(number)  # of each window
         self._train, self._windows, self._num_frames, self._draws = train, windows, num_frames, draws
-        counts = [count_micro_batches(self._draw(shards)[1], train) for shards in self.shards]
+        counts = [count_micro_batches(self._draw(segments)[1], train) for segments in self.segments]
         self._ends = np.cumsum(counts)  # (W,) micro-batches up to the end of each window
         self._window = lru_cache(maxsize=1)(self._make_window)
 
@@ -117,34 +130,34 @@ class WindowedEpoch:
         found = window.micro_batch(number - int(self._ends[at]) + window.num_micro_batches)
         return MicroBatch(SamplerState(self.number, number), found.utterances, found.num_frames, found.repeats)
 
-    def _draw(self, shards: Integers) -> tuple[Integers, Integers]:
+    def _draw(self, segments: Integers) -> tuple[Integers, Integers]:
         """The utterances of a window as often as each is drawn, and the frames of their crops: (D,) both."""
-        utterances = self._windows.utterances(shards)
+        utterances = self._windows.utterances(segments)
         if self._draws:
             utterances = np.repeat(utterances, self._draws.counts(self.number, utterances))
         return utterances, crop_frames(self._num_frames[utterances], self._train.crop_frames_multiple).astype(np.int64)
 
     def _make_window(self, at: int) -> Epoch:
-        shards, rng = self.shards[at], rng_for(self._train.seed, "epoch", self.number, "window", at)
-        utterances, frames = self._draw(shards)
-        of_shards = self._windows.shards_of(shards)
+        segments, rng = self.segments[at], rng_for(self._train.seed, "epoch", self.number, "window", at)
+        utterances, frames = self._draw(segments)
+        of_segments = self._windows.segments_of(segments)
         repeats = None
         if self._draws:
-            counts = self._draws.counts(self.number, self._windows.utterances(shards))
-            of_shards = np.repeat(of_shards, counts)
+            counts = self._draws.counts(self.number, self._windows.utterances(segments))
+            of_segments = np.repeat(of_segments, counts)
             firsts = np.repeat(np.cumsum(counts) - counts, counts)
             repeats = (np.arange(len(utterances)) - firsts).astype(np.int32)
-        places = spread(number_buckets(frames, self._train), of_shards, rng)
+        places = spread(number_buckets(frames, self._train), of_segments, rng)
         return shuffle_epoch(frames, places, self._train, self.number, rng).of(utterances, repeats)
 
 
-def spread(buckets: Integers, shards: Integers, rng: np.random.Generator) -> Numbers:
-    """A random place in [0, 1) for each draw: (D,). Those of one shard in one bucket are spread evenly.
+def spread(buckets: Integers, segments: Integers, rng: np.random.Generator) -> Numbers:
+    """A random place in [0, 1) for each draw: (D,). Those of one segment in one bucket are spread evenly.
 
     Of c such draws, in random order, number k is anywhere in the k-th of c equal parts.
     """
-    order = np.lexsort((rng.random(len(buckets)), shards, buckets))
-    is_first = np.append(True, (np.diff(buckets[order]) != 0) | (np.diff(shards[order]) != 0))
+    order = np.lexsort((rng.random(len(buckets)), segments, buckets))
+    is_first = np.append(True, (np.diff(buckets[order]) != 0) | (np.diff(segments[order]) != 0))
     firsts = np.flatnonzero(is_first)
     counts = np.diff(np.append(firsts, len(order)))
     ranks = np.arange(len(order)) - np.repeat(firsts, counts)
