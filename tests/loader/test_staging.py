@@ -43,7 +43,7 @@ def test_a_window_is_read_from_its_copy_and_one_that_is_behind_is_removed(tmp_pa
     assert staged.read(0, 0, 10) is None
     for number in range(5):
         stager.need([(f"0-{number}", [number]), (f"0-{number + 1}", [number + 1])])
-        wait_until(lambda number=number: (folder / f"0-{number + 1}.json").exists())  # type: ignore[misc]
+        wait_until(lambda number=number: (folder / f"0-{number + 1}.npy").exists())  # type: ignore[misc]
         assert staged.read(number, 495, 37) == TARS[number][495:532]
     stager.close()
     assert sorted(path.name for path in folder.glob("*.tars")) == ["0-3.tars", "0-4.tars", "0-5.tars"]
@@ -56,12 +56,12 @@ def test_what_an_earlier_attempt_left_is_used_or_removed(tmp_path: Path) -> None
     folder, known = tmp_path / "scratch", describe(tmp_path / "store")
     stager = Stager(folder, known)
     stager.need([("0-0", [0]), ("0-1", [1])])
-    wait_until((folder / "0-1.json").exists)
+    wait_until((folder / "0-1.npy").exists)
     stager.close()
     before = (folder / "0-1.tars").stat().st_ino
     again = Stager(folder, known)
     again.need([("0-1", [1]), ("0-2", [2])])
-    wait_until((folder / "0-2.json").exists)
+    wait_until((folder / "0-2.npy").exists)
     again.close()
     assert sorted(path.name for path in folder.glob("*.tars")) == ["0-1.tars", "0-2.tars"]
     assert (folder / "0-1.tars").stat().st_ino == before
@@ -72,11 +72,11 @@ def test_no_room_and_no_store_are_no_failure(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "store" / "1.tar").unlink()
     stager = Stager(folder, known)
     stager.need([("0-0", [0, 1]), ("0-1", [2])])
-    wait_until((folder / "0-1.json").exists)
+    wait_until((folder / "0-1.npy").exists)
     monkeypatch.setattr(staging, "FREE_SHARE", 0.0)
     stager.need([("0-2", [3])])
     stager.close()
-    assert sorted(path.name for path in folder.iterdir()) == ["0-1.json", "0-1.tars"]
+    assert sorted(path.name for path in folder.iterdir()) == ["0-1.npy", "0-1.tars"]
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_batches_from_copies_are_those_from_the_store_and_open_no_tar(
     epoch, folder = samples.sampler().epoch(0), cache_of(scratch) / "windows"
     stager = Stager(folder, samples.utterances.describe_segments)
     stager.need([(f"0-{number}", segments.tolist()) for number, segments in enumerate(epoch.segments)])  # type: ignore[union-attr]
-    wait_until(lambda: len(list(folder.glob("*.json"))) == len(epoch.segments))  # type: ignore[union-attr]
+    wait_until(lambda: len(list(folder.glob("*.npy"))) == len(epoch.segments))  # type: ignore[union-attr]
     opened, whole = list[str](), os.open
 
     def opening(path: str | Path, *rest: int, **more: int) -> int:
@@ -126,7 +126,7 @@ def test_a_copy_that_decays_is_read_from_the_store(job: TrainJob, tmp_path: Path
     shards, folder = samples.sampler().epoch(0).segments[0].tolist(), cache_of(scratch) / "windows"  # type: ignore[union-attr]
     stager = Stager(folder, samples.utterances.describe_segments)
     stager.need([("0-0", shards)])
-    wait_until((folder / "0-0.json").exists)
+    wait_until((folder / "0-0.npy").exists)
     path = folder / "0-0.tars"
     path.write_bytes(bytes(path.stat().st_size))
     assert [digest(item.to("cpu")) for item in islice(loader(scratch, SamplerState(), stages=False), 8)] == expected

@@ -6,7 +6,7 @@ is not there yet, or no more, or does not decode, they read from the store. So n
 that fails ends a training.
 
     FOLDER/<epoch>-<window>.tars   the segments of a window
-    FOLDER/<epoch>-<window>.json   for each segment how far its place is from that in its tar; written last
+    FOLDER/<epoch>-<window>.npy    for each segment how far its place is from that in its tar; written last
 """
 
 from __future__ import annotations
@@ -14,20 +14,25 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import IO
+
+import numpy as np
+import numpy.typing as npt
 
 from wavlm.errors import CodedError
-from wavlm.storage.files import read_json, write_json
-from wavlm.storage.passing import PatientFile, read_patiently
+from wavlm.shards.reader import most_open_files
+from wavlm.storage.files import open_atomic
+from wavlm.storage.passing import PatientFile
 
 log = logging.getLogger(__name__)
+
+Places = npt.NDArray[np.int64]  # (2, segments) in order of their numbers
 
 BLOCK_BYTES = 8 << 20
 LOOK_SECONDS = 2.0  # between two looks for windows that were copied meanwhile
@@ -52,6 +57,8 @@ class Stager:
         """describe: some segments, given their numbers."""
         self._folder, self._describe = folder, describe
         self._asked: list[str] = []
+        self._tars: OrderedDict[Path, PatientFile] = OrderedDict()
+        self._most_open = most_open_files(1)
         self._queue: SimpleQueue[tuple[str, Sequence[int]] | None] = SimpleQueue()
         self._is_closed = False
         # The end of a training does not wait for a copy.
@@ -64,7 +71,7 @@ class Stager:
             if name not in self._asked:
                 self._asked.append(name)
                 self._queue.put((name, segments))
-        for path in self._folder.glob("*.json"):
+        for path in self._folder.glob("*.npy"):
             if path.stem not in self._asked[-KEPT_WINDOWS:]:
                 _remove(self._folder, path.stem)
 
@@ -83,12 +90,13 @@ class Stager:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             segments = self._describe(numbers)
-            if (self._folder / f"{name}.json").exists() or not self._has_room(segments):
+            if (self._folder / f"{name}.npy").exists() or not self._has_room(segments):
                 return
-            shifts = self._copy_segments(segments, self._folder / f".{name}.partial")
+            places = self._copy_segments(segments, self._folder / f".{name}.partial")
             if not self._is_closed:
                 (self._folder / f".{name}.partial").rename(self._folder / f"{name}.tars")
-                write_json(self._folder / f"{name}.json", shifts)
+                with open_atomic(self._folder / f"{name}.npy") as file:
+                    np.save(file, places, allow_pickle=False)
         except (OSError, CodedError) as error:
             log.warning("the shards of a window are read from the store: %s; at %s", error, self._folder)
             (self._folder / f".{name}.partial").unlink(missing_ok=True)
@@ -106,34 +114,31 @@ class Stager:
         )
         return False
 
-    def _copy_segments(self, segments: Sequence[Segment], path: Path) -> dict[str, int]:
-        """What to add to a place in a tar, to have its place in the copy, for each segment by its number."""
-        shifts: dict[str, int] = {}
+    def _copy_segments(self, segments: Sequence[Segment], path: Path) -> Places:
+        """Copy them one behind the other; for each its number, and what to add to a place in its tar: (2, segments)."""
+        places = []
         with path.open("wb") as file:
             for segment in segments:
                 if self._is_closed:
                     break
-                at = file.tell()
-                read_patiently(partial(_append, file, at, segment), segment.path)
-                shifts[str(segment.number)] = at - segment.begin
-        return shifts
+                places.append((segment.number, file.tell() - segment.begin))
+                for begin in range(segment.begin, segment.begin + segment.size_bytes, BLOCK_BYTES):
+                    size = min(BLOCK_BYTES, segment.begin + segment.size_bytes - begin)
+                    file.write(self._open(segment.path).read(size, begin))
+        return np.array(places, np.int64).reshape(-1, 2).T
 
-
-def _append(file: IO[bytes], at: int, segment: Segment) -> None:
-    """Copy a segment to this place of a file."""
-    file.seek(at)
-    file.truncate()
-    with segment.path.open("rb", buffering=0) as reading:
-        reading.seek(segment.begin)
-        left = segment.size_bytes
-        while left and (block := reading.read(min(left, BLOCK_BYTES))):
-            left -= len(block)
-            file.write(block)
+    def _open(self, path: Path) -> PatientFile:
+        """A tar, which stays open: each window has a segment of it."""
+        if path not in self._tars:
+            if len(self._tars) >= self._most_open:
+                self._tars.popitem(last=False)[1].close()
+            self._tars[path] = PatientFile(path)
+        return self._tars[path]
 
 
 def _remove(folder: Path, name: str) -> None:
     """Processes that have the file open go on reading it."""
-    for path in (folder / f"{name}.json", folder / f"{name}.tars"):
+    for path in (folder / f"{name}.npy", folder / f"{name}.tars"):
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
@@ -143,40 +148,46 @@ class StagedWindows:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, PatientFile] = {}
-        self._places: dict[int, tuple[str, int]] = {}  # of a segment: the window that it is in, and its shift
+        self._windows: dict[str, tuple[PatientFile, Places]] = {}
         self._looked = -LOOK_SECONDS
 
     def read(self, segment: int, offset: int, size: int) -> bytes | None:
         """These bytes of the tar that a segment is of, given its number; None if it is not copied, or no more."""
-        place = self._places.get(segment)
-        if place is None:
+        found = self._find(segment)
+        if found is None:
             self._look()
-            place = self._places.get(segment)
-        if place is None:
+            found = self._find(segment)
+        if found is None:
             return None
+        name, file, shift = found
         try:
-            blob = self._files[place[0]].read(size, place[1] + offset)
+            blob = file.read(size, shift + offset)
         except OSError:  # the file was removed before it was opened here, or the disk fails
-            self._forget(place[0])
+            self._forget(name)
             return None
         return blob if len(blob) == size else None
+
+    def _find(self, segment: int) -> tuple[str, PatientFile, int] | None:
+        """The window that a segment is in, its file, and what to add to places in the tar."""
+        for name, (file, (numbers, shifts)) in self._windows.items():
+            at = int(np.searchsorted(numbers, segment))
+            if at < len(numbers) and numbers[at] == segment:
+                return name, file, int(shifts[at])
+        return None
 
     def _look(self) -> None:
         """Take notice of windows that came and went, every few seconds."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
-        there = {path.stem: path for path in self._folder.glob("*.json")}
-        for name in self._files.keys() - there.keys():
+        there = {path.stem: path for path in self._folder.glob("*.npy")}
+        for name in self._windows.keys() - there.keys():
             self._forget(name)
-        for name in there.keys() - self._files.keys():
+        for name in there.keys() - self._windows.keys():
             with suppress(OSError, ValueError):
-                shifts = read_json(there[name])
-                self._files[name] = PatientFile(self._folder / f"{name}.tars")
-                self._places |= {int(number): (name, shift) for number, shift in shifts.items()}
+                places = np.load(there[name], allow_pickle=False)
+                self._windows[name] = PatientFile(self._folder / f"{name}.tars"), places
 
     def _forget(self, name: str) -> None:
-        self._places = {number: place for number, place in self._places.items() if place[0] != name}
-        if name in self._files:
-            self._files.pop(name).close()
+        if name in self._windows:
+            self._windows.pop(name)[0].close()

@@ -22,7 +22,7 @@ from wavlm.loader.epochs import Integers, MicroBatch
 from wavlm.loader.groups import Groups
 from wavlm.loader.index import open_index
 from wavlm.loader.staging import Segment, StagedWindows
-from wavlm.loader.windows import SEGMENTS, Windows, split_shards
+from wavlm.loader.windows import Windows, cut_shards
 from wavlm.mixing.audio_pool import Split
 from wavlm.shards import Reader
 from wavlm.shards.flac import Pcm16, decode_flac_into
@@ -146,17 +146,15 @@ class LabelledUtterances:
 
     def plan_windows(self, train: TrainSpec) -> Windows | None:
         """The windows of an epoch; None if it is one window."""
-        num_shards = len(self._index.columns["shard_ends"])
-        if not train.window_shards or num_shards <= train.window_shards:
+        ends = self._index.columns["shard_ends"].astype(np.int64)
+        if not train.window_shards or len(ends) <= train.window_shards:
             return None
-        ends = self._segment_ends
-        corpora = self._index.columns["corpus"][ends - 1].astype(np.int64)
-        return Windows(ends, corpora, train.window_shards * SEGMENTS, train.seed)
+        return Windows.of_shards(ends, train.window_shards, train.seed)
 
     @cached_property
     def _segment_ends(self) -> Integers:
         """The number behind the last utterance of each segment."""
-        return split_shards(self._index.columns["shard_ends"].astype(np.int64))
+        return cut_shards(self._index.columns["shard_ends"].astype(np.int64))
 
     @property
     def sha256s(self) -> npt.NDArray[np.void]:

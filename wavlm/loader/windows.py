@@ -1,14 +1,14 @@
-"""Epochs in windows of shards, for corpora that no machine can read in random order.
+"""Epochs in windows, for corpora that no machine can read in random order.
 
-A shard is cut into eight segments: runs of its utterances, of about 64 MB. In each epoch the segments are shuffled and
-dealt into windows. A window is read in sequence, to a local disk or memory, and its utterances come in random order, in
-micro-batches of similar length as in a whole epoch. So a machine opens a shard eight times per epoch, and not for every
-utterance. Segments, because a tar may hold few speakers: a window of whole tars would be one of few speakers, too.
+A shard is cut into 64 segments: runs of its utterances, of about 8 MB. In each epoch the segments are dealt anew into
+windows. A window is read in sequence, to a local disk or memory, and its utterances come in random order, in
+micro-batches of similar length as in a whole epoch. So a disk serves reads of 8 MB, and not of one utterance.
 
 It is a pure function of seed and epoch: the number of ranks changes nothing, and any micro-batch can be made at once.
 
-- Each corpus is spread evenly over the windows: its shuffled segments have places (i + u) / n. So the shares of corpora
-  differ little from window to window.
+- The segments of each shard are spread evenly over the windows: shuffled, segment i of n is anywhere in the i-th of n
+  equal parts of the epoch. So every window has its share of each corpus, and of the speakers of each tar. A window of
+  whole tars would be one of few speakers, and the gradients of its updates would err in the same direction.
 - Within a bucket of a window the utterances of a segment are spread evenly, too. Else two of them, which are in one
   window in every epoch, would meet more often in a micro-batch than they do in a whole epoch.
 
@@ -40,17 +40,17 @@ from wavlm.loader.epochs import (
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
 
-SEGMENTS = 8  # of a shard; changes the order of every training that has windows
+SEGMENTS = 64  # of a shard; changes the order of every training that has windows
 
 
-def split_shards(ends: Integers) -> Integers:
+def cut_shards(ends: Integers) -> Integers:
     """The number behind the last utterance of each segment, given that behind the last one of each shard.
 
-    A shard has eight segments of nearly as many utterances each, or one per utterance if it has fewer.
+    A shard has segments of nearly as many utterances each, or one per utterance if it has fewer.
     """
     begins = np.append(0, ends[:-1])
-    cuts = begins[:, None] + (ends - begins)[:, None] * np.arange(1, SEGMENTS + 1) // SEGMENTS
-    return np.unique(cuts)
+    cuts = np.unique(begins[:, None] + (ends - begins)[:, None] * np.arange(1, SEGMENTS + 1) // SEGMENTS)
+    return cuts[cuts > 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,42 +58,41 @@ class Windows:
     """How segments come into windows. The utterances of a segment are numbered one after the other."""
 
     ends: Integers  # (S,) the number behind the last utterance of each segment
-    corpora: Integers  # (S,) the corpus of each segment
-    most_segments: int  # of a window
+    shards: Integers  # (S,) the shard of each segment
+    count: int  # windows of an epoch
     seed: int
 
-    @property
-    def count(self) -> int:
-        """Windows of an epoch, all of them of about the same number of segments."""
-        return -(-len(self.ends) // self.most_segments)
+    @classmethod
+    def of_shards(cls, ends: Integers, most_shards: int, seed: int) -> Windows:
+        """Windows of the size of so many shards or fewer. ends: the number behind the last utterance of each shard."""
+        cuts = cut_shards(ends)
+        return cls(cuts, np.searchsorted(ends, cuts), -(-len(ends) // most_shards), seed)
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(f"windows {self.most_segments}".encode())
-        for numbers in (self.ends, self.corpora):
+        digest = hashlib.sha256(f"windows {self.count}".encode())
+        for numbers in (self.ends, self.shards):
             digest.update(np.ascontiguousarray(numbers, "<i8").tobytes())
         return digest.hexdigest()
 
     def deal(self, epoch: int) -> list[Integers]:
         """The segments of each window of an epoch, in order of their numbers."""
         rng = rng_for(self.seed, "windows", epoch)
-        places = np.empty(len(self.ends))
-        for corpus in np.unique(self.corpora).tolist():
-            members = rng.permutation(np.flatnonzero(self.corpora == corpus))
-            places[members] = (np.arange(len(members)) + rng.random(len(members))) / len(members)
+        places = spread(np.zeros(len(self.ends), np.int64), self.shards, rng)
         return [np.sort(part) for part in np.array_split(np.argsort(places, kind="stable"), self.count)]
 
     def utterances(self, segments: Integers) -> Integers:
         """The utterances of some segments."""
-        begins, ends = self._begins(segments), self.ends[segments]
-        return np.concatenate([np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)])
+        sizes = self._sizes(segments)
+        firsts = np.repeat(self.ends[segments] - np.cumsum(sizes), sizes)
+        return firsts + np.arange(len(firsts))
 
     def segments_of(self, segments: Integers) -> Integers:
         """For each of `utterances(segments)` its segment."""
-        return np.repeat(segments, self.ends[segments] - self._begins(segments))
+        return np.repeat(segments, self._sizes(segments))
 
-    def _begins(self, segments: Integers) -> Integers:
-        return np.where(segments > 0, self.ends[segments - 1], 0)
+    def _sizes(self, segments: Integers) -> Integers:
+        return self.ends[segments] - np.where(segments > 0, self.ends[segments - 1], 0)
 
 
 class WindowedEpoch:
@@ -151,13 +150,13 @@ class WindowedEpoch:
         return shuffle_epoch(frames, places, self._train, self.number, rng).of(utterances, repeats)
 
 
-def spread(buckets: Integers, segments: Integers, rng: np.random.Generator) -> Numbers:
-    """A random place in [0, 1) for each draw: (D,). Those of one segment in one bucket are spread evenly.
+def spread(buckets: Integers, groups: Integers, rng: np.random.Generator) -> Numbers:
+    """A random place in [0, 1) for each draw: (D,). Those of one group in one bucket are spread evenly.
 
     Of c such draws, in random order, number k is anywhere in the k-th of c equal parts.
     """
-    order = np.lexsort((rng.random(len(buckets)), segments, buckets))
-    is_first = np.append(True, (np.diff(buckets[order]) != 0) | (np.diff(segments[order]) != 0))
+    order = np.lexsort((rng.random(len(buckets)), groups, buckets))
+    is_first = np.append(True, (np.diff(buckets[order]) != 0) | (np.diff(groups[order]) != 0))
     firsts = np.flatnonzero(is_first)
     counts = np.diff(np.append(firsts, len(order)))
     ranks = np.arange(len(order)) - np.repeat(firsts, counts)
