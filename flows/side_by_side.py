@@ -129,7 +129,7 @@ class _Run:
     def _begin(self) -> None:
         """Begin what can be made now; in this thread, if there is nothing beside it."""
         ready = [item for item in self._waiting if self.before[item.key] <= self._done]
-        free = [item for item in ready if not self.find_maker(item)]
+        free = [item for item in ready if self._joins(item) or not self.find_maker(item)]
         awake = [item for item in free if self._rests_until.get(item.key, 0.0) <= time.monotonic()]
         if ready and not free and not self._under_way:
             wait_out(lambda: self._refuse_made(ready), self.runtime)
@@ -144,6 +144,10 @@ class _Run:
                 taken[tag_of(item)] += 1
                 self._start(item)
 
+    def _joins(self, item: Artifact) -> bool:
+        """Whether this run helps another one that makes an artifact: as one of several machines that train a model."""
+        return isinstance(item, Model) and self.runtime.nodes > 1
+
     def _refuse_made(self, ready: Sequence[Artifact]) -> None:
         """Raise LockedError while other runs make all that this one could."""
         makers = [self.find_maker(item) for item in ready]
@@ -157,7 +161,8 @@ class _Run:
 
         It does not wait there for another run that has begun it in the same moment: others need its place.
         """
-        context, runtime = contextvars.copy_context(), self.runtime.model_copy(update={"wait_minutes": 0})
+        at_once = {} if self._joins(item) else {"wait_minutes": 0}
+        context, runtime = contextvars.copy_context(), self.runtime.model_copy(update=at_once)
 
         def run() -> None:
             error: Exception | None = None
