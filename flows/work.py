@@ -17,6 +17,7 @@ from tasks.orchestration.alive import answer_when_lost
 from tasks.orchestration.client import bound_engine
 from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name
+from tasks.orchestration.stage import say_outcome
 from tasks.orchestration.summary import publish, publish_work
 from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
@@ -72,6 +73,8 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
             with show_whole(weigh(todo, artifact_store, is_timed=is_timed and not runtime.gpus)) as whole:
 
                 def make_part(artifact: Artifact, how: Runtime) -> None:
+                    if artifact in todo and artifact_store.is_complete(artifact):
+                        say_outcome(artifact, artifact_store)  # this run waited for the one that made it
                     with whole.part(artifact.key):
                         make_one(artifact, recipe_spec, artifact_store, how)
                     if isinstance(artifact, ImportedModel) and artifact in todo:
