@@ -101,8 +101,8 @@ def is_whole(path: Path) -> bool:
 
 
 def remove_noted(path: Path) -> None:
-    """Remove a file, and the note of its digest."""
-    path.unlink()
+    """Remove a file, and the note of its digest. Another rank of the same stage may have done so."""
+    path.unlink(missing_ok=True)
     _note_of(path).unlink(missing_ok=True)
 
 
