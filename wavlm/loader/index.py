@@ -168,14 +168,12 @@ class _Numbers:
 
 def _chosen(folder: Path, split: Split, copies: Mask | None) -> Iterator[tuple[Array, pa.RecordBatch]]:
     """The rows of a split and their numbers, batch by batch."""
-    begin = 0
-    for batch in stream_columns(folder, [*READ, *(["sha256"] if split == "valid" else [])]):
+    for begin, batch in stream_columns(folder, [*READ, *(["sha256"] if split == "valid" else [])], split):
         is_chosen = pc.equal(batch["split"], split).to_numpy(zero_copy_only=False).astype(np.bool_)
         if copies is not None:
             is_chosen = is_chosen & ~copies[begin : begin + len(batch)]
         if is_chosen.any():
             yield np.flatnonzero(is_chosen) + begin, batch.filter(pa.array(is_chosen))
-        begin += len(batch)
 
 
 def _find_ends(shards_of: Sequence[Array], num_shards: int) -> Array:

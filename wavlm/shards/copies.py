@@ -89,7 +89,7 @@ def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _mask(folder: Path, sha256s: pa.Array, held: _Held) -> Mask:
     parts = [np.zeros(0, np.bool_)]
-    for batch in stream_columns(folder, ["split", "sha256", "origins"]):
+    for _, batch in stream_columns(folder, ["split", "sha256", "origins"]):
         is_train = pc.equal(batch["split"], "train").to_numpy(zero_copy_only=False)
         is_copy = pc.is_in(batch["sha256"], value_set=sha256s).to_numpy(zero_copy_only=False)
         parts.append((is_train & (is_copy | held.find(batch["origins"]))).astype(np.bool_))

@@ -109,8 +109,12 @@ def read_columns(shards_dir: Path, columns: Sequence[str], split: str | None = N
         raise _unreadable(path, error) from error
 
 
-def stream_columns(shards_dir: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def stream_columns(
+    shards_dir: Path, columns: Sequence[str], split: str | None = None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Some columns of the index in batches of rows, for what must not hold a whole column in memory.
+
+    Each comes with the number of its first row. split: leave out groups of rows that have none of this split.
 
     Raises BadDataError as `read_columns`.
     """
@@ -119,9 +123,22 @@ def stream_columns(shards_dir: Path, columns: Sequence[str]) -> Iterator[pa.Reco
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             _check_schema(file.schema_arrow, path)
-            yield from file.iter_batches(columns=list(columns))
+            begin = 0
+            for number in range(file.num_row_groups):
+                at, begin = begin, begin + file.metadata.row_group(number).num_rows
+                for batch in (
+                    file.iter_batches(row_groups=[number], columns=list(columns)) if _has(file, number, split) else ()
+                ):
+                    yield at, batch
+                    at += len(batch)
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
+
+
+def _has(file: pq.ParquetFile, number: int, split: str | None) -> bool:
+    """Whether a group of rows may have some of a split, by the statistics that Parquet keeps of it."""
+    found = file.metadata.row_group(number).column(INDEX_SCHEMA.get_field_index("split")).statistics
+    return split is None or found is None or not found.has_min_max or found.min <= split <= found.max
 
 
 def _check_schema(schema: pa.Schema, path: Path) -> None:
