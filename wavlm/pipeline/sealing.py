@@ -21,7 +21,8 @@ from wavlm.execution.progress import Progress
 from wavlm.execution.revision import find_revision
 from wavlm.storage.drops import write_dropped
 from wavlm.storage.known import KnownFile, read_known
-from wavlm.storage.seals import UNSEALED, SealedFile, sha256_as_it_is
+from wavlm.storage.ledger import SealedFile
+from wavlm.storage.seals import UNSEALED, sha256_as_it_is
 
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
