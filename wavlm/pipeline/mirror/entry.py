@@ -12,8 +12,8 @@ from wavlm.pipeline.artifacts import KINDS
 from wavlm.storage.cache import object_key
 from wavlm.storage.digested import parse_digested, to_digested
 from wavlm.storage.facts import Facts
+from wavlm.storage.ledger import SealedFile
 from wavlm.storage.mirror.mirror import Mirror
-from wavlm.storage.seals import SealedFile
 
 LIST_BYTES = 1 << 28  # of the names that were left out: four million of them
 _KEY = re.compile(r"[0-9a-f]{12}")

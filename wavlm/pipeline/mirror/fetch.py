@@ -18,16 +18,17 @@ from wavlm.pipeline.mirror.places import Place
 from wavlm.pipeline.mirror.transfer import transfer_all
 from wavlm.pipeline.record import ArtifactRecord, read_record, read_seal
 from wavlm.pipeline.sealing import list_files
-from wavlm.pipeline.store import complete_in
+from wavlm.pipeline.siblings import complete_in
 from wavlm.specs.identity import key_of
 from wavlm.storage.cache import object_key
 from wavlm.storage.drops import keep_again, read_dropped, write_dropped
 from wavlm.storage.elsewhere import Elsewhere, read_elsewhere, write_elsewhere
 from wavlm.storage.files import sha256_of, sync
+from wavlm.storage.ledger import SealedFile
 from wavlm.storage.links import take_over
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.mirror.mirror import Mirror
-from wavlm.storage.seals import DROPPED_FILE, RECORD_FILE, SEAL_FILE, UNSEALED, SealedFile, content_of, sealed_files
+from wavlm.storage.seals import DROPPED_FILE, RECORD_FILE, SEAL_FILE, UNSEALED, content_of, sealed_files
 
 IsWanted = Callable[[str], bool]  # of a file, by its name relative to the folder
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.pipeline.record import read_record
-from wavlm.pipeline.store import complete_in
+from wavlm.pipeline.siblings import complete_in
 
 FETCHES = "fetches"  # of a store: folders of artifacts that are being fetched
 

@@ -18,8 +18,9 @@ from wavlm.pipeline.record import Seal, read_record, read_seal
 from wavlm.storage.cache import object_key
 from wavlm.storage.drops import read_dropped
 from wavlm.storage.files import sha256_of
+from wavlm.storage.ledger import SealedFile
 from wavlm.storage.mirror.mirror import Mirror
-from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, SealedFile, broken
+from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, broken
 from wavlm.storage.use_locks import hold_in_use
 
 
