@@ -58,6 +58,7 @@ __all__ = [
     "describe_losses",
     "key_of",
     "name_of",
+    "open_layout",
     "path_from_text",
     "path_to_text",
     "read_layout",
@@ -114,10 +115,19 @@ def read_layout(layout: Layout, root: Path) -> Reading:
     Raises BadDataError (LAYOUT, TABLE_JOIN) for files and tables that do not fit the layout, and UsageError
     (FILE_ENCODING). Files that are left out are no error here: see `check_files`.
     """
-    tree = Tree(root)
-    recordings = tuple(READERS[type(layout)](layout, tree))
-    files = tree.account(item.path for item in recordings)
+    tree, found = open_layout(layout, root)
+    recordings = tuple(found)
+    files = tree.account(str(item.path) for item in recordings)
     return Reading(recordings, files, tuple(tree.tables), tuple(tree.outside))
+
+
+def open_layout(layout: Layout, root: Path) -> tuple[Tree, Iterator[Recording]]:
+    """The files below a folder, and the recordings as they are read, in the order of their paths.
+
+    The tree has the accounts of tables once the last recording was read. Raises as `read_layout`.
+    """
+    tree = Tree(root)
+    return tree, READERS[type(layout)](layout, tree)
 
 
 def containers_of(layout: Layout, tree: Tree) -> list[PurePosixPath]:
