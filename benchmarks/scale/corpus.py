@@ -14,6 +14,16 @@ from benchmarks.scale import Cost, Row, cost_of, in_sizes
 from benchmarks.scale.rows import PER_SPEAKER
 
 SIZE = 1_000_000
+SPEC = {
+    "name": "fake",
+    "role": "speech",
+    "description": "made up",
+    "homepage": "https://example.org",
+    "license": "none",
+    "citation": "none",
+    "layout": {"type": "librispeech"},
+    "valid_fraction": 0.01,
+}
 KNOWN = {"MB": ("2,286 MB", "<= 300 MB"), "CPU s": ("", "")}
 
 
@@ -39,9 +49,7 @@ def build(out: Path, size: int) -> int:
     from wavlm.storage.parquet import lean_memory
 
     parts._read_file = _fake_file  # type: ignore[assignment] # noqa: SLF001 - what would open files
-    spec = CorpusSpec.model_construct(
-        name="fake", role="speech", valid_speakers=(), valid_rule=None, valid_fraction=0.01, channels="mean"
-    )
+    spec = CorpusSpec.model_validate({**SPEC, "sources": ({"type": "folder", "path": str(out)},)})
     with lean_memory():
         listing = write_listing(out / LISTING, _recordings(size), lambda _: KnownFile("0" * 64, None))
         check_keys(listing, out)

@@ -226,7 +226,7 @@ def read_split_rule(corpus_dir: Path) -> HoldOut | None:
     if rule.by not in ("speakers", "recordings") or math.isnan(rule.below):
         return None
     try:
-        return HoldOut(by=rule.by, below=rule.below)
+        return HoldOut.model_validate(rule._asdict())
     except ValueError as error:
         raise _unreadable(corpus_dir / MANIFEST, error) from error
 
@@ -254,7 +254,8 @@ def place_texts(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
 def microseconds_of(rows: pa.Table | pa.RecordBatch) -> npt.NDArray[np.int64]:
     """`ManifestRow.microseconds` of each row."""
     samples, rates = rows["num_samples"].to_numpy(), rows["sample_rate_hz"].to_numpy()
-    return np.rint(1e6 * (np.maximum(samples, 0) / np.maximum(rates, 1))).astype(np.int64)
+    found: npt.NDArray[np.int64] = np.rint(1e6 * (np.maximum(samples, 0) / np.maximum(rates, 1))).astype(np.int64)
+    return found
 
 
 def _region_texts(rows: pa.Table | pa.RecordBatch) -> list[pa.Array]:
