@@ -51,12 +51,12 @@ def build(out: Path, size: int) -> int:
     parts._read_file = _fake_file  # type: ignore[assignment] # noqa: SLF001 - what would open files
     spec = CorpusSpec.model_validate({**SPEC, "sources": ({"type": "folder", "path": str(out)},)})
     with lean_memory():
-        listing = write_listing(out / LISTING, _recordings(size), lambda _: KnownFile("0" * 64, None))
+        listing = write_listing(out / LISTING, _recordings(size), lambda _: KnownFile("0" * 64))
         check_keys(listing, out)
         (out / parts.PARTS).mkdir()
-        place = parts.Place(out, PurePosixPath("audio"), 0)
+        roots = parts.Roots(out, None, PurePosixPath("audio"), 0)
         for number in range(listing.num_parts):
-            parts.measure_part(parts.CorpusPart(listing.path, number, parts.part_path(out, number)), place)
+            parts.measure_part(parts.CorpusPart(listing.path, number, parts.part_path(out, number)), roots)
         rows = Rows(out, listing.num_parts)
         write_begun(spec, rows, begin(spec, rows, out), with_history=True)
         return sum_manifest(out).recordings
@@ -71,10 +71,10 @@ def _recordings(size: int) -> Iterator[Any]:
         yield Recording(f"utterance-{number:09d}", path, speaker)
 
 
-def _fake_file(name: PurePosixPath, _known: object, place: Any, **_: object) -> Any:
+def _fake_file(name: PurePosixPath, _known: object, roots: Any, **_: object) -> Any:
     import hashlib
 
     from wavlm.corpus.measure import _File
 
     digest = hashlib.sha256(str(name).encode()).hexdigest()
-    return _File(str(place.shown / name), 200_000, digest, 16_000, 192_000)
+    return _File(str(roots.shown / name), 200_000, digest, 16_000, 192_000)

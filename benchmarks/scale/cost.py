@@ -56,7 +56,8 @@ def growth_exponent(costs: Mapping[int, float]) -> float:
     """The slope of the logarithm of a cost over that of the size: 1 is linear, 2 quadratic. (Least squares.)"""
     points = [(math.log(size), math.log(max(cost, 1e-9))) for size, cost in costs.items()]
     mean_x, mean_y = (sum(column) / len(points) for column in zip(*points, strict=True))
-    return sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
+    slope: float = sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
+    return slope
 
 
 def in_sizes(what: str, cost: Callable[[int], Cost], size: int, known: Mapping[str, tuple[str, str]]) -> list[Row]:

@@ -71,7 +71,7 @@ def build(folder: Path, action: str) -> int:
     def read_part(part: object, **_: object) -> object:
         return read_record(record_path(folder / "out", part.stem))  # type: ignore[attr-defined]
 
-    vars(stage)["build_part"] = make_part if action == "make" else read_part
+    stage.build_part = make_part if action == "make" else read_part  # type: ignore[assignment, attr-defined]
     spec = ShardSpec(min_seconds=1.0, max_seconds=30.0)
     return stage.build_shards(spec, folder, folder / "out", 1, no_progress).utterances
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from wavlm.corpus.archives import AUDIO, Files, gather
+from wavlm.corpus.archives import AUDIO, Files, gather, note_files
 from wavlm.corpus.contents import FolderContents
 from wavlm.corpus.digests import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
@@ -23,7 +22,7 @@ from wavlm.corpus.growth.match import Present, recall
 from wavlm.corpus.growth.write import write_list
 from wavlm.corpus.listing import KnownFile, Listing, recordings_of
 from wavlm.corpus.manifest import MANIFEST, read_rule, write_manifest
-from wavlm.corpus.measure import PARTS, CorpusPart, Place, measure, measure_part, part_path
+from wavlm.corpus.measure import PARTS, CorpusPart, Roots, measure, measure_part, part_path
 from wavlm.corpus.reading import Found, read_corpus
 from wavlm.corpus.sums import HERE, Sums, sum_manifest, sum_splits
 from wavlm.errors import CannotWriteError
@@ -58,11 +57,14 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
     with lean_memory():
         found = read_corpus(spec, files, out)
-        place = Place(files.root, PurePosixPath("" if files.contents else AUDIO), stall_seconds)
+        shown = PurePosixPath("" if files.contents else AUDIO)
+        roots = Roots(files.root, files.archives, shown, stall_seconds)
         if files.base is None:
-            sums = _begin(spec, files, found.listing, place, out, workers, progress)
+            sums = _begin(spec, files, found.listing, roots, out, workers, progress)
         else:
-            sums = _follow(spec, files, files.base, found.listing, place, out)
+            sums = _follow(spec, files, files.base, found.listing, roots, out)
+        if files.unpacked:
+            note_files(files, out)
         if files.contents:
             write_files(out, _make_files(files.contents, files.base, _generation(spec)))
         facts = _facts(spec, sums, out, files, found)
@@ -100,7 +102,7 @@ def _generation(spec: CorpusSpec) -> int:
 
 
 def _begin(  # noqa: PLR0913, PLR0917  what, from where, to where, how
-    spec: CorpusSpec, files: Files, listing: Listing, place: Place, out: Path, workers: int, progress: Progress
+    spec: CorpusSpec, files: Files, listing: Listing, roots: Roots, out: Path, workers: int, progress: Progress
 ) -> Sums:
     """Look at all files of a corpus, in parts, and write its first generation."""
     count = listing.num_parts
@@ -108,7 +110,7 @@ def _begin(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     parts = [CorpusPart(listing.path, number, part_path(out, number)) for number in range(count)]
     run_parts(
         parts,
-        partial(measure_part, place=place),
+        partial(measure_part, roots=roots),
         min(workers, count),
         lambda done, total: progress(GATHERING + (1 - GATHERING) * done / max(1, total), 1.0),
     )
@@ -117,7 +119,7 @@ def _begin(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     return write_begun(spec, rows, begun, with_history=files.contents is not None)
 
 
-def _follow(spec: CorpusSpec, files: Files, base: GenerationList, listing: Listing, place: Place, out: Path) -> Sums:
+def _follow(spec: CorpusSpec, files: Files, base: GenerationList, listing: Listing, roots: Roots, out: Path) -> Sums:
     """Write a generation of a corpus that grows. Only files that came or were changed are opened."""
     number = _generation(spec)
     present = [
@@ -125,16 +127,14 @@ def _follow(spec: CorpusSpec, files: Files, base: GenerationList, listing: Listi
         for batch in listing.stream()
         for recording, sha256 in zip(recordings_of(batch), batch["sha256"].to_pylist(), strict=True)
     ]
-    if files.in_place is None:
-        present = [replace(item, sha256=files.sha256_of(item.recording.path) or "") for item in present]
-    history = _history(spec, files, base, present, place)
+    history = _history(spec, files, base, present, roots)
     write_manifest(out / MANIFEST, rows_of(history, number, present), spec.name, history.rule, history.below)
     write_history(out, history)
     here = [{name: getattr(item, name) for name in HERE} for item in history.at(number)]
     return sum_splits([pa.Table.from_pylist(here)] if here else [])
 
 
-def _history(spec: CorpusSpec, files: Files, base: GenerationList, present: Sequence[Present], place: Place) -> History:
+def _history(spec: CorpusSpec, files: Files, base: GenerationList, present: Sequence[Present], roots: Roots) -> History:
     """All versions of the recordings of a corpus up to the generation of the spec."""
     number = _generation(spec)
     if base.latest >= number:
@@ -148,7 +148,7 @@ def _history(spec: CorpusSpec, files: Files, base: GenerationList, present: Sequ
         base.history,
         number,
         present,
-        lambda chosen: measure(chosen, [KnownFile(sha256_of[item.path], None) for item in chosen], place),
+        lambda chosen: measure(chosen, [KnownFile(sha256_of[item.path]) for item in chosen], roots),
     )
 
 

@@ -24,8 +24,10 @@ SCHEMA = pa.schema(
     [
         *(MANIFEST_SCHEMA.field(name) for name in _SAID),
         pa.field("given", pa.string()),  # the split that the publisher says
-        pa.field("sha256", pa.string()),  # of the file, if it is known; else it is hashed
-        pa.field("unpacked", pa.string()),  # the sha256 that it had when it was unpacked
+        pa.field("sha256", pa.string()),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("archive", pa.string()),
+        pa.field("offset", pa.int64()),
     ]
 )
 
@@ -33,8 +35,10 @@ SCHEMA = pa.schema(
 class KnownFile(NamedTuple):
     """What is known of a file before it is opened."""
 
-    sha256: str | None  # None: it is to be hashed
-    unpacked: str | None  # the sha256 that it had when it was unpacked
+    sha256: str | None = None  # None: it is to be hashed
+    size_bytes: int | None = None  # None: as the disk says
+    archive: str | None = None  # the archive that it was left in; None: it lies below the folder
+    offset: int | None = None  # in the archive
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,14 @@ def recordings_of(batch: pa.RecordBatch) -> Iterator[Recording]:
         )
 
 
+def known_of(batch: pa.RecordBatch) -> list[KnownFile]:
+    """What is known of the file of each recording of a part."""
+    return [KnownFile(**row) for row in batch.select(list(KnownFile._fields)).to_pylist()]
+
+
 def _rows(recordings: Iterable[Recording], find: Callable[[PurePosixPath], KnownFile]) -> Iterator[dict[str, object]]:
     path: PurePosixPath | None = None
-    known = KnownFile(None, None)
+    known = KnownFile()
     for item in recordings:
         if item.path != path:
             path, known = item.path, find(item.path)

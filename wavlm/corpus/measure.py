@@ -16,16 +16,16 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wavlm.corpus.audio.file_bytes import Inside, Place
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe_in_steps
 from wavlm.corpus.contents import hash_fenced
 from wavlm.corpus.growth.match import Present
 from wavlm.corpus.layouts import Recording
-from wavlm.corpus.listing import KnownFile, recordings_of
+from wavlm.corpus.listing import KnownFile, known_of, recordings_of
 from wavlm.corpus.manifest import SCHEMA as MANIFEST_SCHEMA
 from wavlm.corpus.manifest import ManifestRow, to_plain
 from wavlm.corpus.regions import find_passage
-from wavlm.errors import BadDataError
 from wavlm.execution.fence import FencePool, LostCallError
 from wavlm.storage.batches import read_batch
 from wavlm.storage.files import is_whole, note_whole
@@ -51,12 +51,19 @@ class CorpusPart:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the paths of recordings start, and what the manifest has before them."""
+class Roots:
+    """Where the files of a corpus are, and how long one may keep a worker waiting."""
 
-    root: Path
-    shown: PurePosixPath
+    files: Path  # where the paths of recordings start
+    archives: Path | None  # where the archives lie that files were left in
+    shown: PurePosixPath  # what the manifest has before the paths
     stall_seconds: float
+
+    def find(self, name: PurePosixPath, known: KnownFile) -> Place:
+        """Where the bytes of a file are."""
+        if known.archive is None or self.archives is None:
+            return self.files / name
+        return Inside(self.archives / known.archive, known.offset or 0, known.size_bytes or 0, name.name)
 
 
 def part_path(out: Path, number: int) -> Path:
@@ -64,19 +71,17 @@ def part_path(out: Path, number: int) -> Path:
     return out / PARTS / f"{number:06d}.parquet"
 
 
-def measure_part(part: CorpusPart, place: Place) -> None:
+def measure_part(part: CorpusPart, roots: Roots) -> None:
     """Write the rows of a part, unless they are there.
 
-    Raises BadDataError (FILE_CHANGED) for a file that was unpacked and is another one now, and ServiceMissingError
-    (STORAGE_STALLED).
+    Raises ServiceMissingError (STORAGE_STALLED).
     """
     batch = read_batch(part.listing, part.number)
-    inputs = _digest(batch, place)
+    inputs = _digest(batch, roots)
     if is_whole(part.path) and (pq.read_schema(part.path).metadata or {}).get(b"inputs") == inputs.encode():
         return
     recordings = list(recordings_of(batch))
-    known = [KnownFile(*row) for row in zip(batch["sha256"].to_pylist(), batch["unpacked"].to_pylist(), strict=True)]
-    rows = measure(recordings, known, place)
+    rows = measure(recordings, known_of(batch), roots)
     said = zip(rows, recordings, strict=True)
     plain = [{**to_plain(row), "given": item.split, "row": Present(item, row.sha256).row} for row, item in said]
     table = pa.Table.from_pylist(plain, schema=SCHEMA)
@@ -84,12 +89,12 @@ def measure_part(part: CorpusPart, place: Place) -> None:
     note_whole(part.path)
 
 
-def measure(recordings: Sequence[Recording], known: Iterable[KnownFile], place: Place) -> list[ManifestRow]:
+def measure(recordings: Sequence[Recording], known: Iterable[KnownFile], roots: Roots) -> list[ManifestRow]:
     """A row per recording. Each file is looked at once, however many regions it has."""
-    known_of = dict(zip((recording.path for recording in recordings), known, strict=True))
-    with FencePool(THREADS, place.stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
-        look = partial(_read_file, place=place, fences=fences)
-        found = dict(zip(known_of, pool.map(look, known_of, known_of.values()), strict=True))
+    files = dict(zip((recording.path for recording in recordings), known, strict=True))
+    with FencePool(THREADS, roots.stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
+        look = partial(_read_file, roots=roots, fences=fences)
+        found = dict(zip(files, pool.map(look, files, files.values()), strict=True))
     return [_row(recording, found[recording.path]) for recording in recordings]
 
 
@@ -112,20 +117,15 @@ class _File:
     num_samples: int
 
 
-def _read_file(name: PurePosixPath, known: KnownFile, place: Place, fences: FencePool) -> _File:
-    path = place.root / name
+def _read_file(name: PurePosixPath, known: KnownFile, roots: Roots, fences: FencePool) -> _File:
+    path = roots.files / name
     sha256 = known.sha256 or hash_fenced(path, fences)
-    if known.unpacked and sha256 != known.unpacked:
-        raise BadDataError(
-            "FILE_CHANGED",
-            f"found sha256 {sha256}, unpacked {known.unpacked}; at {path}; run again, which unpacks it again; if it "
-            "changes again, check the disk and the memory",
-        )
-    rate, samples = _probe(path, fences)
-    return _File(str(place.shown / name), path.stat().st_size, sha256, rate, samples)
+    size = path.stat().st_size if known.size_bytes is None else known.size_bytes
+    rate, samples = _probe(roots.find(name, known), fences)
+    return _File(str(roots.shown / name), size, sha256, rate, samples)
 
 
-def _probe(path: Path, fences: FencePool) -> tuple[int, int]:
+def _probe(path: Place, fences: FencePool) -> tuple[int, int]:
     """Sample rate in Hz and samples per channel; (-1, -1) for a file that the shards stage will refuse."""
     try:
         info = fences.finish(probe_in_steps, path)
@@ -155,7 +155,7 @@ def _row(recording: Recording, file: _File) -> ManifestRow:
     )
 
 
-def _digest(batch: pa.RecordBatch, place: Place) -> str:
+def _digest(batch: pa.RecordBatch, roots: Roots) -> str:
     """The digest of what a part is made of."""
-    said = json.dumps([batch.to_pylist(), str(place.shown)], default=repr)
+    said = json.dumps([batch.to_pylist(), str(roots.shown)], default=repr)
     return hashlib.sha256(said.encode()).hexdigest()

@@ -60,9 +60,8 @@ def read_corpus(spec: CorpusSpec, files: Files, out: Path) -> Found:
 def _read(spec: CorpusSpec, files: Files, path: Path) -> Found:
     """What the layout finds in the folder, or in what was unpacked."""
     is_unpacked = files.contents is not None and files.in_place is None
-    tree, found = open_layout(
-        spec.layout, files.in_place.root if files.in_place else files.root / (AUDIO if is_unpacked else "")
-    )
+    root = files.in_place.root if files.in_place else files.root / (AUDIO if is_unpacked else "")
+    tree, found = open_layout(spec.layout, root, None if files.contents else files.left)
 
     def recordings() -> Iterator[Recording]:
         for item in found:
@@ -84,8 +83,11 @@ def _known_file(files: Files) -> Callable[[PurePosixPath], KnownFile]:
 
     def find(name: PurePosixPath) -> KnownFile:
         unpacked = files.unpacked.get(str(name))
-        sha256 = files.sha256_of(name) if files.in_place else None
-        return KnownFile(sha256, unpacked.sha256 if unpacked else None)
+        if unpacked is None:
+            return KnownFile(files.sha256_of(name) if files.in_place else None)
+        # Digested as it was read from its archive; the shards stage compares what it decodes.
+        known = KnownFile(unpacked.sha256, unpacked.bytes)
+        return known._replace(archive=unpacked.archive, offset=unpacked.offset) if unpacked.is_left else known
 
     return find
 
