@@ -53,7 +53,7 @@ def account_containers(layout: Layout, root: Path, inside: FilesAccount) -> File
     tree = Tree(root)
     paths = containers_of(layout, tree)
     tree.leave(tree.audio("**/*"), "not-matched")
-    found = tree.account(paths)
+    found = tree.account(map(str, paths))
     containers = left_out("container", map(str, paths))
     around = found.model_copy(update={"used": 0, "left_out": (*found.left_out, containers)})
     return add_accounts(inside, around)
