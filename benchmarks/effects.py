@@ -17,8 +17,8 @@ from benchmarks.jobs import SMALL, job
 from benchmarks.speech import Speech, speech
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import SamplerState
 from wavlm.mixing.effects import Waveform, apply_effects
 from wavlm.shards import Reader
 from wavlm.specs import SAMPLE_RATE_HZ, EffectSpec, MixSpec, TrainSpec

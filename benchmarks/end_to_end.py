@@ -20,8 +20,8 @@ from benchmarks.workload import BASE
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import PackedBatch
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import SamplerState
 from wavlm.specs import NetworkSpec, TrainSpec
 
 CLAIMS = (

@@ -26,9 +26,9 @@ from benchmarks.workload import BASE
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import read_labels
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader, make_sampler
 from wavlm.loader.masking import Spans
-from wavlm.loader.sampler import SamplerState
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import decode_flac_int16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, TrainSpec

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.workload import Crops
-from wavlm.export.hf import config_of
+from wavlm.export.hf_config import config_of
 from wavlm.export.mapping import encoder_rows, to_layout
 from wavlm.nn import WavLM
 from wavlm.nn.head import Predictions

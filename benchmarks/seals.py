@@ -25,15 +25,16 @@ from wavlm.execution.runtime import Runtime
 from wavlm.export import build_export
 from wavlm.export.card import Card
 from wavlm.features.extract import ExtractionPlan
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader, make_sampler
-from wavlm.loader.sampler import SamplerState
 from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.record import ArtifactRecord, write_record
 from wavlm.pipeline.sealing import list_files
 from wavlm.specs import CodebookSpec, MfccFeatures, TrainSpec
 from wavlm.storage import seals
 from wavlm.storage.files import sha256_of
-from wavlm.storage.seals import RECORD_FILE, SealedFile
+from wavlm.storage.ledger import SealedFile
+from wavlm.storage.seals import RECORD_FILE
 
 PEER = "the same stage without checks"
 LABELS = Claim("seals.labels", "% of CPU", PEER, cpu="<= 5", devices=("cpu",))
@@ -95,7 +96,7 @@ def _export(audio: Speech) -> tuple[Stage, str]:
     model = audio.work / "model"
     save_model(WavLM(BASE, 500), model)
     seal(model)
-    card = Card(name="base", key="0", corpora=())
+    card = Card(name="base", key="0", origins=())
 
     def stage() -> None:
         out = _empty(audio.work / "export")

@@ -26,9 +26,9 @@ from wavlm.export.imported import build_model
 from wavlm.features.extract import extraction_plan
 from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
-from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Labels, Model, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Labels, Model, Shards, build_order
 from wavlm.pipeline.imported import place_of
-from wavlm.pipeline.plan import build_order, models, plan
+from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.resolve import contents_cache, read_folders
 from wavlm.pipeline.store import Store
 from wavlm.shards import build_shards
@@ -113,12 +113,12 @@ def _write_specs(arguments: argparse.Namespace, start: str, seed: int) -> Path:
         "warmup": arguments.updates // 20,
         "every": arguments.updates // 3,
     }
-    files = {"corpora/others.yaml": CORPUS, f"recipes/{start}-{seed}.yaml": RECIPE}
-    for name, text in files.items():
-        path = arguments.out / "specs" / name
+    specs: Path = arguments.out / "specs"
+    recipe = specs / f"recipes/{start}-{seed}.yaml"
+    for path, text in ((specs / "corpora/others.yaml", CORPUS), (recipe, RECIPE)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.format(**values))
-    return arguments.out / "specs" / f"recipes/{start}-{seed}.yaml"
+    return recipe
 
 
 def _build(artifact: Artifact, store: Store, out: Path) -> Facts:

@@ -106,8 +106,8 @@ class OurStep:
     def on(self, batch: Crops) -> Callable[[], None]:
         """A function that does one update on this batch."""
         from wavlm.loader.batch import PackedBatch
+        from wavlm.loader.epochs import SamplerState
         from wavlm.loader.pcm import PackedAudio
-        from wavlm.loader.sampler import SamplerState
         from wavlm.mixing.counts import MixingCounts
         from wavlm.train.prefetch import prefetch
         from wavlm.train.step import update

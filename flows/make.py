@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from prefect import Task
+
 from tasks.codebook import codebook
 from tasks.corpus import corpus
 from tasks.export import export
@@ -15,6 +17,7 @@ from tasks.folders import read_folders
 from tasks.labels import labels
 from tasks.mixtures import mixtures
 from tasks.model import model
+from tasks.orchestration.stage import make_shares
 from tasks.orchestration.waiting import wait_out
 from tasks.pretrain import pretrain
 from tasks.register import register
@@ -23,10 +26,12 @@ from tasks.shards import shards
 from tasks.versions import ask_versions
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Artifact, ImportedModel, Model, Registration, build_order
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.lost_lists import restore_list
+from wavlm.pipeline.mirror.sharing import bring, fill_inputs, give_if_it_answers
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import corpora_of, resolve, unread_folders
@@ -37,7 +42,7 @@ from wavlm.specs.yaml import read_recipe
 ATTEMPTS = 3  # at an artifact whose inputs others move away
 logger = logging.getLogger(__name__)
 
-_TASKS: dict[str, Callable[[Any, Store, Runtime], Path]] = {
+_TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
     "corpus": corpus,
     "shards": shards,
     "model": model,
@@ -92,9 +97,14 @@ def require_registered(artifacts: Iterable[Artifact], store: Store, recipe: str)
 
 
 def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
-    """Run the artifact's task, unless the store holds the artifact already."""
-    if store.is_complete(artifact):
-        return
+    """Run the artifact's task, unless the store holds the artifact already, or the mirror does."""
+    if not store.is_complete(artifact) and not _bring(artifact, store, runtime):
+        _make_here(artifact, recipe, store, runtime)
+    give_if_it_answers(artifact, store, runtime)
+
+
+def _make_here(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    _fill_inputs(artifact, store, runtime)
     if isinstance(artifact, Registration):
         register(artifact, store, recipe, runtime)
         return
@@ -105,10 +115,27 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
     _TASKS[artifact.kind](artifact, store, runtime)
 
 
+def _bring(artifact: Artifact, store: Store, runtime: Runtime) -> bool:
+    """Take an artifact from the mirror, as soon as nobody makes it here."""
+    return wait_out(lambda: store.is_complete(artifact) or bring(artifact, store, runtime), runtime)
+
+
+def _fill_inputs(artifact: Artifact, store: Store, runtime: Runtime) -> None:
+    wait_out(lambda: fill_inputs(artifact, store, runtime), runtime)
+
+
+def make_share(artifact: Artifact, store: Store, runtime: Runtime, share: Share) -> None:
+    """Make a share of the parts of an artifact that is not complete. No server follows it; nothing is sealed."""
+    _fill_inputs(artifact, store, runtime)
+    with make_shares(share):
+        _TASKS[artifact.kind].fn(artifact, store, runtime)
+
+
 def make_with_inputs(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
     """The same, after what it needs was made: also what another run has moved away since this one began."""
     for left in reversed(range(ATTEMPTS)):
-        if store.is_complete(artifact):
+        if store.is_complete(artifact) or _bring(artifact, store, runtime):
+            give_if_it_answers(artifact, store, runtime)
             return
         for item in artifact.needs:
             make_with_inputs(item, recipe, store, runtime)
@@ -132,7 +159,8 @@ def make_again(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtim
             store.redo(artifact)
 
     wait_out(discard, runtime)
-    make(artifact, recipe, store, runtime)
+    if not store.is_complete(artifact):
+        _make_here(artifact, recipe, store, runtime)
 
 
 def _restore_thinned(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:

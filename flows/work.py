@@ -21,6 +21,8 @@ from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, ImportedModel
+from wavlm.pipeline.mirror.sharing import give
+from wavlm.pipeline.one_look import one_look
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
@@ -58,9 +60,10 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
     artifact_store = Store(Path(store))
     redo = make_one is make_again
     with under_way():
-        for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo, is_today=is_today):
-            logger.warning("%s", warning)
-        recipe_spec = read_resolved(recipe, artifact_store, runtime, choose, is_today=is_today)
+        with one_look():  # and a fresh one when files are read into a part
+            for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo, is_today=is_today):
+                logger.warning("%s", warning)
+            recipe_spec = read_resolved(recipe, artifact_store, runtime, choose, is_today=is_today)
         chosen = choose(plan(recipe_spec))
         take_back_lost(chosen, artifact_store)
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]
@@ -75,6 +78,8 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
         finally:
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)
+        for artifact in chosen:
+            give(artifact, artifact_store, runtime)  # what the mirror did not take at once
         if runtime.require_registry:
             require_registered(chosen, artifact_store, recipe)
         if tell:

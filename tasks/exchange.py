@@ -15,7 +15,7 @@ from wavlm.export import FAIRSEQ_FOLDER, HF_FOLDER, load
 from wavlm.export.fairseq import write_fairseq
 from wavlm.export.hf import write_hf
 from wavlm.pipeline.artifacts import Export
-from wavlm.pipeline.record import RECORD_FILE, read_field, read_record
+from wavlm.pipeline.record import RECORD_FILE, read_field, read_head
 from wavlm.pipeline.store import Store
 from wavlm.storage.seals import check_sealed
 
@@ -49,7 +49,7 @@ def _folder(model: str, store: Store) -> Iterator[tuple[Path, str]]:
     path = Path(model)
     if path.exists():
         is_sealed = (path / RECORD_FILE).is_file()
-        yield path, read_record(path).key if is_sealed else ""
+        yield path, read_head(path).key if is_sealed else ""
         return
     from tasks.registry.lookup import pull_model, resolve
 

@@ -22,7 +22,7 @@ def labels(artifact: Labels, store: Store, runtime: Runtime) -> Path:
 
         book = artifact.codebook
         teacher = store.path(book.teacher) if book.teacher else None
-        plan = extraction_plan(runtime.workers, runtime.gpus)
+        plan = extraction_plan(runtime.workers, runtime.gpus, is_elsewhere=bool(runtime.cluster))
         shards = store.path(artifact.shards)
         siblings = store.siblings(artifact)
         return build_labels(store.path(book), book.spec.features, shards, teacher, out, plan, progress, siblings)

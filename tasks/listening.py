@@ -15,7 +15,7 @@ from tasks.jobs import job_of
 from wavlm.errors import UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
-from wavlm.loader.sampler import MicroBatch, SamplerState
+from wavlm.loader.epochs import MicroBatch, SamplerState
 from wavlm.loader.samples import MicroBatchArrays, TrainingSamples
 from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.effect_pairs import effect_pairs

@@ -116,8 +116,8 @@ def _remove_leftovers(out: Path) -> None:
 
     What was trained, and from what, is spelled out in the record that seals the folder.
     """
-    for name in ("job.json", TRAIN_LOCK, f"{TRAIN_LOCK}.owner", EXIT_NOTE_FILE):
-        (out / name).unlink(missing_ok=True)
+    for path in (out / "job.json", *out.glob(f"{TRAIN_LOCK}*"), out / EXIT_NOTE_FILE):
+        path.unlink(missing_ok=True)
     shutil.rmtree(out / CACHE, ignore_errors=True)
 
 

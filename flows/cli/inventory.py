@@ -12,8 +12,9 @@ from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import KINDS
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.garbage.sizes import sizes_of
-from wavlm.pipeline.record import read_record
-from wavlm.pipeline.store import Store, complete_in
+from wavlm.pipeline.record import read_head, read_size
+from wavlm.pipeline.siblings import complete_in
+from wavlm.pipeline.store import Store
 from wavlm.storage.holders import find_owner
 
 
@@ -32,14 +33,15 @@ def list_complete(store: Store) -> Iterator[Item]:
     """All complete artifacts whose records can be read, by kind in pipeline order."""
     for folder in store.folders():
         try:
-            record = read_record(folder)
+            record = read_head(folder)
+            num_files, num_bytes = read_size(folder)
         except BadDataError:
             continue  # `list_broken` names it
         made = datetime.fromtimestamp(record.finished_unix, UTC).astimezone()
         yield Item(
             f"{folder.parent.name}/{folder.name}",
-            len(record.files),
-            size_text(sum(file.bytes for file in record.files.values())),
+            num_files,
+            size_text(num_bytes),
             time_text(record.seconds),
             f"{made:%Y-%m-%d %H:%M}",
         )

@@ -16,6 +16,7 @@ from flows.cli import house as cli_house
 from flows.cli import init as cli_init
 from flows.cli import mirror as cli_mirror
 from flows.cli import models as cli_models
+from flows.cli import parts as cli_parts
 from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
 from flows.cli import run as cli_run
@@ -71,6 +72,7 @@ def _start(
 for module in (
     cli_init,
     cli_run,
+    cli_parts,
     cli_store,
     cli_refresh,
     cli_grow,

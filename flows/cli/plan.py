@@ -15,6 +15,7 @@ from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.imported import describe_source
+from wavlm.pipeline.one_look import one_look
 from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.refreshes import describe_refresh
 from wavlm.pipeline.relatives import explain_make
@@ -43,6 +44,11 @@ def plan_until(recipe: Path, until: Kind | None, store: Store) -> tuple[Artifact
 
 def plan_table(recipe: Path, store: Store) -> Table:
     """Each artifact in order: there and how many hours it holds, or to be made and why."""
+    with one_look():
+        return _plan_table(recipe, store)
+
+
+def _plan_table(recipe: Path, store: Store) -> Table:
     table = Table(title=escape(str(recipe)), title_justify="left", box=None)
     table.add_column("")
     table.add_column("artifact", no_wrap=True, overflow="fold")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli import console, options
 from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
-from wavlm.pipeline.artifacts import Kind
+from wavlm.pipeline.artifacts import Artifact, Kind
+
+if TYPE_CHECKING:
+    from wavlm.pipeline.store import Store
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,6 +42,11 @@ def run(  # noqa: PLR0913 - one option each
     wait: options.Wait = options.DEFAULT_WAIT,
     experiment: options.Experiment = "",
     require_registry: options.RequireRegistry = False,
+    executor: options.Executor = "local",
+    cluster: options.Cluster = "",
+    mirror: options.Mirror = "",
+    cache: options.CacheFolder = "",
+    cache_gigabytes: options.CacheGigabytes = 0,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -57,6 +65,8 @@ def run(  # noqa: PLR0913 - one option each
     from tasks.registry.lost import take_back_lost
     from wavlm.errors import CodedError
     from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.mirror.sharing import has_given
+    from wavlm.pipeline.one_look import one_look
     from wavlm.pipeline.plan import select_needed
     from wavlm.pipeline.store import Store
 
@@ -73,21 +83,31 @@ def run(  # noqa: PLR0913 - one option each
         wait_minutes=wait,
         experiment=experiment,
         require_registry=require_registry,
+        executor=executor,
+        cluster=cluster,
+        mirror=mirror,
+        cache=cache,
+        cache_gigabytes=cache_gigabytes,
     )
     artifact_store = Store(store)
     resolved = None
 
     def is_done() -> bool:
         try:
-            return artifact_store.has_all(plan_until(recipe, until, artifact_store))
+            wanted = plan_until(recipe, until, artifact_store)
+            return artifact_store.has_all(wanted) and has_given(wanted, runtime)
         except CodedError:
             return False  # the check says so, with all other problems
 
-    if not is_done() or take_back_lost(plan_until(recipe, until, artifact_store), artifact_store):
-        from flows.cli.orchestrated import run_flow
-        from flows.ready import check_ready
+    with one_look():
+        is_wanted = not is_done() or take_back_lost(plan_until(recipe, until, artifact_store), artifact_store)
+        if is_wanted:
+            from flows.ready import check_ready
 
-        check_ready(str(recipe), artifact_store, runtime, lambda items: select_needed(items, until))
+            check_ready(str(recipe), artifact_store, runtime, lambda items: select_needed(items, until))
+    if is_wanted:
+        from flows.cli.orchestrated import run_flow
+
         resolved = run_flow(
             _load_pretrain,
             artifact_store.root,
@@ -100,7 +120,7 @@ def run(  # noqa: PLR0913 - one option each
     show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
 
 
-def stage(  # noqa: PLR0913 - one option each
+def stage(  # noqa: PLR0913, PLR0915 - one option each
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help="Which stage")],
     recipe: RecipeFile,
     *,
@@ -112,6 +132,11 @@ def stage(  # noqa: PLR0913 - one option each
     processes: options.Processes = 0,
     threads: options.Threads = 0,
     wait: options.Wait = options.DEFAULT_WAIT,
+    executor: options.Executor = "local",
+    cluster: options.Cluster = "",
+    mirror: options.Mirror = "",
+    cache: options.CacheFolder = "",
+    cache_gigabytes: options.CacheGigabytes = 0,
     redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
 ) -> None:
     """Make one stage of a recipe, alone; its inputs have to be there.
@@ -123,9 +148,10 @@ def stage(  # noqa: PLR0913 - one option each
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
     from tasks.registry.lost import take_back_lost
-    from wavlm.errors import CodedError, LockedError, ServiceMissingError
+    from wavlm.errors import CodedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
-    from wavlm.pipeline.artifacts import Artifact
+    from wavlm.pipeline.mirror.sharing import has_given
+    from wavlm.pipeline.one_look import one_look
     from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.store import Store
@@ -138,19 +164,32 @@ def stage(  # noqa: PLR0913 - one option each
         return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
 
     recipe_spec = read_recipe(recipe)
-    with suppress(CodedError):  # the check says so, with all other problems
-        recipe_spec = resolve(recipe_spec, artifact_store)
-    artifacts = choose(recipe_spec)
-    if redo or not artifact_store.has_all(artifacts) or take_back_lost(artifacts, artifact_store):
-        from flows.cli.orchestrated import run_flow
-        from flows.ready import check_ready
+    runtime = Runtime(
+        workers=workers,
+        gpus=gpus,
+        processes=processes,
+        threads=threads,
+        wait_minutes=wait,
+        executor=executor,
+        cluster=cluster,
+        mirror=mirror,
+        cache=cache,
+        cache_gigabytes=cache_gigabytes,
+    )
+    with one_look():
+        with suppress(CodedError):  # the check says so, with all other problems
+            recipe_spec = resolve(recipe_spec, artifact_store)
+        artifacts = choose(recipe_spec)
+        is_done = artifact_store.has_all(artifacts) and has_given(artifacts, runtime)
+        is_wanted = redo or not is_done or take_back_lost(artifacts, artifact_store)
+        if is_wanted:
+            from flows.ready import check_ready
 
-        runtime = Runtime(workers=workers, gpus=gpus, processes=processes, threads=threads, wait_minutes=wait)
-        check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
-        for artifact in artifacts:
-            for item in artifact.needs if artifact.is_known else ():
-                with suppress(LockedError):  # it is being made: the flow waits for it
-                    artifact_store.require(item)  # before Prefect is started for nothing
+            check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)
+    if is_wanted:
+        from flows.cli.orchestrated import run_flow
+
+        _require_inputs(artifacts, artifact_store)  # before Prefect is started for nothing
         resolved = run_flow(
             _load_stage,
             artifact_store.root,
@@ -197,6 +236,16 @@ def listen(
     recipe_spec = require_known(read_recipe(recipe), artifact_store)
     for path in write_batch(recipe_spec, artifact_store, iteration, epoch, out):
         console.out.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _require_inputs(artifacts: Iterable[Artifact], store: Store) -> None:
+    """Raise BadDataError (INPUT_MISSING) if something is missing that artifacts are made from."""
+    from wavlm.errors import LockedError
+
+    for artifact in artifacts:
+        for item in artifact.needs if artifact.is_known else ():
+            with suppress(LockedError):  # it is being made: the flow waits for it
+                store.require(item)
 
 
 def _load_pretrain() -> Callable[..., object]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,8 +15,11 @@ from prefect.cache_policies import NO_CACHE
 from tasks.orchestration.progress_bar import show_progress
 from tasks.orchestration.waiting import wait_out
 from wavlm.errors import CodedError
+from wavlm.execution.executor import choose_executor
+from wavlm.execution.parts import use_executor
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.outcome import describe_outcome, title_of
 from wavlm.pipeline.store import Store
@@ -24,6 +29,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 # Three more attempts, for an outage of ten minutes: downloads have tried several times before the first of them.
 RETRY_SECONDS = [30.0, 120.0, 480.0]
+
+_share: ContextVar[Share | None] = ContextVar("wavlm_share", default=None)
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +60,39 @@ def stage_task(function: Callable[P, R]) -> Task[P, R]:
     return task(cache_policy=NO_CACHE, task_run_name=title, **RETRIES)(function)
 
 
+@contextmanager
+def make_shares(share: Share) -> Iterator[None]:
+    """While the block runs, stages make a share of their parts, and seal nothing."""
+    token = _share.set(share)
+    try:
+        yield
+    finally:
+        _share.reset(token)
+
+
 def make_stage(artifact: Artifact, store: Store, runtime: Runtime, build: Callable[[Path, Progress], Facts]) -> Path:
     """Make an artifact in the store, show how far it is, and say in one line what came out. Returns its folder.
 
-    Waits while another run makes it, or an input of it. What that run has made is used.
+    Its parts are made by the executor of `runtime`. Waits while another run makes it, or an input of it. What that run
+    has made is used.
     """
     with show_progress(title_of(artifact)) as (progress, _):
-        folder = wait_out(lambda: store.make(artifact, lambda out: build(out, progress)), runtime)
+        if share := _share.get():
+            _make_share(artifact, store, runtime, lambda out: build(out, progress), share)
+            return store.path(artifact)
+        with use_executor(choose_executor(runtime, store.root)):
+            folder = wait_out(lambda: store.make(artifact, lambda out: build(out, progress)), runtime)
     say_outcome(artifact, store)
     return folder
+
+
+def _make_share(
+    artifact: Artifact, store: Store, runtime: Runtime, build: Callable[[Path], Facts], share: Share
+) -> None:
+    with use_executor(share):
+        made = wait_out(lambda: store.make_share(artifact, build), runtime)
+    what = f"{made}, as rank {share.rank} of {share.of}" if made else "complete already"
+    logger.info("%s: %s; at %s", title_of(artifact), what, store.partial_folder(artifact) if made else store.root)
 
 
 def say_outcome(artifact: Artifact, store: Store) -> None:

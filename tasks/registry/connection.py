@@ -87,7 +87,7 @@ def connect(store: Store) -> Registry:
     return _registry(uri, client, file, lock)
 
 
-def hold_registry(lock: Path) -> AbstractContextManager[None]:
+def hold_registry(lock: Path) -> AbstractContextManager[object]:
     """Hold the lock of a registry, which two take in turn who would both create what both found missing."""
     return wait_for_lock(lock, "the registry", LOCK_SECONDS, lambda *_: None)
 

@@ -13,8 +13,8 @@ from benchmarks import end_to_end, loader, mfcc
 from benchmarks.jobs import MIX
 from benchmarks.speech import SHARDS_VARIABLE, speech, utterance
 from wavlm.features.mfcc import mfcc as our_mfcc
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader as batches_of
-from wavlm.loader.sampler import SamplerState
 from wavlm.shards.flac import encode_flac
 from wavlm.specs import SAMPLE_RATE_HZ
 

@@ -32,8 +32,8 @@ from wavlm.export.card import Card
 from wavlm.features.extract import ExtractionPlan
 from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import SamplerState
 from wavlm.loader.validation import validation_batches
 from wavlm.mixing.build import build_mixtures
 from wavlm.nn import WavLM, save_model

@@ -32,8 +32,8 @@ from wavlm.execution.progress import no_progress
 from wavlm.execution.stop import StopRequest
 from wavlm.features.extract import ExtractionPlan
 from wavlm.labels.codebook import build_codebook
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import SamplerState
 from wavlm.mixing.build import build_mixtures
 from wavlm.nn import WavLM
 from wavlm.shards import build_shards

@@ -27,6 +27,7 @@ from tests.folders import read_resolved, write_project
 from tests.tasks.conftest import CORPUS
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.corpus import build as corpus_build
+from wavlm.corpus import contents
 from wavlm.corpus.download.transfer import InterruptedTransferError
 from wavlm.errors import BadDataError, CodedError
 from wavlm.execution.runtime import Runtime
@@ -70,14 +71,18 @@ def artifacts(client: SyncPrefectClient, run: UUID) -> dict[str, Any]:
 
 
 def test_a_run_says_what_it_makes_what_came_out_and_what_was_there(
-    client: SyncPrefectClient, recipe: Path, tmp_path: Path
+    client: SyncPrefectClient, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looks: list[Path] = []
+    walk = contents.walk
+    monkeypatch.setattr(contents, "walk", lambda folder: looks.append(folder) or walk(folder))
     parameters = {"recipe": str(recipe), "store": str(tmp_path / "store"), "runtime": RUNTIME}
     first = start(client, prepare, **parameters)
     assert first.name == "prepare small"
     assert first.state is not None
     assert first.state.is_completed()
     assert first.state.message == "made 2 of 2 artifacts, 0 were there"
+    assert len(looks) == 3  # to check, to hash what is new, and to make the corpus of what is there then
     said = logs(client, first.id)
     assert any(line.startswith("corpus voices: 6 recordings of 3 speakers, 3.0 s; ") for line in said), said
     assert any(

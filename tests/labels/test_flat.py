@@ -82,6 +82,12 @@ def test_flat_labels_are_joined_by_key_in_the_order_of_the_index(
                 assert len(found) == num_frames(utterance["samples"])
                 np.testing.assert_array_equal(found, expected[utterance["key"]][:: rate_hz // 50])
     assert isinstance(flat.labels.base, np.memmap)
+    assert flat.labels.tolist() == [
+        label
+        for folder in folders[1]
+        for key in read_columns(folder, ["key"])["key"].to_pylist()
+        for label in expected[key][:: rate_hz // 50].tolist()
+    ]
 
 
 def test_ranks_that_start_together_build_the_flat_labels_once(tmp_path: Path, shards_dir: Path) -> None:
@@ -89,19 +95,17 @@ def test_ranks_that_start_together_build_the_flat_labels_once(tmp_path: Path, sh
     folders, cache = ([tmp_path / "labels"], [shards_dir]), tmp_path / "cache"
     open_flat_labels(*folders, cache)
     (lock,) = cache.glob("*.lock")
-    built = {path.name: path.read_bytes() for path in cache.glob("*.npy")}
-    for name in built:
-        (cache / name).unlink()
+    built = cache / lock.stem
+    hidden = built.rename(tmp_path / "hidden")
     with ThreadPoolExecutor() as pool:
         with FileLock(lock):  # as another rank that is building
             found = pool.submit(open_flat_labels, *folders, cache)
             with pytest.raises(TimeoutError):
                 found.result(timeout=0.3)
-            for name, blob in built.items():
-                (cache / name).write_bytes(blob)
-        before = {path: path.stat().st_ino for path in cache.glob("*.npy")}
+            hidden.rename(built)
+        before = {path: path.stat().st_ino for path in built.iterdir()}
         assert len(found.result(timeout=LIMIT_SECONDS).labels)
-    assert {path: path.stat().st_ino for path in before} == before
+    assert {path: path.stat().st_ino for path in built.iterdir()} == before
 
 
 def test_a_shard_that_was_made_again_refuses_its_old_labels(tmp_path: Path, shards_dir: Path) -> None:

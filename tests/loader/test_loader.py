@@ -19,8 +19,8 @@ from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import Batch, PackedBatch
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import NotDeliveredError, loader, make_sampler
-from wavlm.loader.sampler import SamplerState
 from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
 from wavlm.shards import read_index
 from wavlm.specs import ConvLayer, EffectSpec, MixSpec, paper_conv_layers

@@ -11,8 +11,8 @@ from tests.staircases import job_of, write_corpus
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import PackedBatch
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import SamplerState
 from wavlm.mixing.counts import MixingCounts
 from wavlm.mixing.mix import Event
 from wavlm.rng import rng_for, stream_seeds, uniforms

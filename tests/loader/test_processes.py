@@ -27,7 +27,7 @@ import sys
 from multiprocessing import active_children
 from pathlib import Path
 from wavlm.loader.loader import loader
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.execution.job import read_job
 
 def main():

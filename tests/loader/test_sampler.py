@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.tiny_specs import tiny_training
-from wavlm.loader.sampler import BucketedSampler, SamplerState, fixed_micro_batches, rank_share
+from wavlm.loader.epochs import SamplerState
+from wavlm.loader.sampler import BucketedSampler, fixed_micro_batches, rank_share
 from wavlm.specs import TrainSpec
 
 

@@ -17,9 +17,10 @@ from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader.batch import PackedBatch
 from wavlm.loader.draws import DrawPlan
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.groups import MOST_LANGUAGES, name_measured
 from wavlm.loader.loader import loader, make_sampler
-from wavlm.loader.sampler import BucketedSampler, SamplerState
+from wavlm.loader.sampler import BucketedSampler
 from wavlm.loader.samples import TrainingSamples
 from wavlm.mixing.mix import mix
 from wavlm.shards import read_index

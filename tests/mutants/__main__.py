@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.mutants import cover
 from tests.mutants.attempt import BUDGET_SECONDS, Trial
 from tests.mutants.draw import AREAS, Mutant, mutants, of_file
-from tests.mutants.report import Row, Verdicts, page
+from tests.mutants.report import REASONS, Row, Verdicts, page, reason_key
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "mutants.md"
@@ -112,10 +112,12 @@ def draw(tree: Path, seed: int, count: int) -> list[Mutant]:
 def again(tree: Path, rows: list[Row]) -> list[tuple[str, Mutant]]:
     """The same changes in today's code, by the names that they had when they were drawn; the nearest line of several.
 
-    A change whose place is gone is left as it was.
+    A change whose place is gone is left as it was, and so is one that has a reason to live.
     """
     found = []
     for row in rows:
+        if reason_key(row) in REASONS:
+            continue
         same = [one for one in of_file(tree, tree / row["path"]) if one.change == row["change"]]
         found += [(row["name"], min(same, key=lambda one: abs(one.line - row["line"])))] if same else []
     return found

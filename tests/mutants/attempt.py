@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from tests.mutants.cover import Cover, mirror_of, order
+from tests.mutants.cover import Cover, order
 from tests.mutants.draw import Mutant
 
 BUDGET_SECONDS = 120.0  # what the tests of one mutant may cost together, as measured without it
@@ -40,7 +40,7 @@ class Trial:
     def judge(self, mutant: Mutant) -> dict[str, object]:
         """The verdict, as a row of the file of verdicts."""
         began = time.monotonic()
-        found = order(self.cover.tests(mutant.path, mutant.lines), self.cover, mirror_of(mutant.path))
+        found = order(self.cover.tests(mutant.path, mutant.lines), self.cover, mutant.path)
         batches, by = self._split(found), ""
         for batch in batches:
             if by := self._killer(mutant, batch):

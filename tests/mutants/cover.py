@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 
 # Folders of tests, without those of documents, of the fuzz and of tools.
@@ -64,14 +64,22 @@ def mirror_of(path: str) -> str:
     return f"tests/{parts[1] if parts[0] == 'wavlm' else parts[0]}"
 
 
-def order(tests: Iterable[str], cover: Cover, mirror: str) -> list[str]:
-    """Files of the mirror folder first, then by what their tests cost together; within a file cheap tests first."""
+def order(tests: Iterable[str], cover: Cover, path: str) -> list[str]:
+    """The file named after the module first, then those near it, then by cost; in a file cheap tests first."""
     files: dict[str, list[str]] = {}
     for test in sorted(tests, key=lambda name: (cover.seconds[name], name)):
         files.setdefault(test.split("::")[0], []).append(test)
     cost = {name: sum(cover.seconds[test] for test in found) for name, found in files.items()}
-    ordered = sorted(files, key=lambda name: (not name.startswith(mirror), cost[name]))
+    ordered = sorted(files, key=lambda name: (_distance(name, path), cost[name]))
     return [test for name in ordered for test in files[name]]
+
+
+def _distance(test_file: str, path: str) -> int:
+    """Folders between a file of tests and where a module is tested: `wavlm/nn/head.py` in `tests/nn/test_head.py`."""
+    folder, _, name = path.removeprefix("wavlm/").rpartition("/")
+    wanted, found = ("tests", *folder.split("/"), f"test_{name}"), test_file.split("/")
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(wanted, found, strict=False)))
+    return max(len(wanted), len(found)) - shared
 
 
 def trace(tree: Path, work: Path) -> None:

@@ -76,5 +76,10 @@ def test_tests_of_a_line_else_of_the_file_else_of_the_folder() -> None:
     assert cover.tests("wavlm/nn/head.py", (2, 4)) == {"tests/nn/a::one"}
     assert cover.tests("wavlm/nn/head.py", (5, 5)) == {"tests/nn/a::one", "tests/x/b::two"}
     assert cover.tests("wavlm/nn/other.py", (1, 1)) == {"tests/nn/a::one", "tests/nn/c::three"}
-    assert order(cover.seconds, cover, "tests/nn") == ["tests/nn/c::three", "tests/nn/a::one", "tests/x/b::two"]
+    near = ["tests/nn/c::three", "tests/nn/a::one", "tests/x/b::two"]
+    assert order(cover.seconds, cover, "wavlm/nn/head.py") == near
+    named = Cover(
+        {}, {"tests/nn/test_a.py::cheap": 1.0, "tests/nn/test_head.py::dear": 9.0, "tests/x/test_head.py::far": 0.1}
+    )
+    assert order(named.seconds, named, "wavlm/nn/head.py")[0] == "tests/nn/test_head.py::dear"
     assert mirror_of("tasks/registry/gate.py") == "tests/tasks"

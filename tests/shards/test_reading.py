@@ -49,9 +49,8 @@ def test_a_reader_can_be_sent_to_a_worker_while_its_files_are_open(shards_dir: P
     np.testing.assert_array_equal(reader.read(0), expected)
 
 
-def test_a_reader_keeps_no_more_files_open_than_its_limit(shards_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wavlm.shards.reader.MAX_OPEN_FILES", 2)
-    reader = Reader(shards_dir)
+def test_a_reader_keeps_no_more_files_open_than_its_limit(shards_dir: Path) -> None:
+    reader = Reader(shards_dir, most_open=2)
     num_rows = len(reader.index)
     assert len({*reader.index.shards}) > 2
     before = len(list(Path("/proc/self/fd").iterdir()))

@@ -1,6 +1,5 @@
 """Locks: one holder at a time; who waits is told for whom, and gets the lock when the holder has gone."""
 
-import fcntl
 import multiprocessing
 import os
 import threading
@@ -12,8 +11,10 @@ import pytest
 from tests.waiting import LIMIT_SECONDS
 from wavlm.errors import LockedError
 from wavlm.storage import locks, use_locks
-from wavlm.storage.locks import hold_lock, wait_for_lock
-from wavlm.storage.use_locks import hold_in_use, hold_unused
+from wavlm.storage.holders import find_owner
+from wavlm.storage.leases import Lease
+from wavlm.storage.locks import hold_lock, hold_share, try_alone, try_shared, wait_for_lock
+from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
 
 context = multiprocessing.get_context("spawn")
 
@@ -61,30 +62,22 @@ def test_a_dead_holder_holds_nothing(tmp_path: Path) -> None:
         pass
 
 
-def test_a_moment_s_look_makes_no_lock_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `refuse_held` looks: a shared lock, and no note beside it."""
-    monkeypatch.setattr(locks, "LOOK_SECONDS", LIMIT_SECONDS)  # however busy the machine is
+def test_a_moment_s_hold_makes_no_other_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (locks, use_locks):
+        monkeypatch.setattr(module, "LOOK_SECONDS", LIMIT_SECONDS)  # however busy the machine is
     path = tmp_path / "a.lock"
-    with path.open("w") as look:
-        fcntl.flock(look, fcntl.LOCK_SH)
-        threading.Timer(0.1, fcntl.flock, (look, fcntl.LOCK_UN)).start()
-        with hold_lock(path, "the thing"):
+    for hold in (lambda: hold_lock(path, "it"), lambda: hold_unused(path, "it"), lambda: hold_in_use([path])):
+        other = try_alone(path)
+        assert isinstance(other, Lease)
+        threading.Timer(0.1, other.release).start()
+        with hold():
             pass
-
-
-@pytest.mark.parametrize("mode", [fcntl.LOCK_SH, fcntl.LOCK_EX])
-def test_a_moment_s_use_makes_no_other_fail(tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(use_locks, "LOOK_SECONDS", LIMIT_SECONDS)
-    path = tmp_path / "a.use"
-    with path.open("w") as other:
-        fcntl.flock(other, mode)
-        threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN)).start()
-        with hold_unused(path, "the thing"):
-            pass
-        fcntl.flock(other, fcntl.LOCK_EX)
-        threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN)).start()
-        with hold_in_use([path]):
-            pass
+    other = try_shared(path)
+    assert isinstance(other, Lease)
+    threading.Timer(0.1, other.release).start()
+    with hold_unused(path, "it"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_who_moves_a_thing_away_is_named(tmp_path: Path) -> None:
@@ -99,19 +92,29 @@ def test_who_moves_a_thing_away_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_tries_of_a_lock_that_another_user_made_leave_nothing_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_share_a_lock_that_nobody_then_holds_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
-    monkeypatch.setattr(locks.os, "access", lambda _, mode: mode == os.R_OK)
+    with hold_share(path, "the thing"), hold_share(path, "the thing"):
+        with pytest.raises(LockedError, match="the thing is being made by process"), hold_lock(path, "the thing"):
+            pass
+        with pytest.raises(LockedError, match="being made"):
+            refuse_held(path, "the thing")
+        assert (find_owner(path) or "").startswith(f"process {os.getpid()} on ")
+    with hold_lock(path, "the thing"):
+        with pytest.raises(LockedError, match="the thing is being made by"), hold_share(path, "the thing"):
+            pass
+        assert find_owner(path)
+    assert find_owner(path) is None
+    refuse_held(path, "the thing")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tries_of_a_held_lock_leave_nothing_open_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.lock"
     monkeypatch.setattr(locks, "LOOK_SECONDS", 0.0)
-    with path.open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        before = len(list(Path("/dev/fd").iterdir()))
+    with hold_lock(path, "the thing"):
+        before = len(list(Path("/dev/fd").iterdir())), sorted(tmp_path.iterdir())
         for _ in range(5):
             with pytest.raises(LockedError, match="being made"), hold_lock(path, "the thing"):
                 pass
-        fcntl.flock(other, fcntl.LOCK_UN)
-        with hold_lock(path, "the thing"), pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        assert len(list(Path("/dev/fd").iterdir())) == before
+        assert (len(list(Path("/dev/fd").iterdir())), sorted(tmp_path.iterdir())) == before

@@ -13,7 +13,8 @@ from wavlm.errors import BadDataError
 from wavlm.storage import seals
 from wavlm.storage.digested import write_digested
 from wavlm.storage.files import sha256_of
-from wavlm.storage.seals import FileState, SealedFile, check_sealed, content_of, read_fields, sha256_as_it_is
+from wavlm.storage.ledger import SealedFile
+from wavlm.storage.seals import FileState, check_sealed, content_of, read_fields, sha256_as_it_is
 
 
 def seal(folder: Path, **files: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import site
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from wavlm.storage.holders import describe_self
 
 ROOT = Path(__file__).parents[2]
 GROUP, ANNA, BERT = 12000, 12001, 12002
@@ -75,17 +78,21 @@ def test_two_users_write_in_turn_where_the_group_may_write(root: Path) -> None:
     assert (root / "made" / "log.txt").read_text() == 3 * "line"
 
 
-def test_a_lock_file_of_another_user_is_taken_although_it_can_only_be_read(root: Path) -> None:
+def test_a_lock_that_a_killed_process_of_another_user_left_is_taken_although_it_can_only_be_read(root: Path) -> None:
     root.chmod(0o755)
     work_as(ANNA, root)
-    lock = root / "locks" / "one.lock"
-    assert stat.S_IMODE(lock.stat().st_mode) == 0o644  # nobody shared it
-    (root / "locks" / "one.lock.owner").write_text("{}")  # a killed process left it
+    left = root / "locks" / "one.lock.owner"
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    left.write_text(json.dumps({**json.loads(describe_self("of Anna")), "pid": ended.pid}))
+    os.chown(left, ANNA, GROUP)
+    left.chmod(0o644)  # nobody shared it
     shutil.rmtree(root / "made")
     for path in (root, *root.rglob("*")):
         if path.is_dir():
             path.chmod(0o2775)
     work_as(BERT, root)
+    assert list((root / "locks").iterdir()) == []
 
 
 def test_a_folder_of_one_user_stays_so(root: Path) -> None:

@@ -25,9 +25,9 @@ from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import PackedBatch
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.masking import Spans
 from wavlm.loader.pcm import PackedAudio
-from wavlm.loader.sampler import SamplerState
 from wavlm.mixing.counts import MixingCounts
 from wavlm.mixing.mix import Change
 from wavlm.rng import rng_for

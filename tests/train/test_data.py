@@ -10,7 +10,8 @@ import torch
 from tests.staircases import job_of, write_corpus
 from wavlm.engine.ranks import Ranks
 from wavlm.execution.job import LabelledShards
-from wavlm.train.data import _digest_labels, data_of
+from wavlm.labels.flat import digest_footers
+from wavlm.train.data import data_of
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -69,5 +70,5 @@ def test_labels_with_another_footer_are_other_labels(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "train-000000.parquet").write_bytes(bytes(20_000) + last)
-        digests.add(_digest_labels(folder))
+        digests.add(digest_footers(folder))
     assert len(digests) == 2

@@ -18,7 +18,7 @@ from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import PackedBatch
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.train import loop
 from wavlm.train.facts import read_training
 from wavlm.train.loop import Data

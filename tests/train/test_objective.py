@@ -20,7 +20,7 @@ from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
 from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import Batch
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.nn import WavLM
 from wavlm.nn.head import Head
 from wavlm.rng import seed_for

@@ -16,9 +16,9 @@ from tests.train.fakes import data, job
 from tests.waiting import LIMIT_SECONDS
 from wavlm.engine.ranks import Ranks
 from wavlm.loader.batch import PackedBatch
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
 from wavlm.loader.pcm import PackedAudio
-from wavlm.loader.sampler import SamplerState
 from wavlm.mixing.mix import Change
 from wavlm.specs import MixSpec
 from wavlm.train.prefetch import prefetch, read_ahead

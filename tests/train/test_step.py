@@ -20,7 +20,7 @@ from wavlm.engine.ranks import Ranks
 from wavlm.engine.wrap import prepare_network
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.nn import WavLM
 from wavlm.rng import seed_for
 from wavlm.specs.shapes import num_parameters

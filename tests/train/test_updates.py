@@ -20,8 +20,9 @@ from wavlm.engine.optimizer import adamw
 from wavlm.engine.ranks import Ranks
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.nn import WavLM
+from wavlm.nn.encoder import GatedAttention
 from wavlm.rng import seed_for
 from wavlm.train.prefetch import prefetch
 from wavlm.train.schedule import LossScale
@@ -112,6 +113,42 @@ def test_five_updates_are_those_of_adamw_in_float64(tmp_path: Path, changes: dic
         assert min(reference.norms) < 0.9 * train["clip_norm"] < 1.1 * train["clip_norm"] < max(reference.norms)
     for ours, theirs in zip(parameters, reference.weights, strict=True):
         torch.testing.assert_close(ours.detach().double(), theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_fp16_trains_on_where_queries_meet_keys_beyond_its_range(tmp_path: Path) -> None:
+    """Products of queries and keys above 65,504, as correctly initialised networks have them (torchaudio PR 2716)."""
+    calm = {"layer_drop": 0.0, "dropout": 0.0, "attention_dropout": 0.0}
+    job = fakes.job(tmp_path, network=calm, train={**TRAIN, "precision": "fp16"})
+    training = training_of(job)
+    products: list[float] = []
+    for layer in training.network.encoder.layers:
+        watch_products(layer.attention, products)
+    progress = TrainingProgress(loss_scale=LossScale(1.0))
+    batches = prefetch(fakes.data(job, ALONE).train(SamplerState()), ALONE.device)
+    before = [one.detach().clone() for one in training.network.parameters()]
+    for _ in range(2):
+        progress = update(job, ALONE, training, batches, progress).progress
+        assert progress.skipped_updates == 0
+        assert math.isfinite(progress.grad_norm)
+    assert min(products) > 65_504
+    after = list(training.network.parameters())
+    assert all(torch.isfinite(one).all() for one in after)
+    assert any(not torch.equal(one, other) for one, other in zip(after, before, strict=True))
+
+
+def watch_products(attention: GatedAttention, found: list[float]) -> None:
+    """Scale queries and keys up, and note the largest product of each call, over sqrt(d), in fp32."""
+    width, inner = attention.qkv.in_features, attention.attend
+    with torch.no_grad():
+        attention.qkv.weight[: 2 * width] *= 2500
+
+    def attend(heads, bias, num_valid, dropout):
+        query, key, _ = (one.detach().float() for one in heads)
+        assert heads[0].dtype == torch.float16
+        found.append(float((query @ key.transpose(2, 3)).abs().amax()) / math.sqrt(query.shape[3]))
+        return inner(heads, bias, num_valid, dropout)
+
+    attention.attend = attend
 
 
 def watched(batches, seen: list[Batch]):

@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from wavlm.corpus.digests import NOWHERE, Cache, FileEntry, FileState, digest_of, read_cache, state_of, write_cache
 from wavlm.corpus.layouts import CONTAINERS, read_layout
@@ -143,11 +144,12 @@ def check_pin(spec: CorpusSpec, digest: str) -> None:
 
 
 def find_contents(folder: Path, cache: Cache, outside: Outside | None = None) -> FolderContents | None:
-    """The content of a folder if the cache knows all its files as they are. Opens no file of it.
+    """The content of a folder if the cache knows all its files as they are. Opens no file of it."""
+    return _find(_scan(folder), cache, outside)
 
-    `outside`: what its manifests name outside of it.
-    """
-    states, sha256s = _scan(folder)
+
+def _find(scan: _Scan, cache: Cache, outside: Outside | None) -> FolderContents | None:
+    folder, states, sha256s = scan.folder, dict(scan.states), dict(scan.marks)
     known = read_cache(cache.path)
     base = outside.base if outside else None
     if outside:
@@ -177,16 +179,16 @@ def read_contents(
     ServiceMissingError (STORAGE_STALLED) if it gives no data for `stall_seconds`; and LockedError if another process
     reads the same folder for the first time.
     """
+    scan = _scan(folder)
     if cache is None:
         with FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences:
-            return _hash_all(folder, None, fences, progress, outside)
-    found = find_contents(folder, cache, outside)
-    if found is not None:
+            return _hash_all(scan, None, fences, progress, outside)
+    if (found := _find(scan, cache, outside)) is not None:
         return found
     cache.path.parent.mkdir(parents=True, exist_ok=True)
     lock = hold_lock(cache.lock, f"the list of the files of {folder}")
     with lock, FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences:
-        return _hash_all(folder, cache, fences, progress, outside)
+        return _hash_all(scan, cache, fences, progress, outside)
 
 
 def changed(path: Path, what: str) -> BadDataError:
@@ -194,8 +196,15 @@ def changed(path: Path, what: str) -> BadDataError:
     return BadDataError("FILE_CHANGED", f"{what}; at {path}; run again when nothing writes into the folder")
 
 
-def _scan(folder: Path) -> tuple[dict[str, FileState], dict[str, str]]:
-    """The state of each file, and a mark for each folder or file that cannot be looked at."""
+class _Scan(NamedTuple):
+    """What one look at a folder has found."""
+
+    folder: Path
+    states: Mapping[str, FileState]
+    marks: Mapping[str, str]  # of each folder or file that cannot be looked at
+
+
+def _scan(folder: Path) -> _Scan:
     states: dict[str, FileState] = {}
     marks: dict[str, str] = {}
     for item in walk(folder):
@@ -208,7 +217,7 @@ def _scan(folder: Path) -> tuple[dict[str, FileState], dict[str, str]]:
                 marks[item.path] = UNREADABLE
         elif item.kind in (Kind.FOLDER_UNREADABLE, Kind.FILE_UNREADABLE):
             marks[item.path] = UNREADABLE
-    return states, marks
+    return _Scan(folder, states, marks)
 
 
 def _is_valid(known: tuple[FileState, str], state: FileState, path: Path) -> bool:
@@ -217,10 +226,10 @@ def _is_valid(known: tuple[FileState, str], state: FileState, path: Path) -> boo
 
 
 def _hash_all(
-    folder: Path, cache: Cache | None, fences: FencePool, progress: Progress, outside: Outside | None
+    scan: _Scan, cache: Cache | None, fences: FencePool, progress: Progress, outside: Outside | None
 ) -> FolderContents:
     known = read_cache(cache.path) if cache else {}
-    states, sha256s = _scan(folder)
+    folder, states = scan.folder, dict(scan.states)
     base = outside.base if outside else None
     if outside:
         states.update((name, state_of(place_of(folder, base, name))) for name in outside.names())
@@ -242,7 +251,7 @@ def _hash_all(
             saved = time.monotonic()
     if cache is not None:
         write_cache(cache.path, folder, done)
-    return FolderContents(folder, states, {**sha256s, **{path: digest for path, (_, digest) in done.items()}}, base)
+    return FolderContents(folder, states, {**scan.marks, **{path: digest for path, (_, digest) in done.items()}}, base)
 
 
 def _hash_files(

@@ -39,6 +39,7 @@ class Ranks:
     world: int
     device: torch.device
     patient: dist.ProcessGroup | None = None  # of all ranks, on the CPU, with WRITING_TIMEOUT
+    local_rank: int = 0  # among those of this machine
 
     @property
     def leads(self) -> bool:
@@ -77,6 +78,33 @@ class Ranks:
         """Return when all ranks have called this, with WRITING_TIMEOUT: one of them may be slow."""
         if self.world > 1:
             dist.barrier(group=self.patient)
+
+    @contextmanager
+    def one_first(self) -> Iterator[bool]:
+        """A block that one rank of each machine runs first, and the others when all of these are done.
+
+        Yields whether this is such a rank. A CodedError or OSError of a first rank is raised on all ranks.
+        """
+        is_first = self.local_rank == 0
+        if not is_first:
+            self._await_first(None)
+        try:
+            yield is_first
+        except (CodedError, OSError) as error:
+            if is_first and self.world > 1:
+                self._await_first(error)
+            raise
+        if is_first:
+            self._await_first(None)
+
+    def _await_first(self, own: Exception | None) -> None:
+        """Exchange what the first ranks of the machines met."""
+        if self.world == 1:
+            return
+        failures: list[Exception | None] = [None] * self.world
+        dist.all_gather_object(failures, own, group=self.patient)
+        if failure := next((error for error in failures if error), None):
+            raise failure
 
     def once(self, work: Callable[[], object]) -> None:
         """Do some work on rank 0 alone, such as writing files. Returns on all ranks when it is done.
@@ -133,7 +161,7 @@ def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
     # the error. The supervisor, or torchrun, ends the other ranks when this process ends.
     together = not is_cuda
     try:
-        yield Ranks(rank, world, device, dist.new_group(backend="gloo", timeout=WRITING_TIMEOUT))
+        yield Ranks(rank, world, device, dist.new_group(backend="gloo", timeout=WRITING_TIMEOUT), local_rank)
         together = True
     except StoppedError:  # raised on all ranks after the same update
         together = True

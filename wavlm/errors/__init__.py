@@ -24,6 +24,7 @@ __all__ = [
     "CodedError",
     "LockedError",
     "NoResourcesError",
+    "ReadLostError",
     "ServiceMissingError",
     "StoppedError",
     "UsageError",
@@ -102,6 +103,12 @@ class CannotWriteError(CodedError, OSError):
 
 class StoppedError(CodedError):
     """Stopped on purpose; run the same command again to continue."""
+
+    exit_code = EXIT_STOPPED
+
+
+class ReadLostError(CodedError, OSError):
+    """A disk or a network did not come back within a minute. An OSError: what is retried as one, is retried again."""
 
     exit_code = EXIT_STOPPED
 

@@ -67,6 +67,10 @@ class Code(StrEnum):
     """All checkpoints are damaged. Do: restore one from a backup, or remove them to train from the start."""
     CLIPS_EMPTY = "CLIPS_EMPTY"
     """A corpus of noise or rooms has no recording to draw. Do: list another corpus in the recipe."""
+    CLUSTER_DOWN = "CLUSTER_DOWN"
+    """A Dask cluster does not answer or has no workers. Do: start its scheduler and workers, then run again."""
+    CLUSTER_UNLIKE = "CLUSTER_UNLIKE"
+    """A worker of a cluster has other versions, code or disks, or no GPU. Do: make it like this machine."""
     CORPUS_EMPTY = "CORPUS_EMPTY"
     """No recording of a corpus was found. Do: check the layout in the corpus spec."""
     CURVE_BROKEN = "CURVE_BROKEN"
@@ -171,6 +175,8 @@ class Code(StrEnum):
     """Files or tables of a corpus are not as its layout says. Do: correct the layout in the corpus spec."""
     LAYOUT_AMBIGUOUS = "LAYOUT_AMBIGUOUS"
     """The files of a folder may be read in several ways. Do: say which by --layout, or name the manifest itself."""
+    LEASE_LOST = "LEASE_LOST"
+    """Another process took over what this one made, because it stood still. Do: run the same command again."""
     LENGTH_RECOVERED = "LENGTH_RECOVERED"
     """A note: a header announces fewer samples than the file holds; all are used. Do: nothing."""
     LISTING_UNREADABLE = "LISTING_UNREADABLE"
@@ -235,6 +241,8 @@ class Code(StrEnum):
     """A folder cannot be written. Do: check its owner and its permissions."""
     NO_MIX = "NO_MIX"
     """An iteration mixes nothing that could be listened to. Do: choose one of those that the message lists."""
+    NO_PARTS = "NO_PARTS"
+    """A stage has no parts that several jobs could share. Do: make it at once, with `wavlm stage`."""
     NO_RESOURCES = "NO_RESOURCES"
     """The machine has no memory, processes or open files left. Do: lower --workers, or raise the user's limits."""
     OS_REFUSED = "OS_REFUSED"
@@ -265,6 +273,8 @@ class Code(StrEnum):
     """No Prefect server is named. Do: set PREFECT_API_URL."""
     RANKS = "RANKS"
     """The micro-batches of an update cannot be shared evenly. Do: choose another number of GPUs or processes."""
+    READ_LOST = "READ_LOST"
+    """A disk or a network did not answer for a minute. Do: check it, then run the same command again."""
     RECIPE = "RECIPE"
     """A YAML file is wrong. Do: correct the file at the line that the message names."""
     RECORD_BROKEN = "RECORD_BROKEN"
@@ -311,6 +321,8 @@ class Code(StrEnum):
     """A shard is not in the list of its folder. Do: read a folder that a stage made, or make the shards again."""
     SHARD_UNREADABLE = "SHARD_UNREADABLE"
     """A shard is no tar file. Do: make the shards again."""
+    SHARE_BAD = "SHARE_BAD"
+    """Which share of the parts a job is to make is not clear. Do: give --rank and --of."""
     SOURCES = "SOURCES"
     """A corpus has sources that do not go together. Do: give one folder, or archives."""
     SPEAKER = "SPEAKER"
@@ -321,6 +333,8 @@ class Code(StrEnum):
     """The model to start from has another network than the recipe. Do: correct the network, or name other weights."""
     STOPPED = "STOPPED"
     """Stopped on request. Do: run the same command again; it continues."""
+    STORAGE_FAILING = "STORAGE_FAILING"
+    """A disk or its connection failed for a minute. Do: see to it, then run again: what is complete stays."""
     STORAGE_STALLED = "STORAGE_STALLED"
     """Several files in a row gave no data in time. Do: check the disk or the mount, then run again."""
     STORE_MISSING = "STORE_MISSING"
@@ -373,14 +387,17 @@ class Code(StrEnum):
 TRANSIENT = frozenset(
     {
         Code.APT_FAILED,
+        Code.CLUSTER_DOWN,
         Code.DL_CUT,
         Code.DL_RANGE,
         Code.DL_STALLED,
         Code.MIRROR_LOST,
         Code.MIRROR_STALLED,
         Code.NO_RESOURCES,
+        Code.READ_LOST,
         Code.REGISTRY_DOWN,
         Code.SERVICE_LOST,
+        Code.STORAGE_FAILING,
         Code.STORAGE_STALLED,
     }
 )

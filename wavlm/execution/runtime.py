@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 from wavlm.specs.base import Count, Natural
 
 LOADERS_PER_GPU = 4
+ExecutorName = Literal["local", "dask"]
 
 
 class Runtime(BaseModel):
@@ -97,6 +100,44 @@ class Runtime(BaseModel):
     """True: a run whose models are not registered in the end fails. False: it warns (--require-registry).
 
     Change: true where somebody waits for the version, not for the model.
+    """
+
+    scratch: str = ""
+    """A folder on a disk of each machine's own, for what training makes of its data. Empty: in the store (--scratch).
+
+    Change: to a fast local disk when the store is on a shared one: labels are then read from there.
+    """
+
+    executor: ExecutorName = "local"
+    """Where the parts of shards, labels and the like are made: on this machine, or on a Dask cluster (--executor).
+
+    Change: dask when there are more machines than one. The bytes are the same.
+    """
+
+    cluster: str = ""
+    """Address or file of a running Dask scheduler. Empty: a cluster of this machine, with `workers` (--cluster).
+
+    Change: to `tcp://host:8786`, `tls://host:8786`, or the file that `dask scheduler --scheduler-file` writes.
+    """
+
+    mirror: str = ""
+    """A bucket that several machines share in place of a disk. Empty: there is none (--mirror).
+
+    What it has is fetched, and what is made is pushed. Credentials come from the environment alone.
+    Change: to `s3://bucket/folder`, or to `file:///folder` on a disk that machines share.
+    """
+
+    cache: str = ""
+    """A folder of each machine for the cache of the mirror. Empty: in `scratch`, or in the store (--cache).
+
+    Change: to a fast local disk.
+    """
+
+    cache_gigabytes: Natural = 0
+    """Bound of that cache, through which tars are read. 0: no cache, they are fetched whole (--cache-gigabytes).
+
+    Unit: gigabytes.
+    Change: where the tars do not fit on the disk; at least two windows of shards (`window_shards`) should.
     """
 
     @property

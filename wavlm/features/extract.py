@@ -51,16 +51,17 @@ class ExtractionPlan:
     groups_per_process: int  # into which the shards of a process are split; 0: all shards are one group
 
 
-def extraction_plan(workers: int, gpus: int = 1) -> ExtractionPlan:
+def extraction_plan(workers: int, gpus: int = 1, *, is_elsewhere: bool = False) -> ExtractionPlan:
     """One process per GPU, with `workers` threads each; without a GPU, `workers` processes.
 
-    Uses at most `gpus` GPUs. gpus = 0 means one if there is one, as in every stage before training.
+    Uses at most `gpus` GPUs. gpus = 0 means one if there is one, as in every stage before training. `is_elsewhere`: on
+    other machines, of which this one knows no more than that: `gpus` of them in all, none with 0.
     """
-    if default_device() == "cpu":
+    if not gpus if is_elsewhere else default_device() == "cpu":
         return ExtractionPlan("cpu", workers, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
     return ExtractionPlan(
         "cuda",
-        processes=max(1, min(gpus, torch.cuda.device_count())),
+        processes=gpus if is_elsewhere else max(1, min(gpus, torch.cuda.device_count())),
         threads=max(1, workers),
         batch_samples=GPU_BATCH_SAMPLES,
         chunk_samples=GPU_CHUNK_SAMPLES,

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from wavlm.errors import BadDataError
 from wavlm.storage.files import atomic_path
+from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 Labels = npt.NDArray[np.uint16]
@@ -79,6 +80,7 @@ def read_labels(labels_dir: Path, shard: str) -> ShardLabels:
         table = pq.read_table(path, page_checksum_verification=True)
         return _parse(table)
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        refuse_passing(error, path)
         raise BadDataError("LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again") from error
 
 

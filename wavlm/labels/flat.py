@@ -1,6 +1,6 @@
-"""Labels for training: all corpora in one flat file, mapped into memory.
+"""Labels for training: all corpora in one flat column, with a CRC-32 per utterance.
 
-The file holds one label per network frame (50 Hz), in the order of the indexes of the shards. It is built once in a
+The column holds one label per network frame (50 Hz), in the order of the indexes of the shards. It is built once in a
 cache folder, from the label files. Labels and audio are joined by key, never by position. A shard whose sha256 is
 not the one in its label file is refused. A cache that was changed is built again. Needs neither faiss nor the network.
 """
@@ -8,82 +8,84 @@ not the one in its label file is refused. A cache that was changed is built agai
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
+from pydantic import JsonValue
 
+from wavlm.errors import BadDataError
 from wavlm.labels.facts import labels_path
 from wavlm.labels.files import FORMAT, Header, LabelMismatchError, Labels, ShardLabels, read_labels
-from wavlm.shards import listing_path, num_utterances, read_columns, read_listing
+from wavlm.shards import listing_path, read_columns, read_listing
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
-from wavlm.storage.digested import read_digested, write_digested
-from wavlm.storage.files import atomic_path, open_atomic
-from wavlm.storage.seals import check_sealed, sha256_as_it_is
+from wavlm.storage.columns import Columns, ColumnWriter, forget_columns, open_columns
+from wavlm.storage.passing import PatientFile
+from wavlm.storage.seals import check_sealed
 
-log = logging.getLogger(__name__)
+FOOTER_BYTES = 8192  # a Parquet file ends with its metadata: codebook, sha256 of the shard, column sizes
 
 Integers = npt.NDArray[np.int64]
 
+COLUMNS = {"labels": "<u2", "ends": "<u8", "checks": "<u4"}
 
-@dataclass(frozen=True)
+
 class FlatLabels:
-    """One label per network frame, of all utterances of all corpora."""
+    """One label per network frame, of all utterances of all corpora, at 50 Hz.
 
-    labels: Labels  # (all frames,) at 50 Hz
-    starts: Integers  # (utterances + 1,), where each utterance begins in `labels`
-    first_row: tuple[int, ...]  # of each corpus, in `starts`
+    The labels of an utterance are compared with their CRC-32 where they are read: of 94,000 hours they are 34 GB, which
+    nobody wants to read before the first update.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns, self._first_row = columns, tuple(columns.about["first_rows"])
+        self._ends, self._checks = columns["ends"], columns["checks"]
+        self._file = PatientFile(columns.path("labels"))
+
+    @property
+    def labels(self) -> Labels:
+        """All of them, (all frames,), mapped into memory."""
+        return self._columns["labels"]
+
+    @property
+    def footers(self) -> tuple[bytes, ...]:
+        """For each corpus a digest of names, sizes and ends of all its label files: other labels give another one."""
+        return tuple(map(bytes.fromhex, self._columns.about["footers"]))
 
     def of(self, corpus: int, row: int) -> Labels:
-        """Labels of an utterance, given the number of its corpus and its row in the index: (F,)."""
-        utterance = self.first_row[corpus] + row
-        return self.labels[self.starts[utterance] : self.starts[utterance + 1]]
+        """Labels of an utterance, given the number of its corpus and its row in the index: (F,).
+
+        Raises BadDataError (LABELS_DAMAGED) if they were changed, and ReadLostError.
+        """
+        utterance = self._first_row[corpus] + row
+        begin, end = (int(self._ends[utterance - 1]) if utterance else 0), int(self._ends[utterance])
+        blob = self._file.read(2 * (end - begin), 2 * begin)
+        if zlib.crc32(blob) != self._checks[utterance]:
+            forget_columns(self._columns.folder)
+            raise BadDataError(
+                "LABELS_DAMAGED",
+                f"the copy of the labels that training reads was changed; at {self._columns.path('labels')}; run "
+                "again: it is made again from the files of labels",
+            )
+        return np.frombuffer(blob, COLUMNS["labels"])
 
 
-def open_flat_labels(labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], cache: Path) -> FlatLabels:
+def open_flat_labels(
+    labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], cache: Path, *, check: bool = True
+) -> FlatLabels:
     """Open the labels of several corpora for training. The first call builds the flat file in the folder `cache`.
 
-    A file that is there is compared with its digest.
+    check: as `wavlm.storage.columns.open_columns`; it reads none of the labels.
 
     Raises LabelMismatchError if labels and shards do not fit in any respect.
     """
     corpora = list(zip(labels_dirs, shards_dirs, strict=True))
-    name = _fingerprint(corpora)
-    flat_path, starts_path = cache / f"labels-{name}.npy", cache / f"starts-{name}.npy"
-    cache.mkdir(parents=True, exist_ok=True)
-    note = cache / f"labels-{name}.json"
-    if not _is_whole(note, flat_path, starts_path):  # all ranks of a machine read it at the same time
-        with FileLock(cache / f"labels-{name}.lock"):
-            if not _is_whole(note, flat_path, starts_path):
-                _build_flat(corpora, flat_path, starts_path)
-                write_digested(note, {path.name: sha256_as_it_is(path) for path in (flat_path, starts_path)})
-    sizes = [num_utterances(shards_dir) for shards_dir in shards_dirs]
-    return FlatLabels(
-        # Plain arrays on the same memory: slicing a memmap takes microseconds.
-        labels=np.asarray(np.load(flat_path, mmap_mode="r", allow_pickle=False)),
-        starts=np.asarray(np.load(starts_path, mmap_mode="r", allow_pickle=False)),
-        first_row=tuple(int(first) for first in np.cumsum([0, *sizes[:-1]])),
-    )
-
-
-def _is_whole(note: Path, *paths: Path) -> bool:
-    """Whether the files in the cache are those that were built. Of 94,000 hours this reads 34 GB, once."""
-    try:
-        found = read_digested(note)
-        whole = found.has_digest and all(found.content[path.name] == sha256_as_it_is(path) for path in paths)
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, KeyError) as error:
-        log.warning("the cache of labels cannot be read and is made again: %s; at %s", error, note)
-        return False
-    if not whole:
-        log.warning("the cache of labels was changed and is made again; at %s", note.parent)
-    return whole
+    folder = cache / f"labels-{_fingerprint(corpora)}"
+    return FlatLabels(open_columns(folder, partial(_build_flat, corpora), check=check, unchecked=("labels",)))
 
 
 def _fingerprint(corpora: Sequence[tuple[Path, Path]]) -> str:
@@ -98,36 +100,41 @@ def _fingerprint(corpora: Sequence[tuple[Path, Path]]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _build_flat(corpora: Sequence[tuple[Path, Path]], flat_path: Path, starts_path: Path) -> None:
-    """Write both files shard by shard. Only the labels of one shard are in memory."""
-    lengths = [_num_frames(shards_dir) for _, shards_dir in corpora]
-    starts = np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64)
-    if not starts[-1]:
-        raise LabelMismatchError(f"no frames at all; in {[str(shards) for _, shards in corpora]}")
+def _build_flat(corpora: Sequence[tuple[Path, Path]], writer: ColumnWriter) -> Mapping[str, JsonValue]:
+    """Write the columns shard by shard. Only the labels of one shard are in memory."""
     codebooks: set[tuple[str, str]] = set()
-    with atomic_path(flat_path) as temporary:
-        flat = np.lib.format.open_memmap(temporary, "w+", np.dtype(np.uint16), (int(starts[-1]),))
-        end = 0
-        for labels_dir, shards_dir in corpora:
-            for header, labels in _read_corpus(labels_dir, shards_dir):
-                codebooks.add((header.codebook_sha256, header.features))
-                begin, end = end, end + len(labels)
-                flat[begin:end] = labels
-        flat.flush()
-        if len(codebooks) > 1:
-            raise LabelMismatchError(
-                f"labels of different codebooks: {sorted(codebooks)}; in {[str(labels) for labels, _ in corpora]}"
-            )
-    with open_atomic(starts_path) as file:
-        np.save(file, starts, allow_pickle=False)
+    end, first_rows = 0, []
+    for labels_dir, shards_dir in corpora:
+        first_rows.append(writer.length("ends"))
+        for header, labels in _read_corpus(labels_dir, shards_dir):
+            codebooks.add((header.codebook_sha256, header.features))
+            ends = end + np.cumsum([len(item) for item in labels])
+            columns = (np.concatenate(labels), ends, np.array([zlib.crc32(item.data) for item in labels]))
+            for (name, dtype), values in zip(COLUMNS.items(), columns, strict=True):
+                writer.append(name, values, dtype)
+            end = int(ends[-1])
+    if not end:
+        raise LabelMismatchError(f"no frames at all; in {[str(shards) for _, shards in corpora]}")
+    if len(codebooks) > 1:
+        raise LabelMismatchError(
+            f"labels of different codebooks: {sorted(codebooks)}; in {[str(labels) for labels, _ in corpora]}"
+        )
+    return {"first_rows": [*first_rows], "footers": [digest_footers(labels).hex() for labels, _ in corpora]}
 
 
-def _num_frames(shards_dir: Path) -> Integers:
-    """Network frames of each utterance, in the order of the index."""
-    return num_labels(read_columns(shards_dir, ["samples"])["samples"].to_numpy(), FRAME_RATE_HZ)
+def digest_footers(folder: Path) -> bytes:
+    """sha256 of names, sizes and footers of all label files: other labels give another digest."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.parquet")):
+        size_bytes = path.stat().st_size
+        digest.update(f"{path.name} {size_bytes}\n".encode())
+        with path.open("rb") as file:
+            file.seek(max(0, size_bytes - FOOTER_BYTES))
+            digest.update(file.read())
+    return digest.digest()
 
 
-def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, Labels]]:
+def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, list[Labels]]]:
     """The labels of each shard at 50 Hz, its utterances in the order of the index."""
     index = read_columns(shards_dir, ["key", "shard", "samples"])
     listing = read_listing(shards_dir)
@@ -147,8 +154,8 @@ def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, L
         yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy())
 
 
-def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers) -> Labels:
-    """The labels of these utterances, one after the other, one per network frame."""
+def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers) -> list[Labels]:
+    """The labels of each of these utterances, one per network frame."""
     by_key = shard.by_key
     if unknown := sorted(set(keys) ^ set(by_key)):
         raise LabelMismatchError(
@@ -158,4 +165,4 @@ def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers
     for key, expected in zip(keys, num_labels(num_samples, rate_hz), strict=True):
         if (found := len(by_key[key])) != expected:
             raise LabelMismatchError(f"{found} labels, expected {expected} at {rate_hz} Hz; at utterance {key}")
-    return np.concatenate([by_key[key][:: rate_hz // FRAME_RATE_HZ] for key in keys])
+    return [np.ascontiguousarray(by_key[key][:: rate_hz // FRAME_RATE_HZ]) for key in keys]

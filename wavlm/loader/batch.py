@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.masking import Spans
 from wavlm.loader.pcm import PackedAudio
-from wavlm.loader.sampler import SamplerState
 from wavlm.loader.samples import MicroBatchArrays
 from wavlm.mixing.counts import MixingCounts
 from wavlm.specs import SAMPLE_RATE_HZ, MaskSpec

@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -59,17 +60,23 @@ class DrawPlan:
         """groups (U,): the group of each utterance; times (G,): draws of an utterance of that group per epoch."""
         self._groups = groups
         self._times = [round(value * ONE) for value in times]
-        self._phases = _space_phases(groups, len(times), seed)
+        self._seed = seed
 
-    def counts(self, epoch: int) -> Counts:
-        """How often each utterance is drawn in an epoch, (U,)."""
+    @cached_property
+    def _phases(self) -> Phases:
+        """The phase of each utterance, (U,)."""
+        return _space_phases(self._groups, len(self._times), self._seed)
+
+    def counts(self, epoch: int, utterances: Integers | slice = slice(None)) -> Counts:
+        """How often each utterance, or each of some, is drawn in an epoch."""
+        groups, phases = self._groups[utterances], self._phases[utterances]
         wholes = np.array([times // ONE for times in self._times], np.int32)
         starts = np.array([epoch * times % ONE for times in self._times], np.uint32)
-        counts: Counts = wholes[self._groups]
+        counts: Counts = wholes[groups]
         # The fraction of e w + p, and how far it may be from the next whole number: w is then too short to reach it.
-        fractions = self._phases + starts[self._groups]
+        fractions = phases + starts[groups]
         limits = np.array([ONE - times % ONE for times in self._times], np.int64)
-        counts += fractions >= limits[self._groups]
+        counts += fractions >= limits[groups]
         return counts
 
     def draw(self, epoch: int) -> Drawn:

@@ -8,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from wavlm.loader.draws import DrawPlan, Integers
-from wavlm.loader.sampler import MicroBatch
-from wavlm.shards import read_columns
-from wavlm.specs import UNKNOWN_LANGUAGE, Group, TrainSpec
+from wavlm.loader.epochs import MicroBatch
+from wavlm.specs import Group, TrainSpec
 from wavlm.specs.sampling import MOST_LANGUAGES, name_metric, refuse_strangers
 
-Numbers = npt.NDArray[np.int32]
+Numbers = npt.NDArray[np.integer[Any]]
 OTHERS = "others"
 
 
@@ -75,25 +72,6 @@ def name_measured(utterances: Mapping[str, int]) -> dict[str, str]:
     return {name: name_metric(name) if place < MOST_LANGUAGES else OTHERS for place, name in enumerate(ordered)}
 
 
-def read_groups(names: Sequence[str], shards_dirs: Sequence[Path], rows: Sequence[Integers]) -> Groups:
-    """The groups of some rows of the indexes of shards folders, folder by folder. names: of the corpora."""
-    columns = [read_languages(folder).take(pa.array(chosen)) for folder, chosen in zip(shards_dirs, rows, strict=True)]
-    chunks = [chunk for column in columns for chunk in column.chunks]
-    column = pa.chunked_array(chunks, pa.string()).dictionary_encode().combine_chunks()
-    found = column.dictionary.to_pylist()
-    languages = sorted(found)
-    places = {name: number for number, name in enumerate(languages)}
-    number_of = np.array([places[name] for name in found], np.int32)
-    corpus = np.repeat(np.arange(len(rows), dtype=np.int32), [len(chosen) for chosen in rows])
-    return Groups(tuple(names), tuple(languages), corpus, number_of[column.indices.to_numpy()])
-
-
-def read_languages(shards_dir: Path, split: str | None = None) -> pa.ChunkedArray:
-    """The language of each utterance of a shards folder, or of one of its splits."""
-    column = read_columns(shards_dir, ["language"], split)["language"]
-    return pc.if_else(pc.equal(column, ""), UNKNOWN_LANGUAGE, column)
-
-
 def plan_draws(groups: Groups, num_frames: Integers, train: TrainSpec) -> DrawPlan | None:
     """How often each utterance is drawn; None: once per epoch. num_frames (U,): of the longest crop of each.
 
@@ -111,7 +89,7 @@ def plan_draws(groups: Groups, num_frames: Integers, train: TrainSpec) -> DrawPl
 def _number_pairs(groups: Groups) -> tuple[list[Group], Numbers]:
     """The pairs of a corpus and a language that occur, and the number of that of each utterance (U,)."""
     width = len(groups.languages)
-    pair = groups.corpus * width + groups.language
+    pair = groups.corpus.astype(np.int32) * width + groups.language
     there = np.flatnonzero(np.bincount(pair, minlength=len(groups.corpora) * width))
     number_of = np.zeros(len(groups.corpora) * width, np.int32)
     number_of[there] = np.arange(len(there))

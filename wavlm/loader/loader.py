@@ -25,7 +25,8 @@ from itertools import chain, islice, tee
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch, pack
-from wavlm.loader.sampler import BucketedSampler, SamplerState, Update, rank_share
+from wavlm.loader.epochs import SamplerState
+from wavlm.loader.sampler import BucketedSampler, Update, rank_share
 from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
 from wavlm.loader.workers import make_in_order
 from wavlm.specs import MaskSpec
@@ -44,13 +45,15 @@ def make_sampler(job: TrainJob) -> BucketedSampler:
     return TrainingSamples(job).sampler()
 
 
-def loader(job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1) -> Iterator[PackedBatch]:
-    """The batches of a rank from a sampler state on, without end.
+def loader(
+    job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1, samples: TrainingSamples | None = None
+) -> Iterator[PackedBatch]:
+    """The batches of a rank from a sampler state on, without end. samples: the job's, if they are open already.
 
     Each update has `micro_batches_per_update / world` batches per rank. Raises ValueError at once if that is no whole
     number, and BadDataError with shard and key for data that cannot be read.
     """
-    samples = TrainingSamples(job)
+    samples = samples or TrainingSamples(job)
     updates = samples.sampler().updates(position)
     first = next(updates)
     rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch

@@ -9,9 +9,9 @@ Terms:
 - Sampler state: an epoch and the number of micro-batches delivered in it. From a state, the stream of micro-batches
   continues at once; nothing is replayed.
 
-How an epoch is made: sort the utterances by bucket, longest first, in random order within a bucket; cut this list into
-micro-batches; shuffle the micro-batches. It depends on lengths, spec and seed alone. An epoch has every utterance once,
-unless a recipe gives shares of corpora or languages: then draws take the place of utterances (`wavlm.loader.draws`).
+How an epoch is made: `wavlm.loader.epochs`, and of a corpus in windows `wavlm.loader.windows`. It depends on lengths,
+spec and seed alone. An epoch has every utterance once, unless a recipe gives shares of corpora or languages: then draws
+take the place of utterances (`wavlm.loader.draws`).
 
 With `crop_frames_multiple`, crops have a multiple of so many frames, and all micro-batches of one length have the same
 number of utterances. The batches of a corpus then have as many shapes as there are multiples, and one more for what is
@@ -24,40 +24,37 @@ micro-batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import JsonValue
 
-from wavlm.loader.draws import Counts, DrawPlan
+from wavlm.loader.draws import DrawPlan
+from wavlm.loader.epochs import (
+    SAME_LENGTH,
+    Epoch,
+    Integers,
+    MicroBatch,
+    SamplerState,
+    crop_frames,
+    cut_micro_batches,
+    frame_budget,
+    shuffle_epoch,
+)
+from wavlm.loader.windows import WindowedEpoch, Windows
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ
+from wavlm.storage.columns import ColumnWriter, open_columns
 
-Integers = npt.NDArray[np.int64]
-
-# Lengths within 3 % count as equal, so that an utterance has other mixing partners in each epoch. Sorted by exact
-# length, its neighbours, and so its partners, would hardly ever change.
-SAME_LENGTH = 1 / 32
-
-
-@dataclass(frozen=True, order=True)
-class SamplerState:
-    """The next micro-batch to deliver: its epoch, and `group`, its number in the epoch. Both count from 0."""
-
-    epoch: int = 0
-    group: int = 0
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """Utterances that are cropped to one length and mixed with each other; together they are one batch."""
-
-    position: SamplerState
-    utterances: Integers  # (B,) their numbers in the input of the sampler
-    num_frames: int  # of each crop
-    repeats: Counts | None = None  # (B,) how often the epoch drew the same utterance before; None: never
+# An epoch of more draws is made once per machine, and mapped by all ranks: of 30 million, sorting takes half a minute
+# and 2 GB, the result 120 MB.
+FEW_DRAWS = 1 << 18
 
 
 class ShortCropError(ValueError):
@@ -79,28 +76,6 @@ class Update:
     after: SamplerState
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over all draws, usually all utterances: a permutation of them, cut into micro-batches."""
-
-    number: int
-    utterances: Integers  # (D,)
-    bounds: Integers  # (M + 1,) micro-batch m holds utterances[bounds[m]:bounds[m + 1]]
-    num_frames: Integers  # (M,) of each crop
-    repeats: Counts | None = None  # (D,) how often the same utterance was drawn before; None: each once
-
-    @property
-    def num_micro_batches(self) -> int:
-        return len(self.num_frames)
-
-    def micro_batch(self, number: int) -> MicroBatch:
-        """The micro-batch with this number in the order of delivery."""
-        part = slice(self.bounds[number], self.bounds[number + 1])
-        repeats = None if self.repeats is None else self.repeats[part]
-        position, num_frames = SamplerState(self.number, number), int(self.num_frames[number])
-        return MicroBatch(position, self.utterances[part], num_frames, repeats)
-
-
 @dataclass
 class BucketedSampler:
     """The endless stream of micro-batches for utterances of these lengths.
@@ -108,26 +83,60 @@ class BucketedSampler:
     Raises ValueError if there is no utterance, and ShortCropError if a crop would be too short for a mask.
     """
 
-    num_frames: Integers  # (U,) of each utterance, already limited to the longest crop
+    num_frames: npt.NDArray[Any]  # (U,) of each utterance, already limited to the longest crop
     train: TrainSpec
     content: str = ""  # digest of what the utterances are
     draws: DrawPlan | None = None  # None: every utterance once per epoch
-    # The epoch that was made last: sorting 30 million utterances takes half a minute and 500 MB.
-    _last: Epoch | None = field(default=None, repr=False)
+    windows: Windows | None = None  # None: an epoch is one window
+    cache: Path | None = None  # where the epochs of many utterances are kept for all ranks of a machine
+    _last: Epoch | WindowedEpoch | None = field(default=None, repr=False)  # that was made last
 
     def __post_init__(self) -> None:
         if not len(self.num_frames):
             raise ValueError("no utterance to train on; in the train split; lower valid_fraction, or add speech")
-        crops = _crop_frames(self.num_frames, self.train.crop_frames_multiple)
-        if (shortest := int(crops.min())) < self.train.min_crop_frames:
-            raise ShortCropError(int(crops.argmin()), shortest, self.train.min_crop_frames)
+        # Of mapped frames nothing is copied: the shortest utterance has the shortest crop.
+        shortest = crop_frames(self.num_frames.min(keepdims=True), self.train.crop_frames_multiple)
+        if shortest[0] < self.train.min_crop_frames:
+            crops = crop_frames(self.num_frames, self.train.crop_frames_multiple)
+            raise ShortCropError(int(crops.argmin()), int(shortest[0]), self.train.min_crop_frames)
 
-    def epoch(self, number: int) -> Epoch:
+    def epoch(self, number: int) -> Epoch | WindowedEpoch:
         """The micro-batches of one epoch, in the order of delivery."""
         if self._last is None or self._last.number != number:
-            crops = _crop_frames(self.num_frames, self.train.crop_frames_multiple)
-            self._last = _shuffle_epoch(crops, self.train, number, self.draws)
+            self._last = self._make_epoch(number)
         return self._last
+
+    def _make_epoch(self, number: int) -> Epoch | WindowedEpoch:
+        if self.windows:
+            return WindowedEpoch(number, self.train, self.windows, self.num_frames, self.draws)
+        if self.cache is None or len(self.num_frames) <= FEW_DRAWS:
+            return self._shuffle(number)
+        name = f"epoch-{self.fingerprint[:16]}"
+        for old in self.cache.glob(f"{name}-*"):
+            if old.name not in {f"{name}-{near}{end}" for near in (number - 1, number) for end in ("", ".lock")}:
+                shutil.rmtree(old, ignore_errors=True)
+        found = open_columns(self.cache / f"{name}-{number}", partial(self._write_epoch, number))
+        repeats = found["repeats"] if "repeats" in found.arrays else None
+        return Epoch(number, found["utterances"], found["bounds"], found["num_frames"], repeats)
+
+    def _shuffle(self, number: int) -> Epoch:
+        """The whole epoch, in memory."""
+        rng = rng_for(self.train.seed, "epoch", number)
+        frames = crop_frames(self.num_frames, self.train.crop_frames_multiple).astype(np.int64)
+        if self.draws is None:
+            return shuffle_epoch(frames, rng.random(len(frames)), self.train, number, rng)
+        drawn = self.draws.draw(number)
+        epoch = shuffle_epoch(frames[drawn.utterances], drawn.places(rng), self.train, number, rng)
+        return epoch.of(drawn.utterances, drawn.repeats)
+
+    def _write_epoch(self, number: int, writer: ColumnWriter) -> Mapping[str, JsonValue]:
+        epoch = self._shuffle(number)
+        writer.append("utterances", epoch.utterances, "<u4")
+        writer.append("bounds", epoch.bounds, "<i8")
+        writer.append("num_frames", epoch.num_frames, "<u4")
+        if epoch.repeats is not None:
+            writer.append("repeats", epoch.repeats, "<i4")
+        return {}
 
     def updates(self, position: SamplerState) -> Iterator[Update]:
         """All updates from a sampler state on, without end. Raises ValueError if the state does not exist."""
@@ -154,16 +163,19 @@ class BucketedSampler:
     @property
     def fingerprint(self) -> str:
         """Hex digest of all that the stream depends on. A sampler state is valid only with the same fingerprint."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.num_frames, "<i8").tobytes())
+        digest = hashlib.sha256()
+        for begin in range(0, len(self.num_frames), FEW_DRAWS):
+            digest.update(np.ascontiguousarray(self.num_frames[begin : begin + FEW_DRAWS], "<i8").tobytes())
         spec = self.train
         numbers = (
             self.content,
             spec.seed,
-            _frame_budget(spec),
+            frame_budget(spec),
             spec.micro_batches_per_update,
             SAME_LENGTH,
             *([spec.crop_frames_multiple] if spec.crop_frames_multiple > 1 else []),
             *([self.draws.fingerprint] if self.draws else []),
+            *([self.windows.fingerprint] if self.windows else []),
         )
         digest.update(repr(numbers).encode())
         return digest.hexdigest()
@@ -174,7 +186,7 @@ def fixed_micro_batches(num_frames: Integers, train: TrainSpec) -> tuple[MicroBa
     if not len(num_frames):
         return ()
     train = train.model_copy(update={"crop_frames_multiple": 1})  # validation is not compiled
-    epoch = _cut_micro_batches(np.argsort(-num_frames, kind="stable"), num_frames, train, 0)
+    epoch = cut_micro_batches(np.argsort(-num_frames, kind="stable"), num_frames, train, 0)
     return tuple(epoch.micro_batch(number) for number in range(epoch.num_micro_batches))
 
 
@@ -190,90 +202,3 @@ def rank_share(micro_batches: tuple[MicroBatch, ...], rank: int, world: int) -> 
             f"possible: {', '.join(map(str, possible))}"
         )
     return micro_batches[rank::world]
-
-
-def _frame_budget(train: TrainSpec) -> int:
-    """The most frames of a micro-batch, over all its crops."""
-    return int(train.group_seconds * FRAME_RATE_HZ)
-
-
-def _shuffle_epoch(num_frames: Integers, train: TrainSpec, number: int, draws: DrawPlan | None = None) -> Epoch:
-    """Sort by bucket, longest first, in random order within a bucket; cut into micro-batches; shuffle these."""
-    rng = rng_for(train.seed, "epoch", number)
-    drawn = draws.draw(number) if draws else None
-    num_frames = num_frames[drawn.utterances] if drawn else num_frames  # (D,) from here on
-    sort_keys = num_frames if train.crop_frames_multiple > 1 else _bucket_numbers(num_frames)
-    order = np.lexsort((drawn.places(rng) if drawn else rng.random(len(num_frames)), -sort_keys))
-    sorted_epoch = _cut_micro_batches(order, num_frames, train, number)
-    shuffled = rng.permutation(sorted_epoch.num_micro_batches)
-    starts, sizes = sorted_epoch.bounds[shuffled], np.diff(sorted_epoch.bounds)[shuffled]
-    bounds = np.append(0, np.cumsum(sizes))
-    # Take each micro-batch's part of `order`, in the shuffled order of micro-batches.
-    gather_indices = np.arange(len(order)) + np.repeat(starts - bounds[:-1], sizes)
-    order, frames_of_crops = order[gather_indices], sorted_epoch.num_frames[shuffled]
-    if drawn is None:
-        return Epoch(number, order, bounds, frames_of_crops)
-    return Epoch(number, drawn.utterances[order], bounds, frames_of_crops, drawn.repeats[order])
-
-
-def _cut_micro_batches(order: Integers, num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
-    """Cut utterances, sorted longest first, into micro-batches."""
-    lengths, budget = num_frames[order], _frame_budget(train)
-    if train.crop_frames_multiple > 1:
-        starts = _find_even_starts(lengths, budget)
-    else:
-        starts = _find_starts(lengths, _bucket_numbers(lengths), budget)
-    return Epoch(
-        number=number,
-        utterances=order,
-        bounds=np.append(starts, len(order)),
-        num_frames=np.minimum.reduceat(lengths, starts),
-    )
-
-
-def _crop_frames(num_frames: Integers, multiple: int) -> Integers:
-    """Frames (U,) of the longest crop of each utterance: a multiple, or all frames of a shorter utterance."""
-    crops: Integers = np.where(num_frames < multiple, num_frames, num_frames // multiple * multiple)
-    return crops
-
-
-def _bucket_numbers(num_frames: Integers) -> Integers:
-    """The bucket of each utterance (U,), numbered from short to long."""
-    numbers: Integers = np.floor(np.log(num_frames) / np.log1p(SAME_LENGTH)).astype(np.int64)
-    return numbers
-
-
-def _find_starts(num_frames: Integers, buckets: Integers, budget: int) -> Integers:
-    """Where micro-batches begin in utterances sorted by bucket, longest first (fairseq's max_tokens rule).
-
-    A micro-batch has as many utterances as fit the budget at the longest length of the bucket that it begins in.
-    """
-    ends = np.append(np.flatnonzero(np.diff(buckets)) + 1, len(buckets))
-    starts: list[Integers] = []
-    begin, at = 0, 0
-    for end in ends:
-        size = max(1, budget // int(num_frames[begin:end].max()))
-        if at < end:
-            starts.append(np.arange(at, end, size))
-            at = int(starts[-1][-1]) + size
-        begin = end
-    return np.concatenate(starts)
-
-
-def _find_even_starts(num_frames: Integers, budget: int) -> Integers:
-    """Where micro-batches begin in utterances sorted by frames, longest first.
-
-    A micro-batch has as many utterances as fit the budget at the length of its shortest. So all micro-batches of one
-    length have the same size, also one that begins with longer utterances.
-    """
-    ends = np.append(np.flatnonzero(np.diff(num_frames)) + 1, len(num_frames))
-    starts: list[int] = []
-    at = 0
-    for end in ends:
-        size = max(1, budget // int(num_frames[end - 1]))
-        num_micro_batches = (int(end) - at) // size
-        starts.extend(range(at, at + num_micro_batches * size, size))
-        at += num_micro_batches * size
-    if at < len(num_frames):
-        starts.append(at)
-    return np.array(starts, np.int64)

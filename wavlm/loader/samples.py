@@ -17,9 +17,10 @@ import numpy.typing as npt
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.draws import Counts
+from wavlm.loader.epochs import Integers, MicroBatch
 from wavlm.loader.groups import plan_draws
-from wavlm.loader.sampler import BucketedSampler, Integers, MicroBatch, ShortCropError
-from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, frames_of_crops, read_crops
+from wavlm.loader.sampler import BucketedSampler, ShortCropError
+from wavlm.loader.utterances import LabelledUtterances, Labels, cache_of, read_crops
 from wavlm.mixing.audio_pool import AudioPool
 from wavlm.mixing.counts import MixingCounts
 from wavlm.mixing.effects import apply_effects, require_packages
@@ -74,24 +75,26 @@ class TrainingSamples:
     Raises ValueError if the network does not make one frame per label, and BadDataError for missing shards or labels.
     """
 
-    def __init__(self, job: TrainJob) -> None:
+    def __init__(self, job: TrainJob, *, check: bool = True) -> None:
+        """check: as of `LabelledUtterances`."""
         _check_network(job)
         require_packages(job.mix.effects if job.mix else ())
         self._train = job.train
         self._mix = job.mix
         self._noise = AudioPool(job.noise, "train") if job.noise else None
         self._rirs = AudioPool(job.rooms, "train") if job.rooms else None
-        self.utterances = LabelledUtterances(job.data, "train", job.out / CACHE)
+        self.utterances = LabelledUtterances(job.data, "train", cache_of(job), check=check)
 
     def sampler(self) -> BucketedSampler:
         """The bucketed batch sampler of these utterances.
 
         Raises ValueError, naming an utterance that is too short, and UsageError as `plan_draws`.
         """
-        frames = frames_of_crops(self.utterances.num_samples, self._train)
+        frames = self.utterances.frames_of_crops(self._train)
         try:
             draws = plan_draws(self.utterances.groups, frames, self._train)
-            return BucketedSampler(frames, self._train, self.utterances.digest, draws)
+            windows = self.utterances.plan_windows(self._train)
+            return BucketedSampler(frames, self._train, self.utterances.digest, draws, windows, self.utterances.cache)
         except ShortCropError as error:
             raise ValueError(
                 f"a crop of {error.found_frames} frames, masks need {error.needed_frames}; "
@@ -104,7 +107,7 @@ class TrainingSamples:
 
         Pass many micro-batches at once: the time goes into the calls of numpy, and not into what it computes.
         """
-        keys = [tuple(self.utterances.keys[micro_batch.utterances]) for micro_batch in micro_batches]
+        keys = [self.utterances.keys_of(micro_batch.utterances) for micro_batch in micro_batches]
         streams = [_name_streams(names, item.repeats) for names, item in zip(keys, micro_batches, strict=True)]
         begin = np.concatenate(
             [

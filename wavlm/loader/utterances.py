@@ -1,69 +1,78 @@
 """Labelled utterances by number: crops read from the shards, labels read from one flat file.
 
-Legend: B utterances, N samples, F frames, U utterances of a corpus.
+Legend: B utterances, N samples, F frames, U utterances of a split.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import JsonValue
 
 from wavlm.errors import BadDataError
-from wavlm.execution.job import LabelledShards, name_corpora
+from wavlm.execution.job import LabelledShards, TrainJob, name_corpora
 from wavlm.labels.flat import open_flat_labels
-from wavlm.loader.groups import read_groups
-from wavlm.loader.sampler import Integers, MicroBatch
+from wavlm.loader.epochs import Integers, MicroBatch
+from wavlm.loader.groups import Groups
+from wavlm.loader.index import open_index
+from wavlm.loader.windows import Windows
 from wavlm.mixing.audio_pool import Split
-from wavlm.shards import Reader, find_copies_of_valid, read_index
+from wavlm.shards import Reader
 from wavlm.shards.flac import Pcm16
+from wavlm.shards.reader import most_open_files
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
-from wavlm.specs.shapes import num_frames, samples_of
+from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels, samples_of
+from wavlm.storage.columns import ColumnWriter, open_columns
 
 Labels = npt.NDArray[np.uint16]
-Strings = npt.NDArray[np.object_]
+Array = npt.NDArray[Any]
 
-CACHE = ".cache"  # folder in the job's `out` for the flat labels; not part of the model
+MOST_IN_16_BITS = 65_535
+WRITTEN_TOGETHER = 1 << 20  # utterances
+CACHE = ".cache"  # folder in the job's `out` for flat labels and columns; not part of the model
+
+
+def cache_of(job: TrainJob) -> Path:
+    """Where a machine keeps what it makes of the data of a job: on its scratch disk if it has one."""
+    return Path(job.runtime.scratch) / f"wavlm-{job.key}" if job.runtime.scratch else job.out / CACHE
 
 
 class LabelledUtterances:
     """The labelled utterances of one split of all corpora, numbered in the order of the job.
 
-    Utterances of train whose content is in the valid split of any of the corpora are left out.
-    Only the index columns that reading needs are kept in memory. 94,000 hours are 30 million utterances, and their
-    whole index takes 7 GB.
+    Utterances of train whose content is in the valid split of any of the corpora are left out. What is kept of each
+    utterance is in columns that all processes of a machine share (wavlm.loader.index), in the folder `cache`.
+    check: compare the columns with their digests. One process of a machine is enough for that.
     """
 
-    def __init__(self, data: Sequence[LabelledShards], split: Split, cache: Path) -> None:
+    def __init__(self, data: Sequence[LabelledShards], split: Split, cache: Path, *, check: bool = True) -> None:
         self._folders = [item.shards for item in data]
-        self._readers = [Reader(folder) for folder in self._folders]
-        self._labels = open_flat_labels([item.labels for item in data], self._folders, cache)
-        indexes = [read_index(folder) for folder in self._folders]
-        rows = [index.rows_of(split) for index in indexes]
-        copies = find_copies_of_valid(self._folders) if split == "train" else ()
-        self.copies_of_valid = sum(int(mask.sum()) for mask in copies)
-        rows = [chosen[~mask[chosen]] for chosen, mask in zip(rows, copies, strict=True)] if copies else rows
-        self.groups = read_groups(name_corpora(data), self._folders, rows)
-        self._corpus = self.groups.corpus
-        self._row = np.concatenate(rows)
-        chosen = list(zip(indexes, rows, strict=True))
-        self._shards: Strings = np.concatenate([item.shards[of] for item, of in chosen])
-        self._offsets: Integers = np.concatenate([item.offsets[of] for item, of in chosen])
-        self._sizes: Integers = np.concatenate([item.sizes[of] for item, of in chosen])
-        self.num_samples: Integers = np.concatenate([item.samples[of] for item, of in chosen])
-        self.keys: Strings = np.concatenate([item.keys[of] for item, of in chosen])
+        most_open = most_open_files(len(data))
+        self._readers = [Reader(folder, most_open) for folder in self._folders]
+        self._labels = open_flat_labels([item.labels for item in data], self._folders, cache, check=check)
+        self._index = index = open_index(self._folders, split, cache, check=check)
+        self._check, self.cache = check, cache
+        self.copies_of_valid = index.copies_of_valid
+        self.groups = Groups(name_corpora(data), index.languages, index.columns["corpus"], index.columns["language"])
+        self.keys = index.keys
+        self.num_samples: Array = index.columns["samples"]
 
     def __len__(self) -> int:
-        return len(self._row)
+        return len(self._index)
+
+    def keys_of(self, numbers: Integers) -> tuple[str, ...]:
+        """The keys of these utterances."""
+        return self.keys[numbers]
 
     def numbers_of(self, corpus: int | None, languages: Collection[str] = ()) -> Integers:
         """The numbers of the utterances of one corpus, by its place in the job's data, or of some languages."""
         if corpus is not None:
-            return np.flatnonzero(self._corpus == corpus)
+            return np.flatnonzero(self.groups.corpus == corpus)
         chosen = [number for number, name in enumerate(self.groups.languages) if name in languages]
         return np.flatnonzero(np.isin(self.groups.language, chosen))
 
@@ -73,13 +82,15 @@ class LabelledUtterances:
         Raises BadDataError with key and shard for what cannot be read.
         """
         # Lists, because taking single numbers out of arrays costs more than looking them up.
-        corpora, shards = self._corpus[numbers].tolist(), self._shards[numbers].tolist()
-        offsets, sizes = self._offsets[numbers].tolist(), self._sizes[numbers].tolist()
-        locations = zip(pcm, corpora, shards, offsets, sizes, first_frames, strict=True)
+        columns, shards = self._index.columns, self._index.shards
+        names = ("corpus", "shard", "offset", "size")
+        corpora, numbered, offsets, sizes = (columns[name][numbers].tolist() for name in names)
+        of_shards = [shards[corpus][number] for corpus, number in zip(corpora, numbered, strict=True)]
+        locations = zip(pcm, corpora, of_shards, offsets, sizes, first_frames, strict=True)
         for row, (crop, corpus, shard, offset, size, first) in enumerate(locations):
             try:
                 self._readers[corpus].fill_at(crop, shard, offset, size, first * HOP_SAMPLES)
-            except (BadDataError, ValueError, OSError) as error:
+            except (BadDataError, ValueError) as error:
                 code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
                 text = str(error).removeprefix(f"{code}: ")
                 key, where = self.keys[numbers[row]], self._folders[corpus] / shard
@@ -87,26 +98,42 @@ class LabelledUtterances:
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
         """Labels (B, F) of each of these utterances, from its first frame on."""
-        corpora, rows = self._corpus[numbers].tolist(), self._row[numbers].tolist()
+        corpora, rows = (self._index.columns[name][numbers].tolist() for name in ("corpus", "row"))
         labels = np.empty((len(numbers), frames), np.uint16)
         locations = zip(corpora, rows, first_frames, strict=True)
         for number, (corpus, row, first) in enumerate(locations):
             labels[number] = self._labels.of(corpus, row)[first : first + frames]
         return labels
 
+    def frames_of_crops(self, train: TrainSpec) -> Array:
+        """Frames (U,) of the longest crop of each utterance, in a column that is shared as the others are."""
+        longest = _longest_crop(train)
+        folder = self._index.columns.folder
+        name = folder.with_name(f"{folder.name}-frames-{longest}")
+        return open_columns(name, partial(_write_frames, self.num_samples, train), check=self._check)["frames"]
+
+    def plan_windows(self, train: TrainSpec) -> Windows | None:
+        """The windows of an epoch; None if it is one window."""
+        ends = self._index.columns["shard_ends"]
+        if not train.window_shards or len(ends) <= train.window_shards:
+            return None
+        corpora = np.repeat(np.arange(len(self._folders)), list(map(len, self._index.shards)))
+        return Windows(ends.astype(np.int64), corpora, train.window_shards, train.seed)
+
     @property
-    def sha256s(self) -> Strings:
-        """Hex sha256 of each utterance's FLAC, (U,): its identity, whatever its key. Each call reads the indexes."""
-        indexes = [read_index(folder) for folder in self._folders]
-        return np.array([indexes[c].sha256s[r] for c, r in zip(self._corpus, self._row, strict=True)], object)
+    def sha256s(self) -> npt.NDArray[np.void]:
+        """Of each utterance's FLAC, (U,): its identity, whatever its key. Of held-out speech only."""
+        return self._index.sha256s
+
+    @property
+    def footers(self) -> tuple[bytes, ...]:
+        """For each corpus a digest of its files of labels."""
+        return self._labels.footers
 
     @property
     def digest(self) -> str:
         """Hex sha256 of the keys, in order."""
-        digest = hashlib.sha256()
-        for key in self.keys:
-            digest.update(f"{key}\n".encode())
-        return digest.hexdigest()
+        return self._index.digest
 
 
 class UtteranceSource(Protocol):
@@ -128,9 +155,20 @@ def read_crops(source: UtteranceSource, micro_batch: MicroBatch, firsts: Sequenc
     return pcm, source.labels(micro_batch.utterances, firsts, micro_batch.num_frames)
 
 
-def frames_of_crops(utterance_samples: Integers, train: TrainSpec) -> Integers:
+def frames_of_crops(utterance_samples: Array, train: TrainSpec) -> Integers:
     """Frames (U,) of the longest crop of each utterance, from the utterances' samples (U,)."""
-    longest_s = min(train.max_crop_seconds, train.group_seconds)
-    limited = np.minimum(utterance_samples, int(longest_s * SAMPLE_RATE_HZ))
-    lengths, inverse = np.unique(limited, return_inverse=True)
-    return np.array([num_frames(int(length)) for length in lengths], dtype=np.int64)[inverse]
+    return num_labels(np.minimum(utterance_samples, _longest_crop(train)), FRAME_RATE_HZ)
+
+
+def _longest_crop(train: TrainSpec) -> int:
+    """Samples of the longest crop."""
+    return int(min(train.max_crop_seconds, train.group_seconds) * SAMPLE_RATE_HZ)
+
+
+def _write_frames(utterance_samples: Array, train: TrainSpec, writer: ColumnWriter) -> dict[str, JsonValue]:
+    dtype = "<u2" if frames_of_crops(np.array([_longest_crop(train)]), train)[0] <= MOST_IN_16_BITS else "<u4"
+    writer.append("frames", np.empty(0, dtype), dtype)
+    for begin in range(0, len(utterance_samples), WRITTEN_TOGETHER):
+        part = utterance_samples[begin : begin + WRITTEN_TOGETHER]
+        writer.append("frames", frames_of_crops(part, train), dtype)
+    return {}

@@ -8,18 +8,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import PackedBatch, pack
-from wavlm.loader.sampler import Integers, MicroBatch, fixed_micro_batches
+from wavlm.loader.epochs import Integers, MicroBatch
+from wavlm.loader.sampler import fixed_micro_batches
 from wavlm.loader.samples import MicroBatchArrays
-from wavlm.loader.utterances import CACHE, LabelledUtterances, Labels, Strings, frames_of_crops, read_crops
+from wavlm.loader.utterances import LabelledUtterances, Labels, cache_of, frames_of_crops, read_crops
 from wavlm.mixing.counts import MixingCounts
 from wavlm.mixing.truth import Truth, read_truth
 from wavlm.rng import stream_seeds
@@ -39,21 +40,25 @@ class MixedUtterances:
     def __init__(self, mixtures_dir: Path, clean: LabelledUtterances) -> None:
         self._reader, self._clean = Reader(mixtures_dir), clean
         index = self._reader.index
-        number_of = {sha256: number for number, sha256 in enumerate(clean.sha256s)}
         truth = {item.key: item for item in read_truth(mixtures_dir)}
         if strange := sorted(set(index.keys) ^ set(truth)):
             raise BadDataError(
                 "TRUTH_UNREADABLE",
                 f"truth and index differ, at {', '.join(strange[:5])}; in {mixtures_dir}; make the mixtures again",
             )
+        number_of = _find_numbers(clean.sha256s, {item.primary_sha256 for item in truth.values()})
         rows = [r for r, key in enumerate(index.keys) if truth[key].primary_sha256 in number_of]
         if len(rows) < len(index):
             log.info("%d of %d mixtures are left out: they are of other corpora", len(index) - len(rows), len(index))
         self._rows = rows
         self._truth = [truth[index.keys[row]] for row in rows]
         self._primaries = [number_of[item.primary_sha256] for item in self._truth]
-        self.keys: Strings = index.keys[rows]
+        self._keys = index.keys[rows]
         self.num_samples: Integers = index.samples[rows]
+
+    def keys_of(self, numbers: Integers) -> tuple[str, ...]:
+        """The keys of these mixtures."""
+        return tuple(self._keys[numbers])
 
     def first_frames(self, numbers: Integers, frames: int) -> list[int]:
         """Where the crops (B, F) of these mixtures begin: what was added is in the middle, and its loudest part inside.
@@ -80,6 +85,12 @@ class MixedUtterances:
         return self._clean.labels(primaries, firsts, frames)
 
 
+def _find_numbers(sha256s: npt.NDArray[np.void], wanted: Collection[str]) -> dict[str, int]:
+    """The number of each utterance whose sha256 is wanted, by that in hex; of equal ones the last."""
+    is_wanted = np.isin(sha256s, np.array([bytes.fromhex(text) for text in sorted(wanted)], sha256s.dtype))
+    return {bytes(sha256s[number]).hex(): number for number in np.flatnonzero(is_wanted).tolist()}
+
+
 def _find_first_frame(item: Truth, frames: int) -> int:
     """The first frame of the crop of a mixture; see MixedUtterances.first_frames."""
     samples, loudest = samples_of(frames), item.loudest_samples
@@ -104,9 +115,10 @@ class ValidationSamples:
     Crops of clean utterances begin at frame 0, crops of mixtures where what was added is heard.
     """
 
-    def __init__(self, job: TrainJob, subset: Subset) -> None:
+    def __init__(self, job: TrainJob, subset: Subset, clean: LabelledUtterances | None = None) -> None:
+        """clean: the utterances of held-out speech, if they are open already."""
         self._train = job.train
-        clean = LabelledUtterances(job.data, "valid", job.out / CACHE)
+        clean = clean or open_held_out(job)
         self._source: LabelledUtterances | MixedUtterances | None = clean
         if subset == "mixed":
             self._source = MixedUtterances(job.mixtures, clean) if job.mixtures else None
@@ -129,7 +141,7 @@ class ValidationSamples:
     def make(self, micro_batch: MicroBatch) -> MicroBatchArrays:
         """The arrays of one of `micro_batches()`."""
         assert self._source is not None, "a set without micro-batches has nothing to make"  # noqa: S101
-        keys = tuple(self._source.keys[micro_batch.utterances])
+        keys = self._source.keys_of(micro_batch.utterances)
         firsts, mixing = [0] * len(keys), MixingCounts(utterances=len(keys))
         if isinstance(self._source, MixedUtterances):
             firsts = self._source.first_frames(micro_batch.utterances, micro_batch.num_frames)
@@ -137,6 +149,11 @@ class ValidationSamples:
         pcm, labels = read_crops(self._source, micro_batch, firsts)
         mask_seeds = stream_seeds(self._train.seed, ("mask", "valid"), keys)
         return MicroBatchArrays(pcm, (), labels, mask_seeds, keys, micro_batch.utterances, mixing)
+
+
+def open_held_out(job: TrainJob, *, check: bool = True) -> LabelledUtterances:
+    """The utterances that a job is validated on. check: as of `LabelledUtterances`."""
+    return LabelledUtterances(job.data, "valid", cache_of(job), check=check)
 
 
 def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[PackedBatch]:
@@ -149,18 +166,18 @@ def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int 
 
 
 def make_validation(
-    job: TrainJob, subset: Subset, rank: int = 0, world: int = 1
+    job: TrainJob, subset: Subset, rank: int = 0, world: int = 1, clean: LabelledUtterances | None = None
 ) -> Callable[..., Iterator[PackedBatch]]:
-    """`validation_batches` as a function to call at each validation. Only the first call reads the indexes.
+    """`validation_batches` as a function to call at each validation. The indexes are read now, and never again.
 
     Its arguments are the place of a corpus in the job's data, or names of languages: to get the clean utterances of
-    these alone.
+    these alone. clean: the utterances of held-out speech, if they are open already.
     """
-    samples = cache(partial(ValidationSamples, job, subset))
+    samples = ValidationSamples(job, subset, clean)
 
     def batches(corpus: int | None = None, languages: Collection[str] = ()) -> Iterator[PackedBatch]:
-        for micro_batch in samples().micro_batches(corpus, languages)[rank::world]:
-            arrays = samples().make(micro_batch)
+        for micro_batch in samples.micro_batches(corpus, languages)[rank::world]:
+            arrays = samples.make(micro_batch)
             yield pack(arrays, job.train.mask, micro_batch.position, micro_batch.position)
 
     return batches

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from wavlm.errors import BadDataError
+from wavlm.errors import CodedError
+from wavlm.errors.boundary import code_errors
 from wavlm.execution.processes import die_with_parent
 from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
 
@@ -29,7 +30,7 @@ def make_in_order(
     """`samples.make` of each of `drawn`, in that order; by so many worker processes, or by this one if it is 0.
 
     The workers start with this call and end with this process. Raises BadDataError, with shard and key, at the
-    micro-batch that cannot be read.
+    micro-batch that cannot be read, and ReadLostError.
     """
     if not workers:
         return map(samples.make, drawn)
@@ -51,10 +52,9 @@ def make_in_order(
 
 @dataclass(frozen=True)
 class _Failure:
-    """A BadDataError as a worker returns it. torch would raise it again without its code."""
+    """An error as a worker returns it. torch would raise it again without its code."""
 
-    code: str
-    text: str
+    error: CodedError
 
 
 class _MicroBatches(Dataset[Any]):
@@ -65,14 +65,15 @@ class _MicroBatches(Dataset[Any]):
 
     def __getitem__(self, drawn: DrawnMicroBatch) -> MicroBatchArrays | _Failure:
         try:
-            return self._samples.make(drawn)
-        except BadDataError as error:
-            return _Failure(error.code, str(error).removeprefix(f"{error.code}: "))
+            with code_errors():
+                return self._samples.make(drawn)
+        except CodedError as error:
+            return _Failure(error)
 
 
 def _raise_failure(made: MicroBatchArrays | _Failure) -> MicroBatchArrays:
     if isinstance(made, _Failure):
-        raise BadDataError(made.code, made.text)
+        raise made.error
     return made
 
 

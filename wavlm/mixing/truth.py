@@ -17,6 +17,7 @@ from wavlm.errors import BadDataError
 from wavlm.mixing.mix import Event
 from wavlm.specs import SAMPLE_RATE_HZ, EffectName
 from wavlm.storage.files import write_text
+from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 TSV, RTTM = "mixtures.tsv", "mixtures.rttm"
@@ -87,6 +88,7 @@ def read_truth(folder: Path) -> tuple[Truth, ...]:
             rows = list(csv.DictReader(file, delimiter="\t"))
         return tuple(_parse(row) for row in rows)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        refuse_passing(error, path)
         raise BadDataError("TRUTH_UNREADABLE", f"{error!r}; at {path}; make the mixtures again") from error
 
 

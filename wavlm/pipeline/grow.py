@@ -10,6 +10,7 @@ from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.lost_lists import restore_list
+from wavlm.pipeline.one_look import one_look
 from wavlm.pipeline.resolve import contents_cache, corpora_of, read_folder, resolve_corpus
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec
@@ -52,8 +53,9 @@ def grow(
 
     refuse_closed(spec)
     restore_list(spec, store)
-    read_folder(spec, store, progress, stall_seconds)
-    corpus = Corpus(resolve_corpus(spec, store))
+    with one_look():
+        read_folder(spec, store, progress, stall_seconds)
+        corpus = Corpus(resolve_corpus(spec, store))
     cache = contents_cache(corpus.spec, store)
     store.make(
         corpus, lambda out: grow_corpus(corpus.spec, store.downloads, out, progress, cache, stall_seconds), progress

@@ -12,7 +12,7 @@ from wavlm.pipeline.lost_lists import find_lost
 from wavlm.pipeline.resolve import known_contents
 from wavlm.pipeline.store import Store
 
-MOST_ROWS = 500_000  # whose inputs are digested for a plan; takes some seconds
+MOST_ROWS = 50_000  # whose inputs are digested for a plan, which answers at once
 
 
 def describe_generation(corpus: Corpus, store: Store) -> Iterator[str]:

@@ -24,6 +24,7 @@ from wavlm.pipeline.artifacts import (
     Shards,
 )
 from wavlm.pipeline.imported import describe_source
+from wavlm.pipeline.record import read_size
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.results import read_training_results
 from wavlm.pipeline.store import Store
@@ -124,8 +125,8 @@ def _scores(artifact: Scores, store: Store) -> Iterator[str]:
 
 
 def _size(artifact: Artifact, store: Store) -> Iterator[str]:
-    sizes = store.record(artifact).files.values()
-    yield f"{len(sizes)} files, {sum(item.bytes for item in sizes) / 1e6:.1f} MB"
+    num_files, num_bytes = read_size(store.path(artifact))
+    yield f"{num_files} files, {num_bytes / 1e6:.1f} MB"
 
 
 def _registration(artifact: Registration, store: Store) -> Iterator[str]:

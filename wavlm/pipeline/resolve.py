@@ -19,6 +19,7 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.one_look import look, note, one_look, recall
 from wavlm.pipeline.record import RECORD_FILE, read_field
 from wavlm.pipeline.refreshes import read_refresh, take_corpus
 from wavlm.pipeline.resolve_models import read_models, resolve_models, unknown_models
@@ -77,10 +78,11 @@ def read_folders(
     Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
     FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`.
     """
-    for spec in corpora_of(recipe):
-        read_folder(spec, store, progress, stall_seconds)
-    read_models(recipe, store)
-    return resolve(recipe, store, is_today=is_today)
+    with one_look():
+        for spec in corpora_of(recipe):
+            read_folder(spec, store, progress, stall_seconds)
+        read_models(recipe, store)
+        return resolve(recipe, store, is_today=is_today)
 
 
 def read_folder(
@@ -90,8 +92,9 @@ def read_folder(
     from wavlm.corpus.contents import Outside, find_folder, read_contents
 
     cache = contents_cache(spec, store)
-    if cache is not None and not _is_pinned_and_gone(spec):
-        read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec))
+    if cache is None or _is_pinned_and_gone(spec) or recall(cache):
+        return
+    note(cache, read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec)))
 
 
 def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
@@ -170,7 +173,7 @@ def known_contents(spec: CorpusSpec, store: Store) -> FolderContents | None:
         return None
     from wavlm.corpus.contents import Outside, find_contents, find_folder
 
-    return find_contents(find_folder(spec), cache, Outside.of(spec))
+    return look(cache, lambda: find_contents(find_folder(spec), cache, Outside.of(spec)))
 
 
 def _identify(spec: CorpusSpec, folder: FolderSource, contents: FolderContents) -> _Known:
@@ -234,13 +237,13 @@ def _rule_of(folder: Path, known: _Known) -> HoldOut | None:
     from wavlm.corpus.split import MOST
 
     try:
-        rule = read_split_rule(folder)
-        if rule is None or (rule.below > MOST and known.spec.role != "speech"):
-            return None  # the one file of a small corpus of noise: its growth would be held out as well
         old: Any = read_field(folder, "identity").get("spec")
         new: Any = canonical(known.spec)
         if old.get("valid_fraction") != new.get("valid_fraction"):
-            return None
+            return None  # what the record says comes first: a manifest is hashed before it is read
+        rule = read_split_rule(folder)
+        if rule is None or (rule.below > MOST and known.spec.role != "speech"):
+            return None  # the one file of a small corpus of noise: its growth would be held out as well
         if known.contents is None:
             shared = any(source in old["sources"] for source in new["sources"])
         else:

@@ -21,24 +21,29 @@ from pydantic import ValidationError
 from wavlm.errors import BadDataError, UsageError
 from wavlm.errors.boundary import code_errors
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.execution.share import ShareMade
 from wavlm.pipeline.artifacts import KINDS, Artifact
-from wavlm.pipeline.differences import Difference, differences_between
+from wavlm.pipeline.begun import begin, discard
+from wavlm.pipeline.differences import Difference
 from wavlm.pipeline.fit import contents_of_inputs, find_broken, find_fault
 from wavlm.pipeline.record import (
     RECORD_FILE,
     ArtifactRecord,
+    Head,
     Seal,
     SealedFile,
     read_field,
+    read_head,
     read_record,
-    read_seal,
     write_record,
     write_seal,
 )
 from wavlm.pipeline.sealing import clear_leftovers, hash_files, library_versions, list_files
+from wavlm.pipeline.siblings import complete_in, find_nearest, find_siblings
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sync
-from wavlm.storage.locks import hold_lock
+from wavlm.storage.leases import Lease
+from wavlm.storage.locks import hold_lock, hold_share, require_held
 from wavlm.storage.seals import content_of, sha256_as_it_is
 from wavlm.storage.sharing import share_with_group
 from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
@@ -120,6 +125,11 @@ class Store:
         self.require(artifact)
         return read_record(self.path(artifact))
 
+    def head(self, artifact: Artifact) -> Head:
+        """The same without its files, of which a corpus has many."""
+        self.require(artifact)
+        return read_head(self.path(artifact))
+
     def facts(self, artifact: Artifact, form: type[F]) -> F:
         """What the stage reported when it built this, in the form that its package gives it.
 
@@ -154,11 +164,39 @@ class Store:
         with code_errors(self.root), hold_in_use(map(self._use_lock, artifact.needs)):
             for item in artifact.needs:
                 self.require(item)
-            with hold_lock(self._lock(artifact), str(artifact)):
+            with hold_lock(self._lock(artifact), str(artifact)) as lease:
                 if not self.is_complete(artifact):
                     with self._hold_outdated(artifact):
-                        self._build(artifact, build, progress)
+                        self._build(artifact, build, progress, lease)
         return self.path(artifact)
+
+    def make_share(self, artifact: Artifact, build: Callable[[Path], Facts]) -> ShareMade | None:
+        """Let `build` make a share of the parts (`wavlm.execution.share`), beside others; None if it is complete.
+
+        `make` finds these parts, makes what is left, and seals. Raises what `make` raises, and UsageError (NO_PARTS).
+        """
+        if self.is_complete(artifact):
+            return None
+        self._refuse_broken(artifact)
+        lock = self._lock(artifact)
+        with code_errors(self.root), hold_in_use(map(self._use_lock, artifact.needs)):
+            for item in artifact.needs:
+                self.require(item)
+            with hold_share(lock, str(artifact)):
+                if self.is_complete(artifact):
+                    return None
+                partial = self.partial_folder(artifact)
+                with hold_lock(lock.with_suffix(".begin"), f"the folder of {artifact}"):
+                    begin(partial, contents_of_inputs(artifact, self.path), self._trash(artifact))
+                try:
+                    build(partial)
+                except ShareMade as made:
+                    return made
+        raise UsageError(
+            "NO_PARTS",
+            f"nothing of {artifact} can be shared: its stage has no parts, or they are few; in this recipe; make it at "
+            f"once: wavlm stage {artifact.kind} RECIPE",
+        )
 
     def redo(self, artifact: Artifact) -> Path | None:
         """Move a complete artifact and its partial to the trash; returns where it lies now.
@@ -168,7 +206,7 @@ class Store:
         moved = None
         with hold_lock(self._lock(artifact), str(artifact)), self._hold_unused(artifact):
             for folder in (self.partial_folder(artifact), self.path(artifact)):
-                moved = self._discard(folder, artifact) or moved
+                moved = discard(folder, self._trash(artifact)) or moved
         return moved
 
     def folders(self) -> Iterator[Path]:
@@ -178,61 +216,20 @@ class Store:
 
     def siblings(self, artifact: Artifact) -> list[Path]:
         """Folders of the other complete artifacts of its kind, name and format, the newest first."""
-        found = [
-            folder
-            for folder in complete_in(self.root / artifact.kind)
-            if folder.name.rpartition("-")[0] == artifact.name
-            and folder != self.path(artifact)
-            and not find_broken(folder)
-            and read_field(folder, "identity").get("format") == artifact.format
-        ]
-        return sorted(found, key=lambda folder: (folder / RECORD_FILE).stat().st_mtime_ns, reverse=True)
+        return find_siblings(artifact, self.root / artifact.kind, self.path(artifact))
 
     def explain(self, artifact: Artifact) -> tuple[Path, tuple[Difference, ...]] | None:
         """The nearest complete sibling, one of the same name before others, and what differs; None if there is none."""
-        siblings = []
-        for folder in complete_in(self.root / artifact.kind):
-            if find_broken(folder):
-                continue
-            differences = tuple(differences_between("", read_field(folder, "identity"), artifact.identity))
-            is_other = folder.name.rpartition("-")[0] != artifact.name
-            siblings.append((is_other, len(differences), folder, differences))
-        if not siblings:
-            return None
-        *_, folder, differences = min(siblings, key=lambda item: item[:3])
-        return folder, differences
+        return find_nearest(artifact, self.root / artifact.kind)
 
     def _refuse_broken(self, artifact: Artifact) -> None:
         """Raise BadDataError (RECORD_BROKEN) rather than make again what may have taken weeks."""
         if error := self.find_broken(artifact):
             raise error
 
-    def _begin(self, partial: Path, artifact: Artifact, inputs: dict[str, str]) -> None:
-        """Make the partial folder. What an attempt with other inputs left in it is moved to the trash.
-
-        So is one without a seal, or with a damaged one: nobody knows what it was made from.
-        The record of one that was killed before its folder got its name goes: the folder is under way again.
-        """
-        (partial / RECORD_FILE).unlink(missing_ok=True)
-        try:
-            begun = read_seal(partial)
-            is_foreign = begun.inputs != inputs if begun else partial.is_dir() and any(partial.iterdir())
-        except BadDataError:
-            is_foreign = True
-        if is_foreign:
-            self._discard(partial, artifact)
-        partial.mkdir(parents=True, exist_ok=True)
-        write_seal(partial, Seal(content="", inputs=inputs))
-
-    def _discard(self, folder: Path, artifact: Artifact) -> Path | None:
-        """Move a folder to the trash; returns where it lies now, None if there was none."""
-        if not folder.exists():
-            return None
-        trash = self.root / "trash" / artifact.kind
-        trash.mkdir(parents=True, exist_ok=True)
-        moved = trash / f"{artifact.name}-{artifact.key}-{time.time_ns()}"
-        folder.rename(moved)
-        return moved
+    def _trash(self, artifact: Artifact) -> Path:
+        """Where a folder of an artifact goes, but for the time that ends its name."""
+        return self.root / "trash" / artifact.kind / f"{artifact.name}-{artifact.key}"
 
     def _lock(self, artifact: Artifact) -> Path:
         return self.root / "locks" / f"{artifact.kind}-{artifact.key}.lock"
@@ -248,9 +245,9 @@ class Store:
         """Nobody uses the folder that is replaced: held before the work, so that the work is never in vain."""
         return self._hold_unused(artifact) if self.path(artifact).exists() else nullcontext()
 
-    def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress) -> None:
+    def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress, lease: Lease) -> None:
         partial, inputs = self.partial_folder(artifact), contents_of_inputs(artifact, self.path)
-        self._begin(partial, artifact, inputs)
+        begin(partial, inputs, self._trash(artifact))
         started = time.time()
         facts = build(partial)
         clear_leftovers(partial, artifact.files)
@@ -268,18 +265,14 @@ class Store:
             finished_unix=time.time(),
             seconds=time.time() - started,
         )
+        require_held(lease, str(artifact))
         write_seal(partial, Seal(content=content_of(files), inputs=inputs))
         write_record(partial, record)
         sync(partial)
-        self._discard(self.path(artifact), artifact)  # one that was made from other inputs
+        discard(self.path(artifact), self._trash(artifact))  # one that was made from other inputs
         partial.rename(self.path(artifact))
         self.built.add(artifact.key)
         sync(self.path(artifact).parent)
-
-
-def complete_in(kind: Path) -> list[Path]:
-    """Folders of the complete artifacts of a kind, by name. One under way may hold a record for a moment."""
-    return [found.parent for found in sorted(kind.glob(f"[!.]*/{RECORD_FILE}"))]
 
 
 def _check_known(artifact: Artifact) -> None:

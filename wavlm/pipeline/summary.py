@@ -195,7 +195,7 @@ def _notes(model: Model, store: Store) -> Iterator[str]:
 
 def _versions(registrations: Sequence[Registration], store: Store, current: Found | None) -> tuple[VersionSummary, ...]:
     """The versions by iteration; as recorded, an alias belongs to the one that was registered last with it."""
-    newest_first = sorted(registrations, key=lambda item: store.record(item).finished_unix, reverse=True)
+    newest_first = sorted(registrations, key=lambda item: store.head(item).finished_unix, reverse=True)
     taken: set[str] = set()
     versions = []
     for registration in newest_first:

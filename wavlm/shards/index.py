@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wavlm.errors import BadDataError
 from wavlm.storage.parquet import write_parquet
+from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 # Where a piece of an utterance comes from: the first 64 bits of the sha256 of its file, and samples at 16 kHz of it.
@@ -132,6 +133,7 @@ def _check_schema(schema: pa.Schema, path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> BadDataError:
+    refuse_passing(error, path)
     return BadDataError("INDEX_UNREADABLE", f"{error}; at {path}; make the shards again")
 
 

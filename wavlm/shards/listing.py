@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from wavlm.errors import BadDataError
 from wavlm.storage.files import write_json
+from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 
@@ -48,6 +49,7 @@ def read_listing(shards_dir: Path) -> dict[str, ListedShard]:
     try:
         return _LISTING.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
+        refuse_passing(error, path)
         what = " ".join(str(error).split())
         raise BadDataError(
             "LISTING_UNREADABLE", f"this lists no shards: {what}; at {path}; make the shards again"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 from collections import OrderedDict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,33 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
 from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
 from wavlm.shards.index import Index, read_index
+from wavlm.storage.elsewhere import open_file
+from wavlm.storage.passing import read_patiently, require_there
 from wavlm.storage.seals import sealed_files
 
-MAX_OPEN_FILES = 64  # a folder of 94,000 hours has 25,000 shards, a process 1,024 descriptors
+MAX_OPEN_FILES = 64  # who reads one folder at a time needs no more
+SPARE_FILES = 256  # descriptors of a process that are left for all else
+
+
+def most_open_files(num_readers: int) -> int:
+    """How many files each of several readers of one process may keep open, of the descriptors that it may have."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, (most - SPARE_FILES) // max(1, num_readers))
 
 
 class Reader:
     """Reads utterances of a shards folder in any order. Can be pickled; opens files when they are needed.
 
-    Every method that reads raises BadDataError for a missing, short or damaged shard.
+    Every method that reads raises BadDataError for a missing, short or damaged shard, and ReadLostError (READ_LOST) for
+    a disk that does not answer for a minute.
     """
 
     # Kept here, because the module's own names may be gone when the last reader is deleted at the end of Python.
     _close_file = staticmethod(os.close)
 
-    def __init__(self, shards_dir: Path) -> None:
-        self._folder = shards_dir
+    def __init__(self, shards_dir: Path, most_open: int = MAX_OPEN_FILES) -> None:
+        """most_open: files that are kept open, the ones that were read last."""
+        self._folder, self._most_open = shards_dir, most_open
         self._files: OrderedDict[str, int] = OrderedDict()
 
     @cached_property
@@ -87,14 +99,25 @@ class Reader:
         return blob
 
     def read_blob(self, shard: str, offset: int, size: int) -> bytes:
-        """`size` bytes of a shard from `offset` on. Raises BadDataError (SHARD_TRUNCATED) if there are fewer."""
-        blob = os.pread(self._file(shard), size, offset)
+        """`size` bytes of a shard from `offset` on, read patiently.
+
+        Raises BadDataError (SHARD_TRUNCATED) if there are fewer, and ReadLostError.
+        """
+        blob = read_patiently(partial(self._read, shard, offset, size), self._folder / shard)
         if len(blob) != size:
             raise BadDataError(
                 "SHARD_TRUNCATED",
                 f"{len(blob)} bytes at {offset}, expected {size}; at {self._folder / shard}; make the shards again",
             )
         return blob
+
+    def _read(self, shard: str, offset: int, size: int) -> bytes:
+        try:
+            return os.pread(self._file(shard), size, offset)
+        except OSError:
+            if shard in self._files:  # a descriptor that failed may fail for ever
+                self._close_file(self._files.pop(shard))
+            raise
 
     def close(self) -> None:
         """Close all files; reading opens them again."""
@@ -111,11 +134,12 @@ class Reader:
         if shard in self._files:
             self._files.move_to_end(shard)
             return self._files[shard]
-        if len(self._files) >= MAX_OPEN_FILES:
+        if len(self._files) >= self._most_open:
             os.close(self._files.popitem(last=False)[1])
         try:
-            file = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+            file = open_file(self._folder, shard)
         except FileNotFoundError as error:
+            require_there(self._folder)
             raise BadDataError(
                 "SHARD_MISSING",
                 f"the tar is missing; at {self._folder / shard}; make the shards again",
@@ -134,7 +158,7 @@ class Reader:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": self._folder, "_files": OrderedDict()}
+        return {"_folder": self._folder, "_most_open": self._most_open, "_files": OrderedDict()}
 
     def __del__(self) -> None:
         self.close()

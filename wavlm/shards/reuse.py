@@ -17,7 +17,7 @@ from wavlm.shards.plan import TarPart, digest_inputs
 from wavlm.shards.recordings import Intake
 from wavlm.specs import ShardSpec
 from wavlm.storage.links import take_over
-from wavlm.storage.seals import check_sealed, sha256_as_it_is
+from wavlm.storage.seals import check_sealed, let_settle, sha256_as_it_is
 
 THREADS = 2  # hashing waits for the disk and releases the GIL
 
@@ -38,7 +38,9 @@ def take_parts(
             record = _find(sibling, stem, wanted[stem])
             if record and _link(record, sibling, out):
                 found[stem] = record
-    with ThreadPoolExecutor(THREADS) as pool:  # after all links, so that no file is so young that it is hashed again
+    if found:
+        let_settle()  # the store hashes the tars again to seal them, unless it knows them
+    with ThreadPoolExecutor(THREADS) as pool:
         whole = pool.map(lambda record: _is_whole(record, out), found.values())
         return {stem: record for (stem, record), is_whole in zip(found.items(), whole, strict=True) if is_whole}
 

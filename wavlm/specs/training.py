@@ -266,6 +266,15 @@ class TrainSpec(Spec):
     Change: larger for long trainings (200 in wavlm-base).
     """
 
+    window_shards: Natural = 0
+    """An epoch goes through the shards in windows of so many. Within a window the order is random. 0: one window.
+
+    The shards of a window are other ones in each epoch. A corpus of fewer shards is one window, as with 0.
+    Unit: shards of about 512 MB.
+    Change: 256 for corpora that do not fit into the memory or onto a local disk of the machines that train: then each
+    shard is read in sequence once per epoch, to the folder of --scratch.
+    """
+
     seed: Natural = 0
     """Seed of initial weights, order, crops, masks, mixing and dropout.
 

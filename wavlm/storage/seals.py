@@ -14,23 +14,24 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from wavlm.errors import BadDataError
 from wavlm.storage.digested import Digested, check_digest, read_digested
 from wavlm.storage.files import sha256_of
+from wavlm.storage.ledger import LEDGER_FILE, Ledger, SealedFile, read_ledger
 
 RECORD_FILE, SEAL_FILE, DROPPED_FILE = "artifact.json", "seal.json", "dropped.json"
 MIRROR_FILE = "mirror.json"  # where the files that are not here can be had
-UNSEALED = (RECORD_FILE, SEAL_FILE, DROPPED_FILE, MIRROR_FILE)  # about the folder, and not of it
+UNSEALED = (RECORD_FILE, LEDGER_FILE, SEAL_FILE, DROPPED_FILE, MIRROR_FILE)  # about the folder, and not of it
 # Fields of records that carry no digest. A record with others was changed: perhaps the name of its digest.
 OLD_FIELDS = frozenset({"identity", "key", "inputs", "facts", "files", "versions", "finished_unix", "seconds"})
 DEPTH = 2  # folders between the record and a file: snapshots/step-000001000/model.safetensors
 # File systems count time in ticks of up to 10 ms: a file that was just written may change again in the same tick.
 SETTLED_NS = 100_000_000
 MOST_REMEMBERED = 1 << 16
+SMALL_BYTES = 1 << 17  # of a record or a seal that is kept in memory
 
 T = TypeVar("T")
 
@@ -53,14 +54,6 @@ class FileState(NamedTuple):
     def is_settled(self) -> bool:
         """Whether a later change would show."""
         return time.time_ns() - max(self.mtime_ns, self.ctime_ns) > SETTLED_NS
-
-
-@dataclass(frozen=True)
-class SealedFile:
-    """One file as it was when the artifact was sealed."""
-
-    sha256: str
-    bytes: int
 
 
 class _Memory(Generic[T]):
@@ -87,11 +80,12 @@ class _Memory(Generic[T]):
 _digests: _Memory[str] = _Memory(MOST_REMEMBERED)
 _whole_records: _Memory[bool] = _Memory(MOST_REMEMBERED)
 _sealed_files: _Memory[Mapping[str, SealedFile]] = _Memory(256)
+_small_files: _Memory[Digested] = _Memory(1 << 14)  # records and seals; a store has some thousands
 
 
 def forget() -> None:
     """Forget what this process has compared, as if it had just begun."""
-    for memory in (_digests, _whole_records, _sealed_files):
+    for memory in (_digests, _whole_records, _sealed_files, _small_files):
         memory.clear()
 
 
@@ -151,8 +145,26 @@ def sha256_as_it_is(path: Path) -> str:
     return _digests.keep(state, found) if FileState.of(path) == state else found
 
 
+def sha256_as_sealed(path: Path) -> str:
+    """The sha256 of a file as its record says, which reads nothing of it; without a record that of its bytes.
+
+    To name what is made from the file. Who reads it calls `check_sealed`.
+    """
+    folder = find_sealed_folder(path)
+    sealed = sealed_files(folder).get(path.relative_to(folder).as_posix()) if folder else None
+    return sealed.sha256 if sealed else sha256_as_it_is(path)
+
+
+def let_settle() -> None:
+    """Wait until no file that is there now is too young to be remembered: then it is hashed once and not twice."""
+    time.sleep(SETTLED_NS / 1e9)
+
+
 def require_record(folder: Path) -> None:
-    """Raise BadDataError (RECORD_BROKEN) if a folder's record was changed. Of 300,000 files it takes 0.1 s, once."""
+    """Raise BadDataError (RECORD_BROKEN) if a folder's record was changed, or its ledger is gone.
+
+    What the ledger holds is compared when a file of the folder is.
+    """
     path = folder / RECORD_FILE
     try:
         state = FileState.of(path)
@@ -162,6 +174,10 @@ def require_record(folder: Path) -> None:
             read_fields(folder)
     except (OSError, ValueError) as error:
         raise broken(path, error) from error
+    # A large record is one of an earlier version, which had no ledger: it takes half a second to parse.
+    is_small = state.size <= SMALL_BYTES
+    if is_small and ledger_of(read_fields(folder), folder) and not (folder / LEDGER_FILE).is_file():
+        raise broken(folder / LEDGER_FILE, "the file is missing")
     _whole_records.keep(state, value=True)
 
 
@@ -173,12 +189,24 @@ def read_fields(folder: Path) -> dict[str, Any]:
     """
     path = folder / RECORD_FILE
     try:
-        found = read_digested(path)
+        found = read_remembered(path)
         if not found.has_digest:
             _check_old(found, folder)
     except (OSError, ValueError) as error:
         raise broken(path, error) from error
     return found.content
+
+
+def read_remembered(path: Path) -> Digested:
+    """Like `read_digested`, which this process does once for a small file as long as that stays as it is.
+
+    The content is shared: nobody may change it.
+    """
+    state = FileState.of(path)
+    if (known := _small_files.find(state)) is not None:
+        return known
+    found = read_digested(path)
+    return _small_files.keep(state, found) if state.size <= SMALL_BYTES else found
 
 
 def has_digest(folder: Path) -> bool:
@@ -226,10 +254,26 @@ def _check_old(found: Digested, folder: Path) -> None:
 
 
 def _files_in(fields: Mapping[str, Any], folder: Path) -> dict[str, SealedFile]:
+    """The files of a record: those in it, or those of the ledger that it names."""
+    if ledger := ledger_of(fields, folder):
+        try:
+            return read_ledger(folder, ledger)
+        except (OSError, ValueError) as error:
+            raise broken(folder / LEDGER_FILE, error) from error
     try:
         return {name: SealedFile(str(file["sha256"]), int(file["bytes"])) for name, file in fields["files"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise broken(folder / RECORD_FILE, repr(error)) from error
+
+
+def ledger_of(fields: Mapping[str, Any], folder: Path) -> Ledger | None:
+    """The ledger that a record names; None if its files are in the record. Raises BadDataError (RECORD_BROKEN)."""
+    if "ledger" not in fields:
+        return None
+    try:
+        return Ledger(**fields["ledger"])
+    except TypeError as error:
+        raise broken(folder / RECORD_FILE, error) from error
 
 
 def _not_sealed(path: Path, found: str, expected: str) -> BadDataError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from wavlm.execution.job import TRAIN_LOCK, TrainJob, read_job
 from wavlm.execution.stop import StopRequest
 from wavlm.storage.locks import hold_lock
 from wavlm.train.facts import is_finished
+
+MOST_FILES = 1 << 16
 
 log = logging.getLogger("wavlm.train")
 
@@ -64,6 +67,7 @@ def _train(job: TrainJob, stop: StopRequest) -> None:
     from wavlm.train.loop import train
 
     job.out.mkdir(parents=True, exist_ok=True)
+    _raise_limit()
     with join_ranks(job.runtime) as ranks, ExitStack() as held:
         if ranks.any(stop.requested):
             raise StoppedError(
@@ -74,9 +78,17 @@ def _train(job: TrainJob, stop: StopRequest) -> None:
         train(job, data_of(job, ranks), ranks, stop)
 
 
+def _raise_limit() -> None:
+    """Allow as many open files as the system lets a user have: each tar that is read stays open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _end_process(code: int) -> NoReturn:
-    """Exit; after a failure without Python's cleanup, which would wait for other ranks."""
-    if code in (0, EXIT_STOPPED):
+    """Exit; if not well, without Python's cleanup, which would wait for other ranks: 75 may be of this rank alone."""
+    if code == 0:
         sys.exit(code)
     logging.shutdown()
     sys.stdout.flush()

@@ -20,7 +20,7 @@ from wavlm.execution.job import LabelledShards
 from wavlm.features.hidden import default_device, single_precision
 from wavlm.labels.files import LabelMismatchError, Labels, read_labels
 from wavlm.loader.batch import PackedBatch, pack
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.loader.samples import MicroBatchArrays
 from wavlm.loader.utterances import frames_of_crops
 from wavlm.mixing.counts import MixingCounts

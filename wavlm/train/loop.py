@@ -32,7 +32,7 @@ from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import Batch, PackedBatch
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.nn import WavLM, save_model
 from wavlm.nn.description import NetworkFile
 from wavlm.nn.files import network_from

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.mixing.counts import MixingCounts
 from wavlm.train.objective import Sums
 from wavlm.train.schedule import LossScale

@@ -26,7 +26,7 @@ from wavlm.engine.wrap import keeps_gradients, skip_gradient_sync
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
-from wavlm.loader.sampler import SamplerState
+from wavlm.loader.epochs import SamplerState
 from wavlm.mixing.counts import MixingCounts
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec

@@ -19,11 +19,11 @@ from wavlm.pipeline.garbage.again import find_use
 from wavlm.pipeline.garbage.find import TRASH
 from wavlm.pipeline.garbage.kept import Kept
 from wavlm.pipeline.garbage.survey import Item, What
-from wavlm.pipeline.record import read_record
 from wavlm.pipeline.store import Store
 from wavlm.storage.drops import keep_again, write_dropped
 from wavlm.storage.files import sync
 from wavlm.storage.locks import hold_lock
+from wavlm.storage.seals import sealed_files
 from wavlm.storage.use_locks import hold_unused
 
 
@@ -84,7 +84,7 @@ def _names_in(item: Item) -> list[str]:
     if item.part_of is None:
         return []
     inside = f"{item.path.relative_to(item.part_of)}/"
-    return [name for name in read_record(item.part_of).files if name.startswith(inside)]
+    return [name for name in sealed_files(item.part_of) if name.startswith(inside)]
 
 
 def _erase(path: Path) -> None:

@@ -14,7 +14,7 @@ from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import Artifact, Export, Mixtures, Model, Registration, Scores
 from wavlm.pipeline.garbage.notes import Remembered, read_notes, starts_of
 from wavlm.pipeline.plan import models, plan
-from wavlm.pipeline.record import read_field, read_record, read_seal
+from wavlm.pipeline.record import read_field, read_seal
 from wavlm.pipeline.refreshes import read_refresh
 from wavlm.pipeline.registration import RegistrationFacts, explain_registry
 from wavlm.pipeline.resolve import resolve, unread_folders
@@ -23,6 +23,7 @@ from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe, StartSpec
 from wavlm.specs.lookup import names_in, shipped_specs
 from wavlm.specs.yaml import find_recipe, read_recipe
+from wavlm.storage.seals import sealed_files
 
 _OF_A_MODEL = frozenset({Scores.kind, Export.kind, Registration.kind, Mixtures.kind})
 _WEIGHTS = "model.safetensors"
@@ -182,7 +183,7 @@ def holds(path: Path, starts: Collection[str]) -> bool:
 
 def _weights_of(folder: Path) -> str | None:
     try:
-        found = read_record(folder).files.get(_WEIGHTS)
+        found = sealed_files(folder).get(_WEIGHTS)
     except BadDataError:
         return None
     return found.sha256 if found else None

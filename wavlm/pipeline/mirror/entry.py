@@ -12,8 +12,8 @@ from wavlm.pipeline.artifacts import KINDS
 from wavlm.storage.cache import object_key
 from wavlm.storage.digested import parse_digested, to_digested
 from wavlm.storage.facts import Facts
+from wavlm.storage.ledger import SealedFile
 from wavlm.storage.mirror.mirror import Mirror
-from wavlm.storage.seals import SealedFile
 
 LIST_BYTES = 1 << 28  # of the names that were left out: four million of them
 _KEY = re.compile(r"[0-9a-f]{12}")
@@ -30,6 +30,7 @@ class MirrorEntry(Facts):
     inputs: dict[str, str]  # of its seal
     record: SealedFile
     seal: SealedFile
+    ledger: SealedFile | None = None  # of an artifact of many files
     left_out: SealedFile | None = None  # a list of files that are not in the mirror
     num_bytes: int  # of all files that are there
     pushed_unix: float

@@ -16,6 +16,7 @@ from wavlm.pipeline.artifacts import Artifact, Export, Labels, Model, Registrati
 from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.plan import scores_of
+from wavlm.pipeline.record import read_size
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.report.content import CorpusPart, Histogram, LabelsPart, MadePart, Report
 from wavlm.pipeline.report.listening import gather_mixtures
@@ -141,13 +142,13 @@ def _made(model: Model, products: Sequence[Artifact], store: Store) -> Iterator[
                 first_iteration.setdefault(part.key, item.iteration)
     for item in lineage([*([model.mixtures] if model.mixtures else []), model, *products]):
         is_there = store.is_complete(item)
-        record = store.record(item) if is_there else None
+        record = store.head(item) if is_there else None
         yield MadePart(
             artifact=item,
             folder=str(store.path(item).relative_to(store.root)),
             first_iteration=first_iteration.get(item.key, model.iteration),
             finished_unix=record.finished_unix if record else None,
             seconds=record.seconds if record else None,
-            num_bytes=sum(file.bytes for file in record.files.values()) if record else None,
+            num_bytes=read_size(store.path(item))[1] if is_there else None,
             versions=record.versions if record else {},
         )

@@ -1,0 +1,102 @@
+"""`wavlm parts`: a share of a stage's parts, for arrays of jobs that know nothing of each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from flows.cli import console, options
+from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from wavlm.errors import UsageError
+from wavlm.execution.share import Share
+from wavlm.pipeline.artifacts import Kind
+
+WITH_PARTS = ("shards", "labels")
+SLURM = "SLURM_ARRAY_TASK_"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(parts)
+
+
+def parts(  # noqa: PLR0913 - one option each
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=f"Which stage: {' or '.join(WITH_PARTS)}")],
+    recipe: RecipeFile,
+    *,
+    rank: Annotated[int | None, typer.Option(min=0, help="Which share, from 0; as Slurm says if not given")] = None,
+    of: Annotated[int | None, typer.Option(min=1, help="How many shares; as Slurm says if not given")] = None,
+    iteration: options.Iteration = None,
+    corpus: options.CorpusName = None,
+    store: StoreFolder = DEFAULT_STORE,
+    workers: options.Workers = 2,
+    gpus: options.Gpus = 0,
+    wait: options.Wait = options.DEFAULT_WAIT,
+) -> None:
+    """Make one share of a stage's parts, beside other jobs that make the others.
+
+    Nothing is sealed: `wavlm stage` or `wavlm run` does that, which finds the parts and makes what is left.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm parts shards data_specs/recipes/demo.yaml --rank 0 --of 3[/]
+
+      [cyan]sbatch --array=0-99 --wrap "wavlm parts shards my.yaml --store /shared/store"[/]
+    """
+    from flows.make import make_share
+    from flows.ready import check_ready
+    from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.plan import plan, select
+    from wavlm.pipeline.resolve import require_known
+    from wavlm.pipeline.store import Store
+    from wavlm.specs.yaml import read_recipe
+
+    share = choose_share(rank, of, os.environ)
+    if kind not in WITH_PARTS:
+        raise UsageError(
+            "NO_PARTS",
+            f"the stage {kind} has no parts to share; in the command; choose {' or '.join(WITH_PARTS)}",
+        )
+    artifact_store, runtime = Store(store), Runtime(workers=workers, gpus=gpus, wait_minutes=wait)
+    artifacts = select(plan(require_known(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
+    check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts)
+    for number, artifact in enumerate(artifacts):
+        # One rank after the other is the first: a corpus of one part is not always made by rank 0.
+        make_share(artifact, artifact_store, runtime, Share((share.rank + number) % share.of, share.of))
+    console.out.print(
+        f"rank {share.rank} of {share.of} is done; when all are: wavlm stage {kind} RECIPE", highlight=False
+    )
+
+
+def choose_share(rank: int | None, of: int | None, environment: Mapping[str, str]) -> Share:
+    """The share that was given, or else that of this job in a Slurm array, which may begin anywhere and have steps.
+
+    Raises UsageError (SHARE_BAD).
+    """
+    if rank is None and of is None:
+        return _share_of_array(environment)
+    if rank is None or of is None or rank >= of:
+        raise _refuse(f"--rank {rank} --of {of}", "in the command; give both, with a rank from 0 to one less than --of")
+    return Share(rank, of)
+
+
+def _share_of_array(environment: Mapping[str, str]) -> Share:
+    try:
+        number, count, first, last = (int(environment[SLURM + name]) for name in ("ID", "COUNT", "MIN", "MAX"))
+        step = max(1, int(environment.get(f"{SLURM}STEP", "1")))
+    except (KeyError, ValueError) as error:
+        raise _refuse("not given", "in the command, and no Slurm array has set it; give --rank and --of") from error
+    rank, rest = divmod(number - first, step)
+    if rest or not 0 <= rank < count or (last - first) // step + 1 != count:
+        raise _refuse(
+            f"element {number} of an array of {count} from {first} to {last}",
+            f"in {SLURM}ID and the like; give --rank and --of, as a list with gaps does not say which of them this is",
+        )
+    return Share(rank, count)
+
+
+def _refuse(what: str, rest: str) -> UsageError:
+    return UsageError("SHARE_BAD", f"which share to make is not clear: {what}; {rest}")
