@@ -24,6 +24,7 @@ from itertools import chain, islice, tee
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.ahead import FetchAhead
 from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.sampler import BucketedSampler, Update, rank_share
@@ -54,7 +55,9 @@ def loader(
     number, and BadDataError with shard and key for data that cannot be read.
     """
     samples = samples or TrainingSamples(job)
-    updates = samples.sampler().updates(position)
+    sampler = samples.sampler()
+    ahead = FetchAhead(sampler, samples.utterances)
+    updates = map(ahead.reach, sampler.updates(position))
     first = next(updates)
     rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch
     planned, plan_for_workers = tee(_plan(samples, chain((first,), updates), rank, world))

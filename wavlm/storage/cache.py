@@ -59,7 +59,8 @@ class Cache:
     def fetch(self, sha256: str, num_bytes: int) -> bool:
         """See to it that an object is here; whether it was fetched now."""
         path = self.folder / sha256
-        if path.is_file():
+        with suppress(FileNotFoundError):
+            os.utime(path)  # who sees to it will open it soon
             return False
         if num_bytes > self.most_bytes:
             raise UsageError(
