@@ -22,7 +22,8 @@ def shards(artifact: Shards, store: Store, runtime: Runtime) -> Path:
         from wavlm.shards.recordings import Intake
 
         corpus, corpus_dir = artifact.corpus.spec, store.path(artifact.corpus)
-        intake = Intake(corpus.channels, corpus.role, root=audio_root(corpus, corpus_dir))
+        root = audio_root(corpus, corpus_dir)
+        intake = Intake(corpus.channels, corpus.role, root=root, archives=store.downloads)
         siblings = store.siblings(artifact)
         return build_shards(artifact.spec, corpus_dir, out, runtime.workers, progress, intake, siblings)
 

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from wavlm.corpus.download.transfer import InterruptedTransferError
+from wavlm.corpus.download.redirects import InterruptedTransferError
 from wavlm.errors import BadDataError, CodedError
 from wavlm.export import ImportRefusedError
 from wavlm.labels.files import LabelMismatchError

@@ -64,10 +64,15 @@ def of_archive(blob: bytes, url: str, **fields: object) -> CorpusSpec:
     return spec(sources=(source,), **fields)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Files by relative path, without unfinished ones, which the store removes."""
+def contents(folder: Path, *, with_notes: bool = False) -> dict[str, bytes]:
+    """Files by relative path, without unfinished ones and notes, which the store removes."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(".partial")
+        if path.is_file() and not path.name.endswith(".partial") and (with_notes or not is_note(path))
     }
+
+
+def is_note(path: Path) -> bool:
+    """Whether a file is a note of digests, which has times in it."""
+    return path.name.startswith(".") and path.name.endswith(".sha256")

@@ -28,7 +28,7 @@ from tests.tasks.conftest import CORPUS
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.corpus import build as corpus_build
 from wavlm.corpus import contents
-from wavlm.corpus.download.transfer import InterruptedTransferError
+from wavlm.corpus.download.redirects import InterruptedTransferError
 from wavlm.errors import BadDataError, CodedError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Corpus, Shards

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from wavlm.corpus.archives import AUDIO, Files, gather
+from wavlm.corpus.archives import AUDIO, Files, gather, note_files
+from wavlm.corpus.audio.file_bytes import Place
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe_in_steps
 from wavlm.corpus.contents import FolderContents, hash_fenced
@@ -35,7 +36,7 @@ from wavlm.corpus.manifest import MANIFEST, Content, ManifestRow, write_manifest
 from wavlm.corpus.reading import read_corpus
 from wavlm.corpus.regions import find_passage
 from wavlm.corpus.split import all_in_test, split
-from wavlm.errors import BadDataError, CannotWriteError
+from wavlm.errors import CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
 from wavlm.execution.progress import Progress
 from wavlm.specs import CorpusSpec
@@ -70,6 +71,8 @@ def build_corpus(
     generation = _generation(spec)
     rows = rows_of(history, generation, present)
     write_manifest(out / MANIFEST, rows, spec.name, history.rule, history.below)
+    if files.unpacked:
+        note_files(files, out)
     if files.contents:
         write_history(out, history)
         write_files(out, _make_files(files.contents, files.base, generation))
@@ -180,19 +183,16 @@ class _File:
 
 
 def _read_file(name: PurePosixPath, files: Files, fences: FencePool) -> _File:
-    path = files.root / name
-    known = files.sha256_of(name) if files.in_place else None
-    sha256 = known or hash_fenced(path, fences)
-    unpacked = files.unpacked.get(str(name))
-    if unpacked and sha256 != unpacked.sha256:
-        raise BadDataError(
-            "FILE_CHANGED",
-            f"found sha256 {sha256}, unpacked {unpacked.sha256}; at {path}; run again, which unpacks it again; if it "
-            "changes again, check the disk and the memory",
-        )
-    rate, samples = _measure(path, fences)
+    place, unpacked = files.place_of(name), files.unpacked.get(str(name))
+    if unpacked:  # digested as it was read from its archive; the shards stage compares what it decodes
+        sha256, size = unpacked.sha256, unpacked.bytes
+    else:
+        path = files.root / name
+        known = files.sha256_of(name) if files.in_place else None
+        sha256, size = known or hash_fenced(path, fences), path.stat().st_size
+    rate, samples = _measure(place, fences)
     shown = name if files.contents else PurePosixPath(AUDIO) / name
-    return _File(str(shown), path.stat().st_size, sha256, rate, samples)
+    return _File(str(shown), size, sha256, rate, samples)
 
 
 def _row(recording: Recording, file: _File) -> ManifestRow:
@@ -222,7 +222,7 @@ def _without_repeats(rows: Iterable[ManifestRow]) -> tuple[list[ManifestRow], li
     return list(first.values()), repeats
 
 
-def _measure(path: Path, fences: FencePool) -> tuple[int, int]:
+def _measure(path: Place, fences: FencePool) -> tuple[int, int]:
     """Sample rate in Hz and samples per channel; (-1, -1) for a file that the shards stage will refuse."""
     try:
         info = fences.finish(probe_in_steps, path)

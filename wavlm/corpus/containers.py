@@ -18,7 +18,7 @@ from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.layouts import CONTAINERS, FilesAccount, containers_of
 from wavlm.corpus.layouts.account import add_accounts, left_out
 from wavlm.corpus.layouts.tree import Tree
-from wavlm.corpus.unpack import Limits, UnpackedFiles, explain_damage, tar_members, write_members
+from wavlm.corpus.unpack import Limits, UnpackedFiles, below, explain_damage, tar_members, write_members
 from wavlm.corpus.unpack.members import Member
 from wavlm.corpus.unpacked import Unpacked, read_unpacked, refuse_strays, write_unpacked
 from wavlm.execution.progress import Progress
@@ -98,15 +98,8 @@ def open_container(layout: Layout, where: Path, path: PurePosixPath, out: Path) 
     else:
         members = tar_members(where, "tar.gz" if path.suffix.lower() in (".gz", ".tgz") else "tar", LIMITS)
     with explain_damage(where):
-        return write_members(_below(path, members), out, LIMITS)
+        return write_members(below(path, members), out, LIMITS)
 
 
 def _member(name: str, blob: bytes) -> Member:
     return Member(name, len(blob), io.BytesIO(blob).read)
-
-
-def _below(path: PurePosixPath, members: Iterator[Member]) -> Iterator[Member]:
-    """Members with names below the folder of their container. A name that leads outside still does."""
-    for member in members:
-        name = member.name if member.name.startswith("/") else f"{path}/{member.name}"
-        yield Member(name, member.size_bytes, member.read, member.is_link)

@@ -40,7 +40,7 @@ def _read(spec: CorpusSpec, files: Files) -> Reading:
     if files.in_place:
         return read_layout(spec.layout, files.in_place.root)
     if files.contents is None:
-        reading = read_layout(spec.layout, files.root)
+        reading = read_layout(spec.layout, files.root, files.left)
         _refuse_outside(spec, reading)
         return reading
     reading = read_layout(spec.layout, files.root / AUDIO)

@@ -28,14 +28,27 @@ class Unpacked(Facts):
     receipt: ArchiveReceipt
     files: dict[str, UnpackedFile]
 
-    def is_whole(self, root: Path, replaced: Collection[str]) -> bool:
-        """Whether all files are there as they were unpacked, but those that a later archive replaced. Reads them."""
+    def is_whole(self, root: Path, replaced: Collection[str], archive: Path | None = None) -> bool:
+        """Whether all files are there as they were unpacked, but those that a later archive replaced.
+
+        Files that were not written since are not read. `archive`: where files may be that were left in it.
+        """
         names = [name for name in self.files if name not in replaced]
-        if not all(_has_size(root / name, self.files[name].bytes) for name in names):
+        left = [name for name in names if self.files[name].is_left]
+        if left and not (archive and archive.exists() and archive.stat().st_size == self.receipt.bytes):
+            return False
+        written = [name for name in names if not self.files[name].is_left]
+        if not all(_has_size(root / name, self.files[name].bytes) for name in written):
             return False  # found without reading much
+        changed = [name for name in written if (root / name).stat().st_mtime_ns != self.files[name].mtime_ns]
         with ThreadPoolExecutor(THREADS) as pool:
-            digests = pool.map(lambda name: _digest_of(root / name), names)
-            return all(digest == self.files[name].sha256 for name, digest in zip(names, digests, strict=True))
+            digests = pool.map(lambda name: _digest_of(root / name), changed)
+            return all(digest == self.files[name].sha256 for name, digest in zip(changed, digests, strict=True))
+
+    @property
+    def has_left(self) -> bool:
+        """Whether any file was left in the archive."""
+        return any(file.is_left for file in self.files.values())
 
 
 def write_unpacked(receipt: Path, unpacked: Unpacked) -> None:

@@ -23,6 +23,8 @@ class Code(StrEnum):
     """A program that unpacks Debian packages is not installed. Do: use Debian, Ubuntu or a recipe without packages."""
     APT_VERSION = "APT_VERSION"
     """The package lists lack the pinned version. Do: update the lists, or pin a version that they have."""
+    ARCHIVE_MISSING = "ARCHIVE_MISSING"
+    """An archive that audio was left in is gone. Do: make the corpus again: `wavlm stage corpus RECIPE --redo`."""
     AUDIO_CANCELS = "AUDIO_CANCELS"
     """The channels of a recording cancel each other. Do: set channels in the corpus spec to one of them, or to each."""
     AUDIO_CHANNELS = "AUDIO_CHANNELS"
@@ -73,12 +75,16 @@ class Code(StrEnum):
     """A worker of a cluster has other versions, code or disks, or no GPU. Do: make it like this machine."""
     CORPUS_EMPTY = "CORPUS_EMPTY"
     """No recording of a corpus was found. Do: check the layout in the corpus spec."""
+    CREDENTIALS_MISSING = "CREDENTIALS_MISSING"
+    """A download needs a token or password that is not there. Do: set the variable that the message names."""
     CURVE_BROKEN = "CURVE_BROKEN"
     """A line of a training curve cannot be read. Do: run again if training goes on, else make the model again."""
     DECODER_CRASHED = "DECODER_CRASHED"
     """A decoder crashed on a recording. Do: copy or convert the file again, or leave it out."""
     DECODER_STALLED = "DECODER_STALLED"
     """A decoder did not end in time, and was stopped. Do: copy or convert the file again, or leave it out."""
+    DECRYPT_FAILED = "DECRYPT_FAILED"
+    """An archive cannot be decrypted with the password. Do: set the variable of `access.password` to the right one."""
     DEPLOYMENT_TAKEN = "DEPLOYMENT_TAKEN"
     """Another recipe of this name, or another store of it, is deployed. Do: give it another `name`, or --reset."""
     DEVICE_MISSING = "DEVICE_MISSING"
@@ -151,6 +157,8 @@ class Code(StrEnum):
     """The same files are read otherwise than by the version that made the list. Do: use that, or begin a new list."""
     GENERATION_GONE = "GENERATION_GONE"
     """An earlier generation of a corpus is needed, and its files are not all there. Do: bring them back, or refit."""
+    HUNG = "HUNG"
+    """An update did not end in time. Do: run the same command again; look at the rank that the message names."""
     INDEX_SCHEMA = "INDEX_SCHEMA"
     """The index of shards has other columns than expected. Do: make the shards again."""
     INDEX_UNREADABLE = "INDEX_UNREADABLE"
@@ -219,6 +227,8 @@ class Code(StrEnum):
     """A model's files are missing, damaged, unsafe, or do not fit its network. Do: get the model again."""
     NAME_BAD = "NAME_BAD"
     """A member of an archive has a name that cannot be used. Do: check the archive with its publisher."""
+    NODES_MISSING = "NODES_MISSING"
+    """Not all machines of a training came. Do: start the same command on each of them, or name a launcher."""
     NOTHING_FITS = "NOTHING_FITS"
     """A recipe or a store has nothing of what was asked for. Do: choose one of those that the message lists."""
     NOT_A_FILE = "NOT_A_FILE"
@@ -263,6 +273,8 @@ class Code(StrEnum):
     """A member of an archive leads outside its folder. Do: do not use this archive."""
     POOL_IMAGE = "POOL_IMAGE"
     """A pool that starts no containers was given an image. Do: leave --image out, or name another pool."""
+    PRECISION_MISSING = "PRECISION_MISSING"
+    """A GPU does not compute in the precision of a training. Do: give `precision: fp16`, or use other GPUs."""
     PREFECT_DOWN = "PREFECT_DOWN"
     """No Prefect server answers. Do: start it, or unset PREFECT_API_URL to use a temporary server."""
     PREFECT_LOST = "PREFECT_LOST"
@@ -273,6 +285,8 @@ class Code(StrEnum):
     """No Prefect server is named. Do: set PREFECT_API_URL."""
     RANKS = "RANKS"
     """The micro-batches of an update cannot be shared evenly. Do: choose another number of GPUs or processes."""
+    RANK_LOST = "RANK_LOST"
+    """A rank lost its connection to another one, which has ended. Do: see what that one says, and run again."""
     READ_LOST = "READ_LOST"
     """A disk or a network did not answer for a minute. Do: check it, then run the same command again."""
     RECIPE = "RECIPE"
@@ -391,9 +405,11 @@ TRANSIENT = frozenset(
         Code.DL_CUT,
         Code.DL_RANGE,
         Code.DL_STALLED,
+        Code.HUNG,
         Code.MIRROR_LOST,
         Code.MIRROR_STALLED,
         Code.NO_RESOURCES,
+        Code.RANK_LOST,
         Code.READ_LOST,
         Code.REGISTRY_DOWN,
         Code.SERVICE_LOST,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ Tar = tuple[Path, str]  # folder and name
 
 
 class FetchAhead:
-    """Follows the plan of a training. Its thread starts with the first update, and ends with the process."""
+    """Follows the plan of a training. Its thread ends with the process."""
 
     def __init__(self, sampler: BucketedSampler, utterances: LabelledUtterances) -> None:
         self._sampler, self._utterances = sampler, utterances
@@ -35,16 +36,22 @@ class FetchAhead:
         self._wanted: list[Tar] = []
         self._changed = threading.Event()
 
-    def reach(self, update: Update) -> Update:
-        """Let what comes after this update be fetched; returns it."""
-        if self._caches:
-            at = self._window_of(update)
-            if at != self._at:
+    @property
+    def is_needed(self) -> bool:
+        """Whether any of the shards are read through a cache."""
+        return bool(self._caches)
+
+    def follow(self, updates: Iterator[Update]) -> Iterator[Update]:
+        """The same updates. When a window begins, it and the next one are fetched."""
+        # Loaders are forked after the first update: nothing may be fetched by then, because a fork copies no thread.
+        yield next(updates)
+        for update in updates:
+            if self._caches and (at := self._window_of(update)) != self._at:
                 if self._at is None:
                     threading.Thread(target=self._work, daemon=True, name="ahead").start()
                 self._at, self._wanted = at, self._choose(*at)
                 self._changed.set()
-        return update
+            yield update
 
     def _window_of(self, update: Update) -> tuple[int, int]:
         position = update.micro_batches[-1].position  # in the epoch that the sampler has in memory

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress
 from wavlm.execution.revision import find_revision
-from wavlm.storage.seals import UNSEALED
+from wavlm.storage.drops import write_dropped
+from wavlm.storage.known import KnownFile, read_known
+from wavlm.storage.ledger import SealedFile
+from wavlm.storage.seals import UNSEALED, sha256_as_it_is
 
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
@@ -59,6 +64,22 @@ def list_files(folder: Path) -> list[str]:
     return sorted(name for name in names if name not in UNSEALED)
 
 
+def seal_files(folder: Path, patterns: Sequence[str], progress: Progress) -> dict[str, SealedFile]:
+    """Clear what is left over, and digest all files of a folder, by name. What the stage knows is not read again.
+
+    Files that the stage left out are sealed as if they were there, and noted as dropped. Raises as `clear_leftovers`.
+    """
+    known = read_known(folder)
+    clear_leftovers(folder, patterns)
+    digests = hash_files(folder, list_files(folder), progress, partial(_find_digest, folder, known))
+    files = {name: SealedFile(sha256=digest, bytes=(folder / name).stat().st_size) for name, digest in digests}
+    left_out = {name: file for name, file in known.items() if file.is_left_out and name not in files}
+    if left_out:
+        files |= {name: SealedFile(sha256=file.sha256, bytes=file.bytes) for name, file in left_out.items()}
+        write_dropped(folder, left_out, time.time())
+    return dict(sorted(files.items()))
+
+
 def hash_files(
     folder: Path, names: Sequence[str], progress: Progress, sha256: Callable[[Path], str]
 ) -> Iterator[tuple[str, str]]:
@@ -68,6 +89,14 @@ def hash_files(
         for number, (name, digest) in enumerate(zip(names, digests, strict=True), 1):
             progress(number, len(names))
             yield name, digest
+
+
+def _find_digest(folder: Path, known: Mapping[str, KnownFile], path: Path) -> str:
+    """The digest that the stage knows of a file, if it still has the size that it knows; else that of its bytes."""
+    found = known.get(path.relative_to(folder).as_posix())
+    if found and not found.is_left_out and found.bytes == path.stat().st_size:
+        return found.sha256
+    return sha256_as_it_is(path)
 
 
 def library_versions() -> dict[str, str | None]:

@@ -31,20 +31,19 @@ from wavlm.pipeline.record import (
     ArtifactRecord,
     Head,
     Seal,
-    SealedFile,
     read_field,
     read_head,
     read_record,
     write_record,
     write_seal,
 )
-from wavlm.pipeline.sealing import clear_leftovers, hash_files, library_versions, list_files
+from wavlm.pipeline.sealing import library_versions, seal_files
 from wavlm.pipeline.siblings import complete_in, find_nearest, find_siblings
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sync
 from wavlm.storage.leases import Lease
 from wavlm.storage.locks import hold_lock, hold_share, require_held
-from wavlm.storage.seals import content_of, sha256_as_it_is
+from wavlm.storage.seals import content_of
 from wavlm.storage.sharing import share_with_group
 from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
 
@@ -250,11 +249,7 @@ class Store:
         begin(partial, inputs, self._trash(artifact))
         started = time.time()
         facts = build(partial)
-        clear_leftovers(partial, artifact.files)
-        files = {
-            name: SealedFile(sha256=digest, bytes=(partial / name).stat().st_size)
-            for name, digest in hash_files(partial, list_files(partial), progress, sha256_as_it_is)
-        }
+        files = seal_files(partial, artifact.files, progress)
         record = ArtifactRecord(
             identity=artifact.identity,
             key=artifact.key,

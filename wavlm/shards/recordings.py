@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from wavlm.corpus.audio.reason import AudioError, NoteCode, Reason, refuse
+from wavlm.corpus.inside import find_place
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, path_to_text
 from wavlm.corpus.regions import find_passage, find_region_fault
 from wavlm.execution.fence import STALL_SECONDS, Fence, LostCallError
@@ -43,6 +44,7 @@ class Intake:
     role: Literal["speech", "noise", "room"] = "speech"
     stall_seconds: float = STALL_SECONDS  # 0: decode without a second process
     root: Path | None = None  # where the manifest's paths start; None: at the corpus folder
+    archives: Path | None = None  # where archives lie that audio was left in
 
 
 MEAN_OF_SPEECH = Intake()
@@ -152,7 +154,7 @@ class Recordings:
     def _decode(self, rows: Sequence[ManifestRow], fence: Fence, spool: Spool) -> DecodedFile:
         """Decode a file into the spool. Raises AudioError if it must not be used for training."""
         first = rows[0]
-        path = self._root / first.path
+        path = find_place(self._root, first.path, self._intake.archives)
         wanted = dict.fromkeys(self._channels_of(row) for row in rows)
         levels: list[Levels] = []
         ending: Ending | None = None

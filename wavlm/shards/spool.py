@@ -16,7 +16,7 @@ import numpy as np
 from wavlm.shards.flac import Pcm16
 from wavlm.storage.files import explain_os_errors
 
-MEMORY_BYTES = 32 << 20  # per channel: 17 minutes
+MEMORY_BYTES = 128 << 20  # per channel: 70 minutes, longer than chapters of books
 BYTES_PER_SAMPLE = 2
 
 

@@ -5,21 +5,24 @@ Shapes: C channels of the recording, K channels that are taken, T samples, W win
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
-from wavlm.corpus.audio.stream import AudioStream, open_audio
+from wavlm.corpus.audio.file_bytes import Place, hold, read_pieces
+from wavlm.corpus.audio.stream import AudioStream, open_audio, open_stream
 from wavlm.errors import BadDataError
 from wavlm.shards.flac import FULL_SCALE, Pcm16, Waveform
 from wavlm.shards.sound import NO_LEVELS, LevelMeter, Levels
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.storage.files import hash_pieces
 
 Channels: TypeAlias = Literal["mean", "each", "first"] | int  # `wavlm.specs.CorpusSpec.channels`
+HELD_BYTES = 128 << 20  # of a file: two hours of FLAC. A larger one is read twice
 MEAN = 0  # the number of the channel that is the mean of all, or the only one
 
 
@@ -42,8 +45,10 @@ class Ending:
     notes: tuple[str, ...]  # each a `wavlm.corpus.audio.reason.NoteCode`
 
 
-def read_waveform(path: Path, key: str, sha256: str, *wanted: Channels) -> Iterator[Block | Ending | None]:
+def read_waveform(path: Place, key: str, sha256: str, *wanted: Channels) -> Iterator[Block | Ending | None]:
     """The blocks of a file, then its ending. None is a sign of life while the file is hashed.
+
+    A file of at most `HELD_BYTES` is read once: it is decoded from what was hashed.
 
     `wanted`: what its recordings take, which may differ. `key`: of one of them, for messages.
 
@@ -51,8 +56,8 @@ def read_waveform(path: Path, key: str, sha256: str, *wanted: Channels) -> Itera
     is not the one that the manifest describes.
     """
     before = _state(path, key)
-    yield from _check_hash(path, key, sha256)
-    with open_audio(path) as stream:
+    held = yield from _check_hash(path, key, sha256)
+    with open_audio(path) if held is None else nullcontext(open_stream(hold(held, path.name))) as stream:
         num_channels = stream.info.channels
         taken = tuple(sorted({number for choice in wanted for number in choose_channels(choice, num_channels)}))
         yield from _blocks(stream, taken)
@@ -136,23 +141,31 @@ class _Resampler:
         return self.add(np.empty((self._num_channels, 0), np.float32), last=True)
 
 
-def _state(path: Path, key: str) -> tuple[int, int, int]:
+def _state(place: Place, key: str) -> tuple[int, int, int]:
+    path = place if isinstance(place, Path) else place.archive
     if not path.is_file():  # opening a pipe would wait for a writer
-        raise _file_changed_error(key, path, "the file is missing")
+        raise _file_changed_error(key, place, "the file is missing")
     state = path.stat()
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
-def _check_hash(path: Path, key: str, sha256: str) -> Iterator[None]:
-    digest = ""
-    for piece in hash_pieces(path):
-        digest = piece
-        if not digest:
-            yield None
-    if digest != sha256:
-        raise _file_changed_error(key, path, f"sha256 is {digest}, the manifest says {sha256}")
+def _check_hash(place: Place, key: str, sha256: str) -> Generator[None, None, bytearray | None]:
+    """Compare the digest of a file. Returns its bytes, if they are few enough to be held."""
+    digest, held = hashlib.sha256(), bytearray()
+    is_held = True
+    for piece in read_pieces(place):
+        digest.update(piece)
+        is_held = is_held and len(held) + len(piece) <= HELD_BYTES
+        if is_held:
+            held += piece
+        else:
+            held.clear()
+        yield None
+    if digest.hexdigest() != sha256:
+        raise _file_changed_error(key, place, f"sha256 is {digest.hexdigest()}, the manifest says {sha256}")
+    return held if is_held else None
 
 
-def _file_changed_error(key: str, path: Path, what: str) -> BadDataError:
+def _file_changed_error(key: str, place: Place, what: str) -> BadDataError:
     """An error and not a reject, because a key must always stand for the same bytes."""
-    return BadDataError("FILE_CHANGED", f"{what}; recording {key} at {path}; make the corpus again")
+    return BadDataError("FILE_CHANGED", f"{what}; recording {key} at {place}; make the corpus again")

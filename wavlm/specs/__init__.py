@@ -19,14 +19,7 @@ from wavlm.specs.base import (
     Sha256,
     Spec,
 )
-from wavlm.specs.corpora import (
-    AptSource,
-    CorpusSpec,
-    FolderSource,
-    HoldOut,
-    HttpsSource,
-    Source,
-)
+from wavlm.specs.corpora import CorpusSpec, HoldOut
 from wavlm.specs.gate import GateSpec
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import (
@@ -45,12 +38,14 @@ from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
+from wavlm.specs.sources import AccessSpec, AptSource, FolderSource, HttpsSource, Source
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
 __all__ = [
     "HOP_SAMPLES",
     "SAMPLE_RATE_HZ",
     "UNKNOWN_LANGUAGE",
+    "AccessSpec",
     "AptSource",
     "BalanceSpec",
     "Below",

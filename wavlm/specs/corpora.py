@@ -1,191 +1,14 @@
-"""Corpus specs: sources (archives, Debian packages, folders), licence and validation split."""
+"""Corpus specs: what a corpus is, where it comes from, how it is laid out, its licence and its validation split."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from wavlm.specs.base import Count, FieldError, Md5, Name, Natural, NonNegative, Probability, Sha256, Spec
+from wavlm.specs.base import Count, Name, NonNegative, Probability, Spec
 from wavlm.specs.layouts import Layout
-
-
-class HttpsSource(Spec):
-    """An archive on one or more web servers. A digest from its publisher pins its content.
-
-    Many publishers give only an md5. An md5 finds damage, but it does not stop a forger. The sha256 of the
-    downloaded file is then recorded in the facts of the corpus.
-    """
-
-    not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes", "published_gigabytes"})
-
-    type: Literal["https"]
-    """Selects this kind of source."""
-
-    urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
-    """Addresses of the same file, tried in this order.
-
-    Change: add a mirror that is near to you. The key of the corpus stays the same.
-    """
-
-    sha256: Sha256 | None = None
-    """SHA-256 of the archive, in hex. Give either this or `md5`.
-
-    Source: the publisher's page.
-    Change: when the publisher replaces the archive. This makes another corpus.
-    """
-
-    md5: Md5 | None = None
-    """MD5 of the archive, in hex. Give either this or `sha256`.
-
-    Source: the publisher's page.
-    Change: use it only where the publisher gives no SHA-256.
-    """
-
-    size_bytes: Count | None = None
-    """Size of the archive. `wavlm plan --cost` adds these sizes up.
-
-    Unit: bytes.
-    Source: the publisher's page.
-    Change: leave it out where it is not known.
-    """
-
-    published_gigabytes: NonNegative = 0.0
-    """Size of the archive as its publisher rounds it, where no exact one is given. `wavlm plan --cost` adds these up.
-
-    Unit: gigabytes (10^9 bytes). 0: unknown.
-    Source: the publisher's page.
-    Change: give it instead of `size_bytes`, which a download must have to the byte.
-    """
-
-    format: Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip"]
-    """How the archive is packed."""
-
-    @property
-    def file_name(self) -> str:
-        """Name of the downloaded file: the digest that pins it."""
-        return f"{self.sha256 or self.md5}.{self.format}"
-
-    @model_validator(mode="after")
-    def _check_pinned_once(self) -> HttpsSource:
-        if (self.sha256 is None) == (self.md5 is None):
-            raise FieldError("exactly one of sha256 and md5 must be given", "md5" if self.md5 else "sha256")
-        return self
-
-
-class AptSource(Spec):
-    """A Debian package. It is downloaded with apt-get and unpacked, but never installed; root is not needed."""
-
-    not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes"})
-
-    type: Literal["apt"]
-    """Selects this kind of source."""
-
-    package: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
-    """Name of the Debian package.
-
-    Source: `apt-cache show PACKAGE`.
-    """
-
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+:~-]+$")]
-    """Version of the package.
-
-    Source: `apt-cache show PACKAGE`.
-    Change: when your release has another version whose audio you want. This makes another corpus.
-    """
-
-    sha256: Sha256
-    """SHA-256 of the .deb file, in hex. Distributions can have different bytes under the same version.
-
-    Source: `apt-cache show PACKAGE`.
-    Change: together with `version`.
-    """
-
-    size_bytes: Count
-    """Size of the .deb file.
-
-    Unit: bytes.
-    Source: `apt-cache show PACKAGE`.
-    Change: together with `version`.
-    """
-
-    urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()
-    """Addresses of the same .deb file in Debian's pool, for a machine whose own archive has another version.
-
-    Change: add an address so that other distributions and releases can use the corpus.
-    """
-
-    @property
-    def file_name(self) -> str:
-        """Name of the downloaded file: the digest that pins it."""
-        return f"{self.sha256}.deb"
-
-
-class FolderSource(Spec):
-    """Files that are already on this machine. They are read in place and not copied.
-
-    The corpus is identified by their content, not by the place: the folder may be moved or copied. A file that is
-    added, changed or removed makes another generation of the corpus (docs/decisions/0044-generations.md).
-    """
-
-    not_identity: ClassVar[frozenset[str]] = frozenset({"path", "revision", "generations", "generation_bytes"})
-
-    type: Literal["folder"]
-    """Selects this kind of source."""
-
-    path: str
-    """The folder. `~` is the home folder; a relative path starts at the folder of the file that it stands in.
-
-    Change: to the place of your files. The key stays the same.
-    """
-
-    content: Sha256 | None = None
-    """SHA-256 of the folder's content: of the path, size and SHA-256 of each file. Not given: it is filled in.
-
-    Of a corpus that has grown it is the content of the first generation.
-    Source: the facts of the corpus, in its `artifact.json`.
-    Change: give it to pin the content. Other files are then an error, and no further generation.
-    """
-
-    grown: tuple[Sha256, ...] = ()
-    """What each later generation added, changed and removed: a SHA-256 each, oldest first. It is filled in.
-
-    Source: the list of generations beside the corpus spec, and what has changed since.
-    Change: never.
-    """
-
-    generations: str = ""
-    """The folder of the list of generations. Not given: `NAME.generations` beside the file of the corpus.
-
-    A relative path starts at the folder of that file.
-    Change: where the folder of the corpus spec cannot be written, or lies in the folder of the speech.
-    """
-
-    generation_bytes: tuple[Natural, ...] = ()
-    """How large the folder was in each generation, oldest first. It is filled in.
-
-    Unit: bytes.
-    Change: never.
-    """
-
-    revision: str = ""
-    """A note about the content, such as a date. Nothing depends on it.
-
-    Change: whenever you like.
-    """
-
-    @property
-    def generation(self) -> int:
-        """The number of the generation, from 1 on."""
-        return 1 + len(self.grown)
-
-    def until(self, generation: int) -> FolderSource:
-        """The same folder as an earlier generation had it."""
-        sizes = self.generation_bytes[:generation]
-        return self.model_copy(update={"grown": self.grown[: generation - 1], "generation_bytes": sizes})
-
-
-Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]
+from wavlm.specs.sources import AccessSpec, FolderSource, Source
 
 
 class HoldOut(Spec):
@@ -208,7 +31,17 @@ class CorpusSpec(Spec):
     """One corpus: a file of data_specs/corpora."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset(
-        {"description", "homepage", "license", "citation", "gated", "expected_hours", "max_left_out"}
+        {
+            "access",
+            "citation",
+            "description",
+            "expected_hours",
+            "gated",
+            "homepage",
+            "keep",
+            "license",
+            "max_left_out",
+        }
     )
 
     name: Name
@@ -297,9 +130,23 @@ class CorpusSpec(Spec):
     """
 
     gated: bool = False
-    """True: the publisher asks for an agreement before the download. Then the source must be a folder.
+    """True: the publisher asks for an agreement first. Then the source must be a folder, or `access` must be given.
 
     Change: set it when you describe such a corpus.
+    """
+
+    access: AccessSpec | None = None
+    """Which environment variables hold the agreement, the token and the password that downloads need.
+
+    Change: give it to download a gated corpus once you have its publisher's agreement.
+    """
+
+    keep: Literal["none", "archives", "files"] | None = None
+    """What `wavlm gc` keeps of this corpus once its shards are complete. Not given: what `keep` of the recipe says.
+
+    `none`: neither archives nor audio. `archives`: the archives. `files`: the unpacked audio. With `none` and
+    `archives` the audio of plain tars is never unpacked: shards are packed from the tars. All bytes are the same.
+    Change: `none` for a corpus that is large and can be downloaded again.
     """
 
     @property

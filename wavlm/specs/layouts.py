@@ -1,6 +1,6 @@
 """Specs of layouts: how the files of a corpus are arranged, one class per publisher, and one for any folder tree.
 
-Those of other toolkits: wavlm.specs.manifests, wavlm.specs.containers.
+Those of large corpora: wavlm.specs.publishers; of other toolkits: wavlm.specs.manifests, wavlm.specs.containers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from wavlm.specs.base import FieldError, Name, Probability, Spec
 from wavlm.specs.containers import InContainers
 from wavlm.specs.manifests import InManifests
 from wavlm.specs.paths import Below, Glob
+from wavlm.specs.publishers import OfLargePublisher
 
 
 def _check_speaker(pattern: str) -> str:
@@ -174,6 +175,6 @@ class FestvoxLayout(Spec):
 OfPublisher = LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout
 
 Layout = Annotated[
-    OfPublisher | InManifests | InContainers,
+    OfPublisher | OfLargePublisher | InManifests | InContainers,
     Field(discriminator="type"),
 ]

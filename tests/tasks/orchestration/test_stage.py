@@ -8,7 +8,7 @@ import pytest
 from prefect.states import Failed
 
 from tasks.orchestration.stage import may_pass
-from wavlm.corpus.download.transfer import InterruptedTransferError, RefusedError
+from wavlm.corpus.download.redirects import InterruptedTransferError, RefusedError
 from wavlm.errors import TRANSIENT, BadDataError, Code, LockedError, ServiceMissingError, StoppedError
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from wavlm.corpus.audio.reason import Reason, refuse
 
@@ -19,18 +20,45 @@ Chunk = bytes | Range  # what a view is made of: new bytes, or bytes of the file
 
 
 @dataclass(frozen=True)
+class Inside:
+    """A file that lies in an archive, as it is."""
+
+    archive: Path
+    offset: int
+    size: int
+    name: str  # without folders
+
+    def exists(self) -> bool:
+        """Whether the archive is there, and long enough."""
+        try:
+            return self.archive.stat().st_size >= self.offset + self.size
+        except OSError:
+            return False
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.archive}"
+
+
+Place: TypeAlias = Path | Inside  # where the bytes of a file are
+
+
+@dataclass(frozen=True)
 class FileBytes:
-    """Read access to a regular file. Its size does not change while it is read."""
+    """Read access to a regular file, or to one in an archive. Its size does not change while it is read."""
 
     descriptor: int
     size: int
     name: str  # without folders: messages are the same on every machine
+    offset: int = 0  # of the first byte, in what the descriptor reads
+    held: bytearray | None = None  # all bytes, if they were read before; there is no descriptor then
 
     def read(self, start: int, size: int) -> bytes:
         """Up to `size` bytes from `start`; fewer at the end of the file."""
-        found = b""
+        if self.held is not None:
+            return bytes(memoryview(self.held)[start : start + max(size, 0)])
+        found, size = b"", min(size, self.size - start)
         while len(found) < size:
-            more = os.pread(self.descriptor, size - len(found), start + len(found))
+            more = os.pread(self.descriptor, size - len(found), self.offset + start + len(found))
             if not more:
                 break
             found += more
@@ -60,20 +88,44 @@ class FileBytes:
         return self.size
 
 
+def hold(data: bytearray, name: str) -> FileBytes:
+    """Bytes that were read from a file, as if it were open. Raises AudioError for none."""
+    if not data:
+        raise refuse(Reason.AUDIO_UNREADABLE, "the file has 0 bytes", name)
+    return FileBytes(-1, len(data), name, held=data)
+
+
+def read_pieces(place: Place) -> Iterator[bytes]:
+    """The bytes of a file from front to end, in pieces of 1 MiB and a last one."""
+    if isinstance(place, Path):
+        with place.open("rb", buffering=0) as file:
+            while piece := file.read(SEARCH_BYTES):
+                yield piece
+        return
+    with place.archive.open("rb", buffering=0) as file:
+        file.seek(place.offset)
+        left = place.size
+        while left and (piece := file.read(min(left, SEARCH_BYTES))):
+            left -= len(piece)
+            yield piece
+
+
 @contextmanager
-def open_bytes(path: Path) -> Iterator[FileBytes]:
+def open_bytes(place: Place) -> Iterator[FileBytes]:
     """Open a regular file that is not empty. Raises AudioError; a pipe is refused without waiting for a writer."""
+    path = place.archive if isinstance(place, Inside) else place
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise refuse(Reason.AUDIO_UNREADABLE, f"it cannot be opened: {error.strerror}", path.name) from error
+        raise refuse(Reason.AUDIO_UNREADABLE, f"it cannot be opened: {error.strerror}", place.name) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise refuse(Reason.AUDIO_UNREADABLE, "it is no regular file", path.name)
-        if status.st_size == 0:
-            raise refuse(Reason.AUDIO_UNREADABLE, "the file has 0 bytes", path.name)
-        yield FileBytes(descriptor, status.st_size, path.name)
+            raise refuse(Reason.AUDIO_UNREADABLE, "it is no regular file", place.name)
+        size, offset = (place.size, place.offset) if isinstance(place, Inside) else (status.st_size, 0)
+        if size == 0:
+            raise refuse(Reason.AUDIO_UNREADABLE, "the file has 0 bytes", place.name)
+        yield FileBytes(descriptor, size, place.name, offset)
     finally:
         os.close(descriptor)
 

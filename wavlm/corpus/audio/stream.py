@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from wavlm.corpus.audio.decoders import Block, Header, decoder_errors, open_decoder
-from wavlm.corpus.audio.file_bytes import FileBytes, View, open_bytes
+from wavlm.corpus.audio.file_bytes import FileBytes, Place, View, open_bytes
 from wavlm.corpus.audio.part import Part
 from wavlm.corpus.audio.reason import AudioError, Note, NoteCode, Reason, refuse
 from wavlm.corpus.audio.survey import survey
@@ -66,7 +65,7 @@ class AudioStream:
             raise refuse(Reason.AUDIO_EMPTY, "the file has 0 samples", self._data.name)
 
 
-def probe(path: Path) -> AudioInfo:
+def probe(path: Place) -> AudioInfo:
     """What a file is and how long. Raises AudioError for a file that `open_audio` refuses at once.
 
     The samples are counted in the structure of the file where that is possible: per hour of audio 0.1 s of one core for
@@ -77,7 +76,7 @@ def probe(path: Path) -> AudioInfo:
     return info
 
 
-def probe_in_steps(path: Path) -> Iterator[AudioInfo | None]:
+def probe_in_steps(path: Place) -> Iterator[AudioInfo | None]:
     """As `probe`: the info comes last. None is a sign of life while a file is decoded, which may take minutes."""
     with open_bytes(path) as data:
         stream = open_stream(data)
@@ -90,7 +89,7 @@ def probe_in_steps(path: Path) -> Iterator[AudioInfo | None]:
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[AudioStream]:
+def open_audio(path: Place) -> Iterator[AudioStream]:
     """Open a file for reading its samples once. Raises AudioError."""
     with open_bytes(path) as data:
         yield open_stream(data)

@@ -8,8 +8,9 @@ Files of the downloads folder:
 """
 
 from wavlm.corpus.download.apt import fetch_apt
+from wavlm.corpus.download.credentials import Credentials, read_credentials
 from wavlm.corpus.download.https import fetch
 from wavlm.corpus.download.pin import Pin
 from wavlm.corpus.download.transfer import RetryPolicy
 
-__all__ = ["Pin", "RetryPolicy", "fetch", "fetch_apt"]
+__all__ = ["Credentials", "Pin", "RetryPolicy", "fetch", "fetch_apt", "read_credentials"]

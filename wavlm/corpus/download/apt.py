@@ -29,12 +29,15 @@ SHOW_SECONDS = 60.0
 SLOWEST_BYTES_PER_SECOND = 10_000  # as the slowest download over https (RetryPolicy)
 
 
-def fetch_apt(source: AptSource, into: Path, progress: Progress, retry_policy: RetryPolicy | None = None) -> Path:
+def fetch_apt(
+    source: AptSource, into: Path, progress: Progress, retry_policy: RetryPolicy | None = None, *, hashes: bool = True
+) -> Path:
     """The verified package `<sha256>.deb` in `into`, downloaded unless it is already there.
 
     The package lists of the machine are used if they have the package. Otherwise private lists under
     `<into>/apt` are updated. If apt offers other bytes (another release or distribution), the package is
     downloaded from the urls of the spec.
+    `hashes`: as of `fetch`.
     Raises ServiceMissingError (APT_MISSING, APT_VERSION, APT_FAILED) or what `fetch` raises.
     """
     retry_policy = retry_policy or RetryPolicy()
@@ -42,7 +45,7 @@ def fetch_apt(source: AptSource, into: Path, progress: Progress, retry_policy: R
     into.mkdir(parents=True, exist_ok=True)
     target = into / pin.name
     with hold_archive_lock(target, retry_policy.lock_seconds):
-        if is_present(target, pin):
+        if is_present(target, pin, hashes=hashes):
             return target
         apt = _Apt(_require_program("apt-get", source), _require_program("apt-cache", source), into / "apt")
         require_room(into, source.size_bytes)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
 import httpx
 
+from wavlm.corpus.download.credentials import NO_CREDENTIALS, Credentials
 from wavlm.corpus.download.pin import Pin, hold_archive_lock, is_present, publish, quarantine, require_room
-from wavlm.corpus.download.transfer import (
-    InterruptedTransferError,
-    PartialFile,
-    RefusedError,
-    RetryPolicy,
-    transfer,
-)
+from wavlm.corpus.download.redirects import InterruptedTransferError, RefusedError
+from wavlm.corpus.download.running import RunningDigest
+from wavlm.corpus.download.transfer import PartialFile, RetryPolicy, transfer
 from wavlm.errors import BadDataError, CodedError
 from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.progress import Progress
@@ -30,95 +28,121 @@ logger = logging.getLogger(__name__)
 RESET_BYTES = 1 << 20
 
 
-def fetch(source: HttpsSource, into: Path, progress: Progress, retry_policy: RetryPolicy | None = None) -> Path:
+def fetch(
+    source: HttpsSource,
+    into: Path,
+    progress: Progress,
+    retry_policy: RetryPolicy | None = None,
+    credentials: Credentials = NO_CREDENTIALS,
+    *,
+    hashes: bool = True,
+) -> Path:
     """The verified archive `<digest>.<format>` in `into`, downloaded unless it is already there.
 
+    `hashes`: False if the caller compares the digest of an archive that is there while it reads it.
     Raises BadDataError (DL_HASH, DL_SIZE, DL_NOT_ARCHIVE), ServiceMissingError (DL_HTTP,
     DL_STALLED, DL_CUT, DL_RANGE, DL_TLS, DL_INSECURE), LockedError or CannotWriteError.
     """
-    return fetch_pinned(Pin.of(source), source.urls, into, progress, retry_policy or RetryPolicy())
+    policy = retry_policy or RetryPolicy()
+    return fetch_pinned(Pin.of(source), source.urls, into, progress, policy, credentials, hashes=hashes)
 
 
-def fetch_pinned(pin: Pin, urls: tuple[str, ...], into: Path, progress: Progress, retry_policy: RetryPolicy) -> Path:
+def fetch_pinned(  # noqa: PLR0913  what, where, how
+    pin: Pin,
+    urls: tuple[str, ...],
+    into: Path,
+    progress: Progress,
+    retry_policy: RetryPolicy,
+    credentials: Credentials = NO_CREDENTIALS,
+    *,
+    hashes: bool = True,
+) -> Path:
     """Like `fetch`, given the pin and the addresses."""
     into.mkdir(parents=True, exist_ok=True)
     target = into / pin.name
     with hold_archive_lock(target, retry_policy.lock_seconds):
-        if is_present(target, pin):
+        if is_present(target, pin, hashes=hashes):
             return target
-        part = PartialFile(target.with_name(f"{target.name}.part"))
+        part = PartialFile(target.with_name(f"{target.name}.part"), RunningDigest(pin.algorithm))
         require_room(into, max(0, (pin.size_bytes or 0) - part.size))
-        _fetch_from_any(urls, part, pin, retry_policy, progress)
+        _Attempts(part, pin, retry_policy, progress, credentials).fetch_from_any(urls)
         part.note.unlink(missing_ok=True)
         return publish(part.path, target)
 
 
-def _fetch_from_any(
-    urls: tuple[str, ...], part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
-) -> None:
-    """Fill the part file from the first mirror that gives the pinned bytes.
+@dataclass(frozen=True)
+class _Attempts:
+    """All attempts to fill one part file with the pinned bytes."""
 
-    The mirror of an unfinished download is tried first.
-    """
-    begun = part.read_note().get("url")
-    failures: list[CodedError] = []
-    timeout = httpx.Timeout(retry_policy.read_seconds)
-    with httpx.Client(timeout=timeout) as client:
-        for url in sorted(urls, key=lambda url: without_secrets_in(url) != begun):
+    part: PartialFile
+    pin: Pin
+    retry_policy: RetryPolicy
+    progress: Progress
+    credentials: Credentials
+
+    def fetch_from_any(self, urls: tuple[str, ...]) -> None:
+        """Fill the part file from the first mirror that gives the pinned bytes.
+
+        The mirror of an unfinished download is tried first.
+        """
+        begun = self.part.read_note().get("url")
+        failures: list[CodedError] = []
+        timeout = httpx.Timeout(self.retry_policy.read_seconds)
+        with httpx.Client(timeout=timeout) as client:
+            for url in sorted(urls, key=lambda url: without_secrets_in(url) != begun):
+                try:
+                    self._fetch_from_one(client, url)
+                except (InterruptedTransferError, RefusedError, BadDataError) as error:
+                    logger.warning("%s", error)
+                    failures.append(error)
+                else:
+                    return
+        # One that may pass says for the whole that another attempt is worth it.
+        first = next((error for error in failures if error.is_transient), failures[0])
+        if len(failures) > 1:
+            also = ". Also: ".join(str(error) for error in failures if error is not first)
+            raise type(first)(first.code, f"{first.message}. Also: {also}") from first
+        raise first
+
+    def _fetch_from_one(self, client: httpx.Client, url: str) -> None:
+        """Fill the part file with the pinned bytes. Wrong bytes are kept as `.bad`, and downloaded once more."""
+        part = self.part
+        for last in (False, True):
             try:
-                _fetch_from_one(client, url, part, pin, retry_policy, progress)
-            except (InterruptedTransferError, RefusedError, BadDataError) as error:
-                logger.warning("%s", error)
-                failures.append(error)
+                self._transfer_whole(client, url)
+                part.digest.catch_up(part.path)
+                self.pin.check_size(part.path)
+                self.pin.check_digest(part.digest.hexdigest(), part.path)
+            except BadDataError as error:
+                part.note.unlink(missing_ok=True)
+                bad = quarantine(part.path)
+                part.digest.restart()
+                # The part may have begun with other bytes, so one more download can help. It does not help with a web
+                # page.
+                if last or error.code == "DL_NOT_ARCHIVE":
+                    message = f"{error.message} (from {without_secrets_in(url)}, kept as {bad.name})"
+                    raise BadDataError(error.code, message) from error
+                logger.warning("%s; downloading %s once more", error, without_secrets_in(url))
             else:
                 return
-    # One that may pass says for the whole that another attempt is worth it.
-    first = next((error for error in failures if error.is_transient), failures[0])
-    if len(failures) > 1:
-        also = ". Also: ".join(str(error) for error in failures if error is not first)
-        raise type(first)(first.code, f"{first.message}. Also: {also}") from first
-    raise first
 
-
-def _fetch_from_one(
-    client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
-) -> None:
-    """Fill the part file with the pinned bytes. Wrong bytes are kept as `.bad`, and downloaded once more."""
-    for last in (False, True):
-        try:
-            _transfer_whole(client, url, part, pin, retry_policy, progress)
-            pin.check(part.path)
-        except BadDataError as error:
-            part.note.unlink(missing_ok=True)
-            bad = quarantine(part.path)
-            # The part may have begun with other bytes, so one more download can help. It does not help with a web page.
-            if last or error.code == "DL_NOT_ARCHIVE":
-                message = f"{error.message} (from {without_secrets_in(url)}, kept as {bad.name})"
-                raise BadDataError(error.code, message) from error
-            logger.warning("%s; downloading %s once more", error, without_secrets_in(url))
-        else:
-            return
-
-
-def _transfer_whole(
-    client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
-) -> None:
-    """Try until the part file has its full size. Raises InterruptedTransferError after too many failures."""
-    failures, furthest = 0, part.size
-    while True:
-        try:
-            transfer(client, url, part, pin, retry_policy, progress)
-        except InterruptedTransferError as error:
-            if part.size >= furthest + RESET_BYTES:
-                failures, furthest = 0, part.size
-            failures += 1
-            if failures >= retry_policy.attempts:
-                raise
-            wait = _wait_seconds(failures, error.wait_seconds, retry_policy)
-            logger.info("%s; attempt %d, waiting %.1f s", error, failures, wait)
-            sleep(wait)
-        else:
-            return
+    def _transfer_whole(self, client: httpx.Client, url: str) -> None:
+        """Try until the part file has its full size. Raises InterruptedTransferError after too many failures."""
+        failures, furthest = 0, self.part.size
+        while True:
+            try:
+                transfer(client, url, self.part, self.pin, self.retry_policy, self.progress, self.credentials)
+            except InterruptedTransferError as error:
+                if self.part.size >= furthest + RESET_BYTES:
+                    failures, furthest = 0, self.part.size
+                failures += 1
+                if failures >= self.retry_policy.attempts:
+                    raise
+                wait = _wait_seconds(failures, error.wait_seconds, self.retry_policy)
+                logger.info("%s; attempt %d, waiting %.1f s", error, failures, wait)
+                sleep(wait)
+            else:
+                return
 
 
 def _wait_seconds(failures: int, asked_seconds: float, retry_policy: RetryPolicy) -> float:

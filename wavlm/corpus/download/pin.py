@@ -25,7 +25,10 @@ _MAGIC = {
     "tar": (257, b"ustar"),
     "deb": (0, b"!<arch>\n"),
     "pt": (0, b"PK"),  # torch.save writes zip files
+    "file": (0, b""),  # anything
+    "file.gz": (0, b"\x1f\x8b"),
 }
+_ENCRYPTED = (0, b"Salted__")  # as `openssl enc` writes it
 HEAD_BYTES = 512
 
 
@@ -43,15 +46,21 @@ class Pin:
         if isinstance(source, AptSource):
             return cls("sha256", source.sha256, source.size_bytes, "deb")
         if source.md5 is not None:
-            return cls("md5", source.md5, source.size_bytes, source.format)
-        return cls("sha256", source.sha256 or "", source.size_bytes, source.format)
+            return cls("md5", source.md5, source.size_bytes, source.packed_as)
+        return cls("sha256", source.sha256 or "", source.size_bytes, source.packed_as)
 
     @property
     def name(self) -> str:
         return f"{self.digest}.{self.format}"
 
     def check(self, path: Path) -> None:
-        """Raise BadDataError unless the file has the pinned size and digest."""
+        """Raise BadDataError unless the file has the pinned size and digest. Reads all of it."""
+        self.check_size(path)
+        with path.open("rb") as file:
+            self.check_digest(hashlib.file_digest(file, self.algorithm).hexdigest(), path)
+
+    def check_size(self, path: Path) -> None:
+        """Raise BadDataError unless the file has the pinned size, if one is known."""
         size = path.stat().st_size
         if self.size_bytes is not None and size != self.size_bytes:
             raise BadDataError(
@@ -59,8 +68,9 @@ class Pin:
                 f"found {size} bytes, expected {self.size_bytes}; at {path}; run again, and check "
                 "the spec if it happens twice",
             )
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, self.algorithm).hexdigest()
+
+    def check_digest(self, found: str, path: Path) -> None:
+        """Raise BadDataError unless a digest that was computed of the file is the pinned one."""
         if found != self.digest:
             raise BadDataError(
                 "DL_HASH",
@@ -70,7 +80,7 @@ class Pin:
 
     def check_head(self, head: bytes, where: str) -> None:
         """Raise BadDataError if the first bytes are those of another format, most often a web page."""
-        start, magic = _MAGIC[self.format]
+        start, magic = _ENCRYPTED if self.format.endswith(".aes") else _MAGIC[self.format]
         if head[start : start + len(magic)] != magic:
             shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in head[:80])
             raise BadDataError(
@@ -80,12 +90,18 @@ class Pin:
             )
 
 
-def is_present(target: Path, pin: Pin) -> bool:
-    """Whether the archive is already here. One with the wrong bytes is renamed to `.bad` first."""
+def is_present(target: Path, pin: Pin, *, hashes: bool = True) -> bool:
+    """Whether the archive is already here. One with the wrong bytes is renamed to `.bad` first.
+
+    `hashes`: False if the caller reads all of it in any case and compares its digest then.
+    """
     if not target.exists():
         return False
     try:
-        pin.check(target)
+        if hashes:
+            pin.check(target)
+        else:
+            pin.check_size(target)
     except BadDataError:
         quarantine(target)
         return False

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import ssl
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -14,14 +11,16 @@ from time import monotonic, time
 
 import httpx
 
+from wavlm.corpus.download.credentials import NO_CREDENTIALS, Credentials
 from wavlm.corpus.download.pin import HEAD_BYTES, Pin
-from wavlm.errors import BadDataError, ServiceMissingError
+from wavlm.corpus.download.redirects import InterruptedTransferError, RefusedError, explain_at, follow_redirects
+from wavlm.corpus.download.running import RunningDigest
+from wavlm.errors import BadDataError
 from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.deadline import HEADERS, Deadline
 from wavlm.execution.progress import Progress
 from wavlm.storage.files import explain_os_errors, write_json
 
-MAX_REDIRECTS = 5
 UNKNOWN_BYTES = 500 * 10**9  # the largest corpora come in parts of 100 GB
 ANSWERS_PER_READ = 4  # the head of an answer, redirects included, in so many times the limit of one read
 
@@ -39,27 +38,12 @@ class RetryPolicy:
     lock_seconds: float = 60.0
 
 
-class InterruptedTransferError(ServiceMissingError):
-    """A failure after which another attempt at the same address may succeed."""
-
-    def __init__(self, code: str, message: str, wait_seconds: float = 0.0) -> None:
-        super().__init__(code, message)
-        self.wait_seconds = wait_seconds
-
-    is_transient = True  # also with a code that can mean a refusal: a full server answers 503 (DL_HTTP)
-
-
-class RefusedError(ServiceMissingError):
-    """A failure after which another attempt at this address is useless."""
-
-    is_transient = False
-
-
 @dataclass(frozen=True)
 class PartialFile:
     """An unfinished download, and its note {url, validator, size}, which names its source, without secrets in it."""
 
     path: Path
+    digest: RunningDigest  # of what is written
 
     @property
     def note(self) -> Path:
@@ -81,6 +65,7 @@ class PartialFile:
         """Empty the part file, then write a new note."""
         self.note.unlink(missing_ok=True)
         self.path.write_bytes(b"")
+        self.digest.restart()
         write_json(self.note, {"url": without_secrets_in(url), "validator": validator, "size": size})
 
     def drop(self) -> None:
@@ -88,8 +73,14 @@ class PartialFile:
         self.path.unlink(missing_ok=True)
 
 
-def transfer(
-    client: httpx.Client, url: str, part: PartialFile, pin: Pin, retry_policy: RetryPolicy, progress: Progress
+def transfer(  # noqa: PLR0913, PLR0917  from where, to where, what, how
+    client: httpx.Client,
+    url: str,
+    part: PartialFile,
+    pin: Pin,
+    retry_policy: RetryPolicy,
+    progress: Progress,
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> None:
     """Append the missing bytes to the part file, or start again if it cannot be continued.
 
@@ -105,7 +96,7 @@ def transfer(
         headers |= {"Range": f"bytes={held}-", "If-Range": str(validator)}
     answer = Deadline(ANSWERS_PER_READ * retry_policy.read_seconds)  # the body has a slowest pace of its own
     try:
-        with answer, _follow_redirects(client, url, headers, answer) as response:
+        with answer, follow_redirects(client, url, headers, answer, credentials.token) as response:
             answer.end()
             total = _check_response(response, part, held, note.get("size"))
             resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
@@ -113,14 +104,14 @@ def transfer(
                 part.restart(url, _validator(response), total)
             _append(response, part, _Goal(pin, total, without_secrets_in(str(url))), retry_policy, progress)
     except httpx.TimeoutException as error:
-        raise InterruptedTransferError("DL_STALLED", _message(url, "the server does not answer")) from error
+        raise InterruptedTransferError("DL_STALLED", explain_at(url, "the server does not answer")) from error
     except httpx.TransportError as error:
         if answer.expired:
             what = f"no whole answer in {answer.seconds:g} s"
-            raise InterruptedTransferError("DL_STALLED", _message(url, what)) from error
+            raise InterruptedTransferError("DL_STALLED", explain_at(url, what)) from error
         if isinstance(error.__context__, ssl.SSLError) or "CERTIFICATE_VERIFY" in str(error):
-            raise RefusedError("DL_TLS", _message(url, f"no trusted certificate: {error}")) from error
-        raise InterruptedTransferError("DL_CUT", _message(url, str(error))) from error
+            raise RefusedError("DL_TLS", explain_at(url, f"no trusted certificate: {error}")) from error
+        raise InterruptedTransferError("DL_CUT", explain_at(url, str(error))) from error
 
 
 @dataclass(frozen=True)
@@ -145,11 +136,13 @@ def _append(
     done = part.size
     head = b"" if done == 0 else None
     pace = _Pace(retry_policy, goal.where)
+    part.digest.catch_up(part.path)
     with explain_os_errors(part.path), part.path.open("ab") as file:
         for chunk in response.iter_raw():  # without a chunk size, so that a slow transfer is noticed
             if head is not None:
                 head = _check_head(head + chunk, goal)
             done += file.write(chunk)
+            part.digest.add(chunk)
             if done > goal.most_bytes:
                 raise BadDataError(
                     "DL_SIZE",
@@ -195,13 +188,13 @@ def _check_response(response: httpx.Response, part: PartialFile, held: int, know
         if start == held and total is not None and known in (None, total):
             return total
         part.drop()
-        raise InterruptedTransferError("DL_RANGE", _message(response.url, f"wrong range, asked from byte {held}"))
+        raise InterruptedTransferError("DL_RANGE", explain_at(response.url, f"wrong range, asked from byte {held}"))
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
         part.drop()
-        raise InterruptedTransferError("DL_RANGE", _message(response.url, "range refused"))
+        raise InterruptedTransferError("DL_RANGE", explain_at(response.url, "range refused"))
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        raise InterruptedTransferError("DL_HTTP", _message(response.url, f"status {status}"), _retry_after(response))
-    raise RefusedError("DL_HTTP", _message(response.url, f"status {status}"))
+        raise InterruptedTransferError("DL_HTTP", explain_at(response.url, f"status {status}"), _retry_after(response))
+    raise RefusedError("DL_HTTP", explain_at(response.url, f"status {status}"))
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int | None]:
@@ -233,41 +226,6 @@ def _retry_after(response: httpx.Response) -> float:
         return 0.0
 
 
-@contextmanager
-def _follow_redirects(
-    client: httpx.Client, url: str, headers: dict[str, str], deadline: Deadline
-) -> Iterator[httpx.Response]:
-    """The answer after at most five redirects. Every address must use https.
-
-    The only credentials are those inside an address, so none can reach another host. http is allowed only
-    from this machine to itself.
-    """
-    current = httpx.URL(url)
-    local = _is_loopback(current)
-    for _ in range(MAX_REDIRECTS + 1):
-        if not (current.scheme == "https" or (local and _is_loopback(current))):
-            raise RefusedError("DL_INSECURE", _message(current, "only https is allowed"))
-        request = client.build_request("GET", current, headers=headers, extensions=deadline.extensions)
-        with closing(client.send(request, stream=True, follow_redirects=False)) as response:
-            if not response.has_redirect_location:
-                yield response
-                return
-            try:
-                current = current.join(response.headers["location"])
-            except httpx.InvalidURL as error:
-                raise RefusedError("DL_HTTP", _message(current, "broken redirect")) from error
-    raise RefusedError("DL_HTTP", _message(current, f"more than {MAX_REDIRECTS} redirects"))
-
-
-def _is_loopback(url: httpx.URL) -> bool:
-    if url.scheme != "http":
-        return False
-    try:
-        return ipaddress.ip_address(url.host).is_loopback
-    except ValueError:
-        return url.host == "localhost"
-
-
 class _Pace:
     """Raises InterruptedTransferError for a slow transfer: fewer than `slow_bytes` in `slow_seconds`."""
 
@@ -286,7 +244,3 @@ class _Pace:
                 f"{self._bytes} bytes in {elapsed:.0f} s; at {self._where}; run again later",
             )
         self._since, self._bytes = monotonic(), 0
-
-
-def _message(url: str | httpx.URL, what: str) -> str:
-    return f"{what}; at {without_secrets_in(str(url))}; check the address and the network, then run again"

@@ -20,15 +20,19 @@ from wavlm.corpus.layouts.fairseq import read_fairseq
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
 from wavlm.corpus.layouts.generic import check_generic, read_generic
+from wavlm.corpus.layouts.gigaspeech import read_gigaspeech
 from wavlm.corpus.layouts.huggingface import find_files, read_huggingface, unpack_rows
 from wavlm.corpus.layouts.kaldi import read_kaldi
 from wavlm.corpus.layouts.lhotse import read_lhotse
+from wavlm.corpus.layouts.librilight import read_librilight
 from wavlm.corpus.layouts.librispeech import read_librispeech
 from wavlm.corpus.layouts.manifests import check_manifests
+from wavlm.corpus.layouts.mls import read_mls
 from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text
 from wavlm.corpus.layouts.nemo import read_nemo
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.tree import Tree
+from wavlm.corpus.layouts.voxpopuli import read_voxpopuli
 from wavlm.corpus.layouts.webdataset import find_tars, read_webdataset
 from wavlm.specs import Layout, Spec
 from wavlm.specs.containers import HuggingfaceLayout, WebdatasetLayout
@@ -42,6 +46,7 @@ from wavlm.specs.manifests import (
     NemoLayout,
     TableLayout,
 )
+from wavlm.specs.publishers import GigaspeechLayout, LibrilightLayout, MlsLayout, VoxpopuliLayout
 
 __all__ = [
     "CONTAINERS",
@@ -71,12 +76,16 @@ READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     FestvoxLayout: read_festvox,
     FilletsLayout: read_fillets,
     GenericLayout: read_generic,
+    GigaspeechLayout: read_gigaspeech,
     HuggingfaceLayout: read_huggingface,
     KaldiLayout: read_kaldi,
     LhotseLayout: read_lhotse,
+    LibrilightLayout: read_librilight,
     LibrispeechLayout: read_librispeech,
+    MlsLayout: read_mls,
     NemoLayout: read_nemo,
     TableLayout: read_columns,
+    VoxpopuliLayout: read_voxpopuli,
     WebdatasetLayout: read_webdataset,
 }
 
@@ -108,13 +117,14 @@ class Reading:
         return iter(self.recordings)
 
 
-def read_layout(layout: Layout, root: Path) -> Reading:
+def read_layout(layout: Layout, root: Path, elsewhere: Mapping[str, int] | None = None) -> Reading:
     """The recordings below a folder, in the order of their paths. Files with unknown suffixes are looked into.
 
+    `elsewhere`: audio that belongs there and lies in archives, by path, with sizes.
     Raises BadDataError (LAYOUT, TABLE_JOIN) for files and tables that do not fit the layout, and UsageError
     (FILE_ENCODING). Files that are left out are no error here: see `check_files`.
     """
-    tree = Tree(root)
+    tree = Tree(root, elsewhere)
     recordings = tuple(READERS[type(layout)](layout, tree))
     files = tree.account(item.path for item in recordings)
     return Reading(recordings, files, tuple(tree.tables), tuple(tree.outside))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = "rows.jsonl"
+PARQUET = b"PAR1"  # what a file of Parquet begins with
 BATCH_ROWS = 32  # of Parquet, whose rows hold megabytes
 CACHED = "cache-"  # what `datasets` leaves beside the data of `save_to_disk`
 _FIRST_WORD = re.compile(r"[A-Za-z]+")
@@ -125,7 +126,7 @@ def _batches(layout: HuggingfaceLayout, path: Path, columns: list[str]) -> Itera
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if suffix_of(path.name) == ".parquet":
+    if _is_parquet(path):
         with pq.ParquetFile(path) as file:
             _check_schema(layout, path, file.schema_arrow, columns)
             yield from file.iter_batches(BATCH_ROWS, columns=columns)
@@ -134,6 +135,12 @@ def _batches(layout: HuggingfaceLayout, path: Path, columns: list[str]) -> Itera
         _check_schema(layout, path, stream.schema, columns)
         for batch in stream:
             yield from (batch.slice(start, BATCH_ROWS) for start in range(0, batch.num_rows, BATCH_ROWS))
+
+
+def _is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet; else it is an Arrow stream. A download has no name that says it."""
+    with path.open("rb") as file:
+        return file.read(len(PARQUET)) == PARQUET
 
 
 def _check_schema(layout: HuggingfaceLayout, path: Path, schema: pa.Schema, columns: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out, most_suffixes
@@ -26,15 +26,19 @@ class Tree:
     manifests name, each with the cause why it is not used, if there is one.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Raises UsageError (FILE_ENCODING) if names are not read as UTF-8."""
+    def __init__(self, root: Path, elsewhere: Mapping[str, int] | None = None) -> None:
+        """`elsewhere`: files that belong below the folder and lie in archives, by path, with their sizes.
+
+        Raises UsageError (FILE_ENCODING) if names are not read as UTF-8.
+        """
         require_utf8()
+        self._elsewhere = elsewhere or {}
         self.root = root
         self.tables: list[TableAccount] = []
         self.outside: dict[str, Cause | None] = {}
         self.is_listed = False  # True: manifests say what is read; other audio is `unlisted`
-        self._found = walk(root)
         self._real_root = os.path.realpath(root)
+        self._found = self._find()
         self._causes: dict[str, Cause] = {}  # of files that matched and are no recordings all the same
         self._matched: set[str] = set()
         self._scopes: list[re.Pattern[str]] = []
@@ -58,7 +62,7 @@ class Tree:
         for item in sorted(matching, key=lambda item: (self._is_linked(item), item.path)):
             if first.setdefault(item.real, item) is not item:
                 self._causes[item.path] = "double"
-            elif not os.access(self.root / item.path, os.R_OK):
+            elif item.path not in self._elsewhere and not os.access(self.root / item.path, os.R_OK):
                 self._causes[item.path] = "unreadable"
         return [PurePosixPath(item.path) for item in matching if item.path not in self._causes]
 
@@ -77,9 +81,18 @@ class Tree:
         path = self._spelled.get(name) or self._spelled.get(normal(name))
         return None if path is None else PurePosixPath(path)
 
+    def num_bytes(self, path: PurePosixPath) -> int:
+        """The size of a file below the folder; 0 for one that cannot be looked at."""
+        try:
+            if (size := self._elsewhere.get(str(path))) is not None:
+                return size
+            return (self.root / path).stat().st_size
+        except OSError:
+            return 0
+
     def may_read(self, path: PurePosixPath) -> bool:
         """Whether a file below the folder can be opened. One that cannot is noted as `unreadable`."""
-        if os.access(self.root / path, os.R_OK):
+        if str(path) in self._elsewhere or os.access(self.root / path, os.R_OK):
             return True
         self._matched.add(str(path))
         self._causes[str(path)] = "unreadable"
@@ -109,6 +122,16 @@ class Tree:
             left_out=tuple(left_out(cause, by_cause[cause]) for cause in CAUSES if cause in by_cause),
             suffixes=dict(most_suffixes(suffixes)),
         )
+
+    def _find(self) -> list[Found]:
+        """What lies below the folder, and what belongs there."""
+        found = walk(self.root)
+        if not self._elsewhere:
+            return found
+        there = {item.path for item in found}
+        left = [path for path in self._elsewhere if path not in there]
+        found += [Found(path, Kind.FILE, f"{self._real_root.rstrip('/')}/{path}") for path in left]
+        return sorted(found, key=lambda item: item.path)
 
     def _cause(self, item: Found) -> Cause:
         if item.kind is Kind.FILE:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from wavlm.corpus.unpack.packed import PackedDigests
 from wavlm.errors import BadDataError
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import CHUNK_BYTES, explain_os_errors
@@ -23,6 +24,7 @@ MIB = 1 << 20
 MAX_NAME_BYTES = 255  # of one part of a path: what file systems take
 MAX_PATH_BYTES = 2000  # systems take 4,096 with the folder that it is unpacked into
 MAX_DEPTH = 100
+UNKNOWN = -1
 SHOWN = 80  # letters of such a name in a message
 TEMPORARY = ".unpacking.partial"
 _RESERVED = re.compile(r"\..*\.partial", re.DOTALL)  # of files of ours that are being written; swept before sealing
@@ -54,9 +56,10 @@ class Member:
     """A file of an archive, or a link that is skipped. `read(n)` returns the next n bytes or fewer."""
 
     name: str
-    size_bytes: int
+    size_bytes: int  # UNKNOWN: it ends where `read` returns nothing
     read: Callable[[int], bytes]
     is_link: bool = False
+    offset: int = UNKNOWN  # where its bytes lie in the archive, as they are
 
 
 class UnpackedFile(Facts):
@@ -64,6 +67,14 @@ class UnpackedFile(Facts):
 
     bytes: int
     sha256: str
+    mtime_ns: int = 0  # of the file when it was written; 0: it was left in the archive
+    offset: int = UNKNOWN  # where its bytes lie in the archive, as they are
+    archive: str = ""  # name of the file that it was left in
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the file was left in its archive."""
+        return self.mtime_ns == 0
 
 
 @dataclass(frozen=True)
@@ -72,10 +83,24 @@ class UnpackedFiles:
 
     files: Mapping[str, UnpackedFile]
     skipped_links: int
+    digests: PackedDigests | None = None  # of the archive; None: nobody computed them
 
 
-def write_members(members: Iterator[Member], into: Path, limits: Limits) -> UnpackedFiles:
-    """Write members below `into`, and check names, sizes and their number. Raises BadDataError."""
+def no_member(_: PurePosixPath) -> bool:
+    """No member stays in its archive."""
+    return False
+
+
+def write_members(
+    members: Iterator[Member],
+    into: Path,
+    limits: Limits,
+    stays: Callable[[PurePosixPath], bool] = no_member,
+) -> UnpackedFiles:
+    """Write members below `into`, and check names, sizes and their number. Raises BadDataError.
+
+    `stays`: which members are only digested, and stay in their archive, if their bytes lie there as they are.
+    """
     into.mkdir(parents=True, exist_ok=True)
     root = into.resolve()
     seen: set[str] = set()
@@ -94,7 +119,10 @@ def write_members(members: Iterator[Member], into: Path, limits: Limits) -> Unpa
             raise bomb_error(f"more than {limits.count} members", member.name)
         if member.size_bytes > limits.member_bytes:
             raise bomb_error(f"{member.size_bytes} bytes in one member", member.name)
-        files[str(path)] = _write(member, _resolve_inside(root, path))
+        if member.offset != UNKNOWN and stays(path):
+            files[str(path)] = _digest(member)
+        else:
+            files[str(path)] = _write(member, _resolve_inside(root, path), limits)
     return UnpackedFiles(files, skipped)
 
 
@@ -159,25 +187,43 @@ def _resolve_inside(root: Path, path: PurePosixPath) -> Path:
     return target
 
 
-def _write(member: Member, target: Path) -> UnpackedFile:
+def _write(member: Member, target: Path, limits: Limits) -> UnpackedFile:
     """Write a file under a temporary name and rename it, so that a file under its final name is complete.
 
     There is no fsync per file, because a corpus has a hundred thousand files. The caller syncs the disk once,
     before it writes the receipt.
     """
-    temporary, digest = target.with_name(TEMPORARY), hashlib.sha256()
+    temporary, digest, size = target.with_name(TEMPORARY), hashlib.sha256(), 0
     with explain_os_errors(target):
         with temporary.open("wb") as file:
-            left = member.size_bytes
-            while left:
-                chunk = member.read(min(CHUNK_BYTES, left))
-                if not chunk:
-                    raise BadDataError(
-                        "TAR_TRUNCATED",
-                        f"the archive ends {left} bytes too early; at {member.name!r}; fetch it again",
-                    )
+            for chunk in _chunks(member, limits):
                 file.write(chunk)
                 digest.update(chunk)
-                left -= len(chunk)
+                size += len(chunk)
         temporary.replace(target)
-    return UnpackedFile(bytes=member.size_bytes, sha256=digest.hexdigest())
+        mtime_ns = target.stat().st_mtime_ns
+    return UnpackedFile(bytes=size, sha256=digest.hexdigest(), mtime_ns=mtime_ns)
+
+
+def _digest(member: Member) -> UnpackedFile:
+    digest = hashlib.sha256()
+    for chunk in _chunks(member, Limits()):
+        digest.update(chunk)
+    return UnpackedFile(bytes=member.size_bytes, sha256=digest.hexdigest(), offset=member.offset)
+
+
+def _chunks(member: Member, limits: Limits) -> Iterator[bytes]:
+    """The bytes of a member. Raises BadDataError (TAR_TRUNCATED, TAR_BOMB)."""
+    left = limits.member_bytes if member.size_bytes == UNKNOWN else member.size_bytes
+    while left or member.size_bytes == UNKNOWN:
+        chunk = member.read(min(CHUNK_BYTES, left + (member.size_bytes == UNKNOWN)))
+        if not chunk and member.size_bytes == UNKNOWN:
+            return
+        if not chunk:
+            raise BadDataError(
+                "TAR_TRUNCATED", f"the archive ends {left} bytes too early; at {member.name!r}; fetch it again"
+            )
+        if len(chunk) > left:
+            raise bomb_error(f"more than {limits.member_bytes} bytes in one file", member.name)
+        yield chunk
+        left -= len(chunk)

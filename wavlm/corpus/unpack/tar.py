@@ -17,11 +17,13 @@ from typing import IO, Protocol, cast
 
 import pyarrow as pa
 
-from wavlm.corpus.unpack.members import MIB, Limits, Member, bomb_error
+from wavlm.corpus.unpack.members import MIB, UNKNOWN, Limits, Member, bomb_error
 from wavlm.errors import BadDataError
 from wavlm.storage.files import CHUNK_BYTES
 
 BLOCK_BYTES = 512
+# The first bytes of formats, as far as they are known without a header: what a wrong password does not give.
+MAGIC = {"tar.gz": b"\x1f\x8b", "file.gz": b"\x1f\x8b", "tar.xz": b"\xfd7zXZ\x00", "tar.bz2": b"BZh"}
 LARGEST_READ_BYTES = 16 * MIB  # an extended header is a few hundred bytes
 
 
@@ -73,7 +75,10 @@ def tar_members(archive: Path, compression: str, limits: Limits) -> Iterator[Mem
 
 
 def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str, limits: Limits) -> Iterator[Member]:
-    """Members of a tar stream that starts at the file's position."""
+    """Members of a tar stream that starts at the file's position.
+
+    Those of a plain tar know where their bytes lie, counted from there.
+    """
     forward = ForwardStream(_open_decompressed(file, compression), cap_bytes, name)
     tar = tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:")  # noqa: SIM115 - no file
     while (info := tar.next()) is not None:
@@ -83,7 +88,8 @@ def stream_members(file: IO[bytes], compression: str, cap_bytes: int, name: str,
         if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.sparse is None:
             content = tar.extractfile(info)
             assert content is not None  # noqa: S101 - a regular member has content
-            yield Member(info.name, info.size, content.read)
+            offset = info.offset_data if compression == "tar" else UNKNOWN
+            yield Member(info.name, info.size, content.read, offset=offset)
         elif (info.issym() or info.islnk()) and limits.links == "skip":
             yield Member(info.name, 0, refuse_link_content, is_link=True)
         else:
