@@ -15,12 +15,9 @@ import pytest
 import soundfile
 from filelock import FileLock
 
-from tests.object_stores import KEY, SECRET, moto_endpoint
-from tests.object_stores import environment as of_store
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.rng import stream_seeds, uniforms
 
-__all__ = ["moto_endpoint"]
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 ONE = ("--workers", 1, "--threads", 1, "--snapshot-every", 5)
@@ -193,42 +190,3 @@ def test_a_locked_artifact_is_exit_code_77(finished_store: Path, tiny_recipe: Pa
         done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, *where)
     assert done.returncode == 77, done.stderr
     assert codebook.is_dir()
-
-
-@pytest.mark.full
-def test_two_machines_that_share_a_bucket_make_the_bytes_of_one(
-    finished_store: Path, tiny_recipe: Path, environment: Mapping[str, str], moto_endpoint: str, tmp_path: Path
-) -> None:
-    """One makes the data, one trains on them through its cache, and a third makes nothing."""
-    recipe, mirror = tiny_recipe.with_name("tiny-first.yaml"), f"s3://bucket/{tmp_path.name}"
-
-    def run(store: str, *arguments: object) -> str:
-        command = ["run", recipe, "--store", tmp_path / store, "--mirror", mirror, *ONE, *arguments]
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *map(str, command)],
-            cwd=ROOT,
-            env={**environment, **of_store(moto_endpoint)},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    said = run("data", "--until", "labels")
-    said += run("gpu", "--cache-gigabytes", 1)
-    assert not list((tmp_path / "gpu").glob("shards/*/*.tar"))
-    assert list((tmp_path / "gpu" / "cache").glob("?" * 64))
-    said += run("third")
-    made_once = {"corpus", "shards", "codebook", "labels", "mixtures"}
-    for store in ("data", "gpu", "third"):
-        found, expected = hash_sealed(tmp_path / store), hash_sealed(finished_store)
-        assert {name.partition("/")[0] for name in found} >= made_once - ({"mixtures"} if store == "data" else set())
-        for name in found:
-            if name.partition("/")[0] in made_once:
-                assert found[name] == expected[name]
-    assert model_bytes(tmp_path / "third", 1) == model_bytes(tmp_path / "gpu", 1) == model_bytes(finished_store, 1)
-    for secret in (KEY, SECRET):
-        assert secret not in said
-        assert not [path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
