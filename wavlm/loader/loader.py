@@ -26,6 +26,7 @@ from itertools import chain, islice, tee
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.ahead import FetchAhead
 from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.sampler import BucketedSampler, Update, rank_share
@@ -69,8 +70,9 @@ def loader(
     """
     samples = samples or TrainingSamples(job)
     sampler = samples.sampler()
-    updates = sampler.updates(position)
-    if job.runtime.scratch and sampler.windows:
+    ahead = FetchAhead(sampler, samples.utterances)
+    updates = ahead.follow(sampler.updates(position))
+    if job.runtime.scratch and sampler.windows and not ahead.is_needed:  # the cache of a mirror is near already
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:

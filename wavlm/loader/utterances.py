@@ -157,6 +157,23 @@ class LabelledUtterances:
         return cut_shards(self._index.columns["shard_ends"].astype(np.int64))
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Of the shards, in the order of the job."""
+        return tuple(self._folders)
+
+    @property
+    def num_tars(self) -> int:
+        """Of all corpora."""
+        return sum(map(len, self._index.shards))
+
+    def tars_of(self, shards: Integers) -> list[tuple[Path, str]]:
+        """Folder and name of the tars with these numbers, as `plan_windows` counts them."""
+        named = [
+            (folder, name) for folder, names in zip(self._folders, self._index.shards, strict=True) for name in names
+        ]
+        return [named[number] for number in shards.tolist()]
+
+    @property
     def sha256s(self) -> npt.NDArray[np.void]:
         """Of each utterance's FLAC, (U,): its identity, whatever its key. Of held-out speech only."""
         return self._index.sha256s
