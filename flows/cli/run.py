@@ -44,6 +44,8 @@ def run(  # noqa: PLR0913 - one option each
     require_registry: options.RequireRegistry = False,
     executor: options.Executor = "local",
     cluster: options.Cluster = "",
+    downloads: options.Downloads = 2,
+    side_by_side: options.SideBySide = 0,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -81,6 +83,8 @@ def run(  # noqa: PLR0913 - one option each
         require_registry=require_registry,
         executor=executor,
         cluster=cluster,
+        downloads=downloads,
+        side_by_side=side_by_side,
     )
     artifact_store = Store(store)
     resolved = None
