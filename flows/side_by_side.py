@@ -72,9 +72,12 @@ def tag_of(artifact: Artifact) -> str:
 
 
 def _order(chosen: Sequence[Artifact]) -> list[Artifact]:
-    """By the iteration that needs them first: its noise is not downloaded behind the speech of later ones."""
+    """By the iteration that needs them first: its noise is not downloaded behind the speech of later ones.
+
+    What is made of its model comes before the next iteration, too: a version does not wait for another training.
+    """
     keys = {item.key for item in chosen}
-    trained = [item for item in chosen if isinstance(item, Model)]
+    trained = [item for item in chosen if isinstance(item, Model | Scores | Export | Registration)]
     return [item for item in build_order([*trained, *chosen]) if item.key in keys]
 
 

@@ -126,6 +126,8 @@ def test_versions_are_registered_in_turn_after_what_judges_them() -> None:
     numbers = {item.key: number for number, item in enumerate(workshop.made)}
     registered = [item for item in PLAN if item.kind == "register"]
     assert order.count("register") == 2
+    gpu = [item.key for item in workshop.begun if tag_of(item) == "gpu"]
+    assert gpu.index(find("scores").key) == gpu.index(FIRST.key) + 1  # not behind the next training
     for before, after in pairwise(registered):
         assert numbers[before.key] < numbers[after.key]
     for registration, scores in zip(registered, (item for item in PLAN if item.kind == "scores"), strict=True):
