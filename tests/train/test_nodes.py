@@ -231,3 +231,43 @@ def test_a_rank_that_hangs_is_named_with_its_utterances(
     assert "micro-batch" in ended.message
     assert "first-0" in ended.message
     assert time.monotonic() - began[0] < 120
+
+
+FAILING_DISK = """
+import os
+if "LOCAL_RANK" in os.environ and os.environ["LOCAL_RANK"] == "1":
+    from wavlm.storage import passing
+    passing.PATIENCE_SECONDS = 0.1
+    reads, whole = [0], os.pread
+    def pread(*arguments):
+        reads[0] += 1
+        if reads[0] > 100:
+            raise OSError(116, "Stale file handle")
+        return whole(*arguments)
+    os.pread = pread
+"""
+
+
+def test_a_rank_that_cannot_read_ends_all_with_the_code_for_try_again(
+    data: tuple[LabelledShards, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its neighbour says that it lost it, without a traceback, and does not take the place of the cause."""
+    made = make(data, tmp_path / "out", updates=10_000, processes=2)
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(FAILING_DISK)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{hooks}")
+    ended = run(made)
+    assert ended.exit_code == 75, log_of(made)
+    assert ended.message.startswith("READ_LOST: ")
+    assert "ESTALE" in ended.message
+    assert "RANK_LOST: " in log_of(made)
+    assert "Traceback" not in log_of(made)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    seen = list[int]()
+
+    def see(record: Any) -> None:
+        seen.append(record["update"])
+
+    again = run_trainer(made.out / "job.json", made.runtime, see, lambda: bool(seen))
+    assert again.message.startswith("STOPPED: ")  # it has gone on

@@ -70,7 +70,9 @@ def loader(
     samples = samples or TrainingSamples(job)
     sampler = samples.sampler()
     updates = sampler.updates(position)
-    if job.runtime.scratch and sampler.windows:
+    if sampler.windows and not job.runtime.scratch:
+        log.info("an epoch has %d windows, read from the store in random order: no --scratch", sampler.windows.count)
+    elif sampler.windows:
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:
