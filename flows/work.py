@@ -23,6 +23,7 @@ from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, ImportedModel
+from wavlm.pipeline.mirror.sharing import give
 from wavlm.pipeline.one_look import one_look
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
@@ -84,6 +85,8 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
         finally:
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)
+        for artifact in chosen:
+            give(artifact, artifact_store, runtime)  # what the mirror did not take at once
         if runtime.require_registry:
             require_registered(chosen, artifact_store, recipe)
         if tell:

@@ -22,7 +22,7 @@ SIZE = 120_000
 SHARDS, WINDOW = 400, 32
 CORPORA, SPEAKERS_PER_SHARD = 8, 4
 LOADERS = 64  # of a machine: 8 ranks with 8 each
-PAPER_SHARDS, PAPER_UTTERANCES, PAPER_WINDOW = 12_300, 11_700_000, 256
+PAPER_SHARDS, PAPER_UTTERANCES, PAPER_WINDOW = 12_300, 11_700_000, 128
 UPDATES_TOGETHER = 10
 
 Numbers = np.ndarray
@@ -50,8 +50,9 @@ def make_sampler(size: int, window: int) -> BucketedSampler:
     frames = np.random.default_rng(0).integers(100, 782, size)
     if not window:
         return BucketedSampler(frames, train)
+    ends = np.arange(1, SHARDS + 1) * size // SHARDS
     return BucketedSampler(
-        frames, train, windows=Windows.of_shards(np.arange(1, SHARDS + 1) * size // SHARDS, window, 0)
+        frames, train, windows=Windows.of_shards(ends, np.arange(SHARDS) * CORPORA // SHARDS, window, 0)
     )
 
 

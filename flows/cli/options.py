@@ -121,6 +121,18 @@ RequireRegistry = Annotated[
     typer.Option("--require-registry", help="Fail in the end (69) if a model could not be registered"),
 ]
 Executor = Annotated[ExecutorName, typer.Option(help="Where parts of stages are made: this machine, or a Dask cluster")]
+Mirror = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS", envvar="WAVLM_MIRROR", help="Fetch from and push to it: s3://BUCKET/FOLDER, file:///FOLDER"
+    ),
+]
+CacheFolder = Annotated[
+    str, typer.Option(metavar="DIR", envvar="WAVLM_CACHE", help="Where tars of the mirror are kept")
+]
+CacheGigabytes = Annotated[
+    int, typer.Option(min=0, help="Read tars of the mirror through a cache of this size; 0: fetch them all")
+]
 Cluster = Annotated[
     str,
     typer.Option(

@@ -162,6 +162,26 @@ class Runtime(BaseModel):
     Change: 3 or more on several machines.
     """
 
+    mirror: str = ""
+    """A bucket that several machines share in place of a disk. Empty: there is none (--mirror).
+
+    What it has is fetched, and what is made is pushed. Credentials come from the environment alone.
+    Change: to `s3://bucket/folder`, or to `file:///folder` on a disk that machines share.
+    """
+
+    cache: str = ""
+    """A folder of each machine for the cache of the mirror. Empty: in `scratch`, or in the store (--cache).
+
+    Change: to a fast local disk.
+    """
+
+    cache_gigabytes: Natural = 0
+    """Bound of that cache, through which tars are read. 0: no cache, they are fetched whole (--cache-gigabytes).
+
+    Unit: gigabytes.
+    Change: where the tars do not fit on the disk; at least two windows of shards (`window_shards`) should.
+    """
+
     @property
     def loaders(self) -> int:
         """Number of loading processes per rank.

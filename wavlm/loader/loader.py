@@ -26,6 +26,7 @@ from itertools import chain, islice, tee
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.ahead import FetchAhead
 from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.sampler import BucketedSampler, Update, rank_share
@@ -69,10 +70,11 @@ def loader(
     """
     samples = samples or TrainingSamples(job)
     sampler = samples.sampler()
-    updates = sampler.updates(position)
-    if sampler.windows and not job.runtime.scratch:
-        log.info("an epoch has %d windows, read from the store in random order: no --scratch", sampler.windows.count)
-    elif sampler.windows:
+    ahead = FetchAhead(sampler, samples.utterances)
+    updates = ahead.follow(sampler.updates(position))
+    if sampler.windows and not job.runtime.scratch and not ahead.is_needed:
+        log.info("windows of the size of %d shards are read in random order: no --scratch", sampler.windows.most_shards)
+    elif sampler.windows and not ahead.is_needed:  # the cache of a mirror is near already
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:

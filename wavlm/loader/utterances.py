@@ -149,12 +149,30 @@ class LabelledUtterances:
         ends = self._index.columns["shard_ends"].astype(np.int64)
         if not train.window_shards or len(ends) <= train.window_shards:
             return None
-        return Windows.of_shards(ends, train.window_shards, train.seed)
+        corpora = np.repeat(np.arange(len(self.folders)), list(map(len, self._index.shards)))
+        return Windows.of_shards(ends, corpora, train.window_shards, train.seed)
 
     @cached_property
     def _segment_ends(self) -> Integers:
         """The number behind the last utterance of each segment."""
         return cut_shards(self._index.columns["shard_ends"].astype(np.int64))
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Of the shards, in the order of the job."""
+        return tuple(self._folders)
+
+    @property
+    def num_tars(self) -> int:
+        """Of all corpora."""
+        return sum(map(len, self._index.shards))
+
+    def tars_of(self, shards: Integers) -> list[tuple[Path, str]]:
+        """Folder and name of the tars with these numbers, as `plan_windows` counts them."""
+        named = [
+            (folder, name) for folder, names in zip(self._folders, self._index.shards, strict=True) for name in names
+        ]
+        return [named[number] for number in shards.tolist()]
 
     @property
     def sha256s(self) -> npt.NDArray[np.void]:
