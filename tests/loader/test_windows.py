@@ -14,6 +14,7 @@ from tests.tiny_specs import tiny_training
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader import sampler as sampler_module
+from wavlm.loader import windows as windows_module
 from wavlm.loader.draws import DrawPlan
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader, make_sampler
@@ -103,8 +104,11 @@ def test_each_shard_has_its_share_of_every_window() -> None:
             assert (np.abs(counts - 64 / 5) <= 2).all()
 
 
-def test_a_shard_is_in_the_windows_of_one_group_and_each_group_has_its_share_of_each_corpus() -> None:
-    """A cache of whole tars needs those of eight windows at a time: here of 16 shards."""
+def test_a_shard_is_in_the_windows_of_one_group_and_each_group_has_its_share_of_each_corpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cache of whole tars needs those of one group at a time: here of 16 shards."""
+    monkeypatch.setattr(windows_module, "GROUP_WINDOWS", 8)
     corpora = np.repeat([0, 1, 2], [24, 8, 8])
     dealt = windows(2, corpora)
     orders = set()

@@ -61,8 +61,9 @@ class FetchAhead:
 
     def _choose(self, epoch: int, window: int) -> list[Tar]:
         """The tars of a window and of the next one that fit into the cache together."""
-        if windows := self._sampler.windows:
-            now = windows.deal(epoch)
+        here, windows = self._sampler.epoch(epoch), self._sampler.windows
+        if windows and isinstance(here, WindowedEpoch):
+            now = here.segments
             following = now[window + 1] if window + 1 < len(now) else windows.deal(epoch + 1)[0]
             shards = (windows.shards_in(segments) for segments in (now[window], following))
             tars = [tar for part in shards for tar in self._utterances.tars_of(part)]

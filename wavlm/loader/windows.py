@@ -1,7 +1,7 @@
 """Epochs in windows, for corpora that no machine can read in random order.
 
 A shard is cut into 64 segments: runs of its utterances, of about 8 MB. In each epoch the shards are dealt anew into
-groups, and the segments of a group into eight windows. A window is read in sequence, to a local disk or memory, and its
+groups, and the segments of a group into 32 windows. A window is read in sequence, to a local disk or memory, and its
 utterances come in random order, in micro-batches of similar length as in a whole epoch. So a disk serves reads of 8 MB,
 and not of one utterance, and a cache of whole tars needs those of one group at a time.
 
@@ -44,7 +44,7 @@ from wavlm.specs import TrainSpec
 
 # Both are part of the order of every training that has windows.
 SEGMENTS = 64  # of a shard
-GROUP_WINDOWS = 8  # of a group
+GROUP_WINDOWS = 32  # of a group
 
 
 def cut_shards(ends: Integers) -> Integers:
