@@ -14,7 +14,7 @@ from wavlm.errors import UsageError
 from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Kind
 
-WITH_PARTS = ("shards", "labels")
+WITH_PARTS = ("shards", "codebook", "labels")
 SLURM = "SLURM_ARRAY_TASK_"
 
 
@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def parts(  # noqa: PLR0913 - one option each
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=f"Which stage: {' or '.join(WITH_PARTS)}")],
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=f"Which stage: {', '.join(WITH_PARTS)}")],
     recipe: RecipeFile,
     *,
     rank: Annotated[int | None, typer.Option(min=0, help="Which share, from 0; as Slurm says if not given")] = None,
@@ -58,7 +58,7 @@ def parts(  # noqa: PLR0913 - one option each
     if kind not in WITH_PARTS:
         raise UsageError(
             "NO_PARTS",
-            f"the stage {kind} has no parts to share; in the command; choose {' or '.join(WITH_PARTS)}",
+            f"the stage {kind} has no parts to share; in the command; choose one of {', '.join(WITH_PARTS)}",
         )
     artifact_store, runtime = Store(store), Runtime(workers=workers, gpus=gpus, wait_minutes=wait)
     artifacts = select(plan(require_known(read_recipe(recipe), artifact_store)), kind, iteration, corpus)

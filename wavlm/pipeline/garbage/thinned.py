@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from wavlm.pipeline.artifacts import Artifact, Corpus
 from wavlm.pipeline.store import Store
 from wavlm.storage.drops import read_dropped
+from wavlm.storage.elsewhere import read_elsewhere
 
 
 def find_thinned(artifacts: Iterable[Artifact], store: Store) -> list[Artifact]:
@@ -15,4 +17,10 @@ def find_thinned(artifacts: Iterable[Artifact], store: Store) -> list[Artifact]:
     `artifacts`: what is to be made.
     """
     found = {item.key: item for artifact in artifacts for item in artifact.needs if isinstance(item, Corpus)}
-    return [item for item in found.values() if store.is_complete(item) and read_dropped(store.path(item))]
+    return [item for item in found.values() if store.is_complete(item) and _is_thinned(store.path(item))]
+
+
+def _is_thinned(folder: Path) -> bool:
+    """Whether audio was deleted that cannot be had elsewhere."""
+    elsewhere, dropped = read_elsewhere(folder), read_dropped(folder)
+    return bool(dropped.intersection(elsewhere.left_out) if elsewhere else dropped)
