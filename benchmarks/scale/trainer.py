@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from benchmarks.scale.rows import fake_lengths, fake_sha256s, name_numbers, steps
 
 from benchmarks.scale import Cost, Row, cost_of
+from benchmarks.scale.rows import fake_lengths, fake_sha256s, name_numbers, steps
 
 SIZE = 3_000_000
 EMPTY = 2_000  # utterances of a trainer that counts as empty

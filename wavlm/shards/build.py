@@ -27,6 +27,7 @@ from wavlm.shards.reuse import take_parts
 from wavlm.shards.waveform import name_channels
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import remove_noted
+from wavlm.storage.known import KnownFile, note_known
 
 if TYPE_CHECKING:  # its libraries are not needed to read shards
     from wavlm.corpus.manifest import Content, ManifestRow
@@ -68,6 +69,7 @@ def build_shards(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     enough = max(1, int(sum(part.seconds for part in todo) / SECONDS_PER_WORKER))
     made = {record.stem: record for record in run_parts(todo, work, min(workers, enough), progress)}
     records = [made.get(part.stem) or taken[part.stem] for part in parts]
+    note_known(out, [KnownFile(one.shard, one.sha256, one.size_bytes) for one in records if one.sha256])
     rejects = [reject for record in records for reject in record.rejects]
     account = add_up([record.account for record in records])
     _check_books([row.key for row in manifest], records, rejects, account)
