@@ -14,6 +14,7 @@ from flows.cli import deploy as cli_deploy
 from flows.cli import grow as cli_grow
 from flows.cli import house as cli_house
 from flows.cli import init as cli_init
+from flows.cli import mirror as cli_mirror
 from flows.cli import models as cli_models
 from flows.cli import parts as cli_parts
 from flows.cli import refresh as cli_refresh
@@ -77,6 +78,7 @@ for module in (
     cli_grow,
     cli_report,
     cli_house,
+    cli_mirror,
     cli_deploy,
     cli_models,
     cli_ui,

@@ -10,9 +10,12 @@ from typing import Literal
 from rich.markup import escape
 from rich.table import Table
 
+from wavlm.execution.rates import STAGES_MEASURED
+from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Kind, Model, Shards
-from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS, Cost, cost
+from wavlm.pipeline.cost import Cost, cost
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.gpus import ASSUMED_UTILISATION, GPUS
 from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.one_look import one_look
@@ -27,6 +30,7 @@ from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
 from wavlm.specs.yaml import read_recipe
 
+MEGABITS = 1000.0  # per second
 State = Literal["there", "make", "?", "broken"]
 _COLOURS: dict[State, str] = {"there": "green", "make": "yellow", "?": "yellow", "broken": "red"}
 _WORDS: dict[State, str] = {
@@ -129,32 +133,69 @@ def _explain_unknown(artifact: Artifact) -> str:
     return "made from what is not known yet"
 
 
-def cost_table(recipe: Path, store: Store) -> Table:
-    """What a real run needs, stage by stage; `?` for what neither the store nor the specs know."""
+def cost_table(recipe: Path, store: Store, megabits: float = MEGABITS, gpus: int = 0, nodes: int = 1) -> Table:
+    """What a real run needs, stage by stage; `?` for what neither the store nor the specs know.
+
+    megabits: of the network per second. gpus: of each of the nodes; 0: GPU hours alone.
+    """
     estimate = cost(resolve(read_recipe(recipe), store), store)
-    gpus = [f"{name} h" for name in GPU_TFLOPS]
-    table = Table("iteration", "stage", "core h", "disk GB", "left GB", *gpus, caption=_caption(estimate), box=None)
+    caption = "\n".join((*_captions(estimate), _speed(estimate, megabits), *_spread(estimate, gpus, nodes)))
+    names = [f"{gpu.name} h" for gpu in GPUS]
+    table = Table("iteration", "stage", "core h", "disk GB", "left GB", "peak GB", *names, caption=caption, box=None)
+    table.caption_justify = "left"
     for column in table.columns[2:]:
         column.justify = "right"
-    for item in estimate.stages:
-        hours = [item.gpu_hours(rate).show(1) for rate in GPU_TFLOPS.values()]
-        amounts = [item.core_hours.show(2), item.disk_gigabytes.show(2), item.left_gigabytes.show(2)]
-        table.add_row(str(item.iteration or "all"), item.stage, *amounts, *hours)
-    totals = [estimate.gpu_hours(rate).show(1) for rate in GPU_TFLOPS.values()]
-    amounts = [estimate.core_hours.show(2), estimate.disk_gigabytes.show(2), estimate.left_gigabytes.show(2)]
-    table.add_row("", "[bold]all[/]", *amounts, *totals)
+    for item, peak in zip(estimate.stages, estimate.peaks, strict=True):
+        hours = [show_gpu_hours(item.gpu_hours(gpu), item.precision) for gpu in GPUS]
+        amounts = [item.core_hours, item.disk_gigabytes, item.left_gigabytes, peak]
+        table.add_row(str(item.iteration or "all"), item.stage, *(found.show(2) for found in amounts), *hours)
+    amounts = [estimate.core_hours, estimate.disk_gigabytes, estimate.left_gigabytes, estimate.peak_gigabytes]
+    totals = [show_gpu_hours(estimate.gpu_hours(gpu), "?") for gpu in GPUS]
+    table.add_row("", "[bold]all[/]", *(found.show(2) for found in amounts), *totals)
     return table
 
 
-def _caption(estimate: Cost) -> str:
+def show_gpu_hours(hours: Sum | None, precision: str) -> str:
+    """Hours, or the precision that the card does not have."""
+    return hours.show(1) if hours else ("-" if precision == "?" else f"no {precision}")
+
+
+def _captions(estimate: Cost) -> Iterator[str]:
     hours = estimate.hours.show(0 if estimate.hours.known >= 10 else 2)
     unknown = f" (unknown: {', '.join(estimate.unknown_hours)})" if estimate.unknown_hours else ""
     iterations = [
         f"iteration {number}: {parameters / 1e6:,.1f} M parameters, {f'{epochs:,.1f}' if epochs else '?'} epochs"
         for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
     ]
-    return (
-        f"{hours} h of speech{unknown}, {estimate.download_gigabytes.show(1)} GB to download; "
-        f"{'; '.join(iterations)}. GPU hours assume {ASSUMED_UTILISATION:.0%} of the card's matrix rate. "
-        "Left: disk for what the store does not hold yet."
+    yield f"{hours} h of speech{unknown}; {'; '.join(iterations)}."
+    kept = Sum(estimate.disk_gigabytes.known - estimate.freed_gigabytes.known, estimate.disk_gigabytes.unknown)
+    yield (
+        "Left: disk for what the store does not hold yet. Peak: what is taken while a stage runs, if nothing was "
+        f"deleted; {kept.show(1)} GB stay after `wavlm gc --delete`."
     )
+    if estimate.in_place:
+        yield f"Not counted: the files of folders that are read in place ({', '.join(estimate.in_place)})."
+    yield (
+        f"Core hours: rates of {STAGES_MEASURED}. GPU hours: counted operations at {ASSUMED_UTILISATION:.0%} of the "
+        "card's data sheet, in the precision of the training, labels in fp32: an assumption, not a measurement."
+    )
+    wanted = {item.precision for item in estimate.stages if item.petaflops.known}
+    for gpu in GPUS:
+        if lacking := sorted(wanted - set(gpu.tflops)):
+            yield f"{gpu.name} does not have {', '.join(lacking)}: give `precision: fp16`, or use another card."
+
+
+def _speed(estimate: Cost, megabits: float) -> str:
+    """What downloading takes."""
+    size = estimate.download_gigabytes
+    return f"{size.show(1)} GB to download: {(size * (8e3 / megabits / 3600)).show(1)} h at {megabits:,.0f} Mbit/s."
+
+
+def _spread(estimate: Cost, gpus: int, nodes: int) -> Iterator[str]:
+    """How long the GPUs' part takes on so many."""
+    if not gpus:
+        return
+    found = {gpu.name: estimate.gpu_hours(gpu) for gpu in GPUS}
+    days = [f"{name} {(hours * (1 / (24 * gpus * nodes))).show(1)} days" for name, hours in found.items() if hours]
+    what = f"{nodes} nodes of {gpus} GPUs" if nodes > 1 else f"{gpus} GPUs"
+    yield f"On {what}, without loss between them: {', '.join(days) or 'no card has all precisions'}."

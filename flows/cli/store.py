@@ -66,6 +66,9 @@ def plan(
     store: StoreFolder = DEFAULT_STORE,
     *,
     cost: Annotated[bool, typer.Option("--cost", help="Hours, disk and GPUs that a real run needs")] = False,
+    mbits: Annotated[float, typer.Option(min=0.001, help="With --cost: of the network, per second")] = 1000.0,
+    gpus: Annotated[int, typer.Option(min=0, help="With --cost: on each node, to give days")] = 0,
+    nodes: Annotated[int, typer.Option(min=1, help="With --cost: machines with so many GPUs")] = 1,
 ) -> None:
     """What is there, what would be made, and why. Runs nothing.
 
@@ -74,10 +77,15 @@ def plan(
       [cyan]wavlm plan data_specs/recipes/demo.yaml[/]
 
       [cyan]wavlm plan data_specs/recipes/wavlm-large.yaml --cost[/]
+
+      [cyan]wavlm plan data_specs/recipes/wavlm-large.yaml --cost --mbits 400 --gpus 8 --nodes 4[/]
     """
     from flows.cli.plan import cost_table, plan_table
 
-    console.out.print(cost_table(recipe, Store(store)) if cost else plan_table(recipe, Store(store)))
+    if cost:
+        console.out.print(cost_table(recipe, Store(store), mbits, gpus, nodes))
+    else:
+        console.out.print(plan_table(recipe, Store(store)))
 
 
 def status(

@@ -16,7 +16,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> tuple[list[float], Callable[[float
     """The timeouts that were set, in seconds, and a way to let time pass; the timer never runs."""
     now, timeouts = [100.0], list[float]()
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: timeouts.append(seconds))
+    monkeypatch.setattr(
+        faulthandler, "dump_traceback_later", lambda seconds, **_: timeouts.append(seconds - interrupts.GRACE_S)
+    )
     monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: timeouts.append(0.0))
 
     def wait(seconds: float) -> None:

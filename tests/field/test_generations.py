@@ -19,10 +19,11 @@ from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import BadDataError, CannotWriteError, UsageError
 from wavlm.execution.fence import FencePool
 from wavlm.execution.progress import no_progress
+from wavlm.pipeline.amounts import share_to_make
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, Shards
 from wavlm.pipeline.check.generations import check_generations
 from wavlm.pipeline.check.wanted import Wanted
-from wavlm.pipeline.cost import cost, share_to_make
+from wavlm.pipeline.cost import cost
 from wavlm.pipeline.estimate import REFERENCE_FLOPS, estimate_seconds
 from wavlm.pipeline.garbage.delete import delete_item
 from wavlm.pipeline.garbage.find import find_garbage

@@ -24,7 +24,7 @@ from wavlm.execution.job import LabelledShards
 from wavlm.execution.progress import no_progress
 from wavlm.features.extract import ExtractionPlan
 from wavlm.labels.codebook import build_codebook
-from wavlm.labels.sampling import read_utterances
+from wavlm.labels.pools import read_pools
 from wavlm.loader.samples import TrainingSamples
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.resolve import contents_cache, resolve
@@ -78,9 +78,10 @@ def test_a_codebook_is_not_fitted_on_what_another_corpus_holds_out(tmp_path: Pat
     speech = tones(6)
     held = [Spoken(f"other-{item.key}", "x", item.waveform, None, "valid") for item in speech[:2]]
     folders = [write_shards(tmp_path / "a", speech), write_shards(tmp_path / "b", [*held, *tones(3, seed=1)])]
-    train = read_utterances(folders, "train")
-    assert train.table["key"].to_pylist() == [*(item.key for item in speech[2:]), *(t.key for t in tones(3, seed=1))]
-    assert train.folder.tolist() == [0] * 4 + [1] * 3
+    found = read_pools(folders, "ab", "train", 100)
+    rows = [pool.find_rows(np.arange(len(pool.read_speakers()))) for pool in found.pools]
+    keys = [read_index(folder).keys[row].tolist() for folder, row in zip(folders, rows, strict=True)]
+    assert keys == [[item.key for item in speech[2:]], [item.key for item in tones(3, seed=1)]]
     spec = CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=4, sample_frames_per_cluster=20)
     (tmp_path / "out").mkdir()
     facts = build_codebook(spec, dict(zip("ab", folders, strict=True)), None, tmp_path / "out", LOCAL_PLAN)
@@ -95,7 +96,7 @@ def test_valid_speech_is_never_left_out(tmp_path: Path) -> None:
     ]
     folder = write_shards(tmp_path / "a", both)
     assert find_copies_of_valid([folder])[0].tolist() == [True] * 3 + [False] * 3
-    assert len(read_utterances([folder], "valid").folder) == 3
+    assert len(read_pools([folder], "a", "valid", 100).pools[0].read_speakers()) == 3
 
 
 # --- growth of one corpus ---

@@ -119,13 +119,28 @@ def test_a_digest_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
 def test_gpus_that_the_machine_lacks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = write_recipe(tmp_path)
     monkeypatch.setattr(machine, "_torch_build", lambda: "12.6")
-    monkeypatch.setattr(machine, "_count_devices", lambda: 1)
+    monkeypatch.setattr(machine, "_find_devices", lambda: [9])
     assert problems(recipe, tmp_path / "store", gpus=1) == []
     (found,) = problems(recipe, tmp_path / "store", gpus=2)
     assert found.startswith("DEVICE_MISSING: 2 GPUs are asked for, this machine has 1 that may be used; at --gpus; ")
     monkeypatch.setattr(machine, "_torch_build", lambda: "None")
     (found,) = problems(recipe, tmp_path / "store", gpus=1)
     assert found.startswith("DEVICE_MISSING: torch is a build without CUDA; ")
+
+
+def test_gpus_that_do_not_compute_in_the_precision_of_a_recipe_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(tmp_path, ("updates: 10\n", "updates: 10\n      precision: bf16\n"))
+    monkeypatch.setattr(machine, "_torch_build", lambda: "12.6")
+    monkeypatch.setattr(machine, "_find_devices", lambda: [9, 7])
+    assert problems(recipe, tmp_path / "store", gpus=1) == []
+    (found,) = problems(recipe, tmp_path / "store", gpus=2)
+    assert found.startswith("PRECISION_MISSING: iteration 1 trains in bf16, ")
+    assert "one here has 7.x; in recipe " in found
+    assert found.endswith("; give `precision: fp16`, or use other GPUs")
+    monkeypatch.setattr(machine, "_find_devices", lambda: [0, 0])  # the driver does not say
+    assert problems(recipe, tmp_path / "store", gpus=2) == []
 
 
 def test_ranks_that_do_not_divide_the_micro_batches_are_refused(tmp_path: Path) -> None:

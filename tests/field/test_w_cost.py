@@ -12,8 +12,10 @@ import pytest
 from flows.cli.plan import cost_table
 from tests.field.recipes import HIDDEN, MFCC, ROOT, write_recipe
 from wavlm.corpus.facts import Amount, CorpusFacts
+from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.artifacts import Corpus, Shards
-from wavlm.pipeline.cost import Sum, cost
+from wavlm.pipeline.cost import cost
+from wavlm.pipeline.gpus import GPUS
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import read_folders
 from wavlm.pipeline.store import Store
@@ -75,7 +77,7 @@ def test_what_is_not_known_is_a_question_mark_and_not_zero(tmp_path: Path) -> No
     assert by_stage[0, "shards"].disk_gigabytes.show() == "?"
     assert by_stage[2, "labels"].petaflops.show() == "?"
     assert by_stage[1, "pretrain"].petaflops.unknown == 0  # follows from the recipe alone
-    assert found.disk_gigabytes.show().endswith(" + ?")
+    assert found.disk_gigabytes.show().startswith("at least ")
     table = cost_table(recipe, Store(tmp_path / "store"))
     assert "? h of speech (unknown: mine)" in str(table.caption)
     assert "? epochs" in str(table.caption)
@@ -117,13 +119,40 @@ def test_only_what_is_left_counts_for_the_disk(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "data_specs" / "recipes" / "mini-librispeech.yaml")
     store = Store(tmp_path / "store")
     whole = cost(recipe, store)
-    assert whole.left_gigabytes == whole.disk_gigabytes
+    assert whole.left_gigabytes == whole.peak_gigabytes
     sources = [source for spec in (*recipe.speech, *recipe.noise) for source in spec.sources]
     store.downloads.mkdir(parents=True)
     (store.downloads / sources[0].file_name).touch()  # type: ignore[union-attr]
     part = cost(recipe, store)
     assert part.disk_gigabytes == whole.disk_gigabytes
     assert part.left_gigabytes.known == pytest.approx(whole.left_gigabytes.known - sources[0].size_bytes / 1e9)  # type: ignore[union-attr, operator]
+
+
+def test_a_table_says_what_it_does_not_know_where_its_rates_come_from_and_how_long_a_download_takes(
+    tmp_path: Path,
+) -> None:
+    table = cost_table(ROOT / "data_specs" / "recipes" / "wavlm-large.yaml", Store(tmp_path), 400.0, gpus=8, nodes=4)
+    caption = str(table.caption)
+    found = cost(read_recipe(ROOT / "data_specs" / "recipes" / "wavlm-large.yaml"))
+    hours = found.download_gigabytes.known * 8 / 0.4 / 3600
+    assert (
+        f"GB to download: {'at least ' * bool(found.download_gigabytes.unknown)}{hours:,.1f} h at 400 Mbit/s" in caption
+    )
+    assert "rates of a core of an Intel Xeon with AMX, 2026-11-30" in caption
+    assert "V100 does not have bf16: give `precision: fp16`" in caption
+    (a100,) = (gpu for gpu in GPUS if gpu.name == "A100")
+    days = found.gpu_hours(a100)
+    assert days is not None
+    assert f"On 4 nodes of 8 GPUs, without loss between them: A100 {days.known / 24 / 32:.1f} days" in caption
+    cells = {cell for column in table.columns for cell in column.cells}
+    assert {"no bf16", "codebook"} <= cells
+    assert any(str(cell).startswith("at least ") for cell in table.columns[3].cells) == bool(found.unknown_hours)
+
+
+def test_the_speech_of_the_94_thousand_hours_adds_up_to_what_the_readme_says() -> None:
+    recipe = read_recipe(ROOT / "data_specs" / "recipes" / "wavlm-large.yaml")
+    used = [spec.expected_hours for spec in recipe.speech if spec.name in recipe.iterations[2].speech]
+    assert sum(used) == pytest.approx(91_804, abs=50)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from flows.cli.plan import cost_table, plan_table, plan_until
 from tests.pipeline.test_artifacts import change_field
 from tests.tasks.conftest import build, recipe_of
 from wavlm.pipeline.artifacts import Artifact, Model, Registration
-from wavlm.pipeline.cost import GPU_TFLOPS, cost
+from wavlm.pipeline.cost import cost
+from wavlm.pipeline.gpus import GPUS
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.specs import FolderSource, Recipe
@@ -127,15 +128,16 @@ def test_the_costs_are_those_of_the_estimate_stage_by_stage(
 ) -> None:
     monkeypatch.setattr(flows.cli.plan, "read_recipe", lambda _: recipe)
     estimate, table = cost(recipe, store), cost_table(Path("a"), store)
-    assert [column.header for column in table.columns][:5] == ["iteration", "stage", "core h", "disk GB", "left GB"]
-    assert [column.header for column in table.columns][5:] == [f"{name} h" for name in GPU_TFLOPS]
+    headers = ["iteration", "stage", "core h", "disk GB", "left GB", "peak GB", "V100 h", "A100 h", "H100 h"]
+    assert [column.header for column in table.columns] == headers
     assert {column.justify for column in table.columns[2:]} == {"right"}
     assert {column.justify for column in table.columns[:2]} == {"left"}
     *stages, total = rows(table)
     assert [row[:2] for row in stages] == [(str(item.iteration or "all"), item.stage) for item in estimate.stages]
     for row, item in zip(stages, estimate.stages, strict=True):
         assert row[2:5] == (item.core_hours.show(2), item.disk_gigabytes.show(2), item.left_gigabytes.show(2))
-        assert row[5:] == tuple(item.gpu_hours(rate).show(1) for rate in GPU_TFLOPS.values())
+        assert row[6:] == tuple(hours.show(1) for gpu in GPUS if (hours := item.gpu_hours(gpu)))
+    assert [row[5] for row in stages] == [peak.show(2) for peak in estimate.peaks]
     assert total[:2] == ("", "[bold]all[/]")
     assert total[2] == estimate.core_hours.show(2)
     caption = str(table.caption)

@@ -15,12 +15,13 @@ from tests.mini_shards import Spoken, tones, write_shards
 from tests.numerics import require_close, require_nearest
 from wavlm.errors import BadDataError
 from wavlm.features.extract import ExtractionPlan
-from wavlm.features.frame_function import frame_function
 from wavlm.features.mfcc import mfcc
 from wavlm.labels.centroids import Centroids
 from wavlm.labels.codebook import build_codebook, cluster
 from wavlm.labels.facts import read_codebook
-from wavlm.labels.sampling import Drawing, SampledUtterances, draw_utterances, read_utterances, sample_frames
+from wavlm.labels.frames import FramesWork, sample_frames
+from wavlm.labels.pools import read_pools
+from wavlm.labels.sampling import Drawing, draw_utterances, samples_per_folder
 from wavlm.specs import CodebookSpec, MfccFeatures
 
 pytestmark = pytest.mark.numeric
@@ -113,23 +114,27 @@ def test_the_fit_counts_what_is_used() -> None:
     assert (fit.entropy_bits, fit.perplexity) == (pytest.approx(1), pytest.approx(2))
 
 
-def draw(folders: list[Path], num_frames: int, **fields: int) -> tuple[SampledUtterances, Drawing]:
+def draw(folders: list[Path], num_frames: int, **fields: int) -> Drawing:
     """What a sample of the train split is made of, with shares by hours."""
-    train = read_utterances(folders, "train")
-    weights = train.samples_per_folder.astype(np.float64)
-    return train, draw_utterances(train, 100, num_frames, weights, spec(**fields))
+    pools = read_pools(folders, [str(folder) for folder in folders], "train", 100).pools
+    weights = np.array(samples_per_folder(pools), np.float64)
+    return draw_utterances(pools, 100, num_frames, weights, spec(**fields))
 
 
-def test_the_sample_has_the_size_asked_for_and_comes_from_all_speakers(shards_dir: Path) -> None:
-    train, drawing = draw([shards_dir], 150, frames_per_utterance=50)
-    sample = sample_frames(train, drawing, frame_function(MFCC, None, "cpu"), 0, LOCAL_PLAN)
+def work_of(*folders: Path) -> FramesWork:
+    return FramesWork(folders, MFCC, None, 0, LOCAL_PLAN)
+
+
+def test_the_sample_has_the_size_asked_for_and_comes_from_all_speakers(shards_dir: Path, tmp_path: Path) -> None:
+    drawing = draw([shards_dir], 150, frames_per_utterance=50)
+    sample = sample_frames(drawing, work_of(shards_dir), tmp_path)
     assert sample.shape == (150, 39)
-    assert Counter(train.speaker[drawing.rows]) == {0: 1, 1: 1, 2: 1}
+    assert Counter(drawing.speakers.tolist()) == {0: 1, 1: 1, 2: 1}
 
 
-def test_a_sample_larger_than_the_corpus_is_the_corpus(shards_dir: Path) -> None:
-    train, drawing = draw([shards_dir], 10**6)
-    sample = sample_frames(train, drawing, frame_function(MFCC, None, "cpu"), 0, LOCAL_PLAN)
+def test_a_sample_larger_than_the_corpus_is_the_corpus(shards_dir: Path, tmp_path: Path) -> None:
+    drawing = draw([shards_dir], 10**6)
+    sample = sample_frames(drawing, work_of(shards_dir), tmp_path)
     expected = np.concatenate([mfcc(quantise(item.waveform)) for item in tones(9)])
     assert len(drawing.rows) == 9
     np.testing.assert_allclose(sample.sum(axis=0), expected.sum(axis=0), rtol=1e-3, atol=0.5)
@@ -140,8 +145,7 @@ def test_frames_are_of_the_whole_length_of_an_utterance(tmp_path: Path) -> None:
     times_s = np.arange(20 * 16000) / 16000
     rising = 0.3 * np.sin(2 * np.pi * (500 * times_s + 3500 * times_s**2 / 40))
     shards = write_shards(tmp_path, [Spoken("rising", "one", rising.astype(np.float32))])
-    train, drawing = draw([shards], 80)
-    sample = sample_frames(train, drawing, frame_function(MFCC, None, "cpu"), 0, LOCAL_PLAN)
+    sample = sample_frames(draw([shards], 80), work_of(shards), tmp_path)
     whole = mfcc(quantise(rising))
     places = ((sample[:, None] - whole[None]) ** 2).sum(axis=2).argmin(axis=1) / len(whole)
     assert len(places) == 80
@@ -155,15 +159,15 @@ def quantise(waveform: np.ndarray) -> np.ndarray:
 
 def test_the_same_name_in_two_corpora_is_two_speakers(tmp_path: Path) -> None:
     folders = [write_shards(tmp_path / str(seed), tones(3, seed=seed)) for seed in (1, 2)]
-    assert len(set(read_utterances(folders, "train").speaker)) == 6
+    assert draw(folders, 10**6).num_speakers == 6
 
 
 @pytest.mark.parametrize("unknown", ["", "unknown"])
 def test_utterances_of_unknown_speakers_are_speakers_of_their_own(tmp_path: Path, unknown: str) -> None:
     known = tones(4)
     nobody = [replace(item, speaker=unknown) for item in tones(5, seed=1)]
-    train = read_utterances([write_shards(tmp_path, known + nobody)], "train")
-    assert sorted(Counter(train.speaker).values()) == [1] * 5 + [1, 1, 2]
+    drawing = draw([write_shards(tmp_path, known + nobody)], 10**6)
+    assert sorted(Counter(drawing.speakers.tolist()).values()) == [1] * 5 + [1, 1, 2]
 
 
 def test_a_codebook_is_learned_from_the_train_split_alone(tmp_path: Path) -> None:

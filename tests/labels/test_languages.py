@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from wavlm.features.extract import ExtractionPlan
 from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
 from wavlm.labels.files import read_labels
+from wavlm.labels.pools import Pool, read_pools
 from wavlm.labels.quality import label_quality
-from wavlm.labels.sampling import Drawing, SampledUtterances, draw_shares, draw_utterances, read_utterances
-from wavlm.shards import stream
+from wavlm.labels.sampling import Drawing, draw_shares, draw_utterances, samples_per_folder
+from wavlm.shards import read_index, stream
 from wavlm.specs import BalanceSpec, CodebookSpec, Group, MfccFeatures, SamplingSpec
 
 pytestmark = pytest.mark.numeric
@@ -38,23 +40,26 @@ def spec(**fields: object) -> CodebookSpec:
     return CodebookSpec(features=MfccFeatures(type="mfcc"), num_clusters=4, sample_frames_per_cluster=100, **fields)
 
 
-def draw(shards: dict[str, Path], sampling: SamplingSpec | None, frames: int) -> tuple[SampledUtterances, Drawing]:
-    train = read_utterances(list(shards.values()), "train", languages=sampling is not None)
-    return train, draw_shares(train, train, tuple(shards), 100, frames, spec(sampling=sampling))
+def draw(shards: dict[str, Path], sampling: SamplingSpec | None, frames: int) -> tuple[Sequence[Pool], Drawing]:
+    languages = sampling is not None
+    pools = read_pools(list(shards.values()), tuple(shards), "train", 100, languages=languages).pools
+    return pools, draw_shares(pools, pools, 100, frames, spec(sampling=sampling))
 
 
 def test_the_sample_has_the_shares_of_languages(shards: dict[str, Path]) -> None:
     equal = SamplingSpec(languages=BalanceSpec(alpha=0.0))
-    train, drawing = draw(shards, equal, 900)
-    languages = np.array([name or "unknown" for name in train.table["language"].to_pylist()])
-    frames = {name: int(drawing.num_frames[languages[drawing.rows] == name].sum()) for name in ("en", "cs", "unknown")}
+    _, drawing = draw(shards, equal, 900)
+    indexes = [read_index(folder) for folder in shards.values()]
+    frames = dict.fromkeys(("en", "cs", "unknown"), 0)
+    for folder, row, count in zip(drawing.folders, drawing.rows, drawing.num_frames, strict=True):
+        frames[indexes[folder].languages[row] or "unknown"] += count
     assert sum(frames.values()) == 900
     assert all(abs(count - 300) <= 1 for count in frames.values()), frames
 
 
 def test_without_sampling_the_sample_is_that_of_the_hours(shards: dict[str, Path]) -> None:
-    train, drawing = draw(shards, None, 900)
-    expected = draw_utterances(train, 100, 900, train.samples_per_folder.astype(float), spec())
+    pools, drawing = draw(shards, None, 900)
+    expected = draw_utterances(pools, 100, 900, np.array(samples_per_folder(pools), float), spec())
     np.testing.assert_array_equal(drawing.rows, expected.rows)
     np.testing.assert_array_equal(drawing.num_frames, expected.num_frames)
 

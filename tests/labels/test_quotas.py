@@ -5,17 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wavlm.labels.quotas import allot_corpora, allot_utterances, order_round_robin
-from wavlm.rng import rng_for
-
-
-def test_every_speaker_has_one_utterance_before_any_has_a_second_one() -> None:
-    speaker = np.repeat([5, 8, 9], [50, 3, 2])
-    order = order_round_robin(speaker, rng_for(0))
-    assert sorted(order) == list(range(55))
-    assert [set(speaker[order][k : k + 3]) for k in (0, 3)] == [{5, 8, 9}] * 2
-    assert set(speaker[order][6:8]) == {5, 8}
-    assert not np.array_equal(order, order_round_robin(speaker, rng_for(1)))
+from wavlm.labels.quotas import allot_corpora, allot_utterances
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ import pytest
 
 from tests.labels.test_codebook import LOCAL_PLAN, MFCC, spec
 from tests.mini_shards import tones, write_shards
-from wavlm.features.frame_function import frame_function
 from wavlm.labels.centroids import Centroids
 from wavlm.labels.codebook import Clustering, build_codebook, cluster
-from wavlm.labels.sampling import draw_utterances, read_utterances, sample_frames
+from wavlm.labels.frames import FramesWork, sample_frames
+from wavlm.labels.pools import read_pools
+from wavlm.labels.sampling import draw_utterances
 from wavlm.rng import seed_for
 
 pytestmark = pytest.mark.numeric
@@ -59,14 +60,11 @@ def test_both_samples_of_a_codebook_are_those_of_its_seed(tmp_path: Path, seed: 
     (tmp_path / "out").mkdir()
     chosen = spec(seed=seed, sample_frames_per_cluster=40)
     facts = build_codebook(chosen, {"tones": shards}, None, tmp_path / "out", LOCAL_PLAN)
-    function, centroids = frame_function(MFCC, None, "cpu"), Centroids.load(tmp_path / "out")
+    centroids = Centroids.load(tmp_path / "out")
     fits = {}
     for split, count in (("train", 160), ("valid", 16)):
-        utterances = read_utterances([shards], split)
-        drawing = draw_utterances(utterances, 100, count, np.ones(1), chosen)
-        fits[split] = [
-            centroids.fit(sample_frames(utterances, drawing, function, number, LOCAL_PLAN))
-            for number in (seed, seed + 1)
-        ]
+        drawing = draw_utterances(read_pools([shards], ["tones"], split, 100).pools, 100, count, np.ones(1), chosen)
+        works = [FramesWork((shards,), MFCC, None, number, LOCAL_PLAN) for number in (seed, seed + 1)]
+        fits[split] = [centroids.fit(sample_frames(drawing, work, tmp_path)) for work in works]
     assert facts.train == fits["train"][0] != fits["train"][1]
     assert facts.valid == fits["valid"][0] != fits["valid"][1]

@@ -9,16 +9,16 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
+from tests.labels.pools import ListedPool
 from tests.mini_shards import tones, write_shards
 from wavlm.features.extract import ExtractionPlan
 from wavlm.labels.codebook import build_codebook
-from wavlm.labels.quotas import order_round_robin
-from wavlm.labels.sampling import Drawing, SampledUtterances, draw_utterances
+from wavlm.labels.sampling import Drawing, draw_utterances
+from wavlm.labels.turns import Turns
 from wavlm.rng import rng_for
-from wavlm.specs import CodebookSpec, HiddenFeatures, MfccFeatures
+from wavlm.specs import CodebookSpec, Group, HiddenFeatures, MfccFeatures
 from wavlm.specs.yaml import read_corpus
 
 SPECS = Path(__file__).parents[2] / "data_specs"
@@ -28,23 +28,14 @@ PAPER = (("libri-light", 577.0, 73), ("gigaspeech", 100.0, 380), ("voxpopuli", 2
 PIECE_SAMPLES = 30 * 16000
 
 
-def corpora_of_pieces(corpora: tuple[tuple[str, float, int], ...]) -> SampledUtterances:
+def corpora_of_pieces(corpora: tuple[tuple[str, float, int], ...]) -> list[ListedPool]:
     """Pieces of 30 s, whose speakers speak equally much."""
-    folders, speakers, first = [], [], 0
-    for number, (_, hours, num_speakers) in enumerate(corpora):
+    pools = []
+    for number, (name, hours, num_speakers) in enumerate(corpora):
         count = round(hours * 120)
-        folders.append(np.full(count, number))
-        speakers.append(first + np.arange(count) % num_speakers)
-        first += num_speakers
-    folder = np.concatenate(folders)
-    return SampledUtterances(
-        folders=tuple(Path(name) for name, _, _ in corpora),
-        table=pa.table({}),
-        folder=folder,
-        speaker=np.concatenate(speakers),
-        num_samples=np.full(len(folder), PIECE_SAMPLES),
-        copies_of_valid=0,
-    )
+        speakers = np.arange(count) % num_speakers
+        pools.append(ListedPool(Group(name, "unknown"), number, speakers, np.full(count, PIECE_SAMPLES), 50))
+    return pools
 
 
 def spec(**fields: object) -> CodebookSpec:
@@ -53,39 +44,42 @@ def spec(**fields: object) -> CodebookSpec:
     )
 
 
-def shares(utterances: SampledUtterances, drawing: Drawing) -> list[float]:
-    counts = np.bincount(utterances.folder[drawing.rows], weights=drawing.num_frames)
+def shares(drawing: Drawing) -> list[float]:
+    counts = np.bincount(drawing.folders, weights=drawing.num_frames)
     return (counts / counts.sum()).tolist()
+
+
+def hours_of(pools: list[ListedPool]) -> np.ndarray:
+    return np.array([pool.num_samples for pool in pools], float)
 
 
 def test_speakers_in_turn_over_all_corpora_would_give_nearly_all_to_the_one_with_many_names() -> None:
     """What the sample was before shares: 333 whole utterances, in turn over all speakers."""
-    utterances = corpora_of_pieces(PAPER)
-    order = order_round_robin(utterances.speaker, rng_for(0))[:333]
-    assert np.mean(utterances.folder[order] == 2) > 0.97
+    pools = corpora_of_pieces(PAPER)
+    folders = np.repeat(np.arange(3), [len(pool.speakers) for pool in pools])
+    speakers = np.concatenate([100_000 * pool.folder + pool.speakers for pool in pools]).astype(np.int32)
+    assert np.mean(folders[Turns(speakers, rng_for(0)).first(333)] == 2) > 0.97
 
 
 @pytest.mark.parametrize("voxpopuli_speakers", [28_920, 60])
 def test_each_corpus_has_the_share_of_its_hours_whatever_it_calls_a_speaker(voxpopuli_speakers: int) -> None:
-    utterances = corpora_of_pieces((*PAPER[:2], ("voxpopuli", 241.0, voxpopuli_speakers)))
-    drawing = draw_utterances(utterances, 50, 500_000, utterances.samples_per_folder.astype(float), spec())
-    assert shares(utterances, drawing) == pytest.approx([0.6285, 0.1089, 0.2625], abs=1e-4)
+    pools = corpora_of_pieces((*PAPER[:2], ("voxpopuli", 241.0, voxpopuli_speakers)))
+    drawing = draw_utterances(pools, 50, 500_000, hours_of(pools), spec())
+    assert shares(drawing) == pytest.approx([0.6285, 0.1089, 0.2625], abs=1e-4)
     assert drawing.num_frames.sum() == 500_000
     assert drawing.num_frames.max() == 80
     assert len(drawing.rows) == pytest.approx(500_000 / 80, abs=3)
 
 
 def test_given_shares_are_kept_where_there_is_speech_enough() -> None:
-    utterances = corpora_of_pieces(PAPER)
-    drawing = draw_utterances(utterances, 50, 500_000, np.array([1.0, 1.0, 2.0]), spec())
-    assert shares(utterances, drawing) == pytest.approx([0.25, 0.25, 0.5])
+    drawing = draw_utterances(corpora_of_pieces(PAPER), 50, 500_000, np.array([1.0, 1.0, 2.0]), spec())
+    assert shares(drawing) == pytest.approx([0.25, 0.25, 0.5])
 
 
 def test_within_a_corpus_speakers_give_equally_many_utterances() -> None:
-    utterances = corpora_of_pieces(PAPER)
-    drawing = draw_utterances(utterances, 50, 500_000, utterances.samples_per_folder.astype(float), spec())
-    of_libri_light = utterances.speaker[drawing.rows[utterances.folder[drawing.rows] == 0]]
-    counts = np.bincount(of_libri_light)
+    pools = corpora_of_pieces(PAPER)
+    drawing = draw_utterances(pools, 50, 500_000, hours_of(pools), spec())
+    counts = np.bincount(drawing.speakers[drawing.folders == 0])
     assert len(counts) == 73
     assert counts.max() - counts.min() <= 1
 

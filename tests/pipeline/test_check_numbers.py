@@ -9,9 +9,9 @@ import pytest
 from tests.tasks.conftest import recipe_of
 from wavlm.errors import CodedError
 from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.check import models
 from wavlm.pipeline.check.wanted import Remark, Wanted
-from wavlm.pipeline.cost import Sum
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 

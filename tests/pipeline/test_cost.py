@@ -7,11 +7,22 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_specs import paper_network
+from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.cost import cost
+from wavlm.pipeline.gpus import GPUS
+from wavlm.specs import Recipe
+from wavlm.specs.recipe import KeepSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
 from wavlm.specs.yaml import read_recipe
 
 BASE, LARGE = paper_network("base"), paper_network("large")
+RECIPES = Path(__file__).parents[2] / "data_specs" / "recipes"
+V100, A100, _ = GPUS
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return read_recipe(RECIPES / "wavlm-base.yaml")
 
 
 def test_parameter_counts_are_those_of_the_published_models() -> None:
@@ -28,8 +39,56 @@ def test_base_takes_15_3_gflop_a_second_of_audio_at_15_s() -> None:
 
 def test_disk_holds_archives_what_is_unpacked_from_them_and_shards_of_noise_too() -> None:
     # The demo's store, as du counts it: archives 0.24 GB, unpacked 0.34, shards 0.28.
-    found = cost(read_recipe(Path(__file__).parents[2] / "data_specs/recipes/demo.yaml"))
+    found = cost(read_recipe(RECIPES / "demo.yaml"))
     by_stage = {stage.stage: stage.disk_gigabytes.known for stage in found.stages}
     assert by_stage["corpus"] == pytest.approx(found.download_gigabytes.known, rel=1e-12)  # sums in another order
     assert by_stage["shards"] == pytest.approx(0.28, rel=0.1)
     assert found.disk_gigabytes.known == pytest.approx(0.24 + 0.34 + 0.28, rel=0.15)
+
+
+def test_stages_are_computed_in_their_own_precision(recipe: Recipe) -> None:
+    found = {(item.iteration, item.stage): item for item in cost(recipe).stages}
+    labels, training = found[2, "labels"], found[2, "pretrain"]
+    hours = sum(spec.expected_hours for spec in recipe.speech)
+    # Six of twelve layers of Base at 15 s, in fp32 at 19.5 TFLOP/s, of which 35 % are reached.
+    layers = forward_flops(BASE, 15.0, 6) * hours * 3600 / (19.5e12 * 0.35) / 3600
+    assert labels.gpu_hours(A100) == Sum(pytest.approx(layers, rel=1e-6))
+    updates = recipe.iterations[1].train.updates * recipe.iterations[1].train.batch_seconds
+    # Three times the forward of 15.3 GFLOP per second, in bf16 at 312 TFLOP/s.
+    assert training.gpu_hours(A100) == Sum(pytest.approx(3 * 15.3e9 * updates / (312e12 * 0.35) / 3600, rel=0.02))
+
+
+def test_a_card_without_the_precision_has_no_hours_and_with_another_precision_it_has(recipe: Recipe) -> None:
+    assert cost(recipe).gpu_hours(V100) is None
+    train = [item.train.model_copy(update={"precision": "fp16"}) for item in recipe.iterations]
+    iterations = [item.model_copy(update={"train": one}) for item, one in zip(recipe.iterations, train, strict=True)]
+    found = cost(recipe.model_copy(update={"iterations": tuple(iterations)})).gpu_hours(V100)
+    assert found is not None
+    assert found.known > 300
+
+
+def test_peaks_pile_up_and_a_training_takes_more_while_it_runs(recipe: Recipe) -> None:
+    found = cost(recipe)
+    parameters = num_parameters(BASE, 500)
+    snapshot = 12 * parameters / 1e9
+    *_, last = found.peaks
+    assert last.known == pytest.approx(found.disk_gigabytes.known + snapshot + 961 * 3600 * 100 / 1e9, rel=1e-3)
+    assert found.freed_gigabytes.known == pytest.approx(4 * snapshot, rel=0.01)  # two of each model
+    keep = recipe.model_copy(update={"keep": KeepSpec(archives=False, audio=False)})
+    assert cost(keep).freed_gigabytes.known == pytest.approx(
+        4 * snapshot + 2 * found.download_gigabytes.known, rel=0.01
+    )
+
+
+def test_codebooks_and_scores_count_and_a_shared_codebook_once() -> None:
+    recipe = read_recipe(RECIPES / "demo.yaml")
+    stages = [(item.iteration, item.stage) for item in cost(recipe).stages]
+    assert stages[2:] == [
+        (number, stage) for number in (1, 2) for stage in ("codebook", "labels", "pretrain", "scores")
+    ]
+    assert all(item.core_hours.known > 0 for item in cost(recipe).stages if item.stage in ("codebook", "scores"))
+    first = recipe.iterations[0]
+    twice = recipe.model_copy(
+        update={"iterations": (first, first.model_copy(update={"train": recipe.iterations[1].train}))}
+    )
+    assert [item.iteration for item in cost(twice).stages if item.stage == "codebook"] == [1]

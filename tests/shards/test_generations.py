@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from wavlm.corpus.growth.history import Version
-from wavlm.corpus.manifest import ManifestRow
-from wavlm.shards.plan import plan_parts
+from wavlm.corpus.growth.history import History, Version, write_history
+from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
+from wavlm.shards.plan import write_plan
 from wavlm.specs import ShardSpec
 
 SPEC = ShardSpec(min_seconds=1.0, max_seconds=30.0, shard_megabytes=1)  # 50 s of speech
@@ -35,9 +37,17 @@ def place(of: ManifestRow) -> Version:
     return Version(**shared, row="", since=of.generation)
 
 
+def plan(rows: list[ManifestRow], places: list[ManifestRow]) -> dict[str, tuple[ManifestRow, ...]]:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_manifest(folder / MANIFEST, rows, "test", "speakers")
+        if places:
+            write_history(folder, History(tuple(place(item) for item in places), "speakers", 0.0))
+        return {part.stem: part.read_rows() for part in write_plan(folder, SPEC, folder)}
+
+
 def planned(rows: list[ManifestRow], places: list[ManifestRow]) -> dict[str, list[str]]:
-    parts = plan_parts(rows, SPEC, [place(item) for item in places])
-    return {part.stem: [item.key for item in part.rows] for part in parts}
+    return {stem: [item.key for item in rows] for stem, rows in plan(rows, places).items()}
 
 
 FIRST = [row(number) for number in range(5)]
@@ -64,8 +74,8 @@ def test_what_is_removed_leaves_a_gap_that_nothing_fills() -> None:
 def test_what_is_changed_keeps_its_place_whatever_its_length() -> None:
     changed = [replace(FIRST[0], num_samples=1_000_000, sha256="f" * 64, speaker="zoe"), *FIRST[1:]]
     assert planned(changed, FIRST) == planned(FIRST, FIRST)
-    (part, *_) = plan_parts(changed, SPEC, [place(item) for item in FIRST])
-    assert part.rows[0] == changed[0]
+    (first, *_) = plan(changed, FIRST).values()
+    assert first[0] == changed[0]
 
 
 def test_what_comes_back_has_a_place_in_the_generation_in_which_it_came_back() -> None:

@@ -190,8 +190,10 @@ def _read_file(name: PurePosixPath, files: Files, fences: FencePool) -> _File:
         path = files.root / name
         known = files.sha256_of(name) if files.in_place else None
         sha256, size = known or hash_fenced(path, fences), path.stat().st_size
-    is_measured = unpacked is not None and unpacked.rate_hz > 0
-    rate, samples = (unpacked.rate_hz, unpacked.num_samples) if is_measured else _measure(place, fences)
+    if unpacked and unpacked.rate_hz:  # measured as it was unpacked
+        rate, samples = unpacked.rate_hz, unpacked.num_samples
+    else:
+        rate, samples = _measure(place, fences)
     shown = name if files.contents else PurePosixPath(AUDIO) / name
     return _File(str(shown), size, sha256, rate, samples)
 

@@ -43,6 +43,7 @@ from wavlm.storage.parquet import write_parquet
 from wavlm.storage.seals import check_sealed
 
 MANIFEST = "manifest.parquet"
+BATCH_ROWS = 1 << 14  # of what is read at a time: 5 MB
 FORMAT = "3"  # 2: the threshold of the split; 3: regions, channels, languages, generations
 
 SCHEMA = pa.schema(
@@ -145,26 +146,49 @@ def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
 
     Raises BadDataError: MANIFEST if it is missing, damaged or edited, CHECKSUM if it is not the one that was sealed.
     """
-    path = corpus_dir / MANIFEST
-    with _open(path) as file:
-        table = file.read()
-    metadata = table.schema.metadata or {}
-    if metadata.get(b"format") != FORMAT.encode() or not table.schema.equals(SCHEMA):
-        raise BadDataError(
-            "MANIFEST",
-            f"found columns {table.schema.names} of format {metadata.get(b'format')}, expected "
-            f"{SCHEMA.names} of format {FORMAT}; at {path}; make the corpus again",
-        )
-    expected = metadata.get(b"recordings", b"").decode("ascii", "replace")
-    if str(table.num_rows) != expected:
-        raise BadDataError(
-            "MANIFEST",
-            f"found {table.num_rows} rows, expected {expected}; at {path}; make the corpus again",
-        )
+    return [row for batch in stream_manifest(corpus_dir) for row in rows_of_table(batch, corpus_dir / MANIFEST)]
+
+
+def rows_of_table(table: pa.Table | pa.RecordBatch, path: Path) -> list[ManifestRow]:
+    """The rows of a table with the columns of the manifest. Raises BadDataError (MANIFEST), which names `path`."""
     try:
         return [_row(found) for found in table.to_pylist()]
     except ValueError as error:  # other bytes than UTF-8
         raise _unreadable(path, error) from error
+
+
+def num_recordings(corpus_dir: Path) -> int:
+    """The number of rows of a manifest. Raises as `read_manifest`."""
+    with _open(corpus_dir / MANIFEST) as file:
+        return int(file.metadata.num_rows)
+
+
+def stream_manifest(corpus_dir: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The manifest some rows at a time, as columns: for what must not hold a million rows as objects.
+
+    columns: those that are wanted; None: all. Paths are as the manifest spells them. Raises as `read_manifest`.
+    """
+    path = corpus_dir / MANIFEST
+    with _open(path) as file:
+        _check_form(file, path)
+        yield from file.iter_batches(BATCH_ROWS, columns=None if columns is None else list(columns), use_threads=False)
+
+
+def _check_form(file: pq.ParquetFile, path: Path) -> None:
+    schema = file.schema_arrow
+    metadata = schema.metadata or {}
+    if metadata.get(b"format") != FORMAT.encode() or not schema.equals(SCHEMA):
+        raise BadDataError(
+            "MANIFEST",
+            f"found columns {schema.names} of format {metadata.get(b'format')}, expected "
+            f"{SCHEMA.names} of format {FORMAT}; at {path}; make the corpus again",
+        )
+    expected = metadata.get(b"recordings", b"").decode("ascii", "replace")
+    if str(file.metadata.num_rows) != expected:
+        raise BadDataError(
+            "MANIFEST",
+            f"found {file.metadata.num_rows} rows, expected {expected}; at {path}; make the corpus again",
+        )
 
 
 def read_split_rule(corpus_dir: Path) -> HoldOut | None:
@@ -191,7 +215,7 @@ def read_contents_of(corpus_dir: Path) -> frozenset[str]:
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
     check_sealed(path)
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             yield file
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise _unreadable(path, error) from error

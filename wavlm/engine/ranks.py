@@ -1,6 +1,6 @@
 """Distributed training: the ranks (processes), their device, threads and collectives.
 
-The only module of the trainer that reads environment variables.
+With `wavlm.engine.rendezvous` the only module of the trainer that reads environment variables.
 """
 
 from __future__ import annotations
@@ -8,23 +8,27 @@ from __future__ import annotations
 import datetime
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from wavlm.errors import CodedError, ServiceMissingError, StoppedError
+from wavlm.engine.board import Board
+from wavlm.engine.rendezvous import meet, name_interface
+from wavlm.errors import CodedError, RankLostError, ServiceMissingError, StoppedError
+from wavlm.execution.meeting import find_way_to
 from wavlm.execution.processes import num_cores, tie_to_parent
 from wavlm.execution.runtime import Runtime
-from wavlm.execution.supervisor import STORE_PORT, STORE_SOCKET
+from wavlm.execution.supervisor import STORE_HOST
 
+SOCKET_NAMES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
-JOINING_TIMEOUT = datetime.timedelta(minutes=10)  # ranks import torch, on a busy machine one after the other
+MOST_CHARACTERS = 300  # of what a library says
 COLLECTIVE_TIMEOUT = datetime.timedelta(minutes=2)
 WRITING_TIMEOUT = datetime.timedelta(hours=1)  # rank 0 writes to a slow disk while the others wait
 # One rank compiles for a shape that only its micro-batch has, while the others wait.
@@ -40,6 +44,7 @@ class Ranks:
     device: torch.device
     patient: dist.ProcessGroup | None = None  # of all ranks, on the CPU, with WRITING_TIMEOUT
     local_rank: int = 0  # among those of this machine
+    board: Board = field(default_factory=lambda: Board(None), compare=False)  # what each rank does now
 
     @property
     def leads(self) -> bool:
@@ -149,19 +154,26 @@ def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
         yield Ranks(rank, world, device)
         return
     if world == local_world:  # one machine: nothing listens beyond it, whatever a cluster's environment says
-        os.environ |= dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), LOOPBACK)
+        os.environ |= dict.fromkeys(SOCKET_NAMES, LOOPBACK)
+    elif STORE_HOST in os.environ:  # the network in which rank 0 listens, unless a cluster says another one
+        found = name_interface(find_way_to(os.environ[STORE_HOST]))
+        os.environ |= {name: os.environ.get(name) or found for name in SOCKET_NAMES if found}
     is_cuda = device.type == "cuda"
+    own = meet(rank, world)
     dist.init_process_group(
         "nccl" if is_cuda else "gloo",
         timeout=COMPILING_TIMEOUT if runtime.compile else COLLECTIVE_TIMEOUT,
         device_id=device if is_cuda else None,
-        **_own_store(rank, world),
+        **own,
     )
     # Destroying an NCCL group waits for all ranks. After an error on one rank alone it would hang and hide
     # the error. The supervisor, or torchrun, ends the other ranks when this process ends.
     together = not is_cuda
     try:
-        yield Ranks(rank, world, device, dist.new_group(backend="gloo", timeout=WRITING_TIMEOUT), local_rank)
+        board = Board(own.get("store"), rank, world)
+        patient = dist.new_group(backend="gloo", timeout=WRITING_TIMEOUT)
+        with _explain_lost_rank():
+            yield Ranks(rank, world, device, patient, local_rank, board)
         together = True
     except StoppedError:  # raised on all ranks after the same update
         together = True
@@ -171,24 +183,20 @@ def join_ranks(runtime: Runtime) -> Iterator[Ranks]:
             dist.destroy_process_group()
 
 
-def _own_store(rank: int, world: int) -> dict[str, Any]:
-    """Arguments of `init_process_group`: the store on 127.0.0.1 in which the ranks of one machine meet.
-
-    Empty if they were not started by our supervisor: then torchrun's variables say where the store is.
-    """
-    if STORE_PORT not in os.environ:
-        return {}
-    store = dist.TCPStore(  # type: ignore[attr-defined] # exported at run time only
-        "127.0.0.1",
-        int(os.environ[STORE_PORT]),
-        world_size=world,
-        is_master=rank == 0,
-        # Else torch would open a socket of its own, on all interfaces.
-        master_listen_fd=int(os.environ[STORE_SOCKET]) if rank == 0 else None,
-        timeout=JOINING_TIMEOUT,
-        wait_for_workers=False,
-    )
-    return {"store": store, "rank": rank, "world_size": world}
+@contextmanager
+def _explain_lost_rank() -> Iterator[None]:
+    """Raise RankLostError for what gloo or NCCL says when another rank has gone or does not answer."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo/" not in str(error):  # gloo has no class of its own
+            raise
+        what = " ".join(str(error).split())[:MOST_CHARACTERS]
+        raise RankLostError(
+            "RANK_LOST",
+            f"the connection to another rank is lost: {what}; at {socket.gethostname()}; see what the others say, and "
+            "run the same command again: it goes on from the last checkpoint",
+        ) from error
 
 
 def _device(runtime: Runtime, local_rank: int) -> torch.device:

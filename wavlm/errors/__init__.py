@@ -22,8 +22,10 @@ __all__ = [
     "CannotWriteError",
     "Code",
     "CodedError",
+    "HungError",
     "LockedError",
     "NoResourcesError",
+    "RankLostError",
     "ReadLostError",
     "ServiceMissingError",
     "StoppedError",
@@ -109,6 +111,18 @@ class StoppedError(CodedError):
 
 class ReadLostError(CodedError, OSError):
     """A disk or a network did not come back within a minute. An OSError: what is retried as one, is retried again."""
+
+    exit_code = EXIT_STOPPED
+
+
+class HungError(CodedError):
+    """Nothing went on in this process for too long. Nobody saved anything: the last checkpoint counts."""
+
+    exit_code = EXIT_STOPPED
+
+
+class RankLostError(CodedError):
+    """Ranks wait for one that has ended or hangs. Nobody saved anything: the last checkpoint counts."""
 
     exit_code = EXIT_STOPPED
 

@@ -53,6 +53,8 @@ class Code(StrEnum):
     """No bytes, or a format that no decoder here reads. Do: convert the file, for example to FLAC."""
     BYTES_SKIPPED = "BYTES_SKIPPED"
     """A note: an MP3 begins with a part of a frame, which is skipped. Do: nothing."""
+    CACHE_TOO_SMALL = "CACHE_TOO_SMALL"
+    """The cache of a mirror has no room for what is read. Do: give it more by --cache-gigabytes."""
     CHANNEL_MISSING = "CHANNEL_MISSING"
     """A recording lacks the channel that is asked for. Do: correct channels in the corpus spec."""
     CHECKSUM = "CHECKSUM"
@@ -155,6 +157,8 @@ class Code(StrEnum):
     """The same files are read otherwise than by the version that made the list. Do: use that, or begin a new list."""
     GENERATION_GONE = "GENERATION_GONE"
     """An earlier generation of a corpus is needed, and its files are not all there. Do: bring them back, or refit."""
+    HUNG = "HUNG"
+    """An update did not end in time. Do: run the same command again; look at the rank that the message names."""
     INDEX_SCHEMA = "INDEX_SCHEMA"
     """The index of shards has other columns than expected. Do: make the shards again."""
     INDEX_UNREADABLE = "INDEX_UNREADABLE"
@@ -193,6 +197,22 @@ class Code(StrEnum):
     """The manifest of a corpus cannot be read, or has another form. Do: make the corpus again."""
     MANIFEST_UNKNOWN = "MANIFEST_UNKNOWN"
     """A file lists no recordings in a way that is known. Do: name a folder, or a manifest of docs/layouts.md."""
+    MIRROR_ADDRESS = "MIRROR_ADDRESS"
+    """This is no address of a mirror, or one that cannot be used. Do: write s3://BUCKET/FOLDER or file:///FOLDER."""
+    MIRROR_DAMAGED = "MIRROR_DAMAGED"
+    """An object of a mirror is not the one that was pushed. Do: push it again: `wavlm push --check`."""
+    MIRROR_DENIED = "MIRROR_DENIED"
+    """A mirror refuses these credentials, or there are none. Do: set AWS_ACCESS_KEY_ID and so on, or AWS_PROFILE."""
+    MIRROR_DIFFERS = "MIRROR_DIFFERS"
+    """An artifact was made twice, with different content. Do: keep one, in the mirror or here, as the message says."""
+    MIRROR_LACKS = "MIRROR_LACKS"
+    """A mirror does not have what was asked for. Do: push it from a store that has it."""
+    MIRROR_LOST = "MIRROR_LOST"
+    """A mirror does not answer, or fails. Do: check the mirror and the network, then run again."""
+    MIRROR_MISSING = "MIRROR_MISSING"
+    """There is no such bucket or folder. Do: make it, or correct the name."""
+    MIRROR_STALLED = "MIRROR_STALLED"
+    """A mirror took too long. Do: check the network, then run again."""
     MIXTURE_UNHEARD = "MIXTURE_UNHEARD"
     """Nothing that was mixed in can be heard in a fixed mixture. Do: remove silent noise, or choose another seed."""
     MODEL_CHANGED = "MODEL_CHANGED"
@@ -207,6 +227,8 @@ class Code(StrEnum):
     """A model's files are missing, damaged, unsafe, or do not fit its network. Do: get the model again."""
     NAME_BAD = "NAME_BAD"
     """A member of an archive has a name that cannot be used. Do: check the archive with its publisher."""
+    NODES_MISSING = "NODES_MISSING"
+    """Not all machines of a training came. Do: start the same command on each of them, or name a launcher."""
     NOTHING_FITS = "NOTHING_FITS"
     """A recipe or a store has nothing of what was asked for. Do: choose one of those that the message lists."""
     NOT_A_FILE = "NOT_A_FILE"
@@ -251,6 +273,8 @@ class Code(StrEnum):
     """A member of an archive leads outside its folder. Do: do not use this archive."""
     POOL_IMAGE = "POOL_IMAGE"
     """A pool that starts no containers was given an image. Do: leave --image out, or name another pool."""
+    PRECISION_MISSING = "PRECISION_MISSING"
+    """A GPU does not compute in the precision of a training. Do: give `precision: fp16`, or use other GPUs."""
     PREFECT_DOWN = "PREFECT_DOWN"
     """No Prefect server answers. Do: start it, or unset PREFECT_API_URL to use a temporary server."""
     PREFECT_LOST = "PREFECT_LOST"
@@ -261,6 +285,8 @@ class Code(StrEnum):
     """No Prefect server is named. Do: set PREFECT_API_URL."""
     RANKS = "RANKS"
     """The micro-batches of an update cannot be shared evenly. Do: choose another number of GPUs or processes."""
+    RANK_LOST = "RANK_LOST"
+    """A rank lost its connection to another one, which has ended. Do: see what that one says, and run again."""
     READ_LOST = "READ_LOST"
     """A disk or a network did not answer for a minute. Do: check it, then run the same command again."""
     RECIPE = "RECIPE"
@@ -379,7 +405,11 @@ TRANSIENT = frozenset(
         Code.DL_CUT,
         Code.DL_RANGE,
         Code.DL_STALLED,
+        Code.HUNG,
+        Code.MIRROR_LOST,
+        Code.MIRROR_STALLED,
         Code.NO_RESOURCES,
+        Code.RANK_LOST,
         Code.READ_LOST,
         Code.REGISTRY_DOWN,
         Code.SERVICE_LOST,

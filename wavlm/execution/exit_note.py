@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from wavlm.errors import Code
 from wavlm.storage.files import read_json, write_json
 
 EXIT_NOTE_FILE = "exit.json"
@@ -86,6 +87,11 @@ def find_exit_note(folder: Path) -> list[ExitNote]:
         note = read_exit_note(folder)
         return [note] if note else []
     return []
+
+
+def is_of_neighbour(note: ExitNote) -> bool:
+    """Whether a rank says only that it lost another one, which may have said more."""
+    return note.message.startswith(f"{Code.RANK_LOST}:")
 
 
 def remove_exit_note(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Start the trainer in its own process, follow its metrics, and stop it when the caller stops.
 
     run_trainer -> python -m wavlm.execution.supervisor PARENT PROCESSES JOB NOTE_FD -> trainer, or one per rank
+    run_trainer -> python -m wavlm.execution.head PARENT JOB NOTE_FD -> one node per machine -> one trainer per rank
 
 This module does not import torch.
 """
@@ -17,12 +18,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wavlm.execution.exit_note import ExitNote, find_exit_note, receive_exit_notes, remove_exit_note
+from wavlm.errors import Code
+from wavlm.execution.exit_note import (
+    ExitNote,
+    find_exit_note,
+    is_of_neighbour,
+    receive_exit_notes,
+    remove_exit_note,
+)
 from wavlm.execution.job import read_job
 from wavlm.execution.metrics import METRICS_FILE, MetricsRecord, parse_line, update_of
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import keep_signals
-from wavlm.execution.supervisor import environment_without_ranks, translate_signal
+from wavlm.execution.supervisor import SIGNAL_EXIT, environment_without_ranks, translate_signal
 
 LOG = "train.log"
 POLL_SECONDS = 0.2
@@ -42,15 +50,34 @@ def run_trainer(
     """Train as a job file says; returns the trainer's exit code (0, 75 if stopped, ...) and its last words.
 
     `on_record` gets each line of the job's metrics, each update once and in order. Lines of earlier
-    attempts come first. The trainer's log is appended to `train.log` beside the metrics.
+    attempts come first. The trainer's log is appended to `train.log` beside the metrics. What was lost is begun again
+    from the last checkpoint, as often as `runtime.restarts` says.
 
     If any exception interrupts this function, the trainer is asked to stop. It saves a checkpoint and has
     exited before the exception is raised further.
     """
     out = read_job(job_path).out
     out.mkdir(parents=True, exist_ok=True)
-    remove_exit_note(out)
     tail = _MetricsTail(out / METRICS_FILE, on_record)
+    ended = _run_once(job_path, runtime, tail, stop_requested)
+    for left in reversed(range(runtime.restarts)):
+        if not may_restart(ended) or stop_requested():
+            break
+        why = ended.message or f"a process ended with code {ended.exit_code}"
+        log.warning("the training goes on from its last checkpoint, %d restarts are left: %s", left, why)
+        ended = _run_once(job_path, runtime, tail, stop_requested)
+    return ended
+
+
+def may_restart(ended: ExitNote) -> bool:
+    """Whether a training was ended by what may not happen again: a process that is lost, or hung, or could not read."""
+    is_killed = ended.exit_code > SIGNAL_EXIT
+    return is_killed or ended.message.partition(":")[0] in (Code.HUNG, Code.RANK_LOST, Code.READ_LOST)
+
+
+def _run_once(job_path: Path, runtime: Runtime, tail: _MetricsTail, stop_requested: Callable[[], bool]) -> ExitNote:
+    out = read_job(job_path).out
+    remove_exit_note(out)
     with _open_pipe() as (notes, send):
         trainer = _start(job_path, runtime, out / LOG, send)
         try:
@@ -64,7 +91,8 @@ def run_trainer(
             _stop(trainer)
         code = translate_signal(trainer.returncode)
         said = [*receive_exit_notes(notes), *find_exit_note(out)]
-    return next((note for note in said if note.exit_code == code), ExitNote(exit_code=code, message=""))
+    of_code = sorted((note for note in said if note.exit_code == code), key=is_of_neighbour)
+    return next(iter(of_code), ExitNote(exit_code=code, message=""))
 
 
 @contextmanager
@@ -94,6 +122,8 @@ def _start(job_path: Path, runtime: Runtime, log_path: Path, note: int) -> subpr
 
 def command(job_path: Path, runtime: Runtime) -> list[str]:
     """The command line that `run_trainer` starts, without its last argument, a pipe."""
+    if runtime.nodes > 1:
+        return [sys.executable, "-m", "wavlm.execution.head", str(os.getpid()), str(job_path)]
     processes = runtime.gpus or runtime.processes or 1
     arguments = [str(os.getpid()), str(processes), str(job_path)]
     return [sys.executable, "-m", "wavlm.execution.supervisor", *arguments]

@@ -1,6 +1,7 @@
-"""How much a core gets through, as measured (docs/performance.md): for plans, estimates, and numbers of processes.
+"""How much a core gets through, as measured: for plans, estimates, and numbers of processes.
 
-Seconds of audio per second of one core.
+Rates are seconds of audio per second of one core. The first four are steps alone, on a Zen 5 core (2026-11-22,
+docs/performance.md). The others are whole stages (docs/log.md), which read, hash and write as well.
 """
 
 from __future__ import annotations
@@ -9,3 +10,9 @@ DECODE_RATE = 7_000
 MFCC_RATE = 2_500
 RESAMPLE_RATE = 6_500
 ENCODE_RATE = 2_850
+
+STAGES_MEASURED = "a core of an Intel Xeon with AMX, 2026-11-30"
+PACK_RATE = 720  # the stage shards: FLAC of 16 kHz in recordings of 14 s, with the processes that decode
+MFCC_LABELS_RATE = 1_690  # the stage labels, by MFCC, K = 100
+CLUSTERING_FLOPS = 117e9  # operations per second of k-means: 768 values, K = 500 (docs/performance.md, kmeans.hidden)
+CORE_FLOPS = 15e9  # of a network, forwards and backwards, on the Zen 5 core

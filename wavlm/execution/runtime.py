@@ -120,6 +120,34 @@ class Runtime(BaseModel):
     Change: to `tcp://host:8786`, `tls://host:8786`, or the file that `dask scheduler --scheduler-file` writes.
     """
 
+    nodes: Count = 1
+    """Machines that train one model together. All of them see the store, and have as many GPUs or processes (--nodes).
+
+    Unit: machines.
+    Change: start the same command on each of them, or name what starts programs on them in `launcher`.
+    """
+
+    launcher: str = ""
+    """What starts a program on every machine, such as `srun --ntasks-per-node=1`. Empty: the same command runs on each
+    of them, and they find each other in the store. `torchrun`, alone or last: it starts the ranks of each machine
+    (--launcher).
+
+    Change: `srun ...` inside of a batch job of Slurm; empty where every machine or pod runs `wavlm run`.
+    """
+
+    address: str = ""
+    """The address of this machine that the others reach. Empty: that of its name (--address).
+
+    Change: to that of a faster or a private network.
+    """
+
+    restarts: Natural = 0
+    """How often a training goes on by itself when a rank or a machine was lost, hung, or could not read (--restarts).
+
+    Unit: times, each of them from the last checkpoint.
+    Change: 3 or more on several machines.
+    """
+
     @property
     def loaders(self) -> int:
         """Number of loading processes per rank.

@@ -21,17 +21,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wavlm.errors import EXIT_BUG, EXIT_STOPPED
+from wavlm.execution.meeting import Meeting
 from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.stop import STOP_SIGNALS, StopRequest, keep_signals
 
-# Read by wavlm.engine.ranks: the port of the store, and for rank 0, which serves it, its listening socket.
-STORE_PORT, STORE_SOCKET = "WAVLM_STORE_PORT", "WAVLM_STORE_SOCKET"
+# Read by wavlm.engine.ranks: where the store is, what its keys begin with, and for rank 0, which serves it, its socket.
+STORE_HOST, STORE_PORT, STORE_TOKEN = "WAVLM_STORE_HOST", "WAVLM_STORE_PORT", "WAVLM_STORE_TOKEN"
+STORE_SOCKET = "WAVLM_STORE_SOCKET"
 # What says which rank a process is, and where the others are. A cluster may set it for processes of its own.
 _OF_RANKS = re.compile(
     r"RANK|WORLD_SIZE|NODE_RANK|(LOCAL|GROUP|ROLE)_(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|"
     r"TORCHELASTIC_\w+|WAVLM_STORE_\w+"
 )
 POLL_SECONDS = 0.1
+NO_NOTE = "-"  # in place of a pipe that leads to no other machine
 # Less than the caller waits (wavlm.execution.launch). A checkpoint of a large model takes minutes on a slow disk.
 STOP_SECONDS = 570.0
 SIGNAL_EXIT = 128  # added to the number of a signal, as shells do
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     if os.getppid() != int(parent):
         sys.exit(EXIT_STOPPED)  # the parent died before the call above
     if processes == "1":
-        sys.argv = ["wavlm.train", job, "--note", note]
+        sys.argv = ["wavlm.train", job, *(["--note", note] if note != NO_NOTE else [])]
         runpy.run_module("wavlm.train", run_name="__main__", alter_sys=True)
         return
     rank = [sys.executable, "-m", "wavlm.execution.supervisor", str(os.getpid()), "1", job, note]
@@ -57,7 +60,7 @@ def run_ranks(command: Sequence[str], count: int, pass_fds: tuple[int, ...] = ()
     If one fails, the others are asked to stop: they would wait for it. So they are if this process is.
     """
     with StopRequest() as stop:
-        ranks = _Ranks(start_ranks(command, count, pass_fds=pass_fds))
+        ranks = RankProcesses(start_ranks(command, count, pass_fds=pass_fds))
         try:
             while ranks.are_running:
                 if stop.requested or ranks.has_failure:
@@ -76,32 +79,63 @@ def environment_without_ranks() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not _OF_RANKS.fullmatch(name)}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Which machine this is among those of one training, and where their ranks meet."""
+
+    node: int
+    nodes: int
+    meeting: Meeting
+    listening: int | None  # the socket that rank 0 serves, on its machine
+
+
 def start_ranks(
-    command: Sequence[str], count: int, *, pass_fds: tuple[int, ...] = (), output: int | None = None
+    command: Sequence[str],
+    count: int,
+    *,
+    pass_fds: tuple[int, ...] = (),
+    output: int | None = None,
+    place: Place | None = None,
 ) -> list[subprocess.Popen[bytes]]:
-    """The processes of all ranks, rank 0 first. `output`: as `stdout` and `stderr` of `subprocess.Popen`."""
-    with socket.socket() as listening, keep_signals():
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-        shared[STORE_PORT] = str(listening.getsockname()[1])
-        serves = {STORE_SOCKET: str(listening.fileno())}
-        shared = {**environment_without_ranks(), **shared}
-        return [
-            subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
-                command,
-                env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **({} if rank else serves)},
-                pass_fds=pass_fds if rank else (*pass_fds, listening.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-            for rank in range(count)
-        ]
+    """The processes of all ranks of this machine, the first one first. `output`: as `stdout` of `subprocess.Popen`.
+
+    place: None if there is one machine. Then they meet on 127.0.0.1.
+    """
+    with socket.socket() as own, keep_signals():
+        if place is None:
+            own.bind(("127.0.0.1", 0))
+            own.listen()
+            place = Place(0, 1, Meeting(host="127.0.0.1", port=own.getsockname()[1], token=""), own.fileno())
+        return [_start_rank(command, (number, count), place, pass_fds, output) for number in range(count)]
+
+
+def _start_rank(
+    command: Sequence[str], local: tuple[int, int], place: Place, pass_fds: tuple[int, ...], output: int | None
+) -> subprocess.Popen[bytes]:
+    number, count = local
+    rank, meeting = place.node * count + number, place.meeting
+    told: dict[str, str | int] = {
+        "RANK": rank,
+        "WORLD_SIZE": place.nodes * count,
+        "LOCAL_RANK": number,
+        "LOCAL_WORLD_SIZE": count,
+    }
+    told |= {STORE_HOST: meeting.host, STORE_PORT: meeting.port, STORE_TOKEN: meeting.token}
+    if rank == 0 and place.listening is not None:
+        told[STORE_SOCKET] = place.listening
+        pass_fds = (*pass_fds, place.listening)
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
+        command,
+        env={**environment_without_ranks(), **{name: str(value) for name, value in told.items()}},
+        pass_fds=pass_fds,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+    )
 
 
 @dataclass
-class _Ranks:
+class RankProcesses:
     """Processes that end together."""
 
     processes: list[subprocess.Popen[bytes]]

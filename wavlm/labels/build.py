@@ -14,8 +14,6 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.execution.rates import DECODE_RATE, MFCC_RATE
@@ -23,16 +21,17 @@ from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frame_function import label_rate_hz
 from wavlm.labels.counts import read_counts, write_total
 from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
-from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels
+from wavlm.labels.files import Header, LabelMismatchError, label_file
 from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
 from wavlm.labels.quality import NO_COUNTS, JointCounts, cluster_shares, entropy_bits, merge_counts
 from wavlm.labels.reuse import take_labels
+from wavlm.labels.tally import tally_files
 from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
 from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Features
 from wavlm.specs.identity import canonical
 from wavlm.specs.shapes import forward_flops
-from wavlm.storage.files import remove_noted, sha256_of, write_json
+from wavlm.storage.files import remove_noted, write_json
 
 # Starting a worker takes some 3 s of a core, for imports: it is worth it for this much work.
 CORE_SECONDS_PER_WORKER = 10
@@ -126,36 +125,29 @@ def _split(parts: Sequence[LabelPart], num_groups: int) -> list[tuple[LabelPart,
 
 
 def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> LabelsFacts:
-    """Read all labels once more, and write what they are like and how good they are."""
+    """Read all labels once more, in parts, and write what they are like and how good they are."""
     header = parts[0].header
-    histogram = np.zeros(header.num_clusters, np.int64)
-    num_repeated = num_pairs = num_utterances = 0
-    files = {}
-    for part in parts:
-        shard = read_labels(out, part.shard.name)
-        for labels in shard.labels:
-            histogram += np.bincount(labels, minlength=header.num_clusters)
-            num_repeated += int((labels[1:] == labels[:-1]).sum())
-            num_pairs += max(0, len(labels) - 1)
-        num_utterances += len(shard.keys)
-        files[part.shard.name] = sha256_of(part.output)
-    shares = cluster_shares(histogram)
+    workers = plan.processes if plan.device == "cpu" else 1
+    tally = tally_files(out, [part.shard.name for part in parts], header.num_clusters, workers)
+    shares = cluster_shares(tally.histogram)
     quality, by_language = _write_quality(parts, out)
     facts = LabelsFacts(
         device=plan.device,
-        num_utterances=num_utterances,
-        num_labels=int(histogram.sum()),
+        num_utterances=tally.num_utterances,
+        num_labels=int(tally.histogram.sum()),
         label_rate_hz=header.label_rate_hz,
         num_clusters=header.num_clusters,
         used_clusters=len(shares),
         entropy_bits=entropy_bits(shares),
         largest_share=float(shares.max(initial=0)),
         # Labels of speech come in runs: a share near 1 / K would mean that something is broken.
-        repeated_share=num_repeated / max(1, num_pairs),
+        repeated_share=tally.num_repeated / max(1, tally.num_pairs),
         quality=quality,
         quality_by_language=by_language,
     )
-    write_json(labels_path(out), {**facts.model_dump(mode="json", exclude={"files_reused"}), "files": files})
+    write_json(
+        labels_path(out), {**facts.model_dump(mode="json", exclude={"files_reused"}), "files": dict(tally.sha256s)}
+    )
     return facts
 
 

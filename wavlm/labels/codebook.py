@@ -11,28 +11,30 @@ Legend: F frames, D channels, K clusters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.features.extract import ExtractionPlan, one_thread, release_gpu_memory
-from wavlm.features.frame_function import frame_function
+from wavlm.features.extract import ExtractionPlan, release_gpu_memory
+from wavlm.features.frame_function import label_rate_hz
 from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids
 from wavlm.labels.facts import CodebookFacts, CorpusShare, LanguageShare, codebook_path, without_name
-from wavlm.labels.sampling import Drawing, SampledUtterances, draw_shares, read_utterances, sample_frames
+from wavlm.labels.frames import FramesWork, sample_frames
+from wavlm.labels.pools import Pool, read_pools
+from wavlm.labels.sampling import Drawing, draw_shares, samples_per_folder
 from wavlm.rng import seed_for
 from wavlm.specs import SAMPLE_RATE_HZ, CodebookSpec
 from wavlm.storage.files import open_atomic, sha256_of, write_json
 
-_G = TypeVar("_G")  # what a folder of utterances is of
-
+UTTERANCES_PER_WORKER = 500  # a process takes some seconds to start
 VALID_SHARE = 10  # the sample of the valid split has a tenth of the frames of the train sample
 
 
@@ -55,15 +57,17 @@ def build_codebook(
     """Fill `out` with `centroids.npy`, `centroids.faiss` and `codebook.json`; return the facts.
 
     shards: the shards folder of each corpus, by its name. `spec.shares` belong to them in this order.
-    One process computes the features, on the device of `plan`. k-means uses one thread, see `cluster`.
+    The features are computed in parts, on the device of `plan`. k-means uses one thread, see `cluster`.
     """
-    function = frame_function(spec.features, teacher_dir, plan.device)
     num_frames = spec.sample_frames_per_cluster * spec.num_clusters
+    rate_hz = label_rate_hz(spec.features)
     names, languages = tuple(shards), bool(spec.sampling and spec.sampling.languages)
-    train, valid = (read_utterances(list(shards.values()), it, languages=languages) for it in ("train", "valid"))
-    drawing = draw_shares(train, train, names, function.rate_hz, num_frames, spec)
-    with one_thread():
-        sample = sample_frames(train, drawing, function, spec.seed, plan, progress)
+    train, valid = (
+        read_pools(list(shards.values()), names, split, rate_hz, languages=languages) for split in ("train", "valid")
+    )
+    work = FramesWork(tuple(shards.values()), spec.features, teacher_dir, spec.seed, plan)
+    drawing = draw_shares(train.pools, train.pools, rate_hz, num_frames, spec)
+    sample = sample_frames(drawing, work, out, _num_workers(drawing, plan), progress)
     clustering = cluster(
         sample,
         spec.num_clusters,
@@ -71,20 +75,19 @@ def build_codebook(
         redo=spec.redo,
         seed=seed_for(spec.seed, "k-means") % 2**31,
     )
-    held_out = draw_shares(valid, train, names, function.rate_hz, num_frames // VALID_SHARE, spec)
-    with one_thread():
-        valid_sample = sample_frames(valid, held_out, function, spec.seed, plan)
+    held_out = draw_shares(valid.pools, train.pools, rate_hz, num_frames // VALID_SHARE, spec)
+    valid_sample = sample_frames(held_out, work, out, _num_workers(held_out, plan))
     release_gpu_memory(plan)
     centroids = Centroids(clustering.centroids)
     facts = CodebookFacts(
         features=without_name(spec.features),
         num_clusters=spec.num_clusters,
         num_channels=int(sample.shape[1]),
-        label_rate_hz=function.rate_hz,
+        label_rate_hz=rate_hz,
         sample_utterances=len(drawing.rows),
-        sample_speakers=len(np.unique(train.speaker[drawing.rows])),
-        shares=tuple(CorpusShare(corpus=name, **share) for name, share in _count_shares(names, train, drawing)),
-        languages=_count_languages(names, train, drawing) if languages else (),
+        sample_speakers=drawing.num_speakers,
+        shares=_count_corpora(names, train.pools, drawing),
+        languages=_count_languages(train.pools, drawing) if languages else (),
         copies_of_valid=train.copies_of_valid,
         inertia_per_iteration=clustering.inertia_per_iteration,
         train=centroids.fit(sample),
@@ -127,27 +130,37 @@ def cluster(sample: Floats, num_clusters: int, *, iterations: int, redo: int, se
     return Clustering(np.asarray(kmeans.centroids, np.float32), inertia)
 
 
-def _count_shares(
-    names: Sequence[_G], train: SampledUtterances, drawing: Drawing
-) -> Iterator[tuple[_G, dict[str, Any]]]:
-    """What each folder gave to the sample, by its name: hours that there are, and what was taken."""
-    for number, (name, num_samples) in enumerate(zip(names, train.samples_per_folder.tolist(), strict=True)):
-        is_here = train.folder[drawing.rows] == number
-        yield (
-            name,
-            {
-                "hours": num_samples / SAMPLE_RATE_HZ / 3600,
-                "utterances": int(is_here.sum()),
-                "speakers": len(np.unique(train.speaker[drawing.rows[is_here]])),
-                "frames": int(drawing.num_frames[is_here].sum()),
-            },
-        )
+def _num_workers(drawing: Drawing, plan: ExtractionPlan) -> int:
+    """Processes for the sample: on a GPU one, which has all of it; on the CPU no more than the work is worth."""
+    if plan.device != "cpu":
+        return 1
+    return min(plan.processes, max(1, len(drawing.rows) // UTTERANCES_PER_WORKER))
 
 
-def _count_languages(names: Sequence[str], train: SampledUtterances, drawing: Drawing) -> tuple[LanguageShare, ...]:
+def _count_corpora(names: Sequence[str], pools: Sequence[Pool], drawing: Drawing) -> tuple[CorpusShare, ...]:
+    """What each corpus gave to the sample: hours that there are, and what was taken."""
+    hours = samples_per_folder(pools)
+    return tuple(
+        CorpusShare(corpus=name, **_count_share(hours[number], drawing, drawing.folders == number))
+        for number, name in enumerate(names)
+    )
+
+
+def _count_languages(pools: Sequence[Pool], drawing: Drawing) -> tuple[LanguageShare, ...]:
     """What each language of each corpus gave to the sample."""
-    parts, groups = train.split_languages(names)
-    return tuple(LanguageShare(**group._asdict(), **share) for group, share in _count_shares(groups, parts, drawing))
+    return tuple(
+        LanguageShare(**pool.group._asdict(), **_count_share(pool.num_samples, drawing, drawing.pools == number))
+        for number, pool in enumerate(pools)
+    )
+
+
+def _count_share(num_samples: int, drawing: Drawing, is_here: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    return {
+        "hours": num_samples / SAMPLE_RATE_HZ / 3600,
+        "utterances": int(is_here.sum()),
+        "speakers": len(np.unique(drawing.speakers[is_here])),
+        "frames": int(drawing.num_frames[is_here].sum()),
+    }
 
 
 def _write_centroids(centroids: Floats, out: Path) -> str:

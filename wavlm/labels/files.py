@@ -7,9 +7,10 @@ Reading needs neither faiss nor the network.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 Labels = npt.NDArray[np.uint16]
+
+T = TypeVar("T")
 
 FORMAT = 1
 SCHEMA = pa.schema([("key", pa.string()), ("labels", pa.list_(pa.uint16()))])
@@ -66,19 +69,36 @@ def label_file(labels_dir: Path, shard: str) -> Path:
     return labels_dir / f"{Path(shard).stem}.parquet"
 
 
+@dataclass(frozen=True, eq=False)
+class JoinedLabels:
+    """The labels of the utterances of one shard in one array, in the order of the tar."""
+
+    values: Labels  # (labels of all utterances,)
+    bounds: npt.NDArray[np.int32]  # (utterances + 1,): where each utterance begins in `values`
+
+
 def read_labels(labels_dir: Path, shard: str) -> ShardLabels:
     """The labels of a shard, which is named by its tar. The checksum of every page is verified.
 
     Raises LabelMismatchError if there is no file, and BadDataError: CHECKSUM if it is not the one that was sealed,
     LABELS_DAMAGED if it is damaged.
     """
+    return _read(labels_dir, shard, _parse)
+
+
+def read_joined(labels_dir: Path, shard: str) -> JoinedLabels:
+    """The labels of a shard without their keys, for counting. Raises as `read_labels`."""
+    return _read(labels_dir, shard, _join)
+
+
+def _read(labels_dir: Path, shard: str, parse: Callable[[pa.Table], T]) -> T:
     path = label_file(labels_dir, shard)
     if not path.exists():
         raise LabelMismatchError(f"no labels for shard {shard}; at {path}")
     check_sealed(path)
     try:
         table = pq.read_table(path, page_checksum_verification=True)
-        return _parse(table)
+        return parse(table)
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         refuse_passing(error, path)
         raise BadDataError("LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again") from error
@@ -122,6 +142,15 @@ def write_labels(path: Path, keys: Sequence[str], labels: Sequence[Labels], head
 
 
 def _parse(table: pa.Table) -> ShardLabels:
+    joined = _join(table)
+    return ShardLabels(
+        keys=tuple(table["key"].to_pylist()),
+        labels=tuple(np.split(joined.values, joined.bounds[1:-1])) if len(table) else (),
+        header=_parse_header(table.schema),
+    )
+
+
+def _join(table: pa.Table) -> JoinedLabels:
     """Raises ValueError, TypeError or KeyError for a table that `write_labels` did not write."""
     header = _parse_header(table.schema)
     if table.schema.remove_metadata() != SCHEMA or table["labels"].null_count:
@@ -130,11 +159,7 @@ def _parse(table: pa.Table) -> ShardLabels:
     bounds, values = column.offsets.to_numpy(), column.values.to_numpy()
     if len(values) and int(values.max()) >= header.num_clusters:
         raise ValueError(f"found label {int(values.max())} of {header.num_clusters} clusters")
-    return ShardLabels(
-        keys=tuple(table["key"].to_pylist()),
-        labels=tuple(np.split(values, bounds[1:-1])) if len(table) else (),
-        header=header,
-    )
+    return JoinedLabels(values, bounds)
 
 
 def _parse_header(schema: pa.Schema) -> Header:

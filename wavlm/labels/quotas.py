@@ -1,7 +1,7 @@
 """How many frames of a sample come from which corpus and which utterance. Numbers alone, no audio.
 
 1. Each corpus gets a share of the sample: by its hours, or as given.
-2. Within a corpus speakers take turns, so that nobody is heard often because he speaks much.
+2. Within a corpus speakers take turns (`wavlm.labels.turns`), so that nobody is heard often because he speaks much.
 3. Each utterance gives few frames, so that there are many utterances: neighbouring frames are much alike.
 """
 
@@ -48,16 +48,6 @@ def allot_utterances(lengths: Integers, quota: int, per_utterance: int) -> Integ
     if num_used:
         counts[-1] -= ends[num_used - 1] - quota
     return counts
-
-
-def order_round_robin(speaker: Integers, rng: np.random.Generator) -> Integers:
-    """An order of rows in which each speaker has one utterance before any has a second one, and so on: (rows,)."""
-    shuffled = rng.permutation(len(speaker))
-    by_speaker = shuffled[np.argsort(speaker[shuffled], kind="stable")]
-    _, first, counts = np.unique(speaker[by_speaker], return_index=True, return_counts=True)
-    turn = np.arange(len(speaker)) - np.repeat(first, counts)
-    speaker_rank = np.repeat(rng.permutation(len(counts)), counts)
-    return by_speaker[np.lexsort((speaker_rank, turn))]
 
 
 def _raise_counts(lengths: Integers, quota: int, too_few: int) -> Integers:

@@ -25,7 +25,7 @@ from pydantic import JsonValue
 from wavlm.errors import BadDataError
 from wavlm.mixing.audio_pool import Split
 from wavlm.shards import find_copies_of_valid, listing_path
-from wavlm.shards.index import index_path, stream_columns
+from wavlm.shards.index import index_path, read_split, stream_split
 from wavlm.specs import UNKNOWN_LANGUAGE
 from wavlm.storage.columns import Columns, ColumnWriter, Texts, open_columns
 from wavlm.storage.seals import sha256_as_sealed
@@ -44,7 +44,7 @@ COLUMNS = {
     "key_text": "|u1",
 }
 SHA256_BYTES = 32
-READ = ("key", "shard", "offset", "size", "samples", "split", "language")
+READ = ("key", "shard", "offset", "size", "samples", "language")
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -168,14 +168,12 @@ class _Numbers:
 
 def _chosen(folder: Path, split: Split, copies: Mask | None) -> Iterator[tuple[Array, pa.RecordBatch]]:
     """The rows of a split and their numbers, batch by batch."""
-    begin = 0
-    for batch in stream_columns(folder, [*READ, *(["sha256"] if split == "valid" else [])]):
-        is_chosen = pc.equal(batch["split"], split).to_numpy(zero_copy_only=False).astype(np.bool_)
-        if copies is not None:
-            is_chosen = is_chosen & ~copies[begin : begin + len(batch)]
+    rows, at = np.flatnonzero(read_split(folder, split)), 0
+    for batch in stream_split(folder, [*READ, *(["sha256"] if split == "valid" else [])], split):
+        here, at = rows[at : at + len(batch)], at + len(batch)
+        is_chosen = np.ones(len(here), np.bool_) if copies is None else ~copies[here]
         if is_chosen.any():
-            yield np.flatnonzero(is_chosen) + begin, batch.filter(pa.array(is_chosen))
-        begin += len(batch)
+            yield here[is_chosen], batch.filter(pa.array(is_chosen))
 
 
 def _find_ends(shards_of: Sequence[Array], num_shards: int) -> Array:

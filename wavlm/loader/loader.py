@@ -18,8 +18,10 @@ utterance, crops, mixes, and then normalises the crop again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, tee
 
 from wavlm.errors import BadDataError
@@ -28,12 +30,16 @@ from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.sampler import BucketedSampler, Update, rank_share
 from wavlm.loader.samples import DrawnMicroBatch, MicroBatchArrays, TrainingSamples
+from wavlm.loader.staging import Stager
+from wavlm.loader.utterances import cache_of
+from wavlm.loader.windows import WindowedEpoch
 from wavlm.loader.workers import make_in_order
 from wavlm.specs import MaskSpec
 
 log = logging.getLogger(__name__)
 
 DRAWN_TOGETHER = 16  # micro-batches
+WINDOWS = "windows"  # folder of the copied windows, on the scratch disk
 
 
 class NotDeliveredError(BadDataError):
@@ -46,20 +52,50 @@ def make_sampler(job: TrainJob) -> BucketedSampler:
 
 
 def loader(
-    job: TrainJob, position: SamplerState, rank: int = 0, world: int = 1, samples: TrainingSamples | None = None
+    job: TrainJob,
+    position: SamplerState,
+    rank: int = 0,
+    world: int = 1,
+    samples: TrainingSamples | None = None,
+    *,
+    stages: bool = True,
 ) -> Iterator[PackedBatch]:
     """The batches of a rank from a sampler state on, without end. samples: the job's, if they are open already.
+
+    stages: copy windows of shards to the scratch disk. One process of a machine does so.
 
     Each update has `micro_batches_per_update / world` batches per rank. Raises ValueError at once if that is no whole
     number, and BadDataError with shard and key for data that cannot be read.
     """
     samples = samples or TrainingSamples(job)
-    updates = samples.sampler().updates(position)
+    sampler = samples.sampler()
+    updates = sampler.updates(position)
+    if job.runtime.scratch and sampler.windows:
+        folder = cache_of(job) / WINDOWS
+        samples.utterances.read_staged(folder)
+        if stages:
+            updates = _stage(sampler, updates, partial(Stager, folder, samples.utterances.describe_shards))
     first = next(updates)
     rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch
     planned, plan_for_workers = tee(_plan(samples, chain((first,), updates), rank, world))
     made = make_in_order(samples, (item.drawn for item in plan_for_workers), job.runtime.loaders)
     return _deliver(planned, made, job.train.mask)
+
+
+def _stage(sampler: BucketedSampler, updates: Iterator[Update], make_stager: Callable[[], Stager]) -> Iterator[Update]:
+    """The same updates. When a window begins, it and the next one are copied."""
+    at: tuple[int, int] | None = None
+    # Loaders are forked after the first update: nothing may be copied by then, because a fork copies no thread.
+    yield next(updates)
+    with closing(make_stager()) as stager:
+        for update in updates:
+            position = update.micro_batches[-1].position
+            epoch = sampler.epoch(position.epoch)
+            if isinstance(epoch, WindowedEpoch) and at != (epoch.number, epoch.window_of(position.group)):
+                at = (epoch.number, epoch.window_of(position.group))
+                near = range(at[1], min(at[1] + 2, len(epoch.shards)))
+                stager.need([(f"{at[0]}-{number}", epoch.shards[number].tolist()) for number in near])
+            yield update
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ Legend: B utterances, N samples, F frames, U utterances of a split.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,16 +15,18 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
+from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards, TrainJob, name_corpora
 from wavlm.labels.flat import open_flat_labels
 from wavlm.loader.epochs import Integers, MicroBatch
 from wavlm.loader.groups import Groups
 from wavlm.loader.index import open_index
+from wavlm.loader.staging import StagedShard, StagedWindows
 from wavlm.loader.windows import Windows
 from wavlm.mixing.audio_pool import Split
-from wavlm.shards import Reader
-from wavlm.shards.flac import Pcm16
+from wavlm.shards import Reader, read_listing
+from wavlm.shards.flac import Pcm16, decode_flac_into
 from wavlm.shards.reader import most_open_files
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels, samples_of
@@ -57,6 +60,8 @@ class LabelledUtterances:
         self._labels = open_flat_labels([item.labels for item in data], self._folders, cache, check=check)
         self._index = index = open_index(self._folders, split, cache, check=check)
         self._check, self.cache = check, cache
+        self._firsts = np.cumsum([0, *map(len, index.shards)]).tolist()  # numbers of the first shards, through all
+        self._staged: StagedWindows | None = None
         self.copies_of_valid = index.copies_of_valid
         self.groups = Groups(name_corpora(data), index.languages, index.columns["corpus"], index.columns["language"])
         self.keys = index.keys
@@ -89,12 +94,25 @@ class LabelledUtterances:
         locations = zip(pcm, corpora, of_shards, offsets, sizes, first_frames, strict=True)
         for row, (crop, corpus, shard, offset, size, first) in enumerate(locations):
             try:
-                self._readers[corpus].fill_at(crop, shard, offset, size, first * HOP_SAMPLES)
+                number = self._firsts[corpus] + numbered[row]
+                if not self._fill_staged(crop, number, offset, size, first * HOP_SAMPLES):
+                    self._readers[corpus].fill_at(crop, shard, offset, size, first * HOP_SAMPLES)
             except (BadDataError, ValueError) as error:
                 code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
                 text = str(error).removeprefix(f"{code}: ")
                 key, where = self.keys[numbers[row]], self._folders[corpus] / shard
                 raise BadDataError(code, f"{text}; at utterance {key} of {where}; make the shards again") from error
+
+    def _fill_staged(self, crop: Pcm16, shard: int, offset: int, size: int, start: int) -> bool:
+        """Fill a crop from the copy of its window. Whether that was possible: else the store has it."""
+        blob = self._staged.read(shard, offset, size) if self._staged else None
+        if blob is None:
+            return False
+        try:
+            decode_flac_into(blob, start, crop)
+        except AudioError:  # of the copy, or of the tar itself, which the store's reader then names
+            return False
+        return True
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
         """Labels (B, F) of each of these utterances, from its first frame on."""
@@ -111,6 +129,20 @@ class LabelledUtterances:
         folder = self._index.columns.folder
         name = folder.with_name(f"{folder.name}-frames-{longest}")
         return open_columns(name, partial(_write_frames, self.num_samples, train), check=self._check)["frames"]
+
+    def read_staged(self, folder: Path) -> None:
+        """Read what a `Stager` has copied to this folder from there."""
+        self._staged = StagedWindows(folder)
+
+    def describe_shards(self, numbers: Sequence[int]) -> list[StagedShard]:
+        """The tars of these shards, which are numbered through all corpora."""
+        found, listings = [], cache(read_listing)
+        for number in numbers:
+            corpus = bisect_right(self._firsts, number) - 1
+            name = self._index.shards[corpus][number - self._firsts[corpus]]
+            path = self._folders[corpus] / name
+            found.append(StagedShard(number, path, path.stat().st_size, listings(self._folders[corpus])[name].sha256))
+        return found
 
     def plan_windows(self, train: TrainSpec) -> Windows | None:
         """The windows of an epoch; None if it is one window."""

@@ -15,7 +15,7 @@ Legend: B utterances, N samples.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,9 @@ from wavlm.mixing.listen import write_pair, write_readme
 from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance
-from wavlm.shards.account import Account
-from wavlm.shards.build import write_contents
-from wavlm.shards.part import PartRecord, write_tar
+from wavlm.shards.contents import write_contents
+from wavlm.shards.part import write_tar
+from wavlm.shards.record import describe_part, to_table
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.shapes import num_frames, samples_of
 from wavlm.storage.files import atomic_path, sha256_of
@@ -126,7 +126,8 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     with atomic_path(out / f"{STEM}.tar") as tar:
         packed = write_tar(tar, utterances())
         sha256, size_bytes = sha256_of(tar), tar.stat().st_size
-    write_contents(out, [PartRecord(STEM, "", sha256, size_bytes, packed, (), Account())])
+    record = replace(describe_part(STEM, packed), sha256=sha256, size_bytes=size_bytes)
+    write_contents(out, [(record, to_table(packed))])
     write_truth(out, truth)
     write_readme(out / "listen")
     return _facts(truth, mix, len(listening_numbers))

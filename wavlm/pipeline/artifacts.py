@@ -47,7 +47,7 @@ class Corpus(Artifact):
 @dataclass(frozen=True)
 class Shards(Artifact):
     kind: ClassVar[str] = "shards"
-    files = ("*.tar", "index.parquet", "shards.json", "rejects.parquet", "parts/*.json")
+    files = ("*.tar", "index.parquet", "shards.json", "rejects.parquet", "parts/*.parquet")
     # 2: pieces without sound are left out; channels, which pieces name; json members whose names have one type each
     # 3: regions of files, languages
     format: ClassVar[int] = 3

@@ -1,10 +1,9 @@
 """The cost of a recipe before it runs: operations, core and GPU hours, bytes on disk.
 
-Operations are counted from the network's shapes (a multiply-add is two). Rates of the CPU stages
-were measured on one Zen 5 core with 15 s utterances of 16 kHz read speech.
+Operations are counted from the network's shapes (a multiply-add is two). Rates of the CPU stages were measured
+(`wavlm.execution.rates`). A network that gives features computes in fp32, a training in the precision of its recipe.
 
-How much speech there is comes from the store for what it holds, else from `expected_hours` of the corpus spec. What
-neither knows is counted as unknown, not as 0.
+What is not known of corpora is counted as unknown, and not as 0 (`wavlm.pipeline.amounts`).
 """
 
 from __future__ import annotations
@@ -13,46 +12,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wavlm.corpus.facts import CorpusFacts
-from wavlm.execution.rates import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
-from wavlm.pipeline.artifacts import Artifact, Labels, Model, Shards, generation_of, keep_latest
+from wavlm.execution.rates import (
+    CLUSTERING_FLOPS,
+    CORE_FLOPS,
+    DECODE_RATE,
+    MFCC_LABELS_RATE,
+    PACK_RATE,
+    RESAMPLE_RATE,
+)
+from wavlm.pipeline.amounts import NOTHING, UNKNOWN, Sum, add, download_bytes, hours_of, left_to_download, share_to_make
+from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards, keep_latest
+from wavlm.pipeline.gpus import Gpu, Precision
 from wavlm.pipeline.imported import teacher_network
-from wavlm.pipeline.plan import models, plan
-from wavlm.pipeline.record import read_field
+from wavlm.pipeline.plan import models, plan, scores_of
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource, Recipe
-from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops, num_parameters
+from wavlm.specs import CodebookSpec, NetworkSpec, Recipe
+from wavlm.specs.shapes import BACKWARD_FACTOR, FRAME_RATE_HZ, forward_flops, num_parameters
 
 FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
 LABEL_BYTES_PER_SECOND = 56  # measured: Parquet, zstd, 50 Hz; MFCC labels at 100 Hz take twice that
-# Dense bf16 (V100: fp16) matrix rates from the vendor's data sheets, TFLOP/s.
-GPU_TFLOPS = {"V100": 125.0, "A100": 312.0, "H100": 989.0}
-ASSUMED_UTILISATION = 0.35
+FLAT_BYTES_PER_SECOND = 100  # labels while a model trains: two bytes each, 50 Hz
 ADAM_BYTES_PER_PARAMETER = 12  # fp32 weight and two moments
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A sum of which some addends may be unknown."""
-
-    known: float = 0.0
-    unknown: int = 0
-
-    def __add__(self, other: Sum) -> Sum:
-        return Sum(self.known + other.known, self.unknown + other.unknown)
-
-    def __mul__(self, factor: float) -> Sum:
-        return Sum(self.known * factor, self.unknown)
-
-    def show(self, digits: int = 0) -> str:
-        """`12.3`, `12.3 + ?` if a part is unknown, `?` if nothing is known."""
-        if self.unknown:
-            return f"{self.known:,.{digits}f} + ?" if self.known else "?"
-        return f"{self.known:,.{digits}f}"
-
-
-UNKNOWN = Sum(0.0, 1)
+WEIGHT_BYTES_PER_PARAMETER = 4
+SNAPSHOTS = 2  # that are kept while a model trains, beside the one that is written
+LENGTH_SECONDS = 10.0  # of a typical utterance
+MFCC_SIZE = 39
+SCORING_PASSES = 25  # of k-means, for each layer
 
 
 @dataclass(frozen=True)
@@ -62,13 +48,16 @@ class StageCost:
     iteration: int
     stage: str
     core_hours: Sum
-    disk_gigabytes: Sum
-    left_gigabytes: Sum
-    petaflops: Sum = Sum()
+    disk_gigabytes: Sum = NOTHING  # of what it makes
+    left_gigabytes: Sum = NOTHING
+    extra_gigabytes: Sum = NOTHING  # more, while it runs
+    petaflops: Sum = NOTHING
+    precision: Precision = "fp32"
 
-    def gpu_hours(self, tflops: float) -> Sum:
-        """GPU hours at the assumed utilisation of a card with this matrix rate."""
-        return self.petaflops * (1e3 / (tflops * ASSUMED_UTILISATION) / 3600)
+    def gpu_hours(self, gpu: Gpu) -> Sum | None:
+        """GPU hours at the assumed utilisation; None if the card does not have the precision."""
+        hours = gpu.hours(self.petaflops.known, self.precision)
+        return None if hours is None else Sum(hours, self.petaflops.unknown)
 
 
 @dataclass(frozen=True)
@@ -82,6 +71,8 @@ class Cost:
     parameters: tuple[int, ...]  # per iteration
     epochs: tuple[float | None, ...]  # per iteration; None where the hours of a corpus are unknown
     stages: tuple[StageCost, ...]
+    freed_gigabytes: Sum = NOTHING  # by house-keeping, once all is made
+    in_place: tuple[str, ...] = ()  # corpora that are read where they lie: their files are in no figure
 
     @property
     def core_hours(self) -> Sum:
@@ -93,16 +84,32 @@ class Cost:
 
     @property
     def left_gigabytes(self) -> Sum:
-        """Disk that what is not there yet will take."""
-        return self.left_to_download_gigabytes + add(stage.left_gigabytes for stage in self.stages)
+        """Disk that what is not there yet will take: the most at a time."""
+        stages = [item for item in self.stages if item.left_gigabytes != NOTHING]
+        found = _pile_up(self.left_to_download_gigabytes, ((it.left_gigabytes, it.extra_gigabytes) for it in stages))
+        return max((self.left_to_download_gigabytes, *found), key=lambda item: (item.known, item.unknown))
 
-    def gpu_hours(self, tflops: float) -> Sum:
-        return add(stage.gpu_hours(tflops) for stage in self.stages)
+    @property
+    def peaks(self) -> tuple[Sum, ...]:
+        """The disk that is taken while each stage runs, by all that was made before as well, in gigabytes."""
+        return tuple(_pile_up(self.download_gigabytes, ((it.disk_gigabytes, it.extra_gigabytes) for it in self.stages)))
+
+    @property
+    def peak_gigabytes(self) -> Sum:
+        """The most that is taken at a time, if nothing is deleted meanwhile."""
+        return max((self.download_gigabytes, *self.peaks), key=lambda item: (item.known, item.unknown))
+
+    def gpu_hours(self, gpu: Gpu) -> Sum | None:
+        """The GPU hours of all stages; None if a stage wants a precision that the card does not have."""
+        found = [stage.gpu_hours(gpu) for stage in self.stages]
+        return None if None in found else add(item for item in found if item)
 
 
-def add(sums: Iterable[Sum]) -> Sum:
-    """The sum of sums."""
-    return sum(sums, Sum())
+def _pile_up(there: Sum, stages: Iterable[tuple[Sum, Sum]]) -> Iterator[Sum]:
+    """What is taken while each stage runs. stages: what each leaves, and what it takes beside while it runs."""
+    for left, extra in stages:
+        there = there + left
+        yield there + extra
 
 
 def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] | None = None) -> Cost:
@@ -115,74 +122,29 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
     shards = [item for item in keep_latest(artifacts) if isinstance(item, Shards)]
     hours = {item: hours_of(item, store) for item in shards}
     speech = {spec.name for spec in recipe.speech}
-    stages, epochs, labelled = [_corpora(shards, left), _shards(hours, store, left)], [], set[Labels]()
+    stages, epochs, made = [_corpora(shards, left), _shards(hours, store, left)], [], set[Artifact]()
     for model in models(artifacts):
-        new = [item for item in model.labels if item not in labelled]
-        labelled |= set(new)
-        stages += [_labels(model, new, hours, left, store), _pretrain(model, left)]
+        new = [item for item in model.labels if item not in made]
+        if model.codebook and model.codebook not in made:
+            stages.append(_codebook(model.iteration, model.codebook, store))
+        made |= {*new, *([model.codebook] if model.codebook else [])}
+        stages += [_labels(model, new, hours, left, store), _pretrain(model, hours, left)]
+        if scores := scores_of(model, recipe):
+            stages.append(_scores(scores))
         seconds = add(hours[item] for item in model.shards) * 3600
         trained = model.train.updates * model.train.batch_seconds
         epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
         download_gigabytes=add(download_bytes(item.corpus.spec) for item in shards) * 1e-9,
-        left_to_download_gigabytes=add(_left_to_download(item, store) for item in shards if item.corpus in left) * 1e-9,
+        left_to_download_gigabytes=add(left_to_download(item, store) for item in shards if item.corpus in left) * 1e-9,
         unknown_hours=tuple(item.corpus.name for item in shards if hours[item].unknown),
         parameters=tuple(num_parameters(item.network, item.codebook.num_clusters) for item in recipe.iterations),
         epochs=tuple(epochs),
         stages=tuple(stages),
+        freed_gigabytes=_freed(recipe, shards, models(artifacts)),
+        in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
     )
-
-
-def hours_of(shards: Shards, store: Store | None) -> Sum:
-    """Audio of a corpus: of its shards if the store holds them, else of the corpus, else what its spec expects."""
-    if store and store.is_complete(shards):
-        return Sum(store.facts(shards, ShardsFacts).hours)
-    if store and store.is_complete(shards.corpus):
-        return Sum(store.facts(shards.corpus, CorpusFacts).hours)
-    if store and (earlier := earlier_hours(shards, store)):
-        return Sum(earlier * _growth(shards))
-    expected = shards.corpus.spec.expected_hours
-    return Sum(expected) if expected else UNKNOWN
-
-
-def earlier_hours(shards: Shards, store: Store) -> float:
-    """Audio in the shards of the generation before, whose parts are taken over; 0 for a corpus that has not grown."""
-    siblings = store.siblings(shards) if shards.is_known and (generation_of(shards) or 1) > 1 else []
-    return ShardsFacts.model_validate(read_field(siblings[0], "facts"), strict=False).hours if siblings else 0.0
-
-
-def _growth(shards: Shards) -> float:
-    """How much larger the folder of a corpus is than in the generation before, by bytes."""
-    sizes = shards.corpus.spec.folder.generation_bytes if shards.corpus.spec.folder else ()
-    return sizes[-1] / max(1, sizes[-2]) if len(sizes) > 1 else 1.0
-
-
-def share_to_make(artifact: Shards | Labels, store: Store | None) -> float:
-    """The share of shards or labels that no earlier generation has made, as far as hours tell."""
-    shards = artifact.shards if isinstance(artifact, Labels) else artifact
-    if store is None or (isinstance(artifact, Labels) and not store.is_complete(artifact.codebook)):
-        return 1.0
-    hours = hours_of(shards, store).known
-    return 1.0 - min(1.0, earlier_hours(shards, store) / hours) if hours else 1.0
-
-
-def download_bytes(spec: CorpusSpec) -> Sum:
-    """Size of a corpus' archives; a folder is read in place and has none."""
-    return add(_source_bytes(source) for source in spec.sources if not isinstance(source, FolderSource))
-
-
-def _source_bytes(source: HttpsSource | AptSource) -> Sum:
-    published = source.published_gigabytes * 1e9 if isinstance(source, HttpsSource) else 0.0
-    size = source.size_bytes or published
-    return Sum(size) if size else UNKNOWN
-
-
-def _left_to_download(shards: Shards, store: Store | None) -> Sum:
-    """What is not among the store's downloads."""
-    sources = [item for item in shards.corpus.spec.sources if not isinstance(item, FolderSource)]
-    there = {item for item in sources if store and (store.downloads / item.file_name).exists()}
-    return add(_source_bytes(item) for item in sources if item not in there)
 
 
 def _corpora(shards: list[Shards], left: frozenset[Artifact]) -> StageCost:
@@ -193,7 +155,7 @@ def _corpora(shards: list[Shards], left: frozenset[Artifact]) -> StageCost:
 
 def _shards(hours: dict[Shards, Sum], store: Store | None, left: frozenset[Artifact]) -> StageCost:
     sizes = {item: _shard_bytes(item, found, store) * 1e-9 for item, found in hours.items()}
-    core_hours = add(hours.values()) * (1 / DECODE_RATE + 1 / RESAMPLE_RATE + 1 / ENCODE_RATE)
+    core_hours = add(hours.values()) * (1 / PACK_RATE + 1 / RESAMPLE_RATE)
     return StageCost(0, "shards", core_hours, add(sizes.values()), _left(_to_make(sizes, store), left))
 
 
@@ -218,22 +180,82 @@ def _labels(
     seconds = add(hours[item.shards] for item in labels) * 3600
     disk, left_disk = add(sizes.values()), _left(_to_make(sizes, store), left)
     if model.codebook is None or teacher is None or model.codebook.spec.features.type == "mfcc":
-        core_hours = seconds * ((1 / DECODE_RATE + 1 / MFCC_RATE) / 3600)
+        core_hours = seconds * (1 / MFCC_LABELS_RATE / 3600)
         return StageCost(model.iteration, "labels", core_hours, disk, left_disk)
     network = teacher_network(model.codebook, store)
     layer = model.codebook.spec.features.layer
     petaflops = seconds * (forward_flops(network, 15.0, layer) / 1e15) if network else UNKNOWN
-    return StageCost(model.iteration, "labels", seconds * (1 / DECODE_RATE / 3600), disk, left_disk, petaflops)
+    core_hours = seconds * (1 / DECODE_RATE / 3600)
+    return StageCost(model.iteration, "labels", core_hours, disk, left_disk, petaflops=petaflops)
 
 
-def _pretrain(model: Model, left: frozenset[Artifact]) -> StageCost:
+def sample_seconds(spec: CodebookSpec) -> float:
+    """Audio that the sample of a codebook is taken from, if there is enough."""
+    return LENGTH_SECONDS * spec.sample_frames_per_cluster * spec.num_clusters / spec.frames_per_utterance
+
+
+def _codebook(iteration: int, codebook: Codebook, store: Store | None) -> StageCost:
+    """The features of the sample, and k-means on them."""
+    spec, seconds = codebook.spec, sample_seconds(codebook.spec)
+    network = teacher_network(codebook, store) if codebook.teacher else None
+    clustering = _clustering_hours(
+        spec.sample_frames_per_cluster * spec.num_clusters, spec.num_clusters, network, spec.iterations * spec.redo
+    )
+    if codebook.teacher is None or spec.features.type == "mfcc":
+        return StageCost(iteration, "codebook", Sum(seconds / MFCC_LABELS_RATE / 3600 + clustering))
+    flops = seconds * forward_flops(network, LENGTH_SECONDS, spec.features.layer) if network else 0.0
+    petaflops = Sum(flops / 1e15) if network else UNKNOWN
+    return StageCost(iteration, "codebook", Sum(seconds / DECODE_RATE / 3600 + clustering), petaflops=petaflops)
+
+
+def _clustering_hours(frames: float, num_clusters: int, network: NetworkSpec | None, passes: int) -> float:
+    """Core hours of k-means: in each pass every frame meets every centroid. network: None for MFCC."""
+    width = network.width if network else MFCC_SIZE
+    return 2 * frames * num_clusters * width * passes / CLUSTERING_FLOPS / 3600
+
+
+def _scores(scores: Scores) -> StageCost:
+    """One core computes all layers of some utterances, and clusters half of them layer by layer."""
+    spec, network = scores.spec, scores.model.network
+    seconds = spec.max_utterances * LENGTH_SECONDS
+    layers = len(spec.layers) or network.num_layers
+    clustering = _clustering_hours(seconds / 2 * FRAME_RATE_HZ, spec.num_clusters, network, SCORING_PASSES)
+    forward = seconds * forward_flops(network, LENGTH_SECONDS) / CORE_FLOPS / 3600
+    return StageCost(scores.model.iteration, "scores", Sum(forward + layers * clustering))
+
+
+def _freed(recipe: Recipe, shards: Sequence[Shards], trained: Sequence[Model]) -> Sum:
+    """What `wavlm gc` deletes when all is made: checkpoints, and archives and audio where the recipe allows it."""
+    sizes = add(download_bytes(item.corpus.spec) for item in shards) * 1e-9
+    checkpoints = add(Sum(_snapshot_gigabytes(model)) for model in trained) * SNAPSHOTS
+    return checkpoints + sizes * ((not recipe.keep.archives) + (not recipe.keep.audio))
+
+
+def _snapshot_gigabytes(model: Model) -> float:
+    return ADAM_BYTES_PER_PARAMETER * _parameters(model) / 1e9
+
+
+def _parameters(model: Model) -> int:
+    return num_parameters(model.network, model.codebook.spec.num_clusters if model.codebook else 0)
+
+
+def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact]) -> StageCost:
     train = model.train
     seconds = train.updates * train.batch_seconds
     flops = BACKWARD_FACTOR * forward_flops(model.network, train.max_crop_seconds) * seconds
-    parameters = num_parameters(model.network, model.codebook.spec.num_clusters if model.codebook else 0)
-    disk = Sum(parameters * (3 * ADAM_BYTES_PER_PARAMETER + 4) / 1e9)  # two snapshots, one being written
-    core_hours = Sum(seconds / DECODE_RATE / 3600)
-    return StageCost(model.iteration, "pretrain", core_hours, disk, _left({model: disk}, left), Sum(flops / 1e15))
+    disk = Sum(SNAPSHOTS * _snapshot_gigabytes(model) + WEIGHT_BYTES_PER_PARAMETER * _parameters(model) / 1e9)
+    flat = add(hours[item] for item in model.shards) * (3600 * FLAT_BYTES_PER_SECOND / 1e9)
+    extra = Sum(_snapshot_gigabytes(model)) + (flat if model.labels else NOTHING)  # one more, which is being written
+    return StageCost(
+        model.iteration,
+        "pretrain",
+        core_hours=Sum(seconds / DECODE_RATE / 3600),
+        disk_gigabytes=disk,
+        left_gigabytes=_left({model: disk}, left),
+        extra_gigabytes=extra,
+        petaflops=Sum(flops / 1e15),
+        precision=train.precision,
+    )
 
 
 def _left(sizes: Mapping[Any, Sum], left: frozenset[Artifact]) -> Sum:

@@ -11,21 +11,20 @@ import time
 from collections.abc import Callable, Sequence
 
 from wavlm.execution.processes import num_cores
-from wavlm.execution.rates import DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
+from wavlm.execution.rates import CORE_FLOPS, DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
+from wavlm.pipeline.amounts import hours_of, share_to_make
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards
-from wavlm.pipeline.cost import hours_of, share_to_make
+from wavlm.pipeline.cost import LENGTH_SECONDS, sample_seconds
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 
-# Operations per second of one core of the machine on which the rates of `cost` were measured, in the same crop.
-REFERENCE_FLOPS = 15e9
+REFERENCE_FLOPS = CORE_FLOPS  # of one core of the machine on which the rates of steps were measured, in the same crop
 PASSES = 3  # timed, after one that is not
 MOST_CROP_SECONDS = 3.0
 MOST_FLOPS = 1e10  # of a pass: some tenths of a second, also for Large, whose whole crop would take ten
 FIXED_SECONDS = 2.0  # of each artifact: a process, its imports, a record
-LENGTH_SECONDS = 10.0  # of a typical utterance
 
 
 def measure_speed(network: NetworkSpec, crop_seconds: float) -> float:
@@ -82,10 +81,8 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
             seconds = share_to_make(artifact, store) * _seconds_of(artifact.shards, store)
             seconds = _feature_seconds(artifact.codebook, seconds, flops, store)
         case Codebook():
-            spec = artifact.spec
-            utterances = spec.sample_frames_per_cluster * spec.num_clusters / spec.frames_per_utterance
             there = sum(_seconds_of(item, store) for item in artifact.shards)
-            seconds = _feature_seconds(artifact, min(there, utterances * LENGTH_SECONDS), flops, store)
+            seconds = _feature_seconds(artifact, min(there, sample_seconds(artifact.spec)), flops, store)
         case Model():
             train = artifact.train
             per_second = BACKWARD_FACTOR * forward_flops(artifact.network, train.max_crop_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.errors import BadDataError
@@ -62,11 +63,14 @@ def _count_parts(shards: Shards, store: Store, siblings: list[Path]) -> tuple[in
     if not store.is_complete(shards.corpus) or store.facts(shards.corpus, CorpusFacts).utterances > MOST_ROWS:
         return None
     from wavlm.shards.listing import read_listing
-    from wavlm.shards.plan import digest_inputs, read_plan
+    from wavlm.shards.plan import digest_inputs, write_plan
 
     corpus = shards.corpus.spec
-    _, parts = read_plan(store.path(shards.corpus), shards.spec)
-    wanted = {digest_inputs(part, shards.spec, corpus.channels, corpus.role) for part in parts}
+    with TemporaryDirectory() as scratch:
+        parts = write_plan(store.path(shards.corpus), shards.spec, Path(scratch))
+        wanted = {
+            digest_inputs(part.stem, part.read_rows(), shards.spec, corpus.channels, corpus.role) for part in parts
+        }
     there = {item.inputs for sibling in siblings for item in read_listing(sibling).values()}
     return len(wanted & there), len(parts)
 

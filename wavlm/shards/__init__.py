@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from wavlm.shards.index import num_utterances as num_utterances
     from wavlm.shards.index import read_columns as read_columns
     from wavlm.shards.index import read_index as read_index
+    from wavlm.shards.index import stream_columns as stream_columns
+    from wavlm.shards.index import take_rows as take_rows
     from wavlm.shards.listing import ListedShard as ListedShard
     from wavlm.shards.listing import listing_path as listing_path
     from wavlm.shards.listing import read_listing as read_listing
@@ -48,7 +50,9 @@ _MODULES = {
     "read_listing": "listing",
     "read_samples": "streaming",
     "stream": "streaming",
+    "stream_columns": "index",
     "stream_with_phones": "streaming",
+    "take_rows": "index",
     "verify_shard": "streaming",
 }
 

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from wavlm.corpus.layouts import UNKNOWN_SPEAKER, path_to_text
+import pyarrow as pa
+
 from wavlm.errors import BadDataError
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
 from wavlm.shards.account import EXCLUDED, Account, add_up
-from wavlm.shards.coverage import Coverage, measure_coverage
+from wavlm.shards.books import COLUMNS, Books, ManifestBooks, add_counts
+from wavlm.shards.contents import write_contents
+from wavlm.shards.coverage import Coverage
 from wavlm.shards.facts import ShardsFacts
-from wavlm.shards.index import write_index
-from wavlm.shards.languages import count_languages
-from wavlm.shards.listing import ListedShard, write_listing
-from wavlm.shards.part import RECORDS, PackedUtterance, PartRecord, build_part
-from wavlm.shards.plan import read_plan
+from wavlm.shards.part import build_part
+from wavlm.shards.plan import write_plan
+from wavlm.shards.record import RECORDS, SUFFIX, PartRecord, PartRows, read_rows, record_path
 from wavlm.shards.recordings import MEAN_OF_SPEECH, Intake
-from wavlm.shards.rejects import Reject, rejects_path, write_rejects
+from wavlm.shards.rejects import rejects_path, write_rejects
 from wavlm.shards.reuse import take_parts
-from wavlm.shards.waveform import name_channels
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import remove_noted
 from wavlm.storage.known import KnownFile, note_known
-
-if TYPE_CHECKING:  # its libraries are not needed to read shards
-    from wavlm.corpus.manifest import Content, ManifestRow
+from wavlm.storage.parquet import lean_memory
 
 # A process takes 2 s of CPU to start, because webdataset imports torch. In 2 s it packs 2,000 s of audio.
 SECONDS_PER_WORKER = 3600
@@ -60,8 +56,9 @@ def build_shards(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     SHARDS_EMPTY for a corpus that gives no utterance, DUP_KEY, KEY_BAD, FILE_CHANGED. Raises ServiceMissingError
     (STORAGE_STALLED) if the disk of the recordings does not answer.
     """
-    manifest, parts = read_plan(corpus_dir, spec)
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
+    with lean_memory():
+        parts = write_plan(corpus_dir, spec, out)
     _remove_others({part.stem for part in parts}, out)
     work = partial(build_part, spec=spec, intake=intake, corpus_dir=corpus_dir, out=out)
     taken = take_parts(parts, spec, intake, siblings, out)
@@ -70,54 +67,49 @@ def build_shards(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     made = {record.stem: record for record in run_parts(todo, work, min(workers, enough), progress)}
     records = [made.get(part.stem) or taken[part.stem] for part in parts]
     note_known(out, [KnownFile(one.shard, one.sha256, one.size_bytes) for one in records if one.sha256])
-    rejects = [reject for record in records for reject in record.rejects]
-    account = add_up([record.account for record in records])
-    _check_books([row.key for row in manifest], records, rejects, account)
-    write_rejects(out, rejects)
-    _check_rejects(rejects, len(manifest), spec, out)
-    write_contents(out, records)
-    _check_some(rejects, spec, records, out)
-    facts = _facts(manifest, records, rejects, account, _measure_coverage(manifest, records, intake))
+    with lean_memory():
+        facts = _finish(spec, intake, corpus_dir, out, records)
     return facts.model_copy(update={"parts_reused": len(taken)})
+
+
+def _finish(spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path, records: Sequence[PartRecord]) -> ShardsFacts:
+    """Write what is in the folder, part by part, and compare it with the manifest."""
+    from wavlm.corpus.manifest import num_recordings, stream_manifest
+
+    count = num_recordings(corpus_dir)
+    bad = (record for record in records if record.rejected or record.rejected_pieces)
+    write_rejects(out, (reject for record in bad for reject in _rows_of(record, out).rejects))
+    _check_rejects(add_counts(record.rejected for record in records), count, spec, out)
+    account, books = add_up([record.account for record in records]), Books()
+    manifest = ManifestBooks(stream_manifest(corpus_dir, COLUMNS))
+
+    def read_parts() -> Iterator[tuple[PartRecord, pa.Table]]:
+        for record in records:
+            rows = _rows_of(record, out)
+            books.add(record, rows)
+            yield record, rows.utterances
+        books.check(manifest, account, lambda: (_rows_of(record, out).utterances["key"] for record in records))
+
+    write_contents(out, read_parts())
+    _check_some(spec, records, out)
+    coverage = books.measure_coverage(lambda: stream_manifest(corpus_dir, COLUMNS), intake.channels)
+    return _facts(manifest, records, books, account, coverage)
+
+
+def _rows_of(record: PartRecord, out: Path) -> PartRows:
+    return read_rows(record_path(out, record.stem))
 
 
 def _remove_others(stems: set[str], out: Path) -> None:
     """Remove tars of an earlier attempt that this corpus does not have."""
-    for path in (*out.glob("*.tar"), *(out / RECORDS).glob("[!.]*.json")):
-        if path.stem not in stems:
+    for path in (*out.glob("*.tar"), *(out / RECORDS).glob("[!.]*")):
+        if path.stem not in stems or path.suffix not in (".tar", SUFFIX):  # earlier versions wrote JSON
             remove_noted(path)
 
 
-def _check_books(
-    keys: Sequence[str], records: Sequence[PartRecord], rejects: Sequence[Reject], account: Account
-) -> None:
-    """Check that every recording is either in utterances or in rejects, and every sample as well.
-
-    The ledgers of the parts have counted too. This compares them with what is listed: utterances and rejects.
-    """
-    utterances = [item for record in records for item in record.utterances]
-    used = {key for item in utterances for key in item.sources}
-    refused = [reject.key for reject in rejects if reject.is_recording]
-    listed = sum(item.samples - item.gap_samples for item in utterances)
-    left_out = sum(max(0, reject.samples) for reject in rejects)
-    if sorted([*used, *refused]) != sorted(keys) or listed + left_out != account.samples:
-        raise RuntimeError(
-            f"{len(keys)} recordings of the manifest, {len(used)} in utterances, {len(refused)} rejected; "
-            f"{account.samples} samples decoded, {listed} in utterances, {left_out} rejected: "
-            "the numbers do not add up"
-        )
-    names = Counter(item.key for item in utterances)
-    if twice := sorted(key for key, count in names.items() if count > 1):
-        raise BadDataError(
-            "DUP_KEY",
-            f"{twice[0]} is the key of a recording, and of a channel, a piece or a join of another; in the manifest; "
-            "rename the file",
-        )
-
-
-def _check_rejects(rejects: Sequence[Reject], num_recordings: int, spec: ShardSpec, out: Path) -> None:
+def _check_rejects(rejected: Counter[str], num_recordings: int, spec: ShardSpec, out: Path) -> None:
     """Limit the bad recordings. A piece that is left out is no bad recording: the rest of its recording is used."""
-    bad = Counter(item.reason for item in rejects if item.is_recording and item.reason not in EXCLUDED)
+    bad = Counter({reason: count for reason, count in rejected.items() if reason not in EXCLUDED})
     if bad.total() > spec.max_rejected * num_recordings:
         counts = ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
         raise TooManyRejectsError(
@@ -127,64 +119,23 @@ def _check_rejects(rejects: Sequence[Reject], num_recordings: int, spec: ShardSp
         )
 
 
-def _check_some(rejects: Sequence[Reject], spec: ShardSpec, records: Sequence[PartRecord], out: Path) -> None:
+def _check_some(spec: ShardSpec, records: Sequence[PartRecord], out: Path) -> None:
     """Refuse a corpus without any utterance here, where the reasons are known. No later stage can use it."""
     if not any(record.utterances for record in records):
-        counts = Counter(reject.reason for reject in rejects).most_common()
+        counts = add_counts(one for record in records for one in (record.rejected, record.rejected_pieces))
         raise BadDataError(
             "SHARDS_EMPTY",
             f"no recording gave an utterance of {spec.min_seconds} s or more "
-            f"({', '.join(f'{count} {reason}' for reason, count in counts)}); listed in "
+            f"({', '.join(f'{count} {reason}' for reason, count in counts.most_common())}); listed in "
             f"{rejects_path(out)}; lower min_seconds, join clips, or leave the corpus out",
         )
 
 
-def write_contents(out: Path, records: Sequence[PartRecord]) -> None:
-    """Write what is in a folder of tars: the index of the utterances and the listing of the tars."""
-    write_index(out, [_index_row(record.shard, item) for record in records for item in record.utterances])
-    write_listing(out, {record.shard: _list_shard(record) for record in records if record.sha256})
-
-
-def _index_row(shard: str, item: PackedUtterance) -> dict[str, object]:
-    return {**vars(item), "shard": shard, "origins": [origin._asdict() for origin in item.origins]}
-
-
-def _list_shard(record: PartRecord) -> ListedShard:
-    return ListedShard(
-        sha256=record.sha256,
-        utterances=len(record.utterances),
-        samples=sum(item.samples for item in record.utterances),
-        inputs=record.inputs,
-    )
-
-
-def _measure_coverage(manifest: Sequence[ManifestRow], records: Sequence[PartRecord], intake: Intake) -> Coverage:
-    """What of the files with regions is in none, or in several. A row of a whole file is a region of it, too."""
-    regions = [item for record in records for item in record.covered]
-    files = {item.path: item for item in regions}
-    wholes = [
-        replace(
-            file, spans=tuple((lane, 0, file.samples) for lane in name_channels(intake.channels, file.num_channels))
-        )
-        for row in manifest
-        if not row.is_region and (file := files.get(path_to_text(row.path)))
-    ]
-    return measure_coverage([*regions, *wholes])
-
-
 def _facts(
-    manifest: Sequence[ManifestRow],
-    records: Sequence[PartRecord],
-    rejects: Sequence[Reject],
-    account: Account,
-    coverage: Coverage,
+    manifest: ManifestBooks, records: Sequence[PartRecord], books: Books, account: Account, coverage: Coverage
 ) -> ShardsFacts:
-    utterances = [item for record in records for item in record.utterances]
-    reasons = Counter(reject.reason for reject in rejects if reject.is_recording)
-    pieces = Counter(reject.reason for reject in rejects if not reject.is_recording)
-    splits: dict[Content, set[str]] = {}
-    for row in manifest:
-        splits.setdefault(row.content, set()).add(row.split)
+    reasons = add_counts(record.rejected for record in records)
+    pieces = add_counts(record.rejected_pieces for record in records)
     return ShardsFacts(
         recordings=len(manifest),
         recordings_used=len(manifest) - reasons.total(),
@@ -198,22 +149,22 @@ def _facts(
         samples_outside=coverage.outside,
         samples_repeated=coverage.repeated,
         unmeasured=account.unmeasured,
-        gap_samples=sum(item.gap_samples for item in utterances),
+        gap_samples=sum(record.gap_samples for record in records),
         clipped_samples=account.clipped,
         notes=dict(account.notes),
         channels=dict(account.channels),
         cuts=dict(account.cuts),
-        utterances=len(utterances),
-        speakers=len({item.speaker for item in utterances} - {"", UNKNOWN_SPEAKER}),
-        hours=_hours(utterances),
-        valid_hours=_hours([item for item in utterances if item.split == "valid"]),
+        utterances=sum(record.utterances for record in records),
+        speakers=books.num_speakers,
+        hours=_hours(sum(record.samples for record in records)),
+        valid_hours=_hours(books.valid_samples),
         shards=sum(bool(record.sha256) for record in records),
         bytes=sum(record.size_bytes for record in records),
-        repeated_recordings=len(manifest) - len(splits),
-        in_both_splits=sum(len(found) > 1 for found in splits.values()),
-        languages=count_languages(manifest, rejects, utterances),
+        repeated_recordings=manifest.num_repeated,
+        in_both_splits=manifest.num_in_both_splits,
+        languages=books.count_languages(manifest),
     )
 
 
-def _hours(utterances: Sequence[PackedUtterance]) -> float:
-    return round(sum(item.samples for item in utterances) / SAMPLE_RATE_HZ / 3600, 6)
+def _hours(samples: int) -> float:
+    return round(samples / SAMPLE_RATE_HZ / 3600, 6)

@@ -11,6 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+Spans = npt.NDArray[np.int64]  # (spans, 2): the first sample, and the one behind the last
+
 
 @dataclass(frozen=True)
 class Covered:
@@ -32,21 +37,20 @@ class Coverage(NamedTuple):
 def measure_coverage(files: Iterable[Covered]) -> Coverage:
     """What is in no region and in several. Raises RuntimeError for a file that has two lengths."""
     samples: dict[str, int] = {}
-    spans: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    spans: dict[tuple[str, int], list[Spans]] = defaultdict(list)
     for file in files:
         if samples.setdefault(file.path, file.samples) != file.samples:
             raise RuntimeError(f"{file.path} has {file.samples} samples in one part, {samples[file.path]} in another")
-        for channel, start, stop in file.spans:
-            spans[file.path, channel].append((start, stop))
+        found = np.array(file.spans, np.int64).reshape(-1, 3)
+        for channel in np.unique(found[:, 0]).tolist():
+            spans[file.path, channel].append(found[found[:, 0] == channel, 1:])
     whole = sum(samples[path] for path, _ in spans)
-    inside = sum(_length_of_union(found) for found in spans.values())
-    listed = sum(stop - start for found in spans.values() for start, stop in found)
+    inside = sum(_length_of_union(np.concatenate(parts)) for parts in spans.values())
+    listed = sum(int((part[:, 1] - part[:, 0]).sum()) for parts in spans.values() for part in parts)
     return Coverage(outside=whole - inside, repeated=listed - inside)
 
 
-def _length_of_union(spans: list[tuple[int, int]]) -> int:
-    length = reached = 0
-    for start, stop in sorted(spans):
-        length += max(0, stop - max(start, reached))
-        reached = max(reached, stop)
-    return length
+def _length_of_union(spans: Spans) -> int:
+    starts, stops = spans[np.lexsort((spans[:, 1], spans[:, 0]))].T
+    reached = np.concatenate([np.zeros(1, np.int64), np.maximum.accumulate(np.maximum(stops, 0))[:-1]])
+    return int(np.maximum(0, stops - np.maximum(starts, reached)).sum())

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wavlm.errors import BadDataError
-from wavlm.storage.parquet import write_parquet
+from wavlm.storage.parquet import open_parquet
 from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
@@ -37,6 +39,8 @@ IN_MEMORY = tuple(name for name in INDEX_SCHEMA.names if name != "origins")  # w
 
 # What pyarrow raises for damage; text that is no UTF-8 is a ValueError.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
+
+BATCH_ROWS = 1 << 14  # of what is read at a time: a MB per column
 
 Strings = NDArray[np.object_]
 Integers = NDArray[np.int64]
@@ -69,9 +73,20 @@ class Index:
         return np.flatnonzero(self.splits == split).astype(np.int64)
 
 
-def write_index(shards_dir: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write one row per utterance, in the order of the tars. Keys other than the columns are left out."""
-    write_parquet(index_path(shards_dir), pa.Table.from_pylist(rows, schema=INDEX_SCHEMA))
+@contextmanager
+def open_index(shards_dir: Path) -> Iterator[Callable[[str, pa.Table], None]]:
+    """Write the index: the caller adds the utterances of each tar, in the order of the tars, with its name.
+
+    Columns that the index does not have are left out. The index appears when the block ends without an error.
+    """
+
+    def add_shard(shard: str, utterances: pa.Table) -> None:
+        names = pa.array([shard]).dictionary_encode().take(pa.array(np.zeros(len(utterances), np.int32)))
+        whole = utterances.append_column("shard", names.cast(pa.string()))
+        add(whole.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA))
+
+    with open_parquet(index_path(shards_dir), INDEX_SCHEMA) as add:
+        yield add_shard
 
 
 def read_index(shards_dir: Path) -> Index:
@@ -109,17 +124,77 @@ def read_columns(shards_dir: Path, columns: Sequence[str], split: str | None = N
         raise _unreadable(path, error) from error
 
 
-def stream_columns(shards_dir: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def stream_columns(
+    shards_dir: Path, columns: Sequence[str], dictionaries: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """Some columns of the index in batches of rows, for what must not hold a whole column in memory.
+
+    dictionaries: columns whose texts come as numbers and the few texts that there are.
+    Raises BadDataError as `read_columns`.
+    """
+    with _open(shards_dir, dictionaries) as file:
+        yield from file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False)
+
+
+def stream_split(shards_dir: Path, columns: Sequence[str], split: str) -> Iterator[pa.RecordBatch]:
+    """Like `stream_columns`, the rows of one split. Row groups that have none are not read."""
+    with _open(shards_dir) as file:
+        groups = [group for group in range(file.num_row_groups) if _may_have(file.metadata.row_group(group), split)]
+        for batch in file.iter_batches(BATCH_ROWS, groups, ["split", *columns], use_threads=False):
+            yield batch.filter(pc.equal(batch["split"], split)).select(list(columns))
+
+
+def read_split(shards_dir: Path, split: str) -> NDArray[np.bool_]:
+    """Which rows of the index are of a split, (rows,). Raises BadDataError as `read_columns`."""
+    masks = [
+        pc.equal(batch["split"], split).to_numpy(zero_copy_only=False)
+        for batch in stream_columns(shards_dir, ["split"])
+    ]
+    return np.concatenate([np.zeros(0, np.bool_), *masks])
+
+
+def _may_have(group: pq.RowGroupMetaData, split: str) -> bool:
+    """Whether a row group may have a row of a split, by the smallest and largest one that it has."""
+    column = next(group.column(at) for at in range(group.num_columns) if group.column(at).path_in_schema == "split")
+    found = column.statistics
+    return found is None or not found.has_min_max or found.min <= split <= found.max
+
+
+def take_rows(shards_dir: Path, columns: Sequence[str], rows: Integers) -> pa.Table:
+    """Some columns of the rows with these numbers, in their order. Only row groups that have some are read.
 
     Raises BadDataError as `read_columns`.
     """
+    order = np.argsort(rows, kind="stable")
+    wanted = rows[order]
+    found: list[pa.RecordBatch] = []
+    with _open(shards_dir) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            last = first + file.metadata.row_group(group).num_rows
+            if np.searchsorted(wanted, first) < np.searchsorted(wanted, last):
+                for batch in file.iter_batches(BATCH_ROWS, [group], list(columns), use_threads=False):
+                    low, high = np.searchsorted(wanted, [first, first + len(batch)])
+                    found.append(batch.take(pa.array(wanted[low:high] - first)))
+                    first += len(batch)
+            first = last
+    schema = pa.schema([INDEX_SCHEMA.field(name) for name in columns])
+    back = np.empty(len(rows), np.int64)
+    back[order] = np.arange(len(rows))
+    return pa.Table.from_batches(found, schema).take(pa.array(back))
+
+
+@contextmanager
+def _open(shards_dir: Path, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     path = index_path(shards_dir)
     check_sealed(path)
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            _check_schema(file.schema_arrow, path)
-            yield from file.iter_batches(columns=list(columns))
+        _check_schema(pq.read_schema(path), path)
+        # pre_buffer would keep all that was read of the file in memory.
+        with pq.ParquetFile(
+            path, read_dictionary=list(dictionaries), page_checksum_verification=True, pre_buffer=False
+        ) as file:
+            yield file
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 

@@ -3,49 +3,71 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from wavlm.shards.account import EXCLUDED
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from wavlm.shards.facts import LanguageFacts
-from wavlm.shards.part import PackedUtterance
-from wavlm.shards.rejects import Reject
 from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE
-
-if TYPE_CHECKING:
-    from wavlm.corpus.manifest import ManifestRow
+from wavlm.storage.texts import Hashes
 
 MOST_LANGUAGES = 1000  # a column that names something else than languages may have a million values
 
 
-def count_languages(
-    manifest: Sequence[ManifestRow], rejects: Sequence[Reject], utterances: Sequence[PackedUtterance]
-) -> dict[str, LanguageFacts]:
-    """The account of each language; none if no language is known, or if there are so many that they are none."""
-    language_of = {row.key: row.language or UNKNOWN_LANGUAGE for row in manifest}
-    recordings = Counter(language_of.values())
-    if set(recordings) == {UNKNOWN_LANGUAGE} or len(recordings) > MOST_LANGUAGES:
-        return {}
-    lost = [reject for reject in rejects if reject.is_recording]
-    excluded = Counter(language_of[reject.key] for reject in lost if reject.reason in EXCLUDED)
-    rejected = Counter(language_of[reject.key] for reject in lost if reject.reason not in EXCLUDED)
-    counts, samples, valid = Counter[str](), Counter[str](), Counter[str]()
-    for item in utterances:
-        language = item.language or UNKNOWN_LANGUAGE
-        counts[language] += 1
-        samples[language] += item.samples
-        valid[language] += item.samples * (item.split == "valid")
-    return {
-        name: LanguageFacts(
-            recordings=recordings[name],
-            excluded=excluded[name],
-            rejected=rejected[name],
-            utterances=counts[name],
-            hours=_hours(samples, name),
-            valid_hours=_hours(valid, name),
+class LanguageBooks:
+    """The utterances of each language, on their way into sums."""
+
+    def __init__(self) -> None:
+        self._counts, self._samples, self._valid = Counter[str](), Counter[str](), Counter[str]()
+
+    def add(self, utterances: pa.Table) -> None:
+        """Enter the utterances of a part."""
+        if len(self._counts) > MOST_LANGUAGES:
+            return
+        sums = utterances.group_by(["language", "split"], use_threads=False).aggregate(
+            [("samples", "sum"), ("samples", "count")]
         )
-        for name in sorted(recordings)
-    }
+        for row in sums.to_pylist():
+            language = row["language"] or UNKNOWN_LANGUAGE
+            self._counts[language] += row["samples_count"]
+            self._samples[language] += row["samples_sum"]
+            self._valid[language] += row["samples_sum"] * (row["split"] == "valid")
+
+    def close(
+        self, languages: pa.ChunkedArray, keys: Hashes, refused: Hashes, excluded: Hashes
+    ) -> dict[str, LanguageFacts]:
+        """The account of each language; none if no language is known, or if there are so many that they are none.
+
+        languages, keys: of the recordings of the manifest, (recordings,). refused, excluded: keys of recordings that
+        are in no utterance, and of those among them that are too short.
+        """
+        recordings = _count(languages)
+        if set(recordings) <= {UNKNOWN_LANGUAGE} or len(recordings) > MOST_LANGUAGES:
+            return {}
+        is_excluded = np.isin(keys, excluded)
+        is_rejected = np.isin(keys, refused) & ~is_excluded
+        left = [_count(languages.filter(pa.array(mask))) for mask in (is_excluded, is_rejected)]
+        return {
+            name: LanguageFacts(
+                recordings=recordings[name],
+                excluded=left[0][name],
+                rejected=left[1][name],
+                utterances=self._counts[name],
+                hours=_hours(self._samples, name),
+                valid_hours=_hours(self._valid, name),
+            )
+            for name in sorted(recordings)
+        }
+
+
+def _count(languages: pa.ChunkedArray) -> Counter[str]:
+    """Recordings per language. An empty name is not known, as a missing one."""
+    counts: Counter[str] = Counter()
+    for row in pc.value_counts(languages.cast(pa.string())).to_pylist():
+        counts[row["values"] or UNKNOWN_LANGUAGE] += row["counts"]
+    return counts
 
 
 def _hours(samples: Mapping[str, int], name: str) -> float:

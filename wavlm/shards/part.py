@@ -3,91 +3,51 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
-from wavlm.shards.account import Account
-from wavlm.shards.coverage import Covered
 from wavlm.shards.flac import encode_flac
 from wavlm.shards.plan import TarPart, digest_inputs
+from wavlm.shards.record import (
+    Origin,
+    PackedUtterance,
+    PartRecord,
+    describe_part,
+    read_record,
+    record_path,
+    write_record,
+)
 from wavlm.shards.recordings import Intake, Recordings
-from wavlm.shards.rejects import Reject
 from wavlm.shards.utterance import Piece, Utterance, to_json
 from wavlm.specs import ShardSpec
-from wavlm.storage.files import atomic_path, is_whole, note_whole, read_json, sha256_of, write_text
+from wavlm.storage.files import atomic_path, is_whole, sha256_of
 
-RECORDS = "parts"
 TAR_OWNER, TAR_MODE = "wavlm", 0o644
 TAR_FORMAT = "GNU_FORMAT"  # allows names of more than 100 characters, the limit of USTAR
 
 
-class Origin(NamedTuple):
-    """Where a piece comes from. Two that share samples are copies of each other, in part or as a whole."""
-
-    file: int  # the first 64 bits of the sha256 of the recording's file
-    channel: int  # as in `Piece`
-    start: int  # samples at 16 kHz in the file
-    stop: int
-
-
-@dataclass(frozen=True)
-class PackedUtterance:
-    """The position of an utterance in its tar, and the recordings that it is made of."""
-
-    key: str
-    offset: int  # of the FLAC member's content
-    size: int
-    samples: int
-    gap_samples: int  # of them: silence between joined recordings
-    speaker: str
-    split: str
-    sha256: str  # of the FLAC
-    sources: tuple[str, ...]  # keys of recordings
-    language: str = ""  # empty: not known
-    origins: tuple[Origin, ...] = ()  # where its pieces come from
-
-
-@dataclass(frozen=True)
-class PartRecord:
-    """The result of a part. Its file is written last, and a note of its digest behind it: then the tar is complete."""
-
-    stem: str
-    inputs: str  # digest of the spec and the rows; a record of other inputs is ignored
-    sha256: str  # of the tar; empty if no recording was good, so that there is no tar
-    size_bytes: int
-    utterances: tuple[PackedUtterance, ...]
-    rejects: tuple[Reject, ...]
-    account: Account
-    covered: tuple[Covered, ...] = ()  # files of which there are regions
-
-    @property
-    def shard(self) -> str:
-        return f"{self.stem}.tar"
-
-
 def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path) -> PartRecord:
-    """Build a part, unless an earlier attempt has built it from the same inputs."""
-    inputs = digest_inputs(part, spec, intake.channels, intake.role)
-    path = out / RECORDS / f"{part.stem}.json"
+    """Build a part, unless an earlier attempt has built it from the same inputs. Its record is written last."""
+    rows = part.read_rows()
+    inputs = digest_inputs(part.stem, rows, spec, intake.channels, intake.role)
+    path = record_path(out, part.stem)
     found = read_record(path) if is_whole(path) else None
     if found is not None and found.inputs == inputs and _is_whole(found, out):
         return found
     recordings = Recordings(spec, intake, corpus_dir, out)
     tar = out / f"{part.stem}.tar"
-    with closing(recordings.utterances(part.rows)) as utterances:
-        files = {row.key: row.sha256 for row in part.rows}
+    with closing(recordings.utterances(rows)) as utterances:
+        files = {row.key: row.sha256 for row in rows}
         packed, digest, size_bytes = _write_part(tar, utterances, files)
     rejects, account = recordings.ledger.close()
-    covered = tuple(recordings.covered)
-    record = PartRecord(part.stem, inputs, digest, size_bytes, packed, rejects, account, covered)
-    write_text(path, json.dumps(asdict(record), sort_keys=True, ensure_ascii=False))
-    note_whole(path)
+    record = describe_part(part.stem, packed, rejects, account)
+    record = replace(record, inputs=inputs, sha256=digest, size_bytes=size_bytes)
+    write_record(path, record, packed, rejects, recordings.covered)
     return record
 
 
@@ -189,23 +149,6 @@ def _describe_utterance(utterance: Utterance, flac: bytes, files: Mapping[str, s
 
 def _origin_of(piece: Piece, sha256: str) -> Origin:
     return Origin(int(sha256[:16], 16), piece.channel, piece.start, piece.start + piece.samples)
-
-
-def read_record(path: Path) -> PartRecord:
-    """The record in a file. Raises OSError, and ValueError, TypeError or KeyError if it is damaged."""
-    value = read_json(path)
-    value["utterances"] = tuple(
-        PackedUtterance(
-            **{**item, "sources": tuple(item["sources"]), "origins": tuple(map(Origin._make, item["origins"]))}
-        )
-        for item in value["utterances"]
-    )
-    value["rejects"] = tuple(Reject(**item) for item in value["rejects"])
-    value["account"] = Account(**value["account"])
-    value["covered"] = tuple(
-        Covered(**{**item, "spans": tuple(map(tuple, item["spans"]))}) for item in value["covered"]
-    )
-    return PartRecord(**value)
 
 
 def _is_whole(record: PartRecord, out: Path) -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavlm.errors import BadDataError
-from wavlm.storage.parquet import write_parquet
+from wavlm.storage.parquet import open_parquet
 from wavlm.storage.seals import check_sealed
 
+T = TypeVar("T")
+
+STEP_ROWS = 10_000
 _SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -48,9 +53,18 @@ def rejects_path(shards_dir: Path) -> Path:
     return shards_dir / "rejects.parquet"
 
 
-def write_rejects(shards_dir: Path, rejects: Sequence[Reject]) -> None:
-    """Write one row per recording or piece that is rejected or excluded."""
-    write_parquet(rejects_path(shards_dir), pa.Table.from_pylist([vars(reject) for reject in rejects], schema=_SCHEMA))
+def write_rejects(shards_dir: Path, rejects: Iterable[Reject]) -> None:
+    """Write one row per recording or piece that is rejected or excluded. They need not be in memory together."""
+    with open_parquet(rejects_path(shards_dir), _SCHEMA) as add:
+        for some in _batched(rejects, STEP_ROWS):
+            add(pa.Table.from_pylist([vars(reject) for reject in some], schema=_SCHEMA))
+
+
+def _batched(items: Iterable[T], count: int) -> Iterator[list[T]]:
+    """Lists of `count` items; the last one may be shorter."""
+    rest = iter(items)
+    while some := list(islice(rest, count)):
+        yield some
 
 
 def read_rejects(shards_dir: Path) -> list[Reject]:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+
 from wavlm.errors import BadDataError
-from wavlm.shards.part import RECORDS, PartRecord, read_record
 from wavlm.shards.plan import TarPart, digest_inputs
+from wavlm.shards.record import PartRecord, read_record, record_path
 from wavlm.shards.recordings import Intake
 from wavlm.specs import ShardSpec
 from wavlm.storage.links import take_over
@@ -31,13 +33,15 @@ def take_parts(
 
     A part that is damaged there is not taken, and a warning says so: it is made from the recordings.
     """
-    wanted = {part.stem: digest_inputs(part, spec, intake.channels, intake.role) for part in parts}
+    folders = list(siblings)
     found: dict[str, PartRecord] = {}
-    for sibling in siblings:
-        for stem in [stem for stem in wanted if stem not in found]:
-            record = _find(sibling, stem, wanted[stem])
+    for part in parts if folders else ():
+        inputs = digest_inputs(part.stem, part.read_rows(), spec, intake.channels, intake.role)
+        for sibling in folders:
+            record = _find(sibling, part.stem, inputs)
             if record and _link(record, sibling, out):
-                found[stem] = record
+                found[part.stem] = record
+                break
     if found:
         let_settle()  # the store hashes the tars again to seal them, unless it knows them
     with ThreadPoolExecutor(THREADS) as pool:
@@ -47,13 +51,13 @@ def take_parts(
 
 def _find(sibling: Path, stem: str, inputs: str) -> PartRecord | None:
     """The record of a part of another folder if it is made from these inputs."""
-    path = sibling / RECORDS / f"{stem}.json"
+    path = record_path(sibling, stem)
     if not path.is_file():
         return None
     try:
         check_sealed(path)
         record = read_record(path)
-    except (BadDataError, OSError, ValueError, TypeError, KeyError) as error:
+    except (BadDataError, OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
         logger.warning("a part cannot be taken over: %s", error)
         return None
     return record if record.inputs == inputs else None
@@ -85,4 +89,4 @@ def _is_whole(record: PartRecord, out: Path) -> bool:
 def _names(record: PartRecord) -> Iterator[str]:
     if record.utterances:
         yield record.shard
-    yield f"{RECORDS}/{record.stem}.json"
+    yield str(record_path(Path(), record.stem))

@@ -29,10 +29,15 @@ class Digested:
 
 def write_digested(path: Path, content: Mapping[str, Any]) -> None:
     """Write indented JSON with sorted keys and its digest, atomically. NaN and infinity raise ValueError."""
+    write_text(path, to_digested(content))
+
+
+def to_digested(content: Mapping[str, Any]) -> str:
+    """The text of such a file."""
     body = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
     text = f'{{\n  "digest": "{_ZEROS.decode()}",{body[1:]}\n'
     digest = hashlib.sha256(text.encode()).hexdigest()
-    write_text(path, text.replace(_ZEROS.decode(), digest, 1))
+    return text.replace(_ZEROS.decode(), digest, 1)
 
 
 def read_digested(path: Path) -> Digested:
@@ -40,7 +45,11 @@ def read_digested(path: Path) -> Digested:
 
     Raises ValueError, saying what is wrong, for a file that was changed or is no JSON object. Raises OSError.
     """
-    blob = path.read_bytes()
+    return parse_digested(path.read_bytes())
+
+
+def parse_digested(blob: bytes) -> Digested:
+    """The content of the bytes of such a file. Raises ValueError as `read_digested`."""
     has_digest = check_digest(blob)
     try:
         content = json.loads(blob)

@@ -10,13 +10,22 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, CodedError, StoppedError
 from wavlm.errors.boundary import code_errors
-from wavlm.execution.exit_note import ExitNote, remove_exit_note, send_exit_note, write_exit_note
+from wavlm.execution.exit_note import (
+    ExitNote,
+    find_exit_note,
+    is_of_neighbour,
+    remove_exit_note,
+    send_exit_note,
+    write_exit_note,
+)
 from wavlm.execution.job import TRAIN_LOCK, TrainJob, read_job
 from wavlm.execution.stop import StopRequest
 from wavlm.storage.locks import hold_lock
@@ -38,26 +47,31 @@ def main(arguments: list[str], stop: StopRequest) -> int:
     try:
         with code_errors(given.job.parent):
             job = read_job(given.job)
-            _train(job, stop)
+            _train(job, stop, partial(_say_why, pipe=given.note, job=job))
             remove_exit_note(job.out)
     except CodedError as error:
-        _say_why(error, given.note, job)
+        _say_why(error, pipe=given.note, job=job)
         return error.exit_code
     return 0
 
 
-def _say_why(error: CodedError, pipe: int | None, job: TrainJob | None) -> None:
-    """Leave the error in the log, in the pipe and in the training's folder. A full disk stops none but the last."""
+def _say_why(error: CodedError, *, pipe: int | None, job: TrainJob | None) -> None:
+    """Leave the error in the log, in the pipe and in the training's folder. A full disk stops none but the last.
+
+    A rank that only lost another one does not take the place of what that one said.
+    """
     log.log(logging.INFO if error.exit_code == EXIT_STOPPED else logging.ERROR, "%s", error)
     note = ExitNote(exit_code=error.exit_code, message=str(error))
     if pipe is not None:
         send_exit_note(pipe, note)
-    if job and job.out.is_dir() and error.exit_code != EXIT_LOCKED:  # a locked folder belongs to another trainer
+    if not job or not job.out.is_dir() or error.exit_code == EXIT_LOCKED:  # a locked folder belongs to another trainer
+        return
+    if not (is_of_neighbour(note) and find_exit_note(job.out)):
         with suppress(OSError):
             write_exit_note(job.out, note)
 
 
-def _train(job: TrainJob, stop: StopRequest) -> None:
+def _train(job: TrainJob, stop: StopRequest, say_why: Callable[[CodedError], None]) -> None:
     if is_finished(job):
         log.info("already trained: %s", job.out)
         return
@@ -75,7 +89,7 @@ def _train(job: TrainJob, stop: StopRequest) -> None:
             )
         lock = hold_lock(job.out / TRAIN_LOCK, f"the model of {job.key}")
         ranks.once(lambda: held.enter_context(lock))  # if it fails, all ranks raise the same error
-        train(job, data_of(job, ranks), ranks, stop)
+        train(job, data_of(job, ranks), ranks, stop, say_why)
 
 
 def _raise_limit() -> None:

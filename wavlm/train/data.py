@@ -28,7 +28,7 @@ def data_of(job: TrainJob, ranks: Ranks) -> Data:
     """
 
     def train(position: SamplerState) -> Iterator[PackedBatch]:
-        return loader(job, position, ranks.rank, ranks.world, samples)
+        return loader(job, position, ranks.rank, ranks.world, samples, stages=ranks.local_rank == 0)
 
     # All is opened here, before a watchdog counts seconds; one rank of a machine makes and checks what all of them map.
     with ranks.one_first() as is_first:

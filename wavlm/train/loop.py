@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import torch
 from pydantic import JsonValue
@@ -27,7 +26,7 @@ from wavlm.engine.optimizer import adamw
 from wavlm.engine.ranks import Ranks
 from wavlm.engine.sharding import gather_whole
 from wavlm.engine.wrap import distribute, prepare_network
-from wavlm.errors import StoppedError, UsageError
+from wavlm.errors import CodedError, StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.execution.stop import StopRequest
@@ -39,8 +38,10 @@ from wavlm.nn.files import network_from
 from wavlm.rng import seed_for
 from wavlm.specs.identity import canonical
 from wavlm.train.facts import TrainingFacts, write_training
+from wavlm.train.hang import hung
 from wavlm.train.prefetch import prefetch
 from wavlm.train.reporting import find_due_records, format_line, heard_metrics, train_metrics
+from wavlm.train.resume import note_mixtures, restore_curve
 from wavlm.train.schedule import LossScale
 from wavlm.train.start import Head, build_network
 from wavlm.train.state import TrainingProgress
@@ -93,13 +94,20 @@ class Run:
         }
 
 
-def train(job: TrainJob, data: Data, ranks: Ranks, stop: StopRequest) -> None:
+def train(
+    job: TrainJob,
+    data: Data,
+    ranks: Ranks,
+    stop: StopRequest,
+    say_why: Callable[[CodedError], None] = lambda error: log.error("%s", error),
+) -> None:
     """Train to the last update, then write the model and training.json.
 
+    say_why: leaves the last words of a process that hangs.
     Raises StoppedError, after writing a checkpoint, if a stop was requested on any rank.
     """
     with (
-        watchdog(compiles=job.runtime.compile) as dog,
+        watchdog(compiles=job.runtime.compile, on_hang=lambda after: say_why(hung(job, ranks, after))) as dog,
         CheckpointWriter(job.out / CHECKPOINTS, job.runtime.keep_snapshots, ranks, (stop, dog)) as writer,
     ):
         run = _start(job, data, ranks, writer, (stop, dog))
@@ -187,29 +195,11 @@ def _resume(run: Run) -> TrainingProgress:
         log.info("going on after update %d of %d", progress.update, job.train.updates)
     else:
         progress = TrainingProgress(loss_scale=LossScale.first(job.train))
-    progress = _note_mixtures(job, progress)
+    progress = note_mixtures(job, progress)
     if ranks.leads:
-        _restore_curve(job, folder / name if name else None, progress.reported_update)
+        restore_curve(job, folder / name if name else None, progress.reported_update)
     ranks.wait()  # with a large checkpoint some ranks need longer than a collective waits
     return progress
-
-
-def _restore_curve(job: TrainJob, found: Path | None, update: int) -> None:
-    """Make the curve what it was at the checkpoint; empty if there is none. The file itself may have been changed."""
-    path = job.out / metrics.METRICS_FILE
-    curve = checkpoint.read_curve(found) if found else ""
-    metrics.restore(path, metrics.read_text(path, update) if curve is None else curve)
-
-
-def _note_mixtures(job: TrainJob, progress: TrainingProgress) -> TrainingProgress:
-    """The progress, with the mixtures that this attempt validates on. They are no part of the model's key."""
-    name = job.mixtures.name if job.mixtures else ""
-    before = progress.validated_on
-    if not name or before[-1:] == (name,):
-        return progress
-    if before:
-        log.warning("up to update %d this was validated on %s, from now on %s", progress.update, before[-1], name)
-    return progress.model_copy(update={"validated_on": (*before, name)})
 
 
 def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:

@@ -137,8 +137,10 @@ def _accumulate_gradients(
         gradient_sync = nullcontext() if is_last else skip_gradient_sync(training.module)
         with gradient_sync, _explain_out_of_memory(job):
             began = time.monotonic()
+            ranks.board.write(f"waits for micro-batch {number} of update {progress.update + 1}")
             batch = next(batches)
             waited = time.monotonic() - began
+            ranks.board.write(f"computes micro-batch {number} of update {progress.update + 1}: {', '.join(batch.keys)}")
             sums = _forward_backward(job, training, batch, progress.loss_scale.value, objective)
         results.append(MicroBatchResult(batch.keys, batch.after, sums, waited, batch.mixing, batch.heard))
     return results

@@ -21,22 +21,24 @@ removed and came back has a new place, in the generation that it came back with.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavlm.corpus.facts import SplitRule
 from wavlm.corpus.layouts import path_from_text, path_to_text
-from wavlm.corpus.manifest import Content
+from wavlm.corpus.manifest import BATCH_ROWS, Content
 from wavlm.errors import BadDataError
 from wavlm.storage.parquet import write_parquet
 from wavlm.storage.seals import check_sealed
 
 HISTORY, FILES = "history.parquet", "files.parquet"
+USED = ("train", "valid")  # splits of the manifest
 FORMAT = "1"
 
 _FILES = pa.schema(
@@ -108,7 +110,7 @@ class Version:
     @property
     def is_used(self) -> bool:
         """Whether it is in the manifest."""
-        return self.split in ("train", "valid")
+        return self.split in USED
 
     @property
     def is_region(self) -> bool:
@@ -138,11 +140,6 @@ class History:
         """The recordings of one generation."""
         return at(self.versions, generation)
 
-    @property
-    def places(self) -> list[Version]:
-        """The first version of every recording that ever was in a split: what parts of shards are planned by."""
-        return [item for item in self.versions if item.is_used and item.since == item.generation]
-
     def until(self, generation: int) -> History:
         """The history as an earlier generation had it."""
         return replace(self, versions=tuple(until(self.versions, generation)))
@@ -170,14 +167,37 @@ def write_history(corpus_dir: Path, history: History) -> None:
     write_parquet(corpus_dir / HISTORY, table.replace_schema_metadata(metadata))
 
 
-def read_history(corpus_dir: Path) -> History | None:
-    """The history in a corpus' folder; None if it has none, because it is made of archives.
+def num_versions(corpus_dir: Path) -> int:
+    """The number of versions of recordings in a corpus' folder. Raises BadDataError (MANIFEST) if it is damaged."""
+    path = corpus_dir / HISTORY
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
 
+
+def stream_places(corpus_dir: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch] | None:
+    """Some columns of the first version of every recording that ever was in a split, some rows at a time.
+
+    None if the corpus has no history, because it is made of archives. Parts of shards are planned by these.
     Raises BadDataError: MANIFEST if it is damaged, CHECKSUM if it is not the one that was sealed.
     """
     path = corpus_dir / HISTORY
     check_sealed(path)
-    return parse_history(path) if path.is_file() else None
+    return _stream_places(path, columns) if path.is_file() else None
+
+
+def _stream_places(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    wanted = [*columns, *(name for name in ("split", "since", "generation") if name not in columns)]
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+            _check_form(file.schema_arrow, _HISTORY, path)
+            for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
+                is_used = pc.is_in(batch["split"], value_set=pa.array(USED))
+                is_first = pc.equal(batch["since"], batch["generation"])
+                yield batch.filter(pc.and_(is_used, is_first)).select(list(columns))
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
 
 
 def parse_history(path: Path) -> History:
@@ -208,13 +228,17 @@ def parse_files(path: Path) -> list[FileVersion]:
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             table = file.read()
     except (OSError, pa.ArrowException, ValueError) as error:
         raise _unreadable(path, str(error)) from error
-    if (table.schema.metadata or {}).get(b"format") != FORMAT.encode() or not table.schema.equals(schema):
-        raise _unreadable(path, f"found columns {table.schema.names}, expected {schema.names} of format {FORMAT}")
+    _check_form(table.schema, schema, path)
     return table
+
+
+def _check_form(found: pa.Schema, expected: pa.Schema, path: Path) -> None:
+    if (found.metadata or {}).get(b"format") != FORMAT.encode() or not found.equals(expected):
+        raise _unreadable(path, f"found columns {found.names}, expected {expected.names} of format {FORMAT}")
 
 
 def _unreadable(path: Path, what: str) -> BadDataError:

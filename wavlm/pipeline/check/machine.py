@@ -8,12 +8,12 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wavlm.errors import CodedError, LockedError, ServiceMissingError
+from wavlm.errors import CodedError, LockedError, ServiceMissingError, UsageError
 from wavlm.mixing.effects import packages_of
 from wavlm.pipeline.artifacts import Model, Registration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
@@ -26,8 +26,15 @@ _COUNT_DEVICES = """
 import ctypes
 cuda, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
 failed = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
-print(0 if failed else count.value)
+majors = []
+for number in range(0 if failed else count.value):
+    device, major = ctypes.c_int(), ctypes.c_int()
+    if not cuda.cuDeviceGet(ctypes.byref(device), number):
+        cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device)  # of the compute capability
+        majors.append(major.value)
+print(0 if failed else count.value, *majors)
 """
+BF16_MAJOR = 8  # of the compute capability, from Ampere on
 _PACKAGES: dict[str, tuple[str, ...]] = {
     "corpus": ("httpx", "filelock", "soundfile", "pyarrow"),
     "shards": ("soxr", "av", "soundfile", "webdataset", "pyarrow"),
@@ -69,7 +76,8 @@ def check_devices(wanted: Wanted) -> Iterator[Finding]:
             f"torch is a build without CUDA; in {sys.prefix}; install one with CUDA, or use --gpus 0: train on the CPU",
         )
         return
-    count = _count_devices()
+    found = _find_devices()
+    count = None if found is None else len(found)
     if count is None:
         yield Remark(f"GPUs: {asked} asked for; the driver does not say how many there are", is_warning=True)
     elif count < asked:
@@ -80,6 +88,19 @@ def check_devices(wanted: Wanted) -> Iterator[Finding]:
         )
     else:
         yield Remark(f"GPUs: {asked} asked for, {count} there, CUDA {build or 'of an unknown version'}")
+    yield from _check_precision(wanted, found or ())
+
+
+def _check_precision(wanted: Wanted, majors: Sequence[int]) -> Iterator[Finding]:
+    """The GPUs compute in the precisions of the trainings."""
+    numbers = [str(item.iteration) for item in wanted.of(Model) if item.train.precision == "bf16"]
+    lowest = min(filter(None, majors[: wanted.runtime.gpus]), default=BF16_MAJOR)  # 0: not known
+    if numbers and lowest < BF16_MAJOR:
+        yield UsageError(
+            "PRECISION_MISSING",
+            f"iteration {', '.join(numbers)} trains in bf16, which GPUs have from compute capability 8.0 on, and one "
+            f"here has {lowest}.x; in recipe {wanted.recipe.name}; give `precision: fp16`, or use other GPUs",
+        )
 
 
 def _torch_build() -> str | None:
@@ -92,15 +113,21 @@ def _torch_build() -> str | None:
     return found[1] if found else None
 
 
-def _count_devices() -> int | None:
-    """CUDA devices by the driver's own count; None if the driver does not answer in time."""
+def _find_devices() -> list[int] | None:
+    """The major compute capability of each CUDA device, as the driver says (0: it does not).
+
+    None if the driver does not answer in time.
+    """
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and text, no shell
             [sys.executable, "-I", "-c", _COUNT_DEVICES], capture_output=True, timeout=DRIVER_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return None
-    return int(done.stdout) if done.returncode == 0 else 0  # no driver: no device
+    if done.returncode != 0:
+        return []  # no driver: no device
+    count, *majors = map(int, done.stdout.split())
+    return [*majors, *[0] * (count - len(majors))]
 
 
 def check_registry(wanted: Wanted) -> Iterator[Finding]:

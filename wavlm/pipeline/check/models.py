@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wavlm.errors import BadDataError, UsageError
+from wavlm.pipeline.amounts import add, hours_of
 from wavlm.pipeline.artifacts import Codebook, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
-from wavlm.pipeline.cost import add, hours_of
 from wavlm.pipeline.mixed import expect_alone
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_frames, samples_of

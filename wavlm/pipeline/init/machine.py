@@ -7,12 +7,12 @@ import subprocess
 from dataclasses import dataclass
 
 from wavlm.execution.processes import num_cores
-from wavlm.pipeline.cost import ASSUMED_UTILISATION, GPU_TFLOPS
 from wavlm.pipeline.estimate import REFERENCE_FLOPS
+from wavlm.pipeline.gpus import ASSUMED_UTILISATION, GPUS, Gpu, Precision
 
 CPU_HOURS, GPU_HOURS = 12.0, 120.0  # per week, where nothing is said: a night, and five days
 ASSUMED_GIGABYTES = 16.0  # the smallest card that is sold for training
-ASSUMED_CARD = "A100"
+ASSUMED_CARD = GPUS[1]
 QUERY = ("--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 QUERY_SECONDS = 20
 
@@ -32,8 +32,16 @@ class Machine:
         """Operations per second that training is assumed to reach."""
         if not self.gpus:
             return self.cores * REFERENCE_FLOPS
-        known = (tflops for name, tflops in GPU_TFLOPS.items() if name in self.card)
-        return self.gpus * next(known, GPU_TFLOPS[ASSUMED_CARD]) * 1e12 * ASSUMED_UTILISATION
+        return self.gpus * self._gpu.tflops[self.precision] * 1e12 * ASSUMED_UTILISATION
+
+    @property
+    def precision(self) -> Precision:
+        """What its GPUs compute fastest, bf16 where they have it: that needs no loss scale."""
+        return "bf16" if "bf16" in self._gpu.tflops else "fp16"
+
+    @property
+    def _gpu(self) -> Gpu:
+        return next((gpu for gpu in GPUS if gpu.name in self.card), ASSUMED_CARD)
 
     def __str__(self) -> str:
         if not self.gpus:

@@ -144,7 +144,7 @@ def training(
         fields["feature_penalty"] = Advice(0.6, "likewise")
     if machine.gpus:
         fields["crop_frames_multiple"] = Advice(32, "few shapes, for --compile")
-        fields["precision"] = Advice("bf16", "what GPUs of today compute fastest; fp16 for a V100, T4 and older")
+        fields["precision"] = Advice(machine.precision, "the fastest: fp16 on a V100, T4 and older, else bf16")
     fields["valid_every"] = max(1, count // 8)
     fields["log_every"] = max(1, min(count // 50, 500))
     return fields

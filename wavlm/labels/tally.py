@@ -1,0 +1,90 @@
+"""How often each label occurs in the files of a labels folder: counted in parts, and added up.
+
+Legend: K clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wavlm.execution.parts import run_parts
+from wavlm.execution.progress import no_progress
+from wavlm.labels.files import JoinedLabels, label_file, read_joined
+from wavlm.storage.files import sha256_of
+
+FILES_PER_PART = 64  # half a second to some seconds of work
+PARTS_PER_WORKER = 8  # a process takes some seconds to start
+
+
+@dataclass(frozen=True)
+class TallyPart:
+    """Files of labels to count, named by their shards."""
+
+    labels_dir: Path
+    shards: tuple[str, ...]
+    num_clusters: int
+
+    def __str__(self) -> str:
+        return f"counts of {len(self.shards)} files of labels from {self.shards[0]} on"
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """What some files of labels hold."""
+
+    histogram: npt.NDArray[np.int64]  # (K,)
+    num_utterances: int
+    num_repeated: int  # frames with the label of the frame before, in the same utterance
+    num_pairs: int  # frames that have one before
+    sha256s: Mapping[str, str]  # of the files, by shard
+
+
+def tally_files(labels_dir: Path, shards: Sequence[str], num_clusters: int, workers: int) -> Tally:
+    """What the files of labels of some shards hold, which are named by their tars."""
+    starts = range(0, len(shards), FILES_PER_PART)
+    parts = [TallyPart(labels_dir, tuple(shards[at : at + FILES_PER_PART]), num_clusters) for at in starts]
+    tallies = run_parts(parts, count_files, min(workers, len(parts) // PARTS_PER_WORKER), no_progress)
+    return add_tallies(tallies, num_clusters)
+
+
+def count_files(part: TallyPart) -> Tally:
+    """Read some files of labels once. Raises what `wavlm.labels.files.read_labels` raises."""
+    tallies = (
+        Tally(
+            *_count(read_joined(part.labels_dir, shard), part.num_clusters),
+            {shard: sha256_of(label_file(part.labels_dir, shard))},
+        )
+        for shard in part.shards
+    )
+    return add_tallies(tallies, part.num_clusters)
+
+
+def add_tallies(tallies: Iterable[Tally], num_clusters: int) -> Tally:
+    """The sum of what some parts hold, in their order."""
+    every = list(tallies)
+    return Tally(
+        histogram=np.sum([np.zeros(num_clusters, np.int64), *(one.histogram for one in every)], axis=0),
+        num_utterances=sum(one.num_utterances for one in every),
+        num_repeated=sum(one.num_repeated for one in every),
+        num_pairs=sum(one.num_pairs for one in every),
+        sha256s={shard: digest for one in every for shard, digest in one.sha256s.items()},
+    )
+
+
+def _count(labels: JoinedLabels, num_clusters: int) -> tuple[npt.NDArray[np.int64], int, int, int]:
+    values, lengths = labels.values, np.diff(labels.bounds)
+    is_repeated = values[1:] == values[:-1]
+    # The first label of an utterance has none before it, whatever the utterance before it ends with.
+    starts = labels.bounds[:-1][(lengths > 0) & (labels.bounds[:-1] > 0)]
+    is_repeated[starts - 1] = False
+    return (
+        np.bincount(values, minlength=num_clusters).astype(np.int64),
+        len(lengths),
+        int(is_repeated.sum()),
+        int(np.maximum(lengths - 1, 0).sum()),
+    )

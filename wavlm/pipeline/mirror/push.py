@@ -1,0 +1,130 @@
+"""Push a complete artifact: its files first, its record behind them, its entry last. Nothing is sent twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavlm.errors import BadDataError
+from wavlm.execution.progress import Progress, no_progress
+from wavlm.pipeline.mirror.bulk import NOT_PUSHED
+from wavlm.pipeline.mirror.entry import MirrorEntry, differs, read_entry, read_left_out, write_entry
+from wavlm.pipeline.mirror.places import Place
+from wavlm.pipeline.mirror.transfer import transfer_all
+from wavlm.pipeline.record import Seal, read_record, read_seal
+from wavlm.storage.cache import object_key
+from wavlm.storage.drops import read_dropped
+from wavlm.storage.files import sha256_of
+from wavlm.storage.ledger import SealedFile
+from wavlm.storage.mirror.mirror import Mirror
+from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, broken
+from wavlm.storage.use_locks import hold_in_use
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did."""
+
+    was_there: bool
+    num_sent: int = 0
+    bytes_sent: int = 0
+
+
+def push(folder: Path, mirror: Mirror, progress: Progress = no_progress, *, check: bool = False) -> Pushed:
+    """Push a complete artifact's folder. `check`: read all objects that are there, and send again what is damaged.
+
+    Of two that push the same artifact with different content, one wins, and the other raises MIRROR_DIFFERS.
+    Raises BadDataError (CHECKSUM, MIRROR_DIFFERS, RECORD_BROKEN), and what `Mirror` raises.
+    """
+    place = Place.of(folder)
+    with hold_in_use([place.use_lock]):
+        record, seal = read_record(folder), read_seal(folder)
+        if seal is None:
+            raise broken(folder / SEAL_FILE, "an earlier version made it without a seal")
+        dropped = read_dropped(folder).union(name for name in record.files if NOT_PUSHED.fullmatch(name))
+        files = {name: file for name, file in record.files.items() if name not in dropped}
+        there = read_entry(mirror, place.kind, place.key)
+        if there:
+            if there.content != seal.content:
+                raise differs(mirror, there, seal.content)
+            if not check and not read_left_out(mirror, there).difference(dropped):
+                return Pushed(was_there=True)
+        _check_inputs(mirror, seal, place)
+        sender = _Sender(mirror, folder, check=check)
+        transfer_all(sender.send, files.items(), sum(file.bytes for file in files.values()), progress)
+        sender.send((SEAL_FILE, _describe(folder / SEAL_FILE)))
+        sender.send((RECORD_FILE, _describe(folder / RECORD_FILE)))
+        entry = MirrorEntry(
+            kind=place.kind,
+            name=place.name,
+            key=place.key,
+            content=seal.content,
+            inputs=seal.inputs,
+            record=_describe(folder / RECORD_FILE),
+            seal=_describe(folder / SEAL_FILE),
+            left_out=sender.send_list(sorted(dropped)),
+            num_bytes=sum(file.bytes for file in files.values()),
+            pushed_unix=time.time(),
+        )
+        if not write_entry(mirror, entry, replace=there is not None):
+            _accept_other(mirror, entry)
+        return Pushed(was_there=False, num_sent=sender.num_sent, bytes_sent=sender.bytes_sent)
+
+
+class _Sender:
+    """Sends files as objects, and counts them."""
+
+    def __init__(self, mirror: Mirror, folder: Path, *, check: bool) -> None:
+        self._mirror, self._folder, self._check = mirror, folder, check
+        self.num_sent = self.bytes_sent = 0
+
+    def send(self, item: tuple[str, SealedFile]) -> int:
+        """Send a file unless it is there; returns its size."""
+        name, file = item
+        key = object_key(file.sha256)
+        if not self._is_there(key, file):
+            self._mirror.send(self._folder / name, key, file.sha256, file.bytes)
+            self.num_sent += 1
+            self.bytes_sent += file.bytes
+        return file.bytes
+
+    def send_list(self, names: list[str]) -> SealedFile | None:
+        """Send a list of names; None if there are none."""
+        if not names:
+            return None
+        blob = json.dumps(names).encode()
+        file = SealedFile(sha256=hashlib.sha256(blob).hexdigest(), bytes=len(blob))
+        self._mirror.replace(object_key(file.sha256), blob)
+        return file
+
+    def _is_there(self, key: str, file: SealedFile) -> bool:
+        if self._check:
+            return self._mirror.is_whole(key, file.sha256, file.bytes)
+        return self._mirror.size_of(key) == file.bytes
+
+
+def _check_inputs(mirror: Mirror, seal: Seal, place: Place) -> None:
+    """Raise BadDataError (MIRROR_DIFFERS) if the mirror has an input with other content than this was made from."""
+    for kind, key in place.inputs():
+        found = read_entry(mirror, kind, key)
+        made_from = seal.inputs.get(key)
+        if found and made_from and found.content != made_from:
+            raise BadDataError(
+                "MIRROR_DIFFERS",
+                f"{place} was made from another {found} ({made_from[:12]}) than the mirror has ({found.content[:12]}); "
+                f"at {mirror.address}; fetch that one, and make this again",
+            )
+
+
+def _accept_other(mirror: Mirror, entry: MirrorEntry) -> None:
+    """Somebody else was first. That is in order if it is the same artifact."""
+    there = read_entry(mirror, entry.kind, entry.key)
+    if there and there.content != entry.content:
+        raise differs(mirror, there, entry.content)
+
+
+def _describe(path: Path) -> SealedFile:
+    return SealedFile(sha256=sha256_of(path), bytes=path.stat().st_size)

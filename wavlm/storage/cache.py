@@ -1,0 +1,129 @@
+"""A bounded cache of a mirror's objects on this machine's disk, by content: `<folder>/<sha256>`.
+
+An object is fetched once, whoever wants it: by one process, while the others wait. It appears when it is whole and has
+its digest. Before it is fetched, what was opened longest ago goes, until all fits. Who has an object open keeps its
+bytes until it is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from wavlm.errors import CannotWriteError, LockedError, UsageError
+from wavlm.storage.locks import wait_for_lock
+from wavlm.storage.mirror.mirror import Mirror
+from wavlm.storage.mirror.patience import PATIENCE
+
+SLOTS = 4  # objects that are fetched at once, by all processes of a machine
+ATTEMPTS = 5  # to open what was fetched before others push it out
+RESERVED, ROOM_LOCK = ".reserved", "room.lock"
+LOOK_SECONDS = 0.2
+WAIT_SECONDS = 4 * 3600.0  # for others, who have time limits of their own
+
+
+def object_key(sha256: str) -> str:
+    """The key of a file's bytes in a mirror."""
+    return f"objects/{sha256[:2]}/{sha256}"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Objects of one mirror in a folder, of at most so many bytes. May be used by many processes and threads."""
+
+    folder: Path
+    most_bytes: int
+    mirror: str
+
+    def open(self, sha256: str, num_bytes: int) -> int:
+        """A file descriptor of an object, for reading. Fetches it if it is not here.
+
+        Raises what `Mirror.fetch` raises, UsageError (CACHE_TOO_SMALL) and CannotWriteError.
+        """
+        for _ in range(ATTEMPTS):
+            with suppress(FileNotFoundError):
+                handle = os.open(self.folder / sha256, os.O_RDONLY | os.O_CLOEXEC)
+                os.utime(handle)  # what was opened last goes last
+                return handle
+            self.fetch(sha256, num_bytes)
+        raise CannotWriteError(
+            "CACHE_TOO_SMALL",
+            f"an object was pushed out {ATTEMPTS} times before it could be opened; at {self.folder}; give the cache "
+            "more room: --cache-gigabytes",
+        )
+
+    def fetch(self, sha256: str, num_bytes: int) -> bool:
+        """See to it that an object is here; whether it was fetched now."""
+        path = self.folder / sha256
+        if path.is_file():
+            return False
+        if num_bytes > self.most_bytes:
+            raise UsageError(
+                "CACHE_TOO_SMALL",
+                f"one object has {num_bytes} bytes, the cache may have {self.most_bytes}; at {self.folder}; give it "
+                "more room: --cache-gigabytes",
+            )
+        with wait_for_lock(self._slot(sha256), f"the cache of {self.mirror}", WAIT_SECONDS, lambda *_: None):
+            if path.is_file():
+                return False
+            with self._reserve(path, num_bytes):
+                _mirror(self.mirror).fetch(object_key(sha256), path, sha256, num_bytes)
+        return True
+
+    @contextmanager
+    def _reserve(self, path: Path, num_bytes: int) -> Iterator[None]:
+        """Make room, and count the bytes that are still to come. Of what is fetched in this slot there is no other."""
+        reserved = path.with_name(path.name + RESERVED)
+        ours = [left for left in self.folder.glob(f"*{RESERVED}") if self._slot(left.name) == self._slot(path.name)]
+        for left in (*ours, *self.folder.glob(f".{path.name}.*.partial")):
+            left.unlink(missing_ok=True)  # of an attempt that was killed
+        while True:
+            with wait_for_lock(self.folder / ROOM_LOCK, "the room of the cache", WAIT_SECONDS, lambda *_: None):
+                if self._make_room(num_bytes):
+                    with reserved.open("wb") as file:
+                        file.truncate(num_bytes)  # a hole: it takes no room
+                    break
+            self._drop_stale(path)
+            time.sleep(LOOK_SECONDS)  # what others fetch takes all there is
+        try:
+            yield
+        finally:
+            reserved.unlink(missing_ok=True)
+
+    def _make_room(self, num_bytes: int) -> bool:
+        """Delete what was opened longest ago until so many bytes fit; whether they do."""
+        found = sorted((item.st_mtime_ns, item.st_size, path) for path, item in self._list())
+        total = num_bytes + sum(size for _, size, _ in found)
+        for _, size, path in found:
+            if total > self.most_bytes and not path.name.endswith(RESERVED):
+                path.unlink(missing_ok=True)
+                total -= size
+        return total <= self.most_bytes
+
+    def _drop_stale(self, path: Path) -> None:
+        """Drop what fetches have reserved that were killed: nobody holds their slot. Ours, of `path`, is held by us."""
+        for reserved in self.folder.glob(f"*{RESERVED}"):
+            slot = self._slot(reserved.name)
+            if slot != self._slot(path.name):
+                with suppress(LockedError), wait_for_lock(slot, "a slot of the cache", 0.0, lambda *_: None):
+                    reserved.unlink(missing_ok=True)
+
+    def _slot(self, sha256: str) -> Path:
+        return self.folder / f"slot-{int(sha256[:8], 16) % SLOTS}.lock"
+
+    def _list(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for path in self.folder.iterdir():
+            if len(path.name.removesuffix(RESERVED)) == 64:
+                with suppress(FileNotFoundError):
+                    yield path, path.stat()
+
+
+@cache
+def _mirror(address: str) -> Mirror:
+    """One courier per process that fetches, however many caches it opens."""
+    return Mirror(address, PATIENCE)
