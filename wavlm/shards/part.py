@@ -95,7 +95,7 @@ def write_digested_tar(
     ):
         for utterance in utterances:
             flac = encode_flac(utterance.waveform)
-            offset = file.tell() + _header_bytes(f"{utterance.key}.flac")
+            offset = writer.tarstream.offset + _header_bytes(f"{utterance.key}.flac")
             writer.write({"__key__": utterance.key, "flac": flac, "json": to_json(utterance)})
             entries.append(replace(_describe_utterance(utterance, flac, files), offset=offset))
     return tuple(entries), file.hexdigest()
