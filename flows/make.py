@@ -31,6 +31,7 @@ from wavlm.pipeline.artifacts import Artifact, ImportedModel, Model, Registratio
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.lost_lists import restore_list
+from wavlm.pipeline.mirror.sharing import bring, fill_inputs, give_if_it_answers
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import corpora_of, resolve, unread_folders
@@ -96,9 +97,14 @@ def require_registered(artifacts: Iterable[Artifact], store: Store, recipe: str)
 
 
 def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
-    """Run the artifact's task, unless the store holds the artifact already."""
-    if store.is_complete(artifact):
-        return
+    """Run the artifact's task, unless the store holds the artifact already, or the mirror does."""
+    if not store.is_complete(artifact) and not _bring(artifact, store, runtime):
+        _make_here(artifact, recipe, store, runtime)
+    give_if_it_answers(artifact, store, runtime)
+
+
+def _make_here(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
+    _fill_inputs(artifact, store, runtime)
     if isinstance(artifact, Registration):
         register(artifact, store, recipe, runtime)
         return
@@ -109,8 +115,18 @@ def make(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> 
     _TASKS[artifact.kind](artifact, store, runtime)
 
 
+def _bring(artifact: Artifact, store: Store, runtime: Runtime) -> bool:
+    """Take an artifact from the mirror, as soon as nobody makes it here."""
+    return wait_out(lambda: store.is_complete(artifact) or bring(artifact, store, runtime), runtime)
+
+
+def _fill_inputs(artifact: Artifact, store: Store, runtime: Runtime) -> None:
+    wait_out(lambda: fill_inputs(artifact, store, runtime), runtime)
+
+
 def make_share(artifact: Artifact, store: Store, runtime: Runtime, share: Share) -> None:
     """Make a share of the parts of an artifact that is not complete. No server follows it; nothing is sealed."""
+    _fill_inputs(artifact, store, runtime)
     with make_shares(share):
         _TASKS[artifact.kind].fn(artifact, store, runtime)
 
@@ -118,7 +134,8 @@ def make_share(artifact: Artifact, store: Store, runtime: Runtime, share: Share)
 def make_with_inputs(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:
     """The same, after what it needs was made: also what another run has moved away since this one began."""
     for left in reversed(range(ATTEMPTS)):
-        if store.is_complete(artifact):
+        if store.is_complete(artifact) or _bring(artifact, store, runtime):
+            give_if_it_answers(artifact, store, runtime)
             return
         for item in artifact.needs:
             make_with_inputs(item, recipe, store, runtime)
@@ -142,7 +159,8 @@ def make_again(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtim
             store.redo(artifact)
 
     wait_out(discard, runtime)
-    make(artifact, recipe, store, runtime)
+    if not store.is_complete(artifact):
+        _make_here(artifact, recipe, store, runtime)
 
 
 def _restore_thinned(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:

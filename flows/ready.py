@@ -11,6 +11,7 @@ from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.check import find, refuse
 from wavlm.pipeline.check.wanted import Finding
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.mirror.sharing import bring_needed
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.store import Store
@@ -24,10 +25,22 @@ def check_ready(
 ) -> list[str]:
     """Raise NotReadyError, which lists all problems. With `redo` what is complete is made again. Returns warnings.
 
+    What the mirror has comes first: it need not be made.
     `is_today`: with the folders as they are now, whatever the newest refresh has taken.
     """
+    if not redo:
+        _bring_needed(recipe, store, runtime, choose, is_today=is_today)
     remarks = refuse(find_all(recipe, store, runtime, choose, redo=redo, is_today=is_today))
     return [remark.text for remark in remarks if remark.is_warning]
+
+
+def _bring_needed(recipe: str, store: Store, runtime: Runtime, choose: Choose, *, is_today: bool) -> None:
+    if runtime.mirror:
+        try:
+            artifacts = choose(plan(resolve(read_recipe(Path(recipe)), store, is_today=is_today)))
+        except CodedError:  # about a folder: the check says so
+            return
+        bring_needed(artifacts, store, runtime)
 
 
 def find_all(

@@ -104,11 +104,35 @@ DEFAULT_WAIT = 720
 Experiment = Annotated[
     str, typer.Option("--experiment", metavar="NAME", help="MLflow experiment; if not given, one per recipe")
 ]
+Scratch = Annotated[
+    str, typer.Option(metavar="DIR", help="A folder on a disk of each machine's own, for what training reads often")
+]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines that train one model together")]
+Launcher = Annotated[
+    str,
+    typer.Option(
+        metavar="COMMAND", help="What starts a program on each machine, e.g. 'srun'; none: run this command on each"
+    ),
+]
+Address = Annotated[str, typer.Option(metavar="HOST", help="Address of this machine that the others reach")]
+Restarts = Annotated[int, typer.Option(min=0, help="How often training goes on by itself when a process was lost")]
 RequireRegistry = Annotated[
     bool,
     typer.Option("--require-registry", help="Fail in the end (69) if a model could not be registered"),
 ]
 Executor = Annotated[ExecutorName, typer.Option(help="Where parts of stages are made: this machine, or a Dask cluster")]
+Mirror = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS", envvar="WAVLM_MIRROR", help="Fetch from and push to it: s3://BUCKET/FOLDER, file:///FOLDER"
+    ),
+]
+CacheFolder = Annotated[
+    str, typer.Option(metavar="DIR", envvar="WAVLM_CACHE", help="Where tars of the mirror are kept")
+]
+CacheGigabytes = Annotated[
+    int, typer.Option(min=0, help="Read tars of the mirror through a cache of this size; 0: fetch them all")
+]
 Cluster = Annotated[
     str,
     typer.Option(

@@ -44,6 +44,14 @@ def run(  # noqa: PLR0913 - one option each
     require_registry: options.RequireRegistry = False,
     executor: options.Executor = "local",
     cluster: options.Cluster = "",
+    scratch: options.Scratch = "",
+    nodes: options.Nodes = 1,
+    launcher: options.Launcher = "",
+    address: options.Address = "",
+    restarts: options.Restarts = 0,
+    mirror: options.Mirror = "",
+    cache: options.CacheFolder = "",
+    cache_gigabytes: options.CacheGigabytes = 0,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -62,6 +70,7 @@ def run(  # noqa: PLR0913 - one option each
     from tasks.registry.lost import take_back_lost
     from wavlm.errors import CodedError
     from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.mirror.sharing import has_given
     from wavlm.pipeline.one_look import one_look
     from wavlm.pipeline.plan import select_needed
     from wavlm.pipeline.store import Store
@@ -81,13 +90,22 @@ def run(  # noqa: PLR0913 - one option each
         require_registry=require_registry,
         executor=executor,
         cluster=cluster,
+        scratch=scratch,
+        nodes=nodes,
+        launcher=launcher,
+        address=address,
+        restarts=restarts,
+        mirror=mirror,
+        cache=cache,
+        cache_gigabytes=cache_gigabytes,
     )
     artifact_store = Store(store)
     resolved = None
 
     def is_done() -> bool:
         try:
-            return artifact_store.has_all(plan_until(recipe, until, artifact_store))
+            wanted = plan_until(recipe, until, artifact_store)
+            return artifact_store.has_all(wanted) and has_given(wanted, runtime)
         except CodedError:
             return False  # the check says so, with all other problems
 
@@ -112,7 +130,7 @@ def run(  # noqa: PLR0913 - one option each
     show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
 
 
-def stage(  # noqa: PLR0913 - one option each
+def stage(  # noqa: PLR0913, PLR0915 - one option each
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help="Which stage")],
     recipe: RecipeFile,
     *,
@@ -126,6 +144,9 @@ def stage(  # noqa: PLR0913 - one option each
     wait: options.Wait = options.DEFAULT_WAIT,
     executor: options.Executor = "local",
     cluster: options.Cluster = "",
+    mirror: options.Mirror = "",
+    cache: options.CacheFolder = "",
+    cache_gigabytes: options.CacheGigabytes = 0,
     redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
 ) -> None:
     """Make one stage of a recipe, alone; its inputs have to be there.
@@ -139,6 +160,7 @@ def stage(  # noqa: PLR0913 - one option each
     from tasks.registry.lost import take_back_lost
     from wavlm.errors import CodedError, ServiceMissingError
     from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.mirror.sharing import has_given
     from wavlm.pipeline.one_look import one_look
     from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.resolve import resolve
@@ -160,12 +182,16 @@ def stage(  # noqa: PLR0913 - one option each
         wait_minutes=wait,
         executor=executor,
         cluster=cluster,
+        mirror=mirror,
+        cache=cache,
+        cache_gigabytes=cache_gigabytes,
     )
     with one_look():
         with suppress(CodedError):  # the check says so, with all other problems
             recipe_spec = resolve(recipe_spec, artifact_store)
         artifacts = choose(recipe_spec)
-        is_wanted = redo or not artifact_store.has_all(artifacts) or take_back_lost(artifacts, artifact_store)
+        is_done = artifact_store.has_all(artifacts) and has_given(artifacts, runtime)
+        is_wanted = redo or not is_done or take_back_lost(artifacts, artifact_store)
         if is_wanted:
             from flows.ready import check_ready
 

@@ -106,8 +106,7 @@ def test_what_a_killed_fetch_left_takes_no_room_for_ever(tmp_path: Path, objects
 READER = """
 import os, sys
 from pathlib import Path
-from wavlm.storage.cache import ROOM_LOCK, Cache
-from wavlm.storage.locks import wait_for_lock
+from wavlm.storage.cache import ROOM_LOCK, Cache, _locked
 folder, address, *digests = sys.argv[1:]
 cache, fetched = Cache(Path(folder), 2500, address), 0
 for digest in digests:
@@ -115,7 +114,7 @@ for digest in digests:
     handle = cache.open(digest, 1000)
     assert len(set(os.pread(handle, 1000, 0))) == 1
     os.close(handle)
-    with wait_for_lock(Path(folder) / ROOM_LOCK, "", 600, lambda *_: None):  # nothing goes while it is counted
+    with _locked(Path(folder) / ROOM_LOCK):  # nothing goes while it is counted
         held = sum(path.stat().st_size for path in Path(folder).iterdir() if len(path.name) == 64)
     assert held <= 2500, held
 print(fetched)

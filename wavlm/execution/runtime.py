@@ -120,6 +120,20 @@ class Runtime(BaseModel):
     Change: to `tcp://host:8786`, `tls://host:8786`, or the file that `dask scheduler --scheduler-file` writes.
     """
 
+    downloads: Count = 2
+    """Corpora that one run downloads at a time. A deployment has a limit for all runs besides (--downloads).
+
+    Unit: corpora.
+    Change: 1 where a publisher asks for it; more where each server is slow.
+    """
+
+    side_by_side: Natural = 0
+    """Stages that share the cores at a time. 0: one, or four on a cluster (`cluster`).
+
+    Unit: stages, beside downloads and one stage that needs a GPU.
+    Change: 2 when stages have too few parts for all cores.
+    """
+
     nodes: Count = 1
     """Machines that train one model together. All of them see the store, and have as many GPUs or processes (--nodes).
 
@@ -146,6 +160,26 @@ class Runtime(BaseModel):
 
     Unit: times, each of them from the last checkpoint.
     Change: 3 or more on several machines.
+    """
+
+    mirror: str = ""
+    """A bucket that several machines share in place of a disk. Empty: there is none (--mirror).
+
+    What it has is fetched, and what is made is pushed. Credentials come from the environment alone.
+    Change: to `s3://bucket/folder`, or to `file:///folder` on a disk that machines share.
+    """
+
+    cache: str = ""
+    """A folder of each machine for the cache of the mirror. Empty: in `scratch`, or in the store (--cache).
+
+    Change: to a fast local disk.
+    """
+
+    cache_gigabytes: Natural = 0
+    """Bound of that cache, through which tars are read. 0: no cache, they are fetched whole (--cache-gigabytes).
+
+    Unit: gigabytes.
+    Change: where the tars do not fit on the disk; at least two windows of shards (`window_shards`) should.
     """
 
     @property

@@ -32,10 +32,10 @@ from wavlm.labels.centroids import read_centroids, refuse_unassigned
 from wavlm.labels.counts import counts_file, write_counts
 from wavlm.labels.files import Header, Labels, read_header, write_labels
 from wavlm.labels.quality import JointCounts, joint_counts, merge_counts
-from wavlm.shards import TarSample, Utterance, decode_sample, read_samples
+from wavlm.shards import TarSample, Utterance, decode_sample, hash_tar, read_samples
 from wavlm.specs import UNKNOWN_LANGUAGE, Features
 from wavlm.specs.shapes import FRAME_RATE_HZ
-from wavlm.storage.files import is_whole, note_whole, sha256_of
+from wavlm.storage.files import is_whole, note_whole
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,10 @@ def _read_chunks(
 
 def _check_sha256(part: LabelPart) -> LabelPart:
     """The part itself; raises BadDataError if its tar is not the one that the header names."""
-    found = sha256_of(part.shard) if part.shard.is_file() else "no file"
+    try:
+        found = hash_tar(part.shard)
+    except FileNotFoundError:
+        found = "no file"
     if found != part.header.shard_sha256:
         raise BadDataError(
             "CHECKSUM", f"sha256 {found}, expected {part.header.shard_sha256}; at {part.shard}; make the shards again"

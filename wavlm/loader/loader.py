@@ -26,6 +26,7 @@ from itertools import chain, islice, tee
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
+from wavlm.loader.ahead import FetchAhead
 from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.sampler import BucketedSampler, Update, rank_share
@@ -69,12 +70,13 @@ def loader(
     """
     samples = samples or TrainingSamples(job)
     sampler = samples.sampler()
-    updates = sampler.updates(position)
-    if job.runtime.scratch and sampler.windows:
+    ahead = FetchAhead(sampler, samples.utterances)
+    updates = ahead.follow(sampler.updates(position))
+    if job.runtime.scratch and sampler.windows and not ahead.is_needed:  # the cache of a mirror is near already
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:
-            updates = _stage(sampler, updates, partial(Stager, folder, samples.utterances.describe_shards))
+            updates = _stage(sampler, updates, partial(Stager, folder, samples.utterances.describe_segments))
     first = next(updates)
     rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch
     planned, plan_for_workers = tee(_plan(samples, chain((first,), updates), rank, world))
@@ -93,8 +95,8 @@ def _stage(sampler: BucketedSampler, updates: Iterator[Update], make_stager: Cal
             epoch = sampler.epoch(position.epoch)
             if isinstance(epoch, WindowedEpoch) and at != (epoch.number, epoch.window_of(position.group)):
                 at = (epoch.number, epoch.window_of(position.group))
-                near = range(at[1], min(at[1] + 2, len(epoch.shards)))
-                stager.need([(f"{at[0]}-{number}", epoch.shards[number].tolist()) for number in near])
+                near = range(at[1], min(at[1] + 2, len(epoch.segments)))
+                stager.need([(f"{at[0]}-{number}", epoch.segments[number].tolist()) for number in near])
             yield update
 
 

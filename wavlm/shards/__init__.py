@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wavlm.shards.reader import Reader as Reader
     from wavlm.shards.streaming import TarSample as TarSample
     from wavlm.shards.streaming import decode_sample as decode_sample
+    from wavlm.shards.streaming import hash_tar as hash_tar
     from wavlm.shards.streaming import read_samples as read_samples
     from wavlm.shards.streaming import stream as stream
     from wavlm.shards.streaming import stream_with_phones as stream_with_phones
@@ -43,6 +44,7 @@ _MODULES = {
     "build_shards": "build",
     "decode_sample": "streaming",
     "find_copies_of_valid": "copies",
+    "hash_tar": "streaming",
     "listing_path": "listing",
     "num_utterances": "index",
     "read_columns": "index",

@@ -14,6 +14,7 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
 from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
 from wavlm.shards.index import Index, read_index
+from wavlm.storage.elsewhere import open_file
 from wavlm.storage.passing import read_patiently, require_there
 from wavlm.storage.seals import sealed_files
 
@@ -136,7 +137,7 @@ class Reader:
         if len(self._files) >= self._most_open:
             os.close(self._files.popitem(last=False)[1])
         try:
-            file = os.open(self._folder / shard, os.O_RDONLY | os.O_CLOEXEC)
+            file = open_file(self._folder, shard)
         except FileNotFoundError as error:
             require_there(self._folder)
             raise BadDataError(

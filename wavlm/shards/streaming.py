@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from wavlm.errors import BadDataError
 from wavlm.shards.flac import decode_flac
 from wavlm.shards.listing import listing_path, read_listed_shard
 from wavlm.shards.utterance import Utterance, from_json, has_phones
-from wavlm.storage.files import CHUNK_BYTES, sha256_of
+from wavlm.storage.elsewhere import open_file
+from wavlm.storage.files import CHUNK_BYTES
 
 MEMBERS = frozenset({"flac", "json"})
 MEMBER_NAME = re.compile(r"[A-Za-z0-9_-]+\.(flac|json)")
@@ -120,8 +122,14 @@ def verify_shard(shard: Path) -> int:
 
     Raises BadDataError (SHARD_DAMAGED, SHARD_UNKNOWN or what `stream` raises).
     """
-    _check_sha256(sha256_of(shard), shard)
+    _check_sha256(hash_tar(shard), shard)
     return sum(1 for _ in stream(shard))
+
+
+def hash_tar(shard: Path) -> str:
+    """The sha256 of a tar, wherever it is read from. Raises FileNotFoundError."""
+    with os.fdopen(open_file(shard.parent, shard.name), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_sha256(found: str, shard: Path) -> None:
@@ -137,9 +145,11 @@ def _open_tar(shard: Path) -> Iterator[IO[bytes]]:
 
     Raises BadDataError (SHARD_MISSING, SHARD_UNREADABLE).
     """
-    if not shard.is_file():
-        raise BadDataError("SHARD_MISSING", f"the tar is missing; at {shard}; make the shards again")
-    with shard.open("rb") as file:
+    try:
+        handle = open_file(shard.parent, shard.name)
+    except FileNotFoundError as error:
+        raise BadDataError("SHARD_MISSING", f"the tar is missing; at {shard}; make the shards again") from error
+    with os.fdopen(handle, "rb") as file:
         if file.read(512)[257:262] != b"ustar":  # webdataset would also accept gz, bz2 and xz
             raise BadDataError(
                 "SHARD_UNREADABLE", f"this is not an uncompressed tar file; at {shard}; make the shards again"

@@ -7,6 +7,7 @@ bytes until it is closed.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -15,8 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from wavlm.errors import CannotWriteError, LockedError, UsageError
-from wavlm.storage.locks import wait_for_lock
+from wavlm.errors import CannotWriteError, UsageError
 from wavlm.storage.mirror.mirror import Mirror
 from wavlm.storage.mirror.patience import PATIENCE
 
@@ -24,7 +24,6 @@ SLOTS = 4  # objects that are fetched at once, by all processes of a machine
 ATTEMPTS = 5  # to open what was fetched before others push it out
 RESERVED, ROOM_LOCK = ".reserved", "room.lock"
 LOOK_SECONDS = 0.2
-WAIT_SECONDS = 4 * 3600.0  # for others, who have time limits of their own
 
 
 def object_key(sha256: str) -> str:
@@ -60,7 +59,8 @@ class Cache:
     def fetch(self, sha256: str, num_bytes: int) -> bool:
         """See to it that an object is here; whether it was fetched now."""
         path = self.folder / sha256
-        if path.is_file():
+        with suppress(FileNotFoundError):
+            os.utime(path)  # who sees to it will open it soon
             return False
         if num_bytes > self.most_bytes:
             raise UsageError(
@@ -68,7 +68,7 @@ class Cache:
                 f"one object has {num_bytes} bytes, the cache may have {self.most_bytes}; at {self.folder}; give it "
                 "more room: --cache-gigabytes",
             )
-        with wait_for_lock(self._slot(sha256), f"the cache of {self.mirror}", WAIT_SECONDS, lambda *_: None):
+        with _locked(self._slot(sha256)):
             if path.is_file():
                 return False
             with self._reserve(path, num_bytes):
@@ -83,7 +83,7 @@ class Cache:
         for left in (*ours, *self.folder.glob(f".{path.name}.*.partial")):
             left.unlink(missing_ok=True)  # of an attempt that was killed
         while True:
-            with wait_for_lock(self.folder / ROOM_LOCK, "the room of the cache", WAIT_SECONDS, lambda *_: None):
+            with _locked(self.folder / ROOM_LOCK):
                 if self._make_room(num_bytes):
                     with reserved.open("wb") as file:
                         file.truncate(num_bytes)  # a hole: it takes no room
@@ -110,7 +110,7 @@ class Cache:
         for reserved in self.folder.glob(f"*{RESERVED}"):
             slot = self._slot(reserved.name)
             if slot != self._slot(path.name):
-                with suppress(LockedError), wait_for_lock(slot, "a slot of the cache", 0.0, lambda *_: None):
+                with suppress(BlockingIOError), _locked(slot, fcntl.LOCK_NB):
                     reserved.unlink(missing_ok=True)
 
     def _slot(self, sha256: str) -> Path:
@@ -121,6 +121,21 @@ class Cache:
             if len(path.name.removesuffix(RESERVED)) == 64:
                 with suppress(FileNotFoundError):
                     yield path, path.stat()
+
+
+@contextmanager
+def _locked(path: Path, flags: int = 0) -> Iterator[None]:
+    """Hold a lock of the kernel, which frees it when its holder dies: the cache lies on a disk of this machine.
+
+    Who waits waits for a transfer, which has time limits. With LOCK_NB nobody waits: BlockingIOError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | flags)
+        yield
+    finally:
+        os.close(handle)
 
 
 @cache

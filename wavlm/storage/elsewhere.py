@@ -51,8 +51,22 @@ def open_file(folder: Path, name: str) -> int:
     try:
         return os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        elsewhere, sealed = read_elsewhere(folder), sealed_files(folder).get(name)
-        if elsewhere is None or sealed is None or not elsewhere.cache_bytes:
+        cache, sealed = cache_of(folder), sealed_files(folder).get(name)
+        if cache is None or sealed is None:
             raise
-    cache = Cache(Path(elsewhere.cache), elsewhere.cache_bytes, elsewhere.mirror)
     return cache.open(sealed.sha256, sealed.bytes)
+
+
+def bring_near(folder: Path, name: str) -> None:
+    """Fetch a file of a sealed folder into the cache of this machine, if it is read through it."""
+    cache, sealed = cache_of(folder), sealed_files(folder).get(name)
+    if cache and sealed and not (folder / name).is_file():
+        cache.fetch(sealed.sha256, sealed.bytes)
+
+
+def cache_of(folder: Path) -> Cache | None:
+    """The cache through which the files of a folder are read that are not in it; None if there is none."""
+    elsewhere = read_elsewhere(folder)
+    if elsewhere is None or not elsewhere.cache_bytes:
+        return None
+    return Cache(Path(elsewhere.cache), elsewhere.cache_bytes, elsewhere.mirror)

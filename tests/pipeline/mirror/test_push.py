@@ -111,11 +111,12 @@ def test_two_that_push_at_once_leave_one_whole_artifact(mirror: Mirror, tmp_path
         thread.start()
     for thread in threads:
         thread.join()
-    assert {error.code for error in refused} == {"MIRROR_DIFFERS"}
+    assert {error.code for error in refused} <= {"MIRROR_DIFFERS"}
+    assert refused or not mirror.address.startswith("file:")  # the only one whose conditions hold for two at once
     fetched = fetch_all(mirror, tmp_path / "three")
     assert all(verify(folder) == [] for folder in fetched.folders())
-    # Without conditional writes both may have found their own corpus: then the shards of one or of both are refused.
-    assert fetched.is_complete(shards) or len(refused) == 2
+    # Shards of one and the corpus of the other are not taken for each other's.
+    assert fetched.is_complete(shards) or refused or fetched.explain_outdated(shards)
 
 
 def test_a_file_that_was_damaged_here_is_not_pushed(folder_mirror: Mirror, tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_an_interrupted_fetch_shows_nothing_and_goes_on(
     del brought[:]
     brought.extend([""] * 100)
     fetch_all(folder_mirror, tmp_path / "two")
-    assert brought[100:] == ["artifact.json", "seal.json", "train-000001.tar"]
+    assert sorted(brought[100:]) == ["artifact.json", "seal.json", "train-000001.tar"]
     assert verify(other.path(shards)) == []
 
 

@@ -30,6 +30,7 @@ class MirrorEntry(Facts):
     inputs: dict[str, str]  # of its seal
     record: SealedFile
     seal: SealedFile
+    ledger: SealedFile | None = None  # of an artifact of many files
     left_out: SealedFile | None = None  # a list of files that are not in the mirror
     num_bytes: int  # of all files that are there
     pushed_unix: float

@@ -24,7 +24,7 @@ from wavlm.storage.cache import object_key
 from wavlm.storage.drops import keep_again, read_dropped, write_dropped
 from wavlm.storage.elsewhere import Elsewhere, read_elsewhere, write_elsewhere
 from wavlm.storage.files import sha256_of, sync
-from wavlm.storage.ledger import SealedFile
+from wavlm.storage.ledger import LEDGER_FILE, SealedFile
 from wavlm.storage.links import take_over
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.mirror.mirror import Mirror
@@ -83,8 +83,9 @@ def _fetch_new(
     begun.mkdir(parents=True, exist_ok=True)
     for leftover in begun.rglob(".*.partial"):
         leftover.unlink()
-    for name, file in ((RECORD_FILE, entry.record), (SEAL_FILE, entry.seal)):
-        mirror.fetch(object_key(file.sha256), begun / name, file.sha256, file.bytes)
+    for name, file in ((LEDGER_FILE, entry.ledger), (SEAL_FILE, entry.seal), (RECORD_FILE, entry.record)):
+        if file:
+            mirror.fetch(object_key(file.sha256), begun / name, file.sha256, file.bytes)
     record, left_out = _check_record(begun, entry, mirror), read_left_out(mirror, entry)
     here = {name for name in record.files if name not in left_out and not (is_light and is_bulk(place.kind, name))}
     for stray in (DROPPED_FILE, *set(list_files(begun)).difference(here)):  # of an attempt that wanted other files

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavlm.pipeline.record import read_record
+from wavlm.pipeline.record import read_head
 from wavlm.pipeline.siblings import complete_in
 
 FETCHES = "fetches"  # of a store: folders of artifacts that are being fetched
@@ -34,7 +34,7 @@ class Place:
 
     def inputs(self) -> Iterator[tuple[str, str]]:
         """Kind and key of each artifact that this one was made from."""
-        for folder in read_record(self.folder).inputs:
+        for folder in read_head(self.folder).inputs:
             kind, _, name = folder.partition("/")
             yield kind, name.rpartition("-")[2]
 

@@ -18,7 +18,7 @@ from wavlm.pipeline.record import Seal, read_record, read_seal
 from wavlm.storage.cache import object_key
 from wavlm.storage.drops import read_dropped
 from wavlm.storage.files import sha256_of
-from wavlm.storage.ledger import SealedFile
+from wavlm.storage.ledger import LEDGER_FILE, SealedFile
 from wavlm.storage.mirror.mirror import Mirror
 from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, broken
 from wavlm.storage.use_locks import hold_in_use
@@ -55,16 +55,22 @@ def push(folder: Path, mirror: Mirror, progress: Progress = no_progress, *, chec
         _check_inputs(mirror, seal, place)
         sender = _Sender(mirror, folder, check=check)
         transfer_all(sender.send, files.items(), sum(file.bytes for file in files.values()), progress)
-        sender.send((SEAL_FILE, _describe(folder / SEAL_FILE)))
-        sender.send((RECORD_FILE, _describe(folder / RECORD_FILE)))
+        about = {
+            name: _describe(folder / name)
+            for name in (SEAL_FILE, LEDGER_FILE, RECORD_FILE)
+            if (folder / name).is_file()
+        }
+        for item in about.items():
+            sender.send(item)
         entry = MirrorEntry(
             kind=place.kind,
             name=place.name,
             key=place.key,
             content=seal.content,
             inputs=seal.inputs,
-            record=_describe(folder / RECORD_FILE),
-            seal=_describe(folder / SEAL_FILE),
+            record=about[RECORD_FILE],
+            seal=about[SEAL_FILE],
+            ledger=about.get(LEDGER_FILE),
             left_out=sender.send_list(sorted(dropped)),
             num_bytes=sum(file.bytes for file in files.values()),
             pushed_unix=time.time(),
