@@ -12,10 +12,12 @@ from prefect.states import Completed
 
 from flows.make import make, make_again, read_resolved, require_registered
 from flows.ready import Choose, check_ready
+from flows.side_by_side import Make, make_side_by_side
 from tasks.orchestration.alive import answer_when_lost
 from tasks.orchestration.client import bound_engine
 from tasks.orchestration.logs import send_logs
 from tasks.orchestration.names import add_to_name, current_name
+from tasks.orchestration.stage import say_outcome
 from tasks.orchestration.summary import publish, publish_work
 from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
@@ -70,11 +72,16 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
         todo = [item for item in chosen if item not in there]
         try:
             with show_whole(weigh(todo, artifact_store, is_timed=is_timed and not runtime.gpus)) as whole:
-                for artifact in chosen:
+
+                def make_part(artifact: Artifact, how: Runtime) -> None:
+                    if artifact in todo and artifact_store.is_complete(artifact):
+                        say_outcome(artifact, artifact_store)  # this run waited for the one that made it
                     with whole.part(artifact.key):
-                        make_one(artifact, recipe_spec, artifact_store, runtime)
+                        make_one(artifact, recipe_spec, artifact_store, how)
                     if isinstance(artifact, ImportedModel) and artifact in todo:
                         check_ready(recipe, artifact_store, runtime, choose)  # its network is known only now
+
+                _make_all(chosen, make_part, runtime, artifact_store, redo=redo)
         finally:
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)
@@ -85,6 +92,17 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
         if tell:
             tell(recipe_spec, artifact_store)
         return Completed(message=_conclude(artifact_store, chosen, there), data=recipe_spec)
+
+
+def _make_all(chosen: Sequence[Artifact], make_one: Make, runtime: Runtime, store: Store, *, redo: bool) -> None:
+    """Models from elsewhere one after the other, for what is wrong with them is to be known first; the rest together.
+
+    What is made again is made one after the other, too: each is first moved away.
+    """
+    first = [item for item in chosen if redo or isinstance(item, ImportedModel)]
+    for artifact in first:
+        make_one(artifact, runtime)
+    make_side_by_side([item for item in chosen if item not in first], make_one, runtime, store.find_maker)
 
 
 def weigh(todo: Sequence[Artifact], store: Store, *, is_timed: bool) -> dict[str, float]:

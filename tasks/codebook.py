@@ -22,6 +22,8 @@ def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
 
         folders = {item.corpus.name: store.path(item) for item in artifact.shards}
         teacher = store.path(artifact.teacher) if artifact.teacher else None
-        return build_codebook(artifact.spec, folders, teacher, out, extraction_plan(runtime.workers), progress)
+        # A sample is small: on a cluster it takes no GPU from the labels.
+        plan = extraction_plan(runtime.workers, *((0,) if runtime.cluster else ()), is_elsewhere=bool(runtime.cluster))
+        return build_codebook(artifact.spec, folders, teacher, out, plan, progress)
 
     return make_stage(artifact, store, runtime, build)

@@ -23,7 +23,8 @@ def corpus(artifact: Corpus, store: Store, runtime: Runtime) -> Path:
         from wavlm.pipeline.resolve import contents_cache
 
         with hold_slot(DOWNLOAD) if downloads else nullcontext():
-            return grow_corpus(artifact.spec, store.downloads, out, progress, contents_cache(artifact.spec, store))
+            cache = contents_cache(artifact.spec, store)
+            return grow_corpus(artifact.spec, store.downloads, out, progress, cache, workers=runtime.workers)
 
     downloads = any(source.type != "folder" for source in artifact.spec.sources)
     return make_stage(artifact, store, runtime, build)

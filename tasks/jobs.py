@@ -31,12 +31,12 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         rooms=tuple(store.path(item) for item in artifact.rooms),
         mixtures=store.path(artifact.mixtures) if artifact.mixtures else None,
         start=artifact.start and StartWeights(**weights_of(artifact.start, store)._asdict()),
-        runtime=with_processes(runtime, artifact.train.micro_batches_per_update),
+        runtime=with_processes(runtime, max(1, artifact.train.micro_batches_per_update // runtime.nodes)),
     )
 
 
 def with_processes(runtime: Runtime, micro_batches: int) -> Runtime:
-    """The runtime with a number of CPU ranks: what was set, or what divides an update's micro-batches evenly.
+    """The runtime with a number of CPU ranks: what was set, or what divides a machine's micro-batches evenly.
 
     Where utterances are few, many ranks of one thread are far faster than one rank of many threads.
     """

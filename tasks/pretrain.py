@@ -23,6 +23,7 @@ from wavlm.errors import (
     EXIT_STOPPED,
     BadDataError,
     CannotWriteError,
+    Code,
     CodedError,
     LockedError,
     NoResourcesError,
@@ -31,9 +32,10 @@ from wavlm.errors import (
     UsageError,
     WorkerDiedError,
 )
-from wavlm.execution.exit_note import EXIT_NOTE_FILE, ExitNote
+from wavlm.execution.exit_note import EXIT_NOTE_FILE, ExitNote, find_exit_note
 from wavlm.execution.job import TRAIN_LOCK, TrainJob
-from wavlm.execution.launch import LOG, STOP_SECONDS, run_trainer
+from wavlm.execution.launch import LOG, STOP_SECONDS, join_training, run_trainer
+from wavlm.execution.node import TORCHRUN
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.supervisor import SIGNAL_EXIT
@@ -71,15 +73,45 @@ def pretrain(artifact: Model, store: Store, runtime: Runtime, recipe: str = "") 
     Raises StoppedError if the trainer was stopped; it has written a checkpoint by then.
     """
 
+    peer = Peer(runtime)
+
     def build(out: Path) -> TrainingFacts:
+        peer.refuse_failed(out)
         tracked = Tracked(artifact, recipe, runtime.experiment)
         slot = hold_slot(GPU) if runtime.gpus else nullcontext()
         with slot, _show_training(tracked, store, runtime) as on_record:
             return _train(job_of(artifact, store, runtime, out), on_record)
 
-    folder = wait_out(lambda: store.make(artifact, build), runtime)
+    def make() -> Path:
+        try:
+            return store.make(artifact, build)
+        except LockedError:  # the head of the training is another machine, perhaps
+            peer.join(store.partial_folder(artifact))
+            raise
+
+    folder = wait_out(make, runtime)
     say_outcome(artifact, store)
     return folder
+
+
+class Peer:
+    """A machine that runs the same recipe as the head of a training, and takes a place in it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._may_join = runtime.nodes > 1 and runtime.launcher.split() in ([], [TORCHRUN])
+        self._failed: ExitNote | None = None
+
+    def join(self, out: Path) -> None:
+        """Train with the others until the attempt ends, if there is one with a place left."""
+        if self._may_join and (ended := join_training(out)) is not None:
+            self._failed = ended if ended.exit_code else None
+            if ended.exit_code == EXIT_STOPPED and ended.message.startswith(f"{Code.STOPPED}:"):
+                raise _failure(ended, out)
+
+    def refuse_failed(self, out: Path) -> None:
+        """Raise what the training ended with that this machine was part of: it would fail here as well."""
+        if self._failed is not None:
+            raise _failure(next(iter(find_exit_note(out)), self._failed), out)
 
 
 def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:

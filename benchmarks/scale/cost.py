@@ -49,7 +49,7 @@ def _cpu_s() -> float:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_PER_UNIT / MB
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_PER_UNIT / MB)
 
 
 def growth_exponent(costs: Mapping[int, float]) -> float:

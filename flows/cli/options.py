@@ -104,6 +104,18 @@ DEFAULT_WAIT = 720
 Experiment = Annotated[
     str, typer.Option("--experiment", metavar="NAME", help="MLflow experiment; if not given, one per recipe")
 ]
+Scratch = Annotated[
+    str, typer.Option(metavar="DIR", help="A folder on a disk of each machine's own, for what training reads often")
+]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines that train one model together")]
+Launcher = Annotated[
+    str,
+    typer.Option(
+        metavar="COMMAND", help="What starts a program on each machine, e.g. 'srun'; none: run this command on each"
+    ),
+]
+Address = Annotated[str, typer.Option(metavar="HOST", help="Address of this machine that the others reach")]
+Restarts = Annotated[int, typer.Option(min=0, help="How often training goes on by itself when a process was lost")]
 RequireRegistry = Annotated[
     bool,
     typer.Option("--require-registry", help="Fail in the end (69) if a model could not be registered"),

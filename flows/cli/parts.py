@@ -14,7 +14,7 @@ from wavlm.errors import UsageError
 from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Kind
 
-WITH_PARTS = ("shards", "labels")
+WITH_PARTS = ("shards", "codebook", "labels")
 SLURM = "SLURM_ARRAY_TASK_"
 
 
@@ -24,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def parts(  # noqa: PLR0913 - one option each
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=f"Which stage: {' or '.join(WITH_PARTS)}")],
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=f"Which stage: {', '.join(WITH_PARTS)}")],
     recipe: RecipeFile,
     *,
     rank: Annotated[int | None, typer.Option(min=0, help="Which share, from 0; as Slurm says if not given")] = None,
@@ -58,7 +58,7 @@ def parts(  # noqa: PLR0913 - one option each
     if kind not in WITH_PARTS:
         raise UsageError(
             "NO_PARTS",
-            f"the stage {kind} has no parts to share; in the command; choose {' or '.join(WITH_PARTS)}",
+            f"the stage {kind} has no parts to share; in the command; choose one of {', '.join(WITH_PARTS)}",
         )
     artifact_store, runtime = Store(store), Runtime(workers=workers, gpus=gpus, wait_minutes=wait)
     artifacts = select(plan(require_known(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
@@ -79,7 +79,9 @@ def choose_share(rank: int | None, of: int | None, environment: Mapping[str, str
     if rank is None and of is None:
         return _share_of_array(environment)
     if rank is None or of is None or rank >= of:
-        raise _refuse(f"--rank {rank} --of {of}", "in the command; give both, with a rank from 0 to one less than --of")
+        raise _refuse(
+            f"--rank {rank} --of {of}", "in the command", "give both, with a rank from 0 to one less than --of"
+        )
     return Share(rank, of)
 
 
@@ -88,15 +90,18 @@ def _share_of_array(environment: Mapping[str, str]) -> Share:
         number, count, first, last = (int(environment[SLURM + name]) for name in ("ID", "COUNT", "MIN", "MAX"))
         step = max(1, int(environment.get(f"{SLURM}STEP", "1")))
     except (KeyError, ValueError) as error:
-        raise _refuse("not given", "in the command, and no Slurm array has set it; give --rank and --of") from error
+        raise _refuse(
+            "it is not given", "in the command, and no Slurm array has set it", "give --rank and --of"
+        ) from error
     rank, rest = divmod(number - first, step)
     if rest or not 0 <= rank < count or (last - first) // step + 1 != count:
         raise _refuse(
             f"element {number} of an array of {count} from {first} to {last}",
-            f"in {SLURM}ID and the like; give --rank and --of, as a list with gaps does not say which of them this is",
+            f"in {SLURM}ID and the like",
+            "give --rank and --of, as a list with gaps does not say which of them this is",
         )
     return Share(rank, count)
 
 
-def _refuse(what: str, rest: str) -> UsageError:
-    return UsageError("SHARE_BAD", f"which share to make is not clear: {what}; {rest}")
+def _refuse(what: str, where: str, advice: str) -> UsageError:
+    return UsageError("SHARE_BAD", f"which share to make is not clear: {what}; {where}; {advice}")

@@ -25,6 +25,7 @@ from prefect.exceptions import PrefectException
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -68,17 +69,8 @@ def show_progress(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
 
 @contextmanager
 def _bar(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[detail]}"),
-    )
-    with Bars(*columns, console=Console(stderr=True)) as bars:
+    with _display.open() as (bars, above):
         whole = current_whole()
-        above = bars.add_task(WHOLE, total=100.0, completed=int(whole.percent(0.0)), detail="") if whole else None
         row = bars.add_task(title, total=None, detail="")
         has_begun = False
 
@@ -97,6 +89,51 @@ def _bar(title: str) -> Iterator[tuple[Progress, ShowDetail]]:
         yield progress, show_detail
         last = bars.tasks[bars.task_ids.index(row)].total or 1  # also of a stage without steps, or with some left
         bars.update(row, completed=last, total=last)
+
+
+class _Display:
+    """The bars of this terminal: rich has one display at a time, which stages that run side by side share."""
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+        self._bars: Bars | None = None
+        self._above: TaskID | None = None
+        self._num_stages = 0
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[Bars, TaskID | None]]:
+        """The bars, and the row of the whole run above them, if there is one."""
+        with self._busy:
+            self._num_stages += 1
+            bars = self._bars or self._start()
+        try:
+            yield bars, self._above
+        finally:
+            with self._busy:
+                self._num_stages -= 1
+                if not self._num_stages:
+                    self._bars = None
+                    bars.stop()
+
+    def _start(self) -> Bars:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
+        )
+        self._bars = Bars(*columns, console=Console(stderr=True))
+        whole = current_whole()
+        self._above = (
+            self._bars.add_task(WHOLE, total=100.0, completed=int(whole.percent(0.0)), detail="") if whole else None
+        )
+        self._bars.start()
+        return self._bars
+
+
+_display = _Display()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.corpus.corpora import grow, of_folder
-from wavlm.corpus import build
+from wavlm.corpus import measure
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.corpus.manifest import ManifestRow, read_manifest
@@ -155,8 +155,8 @@ def test_a_file_is_read_once_and_a_region_that_is_named_twice_is_counted_and_lef
     (folder / "wav.scp").write_text("long ann/0.flac\n")
     (folder / "segments").write_text("".join(f"k{n} long {start} {end}\n" for n, (start, end) in enumerate(spans)))
     measured: list[Path] = []
-    measure = build._measure
-    monkeypatch.setattr(build, "_measure", lambda path, fences: measured.append(path) or measure(path, fences))
+    probe = measure._probe
+    monkeypatch.setattr(measure, "_probe", lambda path, fences: measured.append(path) or probe(path, fences))
     spec = of_folder(folder, {"type": "kaldi"}, language="cs")  # type: ignore[arg-type]
     facts = build_corpus(spec, tmp_path, tmp_path / "out", no_progress)
     rows = read_manifest(tmp_path / "out")

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.deploy.wanted import DATA_POOL, TRAINING_POOL
+from wavlm.errors import EXIT_LOCKED, EXIT_NO_RESOURCES, EXIT_STOPPED
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -79,6 +80,25 @@ def test_only_the_template_of_training_asks_for_gpus() -> None:
         "job-template-data": False,
         "job-template-gpu": True,
     }
+
+
+def test_the_job_of_several_machines_has_a_pod_for_each_and_as_many_gpus_as_it_says() -> None:
+    (job,) = read_documents(KUBERNETES / "train-nodes.yaml")
+    pod = job["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    command = container["command"]
+    said = {word: command[at + 1] for at, word in enumerate(command) if word.startswith("--")}
+    assert command[:2] == ["wavlm", "run"]
+    assert int(said["--nodes"]) == job["spec"]["completions"] == job["spec"]["parallelism"]
+    assert int(said["--gpus"]) == container["resources"]["limits"]["nvidia.com/gpu"]
+    mounts = {item["name"]: item["mountPath"] for item in container["volumeMounts"]}
+    assert mounts.keys() == {item["name"] for item in pod["spec"]["volumes"]}
+    assert said["--scratch"] == mounts["scratch"]
+    assert said["--store"].startswith(mounts["store"])
+    (spread,) = pod["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"] == pod["metadata"]["labels"]
+    refused = job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+    assert not {0, EXIT_STOPPED, EXIT_NO_RESOURCES, EXIT_LOCKED} & set(refused)
 
 
 def test_the_workers_of_the_cluster_may_do_what_they_need() -> None:

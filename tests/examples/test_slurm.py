@@ -50,6 +50,18 @@ def test_a_training_that_is_stopped_queues_again(cluster: Path) -> None:
     assert (cluster / "requeue").read_text().strip() == "requeue 17"
 
 
+def test_several_nodes_train_together(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("END", "0")
+    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "4")
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "32")
+    assert start("my.yaml", "/shared/store", "--workers", "16").wait(LIMIT_SECONDS) == 0
+    expected = (
+        "run my.yaml --store /shared/store --gpus 4 --nodes 4 --restarts 3 "
+        "--launcher srun --ntasks-per-node=1 --cpus-per-task=32 --workers 16"
+    )
+    assert (cluster / "called").read_text().strip() == expected
+
+
 def test_a_training_that_is_always_stopped_ends_some_time(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_RESTART_COUNT", "50")
     job = start("my.yaml", "/shared/store")

@@ -10,7 +10,7 @@ import pytest
 
 from flows.cli.inventory import list_totals
 from tests.folders import add_speakers, corpus_and_shards, grow_both, make_shards, read_resolved, write_project
-from wavlm.corpus import build
+from wavlm.corpus import measure
 from wavlm.corpus.build import grow_corpus
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.corpus.growth import write as list_writer
@@ -124,13 +124,13 @@ def test_files_that_are_known_are_not_opened_again(recipe: Path, store: Store, m
     grow_both(recipe, store)
     add_speakers(wavs(recipe), ["gus"])
     looked: list[str] = []
-    measure = build._measure
+    probe = measure._probe
 
     def look(path: Path, fences: FencePool) -> tuple[int, int]:
         looked.append(path.parent.name)
-        return measure(path, fences)
+        return probe(path, fences)
 
-    monkeypatch.setattr(build, "_measure", look)
+    monkeypatch.setattr(measure, "_probe", look)
     grow_both(recipe, store)
     assert looked == ["gus", "gus"]
 

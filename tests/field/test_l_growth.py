@@ -15,10 +15,10 @@ from tests.folders import add_speakers, corpus_and_shards, make_both, read_resol
 from tests.mini_shards import Spoken, tones, write_shards
 from tests.staircases import NUM_CLUSTERS, job_of, staircase, write_all_labels
 from wavlm.corpus.build import build_corpus
+from wavlm.corpus.candidates import hash_name
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.corpus.layouts import key_of
 from wavlm.corpus.manifest import read_manifest
-from wavlm.corpus.split import hash_name
 from wavlm.errors import BadDataError
 from wavlm.execution.job import LabelledShards
 from wavlm.execution.progress import no_progress

@@ -126,13 +126,13 @@ def test_audio_that_changes_after_the_look_is_refused(tmp_path: Path, monkeypatc
     import wavlm.corpus.reading as module
 
     spec = write_corpus(tmp_path)
-    original = module.read_layout
+    original = module.open_layout
 
     def change_and_read(*arguments):
         os.utime(tmp_path / "audio/ann/1.flac", ns=(1, 1))
         return original(*arguments)
 
-    monkeypatch.setattr(module, "read_layout", change_and_read)
+    monkeypatch.setattr(module, "open_layout", change_and_read)
     with pytest.raises(BadDataError, match=r"FILE_CHANGED: .*ann/1\.flac"):
         build(spec, tmp_path / "made")
 

@@ -28,8 +28,18 @@ OPTIONS = {
     "tracking": (["--no-tracking"], False),
     "experiment": (["--experiment", "mine"], "mine"),
     "require_registry": (["--require-registry"], True),
+    "scratch": (["--scratch", "/local"], "/local"),
+    "nodes": (["--nodes", "4"], 4),
+    "launcher": (["--launcher", "srun --ntasks-per-node=1"], "srun --ntasks-per-node=1"),
+    "address": (["--address", "10.0.0.7"], "10.0.0.7"),
+    "restarts": (["--restarts", "3"], 3),
+    "executor": (["--executor", "dask"], "dask"),
+    "cluster": (["--cluster", "tcp://10.0.0.7:8786"], "tcp://10.0.0.7:8786"),
+    "mirror": (["--mirror", "s3://bucket/lab"], "s3://bucket/lab"),
+    "cache": (["--cache", "/local/tars"], "/local/tars"),
+    "cache_gigabytes": (["--cache-gigabytes", "8"], 8),
 }
-NO_OPTION = {"keep_snapshots", "wait_minutes"}  # parameters of a deployment
+NO_OPTION = {"downloads", "keep_snapshots", "side_by_side", "wait_minutes"}  # parameters of a deployment
 OF_STAGE = ("workers", "gpus", "processes", "threads")
 
 

@@ -5,7 +5,6 @@ People reported: of the codebooks for 94,000 hours 98 % were fitted on VoxPopuli
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from wavlm.labels.sampling import Drawing, draw_utterances
 from wavlm.labels.turns import Turns
 from wavlm.rng import rng_for
 from wavlm.specs import CodebookSpec, Group, HiddenFeatures, MfccFeatures
-from wavlm.specs.yaml import read_corpus
 
 SPECS = Path(__file__).parents[2] / "data_specs"
 LOCAL_PLAN = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
@@ -82,12 +80,6 @@ def test_within_a_corpus_speakers_give_equally_many_utterances() -> None:
     counts = np.bincount(drawing.speakers[drawing.folders == 0])
     assert len(counts) == 73
     assert counts.max() - counts.min() <= 1
-
-
-def test_the_unit_of_voxpopuli_is_the_session() -> None:
-    pattern = read_corpus(SPECS / "corpora/voxpopuli-en.yaml").layout.speaker
-    paths = [f"unlabelled_data/en/2018/20180418-0900-PLENARY-13_en_{number}.ogg" for number in (0, 17)]
-    assert {re.search(pattern, path)["speaker"] for path in paths} == {"20180418-0900-PLENARY-13_en"}
 
 
 def test_the_facts_say_what_each_corpus_gave_in_train_and_valid_alike(tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -19,24 +18,18 @@ from wavlm.loader import staging
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
 from wavlm.loader.samples import TrainingSamples
-from wavlm.loader.staging import StagedShard, StagedWindows, Stager
+from wavlm.loader.staging import Segment, StagedWindows, Stager
 from wavlm.loader.utterances import cache_of
 
-TARS = {number: bytes([number]) * (1000 + number) for number in range(6)}
+TARS = {number: bytes([number]) * 500 + bytes(range(200)) * 3 for number in range(6)}
+BEGIN, SIZE = 400, 600  # of the segment of each
 
 
-def describe(store: Path, *, wrong: int | None = None) -> staging.Callable[[Sequence[int]], list[StagedShard]]:
+def describe(store: Path) -> Callable[[Sequence[int]], list[Segment]]:
     store.mkdir()
     for number, blob in TARS.items():
-        (store / f"{number}.tar").write_bytes(blob[::-1] if number == wrong else blob)
-
-    def found(numbers: Sequence[int]) -> list[StagedShard]:
-        return [
-            StagedShard(n, store / f"{n}.tar", len(TARS[n]), "x" if n == wrong else hashlib.sha256(TARS[n]).hexdigest())
-            for n in numbers
-        ]
-
-    return found
+        (store / f"{number}.tar").write_bytes(blob)
+    return lambda numbers: [Segment(number, store / f"{number}.tar", BEGIN, SIZE) for number in numbers]
 
 
 @pytest.fixture(autouse=True)
@@ -50,23 +43,28 @@ def test_a_window_is_read_from_its_copy_and_one_that_is_behind_is_removed(tmp_pa
     assert staged.read(0, 0, 10) is None
     for number in range(5):
         stager.need([(f"0-{number}", [number]), (f"0-{number + 1}", [number + 1])])
-        wait_until(lambda number=number: (folder / f"0-{number + 1}.json").exists())  # type: ignore[misc]
-        assert staged.read(number, 5, 7) == TARS[number][5:12]
+        wait_until(lambda number=number: (folder / f"0-{number + 1}.npy").exists())  # type: ignore[misc]
+        assert staged.read(number, 495, 37) == TARS[number][495:532]
     stager.close()
     assert sorted(path.name for path in folder.glob("*.tars")) == ["0-3.tars", "0-4.tars", "0-5.tars"]
     assert staged.read(4, 990, 7) == TARS[4][990:997]
     assert StagedWindows(folder).read(0, 0, 10) is None  # forgotten: the store has it
-    assert staged.read(5, 1000, 10) is None  # behind its end
+    assert staged.read(5, 998, 10) is None  # behind its end
 
 
-def test_a_tar_that_is_not_the_listed_one_is_left_to_the_store(tmp_path: Path) -> None:
-    folder = tmp_path / "scratch"
-    stager = Stager(folder, describe(tmp_path / "store", wrong=1))
-    stager.need([("0-0", [0, 1, 2])])
-    wait_until((folder / "0-0.json").exists)
+def test_what_an_earlier_attempt_left_is_used_or_removed(tmp_path: Path) -> None:
+    folder, known = tmp_path / "scratch", describe(tmp_path / "store")
+    stager = Stager(folder, known)
+    stager.need([("0-0", [0]), ("0-1", [1])])
+    wait_until((folder / "0-1.npy").exists)
     stager.close()
-    staged = StagedWindows(folder)
-    assert [staged.read(number, 0, 3) for number in range(3)] == [TARS[0][:3], None, TARS[2][:3]]
+    before = (folder / "0-1.tars").stat().st_ino
+    again = Stager(folder, known)
+    again.need([("0-1", [1]), ("0-2", [2])])
+    wait_until((folder / "0-2.npy").exists)
+    again.close()
+    assert sorted(path.name for path in folder.glob("*.tars")) == ["0-1.tars", "0-2.tars"]
+    assert (folder / "0-1.tars").stat().st_ino == before
 
 
 def test_no_room_and_no_store_are_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,11 +72,11 @@ def test_no_room_and_no_store_are_no_failure(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "store" / "1.tar").unlink()
     stager = Stager(folder, known)
     stager.need([("0-0", [0, 1]), ("0-1", [2])])
-    wait_until((folder / "0-1.json").exists)
+    wait_until((folder / "0-1.npy").exists)
     monkeypatch.setattr(staging, "FREE_SHARE", 0.0)
     stager.need([("0-2", [3])])
     stager.close()
-    assert sorted(path.name for path in folder.iterdir()) == ["0-1.json", "0-1.tars"]
+    assert sorted(path.name for path in folder.iterdir()) == ["0-1.npy", "0-1.tars"]
 
 
 @pytest.fixture
@@ -95,9 +93,9 @@ def test_batches_from_copies_are_those_from_the_store_and_open_no_tar(
     scratch = job.model_copy(update={"runtime": Runtime(workers=0, scratch=str(tmp_path / "scratch"))})
     samples = TrainingSamples(scratch)
     epoch, folder = samples.sampler().epoch(0), cache_of(scratch) / "windows"
-    stager = Stager(folder, samples.utterances.describe_shards)
-    stager.need([(f"0-{number}", shards.tolist()) for number, shards in enumerate(epoch.shards)])  # type: ignore[union-attr]
-    wait_until(lambda: len(list(folder.glob("*.json"))) == len(epoch.shards))  # type: ignore[union-attr]
+    stager = Stager(folder, samples.utterances.describe_segments)
+    stager.need([(f"0-{number}", segments.tolist()) for number, segments in enumerate(epoch.segments)])  # type: ignore[union-attr]
+    wait_until(lambda: len(list(folder.glob("*.npy"))) == len(epoch.segments))  # type: ignore[union-attr]
     opened, whole = list[str](), os.open
 
     def opening(path: str | Path, *rest: int, **more: int) -> int:
@@ -111,7 +109,7 @@ def test_batches_from_copies_are_those_from_the_store_and_open_no_tar(
     assert len(first) > 20
     tars = [name for name in opened if name.endswith(".tar")]
     assert not tars
-    assert sum(name.endswith(".tars") for name in opened) == len(epoch.shards)  # type: ignore[union-attr]
+    assert sum(name.endswith(".tars") for name in opened) == len(epoch.segments)  # type: ignore[union-attr]
 
 
 def test_a_training_copies_its_windows_itself_and_has_the_same_batches(job: TrainJob, tmp_path: Path) -> None:
@@ -125,10 +123,10 @@ def test_a_copy_that_decays_is_read_from_the_store(job: TrainJob, tmp_path: Path
     expected = [digest(batch.to("cpu")) for batch in islice(loader(job, SamplerState()), 8)]
     scratch = job.model_copy(update={"runtime": Runtime(workers=0, scratch=str(tmp_path / "scratch"))})
     samples = TrainingSamples(scratch)
-    shards, folder = samples.sampler().epoch(0).shards[0].tolist(), cache_of(scratch) / "windows"  # type: ignore[union-attr]
-    stager = Stager(folder, samples.utterances.describe_shards)
+    shards, folder = samples.sampler().epoch(0).segments[0].tolist(), cache_of(scratch) / "windows"  # type: ignore[union-attr]
+    stager = Stager(folder, samples.utterances.describe_segments)
     stager.need([("0-0", shards)])
-    wait_until((folder / "0-0.json").exists)
+    wait_until((folder / "0-0.npy").exists)
     path = folder / "0-0.tars"
     path.write_bytes(bytes(path.stat().st_size))
     assert [digest(item.to("cpu")) for item in islice(loader(scratch, SamplerState(), stages=False), 8)] == expected

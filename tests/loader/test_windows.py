@@ -18,10 +18,10 @@ from wavlm.loader.draws import DrawPlan
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader, make_sampler
 from wavlm.loader.sampler import BucketedSampler
-from wavlm.loader.windows import WindowedEpoch, Windows
+from wavlm.loader.windows import WindowedEpoch, Windows, cut_shards
 from wavlm.specs import TrainSpec
 
-SHARDS, PER_SHARD = 40, 30
+SHARDS, PER_SHARD = 40, 192  # segments of three utterances
 COUNT = SHARDS * PER_SHARD
 
 
@@ -33,9 +33,8 @@ def lengths(count: int = COUNT, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(100, 782, count)
 
 
-def windows(most_shards: int = 8, corpora: np.ndarray | None = None) -> Windows:
-    ends = np.arange(1, SHARDS + 1) * PER_SHARD
-    return Windows(ends, np.zeros(SHARDS, np.int64) if corpora is None else corpora, most_shards, seed=3)
+def windows() -> Windows:
+    return Windows.of_shards(np.arange(1, SHARDS + 1) * PER_SHARD, 8, seed=3)
 
 
 def windowed(**changes: object) -> BucketedSampler:
@@ -57,9 +56,9 @@ def test_every_utterance_comes_once_per_epoch_in_the_window_of_its_shard(multipl
         delivered = groups_of(sampler, number)
         assert sorted(np.concatenate(delivered)) == list(range(COUNT))
         for at, group in enumerate(delivered):
-            assert set(group // PER_SHARD) <= set(epoch.shards[epoch.window_of(at)])
-        assert [len(shards) for shards in epoch.shards] == [8] * 5
-        orders.add(tuple(np.concatenate(epoch.shards)))
+            assert set(group // 3) <= set(epoch.segments[epoch.window_of(at)])
+        assert [len(segments) for segments in epoch.segments] == [SHARDS * 64 // 5] * 5
+        orders.add(tuple(np.concatenate(epoch.segments)))
     assert len(orders) == 2
 
 
@@ -73,10 +72,10 @@ def test_crops_fit_their_micro_batch_and_the_budget() -> None:
 
 
 def test_the_stream_goes_on_from_anywhere_and_nothing_before_it_is_made() -> None:
-    unbroken = [update.micro_batches for update in islice(windowed().updates(SamplerState()), 200)]
+    unbroken = [update.micro_batches for update in islice(windowed().updates(SamplerState()), 500)]
     places = [update[0].position for update in unbroken]
     assert {place.epoch for place in places} >= {0, 1}
-    for at in (1, 37, 80, 150, 199):
+    for at in (1, 137, 280, 350, 499):
         again = next(windowed().updates(places[at])).micro_batches
         assert [item.position for item in again] == [item.position for item in unbroken[at]]
         assert [item.utterances.tolist() for item in again] == [item.utterances.tolist() for item in unbroken[at]]
@@ -94,25 +93,30 @@ def test_a_window_of_all_shards_is_today_s_order(tmp_path: Path) -> None:
     assert fewer.fingerprint != plain.fingerprint
 
 
-def test_each_corpus_has_its_share_of_every_window() -> None:
-    corpora = np.repeat([0, 1, 2], [24, 8, 8])
-    for number in range(6):
-        for shards in windows(10, corpora).deal(number):
-            counts = np.bincount(corpora[shards], minlength=3)
-            assert (np.abs(counts - [6, 2, 2]) <= [2, 1, 1]).all()  # a place is off by less than one of its corpus
+def test_each_shard_has_its_share_of_every_window() -> None:
+    """And so each corpus, and each speaker who speaks for more than a segment."""
+    dealt = windows()
+    for number in range(4):
+        for segments in dealt.deal(number):
+            counts = np.bincount(dealt.shards[segments], minlength=SHARDS)
+            assert (np.abs(counts - 64 / 5) <= 2).all()
 
 
-def test_utterances_of_one_shard_do_not_meet_more_often_than_others() -> None:
+def test_a_shard_of_few_utterances_has_a_segment_for_each() -> None:
+    assert cut_shards(np.array([2, 66, 66 + 640])).tolist() == [1, 2, *range(3, 67), *range(76, 707, 10)]
+
+
+def test_utterances_of_one_segment_do_not_meet_more_often_than_others() -> None:
     """They are in one window in every epoch: drawn at random there, they would. Equal lengths: all could meet."""
     sampler = BucketedSampler(np.full(COUNT, 200), train_spec(), windows=windows())
-    together = Counter[bool]()
+    together, pairs = 0, 0
     for number in range(8):
         for group in groups_of(sampler, number):
-            for one, other in combinations((group // PER_SHARD).tolist(), 2):
-                together[one == other] += 1
-    share = together[True] / together.total()
-    at_random = (PER_SHARD - 1) / (8 * PER_SHARD - 1)
-    assert share < at_random
+            for one, other in combinations((group // 3).tolist(), 2):
+                together += one == other
+                pairs += 1
+    at_random = pairs * 2 / (COUNT / 5 - 1)  # two others of a segment among those of a window
+    assert together < 0.5 * at_random
 
 
 def test_draws_of_an_epoch_come_as_often_as_without_windows() -> None:

@@ -32,3 +32,16 @@ def test_a_card_says_what_the_labels_were_made_from(tmp_path: Path) -> None:
         store.make(artifact, lambda out, item=artifact: build(item, store, out))
     names = [[name for name in card_of(model, store).numbers if "PNMI" in name] for model in (first, second)]
     assert names == [["PNMI of the labels, made from MFCC"], ["PNMI of the labels, made by its teacher"]]
+
+
+def test_a_card_says_in_which_precision_a_model_was_trained(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    recipe = recipe_of(None)
+    first, second = recipe.iterations
+    train = second.train.model_copy(update={"precision": "bf16"})
+    recipe = recipe.model_copy(update={"iterations": (first, second.model_copy(update={"train": train}))})
+    trained = models(plan(recipe))
+    for artifact in build_order([trained[1]]):
+        store.make(artifact, lambda out, item=artifact: build(item, store, out))
+    found = [card_of(model, store).numbers.get("precision of the training") for model in trained]
+    assert found == ["fp32", "bf16"]

@@ -92,3 +92,17 @@ def test_codebooks_and_scores_count_and_a_shared_codebook_once() -> None:
         update={"iterations": (first, first.model_copy(update={"train": recipe.iterations[1].train}))}
     )
     assert [item.iteration for item in cost(twice).stages if item.stage == "codebook"] == [1]
+
+
+@pytest.mark.parametrize(("keep", "unpacked", "freed"), [(None, 321, 0), ("none", 0, 321), ("archives", 0, 0)])
+def test_a_corpus_that_is_read_from_its_tars_takes_no_room_beside_them(
+    keep: str | None, unpacked: int, freed: int
+) -> None:
+    recipe = read_recipe(RECIPES / "wavlm-large.yaml")
+    (spec,) = (item for item in recipe.speech if item.name == "libri-light-medium")
+    alone = recipe.model_copy(
+        update={"speech": (spec.model_copy(update={"keep": keep}),), "iterations": (), "noise": (), "rooms": ()}
+    )
+    found = cost(alone)
+    assert found.stages[0].disk_gigabytes.known == pytest.approx(unpacked)
+    assert found.freed_gigabytes.known == pytest.approx(freed)

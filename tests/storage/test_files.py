@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from wavlm.storage import files
 from wavlm.storage.files import atomic_path, open_atomic, write_json, write_text
 
 
@@ -78,3 +81,22 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     """Unlike a temporary file of Python: stores are shared by a group of people."""
     write_text(tmp_path / "name", "words")
     assert (tmp_path / "name").stat().st_mode & 0o777 == 0o644
+
+
+def test_one_file_system_is_synced_and_what_it_could_not_write_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sync", lambda: pytest.fail("other disks of the machine were synced"))
+    files.sync_disk(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        files.sync_disk(tmp_path / "none")
+
+    class Failing:
+        @staticmethod
+        def syncfs(_handle: int) -> int:
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: Failing())
+    with pytest.raises(OSError, match="Input/output error"):
+        files.sync_disk(tmp_path)

@@ -21,6 +21,9 @@ RUNTIME = Runtime(
     workers=3, gpus=0, processes=4, threads=5, snapshot_every=6, keep_snapshots=7, compile=True,
     checkpoint_activations=True, shard_parameters=True, tracking=False,
     wait_minutes=8, experiment="nine", require_registry=True,
+    scratch="/local", nodes=2, launcher="srun", address="10.0.0.7", restarts=3,
+    executor="dask", cluster="tcp://10.0.0.7:8786", side_by_side=4, downloads=5,
+    mirror="s3://bucket/lab", cache="/local/tars", cache_gigabytes=8,
 )  # fmt: skip
 
 

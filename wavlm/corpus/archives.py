@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -27,7 +26,7 @@ from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
-from wavlm.storage.files import sha256_of
+from wavlm.storage.files import sha256_of, sync_disk
 from wavlm.storage.known import KnownFile, note_known
 
 logger = logging.getLogger(__name__)
@@ -162,7 +161,7 @@ class _Job:
                 raise
             logger.warning("%s: %s has other bytes than it had; it is fetched again", self.spec.name, archive)
             unpacked = self._unpack(self._fetch(progress))
-        os.sync()  # all files must be on the disk before the receipt
+        sync_disk(self.out)  # all files must be on the disk before the receipt
         write_unpacked(path, unpacked)
         return unpacked
 

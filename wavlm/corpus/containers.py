@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +23,7 @@ from wavlm.corpus.unpacked import Unpacked, read_unpacked, refuse_strays, write_
 from wavlm.execution.progress import Progress
 from wavlm.specs import Layout
 from wavlm.storage.encoding import printable
+from wavlm.storage.files import sync_disk
 
 LIMITS = Limits()
 
@@ -53,7 +53,7 @@ def account_containers(layout: Layout, root: Path, inside: FilesAccount) -> File
     tree = Tree(root)
     paths = containers_of(layout, tree)
     tree.leave(tree.audio("**/*"), "not-matched")
-    found = tree.account(paths)
+    found = tree.account(map(str, paths))
     containers = left_out("container", map(str, paths))
     around = found.model_copy(update={"used": 0, "left_out": (*found.left_out, containers)})
     return add_accounts(inside, around)
@@ -73,7 +73,7 @@ def _unpack_once(
     require_room(audio.parent, where.stat().st_size)
     found = open_container(layout, where, path, audio)
     contents.sha256_of(str(path))  # it is still what was hashed
-    os.sync()  # all files must be on the disk before the receipt
+    sync_disk(receipts)  # all files must be on the disk before the receipt
     made = Unpacked(
         receipt=ArchiveReceipt(
             name=printable(str(path)),

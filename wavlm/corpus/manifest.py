@@ -27,19 +27,23 @@ threshold of its hashes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavlm.corpus.layouts import Phone, path_from_text, path_to_text
 from wavlm.errors import BadDataError
 from wavlm.specs import HoldOut
-from wavlm.storage.parquet import write_parquet
+from wavlm.storage.parquet import AddRows, open_parquet
 from wavlm.storage.seals import check_sealed
 
 MANIFEST = "manifest.parquet"
@@ -130,15 +134,22 @@ class ManifestRow:
 
 def write_manifest(path: Path, rows: Sequence[ManifestRow], corpus: str, rule: str, below: float = 0.0) -> None:
     """Write the manifest. The same rows give the same bytes."""
+    with open_manifest(path, len(rows), corpus, rule, below) as add:
+        add(pa.Table.from_pylist([to_plain(row) for row in rows], schema=SCHEMA))
+
+
+@contextmanager
+def open_manifest(path: Path, num_rows: int, corpus: str, rule: str, below: float) -> Iterator[AddRows]:
+    """Write a manifest of which the caller adds some rows at a time, `num_rows` in all."""
     metadata = {
         "format": FORMAT,
         "corpus": corpus,
         "split_rule": rule,
         "split_below": repr(below),
-        "recordings": str(len(rows)),
+        "recordings": str(num_rows),
     }
-    table = pa.Table.from_pylist([_plain(row) for row in rows], schema=SCHEMA)
-    write_parquet(path, table.replace_schema_metadata(metadata))
+    with open_parquet(path, SCHEMA.with_metadata(metadata)) as add:
+        yield add
 
 
 def read_manifest(corpus_dir: Path) -> list[ManifestRow]:
@@ -191,24 +202,64 @@ def _check_form(file: pq.ParquetFile, path: Path) -> None:
         )
 
 
-def read_split_rule(corpus_dir: Path) -> HoldOut | None:
-    """The rule by which hashes of names chose the valid split; None if no hashes did. Raises as `read_manifest`."""
+class Rule(NamedTuple):
+    """How the valid split was chosen: a `wavlm.corpus.facts.SplitRule`, and the threshold of the hashes."""
+
+    by: str
+    below: float
+
+
+def read_rule(corpus_dir: Path) -> Rule:
+    """How the valid split of a manifest was chosen. Raises as `read_manifest`."""
     path = corpus_dir / MANIFEST
     with _open(path) as file:
         metadata = file.schema_arrow.metadata or {}
     try:
-        by = metadata.get(b"split_rule", b"").decode()
-        if by not in ("speakers", "recordings") or b"split_below" not in metadata:
-            return None
-        return HoldOut(by=by, below=float(metadata[b"split_below"]))
+        return Rule(metadata.get(b"split_rule", b"").decode(), float(metadata.get(b"split_below", b"nan")))
     except ValueError as error:
         raise _unreadable(path, error) from error
+
+
+def read_split_rule(corpus_dir: Path) -> HoldOut | None:
+    """The rule by which hashes of names chose the valid split; None if no hashes did. Raises as `read_manifest`."""
+    rule = read_rule(corpus_dir)
+    if rule.by not in ("speakers", "recordings") or math.isnan(rule.below):
+        return None
+    try:
+        return HoldOut.model_validate(rule._asdict())
+    except ValueError as error:
+        raise _unreadable(corpus_dir / MANIFEST, error) from error
 
 
 def read_contents_of(corpus_dir: Path) -> frozenset[str]:
     """The sha256 of every file of a corpus. Raises as `read_manifest`."""
     with _open(corpus_dir / MANIFEST) as file:
         return frozenset(file.read(columns=["sha256"])["sha256"].to_pylist())
+
+
+def content_texts(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
+    """A text per row that tells equal recordings: the bytes of the file, and the region of it. As `Content`."""
+    return pc.binary_join_element_wise(
+        rows["sha256"], *_region_texts(rows), " ", null_handling="replace", null_replacement="-"
+    )
+
+
+def place_texts(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
+    """A text per row for its path and the region of its file."""
+    return pc.binary_join_element_wise(
+        rows["path"], rows["sha256"], *_region_texts(rows), " ", null_handling="replace", null_replacement="-"
+    )
+
+
+def microseconds_of(rows: pa.Table | pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """`ManifestRow.microseconds` of each row."""
+    samples, rates = rows["num_samples"].to_numpy(), rows["sample_rate_hz"].to_numpy()
+    found: npt.NDArray[np.int64] = np.rint(1e6 * (np.maximum(samples, 0) / np.maximum(rates, 1))).astype(np.int64)
+    return found
+
+
+def _region_texts(rows: pa.Table | pa.RecordBatch) -> list[pa.Array]:
+    return [pc.cast(rows[name], pa.string()) for name in ("start_s", "end_s", "channel")]
 
 
 @contextmanager
@@ -225,7 +276,8 @@ def _unreadable(path: Path, error: Exception) -> BadDataError:
     return BadDataError("MANIFEST", f"cannot be read: {error}; at {path}; make the corpus again")
 
 
-def _plain(row: ManifestRow) -> dict[str, object]:
+def to_plain(row: ManifestRow) -> dict[str, object]:
+    """A row as the columns of the manifest have it."""
     phones = None if row.phones is None else [phone._asdict() for phone in row.phones]
     return {**asdict(row), "path": path_to_text(row.path), "phones": phones}
 

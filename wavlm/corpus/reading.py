@@ -1,68 +1,118 @@
-"""Read the recordings of a corpus from the files that were gathered, and check what was found."""
+"""Read the recordings of a corpus from the files that were gathered, onto the disk, and check what was found."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from wavlm.corpus.archives import AUDIO, Files
 from wavlm.corpus.containers import account_containers
 from wavlm.corpus.contents import FolderContents
-from wavlm.corpus.layouts import Reading, Recording, check_files, describe_losses, read_layout
+from wavlm.corpus.layouts import (
+    FilesAccount,
+    Recording,
+    TableAccount,
+    check_files,
+    describe_losses,
+    open_layout,
+    path_from_text,
+)
 from wavlm.corpus.layouts.names import find_spelled
+from wavlm.corpus.listing import LISTING, KnownFile, Listing, write_listing
 from wavlm.errors import BadDataError
 from wavlm.specs import CorpusSpec
 from wavlm.storage.encoding import printable
+from wavlm.storage.texts import find_repeats, hash_texts
 
 logger = logging.getLogger(__name__)
 
 
-def read_corpus(spec: CorpusSpec, files: Files) -> Reading:
+@dataclass(frozen=True)
+class Found:
+    """What the layout of a corpus finds: the recordings, on the disk, and what became of all files and rows."""
+
+    listing: Listing
+    files: FilesAccount
+    tables: tuple[TableAccount, ...]
+
+
+def read_corpus(spec: CorpusSpec, files: Files, out: Path) -> Found:
     """What the layout finds in the folder, or in what was unpacked. Losses that are allowed are logged.
 
+    `out`: the folder that the list of recordings is written into.
     Raises BadDataError (DUP_KEY, LAYOUT, FILE_CHANGED), and what `wavlm.corpus.layouts.check_files` raises.
     """
-    reading = _read(spec, files)
+    found = _read(spec, files, out / LISTING)
     if files.contents:
-        _check_tables(files.contents, reading)
-    check_files(reading.files, spec.max_left_out, spec.name, files.root)
-    _check_keys(reading.recordings, files.root)
-    for line in describe_losses(reading.files, reading.tables):
+        _check_tables(files.contents, found.tables)
+    check_files(found.files, spec.max_left_out, spec.name, files.root)
+    check_keys(found.listing, files.root)
+    for line in describe_losses(found.files, found.tables):
         logger.warning("%s: %s", spec.name, line)
-    return reading
+    return found
 
 
-def _read(spec: CorpusSpec, files: Files) -> Reading:
+def _read(spec: CorpusSpec, files: Files, path: Path) -> Found:
     """What the layout finds in the folder, or in what was unpacked."""
-    if files.in_place:
-        return read_layout(spec.layout, files.in_place.root)
-    if files.contents is None:
-        reading = read_layout(spec.layout, files.root, files.left)
-        _refuse_outside(spec, reading)
-        return reading
-    reading = read_layout(spec.layout, files.root / AUDIO)
-    recordings = tuple(replace(item, path=AUDIO / item.path) for item in reading.recordings)
-    account = account_containers(spec.layout, files.contents.root, reading.files)
-    return replace(reading, recordings=recordings, files=account)
+    is_unpacked = files.contents is not None and files.in_place is None
+    root = files.in_place.root if files.in_place else files.root / (AUDIO if is_unpacked else "")
+    tree, found = open_layout(spec.layout, root, None if files.contents else files.left)
+
+    def recordings() -> Iterator[Recording]:
+        for item in found:
+            if files.contents is None:
+                _refuse_outside(spec, item)
+            elif is_unpacked:
+                item = replace(item, path=AUDIO / item.path)  # noqa: PLW2901
+            yield item if item.language else replace(item, language=spec.language or None)
+
+    listing = write_listing(path, recordings(), _known_file(files))
+    account = tree.account(_paths_of(listing, AUDIO if is_unpacked else ""))
+    if is_unpacked and files.contents is not None:
+        account = account_containers(spec.layout, files.contents.root, account)
+    return Found(listing, account, tuple(tree.tables))
 
 
-def _refuse_outside(spec: CorpusSpec, reading: Reading) -> None:
+def _known_file(files: Files) -> Callable[[PurePosixPath], KnownFile]:
+    """What is known of each file before it is opened."""
+
+    def find(name: PurePosixPath) -> KnownFile:
+        unpacked = files.unpacked.get(str(name))
+        if unpacked is None:
+            return KnownFile(files.sha256_of(name) if files.in_place else None)
+        # Digested as it was read from its archive; the shards stage compares what it decodes.
+        known = KnownFile(unpacked.sha256, unpacked.bytes)
+        return known._replace(archive=unpacked.archive, offset=unpacked.offset) if unpacked.is_left else known
+
+    return find
+
+
+def _paths_of(listing: Listing, above: str) -> Iterator[str]:
+    """The paths of the recordings below the folder that was read."""
+    for batch in listing.stream():
+        for text in pc.unique(batch["path"]).to_pylist():
+            path = path_from_text(text)
+            yield path.removeprefix(f"{above}/") if above else path
+
+
+def _refuse_outside(spec: CorpusSpec, item: Recording) -> None:
     """Raise BadDataError (LAYOUT) if a manifest of an archive names other files: nothing would pin these."""
-    for item in reading.recordings:
-        if item.path.is_absolute() or ".." in item.path.parts:
-            raise BadDataError(
-                "LAYOUT",
-                f"a manifest names {printable(str(item.path))}, which is not in the archives of {spec.name}; in the "
-                "corpus spec; unpack the archives by hand, and name their folder as the source",
-            )
+    if item.path.is_absolute() or ".." in item.path.parts:
+        raise BadDataError(
+            "LAYOUT",
+            f"a manifest names {printable(str(item.path))}, which is not in the archives of {spec.name}; in the "
+            "corpus spec; unpack the archives by hand, and name their folder as the source",
+        )
 
 
-def _check_tables(contents: FolderContents, reading: Reading) -> None:
+def _check_tables(contents: FolderContents, tables: tuple[TableAccount, ...]) -> None:
     """Check that the tables are part of the folder's content, and are as they were when it was read."""
-    for table in reading.tables:
+    for table in tables:
         path = find_spelled(contents.root, table.table)
         name = str(path.relative_to(contents.root))
         if name not in contents.states:
@@ -74,11 +124,12 @@ def _check_tables(contents: FolderContents, reading: Reading) -> None:
         contents.sha256_of(name)
 
 
-def _check_keys(recordings: Sequence[Recording], root: Path) -> None:
-    counts = Counter(recording.key for recording in recordings)
-    twice = sorted(key for key, count in counts.items() if count > 1)
-    if twice:
-        paths = ", ".join(printable(str(item.path)) for item in recordings if item.key == twice[0])
+def check_keys(listing: Listing, root: Path) -> None:
+    """Raise BadDataError (DUP_KEY) if a key names several recordings. `root`: the folder, for the message."""
+    hashes = hash_texts(pa.chunked_array([batch["key"] for batch in listing.stream()], pa.string()))
+    if twice := find_repeats(hashes, lambda: (batch["key"] for batch in listing.stream())):
+        rows = (batch["path"].filter(pc.equal(batch["key"], twice[0])).to_pylist() for batch in listing.stream())
+        paths = ", ".join(printable(path_from_text(path)) for some in rows for path in some)
         raise BadDataError(
             "DUP_KEY",
             f"{len(twice)} keys name several files each, for example {twice[0]}: {paths}; in {root}; "

@@ -9,21 +9,30 @@ not in both splits (docs/decisions/0042-regions-and-pauses.md).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from wavlm.corpus.candidates import (
+    Candidates,
+    Mask,
+    Numbers,
+    candidates_of,
+    hash_name,
+    name_of_recording,
+    name_of_speaker,
+)
 from wavlm.corpus.facts import SplitRule
-from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.corpus.manifest import ManifestRow
 from wavlm.corpus.regions import find_overlaps
 from wavlm.errors import BadDataError, UsageError
 from wavlm.specs import CorpusSpec, HoldOut
+from wavlm.storage.texts import Among
 
 if TYPE_CHECKING:
     from wavlm.corpus.regions import Row
@@ -47,15 +56,41 @@ class Split:
     overlaps: tuple[ManifestRow, ...] = ()  # train regions that share audio with a valid row; they are in no split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Parting:
+    """How candidates are split. Each array has an entry per candidate; those in none of them are in train."""
+
+    is_valid: Mask
+    is_copy: Mask  # of the content of a valid one
+    overlaps: Mask  # a train region that shares audio with a valid one
+    rule: SplitRule
+    below: float
+
+
+@dataclass(frozen=True, eq=False)
 class _Held:
     rule: SplitRule
     below: float
-    keys: frozenset[str]
+    mask: Mask
 
 
 def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] = frozenset()) -> Split:
-    """Hold recordings out for validation. `given`: keys that the layout puts into the valid split.
+    """`part` for rows in memory. `given`: keys that the layout puts into the valid split."""
+    made = part(candidates_of(rows, spec, given), spec, lambda mask: [rows[at] for at in np.flatnonzero(mask).tolist()])
+    flags = list(zip(rows, made.is_valid.tolist(), made.is_copy.tolist(), made.overlaps.tolist(), strict=True))
+    return Split(
+        tuple(
+            replace(row, split="valid" if is_valid else "train") for row, is_valid, *is_out in flags if not any(is_out)
+        ),
+        made.rule,
+        made.below,
+        tuple(replace(row, split="train") for row, _, is_copy, _ in flags if is_copy),
+        tuple(replace(row, split="train") for row, _, _, overlaps in flags if overlaps),
+    )
+
+
+def part(rows: Candidates, spec: CorpusSpec, read: Callable[[Mask], Sequence[ManifestRow]]) -> Parting:
+    """Hold recordings out for validation. `read`: the rows of some candidates, which are few.
 
     The first of these that applies:
 
@@ -74,19 +109,31 @@ def split(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str] =
     VALID_EMPTY if nothing can be held out, VALID_TOO_LARGE if 3 or 4 hold out more than half of the audio, or if
     nothing is left to train on.
     """
-    held = _choose(rows, spec, given)
+    held = _choose(rows, spec)
     _check_share(rows, spec, held)
-    both = [replace(row, split="valid" if row.key in held.keys else "train") for row in rows]
-    valid, train = ([row for row in both if row.split == name] for name in ("valid", "train"))
-    contents = {row.content for row in valid}
-    copies = tuple(row for row in train if row.content in contents)
-    left = {row.key for row in copies}
-    shared = find_overlaps((row for row in train if row.key not in left), valid, default_channel(spec))
-    overlaps = tuple(row for row in train if row.key in shared)
-    kept = tuple(row for row in both if row.key not in left and row.key not in shared)
-    made = Split(kept, held.rule, held.below, copies, overlaps)
+    is_copy = ~held.mask & Among(rows.contents[held.mask]).find(rows.contents)
+    overlaps = _find_overlaps(rows, held.mask, is_copy, default_channel(spec), read)
+    made = Parting(held.mask, is_copy, overlaps, held.rule, held.below)
     _check_train(made, spec)
     return made
+
+
+def _find_overlaps(
+    rows: Candidates,
+    is_valid: Mask,
+    is_copy: Mask,
+    channel: int | None,
+    read: Callable[[Mask], Sequence[ManifestRow]],
+) -> Mask:
+    """Which train recordings share audio with a valid one. Only rows of files that are in both splits are read."""
+    near = ~is_valid & ~is_copy & Among(rows.files[is_valid]).find(rows.files)
+    found = np.zeros(len(rows), np.bool_)
+    if near.any():
+        held = is_valid & Among(rows.files[near]).find(rows.files)
+        some = read(near)
+        shared = find_overlaps(some, read(held), channel)
+        found[np.flatnonzero(near)] = [row.key in shared for row in some]
+    return found
 
 
 def hold_new(
@@ -95,7 +142,10 @@ def hold_new(
     """Keys of what is held out of the recordings that come into a corpus later, by the rule that it was begun with."""
     if rule == "listed":
         return given.union(row.key for row in rows if row.speaker in spec.valid_speakers)
-    return given | _hold(rows, rule, below).keys if rule in ("speakers", "recordings") else given
+    if rule not in ("speakers", "recordings"):
+        return given
+    name_of = name_of_speaker if rule == "speakers" else name_of_recording
+    return given.union(row.key for row in rows if hash_name(name_of(row)) < below)
 
 
 def default_channel(spec: CorpusSpec) -> int | None:
@@ -105,35 +155,30 @@ def default_channel(spec: CorpusSpec) -> int | None:
     return 1 if spec.channels == "first" else None
 
 
-def hash_name(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone."""
-    digest = hashlib.sha256(b"valid " + name.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def _choose(rows: Sequence[ManifestRow], spec: CorpusSpec, given: frozenset[str]) -> _Held:
+def _choose(rows: Candidates, spec: CorpusSpec) -> _Held:
     if spec.valid_speakers:
         _check_listed(rows, spec)
-        return _Held("listed", 0.0, frozenset(row.key for row in rows if row.speaker in spec.valid_speakers))
-    if given:
-        return _Held("layout", 0.0, given)
+        return _Held("listed", 0.0, rows.is_listed)
+    if rows.is_given.any():
+        return _Held("layout", 0.0, rows.is_given)
     if spec.valid_rule is not None:
         return _apply(rows, spec, spec.valid_rule)
-    return _hold_share(rows, spec) if spec.valid_fraction else _Held("none", 0.0, frozenset())
+    nobody = _Held("none", 0.0, np.zeros(len(rows), np.bool_))
+    return _hold_share(rows, spec) if spec.valid_fraction else nobody
 
 
-def _hold_share(rows: Sequence[ManifestRow], spec: CorpusSpec) -> _Held:
+def _hold_share(rows: Candidates, spec: CorpusSpec) -> _Held:
     """Speakers below `valid_fraction`, or recordings if these are too few or too many."""
-    if all(row.speaker == UNKNOWN_SPEAKER for row in rows):
+    if not rows.is_known.any():
         return _hold_some(rows, "recordings", spec.valid_fraction)
     by_speakers = _hold(rows, "speakers", spec.valid_fraction)
-    share = _share(rows, by_speakers.keys)
+    share = _share(rows, by_speakers.mask)
     if 0 < share <= TOO_MUCH * spec.valid_fraction:
         return by_speakers
     held = _hold_some(rows, "recordings", spec.valid_fraction)
-    if _share(rows, held.keys) > MOST:
+    if _share(rows, held.mask) > MOST:
         by_speakers = _hold_some(rows, "speakers", spec.valid_fraction)
-        if 0 < _share(rows, by_speakers.keys) <= MOST:
+        if 0 < _share(rows, by_speakers.mask) <= MOST:
             return by_speakers
     logger.warning(
         "%s: whole speakers would hold out %.1f %% of the audio where %.1f %% are asked for; "
@@ -141,17 +186,17 @@ def _hold_share(rows: Sequence[ManifestRow], spec: CorpusSpec) -> _Held:
         spec.name,
         100 * share,
         100 * spec.valid_fraction,
-        100 * _share(rows, held.keys),
+        100 * _share(rows, held.mask),
     )
     return held
 
 
-def _apply(rows: Sequence[ManifestRow], spec: CorpusSpec, rule: HoldOut) -> _Held:
+def _apply(rows: Candidates, spec: CorpusSpec, rule: HoldOut) -> _Held:
     """What a rule holds out; recordings if it is about speakers and none of them is below the threshold."""
     held = _hold(rows, rule.by, rule.below)
-    if not held.keys:
+    if not held.mask.any():
         held = _hold_some(rows, "recordings", rule.below)
-    share = _share(rows, held.keys)
+    share = _share(rows, held.mask)
     if 0 < TOO_MUCH * spec.valid_fraction < share:
         logger.warning(
             "%s: the rule of an earlier revision (%s below %g) holds out %.1f %% of the audio where %.1f %% are asked "
@@ -165,53 +210,38 @@ def _apply(rows: Sequence[ManifestRow], spec: CorpusSpec, rule: HoldOut) -> _Hel
     return held
 
 
-def _hold(rows: Sequence[Row], rule: SplitRule, below: float) -> _Held:
-    hashes = _hash_rows(rows, rule)
-    keys = frozenset(row.key for row, number in zip(rows, hashes, strict=True) if number < below)
-    return _Held(rule, below, keys)
+def _hashes(rows: Candidates, rule: SplitRule) -> Numbers:
+    return rows.by_speaker if rule == "speakers" else rows.by_recording
 
 
-def _hold_some(rows: Sequence[ManifestRow], rule: SplitRule, below: float) -> _Held:
+def _hold(rows: Candidates, rule: SplitRule, below: float) -> _Held:
+    return _Held(rule, below, _hashes(rows, rule) < below)
+
+
+def _hold_some(rows: Candidates, rule: SplitRule, below: float) -> _Held:
     """Recordings or speakers below the threshold, which is raised until they have half of the share asked for."""
     enough = ENOUGH * below
     held = _hold(rows, rule, below)
-    higher = iter(sorted({number for number in _hash_rows(rows, rule) if number >= below}))
-    while _share(rows, held.keys) < enough and (number := next(higher, None)) is not None:
+    hashes = _hashes(rows, rule)
+    higher = iter(np.unique(hashes[hashes >= below]).tolist())
+    while _share(rows, held.mask) < enough and (number := next(higher, None)) is not None:
         raised = math.floor(number * 10**THRESHOLD_DIGITS + 1) / 10**THRESHOLD_DIGITS
         held = _hold(rows, rule, raised)
     return held
 
 
-def _hash_rows(rows: Sequence[Row], rule: SplitRule) -> list[float]:
-    hash_of = cache(hash_name)
-    name_of = _name_of_speaker if rule == "speakers" else _name_of_recording
-    return [hash_of(name_of(row)) for row in rows]
-
-
-def _name_of_speaker(row: Row) -> str:
-    return _name_of_recording(row) if row.speaker == UNKNOWN_SPEAKER else row.speaker
-
-
-def _name_of_recording(row: Row) -> str:
-    """The key; of a region the digest of its file, so that all regions of a file, and of its copies, go one way."""
-    return row.sha256 if row.is_region else row.key
-
-
-def _share(rows: Sequence[ManifestRow], keys: frozenset[str]) -> float:
+def _share(rows: Candidates, mask: Mask) -> float:
     """Share of the audio that these recordings have: of the seconds, or of the recordings if no length is known."""
-    weights = [row.microseconds for row in rows]
-    if not any(weights):
-        weights = [1] * len(rows)
-    return sum(weight for row, weight in zip(rows, weights, strict=True) if row.key in keys) / sum(weights)
+    total = int(rows.microseconds.sum())
+    return int(rows.microseconds[mask].sum()) / total if total else int(mask.sum()) / len(rows)
 
 
-def _check_listed(rows: Sequence[ManifestRow], spec: CorpusSpec) -> None:
-    speakers = sorted({row.speaker for row in rows})
-    if unknown := sorted(set(spec.valid_speakers) - set(speakers)):
+def _check_listed(rows: Candidates, spec: CorpusSpec) -> None:
+    if unknown := sorted(set(spec.valid_speakers).difference(rows.speakers)):
         raise UsageError(
             "SPEAKER",
-            f"valid_speakers {', '.join(unknown)} are not among the {len(speakers)} speakers, "
-            f"such as {', '.join(speakers[:5])}; in {spec.name}; correct the corpus spec",
+            f"valid_speakers {', '.join(unknown)} are not among the {len(rows.speakers)} speakers, "
+            f"such as {', '.join(rows.speakers[:5])}; in {spec.name}; correct the corpus spec",
         )
 
 
@@ -224,32 +254,32 @@ def all_in_test(name: str, count: int, root: Path) -> BadDataError:
     )
 
 
-def _check_share(rows: Sequence[ManifestRow], spec: CorpusSpec, held: _Held) -> None:
+def _check_share(rows: Candidates, spec: CorpusSpec, held: _Held) -> None:
     if spec.role != "speech" or held.rule in ("none", "listed", "layout"):
         return  # noise and rooms may be one file; listed ones are what somebody asked for
-    if len(held.keys) == len(rows) and len({_name_of_recording(row) for row in rows}) == 1:
+    if held.mask.all() and len(np.unique(rows.by_recording)) == 1:
         what = "1 recording" if len(rows) == 1 else f"{len(rows)} regions of 1 recording"
         raise BadDataError(
             "VALID_EMPTY",
             f"{spec.name} has {what}, which cannot be both trained on and held out; in the corpus spec; "
             "add recordings, or set valid_fraction to 0",
         )
-    share = _share(rows, held.keys)
+    share = _share(rows, held.mask)
     if share > MOST:
         raise BadDataError(
             "VALID_TOO_LARGE",
-            f"{100 * share:.1f} % of the audio of {spec.name} ({len(held.keys)} of {len(rows)} recordings, chosen by "
-            f"{held.rule}) would be held out, expected about {100 * spec.valid_fraction:.1f} % and at most half; in "
-            "the corpus spec; name valid_speakers, or change valid_fraction",
+            f"{100 * share:.1f} % of the audio of {spec.name} ({int(held.mask.sum())} of {len(rows)} recordings, "
+            f"chosen by {held.rule}) would be held out, expected about {100 * spec.valid_fraction:.1f} % and at most "
+            "half; in the corpus spec; name valid_speakers, or change valid_fraction",
         )
 
 
-def _check_train(made: Split, spec: CorpusSpec) -> None:
-    if spec.role == "speech" and made.rows and all(row.split == "valid" for row in made.rows):
+def _check_train(made: Parting, spec: CorpusSpec) -> None:
+    num_valid, num_copies, num_overlaps = (int(mask.sum()) for mask in (made.is_valid, made.is_copy, made.overlaps))
+    if spec.role == "speech" and num_valid and num_valid + num_copies + num_overlaps == len(made.is_valid):
         raise BadDataError(
             "VALID_TOO_LARGE",
-            f"no recording of {spec.name} is left to train on: {len(made.rows)} are held out (chosen by {made.rule}), "
-            f"{len(made.copies)} are copies of these, {len(made.overlaps)} share audio with them; in the corpus spec; "
-            "add other recordings, or set valid_fraction "
-            "to 0 and name no valid split",
+            f"no recording of {spec.name} is left to train on: {num_valid} are held out (chosen by {made.rule}), "
+            f"{num_copies} are copies of these, {num_overlaps} share audio with them; in the corpus spec; add other "
+            "recordings, or set valid_fraction to 0 and name no valid split",
         )

@@ -9,7 +9,6 @@ the others join by themselves, because they run the same recipe. It ends with it
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 from wavlm.errors import EXIT_STOPPED
 from wavlm.execution.job import TrainJob, read_job
 from wavlm.execution.meeting import BEAT_SECONDS, FOLDER, POLL_SECONDS, Attempt
-from wavlm.execution.node import TORCHRUN
+from wavlm.execution.node import launcher_of
 from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.stop import StopRequest, keep_signals
 from wavlm.execution.supervisor import STOP_SECONDS, choose_exit_code, environment_without_ranks
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _start(job: TrainJob, job_path: Path, attempt: Attempt, note: int) -> subprocess.Popen[bytes]:
-    prefix = [word for word in shlex.split(job.runtime.launcher) if word != TORCHRUN]
+    prefix = launcher_of(job)
     command = [*prefix, sys.executable, "-m", "wavlm.execution.node", str(job_path), str(attempt.folder)]
     if prefix:  # no descriptor goes to another machine; its signals are ours: nodes follow the leash
         with keep_signals():

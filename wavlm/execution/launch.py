@@ -27,6 +27,7 @@ from wavlm.execution.exit_note import (
     remove_exit_note,
 )
 from wavlm.execution.job import read_job
+from wavlm.execution.meeting import Attempt
 from wavlm.execution.metrics import METRICS_FILE, MetricsRecord, parse_line, update_of
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import keep_signals
@@ -67,6 +68,33 @@ def run_trainer(
         log.warning("the training goes on from its last checkpoint, %d restarts are left: %s", left, why)
         ended = _run_once(job_path, runtime, tail, stop_requested)
     return ended
+
+
+def join_training(out: Path) -> ExitNote | None:
+    """Take a place in the training on several machines that goes on in a folder; None if there is none to take.
+
+    Returns how its ranks here ended. If any exception interrupts this, they are asked to stop, and have ended.
+    """
+    attempt = Attempt.find(out)
+    if attempt is None or not attempt.has_place(read_job(out / "job.json").runtime.nodes):
+        return None
+    log.info("this machine trains with the others, in %s", out)
+    with (out / LOG).open("ab") as log_file, keep_signals():
+        node = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments, no shell
+            [sys.executable, "-m", "wavlm.execution.node", str(out / "job.json"), str(attempt.folder)],
+            env=environment_without_ranks(),
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
+            start_new_session=True,
+        )
+    try:
+        node.wait()
+    finally:
+        _stop(node)
+    code = translate_signal(node.returncode)
+    found = [note for note in find_exit_note(out) if note.exit_code == code]
+    return next(iter(found), ExitNote(exit_code=code, message=""))
 
 
 def may_restart(ended: ExitNote) -> bool:

@@ -82,9 +82,13 @@ class Attempt:
         except FileNotFoundError:
             return ""
 
-    def take_place(self, nodes: int) -> int | None:
+    def has_place(self, nodes: int) -> bool:
+        """Whether a machine is still missing."""
+        return len(list(self.folder.glob("node-*"))) < nodes
+
+    def take_place(self, nodes: int, first: int = 0) -> int | None:
         """The first place that no machine has; None if all are taken. A folder can be made by one of them only."""
-        for number in range(nodes):
+        for number in range(first, nodes):
             with suppress(FileExistsError):
                 (self.folder / f"node-{number}").mkdir()
                 return number

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
 def run_node(job_path: Path, attempt: Attempt, note: tuple[int, ...] = ()) -> int:
     """Take a place of the attempt, and run the ranks of this machine. 75 if no place is left."""
     job = read_job(job_path)
-    node = attempt.take_place(job.runtime.nodes)
+    is_guest = not note and not launcher_of(job)  # rank 0 is on the machine of the head, whose address may be given
+    node = attempt.take_place(job.runtime.nodes, int(is_guest))
     if node is None:
         return EXIT_STOPPED
     with StopRequest() as stop, socket.socket() as listening:
@@ -101,6 +103,8 @@ def _run_ranks(
             time.sleep(POLL_SECONDS)
     finally:
         ranks.kill()
+    if not ranks.codes and leash.attempt.has_failed:
+        return EXIT_STOPPED  # ranks that hung when another machine was lost: it says why
     code = choose_exit_code(ranks.codes)
     if code and _is_torchrun(job):  # which turns every failure into 1
         said = find_exit_note(job.out)
@@ -123,9 +127,15 @@ def _start(job_path: Path, job: TrainJob, place: Place, note: tuple[int, ...]) -
         return [subprocess.Popen(command, env=environment_without_ranks(), stdin=subprocess.DEVNULL)]  # noqa: S603
 
 
+def launcher_of(job: TrainJob) -> list[str]:
+    """The words that start a program on every machine; none if the same command runs on each."""
+    words = shlex.split(job.runtime.launcher)
+    return words[:-1] if words[-1:] == [TORCHRUN] else words
+
+
 def _is_torchrun(job: TrainJob) -> bool:
     """Whether torchrun starts the ranks of a machine, and not we. Its store listens on all interfaces."""
-    return job.runtime.launcher.split()[-1:] == [TORCHRUN]
+    return shlex.split(job.runtime.launcher)[-1:] == [TORCHRUN]
 
 
 if __name__ == "__main__":

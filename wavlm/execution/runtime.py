@@ -120,6 +120,20 @@ class Runtime(BaseModel):
     Change: to `tcp://host:8786`, `tls://host:8786`, or the file that `dask scheduler --scheduler-file` writes.
     """
 
+    downloads: Count = 2
+    """Corpora that one run downloads at a time. A deployment has a limit for all runs besides (--downloads).
+
+    Unit: corpora.
+    Change: 1 where a publisher asks for it; more where each server is slow.
+    """
+
+    side_by_side: Natural = 0
+    """Stages that share the cores at a time. 0: one, or four on a cluster (`cluster`).
+
+    Unit: stages, beside downloads and one stage that needs a GPU.
+    Change: 2 when stages have too few parts for all cores.
+    """
+
     nodes: Count = 1
     """Machines that train one model together. All of them see the store, and have as many GPUs or processes (--nodes).
 

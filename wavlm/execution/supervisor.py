@@ -37,6 +37,7 @@ POLL_SECONDS = 0.1
 NO_NOTE = "-"  # in place of a pipe that leads to no other machine
 # Less than the caller waits (wavlm.execution.launch). A checkpoint of a large model takes minutes on a slow disk.
 STOP_SECONDS = 570.0
+LOST_SECONDS = 120.0  # the same when a rank has failed: one that hangs would not stop at all
 SIGNAL_EXIT = 128  # added to the number of a signal, as shells do
 
 
@@ -157,10 +158,10 @@ class RankProcesses:
         return [process.returncode for process in self.processes if process.pid not in self._killed]
 
     def stop(self) -> None:
-        """Ask all to stop, once; kill who has not stopped in time."""
+        """Ask all to stop, once; kill who has not stopped in time. If one was lost, nobody saves with it any more."""
         now = time.monotonic()
         if self._stops_at is None:
-            self._stops_at = now + STOP_SECONDS
+            self._stops_at = now + (LOST_SECONDS if self.has_failure else STOP_SECONDS)
             for process in self.processes:
                 process.terminate()
         elif now > self._stops_at:

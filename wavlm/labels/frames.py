@@ -28,6 +28,7 @@ from wavlm.labels.quotas import Integers
 from wavlm.labels.sampling import Drawing
 from wavlm.rng import rng_for
 from wavlm.shards import Reader
+from wavlm.shards.listing import read_listed_shard
 from wavlm.specs import Features
 from wavlm.specs.identity import canonical
 from wavlm.storage.files import is_whole, note_whole, open_atomic
@@ -105,16 +106,11 @@ def _make_part(number: int, group: Integers, cells: Cells, drawing: Drawing, wor
     table = cells.table.take(pa.array(group))
     columns = [table[name].to_pylist() for name in ("key", "shard", "offset", "size")]
     counts = tuple(drawing.num_frames[group].tolist())
-    teacher = {name: file.sha256 for name, file in sealed_files(work.teacher_dir).items()} if work.teacher_dir else {}
-    said = [
-        canonical(work.features),
-        work.seed,
-        work.plan.device,
-        teacher,
-        counts,
-        columns,
-        table["sha256"].to_pylist(),
-    ]
+    sealed = sealed_files(work.teacher_dir) if work.teacher_dir else {}
+    teacher = {name: file.sha256 for name, file in sealed.items()}
+    places = sorted(set(zip(cells.folders[group].tolist(), columns[1], strict=True)))
+    tars = [read_listed_shard(work.shards_dirs[folder] / shard).sha256 for folder, shard in places]
+    said = [canonical(work.features), work.seed, work.plan.device, teacher, counts, tars, columns]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
     return FramesPart(
         number,

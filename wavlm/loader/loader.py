@@ -76,7 +76,7 @@ def loader(
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:
-            updates = _stage(sampler, updates, partial(Stager, folder, samples.utterances.describe_shards))
+            updates = _stage(sampler, updates, partial(Stager, folder, samples.utterances.describe_segments))
     first = next(updates)
     rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch
     planned, plan_for_workers = tee(_plan(samples, chain((first,), updates), rank, world))
@@ -95,8 +95,8 @@ def _stage(sampler: BucketedSampler, updates: Iterator[Update], make_stager: Cal
             epoch = sampler.epoch(position.epoch)
             if isinstance(epoch, WindowedEpoch) and at != (epoch.number, epoch.window_of(position.group)):
                 at = (epoch.number, epoch.window_of(position.group))
-                near = range(at[1], min(at[1] + 2, len(epoch.shards)))
-                stager.need([(f"{at[0]}-{number}", epoch.shards[number].tolist()) for number in near])
+                near = range(at[1], min(at[1] + 2, len(epoch.segments)))
+                stager.need([(f"{at[0]}-{number}", epoch.segments[number].tolist()) for number in near])
             yield update
 
 

@@ -1,35 +1,38 @@
-"""Windows of shards on a disk of the machine's own: read from the store once and in sequence, and then in any order.
+"""Windows on a disk of the machine's own: read from the store once and in sequence, and then in any order.
 
-One process of a machine copies the tars of a window, one behind the other, into one file, and compares each with its
-sha256 on the way. The window that is trained on and the next one are there; those behind are removed. All loaders of
-the machine read from these files. What is not there yet, or no more, they read from the store. So nothing waits for a
-copy, and no copy that fails ends a training.
+One process of a machine copies the segments of a window, one behind the other, into one file. The window that is
+trained on and the next one are there; those behind are removed. All loaders of the machine read from these files. What
+is not there yet, or no more, or does not decode, they read from the store. So nothing waits for a copy, and no copy
+that fails ends a training.
 
-    FOLDER/<epoch>-<window>.tars   the tars of a window
-    FOLDER/<epoch>-<window>.json   where each shard begins in it; written last
+    FOLDER/<epoch>-<window>.tars   the segments of a window
+    FOLDER/<epoch>-<window>.npy    for each segment how far its place is from that in its tar; written last
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import shutil
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import IO
+
+import numpy as np
+import numpy.typing as npt
 
 from wavlm.errors import CodedError
-from wavlm.storage.files import read_json, write_json
-from wavlm.storage.passing import PatientFile, read_patiently
+from wavlm.shards.reader import most_open_files
+from wavlm.storage.files import open_atomic
+from wavlm.storage.passing import PatientFile
 
 log = logging.getLogger(__name__)
+
+Places = npt.NDArray[np.int64]  # (2, segments) in order of their numbers
 
 BLOCK_BYTES = 8 << 20
 LOOK_SECONDS = 2.0  # between two looks for windows that were copied meanwhile
@@ -38,22 +41,24 @@ FREE_SHARE = 0.9  # of the free space that copies may take
 
 
 @dataclass(frozen=True)
-class StagedShard:
-    """A tar of the store, as it is listed."""
+class Segment:
+    """A run of utterances of a tar."""
 
-    number: int  # through all corpora
-    path: Path
+    number: int  # through all tars of all corpora
+    path: Path  # of the tar
+    begin: int
     size_bytes: int
-    sha256: str
 
 
 class Stager:
     """Copies windows in the background, in the order in which they are needed. Of one process of a machine."""
 
-    def __init__(self, folder: Path, describe: Callable[[Sequence[int]], list[StagedShard]]) -> None:
-        """describe: the tars of some shards, given their numbers."""
+    def __init__(self, folder: Path, describe: Callable[[Sequence[int]], list[Segment]]) -> None:
+        """describe: some segments, given their numbers."""
         self._folder, self._describe = folder, describe
         self._asked: list[str] = []
+        self._tars: OrderedDict[Path, PatientFile] = OrderedDict()
+        self._most_open = most_open_files(1)
         self._queue: SimpleQueue[tuple[str, Sequence[int]] | None] = SimpleQueue()
         self._is_closed = False
         # The end of a training does not wait for a copy.
@@ -61,13 +66,14 @@ class Stager:
         self._thread.start()
 
     def need(self, windows: Sequence[tuple[str, Sequence[int]]]) -> None:
-        """Copy these windows, given by name and shards, if they are not there; forget those that were needed before."""
-        for name, shards in windows:
+        """Copy these windows, given by name and segments, if they are not there; remove those of long ago."""
+        for name, segments in windows:
             if name not in self._asked:
                 self._asked.append(name)
-                self._queue.put((name, shards))
-        for old in self._asked[:-KEPT_WINDOWS]:
-            _remove(self._folder, old)
+                self._queue.put((name, segments))
+        for path in self._folder.glob("*.npy"):
+            if path.stem not in self._asked[-KEPT_WINDOWS:]:
+                _remove(self._folder, path.stem)
 
     def close(self) -> None:
         """End the copy that is under way. The windows that are there stay."""
@@ -79,23 +85,24 @@ class Stager:
         while (window := self._queue.get()) is not None and not self._is_closed:
             self._copy(*window)
 
-    def _copy(self, name: str, shards: Sequence[int]) -> None:
+    def _copy(self, name: str, numbers: Sequence[int]) -> None:
         """Copy one window. A failure costs speed and nothing else."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            tars = self._describe(shards)
-            if (self._folder / f"{name}.json").exists() or not self._has_room(tars):
+            segments = self._describe(numbers)
+            if (self._folder / f"{name}.npy").exists() or not self._has_room(segments):
                 return
-            begins = self._copy_tars(tars, self._folder / f".{name}.partial")
+            places = self._copy_segments(segments, self._folder / f".{name}.partial")
             if not self._is_closed:
                 (self._folder / f".{name}.partial").rename(self._folder / f"{name}.tars")
-                write_json(self._folder / f"{name}.json", begins)
+                with open_atomic(self._folder / f"{name}.npy") as file:
+                    np.save(file, places, allow_pickle=False)
         except (OSError, CodedError) as error:
             log.warning("the shards of a window are read from the store: %s; at %s", error, self._folder)
             (self._folder / f".{name}.partial").unlink(missing_ok=True)
 
-    def _has_room(self, tars: Sequence[StagedShard]) -> bool:
-        needed, free = sum(tar.size_bytes for tar in tars), shutil.disk_usage(self._folder).free
+    def _has_room(self, segments: Sequence[Segment]) -> bool:
+        needed, free = sum(segment.size_bytes for segment in segments), shutil.disk_usage(self._folder).free
         if needed <= FREE_SHARE * free:
             return True
         log.warning(
@@ -107,39 +114,31 @@ class Stager:
         )
         return False
 
-    def _copy_tars(self, tars: Sequence[StagedShard], path: Path) -> dict[str, int]:
-        """Where each tar begins. One that is not the one that is listed is left out: who reads it there will say so."""
-        begins: dict[str, int] = {}
+    def _copy_segments(self, segments: Sequence[Segment], path: Path) -> Places:
+        """Copy them one behind the other; for each its number, and what to add to a place in its tar: (2, segments)."""
+        places = []
         with path.open("wb") as file:
-            for tar in tars:
-                begin = file.tell()
+            for segment in segments:
                 if self._is_closed:
                     break
-                if read_patiently(partial(_append, file, begin, tar.path), tar.path) == tar.sha256:
-                    begins[str(tar.number)] = begin
-                else:
-                    file.seek(begin)
-                    file.truncate()
-        return begins
+                places.append((segment.number, file.tell() - segment.begin))
+                for begin in range(segment.begin, segment.begin + segment.size_bytes, BLOCK_BYTES):
+                    size = min(BLOCK_BYTES, segment.begin + segment.size_bytes - begin)
+                    file.write(self._open(segment.path).read(size, begin))
+        return np.array(places, np.int64).reshape(-1, 2).T
 
-
-def _append(file: IO[bytes], begin: int, source: Path) -> str:
-    """Copy a file to this place of another; the sha256 of what was copied."""
-    file.seek(begin)
-    file.truncate()
-    digest = hashlib.sha256()
-    with source.open("rb", buffering=0) as reading:
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(reading.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while block := reading.read(BLOCK_BYTES):
-            digest.update(block)
-            file.write(block)
-    return digest.hexdigest()
+    def _open(self, path: Path) -> PatientFile:
+        """A tar, which stays open: each window has a segment of it."""
+        if path not in self._tars:
+            if len(self._tars) >= self._most_open:
+                self._tars.popitem(last=False)[1].close()
+            self._tars[path] = PatientFile(path)
+        return self._tars[path]
 
 
 def _remove(folder: Path, name: str) -> None:
     """Processes that have the file open go on reading it."""
-    for path in (folder / f"{name}.json", folder / f"{name}.tars"):
+    for path in (folder / f"{name}.npy", folder / f"{name}.tars"):
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
@@ -149,40 +148,46 @@ class StagedWindows:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, PatientFile] = {}
-        self._places: dict[int, tuple[str, int]] = {}  # of a shard: the window that it is in, and where it begins
+        self._windows: dict[str, tuple[PatientFile, Places]] = {}
         self._looked = -LOOK_SECONDS
 
-    def read(self, shard: int, offset: int, size: int) -> bytes | None:
-        """These bytes of a shard, given its number; None if it is not copied, or no more."""
-        place = self._places.get(shard)
-        if place is None:
+    def read(self, segment: int, offset: int, size: int) -> bytes | None:
+        """These bytes of the tar that a segment is of, given its number; None if it is not copied, or no more."""
+        found = self._find(segment)
+        if found is None:
             self._look()
-            place = self._places.get(shard)
-        if place is None:
+            found = self._find(segment)
+        if found is None:
             return None
+        name, file, shift = found
         try:
-            blob = self._files[place[0]].read(size, place[1] + offset)
+            blob = file.read(size, shift + offset)
         except OSError:  # the file was removed before it was opened here, or the disk fails
-            self._forget(place[0])
+            self._forget(name)
             return None
         return blob if len(blob) == size else None
+
+    def _find(self, segment: int) -> tuple[str, PatientFile, int] | None:
+        """The window that a segment is in, its file, and what to add to places in the tar."""
+        for name, (file, (numbers, shifts)) in self._windows.items():
+            at = int(np.searchsorted(numbers, segment))
+            if at < len(numbers) and numbers[at] == segment:
+                return name, file, int(shifts[at])
+        return None
 
     def _look(self) -> None:
         """Take notice of windows that came and went, every few seconds."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
-        there = {path.stem: path for path in self._folder.glob("*.json")}
-        for name in self._files.keys() - there.keys():
+        there = {path.stem: path for path in self._folder.glob("*.npy")}
+        for name in self._windows.keys() - there.keys():
             self._forget(name)
-        for name in there.keys() - self._files.keys():
+        for name in there.keys() - self._windows.keys():
             with suppress(OSError, ValueError):
-                begins = read_json(there[name])
-                self._files[name] = PatientFile(self._folder / f"{name}.tars")
-                self._places |= {int(shard): (name, begin) for shard, begin in begins.items()}
+                places = np.load(there[name], allow_pickle=False)
+                self._windows[name] = PatientFile(self._folder / f"{name}.tars"), places
 
     def _forget(self, name: str) -> None:
-        self._places = {shard: place for shard, place in self._places.items() if place[0] != name}
-        if name in self._files:
-            self._files.pop(name).close()
+        if name in self._windows:
+            self._windows.pop(name)[0].close()

@@ -5,9 +5,8 @@ Legend: B utterances, N samples, F frames, U utterances of a split.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from functools import cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,10 +21,10 @@ from wavlm.labels.flat import open_flat_labels
 from wavlm.loader.epochs import Integers, MicroBatch
 from wavlm.loader.groups import Groups
 from wavlm.loader.index import open_index
-from wavlm.loader.staging import StagedShard, StagedWindows
-from wavlm.loader.windows import Windows
+from wavlm.loader.staging import Segment, StagedWindows
+from wavlm.loader.windows import Windows, cut_shards
 from wavlm.mixing.audio_pool import Split
-from wavlm.shards import Reader, read_listing
+from wavlm.shards import Reader
 from wavlm.shards.flac import Pcm16, decode_flac_into
 from wavlm.shards.reader import most_open_files
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
@@ -60,7 +59,6 @@ class LabelledUtterances:
         self._labels = open_flat_labels([item.labels for item in data], self._folders, cache, check=check)
         self._index = index = open_index(self._folders, split, cache, check=check)
         self._check, self.cache = check, cache
-        self._firsts = np.cumsum([0, *map(len, index.shards)]).tolist()  # numbers of the first shards, through all
         self._staged: StagedWindows | None = None
         self.copies_of_valid = index.copies_of_valid
         self.groups = Groups(name_corpora(data), index.languages, index.columns["corpus"], index.columns["language"])
@@ -94,8 +92,7 @@ class LabelledUtterances:
         locations = zip(pcm, corpora, of_shards, offsets, sizes, first_frames, strict=True)
         for row, (crop, corpus, shard, offset, size, first) in enumerate(locations):
             try:
-                number = self._firsts[corpus] + numbered[row]
-                if not self._fill_staged(crop, number, offset, size, first * HOP_SAMPLES):
+                if not self._fill_staged(crop, int(numbers[row]), (offset, size), first * HOP_SAMPLES):
                     self._readers[corpus].fill_at(crop, shard, offset, size, first * HOP_SAMPLES)
             except (BadDataError, ValueError) as error:
                 code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
@@ -103,9 +100,11 @@ class LabelledUtterances:
                 key, where = self.keys[numbers[row]], self._folders[corpus] / shard
                 raise BadDataError(code, f"{text}; at utterance {key} of {where}; make the shards again") from error
 
-    def _fill_staged(self, crop: Pcm16, shard: int, offset: int, size: int, start: int) -> bool:
-        """Fill a crop from the copy of its window. Whether that was possible: else the store has it."""
-        blob = self._staged.read(shard, offset, size) if self._staged else None
+    def _fill_staged(self, crop: Pcm16, number: int, place: tuple[int, int], start: int) -> bool:
+        """Fill a crop of an utterance from the copy of its window. Whether that was possible: else the store has it."""
+        if self._staged is None:
+            return False
+        blob = self._staged.read(int(np.searchsorted(self._segment_ends, number, side="right")), *place)
         if blob is None:
             return False
         try:
@@ -134,23 +133,28 @@ class LabelledUtterances:
         """Read what a `Stager` has copied to this folder from there."""
         self._staged = StagedWindows(folder)
 
-    def describe_shards(self, numbers: Sequence[int]) -> list[StagedShard]:
-        """The tars of these shards, which are numbered through all corpora."""
-        found, listings = [], cache(read_listing)
+    def describe_segments(self, numbers: Sequence[int]) -> list[Segment]:
+        """These segments, which are numbered through all corpora."""
+        columns, ends, found = self._index.columns, self._segment_ends, []
         for number in numbers:
-            corpus = bisect_right(self._firsts, number) - 1
-            name = self._index.shards[corpus][number - self._firsts[corpus]]
-            path = self._folders[corpus] / name
-            found.append(StagedShard(number, path, path.stat().st_size, listings(self._folders[corpus])[name].sha256))
+            first, last = (int(ends[number - 1]) if number else 0), int(ends[number]) - 1
+            corpus = int(columns["corpus"][first])
+            name = self._index.shards[corpus][int(columns["shard"][first])]
+            begin, end = int(columns["offset"][first]), int(columns["offset"][last]) + int(columns["size"][last])
+            found.append(Segment(number, self._folders[corpus] / name, begin, end - begin))
         return found
 
     def plan_windows(self, train: TrainSpec) -> Windows | None:
         """The windows of an epoch; None if it is one window."""
-        ends = self._index.columns["shard_ends"]
+        ends = self._index.columns["shard_ends"].astype(np.int64)
         if not train.window_shards or len(ends) <= train.window_shards:
             return None
-        corpora = np.repeat(np.arange(len(self._folders)), list(map(len, self._index.shards)))
-        return Windows(ends.astype(np.int64), corpora, train.window_shards, train.seed)
+        return Windows.of_shards(ends, train.window_shards, train.seed)
+
+    @cached_property
+    def _segment_ends(self) -> Integers:
+        """The number behind the last utterance of each segment."""
+        return cut_shards(self._index.columns["shard_ends"].astype(np.int64))
 
     @property
     def folders(self) -> tuple[Path, ...]:

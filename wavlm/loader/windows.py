@@ -1,17 +1,18 @@
-"""Epochs in windows of shards, for corpora that no machine can read in random order.
+"""Epochs in windows, for corpora that no machine can read in random order.
 
-In each epoch the shards are shuffled and dealt into windows. A window is read in sequence, to a local disk or memory,
-and its utterances come in random order, in micro-batches of similar length as in a whole epoch. So a machine opens a
-shard once per epoch, and not for every utterance.
+A shard is cut into 64 segments: runs of its utterances, of about 8 MB. In each epoch the segments are dealt anew into
+windows. A window is read in sequence, to a local disk or memory, and its utterances come in random order, in
+micro-batches of similar length as in a whole epoch. So a disk serves reads of 8 MB, and not of one utterance.
 
 It is a pure function of seed and epoch: the number of ranks changes nothing, and any micro-batch can be made at once.
 
-- Each corpus is spread evenly over the windows: its shuffled shards have places (i + u) / n. So the shares of corpora
-  differ little from window to window.
-- Within a bucket of a window the utterances of a shard are spread evenly, too. Else two of them, which are in one
+- The segments of each shard are spread evenly over the windows: shuffled, segment i of n is anywhere in the i-th of n
+  equal parts of the epoch. So every window has its share of each corpus, and of the speakers of each tar. A window of
+  whole tars would be one of few speakers, and the gradients of its updates would err in the same direction.
+- Within a bucket of a window the utterances of a segment are spread evenly, too. Else two of them, which are in one
   window in every epoch, would meet more often in a micro-batch than they do in a whole epoch.
 
-Legend: S shards, W windows, D draws of a window.
+Legend: S segments, W windows, D draws of a window.
 """
 
 from __future__ import annotations
@@ -39,48 +40,59 @@ from wavlm.loader.epochs import (
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
 
+SEGMENTS = 64  # of a shard; changes the order of every training that has windows
+
+
+def cut_shards(ends: Integers) -> Integers:
+    """The number behind the last utterance of each segment, given that behind the last one of each shard.
+
+    A shard has segments of nearly as many utterances each, or one per utterance if it has fewer.
+    """
+    begins = np.append(0, ends[:-1])
+    cuts = np.unique(begins[:, None] + (ends - begins)[:, None] * np.arange(1, SEGMENTS + 1) // SEGMENTS)
+    return cuts[cuts > 0]
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """How shards come into windows. The utterances of a shard are numbered one after the other."""
+    """How segments come into windows. The utterances of a segment are numbered one after the other."""
 
-    ends: Integers  # (S,) the number behind the last utterance of each shard
-    corpora: Integers  # (S,) the corpus of each shard
-    most_shards: int  # of a window
+    ends: Integers  # (S,) the number behind the last utterance of each segment
+    shards: Integers  # (S,) the shard of each segment
+    count: int  # windows of an epoch
     seed: int
 
-    @property
-    def count(self) -> int:
-        """Windows of an epoch, all of them of about the same number of shards."""
-        return -(-len(self.ends) // self.most_shards)
+    @classmethod
+    def of_shards(cls, ends: Integers, most_shards: int, seed: int) -> Windows:
+        """Windows of the size of so many shards or fewer. ends: the number behind the last utterance of each shard."""
+        cuts = cut_shards(ends)
+        return cls(cuts, np.searchsorted(ends, cuts), -(-len(ends) // most_shards), seed)
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(f"windows {self.most_shards}".encode())
-        for numbers in (self.ends, self.corpora):
+        digest = hashlib.sha256(f"windows {self.count}".encode())
+        for numbers in (self.ends, self.shards):
             digest.update(np.ascontiguousarray(numbers, "<i8").tobytes())
         return digest.hexdigest()
 
     def deal(self, epoch: int) -> list[Integers]:
-        """The shards of each window of an epoch, in order of their numbers."""
+        """The segments of each window of an epoch, in order of their numbers."""
         rng = rng_for(self.seed, "windows", epoch)
-        places = np.empty(len(self.ends))
-        for corpus in np.unique(self.corpora).tolist():
-            members = rng.permutation(np.flatnonzero(self.corpora == corpus))
-            places[members] = (np.arange(len(members)) + rng.random(len(members))) / len(members)
+        places = spread(np.zeros(len(self.ends), np.int64), self.shards, rng)
         return [np.sort(part) for part in np.array_split(np.argsort(places, kind="stable"), self.count)]
 
-    def utterances(self, shards: Integers) -> Integers:
-        """The utterances of some shards."""
-        begins, ends = self._begins(shards), self.ends[shards]
-        return np.concatenate([np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)])
+    def utterances(self, segments: Integers) -> Integers:
+        """The utterances of some segments."""
+        sizes = self._sizes(segments)
+        firsts = np.repeat(self.ends[segments] - np.cumsum(sizes), sizes)
+        return firsts + np.arange(len(firsts))
 
-    def shards_of(self, shards: Integers) -> Integers:
-        """For each of `utterances(shards)` its shard."""
-        return np.repeat(shards, self.ends[shards] - self._begins(shards))
+    def segments_of(self, segments: Integers) -> Integers:
+        """For each of `utterances(segments)` its segment."""
+        return np.repeat(segments, self._sizes(segments))
 
-    def _begins(self, shards: Integers) -> Integers:
-        return np.where(shards > 0, self.ends[shards - 1], 0)
+    def _sizes(self, segments: Integers) -> Integers:
+        return self.ends[segments] - np.where(segments > 0, self.ends[segments - 1], 0)
 
 
 class WindowedEpoch:
@@ -96,9 +108,9 @@ class WindowedEpoch:
     ) -> None:
         """num_frames (U,): of each utterance, already limited to the longest crop."""
         self.number = number
-        self.shards = windows.deal(number)  # of each window
+        self.segments = windows.deal(number)  # of each window
         self._train, self._windows, self._num_frames, self._draws = train, windows, num_frames, draws
-        counts = [count_micro_batches(self._draw(shards)[1], train) for shards in self.shards]
+        counts = [count_micro_batches(self._draw(segments)[1], train) for segments in self.segments]
         self._ends = np.cumsum(counts)  # (W,) micro-batches up to the end of each window
         self._window = lru_cache(maxsize=1)(self._make_window)
 
@@ -117,34 +129,34 @@ class WindowedEpoch:
         found = window.micro_batch(number - int(self._ends[at]) + window.num_micro_batches)
         return MicroBatch(SamplerState(self.number, number), found.utterances, found.num_frames, found.repeats)
 
-    def _draw(self, shards: Integers) -> tuple[Integers, Integers]:
+    def _draw(self, segments: Integers) -> tuple[Integers, Integers]:
         """The utterances of a window as often as each is drawn, and the frames of their crops: (D,) both."""
-        utterances = self._windows.utterances(shards)
+        utterances = self._windows.utterances(segments)
         if self._draws:
             utterances = np.repeat(utterances, self._draws.counts(self.number, utterances))
         return utterances, crop_frames(self._num_frames[utterances], self._train.crop_frames_multiple).astype(np.int64)
 
     def _make_window(self, at: int) -> Epoch:
-        shards, rng = self.shards[at], rng_for(self._train.seed, "epoch", self.number, "window", at)
-        utterances, frames = self._draw(shards)
-        of_shards = self._windows.shards_of(shards)
+        segments, rng = self.segments[at], rng_for(self._train.seed, "epoch", self.number, "window", at)
+        utterances, frames = self._draw(segments)
+        of_segments = self._windows.segments_of(segments)
         repeats = None
         if self._draws:
-            counts = self._draws.counts(self.number, self._windows.utterances(shards))
-            of_shards = np.repeat(of_shards, counts)
+            counts = self._draws.counts(self.number, self._windows.utterances(segments))
+            of_segments = np.repeat(of_segments, counts)
             firsts = np.repeat(np.cumsum(counts) - counts, counts)
             repeats = (np.arange(len(utterances)) - firsts).astype(np.int32)
-        places = spread(number_buckets(frames, self._train), of_shards, rng)
+        places = spread(number_buckets(frames, self._train), of_segments, rng)
         return shuffle_epoch(frames, places, self._train, self.number, rng).of(utterances, repeats)
 
 
-def spread(buckets: Integers, shards: Integers, rng: np.random.Generator) -> Numbers:
-    """A random place in [0, 1) for each draw: (D,). Those of one shard in one bucket are spread evenly.
+def spread(buckets: Integers, groups: Integers, rng: np.random.Generator) -> Numbers:
+    """A random place in [0, 1) for each draw: (D,). Those of one group in one bucket are spread evenly.
 
     Of c such draws, in random order, number k is anywhere in the k-th of c equal parts.
     """
-    order = np.lexsort((rng.random(len(buckets)), shards, buckets))
-    is_first = np.append(True, (np.diff(buckets[order]) != 0) | (np.diff(shards[order]) != 0))
+    order = np.lexsort((rng.random(len(buckets)), groups, buckets))
+    is_first = np.append(True, (np.diff(buckets[order]) != 0) | (np.diff(groups[order]) != 0))
     firsts = np.flatnonzero(is_first)
     counts = np.diff(np.append(firsts, len(order)))
     ranks = np.arange(len(order)) - np.repeat(firsts, counts)

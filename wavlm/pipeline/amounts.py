@@ -83,6 +83,13 @@ def download_bytes(spec: CorpusSpec) -> Sum:
     return add(_source_bytes(source) for source in spec.sources if not isinstance(source, FolderSource))
 
 
+def unpacked_bytes(spec: CorpusSpec) -> Sum:
+    """Size of what is unpacked from a corpus' archives. Plain tars that are not to be unpacked are read as they are."""
+    sources = [item for item in spec.sources if not isinstance(item, FolderSource)]
+    is_read_there = spec.keep in ("none", "archives")
+    return add(_source_bytes(item) for item in sources if not (is_read_there and item.file_name.endswith(".tar")))
+
+
 def _source_bytes(source: HttpsSource | AptSource) -> Sum:
     published = source.published_gigabytes * 1e9 if isinstance(source, HttpsSource) else 0.0
     size = source.size_bytes or published

@@ -83,6 +83,7 @@ def _numbers(model: Model, store: Store) -> dict[str, float | int | str]:
     found |= _starts(model, store)
     if training := read_training_results(store.path(model)):
         found["updates"] = training.updates
+        found["precision of the training"] = model.train.precision
         if training.valid_loss:
             found["validation loss, of these labels"] = round(training.valid_loss[1], 4)
         if training.masked_accuracy is not None:

@@ -20,7 +20,17 @@ from wavlm.execution.rates import (
     PACK_RATE,
     RESAMPLE_RATE,
 )
-from wavlm.pipeline.amounts import NOTHING, UNKNOWN, Sum, add, download_bytes, hours_of, left_to_download, share_to_make
+from wavlm.pipeline.amounts import (
+    NOTHING,
+    UNKNOWN,
+    Sum,
+    add,
+    download_bytes,
+    hours_of,
+    left_to_download,
+    share_to_make,
+    unpacked_bytes,
+)
 from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards, keep_latest
 from wavlm.pipeline.gpus import Gpu, Precision
 from wavlm.pipeline.imported import teacher_network
@@ -37,6 +47,7 @@ ADAM_BYTES_PER_PARAMETER = 12  # fp32 weight and two moments
 WEIGHT_BYTES_PER_PARAMETER = 4
 SNAPSHOTS = 2  # that are kept while a model trains, beside the one that is written
 LENGTH_SECONDS = 10.0  # of a typical utterance
+KEPT = {"none": (False, False), "archives": (True, False), "files": (False, True)}  # archives and audio of a corpus
 MFCC_SIZE = 39
 SCORING_PASSES = 25  # of k-means, for each layer
 
@@ -148,8 +159,8 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
 
 
 def _corpora(shards: list[Shards], left: frozenset[Artifact]) -> StageCost:
-    """Archives are kept beside what is unpacked from them; recorded sound hardly compresses further."""
-    sizes = {item.corpus: download_bytes(item.corpus.spec) * 1e-9 for item in shards}
+    """What is unpacked from archives, which are kept beside it; recorded sound hardly compresses further."""
+    sizes = {item.corpus: unpacked_bytes(item.corpus.spec) * 1e-9 for item in shards}
     return StageCost(0, "corpus", Sum(), add(sizes.values()), _left(sizes, left))
 
 
@@ -226,9 +237,12 @@ def _scores(scores: Scores) -> StageCost:
 
 def _freed(recipe: Recipe, shards: Sequence[Shards], trained: Sequence[Model]) -> Sum:
     """What `wavlm gc` deletes when all is made: checkpoints, and archives and audio where the recipe allows it."""
-    sizes = add(download_bytes(item.corpus.spec) for item in shards) * 1e-9
-    checkpoints = add(Sum(_snapshot_gigabytes(model)) for model in trained) * SNAPSHOTS
-    return checkpoints + sizes * ((not recipe.keep.archives) + (not recipe.keep.audio))
+    freed = add(Sum(_snapshot_gigabytes(model)) for model in trained) * SNAPSHOTS
+    for spec in (item.corpus.spec for item in shards):
+        keeps_archives, keeps_audio = KEPT.get(spec.keep or "", (recipe.keep.archives, recipe.keep.audio))
+        archives = NOTHING if keeps_archives else download_bytes(spec)
+        freed = freed + (archives + (NOTHING if keeps_audio else unpacked_bytes(spec))) * 1e-9
+    return freed
 
 
 def _snapshot_gigabytes(model: Model) -> float:

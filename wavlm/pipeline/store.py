@@ -41,6 +41,7 @@ from wavlm.pipeline.sealing import library_versions, seal_files
 from wavlm.pipeline.siblings import complete_in, find_nearest, find_siblings
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sync
+from wavlm.storage.holders import find_owner
 from wavlm.storage.leases import Lease
 from wavlm.storage.locks import hold_lock, hold_share, require_held
 from wavlm.storage.seals import content_of
@@ -118,6 +119,10 @@ class Store:
                 "INPUT_MISSING",
                 f"{artifact} {why}; at {self.path(artifact)}; run that stage first: wavlm stage {artifact.kind} RECIPE",
             )
+
+    def find_maker(self, artifact: Artifact) -> str | None:
+        """The process that makes an artifact at this moment, as text; None if nobody does. Takes no lock."""
+        return find_owner(self._lock(artifact))
 
     def record(self, artifact: Artifact) -> ArtifactRecord:
         """The sealed record of a complete artifact."""

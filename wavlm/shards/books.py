@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
+from wavlm.corpus.manifest import content_texts
 from wavlm.errors import BadDataError
 from wavlm.shards.account import EXCLUDED, Account
 from wavlm.shards.coverage import Coverage, Covered, measure_coverage
@@ -113,7 +114,7 @@ class ManifestBooks:
         keys, contents, valid, languages = ([] for _ in range(4))
         for batch in batches:
             keys.append(hash_texts(batch["key"]))
-            contents.append(hash_texts(_content_of(batch)))
+            contents.append(hash_texts(content_texts(batch)))
             valid.append(pc.equal(batch["split"], "valid").to_numpy(zero_copy_only=False))
             languages.append(batch["language"].dictionary_encode())
         self.keys = _join(keys)
@@ -141,12 +142,6 @@ def add_counts(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
     for item in counts:
         total.update(item)
     return total
-
-
-def _content_of(batch: pa.RecordBatch) -> pa.Array:
-    """A text per row that tells equal recordings: the bytes of the file, and the region of it."""
-    region = [pc.cast(batch[name], pa.string()) for name in ("start_s", "end_s", "channel")]
-    return pc.binary_join_element_wise(batch["sha256"], *region, " ", null_handling="replace", null_replacement="-")
 
 
 def _hash_keys(keys: Iterable[str]) -> Hashes:

@@ -82,7 +82,7 @@ def _is_whole(record: PartRecord, out: Path) -> bool:
         return True
     logger.warning("%s is made again: taken over with the sha256 %s, expected %s", record.shard, found, record.sha256)
     for name in _names(record):
-        (out / name).unlink()
+        (out / name).unlink(missing_ok=True)
     return False
 
 

@@ -267,12 +267,12 @@ class TrainSpec(Spec):
     """
 
     window_shards: Natural = 0
-    """An epoch goes through the shards in windows of so many. Within a window the order is random. 0: one window.
+    """An epoch goes through the data in windows of the size of so many shards, each in random order. 0: one window.
 
-    The shards of a window are other ones in each epoch. A corpus of fewer shards is one window, as with 0.
+    A window has a part of every shard, another one in each epoch. Corpora of fewer shards are one window, as with 0.
     Unit: shards of about 512 MB.
-    Change: 256 for corpora that do not fit into the memory or onto a local disk of the machines that train: then each
-    shard is read in sequence once per epoch, to the folder of --scratch.
+    Change: 256 for corpora that do not fit into the memory or onto a local disk of the machines that train: then all
+    is read in sequence once per epoch, to the folder of --scratch.
     """
 
     seed: Natural = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -100,8 +101,8 @@ def is_whole(path: Path) -> bool:
 
 
 def remove_noted(path: Path) -> None:
-    """Remove a file, and the note of its digest."""
-    path.unlink()
+    """Remove a file, and the note of its digest. Another rank of the same stage may have done so."""
+    path.unlink(missing_ok=True)
     _note_of(path).unlink(missing_ok=True)
 
 
@@ -114,6 +115,25 @@ def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_disk(folder: Path) -> None:
+    """Write all that was written to the file system of a folder through to the disk; for very many files (syncfs).
+
+    Other disks of the machine are left alone: one that hangs would hold this up, and a busy one for minutes. Raises
+    OSError if something could not be written, which Linux tells from 5.8 on. Where there is no syncfs all is synced.
+    """
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
     finally:
         os.close(handle)
 

@@ -13,7 +13,7 @@ from wavlm.corpus.growth.match import TEST_SPLIT, Match, Present, match
 from wavlm.corpus.layouts import Recording
 from wavlm.corpus.manifest import ManifestRow
 from wavlm.corpus.regions import find_overlaps
-from wavlm.corpus.split import Split, default_channel, hold_new
+from wavlm.corpus.split import default_channel, hold_new
 from wavlm.errors import BadDataError
 from wavlm.specs import CorpusSpec
 
@@ -24,14 +24,6 @@ Measure = Callable[[Sequence[Recording]], Iterable[ManifestRow]]  # opens the fi
 COPY_OF_VALID, OVERLAPS_VALID, REGION_TWICE = "COPY_OF_VALID", "OVERLAPS_VALID", "REGION_TWICE"
 COPY_OF_TRAIN, OVERLAPS_TRAIN = "COPY_OF_TRAIN", "OVERLAPS_TRAIN"  # of what came earlier, and has been trained on
 _SHARED = tuple(item.name for item in fields(Version) if item.name in {found.name for found in fields(ManifestRow)})
-
-
-def begin(made: Split, excluded: Mapping[str, Sequence[ManifestRow]], present: Sequence[Present]) -> History:
-    """The history of a first generation: the rows of its split, and those that are in none, by reason."""
-    rows = {row.key: (row, str(row.split)) for row in made.rows}
-    rows.update({row.key: (row, reason) for reason, left in excluded.items() for row in left})
-    chosen = ((item, *rows[item.recording.key]) for item in present)
-    return History(tuple(_version(item, row, split, 1) for item, row, split in chosen), made.rule, made.below)
 
 
 def follow(spec: CorpusSpec, history: History, number: int, present: Sequence[Present], measure: Measure) -> History:
@@ -58,9 +50,9 @@ def rows_of(history: History, generation: int, present: Sequence[Present]) -> li
     return [_row(recording, version) for recording, version in here if version]
 
 
-def begin_files(entries: Mapping[str, FileEntry]) -> list[FileVersion]:
+def begin_files(entries: Mapping[str, FileEntry]) -> Iterator[FileVersion]:
     """The files of a first generation."""
-    return [FileVersion(path, *entry, since=1) for path, entry in sorted(entries.items())]
+    return (FileVersion(path, *entries[path], since=1) for path in sorted(entries))
 
 
 def follow_files(files: Sequence[FileVersion], changes: FolderChanges, number: int) -> list[FileVersion]:

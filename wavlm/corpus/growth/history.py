@@ -22,10 +22,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -34,12 +37,15 @@ from wavlm.corpus.facts import SplitRule
 from wavlm.corpus.layouts import path_from_text, path_to_text
 from wavlm.corpus.manifest import BATCH_ROWS, Content
 from wavlm.errors import BadDataError
-from wavlm.storage.parquet import write_parquet
+from wavlm.storage.parquet import AddRows, open_parquet
 from wavlm.storage.seals import check_sealed
 
 HISTORY, FILES = "history.parquet", "files.parquet"
 USED = ("train", "valid")  # splits of the manifest
 FORMAT = "1"
+STEP_ROWS = 10_000
+
+T = TypeVar("T")
 
 _FILES = pa.schema(
     [
@@ -161,10 +167,27 @@ def until(versions: Iterable[V], generation: int) -> list[V]:
 
 def write_history(corpus_dir: Path, history: History) -> None:
     """Write `history.parquet`. The same history gives the same bytes."""
-    metadata = {"format": FORMAT, "split_rule": history.rule, "split_below": repr(history.below)}
-    rows = [{**asdict(item), "path": path_to_text(item.path)} for item in history.versions]
-    table = pa.Table.from_pylist(rows, schema=_HISTORY)
-    write_parquet(corpus_dir / HISTORY, table.replace_schema_metadata(metadata))
+    with open_history(corpus_dir, history.rule, history.below) as add:
+        rows = ({**asdict(item), "path": path_to_text(item.path)} for item in history.versions)
+        for some in _some_at_a_time(rows):
+            add(pa.Table.from_pylist(some, schema=_HISTORY))
+
+
+@contextmanager
+def open_history(corpus_dir: Path, rule: SplitRule, below: float) -> Iterator[AddRows]:
+    """Write `history.parquet`, of which the caller adds some versions at a time."""
+    metadata = {"format": FORMAT, "split_rule": rule, "split_below": repr(below)}
+    with open_parquet(corpus_dir / HISTORY, _HISTORY.with_metadata(metadata)) as add:
+        yield add
+
+
+def begin_versions(rows: pa.Table, splits: pa.Array) -> pa.Table:
+    """The first versions of recordings that come with the first generation. splits: of each, or why it is in none."""
+    count = len(rows)
+    ones, nothing = pa.array(np.ones(count, np.int32)), pa.nulls(count, pa.int32())
+    made = {"split": splits, "generation": ones, "since": ones, "until": nothing}
+    columns = [made[name] if name in made else rows[name] for name in _HISTORY.names]
+    return pa.table(columns, schema=_HISTORY)
 
 
 def num_versions(corpus_dir: Path) -> int:
@@ -209,15 +232,22 @@ def parse_history(path: Path) -> History:
     return History(tuple(Version(**row) for row in rows), rule, float(metadata["split_below"]))
 
 
-def write_files(corpus_dir: Path, versions: Sequence[FileVersion]) -> None:
-    """Write `files.parquet`. The same versions give the same bytes."""
-    columns = [
-        [os.fsencode(item.path) for item in versions],
-        *([getattr(item, field) for item in versions] for field in _FILES.names[1:]),
-    ]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _FILES, strict=True)]
-    table = pa.Table.from_arrays(arrays, schema=_FILES)
-    write_parquet(corpus_dir / FILES, table.replace_schema_metadata({"format": FORMAT}))
+def write_files(corpus_dir: Path, versions: Iterable[FileVersion]) -> None:
+    """Write `files.parquet`. The same versions give the same bytes. They need not be in memory together."""
+    with open_parquet(corpus_dir / FILES, _FILES.with_metadata({"format": FORMAT})) as add:
+        for some in _some_at_a_time(versions):
+            columns = [
+                [os.fsencode(item.path) for item in some],
+                *([getattr(item, field) for item in some] for field in _FILES.names[1:]),
+            ]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, _FILES, strict=True)]
+            add(pa.Table.from_arrays(arrays, schema=_FILES))
+
+
+def _some_at_a_time(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while some := list(islice(rest, STEP_ROWS)):
+        yield some
 
 
 def parse_files(path: Path) -> list[FileVersion]:

@@ -63,6 +63,7 @@ __all__ = [
     "describe_losses",
     "key_of",
     "name_of",
+    "open_layout",
     "path_from_text",
     "path_to_text",
     "read_layout",
@@ -124,10 +125,22 @@ def read_layout(layout: Layout, root: Path, elsewhere: Mapping[str, int] | None 
     Raises BadDataError (LAYOUT, TABLE_JOIN) for files and tables that do not fit the layout, and UsageError
     (FILE_ENCODING). Files that are left out are no error here: see `check_files`.
     """
-    tree = Tree(root, elsewhere)
-    recordings = tuple(READERS[type(layout)](layout, tree))
-    files = tree.account(item.path for item in recordings)
+    tree, found = open_layout(layout, root, elsewhere)
+    recordings = tuple(found)
+    files = tree.account(str(item.path) for item in recordings)
     return Reading(recordings, files, tuple(tree.tables), tuple(tree.outside))
+
+
+def open_layout(
+    layout: Layout, root: Path, elsewhere: Mapping[str, int] | None = None
+) -> tuple[Tree, Iterator[Recording]]:
+    """The files below a folder, and the recordings as they are read, in the order of their paths.
+
+    The tree has the accounts of tables once the last recording was read. `elsewhere`, and what it raises: as
+    `read_layout`.
+    """
+    tree = Tree(root, elsewhere)
+    return tree, READERS[type(layout)](layout, tree)
 
 
 def containers_of(layout: Layout, tree: Tree) -> list[PurePosixPath]:

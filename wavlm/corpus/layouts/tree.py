@@ -102,9 +102,9 @@ class Tree:
         """Note why files that `audio` returned are no recordings. Without a note they are `excluded`."""
         self._causes.update((str(path), cause) for path in paths)
 
-    def account(self, used: Iterable[PurePosixPath]) -> FilesAccount:
-        """What became of every file, where `used` are the recordings."""
-        taken = {str(path) for path in used}
+    def account(self, used: Iterable[str]) -> FilesAccount:
+        """What became of every file, where `used` are the paths of the recordings."""
+        taken = set(used)
         by_cause: dict[Cause, list[str]] = defaultdict(list)
         elsewhere = len(taken.difference(item.path for item in self._found))
         for name, cause in self.outside.items():

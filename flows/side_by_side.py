@@ -1,0 +1,223 @@
+"""Make artifacts side by side: what does not depend on each other, within limits by tag.
+
+While one corpus is downloaded another one is packed, and the first iteration trains while later corpora are prepared.
+Each stage stays one task of Prefect, in a thread. What another run is making is left to it for as long as there is
+something else to do. After a failure all that does not need the failed artifact is still made.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from flows.elsewhere import needs_gpu
+from tasks.orchestration.limits import DOWNLOAD, GPU
+from tasks.orchestration.waiting import wait_out
+from wavlm.errors import LockedError
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Artifact, Corpus, Export, Model, Registration, Scores, build_order
+
+CORES, LIGHT = "cores", "light"
+OF_CLUSTER = 4  # stages that share the workers of a cluster
+LOOK_SECONDS = 1.0
+REST_SECONDS = 5.0  # of an artifact that another run held when it was its turn
+PATIENCE_SECONDS = 600.0  # a trainer saves a checkpoint before it ends
+
+Make = Callable[[Artifact, Runtime], None]
+FindMaker = Callable[[Artifact], str | None]
+
+logger = logging.getLogger(__name__)
+
+
+class Stopping(BaseException):
+    """Raised in the threads of stages when the run is stopped, so that they stop what they have started."""
+
+
+def make_side_by_side(
+    chosen: Sequence[Artifact],
+    make_one: Make,
+    runtime: Runtime,
+    find_maker: FindMaker = lambda _: None,
+) -> None:
+    """Make artifacts, each after those of `chosen` that it needs; first what the first iteration needs.
+
+    `find_maker`: who makes an artifact at this moment, in another process. Raises the error of the first artifact that
+    failed; notes name the others.
+    """
+    _Run(_order(chosen), make_one, runtime, find_maker, limits_of(runtime), _find_before(chosen)).finish()
+
+
+def limits_of(runtime: Runtime) -> dict[str, int]:
+    """How many artifacts of a tag are made at a time by one run."""
+    of_cores = runtime.side_by_side or (OF_CLUSTER if runtime.cluster else 1)
+    return {DOWNLOAD: runtime.downloads, CORES: of_cores, GPU: 1, LIGHT: OF_CLUSTER}
+
+
+def tag_of(artifact: Artifact) -> str:
+    """What an artifact takes most of while it is made."""
+    if isinstance(artifact, Corpus):
+        return DOWNLOAD if any(source.type != "folder" for source in artifact.spec.sources) else CORES
+    if isinstance(artifact, Export | Registration):
+        return LIGHT
+    return GPU if needs_gpu(artifact) else CORES
+
+
+def _order(chosen: Sequence[Artifact]) -> list[Artifact]:
+    """By the iteration that needs them first: its noise is not downloaded behind the speech of later ones."""
+    keys = {item.key for item in chosen}
+    trained = [item for item in chosen if isinstance(item, Model)]
+    return [item for item in build_order([*trained, *chosen]) if item.key in keys]
+
+
+def _find_before(chosen: Sequence[Artifact]) -> dict[str, set[str]]:
+    """Keys of what has to be tried before each artifact: what it needs, and for a registration all that judges it.
+
+    The gate compares with the scores of the recipe, and each version with the one before.
+    """
+    keys = {item.key for item in chosen}
+    before = {item.key: {needed.key for needed in build_order([item])} & keys - {item.key} for item in chosen}
+    for number, item in enumerate(chosen):
+        if isinstance(item, Registration):
+            before[item.key] |= {one.key for one in chosen[:number] if isinstance(one, Scores | Export | Registration)}
+    return before
+
+
+@dataclass
+class _Run:
+    chosen: Sequence[Artifact]
+    make_one: Make
+    runtime: Runtime
+    find_maker: FindMaker
+    limits: Mapping[str, int]
+    before: Mapping[str, set[str]]
+    _waiting: list[Artifact] = field(default_factory=list)
+    _done: set[str] = field(default_factory=set)
+    _failed: dict[str, Exception] = field(default_factory=dict)
+    _under_way: dict[str, tuple[Artifact, threading.Thread]] = field(default_factory=dict)
+    _ended: queue.SimpleQueue[tuple[Artifact, Exception | None]] = field(default_factory=queue.SimpleQueue)
+    _rests_until: dict[str, float] = field(default_factory=dict)  # what another run held when it was tried, by key
+
+    def finish(self) -> None:
+        """Make all that can be made."""
+        self._waiting = list(self.chosen)
+        try:
+            while self._give_up_lost() or self._under_way:
+                self._begin()
+                self._take()
+        except BaseException:
+            self._stop()
+            raise
+        if self._failed:
+            raise self._explain()
+
+    def _give_up_lost(self) -> list[Artifact]:
+        """What is still to be made, without what needs something that failed."""
+        lost = [item for item in self._waiting if self.before[item.key] & self._failed.keys()]
+        for item in lost:  # `before` holds what is needed at any distance
+            logger.info("%s is not made: what it needs failed", item)
+            self._waiting.remove(item)
+        return self._waiting
+
+    def _begin(self) -> None:
+        """Begin what can be made now; in this thread, if there is nothing beside it."""
+        ready = [item for item in self._waiting if self.before[item.key] <= self._done]
+        free = [item for item in ready if self._joins(item) or not self.find_maker(item)]
+        awake = [item for item in free if self._rests_until.get(item.key, 0.0) <= time.monotonic()]
+        if ready and not free and not self._under_way:
+            wait_out(lambda: self._refuse_made(ready), self.runtime)
+            return
+        if free and not self._under_way and (len(ready) == 1 or not awake):
+            self._waiting.remove(free[0])
+            self._ended.put((free[0], self._try(free[0], self.runtime)))
+            return
+        taken = Counter(tag_of(item) for item, _ in self._under_way.values())
+        for item in awake:
+            if taken[tag_of(item)] < self.limits[tag_of(item)]:
+                taken[tag_of(item)] += 1
+                self._start(item)
+
+    def _joins(self, item: Artifact) -> bool:
+        """Whether this run helps another one that makes an artifact: as one of several machines that train a model."""
+        return isinstance(item, Model) and self.runtime.nodes > 1
+
+    def _refuse_made(self, ready: Sequence[Artifact]) -> None:
+        """Raise LockedError while other runs make all that this one could."""
+        makers = [self.find_maker(item) for item in ready]
+        if all(makers):
+            raise LockedError(
+                "LOCKED", f"{ready[0]} is being made by {makers[0]}; in the store; wait for it or stop it"
+            )
+
+    def _start(self, item: Artifact) -> None:
+        """Make an artifact in a thread, which sees the flow run as this one does.
+
+        It does not wait there for another run that has begun it in the same moment: others need its place.
+        """
+        at_once = {} if self._joins(item) else {"wait_minutes": 0}
+        context, runtime = contextvars.copy_context(), self.runtime.model_copy(update=at_once)
+
+        def run() -> None:
+            error: Exception | None = None
+            with suppress(Stopping):
+                error = context.run(self._try, item, runtime)
+            self._ended.put((item, error))
+
+        thread = threading.Thread(target=run, name=str(item), daemon=True)
+        self._waiting.remove(item)
+        self._under_way[item.key] = item, thread
+        thread.start()
+
+    def _try(self, item: Artifact, runtime: Runtime) -> Exception | None:
+        try:
+            self.make_one(item, runtime)
+        except Exception as error:  # noqa: BLE001 - it is raised when all that does not need it is made
+            return error
+        return None
+
+    def _take(self) -> None:
+        """Take what has ended, if anything does within a second."""
+        try:
+            item, error = self._ended.get(timeout=LOOK_SECONDS if self._under_way else 0.0)
+        except queue.Empty:
+            return
+        was_alone = self._under_way.pop(item.key, None) is None
+        if error is None:
+            self._done.add(item.key)
+        elif _is_locked(error) and self.runtime.wait_minutes and not was_alone:
+            logger.info("others come first: %s", error)
+            self._rests_until[item.key] = time.monotonic() + REST_SECONDS
+            self._waiting = [one for one in self.chosen if one in (*self._waiting, item)]
+        else:
+            self._failed[item.key] = error
+            if self._waiting or self._under_way:
+                logger.error("%s failed; what does not need it is made first: %s", item, error)
+
+    def _stop(self) -> None:
+        """Stop the stages under way as an interrupt of this thread would; none of them is waited for without end."""
+        threads = [thread for _, thread in self._under_way.values()]
+        for thread in threads:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Stopping))
+        end = time.monotonic() + PATIENCE_SECONDS
+        for thread in threads:
+            while thread.is_alive() and time.monotonic() < end:
+                thread.join(LOOK_SECONDS)
+
+    def _explain(self) -> Exception:
+        """The error of the first that failed, with notes about the others."""
+        failed = [item for item in self.chosen if item.key in self._failed]
+        error = self._failed[failed[0].key]
+        for item in failed[1:]:
+            error.add_note(f"failed, too: {item}: {self._failed[item.key]}")
+        return error
+
+
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, LockedError) and error.code == "LOCKED"
