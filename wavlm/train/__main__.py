@@ -89,7 +89,12 @@ def _train(job: TrainJob, stop: StopRequest, say_why: Callable[[CodedError], Non
             raise StoppedError(
                 "STOPPED", f"stopped on request before the first update; at {job.out}; run the same command to go on"
             )
-        lock = hold_lock(job.out / TRAIN_LOCK, f"the model of {job.key}")
+
+        def leave() -> None:
+            """Another trainer has taken this one for ended: two must not write into one folder."""
+            stop.requested = True
+
+        lock = hold_lock(job.out / TRAIN_LOCK, f"the model of {job.key}", leave)
         ranks.once(lambda: held.enter_context(lock))  # if it fails, all ranks raise the same error
         train(job, data_of(job, ranks), ranks, stop, say_why)
         if job.runtime.scratch and ranks.local_rank == 0:
