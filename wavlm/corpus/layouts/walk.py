@@ -31,7 +31,7 @@ class Kind(Enum):
     SPECIAL = "special"  # a FIFO, a device or a socket: never opened
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """One name below the folder. `path` is relative, as the system spells it."""
 
