@@ -79,7 +79,9 @@ def choose_share(rank: int | None, of: int | None, environment: Mapping[str, str
     if rank is None and of is None:
         return _share_of_array(environment)
     if rank is None or of is None or rank >= of:
-        raise _refuse(f"--rank {rank} --of {of}", "in the command; give both, with a rank from 0 to one less than --of")
+        raise _refuse(
+            f"--rank {rank} --of {of}", "in the command", "give both, with a rank from 0 to one less than --of"
+        )
     return Share(rank, of)
 
 
@@ -88,15 +90,18 @@ def _share_of_array(environment: Mapping[str, str]) -> Share:
         number, count, first, last = (int(environment[SLURM + name]) for name in ("ID", "COUNT", "MIN", "MAX"))
         step = max(1, int(environment.get(f"{SLURM}STEP", "1")))
     except (KeyError, ValueError) as error:
-        raise _refuse("not given", "in the command, and no Slurm array has set it; give --rank and --of") from error
+        raise _refuse(
+            "it is not given", "in the command, and no Slurm array has set it", "give --rank and --of"
+        ) from error
     rank, rest = divmod(number - first, step)
     if rest or not 0 <= rank < count or (last - first) // step + 1 != count:
         raise _refuse(
             f"element {number} of an array of {count} from {first} to {last}",
-            f"in {SLURM}ID and the like; give --rank and --of, as a list with gaps does not say which of them this is",
+            f"in {SLURM}ID and the like",
+            "give --rank and --of, as a list with gaps does not say which of them this is",
         )
     return Share(rank, count)
 
 
-def _refuse(what: str, rest: str) -> UsageError:
-    return UsageError("SHARE_BAD", f"which share to make is not clear: {what}; {rest}")
+def _refuse(what: str, where: str, advice: str) -> UsageError:
+    return UsageError("SHARE_BAD", f"which share to make is not clear: {what}; {where}; {advice}")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.execution import metrics
 from wavlm.execution.exit_note import ExitNote
 from wavlm.execution.job import LabelledShards, TrainJob
-from wavlm.execution.launch import LOG, run_trainer
+from wavlm.execution.launch import LOG, join_training, run_trainer
 from wavlm.execution.meeting import FOLDER, Attempt
 from wavlm.execution.runtime import Runtime
 from wavlm.storage.files import sha256_of
@@ -138,21 +138,20 @@ def test_machines_that_run_the_same_command_find_each_other_and_stop_together(
 ) -> None:
     """Without a launcher: the second machine finds the attempt in the folder. Nothing listens but on one address."""
     made = make(data, tmp_path / "out", updates=10_000, nodes=2, processes=1)
-    joined, seen = list[subprocess.Popen[bytes]](), list[int]()
+    joined, seen = list[Future[ExitNote | None]](), list[int]()
 
     def see(record: Any) -> None:
         seen.append(record["update"])
 
     def join_then_stop() -> bool:
-        attempt = Attempt.find(made.out)
-        if attempt and not joined:
-            command = [sys.executable, "-m", "wavlm.execution.node", str(made.out / "job.json"), str(attempt.folder)]
-            joined.append(subprocess.Popen(command))
+        if Attempt.find(made.out) and not joined:
+            joined.append(pool.submit(join_training, made.out))
         return bool(seen)
 
-    with watch_sockets() as sockets:
+    with watch_sockets() as sockets, ThreadPoolExecutor() as pool:
         ended = run_trainer(made.out / "job.json", made.runtime, see, join_then_stop)
-        assert joined[0].wait(LIMIT_SECONDS) == 75
+        assert joined[0].result(LIMIT_SECONDS) == ended
+    assert join_training(made.out) is None
     assert ended.exit_code == 75, log_of(made)
     assert ended.message.startswith("STOPPED: ")
     assert list((made.out / "snapshots").glob("step-*"))
@@ -232,3 +231,43 @@ def test_a_rank_that_hangs_is_named_with_its_utterances(
     assert "micro-batch" in ended.message
     assert "first-0" in ended.message
     assert time.monotonic() - began[0] < 120
+
+
+FAILING_DISK = """
+import os
+if "LOCAL_RANK" in os.environ and os.environ["LOCAL_RANK"] == "1":
+    from wavlm.storage import passing
+    passing.PATIENCE_SECONDS = 0.1
+    reads, whole = [0], os.pread
+    def pread(*arguments):
+        reads[0] += 1
+        if reads[0] > 100:
+            raise OSError(116, "Stale file handle")
+        return whole(*arguments)
+    os.pread = pread
+"""
+
+
+def test_a_rank_that_cannot_read_ends_all_with_the_code_for_try_again(
+    data: tuple[LabelledShards, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its neighbour says that it lost it, without a traceback, and does not take the place of the cause."""
+    made = make(data, tmp_path / "out", updates=10_000, processes=2)
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(FAILING_DISK)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{hooks}")
+    ended = run(made)
+    assert ended.exit_code == 75, log_of(made)
+    assert ended.message.startswith("READ_LOST: ")
+    assert "ESTALE" in ended.message
+    assert "RANK_LOST: " in log_of(made)
+    assert "Traceback" not in log_of(made)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    seen = list[int]()
+
+    def see(record: Any) -> None:
+        seen.append(record["update"])
+
+    again = run_trainer(made.out / "job.json", made.runtime, see, lambda: bool(seen))
+    assert again.message.startswith("STOPPED: ")  # it has gone on

@@ -34,6 +34,7 @@ class FetchAhead:
         self._caches = {folder: cache for folder in utterances.folders if (cache := cache_of(folder))}
         self._at: tuple[int, int] | None = None  # epoch and window
         self._wanted: list[Tar] = []
+        self._has_warned = False
         self._changed = threading.Event()
 
     @property
@@ -60,21 +61,30 @@ class FetchAhead:
 
     def _choose(self, epoch: int, window: int) -> list[Tar]:
         """The tars of a window and of the next one that fit into the cache together."""
-        if windows := self._sampler.windows:
-            now = windows.deal(epoch)
+        here, windows = self._sampler.epoch(epoch), self._sampler.windows
+        if windows and isinstance(here, WindowedEpoch):
+            now = here.segments
             following = now[window + 1] if window + 1 < len(now) else windows.deal(epoch + 1)[0]
-            tars = [*self._utterances.tars_of(now[window]), *self._utterances.tars_of(following)]
+            shards = (windows.shards_in(segments) for segments in (now[window], following))
+            tars = [tar for part in shards for tar in self._utterances.tars_of(part)]
         else:
             tars = self._utterances.tars_of(np.arange(self._utterances.num_tars))
         left = min(cache.most_bytes for cache in self._caches.values())
-        chosen = []
+        chosen: list[Tar] = []
         for folder, name in dict.fromkeys(tars):
             if folder in self._caches:
                 left -= sealed_files(folder)[name].bytes
                 if left < 0:
+                    self._warn_of_small_cache(len(chosen), len(set(tars)))
                     break
                 chosen.append((folder, name))
         return chosen
+
+    def _warn_of_small_cache(self, num_kept: int, num_needed: int) -> None:
+        """Once: tars are then fetched several times per epoch."""
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning("the cache holds %d of %d tars that are needed next: give it more bytes", num_kept, num_needed)
 
     def _work(self) -> None:
         while True:

@@ -72,7 +72,9 @@ def loader(
     sampler = samples.sampler()
     ahead = FetchAhead(sampler, samples.utterances)
     updates = ahead.follow(sampler.updates(position))
-    if job.runtime.scratch and sampler.windows and not ahead.is_needed:  # the cache of a mirror is near already
+    if sampler.windows and not job.runtime.scratch and not ahead.is_needed:
+        log.info("windows of the size of %d shards are read in random order: no --scratch", sampler.windows.most_shards)
+    elif sampler.windows and not ahead.is_needed:  # the cache of a mirror is near already
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:

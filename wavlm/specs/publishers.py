@@ -71,7 +71,10 @@ class GigaspeechLayout(Spec):
     not_identity: ClassVar[frozenset[str]] = frozenset({"max_left_over_rows"})
 
     root: Below = ""
-    """Folder below the source that holds `GigaSpeech.json` and `audio`. Empty: the source itself."""
+    """Folder below the source that holds `GigaSpeech.json` and `audio`. Empty: the source itself.
+
+    Change: when they lie in a folder of a larger copy.
+    """
 
     subset: Literal["XS", "S", "M", "L", "XL"] = "XL"
     """The publisher's subset: 10, 250, 1,000, 2,500 or 10,000 hours of segments. A larger one holds the smaller ones.
@@ -108,7 +111,10 @@ class VoxpopuliLayout(Spec):
     not_identity: ClassVar[frozenset[str]] = frozenset({"max_left_over_rows"})
 
     root: Below = ""
-    """Folder below the source that holds `raw_audios`. Empty: the source itself."""
+    """Folder below the source that holds `raw_audios`. Empty: the source itself.
+
+    Change: when it lies in a folder of a larger copy.
+    """
 
     take: Literal["unlabelled", "transcribed"] = "unlabelled"
     """Which list is read.
@@ -116,6 +122,7 @@ class VoxpopuliLayout(Spec):
     `unlabelled`: `unlabelled_data/unlabelled_v2.tsv.gz`, segments of about 20 s of `raw_audios/<language>`.
     `transcribed`: `transcribed_data/<language>/asr_<language>.tsv.gz`, utterances of `raw_audios/original` with texts,
     speakers and splits; those of the publisher's test set are not used.
+    Change: `transcribed` for a part with speakers and texts, 543 hours of English.
     """
 
     languages: tuple[Annotated[str, Field(pattern="^[a-z]{2}$")], ...] = Field(("en",), min_length=1)

@@ -100,6 +100,7 @@ class HttpsSource(Spec):
 
     `openssl-aes-256-cbc`: as `openssl enc -aes-256-cbc -pbkdf2` does, with its 10,000 rounds of SHA-256. The digest is
     that of the encrypted file.
+    Change: for archives that their publisher encrypts, such as those of GigaSpeech.
     """
 
     @property
