@@ -14,7 +14,7 @@ from wavlm.storage.files import read_json
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.campaign
+pytestmark = pytest.mark.full
 
 
 def test_two_runs_of_one_recipe_train_one_model_together(

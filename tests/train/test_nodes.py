@@ -85,7 +85,7 @@ def test_two_machines_make_the_model_of_two_ranks_of_one(
     assert not (made.out / FOLDER).exists()
 
 
-@pytest.mark.campaign
+@pytest.mark.full
 def test_torchrun_may_start_the_ranks_of_each_machine(
     data: tuple[LabelledShards, ...], tmp_path: Path, one_machine: TrainJob
 ) -> None:
@@ -94,7 +94,7 @@ def test_torchrun_may_start_the_ranks_of_each_machine(
     assert sha256_of(made.out / "model.safetensors") == sha256_of(one_machine.out / "model.safetensors")
 
 
-@pytest.mark.campaign
+@pytest.mark.full
 def test_four_machines_go_on_where_two_ranks_stopped_with_the_same_samples(
     data: tuple[LabelledShards, ...], tmp_path: Path, one_machine: TrainJob
 ) -> None:
@@ -180,7 +180,7 @@ def test_a_rank_that_is_killed_ends_the_attempt_and_the_next_one_goes_on(
     assert sha256_of(made.out / "model.safetensors") == sha256_of(one_machine.out / "model.safetensors")
 
 
-@pytest.mark.campaign
+@pytest.mark.full
 def test_a_head_that_is_killed_stops_all_machines(data: tuple[LabelledShards, ...], tmp_path: Path) -> None:
     made = make(data, tmp_path / "out", updates=10_000, nodes=2, processes=1, launcher=launcher(2))
     attempt_pids = list[int]()
