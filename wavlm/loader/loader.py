@@ -26,7 +26,7 @@ from itertools import chain, islice, tee
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
-from wavlm.loader.ahead import FetchAhead
+from wavlm.loader.ahead import fetch_ahead, find_caches
 from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.sampler import BucketedSampler, Update, rank_share
@@ -70,9 +70,10 @@ def loader(
     """
     samples = samples or TrainingSamples(job)
     sampler = samples.sampler()
-    ahead = FetchAhead(sampler, samples.utterances)
-    updates = ahead.follow(sampler.updates(position))
-    if job.runtime.scratch and sampler.windows and not ahead.is_needed:  # the cache of a mirror is near already
+    updates, is_elsewhere = sampler.updates(position), find_caches(samples.utterances.folders)
+    if is_elsewhere and not sampler.windows:
+        updates = fetch_ahead(updates, samples.utterances.tars)
+    if sampler.windows and (job.runtime.scratch or is_elsewhere):
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:
