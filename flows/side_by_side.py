@@ -29,7 +29,8 @@ CORES, LIGHT = "cores", "light"
 OF_CLUSTER = 4  # stages that share the workers of a cluster
 LOOK_SECONDS = 1.0
 REST_SECONDS = 5.0  # of an artifact that another run held when it was its turn
-PATIENCE_SECONDS = 600.0  # a trainer saves a checkpoint before it ends
+# After a stop: a trainer saves a checkpoint first; what others have begun is found again however they end.
+TRAINER_SECONDS, OTHERS_SECONDS = 600.0, 30.0
 
 Make = Callable[[Artifact, Runtime], None]
 FindMaker = Callable[[Artifact], str | None]
@@ -71,9 +72,12 @@ def tag_of(artifact: Artifact) -> str:
 
 
 def _order(chosen: Sequence[Artifact]) -> list[Artifact]:
-    """By the iteration that needs them first: its noise is not downloaded behind the speech of later ones."""
+    """By the iteration that needs them first: its noise is not downloaded behind the speech of later ones.
+
+    What is made of its model comes before the next iteration, too: a version does not wait for another training.
+    """
     keys = {item.key for item in chosen}
-    trained = [item for item in chosen if isinstance(item, Model)]
+    trained = [item for item in chosen if isinstance(item, Model | Scores | Export | Registration)]
     return [item for item in build_order([*trained, *chosen]) if item.key in keys]
 
 
@@ -100,6 +104,7 @@ class _Run:
     before: Mapping[str, set[str]]
     _waiting: list[Artifact] = field(default_factory=list)
     _done: set[str] = field(default_factory=set)
+    _lost: set[str] = field(default_factory=set)  # never to be made in this run
     _failed: dict[str, Exception] = field(default_factory=dict)
     _under_way: dict[str, tuple[Artifact, threading.Thread]] = field(default_factory=dict)
     _ended: queue.SimpleQueue[tuple[Artifact, Exception | None]] = field(default_factory=queue.SimpleQueue)
@@ -119,11 +124,12 @@ class _Run:
             raise self._explain()
 
     def _give_up_lost(self) -> list[Artifact]:
-        """What is still to be made, without what needs something that failed."""
-        lost = [item for item in self._waiting if self.before[item.key] & self._failed.keys()]
-        for item in lost:  # `before` holds what is needed at any distance
-            logger.info("%s is not made: what it needs failed", item)
-            self._waiting.remove(item)
+        """What is still to be made, without what needs something that failed, or that is given up itself."""
+        for item in list(self._waiting):  # in the order in which they need each other
+            if self.before[item.key] & (self._failed.keys() | self._lost):
+                logger.info("%s is not made: what it needs failed", item)
+                self._lost.add(item.key)
+                self._waiting.remove(item)
         return self._waiting
 
     def _begin(self) -> None:
@@ -134,15 +140,23 @@ class _Run:
         if ready and not free and not self._under_way:
             wait_out(lambda: self._refuse_made(ready), self.runtime)
             return
-        if free and not self._under_way and (len(ready) == 1 or not awake):
-            self._waiting.remove(free[0])
-            self._ended.put((free[0], self._try(free[0], self.runtime)))
+        chosen = self._choose(awake) or free[: not self._under_way]
+        if len(chosen) == 1 and not self._under_way and len(awake) in (0, len(ready)):
+            self._waiting.remove(chosen[0])
+            self._ended.put((chosen[0], self._try(chosen[0], self.runtime)))
             return
+        for item in chosen:
+            self._start(item)
+
+    def _choose(self, awake: Sequence[Artifact]) -> list[Artifact]:
+        """The first of these that the limits allow beside what is under way."""
         taken = Counter(tag_of(item) for item, _ in self._under_way.values())
+        chosen = []
         for item in awake:
             if taken[tag_of(item)] < self.limits[tag_of(item)]:
                 taken[tag_of(item)] += 1
-                self._start(item)
+                chosen.append(item)
+        return chosen
 
     def _joins(self, item: Artifact) -> bool:
         """Whether this run helps another one that makes an artifact: as one of several machines that train a model."""
@@ -202,11 +216,11 @@ class _Run:
 
     def _stop(self) -> None:
         """Stop the stages under way as an interrupt of this thread would; none of them is waited for without end."""
-        threads = [thread for _, thread in self._under_way.values()]
-        for thread in threads:
+        for _, thread in self._under_way.values():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Stopping))
-        end = time.monotonic() + PATIENCE_SECONDS
-        for thread in threads:
+        begun = time.monotonic()
+        for item, thread in self._under_way.values():
+            end = begun + (TRAINER_SECONDS if isinstance(item, Model) else OTHERS_SECONDS)
             while thread.is_alive() and time.monotonic() < end:
                 thread.join(LOOK_SECONDS)
 

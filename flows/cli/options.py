@@ -139,3 +139,7 @@ Cluster = Annotated[
         metavar="ADDRESS", envvar="WAVLM_CLUSTER", help="A running Dask scheduler; if not given, one of this machine"
     ),
 ]
+Downloads = Annotated[int, typer.Option(min=1, help="Corpora that are downloaded at a time")]
+SideBySide = Annotated[
+    int, typer.Option(min=0, help="Stages that share the cores at a time; 0: one, four on a cluster")
+]

@@ -173,6 +173,7 @@ def test_a_worker_that_is_not_like_this_process_does_nothing(
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.full
 def test_work_for_gpus_goes_to_workers_that_offer_one_and_each_has_its_number(address: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"CLUSTER_UNLIKE: no worker offers a GPU; at tcp://.*--resources gpu=1"):
         Cluster(address, tmp_path)(range(4), own_number, 1, no_progress, prepare=note_number)
@@ -192,6 +193,7 @@ def test_a_cluster_that_is_not_there_or_has_no_workers_is_told(tmp_path: Path, m
         Cluster(started.scheduler_address, tmp_path)(range(4), abs, 1, no_progress)
 
 
+@pytest.mark.full
 def test_workers_that_all_go_away_are_not_waited_for_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +214,7 @@ def sleep_a_little(_part: int) -> None:
     time.sleep(0.5)
 
 
+@pytest.mark.full
 def test_a_cluster_of_this_machine_takes_only_who_has_its_key(tmp_path: Path) -> None:
     import dask
 
@@ -220,6 +223,7 @@ def test_a_cluster_of_this_machine_takes_only_who_has_its_key(tmp_path: Path) ->
         assert started.security.require_encryption  # type: ignore[attr-defined]
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_workers_of_this_machine_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"

@@ -15,10 +15,9 @@ from wavlm.corpus import reading as reading_module
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.contents import find_contents, read_contents
 from wavlm.corpus.digests import Cache
-from wavlm.corpus.layouts import Reading, read_layout
+from wavlm.corpus.layouts import open_layout, read_layout
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress
-from wavlm.specs import Layout
 from wavlm.specs.layouts import GenericLayout
 from wavlm.storage.files import sha256_of
 
@@ -51,11 +50,11 @@ def test_a_table_that_changes_while_the_corpus_is_made_is_an_error(
     folder = grow(tmp_path / "raw", ["ann", "bob"])
     write_table(folder / "t.tsv", "ann")
 
-    def edit_and_read(layout: Layout, root: Path) -> Reading:
+    def edit_and_read(*arguments: object) -> object:
         write_table(folder / "t.tsv", "bob")
-        return read_layout(layout, root)
+        return open_layout(*arguments)
 
-    monkeypatch.setattr(reading_module, "read_layout", edit_and_read)
+    monkeypatch.setattr(reading_module, "open_layout", edit_and_read)
     spec = of_folder(folder, layout_of("t.tsv", split_column="split"))
     with pytest.raises(BadDataError, match=r"FILE_CHANGED: .*t\.tsv"):
         build_corpus(spec, tmp_path, tmp_path / "out", no_progress)

@@ -18,14 +18,20 @@ import pytest
 
 from tests.mini_shards import tones, write_shards
 from tests.staircases import digest, job_of, write_corpus
+from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import BadDataError, ReadLostError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
+from wavlm.labels.files import read_labels
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
 from wavlm.loader.samples import TrainingSamples
-from wavlm.shards import Reader, read_columns, read_index
-from wavlm.storage import passing
+from wavlm.mixing.truth import read_truth
+from wavlm.shards import Reader, read_columns, read_index, read_listing, stream, streaming
+from wavlm.shards.index import read_split
+from wavlm.shards.rejects import read_rejects
+from wavlm.storage import passing, seals
+from wavlm.storage.seals import read_fields
 
 PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 
@@ -120,17 +126,35 @@ def test_what_does_not_pass_by_itself_is_said_at_once(
     assert not pauses
 
 
-def test_an_index_that_cannot_be_read_now_is_not_called_damaged(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ "Make the shards again" would cost days, and help nothing."""
+def lose(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ESTALE, "Stale file handle")
 
-    def lost(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ESTALE, "Stale file handle")
 
-    for target in ("read_table", "read_schema", "ParquetFile"):
-        monkeypatch.setattr(pq, target, lost)
-    for read in (read_index, lambda folder: read_columns(folder, ["key"])):
-        with pytest.raises(ReadLostError, match="READ_LOST"):
-            read(shards)
+# How each file is read, and what then fails. "Make it again" would cost days, and help nothing.
+READS: dict[str, tuple[Callable[[Path], object], list[tuple[object, str]]]] = {
+    "index": (read_index, [(pq, "read_schema")]),
+    "columns of the index": (lambda folder: read_columns(folder, ["key"]), [(pq, "read_table")]),
+    "rows of the index": (lambda folder: read_split(folder, "train"), [(pq, "ParquetFile")]),
+    "listing": (read_listing, [(Path, "read_bytes")]),
+    "labels": (lambda folder: read_labels(folder, "train-000000.tar"), [(pq, "read_table")]),
+    "truth": (read_truth, [(Path, "open")]),
+    "rejects": (read_rejects, [(pq, "read_table"), (pq, "ParquetFile")]),
+    "manifest": (lambda folder: list(read_manifest(folder)), [(pq, "read_table"), (pq, "ParquetFile")]),
+    "record": (read_fields, [(seals, "read_remembered")]),
+    "tar": (lambda folder: list(stream(folder / "train-000000.tar")), [(streaming._HashingReader, "read")]),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_cannot_be_read_now_is_not_called_damaged(
+    shards: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    read, targets = READS[name]
+    (shards / "train-000000.parquet").touch()
+    for owner, target in targets:
+        monkeypatch.setattr(owner, target, lose)
+    with pytest.raises(ReadLostError, match=r"READ_LOST: .*ESTALE.*; at .*; .*run the same command again"):
+        read(shards)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from filelock import FileLock
 
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.rng import stream_seeds, uniforms
+from wavlm.storage.locks import hold_lock
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -185,7 +185,7 @@ def test_stopped_then_killed_then_finished_gives_the_same_model(
 def test_a_locked_artifact_is_exit_code_77(finished_store: Path, tiny_recipe: Path, wavlm: Wavlm) -> None:
     (codebook,) = finished_store.glob("codebook/mfcc-*")
     key = codebook.name.rpartition("-")[2]
-    with FileLock(finished_store / "locks" / f"codebook-{key}.lock"):
+    with hold_lock(finished_store / "locks" / f"codebook-{key}.lock", "it"):
         where = ("--redo", "--store", finished_store, "--wait", 0)
         done = wavlm("stage", "codebook", tiny_recipe, "--iteration", 1, *where)
     assert done.returncode == 77, done.stderr

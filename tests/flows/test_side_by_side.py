@@ -126,6 +126,8 @@ def test_versions_are_registered_in_turn_after_what_judges_them() -> None:
     numbers = {item.key: number for number, item in enumerate(workshop.made)}
     registered = [item for item in PLAN if item.kind == "register"]
     assert order.count("register") == 2
+    gpu = [item.key for item in workshop.begun if tag_of(item) == "gpu"]
+    assert gpu.index(find("scores").key) == gpu.index(FIRST.key) + 1  # not behind the next training
     for before, after in pairwise(registered):
         assert numbers[before.key] < numbers[after.key]
     for registration, scores in zip(registered, (item for item in PLAN if item.kind == "scores"), strict=True):
@@ -145,6 +147,16 @@ def test_after_a_failure_all_that_does_not_need_it_is_made(caplog: pytest.LogCap
     assert SECOND.key not in keys(workshop.begun)
 
 
+def test_a_version_whose_scores_failed_is_not_registered_and_the_run_ends() -> None:
+    """It does not need them to be made, but the gate does. Nor is one registered that is compared with it."""
+    failed = find("scores")
+    workshop = Workshop(errors={failed.key: BadDataError("LABELS_BAD", "no; here; see")})
+    with pytest.raises(BadDataError, match="LABELS_BAD"):
+        make_side_by_side(PLAN, workshop, RUNTIME)
+    assert not [item for item in workshop.begun if item.kind == "register"]
+    assert SECOND.key in keys(workshop.made)
+
+
 def test_one_after_the_other_is_made_in_the_thread_of_the_run() -> None:
     """Nothing can be beside it: a stop ends it as it ends any stage."""
     shards = find("shards", "aa")
@@ -152,6 +164,9 @@ def test_one_after_the_other_is_made_in_the_thread_of_the_run() -> None:
     make_side_by_side(list(build_order([shards])), workshop, RUNTIME)
     assert workshop.threads == {threading.get_ident()}
     assert workshop.made[-1] == shards
+    several = Workshop(made=[item for item in PLAN if item.kind == "corpus"])
+    make_side_by_side([item for item in PLAN if item.kind == "shards"], several, RUNTIME)
+    assert several.threads == {threading.get_ident()}  # they share the cores
 
 
 def test_what_another_run_makes_is_left_to_it_while_there_is_something_else() -> None:

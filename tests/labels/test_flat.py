@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from tests.mini_shards import tones, write_shards
 from tests.waiting import LIMIT_SECONDS
@@ -16,6 +15,7 @@ from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labe
 from wavlm.labels.flat import open_flat_labels
 from wavlm.shards import listing_path, read_columns, read_listing
 from wavlm.specs.shapes import num_frames, num_labels
+from wavlm.storage.locks import hold_lock
 
 
 def header(shards_dir: Path, shard: str, rate_hz: int = 100) -> Header:
@@ -94,11 +94,11 @@ def test_ranks_that_start_together_build_the_flat_labels_once(tmp_path: Path, sh
     label(shards_dir, tmp_path / "labels")
     folders, cache = ([tmp_path / "labels"], [shards_dir]), tmp_path / "cache"
     open_flat_labels(*folders, cache)
-    (lock,) = cache.glob("*.lock")
-    built = cache / lock.stem
+    (built,) = cache.iterdir()
+    lock = cache / f"{built.name}.lock"
     hidden = built.rename(tmp_path / "hidden")
     with ThreadPoolExecutor() as pool:
-        with FileLock(lock):  # as another rank that is building
+        with hold_lock(lock, "it"):  # as another rank that is building
             found = pool.submit(open_flat_labels, *folders, cache)
             with pytest.raises(TimeoutError):
                 found.result(timeout=0.3)

@@ -14,6 +14,7 @@ from tests.tiny_specs import tiny_training
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.loader import sampler as sampler_module
+from wavlm.loader import windows as windows_module
 from wavlm.loader.draws import DrawPlan
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader, make_sampler
@@ -33,8 +34,9 @@ def lengths(count: int = COUNT, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(100, 782, count)
 
 
-def windows() -> Windows:
-    return Windows.of_shards(np.arange(1, SHARDS + 1) * PER_SHARD, 8, seed=3)
+def windows(most_shards: int = 8, corpora: np.ndarray | None = None) -> Windows:
+    corpora = np.zeros(SHARDS, np.int64) if corpora is None else corpora
+    return Windows.of_shards(np.arange(1, SHARDS + 1) * PER_SHARD, corpora, most_shards, seed=3)
 
 
 def windowed(**changes: object) -> BucketedSampler:
@@ -100,6 +102,27 @@ def test_each_shard_has_its_share_of_every_window() -> None:
         for segments in dealt.deal(number):
             counts = np.bincount(dealt.shards[segments], minlength=SHARDS)
             assert (np.abs(counts - 64 / 5) <= 2).all()
+
+
+def test_a_shard_is_in_the_windows_of_one_group_and_each_group_has_its_share_of_each_corpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cache of whole tars needs those of one group at a time: here of 16 shards."""
+    monkeypatch.setattr(windows_module, "GROUP_WINDOWS", 8)
+    corpora = np.repeat([0, 1, 2], [24, 8, 8])
+    dealt = windows(2, corpora)
+    orders = set()
+    for number in range(4):
+        found = dealt.deal(number)
+        assert sorted(np.concatenate(found).tolist()) == list(range(len(dealt.ends)))
+        assert len(found) == 21  # of groups of 14, 13 and 13 shards
+        groups = [set(np.concatenate([dealt.shards_in(part) for part in found[at : at + 7]])) for at in (0, 7, 14)]
+        assert sorted(shard for group in groups for shard in group) == list(range(SHARDS))
+        for group in groups:
+            counts = np.bincount(corpora[sorted(group)], minlength=3)
+            assert (np.abs(counts - np.array([24, 8, 8]) / 3) <= 2).all()
+        orders.add(tuple(map(frozenset, groups)))
+    assert len(orders) == 4
 
 
 def test_a_shard_of_few_utterances_has_a_segment_for_each() -> None:

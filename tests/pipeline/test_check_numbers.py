@@ -50,6 +50,16 @@ def test_ranks_that_cannot_share_an_update_are_refused(tmp_path: Path, runtime: 
         )
 
 
+@pytest.mark.parametrize(
+    ("runtime", "at"),
+    [({"nodes": 3}, "--processes with --nodes 3"), ({"nodes": 2, "gpus": 4}, "--gpus with --nodes 2")],
+)
+def test_ranks_of_all_machines_count(tmp_path: Path, runtime: dict[str, int], at: str) -> None:
+    found = [str(item) for item in models.check_ranks(wanted(tmp_path, **runtime))]
+    ranks = runtime["nodes"] * runtime.get("gpus", 1)
+    assert [f"cannot be shared evenly by {ranks}; at {at}, iteration" in text for text in found] == [True, True]
+
+
 def test_ranks_that_can_share_it_are_a_remark_and_none_are_no_question(tmp_path: Path) -> None:
     found = list(models.check_ranks(wanted(tmp_path, gpus=4)))
     assert [item.text for item in found if isinstance(item, Remark)] == [

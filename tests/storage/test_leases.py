@@ -193,7 +193,8 @@ def test_one_that_died_while_it_removed_an_ended_holder_s_file_holds_up_nobody(t
 
 
 def test_who_was_taken_for_ended_learns_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with hold_lock(tmp_path / "a.lock", "it") as lease:
+    told: list[bool] = []
+    with hold_lock(tmp_path / "a.lock", "it", lambda: told.append(True)) as lease:
         require_held(lease, "it")
         leave(tmp_path / "a.lock")
         with pytest.raises(LockedError, match=r"LEASE_LOST: it was taken over .*; at .*a\.lock\.owner; see to"):
@@ -201,6 +202,7 @@ def test_who_was_taken_for_ended_learns_it(tmp_path: Path, caplog: pytest.LogCap
         leases._renew(lease)
         leases._renew(lease)
         assert "lost a lock" in caplog.text
+        assert told == [True]
     assert find_owner(tmp_path / "a.lock")  # that of the other stays
 
 

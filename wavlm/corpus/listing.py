@@ -28,6 +28,8 @@ SCHEMA = pa.schema(
         pa.field("size_bytes", pa.int64()),
         pa.field("archive", pa.string()),
         pa.field("offset", pa.int64()),
+        pa.field("rate_hz", pa.int32()),
+        pa.field("num_samples", pa.int64()),
     ]
 )
 
@@ -39,6 +41,8 @@ class KnownFile(NamedTuple):
     size_bytes: int | None = None  # None: as the disk says
     archive: str | None = None  # the archive that it was left in; None: it lies below the folder
     offset: int | None = None  # in the archive
+    rate_hz: int | None = None  # None: it is to be measured
+    num_samples: int | None = None  # per channel, where the rate is known
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ from wavlm.corpus.layouts import Phone, path_from_text, path_to_text
 from wavlm.errors import BadDataError
 from wavlm.specs import HoldOut
 from wavlm.storage.parquet import AddRows, open_parquet
+from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 MANIFEST = "manifest.parquet"
@@ -269,6 +270,7 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             yield file
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        refuse_passing(error, path)
         raise _unreadable(path, error) from error
 
 

@@ -121,7 +121,10 @@ def _read_file(name: PurePosixPath, known: KnownFile, roots: Roots, fences: Fenc
     path = roots.files / name
     sha256 = known.sha256 or hash_fenced(path, fences)
     size = path.stat().st_size if known.size_bytes is None else known.size_bytes
-    rate, samples = _probe(roots.find(name, known), fences)
+    if known.rate_hz is None or known.num_samples is None:
+        rate, samples = _probe(roots.find(name, known), fences)
+    else:
+        rate, samples = known.rate_hz, known.num_samples
     return _File(str(roots.shown / name), size, sha256, rate, samples)
 
 

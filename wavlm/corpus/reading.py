@@ -87,6 +87,8 @@ def _known_file(files: Files) -> Callable[[PurePosixPath], KnownFile]:
             return KnownFile(files.sha256_of(name) if files.in_place else None)
         # Digested as it was read from its archive; the shards stage compares what it decodes.
         known = KnownFile(unpacked.sha256, unpacked.bytes)
+        if unpacked.rate_hz:  # measured as it was unpacked
+            known = known._replace(rate_hz=unpacked.rate_hz, num_samples=unpacked.num_samples)
         return known._replace(archive=unpacked.archive, offset=unpacked.offset) if unpacked.is_left else known
 
     return find

@@ -128,7 +128,7 @@ class Runtime(BaseModel):
     """
 
     side_by_side: Natural = 0
-    """Stages that share the cores at a time. 0: one, or four on a cluster (`cluster`).
+    """Stages that share the cores at a time. 0: one, or four on a cluster (--side-by-side).
 
     Unit: stages, beside downloads and one stage that needs a GPU.
     Change: 2 when stages have too few parts for all cores.

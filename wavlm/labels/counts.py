@@ -18,6 +18,7 @@ from wavlm.errors import BadDataError
 from wavlm.labels.quality import JointCounts
 from wavlm.storage.files import open_atomic
 from wavlm.storage.parquet import write_parquet
+from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 
@@ -56,6 +57,7 @@ def read_counts(path: Path, num_clusters: int) -> dict[str, JointCounts]:
         languages = pc.unique(table["language"]).to_pylist()
         return {name: _read_joint(table.filter(pc.equal(table["language"], name)), num_clusters) for name in languages}
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, IndexError) as error:
+        refuse_passing(error, path)
         raise BadDataError("LABELS_DAMAGED", f"{error}; at {path}; remove it and run the labels stage again") from error
 
 

@@ -46,6 +46,7 @@ def _fetch(tars: list[Tar]) -> None:
         try:
             left -= sealed_files(folder)[name].bytes
             if left < 0:
+                log.warning("the cache does not hold all %d tars: some are fetched several times an epoch", len(tars))
                 return
             bring_near(folder, name)
         except (CodedError, OSError) as error:

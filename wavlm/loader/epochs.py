@@ -95,8 +95,9 @@ def number_buckets(num_frames: Integers, train: TrainSpec) -> Integers:
 
 def count_micro_batches(num_frames: Integers, train: TrainSpec) -> int:
     """How many micro-batches `shuffle_epoch` makes of these draws, in whatever places they are."""
-    lengths = -np.sort(-num_frames)
-    return len(_find_all_starts(lengths, train))
+    counts = np.bincount(num_frames)
+    longest_first = np.repeat(np.arange(len(counts))[::-1], counts[::-1])  # sorted without sorting
+    return len(_find_all_starts(longest_first, train))
 
 
 def frame_budget(train: TrainSpec) -> int:

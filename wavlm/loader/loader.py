@@ -73,7 +73,9 @@ def loader(
     updates, is_elsewhere = sampler.updates(position), find_caches(samples.utterances.folders)
     if is_elsewhere and not sampler.windows:
         updates = fetch_ahead(updates, samples.utterances.tars)
-    if sampler.windows and (job.runtime.scratch or is_elsewhere):
+    if sampler.windows and not job.runtime.scratch and not is_elsewhere:
+        log.info("windows of the size of %d shards are read in random order: no --scratch", sampler.windows.most_shards)
+    elif sampler.windows:
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:

@@ -151,7 +151,8 @@ class LabelledUtterances:
         ends = self._index.columns["shard_ends"].astype(np.int64)
         if not train.window_shards or len(ends) <= train.window_shards:
             return None
-        return Windows.of_shards(ends, train.window_shards, train.seed)
+        corpora = np.repeat(np.arange(len(self.folders)), list(map(len, self._index.shards)))
+        return Windows.of_shards(ends, corpora, train.window_shards, train.seed)
 
     @cached_property
     def _segment_ends(self) -> Integers:

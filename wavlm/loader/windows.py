@@ -1,14 +1,16 @@
 """Epochs in windows, for corpora that no machine can read in random order.
 
-A shard is cut into 64 segments: runs of its utterances, of about 8 MB. In each epoch the segments are dealt anew into
-windows. A window is read in sequence, to a local disk or memory, and its utterances come in random order, in
-micro-batches of similar length as in a whole epoch. So a disk serves reads of 8 MB, and not of one utterance.
+A shard is cut into 64 segments: runs of its utterances, of about 8 MB. In each epoch the shards are dealt anew into
+groups, and the segments of a group into 32 windows. A window is read in sequence, to a local disk or memory, and its
+utterances come in random order, in micro-batches of similar length as in a whole epoch. So a disk serves reads of 8 MB,
+and not of one utterance, and a cache of whole tars needs those of one group at a time.
 
 It is a pure function of seed and epoch: the number of ranks changes nothing, and any micro-batch can be made at once.
 
-- The segments of each shard are spread evenly over the windows: shuffled, segment i of n is anywhere in the i-th of n
-  equal parts of the epoch. So every window has its share of each corpus, and of the speakers of each tar. A window of
-  whole tars would be one of few speakers, and the gradients of its updates would err in the same direction.
+- The shards of each corpus are spread evenly over the groups, and the segments of each shard over the windows of its
+  group: shuffled, number i of n is anywhere in the i-th of n equal parts. So a window has its share of each corpus, and
+  of the speakers of each tar of its group. A window of whole tars would be one of few speakers, and the gradients of
+  its updates would err in the same direction.
 - Within a bucket of a window the utterances of a segment are spread evenly, too. Else two of them, which are in one
   window in every epoch, would meet more often in a micro-batch than they do in a whole epoch.
 
@@ -40,7 +42,9 @@ from wavlm.loader.epochs import (
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
 
-SEGMENTS = 64  # of a shard; changes the order of every training that has windows
+# Both are part of the order of every training that has windows.
+SEGMENTS = 64  # of a shard
+GROUP_WINDOWS = 32  # of a group
 
 
 def cut_shards(ends: Integers) -> Integers:
@@ -59,27 +63,44 @@ class Windows:
 
     ends: Integers  # (S,) the number behind the last utterance of each segment
     shards: Integers  # (S,) the shard of each segment
-    count: int  # windows of an epoch
+    corpora: Integers  # the corpus of each shard
+    most_shards: int  # the size of a window
     seed: int
 
     @classmethod
-    def of_shards(cls, ends: Integers, most_shards: int, seed: int) -> Windows:
-        """Windows of the size of so many shards or fewer. ends: the number behind the last utterance of each shard."""
+    def of_shards(cls, ends: Integers, corpora: Integers, most_shards: int, seed: int) -> Windows:
+        """Windows of the size of so many shards or fewer.
+
+        ends, corpora: the number behind the last utterance of each shard, and its corpus.
+        """
         cuts = cut_shards(ends)
-        return cls(cuts, np.searchsorted(ends, cuts), -(-len(ends) // most_shards), seed)
+        return cls(cuts, np.searchsorted(ends, cuts), corpora, most_shards, seed)
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(f"windows {self.count}".encode())
-        for numbers in (self.ends, self.shards):
+        digest = hashlib.sha256(f"windows {self.most_shards}".encode())
+        for numbers in (self.ends, self.shards, self.corpora):
             digest.update(np.ascontiguousarray(numbers, "<i8").tobytes())
         return digest.hexdigest()
 
     def deal(self, epoch: int) -> list[Integers]:
         """The segments of each window of an epoch, in order of their numbers."""
         rng = rng_for(self.seed, "windows", epoch)
-        places = spread(np.zeros(len(self.ends), np.int64), self.shards, rng)
-        return [np.sort(part) for part in np.array_split(np.argsort(places, kind="stable"), self.count)]
+        num_groups = -(-len(self.corpora) // (GROUP_WINDOWS * self.most_shards))
+        return [
+            np.sort(part)
+            for shards in _deal(self.corpora, num_groups, rng)
+            for members in (np.flatnonzero(np.isin(self.shards, shards)),)
+            for part in (members[chosen] for chosen in _deal(self.shards[members], self._count(shards), rng))
+        ]
+
+    def shards_in(self, segments: Integers) -> Integers:
+        """The shards that some segments are of."""
+        return np.unique(self.shards[segments])
+
+    def _count(self, shards: Integers) -> int:
+        """How many windows a group of shards has."""
+        return -(-len(shards) // self.most_shards)
 
     def utterances(self, segments: Integers) -> Integers:
         """The utterances of some segments."""
@@ -93,6 +114,12 @@ class Windows:
 
     def _sizes(self, segments: Integers) -> Integers:
         return self.ends[segments] - np.where(segments > 0, self.ends[segments - 1], 0)
+
+
+def _deal(kinds: Integers, count: int, rng: np.random.Generator) -> list[Integers]:
+    """Deal items, given by their kinds, into so many equal parts, each kind evenly. The items of each part."""
+    places = spread(np.zeros(len(kinds), np.int64), kinds, rng)
+    return np.array_split(np.argsort(places, kind="stable"), count)
 
 
 class WindowedEpoch:

@@ -22,7 +22,7 @@ from wavlm.execution.revision import find_revision
 from wavlm.storage.drops import write_dropped
 from wavlm.storage.known import KnownFile, read_known
 from wavlm.storage.ledger import SealedFile
-from wavlm.storage.seals import UNSEALED, sha256_as_it_is
+from wavlm.storage.seals import DROPPED_FILE, UNSEALED, sha256_as_it_is
 
 HASHING_THREADS = 2
 # Libraries whose version can change an artifact's bytes.
@@ -73,6 +73,7 @@ def seal_files(folder: Path, patterns: Sequence[str], progress: Progress) -> dic
     clear_leftovers(folder, patterns)
     digests = hash_files(folder, list_files(folder), progress, partial(_find_digest, folder, known))
     files = {name: SealedFile(sha256=digest, bytes=(folder / name).stat().st_size) for name, digest in digests}
+    (folder / DROPPED_FILE).unlink(missing_ok=True)  # of an earlier attempt, which left out more
     left_out = {name: file for name, file in known.items() if file.is_left_out and name not in files}
     if left_out:
         files |= {name: SealedFile(sha256=file.sha256, bytes=file.bytes) for name, file in left_out.items()}

@@ -42,6 +42,7 @@ from wavlm.pipeline.siblings import complete_in, find_nearest, find_siblings
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sync
 from wavlm.storage.holders import find_owner
+from wavlm.storage.known import forget_known
 from wavlm.storage.leases import Lease
 from wavlm.storage.locks import hold_lock, hold_share, require_held
 from wavlm.storage.seals import content_of
@@ -252,6 +253,7 @@ class Store:
     def _build(self, artifact: Artifact, build: Callable[[Path], Facts], progress: Progress, lease: Lease) -> None:
         partial, inputs = self.partial_folder(artifact), contents_of_inputs(artifact, self.path)
         begin(partial, inputs, self._trash(artifact))
+        forget_known(partial)  # of an earlier attempt: this one notes what it writes
         started = time.time()
         facts = build(partial)
         files = seal_files(partial, artifact.files, progress)

@@ -25,6 +25,7 @@ from wavlm.shards.rejects import rejects_path, write_rejects
 from wavlm.shards.reuse import take_parts
 from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import remove_noted
+from wavlm.storage.known import KnownFile, note_known
 from wavlm.storage.parquet import lean_memory
 
 # A process takes 2 s of CPU to start, because webdataset imports torch. In 2 s it packs 2,000 s of audio.
@@ -65,6 +66,7 @@ def build_shards(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     enough = max(1, int(sum(part.seconds for part in todo) / SECONDS_PER_WORKER))
     made = {record.stem: record for record in run_parts(todo, work, min(workers, enough), progress)}
     records = [made.get(part.stem) or taken[part.stem] for part in parts]
+    note_known(out, [KnownFile(one.shard, one.sha256, one.size_bytes) for one in records if one.sha256])
     with lean_memory():
         facts = _finish(spec, intake, corpus_dir, out, records)
     return facts.model_copy(update={"parts_reused": len(taken)})

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 from wavlm.shards.flac import encode_flac
 from wavlm.shards.plan import TarPart, digest_inputs
@@ -59,25 +60,31 @@ def _write_part(
         tar.unlink(missing_ok=True)
         return (), "", 0
     with atomic_path(tar) as temporary:
-        packed = write_tar(temporary, chain([first], utterances), files)
-        digest = sha256_of(temporary)
+        packed, digest = write_digested_tar(temporary, chain([first], utterances), files)
     return packed, digest, tar.stat().st_size
 
 
 def write_tar(
     path: Path, utterances: Iterable[Utterance], files: Mapping[str, str] | None = None
 ) -> tuple[PackedUtterance, ...]:
-    """Write a tar with webdataset's writer, then read the byte offsets from the tar itself.
+    """Write a tar with webdataset's writer.
 
     `files`: the sha256 of the file of each recording, by its key; None: the pieces are of no recordings.
     """
+    return write_digested_tar(path, utterances, files)[0]
+
+
+def write_digested_tar(
+    path: Path, utterances: Iterable[Utterance], files: Mapping[str, str] | None
+) -> tuple[tuple[PackedUtterance, ...], str]:
+    """As `write_tar`, and the sha256 of the tar. Places and digest are known while it is written: nothing is read."""
     import webdataset  # imported here because reading by offset does not need it
 
     entries: list[PackedUtterance] = []
     with (
-        path.open("wb") as file,
+        path.open("wb") as raw,
         webdataset.TarWriter(
-            file,
+            file := DigestingFile(raw),
             user=TAR_OWNER,
             group=TAR_OWNER,
             mode=TAR_MODE,
@@ -88,11 +95,39 @@ def write_tar(
     ):
         for utterance in utterances:
             flac = encode_flac(utterance.waveform)
+            offset = writer.tarstream.offset + _header_bytes(f"{utterance.key}.flac")
             writer.write({"__key__": utterance.key, "flac": flac, "json": to_json(utterance)})
-            entries.append(_describe_utterance(utterance, flac, files))
-    with tarfile.open(path, "r:") as tar:
-        offsets = {member.name: member.offset_data for member in tar}
-    return tuple(replace(item, offset=offsets[f"{item.key}.flac"]) for item in entries)
+            entries.append(replace(_describe_utterance(utterance, flac, files), offset=offset))
+    return tuple(entries), file.hexdigest()
+
+
+def _header_bytes(name: str) -> int:
+    """How many bytes stand before the content of the first member of a sample: its header, or those of a long name."""
+    return len(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+
+
+class DigestingFile:
+    """A file that is written from front to end, and digested meanwhile."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._digest, self._size = file, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        self._size += len(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
 
 
 def _describe_utterance(utterance: Utterance, flac: bytes, files: Mapping[str, str] | None) -> PackedUtterance:

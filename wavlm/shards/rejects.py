@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from wavlm.errors import BadDataError
 from wavlm.storage.parquet import open_parquet
+from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 T = TypeVar("T")
@@ -78,4 +79,5 @@ def read_rejects(shards_dir: Path) -> list[Reject]:
         table = pq.read_table(path, page_checksum_verification=True)
         return [Reject(**row) for row in table.to_pylist()]
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+        refuse_passing(error, path)
         raise BadDataError("REJECTS_UNREADABLE", f"{error}; at {path}; make the shards again") from error

@@ -19,6 +19,7 @@ from wavlm.shards.listing import listing_path, read_listed_shard
 from wavlm.shards.utterance import Utterance, from_json, has_phones
 from wavlm.storage.elsewhere import open_file
 from wavlm.storage.files import CHUNK_BYTES
+from wavlm.storage.passing import refuse_passing
 
 MEMBERS = frozenset({"flac", "json"})
 MEMBER_NAME = re.compile(r"[A-Za-z0-9_-]+\.(flac|json)")
@@ -171,6 +172,7 @@ def _iterate_members(file: IO[bytes] | _HashingReader, shard: Path) -> Iterator[
     try:
         yield from tariterators.group_by_keys(members, handler=reraise_exception)
     except (OSError, ValueError, tarfile.TarError) as error:
+        refuse_passing(error, shard)
         # webdataset adds the stream to the error's arguments. Only the first one is the message.
         raise BadDataError("SHARD_UNREADABLE", f"{error.args[0]}; at {shard}; make the shards again") from error
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 
 from wavlm.corpus.audio.file_bytes import Place, hold, read_pieces
+from wavlm.corpus.audio.held import HELD_BYTES
 from wavlm.corpus.audio.stream import AudioStream, open_audio, open_stream
 from wavlm.errors import BadDataError
 from wavlm.shards.flac import FULL_SCALE, Pcm16, Waveform
@@ -22,7 +23,6 @@ from wavlm.shards.sound import NO_LEVELS, LevelMeter, Levels
 from wavlm.specs import SAMPLE_RATE_HZ
 
 Channels: TypeAlias = Literal["mean", "each", "first"] | int  # `wavlm.specs.CorpusSpec.channels`
-HELD_BYTES = 128 << 20  # of a file: two hours of FLAC. A larger one is read twice
 MEAN = 0  # the number of the channel that is the mean of all, or the only one
 
 
@@ -48,7 +48,7 @@ class Ending:
 def read_waveform(path: Place, key: str, sha256: str, *wanted: Channels) -> Iterator[Block | Ending | None]:
     """The blocks of a file, then its ending. None is a sign of life while the file is hashed.
 
-    A file of at most `HELD_BYTES` is read once: it is decoded from what was hashed.
+    A file of at most `HELD_BYTES` is read once: it is decoded from what was hashed. A larger one is read twice.
 
     `wanted`: what its recordings take, which may differ. `key`: of one of them, for messages.
 

@@ -269,9 +269,10 @@ class TrainSpec(Spec):
     window_shards: Natural = 0
     """An epoch goes through the data in windows of the size of so many shards, each in random order. 0: one window.
 
-    A window has a part of every shard, another one in each epoch. Corpora of fewer shards are one window, as with 0.
+    A window has a part of each of 32 times as many shards, other ones in each epoch. Corpora of fewer shards are one
+    window, as with 0.
     Unit: shards of about 512 MB.
-    Change: 256 for corpora that do not fit into the memory or onto a local disk of the machines that train: then all
+    Change: 128 for corpora that do not fit into the memory or onto a local disk of the machines that train: then all
     is read in sequence once per epoch, to the folder of --scratch.
     """
 

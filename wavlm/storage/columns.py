@@ -21,12 +21,14 @@ from typing import IO, Any, overload
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 from pydantic import JsonValue
 
 from wavlm.storage.digested import read_digested, write_digested
 from wavlm.storage.files import sha256_of, sync
+from wavlm.storage.locks import wait_for_lock
 from wavlm.storage.sharing import mode_in
+
+BUILD_SECONDS = 6 * 3600.0  # how long to wait while another process builds columns
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +136,8 @@ def open_columns(
     folder.parent.mkdir(parents=True, exist_ok=True)
     if (found := _find(folder, check, unchecked)) is not None:
         return found
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    lock = folder.with_name(f"{folder.name}.lock")
+    with wait_for_lock(lock, f"the columns of {folder.name}", BUILD_SECONDS, lambda *_: None):
         if (found := _find(folder, check, unchecked)) is not None:
             return found
         _build(folder, build)

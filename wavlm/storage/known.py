@@ -32,6 +32,11 @@ def note_known(folder: Path, files: Iterable[KnownFile]) -> None:
     write_parquet(folder / NOTE, pa.table(dict(zip(KnownFile._fields, map(list, columns), strict=True))))
 
 
+def forget_known(folder: Path) -> None:
+    """Remove the note of an earlier attempt."""
+    (folder / NOTE).unlink(missing_ok=True)
+
+
 def read_known(folder: Path) -> Mapping[str, KnownFile]:
     """What a stage noted, by name; nothing if it noted nothing."""
     if not (folder / NOTE).exists():

@@ -20,6 +20,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,7 @@ class Lease:
     pid: int = field(default_factory=os.getpid)
     is_lost: bool = False
     misses: int = 0  # beats in a row that found another holder's file, or none
+    on_lost: Callable[[], object] = lambda: None  # called in the thread that beats
 
     @property
     def is_ours(self) -> bool:
@@ -231,6 +233,7 @@ def _renew(lease: Lease) -> None:
     if lease.misses == 2 and lease.token in _beats._held:  # noqa: SLF001 - our own
         lease.is_lost = True
         logger.error("this process was taken for ended, and lost a lock that it held; at %s", lease.path)
+        lease.on_lost()
 
 
 _looks = _Looks()

@@ -32,13 +32,16 @@ class Refusal(Exception):  # noqa: N818 - a value: who holds a lock, in which fi
 
 
 @contextmanager
-def hold_lock(path: Path, what: str) -> Iterator[Lease]:
+def hold_lock(path: Path, what: str, on_lost: Callable[[], object] = lambda: None) -> Iterator[Lease]:
     """Hold `path` as a lock while the block runs. `what` names in errors what is locked.
+
+    `on_lost` is called, in another thread, if this process was taken for ended and another one holds the lock.
 
     Raises LockedError, naming the holder's process id and host, if another process holds the lock for more than a
     second. A holder of another machine that has ended is found within `LEASE_SECONDS`.
     """
     with wait_for_lock(path, what, LOOK_SECONDS, lambda *_: None) as lease:
+        lease.on_lost = on_lost
         yield lease
 
 

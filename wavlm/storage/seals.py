@@ -21,6 +21,7 @@ from wavlm.errors import BadDataError
 from wavlm.storage.digested import Digested, check_digest, read_digested
 from wavlm.storage.files import sha256_of
 from wavlm.storage.ledger import LEDGER_FILE, Ledger, SealedFile, read_ledger
+from wavlm.storage.passing import refuse_passing
 
 RECORD_FILE, SEAL_FILE, DROPPED_FILE = "artifact.json", "seal.json", "dropped.json"
 MIRROR_FILE = "mirror.json"  # where the files that are not here can be had
@@ -227,7 +228,9 @@ def content_of(files: Mapping[str, SealedFile]) -> str:
 
 
 def broken(path: Path, error: Exception | str) -> BadDataError:
-    """The error for a record or a seal that cannot be trusted."""
+    """The error for a record or a seal that cannot be trusted. Raises ReadLostError if it could not be read now."""
+    if isinstance(error, Exception):
+        refuse_passing(error, path)
     what = " ".join(str(error).split())
     return BadDataError(
         "RECORD_BROKEN",

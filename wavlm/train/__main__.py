@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import resource
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -77,6 +78,7 @@ def _train(job: TrainJob, stop: StopRequest, say_why: Callable[[CodedError], Non
         return
     # Imported here because torch takes seconds; a job that is already done does not need it.
     from wavlm.engine.ranks import join_ranks
+    from wavlm.loader.utterances import cache_of
     from wavlm.train.data import data_of
     from wavlm.train.loop import train
 
@@ -87,9 +89,16 @@ def _train(job: TrainJob, stop: StopRequest, say_why: Callable[[CodedError], Non
             raise StoppedError(
                 "STOPPED", f"stopped on request before the first update; at {job.out}; run the same command to go on"
             )
-        lock = hold_lock(job.out / TRAIN_LOCK, f"the model of {job.key}")
+
+        def leave() -> None:
+            """Another trainer has taken this one for ended: two must not write into one folder."""
+            stop.requested = True
+
+        lock = hold_lock(job.out / TRAIN_LOCK, f"the model of {job.key}", leave)
         ranks.once(lambda: held.enter_context(lock))  # if it fails, all ranks raise the same error
         train(job, data_of(job, ranks), ranks, stop, say_why)
+        if job.runtime.scratch and ranks.local_rank == 0:
+            shutil.rmtree(cache_of(job), ignore_errors=True)
 
 
 def _raise_limit() -> None:

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-from filelock import FileLock
-
 from wavlm.corpus.download.https import fetch_pinned
 from wavlm.corpus.download.pin import Pin, hold_archive_lock, is_present, publish, quarantine, require_room
 from wavlm.corpus.download.transfer import RetryPolicy
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.progress import Progress
 from wavlm.specs import AptSource
+from wavlm.storage.locks import wait_for_lock
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +96,8 @@ def _lists_with(source: AptSource, apt: _Apt) -> tuple[str, ...] | None:
 
     None if no lists offer them.
     """
-    with FileLock(apt.folder / "lock", timeout=LISTS_SECONDS):  # apt itself does not wait
+    lock = apt.folder / "lock"  # apt itself does not wait
+    with wait_for_lock(lock, "the package lists", LISTS_SECONDS, lambda *_: None):
         return _find_lists(source, apt)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from wavlm.corpus.audio.held import HELD_BYTES, measure_flac
 from wavlm.corpus.unpack.packed import PackedDigests
 from wavlm.errors import BadDataError
 from wavlm.storage.facts import Facts
@@ -70,6 +71,8 @@ class UnpackedFile(Facts):
     mtime_ns: int = 0  # of the file when it was written; 0: it was left in the archive
     offset: int = UNKNOWN  # where its bytes lie in the archive, as they are
     archive: str = ""  # name of the file that it was left in
+    rate_hz: int = 0  # of a FLAC file that is as its header says; 0: nobody has looked
+    num_samples: int = 0  # per channel
 
     @property
     def is_left(self) -> bool:
@@ -193,23 +196,43 @@ def _write(member: Member, target: Path, limits: Limits) -> UnpackedFile:
     There is no fsync per file, because a corpus has a hundred thousand files. The caller syncs the disk once,
     before it writes the receipt.
     """
-    temporary, digest, size = target.with_name(TEMPORARY), hashlib.sha256(), 0
+    temporary, seen = target.with_name(TEMPORARY), _Seen(member)
     with explain_os_errors(target):
         with temporary.open("wb") as file:
             for chunk in _chunks(member, limits):
                 file.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
+                seen.add(chunk)
         temporary.replace(target)
         mtime_ns = target.stat().st_mtime_ns
-    return UnpackedFile(bytes=size, sha256=digest.hexdigest(), mtime_ns=mtime_ns)
+    return seen.describe().model_copy(update={"mtime_ns": mtime_ns})
 
 
 def _digest(member: Member) -> UnpackedFile:
-    digest = hashlib.sha256()
+    seen = _Seen(member)
     for chunk in _chunks(member, Limits()):
-        digest.update(chunk)
-    return UnpackedFile(bytes=member.size_bytes, sha256=digest.hexdigest(), offset=member.offset)
+        seen.add(chunk)
+    return seen.describe().model_copy(update={"offset": member.offset})
+
+
+class _Seen:
+    """What is found out about a member while its bytes go by."""
+
+    def __init__(self, member: Member) -> None:
+        self._name, self._digest, self._size = PurePosixPath(member.name).name, hashlib.sha256(), 0
+        is_small = 0 < member.size_bytes <= HELD_BYTES
+        self._held = bytearray() if is_small and self._name.lower().endswith(".flac") else None
+
+    def add(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self._size += len(chunk)
+        if self._held is not None:
+            self._held += chunk
+
+    def describe(self) -> UnpackedFile:
+        """The file; of a FLAC file that is as its header says, with its length."""
+        found = UnpackedFile(bytes=self._size, sha256=self._digest.hexdigest())
+        measured = measure_flac(self._held, self._name) if self._held else None
+        return found.model_copy(update=measured._asdict()) if measured else found
 
 
 def _chunks(member: Member, limits: Limits) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ print(0 if failed else count.value, *majors)
 """
 BF16_MAJOR = 8  # of the compute capability, from Ampere on
 _PACKAGES: dict[str, tuple[str, ...]] = {
-    "corpus": ("httpx", "filelock", "soundfile", "pyarrow"),
+    "corpus": ("httpx", "soundfile", "pyarrow"),
     "shards": ("soxr", "av", "soundfile", "webdataset", "pyarrow"),
     "model": ("torch", "safetensors"),
     "codebook": ("faiss", "torch"),

@@ -17,8 +17,10 @@ MFCC_RATE_HZ = 100
 
 def check_ranks(wanted: Wanted) -> Iterator[Finding]:
     """Every rank gets the same number of an update's micro-batches."""
-    ranks = wanted.runtime.gpus or wanted.runtime.processes
-    option = "--gpus" if wanted.runtime.gpus else "--processes"
+    nodes = wanted.runtime.nodes
+    here = wanted.runtime.gpus or wanted.runtime.processes
+    ranks = nodes * (here or 1) if here or nodes > 1 else 0  # 0: as many as this machine's cores and the batches allow
+    option = ("--gpus" if wanted.runtime.gpus else "--processes") + (f" with --nodes {nodes}" if nodes > 1 else "")
     for model in wanted.of(Model) if ranks else ():
         count = model.train.micro_batches_per_update
         if count % ranks:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from wavlm.corpus.credentials import read_credentials
 from wavlm.corpus.layouts import check_layout
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
@@ -16,10 +17,11 @@ from wavlm.specs import AptSource, CorpusSpec, FolderSource
 
 
 def check_sources(wanted: Wanted) -> Iterator[Finding]:
-    """No corpus is gated or mixes a folder with archives."""
+    """No corpus mixes a folder with archives; the environment says what a publisher asks for before a download."""
     for corpus in wanted.of(Corpus):
         try:
             refuse_sources(corpus.spec)
+            read_credentials(corpus.spec)
         except CodedError as error:
             yield error
 

@@ -14,9 +14,10 @@ from wavlm.pipeline.garbage.kept import KeptRecipe
 from wavlm.pipeline.garbage.notes import archives_of
 from wavlm.pipeline.garbage.survey import Item, Survey, What
 from wavlm.specs import HttpsSource, ModelArchive
+from wavlm.storage.seals import PLACES_FILE
 
 _FORMS = {form for source in (HttpsSource, ModelArchive) for form in get_args(source.model_fields["format"].annotation)}
-ARCHIVES = tuple(f".{form}" for form in sorted(_FORMS | {"deb"}))
+ARCHIVES = tuple(f".{form}{end}" for form in sorted(_FORMS | {"deb"}) for end in ("", ".aes"))
 
 
 def find_downloads(survey: Survey) -> Iterator[Item]:
@@ -45,7 +46,7 @@ def find_archives(survey: Survey) -> Iterator[Item]:
         if not owners and path.name not in noted and path.name.partition(".")[0] not in receipts:
             why = "no kept recipe or registered model names it"
         elif used and path.name not in hidden and all(_may_go(survey, item, made) for item, made in used):
-            why = "what it holds is complete, and its recipe has keep.archives false"
+            why = "what is made from it is complete, and nothing keeps it"
         else:
             continue
         yield Item(What.ARCHIVES, path, why, path.with_name(f"{path.name}.lock"))
@@ -63,9 +64,11 @@ def find_audio(survey: Survey) -> Iterator[Item]:
             for artifact in item.artifacts
             if item.is_used and isinstance(artifact, Shards) and artifact.corpus.key == key
         ]
-        allowed = [not item.recipe.keep.audio and survey.store.is_complete(artifact) for item, artifact in shards]
+        allowed = [
+            not _keeps_audio(item, artifact.corpus) and survey.store.is_complete(artifact) for item, artifact in shards
+        ]
         if (path := folder / AUDIO).is_dir() and allowed and all(allowed):
-            why = "its shards are complete, and its recipe has keep.audio false"
+            why = "its shards are complete, and nothing keeps it"
             yield Item(What.AUDIO, path, why, survey.lock_of(folder), folder)
 
 
@@ -79,5 +82,27 @@ def _owners(survey: Survey, archive: str) -> list[tuple[KeptRecipe, Artifact]]:
     ]
 
 
+def _keeps_audio(item: KeptRecipe, corpus: Corpus) -> bool:
+    """Whether unpacked audio stays: as the corpus says, else as the recipe does."""
+    return item.recipe.keep.audio if corpus.spec.keep is None else corpus.spec.keep == "files"
+
+
 def _may_go(survey: Survey, item: KeptRecipe, made: Artifact) -> bool:
-    return not item.recipe.keep.archives and survey.store.is_complete(made)
+    """Whether an archive may go: what is unpacked from it is complete, and what is packed from it, too."""
+    if not survey.store.is_complete(made):
+        return False
+    if not isinstance(made, Corpus) or made.spec.keep is None:
+        kept = item.recipe.keep.archives
+    else:
+        kept = made.spec.keep == "archives"
+    return not kept and not _is_read(survey, item, made)
+
+
+def _is_read(survey: Survey, item: KeptRecipe, made: Artifact) -> bool:
+    """Whether audio was left in the archives of a corpus, and shards are still to be packed from them."""
+    if not isinstance(made, Corpus) or not (survey.store.path(made) / PLACES_FILE).exists():
+        return False
+    shards = (
+        artifact for artifact in item.artifacts if isinstance(artifact, Shards) and artifact.corpus.key == made.key
+    )
+    return not survey.store.has_all(shards)

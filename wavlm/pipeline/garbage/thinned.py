@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from wavlm.corpus.inside import has_archives
 from wavlm.pipeline.artifacts import Artifact, Corpus
 from wavlm.pipeline.store import Store
 from wavlm.storage.drops import read_dropped
@@ -17,10 +18,14 @@ def find_thinned(artifacts: Iterable[Artifact], store: Store) -> list[Artifact]:
     `artifacts`: what is to be made.
     """
     found = {item.key: item for artifact in artifacts for item in artifact.needs if isinstance(item, Corpus)}
-    return [item for item in found.values() if store.is_complete(item) and _is_thinned(store.path(item))]
+    return [
+        item for item in found.values() if store.is_complete(item) and _is_thinned(store.path(item), store.downloads)
+    ]
 
 
-def _is_thinned(folder: Path) -> bool:
-    """Whether audio was deleted that cannot be had elsewhere."""
+def _is_thinned(folder: Path, archives: Path) -> bool:
+    """Whether audio was deleted that cannot be had elsewhere. What was left in archives can, while they are there."""
     elsewhere, dropped = read_elsewhere(folder), read_dropped(folder)
-    return bool(dropped.intersection(elsewhere.left_out) if elsewhere else dropped)
+    if elsewhere:
+        return bool(dropped.intersection(elsewhere.left_out))
+    return bool(dropped) and not has_archives(folder, archives)
