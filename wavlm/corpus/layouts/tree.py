@@ -19,7 +19,7 @@ from wavlm.corpus.layouts.names import normal
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, begins_as_audio, suffix_of
 from wavlm.corpus.layouts.walk import Found, Kind, walk
 from wavlm.storage.encoding import printable, require_utf8
-from wavlm.storage.texts import Among, Hashes, hash_texts
+from wavlm.storage.texts import Among, Hashes, distinct, hash_texts
 
 STEP_PATHS = 10_000
 
@@ -148,11 +148,11 @@ class Tree:
 
     def account(self, used: Iterable[str]) -> FilesAccount:
         """What became of every file, where `used` are the paths of the recordings."""
-        taken = np.unique(_hash_paths(used))
+        taken = distinct(_hash_paths(used))
         here = _hash_paths(item.path for item in self._found)
         is_taken = Among(taken).find(here)
         by_cause: dict[Cause, list[str]] = defaultdict(list)
-        elsewhere = len(taken) - len(np.unique(here[is_taken]))
+        elsewhere = len(taken) - len(distinct(here[is_taken]))
         for name, cause in self.outside.items():
             if cause is not None:
                 elsewhere += 1
