@@ -144,6 +144,12 @@ def stream_split(shards_dir: Path, columns: Sequence[str], split: str) -> Iterat
             yield batch.filter(pc.equal(batch["split"], split)).select(list(columns))
 
 
+def read_split(shards_dir: Path, split: str) -> NDArray[np.bool_]:
+    """Which rows of the index are of a split, (rows,). Raises BadDataError as `read_columns`."""
+    found = (pc.equal(batch["split"], split) for batch in stream_columns(shards_dir, ["split"]))
+    return np.concatenate([np.zeros(0, np.bool_), *(mask.to_numpy(zero_copy_only=False) for mask in found)])
+
+
 def _may_have(group: pq.RowGroupMetaData, split: str) -> bool:
     """Whether a row group may have a row of a split, by the smallest and largest one that it has."""
     column = next(group.column(at) for at in range(group.num_columns) if group.column(at).path_in_schema == "split")
