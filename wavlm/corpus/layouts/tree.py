@@ -6,12 +6,8 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import overload
-
-import numpy as np
-import pyarrow as pa
 
 from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out, most_suffixes
 from wavlm.corpus.layouts.globs import compile_glob, fixed_folder
@@ -19,9 +15,6 @@ from wavlm.corpus.layouts.names import normal
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, BARE_SUFFIXES, OTHER_SUFFIXES, begins_as_audio, suffix_of
 from wavlm.corpus.layouts.walk import Found, Kind, walk
 from wavlm.storage.encoding import printable, require_utf8
-from wavlm.storage.texts import Among, Hashes, hash_texts
-
-STEP_PATHS = 10_000
 
 LOST_AND_FOUND = "lost+found"  # of a file system whose root is the folder: only the system can read it
 RESOURCE_FORK = "._"  # macOS puts `._a.flac` beside `a.flac` in archives; it holds no audio
@@ -148,22 +141,23 @@ class Tree:
 
     def account(self, used: Iterable[str]) -> FilesAccount:
         """What became of every file, where `used` are the paths of the recordings."""
-        taken = np.unique(_hash_paths(used))
-        here = _hash_paths(item.path for item in self._found)
-        is_taken = Among(taken).find(here)
+        # Imported here, because the facts of a corpus are read without numpy.
+        from wavlm.corpus.layouts.paths import match_paths
+
+        taken, is_taken = match_paths(used, (item.path for item in self._found))
         by_cause: dict[Cause, list[str]] = defaultdict(list)
-        elsewhere = len(taken) - len(np.unique(here[is_taken]))
+        elsewhere = taken - sum(is_taken)
         for name, cause in self.outside.items():
             if cause is not None:
                 elsewhere += 1
                 by_cause[cause].append(name)
-        left = [self._found[at] for at in np.flatnonzero(~is_taken).tolist()]
+        left = [item for item, is_used in zip(self._found, is_taken, strict=True) if not is_used]
         for item in left:
             by_cause[self._cause(item)].append(f"{item.path}: {item.detail}" if item.detail else item.path)
         suffixes = Counter(printable(suffix_of(item.path)) for item in left)
         return FilesAccount(
             found=len(self._found) + elsewhere,
-            used=len(taken),
+            used=taken,
             left_out=tuple(left_out(cause, by_cause[cause]) for cause in CAUSES if cause in by_cause),
             suffixes=dict(most_suffixes(suffixes)),
         )
@@ -218,15 +212,6 @@ class Tree:
 
     def _is_linked(self, item: Found) -> bool:
         return item.real != f"{self._real_root.rstrip('/')}/{item.path}"
-
-
-def _hash_paths(paths: Iterable[str]) -> Hashes:
-    """A number per path, as the system spells it."""
-    rest = map(os.fsencode, paths)
-    steps = [np.zeros(0, np.uint64)]
-    while some := list(islice(rest, STEP_PATHS)):
-        steps.append(hash_texts(pa.array(some, pa.binary())))
-    return np.concatenate(steps)
 
 
 def _is_open(item: Found) -> bool:
