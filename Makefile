@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full journeys test-network lint-examples fuzz mutants bench lint fix golden docs clean
+.PHONY: setup demo test test-full test-network lint-examples fuzz mutants bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -38,13 +38,9 @@ test: .venv/.dev
 
 # What takes most of a minute each, then numeric tests once more: with the kernels of an old processor, with two threads.
 test-full: test
-	OMP_NUM_THREADS=1 $(PYTEST) -m "full and not network and not campaign"
+	OMP_NUM_THREADS=1 $(PYTEST) -m "full and not network"
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(PYTEST) -m "numeric and not full"
 	OMP_NUM_THREADS=2 $(PYTEST) -m "numeric and not full"
-
-# Whole journeys by the command line, killed on the way: three weeks of refreshes, the guide on real speech.
-journeys: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m campaign
 
 # The oldest and the newest transformers, installed into environments of their own: what is newest changes from day to day.
 test-network: .venv/.dev

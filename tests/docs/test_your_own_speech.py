@@ -95,7 +95,6 @@ def test_a_wrong_field_is_reported_as_the_guide_says(reader: Reader) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.campaign
 @pytest.mark.slow
 def test_following_the_guide_to_its_end_gives_a_model_and_its_refresh(reader: Reader) -> None:
     shown = {command: reader.type(command) for command in COMMANDS[1:] if not command.startswith(NEEDS_SERVER)}
@@ -176,7 +175,6 @@ def test_three_arrangements_of_the_same_speech_are_found_alike(
 
 
 @pytest.mark.full
-@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus of real speech is not there")
 @pytest.mark.parametrize("lay_out", [lay_out_folders, lay_out_kaldi, lay_out_table], ids=["folders", "kaldi", "table"])

@@ -9,6 +9,7 @@ import pytest
 
 from wavlm.engine import interrupts
 from wavlm.engine.interrupts import watchdog
+from wavlm.engine.ranks import COLLECTIVE_TIMEOUT
 
 
 @pytest.fixture
@@ -25,6 +26,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> tuple[list[float], Callable[[float
         now[0] += seconds
 
     return timeouts, wait
+
+
+def test_a_hang_is_told_within_two_minutes_and_before_a_collective_gives_up() -> None:
+    assert interrupts.STEP_TIMEOUT_S + interrupts.GRACE_S <= COLLECTIVE_TIMEOUT.total_seconds() <= 120
 
 
 def test_the_first_step_has_more_time_and_each_later_one_ten_times_the_last(

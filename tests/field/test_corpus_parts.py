@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.corpus.corpora import contents, grow, of_archive, of_folder, tar_gz_of, tone
-from tests.corpus.download.bad_server import serving
+from tests.corpus.corpora import contents, grow, of_folder, tone
 from wavlm.corpus import measure
 from wavlm.corpus.build import build_corpus
 from wavlm.execution.progress import no_progress
@@ -96,17 +95,6 @@ def test_a_file_that_is_another_one_by_then_is_looked_at_again(site: Site) -> No
     found = site.build()
     assert len(site.looked) == 20 - 2 * PER_PART
     assert site.build("other") == found
-
-
-def test_the_files_of_archives_are_looked_at_once_too(site: Site) -> None:
-    with serving(tar_gz_of(site.folder)) as server:
-        spec = of_archive(tar_gz_of(site.folder), server.url("good"), valid_fraction=0.25)
-        site.fails_at = 11
-        with pytest.raises(KeyboardInterrupt):
-            site.build(spec=spec)
-        site.fails_at, site.looked = 0, []
-        site.build(spec=spec)
-    assert len(site.looked) == 20 - 3 * PER_PART
 
 
 def test_regions_of_one_file_are_in_one_part(site: Site) -> None:

@@ -67,7 +67,6 @@ def test_init_writes_a_recipe_that_can_be_read_with_a_reason_for_each_number(
 
 
 @pytest.mark.full
-@pytest.mark.campaign
 @pytest.mark.slow
 def test_two_commands_lead_from_a_folder_to_a_model(tmp_path: Path) -> None:
     shutil.copytree(SPEECH, tmp_path / "my-speech")

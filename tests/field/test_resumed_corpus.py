@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from tests.corpus.corpora import contents, grow, of_archive, spec, tar_gz_of
 from tests.corpus.download.bad_server import serving
+from wavlm.corpus import archives
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.corpus.manifest import read_manifest
@@ -132,7 +132,7 @@ def test_a_disk_that_gives_back_other_bytes_is_no_source_of_digests(
     first = contents(site.out)
     (site.out / VICTIM).unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "sync", lambda: flip(site.out / VICTIM))  # the stage calls it behind unpacking
+        patch.setattr(archives, "sync_disk", lambda _: flip(site.out / VICTIM))  # called behind unpacking
         site.build()
     (row,) = (row for row in read_manifest(site.out) if row.path == VICTIM)
     assert row.sha256 == hashlib.sha256(first[VICTIM]).hexdigest()  # as it was in the archive

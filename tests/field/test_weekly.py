@@ -43,7 +43,7 @@ from wavlm.shards import read_listing
 from wavlm.specs.yaml import read_recipe
 from wavlm.storage.files import sha256_of
 
-pytestmark = [pytest.mark.full, pytest.mark.campaign, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.full, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 WAVLM = (sys.executable, "-m", "flows.cli")
 RECIPE = """name: weekly

@@ -133,6 +133,18 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def two_ranks(tiny_recipe: Path) -> Path:
+    """The tiny recipe with a short first iteration alone, whose batch two ranks can share."""
+    text = tiny_recipe.with_name("tiny-first.yaml").read_text().replace("name: tiny-first", "name: tiny-ranks")
+    for before, after in (("group_seconds: 8.0", "group_seconds: 4.0"), ("updates: 40", "updates: 6")):
+        assert before in text
+        text = text.replace(before, after)
+    path = tiny_recipe.with_name("tiny-ranks.yaml")
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment of our own: nothing of the caller's Prefect or MLflow, one thread."""
     home = tmp_path_factory.mktemp("home")

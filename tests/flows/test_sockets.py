@@ -20,18 +20,6 @@ ROOT = Path(__file__).parents[2]
 RANKS = 2
 
 
-@pytest.fixture(scope="module")
-def two_ranks(tiny_recipe: Path) -> Path:
-    """The tiny recipe with a short first iteration alone, whose batch two ranks can share."""
-    text = tiny_recipe.with_name("tiny-first.yaml").read_text().replace("name: tiny-first", "name: tiny-ranks")
-    for before, after in (("group_seconds: 8.0", "group_seconds: 4.0"), ("updates: 40", "updates: 6")):
-        assert before in text
-        text = text.replace(before, after)
-    path = tiny_recipe.with_name("tiny-ranks.yaml")
-    path.write_text(text)
-    return path
-
-
 def start(environment: Mapping[str, str], log: Path, *arguments: object) -> subprocess.Popen[str]:
     with log.open("w") as file:
         return subprocess.Popen(

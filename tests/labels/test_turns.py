@@ -34,6 +34,7 @@ def test_the_beginning_is_that_of_the_whole_order(
     num_speakers: int, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wavlm.labels.turns.STEP", step)
+    monkeypatch.setattr("wavlm.labels.turns.RANGE_ROWS", 2 * step)
     speaker = np.random.default_rng(3).integers(0, num_speakers, 5000)
     expected = order_whole(speaker, rng_for(4, "sample", 0))
     turns = Turns(speaker.astype(np.int32), rng_for(4, "sample", 0))

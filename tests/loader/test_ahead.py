@@ -20,29 +20,34 @@ from wavlm.loader.loader import loader, make_sampler
 from wavlm.storage.cache import object_key
 from wavlm.storage.elsewhere import Elsewhere, write_elsewhere
 from wavlm.storage.files import sha256_of
+from wavlm.storage.pieces import hash_in_pieces, write_pieces
+from wavlm.storage.seals import PIECES_FILE
 
 ROOMY = 1 << 30
 
 
-def push_tars(shards: Path, tmp_path: Path, cache_bytes: int) -> list[str]:
-    """Move the tars of a sealed folder into a mirror; returns their digests."""
+def push_tars(shards: Path, tmp_path: Path, cache_bytes: int) -> set[str]:
+    """Move the tars of a sealed folder into a mirror; returns the digests of those to train on."""
     seal(shards)
-    found = []
-    for tar in sorted(shards.glob("*.tar")):
-        found.append(sha256_of(tar))
-        target = tmp_path / "mirror" / object_key(found[-1])
+    tars = sorted(shards.glob("*.tar"))
+    write_pieces(shards / PIECES_FILE, {tar.name: hash_in_pieces(tar) for tar in tars})
+    found = {}
+    for tar in tars:
+        found[tar.name] = sha256_of(tar)
+        target = tmp_path / "mirror" / object_key(found[tar.name])
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(tar, target)
     where = Elsewhere(mirror=f"file://{tmp_path}/mirror", cache=str(tmp_path / "cache"), cache_bytes=cache_bytes)
     write_elsewhere(shards, where)
-    return found
+    return {digest for name, digest in found.items() if not name.startswith("valid")}
 
 
-@pytest.fixture
-def job(tmp_path: Path) -> TrainJob:
+@pytest.fixture(params=[0, 3])
+def job(request: pytest.FixtureRequest, tmp_path: Path) -> TrainJob:
+    """A job without windows, and one with windows of three shards."""
     data: tuple[LabelledShards, ...] = (write_corpus(tmp_path, "first", 90), write_corpus(tmp_path, "second", 30))
     found = job_of(data, tmp_path / "out")
-    return found.model_copy(update={"train": found.train.model_copy(update={"window_shards": 3})})
+    return found.model_copy(update={"train": found.train.model_copy(update={"window_shards": request.param})})
 
 
 def take(job: TrainJob, count: int) -> list[str]:
@@ -50,30 +55,32 @@ def take(job: TrainJob, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_are_the_same_through_a_cache_of_any_size(job: TrainJob, tmp_path: Path, workers: int) -> None:
+def test_batches_are_the_same_from_a_mirror(job: TrainJob, tmp_path: Path, workers: int) -> None:
     count = make_sampler(job).epoch(0).num_micro_batches + 4
     expected = take(job, count)
     tars = [tar for item in job.data for tar in item.shards.glob("*.tar")]
-    bound = 3 * max(tar.stat().st_size for tar in tars)
+    bound = 4 * max(tar.stat().st_size for tar in tars)
     for item in job.data:
         push_tars(item.shards, tmp_path, bound)
     assert take(job.model_copy(update={"runtime": Runtime(workers=workers)}), count) == expected
-    held = [path for path in (tmp_path / "cache").iterdir() if len(path.name) == 64]
-    assert 0 < sum(path.stat().st_size for path in held) <= bound
+    assert sum(path.stat().st_size for path in (tmp_path / "cache").glob("?" * 64)) <= bound
 
 
-def test_the_next_window_is_fetched_before_it_is_read(job: TrainJob, tmp_path: Path) -> None:
-    digests = [name for item in job.data for name in push_tars(item.shards, tmp_path, ROOMY)]
-    epoch = make_sampler(job).epoch(0)
-    windows = make_sampler(job).windows
-    assert windows
-    numbered = [digests[number] for number in range(len(digests))]
-    near = {numbered[number] for window in windows.deal(0)[:2] for number in window.tolist()}
+@pytest.mark.parametrize("job", [0], indirect=True)
+def test_without_windows_all_tars_are_fetched_ahead(job: TrainJob, tmp_path: Path) -> None:
+    digests = set().union(*(push_tars(item.shards, tmp_path, ROOMY) for item in job.data))
     batches = loader(job, SamplerState())
-    for _ in range(2 * job.train.micro_batches_per_update):  # the second update lets the window be fetched
+    for _ in range(2 * job.train.micro_batches_per_update):  # from the second update on
         next(batches)
-    assert epoch.num_micro_batches > 2 * job.train.micro_batches_per_update
-    wait_until(lambda: near <= {path.name for path in (tmp_path / "cache").iterdir()})
+    wait_until(lambda: digests == {path.name for path in (tmp_path / "cache").glob("?" * 64)})
+
+
+@pytest.mark.parametrize("job", [3], indirect=True)
+def test_of_a_window_that_is_not_copied_yet_no_tar_is_fetched(job: TrainJob, tmp_path: Path) -> None:
+    for item in job.data:
+        push_tars(item.shards, tmp_path, ROOMY)
+    take(job, 1)
+    assert not list((tmp_path / "cache").glob("?" * 64))
 
 
 def test_a_tar_that_the_mirror_lost_is_named_with_its_utterance(job: TrainJob, tmp_path: Path) -> None:
@@ -81,4 +88,16 @@ def test_a_tar_that_the_mirror_lost_is_named_with_its_utterance(job: TrainJob, t
         push_tars(item.shards, tmp_path, ROOMY)
     shutil.rmtree(tmp_path / "mirror" / "objects")
     with pytest.raises(BadDataError, match=r"MIRROR_LACKS.*at utterance .*\.tar"):
+        take(job, 1)
+
+
+@pytest.mark.parametrize("job", [3], indirect=True)
+def test_a_part_of_a_tar_that_was_changed_is_not_used(job: TrainJob, tmp_path: Path) -> None:
+    for item in job.data:
+        push_tars(item.shards, tmp_path, ROOMY)
+    for path in (tmp_path / "mirror" / "objects").glob("*/*"):
+        blob = bytearray(path.read_bytes())
+        blob[len(blob) // 2] ^= 1
+        path.write_bytes(blob)
+    with pytest.raises(BadDataError, match=r"MIRROR_DAMAGED.*2 MiB from 0 on"):
         take(job, 1)

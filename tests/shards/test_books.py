@@ -26,7 +26,7 @@ def manifest_of(keys: list[str]) -> ManifestBooks:
         }
         for key in keys
     ]  # fmt: skip
-    return ManifestBooks(pa.Table.from_pylist(rows, SCHEMA).to_batches(max_chunksize=2))
+    return ManifestBooks(pa.Table.from_pylist(rows, SCHEMA).to_batches(max_chunksize=2), len(rows) + 1)
 
 
 def packed(key: str, *sources: str, samples: int = 100) -> PackedUtterance:

@@ -15,7 +15,7 @@ from wavlm.corpus.facts import Amount
 from wavlm.corpus.growth.history import USED
 from wavlm.corpus.growth.match import TEST_SPLIT
 from wavlm.corpus.manifest import content_texts, microseconds_of, stream_manifest
-from wavlm.storage.texts import hash_texts
+from wavlm.storage.texts import distinct, hash_texts
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def sum_manifest(corpus_dir: Path) -> ManifestSums:
         contents.append(hash_texts(content_texts(batch)))
         speakers.append(hash_texts(pc.unique(batch["speaker"])))
         _add_languages(batch, seconds)
-    num_contents, num_speakers = (len(np.unique(np.concatenate(arrays))) for arrays in (contents, speakers))
+    num_contents, num_speakers = (len(distinct(np.concatenate(arrays))) for arrays in (contents, speakers))
     return ManifestSums(
         **counts,
         speakers=num_speakers,

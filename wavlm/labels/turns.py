@@ -1,4 +1,4 @@
-"""Turns of speakers: an order of utterances, of which only the beginning is made. 16 bytes per utterance.
+"""Turns of speakers: an order of utterances, of which only the beginning is made. 8 bytes per utterance.
 
 The order is random. In it each speaker has one utterance before any has a second one, and so on.
 """
@@ -6,6 +6,7 @@ The order is random. In it each speaker has one utterance before any has a secon
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ Integers = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 
 STEP = 1 << 16
-POSITION_BITS = np.uint64(32)
+RANGE_ROWS = 1 << 21  # about so many utterances are sorted at a time
+BITS = np.uint64(32)
 LOW = np.uint64(2**32 - 1)
 
 
@@ -22,15 +24,12 @@ class Turns:
     """The order of some utterances, given by a number for the speaker of each, (N,)."""
 
     def __init__(self, speakers: Codes, rng: np.random.Generator) -> None:
+        self._speakers = speakers
         self._shuffled = shuffle(len(speakers), rng)
-        # Speaker and place in the shuffled order as one number: sorted, each speaker's utterances stand together.
-        self._sorted = np.empty(len(speakers), np.uint64)
-        for start in range(0, len(speakers), STEP):
-            places = self._shuffled[start : start + STEP]
-            found = speakers[places].astype(np.uint64) << POSITION_BITS
-            self._sorted[start : start + STEP] = found | np.arange(start, start + len(places), dtype=np.uint64)
-        self._sorted.sort()
-        self._ranks = shuffle(self._count_speakers(), rng)
+        is_there = np.zeros(int(speakers.max(initial=-1)) + 1, np.bool_)
+        is_there[speakers] = True
+        self._places = np.cumsum(is_there, dtype=np.int32) - np.int32(1)  # of each number among those that are there
+        self._ranks = shuffle(int(is_there.sum()), rng)
 
     def __len__(self) -> int:
         return len(self._shuffled)
@@ -48,28 +47,36 @@ class Turns:
 
     def _walk(self) -> Iterator[tuple[npt.NDArray[np.uint64], Integers]]:
         """The place of utterances in the order of turns, and their place in the shuffled one; some at a time."""
-        num_speakers = np.uint64(max(1, len(self._ranks)))
-        speaker, last, began = -1, None, 0
+        edges = np.linspace(0, len(self._places), 2 + len(self) // RANGE_ROWS).astype(np.int64).tolist()
+        for low, high in pairwise(edges):
+            yield from self._turns(self._sort(low, high))
+
+    def _sort(self, low: int, high: int) -> npt.NDArray[np.uint64]:
+        """Number and place in the shuffled order as one number, of the speakers with numbers from `low` to `high`.
+
+        Sorted, each speaker's utterances stand together.
+        """
+        parts = [np.zeros(0, np.uint64)]
         for start in range(0, len(self), STEP):
-            some = self._sorted[start : start + STEP]
-            codes = some >> POSITION_BITS
-            is_new = np.ones(len(some), np.bool_)
-            is_new[1:] = codes[1:] != codes[:-1]
-            is_new[0] = last is None or codes[0] != last
+            numbers = self._speakers[self._shuffled[start : start + STEP]]
+            chosen = np.flatnonzero((numbers >= low) & (numbers < high))
+            parts.append(numbers[chosen].astype(np.uint64) << BITS | (chosen + start).astype(np.uint64))
+        whole = np.concatenate(parts)
+        whole.sort()
+        return whole
+
+    def _turns(self, ordered: npt.NDArray[np.uint64]) -> Iterator[tuple[npt.NDArray[np.uint64], Integers]]:
+        num_speakers = np.uint64(max(1, len(self._ranks)))
+        last, began = -1, 0
+        for start in range(0, len(ordered), STEP):
+            some = ordered[start : start + STEP]
+            numbers = (some >> BITS).astype(np.int64)
+            is_new = np.diff(numbers, prepend=last) != 0
             at = np.arange(start, start + len(some))
             begins = np.maximum.accumulate(np.where(is_new, at, began))
-            speakers = np.cumsum(is_new) + speaker
-            turns = (at - begins).astype(np.uint64)
-            yield turns * num_speakers + self._ranks[speakers].astype(np.uint64), (some & LOW).astype(np.int64)
-            speaker, last, began = int(speakers[-1]), codes[-1], int(begins[-1])
-
-    def _count_speakers(self) -> int:
-        count, last = 0, None
-        for start in range(0, len(self._sorted), STEP):
-            codes = self._sorted[start : start + STEP] >> POSITION_BITS
-            count += int((codes[1:] != codes[:-1]).sum()) + (last is None or codes[0] != last)
-            last = codes[-1]
-        return int(count)
+            ranks = self._ranks[self._places[numbers]].astype(np.uint64)
+            yield (at - begins).astype(np.uint64) * num_speakers + ranks, (some & LOW).astype(np.int64)
+            last, began = int(numbers[-1]), int(begins[-1])
 
 
 def shuffle(count: int, rng: np.random.Generator) -> Codes:

@@ -26,7 +26,7 @@ from itertools import chain, islice, tee
 
 from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
-from wavlm.loader.ahead import FetchAhead
+from wavlm.loader.ahead import fetch_ahead, find_caches
 from wavlm.loader.batch import PackedBatch, pack
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.sampler import BucketedSampler, Update, rank_share
@@ -70,11 +70,12 @@ def loader(
     """
     samples = samples or TrainingSamples(job)
     sampler = samples.sampler()
-    ahead = FetchAhead(sampler, samples.utterances)
-    updates = ahead.follow(sampler.updates(position))
-    if sampler.windows and not job.runtime.scratch and not ahead.is_needed:
+    updates, is_elsewhere = sampler.updates(position), find_caches(samples.utterances.folders)
+    if is_elsewhere and not sampler.windows:
+        updates = fetch_ahead(updates, samples.utterances.tars)
+    if sampler.windows and not job.runtime.scratch and not is_elsewhere:
         log.info("windows of the size of %d shards are read in random order: no --scratch", sampler.windows.most_shards)
-    elif sampler.windows and not ahead.is_needed:  # the cache of a mirror is near already
+    elif sampler.windows:
         folder = cache_of(job) / WINDOWS
         samples.utterances.read_staged(folder)
         if stages:

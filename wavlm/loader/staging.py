@@ -20,13 +20,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread
 
 import numpy as np
 import numpy.typing as npt
 
 from wavlm.errors import CodedError
 from wavlm.shards.reader import most_open_files
+from wavlm.storage.elsewhere import read_range
 from wavlm.storage.files import open_atomic
 from wavlm.storage.passing import PatientFile
 
@@ -79,7 +80,8 @@ class Stager:
         """End the copy that is under way. The windows that are there stay."""
         self._is_closed = True
         self._queue.put(None)
-        self._thread.join()
+        if current_thread() is not self._thread:  # whoever is collected as garbage may be so in any thread
+            self._thread.join()
 
     def _work(self) -> None:
         while (window := self._queue.get()) is not None and not self._is_closed:
@@ -124,8 +126,13 @@ class Stager:
                 places.append((segment.number, file.tell() - segment.begin))
                 for begin in range(segment.begin, segment.begin + segment.size_bytes, BLOCK_BYTES):
                     size = min(BLOCK_BYTES, segment.begin + segment.size_bytes - begin)
-                    file.write(self._open(segment.path).read(size, begin))
+                    file.write(self._read(segment.path, begin, size))
         return np.array(places, np.int64).reshape(-1, 2).T
+
+    def _read(self, path: Path, begin: int, size: int) -> bytes:
+        if path in self._tars or path.is_file():
+            return self._open(path).read(size, begin)
+        return read_range(path.parent, path.name, begin, size)
 
     def _open(self, path: Path) -> PatientFile:
         """A tar, which stays open: each window has a segment of it."""

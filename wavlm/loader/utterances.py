@@ -130,8 +130,10 @@ class LabelledUtterances:
         return open_columns(name, partial(_write_frames, self.num_samples, train), check=self._check)["frames"]
 
     def read_staged(self, folder: Path) -> None:
-        """Read what a `Stager` has copied to this folder from there."""
+        """Read what a `Stager` has copied to this folder from there; else, of what is in a mirror, parts of tars."""
         self._staged = StagedWindows(folder)
+        for reader in self._readers:
+            reader.by_ranges = True
 
     def describe_segments(self, numbers: Sequence[int]) -> list[Segment]:
         """These segments, which are numbered through all corpora."""
@@ -163,16 +165,10 @@ class LabelledUtterances:
         return tuple(self._folders)
 
     @property
-    def num_tars(self) -> int:
-        """Of all corpora."""
-        return sum(map(len, self._index.shards))
-
-    def tars_of(self, shards: Integers) -> list[tuple[Path, str]]:
-        """Folder and name of the tars with these numbers, as `plan_windows` counts them."""
-        named = [
-            (folder, name) for folder, names in zip(self._folders, self._index.shards, strict=True) for name in names
-        ]
-        return [named[number] for number in shards.tolist()]
+    def tars(self) -> list[tuple[Path, str]]:
+        """Folder and name of all tars."""
+        of_corpora = zip(self._folders, self._index.shards, strict=True)
+        return [(folder, name) for folder, names in of_corpora for name in names]
 
     @property
     def sha256s(self) -> npt.NDArray[np.void]:

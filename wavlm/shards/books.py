@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +24,7 @@ from wavlm.shards.coverage import Coverage, Covered, measure_coverage
 from wavlm.shards.languages import LanguageBooks
 from wavlm.shards.record import PartRecord, PartRows
 from wavlm.shards.waveform import Channels, name_channels
-from wavlm.storage.texts import Column, Hashes, find_repeats, hash_texts
+from wavlm.storage.texts import Among, Column, Hashes, distinct, find_repeats, hash_texts
 
 if TYPE_CHECKING:
     from wavlm.shards.facts import LanguageFacts
@@ -53,7 +54,7 @@ class Books:
         self._lost += record.lost_samples
         self.valid_samples += pc.sum(table["samples"].filter(pc.equal(table["split"], "valid"))).as_py() or 0
         self._keys.append(hash_texts(table["key"]))
-        self._sources.append(np.unique(hash_texts(pc.list_flatten(table["sources"]))))
+        self._sources.append(distinct(hash_texts(pc.list_flatten(table["sources"]))))
         known = table["speaker"].filter(pc.invert(pc.is_in(table["speaker"], value_set=NO_SPEAKER)))
         self._speakers.append(hash_texts(pc.unique(known)))
         self._refused.append(_hash_keys(item.key for item in refused))
@@ -72,14 +73,21 @@ class Books:
         Raises RuntimeError if the numbers do not add up, and BadDataError (DUP_KEY) for a key of two utterances.
         """
         used, refused = _unite(self._sources), _join(self._refused)
-        here = np.sort(np.concatenate([used, refused]))
+        self._sources.clear()  # a million recordings are 8 MB per array
+        here = np.concatenate([used, refused])
+        num_used, num_refused = len(used), len(refused)
+        del used, refused
+        here.sort()
         if not np.array_equal(here, np.sort(manifest.keys)) or self._samples + self._lost != account.samples:
             raise RuntimeError(
-                f"{len(manifest.keys)} recordings of the manifest, {len(used)} in utterances, {len(refused)} rejected; "
+                f"{len(manifest.keys)} recordings of the manifest, {num_used} in utterances, {num_refused} rejected; "
                 f"{account.samples} samples decoded, {self._samples} in utterances, {self._lost} rejected: "
                 "the numbers do not add up"
             )
-        if twice := find_repeats(_join(self._keys), read_keys):
+        del here
+        keys = _join(self._keys)
+        self._keys.clear()
+        if twice := find_repeats(keys, read_keys):
             raise BadDataError(
                 "DUP_KEY",
                 f"{twice[0]} is the key of a recording, and of a channel, a piece or a join of another; in the "
@@ -108,32 +116,37 @@ class Books:
 
 
 class ManifestBooks:
-    """What the manifest of a corpus lists: `keys` and `languages` (rows,), and how often contents are repeated."""
+    """What the manifest of a corpus lists: `keys` and `languages` (rows,), and how often contents are repeated.
 
-    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
-        keys, contents, valid, languages = ([] for _ in range(4))
+    `num_repeated`: recordings whose bytes and region came before. `num_in_both_splits`: contents in train and valid.
+    """
+
+    def __init__(self, batches: Iterable[pa.RecordBatch], most: int) -> None:
+        """most: rows that there are at most, for which room is made."""
+        keys, contents = np.zeros(most, np.uint64), np.zeros(most, np.uint64)
+        is_valid = np.zeros(most, np.bool_)
+        languages: list[pa.DictionaryArray] = []
+        at = 0
         for batch in batches:
-            keys.append(hash_texts(batch["key"]))
-            contents.append(hash_texts(content_texts(batch)))
-            valid.append(pc.equal(batch["split"], "valid").to_numpy(zero_copy_only=False))
+            here = slice(at, at := at + len(batch))
+            keys[here] = hash_texts(batch["key"])
+            contents[here] = hash_texts(content_texts(batch))
+            is_valid[here] = pc.equal(batch["split"], "valid").to_numpy(zero_copy_only=False)
             languages.append(batch["language"].dictionary_encode())
-        self.keys = _join(keys)
+        self.keys = keys[:at]
+        # Counted here, so that the contents are in memory no longer when the parts are read.
+        self.num_repeated, self.num_in_both_splits = _count_copies(contents[:at], is_valid[:at])
         self.languages = pa.chunked_array(languages, pa.dictionary(pa.int32(), pa.string())).unify_dictionaries()
-        self._contents = _join(contents)
-        self._is_valid = np.concatenate([np.zeros(0, np.bool_), *valid])
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    @property
-    def num_repeated(self) -> int:
-        """Recordings whose bytes and region came before."""
-        return len(self) - len(np.unique(self._contents))
 
-    @property
-    def num_in_both_splits(self) -> int:
-        """Contents that are in the train and in the valid split."""
-        return len(np.intersect1d(self._contents[self._is_valid], self._contents[~self._is_valid]))
+def _count_copies(contents: Hashes, is_valid: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Recordings whose bytes and region came before, and contents that are in the train and in the valid split."""
+    train, valid = distinct(contents[~is_valid]), distinct(contents[is_valid])
+    in_both = int(Among(train).find(valid).sum())
+    return len(contents) - (len(train) + len(valid) - in_both), in_both
 
 
 def add_counts(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
@@ -153,4 +166,4 @@ def _join(arrays: Iterable[Hashes]) -> Hashes:
 
 
 def _unite(arrays: Iterable[Hashes]) -> Hashes:
-    return np.unique(_join(arrays))
+    return distinct(_join(arrays))

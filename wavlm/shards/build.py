@@ -81,7 +81,7 @@ def _finish(spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path, record
     write_rejects(out, (reject for record in bad for reject in _rows_of(record, out).rejects))
     _check_rejects(add_counts(record.rejected for record in records), count, spec, out)
     account, books = add_up([record.account for record in records]), Books()
-    manifest = ManifestBooks(stream_manifest(corpus_dir, COLUMNS))
+    manifest = ManifestBooks(stream_manifest(corpus_dir, COLUMNS), count)
 
     def read_parts() -> Iterator[tuple[PartRecord, pa.Table]]:
         for record in records:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from wavlm.shards.index import read_split, stream_split
+from wavlm.shards.index import num_utterances, stream_columns, stream_split
 from wavlm.storage.parquet import lean_memory
 from wavlm.storage.texts import Among, Hashes, hash_texts
 
@@ -142,11 +142,11 @@ def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _mask(folder: Path, held: _Held) -> Mask:
-    is_train = read_split(folder, "train")
-    mask = np.zeros(len(is_train), np.bool_)
-    rows = np.flatnonzero(is_train).astype(np.int32)
+    mask = np.zeros(num_utterances(folder), np.bool_)
     at = 0
-    for batch in stream_split(folder, ["sha256", "origins"], "train"):
-        mask[rows[at : at + len(batch)]] = held.find(batch)
+    for batch in stream_columns(folder, ["split", "sha256", "origins"]):
+        is_train = pc.equal(batch["split"], "train")
+        rows = at + np.flatnonzero(is_train.to_numpy(zero_copy_only=False))
+        mask[rows] = held.find(batch.filter(is_train))
         at += len(batch)
     return mask

@@ -146,11 +146,8 @@ def stream_split(shards_dir: Path, columns: Sequence[str], split: str) -> Iterat
 
 def read_split(shards_dir: Path, split: str) -> NDArray[np.bool_]:
     """Which rows of the index are of a split, (rows,). Raises BadDataError as `read_columns`."""
-    masks = [
-        pc.equal(batch["split"], split).to_numpy(zero_copy_only=False)
-        for batch in stream_columns(shards_dir, ["split"])
-    ]
-    return np.concatenate([np.zeros(0, np.bool_), *masks])
+    found = (pc.equal(batch["split"], split) for batch in stream_columns(shards_dir, ["split"]))
+    return np.concatenate([np.zeros(0, np.bool_), *(mask.to_numpy(zero_copy_only=False) for mask in found)])
 
 
 def _may_have(group: pq.RowGroupMetaData, split: str) -> bool:

@@ -14,7 +14,7 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
 from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
 from wavlm.shards.index import Index, read_index
-from wavlm.storage.elsewhere import open_file
+from wavlm.storage.elsewhere import open_file, read_range
 from wavlm.storage.passing import read_patiently, require_there
 from wavlm.storage.seals import sealed_files
 
@@ -41,6 +41,7 @@ class Reader:
     def __init__(self, shards_dir: Path, most_open: int = MAX_OPEN_FILES) -> None:
         """most_open: files that are kept open, the ones that were read last."""
         self._folder, self._most_open = shards_dir, most_open
+        self.by_ranges = False  # of tars in a mirror read what is wanted, and not all of each
         self._files: OrderedDict[str, int] = OrderedDict()
 
     @cached_property
@@ -113,6 +114,8 @@ class Reader:
 
     def _read(self, shard: str, offset: int, size: int) -> bytes:
         try:
+            if self.by_ranges and shard not in self._files and not (self._folder / shard).is_file():
+                return read_range(self._folder, shard, offset, size)
             return os.pread(self._file(shard), size, offset)
         except OSError:
             if shard in self._files:  # a descriptor that failed may fail for ever
@@ -158,7 +161,8 @@ class Reader:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": self._folder, "_most_open": self._most_open, "_files": OrderedDict()}
+        kept = ("_folder", "_most_open", "by_ranges")
+        return {name: self.__dict__[name] for name in kept} | {"_files": OrderedDict()}
 
     def __del__(self) -> None:
         self.close()

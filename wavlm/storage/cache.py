@@ -72,7 +72,7 @@ class Cache:
             if path.is_file():
                 return False
             with self._reserve(path, num_bytes):
-                _mirror(self.mirror).fetch(object_key(sha256), path, sha256, num_bytes)
+                open_mirror(self.mirror).fetch(object_key(sha256), path, sha256, num_bytes)
         return True
 
     @contextmanager
@@ -139,6 +139,6 @@ def _locked(path: Path, flags: int = 0) -> Iterator[None]:
 
 
 @cache
-def _mirror(address: str) -> Mirror:
+def open_mirror(address: str) -> Mirror:
     """One courier per process that fetches, however many caches it opens."""
     return Mirror(address, PATIENCE)

@@ -6,12 +6,15 @@ or through the cache of this machine from the mirror.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
-from wavlm.storage.cache import Cache
+from wavlm.errors import BadDataError
+from wavlm.storage.cache import Cache, object_key, open_mirror
 from wavlm.storage.digested import read_digested, write_digested
 from wavlm.storage.facts import Facts
+from wavlm.storage.pieces import PIECE_BYTES, find_wrong, read_pieces
 from wavlm.storage.seals import MIRROR_FILE, broken, sealed_files
 
 
@@ -55,6 +58,29 @@ def open_file(folder: Path, name: str) -> int:
         if cache is None or sealed is None:
             raise
     return cache.open(sealed.sha256, sealed.bytes)
+
+
+def read_range(folder: Path, name: str, begin: int, size: int) -> bytes:
+    """Bytes of a file of a sealed folder that is in a mirror, compared with their digests, and kept nowhere.
+
+    Raises FileNotFoundError if it cannot be had there, BadDataError (MIRROR_DAMAGED) and what `Mirror` raises.
+    """
+    elsewhere, sealed, digests = read_elsewhere(folder), sealed_files(folder).get(name), read_pieces(folder).get(name)
+    if elsewhere is None or sealed is None or digests is None:
+        raise FileNotFoundError(errno.ENOENT, "it is neither here nor in a mirror", str(folder / name))
+    mirror, key, first = open_mirror(elsewhere.mirror), object_key(sealed.sha256), begin // PIECE_BYTES
+    end = min(-(-(begin + size) // PIECE_BYTES) * PIECE_BYTES, sealed.bytes)
+    wrong: int | None = None
+    for _ in range(2):  # what stands between may change it on the way
+        blob = mirror.read_range(key, first * PIECE_BYTES, end - first * PIECE_BYTES)
+        wrong = find_wrong(blob, first, digests)
+        if wrong is None:
+            return blob[begin - first * PIECE_BYTES :][:size]
+    raise BadDataError(
+        "MIRROR_DAMAGED",
+        f"the 2 MiB from {PIECE_BYTES * (wrong or 0)} on are not those that were pushed; at {mirror.address}/{key}; "
+        "push it again from a store that has it: wavlm push --check",
+    )
 
 
 def bring_near(folder: Path, name: str) -> None:

@@ -23,9 +23,9 @@ class ArchiveServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, files: Mapping[str, bytes], cut: Cut, token: str) -> None:
+    def __init__(self, files: Mapping[str, bytes], cut: Cut, token: str, redirect: ArchiveServer | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.files, self.cut, self.token = files, cut, token
+        self.files, self.cut, self.token, self.redirect = files, cut, token, redirect
         self.seen: list[tuple[str, str | None, str | None]] = []
 
     def url(self, path: str) -> str:
@@ -52,6 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.server.files.get(path)
         if self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self._answer(401, b"", {})
+        elif self.server.redirect is not None:
+            self._answer(302, b"", {"Location": self.server.redirect.url(path)})
         elif content is None:
             self._answer(404, b"", {})
         else:
@@ -75,9 +77,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_archives(files: Mapping[str, bytes], cut: Cut = uncut, token: str = "") -> Iterator[ArchiveServer]:
-    """Serve files on the loopback until the block ends."""
-    server = ArchiveServer(files, cut, token)
+def serving_archives(
+    files: Mapping[str, bytes], cut: Cut = uncut, token: str = "", redirect: ArchiveServer | None = None
+) -> Iterator[ArchiveServer]:
+    """Serve files on the loopback until the block ends. `redirect`: the server that has them."""
+    server = ArchiveServer(files, cut, token, redirect)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

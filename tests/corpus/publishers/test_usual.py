@@ -7,14 +7,22 @@ from pathlib import Path
 import pytest
 
 from tests.corpus.publishers.archive_server import serving_archives
-from tests.corpus.publishers.fetching import fetch, from_server
+from tests.corpus.publishers.fetching import SHIPPED, fetch, from_server
 from tests.corpus.publishers.packing import encode, parquet, tar, zipped
 from wavlm.corpus.build import build_corpus
+from wavlm.corpus.download import Credentials
+from wavlm.corpus.download import fetch as fetch_archive
 from wavlm.errors import BadDataError, UsageError
 from wavlm.errors.codes import Code
 from wavlm.execution.progress import no_progress
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.check.sources import check_sources
+from wavlm.pipeline.check.wanted import Wanted
+from wavlm.pipeline.store import Store
 from wavlm.specs import AccessSpec
 from wavlm.specs.publishers import MlsLayout
+from wavlm.specs.yaml import read_recipe
 
 
 def librispeech(part: str) -> dict[str, bytes]:
@@ -135,6 +143,28 @@ def test_validated_clips_of_common_voice_are_fetched_with_a_token(
     assert facts.files.count("excluded") == 1  # the clip that is not validated
     assert secret not in caplog.text
     assert not any(secret.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_token_stays_with_the_host_that_it_is_for(tmp_path: Path) -> None:
+    blob = tar(librispeech("dev-clean"), "w:gz")
+    with serving_archives({"a.tar.gz": blob}) as other, serving_archives({}, redirect=other) as asked:
+        source = other.source("a.tar.gz", "tar.gz").model_copy(update={"urls": (asked.url("a.tar.gz"),)})
+        fetch_archive(source, tmp_path, no_progress, None, Credentials(token="t0p-secret"))  # noqa: S106
+    assert [request[2] for request in asked.seen] == ["Bearer t0p-secret"]
+    assert [request[2] for request in other.seen] == [None]
+
+
+def test_what_a_publisher_asks_for_is_looked_at_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("COMMON_VOICE_AGREED", raising=False)
+    access = AccessSpec(agreement="COMMON_VOICE_AGREED")
+    with serving_archives({"cv.tar.gz": b""}) as server:
+        spec = from_server("common-voice-en", [server.source("cv.tar.gz", "tar.gz")], gated=True, access=access)
+    recipe = read_recipe(SHIPPED.with_name("recipes") / "mini-librispeech.yaml")
+    wanted = Wanted(recipe, (Corpus(spec),), Store(tmp_path), Runtime())
+    (error,) = check_sources(wanted)
+    assert str(error).startswith("GATED: ")
 
 
 def test_a_gated_corpus_without_access_is_not_fetched(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ Files of the downloads folder:
 - `<digest>.<format>.bad`: a download with the wrong bytes.
 """
 
+from wavlm.corpus.credentials import Credentials, read_credentials
 from wavlm.corpus.download.apt import fetch_apt
-from wavlm.corpus.download.credentials import Credentials, read_credentials
 from wavlm.corpus.download.https import fetch
 from wavlm.corpus.download.pin import Pin
 from wavlm.corpus.download.transfer import RetryPolicy

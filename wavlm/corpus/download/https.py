@@ -10,7 +10,7 @@ from time import sleep
 
 import httpx
 
-from wavlm.corpus.download.credentials import NO_CREDENTIALS, Credentials
+from wavlm.corpus.credentials import NO_CREDENTIALS, Credentials
 from wavlm.corpus.download.pin import Pin, hold_archive_lock, is_present, publish, quarantine, require_room
 from wavlm.corpus.download.redirects import InterruptedTransferError, RefusedError
 from wavlm.corpus.download.running import RunningDigest

@@ -11,7 +11,7 @@ from time import monotonic, time
 
 import httpx
 
-from wavlm.corpus.download.credentials import NO_CREDENTIALS, Credentials
+from wavlm.corpus.credentials import NO_CREDENTIALS, Credentials
 from wavlm.corpus.download.pin import HEAD_BYTES, Pin
 from wavlm.corpus.download.redirects import InterruptedTransferError, RefusedError, explain_at, follow_redirects
 from wavlm.corpus.download.running import RunningDigest

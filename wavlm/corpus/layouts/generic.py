@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from wavlm.corpus.layouts.names import find_spelled, keys_of, normal
@@ -48,7 +48,7 @@ def check_generic(layout: GenericLayout, root: Path) -> None:
         read_header(find_spelled(root, layout.phones), (layout.id_column, *PHONE_COLUMNS))
 
 
-def _join_recordings(layout: GenericLayout, tree: Tree, paths: list[PurePosixPath]) -> dict[PurePosixPath, Listed]:
+def _join_recordings(layout: GenericLayout, tree: Tree, paths: Sequence[PurePosixPath]) -> dict[PurePosixPath, Listed]:
     if not layout.transcripts:
         return {}
     bounds = Bounds(layout.max_left_over_rows, 1.0 if layout.only_listed else layout.max_without_row)
@@ -56,7 +56,7 @@ def _join_recordings(layout: GenericLayout, tree: Tree, paths: list[PurePosixPat
 
 
 def _join_phones(
-    layout: GenericLayout, tree: Tree, paths: list[PurePosixPath]
+    layout: GenericLayout, tree: Tree, paths: Sequence[PurePosixPath]
 ) -> dict[PurePosixPath, tuple[Phone, ...]]:
     if not layout.phones:
         return {}

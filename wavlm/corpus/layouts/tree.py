@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import overload
 
 from wavlm.corpus.layouts.account import CAUSES, Cause, FilesAccount, TableAccount, left_out, most_suffixes
 from wavlm.corpus.layouts.globs import compile_glob, fixed_folder
@@ -17,6 +18,26 @@ from wavlm.storage.encoding import printable, require_utf8
 
 LOST_AND_FOUND = "lost+found"  # of a file system whose root is the folder: only the system can read it
 RESOURCE_FORK = "._"  # macOS puts `._a.flac` beside `a.flac` in archives; it holds no audio
+
+
+class Paths(Sequence[PurePosixPath]):
+    """Paths that are made when they are asked for: a PurePosixPath takes 500 bytes, its text 90."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, at: int) -> PurePosixPath: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[PurePosixPath]: ...
+    def __getitem__(self, at: int | slice) -> PurePosixPath | Sequence[PurePosixPath]:
+        return Paths(self._texts[at]) if isinstance(at, slice) else PurePosixPath(self._texts[at])
+
+    def __iter__(self) -> Iterator[PurePosixPath]:
+        return map(PurePosixPath, self._texts)
 
 
 class Tree:
@@ -46,7 +67,7 @@ class Tree:
         self._sounds: dict[str, bool] = {}
         self._spelled: dict[str, str] = {}
 
-    def audio(self, pattern: str, scope: str = "") -> list[PurePosixPath]:
+    def audio(self, pattern: str, scope: str = "") -> Sequence[PurePosixPath]:
         """Audio files that a glob takes, in the order of their paths, without hidden ones. Each real file once.
 
         `scope`: a glob of the files that the reader is there for. Audio in it that `pattern` does not take counts as
@@ -55,16 +76,32 @@ class Tree:
         self._scopes.append(compile_glob(scope or f"{fixed_folder(pattern)}**"))
         self._folders.append(fixed_folder(scope or pattern))
         glob = compile_glob(pattern)
-        matching = [item for item in self._found if _is_open(item) and glob.fullmatch(normal(item.path))]
-        matching = [item for item in matching if self._is_sound(item)]
+        matching = [
+            item
+            for item in self._found
+            if _is_open(item) and glob.fullmatch(normal(item.path)) and self._is_sound(item)
+        ]
         self._matched.update(item.path for item in matching)
-        first: dict[str, Found] = {}
-        for item in sorted(matching, key=lambda item: (self._is_linked(item), item.path)):
-            if first.setdefault(item.real, item) is not item:
-                self._causes[item.path] = "double"
-            elif item.path not in self._elsewhere and not os.access(self.root / item.path, os.R_OK):
+        for item in self._doubles(matching):
+            self._causes[item.path] = "double"
+        root = f"{os.fspath(self.root)}/"
+        for item in matching:
+            if item.path in self._causes or item.path in self._elsewhere:
+                continue
+            if not os.access(root + item.path, os.R_OK):
                 self._causes[item.path] = "unreadable"
-        return [PurePosixPath(item.path) for item in matching if item.path not in self._causes]
+        return Paths([item.path for item in matching if item.path not in self._causes])
+
+    def _doubles(self, matching: Sequence[Found]) -> Iterator[Found]:
+        """Those that lead to the same file as another one. Of these the one without links stays, or the first."""
+        linked = [item for item in matching if self._is_linked(item)]
+        if not linked:
+            return
+        known = {item.real for item in matching if not self._is_linked(item)}
+        for item in linked:
+            if item.real in known:
+                yield item
+            known.add(item.real)
 
     def files(self, pattern: str) -> list[PurePosixPath]:
         """Files of any kind that a glob takes, in the order of their paths, without hidden ones."""
@@ -104,21 +141,23 @@ class Tree:
 
     def account(self, used: Iterable[str]) -> FilesAccount:
         """What became of every file, where `used` are the paths of the recordings."""
-        taken = set(used)
+        # Imported here, because the facts of a corpus are read without numpy.
+        from wavlm.corpus.layouts.paths import match_paths
+
+        taken, is_taken = match_paths(used, (item.path for item in self._found))
         by_cause: dict[Cause, list[str]] = defaultdict(list)
-        elsewhere = len(taken.difference(item.path for item in self._found))
+        elsewhere = taken - sum(is_taken)
         for name, cause in self.outside.items():
             if cause is not None:
                 elsewhere += 1
                 by_cause[cause].append(name)
-        for item in self._found:
-            if item.path not in taken:
-                name = f"{item.path}: {item.detail}" if item.detail else item.path
-                by_cause[self._cause(item)].append(name)
-        suffixes = Counter(printable(suffix_of(item.path)) for item in self._found if item.path not in taken)
+        left = [item for item, is_used in zip(self._found, is_taken, strict=True) if not is_used]
+        for item in left:
+            by_cause[self._cause(item)].append(f"{item.path}: {item.detail}" if item.detail else item.path)
+        suffixes = Counter(printable(suffix_of(item.path)) for item in left)
         return FilesAccount(
             found=len(self._found) + elsewhere,
-            used=len(taken),
+            used=taken,
             left_out=tuple(left_out(cause, by_cause[cause]) for cause in CAUSES if cause in by_cause),
             suffixes=dict(most_suffixes(suffixes)),
         )
@@ -130,7 +169,8 @@ class Tree:
             return found
         there = {item.path for item in found}
         left = [path for path in self._elsewhere if path not in there]
-        found += [Found(path, Kind.FILE, f"{self._real_root.rstrip('/')}/{path}") for path in left]
+        root = self._real_root.rstrip("/")
+        found += [Found(path, Kind.FILE, f"{root}/{path}".rpartition("/")[0]) for path in left]
         return sorted(found, key=lambda item: item.path)
 
     def _cause(self, item: Found) -> Cause:

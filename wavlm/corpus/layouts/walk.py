@@ -37,8 +37,14 @@ class Found:
 
     path: str
     kind: Kind
-    real: str  # the same file without links, to tell whether two paths lead to one file
+    folder: str  # that it lies in, without links; many share one
+    target: str = ""  # what it leads to, without links; empty: it is no link
     detail: str = ""  # what the system said
+
+    @property
+    def real(self) -> str:
+        """The same file without links, to tell whether two paths lead to one file."""
+        return self.target or f"{self.folder.rstrip('/')}/{self.path.rpartition('/')[2]}"
 
     @property
     def is_hidden(self) -> bool:
@@ -68,7 +74,8 @@ def walk(root: Path) -> list[Found]:
     todo = [_Folder("", os.path.realpath(root), ())]
     while todo:
         todo += _list(todo.pop(), made)
-    return sorted(made.found, key=lambda item: item.path)
+    made.found.sort(key=lambda item: item.path)
+    return made.found
 
 
 def _list(folder: _Folder, made: _Walk) -> Iterator[_Folder]:
@@ -77,7 +84,8 @@ def _list(folder: _Folder, made: _Walk) -> Iterator[_Folder]:
         with os.scandir(folder.real) as entries:
             listed = list(entries)
     except OSError as error:
-        made.found.append(Found(folder.path.rstrip("/") or ".", Kind.FOLDER_UNREADABLE, folder.real, _reason(error)))
+        path = folder.path.rstrip("/") or "."
+        made.found.append(Found(path, Kind.FOLDER_UNREADABLE, "", folder.real, _reason(error)))
         return
     for entry in sorted(listed, key=lambda entry: entry.name):
         path, real = folder.path + entry.name, f"{folder.real.rstrip('/')}/{entry.name}"
@@ -88,10 +96,10 @@ def _list(folder: _Folder, made: _Walk) -> Iterator[_Folder]:
                 yield _Folder(f"{path}/", real, folder.holders)
             else:
                 kind = Kind.FILE if entry.is_file(follow_symlinks=False) else Kind.SPECIAL
-                made.found.append(Found(path, kind, real))
+                made.found.append(Found(path, kind, folder.real))
         except OSError as error:
             kind = Kind.LINK_BROKEN if error.errno in NOWHERE else Kind.FILE_UNREADABLE
-            made.found.append(Found(path, kind, real, _reason(error)))
+            made.found.append(Found(path, kind, folder.real, detail=_reason(error)))
 
 
 def _follow(folder: _Folder, path: str, link: str, made: _Walk) -> Iterator[_Folder]:
@@ -100,7 +108,7 @@ def _follow(folder: _Folder, path: str, link: str, made: _Walk) -> Iterator[_Fol
     real = os.path.realpath(link)
     kind = _kind(folder, path, mode, real, made)
     if kind is not None:
-        made.found.append(Found(path, kind, real))
+        made.found.append(Found(path, kind, folder.real, real))
     else:
         made.visits[real] += 1
         yield _Folder(f"{path}/", real, (*folder.holders, folder.real))
@@ -112,7 +120,7 @@ def _kind(folder: _Folder, path: str, mode: int, real: str, made: _Walk) -> Kind
         return Kind.FILE if stat.S_ISREG(mode) else Kind.SPECIAL
     if any(f"{holder}/".startswith(f"{real.rstrip('/')}/") for holder in (folder.real, *folder.holders)):
         return Kind.LINK_LOOP
-    if Found(path, Kind.FILE, real).is_hidden:
+    if Found(path, Kind.FILE, folder.real).is_hidden:
         return Kind.LINK_HIDDEN
     return Kind.LINK_AGAIN if made.visits[real] >= MAX_VISITS else None
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from wavlm.corpus.download.credentials import read_credentials
+from wavlm.corpus.credentials import read_credentials
 from wavlm.corpus.layouts import check_layout
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError

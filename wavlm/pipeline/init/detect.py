@@ -11,6 +11,7 @@ from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError, UsageError
 from wavlm.pipeline.init.detected import Detected
 from wavlm.pipeline.init.manifests import CONTAINERS, choose, sniff_all
+from wavlm.pipeline.init.publishers import find_publishers
 from wavlm.pipeline.init.sniff import Sniffed, sniff
 from wavlm.pipeline.init.speakers import guess_speakers
 from wavlm.specs.layouts import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
@@ -109,6 +110,7 @@ def _describe(found: Sequence[Detected]) -> str:
 
 def _publishers(tree: Tree, audio: Sequence[PurePosixPath]) -> Iterator[Detected]:
     """Layouts of single publishers, each with marks of its own."""
+    yield from find_publishers(tree, audio)
     if _is_most((path for path in audio if _is_librispeech(path)), audio):
         why = "files are named <speaker>-<chapter>-<number>.flac in folders <speaker>/<chapter>, as in LibriSpeech"
         yield Detected(LibrispeechLayout(type="librispeech"), why)

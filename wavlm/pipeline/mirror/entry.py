@@ -31,6 +31,7 @@ class MirrorEntry(Facts):
     record: SealedFile
     seal: SealedFile
     ledger: SealedFile | None = None  # of an artifact of many files
+    pieces: SealedFile | None = None  # digests of parts of its tars
     left_out: SealedFile | None = None  # a list of files that are not in the mirror
     num_bytes: int  # of all files that are there
     pushed_unix: float

@@ -28,7 +28,7 @@ from wavlm.storage.ledger import LEDGER_FILE, SealedFile
 from wavlm.storage.links import take_over
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.mirror.mirror import Mirror
-from wavlm.storage.seals import DROPPED_FILE, RECORD_FILE, SEAL_FILE, UNSEALED, content_of, sealed_files
+from wavlm.storage.seals import DROPPED_FILE, PIECES_FILE, RECORD_FILE, SEAL_FILE, UNSEALED, content_of, sealed_files
 
 IsWanted = Callable[[str], bool]  # of a file, by its name relative to the folder
 
@@ -83,7 +83,8 @@ def _fetch_new(
     begun.mkdir(parents=True, exist_ok=True)
     for leftover in begun.rglob(".*.partial"):
         leftover.unlink()
-    for name, file in ((LEDGER_FILE, entry.ledger), (SEAL_FILE, entry.seal), (RECORD_FILE, entry.record)):
+    about = {LEDGER_FILE: entry.ledger, PIECES_FILE: entry.pieces, SEAL_FILE: entry.seal, RECORD_FILE: entry.record}
+    for name, file in about.items():
         if file:
             mirror.fetch(object_key(file.sha256), begun / name, file.sha256, file.bytes)
     record, left_out = _check_record(begun, entry, mirror), read_left_out(mirror, entry)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.pipeline.mirror.bulk import NOT_PUSHED
+from wavlm.pipeline.mirror.bulk import NOT_PUSHED, is_cached
 from wavlm.pipeline.mirror.entry import MirrorEntry, differs, read_entry, read_left_out, write_entry
 from wavlm.pipeline.mirror.places import Place
 from wavlm.pipeline.mirror.transfer import transfer_all
 from wavlm.pipeline.record import Seal, read_record, read_seal
+from wavlm.pipeline.sealing import HASHING_THREADS
 from wavlm.storage.cache import object_key
 from wavlm.storage.drops import read_dropped
 from wavlm.storage.files import sha256_of
 from wavlm.storage.ledger import LEDGER_FILE, SealedFile
 from wavlm.storage.mirror.mirror import Mirror
-from wavlm.storage.seals import RECORD_FILE, SEAL_FILE, broken
+from wavlm.storage.pieces import hash_in_pieces, write_pieces
+from wavlm.storage.seals import PIECES_FILE, RECORD_FILE, SEAL_FILE, broken
 from wavlm.storage.use_locks import hold_in_use
 
 
@@ -71,6 +75,7 @@ def push(folder: Path, mirror: Mirror, progress: Progress = no_progress, *, chec
             record=about[RECORD_FILE],
             seal=about[SEAL_FILE],
             ledger=about.get(LEDGER_FILE),
+            pieces=sender.send_pieces([name for name in files if is_cached(place.kind, name)]),
             left_out=sender.send_list(sorted(dropped)),
             num_bytes=sum(file.bytes for file in files.values()),
             pushed_unix=time.time(),
@@ -104,6 +109,21 @@ class _Sender:
         blob = json.dumps(names).encode()
         file = SealedFile(sha256=hashlib.sha256(blob).hexdigest(), bytes=len(blob))
         self._mirror.replace(object_key(file.sha256), blob)
+        return file
+
+    def send_pieces(self, names: list[str]) -> SealedFile | None:
+        """Send the digests of parts of these files; None if there are none."""
+        if not names:
+            return None
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / PIECES_FILE
+            with ThreadPoolExecutor(HASHING_THREADS) as pool:
+                digests = pool.map(hash_in_pieces, [self._folder / name for name in names])
+                write_pieces(path, dict(zip(names, digests, strict=True)))
+            file = _describe(path)
+            key = object_key(file.sha256)
+            if not self._is_there(key, file):
+                self._mirror.send(path, key, file.sha256, file.bytes)
         return file
 
     def _is_there(self, key: str, file: SealedFile) -> bool:

@@ -54,6 +54,22 @@ class Bucket:
                 self._require_bucket(error)
                 return None
 
+    def read_range(self, key: str, begin: int, num_bytes: int) -> bytes:
+        """So many bytes of an object from a place on. Raises BadDataError (MIRROR_LACKS, MIRROR_DAMAGED)."""
+        with code_client_errors(self._where(key)):
+            try:
+                blob = bytes(obstore.get_range(self._for(num_bytes), key, start=begin, length=num_bytes))
+            except FileNotFoundError as error:
+                self._require_bucket(error)
+                raise self._lacks(key) from error
+        if len(blob) != num_bytes:
+            raise BadDataError(
+                "MIRROR_DAMAGED",
+                f"found {len(blob)} bytes from {begin} on, expected {num_bytes}; at {self._where(key)}; push it again "
+                "from a store that has it: wavlm push --check",
+            )
+        return blob
+
     def fetch(self, key: str, path: Path, sha256: str, num_bytes: int) -> None:
         """Write an object as a file, which appears whole, with this digest, or not at all.
 
@@ -68,9 +84,7 @@ class Bucket:
                         size += file.write(piece)
                 except FileNotFoundError as error:
                     self._require_bucket(error)
-                    raise BadDataError(
-                        "MIRROR_LACKS", f"there is no such object; at {self._where(key)}; push the artifact again"
-                    ) from error
+                    raise self._lacks(key) from error
             if found.hexdigest() != sha256:
                 raise BadDataError(
                     "MIRROR_DAMAGED",
@@ -192,6 +206,10 @@ class Bucket:
         """Raise UsageError (MIRROR_MISSING) if it is the bucket that is not there, and not the object."""
         if "NoSuchBucket" in str(error):
             raise _missing(self._address) from error
+
+    def _lacks(self, key: str) -> BadDataError:
+        what = f"there is no such object; at {self._where(key)}; push the artifact again"
+        return BadDataError("MIRROR_LACKS", what)
 
     def _where(self, key: str) -> str:
         return f"{self._address}/{key}"

@@ -52,6 +52,10 @@ class Mirror:
         found: bytes | None = self._ask("read", (key, most_bytes), most_bytes)
         return found
 
+    def read_range(self, key: str, begin: int, num_bytes: int) -> bytes:
+        """So many bytes of an object from a place on. Raises BadDataError (MIRROR_LACKS, MIRROR_DAMAGED)."""
+        return bytes(self._ask("read_range", (key, begin, num_bytes), num_bytes))
+
     def fetch(self, key: str, path: Path, sha256: str, num_bytes: int) -> None:
         """Write an object as a file, which appears whole, with this digest, or not at all.
 
