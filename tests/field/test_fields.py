@@ -109,7 +109,8 @@ def cases(table: dict[str, object]) -> list[Change]:
     [
         (NetworkSpec, {*NETWORK}),
         (ConvLayer, {*CONV_LAYER}),
-        (TrainSpec, {*TRAINER, *LOADER, *ONE_VALUE, "mask"}),  # of mask: each field below
+        # Of mask: each field below. Windows: tests/loader/test_windows.py.
+        (TrainSpec, {*TRAINER, *LOADER, *ONE_VALUE, "mask", "window_shards"}),
         (MaskSpec, {*MASK}),
         (MixSpec, {*MIX, "name"}),  # a name is for people
         (EffectSpec, {*EFFECT}),

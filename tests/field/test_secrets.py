@@ -94,7 +94,9 @@ def test_a_download_that_fails_tells_no_secret(
             fetch(source, tmp_path, lambda done, total: None, policy)
     assert find_canaries(str(caught.value)) == []
     assert find_canaries(caplog.text) == []
-    assert find_in_files(tmp_path) == []
+    is_begun = behaviour not in ("missing", "redirect_loop")  # else nothing came that could be kept
+    assert any(path.is_file() for path in tmp_path.rglob("*")) == is_begun
+    assert not is_begun or find_in_files(tmp_path) == []
 
 
 def test_another_token_is_the_same_corpus_and_goes_on_with_its_download(tmp_path: Path) -> None:

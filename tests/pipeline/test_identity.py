@@ -31,7 +31,19 @@ FREE_FIELDS = {
     "AptSource": {"urls", "size_bytes"},
     # The content is digested; a revision only asks for a new look; the list is a place, its sizes only decide refits.
     "FolderSource": {"path", "revision", "generations", "generation_bytes"},
-    "CorpusSpec": {"description", "homepage", "license", "citation", "expected_hours", "gated", "max_left_out"},
+    "CorpusSpec": {
+        "description",
+        "homepage",
+        "license",
+        "citation",
+        "expected_hours",
+        "gated",
+        "max_left_out",
+        "access",
+        "keep",
+    },
+    **{name: {"max_left_over_rows"} for name in ("GigaspeechLayout", "MlsLayout", "VoxpopuliLayout")},  # bounds
+    "LibrilightLayout": {"max_without_json"},
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
     **{name: {"audio_root", "max_left_over_rows", "max_without_row"} for name in OF_MANIFESTS},  # files there count
     "HuggingfaceLayout": {"max_left_over_rows"},

@@ -96,7 +96,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(_files(folder))
-        if not path.name.endswith(".partial")
+        if not any(part.endswith(".partial") for part in path.relative_to(folder).parts)
     }
 
 
