@@ -43,7 +43,7 @@ def under_way() -> Iterator[None]:
         yield
 
 
-def work(  # noqa: PLR0913 - what, where, how, and two things that differ between flows
+def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that differ between flows
     recipe: str,
     store: str,
     runtime: Runtime,
