@@ -23,7 +23,7 @@ from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, ImportedModel
-from wavlm.pipeline.mirror.sharing import give
+from wavlm.pipeline.mirror.sharing import bring_needed, give_all
 from wavlm.pipeline.one_look import one_look
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
@@ -43,7 +43,7 @@ def under_way() -> Iterator[None]:
         yield
 
 
-def work(  # noqa: PLR0913 - what, where, how, and two things that differ between flows
+def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that differ between flows
     recipe: str,
     store: str,
     runtime: Runtime,
@@ -67,6 +67,7 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
                 logger.warning("%s", warning)
             recipe_spec = read_resolved(recipe, artifact_store, runtime, choose, is_today=is_today)
         chosen = choose(plan(recipe_spec))
+        bring_needed(() if redo else chosen, artifact_store, runtime)  # now keys of folders that were new are known
         take_back_lost(chosen, artifact_store)
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]
         todo = [item for item in chosen if item not in there]
@@ -85,8 +86,7 @@ def work(  # noqa: PLR0913 - what, where, how, and two things that differ betwee
         finally:
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)
-        for artifact in chosen:
-            give(artifact, artifact_store, runtime)  # what the mirror did not take at once
+        give_all(chosen, artifact_store, runtime)
         if runtime.require_registry:
             require_registered(chosen, artifact_store, recipe)
         if tell:

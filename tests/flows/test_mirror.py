@@ -55,9 +55,9 @@ def test_two_machines_that_share_a_bucket_make_the_bytes_of_one(
     alone, data, gpu, third = (tmp_path / name for name in ("alone", "data", "gpu", "third"))
 
     pretrain(recipe, str(data), shared, until="labels")
-    pretrain(recipe, str(gpu), shared.model_copy(update={"cache_gigabytes": 1}), until="scores")
-    pretrain(recipe, str(third), shared, until="scores")
-    pretrain(recipe, str(alone), ONE, until="scores")
+    pretrain(recipe, str(gpu), shared.model_copy(update={"cache_gigabytes": 1}), until="pretrain")
+    pretrain(recipe, str(third), shared, until="pretrain")
+    pretrain(recipe, str(alone), ONE, until="pretrain")
 
     assert not list(gpu.glob("shards/*/*.tar"))
     assert list((gpu / "cache").glob("?" * 64))

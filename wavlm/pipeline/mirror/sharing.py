@@ -118,6 +118,12 @@ def give_if_it_answers(artifact: Artifact, store: Store, runtime: Runtime) -> No
         logger.warning("%s: not pushed yet: %s", artifact, error)
 
 
+def give_all(artifacts: Iterable[Artifact], store: Store, runtime: Runtime) -> None:
+    """Push what the mirror did not take at once. Raises as `give`."""
+    for artifact in artifacts:
+        give(artifact, store, runtime)
+
+
 def has_given(artifacts: Iterable[Artifact], runtime: Runtime) -> bool:
     """Whether the mirror, if there is one, has all of these artifacts."""
     if not runtime.mirror:

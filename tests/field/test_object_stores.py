@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.object_stores import environment
+from tests.object_stores import environment, folder_address
 from tests.storage.mirror.bad_store import BadStore, serving
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError
 from wavlm.storage.mirror.mirror import Mirror
 from wavlm.storage.mirror.patience import Patience
 
+__all__ = ["folder_address"]
 SIZE = 300_000
 QUICK = Patience(attempts=2, pause_seconds=0.01, retries=2, silent_seconds=1.0, base_seconds=1.0, memory_bytes=1 << 30)
 
