@@ -157,6 +157,19 @@ def test_a_version_whose_scores_failed_is_not_registered_and_the_run_ends() -> N
     assert SECOND.key in keys(workshop.made)
 
 
+def test_a_version_after_one_that_is_given_up_is_not_registered_and_the_run_ends() -> None:
+    """The second iteration needs nothing of the first but its turn."""
+    one = recipe_of(None)
+    first, other = one.iterations[0], one.iterations[0].codebook.model_copy(update={"num_clusters": 40})
+    artifacts = plan(one.model_copy(update={"iterations": (first, first.model_copy(update={"codebook": other}))}))
+    model, second = (item for item in artifacts if isinstance(item, Model))
+    workshop = Workshop(errors={model.key: BadDataError("LABELS_BAD", "no; here; see")})
+    with pytest.raises(BadDataError, match="LABELS_BAD"):
+        make_side_by_side(artifacts, workshop, RUNTIME)
+    assert second.key in keys(workshop.made)
+    assert not [item for item in workshop.begun if item.kind == "register"]
+
+
 def test_one_after_the_other_is_made_in_the_thread_of_the_run() -> None:
     """Nothing can be beside it: a stop ends it as it ends any stage."""
     shards = find("shards", "aa")

@@ -119,7 +119,8 @@ def test_a_holder_of_this_machine_that_has_ended_is_found_at_once(tmp_path: Path
     child = os.fork()
     if child == 0:
         os._exit(0)
-    fields: dict[str, object] = {"pid": child}
+    began = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    fields: dict[str, object] = {"pid": child, "started": began}
     if how == "zombie":
         wait_until(lambda: Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z", "a zombie")
     else:

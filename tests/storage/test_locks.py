@@ -10,8 +10,8 @@ import pytest
 
 from tests.waiting import LIMIT_SECONDS
 from wavlm.errors import LockedError
-from wavlm.storage import locks, use_locks
-from wavlm.storage.holders import find_owner
+from wavlm.storage import leases, locks, use_locks
+from wavlm.storage.holders import SHARED, find_owner
 from wavlm.storage.leases import Lease
 from wavlm.storage.locks import hold_lock, hold_share, try_alone, try_shared, wait_for_lock
 from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
@@ -118,3 +118,20 @@ def test_tries_of_a_held_lock_leave_nothing_open_and_no_file(tmp_path: Path, mon
             with pytest.raises(LockedError, match="being made"), hold_lock(path, "the thing"):
                 pass
         assert (len(list(Path("/dev/fd").iterdir())), sorted(tmp_path.iterdir())) == before
+
+
+def test_one_that_shares_a_lock_from_the_moment_on_in_which_it_was_free_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, shared = tmp_path / "a.lock", []
+
+    def take_late(note: Path) -> Lease | None:
+        found = leases.take(note)
+        if not shared:
+            shared.append(leases.take(path.with_name(f"{path.name}.x{SHARED}")))
+        return found
+
+    monkeypatch.setattr(locks, "take", take_late)
+    assert not isinstance(try_alone(path), Lease)
+    shared[0].release()
+    assert list(tmp_path.iterdir()) == []

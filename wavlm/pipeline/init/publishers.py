@@ -29,7 +29,7 @@ def find_publishers(tree: Tree, audio: Sequence[PurePosixPath]) -> Iterator[Dete
     if _is_librilight(tree, audio):
         why = "a JSON with speaker and voice_activity beside each chapter, as in Libri-Light"
         yield Detected(LibrilightLayout(type="librilight"), why)
-    roots = {root for path in audio if (root := _mls_root(path)) is not None}
+    roots = {found for path in audio if (found := _mls_root(path)) is not None}
     if len(roots) == 1 and sum(_mls_root(path) is not None for path in audio) >= MOST_AUDIO * len(audio):
         why = "<part>/audio/<speaker>/<book>/<speaker>_<book>_<number>, as in Multilingual LibriSpeech"
         yield Detected(MlsLayout(type="mls", root=_root(roots.pop())), why)
