@@ -125,8 +125,8 @@ def read_pools(
 
 def find_true(mask: Mask, numbers: Integers) -> Integers:
     """Where the trues with these numbers are in a mask."""
-    counts = np.add.reduceat(mask, np.arange(0, len(mask), STEP), dtype=np.int64) if len(mask) else np.zeros(0, int)
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    counts = [np.count_nonzero(mask[start : start + STEP]) for start in range(0, len(mask), STEP)]
+    before = np.cumsum([0, *counts])
     step = np.searchsorted(before, numbers, side="right") - 1
     found = np.empty(len(numbers), np.int64)
     for number in np.unique(step).tolist():
@@ -162,7 +162,8 @@ def _read_folder(  # noqa: PLR0913, PLR0917  all that a pool is told
             total.samples += int(chosen.sum())
             total.frames += int(num_labels(chosen, rate_hz).sum())
         masks.append(mask)
-        codes.append(code)
+        if known is not None:
+            codes.append(code)
     of_split, languages = np.concatenate(masks), None if known is None else np.concatenate(codes)
     names = [UNKNOWN_LANGUAGE] if known is None else [item or UNKNOWN_LANGUAGE for item in known]
     if known is None:

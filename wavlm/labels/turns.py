@@ -27,7 +27,8 @@ class Turns:
         self._speakers = speakers
         self._shuffled = shuffle(len(speakers), rng)
         is_there = np.zeros(int(speakers.max(initial=-1)) + 1, np.bool_)
-        is_there[speakers] = True
+        for start in range(0, len(speakers), STEP):  # numpy makes 8 bytes of each index
+            is_there[speakers[start : start + STEP]] = True
         self._places = np.cumsum(is_there, dtype=np.int32) - np.int32(1)  # of each number among those that are there
         self._ranks = shuffle(int(is_there.sum()), rng)
 
