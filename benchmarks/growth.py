@@ -1,7 +1,8 @@
 """What it costs that a corpus grows by 1 %: CPU time and bytes written, of what building all of it costs.
 
-Corpus, shards and labels by MFCC go through the store, with its hashes and seals. The codebook is fitted once, and is
-in neither figure: a full build would fit it as well. What is written is counted by files: one that is a further name of
+Corpus, shards and labels go through the store, with its hashes and seals: labels by MFCC, and by a layer of the demo's
+network, which is the smallest that a weekly refresh may have as its teacher. The codebook is fitted once, and is in
+neither figure: a full build would fit it as well. What is written is counted by files: one that is a further name of
 a file that was there counts nothing. Tars have 16 MB, so that there are several: real ones have 512, and what each of
 them costs weighs 32 times as much here.
 
@@ -20,14 +21,16 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import soundfile
+import torch
 
 from benchmarks.harness import Claim, Figure, find_missing
 from benchmarks.speech import utterances
 from wavlm.corpus.contents import audio_root
 from wavlm.execution.progress import no_progress
-from wavlm.features.extract import ExtractionPlan
+from wavlm.features.extract import ExtractionPlan, extraction_plan
 from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
+from wavlm.nn import WavLM, save_model
 from wavlm.pipeline.artifacts import Codebook, Corpus, Labels, Shards
 from wavlm.pipeline.grow import grow
 from wavlm.pipeline.resolve import resolve_corpus
@@ -35,19 +38,32 @@ from wavlm.pipeline.store import Store
 from wavlm.shards import build_shards
 from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.recordings import Intake
-from wavlm.specs import SAMPLE_RATE_HZ, CodebookSpec, CorpusSpec, FolderSource, MfccFeatures, ShardSpec
+from wavlm.specs import (
+    SAMPLE_RATE_HZ,
+    CodebookSpec,
+    CorpusSpec,
+    Features,
+    FolderSource,
+    HiddenFeatures,
+    MfccFeatures,
+    ShardSpec,
+)
 from wavlm.specs.layouts import GenericLayout
+from wavlm.specs.lookup import shipped_specs
+from wavlm.specs.yaml import read_network
 
 PEER = "building all of it"
 CPU = Claim("growth.cpu", "% of CPU", PEER, cpu="<= 3", devices=("cpu",))
 BYTES = Claim("growth.bytes", "% of bytes written", PEER, cpu="<= 3", devices=("cpu",))
-CLAIMS = (CPU, BYTES)
+CPU_OF_LAYER = Claim("growth.cpu_of_layer", "% of CPU", PEER, cpu="<= 3", devices=("cpu",))
+CLAIMS = (CPU, BYTES, CPU_OF_LAYER)
 VARIABLE = "WAVLM_BENCH_FOLDER"
 GAINS = (1.0, 0.8, 0.6, 0.4)  # of the speech that is made up, so that two hours are there
 ADDED = 0.01
 PLAN = ExtractionPlan("cpu", 1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
 SECONDS = 1800  # of speech that is made up
 MFCC = MfccFeatures(type="mfcc")
+LAYER = HiddenFeatures(type="hidden", layer=1)
 CODEBOOK = CodebookSpec(features=MFCC, num_clusters=100, sample_frames_per_cluster=200)
 SHARDS = ShardSpec(min_seconds=1.0, max_seconds=40.0, shard_megabytes=16)
 
@@ -61,7 +77,14 @@ def main(device: str) -> Iterator[Figure]:  # noqa: ARG001 - the CPU's work ever
         work = Path(folder)
         given = os.environ.get(VARIABLE)
         files = sorted(Path(given).rglob("*.flac")) if given else _make_up(work / "made")
-        yield from _measure(files, work)
+        cost, note = _measure(files, work / "mfcc", MFCC)
+        yield CPU.figure(cost.seconds, "cpu", note)
+        yield BYTES.figure(cost.num_bytes, "cpu", note)
+        torch.manual_seed(0)
+        network = read_network(shipped_specs() / "networks" / "tiny.yaml")
+        save_model(WavLM(network, CODEBOOK.num_clusters), work / "teacher")
+        cost, note = _measure(files, work / "layer", LAYER)
+        yield CPU_OF_LAYER.figure(cost.seconds, "cpu", note)
 
 
 def _make_up(folder: Path) -> list[Path]:
@@ -75,12 +98,18 @@ def _make_up(folder: Path) -> list[Path]:
     return made
 
 
-def _measure(files: Sequence[Path], work: Path) -> Iterator[Figure]:
+class _Cost(NamedTuple):
+    seconds: float  # of this process' CPU time
+    num_bytes: float
+
+
+def _measure(files: Sequence[Path], work: Path, features: Features) -> tuple[_Cost, str]:
+    """The shares of time and bytes that one more percent costs, in percent."""
     num_new = max(1, round(ADDED * len(files)))
     _link(files[num_new:], work / "speech")
-    growing = _Lab(Store(work / "store"), _spec(work, "store"))
+    growing = _Lab(Store(work / "store"), _spec(work, "store"), features)
     growing.make()  # also warms up, and fits the codebook
-    whole = _Lab(Store(work / "whole"), _spec(work, "whole"))
+    whole = _Lab(Store(work / "whole"), _spec(work, "whole"), features)
     shutil.copytree(growing.store.root / Codebook.kind, whole.store.root / Codebook.kind)
     full = _cost(whole.make, work)
     _link(files[:num_new], work / "speech")
@@ -91,8 +120,7 @@ def _measure(files: Sequence[Path], work: Path) -> Iterator[Figure]:
         f"reused; {more.seconds:.2f} of {full.seconds:.2f} s, {more.num_bytes / 1e6:.2f} of "
         f"{full.num_bytes / 1e6:.1f} MB"
     )
-    yield CPU.figure(100 * more.seconds / full.seconds, "cpu", note)
-    yield BYTES.figure(100 * more.num_bytes / full.num_bytes, "cpu", note)
+    return _Cost(100 * more.seconds / full.seconds, 100 * more.num_bytes / full.num_bytes), note
 
 
 @dataclass
@@ -101,6 +129,7 @@ class _Lab:
 
     store: Store
     spec: CorpusSpec
+    features: Features
 
     @property
     def shards(self) -> Shards:
@@ -117,20 +146,20 @@ class _Lab:
             lambda out: build_shards(SHARDS, corpus, out, 1, no_progress, intake, self.store.siblings(shards)),
         )
         first = Shards(SHARDS, Corpus(shards.corpus.spec.until(1)))
-        codebook = Codebook(CODEBOOK, (first,))
+        spec = CODEBOOK.model_copy(update={"features": self.features})
+        codebook = Codebook(spec, (first,))
         folders = {self.spec.name: self.store.path(first)}
-        self.store.make(codebook, lambda out: build_codebook(CODEBOOK, folders, None, out, PLAN))
+        teacher = self.store.root.parents[1] / "teacher" if self.features is LAYER else None
+        plan = extraction_plan(1) if teacher else PLAN
+        self.store.make(codebook, lambda out: build_codebook(spec, folders, teacher, out, plan))
         labels = Labels(codebook, shards)
         book, tars = self.store.path(codebook), self.store.path(shards)
         self.store.make(
             labels,
-            lambda out: build_labels(book, MFCC, tars, None, out, PLAN, no_progress, self.store.siblings(labels)),
+            lambda out: build_labels(
+                book, self.features, tars, teacher, out, plan, no_progress, self.store.siblings(labels)
+            ),
         )
-
-
-class _Cost(NamedTuple):
-    seconds: float  # of this process' CPU time
-    num_bytes: int
 
 
 def _cost(make: Callable[[], object], work: Path) -> _Cost:
