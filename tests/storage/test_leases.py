@@ -285,3 +285,29 @@ def test_kernel_locks_that_do_nothing_or_are_refused_change_nothing(
         hold_lock(tmp_path / "a.lock", "it"),
     ):
         pass
+
+
+@pytest.mark.parametrize("back", ["before", "after", "never"])
+def test_a_hold_ends_also_while_its_file_is_put_aside_by_who_removes_an_ended_one(tmp_path: Path, back: str) -> None:
+    """Found by chance: a file that was put back after its holder had let go held for as long as that process ran."""
+    path = tmp_path / "a.lock.owner"
+    lease = take(path)
+    assert lease
+    gone = path.with_name(f"{path.name}.of-an-ended-one{leases.ASIDE}")
+    path.rename(gone)
+    if back == "before":
+        os.link(gone, path)
+    lease.release()
+    if back == "after":
+        with pytest.raises(FileNotFoundError):
+            os.link(gone, path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hold_that_ends_leaves_what_another_process_put_aside(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock.owner"
+    lease = take(path)
+    assert lease
+    other = leave(tmp_path / "b").rename(tmp_path / f"{path.name}.of-an-ended-one{leases.ASIDE}")
+    lease.release()
+    assert list(tmp_path.iterdir()) == [other]

@@ -173,7 +173,8 @@ def _iterate_members(file: IO[bytes] | _HashingReader, shard: Path) -> Iterator[
         yield from tariterators.group_by_keys(members, handler=reraise_exception)
     except (OSError, ValueError, tarfile.TarError) as error:
         refuse_passing(error, shard)
-        # webdataset adds the stream to the error's arguments. Only the first one is the message.
+        # webdataset adds the stream to the error's arguments, which no process can send to another.
+        error.args = error.args[:1]
         raise BadDataError("SHARD_UNREADABLE", f"{error.args[0]}; at {shard}; make the shards again") from error
 
 

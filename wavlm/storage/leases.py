@@ -15,6 +15,7 @@ hold on one machine only, or be refused. See decision 0048.
 from __future__ import annotations
 
 import errno
+import glob
 import logging
 import os
 import threading
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from wavlm.storage.holders import Holder, describe_self, read_holder
 
+ASIDE = ".gone"  # ends the name of a file that is being removed
 BEAT_SECONDS = 10.0
 LEASE_SECONDS = 90.0
 MOST_PER_LOOK_SECONDS = 6.0  # between two looks; a longer gap was a disk that did not answer, or this process asleep
@@ -53,10 +55,23 @@ class Lease:
         return not self.is_lost and found is not None and found.token == self.token
 
     def release(self) -> None:
-        """End the hold, also one that was lost. A forked child ends nothing."""
+        """End the hold, also one that was lost. A forked child ends nothing.
+
+        Who removes an ended holder's file may have just renamed ours instead, and is about to put it back. So the file
+        is looked for under that name, too, and then once more in its place: else it would hold for ever.
+        """
         _beats.end(self)
-        if self.is_ours and self.pid == os.getpid():
-            self.path.unlink(missing_ok=True)
+        if self.pid != os.getpid():
+            return
+        self._remove(self.path)
+        for aside in self.path.parent.glob(f"{glob.escape(self.path.name)}.*{ASIDE}"):
+            self._remove(aside)
+        self._remove(self.path)
+
+    def _remove(self, file: Path) -> None:
+        found = read_holder(file)
+        if found is not None and found.token == self.token:
+            file.unlink(missing_ok=True)
 
 
 def take(path: Path) -> Lease | None:
@@ -139,7 +154,7 @@ def _remove_ended(path: Path, ended: Holder) -> bool:
         found = read_holder(path)
         if found is None or found.token != ended.token:
             return found is None
-        gone = right.with_suffix(".gone")
+        gone = right.with_suffix(ASIDE)
         path.rename(gone)
         taken = read_holder(gone)
         if taken and taken.token != ended.token:  # in the moment since it was read
