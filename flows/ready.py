@@ -11,7 +11,7 @@ from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.check import find, refuse
 from wavlm.pipeline.check.wanted import Finding
 from wavlm.pipeline.garbage.thinned import find_thinned
-from wavlm.pipeline.mirror.sharing import bring_needed
+from wavlm.pipeline.mirror.sharing import bring_needed, require_mirror
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.store import Store
@@ -36,6 +36,7 @@ def check_ready(
 
 def _bring_needed(recipe: str, store: Store, runtime: Runtime, choose: Choose, *, is_today: bool) -> None:
     if runtime.mirror:
+        require_mirror(runtime)
         try:
             artifacts = choose(plan(resolve(read_recipe(Path(recipe)), store, is_today=is_today)))
         except CodedError:  # about a folder: the check says so

@@ -26,6 +26,7 @@ from wavlm.storage.mirror.mirror import Mirror
 from wavlm.storage.seals import sealed_files
 
 GIGABYTE = 10**9
+NO_KEY = "0" * 12  # of no artifact
 TARS_IN_CACHE = 2  # that have to fit: what is read, and what is fetched meanwhile
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,12 @@ def bring_needed(artifacts: Iterable[Artifact], store: Store, runtime: Runtime) 
 
     for artifact in artifacts if runtime.mirror else ():
         visit(artifact)
+
+
+def require_mirror(runtime: Runtime) -> None:
+    """Ask the mirror for something, before any work. Raises UsageError (MIRROR_MISSING), and what `Mirror` raises."""
+    if runtime.mirror:
+        read_entry(_open(runtime.mirror), "corpus", NO_KEY)
 
 
 def bring(artifact: Artifact, store: Store, runtime: Runtime) -> bool:

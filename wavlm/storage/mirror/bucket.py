@@ -204,7 +204,8 @@ class Bucket:
 
     def _require_bucket(self, error: FileNotFoundError) -> None:
         """Raise UsageError (MIRROR_MISSING) if it is the bucket that is not there, and not the object."""
-        if "NoSuchBucket" in str(error):
+        is_gone = self._address.startswith(FILE) and not folder_of(self._address).is_dir()
+        if is_gone or "NoSuchBucket" in str(error):
             raise _missing(self._address) from error
 
     def _lacks(self, key: str) -> BadDataError:
