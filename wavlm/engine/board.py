@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import suppress
 from typing import Any
+
+ANSWER_SECONDS = 5.0
 
 
 class Board:
@@ -22,14 +25,22 @@ class Board:
             with suppress(RuntimeError):  # rank 0 has gone, as the next collective will notice
                 self._store.set(f"board/{self._rank}", f"{doing}; on {socket.gethostname()}")
 
-    def read(self) -> list[str]:
-        """What each rank does, in order of rank; empty for one that has not said anything, or if nobody answers."""
+    def read(self, seconds: float = ANSWER_SECONDS) -> list[str]:
+        """What each rank does, in order of rank; empty for one that has not said anything, or if nobody answers.
+
+        The rank that hangs may be the one that keeps the store. So an answer is waited for in a thread, for `seconds`.
+        """
         if self._store is None:
             return [self._own]
         found = [""] * self._world
         found[self._rank] = self._own
+        asking = threading.Thread(target=self._ask, args=(found,), daemon=True)
+        asking.start()
+        asking.join(seconds)
+        return list(found)
+
+    def _ask(self, found: list[str]) -> None:
         with suppress(RuntimeError):
             for number in range(self._world):
                 if self._store.check([f"board/{number}"]):
                     found[number] = self._store.get(f"board/{number}").decode()
-        return found
