@@ -14,11 +14,11 @@ import torch
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.describe import Tested, describe_results
-from wavlm.evaluation.examples import LabelledCorpus
 from wavlm.evaluation.features.cache import Features, prepare_features
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
 from wavlm.evaluation.fit.search import search
+from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.outputs import write_files
 from wavlm.evaluation.results.facts import EvaluationFacts, results_path
 from wavlm.evaluation.splits import Split, split_examples

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wavlm.evaluation.examples import LabelledCorpus
 from wavlm.evaluation.features.states import Subject
+from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.run import Inputs
 from wavlm.pipeline.artifacts import Artifact, Evaluation
 from wavlm.pipeline.store import Store

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavlm.errors import BadDataError
-from wavlm.evaluation.examples import Example, LabelledCorpus, Row, Take, require
+from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.heads.pooled_linear import PooledLinear
+from wavlm.evaluation.labelled import LabelledCorpus, Row, require
 from wavlm.evaluation.metrics.intervals import wilson
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.tasks.task import Batch, Size

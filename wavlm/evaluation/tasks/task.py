@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from wavlm.evaluation.examples import Example, LabelledCorpus
+from wavlm.evaluation.examples import Example
 from wavlm.evaluation.features.cache import Features
 from wavlm.evaluation.results.facts import Figure
+
+if TYPE_CHECKING:
+    from wavlm.evaluation.labelled import LabelledCorpus
 
 
 @dataclass(frozen=True)
