@@ -381,6 +381,8 @@ class Code(StrEnum):
     """An utterance cannot be read from its shard. Do: run `wavlm verify`, then make the shards again."""
     USAGE = "USAGE"
     """A command line is wrong. Do: correct it as the message says; `wavlm COMMAND --help` lists all options."""
+    UTTERANCE_SHORT = "UTTERANCE_SHORT"
+    """An utterance has too few frames for the head of an evaluation. Do: leave it out, or raise the shortest length."""
     VALID_EMPTY = "VALID_EMPTY"
     """A corpus has too few recordings to hold one out. Do: add recordings, or set valid_fraction to 0."""
     VALID_TOO_LARGE = "VALID_TOO_LARGE"
