@@ -365,6 +365,8 @@ class Code(StrEnum):
     """Several files in a row gave no data in time. Do: check the disk or the mount, then run again."""
     STORE_MISSING = "STORE_MISSING"
     """A command that looks at a store finds none. Do: name the store by --store or by WAVLM_STORE."""
+    SUBJECT_UNKNOWN = "SUBJECT_UNKNOWN"
+    """What is to be evaluated is no model and no baseline. Do: give a path, NAME@ALIAS or the name of a baseline."""
     TABLE_JOIN = "TABLE_JOIN"
     """Too many rows of a table name no recording, or too few do. Do: name recordings by their relative paths."""
     TARGET_BAD = "TARGET_BAD"

@@ -69,7 +69,10 @@ def plan(recipe: Recipe) -> tuple[Artifact, ...]:
         scores = scores_of(before, recipe)
         wanted += [*([scores] if scores else []), *evaluations_of(before, recipe)]
         wanted += [Export(before), Registration(recipe.registry_name, before)]
-    wanted += [item for model in evaluated_models(recipe) for item in evaluations_of(model, recipe)]
+    beside = evaluated_models(recipe)
+    wanted += [item for model in beside for item in evaluations_of(model, recipe)]
+    if before is None and not beside:
+        wanted += evaluations_of(None, recipe)
     return tuple(build_order(wanted))
 
 
@@ -83,12 +86,16 @@ def scores_of(model: Model, recipe: Recipe) -> Scores | None:
     return Scores(recipe.probe, model, model.shards) if recipe.probe else None
 
 
-def evaluations_of(model: Teacher, recipe: Recipe) -> tuple[Evaluation, ...]:
-    """The evaluations of a model and of the baselines beside it, in the order of the suite; none without a suite."""
+def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, ...]:
+    """The evaluations of a model and of the baselines beside it, in the order of the suite; none without a suite.
+
+    Raises UsageError (NETWORK_UNKNOWN) if a random network has to be that of a model that does not say its own.
+    """
     if recipe.evaluate is None:
         return ()
-    network = model.network if isinstance(model, Model) else model.spec.network
-    subjects = (model, *(_fill_network(item, network) for item in recipe.evaluate.baselines))
+    network = model.network if isinstance(model, Model) else model and model.spec.network
+    baselines = (_fill_network(item, network) for item in recipe.evaluate.baselines)
+    subjects = (*((model,) if model else ()), *baselines)
     return tuple(
         Evaluation(spec, subject, _shards(spec.corpora, spec.shards), _shards(spec.noise, spec.shards))
         for spec in recipe.evaluate.evaluations

@@ -155,7 +155,7 @@ class Recipe(Spec):
         """Check that the recipe trains something, or evaluates something."""
         if self.iterations and not self.speech:
             raise FieldError("there are iterations, but no speech: name one corpus or more", "speech")
-        if not self.iterations and not (self.evaluate and self.models):
+        if not self.iterations and not (self.evaluate and (self.models or self.evaluate.baselines)):
             raise FieldError(
                 "found no iteration, expected one or more; or models and `evaluate`, to evaluate alone", "iterations"
             )

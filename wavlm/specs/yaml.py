@@ -120,6 +120,24 @@ def read_suite(path: Path | str) -> SuiteSpec:
     return _require_name(_validate(SuiteSpec, tree, fields), tree)
 
 
+def find_suite(path: Path) -> SuiteSpec:
+    """A suite, or one evaluation as a suite: a file, or the bare name of a shipped one. Raises RecipeError."""
+    found = path if is_file(path) else None
+    folders = [shipped_specs() / kind for kind in ("suites", "evaluations")]
+    if found is None and is_bare_name(path):
+        found = find_file(folders, path.name)
+    if found is None:
+        hint = suggest(path.name, [name for folder in folders for name in names_in(folder)])
+        raise RecipeError(
+            f"no such file and no shipped suite, expected a path or one of {list_names(folders)}"
+            f"{f': {hint}' if hint else ''}; at {path}"
+        )
+    if "evaluations" in parse_tree(found).fields:
+        return read_suite(found)
+    evaluation = read_evaluation(found)
+    return SuiteSpec(name=evaluation.name, description=evaluation.description, evaluations=(evaluation,))
+
+
 def _expand_baseline(tree: Tree, number: int, baseline: JsonValue) -> JsonValue:
     """The fields of a baseline that is given by its type alone, or with its network written out."""
     if isinstance(baseline, str):
