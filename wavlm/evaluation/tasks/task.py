@@ -47,6 +47,10 @@ class Size:
 class Trainee(Protocol):
     """A task whose classes are known: it makes heads, and knows what their output means."""
 
+    def check(self, size: Size) -> None:
+        """Raise BadDataError for what no head can learn from features of this size."""
+        ...
+
     def make_head(self, size: Size) -> nn.Module:
         """A head with fresh weights from torch's default generator."""
         ...
