@@ -355,6 +355,8 @@ class Code(StrEnum):
     """A command that looks at a store finds none. Do: name the store by --store or by WAVLM_STORE."""
     TABLE_JOIN = "TABLE_JOIN"
     """Too many rows of a table name no recording, or too few do. Do: name recordings by their relative paths."""
+    TARGETS = "TARGETS"
+    """Targets or trials cannot be read, or name recordings that are not there. Do: see docs/labelled-corpora.md."""
     TAR_BOMB = "TAR_BOMB"
     """An archive unpacks to more than the limit. Do: check the archive with its publisher."""
     TAR_CORRUPT = "TAR_CORRUPT"
