@@ -92,6 +92,24 @@ def test_speakers_are_drawn_with_their_trials() -> None:
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.15 * (high - low))
 
 
+def test_a_trial_counts_as_often_as_both_of_its_speakers() -> None:
+    """A trial within a speaker counts as often as that speaker is drawn, one between two as the product."""
+    names = [f"s{number:02d}" for number in range(20)]
+    left, right = [*names, "s00", "s01"], [*names, "s01", "s02"]
+    drawn: list[np.ndarray] = []
+
+    def keep(weights: np.ndarray) -> float:
+        drawn.append(weights)
+        return float(weights[0])
+
+    bootstrap_trials(Sides((left, right), (left, right)), keep)
+    times = np.stack(drawn)
+    assert (times[:, :20].sum(axis=1) == 20).all()
+    assert (times[:, 20] == times[:, 0] * times[:, 1]).all()
+    assert (times[:, 21] == times[:, 1] * times[:, 2]).all()
+    assert times[:, 20].max() > 1
+
+
 def test_recordings_are_drawn_where_speakers_are_few_or_unknown() -> None:
     sides, scores, is_target = verification_trials(6)
     ranked = rank_trials(scores, is_target)

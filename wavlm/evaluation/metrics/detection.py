@@ -55,7 +55,7 @@ class SearchTrials:
     is_target: Bools  # (N,) whether the document contains the query
 
     def mtwv(self, beta: float = BETA, weights: Floats | None = None) -> MaximumValue:
-        """The maximum over all thresholds. `weights` (N,): how often each trial counts, in the order they were given."""
+        """The maximum over all thresholds. `weights` (N,): how often each trial counts, in the order they came in."""
         ends = np.append(np.flatnonzero(np.diff(self.scores)), len(self.scores) - 1)  # of one score: found together
         values = np.cumsum(self._values(beta, weights))[ends]
         best = int(values.argmax())
