@@ -375,6 +375,8 @@ class Code(StrEnum):
     """Too many rows of a table name no recording, or too few do. Do: name recordings by their relative paths."""
     TARGET_BAD = "TARGET_BAD"
     """A recording's target has another form than its task needs. Do: correct the corpus' table of targets."""
+    TARGET_LONG = "TARGET_LONG"
+    """A target has more symbols than its audio has frames. Do: check that text and audio belong together."""
     TARGET_MISSING = "TARGET_MISSING"
     """A recording has no target for its task. Do: give the corpus a layout that says it."""
     TAR_BOMB = "TAR_BOMB"

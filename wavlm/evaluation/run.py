@@ -52,9 +52,13 @@ def run_evaluation(
     splits = tuple(Split(it.name, tuple(task.for_training(one) for one in it.train), it.dev, it.test) for it in splits)
     # What can be known is known before the features are computed.
     trainees = [task.begin(it.train, (*it.dev, *it.test)) for it in splits]
+    subject = inputs.subject
+    size = Size(subject.num_states, subject.num_channels, subject.hop_samples)
+    for trainee in trainees:
+        trainee.check(size)
     features = _prepare(task, splits, inputs, cache, workers, progress)
     tested = [
-        _run_fold(spec, number, split, trainee, inputs.subject, features, out)
+        _run_fold(spec, number, split, trainee, subject, features, out)
         for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
     ]
     facts = describe_results(spec, inputs.subject_name, tested)

@@ -22,3 +22,16 @@ class WeightedSum(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         weights = torch.softmax(self.weights, dim=0)
         return (states * weights.view(1, -1, *[1] * (states.ndim - 2))).sum(dim=1)
+
+
+class OnStates(nn.Module):
+    """A head of frames behind the weighted sum: states (B, S, F, D) and lengths (B,) to what the head gives."""
+
+    def __init__(self, num_states: int, head: nn.Module) -> None:
+        super().__init__()
+        self.sum = WeightedSum(num_states)
+        self.head = head
+
+    def forward(self, states: Tensor, num_frames: Tensor) -> Tensor:
+        found: Tensor = self.head(self.sum(states), num_frames)
+        return found

@@ -10,7 +10,7 @@ from wavlm.storage.facts import Facts, read_facts
 RESULTS_FILE = "results.json"
 
 
-class Interval(Facts):
+class ConfidenceInterval(Facts):
     """Where a figure may lie if the same were measured on other examples of the same kind."""
 
     low: float
@@ -25,7 +25,7 @@ class Figure(Facts):
     name: str  # as `accuracy`, `per`, `eer`
     value: float
     is_lower_better: bool = False
-    interval: Interval | None = None  # None: on dev, or where no interval is known
+    interval: ConfidenceInterval | None = None  # None: on dev, or where no interval is known
     note: str = ""  # as "chosen on test, as the reference does"
 
 

@@ -13,4 +13,8 @@ def make_task(spec: EvaluationSpec) -> Task:
         from wavlm.evaluation.tasks.classification import Classification
 
         return Classification(task, head)
+    if task.type in ("pr", "asr", "ood_asr", "sf") and head.type in ("frame_linear", "blstm"):
+        from wavlm.evaluation.tasks.recognition import Recognition
+
+        return Recognition(task, head)
     raise AssertionError(f"{task.type} with the head {head.type}")  # the spec was checked

@@ -19,8 +19,8 @@ from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.heads.pooled_linear import PooledLinear
 from wavlm.evaluation.labelled import LabelledCorpus, Row, require
-from wavlm.evaluation.metrics.intervals import wilson
 from wavlm.evaluation.results.facts import Figure
+from wavlm.evaluation.results.figures import share_of
 from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.heads import PooledLinearHead
@@ -114,6 +114,9 @@ class Classifier:
     classes: dict[str, tuple[str, ...]]  # of each group, in order
     head: PooledLinearHead
 
+    def check(self, size: Size) -> None:
+        """Any size will do."""
+
     def make_head(self, size: Size) -> nn.Module:
         counts = [len(known) for known in self.classes.values()]
         return PooledLinear(size.num_states, size.num_channels, self.head.projection, counts)
@@ -133,7 +136,13 @@ class Classifier:
             for row in range(len(batch.examples))
         ]
 
-    def score(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> tuple[Figure, ...]:
+    def score(
+        self,
+        examples: Sequence[Example],
+        predictions: Sequence[JsonValue],
+        *,
+        with_intervals: bool = True,  # noqa: ARG002 - Wilson's costs nothing
+    ) -> tuple[Figure, ...]:
         """The accuracy: all groups right. With several groups, that of each as well."""
         right = [item.target == found for item, found in zip(examples, predictions, strict=True)]
         figures = [_accuracy("accuracy", right)]
@@ -147,8 +156,7 @@ class Classifier:
 
 
 def _accuracy(name: str, right: Sequence[bool]) -> Figure:
-    count = sum(right)
-    return Figure(name=name, value=count / len(right), interval=wilson(count, len(right)))
+    return share_of(name, sum(right), len(right))
 
 
 def _groups(example: Example) -> dict[str, str]:

@@ -47,6 +47,10 @@ class Size:
 class Trainee(Protocol):
     """A task whose classes are known: it makes heads, and knows what their output means."""
 
+    def check(self, size: Size) -> None:
+        """Raise BadDataError for what no head can learn from features of this size."""
+        ...
+
     def make_head(self, size: Size) -> nn.Module:
         """A head with fresh weights from torch's default generator."""
         ...
@@ -59,8 +63,13 @@ class Trainee(Protocol):
         """The prediction for each example of a batch."""
         ...
 
-    def score(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> tuple[Figure, ...]:
-        """The figures of a set of examples, the one that heads are chosen by first."""
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
+    ) -> tuple[Figure, ...]:
+        """The figures of a set of examples, the one that heads are chosen by first.
+
+        Intervals cost thousands of draws, so they are left out on the dev part.
+        """
         ...
 
 
