@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from wavlm.errors import BadDataError
-from wavlm.evaluation.metrics.intervals import Sides, bootstrap_sums, bootstrap_trials, wilson
+from wavlm.evaluation.metrics.intervals import Sides, interval_of_sums, interval_of_trials, wilson_interval
 from wavlm.evaluation.metrics.verification import eer, rank_trials
 
 pytestmark = pytest.mark.numeric
@@ -18,18 +18,19 @@ pytestmark = pytest.mark.numeric
 @pytest.mark.parametrize(("right", "total"), [(0, 10), (10, 10), (1, 29), (81, 263), (2, 3)])
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 def test_wilsons_interval_is_that_of_scipy(right: int, total: int, confidence: float) -> None:
-    found = wilson(right, total, confidence)
+    found = wilson_interval(right, total, confidence)
     expected = binomtest(right, total).proportion_ci(confidence, method="wilson")
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert 0 <= found.low <= right / total <= found.high <= 1
-    assert (found.method, found.confidence) == ("Wilson", confidence)
+    assert found.value == right / total
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert (found.method, found.num_units, found.unit) == ("wilson", total, "trials")
 
 
 def test_wilsons_interval_has_the_published_values() -> None:
     """Newcombe 1998, Statistics in Medicine 17, table I, method 3: 81/263, 15/148, 0/20, 1/29."""
     table = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0, 0.1611), (1, 29): (0.0061, 0.1718)}
     for (right, total), ends in table.items():
-        found = wilson(right, total)
+        found = wilson_interval(right, total)
         assert (found.low, found.high) == pytest.approx(ends, abs=5e-5)
 
 
@@ -39,10 +40,11 @@ def mean_of(sums: np.ndarray) -> np.ndarray:
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution() -> None:
     values = np.random.default_rng(1).normal(5, 2, 400)
-    found = bootstrap_sums(np.stack([values, np.ones(400)], 1), [""] * 400, mean_of)
+    found = interval_of_sums(np.stack([values, np.ones(400)], 1), [""] * 400, mean_of)
     half = NormalDist().inv_cdf(0.975) * values.std() / 20
     assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.06 * half)
-    assert (found.method, found.confidence) == ("bootstrap over 400 utterances", 0.95)
+    assert found.value == pytest.approx(values.mean())
+    assert (found.unit, found.num_units, found.method, found.confidence) == ("utterances", 400, "bootstrap", 0.95)
 
 
 def test_whole_speakers_are_drawn_where_there_are_enough() -> None:
@@ -50,9 +52,8 @@ def test_whole_speakers_are_drawn_where_there_are_enough() -> None:
     of_speaker = np.random.default_rng(2).normal(0, 1, 50)
     numbers = np.stack([of_speaker.repeat(25), np.ones(1250)], 1)
     speakers = [f"s{number}" for number in range(50) for _ in range(25)]
-    by_speaker, by_utterance = (bootstrap_sums(numbers, names, mean_of) for names in (speakers, [""] * 1250))
-    assert by_speaker.method == "bootstrap over 50 speakers"
-    assert by_utterance.method == "bootstrap over 1250 utterances"
+    by_speaker, by_utterance = (interval_of_sums(numbers, names, mean_of) for names in (speakers, [""] * 1250))
+    assert (by_speaker.unit, by_speaker.num_units, by_utterance.unit) == ("speakers", 50, "utterances")
     ratio = (by_speaker.high - by_speaker.low) / (by_utterance.high - by_utterance.low)
     assert ratio == pytest.approx(5, rel=0.1)
 
@@ -78,8 +79,9 @@ def test_speakers_are_drawn_with_their_trials() -> None:
     such pairs are left out."""
     sides, scores, is_target = verification_trials(30)
     ranked = rank_trials(scores, is_target)
-    found = bootstrap_trials(sides, lambda weights: ranked.curve(weights).eer())
-    assert found.method == "bootstrap over 30 speakers"
+    found = interval_of_trials(sides, lambda weights: ranked.curve(weights).eer())
+    assert found.value == eer(scores, is_target)
+    assert (found.unit, found.num_units) == ("speakers", 30)
     rng = np.random.default_rng(5)
     speakers = sorted(set(sides.speakers[0]))
     pairs = np.array([[speakers.index(name) for name in side] for side in sides.speakers])
@@ -102,7 +104,7 @@ def test_a_trial_counts_as_often_as_both_of_its_speakers() -> None:
         drawn.append(weights)
         return float(weights[0])
 
-    bootstrap_trials(Sides((left, right), (left, right)), keep)
+    interval_of_trials(Sides((left, right), (left, right)), keep)
     times = np.stack(drawn)
     assert (times[:, :20].sum(axis=1) == 20).all()
     assert (times[:, 20] == times[:, 0] * times[:, 1]).all()
@@ -113,33 +115,33 @@ def test_a_trial_counts_as_often_as_both_of_its_speakers() -> None:
 def test_recordings_are_drawn_where_speakers_are_few_or_unknown() -> None:
     sides, scores, is_target = verification_trials(6)
     ranked = rank_trials(scores, is_target)
-    few = bootstrap_trials(sides, lambda weights: ranked.curve(weights).eer())
-    assert few.method == "bootstrap over 24 utterances"
-    assert few.low < eer(scores, is_target) < few.high
+    few = interval_of_trials(sides, lambda weights: ranked.curve(weights).eer())
+    assert (few.unit, few.num_units) == ("utterances", 24)
+    assert few.low < few.value < few.high
     sides, scores, is_target = verification_trials(20)
     unknown = Sides(sides.keys, (["", *sides.speakers[0][1:]], sides.speakers[1]))
     ranked = rank_trials(scores, is_target)
-    by_recording = bootstrap_trials(unknown, lambda weights: ranked.curve(weights).eer())
-    assert by_recording.method == "bootstrap over 80 utterances"
+    by_recording = interval_of_trials(unknown, lambda weights: ranked.curve(weights).eer())
+    assert (by_recording.unit, by_recording.num_units) == ("utterances", 80)
 
 
 def test_the_same_input_gives_the_same_interval() -> None:
     sides, scores, is_target = verification_trials(6)
     ranked = rank_trials(scores, is_target)
-    one, two = (bootstrap_trials(sides, lambda weights: ranked.curve(weights).eer()) for _ in range(2))
+    one, two = (interval_of_trials(sides, lambda weights: ranked.curve(weights).eer()) for _ in range(2))
     assert one == two
     numbers = np.random.default_rng(6).uniform(1, 2, (30, 2))
-    assert bootstrap_sums(numbers, [""] * 30, mean_of) == bootstrap_sums(numbers, [""] * 30, mean_of)
+    assert interval_of_sums(numbers, [""] * 30, mean_of) == interval_of_sums(numbers, [""] * 30, mean_of)
 
 
 def test_what_has_no_interval_is_refused() -> None:
     with pytest.raises(BadDataError, match=r"METRIC_UNDEFINED: interval: no trial"):
-        wilson(0, 0)
+        wilson_interval(0, 0)
     with pytest.raises(ValueError, match="found 3 of 2"):
-        wilson(3, 2)
+        wilson_interval(3, 2)
     with pytest.raises(BadDataError, match=r"METRIC_UNDEFINED: interval: 1 of utterances; expected at least 2"):
-        bootstrap_sums(np.ones((1, 2)), [""], mean_of)
+        interval_of_sums(np.ones((1, 2)), [""], mean_of)
     one_target = Sides((["a", "b"], ["c", "d"]), (["", ""], ["", ""]))
     ranked = rank_trials([1.0, 0.0], [True, False])
     with pytest.raises(BadDataError, match=r"METRIC_UNDEFINED: interval: too many draws of 4 utterances have no value"):
-        bootstrap_trials(one_target, lambda weights: ranked.curve(weights).eer())
+        interval_of_trials(one_target, lambda weights: ranked.curve(weights).eer())

@@ -60,7 +60,7 @@ def test_stoi_looks_where_the_reference_has_speech(speech: np.ndarray) -> None:
 
 
 def test_pesq_is_worse_for_added_noise_than_for_noise_that_is_taken_away(speech: np.ndarray, noisy: np.ndarray) -> None:
-    """Its asymmetry: what is added counts more than what is lacking (Rix et al. 2001, ICASSP, section 2.6)."""
+    """Its asymmetry: what is added counts more than what is lacking (Rix et al. 2001, ICASSP)."""
     at_25_db = speech + 0.1 * (noisy - speech)
     assert pesq_wb(speech, at_25_db, RATE_HZ) < pesq_wb(at_25_db, speech, RATE_HZ) - 0.05
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +23,28 @@ import numpy.typing as npt
 from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.metrics.checks import Floats, require_pairs, undefined
 from wavlm.evaluation.paired import DRAWS, FEWEST_SPEAKERS, Figure, draw_interval, find_blocks, sum_blocks
-from wavlm.evaluation.results.facts import Interval
 
+Unit = Literal["speakers", "utterances", "trials"]
 TRIAL_DRAWS = 1999  # each sorts errors of all trials; the ends of a 95 % interval are then 50 draws from the edge
 MOST_UNDEFINED = 0.05  # of the draws: those that have no target, for example
 CONFIDENCE = 0.95
 
 
-def wilson(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) -> Interval:
-    """The interval of a proportion: Wilson 1927, JASA 22, equation 4. Trials are taken as independent.
+@dataclass(frozen=True)
+class Interval:
+    """A figure with the interval that it lies in at a confidence."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    method: Literal["wilson", "bootstrap"]
+    num_units: int
+    unit: Unit  # what is taken as independent: of Wilson trials, of the bootstrap what was drawn
+
+
+def wilson_interval(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of a proportion: Wilson 1927, JASA 22, 209-212. Trials are taken as independent.
 
     Raises BadDataError (METRIC_UNDEFINED) without trials.
     """
@@ -45,10 +59,10 @@ def wilson(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) 
     half = z / scale * sqrt(share * (1 - share) / num_trials + z**2 / (4 * num_trials**2))
     low = 0.0 if num_successes == 0 else centre - half  # exactly, where rounding would leave 1e-18
     high = 1.0 if num_successes == num_trials else centre + half
-    return Interval(low=low, high=high, confidence=confidence, method="Wilson")
+    return Interval(share, low, high, confidence, "wilson", num_trials, "trials")
 
 
-def bootstrap_sums(
+def interval_of_sums(
     numbers: Floats, speakers: Sequence[str], figure: Figure, *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> Interval:
     """The interval of a figure of numbers per utterance (U, D) that add up: `figure` takes sums (R, D) to values (R,).
@@ -62,7 +76,8 @@ def bootstrap_sums(
     _require_several(len(sums), unit)
     low, high = _draw(len(sums), lambda times: figure(times @ sums), confidence, DRAWS, seed)
     _require_ends(low, high, f"{len(sums)} {unit}")
-    return Interval(low=low, high=high, confidence=confidence, method=f"bootstrap over {len(sums)} {unit}")
+    value = float(figure(numbers.sum(axis=0, keepdims=True))[0])
+    return Interval(value, low, high, confidence, "bootstrap", len(sums), unit)
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ class Sides:
     speakers: tuple[Sequence[str], Sequence[str]]
 
 
-def bootstrap_trials(
+def interval_of_trials(
     sides: Sides,
     figure: Callable[[Floats], float],
     *,
@@ -99,10 +114,10 @@ def bootstrap_trials(
 
     low, high = _draw(num_units, values_of, confidence, num_draws, seed)
     _require_ends(low, high, f"{num_units} {unit}")
-    return Interval(low=low, high=high, confidence=confidence, method=f"bootstrap over {num_units} {unit}")
+    return Interval(float(figure(np.ones(left.size))), low, high, confidence, "bootstrap", num_units, unit)
 
 
-def _sides_by_unit(sides: Sides) -> tuple[npt.NDArray[np.int64], str]:
+def _sides_by_unit(sides: Sides) -> tuple[npt.NDArray[np.int64], Unit]:
     """The numbers of the units on both sides of each trial (2, N), and what they are."""
     for side in (*sides.keys, *sides.speakers):
         require_pairs("interval", sides.keys[0], side)
