@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from wavlm.errors import Code, CodedError, StoppedError
+from wavlm.storage import passing
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -31,12 +32,7 @@ LASTING = frozenset(
     }
 )  # fmt: skip
 # After which the same command may succeed, although nobody has changed a file.
-PASSING = frozenset(
-    {
-        errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.EAGAIN, errno.ECONNRESET,
-        errno.ECONNABORTED, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN,
-    }
-)  # fmt: skip
+PASSING = passing.PASSING | {errno.EAGAIN}
 
 
 @dataclass(frozen=True)
