@@ -178,7 +178,7 @@ class _Job:
         require_room(self.out, 0 if leaves else int(UNPACKED_RATIO * size))
         if type(self.spec.layout) in CONTAINERS and isinstance(source, HttpsSource):
             found = open_container(self.spec.layout, archive, PurePosixPath(source.to), self.out / AUDIO)
-            sha256 = pin.digest if pin.algorithm == "sha256" else sha256_of(archive)
+            sha256 = source.sha256 or sha256_of(archive)
         else:
             # A package is pinned by sha256. So its links are known: they lead to fonts and documentation.
             limits = Limits(links="skip" if isinstance(source, AptSource) else "refuse")
