@@ -1,13 +1,12 @@
 """The digests of first downloads: what stands in for a digest where a publisher gives none.
 
 They are noted in two places. `<digest of the address>.<format>.digest.json` in the downloads folder is about one store.
-The list beside the corpus spec, `NAME.digests.json`, is about all machines that use the spec. People may merge and commit
-it, so it is plain JSON. What it says comes before what a store has noted.
+The list beside the corpus spec, `NAME.digests.json`, is about all machines that use the spec. It is plain JSON, for people
+merge and commit it. What it says comes before what a store has noted.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -23,7 +22,6 @@ from wavlm.storage.facts import Facts
 from wavlm.storage.files import read_json, write_json
 from wavlm.storage.locks import wait_for_lock
 
-CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 LOCK_SECONDS = 60.0  # others hold the list while they write one line
 ADDRESS_DIGITS = 16
 
@@ -86,13 +84,10 @@ def list_digests(found: Mapping[HttpsSource, NotedDigest]) -> None:
                 listed = {**_read(path), **new}
                 write_json(path, {name: listed[name].model_dump() for name in sorted(listed)})
         except OSError as error:
-            is_closed = isinstance(error, CannotWriteError) and error.code == "NOT_WRITABLE"
-            if error.errno not in CLOSED and not is_closed:
-                raise
             raise CannotWriteError(
                 "DIGESTS_CLOSED",
-                f"the list of digests cannot be written; at {path}; let yourself write there, or name another file by "
-                "`digests` of the source, then: wavlm pin CORPUS",
+                f"the list of digests cannot be written: {error}; at {path}; let yourself write there, or name another "
+                "file by `digests` of the source, then: wavlm pin CORPUS",
             ) from error
 
 
