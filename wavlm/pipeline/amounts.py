@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from wavlm.corpus.download.listed import with_listed
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.pipeline.artifacts import Labels, Shards, generation_of
 from wavlm.pipeline.record import read_field
@@ -92,7 +93,8 @@ def unpacked_bytes(spec: CorpusSpec) -> Sum:
 def left_to_download(shards: Shards, store: Store | None) -> Sum:
     """What is not among the store's downloads."""
     spec = shards.corpus.spec
-    places = {item: store.downloads / item.file_name for item in _archives(spec)} if store else {}
+    archives = with_listed(_archives(spec), store.downloads) if store else ()
+    places = {item: store.downloads / item.file_name for item in archives} if store else {}
     there = {item: path.stat().st_size for item, path in places.items() if path.exists()}
     left = _total(spec, [item for item in _archives(spec) if item not in there])
     if not there or not _has_one_size(spec):

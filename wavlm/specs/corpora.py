@@ -6,10 +6,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from wavlm.specs.access import AccessSpec
 from wavlm.specs.base import Count, Name, NonNegative, Probability, Spec
 from wavlm.specs.layouts import Layout
 from wavlm.specs.series import expand_sources
-from wavlm.specs.sources import AccessSpec, FolderSource, HttpsSource, Source
+from wavlm.specs.sources import FolderSource, HttpsSource, Source
 
 
 class HoldOut(Spec):

@@ -11,32 +11,6 @@ from wavlm.specs.base import Count, FieldError, Md5, Natural, NonNegative, Sha25
 from wavlm.specs.paths import Below
 
 ArchiveFormat = Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip", "file", "file.gz"]
-VARIABLE = r"^[A-Z][A-Z0-9_]*$"
-
-
-class AccessSpec(Spec):
-    """What a publisher asks for before a download. All of it comes from the environment; nothing is written down.
-
-    Nobody can agree to terms, or know a password, for somebody else. So a spec only names the variables.
-    """
-
-    agreement: Annotated[str, Field(pattern=VARIABLE)]
-    """Name of the environment variable that says that you have the publisher's agreement: it must be `yes`.
-
-    Source: the publisher's terms, at `homepage`.
-    """
-
-    token: Annotated[str, Field(pattern=rf"{VARIABLE}|^$")] = ""
-    """Name of the environment variable that holds an access token. It is sent to the hosts of `urls` and to no other.
-
-    Change: give it where the publisher's server asks for one (`Authorization: Bearer`), such as a hub with gated data.
-    """
-
-    password: Annotated[str, Field(pattern=rf"{VARIABLE}|^$")] = ""
-    """Name of the environment variable that holds the password of encrypted archives.
-
-    Change: give it where sources have an `encryption`.
-    """
 
 
 class HttpsSource(Spec):
@@ -123,6 +97,14 @@ class HttpsSource(Spec):
     Change: for archives that their publisher encrypts, such as those of GigaSpeech.
     """
 
+    lists: Literal["nothing", "gigaspeech"] = "nothing"
+    """What the file is, besides a part of the corpus: a list of further archives, which are downloaded, too.
+
+    `gigaspeech`: the publisher's `files.yaml`, with path and md5 of each. The archives lie beside it on the server, are
+    encrypted, and are unpacked where their paths say; what belongs to `dict` is left out.
+    Change: for GigaSpeech alone.
+    """
+
     @property
     def is_known(self) -> bool:
         """Whether a digest says which bytes the archive has. A first download has none before it."""
@@ -159,6 +141,8 @@ class HttpsSource(Spec):
             raise FieldError("an md5 is from the publisher, so digest_from must be, too", "md5")
         if self.format in ("file", "file.gz") and not self.to:
             raise FieldError("one file needs its path below the folder of all audio", "to")
+        if self.lists != "nothing" and self.format != "file":
+            raise FieldError("a list is a file as it is: format must be file", "format")
         return self
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.corpus.publishers.archive_server import ArchiveServer, serving_archives
 from tests.corpus.publishers.fetching import SHIPPED
-from tests.corpus.publishers.trees import TREES
+from tests.corpus.publishers.trees import GIGASPEECH_PASSWORD, TREES
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.corpus.manifest import read_manifest
@@ -23,6 +23,7 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.progress import no_progress
 from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.first_downloads import describe_digests
+from wavlm.pipeline.garbage.notes import archives_of
 from wavlm.pipeline.resolve import read_folder, resolve_corpus
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.verify import verify
@@ -33,7 +34,15 @@ from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource, ShardS
 from wavlm.specs.yaml import read_corpus
 
 SHARDS = ShardSpec(min_seconds=0.3, max_seconds=10.0, shard_megabytes=1.0)
-WITHOUT_DIGEST = ["dns-noise", "peoples-speech", "voxpopuli-en", "voxpopuli-en-transcribed", "yodas-en"]
+WITHOUT_DIGEST = [
+    "dns-noise",
+    "gigaspeech",
+    "gigaspeech-episodes",
+    "peoples-speech",
+    "voxpopuli-en",
+    "voxpopuli-en-transcribed",
+    "yodas-en",
+]
 
 
 def of_server(server: ArchiveServer, name: str, folder: Path) -> CorpusSpec:
@@ -41,7 +50,8 @@ def of_server(server: ArchiveServer, name: str, folder: Path) -> CorpusSpec:
     shipped = read_corpus(SHIPPED / f"{name}.yaml")
     found = [_moved(source, server, folder) for source in shipped.sources]
     spec = shipped.model_copy(update={"sources": tuple(source for source in found if source)})
-    assert len(spec.sources) == len(server.files)  # each archive is one that the shipped spec asks for
+    if not any(source.lists != "nothing" for source in spec.unpinned):
+        assert len(spec.sources) == len(server.files)  # each archive is one that the shipped spec asks for
     return spec
 
 
@@ -59,6 +69,13 @@ def _moved(source: HttpsSource | AptSource | FolderSource, server: ArchiveServer
         "digests": "" if pinned else str(folder / Path(source.digests).name),
     }
     return source.model_copy(update=update)
+
+
+@pytest.fixture(autouse=True)
+def agreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment of somebody says who has the agreement of GigaSpeech's publisher."""
+    monkeypatch.setenv("GIGASPEECH_AGREED", "yes")
+    monkeypatch.setenv("GIGASPEECH_PASSWORD", GIGASPEECH_PASSWORD)
 
 
 def make(spec: CorpusSpec, store: Store) -> tuple[Corpus, Shards]:
@@ -96,7 +113,7 @@ def test_a_first_download_and_a_digest_in_the_spec_make_the_same_corpus(tmp_path
         assert not Corpus(spec).is_known
         first, _ = make(spec, one := Store(tmp_path / "one"))
         listed = json.loads((tmp_path / f"{name}.digests.json").read_text())
-        assert len(listed) == len(server.files)
+        assert len(listed) == len(spec.unpinned)
         pinned = spec.model_copy(update={"sources": tuple(_pin(source, listed) for source in spec.sources)})
         other, _ = make(pinned, two := Store(tmp_path / "two"))
     assert Corpus(pinned).key == other.key == first.key
@@ -127,3 +144,29 @@ def test_a_gated_corpus_asks_for_its_agreement_before_a_first_download(tmp_path:
         with pytest.raises(UsageError, match="GATED: "):
             read_folder(spec, Store(tmp_path))
         assert not server.seen
+
+
+def test_a_list_of_gigaspeech_that_is_a_web_page_is_no_first_download(tmp_path: Path) -> None:
+    files = TREES["gigaspeech"]()
+    path = "magichub/GigaSpeech/files.yaml"
+    with serving_archives({**files, path: b"<!DOCTYPE html><html>Please log in</html>"}) as server:
+        spec = of_server(server, "gigaspeech", tmp_path)
+        with pytest.raises(BadDataError, match=r"LAYOUT: this is no list of archives .*kept as .*\.bad"):
+            read_folder(spec, Store(tmp_path))
+        server.files = files
+        read_folder(spec, Store(tmp_path))
+    assert Corpus(resolve_corpus(spec, Store(tmp_path))).is_known
+
+
+def test_house_keeping_keeps_the_archives_that_a_list_names_while_the_corpus_is_not_made(tmp_path: Path) -> None:
+    store, listed = Store(tmp_path / "store"), TREES["gigaspeech"]()
+    with serving_archives(listed) as server:
+        spec = of_server(server, "gigaspeech", tmp_path)
+        read_folder(spec, store)
+        corpus = Corpus(resolve_corpus(spec, store))
+        before = set(archives_of(Corpus(spec), store))
+        names = set(archives_of(corpus, store))
+    assert len(names) == len(listed)
+    assert before == {spec.unpinned[0].file_name}  # the list itself, while it is half downloaded
+    md5s = {line.rpartition(" ")[2] for line in listed["magichub/GigaSpeech/files.yaml"].decode().splitlines()}
+    assert {name.partition(".")[0] for name in names if name.endswith(".aes")} < md5s

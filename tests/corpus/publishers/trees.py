@@ -5,12 +5,14 @@ The paths are those of the shipped specs' addresses, so that a local server can 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 
-from tests.corpus.publishers.packing import encode, gzipped, parquet, tar, zipped
+from tests.corpus.publishers.packing import encode, encrypt, gzipped, parquet, tar, zipped
 
 PEOPLE = "datasets/MLCommons/peoples_speech/resolve/f10597c5d3d3a63f8b6827701297c3afdf178272/clean"
+GIGASPEECH_PASSWORD = "correct horse"  # noqa: S105 - of archives that a test makes
 DNS = "dns5archive/V5_training_dataset/noise_fullband/datasets_fullband.noise_fullband"
 
 
@@ -127,6 +129,55 @@ def dns_noise() -> dict[str, bytes]:
     }
 
 
+def gigaspeech() -> dict[str, bytes]:
+    def segment(name: str, begin: float, text: str) -> dict[str, object]:
+        subsets = ["{XL}", "{L}"]
+        return {
+            "sid": name,
+            "speaker": "N/A",
+            "begin_time": begin,
+            "end_time": begin + 0.8,
+            "text_tn": text,
+            "subsets": subsets,
+        }
+
+    folders = {
+        "audio/podcast/P0001": "POD0000000025",
+        "audio/audiobook/P0002": "AUD0000000003",
+        "audio/youtube/P0002": "YOU0000000001",
+    }
+    audios = [
+        {
+            "aid": name,
+            "path": f"{folder}/{name}.opus",
+            "subsets": ["{XL}", "{L}"],
+            "segments": [segment(f"{name}_S0000001", 0.1, "YES <PERIOD>"), segment(f"{name}_S0000002", 1.0, "<MUSIC>")],
+        }
+        for folder, name in folders.items()
+    ]
+    listed = json.dumps({"dataset": "GigaSpeech", "language": "EN", "version": "v1.0.0", "audios": audios})
+    files = {
+        f"{folder}.tgz.aes": encrypt(tar({f"{name}.opus": encode("opus", seed, 2.0)}, "w:gz"), GIGASPEECH_PASSWORD)
+        for seed, (folder, name) in enumerate(folders.items())
+    }
+    files["GigaSpeech.json.gz.aes"] = encrypt(gzipped(listed), GIGASPEECH_PASSWORD)
+    parts = {
+        "metadata": "GigaSpeech.json",
+        "youtube": "audio/youtube",
+        "podcast": "audio/podcast",
+        "audiobook": "audio/audiobook",
+    }
+    lines = ["dict:", f"  dict/cmudict.0.7a.aes: {'0' * 32}"]
+    for part, start in parts.items():
+        lines += [f"{part}:", *(f"  {name}: {_md5(blob)}" for name, blob in files.items() if name.startswith(start))]
+    found = {**files, "files.yaml": "\n".join([*lines, ""]).encode()}
+    return {f"magichub/GigaSpeech/{name}": blob for name, blob in found.items()}
+
+
+def _md5(blob: bytes) -> str:
+    return hashlib.md5(blob, usedforsecurity=False).hexdigest()
+
+
 def musan() -> dict[str, bytes]:
     files = {f"musan/{kind}/free-sound/{kind}-free-sound-0000.wav": encode("wav", 1) for kind in ("music", "noise")}
     files |= {"musan/noise/sound-bible/noise-sound-bible-0000.wav": encode("wav", 3)}
@@ -152,6 +203,8 @@ def rirs_noises() -> dict[str, bytes]:
 # By the name of the shipped spec.
 TREES: Mapping[str, Callable[[], dict[str, bytes]]] = {
     "dns-noise": dns_noise,
+    "gigaspeech": gigaspeech,
+    "gigaspeech-episodes": gigaspeech,
     "libri-light-small": libri_light,
     "librispeech-dev-clean": librispeech,
     "mini-librispeech": mini_librispeech,

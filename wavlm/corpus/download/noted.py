@@ -1,8 +1,8 @@
 """The digests of first downloads: what stands in for a digest where a publisher gives none.
 
 They are noted in two places. `<digest of the address>.<format>.digest.json` in the downloads folder is about one store.
-The list beside the corpus spec, `NAME.digests.json`, is about all machines that use the spec. It is plain JSON, for people
-merge and commit it. What it says comes before what a store has noted.
+The list beside the corpus spec, `NAME.digests.json`, is about all machines that use the spec. It is plain JSON, because
+people commit it. What it says comes before what a store has noted.
 """
 
 from __future__ import annotations

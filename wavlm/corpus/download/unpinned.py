@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wavlm.corpus.credentials import NO_CREDENTIALS, Credentials
 from wavlm.corpus.download.https import fill_part, part_of
+from wavlm.corpus.download.listed import read_list
 from wavlm.corpus.download.noted import NotedDigest, find_digest, note_digest
 from wavlm.corpus.download.pin import Pin, hold_archive_lock, publish, quarantine
 from wavlm.corpus.download.transfer import PartialFile, RetryPolicy
@@ -68,10 +69,12 @@ def accept(sources: Sequence[HttpsSource], downloads: Path, sha256: str) -> Http
 
 
 def _check_end(part: PartialFile, source: HttpsSource) -> None:
-    """Raise BadDataError if what was downloaded is no whole archive; it is renamed to `.bad` then."""
+    """Raise BadDataError if what was downloaded is no whole archive, or no list; it is renamed to `.bad` then."""
     announced = source.size_bytes or part.read_note().get("size")
     try:
         check_end(part.path, source, int(announced) if announced else None)
+        if source.lists != "nothing":
+            read_list(source, part.path)
     except BadDataError as error:
         part.note.unlink(missing_ok=True)
         bad = quarantine(part.path)
