@@ -45,7 +45,7 @@ def pin(
 
       [cyan]wavlm pin my-recipe.yaml --accept SHA256[/]   the publisher has replaced an archive
     """
-    from wavlm.pipeline.first_downloads import accept_download, list_noted, read_unpinned
+    from wavlm.pipeline.pinning import accept_download, list_noted, read_unpinned
     from wavlm.pipeline.store import Store
 
     specs, artifact_store = read_unpinned(what), Store(store)
