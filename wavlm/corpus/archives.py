@@ -13,6 +13,7 @@ from wavlm.corpus.contents import FolderContents, Outside, audio_root, find_fold
 from wavlm.corpus.digests import Cache
 from wavlm.corpus.download import Credentials, Pin, fetch, fetch_apt, read_credentials
 from wavlm.corpus.download.listed import with_listed
+from wavlm.corpus.download.noted import list_missing
 from wavlm.corpus.download.pin import is_present, require_room
 from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.growth.generations import GenerationList, find_base
@@ -106,6 +107,7 @@ def gather(
         inside = {f"{AUDIO}/{name}": file for name, file in merge(containers).items()}
         return Files(out, tuple(one.receipt for one in containers), contents, base, inside)
     credentials = read_credentials(spec)
+    list_missing(spec.unpinned, downloads)
     archives = _all_archives(spec, downloads, credentials)
     sizes = [float(source.size_bytes or 1) for source in archives]
     earlier = [read_unpacked(_receipt_of(source, out)) for source in archives]

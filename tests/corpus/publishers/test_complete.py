@@ -170,3 +170,14 @@ def test_house_keeping_keeps_the_archives_that_a_list_names_while_the_corpus_is_
     assert before == {spec.unpinned[0].file_name}  # the list itself, while it is half downloaded
     md5s = {line.rpartition(" ")[2] for line in listed["magichub/GigaSpeech/files.yaml"].decode().splitlines()}
     assert {name.partition(".")[0] for name in names if name.endswith(".aes")} < md5s
+
+
+def test_what_another_corpus_has_downloaded_is_listed_beside_each_spec_that_takes_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with serving_archives(TREES["gigaspeech"]()) as server:
+        one, _ = make(of_server(server, "gigaspeech", tmp_path), store)
+        other, _ = make(of_server(server, "gigaspeech-episodes", tmp_path), store)
+        assert len(server.seen) == len(server.files)
+    assert one.key != other.key
+    lists = [tmp_path / f"{name}.digests.json" for name in ("gigaspeech", "gigaspeech-episodes")]
+    assert lists[0].read_text() == lists[1].read_text()

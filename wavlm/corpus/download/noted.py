@@ -48,10 +48,15 @@ def fill_digests(sources: Iterable[HttpsSource], downloads: Path) -> dict[HttpsS
 
 def find_digest(source: HttpsSource, downloads: Path) -> NotedDigest | None:
     """The first download of an archive, as the list or else the store has it. Raises BadDataError (DIGESTS_DAMAGED)."""
+    return _find_listed(source) or _find_in_store(source, downloads)
+
+
+def _find_listed(source: HttpsSource) -> NotedDigest | None:
     listed = _read(Path(source.digests)) if source.digests else {}
-    found = next((listed[name] for name in map(show_address, source.urls) if name in listed), None)
-    if found:
-        return found
+    return next((listed[name] for name in map(show_address, source.urls) if name in listed), None)
+
+
+def _find_in_store(source: HttpsSource, downloads: Path) -> NotedDigest | None:
     try:
         return NotedDigest.model_validate(read_json(_note_of(source, downloads)))
     except FileNotFoundError:
@@ -64,11 +69,26 @@ def note_digest(source: HttpsSource, downloads: Path, sha256: str, num_bytes: in
     """Note a first download in the store and in the list. A list that cannot be written is a warning."""
     noted = NotedDigest(sha256=sha256, bytes=num_bytes, when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     write_json(_note_of(source, downloads), noted.model_dump())
-    try:
-        list_digests({source: noted})
-    except CannotWriteError as error:
-        logger.warning("only this store knows the digest of %s: %s", show_address(source.urls[0]), error)
+    _list_if_possible({source: noted})
     return noted
+
+
+def list_missing(sources: Iterable[HttpsSource], downloads: Path) -> None:
+    """List what only the store knows of these archives: another corpus, or an earlier spec, has downloaded them.
+
+    A list that cannot be written is a warning. Raises LockedError and BadDataError (DIGESTS_DAMAGED).
+    """
+    unlisted = [source for source in sources if source.digests and not _find_listed(source)]
+    found = ((source, _find_in_store(source, downloads)) for source in unlisted)
+    _list_if_possible({source: noted for source, noted in found if noted and noted.sha256 == source.sha256})
+
+
+def _list_if_possible(found: Mapping[HttpsSource, NotedDigest]) -> None:
+    try:
+        list_digests(found)
+    except CannotWriteError as error:
+        shown = ", ".join(sorted(show_address(source.urls[0]) for source in found))
+        logger.warning("only this store knows the digests of %s: %s", shown, error)
 
 
 def list_digests(found: Mapping[HttpsSource, NotedDigest]) -> None:

@@ -79,4 +79,5 @@ def _check_end(part: PartialFile, source: HttpsSource) -> None:
         part.note.unlink(missing_ok=True)
         bad = quarantine(part.path)
         where = without_secrets_in(source.urls[0])
-        raise BadDataError(error.code, f"{error.message} (from {where}, kept as {bad.name})") from error
+        message = f"{error.message} (from {where}, kept as {bad.name})"
+        raise BadDataError(error.code, message) from error
