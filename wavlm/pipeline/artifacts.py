@@ -42,7 +42,9 @@ class Corpus(Artifact):
 
     @cached_property
     def is_known(self) -> bool:
-        return self.spec.folder is None or self.spec.folder.content is not None
+        if self.spec.folder is not None:
+            return self.spec.folder.content is not None
+        return all(source.is_known for source in self.spec.unpinned)
 
     @property
     def name(self) -> str:
