@@ -59,6 +59,6 @@ def _without_phones(facts: ScoresFacts) -> str | None:
     deepest = max(shape.layer for shape in facts.shapes)
     return (
         "no layer is advised: there is no PNMI, for want of speech with timed phones. Effective rank and cluster "
-        "quality compare checkpoints of one layer, not layers. HuBERT and WavLM clustered half to three quarters of the "
-        f"depth: layer {-(-deepest // 2)} to {max(1, deepest * 3 // 4)} of {deepest}"
+        "quality compare checkpoints of one layer, not layers. HuBERT and WavLM clustered half to three quarters "
+        f"of the depth: layer {-(-deepest // 2)} to {max(1, deepest * 3 // 4)} of {deepest}"
     )
