@@ -375,6 +375,8 @@ class Code(StrEnum):
     """What is to be evaluated is no model and no baseline. Do: give a path, NAME@ALIAS or the name of a baseline."""
     TABLE_JOIN = "TABLE_JOIN"
     """Too many rows of a table name no recording, or too few do. Do: name recordings by their relative paths."""
+    TARGETS = "TARGETS"
+    """Targets or trials cannot be read, or name recordings that are not there. Do: see docs/labelled-corpora.md."""
     TARGET_BAD = "TARGET_BAD"
     """A recording's target has another form than its task needs. Do: correct the corpus' table of targets."""
     TARGET_LONG = "TARGET_LONG"

@@ -120,7 +120,7 @@ def _mean_alone(tested: Sequence[Tested], num_states: int) -> list[float | None]
 
 
 def _is_lower_better(tested: Tested) -> bool:
-    return tested.trainee.score(tested.split.test, tested.predictions[0])[0].is_lower_better
+    return tested.trainee.score(tested.split.test, tested.predictions[0], with_intervals=False)[0].is_lower_better
 
 
 def _weights(head: nn.Module) -> Floats:

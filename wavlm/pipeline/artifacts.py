@@ -32,7 +32,10 @@ from wavlm.specs import (
 @dataclass(frozen=True)
 class Corpus(Artifact):
     kind: ClassVar[str] = "corpus"
-    files = ("manifest.parquet", "history.parquet", "files.parquet", "archives/*.json", "audio/**")
+    files = (
+        *("manifest.parquet", "targets.parquet", "trials.parquet", "history.parquet", "files.parquet"),
+        *("archives/*.json", "audio/**"),
+    )
     # 2: splits by hashes of names; a folder's content and not its path; 3: a row is a region of a file
     format: ClassVar[int] = 3
     spec: CorpusSpec

@@ -199,6 +199,12 @@ def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:
 def _read_corpus_fields(tree: Tree, loc: Loc, name: JsonValue, role: str) -> JsonValue:
     """The fields of the corpus `name`, which must have that role."""
     corpus = read_corpus(_find_named(tree, "corpora", loc, name))
+    if corpus.role == "evaluation":
+        raise tree.error(
+            loc,
+            f"found {name!r}, a corpus of role 'evaluation', expected one of role {role!r}: what models are scored on "
+            "is never trained on",
+        )
     if corpus.role != role:
         raise tree.error(loc, f"found {name!r}, a corpus of role {corpus.role!r}, expected one of role {role!r}")
     return _dump(corpus)

@@ -39,6 +39,8 @@ class TwoClasses:
     updates: int = 0
     looked: list[tuple[str, ...]] = field(default_factory=list)
 
+    def check(self, size: Size) -> None: ...
+
     def make_head(self, size: Size) -> nn.Module:
         linear = PooledLinear(size.num_states, size.num_channels, 4, (2,))
         return nn.ModuleDict({"inner": linear, "drop": nn.Dropout(0.5)})
@@ -58,7 +60,9 @@ class TwoClasses:
         self.looked.append(tuple(item.key for item in batch.examples))
         return [str(number) for number in self._logits(head, batch).argmax(dim=1).tolist()]
 
-    def score(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> tuple[Figure, ...]:
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
+    ) -> tuple[Figure, ...]:
         if self.scores is not None:
             return (Figure(name="made up", value=next(self.scores)),)
         right = [item.target == found for item, found in zip(examples, predictions, strict=True)]

@@ -106,7 +106,7 @@ def predict(
 
 def value_of(trainee: Trainee, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> float | None:
     """The first figure, turned so that higher is better; None if it is no number."""
-    first = trainee.score(examples, predictions)[0]
+    first = trainee.score(examples, predictions, with_intervals=False)[0]
     value = -first.value if first.is_lower_better else first.value
     return value if math.isfinite(value) else None
 

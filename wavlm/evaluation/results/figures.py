@@ -32,11 +32,14 @@ def share_of(name: str, num_right: int, num_all: int) -> Figure:
     return figure_of(name, num_right / num_all, wilson_interval(num_right, num_all))
 
 
-def rate_of_edits(name: str, edits: EditCounts, speakers: Sequence[str]) -> Figure:
-    """An error rate of all utterances together, with the bootstrap over speakers or utterances."""
+def rate_of_edits(name: str, edits: EditCounts, speakers: Sequence[str] | None) -> Figure:
+    """An error rate of all utterances together, with the bootstrap over speakers or utterances.
+
+    speakers: None leaves the interval out.
+    """
     sums = edits.sums
     # A draw of utterances whose references are all empty has no rate.
-    interval = interval_of_sums(sums, speakers, _rate) if len(sums) > 1 else None
+    interval = interval_of_sums(sums, speakers, _rate) if speakers and len(sums) > 1 else None
     return figure_of(name, edits.rate, interval, is_lower_better=True)
 
 

@@ -136,7 +136,13 @@ class Classifier:
             for row in range(len(batch.examples))
         ]
 
-    def score(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> tuple[Figure, ...]:
+    def score(
+        self,
+        examples: Sequence[Example],
+        predictions: Sequence[JsonValue],
+        *,
+        with_intervals: bool = True,  # noqa: ARG002 - Wilson's costs nothing
+    ) -> tuple[Figure, ...]:
         """The accuracy: all groups right. With several groups, that of each as well."""
         right = [item.target == found for item, found in zip(examples, predictions, strict=True)]
         figures = [_accuracy("accuracy", right)]

@@ -34,7 +34,7 @@ from wavlm.specs.tasks import OtherRecognition, PhonemeRecognition, SlotFilling,
 
 RecogniserSpec = PhonemeRecognition | SpeechRecognition | OtherRecognition | SlotFilling
 SPACE = " "
-Score = Callable[[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[str]], tuple[Figure, ...]]
+Score = Callable[[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[str] | None], tuple[Figure, ...]]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Recognition:
         return symbols
 
     def _score(
-        self, references: Sequence[Sequence[str]], found: Sequence[Sequence[str]], speakers: Sequence[str]
+        self, references: Sequence[Sequence[str]], found: Sequence[Sequence[str]], speakers: Sequence[str] | None
     ) -> tuple[Figure, ...]:
         if isinstance(self.spec, PhonemeRecognition):
             return (rate_of_edits("per", count_edits(references, found), speakers),)
@@ -158,9 +158,12 @@ class Recogniser:
         found = ctc_greedy(head(batch.states, batch.num_frames), batch.num_frames)
         return [[self.symbols[number - 1] for number in numbers] for numbers in found]
 
-    def score(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> tuple[Figure, ...]:
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
+    ) -> tuple[Figure, ...]:
         found = [[str(symbol) for symbol in item] for item in predictions if isinstance(item, list)]
-        return self.score_symbols([_target(item) for item in examples], found, [item.speaker for item in examples])
+        speakers = [item.speaker for item in examples] if with_intervals else None
+        return self.score_symbols([_target(item) for item in examples], found, speakers)
 
 
 def _target(example: Example) -> list[str]:

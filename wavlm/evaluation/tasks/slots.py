@@ -56,13 +56,18 @@ def read_slots(symbols: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def score_slots(
-    references: Sequence[Sequence[str]], found: Sequence[Sequence[str]], speakers: Sequence[str]
+    references: Sequence[Sequence[str]], found: Sequence[Sequence[str]], speakers: Sequence[str] | None
 ) -> tuple[Figure, ...]:
-    """F1 of slot types, the mean over utterances, and character error rate of slot values."""
+    """F1 of slot types, the mean over utterances, and character error rate of slot values.
+
+    speakers: None leaves intervals out.
+    """
     wanted, written = ([read_slots(item) for item in every] for every in (references, found))
     f1 = slot_type_f1(wanted, written)
     numbers = np.stack([f1, np.ones(len(f1))], axis=1)
-    interval = interval_of_sums(numbers, speakers, lambda sums: sums[:, 0] / sums[:, 1]) if len(f1) > 1 else None
+    interval = (
+        interval_of_sums(numbers, speakers, lambda sums: sums[:, 0] / sums[:, 1]) if speakers and len(f1) > 1 else None
+    )
     return (
         figure_of("slot_type_f1", float(f1.mean()), interval),
         rate_of_edits("slot_value_cer", count_value_edits(wanted, written), speakers),

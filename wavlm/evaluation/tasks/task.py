@@ -63,8 +63,13 @@ class Trainee(Protocol):
         """The prediction for each example of a batch."""
         ...
 
-    def score(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> tuple[Figure, ...]:
-        """The figures of a set of examples, the one that heads are chosen by first."""
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
+    ) -> tuple[Figure, ...]:
+        """The figures of a set of examples, the one that heads are chosen by first.
+
+        Intervals cost thousands of draws, so they are left out on the dev part.
+        """
         ...
 
 
