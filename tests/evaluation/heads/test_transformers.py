@@ -9,6 +9,7 @@ from transformers import (
     WavLMConfig,
     WavLMForAudioFrameClassification,
     WavLMForCTC,
+    WavLMForSequenceClassification,
     WavLMForXVector,
 )
 from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
@@ -16,7 +17,9 @@ from transformers.models.wavlm.modeling_wavlm import WavLMPreTrainedModel
 from tests.numerics import require_close
 from wavlm.evaluation.heads.ctc import ctc_loss
 from wavlm.evaluation.heads.frame_linear import FrameLinear
+from wavlm.evaluation.heads.pooled_linear import PooledLinear
 from wavlm.evaluation.heads.translation import PADDING_SYMBOL, Translator, translation_loss
+from wavlm.evaluation.heads.weighted_sum import WeightedSum
 from wavlm.evaluation.heads.xvector import AmSoftmax, XVector
 
 pytestmark = [pytest.mark.numeric, pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")]
@@ -48,12 +51,17 @@ def waveforms() -> Tensor:
     return torch.randn(2, 409, generator=torch.Generator().manual_seed(0))
 
 
+def hidden_states(model: WavLMPreTrainedModel) -> Tensor:
+    """(B, S, F, D). The model's weights of the layers are no longer those of the start."""
+    model.layer_weights.data = torch.linspace(-1, 1, 3)
+    return torch.stack(model.wavlm(waveforms(), output_hidden_states=True).hidden_states, dim=1)
+
+
 def weighted_frames(model: WavLMPreTrainedModel) -> Tensor:
-    """The model's layers (L + 1, B, F, D), summed with other weights than those of the start."""
-    weights = torch.linspace(-1, 1, 3)
-    model.layer_weights.data = weights
-    layers = torch.stack(model.wavlm(waveforms(), output_hidden_states=True).hidden_states)
-    return torch.einsum("l,lbfd->bfd", weights.softmax(0), layers)
+    """(B, F, D), by our weighted sum."""
+    states, weighted = hidden_states(model), WeightedSum(3)
+    weighted.weights.data = model.layer_weights.data
+    return weighted(states)
 
 
 def as_convolution(kernel: nn.Linear, conv: nn.Conv1d) -> None:
@@ -61,6 +69,20 @@ def as_convolution(kernel: nn.Linear, conv: nn.Conv1d) -> None:
     shape = conv.weight.shape
     conv.weight.data = kernel.weight.view(shape[0], shape[2], shape[1]).transpose(1, 2).contiguous()
     conv.bias.data = kernel.bias
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_classes", [[5], [2, 3]])
+def test_pooled_linear(num_classes: list[int]) -> None:
+    """Ours has the mean over time first, theirs last: the head is linear."""
+    torch.manual_seed(1)
+    model = WavLMForSequenceClassification(config(classifier_proj_size=10)).eval()
+    pooled = hidden_states(model).mean(dim=2)
+    head = PooledLinear(3, WIDTH, 10, num_classes)
+    head.sum.weights.data = model.layer_weights.data
+    head.projection, head.classifier = model.projector, model.classifier
+    require_close(torch.cat(head(pooled), dim=1), model(waveforms()).logits, 5000)
+    assert [logits.shape[1] for logits in head(pooled)] == num_classes
 
 
 @torch.no_grad()
