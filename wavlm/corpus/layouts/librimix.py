@@ -36,7 +36,7 @@ def read_librimix(layout: LibrimixLayout, tree: Tree) -> Iterator[Recording]:
     Raises BadDataError (LAYOUT) for a mixture without its sources, or without turns if RTTM files are named.
     """
     above = f"{layout.root}/".lstrip("/")
-    paths = tree.audio(f"{above}*/{layout.mixture}/*.wav", scope=f"{above}*/*/*.wav")
+    paths = tree.audio(f"{above}*/{layout.mixture}/*.wav", scope=f"{above}*/{layout.mixture}/**")
     if not paths:
         raise BadDataError(
             "LAYOUT",
