@@ -147,9 +147,11 @@ def test_quesst_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     rttm.write_text("SPKR-INFO x\n")
     with pytest.raises(BadDataError, match=r"no line LEXEME.*quesst14_eval\.rttm"):
         build(tmp_path / "raw", tmp_path / "out", **layout)
+    before = (raw / "scoring/language_key_dev.lst").read_text()
+    write(raw, "scoring/language_key_dev.lst", "quesst14_dev_001.wav\n")
+    with pytest.raises(BadDataError, match=r"line 1: found quesst14_dev_001\.wav"):
+        read(tmp_path / "raw", **layout)
+    write(raw, "scoring/language_key_dev.lst", before)
     (raw / "Audio/quesst14_00002.wav").unlink()
     with pytest.raises(BadDataError, match="TABLE_JOIN: 1 of 2 rows name audio that is not there"):
         read(tmp_path / "raw", **layout)
-    write(raw, "scoring/language_key_dev.lst", "quesst14_dev_001.wav\n")
-    with pytest.raises(BadDataError, match=r"line 1: found quesst14_dev_001\.wav"):
-        read(tmp_path / "raw", **layout, languages=[])

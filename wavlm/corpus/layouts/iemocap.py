@@ -38,7 +38,8 @@ def read_iemocap(layout: IemocapLayout, tree: Tree) -> Iterator[Recording]:
     Raises BadDataError (LAYOUT) for labels that are not there or say nothing usable.
     """
     above = f"{layout.root}/Session?".lstrip("/")
-    paths = tree.audio(f"{above}/sentences/wav/*/*.wav")
+    mine = f"{above}/sentences/wav"  # whole dialogs lie in dialog/wav
+    paths = tree.audio(f"{mine}/*/*.wav", scope=f"{mine}/**")
     labels = _read_labels(layout, tree, above, {path.stem for path in paths})
     texts = _read_texts(tree, above)
     for path in paths:

@@ -43,7 +43,7 @@ def read_librimix(layout: LibrimixLayout, tree: Tree) -> Iterator[Recording]:
             f"no recording <part>/{layout.mixture}/<id>.wav in {layout.root or '.'}; in {printable(str(tree.root))}; "
             "correct root of the layout in the corpus spec",
         )
-    sources = dict.fromkeys(tree.audio(f"{above}*/s[123]/*.wav"))
+    sources = dict.fromkeys(tree.audio(f"{above}*/s[123]/*.wav", scope=f"{above}*/s[123]/**"))
     turns = read_turns(tree, find_listed(tree, layout.rttm, "rttm")) if layout.rttm else None
     for part in sorted({path.parts[-3] for path in paths}):
         _check_list(layout, tree, part, {path.stem for path in paths if path.parts[-3] == part})
