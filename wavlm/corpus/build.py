@@ -20,9 +20,9 @@ from wavlm.corpus.growth.generations import GenerationList
 from wavlm.corpus.growth.history import FileVersion, History, until, write_files, write_history
 from wavlm.corpus.growth.match import Present, recall
 from wavlm.corpus.growth.write import write_list
-from wavlm.corpus.listing import KnownFile, Listing, recordings_of
+from wavlm.corpus.listing import ListedFile, RecordingList, recordings_of
 from wavlm.corpus.manifest import MANIFEST, read_rule, write_manifest
-from wavlm.corpus.measure import PARTS, CorpusPart, Roots, measure, measure_part, part_path
+from wavlm.corpus.measure import PARTS, FilesPart, Roots, measure, measure_part, part_path
 from wavlm.corpus.reading import Found, read_corpus
 from wavlm.corpus.sums import HERE, Sums, sum_manifest, sum_splits
 from wavlm.corpus.targets import write_labels
@@ -105,12 +105,12 @@ def _generation(spec: CorpusSpec) -> int:
 
 
 def _begin(  # noqa: PLR0913, PLR0917  what, from where, to where, how
-    spec: CorpusSpec, files: Files, listing: Listing, roots: Roots, out: Path, workers: int, progress: Progress
+    spec: CorpusSpec, files: Files, listing: RecordingList, roots: Roots, out: Path, workers: int, progress: Progress
 ) -> Sums:
     """Look at all files of a corpus, in parts, and write its first generation."""
     count = listing.num_parts
     (out / PARTS).mkdir(exist_ok=True)
-    parts = [CorpusPart(listing.path, number, part_path(out, number)) for number in range(count)]
+    parts = [FilesPart(listing.path, number, part_path(out, number)) for number in range(count)]
     run_parts(
         parts,
         partial(measure_part, roots=roots),
@@ -122,7 +122,9 @@ def _begin(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     return write_begun(spec, rows, begun, with_history=files.contents is not None)
 
 
-def _follow(spec: CorpusSpec, files: Files, base: GenerationList, listing: Listing, roots: Roots, out: Path) -> Sums:
+def _follow(
+    spec: CorpusSpec, files: Files, base: GenerationList, listing: RecordingList, roots: Roots, out: Path
+) -> Sums:
     """Write a generation of a corpus that grows. Only files that came or were changed are opened."""
     number = _generation(spec)
     present = [
@@ -151,7 +153,7 @@ def _history(spec: CorpusSpec, files: Files, base: GenerationList, present: Sequ
         base.history,
         number,
         present,
-        lambda chosen: measure(chosen, [KnownFile(sha256_of[item.path]) for item in chosen], roots),
+        lambda chosen: measure(chosen, [ListedFile(sha256_of[item.path]) for item in chosen], roots),
     )
 
 
