@@ -303,6 +303,8 @@ class Code(StrEnum):
     """A Prefect server refuses a request. Do: change what the message names; a password is missing if it says so."""
     PREFECT_UNSET = "PREFECT_UNSET"
     """No Prefect server is named. Do: set PREFECT_API_URL."""
+    PUBLISHED_BAD = "PUBLISHED_BAD"
+    """A file of published figures has a bad cell, other columns or a row twice. Do: correct the line that is named."""
     RANKS = "RANKS"
     """The micro-batches of an update cannot be shared evenly. Do: choose another number of GPUs or processes."""
     RANK_LOST = "RANK_LOST"

@@ -188,8 +188,9 @@ Teacher: TypeAlias = Model | ImportedModel
 @dataclass(frozen=True)
 class Scores(Artifact):
     kind: ClassVar[str] = "scores"
-    files = ("scores.json", "scores.png")
-    format: ClassVar[int] = 2  # 2: measured on valid speech, where it has phones
+    files = ("scores.json", "scores.parquet", "scores.csv", "scores.png")
+    # 2: measured on valid speech, where it has phones; 3: ABX, effective rank, cluster quality, tables
+    format: ClassVar[int] = 3
     spec: ScoresSpec
     model: Model
     shards: tuple[Shards, ...]

@@ -210,7 +210,7 @@ def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:
 def _read_corpus_fields(tree: Tree, loc: Loc, name: JsonValue, role: str) -> JsonValue:
     """The fields of the corpus `name`, which must have that role."""
     corpus = read_corpus(_find_named(tree, "corpora", loc, name))
-    if corpus.role == "evaluation":
+    if corpus.role == "evaluation" != role:
         raise tree.error(
             loc,
             f"found {name!r}, a corpus of role 'evaluation', expected one of role {role!r}: what models are scored on "
