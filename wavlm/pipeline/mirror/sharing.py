@@ -133,10 +133,20 @@ def give_all(artifacts: Iterable[Artifact], store: Store, runtime: Runtime) -> N
 
 def has_given(artifacts: Iterable[Artifact], runtime: Runtime) -> bool:
     """Whether the mirror, if there is one, has all of these artifacts."""
+    shared = [item for item in artifacts if _is_shared(item)]
+    return not runtime.mirror or not find_lacking(shared, runtime)
+
+
+def find_lacking(artifacts: Iterable[Artifact], runtime: Runtime) -> list[Artifact]:
+    """Those that the mirror does not have: all of them, if there is none. Raises what `Mirror` raises."""
     if not runtime.mirror:
-        return True
+        return list(artifacts)
     mirror = _open(runtime.mirror)
-    return all(mirror.size_of(entry_key(item.kind, item.key)) is not None for item in artifacts if _is_shared(item))
+    return [
+        item
+        for item in artifacts
+        if not (_is_shared(item) and item.is_known and mirror.size_of(entry_key(item.kind, item.key)) is not None)
+    ]
 
 
 def _is_shared(artifact: Artifact) -> bool:
