@@ -16,7 +16,7 @@ from wavlm.execution.runtime import Runtime
 from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Kind
 
-WITH_PARTS = ("shards", "codebook", "labels")
+WITH_PARTS = ("corpus", "shards", "codebook", "labels")
 SLURM = "SLURM_ARRAY_TASK_"
 # What makes a part, or brings what it is made from. A share is an executor of its own, and trains nothing.
 TAKEN = {"workers", "gpus", "wait_minutes", "scratch", "mirror", "cache", "cache_gigabytes"}
@@ -41,7 +41,8 @@ def parts(  # noqa: PLR0913 - one option each
 ) -> None:
     """Make one share of a stage's parts, beside other jobs that make the others.
 
-    Nothing is sealed: `wavlm stage` or `wavlm run` does that, which finds the parts and makes what is left.
+    Nothing is sealed: `wavlm stage` or `wavlm run` does that, which finds the parts and makes what is left. Of a corpus
+    the first job downloads, unpacks and lists the files, and the others wait; then each looks at its share of them.
 
     [bold]Examples[/]
 
@@ -49,12 +50,10 @@ def parts(  # noqa: PLR0913 - one option each
 
       [cyan]sbatch --array=0-99 --wrap "wavlm parts shards my.yaml --store /shared/store"[/]
     """
-    from flows.make import make_share
+    from flows.make import make_share, read_for_shares
     from flows.ready import check_ready
     from wavlm.pipeline.plan import plan, select
-    from wavlm.pipeline.resolve import require_known
     from wavlm.pipeline.store import Store
-    from wavlm.specs.yaml import read_recipe
 
     share = choose_share(rank, of, os.environ)
     if kind not in WITH_PARTS:
@@ -63,7 +62,7 @@ def parts(  # noqa: PLR0913 - one option each
             f"the stage {kind} has no parts to share; in the command; choose one of {', '.join(WITH_PARTS)}",
         )
     artifact_store = Store(store)
-    artifacts = select(plan(require_known(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
+    artifacts = select(plan(read_for_shares(str(recipe), artifact_store, runtime, kind)), kind, iteration, corpus)
     check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts)
     for number, artifact in enumerate(artifacts):
         # One rank after the other is the first: a corpus of one part is not always made by rank 0.
