@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from flows.cli import console
+from flows.cli.mirror_house import verify_mirror
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from flows.cli.runtime import with_runtime
 from wavlm.errors import UsageError
@@ -146,15 +147,27 @@ def _sizes_table(store: Store) -> Table:
 def verify(
     store: StoreFolder = DEFAULT_STORE,
     only: Annotated[str, typer.Option(metavar="TEXT", help="Only artifacts whose folder contains this")] = "",
+    mirror: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="In place of a store: this mirror; what is there, and its size")
+    ] = "",
+    *,
+    deep: Annotated[bool, typer.Option("--deep", help="With --mirror: read all of it, too")] = False,
 ) -> None:
     """Hash every file again; exit code 65 if one differs from what was sealed.
+
+    Of a mirror, all that its entries name has to be there with the right size; with --deep it is read and hashed.
 
     [bold]Examples[/]
 
       [cyan]wavlm verify[/]
 
       [cyan]wavlm verify --only shards/[/]
+
+      [cyan]wavlm verify --mirror s3://speech/wavlm[/]
     """
+    if mirror:
+        verify_mirror(mirror, only, deep=deep)
+        return
     from wavlm.errors import EXIT_BAD_DATA
     from wavlm.pipeline.verify import verify as verify_folder
     from wavlm.storage.seals import has_digest
