@@ -31,7 +31,7 @@ from wavlm.pipeline.artifacts import Artifact, ImportedModel, Kind, Model, Regis
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.lost_lists import restore_list
-from wavlm.pipeline.mirror.sharing import bring, fill_inputs, give_if_it_answers
+from wavlm.pipeline.mirror.sharing import bring, fill_inputs, fill_sibling, give_if_it_answers
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.resolve import corpora_of, require_known, resolve, unread_folders
@@ -122,6 +122,7 @@ def _bring(artifact: Artifact, store: Store, runtime: Runtime) -> bool:
 
 def _fill_inputs(artifact: Artifact, store: Store, runtime: Runtime) -> None:
     wait_out(lambda: fill_inputs(artifact, store, runtime), runtime)
+    wait_out(lambda: fill_sibling(artifact, store, runtime), runtime)
 
 
 def make_share(artifact: Artifact, store: Store, runtime: Runtime, share: Share) -> None:

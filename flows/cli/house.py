@@ -75,8 +75,8 @@ def gc(  # noqa: PLR0913 - one option each
         if keep or forget or only:
             raise UsageError(
                 "USAGE",
-                "a mirror knows no recipes and no kinds of garbage; at --mirror; leave out --keep, --forget and --only, "
-                "and delete entries of what nobody needs by hand",
+                "a mirror knows no recipes and no kinds of garbage; at --mirror; leave out --keep, --forget and "
+                "--only: all goes that no entry names",
             )
         collect_mirror(mirror, grace_days, delete=delete)
         return

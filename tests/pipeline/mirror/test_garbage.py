@@ -361,5 +361,5 @@ def test_the_commands_say_what_they_found(folder_address: str, tmp_path: Path) -
     assert damaged.exit_code == 65
     assert damaged.stdout.startswith(f"DAMAGED: {corpus.kind}/")
     refused = run(app, ["gc", "--mirror", folder_address, "--only", "trash"])
-    assert "leave out --keep, --forget and --only" in str(refused.exception)
+    assert "leave out --keep, --forget and --only: all goes" in str(refused.exception)
     assert "MIRROR_LACKS" in str(run(app, ["verify", "--mirror", folder_address, "--only", "nothing"]).exception)

@@ -72,10 +72,10 @@ def read_entry(mirror: Mirror, kind: str, key: str) -> MirrorEntry | None:
     return entry
 
 
-def list_entries(mirror: Mirror) -> Iterator[MirrorEntry]:
-    """All entries, by kind in pipeline order."""
+def list_entries(mirror: Mirror, of_kind: str | None = None) -> Iterator[MirrorEntry]:
+    """All entries, or those of one kind, by kind in pipeline order."""
     for kind, key in list_keys(mirror):
-        if entry := read_entry(mirror, kind, key):
+        if of_kind in (None, kind) and (entry := read_entry(mirror, kind, key)):
             yield entry
 
 
