@@ -12,6 +12,7 @@ from prefect import Task
 
 from tasks.codebook import codebook
 from tasks.corpus import corpus
+from tasks.evaluation import evaluation
 from tasks.export import export
 from tasks.folders import read_folders
 from tasks.labels import labels
@@ -50,6 +51,7 @@ _TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
     "labels": labels,
     "mixtures": mixtures,
     "scores": scores,
+    "evaluation": evaluation,
     "export": export,
 }
 

@@ -19,7 +19,10 @@ import flows.deploy.apply
 import flows.make
 import flows.ready
 import wavlm.pipeline.mirror.sharing
+import wavlm.pipeline.request
+import wavlm.specs.yaml
 from flows.cli import runtime as runtime_options
+from flows.cli.evaluate import NOT_TAKEN
 from flows.cli.main import app
 from flows.cli.parts import TAKEN
 from tests.folders import read_resolved, write_project
@@ -66,14 +69,17 @@ IMPLIED = {"nodes": {"launcher": SRUN}}
 NOWHERE = {"keep_snapshots": "a parameter of a deployment"}
 LEFT_OUT = {
     "refresh": {"require_registry": "a refresh ends with a version of the registry, so it is always required"},
-    "parts": dict.fromkeys(
-        Runtime.model_fields.keys() - TAKEN, "a share is an executor of its own, and trains nothing"
-    ),
+    "parts": dict.fromkeys(Runtime.model_fields.keys() - TAKEN, "a share is its own executor, and trains nothing"),
+    "evaluate": dict.fromkeys(NOT_TAKEN, "an evaluation trains and registers no model"),
 }
 ALWAYS = {"refresh": {"require_registry": True}}
-WORDS = {"stage": ["corpus", RECIPE], "parts": ["shards", RECIPE, "--rank", "0", "--of", "2"]}
+WORDS = {
+    "stage": ["corpus", RECIPE],
+    "parts": ["shards", RECIPE, "--rank", "0", "--of", "2"],
+    "evaluate": ["fbank", "a-suite"],
+}
 # What a command calls that runs stages, checks that they could run, or has them run elsewhere.
-RUNS = ("run_flow(", "make_share(", "check_ready(", "find_all(", "deployments = apply(")
+RUNS = ("run_flow(", "run_recipe(", "make_share(", "check_ready(", "find_all(", "deployments = apply(")
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -111,6 +117,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         (flows.ready, "check_ready", lambda *_, **__: None),
         (flows.ready, "find_all", find_all),
         (wavlm.pipeline.mirror.sharing, "require_mirror", lambda _: None),  # no network
+        (wavlm.specs.yaml, "find_suite", lambda _: None),
+        (wavlm.pipeline.request, "write_request", lambda *_: Path(RECIPE)),
         (flows.make, "make_share", lambda *args: found.update(runtime=args[2])),
         (flows.deploy.apply, "apply", apply),
         (flows.deploy.apply, "recall_options", lambda _: None),
@@ -134,7 +142,7 @@ def words_of(name: str) -> list[str]:
 
 def test_the_commands_that_run_stages_are_these() -> None:
     """A new one belongs here, and then to every test below."""
-    assert set(RUNNING) == {"run", "stage", "parts", "refresh", "deploy", "check"}
+    assert set(RUNNING) == {"run", "stage", "evaluate", "parts", "refresh", "deploy", "check"}
 
 
 def test_every_field_has_an_option_or_is_listed() -> None:

@@ -27,6 +27,7 @@ from wavlm.corpus.measure import PARTS, CorpusPart, Roots, measure, measure_part
 from wavlm.corpus.reading import Found, read_corpus
 from wavlm.corpus.shared import GATHERED, GatheredFacts, find_gathered, note_gathered
 from wavlm.corpus.sums import HERE, Sums, sum_manifest, sum_splits
+from wavlm.corpus.targets import write_labels
 from wavlm.errors import CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.parts import run_parts
@@ -66,6 +67,8 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
             sums = _begin(spec, files, found.listing, roots, out, workers, progress)
         else:
             sums = _follow(spec, files, files.base, found.listing, roots, out)
+        if spec.role == "evaluation":
+            write_labels(out, found.listing.stream(), found.trials)
         if files.unpacked:
             note_files(files, out)
         if files.contents:

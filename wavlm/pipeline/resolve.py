@@ -98,8 +98,10 @@ def read_folder(
 
 
 def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
-    """All corpora of a recipe, of every role."""
-    return tuple(spec for role in ROLES for spec in getattr(recipe, role))
+    """All corpora of a recipe, of every role, and those of its evaluations."""
+    of_roles = tuple(spec for role in ROLES for spec in getattr(recipe, role))
+    evaluations = recipe.evaluate.evaluations if recipe.evaluate else ()
+    return (*of_roles, *dict.fromkeys(spec for it in evaluations for spec in (*it.corpora, *it.noise)))
 
 
 def unread_folders(resolved: Recipe) -> tuple[str, ...]:
@@ -147,7 +149,14 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
 
 
 def _replace_corpora(recipe: Recipe, change: Callable[[CorpusSpec], CorpusSpec]) -> Recipe:
-    return recipe.model_copy(update={role: tuple(map(change, getattr(recipe, role))) for role in ROLES})
+    changed: dict[str, object] = {role: tuple(map(change, getattr(recipe, role))) for role in ROLES}
+    if suite := recipe.evaluate:
+        evaluations = (
+            it.model_copy(update={"corpora": tuple(map(change, it.corpora)), "noise": tuple(map(change, it.noise))})
+            for it in suite.evaluations
+        )
+        changed["evaluate"] = suite.model_copy(update={"evaluations": tuple(evaluations)})
+    return recipe.model_copy(update=changed)
 
 
 def _is_pinned_and_gone(spec: CorpusSpec) -> bool:

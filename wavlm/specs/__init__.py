@@ -20,6 +20,7 @@ from wavlm.specs.base import (
     Spec,
 )
 from wavlm.specs.corpora import CorpusSpec, HoldOut
+from wavlm.specs.evaluation import BaselineSpec, EvaluationSpec, SuiteSpec
 from wavlm.specs.gate import GateSpec
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import (
@@ -48,6 +49,7 @@ __all__ = [
     "AccessSpec",
     "AptSource",
     "BalanceSpec",
+    "BaselineSpec",
     "Below",
     "CodebookSpec",
     "ConvLayer",
@@ -55,6 +57,7 @@ __all__ = [
     "Count",
     "EffectName",
     "EffectSpec",
+    "EvaluationSpec",
     "Features",
     "FolderSource",
     "GateSpec",
@@ -91,6 +94,7 @@ __all__ = [
     "Source",
     "Spec",
     "StartSpec",
+    "SuiteSpec",
     "TrainSpec",
     "paper_conv_layers",
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, Name, NonNegative, Probability, Spec
-from wavlm.specs.layouts import Layout
+from wavlm.specs.base import Count, FieldError, Name, NonNegative, Probability, Spec
+from wavlm.specs.layouts import TARGET_FIELDS, Layout
 from wavlm.specs.sources import AccessSpec, FolderSource, Source
 
 
@@ -47,8 +47,12 @@ class CorpusSpec(Spec):
     name: Name
     """Name of the corpus, and of its file without `.yaml`. Recipes use this name."""
 
-    role: Literal["speech", "noise", "room"]
-    """What the corpus holds: speech to train on, noise to add, or room impulse responses."""
+    role: Literal["speech", "noise", "room", "evaluation"]
+    """What the corpus holds: speech to train on, noise to add, room impulse responses, or what models are scored on.
+
+    All of a corpus for evaluations is held out, its publisher's test set too, and no recipe can train on it. Only such
+    a corpus keeps partitions, targets and trials.
+    """
 
     description: str
     """What the corpus is, for people and for the model card."""
@@ -148,6 +152,19 @@ class CorpusSpec(Spec):
     `archives` the audio of plain tars is never unpacked: shards are packed from the tars. All bytes are the same.
     Change: `none` for a corpus that is large and can be downloaded again.
     """
+
+    @model_validator(mode="after")
+    def _check_role(self) -> CorpusSpec:
+        if self.role == "evaluation":
+            for name in ("valid_speakers", "valid_rule"):
+                if getattr(self, name):
+                    raise FieldError("all of a corpus for evaluations is held out: its parts are the publisher's", name)
+        elif given := [name for name in TARGET_FIELDS if getattr(self.layout, name, "")]:
+            raise FieldError(
+                f"only a corpus of the role evaluation keeps targets, this one has the role {self.role}",
+                *("layout", given[0]),
+            )
+        return self
 
     @property
     def folder(self) -> FolderSource | None:

@@ -2,12 +2,12 @@
 
 A new layout takes three places: its spec in `wavlm/specs/layouts.py` (a class, and a member of `OfPublisher`),
 a reader in a file of this package, and a line in `READERS`. Those of manifests share `manifests`, those of containers
-have a line in `CONTAINERS`, too.
+have a line in `CONTAINERS`, too, and those with lists of trials one in `TRIALS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -19,7 +19,8 @@ from wavlm.corpus.layouts.espnet import read_espnet
 from wavlm.corpus.layouts.fairseq import read_fairseq
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
-from wavlm.corpus.layouts.generic import check_generic, read_generic
+from wavlm.corpus.layouts.free_spoken_digits import read_free_spoken_digits
+from wavlm.corpus.layouts.generic import check_generic, read_generic, read_generic_trials
 from wavlm.corpus.layouts.gigaspeech import read_gigaspeech
 from wavlm.corpus.layouts.huggingface import find_files, read_huggingface, unpack_rows
 from wavlm.corpus.layouts.kaldi import read_kaldi
@@ -31,11 +32,14 @@ from wavlm.corpus.layouts.mls import read_mls
 from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text
 from wavlm.corpus.layouts.nemo import read_nemo
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
+from wavlm.corpus.layouts.rttm import read_rttm
 from wavlm.corpus.layouts.tree import Tree
+from wavlm.corpus.layouts.trial import Trial
 from wavlm.corpus.layouts.voxpopuli import read_voxpopuli
 from wavlm.corpus.layouts.webdataset import find_tars, read_webdataset
 from wavlm.specs import Layout, Spec
 from wavlm.specs.containers import HuggingfaceLayout, WebdatasetLayout
+from wavlm.specs.labelled import FreeSpokenDigitLayout, RttmLayout
 from wavlm.specs.layouts import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
 from wavlm.specs.manifests import (
     EspnetLayout,
@@ -61,9 +65,11 @@ __all__ = [
     "check_layout",
     "containers_of",
     "describe_losses",
+    "has_trials",
     "key_of",
     "name_of",
     "open_layout",
+    "open_trials",
     "path_from_text",
     "path_to_text",
     "read_layout",
@@ -76,6 +82,7 @@ READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     FairseqLayout: read_fairseq,
     FestvoxLayout: read_festvox,
     FilletsLayout: read_fillets,
+    FreeSpokenDigitLayout: read_free_spoken_digits,
     GenericLayout: read_generic,
     GigaspeechLayout: read_gigaspeech,
     HuggingfaceLayout: read_huggingface,
@@ -85,9 +92,16 @@ READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     LibrispeechLayout: read_librispeech,
     MlsLayout: read_mls,
     NemoLayout: read_nemo,
+    RttmLayout: read_rttm,
     TableLayout: read_columns,
     VoxpopuliLayout: read_voxpopuli,
     WebdatasetLayout: read_webdataset,
+}
+
+
+# Readers of lists of trials, for the layouts that have some. They take the keys of the recordings, too.
+TRIALS: Mapping[type[Spec], Callable[[Any, Tree, Container[str]], Iterator[Trial]]] = {
+    GenericLayout: read_generic_trials,
 }
 
 
@@ -141,6 +155,19 @@ def open_layout(
     """
     tree = Tree(root, elsewhere)
     return tree, READERS[type(layout)](layout, tree)
+
+
+def has_trials(layout: Layout) -> bool:
+    """Whether a layout has lists of trials. Whether any are to be read, its fields say."""
+    return type(layout) in TRIALS
+
+
+def open_trials(layout: Layout, tree: Tree, keys: Container[str]) -> Iterator[Trial]:
+    """The trials of a layout that has some, list by list. `keys`: of the recordings.
+
+    Raises BadDataError (LAYOUT) with all lines of a list that name no recording, or say nothing usable.
+    """
+    return TRIALS[type(layout)](layout, tree, keys)
 
 
 def containers_of(layout: Layout, tree: Tree) -> list[PurePosixPath]:

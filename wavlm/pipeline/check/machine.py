@@ -44,6 +44,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "mixtures": ("soundfile", "matplotlib"),
     "pretrain": ("torch", "safetensors"),
     "scores": ("faiss", "torch"),
+    "evaluation": ("torch", "safetensors", "sklearn", "jiwer"),
     "export": ("torch", "safetensors"),
     "register": ("mlflow", "matplotlib"),
 }

@@ -1,0 +1,62 @@
+"""`wavlm evaluate`: score a model on a suite of tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import console
+from flows.cli.options import DEFAULT_STORE, StoreFolder
+from flows.cli.runtime import with_runtime
+from wavlm.execution.runtime import Runtime
+
+# Of what trains a model and registers it: an evaluation does neither.
+NOT_TAKEN = (
+    "processes", "threads", "snapshot_every", "compile", "checkpoint_activations", "shard_parameters", "tracking",
+    "experiment", "require_registry", "nodes", "launcher", "address", "restarts",
+)  # fmt: skip
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(evaluate)
+
+
+@with_runtime(*NOT_TAKEN)
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A folder or file of a model, NAME@ALIAS of the registry, or fbank, mfcc, random:NETWORK",
+        ),
+    ],
+    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A suite or one evaluation: file or shipped name")],
+    *,
+    store: StoreFolder = DEFAULT_STORE,
+    runtime: Runtime,
+) -> None:
+    """Score a model on a suite of tasks; what is complete is left alone.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm evaluate wavlm-demo@champion small[/]
+
+      [cyan]wavlm evaluate path/to/hf-folder superb --store /data/store --gpus 1[/]
+    """
+    from flows.cli.run import run_recipe
+    from wavlm.pipeline.request import reference_of, write_request
+    from wavlm.pipeline.store import Store
+    from wavlm.specs.yaml import find_suite
+
+    artifact_store, network = Store(store), None
+    wanted = find_suite(suite)
+    if reference := reference_of(model):
+        from tasks.registry.lookup import find_network
+
+        network = find_network(artifact_store, reference)
+    recipe = write_request(model, wanted, artifact_store, network)
+    run_recipe(recipe, artifact_store, runtime, until=None)
+    console.out.print(f"recipe: {recipe}", highlight=False, soft_wrap=True)
