@@ -24,6 +24,7 @@ from wavlm.execution.exit_note import find_exit_note
 from wavlm.execution.job import TrainJob, read_job
 from wavlm.execution.meeting import POLL_SECONDS, Attempt, Leash, Meeting, find_address
 from wavlm.execution.processes import tie_to_parent
+from wavlm.execution.runtime import TORCHRUN
 from wavlm.execution.stop import StopRequest, keep_signals
 from wavlm.execution.supervisor import (
     NO_NOTE,
@@ -34,7 +35,6 @@ from wavlm.execution.supervisor import (
     start_ranks,
 )
 
-TORCHRUN = "torchrun"
 LOST_RANKS_SECONDS = 30.0  # that ranks get to end when one is lost: they have nothing to save together
 MEETING_SECONDS = 600.0  # until rank 0 listens: a machine may start later than the others
 

@@ -83,6 +83,26 @@ def read_range(folder: Path, name: str, begin: int, size: int) -> bytes:
     )
 
 
+def can_be_had(folder: Path, name: str) -> bool:
+    """Whether a file of a sealed folder is in it, or in the mirror that the folder was fetched from."""
+    if (folder / name).is_file():
+        return True
+    elsewhere = read_elsewhere(folder)
+    return elsewhere is not None and bool(elsewhere.mirror) and name not in elsewhere.left_out
+
+
+def fetch_file(folder: Path, name: str, target: Path) -> None:
+    """Fetch a file of a sealed folder that is not in it from its mirror, under another path.
+
+    Raises FileNotFoundError if it cannot be had there, BadDataError (MIRROR_DAMAGED, MIRROR_LACKS) and what `Mirror`
+    raises.
+    """
+    elsewhere, sealed = read_elsewhere(folder), sealed_files(folder).get(name)
+    if elsewhere is None or sealed is None:
+        raise FileNotFoundError(errno.ENOENT, "it is neither here nor in a mirror", str(folder / name))
+    open_mirror(elsewhere.mirror).fetch(object_key(sealed.sha256), target, sealed.sha256, sealed.bytes)
+
+
 def bring_near(folder: Path, name: str) -> None:
     """Fetch a file of a sealed folder into the cache of this machine, if it is read through it."""
     cache, sealed = cache_of(folder), sealed_files(folder).get(name)
