@@ -23,9 +23,10 @@ def to_numbers(array: pa.Array, missing: int | None = None) -> Numbers:
     """The numbers of an array, (values,). Raises ValueError if one is missing, unless it is said what it counts as."""
     if array.type not in _DTYPES:
         raise ValueError(f"found a column of {array.type}, expected one of {', '.join(map(str, _DTYPES))}")
+    found = _view(array.buffers()[1], _DTYPES[array.type], array.offset, len(array))
     if missing is None:
         _refuse_missing(array)
-    found = _view(array.buffers()[1], _DTYPES[array.type], array.offset, len(array))
+        return found
     return found if not array.null_count else np.where(to_mask(array.is_valid()), found, missing)
 
 
