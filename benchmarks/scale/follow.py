@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from benchmarks.scale import Row, cost_of
 from benchmarks.scale.corpus import SPEC
-from benchmarks.scale.rows import PER_SPEAKER, fake_sha256s, name_numbers
+from benchmarks.scale.rows import PER_SPEAKER, fake_sha256s, name_numbers, repeat
 
 SIZE = 1_000_000
 SHARE = 100  # one of so many recordings
@@ -60,6 +60,7 @@ def _rows(numbers: np.ndarray, *, changed: bool = False) -> pa.RecordBatch:
         "path": name_numbers("part-one/speaker/book/", numbers, ".flac"),
         "speaker": speakers,
         "text": pa.array(text),
+        "part": repeat("", count),
         "sha256": _digests(numbers),
         "size_bytes": pa.array(np.full(count, 200_000)),
         "rate_hz": pa.array(np.full(count, 16_000, np.int32)),

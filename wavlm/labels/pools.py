@@ -107,15 +107,19 @@ class _IndexPool:
     def read_speakers(self) -> Codes:
         found = np.empty(self.size, np.int32)
         known: dict[str, int] = {}
-        at = row = 0
+        at = row = num_unknown = 0
         for batch in stream_columns(self.shards_dir, ["speaker"], dictionaries=["speaker"]):
             begin, row = row, row + len(batch)
-            numbers = _number_speakers(batch["speaker"], self.of_split[begin:row], known)
+            counted = self.of_split[begin:row]
+            numbers = _number_speakers(batch["speaker"], counted, known)
+            is_unknown = counted & (numbers < 0)
+            places = np.arange(num_unknown, num_unknown := num_unknown + int(is_unknown.sum()), dtype=np.int32)
+            numbers[is_unknown] = -1 - places
             codes = numbers[self._choose(begin, row)]
             found[at : at + len(codes)] = codes
             at += len(codes)
-        is_unknown = np.flatnonzero(found < 0)
-        found[is_unknown] = len(known) + np.arange(len(is_unknown), dtype=np.int32)
+        unknown = np.flatnonzero(found < 0)  # behind the others: the same number whatever else is in the pool
+        found[unknown] = len(known) - 1 - found[unknown]
         return found
 
     def read_samples(self, utterances: Integers) -> Integers:

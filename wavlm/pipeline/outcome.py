@@ -7,6 +7,8 @@ from typing import Any
 
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import ScoresFacts
+from wavlm.evaluation.fast.words import describe_abx
+from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.export.facts import ModelFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
 from wavlm.mixing.facts import MixturesFacts
@@ -14,6 +16,7 @@ from wavlm.pipeline.artifacts import (
     Artifact,
     Codebook,
     Corpus,
+    Evaluation,
     Export,
     ImportedModel,
     Labels,
@@ -118,10 +121,24 @@ def _model(artifact: Model, store: Store) -> Iterator[str]:
 def _scores(artifact: Scores, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, ScoresFacts)
     if facts.best_pnmi is None or facts.mfcc_pnmi is None:
-        yield facts.reason or "no scores"
-        return
-    yield f"best is layer {facts.best_layer} with PNMI {facts.best_pnmi:.3f}, MFCC have {facts.mfcc_pnmi:.3f}"
-    yield f"on {facts.num_utterances} utterances"
+        yield f"no label quality: {facts.reason or 'the reason is not known'}"
+    else:
+        yield f"best is layer {facts.best_layer} with PNMI {facts.best_pnmi:.3f}, MFCC have {facts.mfcc_pnmi:.3f}"
+        yield f"on {facts.num_utterances} utterances"
+    yield from describe_abx(facts)
+    ranks = [shape.effective_rank for shape in facts.shapes if shape.layer and not shape.corpus]
+    if ranks:
+        yield f"effective rank {min(ranks):.1f} to {max(ranks):.1f}"
+
+
+def _evaluation(artifact: Evaluation, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, EvaluationFacts)
+    if facts.main and facts.test:
+        spread = facts.main.interval
+        yield f"{facts.main.name} {facts.main.value:.4g}" + (
+            f" ({spread.low:.4g} to {spread.high:.4g})" if spread else ""
+        )
+        yield f"on {facts.test.utterances} utterances of {facts.test.speakers} speakers, {facts.reality}"
 
 
 def _size(artifact: Artifact, store: Store) -> Iterator[str]:
@@ -153,5 +170,6 @@ _DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
     Mixtures: _mixtures,
     Model: _model,
     Scores: _scores,
+    Evaluation: _evaluation,
     Registration: _registration,
 }
