@@ -55,10 +55,12 @@ class Reader:
         except AudioError as error:
             raise self._add_location(error, *self._place(row)[:2]) from error
 
-    def read_verified(self, key: str, place: tuple[str, int, int], sha256: str) -> Waveform:
-        """Like `read`, the whole utterance, given its key, its shard name, byte offset and size, and its sha256."""
+    def read_verified(
+        self, key: str, place: tuple[str, int, int], sha256: str, start: int = 0, stop: int | None = None
+    ) -> Waveform:
+        """Like `read`, given the key, the sha256, and as place the shard name, byte offset and size."""
         try:
-            return decode_flac(self._read_checked(key, place, sha256))
+            return decode_flac(self._read_checked(key, place, sha256), start, stop)
         except AudioError as error:
             raise self._add_location(error, *place[:2]) from error
 
