@@ -18,7 +18,7 @@ from tasks.orchestration.alive import is_taken_for_lost
 from tasks.orchestration.client import open_prefect
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores
+from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores
 from wavlm.pipeline.store import Store
 
 ATTEMPTS = 3
@@ -35,7 +35,7 @@ def needs_gpu(artifact: Artifact) -> bool:
         return needs_gpu(artifact.codebook)
     if isinstance(artifact, Codebook):
         return artifact.spec.features.type == "hidden"
-    return isinstance(artifact, Model | Scores)
+    return isinstance(artifact, Model | Scores | Evaluation)
 
 
 def without_gpus(runtime: Runtime) -> Runtime:

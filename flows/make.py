@@ -12,6 +12,7 @@ from prefect import Task
 
 from tasks.codebook import codebook
 from tasks.corpus import corpus
+from tasks.evaluation import evaluation
 from tasks.export import export
 from tasks.folders import read_folders
 from tasks.labels import labels
@@ -34,7 +35,7 @@ from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.mirror.sharing import bring, fill_inputs, give_if_it_answers
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
-from wavlm.pipeline.resolve import corpora_of, resolve, unread_folders
+from wavlm.pipeline.resolve import corpora_of, resolve, unknown_corpora
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe
 from wavlm.specs.yaml import read_recipe
@@ -50,6 +51,7 @@ _TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
     "labels": labels,
     "mixtures": mixtures,
     "scores": scores,
+    "evaluation": evaluation,
     "export": export,
 }
 
@@ -75,11 +77,11 @@ def read_resolved(
     remember(recipe, store, plan(resolved))
     chosen = build_order(choose(plan(resolved)))
     unknown = [item for item in chosen if isinstance(item, ImportedModel) and not item.is_known]
-    if not unread_folders(resolved) and not unknown:
+    if not unknown_corpora(resolved) and not unknown:
         return resolved
     if not is_today and any(isinstance(item.spec.source, ModelVersion) for item in unknown):
         ask_versions(recipe_spec, store, runtime)
-    if unread_folders(resolved) or any(item.spec.folder for item in unknown):
+    if unknown_corpora(resolved) or any(item.spec.folder for item in unknown):
         read_folders(recipe_spec, store, runtime)
     resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))

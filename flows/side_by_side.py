@@ -23,7 +23,7 @@ from tasks.orchestration.limits import DOWNLOAD, GPU
 from tasks.orchestration.waiting import wait_out
 from wavlm.errors import LockedError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Corpus, Export, Model, Registration, Scores, build_order
+from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, Export, Model, Registration, Scores, build_order
 
 CORES, LIGHT = "cores", "light"
 OF_CLUSTER = 4  # stages that share the workers of a cluster
@@ -77,7 +77,7 @@ def _order(chosen: Sequence[Artifact]) -> list[Artifact]:
     What is made of its model comes before the next iteration, too: a version does not wait for another training.
     """
     keys = {item.key for item in chosen}
-    trained = [item for item in chosen if isinstance(item, Model | Scores | Export | Registration)]
+    trained = [item for item in chosen if isinstance(item, Model | Scores | Evaluation | Export | Registration)]
     return [item for item in build_order([*trained, *chosen]) if item.key in keys]
 
 
@@ -90,7 +90,9 @@ def _find_before(chosen: Sequence[Artifact]) -> dict[str, set[str]]:
     before = {item.key: {needed.key for needed in build_order([item])} & keys - {item.key} for item in chosen}
     for number, item in enumerate(chosen):
         if isinstance(item, Registration):
-            before[item.key] |= {one.key for one in chosen[:number] if isinstance(one, Scores | Export | Registration)}
+            before[item.key] |= {
+                one.key for one in chosen[:number] if isinstance(one, Scores | Evaluation | Export | Registration)
+            }
     return before
 
 

@@ -11,12 +11,14 @@ import typer
 
 from flows.cli import console, usage
 from flows.cli import deploy as cli_deploy
+from flows.cli import evaluate as cli_evaluate
 from flows.cli import grow as cli_grow
 from flows.cli import house as cli_house
 from flows.cli import init as cli_init
 from flows.cli import mirror as cli_mirror
 from flows.cli import models as cli_models
 from flows.cli import parts as cli_parts
+from flows.cli import pin as cli_pin
 from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
 from flows.cli import run as cli_run
@@ -76,10 +78,12 @@ for module in (
     cli_store,
     cli_refresh,
     cli_grow,
+    cli_pin,
     cli_report,
     cli_house,
     cli_mirror,
     cli_deploy,
+    cli_evaluate,
     cli_models,
     cli_ui,
 ):

@@ -15,7 +15,9 @@ from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from wavlm.pipeline.artifacts import Artifact, Kind
 
 if TYPE_CHECKING:
+    from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.store import Store
+    from wavlm.specs import Recipe
 
 
 def add_to(app: typer.Typer) -> None:
@@ -67,14 +69,8 @@ def run(  # noqa: PLR0913 - one option each
 
       [cyan]wavlm run data_specs/recipes/demo.yaml --until labels[/]   no training yet
     """
-    from flows.cli.plan import plan_until
     from flows.cli.summary import show_summary
-    from tasks.registry.lost import take_back_lost
-    from wavlm.errors import CodedError
     from wavlm.execution.runtime import Runtime
-    from wavlm.pipeline.mirror.sharing import has_given
-    from wavlm.pipeline.one_look import one_look
-    from wavlm.pipeline.plan import select_needed
     from wavlm.pipeline.store import Store
 
     runtime = Runtime(
@@ -104,7 +100,18 @@ def run(  # noqa: PLR0913 - one option each
         cache_gigabytes=cache_gigabytes,
     )
     artifact_store = Store(store)
-    resolved = None
+    resolved = run_recipe(recipe, artifact_store, runtime, until)
+    show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
+
+
+def run_recipe(recipe: Path, artifact_store: Store, runtime: Runtime, until: Kind | None) -> Recipe | None:
+    """Make what a recipe wants, by the flow `pretrain`. Returns the recipe as the run read it; None: nothing to do."""
+    from flows.cli.plan import plan_until
+    from tasks.registry.lost import take_back_lost
+    from wavlm.errors import CodedError
+    from wavlm.pipeline.mirror.sharing import has_given
+    from wavlm.pipeline.one_look import one_look
+    from wavlm.pipeline.plan import select_needed
 
     def is_done() -> bool:
         try:
@@ -122,7 +129,7 @@ def run(  # noqa: PLR0913 - one option each
     if is_wanted:
         from flows.cli.orchestrated import run_flow
 
-        resolved = run_flow(
+        return run_flow(  # type: ignore[no-any-return]
             _load_pretrain,
             artifact_store.root,
             is_done,
@@ -131,7 +138,7 @@ def run(  # noqa: PLR0913 - one option each
             runtime=runtime,
             until=until,
         )
-    show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
+    return None
 
 
 def stage(  # noqa: PLR0913, PLR0915 - one option each
@@ -169,7 +176,6 @@ def stage(  # noqa: PLR0913, PLR0915 - one option each
     from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.store import Store
-    from wavlm.specs import Recipe
     from wavlm.specs.yaml import read_recipe
 
     artifact_store = Store(store)

@@ -103,7 +103,7 @@ class Contest:
                 f"are {found}"
             )
         if metric in ABX_METRICS:
-            from wavlm.evaluation.fast.paired_abx import find_abx_gain
+            from wavlm.evaluation.paired_abx import find_abx_gain
 
             return find_abx_gain(spec, *self._folders, chosen, ABX_METRICS[metric], self.confidence)
         return self._compare_pnmi(spec, chosen)

@@ -140,6 +140,29 @@ def test_a_noise_corpus_is_refused_as_speech(specs: Path) -> None:
     assert "expected one of role 'speech'" in message
 
 
+def test_a_corpus_for_evaluations_is_never_trained_on(specs: Path) -> None:
+    message = error_message(specs, "role: speech", "role: evaluation", "corpora/tiny.yaml")
+    assert "recipes/tiny.yaml:4:10, speech.0;" in message
+    assert "what models are scored on is never trained on" in message
+
+
+@pytest.mark.parametrize(
+    ("role", "field", "message"),
+    [
+        ("speech", '  class_pattern: "(?P<class>[a-z]+)"', "only a corpus of the role evaluation keeps targets"),
+        ("evaluation", "valid_speakers: [ann]", "all of a corpus for evaluations is held out"),
+        ("evaluation", '  partition_pattern: "[a-z]+"', "expected a group (?P<part>...)"),
+        ("evaluation", "  class_column: word", "class_column needs a table transcripts"),
+    ],
+)
+def test_a_role_has_the_fields_that_it_can_use(specs: Path, role: str, field: str, message: str) -> None:
+    path = specs / "corpora/tiny.yaml"
+    path.write_text(f"{CORPUS}{field}\n".replace("role: speech", f"role: {role}"))
+    with pytest.raises(RecipeError) as caught:
+        read_corpus(path)
+    assert message in str(caught.value)
+
+
 def test_a_corpus_has_the_name_of_its_file(specs: Path) -> None:
     (specs / "corpora/other.yaml").write_text(CORPUS)
     with pytest.raises(RecipeError, match="expected 'other', the name of its file"):
@@ -280,7 +303,7 @@ def test_a_file_beside_the_recipe_is_preferred_to_a_shipped_one(specs: Path) -> 
 
 def test_an_unknown_name_is_refused_with_what_lies_beside_the_recipe_and_what_is_shipped(specs: Path) -> None:
     message = error_message(specs, "speech: [tiny]", "speech: [huge]")
-    assert f"expected one of tiny ({specs}/corpora) or asterisk-en, " in message
+    assert f"expected one of tiny ({specs}/corpora) or ami-clips, " in message
     assert f"({shipped_specs()}/corpora)" in message
 
 

@@ -25,6 +25,7 @@ from wavlm.corpus.manifest import MANIFEST, read_rule, write_manifest
 from wavlm.corpus.measure import PARTS, CorpusPart, Roots, measure, measure_part, part_path
 from wavlm.corpus.reading import Found, read_corpus
 from wavlm.corpus.sums import HERE, Sums, sum_manifest, sum_splits
+from wavlm.corpus.targets import write_labels
 from wavlm.errors import CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.parts import run_parts
@@ -63,6 +64,8 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
             sums = _begin(spec, files, found.listing, roots, out, workers, progress)
         else:
             sums = _follow(spec, files, files.base, found.listing, roots, out)
+        if spec.role == "evaluation":
+            write_labels(out, found.listing.stream(), found.trials)
         if files.unpacked:
             note_files(files, out)
         if files.contents:

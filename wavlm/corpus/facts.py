@@ -40,7 +40,7 @@ class ArchiveReceipt(Facts):
 class CorpusFacts(Facts):
     """The result of the corpus stage. Lengths are those of possible headers, or measured."""
 
-    role: Literal["speech", "noise", "room"]
+    role: Literal["speech", "noise", "room", "evaluation"]
     utterances: int  # recordings of the manifest
     speakers: int
     hours: float

@@ -24,6 +24,8 @@ SCHEMA = pa.schema(
     [
         *(MANIFEST_SCHEMA.field(name) for name in _SAID),
         pa.field("given", pa.string()),  # the split that the publisher says
+        pa.field("part", pa.string(), nullable=False),
+        pa.field("target", pa.string()),
         pa.field("sha256", pa.string()),
         pa.field("size_bytes", pa.int64()),
         pa.field("archive", pa.string()),
@@ -85,6 +87,8 @@ def recordings_of(batch: pa.RecordBatch) -> Iterator[Recording]:
             row["start_s"],
             row["end_s"],
             row["channel"],
+            row["part"],
+            row["target"],
         )
 
 
@@ -110,6 +114,8 @@ def _rows(recordings: Iterable[Recording], find: Callable[[PurePosixPath], Known
             "end_s": item.end_s,
             "channel": item.channel,
             "given": item.split,
+            "part": item.part,
+            "target": item.target,
             **known._asdict(),
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -19,11 +20,17 @@ from wavlm.corpus.layouts import (
     TableAccount,
     check_files,
     describe_losses,
+    has_trials,
     open_layout,
+    open_trials,
     path_from_text,
 )
 from wavlm.corpus.layouts.names import find_spelled
+from wavlm.corpus.layouts.tree import Tree
+from wavlm.corpus.layouts.trial import Trial
 from wavlm.corpus.listing import LISTING, KnownFile, Listing, write_listing
+from wavlm.corpus.manifest import BATCH_ROWS
+from wavlm.corpus.targets import TRIAL_SCHEMA
 from wavlm.errors import BadDataError
 from wavlm.specs import CorpusSpec
 from wavlm.storage.encoding import printable
@@ -39,6 +46,7 @@ class Found:
     listing: Listing
     files: FilesAccount
     tables: tuple[TableAccount, ...]
+    trials: pa.Table  # without rows unless the layout has lists of trials
 
 
 def read_corpus(spec: CorpusSpec, files: Files, out: Path) -> Found:
@@ -69,13 +77,39 @@ def _read(spec: CorpusSpec, files: Files, path: Path) -> Found:
                 _refuse_outside(spec, item)
             elif is_unpacked:
                 item = replace(item, path=AUDIO / item.path)  # noqa: PLW2901
-            yield item if item.language else replace(item, language=spec.language or None)
+            item = item if item.language else replace(item, language=spec.language or None)  # noqa: PLW2901
+            yield _for_evaluation(item) if spec.role == "evaluation" else replace(item, part="", target=None)
 
     listing = write_listing(path, recordings(), _known_file(files))
+    trials = _read_trials(spec, tree, listing)
     account = tree.account(_paths_of(listing, AUDIO if is_unpacked else ""))
     if is_unpacked and files.contents is not None:
         account = account_containers(spec.layout, files.contents.root, account)
-    return Found(listing, account, tuple(tree.tables))
+    return Found(listing, account, tuple(tree.tables), trials)
+
+
+def _for_evaluation(item: Recording) -> Recording:
+    """A recording of a corpus for evaluations: it is held out from training, whatever its publisher's part is.
+
+    A text without a letter is no text: nothing could be recognized.
+    """
+    text = item.text if item.text and item.text.strip() else None
+    return replace(item, split="valid", part=item.part or item.split or "", text=text)
+
+
+def _read_trials(spec: CorpusSpec, tree: Tree, listing: Listing) -> pa.Table:
+    """The trials of a corpus for evaluations, list by list; without rows if its layout has none."""
+    if spec.role != "evaluation" or not has_trials(spec.layout):
+        return TRIAL_SCHEMA.empty_table()
+    keys = {key for batch in listing.stream() for key in batch["key"].to_pylist()}
+    trials = open_trials(spec.layout, tree, keys)
+    batches = [pa.RecordBatch.from_pylist([one._asdict() for one in some], TRIAL_SCHEMA) for some in _grouped(trials)]
+    return pa.Table.from_batches(batches, TRIAL_SCHEMA)
+
+
+def _grouped(trials: Iterator[Trial]) -> Iterator[list[Trial]]:
+    while some := list(islice(trials, BATCH_ROWS)):
+        yield some
 
 
 def _known_file(files: Files) -> Callable[[PurePosixPath], KnownFile]:

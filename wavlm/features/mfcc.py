@@ -9,6 +9,7 @@ Legend: B utterances, N samples, F frames, D channels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -56,30 +57,43 @@ def mfcc_batch(waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
     num_samples (B,): the length of each utterance; None if none is padded. An utterance has
     (num_samples - 400) // 160 + 1 frames; the frames after them have no meaning.
     """
+    cosines = _tables(waveforms.device, _NUM_MELS).liftered_cosines
+    cepstra = log_mel_energies(waveforms, _NUM_MELS, lambda energies: energies @ cosines, _NUM_CEPSTRA)  # (B, F, 13)
+    deltas = slopes(cepstra, num_samples)
+    return torch.cat([cepstra, deltas, slopes(deltas, num_samples)], dim=2)
+
+
+def log_mel_energies(
+    waveforms: Tensor,
+    num_mels: int,
+    then: Callable[[Tensor], Tensor] = lambda energies: energies,
+    channels: int | None = None,
+) -> Tensor:
+    """Log mel energies of frames of 25 ms every 10 ms: (B, N) -> (B, F, num_mels).
+
+    `then` goes on with a piece of frames while it is in the cache, (B, F, num_mels) -> (B, F, channels).
+    """
     if waveforms.shape[1] < MFCC_FRAME_SAMPLES:
-        return waveforms.new_zeros(len(waveforms), 0, MFCC_CHANNELS)
+        return waveforms.new_zeros(len(waveforms), 0, channels or num_mels)
     frames = waveforms.unfold(1, MFCC_FRAME_SAMPLES, MFCC_HOP_SAMPLES)  # (B, F, 400), a view
     piece_frames = _CPU_PIECE_FRAMES if waveforms.device.type == "cpu" else _DEVICE_PIECE_FRAMES
     pieces = torch.split(frames, max(1, piece_frames // len(waveforms)), dim=1)
-    cepstra = torch.cat([_cepstra(piece) for piece in pieces], dim=1)  # (B, F, 13)
-    deltas = _slopes(cepstra, num_samples)
-    return torch.cat([cepstra, deltas, _slopes(deltas, num_samples)], dim=2)
+    return torch.cat([then(_log_energies(piece, num_mels)) for piece in pieces], dim=1)
 
 
-def _cepstra(frames: Tensor) -> Tensor:
-    """Cepstra of frames of samples: (B, F, 400) -> (B, F, 13)."""
-    tables = _tables(frames.device)
+def _log_energies(frames: Tensor, num_mels: int) -> Tensor:
+    """Log mel energies of frames of samples: (B, F, 400) -> (B, F, num_mels)."""
+    tables = _tables(frames.device, num_mels)
     centred = frames - frames.mean(dim=2, keepdim=True)
     emphasised = torch.empty_like(centred)
     torch.sub(centred[..., 1:], centred[..., :-1], alpha=_PREEMPHASIS, out=emphasised[..., 1:])
     torch.mul(centred[..., 0], 1 - _PREEMPHASIS, out=emphasised[..., 0])  # Kaldi repeats sample 0
     spectrum = torch.fft.rfft(emphasised.mul_(tables.window), n=_FFT_SAMPLES)  # (B, F, 257)
     squares = torch.view_as_real(spectrum).square_().flatten(2)  # (B, F, 514)
-    energies = (squares @ tables.mel_filters).clamp_(min=_ENERGY_FLOOR).log_()
-    return energies @ tables.liftered_cosines
+    return (squares @ tables.mel_filters).clamp_(min=_ENERGY_FLOOR).log_()
 
 
-def _slopes(frames: Tensor, num_samples: Tensor | None) -> Tensor:
+def slopes(frames: Tensor, num_samples: Tensor | None) -> Tensor:
     """Regression slope over 5 frames, with the first and last frame of each row repeated: (B, F, D) -> (B, F, D)."""
     padded = _repeat_edges(frames, num_samples)  # (B, F + 4, D)
     near = padded[:, 3:-1] - padded[:, 1:-3]
@@ -100,17 +114,17 @@ def _repeat_edges(frames: Tensor, num_samples: Tensor | None) -> Tensor:
 class _Tables:
     """The constants of the transform on one device."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, num_mels: int) -> None:
         self.window = _move(_window(), device)
         # The power of a bin is a sum of two squares. The product with the filter adds them. Adding them in a separate
         # pass took a third of the time of the whole transform.
-        self.mel_filters = _move(_mel_filters().repeat(2, axis=0), device)  # (514, 23)
+        self.mel_filters = _move(_mel_filters(num_mels).repeat(2, axis=0), device)  # (514, num_mels)
         self.liftered_cosines = _move(_cosine_table(), device)
 
 
 @cache
-def _tables(device: torch.device) -> _Tables:
-    return _Tables(device)
+def _tables(device: torch.device, num_mels: int) -> _Tables:
+    return _Tables(device, num_mels)
 
 
 def _move(table: npt.NDArray[np.float64], device: torch.device) -> Tensor:
@@ -123,10 +137,10 @@ def _window() -> npt.NDArray[np.float64]:
     return window
 
 
-def _mel_filters() -> npt.NDArray[np.float64]:
-    """Triangles that are linear in mel = 1127 ln(1 + f / 700), with f in Hz. (257, 23)"""
+def _mel_filters(num_mels: int) -> npt.NDArray[np.float64]:
+    """Triangles that are linear in mel = 1127 ln(1 + f / 700), with f in Hz. (257, num_mels)"""
     lowest, highest = _to_mel(np.array([20.0, 8000.0]))
-    edges = np.linspace(lowest, highest, _NUM_MELS + 2)
+    edges = np.linspace(lowest, highest, num_mels + 2)
     bins = _to_mel(np.arange(_FFT_SAMPLES // 2 + 1) * SAMPLE_RATE_HZ / _FFT_SAMPLES)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])

@@ -14,8 +14,10 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 from wavlm.pipeline.artifact import UNKNOWN, digest_key
 from wavlm.pipeline.artifact import Artifact as Artifact  # noqa: PLC0414 - others import it from here
 from wavlm.specs import (
+    BaselineSpec,
     CodebookSpec,
     CorpusSpec,
+    EvaluationSpec,
     MixSpec,
     MixturesSpec,
     ModelSpec,
@@ -30,14 +32,19 @@ from wavlm.specs import (
 @dataclass(frozen=True)
 class Corpus(Artifact):
     kind: ClassVar[str] = "corpus"
-    files = ("manifest.parquet", "history.parquet", "files.parquet", "archives/*.json", "audio/**")
+    files = (
+        *("manifest.parquet", "targets.parquet", "trials.parquet", "history.parquet", "files.parquet"),
+        *("archives/*.json", "audio/**"),
+    )
     # 2: splits by hashes of names; a folder's content and not its path; 3: a row is a region of a file
     format: ClassVar[int] = 3
     spec: CorpusSpec
 
     @cached_property
     def is_known(self) -> bool:
-        return self.spec.folder is None or self.spec.folder.content is not None
+        if self.spec.folder is not None:
+            return self.spec.folder.content is not None
+        return all(source.is_known for source in self.spec.unpinned)
 
     @property
     def name(self) -> str:
@@ -194,6 +201,31 @@ class Scores(Artifact):
 
 
 @dataclass(frozen=True)
+class Evaluation(Artifact):
+    """One task, fitted and scored on the states of one frozen model or on a baseline's frames."""
+
+    kind: ClassVar[str] = "evaluation"
+    files = ("results.json", "predictions.parquet", "layers.csv", "layers.png", "heads/*.safetensors")
+    spec: EvaluationSpec
+    subject: Teacher | BaselineSpec
+    shards: tuple[Shards, ...]  # of the labelled corpora
+    noise: tuple[Shards, ...] = ()
+
+    @property
+    def also_read(self) -> tuple[Artifact, ...]:
+        return tuple(item.corpus for item in self.shards)
+
+    @property
+    def subject_name(self) -> str:
+        """The model's name, or the baseline's type."""
+        return self.subject.name if isinstance(self.subject, Artifact) else self.subject.type
+
+    @property
+    def name(self) -> str:
+        return f"{self.spec.name}-{self.subject_name}"
+
+
+@dataclass(frozen=True)
 class Export(Artifact):
     """Hugging Face folder, fairseq-layout file and model card of one model."""
 
@@ -232,6 +264,7 @@ Kind = Literal[
     "mixtures",
     "pretrain",
     "scores",
+    "evaluation",
     "export",
     "register",
 ]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from wavlm.execution.processes import num_cores
 from wavlm.execution.rates import CORE_FLOPS, DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
 from wavlm.pipeline.amounts import hours_of, share_to_make
-from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores, Shards
 from wavlm.pipeline.cost import LENGTH_SECONDS, sample_seconds
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
@@ -68,7 +68,7 @@ def _time_pass(run: Callable[[], object]) -> float:
 
 def _cores_used(artifact: Artifact, cores: int) -> int:
     """Codebooks and scores are made on one core."""
-    return 1 if isinstance(artifact, Codebook | Scores) else max(1, cores)
+    return 1 if isinstance(artifact, Codebook | Evaluation | Scores) else max(1, cores)
 
 
 def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import ScoresFacts
 from wavlm.evaluation.fast.words import describe_abx
+from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.export.facts import ModelFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
 from wavlm.mixing.facts import MixturesFacts
@@ -15,6 +16,7 @@ from wavlm.pipeline.artifacts import (
     Artifact,
     Codebook,
     Corpus,
+    Evaluation,
     Export,
     ImportedModel,
     Labels,
@@ -129,6 +131,16 @@ def _scores(artifact: Scores, store: Store) -> Iterator[str]:
         yield f"effective rank {min(ranks):.1f} to {max(ranks):.1f}"
 
 
+def _evaluation(artifact: Evaluation, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, EvaluationFacts)
+    if facts.main and facts.test:
+        spread = facts.main.interval
+        yield f"{facts.main.name} {facts.main.value:.4g}" + (
+            f" ({spread.low:.4g} to {spread.high:.4g})" if spread else ""
+        )
+        yield f"on {facts.test.utterances} utterances of {facts.test.speakers} speakers, {facts.reality}"
+
+
 def _size(artifact: Artifact, store: Store) -> Iterator[str]:
     num_files, num_bytes = read_size(store.path(artifact))
     yield f"{num_files} files, {num_bytes / 1e6:.1f} MB"
@@ -158,5 +170,6 @@ _DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
     Mixtures: _mixtures,
     Model: _model,
     Scores: _scores,
+    Evaluation: _evaluation,
     Registration: _registration,
 }

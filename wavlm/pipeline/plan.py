@@ -11,6 +11,7 @@ from wavlm.pipeline.artifacts import (
     Artifact,
     Codebook,
     Corpus,
+    Evaluation,
     Export,
     ImportedModel,
     Kind,
@@ -24,7 +25,17 @@ from wavlm.pipeline.artifacts import (
     build_order,
     keep_latest,
 )
-from wavlm.specs import CodebookSpec, CorpusSpec, IterationSpec, MixSpec, Recipe, ShardSpec, StartSpec
+from wavlm.specs import (
+    BaselineSpec,
+    CodebookSpec,
+    CorpusSpec,
+    IterationSpec,
+    MixSpec,
+    NetworkSpec,
+    Recipe,
+    ShardSpec,
+    StartSpec,
+)
 from wavlm.specs.lookup import suggest
 
 
@@ -56,7 +67,12 @@ def plan(recipe: Recipe) -> tuple[Artifact, ...]:
         before = _model(recipe, number, sources, before)
         wanted.append(before)
         scores = scores_of(before, recipe)
-        wanted += [*([scores] if scores else []), Export(before), Registration(recipe.registry_name, before)]
+        wanted += [*([scores] if scores else []), *evaluations_of(before, recipe)]
+        wanted += [Export(before), Registration(recipe.registry_name, before)]
+    beside = evaluated_models(recipe)
+    wanted += [item for model in beside for item in evaluations_of(model, recipe)]
+    if before is None and not beside:
+        wanted += evaluations_of(None, recipe)
     return tuple(build_order(wanted))
 
 
@@ -68,6 +84,42 @@ def models(artifacts: Sequence[Artifact]) -> tuple[Model, ...]:
 def scores_of(model: Model, recipe: Recipe) -> Scores | None:
     """The scores that a recipe asks of a model, on the speech that it was trained on; None if it asks for none."""
     return Scores(recipe.probe, model, model.shards) if recipe.probe else None
+
+
+def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, ...]:
+    """The evaluations of a model and of the baselines beside it, in the order of the suite; none without a suite.
+
+    Raises UsageError (NETWORK_UNKNOWN) if a random network has to be that of a model that does not say its own.
+    """
+    if recipe.evaluate is None:
+        return ()
+    network = model.network if isinstance(model, Model) else model and model.spec.network
+    baselines = (_fill_network(item, network) for item in recipe.evaluate.baselines)
+    subjects = (*((model,) if model else ()), *baselines)
+    return tuple(
+        Evaluation(spec, subject, _shards(spec.corpora, spec.shards), _shards(spec.noise, spec.shards))
+        for spec in recipe.evaluate.evaluations
+        for subject in subjects
+    )
+
+
+def evaluated_models(recipe: Recipe) -> list[ImportedModel]:
+    """The models from elsewhere that are evaluated: those that are named, or all if nothing is trained."""
+    names = recipe.evaluate_models if recipe.iterations else tuple(recipe.models)
+    return [ImportedModel(recipe.models[name], name) for name in names]
+
+
+def _fill_network(baseline: BaselineSpec, network: NetworkSpec | None) -> BaselineSpec:
+    """A baseline; a random network that names none has that of the model beside it."""
+    if baseline.type != "random" or baseline.network is not None:
+        return baseline
+    if network is None:
+        raise UsageError(
+            "NETWORK_UNKNOWN",
+            "a random network needs that of the model beside it, which is not known before it is read; in the recipe's "
+            "models or the suite's baselines; give one of them `network`",
+        )
+    return baseline.model_copy(update={"network": network})
 
 
 def corpora(artifact: Artifact) -> tuple[str, ...]:
@@ -126,7 +178,7 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
     """
     if until is None:
         return tuple(artifacts)
-    kinds = (Scores.kind, until) if until == Registration.kind else (until,)
+    kinds = (Scores.kind, Evaluation.kind, until) if until == Registration.kind else (until,)
     chosen = [item for item in artifacts if item.kind in kinds]
     if KINDS.index(until) < KINDS.index(Model.kind):
         chosen = [item for item in chosen if not any(isinstance(part, Model) for part in build_order([item]))]
@@ -143,6 +195,8 @@ def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
     """The iterations of a plan that an artifact belongs to; none for corpora and shards, which all of them share."""
     if isinstance(artifact, Scores | Export | Registration):
         return {artifact.model.iteration}
+    if isinstance(artifact, Evaluation):
+        return {artifact.subject.iteration} if isinstance(artifact.subject, Model) else set()
     found = set()
     for model in models(artifacts):
         teacher, start = model.codebook and model.codebook.teacher, model.start
@@ -163,6 +217,7 @@ def used_models(recipe: Recipe) -> list[ImportedModel]:
     features = [iteration.codebook.features for iteration in recipe.iterations]
     teachers = {item.model for item in features if item.type == "hidden"}
     used = teachers | {iteration.start.model for iteration in recipe.iterations if iteration.start}
+    used |= {item.called for item in evaluated_models(recipe)}
     return [ImportedModel(spec, name) for name, spec in recipe.models.items() if name in used]
 
 

@@ -6,6 +6,7 @@ never be a field of an artifact.
 
 from __future__ import annotations
 
+from wavlm.specs.access import AccessSpec
 from wavlm.specs.base import (
     HOP_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -20,6 +21,7 @@ from wavlm.specs.base import (
     Spec,
 )
 from wavlm.specs.corpora import CorpusSpec, HoldOut
+from wavlm.specs.evaluation import BaselineSpec, EvaluationSpec, SuiteSpec
 from wavlm.specs.gate import GateSpec
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import (
@@ -38,7 +40,7 @@ from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
-from wavlm.specs.sources import AccessSpec, AptSource, FolderSource, HttpsSource, Source
+from wavlm.specs.sources import AptSource, FolderSource, HttpsSource, Source
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "AccessSpec",
     "AptSource",
     "BalanceSpec",
+    "BaselineSpec",
     "Below",
     "CodebookSpec",
     "ConvLayer",
@@ -55,6 +58,7 @@ __all__ = [
     "Count",
     "EffectName",
     "EffectSpec",
+    "EvaluationSpec",
     "Features",
     "FolderSource",
     "GateSpec",
@@ -91,6 +95,7 @@ __all__ = [
     "Source",
     "Spec",
     "StartSpec",
+    "SuiteSpec",
     "TrainSpec",
     "paper_conv_layers",
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from wavlm.specs.base import Count, Name, NonNegative, Probability, Spec
-from wavlm.specs.layouts import Layout
-from wavlm.specs.sources import AccessSpec, FolderSource, Source
+from wavlm.specs.access import AccessSpec
+from wavlm.specs.base import Count, FieldError, Name, NonNegative, Probability, Spec
+from wavlm.specs.layouts import TARGET_FIELDS, Layout
+from wavlm.specs.series import expand_sources
+from wavlm.specs.sources import FolderSource, HttpsSource, Source
 
 
 class HoldOut(Spec):
@@ -41,14 +43,19 @@ class CorpusSpec(Spec):
             "keep",
             "license",
             "max_left_out",
+            "published_gigabytes",
         }
     )
 
     name: Name
     """Name of the corpus, and of its file without `.yaml`. Recipes use this name."""
 
-    role: Literal["speech", "noise", "room"]
-    """What the corpus holds: speech to train on, noise to add, or room impulse responses."""
+    role: Literal["speech", "noise", "room", "evaluation"]
+    """What the corpus holds: speech to train on, noise to add, room impulse responses, or what models are scored on.
+
+    All of a corpus for evaluations is held out, its publisher's test set too, and no recipe can train on it. Only such
+    a corpus keeps partitions, targets and trials.
+    """
 
     description: str
     """What the corpus is, for people and for the model card."""
@@ -129,6 +136,14 @@ class CorpusSpec(Spec):
     Change: give it to get cost estimates. It does not change the key.
     """
 
+    published_gigabytes: NonNegative = 0.0
+    """Size of all archives as the publisher says it, where the sizes of single ones are not known.
+
+    `wavlm plan --cost` calculates with it. Unit: gigabytes (10^9 bytes). 0: unknown.
+    Source: the publisher's page.
+    Change: give it where sources have neither `size_bytes` nor `published_gigabytes`. It does not change the key.
+    """
+
     gated: bool = False
     """True: the publisher asks for an agreement first. Then the source must be a folder, or `access` must be given.
 
@@ -148,6 +163,30 @@ class CorpusSpec(Spec):
     `archives` the audio of plain tars is never unpacked: shards are packed from the tars. All bytes are the same.
     Change: `none` for a corpus that is large and can be downloaded again.
     """
+
+    @field_validator("sources", mode="after")
+    @classmethod
+    def _expand_numbers(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        return expand_sources(sources)
+
+    @property
+    def unpinned(self) -> tuple[HttpsSource, ...]:
+        """The archives whose publisher gives no digest."""
+        archives = (item for item in self.sources if isinstance(item, HttpsSource))
+        return tuple(item for item in archives if item.digest_from == "first-download")
+
+    @model_validator(mode="after")
+    def _check_role(self) -> CorpusSpec:
+        if self.role == "evaluation":
+            for name in ("valid_speakers", "valid_rule"):
+                if getattr(self, name):
+                    raise FieldError("all of a corpus for evaluations is held out: its parts are the publisher's", name)
+        elif given := [name for name in TARGET_FIELDS if getattr(self.layout, name, "")]:
+            raise FieldError(
+                f"only a corpus of the role evaluation keeps targets, this one has the role {self.role}",
+                *("layout", given[0]),
+            )
+        return self
 
     @property
     def folder(self) -> FolderSource | None:

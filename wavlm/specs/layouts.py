@@ -1,30 +1,34 @@
 """Specs of layouts: how the files of a corpus are arranged, one class per publisher, and one for any folder tree.
 
-Those of large corpora: wavlm.specs.publishers; of other toolkits: wavlm.specs.manifests, wavlm.specs.containers.
+Those of large corpora: wavlm.specs.publishers; of corpora for evaluations: wavlm.specs.labelled; of other toolkits:
+wavlm.specs.manifests, wavlm.specs.containers.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from wavlm.specs.base import FieldError, Name, Probability, Spec
 from wavlm.specs.containers import InContainers
+from wavlm.specs.labelled import ForEvaluations
 from wavlm.specs.manifests import InManifests
-from wavlm.specs.paths import Below, Glob
+from wavlm.specs.paths import Below, Glob, check_group
 from wavlm.specs.publishers import OfLargePublisher
+from wavlm.specs.superb import OfSuperb
+from wavlm.specs.superb_generation import OfSuperbGeneration
 
-
-def _check_speaker(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern).groupindex
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    if pattern and "speaker" not in groups:
-        raise ValueError("expected a group (?P<speaker>...)")
-    return pattern
+# Fields of layouts that say what evaluations need. Only corpora of the role `evaluation` may have them.
+TARGET_FIELDS = (
+    "class_column",
+    "partition_column",
+    "target_column",
+    "class_pattern",
+    "partition_pattern",
+    "trials",
+    "lexicon",
+)
 
 
 class LibrispeechLayout(Spec):
@@ -37,6 +41,15 @@ class LibrispeechLayout(Spec):
     """Folder below the source that holds the tree. Empty: the source itself.
 
     Change: when the archive has a folder above the subsets, such as LibriSpeech.
+    """
+
+    lexicon: tuple[Below, ...] = ()
+    """Lexicons, paths below the source: a line `<word> <phone> <phone> ...` per word. They give phones of the texts.
+
+    A word in several has the pronunciation of the first. A word in none is an error. Only of corpora for evaluations,
+    whose partitions are the subsets, such as `test-clean`.
+    Source: SUPERB takes two that a grapheme-to-phoneme model made (`s3prl/downstream/ctc/lexicon`).
+    Change: give it for phoneme recognition.
     """
 
 
@@ -55,7 +68,7 @@ class GenericLayout(Spec):
     Change: to read only some folders or one file ending, such as `**/*.flac`.
     """
 
-    speaker: Annotated[str, AfterValidator(_check_speaker)] = ""
+    speaker: Annotated[str, AfterValidator(check_group("speaker"))] = ""
     """Regular expression with a group `(?P<speaker>...)`. It is searched in the path relative to the source.
 
     Empty: the speaker is unknown.
@@ -109,6 +122,49 @@ class GenericLayout(Spec):
     Change: give it where the publisher defines the split.
     """
 
+    class_column: str = ""
+    """Column of `transcripts` that holds the class of the recording, such as a word or an emotion.
+
+    A recording without a row, or with an empty field, has none. Only of corpora for evaluations.
+    Change: give it for tasks that choose one of several classes.
+    """
+
+    class_pattern: Annotated[str, AfterValidator(check_group("class"))] = ""
+    """Regular expression with a group `(?P<class>...)`. It is searched in the path relative to the source.
+
+    Only of corpora for evaluations. It has to fit every path.
+    Change: give it where the path names the class, and not a table.
+    """
+
+    partition_column: str = ""
+    """Column of `transcripts` that holds the publisher's partition, as it is written there: `train`, `test`, `fold1`.
+
+    Only of corpora for evaluations, of which recordings of all partitions are read.
+    Change: give it where a table says what to train heads on, and what to score.
+    """
+
+    partition_pattern: Annotated[str, AfterValidator(check_group("part"))] = ""
+    """Regular expression with a group `(?P<part>...)`, searched in the path: the publisher's partition.
+
+    Only of corpora for evaluations. It has to fit every path.
+    Change: give it where folders or names are the partitions.
+    """
+
+    target_column: str = ""
+    """Column of `transcripts` that holds the target as one JSON object, such as `{"intent": {"action": "on"}}`.
+
+    Its names: docs/labelled-corpora.md. Only of corpora for evaluations.
+    Change: give it for tasks that need more than a text, a speaker or a class.
+    """
+
+    trials: tuple[Below, ...] = ()
+    """Tables of trials, paths relative to the source: TSV with a header: `enrol`, `test`, `is_target` (0 or 1).
+
+    `enrol` and `test` name recordings as `id_column` does. The file name without suffix is the name of the list. Only
+    of corpora for evaluations.
+    Change: give it for tasks about pairs: whether two voices are one, or a recording holds a query.
+    """
+
     only_listed: bool = False
     """True: recordings without a row in `transcripts` are not used.
 
@@ -131,11 +187,24 @@ class GenericLayout(Spec):
 
     @model_validator(mode="after")
     def _check_columns(self) -> GenericLayout:
-        for name in ("speaker_column", "language_column", "split_column", "only_listed"):
+        columns = (
+            "speaker_column",
+            "language_column",
+            "split_column",
+            "class_column",
+            "partition_column",
+            "target_column",
+        )
+        for name in (*columns, "only_listed"):
             if getattr(self, name) and not self.transcripts:
                 raise FieldError(f"{name} needs a table transcripts", name)
-        if self.speaker and self.speaker_column:
-            raise FieldError("give either speaker or speaker_column", "speaker_column")
+        for one, other in (
+            ("speaker", "speaker_column"),
+            ("class_pattern", "class_column"),
+            ("partition_pattern", "partition_column"),
+        ):
+            if getattr(self, one) and getattr(self, other):
+                raise FieldError(f"give either {one} or {other}", other)
         return self
 
 
@@ -175,6 +244,6 @@ class FestvoxLayout(Spec):
 OfPublisher = LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout
 
 Layout = Annotated[
-    OfPublisher | OfLargePublisher | InManifests | InContainers,
+    OfPublisher | OfLargePublisher | ForEvaluations | OfSuperb | OfSuperbGeneration | InManifests | InContainers,
     Field(discriminator="type"),
 ]

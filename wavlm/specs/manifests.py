@@ -177,6 +177,24 @@ class TableLayout(ListedLayout):
     Change: give it to keep the texts in the shards. Pre-training does not use them.
     """
 
+    class_column: str = ""
+    """Column with the class of the utterance, such as a word or an emotion. Only of corpora for evaluations.
+
+    Change: give it for tasks that choose one of several classes.
+    """
+
+    partition_column: str = ""
+    """Column with the publisher's partition, as it is written there. Only of corpora for evaluations.
+
+    Change: give it where the table says what to train heads on, and what to score.
+    """
+
+    target_column: str = ""
+    """Column with the target as one JSON object. Its names: docs/labelled-corpora.md. Only of corpora for evaluations.
+
+    Change: give it for tasks that need more than a text, a speaker or a class.
+    """
+
     split_column: str = ""
     """Column that says `train`, `valid` (or `validation`, `val`, `dev`) or `test`. Rows of `test` are not used.
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import FieldError, Name, Spec
 from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.evaluation import SuiteSpec
 from wavlm.specs.gate import GateSpec
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.iteration import IterationSpec
@@ -56,8 +57,11 @@ class Recipe(Spec):
     Change: give another name to models that you do not want to compare with the present champion.
     """
 
-    speech: tuple[CorpusSpec, ...] = Field(min_length=1)
-    """The speech corpora. In YAML: names of files of data_specs/corpora with the role speech."""
+    speech: tuple[CorpusSpec, ...] = ()
+    """The speech corpora. In YAML: names of files of data_specs/corpora with the role speech.
+
+    A recipe needs one or more, unless it has no iterations and only evaluates.
+    """
 
     noise: tuple[CorpusSpec, ...] = ()
     """The noise corpora. In YAML: names of files of data_specs/corpora with the role noise.
@@ -96,9 +100,10 @@ class Recipe(Spec):
     Change: give it when an iteration has a mix. Such an iteration is then validated on its own mix too.
     """
 
-    iterations: tuple[IterationSpec, ...] = Field(min_length=1)
+    iterations: tuple[IterationSpec, ...] = ()
     """The iterations, in order. From the second on, labels can come from the model before.
 
+    A recipe needs one or more, unless it only evaluates models from elsewhere.
     Source: docs/algorithm.md 11: two for HuBERT Base and WavLM Base, three for Base+ and Large.
     """
 
@@ -107,6 +112,20 @@ class Recipe(Spec):
     are not scored.
 
     Change: fewer utterances, or `null`, to save time.
+    """
+
+    evaluate: SuiteSpec | None = None
+    """The suite of tasks that every iteration's model is evaluated on. Not given: none.
+
+    In YAML: the name of a file of data_specs/suites. Its results go into the registry, the card and the report.
+    Change: give it where labelled corpora are at hand; fast metrics are computed in any case.
+    """
+
+    evaluate_models: tuple[Name, ...] = ()
+    """Models from elsewhere that are evaluated on the same suite, as rows of the same tables.
+
+    A recipe without iterations evaluates all its models.
+    Change: name the models that you compare with.
     """
 
     keep: KeepSpec = KeepSpec()
@@ -123,6 +142,7 @@ class Recipe(Spec):
 
     @model_validator(mode="after")
     def _check_consistent(self) -> Recipe:
+        self._check_purpose()
         self._check_corpora()
         for place, iteration in enumerate(self.iterations):
             self._check_iteration(place, iteration)
@@ -131,6 +151,25 @@ class Recipe(Spec):
         self._check_different()
         self._check_valid_split()
         return self
+
+    def _check_purpose(self) -> None:
+        """Check that the recipe trains something, or evaluates something."""
+        if self.iterations and not self.speech:
+            raise FieldError("there are iterations, but no speech: name one corpus or more", "speech")
+        if not self.iterations and not (self.evaluate and (self.models or self.evaluate.baselines)):
+            raise FieldError(
+                "found no iteration, expected one or more; or models and `evaluate`, to evaluate alone", "iterations"
+            )
+        for number, name in enumerate(self.evaluate_models):
+            if name not in self.models:
+                hint = suggest(name, self.models)
+                known = ", ".join(self.models) or "none"
+                raise FieldError(
+                    f"{name} is not among the recipe's models, which are: {known}{f': {hint}' if hint else ''}",
+                    *("evaluate_models", number),
+                )
+        if self.evaluate_models and not self.evaluate:
+            raise FieldError("there are models to evaluate, but no suite: name one in `evaluate`", "evaluate_models")
 
     def _check_corpora(self) -> None:
         """Check that no corpus is named twice."""
@@ -243,9 +282,9 @@ class Recipe(Spec):
                     *("iterations", number - 1, "codebook", "features", "layer"),
                 )
             before = iteration.network
-        fewest = min(iteration.network.num_layers for iteration in self.iterations)
+        fewest = min((iteration.network.num_layers for iteration in self.iterations), default=0)
         deepest = max(self.probe.layers if self.probe else (), default=0)
-        if deepest > fewest:
+        if self.iterations and deepest > fewest:
             raise FieldError(f"probe.layers names layer {deepest}, but a model has {fewest} layers", "probe", "layers")
 
     def _check_valid_split(self) -> None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import JsonValue, ValidationError
 
 from wavlm.specs import CorpusSpec, MixSpec, ModelSpec, NetworkSpec, Recipe, Spec
+from wavlm.specs.evaluation import EvaluationSpec, SuiteSpec
 from wavlm.specs.explain import explain_errors
 from wavlm.specs.lookup import (
     find_file,
@@ -43,6 +44,8 @@ def read_recipe(path: Path | str) -> Recipe:
             fields[field] = [_read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
     if isinstance(models := fields.get("models"), dict):
         fields["models"] = {name: _read_model_fields(tree, ("models", name), model) for name, model in models.items()}
+    if isinstance(suite := fields.get("evaluate"), str):
+        fields["evaluate"] = _dump(read_suite(_find_named(tree, "suites", ("evaluate",), suite)))
     if isinstance(iterations := fields.get("iterations"), list):
         known = fields.get("models")
         known = known if isinstance(known, dict) else {}
@@ -95,10 +98,70 @@ def read_model(path: Path | str) -> ModelSpec:
     return _validate(ModelSpec, tree, _expand_model(tree, (), tree.fields))
 
 
+def read_evaluation(path: Path | str) -> EvaluationSpec:
+    """Read one file of data_specs/evaluations, with its corpora; raises RecipeError."""
+    tree = parse_tree(path := Path(path))
+    fields = dict(tree.fields)
+    for field, role in (("corpora", "evaluation"), ("noise", "noise")):
+        if isinstance(names := fields.get(field), list):
+            fields[field] = [_read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
+    return _require_name(_validate(EvaluationSpec, tree, fields), tree)
+
+
+def read_suite(path: Path | str) -> SuiteSpec:
+    """Read one file of data_specs/suites, with its evaluations; raises RecipeError."""
+    tree = parse_tree(path := Path(path))
+    fields = dict(tree.fields)
+    if isinstance(names := fields.get("evaluations"), list):
+        places = (_find_named(tree, "evaluations", ("evaluations", n), name) for n, name in enumerate(names))
+        fields["evaluations"] = [_dump(read_evaluation(place)) for place in places]
+    if isinstance(baselines := fields.get("baselines"), list):
+        fields["baselines"] = [_expand_baseline(tree, n, item) for n, item in enumerate(baselines)]
+    return _require_name(_validate(SuiteSpec, tree, fields), tree)
+
+
+def find_suite(path: Path) -> SuiteSpec:
+    """A suite, or one evaluation as a suite: a file, or the bare name of a shipped one. Raises RecipeError."""
+    found = path if is_file(path) else None
+    folders = [shipped_specs() / kind for kind in ("suites", "evaluations")]
+    if found is None and is_bare_name(path):
+        found = find_file(folders, path.name)
+    if found is None:
+        hint = suggest(path.name, [name for folder in folders for name in names_in(folder)])
+        raise RecipeError(
+            f"no such file and no shipped suite, expected a path or one of {list_names(folders)}"
+            f"{f': {hint}' if hint else ''}; at {path}"
+        )
+    if "evaluations" in parse_tree(found).fields:
+        return read_suite(found)
+    evaluation = read_evaluation(found)
+    return SuiteSpec(name=evaluation.name, description=evaluation.description, evaluations=(evaluation,))
+
+
+def _expand_baseline(tree: Tree, number: int, baseline: JsonValue) -> JsonValue:
+    """The fields of a baseline that is given by its type alone, or with its network written out."""
+    if isinstance(baseline, str):
+        return {"type": baseline}
+    if isinstance(baseline, dict) and baseline.get("network") is not None:
+        loc = ("baselines", number, "network")
+        return {**baseline, "network": _expand_network(tree, loc, baseline["network"], {})}
+    return baseline
+
+
+def _require_name(spec: _S, tree: Tree) -> _S:
+    """The spec, if it is named as its file is."""
+    if getattr(spec, "name", None) != tree.path.stem:
+        raise tree.error(
+            ("name",), f"found {getattr(spec, 'name', None)!r}, expected {tree.path.stem!r}, the name of its file"
+        )
+    return spec
+
+
 def _read_spec(cls: type[_S], path: Path) -> _S:
     tree = parse_tree(path)
     if cls is CorpusSpec:
         _locate_folders(tree.fields, path)
+        _locate_digests(tree.fields, path)
     spec = _validate(cls, tree, tree.fields)
     name = getattr(spec, "name", path.stem)  # a network has no field `name`
     if name != path.stem:
@@ -124,6 +187,16 @@ def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
                     source[field] = str(path.absolute().parent / os.path.expanduser(place))  # noqa: PTH111
 
 
+def _locate_digests(fields: dict[str, JsonValue], path: Path) -> None:
+    """Make the paths of lists of digests absolute, which lie beside the spec if nothing else is said."""
+    sources = fields.get("sources")
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, dict) and source.get("digest_from") == "first-download":
+            place = source.get("digests") or f"{path.stem}.digests.json"
+            if isinstance(place, str):
+                source["digests"] = str(path.absolute().parent / os.path.expanduser(place))  # noqa: PTH111
+
+
 def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:
     """The file of a name that a recipe gives in the field `loc`; kind: `corpora`, `models`, `mixes` or `networks`."""
     folders = tuple(folder / kind for folder in specs_folders(tree.path))
@@ -137,6 +210,12 @@ def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:
 def _read_corpus_fields(tree: Tree, loc: Loc, name: JsonValue, role: str) -> JsonValue:
     """The fields of the corpus `name`, which must have that role."""
     corpus = read_corpus(_find_named(tree, "corpora", loc, name))
+    if corpus.role == "evaluation" != role:
+        raise tree.error(
+            loc,
+            f"found {name!r}, a corpus of role 'evaluation', expected one of role {role!r}: what models are scored on "
+            "is never trained on",
+        )
     if corpus.role != role:
         raise tree.error(loc, f"found {name!r}, a corpus of role {corpus.role!r}, expected one of role {role!r}")
     return _dump(corpus)

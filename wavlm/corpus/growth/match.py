@@ -39,7 +39,8 @@ class Present:
         """A digest of all that the layout says, and of the file."""
         item = self.recording
         # JSON has no time that is no number; such a region is refused later, with its reason.
-        said = (str(item.path), repr(self.content), item.speaker, item.language, item.text, item.phones)
+        said: tuple[object, ...] = (str(item.path), repr(self.content), item.speaker, item.language, item.text)
+        said += (item.phones, item.part, item.target) if item.part or item.target else (item.phones,)
         return hashlib.sha256(json.dumps(said, allow_nan=False).encode()).hexdigest()[:ROW_DIGITS]
 
 

@@ -10,6 +10,7 @@ from wavlm.corpus.layouts.named_columns import Cells, check_named, parse_named
 from wavlm.corpus.layouts.names import find_spelled
 from wavlm.corpus.layouts.recording import Recording
 from wavlm.corpus.layouts.rows import Entry, RowError, to_channel, to_name, to_seconds, to_split, to_text
+from wavlm.corpus.layouts.target import add_class, canonical_target
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.specs import Spec
 from wavlm.specs.manifests import TableLayout
@@ -53,7 +54,14 @@ def _entry(layout: TableLayout, line: int, cells: Cells) -> Entry:
         language=to_name(cells.get(layout.language_column)),
         text=None if text is None else to_text(text),
         split=to_split(cells.get(layout.split_column)) if layout.split_column else None,
+        part=to_name(cells.get(layout.partition_column)),
+        target=add_class(_target(cells.get(layout.target_column)), to_name(cells.get(layout.class_column))),
     )
+
+
+def _target(value: object) -> str:
+    """The text of a target. JSONL holds an object as it is."""
+    return canonical_target(value) if isinstance(value, dict) else to_text(value).strip()
 
 
 def _end(layout: TableLayout, cells: Cells, start: float | None) -> float | None:

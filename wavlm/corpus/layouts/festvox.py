@@ -11,16 +11,21 @@ from wavlm.corpus.layouts.names import key_of
 from wavlm.corpus.layouts.recording import Phone, Recording
 from wavlm.corpus.layouts.table import read_lines, read_text, table_fault
 from wavlm.corpus.layouts.tables import order_phones
+from wavlm.corpus.layouts.target import make_target
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
 from wavlm.specs.layouts import FestvoxLayout
 
 PROMPT = re.compile(r'\(\s*(?P<name>\S+)\s+"(?P<text>.*)"\s*\)')
 HEADER_END = "EST_Header_End"
+PAUSE = "pau"
 
 
 def read_festvox(layout: FestvoxLayout, tree: Tree) -> Iterator[Recording]:
-    """Keys are the names of the sentences. A `+` in a text marks the vowel before it as stressed."""
+    """Keys are the names of the sentences. A `+` in a text marks the vowel before it as stressed.
+
+    The target has the phones without pauses.
+    """
     voices: dict[Path, tuple[dict[str, str], dict[str, tuple[Phone, ...]]]] = {}
     for path in tree.audio("**/wav/*.wav"):
         voice = tree.root / path.parent.parent
@@ -28,7 +33,9 @@ def read_festvox(layout: FestvoxLayout, tree: Tree) -> Iterator[Recording]:
             voices[voice] = _texts(voice / "etc" / "txt.done.data"), _phones(voice)
         texts, phones = voices[voice]
         name = path.stem
-        yield Recording(key_of(name), path, layout.speaker, texts.get(name), phones.get(name))
+        spoken = [segment.phone for segment in phones.get(name, ()) if segment.phone != PAUSE]
+        target = make_target(phones=spoken or None)
+        yield Recording(key_of(name), path, layout.speaker, texts.get(name), phones.get(name), target=target)
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wavlm.corpus.layouts.names import key_of
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Recording
 from wavlm.corpus.layouts.table import read_text
+from wavlm.corpus.layouts.target import make_target
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.specs.layouts import FilletsLayout
 
@@ -32,11 +33,15 @@ _LETTERS = {"n": "\n", "t": "\t", "r": "\r"}
 @dataclass(frozen=True)
 class Dialogue:
     role: str
+    english: str | None  # what it means
     text: str | None
 
 
 def read_fillets(layout: FilletsLayout, tree: Tree) -> Iterator[Recording]:
-    """Keys are `<room>__<dialogue>`. Recordings that no script names have an unknown speaker."""
+    """Keys are `<room>__<dialogue>`. Recordings that no script names have an unknown speaker.
+
+    The target has the role as class, and the English line of the script as translation.
+    """
     rooms: dict[str, dict[str, Dialogue]] = {}
     for script in tree.files(f"**/script/*/dialogs_{layout.language}.lua"):
         rooms[script.parent.name] = read_dialogues(read_text(tree.root / script))
@@ -45,18 +50,27 @@ def read_fillets(layout: FilletsLayout, tree: Tree) -> Iterator[Recording]:
     for path in tree.audio(f"{spoken}/*.ogg", scope=f"{spoken}/**"):
         room = path.parent.parent.name
         found = rooms.get(room, {}).get(path.stem) or anywhere.get(path.stem)
-        role, text = (found.role, found.text) if found else ("", None)
+        found = found or Dialogue("", None, None)
+        target = make_target(class_=found.role or None, translation=found.english or None)
         key = key_of(f"{room}/{path.stem}")
-        yield Recording(key, path, role or UNKNOWN_SPEAKER, text)
+        yield Recording(key, path, found.role or UNKNOWN_SPEAKER, found.text, target=target)
 
 
 def _unique(rooms: Mapping[str, Mapping[str, Dialogue]]) -> dict[str, Dialogue]:
-    """Dialogues of all rooms, without those whose name stands for several."""
+    """Dialogues of all rooms, without those whose name stands for several. Lines that differ have no translation."""
     named: dict[str, set[Dialogue]] = defaultdict(set)
     for room in rooms.values():
         for name, dialogue in room.items():
             named[name].add(dialogue)
-    return {name: found.pop() for name, found in named.items() if len(found) == 1}
+    return {name: one for name, found in named.items() if (one := _agreed(found)) is not None}
+
+
+def _agreed(found: set[Dialogue]) -> Dialogue | None:
+    """What all of these say; None if they differ in more than the English line."""
+    if len({(one.role, one.text) for one in found}) > 1:
+        return None
+    one, *more = found
+    return replace(one, english=None) if more else one
 
 
 def read_dialogues(script: str) -> dict[str, Dialogue]:
@@ -66,9 +80,10 @@ def read_dialogues(script: str) -> dict[str, Dialogue]:
     for function, arguments in _calls(script):
         if function == "dialogId" and len(arguments) >= 2:
             name = arguments[0]
-            found[name] = Dialogue(arguments[1].removeprefix("font_"), None)
+            english = arguments[2].strip() if len(arguments) > 2 else None
+            found[name] = Dialogue(arguments[1].removeprefix("font_"), english, None)
         elif function == "dialogStr" and arguments and name in found:
-            found[name] = Dialogue(found[name].role, arguments[0])
+            found[name] = replace(found[name], text=arguments[0])
     return found
 
 

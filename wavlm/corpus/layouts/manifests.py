@@ -185,6 +185,8 @@ def to_recordings(rows: Iterable[Found]) -> Iterator[Recording]:
             start_s=entry.start_s or None,
             end_s=entry.end_s,
             channel=entry.channel,
+            part=entry.part,
+            target=entry.target,
         )
 
 

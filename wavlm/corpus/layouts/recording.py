@@ -34,3 +34,5 @@ class Recording:
     start_s: float | None = None  # seconds in the file; None: from the beginning
     end_s: float | None = None  # None: to the end
     channel: int | None = None  # counted from 1; None: as the corpus spec says
+    part: str = ""  # the publisher's partition as it is written, such as `test` or `fold1`; of corpora for evaluations
+    target: str | None = None  # what a task has to predict: JSON as `wavlm.corpus.layouts.target` writes it

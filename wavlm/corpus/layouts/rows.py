@@ -65,12 +65,14 @@ class Entry:
     language: str = ""
     text: str | None = None
     split: str | None = None
+    part: str = ""
+    target: str | None = None
     is_missing: bool = False  # it is known that there is no such audio
 
     def __post_init__(self) -> None:
         if not self.is_missing:
             refuse_audio(self.audio)
-        for what in (self.name, self.speaker, self.language, self.text or ""):
+        for what in (self.name, self.speaker, self.language, self.text or "", self.part, self.target or ""):
             if _UNUSABLE.search(what):
                 raise RowError(f"{shorten(what)!r} holds a NUL or half a letter", "write it as UTF-8 text")
         check_region(self.start_s, self.end_s, self.channel)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -16,8 +16,9 @@ from wavlm.corpus.layouts.account import TableAccount
 from wavlm.corpus.layouts.join import Names, Tally
 from wavlm.corpus.layouts.names import find_spelled, normal
 from wavlm.corpus.layouts.recording import Phone
-from wavlm.corpus.layouts.rows import SPLITS
+from wavlm.corpus.layouts.rows import SPLITS, RowError
 from wavlm.corpus.layouts.table import Row, read_table, shorten, table_fault
+from wavlm.corpus.layouts.target import add_class
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.errors import BadDataError
 from wavlm.storage.encoding import printable
@@ -35,6 +36,8 @@ class Listed:
     speaker: str = ""
     language: str | None = None
     split: str | None = None
+    part: str = ""
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,14 @@ class Columns:
     speaker: str = ""
     language: str = ""
     split: str = ""
+    part: str = ""
+    class_: str = ""
+    target: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that the table has; the first names the recording."""
-        return tuple(filter(None, (self.recording, self.text, self.speaker, self.language, self.split)))
+        """Those that the table has; the first names the recording. A column may serve twice."""
+        return tuple(filter(None, (getattr(self, field.name) for field in fields(self))))
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,21 @@ def _listed(columns: Columns, path: Path, row: Row) -> Listed:
     split = next(values).strip().lower() if columns.split else None
     if split is not None and split not in SPLITS:
         raise table_fault(path, row.line, f"a split {shorten(split)!r}", f"expected one of {', '.join(SPLITS)}")
-    return Listed(text, printable(normal(speaker)), language or None, None if split is None else SPLITS[split])
+    part, class_, target = (
+        next(values).strip() if name else "" for name in (columns.part, columns.class_, columns.target)
+    )
+    try:
+        made = add_class(target, class_)
+    except RowError as error:
+        raise table_fault(path, row.line, str(error), error.advice) from error
+    return Listed(
+        text,
+        printable(normal(speaker)),
+        language or None,
+        None if split is None else SPLITS[split],
+        printable(normal(part)),
+        made,
+    )
 
 
 def _phone(path: Path, row: Row) -> Phone:

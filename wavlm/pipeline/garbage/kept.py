@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import Artifact, Export, Mixtures, Model, Registration, Scores
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Export, Mixtures, Model, Registration, Scores
 from wavlm.pipeline.garbage.notes import Remembered, read_notes, starts_of
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.record import read_field, read_seal
 from wavlm.pipeline.refreshes import read_refresh
 from wavlm.pipeline.registration import RegistrationFacts, explain_registry
-from wavlm.pipeline.resolve import resolve, unread_folders
+from wavlm.pipeline.resolve import resolve, unknown_corpora
 from wavlm.pipeline.resolve_models import unknown_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe, StartSpec
@@ -25,7 +25,7 @@ from wavlm.specs.lookup import names_in, shipped_specs
 from wavlm.specs.yaml import find_recipe, read_recipe
 from wavlm.storage.seals import sealed_files
 
-_OF_A_MODEL = frozenset({Scores.kind, Export.kind, Registration.kind, Mixtures.kind})
+_OF_A_MODEL = frozenset({Scores.kind, Evaluation.kind, Export.kind, Registration.kind, Mixtures.kind})
 _WEIGHTS = "model.safetensors"
 
 
@@ -43,7 +43,7 @@ class KeptRecipe:
 
         Shipped recipes that nobody runs name models by words such as `base`, so theirs do not count.
         """
-        return (*unread_folders(self.recipe), *(unknown_models(self.recipe) if self.is_used else ()))
+        return (*unknown_corpora(self.recipe), *(unknown_models(self.recipe) if self.is_used else ()))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""`wavlm evaluate`: score a model on a suite of tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import console, options
+from flows.cli.options import DEFAULT_STORE, StoreFolder
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(evaluate)
+
+
+def evaluate(  # noqa: PLR0913 - one option each
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A folder or file of a model, NAME@ALIAS of the registry, or fbank, mfcc, random:NETWORK",
+        ),
+    ],
+    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A suite or one evaluation: file or shipped name")],
+    *,
+    store: StoreFolder = DEFAULT_STORE,
+    workers: options.Workers = 2,
+    gpus: options.Gpus = 0,
+    wait: options.Wait = options.DEFAULT_WAIT,
+    executor: options.Executor = "local",
+    cluster: options.Cluster = "",
+    downloads: options.Downloads = 2,
+    side_by_side: options.SideBySide = 0,
+) -> None:
+    """Score a model on a suite of tasks; what is complete is left alone.
+
+    [bold]Examples[/]
+
+      [cyan]wavlm evaluate wavlm-demo@champion small[/]
+
+      [cyan]wavlm evaluate path/to/hf-folder superb --store /data/store --gpus 1[/]
+    """
+    from flows.cli.run import run_recipe
+    from wavlm.execution.runtime import Runtime
+    from wavlm.pipeline.request import reference_of, write_request
+    from wavlm.pipeline.store import Store
+    from wavlm.specs.yaml import find_suite
+
+    artifact_store, network = Store(store), None
+    wanted = find_suite(suite)
+    if reference := reference_of(model):
+        from tasks.registry.lookup import find_network
+
+        network = find_network(artifact_store, reference)
+    recipe = write_request(model, wanted, artifact_store, network)
+    runtime = Runtime(
+        workers=workers,
+        gpus=gpus,
+        wait_minutes=wait,
+        executor=executor,
+        cluster=cluster,
+        downloads=downloads,
+        side_by_side=side_by_side,
+    )
+    run_recipe(recipe, artifact_store, runtime, until=None)
+    console.out.print(f"recipe: {recipe}", highlight=False, soft_wrap=True)

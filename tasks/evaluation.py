@@ -1,0 +1,26 @@
+"""Evaluate a model on one task: features of a labelled corpus, the search for a head, one look at its test part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.orchestration.stage import make_stage, stage_task
+from wavlm.evaluation.results.facts import EvaluationFacts
+from wavlm.execution.progress import Progress
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Evaluation
+from wavlm.pipeline.store import Store
+
+
+@stage_task
+def evaluation(artifact: Evaluation, store: Store, runtime: Runtime) -> Path:
+    """The folder of the results."""
+
+    def build(out: Path, progress: Progress) -> EvaluationFacts:
+        from wavlm.evaluation.run import run_evaluation
+        from wavlm.pipeline.evaluations import find_inputs
+
+        cache = store.root / "features"
+        return run_evaluation(artifact.spec, find_inputs(artifact, store), cache, out, runtime.workers, progress)
+
+    return make_stage(artifact, store, runtime, build)

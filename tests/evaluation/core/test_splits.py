@@ -1,0 +1,85 @@
+"""Splits: whole speakers, the publisher's parts, single recordings and folds; the same input gives the same split."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from wavlm.errors import BadDataError
+from wavlm.evaluation.examples import Example, Take
+from wavlm.evaluation.splits import split_examples
+from wavlm.specs.evaluation import ByExample, ByPart, BySpeaker, Folds
+
+PARTS = ("train", "dev", "test")
+
+
+def _examples(speakers: int = 10, each: int = 6) -> list[Example]:
+    return [
+        Example(
+            f"c/s{s}-{n}", f"s{s}", ("train", "dev", "test")[n % 3], 16000, Take(0, s * each + n), {"class": f"{n}"}
+        )
+        for s in range(speakers)
+        for n in range(each)
+    ]
+
+
+def _class_of(example: Example) -> str:
+    return str(example.target["class"])  # type: ignore[index,call-overload]
+
+
+def test_nobody_is_in_two_sets_of_a_split_by_speakers() -> None:
+    (split,) = split_examples(_examples(), BySpeaker(type="speakers"), None, _class_of)
+    sets = [{item.speaker for item in part} for part in (split.train, split.dev, split.test)]
+    assert [len(found) for found in sets] == [6, 2, 2]
+    assert all(not a & b for a, b in combinations(sets, 2))
+    assert sum(len(part) for part in (split.train, split.dev, split.test)) == 60
+
+
+def test_one_more_speaker_moves_no_other_one_far() -> None:
+    """The draw is in the order of hashes: a new speaker takes one place, the others keep their order."""
+    before, after = (
+        split_examples(_examples(count), BySpeaker(type="speakers", dev=0.2, test=0.2), None, _class_of)[0]
+        for count in (10, 11)
+    )
+    moved = {item.speaker for item in before.test} - {item.speaker for item in after.test}
+    assert len(moved) <= 1
+
+
+def test_publishers_parts_are_taken_as_named() -> None:
+    spec = ByPart(type="parts", train=("train",), dev=("dev",), test=("test",))
+    (split,) = split_examples(_examples(), spec, None, _class_of)
+    assert {item.part for item in split.test} == {"test"}
+    assert len(split.test) == len(split.dev) == len(split.train) == 20
+
+
+def test_a_part_that_the_corpus_does_not_have_is_an_error_that_names_those_it_has() -> None:
+    spec = ByPart(type="parts", train=("train",), dev=("valid",), test=("test",))
+    with pytest.raises(BadDataError, match=r"SPLIT_EMPTY: the dev set has no example.*dev, test, train"):
+        split_examples(_examples(), spec, None, _class_of)
+
+
+def test_single_recordings_keep_the_shares_of_each_class() -> None:
+    (split,) = split_examples(_examples(10, 6), ByExample(type="examples", dev=0.2, test=0.2), None, _class_of)
+    for part, count in ((split.test, 2), (split.dev, 2), (split.train, 6)):
+        assert {name: [_class_of(it) for it in part].count(name) for name in "012345"} == dict.fromkeys("012345", count)
+
+
+def test_each_speaker_is_the_test_fold_once() -> None:
+    splits = split_examples(_examples(4), Folds(type="folds"), None, _class_of)
+    assert [{item.speaker for item in split.test} for split in splits] == [{"s0"}, {"s1"}, {"s2"}, {"s3"}]
+    assert [{item.speaker for item in split.dev} for split in splits] == [{"s1"}, {"s2"}, {"s3"}, {"s0"}]
+    assert all(len({item.speaker for item in split.train}) == 2 for split in splits)
+
+
+def test_two_speakers_are_too_few_for_folds() -> None:
+    with pytest.raises(BadDataError, match="SPLIT_EMPTY: found 2 speakers"):
+        split_examples(_examples(2), Folds(type="folds"), None, _class_of)
+
+
+def test_a_limit_keeps_the_same_examples_whatever_else_there_is() -> None:
+    spec = ByPart(type="parts", train=("train",), dev=("dev",), test=("test",))
+    (few,) = split_examples(_examples(), spec, 5, _class_of)
+    (again,) = split_examples(list(reversed(_examples())), spec, 5, _class_of)
+    assert {item.key for item in few.test} == {item.key for item in again.test}
+    assert len(few.test) == 5

@@ -1,0 +1,129 @@
+"""What came out of an evaluation, as facts: figures, amounts, attempts and layer weights.
+
+Legend: S states.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import JsonValue
+from torch import nn
+
+from wavlm.errors import BadDataError
+from wavlm.evaluation.examples import Example
+from wavlm.evaluation.fit.search import Searched
+from wavlm.evaluation.results.facts import Amount, EvaluationFacts, Figure, LayerWeight
+from wavlm.evaluation.splits import Split
+from wavlm.evaluation.tasks.task import Trainee
+from wavlm.specs.evaluation import EvaluationSpec
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A fold after its test part was read, once per seed."""
+
+    split: Split
+    searched: Searched
+    trainee: Trainee
+    predictions: tuple[list[JsonValue], ...]  # per seed
+    norms: Floats  # (S,) over the dev part
+    alone: tuple[float | None, ...] = ()  # per state
+
+
+def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[Tested]) -> EvaluationFacts:
+    """The facts of an evaluation whose test parts were read."""
+    first = tested[0]
+    rates = {it.searched.learning_rate for it in tested}
+    notes = []
+    if len(rates) > 1:
+        notes.append("Folds chose different learning rates: " + ", ".join(f"{rate:g}" for rate in sorted(rates)) + ".")  # type: ignore[type-var]
+    if spec.split.type == "examples":
+        notes.append("The same speakers and recording conditions are in all parts, so a part of a score may be theirs.")
+    return EvaluationFacts(
+        evaluation=spec.name,
+        task=spec.task.type,
+        subject=subject_name,
+        reality=spec.reality,
+        protocol=spec.protocol,
+        figures=_figures(tested),
+        train=_amount(item for it in tested for item in it.split.train),
+        dev=_amount(item for it in tested for item in it.split.dev),
+        test=_amount(item for it in tested for item in it.split.test),
+        was_cut=spec.max_utterances is not None,
+        learning_rate=first.searched.learning_rate if len(rates) == 1 else None,
+        is_at_edge=any(it.searched.is_at_edge for it in tested),
+        attempts=tuple(attempt for it in tested for attempt in it.searched.attempts),
+        layers=_layers(tested),
+        notes=tuple(notes),
+    )
+
+
+def _figures(tested: Sequence[Tested]) -> tuple[Figure, ...]:
+    """The figures of all folds together, the mean over seeds; the interval is that of the seed nearest to the mean."""
+    examples = [item for it in tested for item in it.split.test]
+    of_seeds = [
+        tested[0].trainee.score(examples, [one for it in tested for one in it.predictions[number]])
+        for number in range(len(tested[0].predictions))
+    ]
+    figures = []
+    for same in zip(*of_seeds, strict=True):
+        mean = float(np.mean([figure.value for figure in same]))
+        if not math.isfinite(mean):
+            raise BadDataError(
+                "METRIC_UNDEFINED", f"{same[0].name} is no number on the test part; in the evaluation; check its data"
+            )
+        nearest = min(same, key=lambda figure: abs(figure.value - mean))
+        figures.append(nearest.model_copy(update={"value": mean}))
+    return tuple(figures)
+
+
+def _amount(examples: Iterable[Example]) -> Amount:
+    every = {item.key: item for item in examples}.values()
+    return Amount(
+        utterances=len(every),
+        speakers=len({item.speaker for item in every if item.speaker}),
+        minutes=round(sum(item.seconds for item in every) / 60, 3),
+    )
+
+
+def _layers(tested: Sequence[Tested]) -> tuple[LayerWeight, ...]:
+    """The weights of the states, the mean over folds and seeds; none where there is one state."""
+    weights = np.mean([_weights(head) for it in tested for head in it.searched.heads], axis=0)
+    if len(weights) == 1:
+        return ()
+    norms = np.mean([it.norms for it in tested], axis=0)
+    shares = weights * norms / (weights * norms).sum()
+    alone = _mean_alone(tested, len(weights))
+    return tuple(
+        LayerWeight(layer=n, weight=float(weights[n]), norm=float(norms[n]), share=float(shares[n]), alone=alone[n])
+        for n in range(len(weights))
+    )
+
+
+def _mean_alone(tested: Sequence[Tested], num_states: int) -> list[float | None]:
+    """The score of each state alone, the mean over folds, as the figure counts it."""
+    sign = -1.0 if _is_lower_better(tested[0]) else 1.0
+    found: list[float | None] = []
+    for state in range(num_states):
+        scores = [it.alone[state] for it in tested if it.alone]
+        known = [score for score in scores if score is not None]
+        found.append(sign * float(np.mean(known)) if known and len(known) == len(scores) else None)
+    return found
+
+
+def _is_lower_better(tested: Tested) -> bool:
+    return tested.trainee.score(tested.split.test, tested.predictions[0], with_intervals=False)[0].is_lower_better
+
+
+def _weights(head: nn.Module) -> Floats:
+    """The softmax weights of a head's sum over states, (S,)."""
+    found: Floats = torch.softmax(head.get_parameter("sum.weights").detach().double().cpu(), dim=0).numpy()
+    return found

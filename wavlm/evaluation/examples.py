@@ -1,0 +1,55 @@
+"""Examples: what a task predicts, from which audio.
+
+Shapes: N samples at 16 kHz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import JsonValue
+
+from wavlm.shards import Reader
+from wavlm.specs import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from wavlm.shards.flac import Waveform
+
+
+class Audio(Protocol):
+    """Where the waveform of an example comes from. It can be pickled; its repr says all that decides its samples."""
+
+    def load(self, readers: Sequence[Reader]) -> Waveform:
+        """The samples (N,), given the reader of each shards folder of the evaluation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Take:
+    """An utterance of a shards folder, or a part of it."""
+
+    folder: int  # its number among the folders of the evaluation
+    row: int  # in the index of the folder
+    start: int = 0  # samples
+    stop: int | None = None
+
+    def load(self, readers: Sequence[Reader]) -> Waveform:
+        return readers[self.folder].read(self.row, self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One thing to predict."""
+
+    key: str  # unique in an evaluation
+    speaker: str  # empty: not known
+    part: str  # as the publisher names it; empty: not named
+    num_samples: int
+    audio: Audio
+    target: JsonValue  # what the task predicts, in the task's own form
+
+    @property
+    def seconds(self) -> float:
+        return self.num_samples / SAMPLE_RATE_HZ

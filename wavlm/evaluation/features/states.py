@@ -1,0 +1,118 @@
+"""All layers of a frozen model, or the frames of a baseline, of one utterance at a time.
+
+An utterance is computed alone: Base's first norm covers the whole of a padded batch, so in batches features would
+depend on what stands beside them.
+
+Legend: N samples, S layers that a head can weigh (hidden states: the encoder's input and each layer), F frames,
+D channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from wavlm.errors import BadDataError
+from wavlm.features.fbank import FBANK_CHANNELS, fbank
+from wavlm.features.hidden import cut_pieces, single_precision
+from wavlm.features.mfcc import MFCC_CHANNELS, MFCC_HOP_SAMPLES, Floats, mfcc
+from wavlm.nn import WavLM, load_model
+from wavlm.nn.description import read_network
+from wavlm.rng import seed_for
+from wavlm.specs import HOP_SAMPLES
+from wavlm.specs.evaluation import BaselineSpec, FbankBaseline, MfccBaseline
+
+CLUSTERS_OF_RANDOM = 2  # a network has a head, which no state depends on
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated. It can be pickled."""
+
+    identity: str  # of the weights, or of the baseline: what a cache of its features is named by
+    model_dir: Path | None = None
+    baseline: BaselineSpec | None = None
+
+    @property
+    def device(self) -> str:
+        """Baselines without a network are computed on the CPU."""
+        is_plain = isinstance(self.baseline, FbankBaseline | MfccBaseline)
+        return "cuda" if torch.cuda.is_available() and not is_plain else "cpu"
+
+    @property
+    def num_states(self) -> int:
+        network = self._network
+        return 1 if network is None else network.num_layers + 1
+
+    @property
+    def num_channels(self) -> int:
+        network = self._network
+        if network is not None:
+            return network.width
+        return FBANK_CHANNELS if isinstance(self.baseline, FbankBaseline) else MFCC_CHANNELS
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one frame to the next."""
+        return MFCC_HOP_SAMPLES if self._network is None else HOP_SAMPLES
+
+    @property
+    def _network(self):  # type: ignore[no-untyped-def]
+        if self.model_dir is not None:
+            return read_network(self.model_dir).network
+        return None if isinstance(self.baseline, FbankBaseline | MfccBaseline) else self.baseline.network  # type: ignore[union-attr]
+
+
+class ComputeStates(Protocol):
+    """From a waveform (N,) to its states (S, F, D), float32."""
+
+    def __call__(self, waveform: Floats, key: str) -> Floats: ...
+
+
+def open_subject(subject: Subject) -> ComputeStates:
+    """The function that computes the states of an utterance.
+
+    It raises BadDataError (FEATURES_BROKEN) for states that are not finite, naming the utterance.
+    """
+    if isinstance(subject.baseline, FbankBaseline):
+        return lambda waveform, key: _require_finite(fbank(waveform)[None], key)
+    if isinstance(subject.baseline, MfccBaseline):
+        return lambda waveform, key: _require_finite(mfcc(waveform)[None], key)
+    network = _open_network(subject)
+    return lambda waveform, key: _require_finite(_compute(network, waveform, subject.device), key)
+
+
+def _open_network(subject: Subject) -> WavLM:
+    if subject.model_dir is not None:
+        return load_model(subject.model_dir, subject.device).eval()
+    assert subject.baseline is not None and subject.baseline.type == "random"  # noqa: S101, PT018 - by its callers
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(subject.baseline.seed, "random weights") % 2**63)
+        return WavLM(subject.baseline.network, CLUSTERS_OF_RANDOM).to(subject.device).eval()
+
+
+def _compute(network: WavLM, waveform: Floats, device: str) -> Floats:
+    pieces = []
+    for piece in cut_pieces(waveform):
+        batch = torch.from_numpy(np.ascontiguousarray(piece))[None].to(device)
+        with torch.inference_mode(), single_precision():
+            states = network.hidden_states(batch)
+            states[-1] = network.encoder.final(states[-1])  # the encoder's output, as s3prl has it
+            pieces.append(torch.cat(states).float().cpu().numpy())  # (S, F, D)
+    found: Floats = np.concatenate(pieces, axis=1)
+    return found
+
+
+def _require_finite(states: Floats, key: str) -> Floats:
+    if not np.isfinite(states).all():
+        state = int(np.flatnonzero(~np.isfinite(states).all(axis=(1, 2)))[0])
+        raise BadDataError(
+            "FEATURES_BROKEN",
+            f"layer {state} of {key} has values that are NaN or infinite; in the model that is evaluated; "
+            "check its weights: a training that diverged leaves such a model",
+        )
+    return states

@@ -1,0 +1,1 @@
+"""Fitting: one head with early stopping, and the search over learning rates and seeds."""

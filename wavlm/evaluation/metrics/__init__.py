@@ -1,0 +1,1 @@
+"""How evaluations are scored: pure functions, arrays in and numbers out. Scorers that exist are kept libraries."""

@@ -1,0 +1,1 @@
+"""Tasks: what is predicted, from which examples, and how it is scored; one module per family of tasks."""

@@ -1,0 +1,20 @@
+"""The table from the spec of a task to its code."""
+
+from __future__ import annotations
+
+from wavlm.evaluation.tasks.task import Task
+from wavlm.specs.evaluation import EvaluationSpec
+
+
+def make_task(spec: EvaluationSpec) -> Task:
+    """The task of an evaluation, with its head. Each module is imported only where it is used."""
+    task, head = spec.task, spec.head
+    if head.type == "pooled_linear" and task.type in ("ks", "sid", "ic", "er"):
+        from wavlm.evaluation.tasks.classification import Classification
+
+        return Classification(task, head)
+    if task.type in ("pr", "asr", "ood_asr", "sf") and head.type in ("frame_linear", "blstm"):
+        from wavlm.evaluation.tasks.recognition import Recognition
+
+        return Recognition(task, head)
+    raise AssertionError(f"{task.type} with the head {head.type}")  # the spec was checked

@@ -1,0 +1,182 @@
+"""Tasks with classes per recording: keyword spotting, speaker identification, intents and emotions.
+
+A target is one class per group: one group for KS, SID and ER, one per slot of an intent (action, object, location).
+
+Legend: B utterances, C classes of a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavlm.errors import BadDataError
+from wavlm.evaluation.examples import Example, Take
+from wavlm.evaluation.heads.pooled_linear import PooledLinear
+from wavlm.evaluation.labelled import LabelledCorpus, Row, require
+from wavlm.evaluation.results.facts import Figure
+from wavlm.evaluation.results.figures import share_of
+from wavlm.evaluation.tasks.task import Batch, Size
+from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.heads import PooledLinearHead
+from wavlm.specs.tasks import EmotionRecognition, IntentClassification, KeywordSpotting, SpeakerIdentification
+
+ClassifierSpec = KeywordSpotting | SpeakerIdentification | IntentClassification | EmotionRecognition
+SHOWN = 5  # names in a message
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One class per group and recording."""
+
+    spec: ClassifierSpec
+    head: PooledLinearHead
+
+    @property
+    def is_pooled(self) -> bool:
+        return True
+
+    def collect(self, corpora: Sequence[LabelledCorpus], noise: Sequence[LabelledCorpus] = ()) -> list[Example]:  # noqa: ARG002
+        examples = [
+            Example(
+                key=f"{corpus.name}/{row.key}",
+                speaker=row.speaker,
+                part=row.part,
+                num_samples=row.num_samples,
+                audio=row.take,
+                target=self._classes_of(row, corpus.name),
+            )
+            for corpus in corpora
+            for row in corpus.rows
+        ]
+        _check_groups(examples)
+        return examples
+
+    def class_of(self, example: Example) -> str:
+        return "\x1f".join(_groups(example).values())
+
+    def for_training(self, example: Example) -> Example:
+        """Speaker identification trains on the beginning of long recordings."""
+        if not isinstance(self.spec, SpeakerIdentification) or not isinstance(example.audio, Take):
+            return example
+        most = round(self.spec.max_train_seconds * SAMPLE_RATE_HZ)
+        if example.num_samples <= most:
+            return example
+        return replace(
+            example,
+            key=f"{example.key}:{most}",
+            num_samples=most,
+            audio=replace(example.audio, stop=example.audio.start + most),
+        )
+
+    def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Classifier:
+        classes = {name: tuple(sorted({_groups(item)[name] for item in train})) for name in sorted(_groups(train[0]))}
+        for name, known in classes.items():
+            if len(known) == 1:
+                raise BadDataError(
+                    "CLASS_SINGLE",
+                    f"all {len(train)} training examples have the {name} {known[0]}, expected two or more; in the "
+                    "evaluation's train part; use another split or corpus",
+                )
+            unseen = sorted({_groups(item)[name] for item in others} - set(known))
+            if unseen:
+                more = f" and {len(unseen) - SHOWN} more" if len(unseen) > SHOWN else ""
+                raise BadDataError(
+                    "CLASS_UNSEEN",
+                    f"the {name} {', '.join(unseen[:SHOWN])}{more} is in the dev or test part, but not in the train "
+                    "part, so no head can learn it; in the evaluation's split; use another split",
+                )
+        return Classifier(classes, self.head)
+
+    def _classes_of(self, row: Row, corpus: str) -> JsonValue:
+        if isinstance(self.spec, SpeakerIdentification):
+            if not row.speaker:
+                raise BadDataError(
+                    "TARGET_MISSING",
+                    f"the speaker of {row.key} is not known; in the corpus {corpus}; give the corpus a layout that "
+                    "names speakers",
+                )
+            return {"speaker": row.speaker}
+        if isinstance(self.spec, IntentClassification):
+            return require(row, "intent", corpus)
+        return {"class": require(row, "class", corpus)}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Classification with known classes."""
+
+    classes: dict[str, tuple[str, ...]]  # of each group, in order
+    head: PooledLinearHead
+
+    def check(self, size: Size) -> None:
+        """Any size will do."""
+
+    def make_head(self, size: Size) -> nn.Module:
+        counts = [len(known) for known in self.classes.values()]
+        return PooledLinear(size.num_states, size.num_channels, self.head.projection, counts)
+
+    def loss(self, head: nn.Module, batch: Batch) -> Tensor:
+        """The sum over groups of the mean cross entropies."""
+        total = batch.states.new_zeros(())
+        for (name, known), logits in zip(self.classes.items(), head(batch.pooled), strict=True):
+            numbers = [known.index(_groups(item)[name]) for item in batch.examples]
+            total = total + functional.cross_entropy(logits, torch.tensor(numbers, device=logits.device))
+        return total
+
+    def predict(self, head: nn.Module, batch: Batch) -> list[JsonValue]:
+        best = [logits.argmax(dim=1).tolist() for logits in head(batch.pooled)]
+        return [
+            {name: known[numbers[row]] for (name, known), numbers in zip(self.classes.items(), best, strict=True)}
+            for row in range(len(batch.examples))
+        ]
+
+    def score(
+        self,
+        examples: Sequence[Example],
+        predictions: Sequence[JsonValue],
+        *,
+        with_intervals: bool = True,  # noqa: ARG002 - Wilson's costs nothing
+    ) -> tuple[Figure, ...]:
+        """The accuracy: all groups right. With several groups, that of each as well."""
+        right = [item.target == found for item, found in zip(examples, predictions, strict=True)]
+        figures = [_accuracy("accuracy", right)]
+        if len(self.classes) > 1:
+            for name in self.classes:
+                pairs = zip(examples, predictions, strict=True)
+                figures.append(
+                    _accuracy(f"{name}_accuracy", [_groups(item)[name] == found[name] for item, found in pairs])  # type: ignore[index,call-overload]
+                )
+        return tuple(figures)
+
+
+def _accuracy(name: str, right: Sequence[bool]) -> Figure:
+    return share_of(name, sum(right), len(right))
+
+
+def _groups(example: Example) -> dict[str, str]:
+    """The class of each group of an example; `_check_groups` has looked at it."""
+    return example.target  # type: ignore[return-value]
+
+
+def _check_groups(examples: Sequence[Example]) -> None:
+    """Each target is an object of texts, with the same names in all."""
+    for item in examples:
+        target = item.target
+        if not isinstance(target, dict) or not target or not all(isinstance(value, str) for value in target.values()):
+            raise BadDataError(
+                "TARGET_BAD",
+                f"the target of {item.key} is {target!r}, expected an object of texts; in the corpus; correct its "
+                "table of targets",
+            )
+        if target.keys() != examples[0].target.keys():  # type: ignore[union-attr]
+            raise BadDataError(
+                "TARGET_BAD",
+                f"the target of {item.key} has {sorted(target)}, that of {examples[0].key} has "
+                f"{sorted(examples[0].target)}; in the corpora; all need the same fields",  # type: ignore[arg-type]
+            )

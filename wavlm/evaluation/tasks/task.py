@@ -1,0 +1,112 @@
+"""What a task is: the contract between a task and the code that fits and scores any of them.
+
+Legend: B utterances, S states, F frames, D channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from wavlm.evaluation.examples import Example
+from wavlm.evaluation.features.cache import Features
+from wavlm.evaluation.results.facts import Figure
+
+if TYPE_CHECKING:
+    from wavlm.evaluation.labelled import LabelledCorpus
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples with their features, padded with zeros."""
+
+    examples: tuple[Example, ...]
+    states: Tensor  # (B, S, F, D); of pooled features F is 1
+    num_frames: Tensor  # (B,)
+
+    @property
+    def pooled(self) -> Tensor:
+        """The pooled states (B, S, D), of features that have one frame each."""
+        return self.states[:, :, 0]
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a head has to know of the features."""
+
+    num_states: int
+    num_channels: int
+    hop_samples: int
+
+
+class Trainee(Protocol):
+    """A task whose classes are known: it makes heads, and knows what their output means."""
+
+    def check(self, size: Size) -> None:
+        """Raise BadDataError for what no head can learn from features of this size."""
+        ...
+
+    def make_head(self, size: Size) -> nn.Module:
+        """A head with fresh weights from torch's default generator."""
+        ...
+
+    def loss(self, head: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of a batch, a scalar."""
+        ...
+
+    def predict(self, head: nn.Module, batch: Batch) -> list[JsonValue]:
+        """The prediction for each example of a batch."""
+        ...
+
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
+    ) -> tuple[Figure, ...]:
+        """The figures of a set of examples, the one that heads are chosen by first.
+
+        Intervals cost thousands of draws, so they are left out on the dev part.
+        """
+        ...
+
+
+class Task(Protocol):
+    """A task, as a spec describes it."""
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether heads take the mean over time of each state, rather than frames."""
+        ...
+
+    def collect(self, corpora: Sequence[LabelledCorpus], noise: Sequence[LabelledCorpus]) -> list[Example]:
+        """All examples, in the order of the corpora. Raises BadDataError for targets that are missing or wrong."""
+        ...
+
+    def class_of(self, example: Example) -> str:
+        """What a split of single examples keeps shares of; empty for tasks without classes."""
+        ...
+
+    def for_training(self, example: Example) -> Example:
+        """The example as it is trained on, which may be shorter."""
+        ...
+
+    def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Trainee:
+        """The task with the classes of its training examples. `others` are chosen by and scored.
+
+        Raises BadDataError (CLASS_UNSEEN) where those have what nothing can learn.
+        """
+        ...
+
+
+def read_batch(examples: Sequence[Example], features: Features, device: str) -> Batch:
+    """The features of some examples as one batch."""
+    found = [features.read(item.key) for item in examples]
+    counts = torch.tensor([states.shape[1] for states in found])
+    padded = np.zeros((len(found), found[0].shape[0], int(counts.max()), found[0].shape[2]), np.float32)
+    for row, states in zip(padded, found, strict=True):
+        row[:, : states.shape[1]] = states
+    return Batch(tuple(examples), torch.from_numpy(padded).to(device), counts.to(device))

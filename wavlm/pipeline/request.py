@@ -1,0 +1,96 @@
+"""A recipe that evaluates one model on one suite, written into the store: what `wavlm evaluate` runs.
+
+It is a recipe as any other, without iterations. So it is checked, resolved, run, continued and kept as any other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from wavlm.errors import UsageError
+from wavlm.export.sources import find_model, read_model_network
+from wavlm.pipeline.store import Store
+from wavlm.specs import NetworkSpec, SuiteSpec
+from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
+from wavlm.specs.lookup import find_file, shipped_specs
+from wavlm.specs.yaml import read_network
+from wavlm.storage.files import write_text
+
+FOLDER = "evaluations"  # of a store: recipes that evaluate
+BASELINES = ("fbank", "mfcc", "random:NETWORK")
+_REFERENCE = re.compile(r"(?:models:/)?(?P<name>[^/:@\s]+)(?:@(?P<alias>[A-Za-z][\w-]*)|[:/](?P<version>[1-9]\d*))")
+
+
+def write_request(model: str, suite: SuiteSpec, store: Store, network: NetworkSpec | None = None) -> Path:
+    """Write the recipe that evaluates a model; return its path. The same request gives the same file.
+
+    model: a folder or file that `wavlm.load` reads, NAME@ALIAS or NAME:VERSION of the registry, or a baseline:
+    `fbank`, `mfcc`, or `random:NETWORK`. network: that of a registered model.
+    Raises UsageError (SUBJECT_UNKNOWN) for anything else.
+    """
+    baseline = _read_baseline(model)
+    source = None if baseline else _source_of(model)
+    name = re.sub(r"[^a-z0-9_-]+", "-", model.lower()).strip("-_")[-40:].strip("-_") or "model"
+    if baseline:
+        suite = suite.model_copy(update={"baselines": (baseline,)})
+    elif source and source["type"] == "folder":
+        network = read_model_network(find_model(Path(str(source["path"]))))
+        name = Path(str(source["path"])).stem.lower()
+        name = re.sub(r"[^a-z0-9_-]+", "-", name).strip("-_")[:40] or "model"
+    fields = {
+        "name": f"{suite.name}-{name}"[:64],
+        "description": f"Evaluates {model} on the suite {suite.name}.",
+        "registry_name": "unused",
+        "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
+        "models": {}
+        if source is None
+        else {name: {"source": source, "network": network and network.model_dump(mode="json")}},
+        "evaluate": suite.model_dump(mode="json"),
+    }
+    path = store.root / FOLDER / f"{fields['name']}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def reference_of(model: str) -> str | None:
+    """NAME@ALIAS or NAME:VERSION of the registry that a text names; None for paths and baselines."""
+    if Path(model).exists() or _is_baseline(model):
+        return None
+    found = _REFERENCE.fullmatch(model)
+    if found is None:
+        return None
+    return f"{found['name']}@{found['alias']}" if found["alias"] else f"{found['name']}:{found['version']}"
+
+
+def _is_baseline(model: str) -> bool:
+    return model in ("fbank", "mfcc") or model.startswith("random:")
+
+
+def _read_baseline(model: str) -> FbankBaseline | MfccBaseline | RandomBaseline | None:
+    if not _is_baseline(model) or Path(model).exists():
+        return None
+    if model == "fbank":
+        return FbankBaseline(type="fbank")
+    if model == "mfcc":
+        return MfccBaseline(type="mfcc")
+    name = model.removeprefix("random:")
+    found = find_file((shipped_specs() / "networks",), name)
+    return RandomBaseline(type="random", network=read_network(found or Path(name)))
+
+
+def _source_of(model: str) -> dict[str, str]:
+    path = Path(model).expanduser()
+    if path.exists():
+        return {"type": "folder", "path": str(path.absolute())}
+    reference = reference_of(model)
+    if reference is None:
+        raise UsageError(
+            "SUBJECT_UNKNOWN",
+            f"{model} is no file or folder, no NAME@ALIAS or NAME:VERSION, and no baseline ({', '.join(BASELINES)}); "
+            "in the command; correct it, or see `wavlm models list`",
+        )
+    name, sign, part = max(reference.rpartition("@"), reference.rpartition(":"), key=lambda found: len(found[0]))
+    return {"type": "registry", "model": name, "alias" if sign == "@" else "version": part}

@@ -1,0 +1,311 @@
+"""Specs of evaluations: a task on given data, how its head is fitted, and suites of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Spec
+from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.heads import HeadSpec
+from wavlm.specs.labelling import ShardSpec
+from wavlm.specs.network import NetworkSpec
+from wavlm.specs.tasks import TaskSpec
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class FbankBaseline(Spec):
+    """Log mel filter banks with deltas: what a model has to beat."""
+
+    type: Literal["fbank"]
+    """Selects 80 log mel energies with first and second differences, 100 frames per second.
+
+    Source: the FBANK row of SUPERB's tables.
+    """
+
+
+class MfccBaseline(Spec):
+    """MFCC with deltas: what the first iteration's labels are made of."""
+
+    type: Literal["mfcc"]
+    """Selects the 39 MFCC of the first iteration, 100 frames per second."""
+
+
+class RandomBaseline(Spec):
+    """A network with random weights: what the architecture gives without any training."""
+
+    type: Literal["random"]
+    """Selects a network that was never trained."""
+
+    network: NetworkSpec | None = None
+    """The network. In YAML: the name of a file of data_specs/networks. Not given: that of the model beside it.
+
+    Change: to have one row for models of several networks.
+    """
+
+    seed: Natural = 0
+    """Seed of the weights.
+
+    Change: to see how much the draw decides.
+    """
+
+
+BaselineSpec = Annotated[FbankBaseline | MfccBaseline | RandomBaseline, Field(discriminator="type")]
+
+
+class ByPart(Spec):
+    """The publisher's own partition."""
+
+    type: Literal["parts"]
+    """Selects the publisher's partition."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    """Names of the parts that heads are fitted on."""
+
+    dev: tuple[str, ...] = Field(min_length=1)
+    """Names of the parts on which learning rate and update are chosen."""
+
+    test: tuple[str, ...] = Field(min_length=1)
+    """Names of the parts that are scored, once."""
+
+
+class BySpeaker(Spec):
+    """Whole speakers: nobody of the test part is in the others."""
+
+    type: Literal["speakers"]
+    """Selects whole speakers, drawn with the seed."""
+
+    dev: Share = 0.2
+    """Share of the speakers on which learning rate and update are chosen; one at least.
+
+    Unit: fraction of the speakers.
+    Change: larger where there are few speakers.
+    """
+
+    test: Share = 0.2
+    """Share of the speakers that are scored, once; one at least.
+
+    Unit: fraction of the speakers.
+    Change: larger where there are few speakers.
+    """
+
+    seed: Natural = 0
+    """Seed of the draw.
+
+    Change: to repeat an experiment with other speakers.
+    """
+
+
+class ByExample(Spec):
+    """Single recordings, for tasks whose classes are the speakers."""
+
+    type: Literal["examples"]
+    """Selects single recordings, drawn with the seed. Each class keeps its shares, as far as it has recordings."""
+
+    dev: Share = 0.2
+    """Share of the recordings on which learning rate and update are chosen.
+
+    Unit: fraction of the recordings of a class.
+    """
+
+    test: Share = 0.2
+    """Share of the recordings that are scored, once.
+
+    Unit: fraction of the recordings of a class.
+    """
+
+    seed: Natural = 0
+    """Seed of the draw.
+
+    Change: to repeat an experiment with other recordings.
+    """
+
+
+class Folds(Spec):
+    """Each part, or each speaker, is the test part once; the next one is the dev part, all others are for training."""
+
+    type: Literal["folds"]
+    """Selects cross-validation. Scores are of all folds together."""
+
+    by: Literal["parts", "speakers"] = "speakers"
+    """What a fold is: a part that the publisher names, such as a session, or a speaker."""
+
+
+SplitSpec = Annotated[ByPart | BySpeaker | ByExample | Folds, Field(discriminator="type")]
+
+
+class FitSpec(Spec):
+    """How a head is fitted: a search over learning rates on the dev part, with early stopping, for each seed."""
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """The optimizer.
+
+    Source: SUPERB uses Adam, SUPERB-SG AdamW.
+    """
+
+    learning_rates: tuple[Positive, ...] = Field(min_length=1)
+    """The learning rates that are tried. The one that is best on the dev part is tested, the others never.
+
+    Source: SUPERB searches 1e-1 to 1e-7 on a log scale, for each task and model.
+    Change: fewer for a quick look: the result says where the best one stands at the edge of the list.
+    """
+
+    updates: Count
+    """Updates at most.
+
+    Unit: updates.
+    """
+
+    batch: Count
+    """Utterances per update.
+
+    Unit: utterances.
+    """
+
+    dev_every: Count
+    """How often the head is scored on the dev part. The head that was best is kept.
+
+    Unit: updates.
+    """
+
+    patience: Count = 5
+    """Fitting ends when so many scores on the dev part in a row were no better.
+
+    Unit: scores on the dev part.
+    Change: a large number fits to the last update, as the reference does.
+    """
+
+    warm_up: Natural = 0
+    """The learning rate grows linearly to its value over so many updates.
+
+    Unit: updates.
+    """
+
+    weight_decay: NonNegative = 0.0
+    """Decay of the weights per update, decoupled in AdamW.
+
+    Change: as the published recipe of the task says.
+    """
+
+    max_gradient: Positive = 1.0
+    """Longest gradient: longer ones are scaled down to this norm.
+
+    Source: s3prl clips to 1.
+    """
+
+    seeds: tuple[Natural, ...] = (0,)
+    """Each learning rate is tried with each seed; the tested heads are those of all seeds, and the score is their mean.
+
+    Change: three or more to see how far seeds matter.
+    """
+
+
+class EvaluationSpec(Spec):
+    """One task on given data: a file of data_specs/evaluations."""
+
+    # Corpora and shards are artifacts of their own, which an evaluation names by key.
+    not_identity: ClassVar[frozenset[str]] = frozenset(
+        {"corpora", "description", "noise", "protocol", "reality", "shards"}
+    )
+
+    name: Name
+    """Name of the evaluation, and of its file without `.yaml`."""
+
+    description: str
+    """What is measured, on which data, for people and tables."""
+
+    task: TaskSpec
+    """The task, by its short name in SUPERB."""
+
+    corpora: tuple[CorpusSpec, ...] = Field(min_length=1)
+    """The labelled corpora. In YAML: names of files of data_specs/corpora."""
+
+    noise: tuple[CorpusSpec, ...] = ()
+    """Noise for tasks that mix it in. In YAML: names of files of data_specs/corpora with the role noise.
+
+    Change: needed by speech enhancement on data that are not mixed already.
+    """
+
+    shards: ShardSpec = ShardSpec(min_seconds=0.1, max_seconds=3600.0, max_rejected=0.0)
+    """How the recordings are packed. The default takes each as it is: nothing is cut, joined or left out.
+
+    Change: only where recordings are hours long, or some are known to be broken.
+    """
+
+    split: SplitSpec
+    """What heads are fitted on, what they are chosen by, and what is scored."""
+
+    head: HeadSpec
+    """What is trained on top of the frozen model."""
+
+    fit: FitSpec | None = None
+    """How the head is fitted. Not given: nothing is trained, which only the head `none` allows."""
+
+    single_layers: bool = False
+    """True: each layer is scored alone on the dev part too, with the learning rate that was best.
+
+    Change: true for the third panel of the layer heat map; it costs a fit per layer.
+    """
+
+    max_utterances: Count | None = None
+    """At most so many recordings of each part, chosen by their keys.
+
+    Unit: utterances.
+    Change: to save time. A part that was cut is said in the results.
+    """
+
+    protocol: str = ""
+    """Name of the published protocol that this follows to the letter, such as `superb/ks`. Empty: none.
+
+    Only results of one protocol on the same data stand in one table with published ones.
+    """
+
+    reality: Literal["real", "simulated", "synthetic"] = "real"
+    """What the speech is: recorded; recorded, but mixed or changed by us; or made by a synthesiser.
+
+    Synthetic speech stands in no table of claims.
+    """
+
+    @model_validator(mode="after")
+    def _check_fit(self) -> EvaluationSpec:
+        if (self.fit is None) != (self.head.type == "none"):
+            raise FieldError(
+                "the head `none` is not trained, so it has no fit"
+                if self.fit
+                else f"the head {self.head.type} is trained: say how, as in fit: {{learning_rates: [1e-3], ...}}",
+                "fit",
+            )
+        if self.head.type not in self.task.heads:
+            raise FieldError(
+                f"the task {self.task.type} has no head {self.head.type}, expected {' or '.join(self.task.heads)}",
+                *("head", "type"),
+            )
+        return self
+
+
+class SuiteSpec(Spec):
+    """A list of evaluations that are run together: a file of data_specs/suites."""
+
+    name: Name
+    """Name of the suite, and of its file without `.yaml`."""
+
+    description: str
+    """What the suite is for, and what its figures can be compared with."""
+
+    evaluations: tuple[EvaluationSpec, ...] = Field(min_length=1)
+    """The evaluations, in the order of the table. In YAML: names of files of data_specs/evaluations."""
+
+    baselines: tuple[BaselineSpec, ...] = ()
+    """What every table has beside the model. In YAML: `fbank`, `mfcc`, `random`, or written out.
+
+    Change: never leave out a random network where a claim is made: the claim is the difference.
+    """
+
+    @model_validator(mode="after")
+    def _check_names(self) -> SuiteSpec:
+        names = [item.name for item in self.evaluations]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise FieldError(f"the evaluation {', '.join(twice)} is named twice", "evaluations")
+        return self

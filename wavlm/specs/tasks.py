@@ -1,0 +1,205 @@
+"""Specs of tasks: what is predicted, by SUPERB's short names (Yang et al. 2021; Tsai et al. 2022).
+
+`heads` names the heads that a task can have. A task is one class here and one module of `wavlm.evaluation.tasks`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from wavlm.specs.base import Natural, Positive, Spec
+
+
+class KeywordSpotting(Spec):
+    """KS: which word of a small list a recording holds. Target: `class`. Score: accuracy."""
+
+    heads: ClassVar[tuple[str, ...]] = ("pooled_linear",)
+
+    type: Literal["ks"]
+    """Selects keyword spotting."""
+
+
+class SpeakerIdentification(Spec):
+    """SID: which of the known speakers speaks. Target: the speaker. Score: accuracy."""
+
+    heads: ClassVar[tuple[str, ...]] = ("pooled_linear",)
+
+    type: Literal["sid"]
+    """Selects speaker identification."""
+
+    max_train_seconds: Positive = 8.0
+    """Training takes the first so many seconds of a recording at most; dev and test are heard whole.
+
+    Unit: seconds.
+    Source: SUPERB takes random crops of 8 s. Here it is the beginning, so that the mean over time is computed once.
+    """
+
+
+class IntentClassification(Spec):
+    """IC: several classes at once, such as action, object and location. Target: `intent`. Score: all of them right."""
+
+    heads: ClassVar[tuple[str, ...]] = ("pooled_linear",)
+
+    type: Literal["ic"]
+    """Selects intent classification."""
+
+
+class EmotionRecognition(Spec):
+    """ER: which emotion is acted. Target: `class`. Score: accuracy."""
+
+    heads: ClassVar[tuple[str, ...]] = ("pooled_linear",)
+
+    type: Literal["er"]
+    """Selects emotion recognition."""
+
+
+class SpecAugmentSpec(Spec):
+    """SpecAugment on the weighted states while training; the defaults are those of SUPERB's recognition."""
+
+    warp_frames: Natural = 5
+    """A point of each utterance moves by at most so many frames. 0: none does.
+
+    Unit: frames.
+    Source: s3prl, downstream/asr/config.yaml.
+    """
+
+    time_masks: Natural = 2
+    """Stretches of frames that are set to 0.
+
+    Source: s3prl, downstream/asr/config.yaml.
+    """
+
+    time_mask_frames: Natural = 40
+    """Each of them is shorter than this.
+
+    Unit: frames.
+    Source: s3prl, downstream/asr/config.yaml.
+    """
+
+    channel_masks: Natural = 4
+    """Stretches of channels that are set to 0.
+
+    Source: s3prl, downstream/asr/config.yaml.
+    """
+
+    channel_mask_channels: Natural = 50
+    """Each of them is narrower than this.
+
+    Unit: channels.
+    Source: s3prl, downstream/asr/config.yaml.
+    Change: lower it for narrow models: 50 of 768 channels are few, 50 of 64 nearly all.
+    """
+
+
+class PhonemeRecognition(Spec):
+    """PR: the phones of a recording, by CTC. Target: `phones`, or timed phones of the corpus. Score: PER."""
+
+    heads: ClassVar[tuple[str, ...]] = ("frame_linear", "blstm")
+
+    type: Literal["pr"]
+    """Selects phoneme recognition."""
+
+    drop: tuple[str, ...] = ()
+    """Phones that are left out of targets, such as silences.
+
+    Change: to the names that the corpus has for silence.
+    """
+
+
+class SpeechRecognition(Spec):
+    """ASR: the letters of a recording, by CTC. Target: the text. Score: WER, then CER."""
+
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+
+    type: Literal["asr"]
+    """Selects speech recognition."""
+
+    letters: Literal["as_written", "lower", "upper"] = "as_written"
+    """Whether letter case is changed before anything else. Nothing else of a text is changed but its Unicode form, NFC.
+
+    Change: where the corpus writes case without meaning.
+    """
+
+    drop: str = ""
+    """Characters that are left out of the texts, such as punctuation.
+
+    Change: where nobody speaks them.
+    """
+
+    augment: SpecAugmentSpec | None = None
+    """SpecAugment while training. Not given: none.
+
+    Change: give it (`{}` for the published values) where there are hours of speech.
+    """
+
+
+class OtherRecognition(Spec):
+    """OOD-ASR: speech recognition in another language or style, one evaluation per language. Score: WER or CER."""
+
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+
+    type: Literal["ood_asr"]
+    """Selects recognition out of domain."""
+
+    score: Literal["wer", "cer"] = "wer"
+    """What counts: words, or characters where words are not separated, as in Mandarin.
+
+    Source: SUPERB-SG: CER for Mandarin, WER for the others.
+    """
+
+    letters: Literal["as_written", "lower", "upper"] = "as_written"
+    """Whether letter case is changed before anything else.
+
+    Change: where the corpus writes case without meaning.
+    """
+
+    drop: str = ""
+    """Characters that are left out of the texts, such as punctuation.
+
+    Change: where nobody speaks them.
+    """
+
+    augment: SpecAugmentSpec | None = None
+    """SpecAugment while training. Not given: none.
+
+    Change: give it (`{}` for the published values) where there are hours of speech.
+    """
+
+
+class SlotFilling(Spec):
+    """SF: the letters of a recording with marks around slot values, by CTC. Target: the text and `slots`.
+
+    Score: F1 of slot types, then CER of slot values.
+    """
+
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+
+    type: Literal["sf"]
+    """Selects slot filling."""
+
+    letters: Literal["as_written", "lower", "upper"] = "as_written"
+    """Whether letter case is changed before anything else.
+
+    Source: SUPERB's Audio SNIPS is upper case.
+    """
+
+    augment: SpecAugmentSpec | None = None
+    """SpecAugment while training. Not given: none.
+
+    Change: give it (`{}` for the published values) where there are hours of speech.
+    """
+
+
+TaskSpec = Annotated[
+    KeywordSpotting
+    | SpeakerIdentification
+    | IntentClassification
+    | EmotionRecognition
+    | PhonemeRecognition
+    | SpeechRecognition
+    | OtherRecognition
+    | SlotFilling,
+    Field(discriminator="type"),
+]
