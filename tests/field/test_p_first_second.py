@@ -222,6 +222,15 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(machine, "find_spec", lambda name: None if name in ("soxr", "av") else find_spec(name))
     (found,) = problems(write_recipe(tmp_path), tmp_path / "store")
     assert found.startswith("PACKAGE_MISSING: av, soxr cannot be imported; ")
+    assert found.endswith("install them: pip install 'wavlm-pipeline[pipeline]'")
+
+
+def test_a_scorer_that_is_missing_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    monkeypatch.setattr(machine, "_PACKAGES", {"corpus": ("jiwer",), "shards": ("soxr",)})
+    (found,) = problems(write_recipe(tmp_path), tmp_path / "store")
+    assert found.startswith("PACKAGE_MISSING: jiwer, soxr cannot be imported; ")
+    assert found.endswith("install them: pip install 'wavlm-pipeline[evaluation,pipeline]'")
 
 
 def test_a_disk_without_room_for_what_is_left_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

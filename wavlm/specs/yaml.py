@@ -161,6 +161,7 @@ def _read_spec(cls: type[_S], path: Path) -> _S:
     tree = parse_tree(path)
     if cls is CorpusSpec:
         _locate_folders(tree.fields, path)
+        _locate_digests(tree.fields, path)
     spec = _validate(cls, tree, tree.fields)
     name = getattr(spec, "name", path.stem)  # a network has no field `name`
     if name != path.stem:
@@ -186,6 +187,16 @@ def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
                     source[field] = str(path.absolute().parent / os.path.expanduser(place))  # noqa: PTH111
 
 
+def _locate_digests(fields: dict[str, JsonValue], path: Path) -> None:
+    """Make the paths of lists of digests absolute, which lie beside the spec if nothing else is said."""
+    sources = fields.get("sources")
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, dict) and source.get("digest_from") == "first-download":
+            place = source.get("digests") or f"{path.stem}.digests.json"
+            if isinstance(place, str):
+                source["digests"] = str(path.absolute().parent / os.path.expanduser(place))  # noqa: PTH111
+
+
 def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:
     """The file of a name that a recipe gives in the field `loc`; kind: `corpora`, `models`, `mixes` or `networks`."""
     folders = tuple(folder / kind for folder in specs_folders(tree.path))
@@ -199,7 +210,7 @@ def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:
 def _read_corpus_fields(tree: Tree, loc: Loc, name: JsonValue, role: str) -> JsonValue:
     """The fields of the corpus `name`, which must have that role."""
     corpus = read_corpus(_find_named(tree, "corpora", loc, name))
-    if corpus.role == "evaluation":
+    if corpus.role == "evaluation" != role:
         raise tree.error(
             loc,
             f"found {name!r}, a corpus of role 'evaluation', expected one of role {role!r}: what models are scored on "

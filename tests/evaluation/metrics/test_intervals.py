@@ -23,6 +23,7 @@ def test_wilsons_interval_is_that_of_scipy(right: int, total: int, confidence: f
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert found.value == right / total
     assert 0 <= found.low <= found.value <= found.high <= 1
+    assert (found.method, found.num_units, found.unit) == ("wilson", total, "trials")
 
 
 def test_wilsons_interval_has_the_published_values() -> None:
@@ -41,8 +42,8 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution() -> None:
     values = np.random.default_rng(1).normal(5, 2, 400)
     found = interval_of_sums(np.stack([values, np.ones(400)], 1), [""] * 400, mean_of)
     half = NormalDist().inv_cdf(0.975) * values.std() / 20
-    assert found.value == pytest.approx(values.mean())
     assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.06 * half)
+    assert found.value == pytest.approx(values.mean())
     assert (found.unit, found.num_units, found.method, found.confidence) == ("utterances", 400, "bootstrap", 0.95)
 
 
@@ -93,6 +94,24 @@ def test_speakers_are_drawn_with_their_trials() -> None:
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.15 * (high - low))
 
 
+def test_a_trial_counts_as_often_as_both_of_its_speakers() -> None:
+    """A trial within a speaker counts as often as that speaker is drawn, one between two as the product."""
+    names = [f"s{number:02d}" for number in range(20)]
+    left, right = [*names, "s00", "s01"], [*names, "s01", "s02"]
+    drawn: list[np.ndarray] = []
+
+    def keep(weights: np.ndarray) -> float:
+        drawn.append(weights)
+        return float(weights[0])
+
+    interval_of_trials(Sides((left, right), (left, right)), keep)
+    times = np.stack(drawn)
+    assert (times[:, :20].sum(axis=1) == 20).all()
+    assert (times[:, 20] == times[:, 0] * times[:, 1]).all()
+    assert (times[:, 21] == times[:, 1] * times[:, 2]).all()
+    assert times[:, 20].max() > 1
+
+
 def test_recordings_are_drawn_where_speakers_are_few_or_unknown() -> None:
     sides, scores, is_target = verification_trials(6)
     ranked = rank_trials(scores, is_target)
@@ -102,7 +121,8 @@ def test_recordings_are_drawn_where_speakers_are_few_or_unknown() -> None:
     sides, scores, is_target = verification_trials(20)
     unknown = Sides(sides.keys, (["", *sides.speakers[0][1:]], sides.speakers[1]))
     ranked = rank_trials(scores, is_target)
-    assert interval_of_trials(unknown, lambda weights: ranked.curve(weights).eer()).unit == "utterances"
+    by_recording = interval_of_trials(unknown, lambda weights: ranked.curve(weights).eer())
+    assert (by_recording.unit, by_recording.num_units) == ("utterances", 80)
 
 
 def test_the_same_input_gives_the_same_interval() -> None:

@@ -41,6 +41,12 @@ def test_utterances_of_a_speaker_may_go_to_several_channels() -> None:
     assert mimo_edits(reference, [["a", "b"], ["e", "f", "c", "x"]]).substitutions.tolist() == [1]
 
 
+def test_silence_on_either_side_is_all_deleted_or_inserted() -> None:
+    assert cp_edits([["a", "b"]], []).deletions.tolist() == [2]
+    assert cp_edits([[]], [["x"]]).sums.tolist() == [[1, 0]]
+    assert mimo_edits([[["a"]], [[]]], [[]]).deletions.tolist() == [1]
+
+
 def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(BadDataError, match=r"METRIC_UNDEFINED: cpWER: nothing to score"):
         cp_edits([], [["a"]])

@@ -29,7 +29,7 @@ def test_the_eer_is_that_of_scikit_learns_curve(decimals: int, seed: int) -> Non
     assert eer(scores, is_target) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("costs", [(0.01, 1, 1), (0.05, 1, 1), (0.01, 10, 1), (0.5, 1, 3)])
+@pytest.mark.parametrize("costs", [(0.01, 1, 1), (0.05, 1, 1), (0.01, 10, 1), (0.5, 1, 3), (0.5, 3, 1)])
 def test_the_smallest_cost_is_that_of_scikit_learns_curve(costs: tuple[float, float, float]) -> None:
     p_target, miss, false_alarm = costs
     scores, is_target = draw_trials(np.random.default_rng(9), decimals=2)

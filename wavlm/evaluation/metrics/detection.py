@@ -47,29 +47,28 @@ class MaximumValue:
 
 @dataclass(frozen=True)
 class SearchTrials:
-    """Scored pairs of a query and a document, ready for any threshold."""
+    """Scored pairs of a query and a document, in the order of falling scores; made once for many draws of them."""
 
-    queries: npt.NDArray[np.int64]  # (N,) the number of each trial's query
+    order: npt.NDArray[np.int64]  # (N,) where each was given
+    queries: npt.NDArray[np.int64]  # (N,) the number of its query
     scores: Floats  # (N,)
     is_target: Bools  # (N,) whether the document contains the query
 
     def mtwv(self, beta: float = BETA, weights: Floats | None = None) -> MaximumValue:
-        """The maximum over all thresholds. `weights` (N,): how often each trial counts."""
-        order = np.argsort(-self.scores, kind="stable")
-        ranked = self.scores[order]
-        ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # trials of one score are found together
-        values = np.cumsum(self._values(beta, weights)[order])[ends]
+        """The maximum over all thresholds. `weights` (N,): how often each trial counts, in the order they came in."""
+        ends = np.append(np.flatnonzero(np.diff(self.scores)), len(self.scores) - 1)  # of one score: found together
+        values = np.cumsum(self._values(beta, weights))[ends]
         best = int(values.argmax())
-        return MaximumValue(float(values[best]), float(ranked[ends[best]])) if values[best] > 0 else NOTHING_FOUND
+        return MaximumValue(float(values[best]), float(self.scores[ends[best]])) if values[best] > 0 else NOTHING_FOUND
 
     def twv(self, found: Sequence[bool] | Bools, beta: float = BETA) -> float:
-        """The value of given decisions (N,): ATWV."""
+        """The value of given decisions (N,), in the order the trials were given: ATWV."""
         require_pairs("TWV", self.scores, found)
-        return float(self._values(beta, None)[np.asarray(found, dtype=np.bool_)].sum())
+        return float(self._values(beta, None)[np.asarray(found, dtype=np.bool_)[self.order]].sum())
 
     def _values(self, beta: float, weights: Floats | None) -> Floats:
         """What finding each trial adds to TWV (N,): TWV is 0 where nothing is found."""
-        counts = np.ones(len(self.scores)) if weights is None else weights
+        counts = np.ones(len(self.scores)) if weights is None else weights[self.order]
         targets, others = (
             np.bincount(self.queries, counts * kind) for kind in (self.is_target, ~self.is_target)
         )  # (Q,)
@@ -100,4 +99,6 @@ def search_trials(
     require_pairs("TWV", queries, scores)
     require_pairs("TWV", queries, is_target)
     numbers = np.unique(list(queries), return_inverse=True)[1].astype(np.int64)
-    return SearchTrials(numbers, finite("TWV", scores), np.asarray(is_target, dtype=np.bool_))
+    values, targets = finite("TWV", scores), np.asarray(is_target, dtype=np.bool_)
+    order = np.argsort(-values, kind="stable").astype(np.int64)
+    return SearchTrials(order, numbers[order], values[order], targets[order])

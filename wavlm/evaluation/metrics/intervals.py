@@ -44,7 +44,7 @@ class Interval:
 
 
 def wilson_interval(num_successes: int, num_trials: int, confidence: float = CONFIDENCE) -> Interval:
-    """The interval of a proportion: Wilson 1927, JASA 22, equation 4. Trials are taken as independent.
+    """The interval of a proportion: Wilson 1927, JASA 22, 209-212. Trials are taken as independent.
 
     Raises BadDataError (METRIC_UNDEFINED) without trials.
     """
@@ -89,7 +89,12 @@ class Sides:
 
 
 def interval_of_trials(
-    sides: Sides, figure: Callable[[Floats], float], *, confidence: float = CONFIDENCE, seed: int = 0
+    sides: Sides,
+    figure: Callable[[Floats], float],
+    *,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    num_draws: int = TRIAL_DRAWS,
 ) -> Interval:
     """The interval of a figure of trials: `figure` takes how often each trial counts (N,) to a value.
 
@@ -101,11 +106,13 @@ def interval_of_trials(
     _require_several(num_units, unit)
     left, right = units
 
-    def values_of(times: Floats) -> Floats:
-        weights = times[:, left] * np.where(left == right, 1.0, times[:, right])  # (R, N)
-        return np.array([_value_or_nan(figure, row) for row in weights])
+    is_within = left == right
 
-    low, high = _draw(num_units, values_of, confidence, TRIAL_DRAWS, seed)
+    def values_of(times: Floats) -> Floats:
+        """One draw after the other: lists of trials have millions of lines."""
+        return np.array([_value_or_nan(figure, row[left] * np.where(is_within, 1.0, row[right])) for row in times])
+
+    low, high = _draw(num_units, values_of, confidence, num_draws, seed)
     _require_ends(low, high, f"{num_units} {unit}")
     return Interval(float(figure(np.ones(left.size))), low, high, confidence, "bootstrap", num_units, unit)
 

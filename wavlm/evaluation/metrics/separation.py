@@ -10,7 +10,6 @@ Legend: S sources, N samples. Signals are at 16 kHz.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,11 +97,6 @@ def stoi(reference: Signal, found: Signal, rate_hz: int) -> float:
             return _in_range("STOI", float(library.stoi(ours, theirs, rate_hz, extended=False)))
         except RuntimeWarning as error:
             raise _too_little("STOI", f"found less than 0.4 s of speech in {len(ours)} samples") from error
-
-
-def mean_over(pairs: list[tuple[Signal, Signal]], score: Callable[[Signal, Signal], float]) -> Floats:
-    """The score of each pair of reference and result, (U,)."""
-    return np.array([score(reference, found) for reference, found in pairs])
 
 
 def _pair(metric: str, reference: Signal, found: Signal, rate_hz: int = SAMPLE_RATE_HZ) -> tuple[Floats, Floats]:

@@ -39,7 +39,7 @@ class ErrorCurve:
     def min_dcf(self, p_target: float, cost_miss: float = 1.0, cost_false_alarm: float = 1.0) -> float:
         """The smallest detection cost of any threshold, by that of a system which ignores its input (NIST, normalised).
 
-        At 1 the scores are of no use. Defined in NIST's evaluation plans since 1996, e.g. SRE16, section 3.1.
+        At 1 the scores are of no use. Defined in the evaluation plans of NIST SRE.
         """
         costs = cost_miss * p_target * self.misses + cost_false_alarm * (1 - p_target) * self.false_alarms
         return float(costs.min() / min(cost_miss * p_target, cost_false_alarm * (1 - p_target)))

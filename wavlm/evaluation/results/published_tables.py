@@ -34,7 +34,8 @@ def published_tables(
 
 def to_markdown(title: str, table: Sequence[Row]) -> str:
     """A table under its title. Cells that a row lacks are empty."""
-    columns = sorted(dict.fromkeys(column for row in table for column in row), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    found = dict.fromkeys(column for row in table for column in row)
+    columns = sorted(found, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in table)]
     return "\n".join([f"**{title}**", "", *("| " + " | ".join(map(_escape, line)) + " |" for line in lines), ""])
 

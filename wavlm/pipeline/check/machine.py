@@ -34,6 +34,7 @@ for number in range(0 if failed else count.value):
         majors.append(major.value)
 print(0 if failed else count.value, *majors)
 """
+_SCORERS = frozenset({"sklearn", "jiwer"})  # of the extra `evaluation`; all others are of `pipeline`
 BF16_MAJOR = 8  # of the compute capability, from Ampere on
 _PACKAGES: dict[str, tuple[str, ...]] = {
     "corpus": ("httpx", "soundfile", "pyarrow"),
@@ -57,10 +58,11 @@ def check_packages(wanted: Wanted) -> Iterator[Finding]:
     names = sorted({*of_stages, *packages_of(effects)})
     missing = [name for name in names if find_spec(name) is None]
     if missing:
+        extras = sorted({"evaluation" if name in _SCORERS else "pipeline" for name in missing})
         yield ServiceMissingError(
             "PACKAGE_MISSING",
             f"{', '.join(missing)} cannot be imported; in {sys.prefix}; install them: "
-            "pip install 'wavlm-pipeline[pipeline]'",
+            f"pip install 'wavlm-pipeline[{','.join(extras)}]'",
         )
     elif names:
         yield Remark(f"packages: {', '.join(names)} are installed")
