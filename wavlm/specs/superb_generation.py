@@ -153,6 +153,7 @@ class LibrimixLayout(Spec):
     """Which mixtures are read: of voices alone, of voices and noise, or of one voice and noise.
 
     Source: SUPERB separates `mix_clean` and diarizes `mix_both`.
+    Change: `mix_both` for diarization.
     """
 
     rttm: tuple[Glob, ...] = ()
