@@ -25,6 +25,7 @@ from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
 from wavlm.evaluation.tasks.task import Size, Task, Trainee
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.features.extract import one_thread
 from wavlm.features.mfcc import Floats
 from wavlm.specs.evaluation import EvaluationSpec
 from wavlm.storage.files import write_json
@@ -57,10 +58,11 @@ def run_evaluation(
     for trainee in trainees:
         trainee.check(size)
     features = _prepare(task, splits, inputs, cache, workers, progress)
-    tested = [
-        _run_fold(spec, number, split, trainee, subject, features, out)
-        for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
-    ]
+    with one_thread():  # results do not depend on the number of cores; small heads are slower on more of them
+        tested = [
+            _run_fold(spec, number, split, trainee, subject, features, out)
+            for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
+        ]
     facts = describe_results(spec, inputs.subject_name, tested)
     write_files(out, tested, facts.layers)
     shutil.rmtree(out / FITS, ignore_errors=True)
