@@ -55,7 +55,7 @@ def build(folder: Path, out: Path, **fields: object) -> CorpusFacts:
 
 def test_partitions_and_targets_are_kept_and_all_recordings_are_held_out(tmp_path: Path) -> None:
     facts = build(tree(tmp_path / "raw"), tmp_path / "out")
-    assert facts.role == "evaluation"
+    assert (facts.role, facts.with_target, facts.trials) == ("evaluation", 3, 0)
     assert {row.key: row.split for row in read_manifest(tmp_path / "out")} == {
         key.replace("/", "__"): "valid" for key in ROWS
     }
@@ -109,6 +109,7 @@ def test_trials_name_recordings_by_their_keys_list_by_list(tmp_path: Path) -> No
     (folder / "easy.tsv").write_text("test\tenrol\tis_target\nann/1.flac\tann/0\t1\nbob/0\tann/0\t0\n")
     (folder / "hard.tsv").write_text("enrol\ttest\tis_target\nbob/1\tbob/0\t1\n\n")
     facts = build(folder, tmp_path / "out", trials=("hard.tsv", "easy.tsv"))
+    assert facts.trials == 3
     trials = read_trials(tmp_path / "out")
     assert trials.names == ("hard", "easy")
     easy = trials.of("easy")

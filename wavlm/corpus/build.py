@@ -25,7 +25,7 @@ from wavlm.corpus.manifest import MANIFEST, read_rule, write_manifest
 from wavlm.corpus.measure import PARTS, CorpusPart, Roots, measure, measure_part, part_path
 from wavlm.corpus.reading import Found, read_corpus
 from wavlm.corpus.sums import HERE, Sums, sum_manifest, sum_splits
-from wavlm.corpus.targets import write_labels
+from wavlm.corpus.targets import Labelled, write_labels
 from wavlm.errors import CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.parts import run_parts
@@ -51,8 +51,8 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
 
     `downloads` keeps the archives; all corpora share it. `cache` keeps the digests of a folder's files.
     `stall_seconds`: see `wavlm.execution.fence`. `workers`: processes that hash files and read headers.
-    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED), ServiceMissingError (STORAGE_STALLED), and what
-    `wavlm.corpus.archives.gather` raises.
+    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED, TARGETS), ServiceMissingError (STORAGE_STALLED),
+    and what `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
@@ -64,13 +64,14 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
             sums = _begin(spec, files, found.listing, roots, out, workers, progress)
         else:
             sums = _follow(spec, files, files.base, found.listing, roots, out)
+        labels = Labelled(0, 0)
         if spec.role == "evaluation":
-            write_labels(out, found.listing.stream(), found.trials)
+            labels = write_labels(out, found.listing.stream(), found.trials)
         if files.unpacked:
             note_files(files, out)
         if files.contents:
             write_files(out, _make_files(files.contents, files.base, _generation(spec)))
-        facts = _facts(spec, sums, out, files, found)
+        facts = _facts(spec, sums, out, files, found).model_copy(update=labels._asdict())
     found.listing.path.unlink()
     shutil.rmtree(out / PARTS, ignore_errors=True)
     return facts

@@ -98,6 +98,12 @@ def test_voxceleb_outside_of_the_publishers_folders_has_no_halves(tmp_path: Path
         read(tmp_path, type="voxceleb", partition="verification")
 
 
+def test_voxceleb_with_two_copies_of_a_recording_is_refused(tmp_path: Path) -> None:
+    speak(tmp_path, f"dev/wav/{VOICES['dev'][0]}", f"test/wav/{VOICES['dev'][0]}")
+    with pytest.raises(BadDataError, match="are one recording of the lists"):
+        read(tmp_path, type="voxceleb", partition="verification")
+
+
 def quesst(root: Path) -> Path:
     base = "quesst14Database"
     audio = [f"Audio/quesst14_0000{number}.wav" for number in (1, 2, 3)]
