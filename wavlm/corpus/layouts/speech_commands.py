@@ -103,7 +103,7 @@ def _length(path: Path) -> float:
     """Seconds of a noise, which is a WAV file of PCM. Raises BadDataError (LAYOUT) for another one."""
     try:
         with wave.open(str(path)) as file:
-            return file.getnframes() / file.getframerate()
+            return float(file.getnframes() / file.getframerate())
     except (wave.Error, EOFError) as error:
         what = f"no WAV file of PCM: {error}"
         raise BadDataError("LAYOUT", f"{what}; at {printable(str(path))}; fetch the archive again") from error
