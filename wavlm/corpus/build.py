@@ -24,7 +24,7 @@ from wavlm.corpus.measure import PARTS, FilesPart, Roots, measure_part, part_pat
 from wavlm.corpus.reading import Found, read_corpus
 from wavlm.corpus.shared import GATHERED, GatheredFacts, find_gathered, note_gathered
 from wavlm.corpus.sums import Sums, sum_manifest
-from wavlm.corpus.targets import write_labels
+from wavlm.corpus.targets import Labelled, write_labels
 from wavlm.errors import CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.parts import run_parts
@@ -52,8 +52,8 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
 
     `downloads` keeps the archives; all corpora share it. `cache` keeps the digests of a folder's files.
     `stall_seconds`: see `wavlm.execution.fence`. `workers`: processes that hash files and read headers.
-    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED), ServiceMissingError (STORAGE_STALLED), and what
-    `wavlm.corpus.archives.gather` raises.
+    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED, TARGETS), ServiceMissingError (STORAGE_STALLED),
+    and what `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
     files = gather(spec, downloads, out, cache, _early(progress), stall_seconds)
@@ -64,13 +64,14 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
             sums = _begin(spec, files, found.listing, roots, out, workers, progress)
         else:
             sums = _follow(spec, files, files.base, found.listing, roots, out, workers, progress)
+        labels = Labelled(0, 0)
         if spec.role == "evaluation":
-            write_labels(out, found.listing.stream(), found.trials)
+            labels = write_labels(out, found.listing.stream(), found.trials)
         if files.unpacked:
             note_files(files, out)
         if files.contents:
             write_files(out, _make_files(files.contents, files.base, _generation(spec)))
-        facts = _facts(spec, sums, out, files, found)
+        facts = _facts(spec, sums, out, files, found).model_copy(update=labels._asdict())
     found.listing.path.unlink()
     (out / GATHERED).unlink(missing_ok=True)
     shutil.rmtree(out / PARTS, ignore_errors=True)

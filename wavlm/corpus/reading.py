@@ -33,10 +33,13 @@ from wavlm.corpus.manifest import BATCH_ROWS
 from wavlm.corpus.targets import TRIAL_SCHEMA
 from wavlm.errors import BadDataError
 from wavlm.specs import CorpusSpec
+from wavlm.specs.layouts import LABELLED
 from wavlm.storage.encoding import printable
 from wavlm.storage.texts import find_repeats, hash_texts
 
 logger = logging.getLogger(__name__)
+
+TEST_PARTS = ("test", "eval")  # of publishers of labelled data
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def _read(spec: CorpusSpec, files: Files, path: Path) -> Found:
             elif is_unpacked:
                 item = replace(item, path=AUDIO / item.path)  # noqa: PLW2901
             item = item if item.language else replace(item, language=spec.language or None)  # noqa: PLW2901
-            yield _for_evaluation(item) if spec.role == "evaluation" else replace(item, part="", target=None)
+            yield _for_evaluation(item) if spec.role == "evaluation" else _for_training(item, spec)
 
     listing = write_listing(path, recordings(), _known_file(files))
     trials = _read_trials(spec, tree, listing)
@@ -95,6 +98,12 @@ def _for_evaluation(item: Recording) -> Recording:
     """
     text = item.text if item.text and item.text.strip() else None
     return replace(item, split="valid", part=item.part or item.split or "", text=text)
+
+
+def _for_training(item: Recording, spec: CorpusSpec) -> Recording:
+    """A recording of another corpus. What a publisher of labelled data tests on is never trained on."""
+    is_test = isinstance(spec.layout, LABELLED) and item.part in TEST_PARTS
+    return replace(item, split="test" if is_test else item.split, part="", target=None)
 
 
 def _read_trials(spec: CorpusSpec, tree: Tree, listing: RecordingList) -> pa.Table:
