@@ -83,5 +83,5 @@ def _require_frames(lengths: Tensor) -> None:
         raise BadDataError(
             Code.UTTERANCE_SHORT,
             f"an utterance has {shortest} frames, and an x-vector needs {MIN_FRAMES} (0.33 s); "
-            "raise the shortest length in the evaluation's spec, or leave the utterance out",
+            "in a batch of verification; raise the shortest length in the evaluation's spec, or leave the utterance out",
         )
