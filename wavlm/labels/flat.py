@@ -23,7 +23,7 @@ from wavlm.labels.facts import labels_path
 from wavlm.labels.files import FORMAT, Header, LabelMismatchError, Labels, ShardLabels, read_labels
 from wavlm.shards import listing_path, read_columns, read_listing
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
-from wavlm.storage.columns import Columns, ColumnWriter, forget_columns, open_columns
+from wavlm.storage.columns import ColumnWriter, MappedColumns, forget_columns, open_columns
 from wavlm.storage.passing import PatientFile
 from wavlm.storage.seals import check_sealed
 
@@ -41,7 +41,7 @@ class FlatLabels:
     nobody wants to read before the first update.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: MappedColumns) -> None:
         self._columns, self._first_row = columns, tuple(columns.about["first_rows"])
         self._ends, self._checks = columns["ends"], columns["checks"]
         self._file = PatientFile(columns.path("labels"))

@@ -27,7 +27,7 @@ from wavlm.mixing.audio_pool import Split
 from wavlm.shards import find_copies_of_valid, listing_path
 from wavlm.shards.index import index_path, read_split, stream_split
 from wavlm.specs import UNKNOWN_LANGUAGE
-from wavlm.storage.columns import Columns, ColumnWriter, Texts, open_columns
+from wavlm.storage.columns import ColumnWriter, MappedColumns, Texts, open_columns
 from wavlm.storage.seals import sha256_as_sealed
 
 FORMAT = 1
@@ -54,7 +54,7 @@ Mask = npt.NDArray[np.bool_]
 class UtteranceIndex:
     """What the trainer needs of the utterances of a split."""
 
-    columns: Columns
+    columns: MappedColumns
 
     def __len__(self) -> int:
         return len(self.columns["row"])
