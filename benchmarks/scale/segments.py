@@ -44,9 +44,7 @@ def measure(size: int | None = None) -> list[Row]:
                 Row(f"{name}: pairs that meet again", 1e4 * pairs, "per 10,000", size),
                 Row(f"{name}: noise of an update", noise[0] / whole[0], "x", size),
                 Row(f"{name}: noise of the mean of {UPDATES_TOGETHER}", noise[1] / whole[1], "x", size),
-                Row(
-                    f"{name}: bytes that an epoch fetches from a mirror (computed)", share_fetched(), "x", PAPER_SHARDS
-                ),
+                Row(f"{name}: bytes that an epoch fetches from a mirror (computed)", fetched, "x", PAPER_SHARDS),
                 Row(f"{name}: reads of a window (computed)", PAPER_WINDOW * segments, "", PAPER_SHARDS),
                 Row(f"{name}: tars of a group (computed)", PAPER_WINDOW * group, "", PAPER_SHARDS),
             ]
