@@ -116,7 +116,7 @@ def follow(folder: Path) -> int:
     import wavlm.corpus.measure as parts
     from wavlm.corpus.growth.history import HISTORY, read_history
     from wavlm.corpus.later import Measuring, follow_generation, write_later
-    from wavlm.corpus.listing import Listing
+    from wavlm.corpus.listing import RecordingList
     from wavlm.specs import CorpusSpec
     from wavlm.storage.parquet import lean_memory
 
@@ -128,8 +128,8 @@ def follow(folder: Path) -> int:
         history = read_history(folder / HISTORY)
         roots = parts.Roots(folder, None, PurePosixPath(), 0)
         measuring = Measuring(roots, out, 1, lambda *_: None)
-        later = follow_generation(spec, history, 2, Listing(folder / "listing"), measuring)
-        return write_later(spec, history, 2, later, Listing(folder / "listing"), out).found.recordings
+        later = follow_generation(spec, history, 2, RecordingList(folder / "listing"), measuring)
+        return write_later(spec, history, 2, later, RecordingList(folder / "listing"), out).found.recordings
 
 
 def write_generations(folder: Path) -> int:

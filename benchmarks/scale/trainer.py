@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.scale import Cost, Row, cost_of
+from benchmarks.scale import Row, Spent, cost_of
 from benchmarks.scale.rows import fake_lengths, fake_sha256s, name_numbers, steps
 
 SIZE = 3_000_000
@@ -66,7 +66,7 @@ def measure(size: int | None = None) -> list[Row]:
     ]
 
 
-def _above(one: Cost, other: Cost) -> float:
+def _above(one: Spent, other: Spent) -> float:
     return float(one.result["private_mb"] - other.result["private_mb"])
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from wavlm.corpus.archives import AUDIO, Files, gather, note_files
 from wavlm.corpus.contents import FolderContents
@@ -17,17 +18,20 @@ from wavlm.corpus.growth.files import FileVersion, begin_files, files_until, fol
 from wavlm.corpus.growth.generations import GenerationList
 from wavlm.corpus.growth.write import write_list
 from wavlm.corpus.later import Measuring, follow_generation, recall_generation, write_later
-from wavlm.corpus.listing import Listing
+from wavlm.corpus.listing import LISTING, RecordingList
 from wavlm.corpus.manifest import read_rule
-from wavlm.corpus.measure import PARTS, CorpusPart, Roots, measure_part, part_path
+from wavlm.corpus.measure import PARTS, FilesPart, Roots, measure_part, part_path
 from wavlm.corpus.reading import Found, read_corpus
+from wavlm.corpus.shared import GATHERED, GatheredFacts, find_gathered, note_gathered
 from wavlm.corpus.sums import Sums, sum_manifest
-from wavlm.corpus.targets import write_labels
+from wavlm.corpus.targets import Labelled, write_labels
 from wavlm.errors import CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
+from wavlm.execution.share import ShareMade
 from wavlm.specs import CorpusSpec
+from wavlm.storage.locks import hold_lock
 from wavlm.storage.parquet import lean_memory
 
 logger = logging.getLogger(__name__)
@@ -48,27 +52,28 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
 
     `downloads` keeps the archives; all corpora share it. `cache` keeps the digests of a folder's files.
     `stall_seconds`: see `wavlm.execution.fence`. `workers`: processes that hash files and read headers.
-    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED), ServiceMissingError (STORAGE_STALLED), and what
-    `wavlm.corpus.archives.gather` raises.
+    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED, TARGETS), ServiceMissingError (STORAGE_STALLED),
+    and what `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
+    files = gather(spec, downloads, out, cache, _early(progress), stall_seconds)
     with lean_memory():
         found = read_corpus(spec, files, out)
-        shown = PurePosixPath("" if files.contents else AUDIO)
-        roots = Roots(files.root, files.archives, shown, stall_seconds)
+        roots = _roots_of(files, stall_seconds)
         if files.base is None:
             sums = _begin(spec, files, found.listing, roots, out, workers, progress)
         else:
             sums = _follow(spec, files, files.base, found.listing, roots, out, workers, progress)
+        labels = Labelled(0, 0)
         if spec.role == "evaluation":
-            write_labels(out, found.listing.stream(), found.trials)
+            labels = write_labels(out, found.listing.stream(), found.trials)
         if files.unpacked:
             note_files(files, out)
         if files.contents:
             write_files(out, _make_files(files.contents, files.base, _generation(spec)))
-        facts = _facts(spec, sums, out, files, found)
+        facts = _facts(spec, sums, out, files, found).model_copy(update=labels._asdict())
     found.listing.path.unlink()
+    (out / GATHERED).unlink(missing_ok=True)
     shutil.rmtree(out / PARTS, ignore_errors=True)
     return facts
 
@@ -97,33 +102,80 @@ def grow_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     return facts
 
 
+def share_corpus(  # noqa: PLR0913  what, from where, to where, how
+    spec: CorpusSpec,
+    downloads: Path,
+    out: Path,
+    progress: Progress,
+    *,
+    lock: Path,
+    cache: Cache | None = None,
+    workers: int = 1,
+) -> NoReturn:
+    """Look at a share of the files of a corpus, beside other processes, of which the first gathers them for all.
+
+    Raises ShareMade in the end, LockedError while another process gathers, and what `build_corpus` raises.
+    """
+    gathered = find_gathered(out)
+    if gathered is None:
+        with hold_lock(lock, f"the list of the files of {spec.name}"):
+            gathered = find_gathered(out) or _gather_for_all(spec, downloads, out, progress, cache)
+    if not gathered.num_parts:
+        raise ShareMade(0, 0)
+    with lean_memory():
+        _look(RecordingList(out / LISTING), gathered.roots(STALL_SECONDS), out, workers, progress)
+    raise AssertionError("the executor of shares raises ShareMade")
+
+
+def _gather_for_all(
+    spec: CorpusSpec, downloads: Path, out: Path, progress: Progress, cache: Cache | None
+) -> GatheredFacts:
+    out.mkdir(parents=True, exist_ok=True)
+    files = gather(spec, downloads, out, cache, _early(progress))
+    with lean_memory():
+        found = read_corpus(spec, files, out)
+    return note_gathered(out, _roots_of(files, STALL_SECONDS), 0 if files.base else found.listing.num_parts)
+
+
+def _early(progress: Progress) -> Progress:
+    return lambda done, total: progress(GATHERING * done, total)
+
+
+def _roots_of(files: Files, stall_seconds: float) -> Roots:
+    return Roots(files.root, files.archives, PurePosixPath("" if files.contents else AUDIO), stall_seconds)
+
+
 def _generation(spec: CorpusSpec) -> int:
     return spec.folder.generation if spec.folder else 1
 
 
 def _begin(  # noqa: PLR0913, PLR0917  what, from where, to where, how
-    spec: CorpusSpec, files: Files, listing: Listing, roots: Roots, out: Path, workers: int, progress: Progress
+    spec: CorpusSpec, files: Files, listing: RecordingList, roots: Roots, out: Path, workers: int, progress: Progress
 ) -> Sums:
     """Look at all files of a corpus, in parts, and write its first generation."""
+    _look(listing, roots, out, workers, progress)
+    rows = Rows(out, listing.num_parts)
+    begun = begin(spec, rows, files.root)
+    return write_begun(spec, rows, begun, with_history=files.contents is not None)
+
+
+def _look(listing: RecordingList, roots: Roots, out: Path, workers: int, progress: Progress) -> None:
     count = listing.num_parts
     (out / PARTS).mkdir(exist_ok=True)
-    parts = [CorpusPart(listing.path, number, part_path(out, number)) for number in range(count)]
+    parts = [FilesPart(listing.path, number, part_path(out, number)) for number in range(count)]
     run_parts(
         parts,
         partial(measure_part, roots=roots),
         min(workers, count),
         _share(progress),
     )
-    rows = Rows(out, count)
-    begun = begin(spec, rows, files.root)
-    return write_begun(spec, rows, begun, with_history=files.contents is not None)
 
 
 def _follow(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     spec: CorpusSpec,
     files: Files,
     base: GenerationList,
-    listing: Listing,
+    listing: RecordingList,
     roots: Roots,
     out: Path,
     workers: int,

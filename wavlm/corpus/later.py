@@ -33,10 +33,10 @@ from wavlm.corpus.growth.match import (
     recall,
 )
 from wavlm.corpus.growth.splits import NOWHERE, VALID, Codes, name_splits
-from wavlm.corpus.listing import FILES_PER_PART, SCHEMA, Listing, recordings_of
+from wavlm.corpus.listing import FILES_PER_PART, SCHEMA, RecordingList, recordings_of
 from wavlm.corpus.manifest import MANIFEST, open_manifest, place_texts
 from wavlm.corpus.manifest import SCHEMA as MANIFEST_SCHEMA
-from wavlm.corpus.measure import PARTS, CorpusPart, Roots, measure_part, part_path, read_parts
+from wavlm.corpus.measure import PARTS, FilesPart, Roots, measure_part, part_path, read_parts
 from wavlm.corpus.sums import Sums
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
@@ -73,7 +73,9 @@ class Measuring:
     progress: Progress
 
 
-def recall_generation(spec: CorpusSpec, history: History, number: int, listing: Listing, *, is_changed: bool) -> Later:
+def recall_generation(
+    spec: CorpusSpec, history: History, number: int, listing: RecordingList, *, is_changed: bool
+) -> Later:
     """A generation that the list has, as it was. Raises BadDataError as `wavlm.corpus.growth.match.recall`."""
     present, versions = _look_at(listing), Versions.of(history)
     found = recall(history, versions, number, present, spec, is_changed=is_changed)
@@ -85,7 +87,9 @@ def recall_generation(spec: CorpusSpec, history: History, number: int, listing: 
     return Later(splits, numbers, present.rows, nobody, untils, versions.since <= number)
 
 
-def follow_generation(spec: CorpusSpec, history: History, number: int, listing: Listing, measuring: Measuring) -> Later:
+def follow_generation(
+    spec: CorpusSpec, history: History, number: int, listing: RecordingList, measuring: Measuring
+) -> Later:
     """Generation `number`, from the one before and what the layout finds now.
 
     Raises BadDataError (VALID_EMPTY, VALID_TOO_LARGE) if nothing is left to validate on, or to train on, and what
@@ -117,7 +121,9 @@ def follow_generation(spec: CorpusSpec, history: History, number: int, listing: 
     return Later(splits, numbers, present.rows, ~found.is_known, untils, np.ones(len(untils), np.bool_))
 
 
-def write_later(spec: CorpusSpec, history: History, number: int, later: Later, listing: Listing, out: Path) -> Sums:
+def write_later(
+    spec: CorpusSpec, history: History, number: int, later: Later, listing: RecordingList, out: Path
+) -> Sums:
     """Write manifest and history of a generation, some rows at a time. Returns what it has."""
     is_used = (later.splits >= 0) & (later.splits <= VALID)
     sums = Sums()
@@ -134,7 +140,7 @@ def write_later(spec: CorpusSpec, history: History, number: int, later: Later, l
     return sums
 
 
-def _look_at(listing: Listing) -> Presence:
+def _look_at(listing: RecordingList) -> Presence:
     """The recordings of a listing as numbers."""
     slices = (
         batch.slice(start, OBJECTS_TOGETHER)
@@ -149,7 +155,7 @@ def _digest_rows(batch: pa.RecordBatch) -> list[str]:
     return [Present(recording, sha256).row for recording, sha256 in items]
 
 
-def _with_places(listing: Listing) -> Iterator[tuple[pa.RecordBatch, slice]]:
+def _with_places(listing: RecordingList) -> Iterator[tuple[pa.RecordBatch, slice]]:
     """The recordings, and where they are in the order of the layout."""
     at = 0
     for batch in listing.stream():
@@ -157,7 +163,7 @@ def _with_places(listing: Listing) -> Iterator[tuple[pa.RecordBatch, slice]]:
         at += len(batch)
 
 
-def _read_rows(listing: Listing, mask: Mask) -> pa.Table:
+def _read_rows(listing: RecordingList, mask: Mask) -> pa.Table:
     """The columns that decide a split, of the recordings of a mask (P,)."""
     schema = pa.schema([SCHEMA.field(name) for name in COLUMNS])
     some = (batch.select(list(COLUMNS)).filter(from_mask(mask[here])) for batch, here in _with_places(listing))
@@ -171,7 +177,7 @@ def _spread(mask: Mask, others: Others, count: int) -> Mask:
     return whole
 
 
-def _find_named(listing: Listing, found: Match, new: Others) -> Mask:
+def _find_named(listing: RecordingList, found: Match, new: Others) -> Mask:
     """Which new recordings have path and region of one that is not new."""
     places = hash_texts(place_texts(new.table))
     among, met = Among(places), [np.zeros(0, np.uint64)]
@@ -194,16 +200,18 @@ def _read_numbers(history: History, partner: Integers) -> dict[str, npt.NDArray[
     return found
 
 
-def _measure(listing: Listing, mask: Mask, numbers: dict[str, npt.NDArray[np.integer]], measuring: Measuring) -> None:
+def _measure(
+    listing: RecordingList, mask: Mask, numbers: dict[str, npt.NDArray[np.integer]], measuring: Measuring
+) -> None:
     """Open the files of the recordings of a mask (P,), and note what is measured."""
     if not mask.any():
         return
     out = measuring.out
     chosen = (batch.filter(from_mask(mask[here])) for batch, here in _with_places(listing))
     write_batches(out / NEW, SCHEMA, _gather(chosen))
-    count = Listing(out / NEW).num_parts
+    count = RecordingList(out / NEW).num_parts
     (out / PARTS).mkdir(exist_ok=True)
-    parts = [CorpusPart(out / NEW, at, part_path(out, at)) for at in range(count)]
+    parts = [FilesPart(out / NEW, at, part_path(out, at)) for at in range(count)]
     run_parts(parts, partial(measure_part, roots=measuring.roots), min(measuring.workers, count), measuring.progress)
     at, places = 0, np.flatnonzero(mask)
     for table in read_parts(out, count, MEASURED):

@@ -10,6 +10,7 @@ from wavlm.specs.base import Count, Natural
 
 LOADERS_PER_GPU = 4
 ExecutorName = Literal["local", "dask"]
+TORCHRUN = "torchrun"
 
 
 class Runtime(BaseModel):
@@ -182,6 +183,11 @@ class Runtime(BaseModel):
     Change: where the tars do not fit on the disk. A training in windows (`window_shards`) does not use it: it fetches
     parts of tars to `scratch`, which has three windows.
     """
+
+    @property
+    def starts_nodes(self) -> bool:
+        """Whether the launcher starts programs on the other machines. torchrun alone starts ranks of one machine."""
+        return self.launcher.split() not in ([], [TORCHRUN])
 
     @property
     def loaders(self) -> int:

@@ -25,7 +25,7 @@ from wavlm.labels.files import FORMAT, Header, LabelMismatchError, Labels, Shard
 from wavlm.shards import listing_path, read_listing, stream_columns
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
 from wavlm.storage.arrow import to_numbers
-from wavlm.storage.columns import Columns, ColumnWriter, forget_columns, open_columns
+from wavlm.storage.columns import ColumnWriter, MappedColumns, forget_columns, open_columns
 from wavlm.storage.passing import PatientFile
 from wavlm.storage.seals import check_sealed
 
@@ -43,7 +43,7 @@ class FlatLabels:
     nobody wants to read before the first update.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: MappedColumns) -> None:
         self._columns, self._first_row = columns, tuple(columns.about["first_rows"])
         self._ends, self._checks = columns["ends"], columns["checks"]
         self._file = PatientFile(columns.path("labels"))

@@ -27,7 +27,7 @@ from wavlm.shards import find_copies_of_valid, listing_path
 from wavlm.shards.index import index_path, stream_split
 from wavlm.specs import UNKNOWN_LANGUAGE
 from wavlm.storage.arrow import bytes_of_texts, ends_of_texts, from_mask, to_numbers
-from wavlm.storage.columns import Columns, ColumnWriter, Texts, open_columns
+from wavlm.storage.columns import ColumnWriter, MappedColumns, Texts, open_columns
 from wavlm.storage.seals import sha256_as_sealed
 
 FORMAT = 1
@@ -56,7 +56,7 @@ Mask = npt.NDArray[np.bool_]
 class UtteranceIndex:
     """What the trainer needs of the utterances of a split."""
 
-    columns: Columns
+    columns: MappedColumns
 
     def __len__(self) -> int:
         return len(self.columns["row"])

@@ -118,7 +118,7 @@ def _seed(seed: int, *names: str | int) -> None:
     """
     number = seed_for(seed, *names) % 2**63
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(number)
 
 
