@@ -70,7 +70,7 @@ class FolderContents:
     @property
     def entries(self) -> Mapping[str, FileEntry]:
         """Every file, by path. One that cannot be looked at has no size."""
-        return _Entries(self.states, self.sha256s)
+        return _FolderEntries(self.states, self.sha256s)
 
     @cached_property
     def digest(self) -> str:
@@ -94,7 +94,7 @@ class FolderContents:
         return self.sha256_of(path if self.base is None and path in self.states else outside_name(path))
 
 
-class _Entries(Mapping[str, FileEntry]):
+class _FolderEntries(Mapping[str, FileEntry]):
     """Files by path, made when they are asked for."""
 
     def __init__(self, states: Mapping[str, FileState], sha256s: Mapping[str, str]) -> None:
