@@ -61,8 +61,8 @@ class ByPart(Spec):
     type: Literal["parts"]
     """Selects the publisher's partition."""
 
-    train: tuple[str, ...] = Field(min_length=1)
-    """Names of the parts that heads are fitted on."""
+    train: tuple[str, ...] = ()
+    """Names of the parts that heads are fitted on. Only a task without a head needs none."""
 
     dev: tuple[str, ...] = Field(min_length=1)
     """Names of the parts on which learning rate and update are chosen."""
@@ -281,6 +281,13 @@ class EvaluationSpec(Spec):
             raise FieldError(
                 f"the task {self.task.type} has no head {self.head.type}, expected {' or '.join(self.task.heads)}",
                 *("head", "type"),
+            )
+        if isinstance(self.split, ByPart) and self.fit and not self.split.train:
+            raise FieldError("a head is fitted on something: name parts", "split", "train")
+        if isinstance(self.split, Folds) and self.task.type == "asv":
+            raise FieldError(
+                "embeddings of the heads of several folds do not compare, expected another split than folds",
+                *("split", "type"),
             )
         return self
 
