@@ -35,7 +35,7 @@ from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.mirror.sharing import bring, fill_inputs, give_if_it_answers
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
-from wavlm.pipeline.resolve import corpora_of, resolve, unread_folders
+from wavlm.pipeline.resolve import corpora_of, resolve, unknown_corpora
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe
 from wavlm.specs.yaml import read_recipe
@@ -77,11 +77,11 @@ def read_resolved(
     remember(recipe, store, plan(resolved))
     chosen = build_order(choose(plan(resolved)))
     unknown = [item for item in chosen if isinstance(item, ImportedModel) and not item.is_known]
-    if not unread_folders(resolved) and not unknown:
+    if not unknown_corpora(resolved) and not unknown:
         return resolved
     if not is_today and any(isinstance(item.spec.source, ModelVersion) for item in unknown):
         ask_versions(recipe_spec, store, runtime)
-    if unread_folders(resolved) or any(item.spec.folder for item in unknown):
+    if unknown_corpora(resolved) or any(item.spec.folder for item in unknown):
         read_folders(recipe_spec, store, runtime)
     resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))

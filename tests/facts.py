@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.evaluation.facts import LayerScore, ScoresFacts
+from wavlm.evaluation.facts import AbxScore, LayerScore, LayerShape, Mode, ScoresFacts
 from wavlm.labels.facts import CodebookFacts, CorpusShare, Fit, Quality
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import Codebook
@@ -88,9 +88,42 @@ def quality(pnmi: float, num_frames: int = 100) -> Quality:
     return Quality(phone_purity=0.4, cluster_purity=0.1, pnmi=pnmi, num_frames=num_frames)
 
 
+def abx_score(mode: Mode, error: float) -> AbxScore:
+    """With an interval of 0.05 on each side."""
+    return AbxScore(
+        mode=mode,
+        error=error,
+        low=round(error - 0.05, 6),
+        high=round(error + 0.05, 6),
+        confidence=0.95,
+        num_triplets=600,
+        num_cells=100,
+        num_pairs=50,
+        num_speakers=3,
+        num_blocks=10,
+        unit="utterances",
+    )
+
+
+def layer_shape(layer: int, rank: float) -> LayerShape:
+    """Of all corpora."""
+    return LayerShape(
+        name=f"layer {layer}" if layer else "mfcc",
+        layer=layer,
+        splits=("valid",),
+        num_frames=900,
+        num_utterances=10,
+        effective_rank=rank,
+        inertia_share=0.5,
+        used_clusters=48,
+        entropy_bits=5.1,
+        davies_bouldin=2.5,
+    )
+
+
 def scores_facts(num_clusters: int) -> ScoresFacts:
     """The second layer is the best, and better than MFCC."""
-    figures = [("mfcc", 0.3), ("layer 1", 0.35), ("layer 2", 0.45)]
+    figures = [("mfcc", 0.3, 0.2), ("layer 1", 0.35, 0.16), ("layer 2", 0.45, 0.125)]
     return ScoresFacts(
         num_utterances=20,
         judged_on="valid",
@@ -99,6 +132,11 @@ def scores_facts(num_clusters: int) -> ScoresFacts:
         best_pnmi=0.45,
         best_layer=2,
         scores=tuple(
-            LayerScore(name=name, layer=layer, quality=quality(pnmi)) for layer, (name, pnmi) in enumerate(figures)
+            LayerScore(name=name, layer=layer, quality=quality(pnmi), abx=(abx_score("within", error),))
+            for layer, (name, pnmi, error) in enumerate(figures)
         ),
+        shapes=tuple(layer_shape(layer, rank) for layer, rank in enumerate((9.0, 20.0, 30.0))),
+        advised_layer=2,
+        advice="cluster layer 2 next: its PNMI is the highest, 0.450",
+        notes=("no ABX across speakers: 0 cells in 10 utterances, expected 10 or more",),
     )

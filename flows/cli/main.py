@@ -18,6 +18,7 @@ from flows.cli import init as cli_init
 from flows.cli import mirror as cli_mirror
 from flows.cli import models as cli_models
 from flows.cli import parts as cli_parts
+from flows.cli import pin as cli_pin
 from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
 from flows.cli import run as cli_run
@@ -77,6 +78,7 @@ for module in (
     cli_store,
     cli_refresh,
     cli_grow,
+    cli_pin,
     cli_report,
     cli_house,
     cli_mirror,

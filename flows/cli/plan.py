@@ -14,6 +14,7 @@ from wavlm.execution.rates import STAGES_MEASURED
 from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Kind, Model, Shards
 from wavlm.pipeline.cost import Cost, cost
+from wavlm.pipeline.first_downloads import describe_digests
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.gpus import ASSUMED_UTILISATION, GPUS
 from wavlm.pipeline.growth import describe_generation, describe_reuse
@@ -36,7 +37,7 @@ _COLOURS: dict[State, str] = {"there": "green", "make": "yellow", "?": "yellow",
 _WORDS: dict[State, str] = {
     "there": "there, and used again",
     "make": "to be made",
-    "?": "not known before the run has read folders and models",
+    "?": "not known before the run has read folders, models and archives without a digest",
     "broken": "broken",
 }
 
@@ -113,6 +114,7 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield f"lies in {store.path(artifact).relative_to(store.root)}"
     if isinstance(artifact, Corpus):
         yield from describe_generation(artifact, store)
+        yield from describe_digests(artifact.spec)
     if isinstance(artifact, Corpus | Shards) and store.is_complete(artifact):
         yield show_hours(artifact, store)
     if isinstance(artifact, ImportedModel) and artifact.is_known:
@@ -126,6 +128,8 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
 
 
 def _explain_unknown(artifact: Artifact) -> str:
+    if isinstance(artifact, Corpus) and artifact.spec.folder is None:
+        return "the run downloads its archives first, because their content is not known before"
     if isinstance(artifact, Corpus | ImportedModel) and artifact.spec.folder:
         return f"{artifact.spec.folder.path} is new, has changed or is not there; the run reads it first"
     if isinstance(artifact, ImportedModel):
@@ -186,9 +190,15 @@ def _captions(estimate: Cost) -> Iterator[str]:
 
 
 def _speed(estimate: Cost, megabits: float) -> str:
-    """What downloading takes."""
-    size = estimate.download_gigabytes
-    return f"{size.show(1)} GB to download: {(size * (8e3 / megabits / 3600)).show(1)} h at {megabits:,.0f} Mbit/s."
+    """What downloading takes, of all archives and of those that are not there."""
+
+    def show(size: Sum) -> str:
+        return f"{size.show(1)} GB, {(size * (8e3 / megabits / 3600)).show(1)} h"
+
+    size, left = estimate.download_gigabytes, estimate.left_to_download_gigabytes
+    rest = "" if left == size else f"; left: {show(left)}"
+    unknown = f" (size unknown: {', '.join(estimate.unknown_sizes)})" if estimate.unknown_sizes else ""
+    return f"To download at {megabits:,.0f} Mbit/s: {show(size)}{unknown}{rest}."
 
 
 def _spread(estimate: Cost, gpus: int, nodes: int) -> Iterator[str]:

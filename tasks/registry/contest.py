@@ -14,23 +14,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wavlm.evaluation.facts import Gain
+from wavlm.evaluation.facts import Gain, Mode
 from wavlm.execution.job import LabelledShards
 from wavlm.labels.files import codebook_of
 from wavlm.nn.description import WEIGHTS_FILE, read_header
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.results import folders_with_phones
 from wavlm.pipeline.store import Store
-from wavlm.specs import Recipe
+from wavlm.specs import Recipe, ScoresSpec
 from wavlm.specs.gate import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
+    from wavlm.evaluation.scores import Chosen
     from wavlm.train.masked_prediction import MaskedPredictionSums
 
 Floats = NDArray[np.float64]
 
 FEWEST_UTTERANCES = 5  # of which an interval says something
 PROBE_METRIC = "probe/pnmi"
+ABX_METRICS: dict[str, Mode] = {"probe/abx_within": "within", "probe/abx_across": "across"}
 # A validation metric is a quotient of two sums over utterances.
 _QUOTIENTS: dict[str, Callable[[MaskedPredictionSums], tuple[float, float]]] = {
     "valid/loss": lambda sums: (sums.loss, sums.loss_frames),
@@ -52,8 +54,8 @@ class Contest:
 
     def measure(self, metric: str) -> Gain | str:
         """The gain of the model over the champion; a text that says why there is none."""
-        if metric == PROBE_METRIC:
-            return self._measure_probe()
+        if metric == PROBE_METRIC or metric in ABX_METRICS:
+            return self._measure_probe(metric)
         return self._measure_loss(metric) if metric in _QUOTIENTS else f"{metric} is no figure of a model itself"
 
     @property
@@ -87,21 +89,28 @@ class Contest:
             return codebook is not None and codebook.key == self.champion_codebook
         return header.codebook == codebook_of(self.store.path(self.model.labels[0]))
 
-    def _measure_probe(self) -> Gain | str:
+    def _measure_probe(self, metric: str) -> Gain | str:
         spec = self.recipe.probe
         if spec is None:
-            return f"{PROBE_METRIC} is measured by the recipe's `probe`, and there is none"
-        from wavlm.evaluation.best_layer import count_best_layer, pnmi_of
+            return f"{metric} is measured by the recipe's `probe`, and there is none"
         from wavlm.evaluation.scores import choose_utterances
 
-        folders = folders_with_phones(self.model.shards, self.store)
-        chosen = choose_utterances(spec, folders)
+        chosen = choose_utterances(spec, folders_with_phones(self.model.shards, self.store))
         if chosen.judged_on != "valid" or len(chosen.judged) < FEWEST_UTTERANCES or not chosen.fitted:
             found = len(chosen.judged) if chosen.judged_on == "valid" else 0
             return (
-                f"{PROBE_METRIC} is measured on {FEWEST_UTTERANCES} valid utterances with timed phones or more, there "
+                f"{metric} is measured on {FEWEST_UTTERANCES} valid utterances with timed phones or more, there "
                 f"are {found}"
             )
+        if metric in ABX_METRICS:
+            from wavlm.evaluation.paired_abx import find_abx_gain
+
+            return find_abx_gain(spec, *self._folders, chosen, ABX_METRICS[metric], self.confidence)
+        return self._compare_pnmi(spec, chosen)
+
+    def _compare_pnmi(self, spec: ScoresSpec, chosen: Chosen) -> Gain | str:
+        from wavlm.evaluation.best_layer import count_best_layer, pnmi_of
+
         ours, theirs = (count_best_layer(spec, folder, chosen) for folder in self._folders)
         speakers = [item.speaker for item in chosen.judged]
         return self._compare(

@@ -26,13 +26,14 @@ from tasks.registry.versions import (
 )
 from wavlm.errors.secrets import without_secrets_in
 from wavlm.evaluation.facts import SCORES_PLOT
+from wavlm.evaluation.fast.metrics import probe_metrics
 from wavlm.execution.metrics import METRICS_FILE
 from wavlm.export import HF_FOLDER
 from wavlm.pipeline.artifacts import Export, Model, Shards
 from wavlm.pipeline.parts import read_parts
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
-from wavlm.pipeline.results import label_quality_of, read_layer_pnmi
+from wavlm.pipeline.results import label_quality_of, read_scores_facts
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
@@ -112,12 +113,8 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
             "labels/num_frames": float(quality.num_frames),
         }
     found |= _part_metrics(model, store)
-    scores = read_layer_pnmi(scores_of(model, recipe), store)
-    if scores:
-        if scores.judged_on == "valid":  # a gate may compare nothing that is measured on what was trained on
-            found["probe/pnmi"] = scores.pnmi[scores.best_layer]
-        found["probe/mfcc/pnmi"] = scores.mfcc_pnmi
-        found |= {f"probe/layer{layer:02d}/pnmi": pnmi for layer, pnmi in scores.pnmi.items()}
+    if scores := read_scores_facts(scores_of(model, recipe), store):
+        found |= probe_metrics(scores)
     return found
 
 

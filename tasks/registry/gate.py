@@ -135,7 +135,7 @@ def _find_obstacle(metric: str, new: Version, champion: Version | None, *, is_fi
 def _advice(metric: str, version: Version) -> str:
     if metric in version.metrics:
         return f" that is finite, but {version.metrics[metric]}"
-    if metric == "probe/pnmi" and "labels/pnmi" in version.metrics:
+    if metric.startswith("probe/") and "labels/pnmi" in version.metrics:
         return " (valid speech with timed phones and `probe` in the recipe give it)"
     return ""
 

@@ -18,7 +18,10 @@ VERDICT_TAG = "wavlm.gate"  # of a version: why it is champion, or is not
 # Two versions can be compared by a metric if they have the same digest under its tag: of all that the metric
 # depends on, apart from the model.
 VALID_TAG, PROBE_TAG = "comparable.valid", "comparable.probe"
-TAG_OF = {"probe/pnmi": PROBE_TAG, "valid/loss": VALID_TAG, "valid/masked_accuracy": VALID_TAG}
+TAG_OF = {
+    **dict.fromkeys(("probe/pnmi", "probe/abx_within", "probe/abx_across"), PROBE_TAG),
+    **dict.fromkeys(("valid/loss", "valid/masked_accuracy"), VALID_TAG),
+}
 METRIC_TAG = "measured."  # before the name of one of these metrics: the version's own figure
 MODEL_FOLDER = "hf"  # of a run's artifacts: a Hugging Face folder, and an MLmodel for mlflow.pyfunc
 NATIVE_FOLDER = "native"  # in it: the model as the store holds it

@@ -24,6 +24,10 @@ _METRICS = {
     "valid/masked_accuracy": "masked accuracy",
     "probe/pnmi": "PNMI of its best layer, on valid speech",
     "probe/mfcc/pnmi": "PNMI of MFCC, on the same frames",
+    "probe/abx_within": "ABX error within speakers, of its best layer, on valid speech",
+    "probe/mfcc/abx_within": "ABX error within speakers of MFCC",
+    "probe/abx_across": "ABX error across speakers, of its best layer, on valid speech",
+    "probe/mfcc/abx_across": "ABX error across speakers of MFCC",
 }
 
 

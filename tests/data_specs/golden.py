@@ -28,11 +28,12 @@ def golden_keys() -> dict[str, list[str]]:
 
 
 def _fill_in(recipe: Recipe) -> Recipe:
-    """A recipe as if the content of every folder and every model were known: its digest is zeros."""
+    """A recipe as if the content of every folder, archive and model were known: its digest is zeros."""
 
     def fill(spec: CorpusSpec) -> CorpusSpec:
         if spec.folder is None:
-            return spec
+            known = {item: item.model_copy(update={"sha256": "0" * 64}) for item in spec.unpinned}
+            return spec.model_copy(update={"sources": tuple(known.get(item, item) for item in spec.sources)})
         return spec.model_copy(update={"sources": (spec.folder.model_copy(update={"content": "0" * 64}),)})
 
     def fill_model(spec: ModelSpec) -> ModelSpec:

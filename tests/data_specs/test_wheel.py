@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.data_specs.golden import SPECS
+from wavlm.evaluation.results.published import FILE as PUBLISHED
 from wavlm.pipeline.plan import plan
 from wavlm.specs.yaml import read_recipe
 
@@ -65,6 +66,11 @@ def test_the_wheel_has_every_file_of_data_specs_and_nothing_else_there(site: Pat
         return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     assert files(site / "wavlm" / "data_specs") == files(SPECS)
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_published_figures(site: Path) -> None:
+    assert (site / PUBLISHED.relative_to(ROOT)).read_bytes() == PUBLISHED.read_bytes()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def test_the_counts_of_all_utterances_give_the_score_of_the_best_layer(tmp_path:
     torch.manual_seed(0)
     save_model(WavLM(tiny_large_network(num_layers=3), num_clusters=5), tmp_path / "model")
     (tmp_path / "scores").mkdir()
-    facts = build_scores(spec, tmp_path / "model", [shards], tmp_path / "scores")
+    facts = build_scores(spec, tmp_path / "model", {"tones": shards}, ["tones"], tmp_path / "scores")
 
     found = count_best_layer(spec, tmp_path / "model", choose_utterances(spec, [shards]))
     assert found.layer == facts.best_layer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_every_layer_is_scored_on_the_same_frames_as_mfcc(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
-    facts = build_scores(SPEC, model_dir, [shards_dir], tmp_path)
+    facts = build_scores(SPEC, model_dir, {"tones": shards_dir}, ["tones"], tmp_path)
     assert read_scores(tmp_path) == facts
     scores = facts.scores
     assert [item.name for item in scores] == ["mfcc", "layer 1", "layer 2", "layer 3"]
@@ -52,26 +51,32 @@ def test_every_layer_is_scored_on_the_same_frames_as_mfcc(tmp_path: Path, shards
 
 def test_only_the_layers_asked_for_are_scored(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
     spec = SPEC.model_copy(update={"layers": (2,)})
-    facts = build_scores(spec, model_dir, [shards_dir], tmp_path)
+    facts = build_scores(spec, model_dir, {"tones": shards_dir}, ["tones"], tmp_path)
     assert [item.layer for item in facts.scores] == [0, 2]
 
 
 def test_scores_are_the_same_when_made_again(tmp_path: Path, shards_dir: Path, model_dir: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        build_scores(SPEC, model_dir, [shards_dir], tmp_path / name)
+        build_scores(SPEC, model_dir, {"tones": shards_dir}, ["tones"], tmp_path / name)
     for name in ("scores.json", "scores.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_without_phones_there_are_no_scores_but_a_reason(tmp_path: Path, model_dir: Path) -> None:
     silent = [Spoken(item.key, item.speaker, item.waveform) for item in tones(3)]
-    facts = build_scores(SPEC, model_dir, [write_shards(tmp_path / "shards", silent)], tmp_path)
+    facts = build_scores(SPEC, model_dir, {"silent": write_shards(tmp_path / "shards", silent)}, ["silent"], tmp_path)
     assert facts.scores == ()
     assert facts.reason is not None
     assert "timed phones" in facts.reason
-    assert sorted(json.loads((tmp_path / "scores.json").read_text())) == ["num_utterances", "reason", "scores"]
-    assert not (tmp_path / "scores.png").exists()
+    assert [(shape.name, shape.splits, shape.num_utterances) for shape in facts.shapes] == [
+        (name, ("train",), 2) for name in ("mfcc", "layer 1", "layer 2", "layer 3")
+    ]
+    assert facts.advised_layer is None
+    assert facts.advice is not None
+    assert "no layer is advised" in facts.advice
+    assert "null" not in (tmp_path / "scores.json").read_text()
+    assert (tmp_path / "scores.png").is_file()
 
 
 def test_utterances_with_phones_are_found_behind_shards_without(tmp_path: Path) -> None:

@@ -108,6 +108,42 @@ def test_each_worker_has_a_number_of_its_own_from_0_on() -> None:
     assert set(found) == {"0", "1"}
 
 
+def raise_a_bug(part: int) -> int:
+    return 1 // part
+
+
+class Unportable(Exception):  # noqa: N818 - as some libraries have them
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"{one} is not {other}")
+
+
+def raise_unportable(part: int) -> int:
+    raise Unportable(part, part + 1)
+
+
+def refuse_to_prepare(number: int) -> None:
+    raise BadDataError("SOME_CODE", f"no device for worker {number}; here; give it one")
+
+
+@pytest.mark.slow
+def test_a_bug_in_a_worker_says_where_it_is() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_parts([1, 0, 2], raise_a_bug, 2, no_progress)
+    assert "in raise_a_bug" in "\n".join(caught.value.__notes__)
+
+
+@pytest.mark.slow
+def test_an_error_that_cannot_be_pickled_arrives_as_text() -> None:
+    with pytest.raises(RuntimeError, match=r"Unportable: 3 is not 4"):
+        run_parts([3, 3], raise_unportable, 2, no_progress)
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_be_prepared_says_why() -> None:
+    with pytest.raises(BadDataError, match=r"SOME_CODE: 3 of 3 parts failed, the first: no device for worker \d"):
+        run_parts([1, 2, 3], raise_a_bug, 2, no_progress, refuse_to_prepare)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_keeps_its_type_and_code_names_its_part_and_ends_no_other(workers: int, tmp_path: Path) -> None:

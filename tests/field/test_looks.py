@@ -15,7 +15,7 @@ from wavlm.errors import BadDataError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.grow import grow
 from wavlm.pipeline.one_look import one_look
-from wavlm.pipeline.resolve import corpora_of, known_contents, read_folders, resolve, unread_folders
+from wavlm.pipeline.resolve import corpora_of, known_contents, read_folders, resolve, unknown_corpora
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 
@@ -56,10 +56,10 @@ def test_a_generation_takes_one_look_to_name_it_and_one_to_make_it(
 def test_what_a_command_asks_before_it_works_takes_one_look(recipe: Path, store: Store, looks: list[Path]) -> None:
     with one_look():
         check_ready(str(recipe), store, Runtime())
-        assert unread_folders(resolve(read_recipe(recipe), store)) == ("voices",)
+        assert unknown_corpora(resolve(read_recipe(recipe), store)) == ("voices",)
         assert len(looks) == 1
         read_resolved(recipe, store)
-        assert not unread_folders(resolve(read_recipe(recipe), store))
+        assert not unknown_corpora(resolve(read_recipe(recipe), store))
         check_ready(str(recipe), store, Runtime())
         assert len(looks) == 2
     looks.clear()
@@ -71,9 +71,9 @@ def test_what_a_command_asks_before_it_works_takes_one_look(recipe: Path, store:
 
 def test_files_that_somebody_else_has_hashed_meanwhile_are_known(recipe: Path, store: Store) -> None:
     with one_look():
-        assert unread_folders(resolve(read_recipe(recipe), store)) == ("voices",)
+        assert unknown_corpora(resolve(read_recipe(recipe), store)) == ("voices",)
         Context().run(read_folders, read_recipe(recipe), store, stall_seconds=0)  # where this block does not reach
-        assert not unread_folders(resolve(read_recipe(recipe), store))
+        assert not unknown_corpora(resolve(read_recipe(recipe), store))
 
 
 def test_after_the_block_and_where_files_are_read_a_folder_is_what_it_is_now(
@@ -86,7 +86,7 @@ def test_after_the_block_and_where_files_are_read_a_folder_is_what_it_is_now(
         assert resolve(read_recipe(recipe), store) == before
         with one_look():  # of a function that is called, which shares what is known
             assert resolve(read_recipe(recipe), store) == before
-    assert unread_folders(resolve(read_recipe(recipe), store)) == ("voices",)
+    assert unknown_corpora(resolve(read_recipe(recipe), store)) == ("voices",)
     with one_look():
         read_resolved(recipe, store)
         add_speakers(tmp_path / "wavs", ["eve"])

@@ -15,7 +15,7 @@ import pytest
 
 from tests.corpus.publishers.archive_server import ArchiveServer, serving_archives
 from tests.corpus.publishers.fetching import from_server
-from tests.corpus.publishers.packing import encode, tar
+from tests.corpus.publishers.packing import encode, tar, zipped
 from tests.corpus.publishers.test_large import side_file
 from wavlm.corpus.audio.file_bytes import Inside
 from wavlm.corpus.audio.held import measure_flac
@@ -47,7 +47,8 @@ class Place:
     """A store with a corpus from one tar, and its shards."""
 
     def __init__(self, root: Path, server: ArchiveServer, keep: str | None, archive: str = "small.tar") -> None:
-        spec = from_server("libri-light-small", [server.source(archive, "tar")], keep=keep, valid_fraction=0.2)
+        source = server.source(archive, archive.partition(".")[2])
+        spec = from_server("libri-light-small", [source], keep=keep, valid_fraction=0.2)
         self.store, self.corpus = Store(root), Corpus(spec)
         self.shards = Shards(SHARDS, self.corpus)
 
@@ -83,21 +84,25 @@ class Place:
         return sorted(path.name for path in folder.rglob("*.flac"))
 
 
-def book(seconds: float, voices: list[list[float]]) -> bytes:
-    """The archive of some chapters of one length."""
+def chapters(seconds: float, voices: list[list[float]]) -> dict[str, bytes]:
+    """Some chapters of one length."""
     files: dict[str, bytes] = {}
     for number in range(CHAPTERS):
         stem = f"small/{number % 3}/book/{number:02d}"
         files[f"{stem}.flac"] = encode("flac", number, seconds)
         files[f"{stem}.json"] = side_file(str(number % 3), voices)
-    return tar(files)
+    return files
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ArchiveServer]:
+    small = chapters(3.0, [[0.1, 1.2], [1.3, 2.9]])
     files = {
-        "small.tar": book(3.0, [[0.1, 1.2], [1.3, 2.9]]),
-        "long.tar": book(20.0, [[float(start), start + 4.9] for start in range(0, 20, 5)]),
+        "small.tar": tar(small),
+        "small.tar.gz": tar(small, "w:gz"),
+        "small.tar.bz2": tar(small, "w:bz2"),
+        "small.zip": zipped(small),
+        "long.tar": tar(chapters(20.0, [[float(start), start + 4.9] for start in range(0, 20, 5)])),
     }
     with serving_archives(files) as found:
         yield found
@@ -133,6 +138,24 @@ def test_how_a_corpus_is_kept_changes_no_byte_and_house_keeping_follows_it(
     for place in places.values():
         for artifact in (place.corpus, place.shards):
             assert not list(verify(place.store.path(artifact), no_progress))
+
+
+@pytest.mark.parametrize("archive", ["small.tar.gz", "small.tar.bz2", "small.zip"])
+def test_a_compressed_archive_is_unpacked_and_then_all_of_it_goes(
+    tmp_path: Path, server: ArchiveServer, archive: str
+) -> None:
+    plain = Place(tmp_path / "plain", server, "none").make()
+    place = Place(tmp_path / "packed", server, "none", archive)
+    place.make_corpus()
+    assert len(place.audio) == CHAPTERS  # it cannot be read at any place
+    assert place.collect() == [What.ARCHIVES]  # and nobody needs it any more
+    place.make()
+    both = (plain, place)
+    shards = [[path.read_bytes() for path in sorted(one.store.path(one.shards).glob("*.tar"))] for one in both]
+    assert shards[0] == shards[1]
+    assert place.collect() == [What.AUDIO]
+    assert not place.audio
+    assert not [path for path in place.store.downloads.iterdir() if path.stat().st_size]
 
 
 def test_an_archive_that_shards_are_packed_from_is_not_deleted_before(tmp_path: Path, server: ArchiveServer) -> None:

@@ -12,7 +12,7 @@ import pytest
 from flows.cli.plan import cost_table
 from tests.field.recipes import HIDDEN, MFCC, ROOT, write_recipe
 from wavlm.corpus.facts import Amount, CorpusFacts
-from wavlm.pipeline.amounts import Sum
+from wavlm.pipeline.amounts import Sum, download_bytes, left_to_download
 from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.cost import cost
 from wavlm.pipeline.gpus import GPUS
@@ -20,7 +20,8 @@ from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import read_folders
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs.yaml import read_recipe
+from wavlm.specs import ShardSpec
+from wavlm.specs.yaml import read_corpus, read_recipe
 from wavlm.storage.facts import Facts
 
 CORPUS_HOURS, SHARDS_HOURS, SHARDS_BYTES = 10.0, 8.0, 600_000_000
@@ -128,16 +129,35 @@ def test_only_what_is_left_counts_for_the_disk(tmp_path: Path) -> None:
     assert part.left_gigabytes.known == pytest.approx(whole.left_gigabytes.known - sources[0].size_bytes / 1e9)  # type: ignore[union-attr, operator]
 
 
+def test_the_size_of_all_archives_counts_where_that_of_each_is_not_known_and_files_count_as_they_are(
+    tmp_path: Path,
+) -> None:
+    voxpopuli = read_corpus(ROOT / "data_specs/corpora/voxpopuli-en.yaml")
+    assert download_bytes(voxpopuli) == Sum(385e9)
+    assert download_bytes(voxpopuli.model_copy(update={"published_gigabytes": 0.0})) == Sum(0.0, 25)
+    shards, store = Shards(ShardSpec(min_seconds=1.0, max_seconds=2.0), Corpus(voxpopuli)), Store(tmp_path)
+    assert left_to_download(shards, store) == Sum(385e9)
+    store.downloads.mkdir()
+    (store.downloads / voxpopuli.unpinned[0].file_name).write_bytes(bytes(1000))
+    assert left_to_download(shards, store) == Sum(385e9 - 1000)
+
+
+def test_a_corpus_of_which_nobody_knows_the_size_is_named_beside_the_hours_of_downloads(tmp_path: Path) -> None:
+    source = "{type: https, urls: ['https://example.org/{1..3}.tar'], digest_from: first-download, format: tar}"
+    folder = f'{{type: folder, path: "{tmp_path / "speech"}", revision: "1"}}'
+    path = write_recipe(tmp_path, (folder, source))
+    caption = str(cost_table(path, Store(tmp_path / "store"), 100.0).caption)
+    assert "To download at 100 Mbit/s: ? GB, ? h (size unknown: mine)." in caption
+
+
 def test_a_table_says_what_it_does_not_know_where_its_rates_come_from_and_how_long_a_download_takes(
     tmp_path: Path,
 ) -> None:
     table = cost_table(ROOT / "data_specs" / "recipes" / "wavlm-large.yaml", Store(tmp_path), 400.0, gpus=8, nodes=4)
     caption = str(table.caption)
     found = cost(read_recipe(ROOT / "data_specs" / "recipes" / "wavlm-large.yaml"))
-    hours = found.download_gigabytes.known * 8 / 0.4 / 3600
-    assert (
-        f"GB to download: {'at least ' * bool(found.download_gigabytes.unknown)}{hours:,.1f} h at 400 Mbit/s" in caption
-    )
+    size = found.download_gigabytes.known
+    assert f"To download at 400 Mbit/s: {size:,.1f} GB, {size * 8 / 0.4 / 3600:,.1f} h." in caption
     assert "rates of a core of an Intel Xeon with AMX, 2026-11-30" in caption
     assert "V100 does not have bf16: give `precision: fp16`" in caption
     (a100,) = (gpu for gpu in GPUS if gpu.name == "A100")

@@ -74,6 +74,15 @@ def test_the_facts_say_what_each_language_gave(shards: dict[str, Path], tmp_path
     assert facts.valid is None  # held-out speech is Czech alone, which has the weight 0
 
 
+def test_unknown_speakers_of_several_languages_of_a_corpus_count_each(tmp_path: Path) -> None:
+    said = [replace(item, speaker="unknown", language=LANGUAGES[at % 5]) for at, item in enumerate(tones(15))]
+    named = [replace(item, key=f"named-{at}", language=("en", "cs")[at % 2]) for at, item in enumerate(tones(4))]
+    shards = {"a": write_shards(tmp_path / "a", [*said, *named])}
+    _, drawing = draw(shards, SamplingSpec(languages=BalanceSpec()), 10**6)  # all there is
+    assert len(drawing.rows) == 19
+    assert drawing.num_speakers == 15 + len({item.speaker for item in named})
+
+
 def test_a_language_that_is_not_there_is_refused(shards: dict[str, Path], tmp_path: Path) -> None:
     chosen = spec(sampling=SamplingSpec(languages=BalanceSpec(weights={"cz": 2.0})))
     with pytest.raises(UsageError, match="language cz") as caught:

@@ -159,6 +159,18 @@ def test_draws_of_an_epoch_come_as_often_as_without_windows() -> None:
         assert all(found == set(range(len(found))) for found in seen.values())
 
 
+@pytest.mark.parametrize("multiple", [1, 32])
+def test_windows_of_which_nothing_is_drawn_are_passed_over(multiple: int) -> None:
+    kinds = (np.arange(COUNT) // PER_SHARD == 7).astype(int)  # one shard, in the windows of one of two groups
+    plan = DrawPlan(kinds, [0.0, 1.0], seed=5)
+    train = train_spec(crop_frames_multiple=multiple)
+    sampler = BucketedSampler(lengths(), train, draws=plan, windows=windows(most_shards=1))
+    for number in (0, 1):
+        assert len(sampler.epoch(number).segments) == SHARDS  # type: ignore[union-attr] # it has windows
+        delivered = np.concatenate(groups_of(sampler, number))
+        assert sorted(delivered) == list(range(7 * PER_SHARD, 8 * PER_SHARD))
+
+
 def test_a_large_epoch_is_made_once_for_all_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draws = DrawPlan(np.arange(COUNT) % 2, [0.5, 2.3], seed=5)
     for plan in (None, draws):

@@ -27,7 +27,8 @@ OF_MANIFESTS = (
 )
 # Fields that change no byte of what is made.
 FREE_FIELDS = {
-    "HttpsSource": {"urls", "size_bytes", "published_gigabytes"},  # the digest says which bytes
+    # The digest says which bytes; where it comes from and is noted says not.
+    "HttpsSource": {"urls", "size_bytes", "published_gigabytes", "digest_from", "digests"},
     "AptSource": {"urls", "size_bytes"},
     # The content is digested; a revision only asks for a new look; the list is a place, its sizes only decide refits.
     "FolderSource": {"path", "revision", "generations", "generation_bytes"},
@@ -41,6 +42,7 @@ FREE_FIELDS = {
         "max_left_out",
         "access",
         "keep",
+        "published_gigabytes",
     },
     **{name: {"max_left_over_rows"} for name in ("GigaspeechLayout", "MlsLayout", "VoxpopuliLayout")},  # bounds
     "LibrilightLayout": {"max_without_json"},

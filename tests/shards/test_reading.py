@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.mini_shards import tones, write_shards
+from tests.sealed import seal
 from tests.shards.corpora import SPEC, noise_clip, write_corpus
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress
@@ -87,13 +88,24 @@ def test_damage_is_named_with_its_place_whoever_reads(shards_dir: Path) -> None:
     shard.write_bytes(blob)
     with pytest.raises(BadDataError, match=rf"SHARD_DAMAGED: .* of {found.keys[0]} .*{shard.name}"):
         Reader(shards_dir).read(0)
-    with pytest.raises(BadDataError, match=rf"AUDIO_CORRUPT: .* of .*{shard.name}"):
+    with pytest.raises(BadDataError, match=rf"AUDIO_CORRUPT: .* of .*{shard.name}; make the shards again$"):
         Reader(shards_dir).read_at(shard.name, int(found.offsets[0]), int(found.sizes[0]))
     with pytest.raises(BadDataError, match=rf"AUDIO_CORRUPT: .* at {found.keys[0]} of .*"):
         list(stream(shard))
     shard.unlink()
     with pytest.raises(BadDataError, match=rf"SHARD_MISSING: .*{shard.name}; make the shards"):
         Reader(shards_dir).read(0)
+
+
+def test_a_tar_of_another_size_is_refused_each_time_that_it_is_read(shards_dir: Path) -> None:
+    found = read_index(shards_dir)
+    seal(shards_dir)
+    with (shards_dir / found.shards[0]).open("ab") as file:
+        file.write(bytes(512))
+    reader = Reader(shards_dir)
+    for _ in range(2):
+        with pytest.raises(BadDataError, match="SHARD_DAMAGED: the tar has"):
+            reader.read_at(str(found.shards[0]), int(found.offsets[0]), int(found.sizes[0]))
 
 
 def test_an_index_that_is_missing_or_damaged_is_refused(shards_dir: Path) -> None:

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from wavlm.errors import BadDataError, UsageError
-from wavlm.storage.cache import Cache, object_key
+from wavlm.storage import cache as cache_module
+from wavlm.storage.cache import RESERVED, Cache, _locked, object_key
 
 SIZE = 1000
 
@@ -101,6 +103,28 @@ def test_what_a_killed_fetch_left_takes_no_room_for_ever(tmp_path: Path, objects
     read(cache, digests[0])
     assert held(cache) == {digests[0]}
     assert not list(cache.folder.glob("*.partial"))
+
+
+def test_who_waits_for_room_that_others_have_reserved_pushes_nothing_out(
+    tmp_path: Path, objects: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, digests = objects
+    cache = Cache(tmp_path / "cache", 4 * SIZE, address)
+    read(cache, digests[0])
+    other = next(name for name in digests[1:9] if cache._slot(name) != cache._slot(digests[9]))
+    reserved = cache.folder / f"{other}{RESERVED}"
+    reserved.write_bytes(bytes(4 * SIZE))
+    found: list[set[str]] = []
+
+    def look(_seconds: float) -> None:
+        found.append(held(cache))
+        reserved.write_bytes(bytes(2 * SIZE))  # now there is room beside what is here
+
+    monkeypatch.setattr(cache_module, "time", SimpleNamespace(sleep=look))
+    with _locked(cache._slot(other)):
+        assert cache.fetch(digests[9], SIZE)
+    assert found == [{digests[0], reserved.name}]
+    assert held(cache) == {digests[0], digests[9], reserved.name}
 
 
 READER = """

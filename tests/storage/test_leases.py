@@ -221,6 +221,27 @@ def test_a_beat_renews_the_file_and_an_answer_that_fails_loses_nothing(
         assert time.time() - lease.path.stat().st_mtime < 3600
 
 
+def test_a_disk_that_does_not_answer_is_not_taken_for_another_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    read, failing = Path.read_bytes, [True] * 5
+    with hold_lock(tmp_path / "a.lock", "it", lambda: told.append(True)) as lease:
+
+        def fail(path: Path) -> bytes:
+            if path == lease.path and failing and failing.pop():
+                raise OSError(errno.EIO, "no answer", str(path))
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", fail)
+        for _ in range(4):
+            leases._renew(lease)
+        assert not lease.is_lost
+        assert told == []
+        require_held(lease, "it")  # which waits for an answer
+        assert not failing
+
+
 def test_beats_go_on_by_themselves_and_not_in_a_forked_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(leases, "_beats", leases._Beats())  # whose thread does not sleep longer already

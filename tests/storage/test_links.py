@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ def test_a_file_is_taken_over_by_every_way(
     assert names(tmp_path) == ["source", "target"]
     write_text(target, "another")  # as all writers of this project do it
     assert source.read_text() == "speech"
+
+
+def test_another_machine_with_a_process_of_the_same_number_may_take_over_the_same_file(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("speech")
+    theirs = tmp_path / f".target.{os.getpid()}.partial"
+    theirs.write_text("half of it")
+    take_over(source, target)
+    assert target.read_text() == "speech"
+    assert theirs.read_text() == "half of it"
 
 
 def test_what_cannot_be_taken_over_leaves_nothing(tmp_path: Path) -> None:

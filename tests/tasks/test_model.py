@@ -63,7 +63,7 @@ def test_an_archive_becomes_a_model_and_leaves_nothing_else(release: Path, tmp_p
     }
     assert load_model(made).network == tiny_network()
     assert store.facts(artifact, ModelFacts).layout == "hf"
-    (archive,) = archives_of(artifact)
+    (archive,) = archives_of(artifact, store)
     assert (store.downloads / archive).is_file()
 
 

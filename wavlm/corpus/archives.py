@@ -12,6 +12,8 @@ from wavlm.corpus.containers import open_container, unpack_containers
 from wavlm.corpus.contents import FolderContents, Outside, audio_root, find_folder, read_contents
 from wavlm.corpus.digests import Cache
 from wavlm.corpus.download import Credentials, Pin, fetch, fetch_apt, read_credentials
+from wavlm.corpus.download.listed import with_listed
+from wavlm.corpus.download.noted import list_missing
 from wavlm.corpus.download.pin import is_present, require_room
 from wavlm.corpus.facts import ArchiveReceipt
 from wavlm.corpus.growth.generations import GenerationList, find_base
@@ -24,7 +26,7 @@ from wavlm.corpus.unpacked import Unpacked, merge, read_unpacked, refuse_strays,
 from wavlm.errors import BadDataError
 from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.fence import STALL_SECONDS
-from wavlm.execution.progress import Progress
+from wavlm.execution.progress import Progress, no_progress
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
 from wavlm.storage.files import sha256_of, sync_disk
 from wavlm.storage.known import KnownFile, note_known
@@ -95,7 +97,6 @@ def gather(
     Raises UsageError (GATED, SOURCES, FOLDER_MISSING), BadDataError (FOLDER_CHANGED, FILE_STRAY) and what downloading,
     unpacking and reading a folder raise.
     """
-    archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     refuse_sources(spec)
     if spec.folder:
         contents = read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec))
@@ -106,6 +107,8 @@ def gather(
         inside = {f"{AUDIO}/{name}": file for name, file in merge(containers).items()}
         return Files(out, tuple(one.receipt for one in containers), contents, base, inside)
     credentials = read_credentials(spec)
+    list_missing(spec.unpinned, downloads)
+    archives = _all_archives(spec, downloads, credentials)
     sizes = [float(source.size_bytes or 1) for source in archives]
     earlier = [read_unpacked(_receipt_of(source, out)) for source in archives]
     unpacked = []
@@ -119,6 +122,15 @@ def gather(
     refuse_strays(out / AUDIO, unpacked)
     receipts = tuple(one.receipt for one in unpacked)
     return Files(out / AUDIO, receipts=receipts, unpacked=merge(unpacked), archives=downloads)
+
+
+def _all_archives(spec: CorpusSpec, downloads: Path, credentials: Credentials) -> tuple[HttpsSource | AptSource, ...]:
+    """The archives of a corpus, with those that its publisher's lists name. The lists are downloaded."""
+    archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
+    for source in archives:
+        if isinstance(source, HttpsSource) and source.lists != "nothing":
+            fetch(source, downloads, no_progress, None, credentials)
+    return with_listed(archives, downloads)
 
 
 def _name(source: HttpsSource | AptSource) -> str:
@@ -178,7 +190,7 @@ class _Job:
         require_room(self.out, 0 if leaves else int(UNPACKED_RATIO * size))
         if type(self.spec.layout) in CONTAINERS and isinstance(source, HttpsSource):
             found = open_container(self.spec.layout, archive, PurePosixPath(source.to), self.out / AUDIO)
-            sha256 = pin.digest if pin.algorithm == "sha256" else sha256_of(archive)
+            sha256 = source.sha256 or sha256_of(archive)
         else:
             # A package is pinned by sha256. So its links are known: they lead to fonts and documentation.
             limits = Limits(links="skip" if isinstance(source, AptSource) else "refuse")

@@ -37,7 +37,8 @@ def refuse_sources(spec: CorpusSpec) -> None:
 
 def _refuse_locked(spec: CorpusSpec) -> None:
     """Raise UsageError (SOURCES) for encrypted archives whose password nobody names, or that are containers."""
-    locked = [item for item in spec.sources if isinstance(item, HttpsSource) and item.encryption != "none"]
+    archives = [item for item in spec.sources if isinstance(item, HttpsSource)]
+    locked = [item for item in archives if item.encryption != "none" or item.lists == "gigaspeech"]
     if locked and (spec.access is None or not spec.access.password or isinstance(spec.layout, InContainers)):
         raise UsageError(
             "SOURCES",

@@ -3,24 +3,67 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from wavlm.labels.facts import Quality
 from wavlm.storage.facts import Facts, read_facts
 
+Split = Literal["train", "valid"]
+Mode = Literal["within", "across"]  # ABX: within speakers, or across them
+Unit = Literal["speakers", "utterances"]  # what an interval draws
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+class AbxScore(Facts):
+    """The ABX error of phones in one layer. Lower is better; chance is 0.5."""
+
+    mode: Mode
+    error: float
+    low: float | None  # ends of the interval; None: of too few utterances
+    high: float | None
+    confidence: float
+    num_triplets: int
+    num_cells: int  # an ordered pair of phones in one context of one speaker, and across speakers of one speaker of X
+    num_pairs: int  # of phones
+    num_speakers: int
+    num_blocks: int  # that are drawn for the interval
+    unit: Unit  # what they are
+
 
 class LayerScore(Facts):
-    """The label quality of one layer."""
+    """The label quality and the ABX errors of one layer."""
 
     name: str  # "mfcc", or "layer 4"
     layer: int  # from 1; 0: MFCC
     quality: Quality
+    abx: tuple[AbxScore, ...] = ()  # within and across speakers, as far as there are triplets
+
+    def abx_error(self, mode: Mode) -> float | None:
+        """The ABX error within or across speakers; None if it was not measured."""
+        return next((item.error for item in self.abx if item.mode == mode), None)
+
+
+class LayerShape(Facts):
+    """How the frames of one layer are spread: what needs no phones."""
+
+    name: str  # "mfcc", or "layer 4"
+    layer: int  # from 1; 0: MFCC
+    corpus: str = ""  # of which corpus the frames are; empty: of all
+    splits: tuple[Split, ...]  # of the frames
+    num_frames: int
+    num_utterances: int
+    effective_rank: float
+    # None: there were fewer frames for k-means than clusters.
+    inertia_share: float | None = None
+    used_clusters: int | None = None
+    entropy_bits: float | None = None  # of the shares of the clusters
+    davies_bouldin: float | None = None  # None also if fewer than two clusters are used
 
 
 class ScoresFacts(Facts):
-    """The scores of a model. Without phones in any corpus there are no scores, and `reason` says so."""
+    """The scores of a model. Without phones in any corpus `scores` is empty, and `reason` says why."""
 
     num_utterances: int  # for k-means and for the measurement together
     scores: tuple[LayerScore, ...]  # MFCC first
@@ -30,6 +73,10 @@ class ScoresFacts(Facts):
     best_pnmi: float | None = None
     best_layer: int | None = None
     reason: str | None = None  # why there are no scores
+    shapes: tuple[LayerShape, ...] = ()  # of each layer, MFCC first: of all corpora, then of each of several
+    advised_layer: int | None = None  # the layer to cluster next
+    advice: str | None = None  # which layer to cluster next, and why
+    notes: tuple[str, ...] = ()  # what was not measured, and why
 
     @model_serializer(mode="wrap")
     def _leave_out_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -49,7 +96,7 @@ class Gain(Facts):
     confidence: float
     num_utterances: int
     num_blocks: int
-    unit: Literal["speakers", "utterances"]  # what was drawn
+    unit: Unit  # what was drawn
 
     def show(self, theirs: str) -> str:
         """Figures, gain and interval, for people. `theirs`: the name of the other model."""
@@ -62,6 +109,7 @@ class Gain(Facts):
 
 
 SCORES_PLOT = "scores.png"
+SCORES_TABLE, SCORES_CSV = "scores.parquet", "scores.csv"
 
 
 def scores_path(scores_dir: Path) -> Path:

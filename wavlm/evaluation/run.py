@@ -29,6 +29,7 @@ from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
 from wavlm.evaluation.tasks.task import ChecksParts, KeepsHeads, Settles, Size, Task, Trainee, Untrained
 from wavlm.execution.progress import Progress, no_progress
+from wavlm.features.extract import one_thread
 from wavlm.features.mfcc import Floats
 from wavlm.specs.evaluation import EvaluationSpec
 from wavlm.storage.files import write_json
@@ -62,12 +63,13 @@ def run_evaluation(
             trainee.check_parts(split.dev, split.test)
         trainee.check(size)
     features = _prepare(task, splits, inputs, cache, workers, progress)
-    tested = [
-        _compare_fold(spec, split, trainee, subject, features, out / FITS / str(number))
-        if isinstance(trainee, Untrained)
-        else _run_fold(spec, split, trainee, subject, features, out / FITS / str(number))
-        for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
-    ]
+    with one_thread():  # results do not depend on the number of cores; small heads are slower on more of them
+        tested = [
+            _compare_fold(spec, split, trainee, subject, features, out / FITS / str(number))
+            if isinstance(trainee, Untrained)
+            else _run_fold(spec, split, trainee, subject, features, out / FITS / str(number))
+            for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
+        ]
     facts = describe_results(spec, inputs.subject_name, tested)
     write_files(out, tested, facts.layers)
     shutil.rmtree(out / FITS, ignore_errors=True)

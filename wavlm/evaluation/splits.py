@@ -63,9 +63,9 @@ def _by_hash(
     examples: Sequence[Example], spec: BySpeaker | ByExample, class_of: Callable[[Example], str]
 ) -> list[set[str]]:
     """Draw whole speakers, or single examples of each class: in the order of their hashes, test first, then dev."""
+    member: Callable[[Example], str] = _speaker
     if isinstance(spec, BySpeaker):
         groups = {"": sorted({_speaker(item) for item in examples})}
-        member = _speaker
     else:
         of_class = defaultdict(list)
         for item in examples:

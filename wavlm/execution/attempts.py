@@ -7,17 +7,21 @@ raises again: it is not tried again.
 from __future__ import annotations
 
 import errno
+import pickle
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from wavlm.errors import Code, CodedError, StoppedError
+from wavlm.storage import passing
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # a minute in all, as an NFS server needs to fail over
+MOST_OF_TRACE = 4000  # letters
 SLICE_SECONDS = 0.5  # a stop that is raised in this thread comes through between two of them
 # What no waiting mends: the disk is full, a limit or a permission is in the way, or the path means something else.
 LASTING = frozenset(
@@ -28,12 +32,7 @@ LASTING = frozenset(
     }
 )  # fmt: skip
 # After which the same command may succeed, although nobody has changed a file.
-PASSING = frozenset(
-    {
-        errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.EAGAIN, errno.ECONNRESET,
-        errno.ECONNABORTED, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN,
-    }
-)  # fmt: skip
+PASSING = passing.PASSING | {errno.EAGAIN}
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,24 @@ def attempt(work: Callable[[P], R], part: P) -> Outcome[R]:
                 return Outcome(None, _give_up(error), repeats)
         _sleep(PAUSES_SECONDS[repeats])
         repeats += 1
+
+
+def attempt_for_another(work: Callable[[P], R], part: P) -> Outcome[R]:
+    """As `attempt`, for another process: an error arrives there, and a bug with its stack trace."""
+    outcome = attempt(work, part)
+    return outcome if outcome.error is None else Outcome(None, to_portable(outcome.error), outcome.repeats)
+
+
+def to_portable(error: Exception) -> Exception:
+    """The same error, if it can be pickled, else its text. What has no code says where it was raised."""
+    if not isinstance(error, CodedError):
+        error.add_note("".join(traceback.format_exception(error))[-MOST_OF_TRACE:])
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - just made
+    except Exception:  # noqa: BLE001 - whatever a library's exception does when it is pickled
+        error = RuntimeError("".join(traceback.format_exception_only(error)).strip())
+    error.__traceback__ = None
+    return error
 
 
 def may_pass(error: BaseException) -> bool:

@@ -14,7 +14,6 @@ import platform
 import socket
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import wavlm
-from wavlm.errors import CodedError, UsageError
-from wavlm.execution.attempts import Outcome, attempt
+from wavlm.errors import UsageError
+from wavlm.execution.attempts import Outcome, attempt_for_another
 
 BATCH_SECONDS = 60.0  # after which no further part is begun: the scheduler takes a silent worker for lost in minutes
 # What decides bytes, or how the two sides talk.
@@ -76,7 +75,7 @@ def do_batch(batch: Batch, num_threads: Callable[[], int] = lambda: 1) -> BatchD
     for number, part in zip(batch.numbers, parts, strict=True):
         if outcomes and time.monotonic() - began >= BATCH_SECONDS:
             break
-        outcomes.append((number, _portable(attempt(work, part))))
+        outcomes.append((number, attempt_for_another(work, part)))
     return BatchDone(tuple(outcomes), time.monotonic() - began)
 
 
@@ -156,18 +155,3 @@ def _lock(path: Path) -> int | None:
         os.close(handle)
         return None
     return handle
-
-
-def _portable(outcome: Outcome[Any]) -> Outcome[Any]:
-    """The same, with an error that arrives: what cannot be pickled comes as text, and a bug with its stack trace."""
-    error = outcome.error
-    if error is None:
-        return outcome
-    if not isinstance(error, CodedError):
-        error.add_note("".join(traceback.format_exception(error))[-4000:])
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - just made
-    except Exception:  # noqa: BLE001 - whatever a library's exception does when it is pickled
-        error = RuntimeError("".join(traceback.format_exception_only(error)).strip())
-    error.__traceback__ = None
-    return Outcome(None, error, outcome.repeats)

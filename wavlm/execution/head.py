@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from wavlm.errors import EXIT_STOPPED
@@ -61,21 +62,25 @@ def _start(job: TrainJob, job_path: Path, attempt: Attempt, note: int) -> subpro
 
 
 def _hold(attempt: Attempt, process: subprocess.Popen[bytes], stop: StopRequest) -> list[int]:
-    """Beat until the nodes have ended; the exit codes of all that are known."""
+    """Beat until the nodes have ended; the exit codes of all that are known.
+
+    A disk that fails ends nothing here: the nodes stop when the leash has not changed for too long.
+    """
     beats, beaten_at, ends_at = 0, time.monotonic(), 0.0
     while process.poll() is None:
         now = time.monotonic()
-        if stop.requested and not ends_at:
-            attempt.end()
-            ends_at = now + STOP_SECONDS
-        if not ends_at and any(attempt.ends()):
-            attempt.end(failed=True)
-            ends_at = now + ENDING_SECONDS
         if ends_at and now > ends_at:
             process.kill()
-        if not ends_at and now - beaten_at >= BEAT_SECONDS:
-            beats, beaten_at = beats + 1, now
-            attempt.beat(beats)
+        with suppress(OSError):
+            if stop.requested and not ends_at:
+                attempt.end()
+                ends_at = now + STOP_SECONDS
+            if not ends_at and any(attempt.ends()):
+                attempt.end(failed=True)
+                ends_at = now + ENDING_SECONDS
+            if not ends_at and now - beaten_at >= BEAT_SECONDS:
+                beats, beaten_at = beats + 1, now
+                attempt.beat(beats)
         time.sleep(POLL_SECONDS)
     attempt.end()
     _await_ends(attempt, ends_at or time.monotonic() + ENDING_SECONDS)

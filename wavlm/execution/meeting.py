@@ -59,8 +59,11 @@ class Attempt:
     @classmethod
     def find(cls, out: Path) -> Attempt | None:
         """The attempt that goes on now, if one has a leash."""
-        found = sorted((out / FOLDER).glob(f"*/{LEASH}"), key=lambda path: path.stat().st_mtime_ns)
-        return cls(found[-1].parent) if found else None
+        found = []
+        for path in (out / FOLDER).glob(f"*/{LEASH}"):
+            with suppress(FileNotFoundError):  # it has just ended
+                found.append((path.stat().st_mtime_ns, path.parent))
+        return cls(max(found)[1]) if found else None
 
     def beat(self, number: int) -> None:
         write_json(self.folder / LEASH, {"beat": number})
@@ -73,7 +76,10 @@ class Attempt:
 
     @property
     def has_failed(self) -> bool:
-        return (self.folder / FAILED).exists()
+        """Whether ranks are lost. A disk that fails now says nothing."""
+        with suppress(OSError):
+            return (self.folder / FAILED).exists()
+        return False
 
     def read_beat(self) -> str:
         """What the leash holds now; empty if it is gone."""
@@ -87,11 +93,15 @@ class Attempt:
         return len(list(self.folder.glob("node-*"))) < nodes
 
     def take_place(self, nodes: int, first: int = 0) -> int | None:
-        """The first place that no machine has; None if all are taken. A folder can be made by one of them only."""
-        for number in range(first, nodes):
-            with suppress(FileExistsError):
-                (self.folder / f"node-{number}").mkdir()
-                return number
+        """The first place that no machine has; None if all are taken. A folder can be made by one of them only.
+
+        There is none, either, in an attempt that has ended, whose head has removed it.
+        """
+        with suppress(FileNotFoundError):
+            for number in range(first, nodes):
+                with suppress(FileExistsError):
+                    (self.folder / f"node-{number}").mkdir()
+                    return number
         return None
 
     def call(self, meeting: Meeting) -> None:

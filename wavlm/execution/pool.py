@@ -13,7 +13,7 @@ from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
 
 from wavlm.errors import WorkerDiedError
-from wavlm.execution.attempts import Outcome, attempt
+from wavlm.execution.attempts import Outcome, attempt, attempt_for_another, to_portable
 from wavlm.execution.outcomes import Outcomes, shorten
 from wavlm.execution.processes import die_with_parent
 from wavlm.execution.progress import Progress
@@ -74,7 +74,7 @@ def _run_pool(
             while waiting and len(running) < workers and not outcomes.is_hopeless():
                 number = waiting.popleft()
                 try:
-                    running[pool.submit(attempt, work, parts[number])] = number
+                    running[pool.submit(_attempt, work, parts[number])] = number
                 except BrokenProcessPool:  # between two looks; this one was not begun
                     return _take_all(running, outcomes)
             if not running:
@@ -106,14 +106,28 @@ def _take_all(running: dict[Future[Outcome[R]], int], outcomes: Outcomes[P, R]) 
 
 
 def _start(parent: int, num_started: Synchronized[int], prepare: Prepare | None) -> None:
-    """Initialize a worker: tie it to its parent, give it a number, call `prepare`."""
+    """Initialize a worker: tie it to its parent, give it a number, call `prepare`.
+
+    What `prepare` raises is the failure of each part of this worker: else the pool would be broken, and not say why.
+    """
     die_with_parent(parent)
     if prepare is None:
         return
     with num_started.get_lock():
         number = num_started.value
         num_started.value += 1
-    prepare(number)
+    try:
+        prepare(number)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the caller has to know
+        _unprepared.append(to_portable(error))
+
+
+_unprepared: list[Exception] = []  # why this worker can do nothing
+
+
+def _attempt(work: Callable[[P], R], part: P) -> Outcome[R]:
+    """A part, in a worker."""
+    return Outcome(None, _unprepared[0]) if _unprepared else attempt_for_another(work, part)
 
 
 def _died(part: object) -> WorkerDiedError:

@@ -184,19 +184,26 @@ def _number_languages(column: pa.StringArray, mask: Mask, known: dict[str, int])
 
 
 def _read_speakers(shards_dir: Path, counted: Mask, chosen: Mask) -> Codes:
-    """Numbers of the speakers of the chosen rows, in the order in which the counted ones have them."""
+    """Numbers of the speakers of the chosen rows, in the order in which the counted ones have them.
+
+    Those that are not known come behind, so that one has the same number whatever else is chosen.
+    """
     found = np.empty(int(chosen.sum()), np.int32)
     known: dict[str, int] = {}
-    at = row = 0
+    at = row = num_unknown = 0
     number = partial(_number_speakers, known=known)
     for batch in stream_columns(shards_dir, ["speaker"], dictionaries=["speaker"]):
         here, wanted = counted[row : row + len(batch)], chosen[row : row + len(batch)]
         row += len(batch)
-        codes = number(batch["speaker"].filter(pa.array(here)))[wanted[here]]
+        codes = number(batch["speaker"].filter(pa.array(here)))
+        is_unknown = codes < 0
+        places = np.arange(num_unknown, num_unknown := num_unknown + int(is_unknown.sum()), dtype=np.int32)
+        codes[is_unknown] = -1 - places
+        codes = codes[wanted[here]]
         found[at : at + len(codes)] = codes
         at += len(codes)
     is_unknown = found < 0
-    found[is_unknown] = len(known) + np.arange(int(is_unknown.sum()), dtype=np.int32)
+    found[is_unknown] = len(known) - 1 - found[is_unknown]
     return found
 
 

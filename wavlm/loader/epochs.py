@@ -118,7 +118,9 @@ def cut_micro_batches(order: Integers, num_frames: Integers, train: TrainSpec, n
 
 
 def _find_all_starts(lengths: Integers, train: TrainSpec) -> Integers:
-    """Where micro-batches begin in draws that are sorted, longest first."""
+    """Where micro-batches begin in draws that are sorted, longest first. There may be none, as in some windows."""
+    if not len(lengths):
+        return np.zeros(0, np.int64)
     budget = frame_budget(train)
     if train.crop_frames_multiple > 1:
         return _find_even_starts(lengths, budget)

@@ -5,9 +5,10 @@ How much speech there is comes from the store for what it holds, else from `expe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from wavlm.corpus.download.listed import with_listed
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.pipeline.artifacts import Labels, Shards, generation_of
 from wavlm.pipeline.record import read_field
@@ -80,24 +81,44 @@ def share_to_make(artifact: Shards | Labels, store: Store | None) -> float:
 
 def download_bytes(spec: CorpusSpec) -> Sum:
     """Size of a corpus' archives; a folder is read in place and has none."""
-    return add(_source_bytes(source) for source in spec.sources if not isinstance(source, FolderSource))
+    return _total(spec, _archives(spec))
 
 
 def unpacked_bytes(spec: CorpusSpec) -> Sum:
     """Size of what is unpacked from a corpus' archives. Plain tars that are not to be unpacked are read as they are."""
-    sources = [item for item in spec.sources if not isinstance(item, FolderSource)]
     is_read_there = spec.keep in ("none", "archives")
-    return add(_source_bytes(item) for item in sources if not (is_read_there and item.file_name.endswith(".tar")))
+    return _total(spec, [item for item in _archives(spec) if not (is_read_there and item.file_name.endswith(".tar"))])
+
+
+def left_to_download(shards: Shards, store: Store | None) -> Sum:
+    """What is not among the store's downloads."""
+    spec = shards.corpus.spec
+    archives = with_listed(_archives(spec), store.downloads) if store else ()
+    places = {item: store.downloads / item.file_name for item in archives} if store else {}
+    there = {item: path.stat().st_size for item, path in places.items() if path.exists()}
+    left = _total(spec, [item for item in _archives(spec) if item not in there])
+    if not there or not _has_one_size(spec):
+        return left
+    return Sum(max(0.0, left.known - sum(there.values())), left.unknown)
+
+
+def _archives(spec: CorpusSpec) -> list[HttpsSource | AptSource]:
+    return [source for source in spec.sources if not isinstance(source, FolderSource)]
+
+
+def _total(spec: CorpusSpec, archives: Collection[HttpsSource | AptSource]) -> Sum:
+    """The sizes of some archives of a corpus together."""
+    if archives and _has_one_size(spec):
+        return Sum(spec.published_gigabytes * 1e9)
+    return add(map(_source_bytes, archives))
+
+
+def _has_one_size(spec: CorpusSpec) -> bool:
+    """Whether the publisher says how large all archives are together, and not how large each is."""
+    return bool(spec.published_gigabytes) and any(_source_bytes(item).unknown for item in _archives(spec))
 
 
 def _source_bytes(source: HttpsSource | AptSource) -> Sum:
     published = source.published_gigabytes * 1e9 if isinstance(source, HttpsSource) else 0.0
     size = source.size_bytes or published
     return Sum(size) if size else UNKNOWN
-
-
-def left_to_download(shards: Shards, store: Store | None) -> Sum:
-    """What is not among the store's downloads."""
-    sources = [item for item in shards.corpus.spec.sources if not isinstance(item, FolderSource)]
-    there = {item for item in sources if store and (store.downloads / item.file_name).exists()}
-    return add(_source_bytes(item) for item in sources if item not in there)

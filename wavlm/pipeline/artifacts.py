@@ -42,7 +42,9 @@ class Corpus(Artifact):
 
     @cached_property
     def is_known(self) -> bool:
-        return self.spec.folder is None or self.spec.folder.content is not None
+        if self.spec.folder is not None:
+            return self.spec.folder.content is not None
+        return all(source.is_known for source in self.spec.unpinned)
 
     @property
     def name(self) -> str:
@@ -186,8 +188,9 @@ Teacher: TypeAlias = Model | ImportedModel
 @dataclass(frozen=True)
 class Scores(Artifact):
     kind: ClassVar[str] = "scores"
-    files = ("scores.json", "scores.png")
-    format: ClassVar[int] = 2  # 2: measured on valid speech, where it has phones
+    files = ("scores.json", "scores.parquet", "scores.csv", "scores.png")
+    # 2: measured on valid speech, where it has phones; 3: ABX, effective rank, cluster quality, tables
+    format: ClassVar[int] = 3
     spec: ScoresSpec
     model: Model
     shards: tuple[Shards, ...]

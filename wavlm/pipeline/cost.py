@@ -84,6 +84,7 @@ class Cost:
     stages: tuple[StageCost, ...]
     freed_gigabytes: Sum = NOTHING  # by house-keeping, once all is made
     in_place: tuple[str, ...] = ()  # corpora that are read where they lie: their files are in no figure
+    unknown_sizes: tuple[str, ...] = ()  # corpora with archives of which nobody says how large they are
 
     @property
     def core_hours(self) -> Sum:
@@ -155,6 +156,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         stages=tuple(stages),
         freed_gigabytes=_freed(recipe, shards, models(artifacts)),
         in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
+        unknown_sizes=tuple(item.corpus.name for item in shards if download_bytes(item.corpus.spec).unknown),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from wavlm.evaluation.facts import ScoresFacts
+from wavlm.evaluation.fast.words import describe_abx
 from wavlm.pipeline.results import IterationResults, LabelQuality, LayerPnmi, TrainingResults
 
 MOVED_SHARE = 0.01  # a loss that moved by less has not moved
@@ -18,6 +20,8 @@ def findings(results: Sequence[IterationResults]) -> Iterator[str]:
             yield from _describe_training(result.iteration, result.training)
         if result.layers:
             yield _describe_layers(result.iteration, result.layers)
+        if result.scores:
+            yield from _describe_scores(result.iteration, result.scores)
         yield from result.notes
     with_quality = [(item.iteration, item.quality) for item in results if item.quality]
     for before, after in pairwise(with_quality):
@@ -59,6 +63,12 @@ def _describe_layers(iteration: int, layers: LayerPnmi) -> str:
         f"PNMI {best:.3f} against {layers.mfcc_pnmi:.3f}, same frames of {layers.judged_on} speech, "
         f"K={layers.num_clusters}."
     )
+
+
+def _describe_scores(iteration: int, scores: ScoresFacts) -> Iterator[str]:
+    yield from (f"Iteration {iteration}: its lowest {sentence}." for sentence in describe_abx(scores))
+    if scores.advice:
+        yield f"Iteration {iteration}: {scores.advice}."
 
 
 def _compare_labels(before: tuple[int, LabelQuality], after: tuple[int, LabelQuality]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import ScoresFacts
+from wavlm.evaluation.fast.words import describe_abx
 from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.export.facts import ModelFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
@@ -120,10 +121,14 @@ def _model(artifact: Model, store: Store) -> Iterator[str]:
 def _scores(artifact: Scores, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, ScoresFacts)
     if facts.best_pnmi is None or facts.mfcc_pnmi is None:
-        yield facts.reason or "no scores"
-        return
-    yield f"best is layer {facts.best_layer} with PNMI {facts.best_pnmi:.3f}, MFCC have {facts.mfcc_pnmi:.3f}"
-    yield f"on {facts.num_utterances} utterances"
+        yield f"no label quality: {facts.reason or 'the reason is not known'}"
+    else:
+        yield f"best is layer {facts.best_layer} with PNMI {facts.best_pnmi:.3f}, MFCC have {facts.mfcc_pnmi:.3f}"
+        yield f"on {facts.num_utterances} utterances"
+    yield from describe_abx(facts)
+    ranks = [shape.effective_rank for shape in facts.shapes if shape.layer and not shape.corpus]
+    if ranks:
+        yield f"effective rank {min(ranks):.1f} to {max(ranks):.1f}"
 
 
 def _evaluation(artifact: Evaluation, store: Store) -> Iterator[str]:

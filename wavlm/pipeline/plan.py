@@ -93,7 +93,7 @@ def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, .
     """
     if recipe.evaluate is None:
         return ()
-    network = model.network if isinstance(model, Model) else model and model.spec.network
+    network = model.network if isinstance(model, Model) else model.spec.network if model else None
     baselines = (_fill_network(item, network) for item in recipe.evaluate.baselines)
     subjects = (*((model,) if model else ()), *baselines)
     return tuple(

@@ -1,7 +1,8 @@
 """Resolve a recipe: fill in what only the disk tells, the content of folders and how a grown corpus was split before.
 
-`resolve` looks at names, sizes and times alone, so it answers at once; what a folder holds may then be unknown, and the
-key of all that is made from it is `?`. `read_folders` hashes what is not known.
+`resolve` looks at names, sizes and times alone, so it answers at once; what a folder holds, or an archive without its
+publisher's digest, may then be unknown, and the key of all that is made from it is `?`. `read_folders` hashes what is
+not known.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
+from wavlm.pipeline.first_downloads import download_unknown, fill_in_digests, unknown_archives
 from wavlm.pipeline.one_look import look, note, one_look, recall
 from wavlm.pipeline.record import RECORD_FILE, read_field
 from wavlm.pipeline.refreshes import read_refresh, take_corpus
@@ -52,7 +54,7 @@ def resolve(recipe: Recipe, store: Store, *, is_today: bool = False) -> Recipe:
     folders of speech are those of that refresh, too, once it has taken them; with `is_today` they are as they are now.
 
     Opens no audio file. Raises UsageError (FOLDER_STORE) and BadDataError (FOLDER_CHANGED, GENERATIONS_DAMAGED,
-    MODEL_CHANGED).
+    DIGESTS_DAMAGED, MODEL_CHANGED).
     """
     refresh = None if is_today else read_refresh(store.root, recipe.name)
     recipe = resolve_models(recipe, store)
@@ -61,7 +63,7 @@ def resolve(recipe: Recipe, store: Store, *, is_today: bool = False) -> Recipe:
 
 def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
     """One corpus of a recipe, resolved. Raises as `resolve`."""
-    return _keep_rule(_fill_in(spec, store), store)
+    return _keep_rule(_fill_in(fill_in_digests(spec, store), store), store)
 
 
 def read_folders(
@@ -74,9 +76,11 @@ def read_folders(
 ) -> Recipe:
     """The same, after every file of a folder that is new or has changed was hashed.
 
+    Archives without their publisher's digest are downloaded, if this was not done before.
     A folder that is not there is left alone if its content is pinned and the corpus complete.
     Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
-    FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`.
+    FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`; and what
+    downloading raises.
     """
     with one_look():
         for spec in corpora_of(recipe):
@@ -88,7 +92,11 @@ def read_folders(
 def read_folder(
     spec: CorpusSpec, store: Store, progress: Progress = no_progress, stall_seconds: float = STALL_SECONDS
 ) -> None:
-    """Hash what is new or has changed in the folder of one corpus. Raises as `read_folders`."""
+    """Hash what is new or has changed in the folder of one corpus, or download its unknown archives.
+
+    Raises as `read_folders`.
+    """
+    download_unknown(spec, store, progress)
     from wavlm.corpus.contents import Outside, find_folder, read_contents
 
     cache = contents_cache(spec, store)
@@ -104,15 +112,24 @@ def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
     return (*of_roles, *dict.fromkeys(spec for it in evaluations for spec in (*it.corpora, *it.noise)))
 
 
-def unread_folders(resolved: Recipe) -> tuple[str, ...]:
-    """Names of the corpora of a resolved recipe whose folder has to be read before the keys are known."""
+def unknown_corpora(resolved: Recipe) -> tuple[str, ...]:
+    """Names of the corpora of a resolved recipe that have to be read, or downloaded, before the keys are known."""
     return tuple(spec.name for spec in corpora_of(resolved) if not Corpus(spec).is_known)
 
 
 def require_known(recipe: Recipe, store: Store) -> Recipe:
-    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder or a model has to be read first."""
+    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder or a model has to be read first.
+
+    DOWNLOAD_UNKNOWN if an archive has to be downloaded first.
+    """
     resolved = resolve(recipe, store)
-    if unread := unread_folders(resolved):
+    if new := tuple(spec.name for spec in corpora_of(resolved) if unknown_archives(spec)):
+        raise UsageError(
+            "DOWNLOAD_UNKNOWN",
+            f"archives of {', '.join(new)} have no digest from their publisher, and were not downloaded yet; in recipe "
+            f"{recipe.name}; run `wavlm run`, which downloads them",
+        )
+    if unread := unknown_corpora(resolved):
         raise UsageError(
             "FOLDER_UNKNOWN",
             f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "

@@ -78,6 +78,7 @@ class IterationResults:
     notes: tuple[str, ...] = ()  # sentences for a reader of these figures
     mixing: MixingFacts | None = None  # None: nothing was mixed
     parts: tuple[PartFigures, ...] = ()  # of each of several corpora and languages
+    scores: ScoresFacts | None = None  # all that the stage scores reports; None: it was not run
 
 
 class _Training(Facts):
@@ -128,11 +129,16 @@ def read_mixing(model: Model, store: Store) -> MixingFacts | None:
     return store.facts(model, _Training).mixing
 
 
+def read_scores_facts(scores: Scores | None, store: Store) -> ScoresFacts | None:
+    """What the stage scores reports; None if it was not run."""
+    return store.facts(scores, ScoresFacts) if scores is not None and store.is_complete(scores) else None
+
+
 def read_layer_pnmi(scores: Scores | None, store: Store) -> LayerPnmi | None:
-    """What the stage scores found; None if it was not run or no corpus had known phones."""
-    if scores is None or not store.is_complete(scores):
+    """The PNMI that the stage scores found; None if it was not run or no corpus had known phones."""
+    facts = read_scores_facts(scores, store)
+    if facts is None:
         return None
-    facts = store.facts(scores, ScoresFacts)
     pnmi = {item.layer: item.quality.pnmi for item in facts.scores if item.layer}
     if not pnmi or facts.mfcc_pnmi is None or facts.num_clusters is None:
         return None
@@ -140,9 +146,14 @@ def read_layer_pnmi(scores: Scores | None, store: Store) -> LayerPnmi | None:
 
 
 def folders_with_phones(shards: Sequence[Shards], store: Store) -> list[Path]:
-    """The folders of those shards that may hold timed phones: nobody need read all of the others to find none."""
+    """The folders of those shards that may hold timed phones."""
+    return [store.path(item) for item in shards_with_phones(shards, store)]
+
+
+def shards_with_phones(shards: Sequence[Shards], store: Store) -> list[Shards]:
+    """Those shards that may hold timed phones: nobody need read all of the others to find none."""
     return [
-        store.path(item)
+        item
         for item in shards
         if not store.is_complete(item.corpus) or store.facts(item.corpus, CorpusFacts).with_phones > 0
     ]

@@ -281,7 +281,7 @@ def _check_known(artifact: Artifact) -> None:
     if not artifact.is_known:
         raise UsageError(
             "FOLDER_UNKNOWN",
-            f"{artifact} is made from a folder whose files are new or have changed since they were read, or from a "
-            "version of the registry that was not asked for yet; in the store's notes; run `wavlm run RECIPE`, which "
-            "does that",
+            f"{artifact} is made from a folder whose files are new or have changed since they were read, from archives "
+            "that have no digest before their first download, or from a version of the registry that was not asked for "
+            "yet; in the store's notes; run `wavlm run RECIPE`, which does that",
         )

@@ -20,6 +20,7 @@ from wavlm.pipeline.results import (
     label_quality_of,
     read_layer_pnmi,
     read_mixing,
+    read_scores_facts,
     read_training_results,
 )
 from wavlm.pipeline.sampling import describe_times
@@ -123,15 +124,16 @@ def _reports(complete: Sequence[Artifact], store: Store) -> Iterator[Path]:
 
 
 def _iteration_results(model: Model, artifacts: Sequence[Artifact], store: Store) -> IterationResults:
-    scores = (item for item in artifacts if isinstance(item, Scores) and item.model.key == model.key)
+    scores = next((item for item in artifacts if isinstance(item, Scores) and item.model.key == model.key), None)
     return IterationResults(
         iteration=model.iteration,
         quality=label_quality_of(model.labels, store),
         training=read_training_results(store.path(model)),
         notes=tuple(_notes(model, store)),
-        layers=read_layer_pnmi(next(scores, None), store),
+        layers=read_layer_pnmi(scores, store),
         mixing=read_mixing(model, store),
         parts=read_parts(model, store),
+        scores=read_scores_facts(scores, store),
     )
 
 

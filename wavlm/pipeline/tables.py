@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from wavlm.corpus.facts import CorpusFacts
+from wavlm.evaluation.facts import MODES, ScoresFacts
+from wavlm.evaluation.fast.words import best_abx
 from wavlm.pipeline.results import IterationResults
 from wavlm.pipeline.summary import CorpusSummary, Summary
 from wavlm.shards.facts import ShardsFacts
@@ -143,7 +145,13 @@ def _iteration(result: IterationResults) -> Row:
             "best layer's PNMI": f"{layers.pnmi[best]:.3f} (layer {best})",
             "MFCC's": f"{layers.mfcc_pnmi:.3f}",
         }
-    return row
+    return row | (_abx(result.scores) if result.scores else {})
+
+
+def _abx(scores: ScoresFacts) -> Row:
+    """The lowest ABX errors."""
+    best = {mode: best_abx(scores, mode) for mode in MODES}
+    return {f"ABX {mode}": f"{found[1].error:.3f} (layer {found[0]})" for mode, found in best.items() if found}
 
 
 def _parts(summary: Summary) -> Iterator[Row]:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from wavlm.shards.streaming import decode_sample as decode_sample
     from wavlm.shards.streaming import hash_tar as hash_tar
     from wavlm.shards.streaming import read_samples as read_samples
+    from wavlm.shards.streaming import samples_with_phones as samples_with_phones
     from wavlm.shards.streaming import stream as stream
-    from wavlm.shards.streaming import stream_with_phones as stream_with_phones
     from wavlm.shards.streaming import verify_shard as verify_shard
     from wavlm.shards.utterance import Piece as Piece
     from wavlm.shards.utterance import Utterance as Utterance
@@ -51,9 +51,9 @@ _MODULES = {
     "read_index": "index",
     "read_listing": "listing",
     "read_samples": "streaming",
+    "samples_with_phones": "streaming",
     "stream": "streaming",
     "stream_columns": "index",
-    "stream_with_phones": "streaming",
     "take_rows": "index",
     "verify_shard": "streaming",
 }

@@ -58,7 +58,12 @@ def read_listing(shards_dir: Path) -> dict[str, ListedShard]:
 
 def read_listed_shard(shard: Path) -> ListedShard:
     """The entry of one tar in the listing beside it; raises BadDataError (SHARD_UNKNOWN) if it has none."""
-    listed = read_listing(shard.parent).get(shard.name)
+    return find_listed(read_listing(shard.parent), shard)
+
+
+def find_listed(listing: Mapping[str, ListedShard], shard: Path) -> ListedShard:
+    """The same, given the listing: for those that look for many tars of a folder."""
+    listed = listing.get(shard.name)
     if listed is None:
         raise BadDataError(
             "SHARD_UNKNOWN", f"{shard.name} is not listed; at {listing_path(shard.parent)}; make the shards again"

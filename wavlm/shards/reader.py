@@ -129,7 +129,7 @@ class Reader:
 
     def _add_location(self, error: AudioError, shard: str, offset: int) -> AudioError:
         """The same error, with the position of the audio that cannot be decoded."""
-        where = f"at byte {offset} of {self._folder / shard}; make the shards again"
+        where = f"at byte {offset} of {self._folder / shard}"
         return AudioError(error.code, f"{error.message.partition('; ')[0]}; {where}; make the shards again")
 
     def _file(self, shard: str) -> int:
@@ -147,8 +147,12 @@ class Reader:
                 "SHARD_MISSING",
                 f"the tar is missing; at {self._folder / shard}; make the shards again",
             ) from error
+        try:
+            self._check_size(shard, os.fstat(file).st_size)
+        except BaseException:
+            os.close(file)
+            raise
         self._files[shard] = file
-        self._check_size(shard, os.fstat(file).st_size)
         return file
 
     def _check_size(self, shard: str, found: int) -> None:

@@ -41,7 +41,7 @@ class Intake:
     """What is taken from the recordings of a corpus, and how long a file may keep a worker waiting."""
 
     channels: Channels = "mean"
-    role: Literal["speech", "noise", "room"] = "speech"
+    role: Literal["speech", "noise", "room", "evaluation"] = "speech"
     stall_seconds: float = STALL_SECONDS  # 0: decode without a second process
     root: Path | None = None  # where the manifest's paths start; None: at the corpus folder
     archives: Path | None = None  # where archives lie that audio was left in

@@ -106,9 +106,9 @@ def decode_sample(item: TarSample) -> Utterance:
     return utterance
 
 
-def stream_with_phones(shard: Path) -> Iterator[Utterance]:
-    """The utterances of a local tar file that have a timed phone; no other one is decoded. Raises as `stream`."""
-    return (decode_sample(item) for item in _read_verified(shard) if _may_have_phones(item))
+def samples_with_phones(shard: Path) -> Iterator[TarSample]:
+    """The samples of a local tar file that have a timed phone, not decoded. Raises as `stream`."""
+    return (item for item in _read_verified(shard) if _may_have_phones(item))
 
 
 def _may_have_phones(item: TarSample) -> bool:

@@ -6,6 +6,7 @@ never be a field of an artifact.
 
 from __future__ import annotations
 
+from wavlm.specs.access import AccessSpec
 from wavlm.specs.base import (
     HOP_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -39,7 +40,7 @@ from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
-from wavlm.specs.sources import AccessSpec, AptSource, FolderSource, HttpsSource, Source
+from wavlm.specs.sources import AptSource, FolderSource, HttpsSource, Source
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
 
 __all__ = [

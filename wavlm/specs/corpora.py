@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from wavlm.specs.access import AccessSpec
 from wavlm.specs.base import Count, FieldError, Name, NonNegative, Probability, Spec
 from wavlm.specs.layouts import TARGET_FIELDS, Layout
-from wavlm.specs.sources import AccessSpec, FolderSource, Source
+from wavlm.specs.series import expand_sources
+from wavlm.specs.sources import FolderSource, HttpsSource, Source
 
 
 class HoldOut(Spec):
@@ -41,6 +43,7 @@ class CorpusSpec(Spec):
             "keep",
             "license",
             "max_left_out",
+            "published_gigabytes",
         }
     )
 
@@ -133,6 +136,14 @@ class CorpusSpec(Spec):
     Change: give it to get cost estimates. It does not change the key.
     """
 
+    published_gigabytes: NonNegative = 0.0
+    """Size of all archives as the publisher says it, where the sizes of single ones are not known.
+
+    `wavlm plan --cost` calculates with it. Unit: gigabytes (10^9 bytes). 0: unknown.
+    Source: the publisher's page.
+    Change: give it where sources have neither `size_bytes` nor `published_gigabytes`. It does not change the key.
+    """
+
     gated: bool = False
     """True: the publisher asks for an agreement first. Then the source must be a folder, or `access` must be given.
 
@@ -152,6 +163,17 @@ class CorpusSpec(Spec):
     `archives` the audio of plain tars is never unpacked: shards are packed from the tars. All bytes are the same.
     Change: `none` for a corpus that is large and can be downloaded again.
     """
+
+    @field_validator("sources", mode="after")
+    @classmethod
+    def _expand_numbers(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        return expand_sources(sources)
+
+    @property
+    def unpinned(self) -> tuple[HttpsSource, ...]:
+        """The archives whose publisher gives no digest."""
+        archives = (item for item in self.sources if isinstance(item, HttpsSource))
+        return tuple(item for item in archives if item.digest_from == "first-download")
 
     @model_validator(mode="after")
     def _check_role(self) -> CorpusSpec:

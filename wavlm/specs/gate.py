@@ -8,19 +8,29 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import FieldError, NonNegative, Spec
 
-LOWER_IS_BETTER = frozenset({"valid/loss"})
+LOWER_IS_BETTER = frozenset({"valid/loss", "probe/abx_within", "probe/abx_across"})
+Metric = Literal[
+    "auto",
+    "probe/pnmi",
+    "probe/abx_within",
+    "probe/abx_across",
+    "valid/loss",
+    "valid/masked_accuracy",
+    "labels/pnmi",
+]
 
 
 class GateSpec(Spec):
     """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
 
-    metric: Literal["auto", "probe/pnmi", "valid/loss", "valid/masked_accuracy", "labels/pnmi"] = "auto"
+    metric: Metric = "auto"
     """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
 
     `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
-    `probe`. Validation metrics compare only models that predict the same labels. Where nothing can be compared, no
-    version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's labels are, so it makes no
-    version champion.
+    `probe`. `probe/abx_within` and `probe/abx_across` are ABX errors within and across speakers, on the same speech, of
+    the layer where the error is lowest. Validation metrics compare only models that predict the same labels. Where
+    nothing can be compared, no version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's
+    labels are, so it makes no version champion.
     Change: name one metric to compare by it alone, for example to ask for a least improvement.
     """
 
@@ -50,7 +60,7 @@ class GateSpec(Spec):
     max_utterances: Annotated[int, Field(ge=2)] = 1000
     """Validation metrics are compared with an interval on at most this many held-out utterances, chosen by their keys.
 
-    Unit: utterances. `probe.max_utterances` is the limit for `probe/pnmi`.
+    Unit: utterances. `probe.max_utterances` is the limit for `probe/...`.
     Change: more for a narrower interval; both networks compute them all.
     """
 

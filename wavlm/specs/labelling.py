@@ -240,7 +240,7 @@ class CodebookSpec(Spec):
 
 
 class ScoresSpec(Spec):
-    """Scores of layers: k-means on each layer and on MFCC, judged by timed phones, with the same frames and K."""
+    """Scores of layers, beside those of MFCC: k-means judged by timed phones, ABX, effective rank, cluster quality."""
 
     num_clusters: Annotated[int, Field(ge=2, le=65535)]
     """Number of clusters K, for every layer and for MFCC.
@@ -257,10 +257,27 @@ class ScoresSpec(Spec):
 
     max_utterances: Count = 400
     """How many utterances with timed phones are used at most: half, of train speech, to fit k-means, half, of valid
-    speech, to judge. If one of the splits has no phones, both are of the other.
+    speech, to judge. If one of the splits has no phones, both are of the other. As many are used, in equal parts of all
+    corpora, for what needs no phones: effective rank and cluster quality.
 
     Unit: utterances.
     Change: lower it to save time (120 in the demo).
+    """
+
+    abx_cells: Natural = 1000
+    """How many cells of ABX are measured at most, within speakers and across: ordered pairs of phones between the same
+    two phones, of one speaker. 0: no ABX.
+
+    Unit: cells.
+    Source: docs/evaluation.md.
+    Change: raise it for a narrower interval, lower it to save time and memory.
+    """
+
+    abx_tokens: Annotated[int, Field(ge=2)] = 5
+    """How many tokens of one phone a cell of ABX has at most.
+
+    Unit: tokens.
+    Change: keep it when you compare models.
     """
 
     seed: Natural = 0

@@ -16,9 +16,19 @@ from wavlm.specs.labelled import ForEvaluations
 from wavlm.specs.manifests import InManifests
 from wavlm.specs.paths import Below, Glob, check_group
 from wavlm.specs.publishers import OfLargePublisher
+from wavlm.specs.superb import OfSuperb
+from wavlm.specs.superb_generation import OfSuperbGeneration
 
 # Fields of layouts that say what evaluations need. Only corpora of the role `evaluation` may have them.
-TARGET_FIELDS = ("class_column", "partition_column", "target_column", "class_pattern", "partition_pattern", "trials")
+TARGET_FIELDS = (
+    "class_column",
+    "partition_column",
+    "target_column",
+    "class_pattern",
+    "partition_pattern",
+    "trials",
+    "lexicon",
+)
 
 
 class LibrispeechLayout(Spec):
@@ -31,6 +41,15 @@ class LibrispeechLayout(Spec):
     """Folder below the source that holds the tree. Empty: the source itself.
 
     Change: when the archive has a folder above the subsets, such as LibriSpeech.
+    """
+
+    lexicon: tuple[Below, ...] = ()
+    """Lexicons, paths below the source: a line `<word> <phone> <phone> ...` per word. They give phones of the texts.
+
+    A word in several has the pronunciation of the first. A word in none is an error. Only of corpora for evaluations,
+    whose partitions are the subsets, such as `test-clean`.
+    Source: SUPERB takes two that a grapheme-to-phoneme model made (`s3prl/downstream/ctc/lexicon`).
+    Change: give it for phoneme recognition.
     """
 
 
@@ -225,6 +244,6 @@ class FestvoxLayout(Spec):
 OfPublisher = LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout
 
 Layout = Annotated[
-    OfPublisher | OfLargePublisher | ForEvaluations | InManifests | InContainers,
+    OfPublisher | OfLargePublisher | ForEvaluations | OfSuperb | OfSuperbGeneration | InManifests | InContainers,
     Field(discriminator="type"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -10,42 +11,18 @@ from wavlm.specs.base import Count, FieldError, Md5, Natural, NonNegative, Sha25
 from wavlm.specs.paths import Below
 
 ArchiveFormat = Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip", "file", "file.gz"]
-VARIABLE = r"^[A-Z][A-Z0-9_]*$"
-
-
-class AccessSpec(Spec):
-    """What a publisher asks for before a download. All of it comes from the environment; nothing is written down.
-
-    Nobody can agree to terms, or know a password, for somebody else. So a spec only names the variables.
-    """
-
-    agreement: Annotated[str, Field(pattern=VARIABLE)]
-    """Name of the environment variable that says that you have the publisher's agreement: it must be `yes`.
-
-    Source: the publisher's terms, at `homepage`.
-    """
-
-    token: Annotated[str, Field(pattern=rf"{VARIABLE}|^$")] = ""
-    """Name of the environment variable that holds an access token. It is sent to the hosts of `urls` and to no other.
-
-    Change: give it where the publisher's server asks for one (`Authorization: Bearer`), such as a hub with gated data.
-    """
-
-    password: Annotated[str, Field(pattern=rf"{VARIABLE}|^$")] = ""
-    """Name of the environment variable that holds the password of encrypted archives.
-
-    Change: give it where sources have an `encryption`.
-    """
 
 
 class HttpsSource(Spec):
     """An archive on one or more web servers. A digest from its publisher pins its content.
 
     Many publishers give only an md5. An md5 finds damage, but it does not stop a forger. The sha256 of the
-    downloaded file is then recorded in the facts of the corpus.
+    downloaded file is then recorded in the facts of the corpus. Some give no digest at all: see `digest_from`.
     """
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"urls", "size_bytes", "published_gigabytes"})
+    not_identity: ClassVar[frozenset[str]] = frozenset(
+        {"urls", "size_bytes", "published_gigabytes", "digest_from", "digests"}
+    )
 
     type: Literal["https"]
     """Selects this kind of source."""
@@ -53,13 +30,15 @@ class HttpsSource(Spec):
     urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
     """Addresses of the same file, tried in this order.
 
+    Numbers in braces, as in `en_{2009..2020}.tar`, stand for as many sources. `to` may have the same. Zeros in front
+    are kept: `{00000..00803}`. This is for archives without a digest from their publisher.
     Change: add a mirror that is near to you. The key of the corpus stays the same.
     """
 
     sha256: Sha256 | None = None
     """SHA-256 of the archive, in hex. Give either this or `md5`.
 
-    Source: the publisher's page.
+    Source: the publisher's page. With `digest_from: first-download` it is filled in.
     Change: when the publisher replaces the archive. This makes another corpus.
     """
 
@@ -68,6 +47,21 @@ class HttpsSource(Spec):
 
     Source: the publisher's page.
     Change: use it only where the publisher gives no SHA-256.
+    """
+
+    digest_from: Literal["publisher", "first-download"] = "publisher"
+    """Who says which bytes are right.
+
+    `publisher`: `sha256` or `md5`. `first-download`: the publisher gives neither. The SHA-256 of the first download is
+    noted in the store and in `digests`. The key of the corpus is known from then on, and other bytes are an error.
+    Change: `first-download` only where the publisher gives no digest: nobody can say whether the first one was right.
+    """
+
+    digests: str = ""
+    """The file with the SHA-256 of first downloads. Not given: `NAME.digests.json` beside the file of the corpus.
+
+    A relative path starts at the folder of that file. Commit it: other machines then refuse other bytes.
+    Change: where the folder of the corpus spec cannot be written.
     """
 
     size_bytes: Count | None = None
@@ -103,10 +97,33 @@ class HttpsSource(Spec):
     Change: for archives that their publisher encrypts, such as those of GigaSpeech.
     """
 
+    lists: Literal["nothing", "gigaspeech"] = "nothing"
+    """What the file is, besides a part of the corpus: a list of further archives, which are downloaded, too.
+
+    `gigaspeech`: the publisher's `files.yaml`, with path and md5 of each. The archives lie beside it on the server, are
+    encrypted, and are unpacked where their paths say; what belongs to `dict` is left out.
+    Change: for GigaSpeech alone.
+    """
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a digest says which bytes the archive has. A first download has none before it."""
+        return self.sha256 is not None or self.md5 is not None
+
     @property
     def file_name(self) -> str:
-        """Name of the downloaded file: the digest that pins it."""
-        return f"{self.sha256 or self.md5}.{self.packed_as}"
+        """Name of the downloaded file: the digest that pins it; before the first download one that stands for it."""
+        return f"{self.sha256 or self.md5 or self.address_digest}.{self.packed_as}"
+
+    @property
+    def address_digest(self) -> str:
+        """What stands for an archive that has no digest yet: that of its first address."""
+        return self.digest_of_address(self.urls[0])
+
+    @staticmethod
+    def digest_of_address(url: str) -> str:
+        """The SHA-256 of an address, in hex: it tells archives apart whose addresses may hold secrets."""
+        return hashlib.sha256(url.encode()).hexdigest()
 
     @property
     def packed_as(self) -> str:
@@ -115,10 +132,17 @@ class HttpsSource(Spec):
 
     @model_validator(mode="after")
     def _check_pinned_once(self) -> HttpsSource:
-        if (self.sha256 is None) == (self.md5 is None):
-            raise FieldError("exactly one of sha256 and md5 must be given", "md5" if self.md5 else "sha256")
+        if self.digest_from == "publisher" and (self.sha256 is None) == (self.md5 is None):
+            raise FieldError(
+                "exactly one of sha256 and md5 must be given, or digest_from: first-download if there is none",
+                "md5" if self.md5 else "sha256",
+            )
+        if self.digest_from == "first-download" and self.md5 is not None:
+            raise FieldError("an md5 is from the publisher, so digest_from must be, too", "md5")
         if self.format in ("file", "file.gz") and not self.to:
             raise FieldError("one file needs its path below the folder of all audio", "to")
+        if self.lists != "nothing" and self.format != "file":
+            raise FieldError("a list is a file as it is: format must be file", "format")
         return self
 
 

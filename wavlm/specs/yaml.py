@@ -161,6 +161,7 @@ def _read_spec(cls: type[_S], path: Path) -> _S:
     tree = parse_tree(path)
     if cls is CorpusSpec:
         _locate_folders(tree.fields, path)
+        _locate_digests(tree.fields, path)
     spec = _validate(cls, tree, tree.fields)
     name = getattr(spec, "name", path.stem)  # a network has no field `name`
     if name != path.stem:
@@ -184,6 +185,16 @@ def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:
             for field in ("path", "generations"):
                 if isinstance(place := source[field], str):
                     source[field] = str(path.absolute().parent / os.path.expanduser(place))  # noqa: PTH111
+
+
+def _locate_digests(fields: dict[str, JsonValue], path: Path) -> None:
+    """Make the paths of lists of digests absolute, which lie beside the spec if nothing else is said."""
+    sources = fields.get("sources")
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, dict) and source.get("digest_from") == "first-download":
+            place = source.get("digests") or f"{path.stem}.digests.json"
+            if isinstance(place, str):
+                source["digests"] = str(path.absolute().parent / os.path.expanduser(place))  # noqa: PTH111
 
 
 def _find_named(tree: Tree, kind: str, loc: Loc, name: JsonValue) -> Path:

@@ -96,14 +96,17 @@ class Cache:
             reserved.unlink(missing_ok=True)
 
     def _make_room(self, num_bytes: int) -> bool:
-        """Delete what was opened longest ago until so many bytes fit; whether they do."""
-        found = sorted((item.st_mtime_ns, item.st_size, path) for path, item in self._list())
-        total = num_bytes + sum(size for _, size, _ in found)
-        for _, size, path in found:
-            if total > self.most_bytes and not path.name.endswith(RESERVED):
+        """Delete what was opened longest ago until so many bytes fit; nothing if they do not fit. Whether they do."""
+        every = list(self._list())
+        held = sorted((item.st_mtime_ns, item.st_size, path) for path, item in every if path.suffix != RESERVED)
+        total = num_bytes + sum(item.st_size for _, item in every)
+        if total - sum(size for _, size, _ in held) > self.most_bytes:
+            return False
+        for _, size, path in held:
+            if total > self.most_bytes:
                 path.unlink(missing_ok=True)
                 total -= size
-        return total <= self.most_bytes
+        return True
 
     def _drop_stale(self, path: Path) -> None:
         """Drop what fetches have reserved that were killed: nobody holds their slot. Ours, of `path`, is held by us."""

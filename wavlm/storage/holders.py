@@ -48,6 +48,9 @@ class Holder:
         return self.is_here and not _runs(self.pid, self.started)
 
 
+UNKNOWN = Holder("", "", 0, "", "a process that left no note")
+
+
 @contextmanager
 def name_run(name: str) -> Iterator[None]:
     """Let notes that are written while the block runs say that it is for this run."""
@@ -77,14 +80,22 @@ def describe_self(token: str) -> str:
 def read_holder(note: Path) -> Holder | None:
     """Who wrote a note; None if there is no note. One that cannot be read is of an unknown holder."""
     try:
-        found = json.loads(note.read_text())
+        return parse_holder(note.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return UNKNOWN
+
+
+def parse_holder(note: bytes) -> Holder:
+    """Who wrote this note; an unknown holder if it does not say so."""
+    try:
+        found = json.loads(note)
         machine = found.get("machine") or (this_machine() if found["host"] == socket.gethostname() else "another")
         token = str(found.get("token") or f"{found['pid']}-{found.get('since', 0)}")
         return Holder(token, str(machine), int(found["pid"]), str(found.get("started", "")), _describe(found))
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
-        return Holder("", "", 0, "", "a process that left no note")
+        return UNKNOWN
 
 
 def find_owner(lock: Path) -> str | None:

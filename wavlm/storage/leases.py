@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavlm.storage.holders import Holder, describe_self, read_holder
+from wavlm.storage.holders import Holder, describe_self, parse_holder, read_holder
 
 ASIDE = ".gone"  # ends the name of a file that is being removed
 BEAT_SECONDS = 10.0
@@ -50,9 +50,11 @@ class Lease:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the file still names this hold."""
-        found = read_holder(self.path)
-        return not self.is_lost and found is not None and found.token == self.token
+        """Whether the file still names this hold. Raises OSError if the disk does not answer: then nobody knows."""
+        try:
+            return not self.is_lost and parse_holder(self.path.read_bytes()).token == self.token
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """End the hold, also one that was lost. A forked child ends nothing.

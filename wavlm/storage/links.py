@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +25,8 @@ def take_over(source: Path, target: Path) -> None:
 
     The bytes are not read: the caller compares the target with their sha256.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    temporary.unlink(missing_ok=True)
+    # Another machine may take over the same file, in a process of the same number.
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
     try:
         _take(source, temporary)
         temporary.replace(target)

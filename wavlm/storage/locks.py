@@ -15,6 +15,7 @@ from pathlib import Path
 from wavlm.errors import LockedError
 from wavlm.storage.holders import SHARED, Holder, note_of
 from wavlm.storage.leases import LEASE_SECONDS, Lease, find_holder, is_undecided, state_of, take
+from wavlm.storage.passing import read_patiently
 
 RETRY_SECONDS = 0.5
 LOOK_SECONDS = 1.0  # many hold a lock for a moment only
@@ -86,8 +87,11 @@ def hold_share(path: Path, what: str) -> Iterator[Lease]:
 
 
 def require_held(lease: Lease, what: str) -> None:
-    """Raise LockedError (LEASE_LOST) if this process was taken for ended: another one may hold the lock by now."""
-    if not lease.is_ours:
+    """Raise LockedError (LEASE_LOST) if this process was taken for ended: another one may hold the lock by now.
+
+    Raises ReadLostError (READ_LOST) if the disk does not say so for a minute.
+    """
+    if not read_patiently(lambda: lease.is_ours, lease.path):
         raise LockedError(
             "LEASE_LOST",
             f"{what} was taken over by another process, which took this one for ended because it gave no sign of life; "

@@ -36,7 +36,7 @@ def layout_of(**fields: object) -> Layout:
     return TypeAdapter(Layout).validate_json(json.dumps(fields))
 
 
-def read(root: Path, **layout: object) -> Reading:
+def read(root: Path, /, **layout: object) -> Reading:
     """What a layout reads, given as in a corpus spec."""
     return read_layout(layout_of(**layout), root)
 

@@ -37,6 +37,11 @@ class ArchiveServer(ThreadingHTTPServer):
         found = {"type": "https", "urls": (self.url(path),), "sha256": digest, "format": form, **fields}
         return HttpsSource.model_validate(found)
 
+    def unpinned(self, path: str, form: str, **fields: object) -> HttpsSource:
+        """The same, without a digest: the first download says which bytes are right."""
+        found = {"type": "https", "urls": (self.url(path),), "digest_from": "first-download", "format": form, **fields}
+        return HttpsSource.model_validate(found)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: ArchiveServer

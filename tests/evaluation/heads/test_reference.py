@@ -29,6 +29,7 @@ from wavlm.evaluation.heads.ctc import ctc_loss
 from wavlm.evaluation.heads.diarizer import Diarizer, diarization_loss
 from wavlm.evaluation.heads.frame_linear import FrameLinear
 from wavlm.evaluation.heads.mask import MaskNetwork, mask_loss, without_end_impulse
+from wavlm.evaluation.heads.pooled_linear import PooledLinear
 from wavlm.evaluation.heads.xvector import AmSoftmax, XVector
 
 pytestmark = pytest.mark.numeric
@@ -70,6 +71,26 @@ def test_linear_layers_on_frames(hidden: int | None) -> None:
     head = like_reference(of(FrameLinear, width, values.NUM_CLASSES, size=hidden), LINEAR)
     with torch.no_grad():
         require_valid(f"frame_linear{suffix}", head(frames(width), LENGTHS), width + 256)
+
+
+@hidden(8)
+def test_linear_layers_around_a_mean(hidden: int | None) -> None:
+    """The sum of one state is that state. The mean over the frames of an utterance is taken first, theirs between."""
+    width, suffix = width_of(hidden)
+    head = PooledLinear(1, width, hidden or 256, [values.NUM_CLASSES])
+    names = {"projection.": LINEAR["projection."], "classifier.": LINEAR["output."]}
+    for ours, theirs in names.items():
+        layer = head.get_submodule(ours.removesuffix("."))
+        layer.load_state_dict(
+            {
+                name: torch.from_numpy(values.weight(theirs + name, tuple(tensor.shape)))
+                for name, tensor in layer.state_dict().items()
+            }
+        )
+    pooled = torch.stack([row[:length].mean(0) for row, length in zip(frames(width), values.LENGTHS, strict=True)])
+    with torch.no_grad():
+        (found,) = head(pooled.unsqueeze(1))
+    require_reference(f"pooled_linear{suffix}", found, width + 256 + FRAMES)
 
 
 @hidden(10)

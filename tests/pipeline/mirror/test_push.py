@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.mirror.artifacts import files_in, fill_folder, make_store
+from tests.pipeline.mirror.artifacts import FILES, files_in, fill_folder, make_store
 from wavlm.errors import BadDataError, CodedError
 from wavlm.pipeline.mirror.entry import entry_key, list_entries, read_entry
 from wavlm.pipeline.mirror.fetch import fetch, fill
@@ -18,8 +18,8 @@ from wavlm.pipeline.mirror.push import push
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.verify import verify
 from wavlm.storage.digested import parse_digested, to_digested
-from wavlm.storage.drops import read_dropped
-from wavlm.storage.elsewhere import Elsewhere, open_file
+from wavlm.storage.drops import read_dropped, write_dropped
+from wavlm.storage.elsewhere import Elsewhere, open_file, read_range
 from wavlm.storage.mirror.mirror import Mirror
 
 
@@ -142,6 +142,52 @@ def test_an_object_that_was_damaged_is_found_named_and_mended(
     assert push(store.path(shards), folder_mirror).was_there  # nobody looked
     assert push(store.path(shards), folder_mirror, check=True).num_sent == 1
     assert fetch_all(folder_mirror, tmp_path / "two").is_complete(shards)
+
+
+def test_a_push_from_a_store_that_lacks_files_leaves_the_mirror_those_that_it_has(
+    folder_mirror: Mirror, tmp_path: Path
+) -> None:
+    store, _, shards = make_store(tmp_path / "one")
+    push_all(store, folder_mirror)
+    other = fetch_all(folder_mirror, tmp_path / "two", is_light=True)
+    for folder in other.folders():
+        push(folder, folder_mirror, check=True)
+    third = fetch_all(folder_mirror, tmp_path / "three")
+    for folder in third.folders():
+        assert not read_dropped(folder)
+        assert verify(folder) == []
+    whole = (store.path(shards) / "train-000001.tar").read_bytes()
+    assert read_range(other.path(shards), "train-000001.tar", 100, 50) == whole[100:150]
+    assert [entry.num_bytes for entry in list_entries(folder_mirror)] == [
+        sum(len(content) for content in FILES[kind].values()) for kind in ("corpus", "shards")
+    ]
+
+
+def test_two_stores_that_each_lack_a_file_give_a_mirror_all_of_them(folder_mirror: Mirror, tmp_path: Path) -> None:
+    for name, lacking in (("one", "train-000000.tar"), ("two", "train-000001.tar")):
+        store, corpus, shards = make_store(tmp_path / name)
+        write_dropped(store.path(shards), [lacking], 0.0)
+        (store.path(shards) / lacking).unlink()
+        for artifact in (corpus, shards):
+            push(store.path(artifact), folder_mirror)
+    third = fetch_all(folder_mirror, tmp_path / "three")
+    assert verify(third.path(shards)) == []
+    assert not read_dropped(third.path(shards))
+    for name in ("train-000000.tar", "train-000001.tar"):
+        whole = (third.path(shards) / name).read_bytes()
+        assert read_range(third.path(shards), name, 7, 9) == whole[7:16]
+
+
+def test_an_object_that_is_damaged_and_not_here_is_named(folder_mirror: Mirror, tmp_path: Path) -> None:
+    store, _, shards = make_store(tmp_path / "one")
+    push_all(store, folder_mirror)
+    other = fetch_all(folder_mirror, tmp_path / "two", is_light=True)
+    objects = Path(folder_mirror.address.removeprefix("file://")) / "objects"
+    victim = max(objects.glob("*/*"), key=lambda path: path.read_bytes().startswith(b"tartar"))
+    victim.write_bytes(victim.read_bytes()[:-1] + b"!")
+    with pytest.raises(BadDataError, match=rf"MIRROR_DAMAGED.*{victim.name}.*from a store that has it"):
+        push(other.path(shards), folder_mirror, check=True)
+    assert push(store.path(shards), folder_mirror, check=True).num_sent == 1
 
 
 def test_an_interrupted_fetch_shows_nothing_and_goes_on(

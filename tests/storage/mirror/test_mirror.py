@@ -162,3 +162,25 @@ def test_the_courier_ends_with_who_started_it_also_by_a_kill(folder_address: str
     done = subprocess.run([sys.executable, "-c", STARTED, folder_address], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     wait_until(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
+
+
+ASKING = """
+import os, signal, sys, threading
+from wavlm.storage.mirror.mirror import Mirror
+opened = Mirror(sys.argv[1])
+opened.list("a")
+courier = opened._courier
+threading.Thread(target=opened.read, args=("never",), daemon=True).start()
+while not courier._waiting:
+    pass
+with courier._lock:  # the request is in the pipe
+    print(courier._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_courier_ends_at_once_also_in_the_middle_of_a_transfer(folder_address: str) -> None:
+    os.mkfifo(Path(folder_address.removeprefix("file://")) / "never")  # whoever reads it waits for a writer
+    done = subprocess.run([sys.executable, "-c", ASKING, folder_address], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    wait_until(lambda: not Path(f"/proc/{int(done.stdout)}").exists())

@@ -4,7 +4,8 @@ Files of the downloads folder:
 
 - `<digest>.<format>`: an archive; it appears only after its digest was checked,
 - `<digest>.<format>.part`: an unfinished download; the next run continues it,
-- `<digest>.<format>.bad`: a download with the wrong bytes.
+- `<digest>.<format>.bad`: a download with the wrong bytes,
+- `<digest of the address>.<format>.digest.json`: the digest of the first download, where the publisher gives none.
 """
 
 from wavlm.corpus.credentials import Credentials, read_credentials

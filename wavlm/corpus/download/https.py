@@ -63,11 +63,28 @@ def fetch_pinned(  # noqa: PLR0913  what, where, how
     with hold_archive_lock(target, retry_policy.lock_seconds):
         if is_present(target, pin, hashes=hashes):
             return target
-        part = PartialFile(target.with_name(f"{target.name}.part"), RunningDigest(pin.algorithm))
-        require_room(into, max(0, (pin.size_bytes or 0) - part.size))
-        _Attempts(part, pin, retry_policy, progress, credentials).fetch_from_any(urls)
+        part = part_of(target, pin)
+        fill_part(part, pin, urls, progress, retry_policy, credentials)
         part.note.unlink(missing_ok=True)
         return publish(part.path, target)
+
+
+def part_of(target: Path, pin: Pin) -> PartialFile:
+    """The unfinished download that becomes `target`."""
+    return PartialFile(target.with_name(f"{target.name}.part"), RunningDigest(pin.algorithm))
+
+
+def fill_part(
+    part: PartialFile,
+    pin: Pin,
+    urls: tuple[str, ...],
+    progress: Progress,
+    retry_policy: RetryPolicy,
+    credentials: Credentials,
+) -> None:
+    """Download into a part file until it has the pinned bytes. Its lock must be held. Raises as `fetch`."""
+    require_room(part.path.parent, max(0, (pin.size_bytes or 0) - part.size))
+    _Attempts(part, pin, retry_policy, progress, credentials).fetch_from_any(urls)
 
 
 @dataclass(frozen=True)

@@ -32,22 +32,38 @@ _ENCRYPTED = (0, b"Salted__")  # as `openssl enc` writes it
 HEAD_BYTES = 512
 
 
+RUN_AGAIN = "run again, and check the spec if it happens twice"
+ACCEPT = (
+    "its publisher gives no digest, and this is that of the first download: run again, and if it happens twice the "
+    "archive was replaced; to take it as it is now: wavlm pin CORPUS --accept "
+)
+
+
 @dataclass(frozen=True)
 class Pin:
     """The expected bytes of an archive."""
 
     algorithm: Literal["sha256", "md5"]
-    digest: str
+    digest: str | None  # None: of a first download, whose bytes nobody knows
     size_bytes: int | None  # None: not known
     format: str
+    is_of_first_download: bool = False  # nobody but an earlier download says that the digest is right
 
     @classmethod
     def of(cls, source: HttpsSource | AptSource) -> Pin:
+        """The pin of a source whose digest is known."""
         if isinstance(source, AptSource):
             return cls("sha256", source.sha256, source.size_bytes, "deb")
         if source.md5 is not None:
             return cls("md5", source.md5, source.size_bytes, source.packed_as)
-        return cls("sha256", source.sha256 or "", source.size_bytes, source.packed_as)
+        assert source.sha256 is not None  # noqa: S101 - a plan with unknown digests is not run
+        is_first = source.digest_from == "first-download"
+        return cls("sha256", source.sha256, source.size_bytes, source.packed_as, is_first)
+
+    @classmethod
+    def of_unknown(cls, source: HttpsSource) -> Pin:
+        """What a first download has to be: of the right format, and of the right size if one is known."""
+        return cls("sha256", None, source.size_bytes, source.packed_as)
 
     @property
     def name(self) -> str:
@@ -70,12 +86,11 @@ class Pin:
             )
 
     def check_digest(self, found: str, path: Path) -> None:
-        """Raise BadDataError unless a digest that was computed of the file is the pinned one."""
-        if found != self.digest:
+        """Raise BadDataError unless a digest that was computed of the file is the pinned one, if one is known."""
+        if self.digest is not None and found != self.digest:
+            advice = f"{ACCEPT}{found}" if self.is_of_first_download else RUN_AGAIN
             raise BadDataError(
-                "DL_HASH",
-                f"found {self.algorithm} {found}, expected {self.digest}; at {path}; run again, "
-                "and check the spec if it happens twice",
+                "DL_HASH", f"found {self.algorithm} {found}, expected {self.digest}; at {path}; {advice}"
             )
 
     def check_head(self, head: bytes, where: str) -> None:

@@ -14,27 +14,39 @@ from typing import Any, NamedTuple
 
 from wavlm.corpus.layouts.account import FilesAccount, TableAccount, check_files, describe_losses
 from wavlm.corpus.layouts.asterisk import read_asterisk
+from wavlm.corpus.layouts.audio_snips import read_audio_snips
 from wavlm.corpus.layouts.columns import check_columns, read_columns
+from wavlm.corpus.layouts.common_voice import read_common_voice
+from wavlm.corpus.layouts.covost import read_covost
 from wavlm.corpus.layouts.espnet import read_espnet
 from wavlm.corpus.layouts.fairseq import read_fairseq
 from wavlm.corpus.layouts.festvox import read_festvox
 from wavlm.corpus.layouts.fillets import read_fillets
+from wavlm.corpus.layouts.fluent_commands import read_fluent_commands
 from wavlm.corpus.layouts.free_spoken_digits import read_free_spoken_digits
 from wavlm.corpus.layouts.generic import check_generic, read_generic, read_generic_trials
 from wavlm.corpus.layouts.gigaspeech import read_gigaspeech
 from wavlm.corpus.layouts.huggingface import find_files, read_huggingface, unpack_rows
+from wavlm.corpus.layouts.iemocap import read_iemocap
 from wavlm.corpus.layouts.kaldi import read_kaldi
 from wavlm.corpus.layouts.lhotse import read_lhotse
 from wavlm.corpus.layouts.librilight import read_librilight
+from wavlm.corpus.layouts.librimix import read_librimix
 from wavlm.corpus.layouts.librispeech import read_librispeech
 from wavlm.corpus.layouts.manifests import check_manifests
 from wavlm.corpus.layouts.mls import read_mls
 from wavlm.corpus.layouts.names import key_of, name_of, path_from_text, path_to_text
 from wavlm.corpus.layouts.nemo import read_nemo
+from wavlm.corpus.layouts.quesst import read_quesst, read_quesst_trials
 from wavlm.corpus.layouts.recording import UNKNOWN_SPEAKER, Phone, Recording
 from wavlm.corpus.layouts.rttm import read_rttm
+from wavlm.corpus.layouts.sbcsae import read_sbcsae
+from wavlm.corpus.layouts.speech_commands import read_speech_commands
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.corpus.layouts.trial import Trial
+from wavlm.corpus.layouts.vcc2020 import read_vcc2020
+from wavlm.corpus.layouts.voicebank import read_voicebank
+from wavlm.corpus.layouts.voxceleb import read_voxceleb, read_voxceleb_trials
 from wavlm.corpus.layouts.voxpopuli import read_voxpopuli
 from wavlm.corpus.layouts.webdataset import find_tars, read_webdataset
 from wavlm.specs import Layout, Spec
@@ -51,6 +63,22 @@ from wavlm.specs.manifests import (
     TableLayout,
 )
 from wavlm.specs.publishers import GigaspeechLayout, LibrilightLayout, MlsLayout, VoxpopuliLayout
+from wavlm.specs.superb import (
+    AudioSnipsLayout,
+    FluentCommandsLayout,
+    IemocapLayout,
+    QuesstLayout,
+    SpeechCommandsLayout,
+    VoxcelebLayout,
+)
+from wavlm.specs.superb_generation import (
+    CommonVoiceLayout,
+    CovostLayout,
+    LibrimixLayout,
+    SbcsaeLayout,
+    Vcc2020Layout,
+    VoicebankLayout,
+)
 
 __all__ = [
     "CONTAINERS",
@@ -78,22 +106,34 @@ __all__ = [
 # A reader takes the layout and the files of the corpus. It yields recordings in the order of their paths.
 READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     AsteriskLayout: read_asterisk,
+    AudioSnipsLayout: read_audio_snips,
+    CommonVoiceLayout: read_common_voice,
+    CovostLayout: read_covost,
     EspnetLayout: read_espnet,
     FairseqLayout: read_fairseq,
     FestvoxLayout: read_festvox,
     FilletsLayout: read_fillets,
+    FluentCommandsLayout: read_fluent_commands,
     FreeSpokenDigitLayout: read_free_spoken_digits,
     GenericLayout: read_generic,
     GigaspeechLayout: read_gigaspeech,
     HuggingfaceLayout: read_huggingface,
+    IemocapLayout: read_iemocap,
     KaldiLayout: read_kaldi,
     LhotseLayout: read_lhotse,
     LibrilightLayout: read_librilight,
+    LibrimixLayout: read_librimix,
     LibrispeechLayout: read_librispeech,
     MlsLayout: read_mls,
     NemoLayout: read_nemo,
+    QuesstLayout: read_quesst,
     RttmLayout: read_rttm,
+    SbcsaeLayout: read_sbcsae,
+    SpeechCommandsLayout: read_speech_commands,
     TableLayout: read_columns,
+    Vcc2020Layout: read_vcc2020,
+    VoicebankLayout: read_voicebank,
+    VoxcelebLayout: read_voxceleb,
     VoxpopuliLayout: read_voxpopuli,
     WebdatasetLayout: read_webdataset,
 }
@@ -102,6 +142,8 @@ READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
 # Readers of lists of trials, for the layouts that have some. They take the keys of the recordings, too.
 TRIALS: Mapping[type[Spec], Callable[[Any, Tree, Container[str]], Iterator[Trial]]] = {
     GenericLayout: read_generic_trials,
+    QuesstLayout: read_quesst_trials,
+    VoxcelebLayout: read_voxceleb_trials,
 }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from wavlm.corpus.layouts.lexicon import Lexicon
 from wavlm.corpus.layouts.names import key_of
 from wavlm.corpus.layouts.recording import Recording
 from wavlm.corpus.layouts.table import read_lines, shorten, table_fault
@@ -19,7 +20,8 @@ UTTERANCE = re.compile(r"(?P<speaker>[0-9]+)-(?P<chapter>[0-9]+)-[0-9]+")
 
 
 def read_librispeech(layout: LibrispeechLayout, tree: Tree) -> Iterator[Recording]:
-    """Keys are LibriSpeech's utterance ids. Texts are in `*.trans.txt` beside the audio."""
+    """Keys are LibriSpeech's utterance ids. Texts are in `*.trans.txt` beside the audio. Parts are the subsets."""
+    lexicon, above = Lexicon(tree, layout.lexicon), len(PurePosixPath(layout.root).parts)
     for path in tree.audio(f"{layout.root}/**/*.flac".lstrip("/")):
         found = UTTERANCE.fullmatch(path.stem)
         if found is None:
@@ -31,7 +33,11 @@ def read_librispeech(layout: LibrispeechLayout, tree: Tree) -> Iterator[Recordin
             )
         chapter = f"{found['speaker']}-{found['chapter']}"
         texts = _texts(tree.root / path.parent / f"{chapter}.trans.txt")
-        yield Recording(key_of(path.stem), path, found["speaker"], texts.get(path.stem))
+        text = texts.get(path.stem)
+        part = path.parts[-4] if len(path.parts) >= above + 4 else ""
+        target = lexicon.target(text)
+        yield Recording(key_of(path.stem), path, found["speaker"], text, part=printable(part), target=target)
+    lexicon.check()
 
 
 @lru_cache(maxsize=1)  # the files of a chapter come one after another

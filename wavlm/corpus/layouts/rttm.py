@@ -59,6 +59,18 @@ def read_rttm(layout: RttmLayout, tree: Tree) -> Iterator[Recording]:
         yield Recording(key, path, UNKNOWN_SPEAKER, part=part.find(path), target=target)
 
 
+def read_turns(tree: Tree, files: Iterable[PurePosixPath]) -> dict[str, list[Turn]]:
+    """The turns of some RTTM files by the name of their recording, in the order of the lines."""
+    turns: dict[str, list[Turn]] = {}
+    for file in files:
+        tally = Tally(str(file))
+        for name, turn in parse_rows(tree.root / file, _lines(tree.root / file), lambda _, text: _made(_turn, text)):
+            tally.add("path", name, 0)
+            turns.setdefault(name, []).append(turn)
+        tree.tables.append(tally.account(0))
+    return turns
+
+
 def _names(tree: Tree, paths: Sequence[PurePosixPath]) -> Mapping[str, PurePosixPath]:
     """Recordings by file name. Raises BadDataError (LAYOUT) if two have one: nobody knows whose turns they are."""
     names: dict[str, PurePosixPath] = {}
@@ -93,8 +105,7 @@ def _read(
     tally, found = Tally(str(file)), dict[PurePosixPath, list[Item]]()
 
     def take(line: int, text: str) -> Iterable[tuple[str, Item]]:
-        made = None if text.lstrip().startswith(COMMENTS) else parse(text.split())
-        if made is not None:
+        for made in _made(parse, text):
             tally.add("path" if made[0] in names else "left over", made[0], line)
             yield made
 
@@ -103,6 +114,12 @@ def _read(
             found.setdefault(names[name], []).append(item)
     tree.tables.append(tally.account(len(names) - len(found)))
     return found
+
+
+def _made(parse: _Parse[Item], text: str) -> Iterable[tuple[str, Item]]:
+    """What a line says; nothing if it is a comment, or of another type."""
+    made = None if text.lstrip().startswith(COMMENTS) else parse(text.split())
+    return () if made is None else (made,)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -23,8 +23,8 @@ from wavlm.features.mfcc import MFCC_CHANNELS, MFCC_HOP_SAMPLES, Floats, mfcc
 from wavlm.nn import WavLM, load_model
 from wavlm.nn.description import read_network
 from wavlm.rng import seed_for
-from wavlm.specs import HOP_SAMPLES
-from wavlm.specs.evaluation import BaselineSpec, FbankBaseline, MfccBaseline
+from wavlm.specs import HOP_SAMPLES, NetworkSpec
+from wavlm.specs.evaluation import BaselineSpec, FbankBaseline, MfccBaseline, RandomBaseline
 
 CLUSTERS_OF_RANDOM = 2  # a network has a head, which no state depends on
 
@@ -61,10 +61,11 @@ class Subject:
         return MFCC_HOP_SAMPLES if self._network is None else HOP_SAMPLES
 
     @property
-    def _network(self):  # type: ignore[no-untyped-def]
+    def _network(self) -> NetworkSpec | None:
+        """The network that computes the states; None for baselines without one."""
         if self.model_dir is not None:
             return read_network(self.model_dir).network
-        return None if isinstance(self.baseline, FbankBaseline | MfccBaseline) else self.baseline.network  # type: ignore[union-attr]
+        return self.baseline.network if isinstance(self.baseline, RandomBaseline) else None
 
 
 class ComputeStates(Protocol):
@@ -89,10 +90,12 @@ def open_subject(subject: Subject) -> ComputeStates:
 def _open_network(subject: Subject) -> WavLM:
     if subject.model_dir is not None:
         return load_model(subject.model_dir, subject.device).eval()
-    assert subject.baseline is not None and subject.baseline.type == "random"  # noqa: S101, PT018 - by its callers
+    baseline = subject.baseline
+    assert isinstance(baseline, RandomBaseline)  # noqa: S101 - by its callers
+    assert baseline.network is not None  # noqa: S101 - a plan fills it in
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(subject.baseline.seed, "random weights") % 2**63)
-        return WavLM(subject.baseline.network, CLUSTERS_OF_RANDOM).to(subject.device).eval()
+        torch.manual_seed(seed_for(baseline.seed, "random weights") % 2**63)
+        return WavLM(baseline.network, CLUSTERS_OF_RANDOM).to(subject.device).eval()
 
 
 def _compute(network: WavLM, waveform: Floats, device: str) -> Floats:

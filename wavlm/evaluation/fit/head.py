@@ -67,7 +67,7 @@ def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
     A loss that is no number ends the fit; the best head so far counts.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(seed, "head") % 2**63)
+        _seed(seed, "head")
         head = trainee.make_head(sets.size).to(device)
     optimizer = _make_optimizer(head, fit, learning_rate)
     state = Progressed()
@@ -77,7 +77,7 @@ def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
     batches = _batches(sets, fit, seed, state.update, device)
     with torch.random.fork_rng(devices=[]):
         while not state.is_over:
-            torch.manual_seed(seed_for(seed, "update", state.update) % 2**63)
+            _seed(seed, "update", state.update)
             is_finite = _update(trainee, head, next(batches), optimizer, fit, learning_rate, state.update)
             state.update += 1
             if state.update % fit.dev_every == 0 or state.update == fit.updates or not is_finite:
@@ -116,6 +116,17 @@ def value_of(trainee: Scorer, examples: Sequence[Example], predictions: Sequence
     first = trainee.score(examples, predictions, with_intervals=False)[0]
     value = -first.value if first.is_lower_better else first.value
     return value if math.isfinite(value) else None
+
+
+def _seed(seed: int, *names: str | int) -> None:
+    """Seed torch's default generators.
+
+    `torch.manual_seed` keeps a stack trace of each call on a machine without a GPU, which costs more than an update.
+    """
+    number = seed_for(seed, *names) % 2**63
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(number)
 
 
 def _score_dev(trainee: Trainee, head: nn.Module, sets: Sets, device: str) -> float | None:

@@ -70,7 +70,7 @@ def search(  # noqa: PLR0913, PLR0917 - what, on what, how, where
 def _choose(learning_rates: Sequence[float], fitted: dict[float, list[Fitted]]) -> float | None:
     """The learning rate whose mean over seeds is best; one of which any seed gave no number is no choice."""
     scores = {
-        rate: float(np.mean([item.dev for item in fitted[rate]]))  # type: ignore[misc]
+        rate: float(np.mean([item.dev for item in fitted[rate]]))
         for rate in learning_rates
         if all(item.dev is not None for item in fitted[rate])
     }

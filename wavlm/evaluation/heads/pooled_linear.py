@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from wavlm.evaluation.heads.weighted_sum import WeightedSum
@@ -30,4 +31,4 @@ class PooledLinear(nn.Module):
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, ...]:
         logits: Tensor = self.classifier(self.projection(self.sum(pooled)))
-        return logits.split(self._sizes, dim=1)
+        return tuple(torch.split(logits, self._sizes, dim=1))

@@ -174,9 +174,9 @@ def _check_groups(examples: Sequence[Example]) -> None:
                 f"the target of {item.key} is {target!r}, expected an object of texts; in the corpus; correct its "
                 "table of targets",
             )
-        if target.keys() != examples[0].target.keys():  # type: ignore[union-attr]
+        if target.keys() != _groups(examples[0]).keys():
             raise BadDataError(
                 "TARGET_BAD",
                 f"the target of {item.key} has {sorted(target)}, that of {examples[0].key} has "
-                f"{sorted(examples[0].target)}; in the corpora; all need the same fields",  # type: ignore[arg-type]
+                f"{sorted(_groups(examples[0]))}; in the corpora; all need the same fields",
             )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
@@ -150,11 +151,9 @@ class Task(Protocol):
 
 def read_batch(examples: Sequence[Example], features: Features, device: str) -> Batch:
     """The features of some examples as one batch."""
-    found = [torch.from_numpy(features.read(item.key)) for item in examples]
+    found = [features.read(item.key) for item in examples]
     counts = torch.tensor([states.shape[1] for states in found])
-    if all(states.shape == found[0].shape for states in found):
-        return Batch(tuple(examples), torch.stack(found).to(device), counts.to(device))
-    padded = torch.zeros(len(found), found[0].shape[0], int(counts.max()), found[0].shape[2])
+    padded = np.zeros((len(found), found[0].shape[0], int(counts.max()), found[0].shape[2]), np.float32)
     for row, states in zip(padded, found, strict=True):
         row[:, : states.shape[1]] = states
-    return Batch(tuple(examples), padded.to(device), counts.to(device))
+    return Batch(tuple(examples), torch.from_numpy(padded).to(device), counts.to(device))

@@ -22,7 +22,7 @@ from wavlm.pipeline.check.models import (
     check_sample,
 )
 from wavlm.pipeline.check.sampling import check_sampling
-from wavlm.pipeline.check.sources import check_folders, check_programs, check_sources
+from wavlm.pipeline.check.sources import check_digests, check_folders, check_programs, check_sources
 from wavlm.pipeline.check.starts import check_starts
 from wavlm.pipeline.check.storage import check_room, check_store
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
@@ -34,6 +34,7 @@ __all__ = ["NotReadyError", "Remark", "find", "refuse"]
 CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_store,
     check_sources,
+    check_digests,
     check_folders,
     check_generations,
     check_programs,

@@ -13,6 +13,7 @@ from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
 from wavlm.pipeline.artifacts import Corpus, Shards
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+from wavlm.pipeline.first_downloads import describe_digests
 from wavlm.specs import AptSource, CorpusSpec, FolderSource
 
 
@@ -24,6 +25,13 @@ def check_sources(wanted: Wanted) -> Iterator[Finding]:
             read_credentials(corpus.spec)
         except CodedError as error:
             yield error
+
+
+def check_digests(wanted: Wanted) -> Iterator[Finding]:
+    """Archives have a digest from their publisher. Where not, a remark says so: nobody knows which bytes are right."""
+    for corpus in wanted.of(Corpus):
+        for digests in describe_digests(corpus.spec):
+            yield Remark(f"{corpus.name}: {digests}", is_warning=True)
 
 
 def check_folders(wanted: Wanted) -> Iterator[Finding]:

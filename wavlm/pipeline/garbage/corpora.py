@@ -78,7 +78,7 @@ def _owners(survey: Survey, archive: str) -> list[tuple[KeptRecipe, Artifact]]:
         (item, artifact)
         for item in survey.kept.recipes
         for artifact in item.artifacts
-        if archive in archives_of(artifact)
+        if archive in archives_of(artifact, survey.store)
     ]
 
 

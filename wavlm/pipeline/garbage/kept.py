@@ -17,7 +17,7 @@ from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.record import read_field, read_seal
 from wavlm.pipeline.refreshes import read_refresh
 from wavlm.pipeline.registration import RegistrationFacts, explain_registry
-from wavlm.pipeline.resolve import resolve, unread_folders
+from wavlm.pipeline.resolve import resolve, unknown_corpora
 from wavlm.pipeline.resolve_models import unknown_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe, StartSpec
@@ -43,7 +43,7 @@ class KeptRecipe:
 
         Shipped recipes that nobody runs name models by words such as `base`, so theirs do not count.
         """
-        return (*unread_folders(self.recipe), *(unknown_models(self.recipe) if self.is_used else ()))
+        return (*unknown_corpora(self.recipe), *(unknown_models(self.recipe) if self.is_used else ()))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from wavlm.corpus.download.listed import with_listed
 from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact, Corpus, ImportedModel, Model
 from wavlm.pipeline.imported import place_of
@@ -60,7 +61,7 @@ def remember(recipe: Path | str, store: Store, artifacts: Sequence[Artifact] = (
         path=path,
         last_run_unix=time.time(),
         keys=tuple(item.key for item in artifacts if item.is_known),
-        archives=tuple(name for item in artifacts for name in archives_of(item)),
+        archives=tuple(name for item in artifacts for name in archives_of(item, store)),
         starts=starts_of(artifacts),
         is_whole=bool(artifacts) and all(item.is_known for item in artifacts),
     )
@@ -101,14 +102,15 @@ def forget(note: Remembered, store: Store) -> None:
     _place(note.path, store).unlink(missing_ok=True)
 
 
-def archives_of(artifact: Artifact) -> tuple[str, ...]:
+def archives_of(artifact: Artifact, store: Store) -> tuple[str, ...]:
     """Names of the files in downloads/ that a corpus or a model is unpacked from."""
     if isinstance(artifact, ImportedModel):
         source = artifact.spec.source
         return (source.file_name,) if isinstance(source, ModelArchive) else ()
     if not isinstance(artifact, Corpus):
         return ()
-    return tuple(source.file_name for source in artifact.spec.sources if not isinstance(source, FolderSource))
+    sources = [source for source in artifact.spec.sources if not isinstance(source, FolderSource)]
+    return tuple(source.file_name for source in with_listed(sources, store.downloads))
 
 
 def starts_of(artifacts: Iterable[Artifact]) -> tuple[str, ...]:

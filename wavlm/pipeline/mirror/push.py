@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from wavlm.storage.drops import read_dropped
 from wavlm.storage.files import sha256_of
 from wavlm.storage.ledger import LEDGER_FILE, SealedFile
 from wavlm.storage.mirror.mirror import Mirror
-from wavlm.storage.pieces import hash_in_pieces, write_pieces
+from wavlm.storage.pieces import hash_in_pieces, read_pieces, write_pieces
 from wavlm.storage.seals import PIECES_FILE, RECORD_FILE, SEAL_FILE, broken
 from wavlm.storage.use_locks import hold_in_use
 
@@ -40,32 +41,33 @@ class Pushed:
 def push(folder: Path, mirror: Mirror, progress: Progress = no_progress, *, check: bool = False) -> Pushed:
     """Push a complete artifact's folder. `check`: read all objects that are there, and send again what is damaged.
 
+    A file that is not here is left out of the mirror only if it is not there, either.
     Of two that push the same artifact with different content, one wins, and the other raises MIRROR_DIFFERS.
-    Raises BadDataError (CHECKSUM, MIRROR_DIFFERS, RECORD_BROKEN), and what `Mirror` raises.
+    Raises BadDataError (CHECKSUM, MIRROR_DAMAGED, MIRROR_DIFFERS, RECORD_BROKEN), and what `Mirror` raises.
     """
     place = Place.of(folder)
     with hold_in_use([place.use_lock]):
         record, seal = read_record(folder), read_seal(folder)
         if seal is None:
             raise broken(folder / SEAL_FILE, "an earlier version made it without a seal")
-        dropped = read_dropped(folder).union(name for name in record.files if NOT_PUSHED.fullmatch(name))
-        files = {name: file for name, file in record.files.items() if name not in dropped}
+        lacking = read_dropped(folder).union(name for name in record.files if NOT_PUSHED.fullmatch(name))
+        files = {name: file for name, file in record.files.items() if name not in lacking}
         there = read_entry(mirror, place.kind, place.key)
+        left_out = lacking
         if there:
             if there.content != seal.content:
                 raise differs(mirror, there, seal.content)
-            if not check and not read_left_out(mirror, there).difference(dropped):
+            left_there = read_left_out(mirror, there)
+            if not check and left_there <= lacking:
                 return Pushed(was_there=True)
+            left_out = lacking & left_there  # what is not here stays in the mirror
         _check_inputs(mirror, seal, place)
         sender = _Sender(mirror, folder, check=check)
-        transfer_all(sender.send, files.items(), sum(file.bytes for file in files.values()), progress)
-        about = {
-            name: _describe(folder / name)
-            for name in (SEAL_FILE, LEDGER_FILE, RECORD_FILE)
-            if (folder / name).is_file()
-        }
-        for item in about.items():
-            sender.send(item)
+        transfer_all(sender.send, files.items(), _num_bytes(files.values()), progress)
+        kept = {name: file for name, file in record.files.items() if name in lacking - left_out}
+        if check:
+            transfer_all(sender.require_whole, kept.items(), _num_bytes(kept.values()), progress)
+        about = sender.send_about()
         entry = MirrorEntry(
             kind=place.kind,
             name=place.name,
@@ -75,9 +77,9 @@ def push(folder: Path, mirror: Mirror, progress: Progress = no_progress, *, chec
             record=about[RECORD_FILE],
             seal=about[SEAL_FILE],
             ledger=about.get(LEDGER_FILE),
-            pieces=sender.send_pieces([name for name in files if is_cached(place.kind, name)]),
-            left_out=sender.send_list(sorted(dropped)),
-            num_bytes=sum(file.bytes for file in files.values()),
+            pieces=sender.send_pieces([name for name in files if is_cached(place.kind, name)], there if kept else None),
+            left_out=sender.send_list(sorted(left_out)),
+            num_bytes=_num_bytes((*files.values(), *kept.values())),
             pushed_unix=time.time(),
         )
         if not write_entry(mirror, entry, replace=there is not None):
@@ -102,6 +104,26 @@ class _Sender:
             self.bytes_sent += file.bytes
         return file.bytes
 
+    def require_whole(self, item: tuple[str, SealedFile]) -> int:
+        """Raise BadDataError (MIRROR_DAMAGED) unless the mirror has a file that is not here; returns its size."""
+        name, file = item
+        key = object_key(file.sha256)
+        if not self._mirror.is_whole(key, file.sha256, file.bytes):
+            raise BadDataError(
+                "MIRROR_DAMAGED",
+                f"{name} is not what was pushed, and it is not here; at {self._mirror.address}/{key}; push it again "
+                "from a store that has it: wavlm push --check",
+            )
+        return file.bytes
+
+    def send_about(self) -> dict[str, SealedFile]:
+        """Send record, seal and ledger, which every artifact has in its folder; what they are, by name."""
+        paths = (self._folder / name for name in (SEAL_FILE, LEDGER_FILE, RECORD_FILE))
+        about = {path.name: _describe(path) for path in paths if path.is_file()}
+        for item in about.items():
+            self.send(item)
+        return about
+
     def send_list(self, names: list[str]) -> SealedFile | None:
         """Send a list of names; None if there are none."""
         if not names:
@@ -111,15 +133,19 @@ class _Sender:
         self._mirror.replace(object_key(file.sha256), blob)
         return file
 
-    def send_pieces(self, names: list[str]) -> SealedFile | None:
-        """Send the digests of parts of these files; None if there are none."""
+    def send_pieces(self, names: list[str], there: MirrorEntry | None) -> SealedFile | None:
+        """Send the digests of parts of these files, beside those that an entry has; None if there are none."""
+        before = there.pieces if there else None
         if not names:
-            return None
+            return before
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / PIECES_FILE
+            if before:
+                self._mirror.fetch(object_key(before.sha256), path, before.sha256, before.bytes)
+            known = read_pieces(path.parent)
             with ThreadPoolExecutor(HASHING_THREADS) as pool:
                 digests = pool.map(hash_in_pieces, [self._folder / name for name in names])
-                write_pieces(path, dict(zip(names, digests, strict=True)))
+                write_pieces(path, {**known, **dict(zip(names, digests, strict=True))})
             file = _describe(path)
             key = object_key(file.sha256)
             if not self._is_there(key, file):
@@ -150,6 +176,10 @@ def _accept_other(mirror: Mirror, entry: MirrorEntry) -> None:
     there = read_entry(mirror, entry.kind, entry.key)
     if there and there.content != entry.content:
         raise differs(mirror, there, entry.content)
+
+
+def _num_bytes(files: Iterable[SealedFile]) -> int:
+    return sum(file.bytes for file in files)
 
 
 def _describe(path: Path) -> SealedFile:

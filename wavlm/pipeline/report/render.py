@@ -18,7 +18,7 @@ from markupsafe import Markup
 from wavlm.corpus.audio.reason import ADVICE
 from wavlm.pipeline.artifacts import Export, Scores
 from wavlm.pipeline.registration import REPORT_FILE
-from wavlm.pipeline.report import charts
+from wavlm.pipeline.report import charts, layer_charts
 from wavlm.pipeline.report.content import Report
 from wavlm.pipeline.report.graph import draw_graph
 from wavlm.pipeline.report.repeat import write_script
@@ -55,6 +55,8 @@ def render(report: Report) -> str:
         histogram=charts.draw_histogram(report.histogram) if report.histogram else None,
         inertia=charts.draw_inertia(report.codebook) if report.codebook else None,
         layers=charts.draw_layers(report.scores) if report.scores else None,
+        abx=layer_charts.draw_abx(report.scores) if report.scores else None,
+        rank=layer_charts.draw_rank(report.scores) if report.scores else None,
         players=players,
         pairs_left_out=report.mixtures.left_out + len(report.mixtures.pairs) - len(players) if report.mixtures else 0,
         graph=draw_graph(report.model, [item for item in there if isinstance(item, Scores | Export)]),

@@ -40,10 +40,11 @@ def main(handle: int) -> None:
             with lock, suppress(OSError):
                 pipe.send((number, answer))
 
-        with suppress(EOFError, OSError), ThreadPoolExecutor(THREADS) as pool:
-            while True:
-                pool.submit(serve, *pipe.recv())
-    os._exit(0)  # a transfer that is under way is of no use to anybody
+        with ThreadPoolExecutor(THREADS) as pool:
+            with suppress(EOFError, OSError):
+                while True:
+                    pool.submit(serve, *pipe.recv())
+            os._exit(0)  # a transfer that is under way is of no use to anybody, and the pool would wait for it
 
 
 if __name__ == "__main__":
