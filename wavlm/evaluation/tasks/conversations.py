@@ -154,16 +154,19 @@ def _add(
     stretches = find_sound(samples)
     if not stretches:
         return False
+    first, last = stretches[0][0], stretches[-1][1]  # silence at the edges would not overlap with anything
+    loud = np.concatenate([samples[begin:end] for begin, end in stretches]).astype(np.float64)
+    length = last - first
     if made.placed and does_overlap < spec.overlap:
         at = made.end - round(share * min(length, made.length))
     else:
         at = made.end + round(pause_s * SAMPLE_RATE_HZ) * bool(made.placed)
     at = max(at, _end_of(made, source.speaker))
-    loud = np.concatenate([samples[first:last] for first, last in stretches]).astype(np.float64)
-    made.placed.append(Placed(take, at, float(level / np.sqrt(np.mean(loud**2)))))
-    made.turns += [
-        ((at + first) / SAMPLE_RATE_HZ, (at + last) / SAMPLE_RATE_HZ, source.speaker) for first, last in stretches
-    ]
+    kept = replace(take, start=take.start + first, stop=take.start + last)
+    made.placed.append(Placed(kept, at, float(level / np.sqrt(np.mean(loud**2)))))
+    for begin, end in stretches:
+        start_s, end_s = ((at + place - first) / SAMPLE_RATE_HZ for place in (begin, end))
+        made.turns.append((start_s, end_s, source.speaker))
     made.end, made.length = max(made.end, at + length), length
     return True
 
