@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from tasks.orchestration.client import open_prefect
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores
+from wavlm.pipeline.mirror.sharing import bring, give_all
 from wavlm.pipeline.store import Store
 
 ATTEMPTS = 3
@@ -46,7 +48,7 @@ def without_gpus(runtime: Runtime) -> Runtime:
 def make_elsewhere(
     artifact: Artifact, deployment: str, store: Store, recipe: str, iteration: int | None, runtime: Runtime
 ) -> None:
-    """Run a deployment of the flow `stage`, and wait until the store holds the artifact.
+    """Run a deployment of the flow `stage`, and wait until the store holds the artifact, or the mirror does.
 
     It makes all artifacts of this kind that the iteration has, so that the labels of ten corpora are one run. A run
     that crashes, as when its machine is lost, is followed by another one, which continues. The store decides; a server
@@ -60,11 +62,16 @@ def make_elsewhere(
         "store": str(store.root),
         "runtime": runtime.model_dump(mode="json"),
     }
+
+    def is_there() -> bool:
+        return store.is_complete(artifact) or bring(artifact, store, runtime)
+
     for attempt in range(1, ATTEMPTS + 1):
-        if store.is_complete(artifact):
+        if is_there():
             return
-        ended = _run(artifact, deployment, store, parameters, attempt)
-        if ended is None or store.is_complete(artifact):
+        give_all(artifact.needs, store, runtime)  # where the disks differ, it is made from what the mirror has
+        ended = _run(artifact, deployment, is_there, parameters, attempt)
+        if ended is None or is_there():
             return
         state = ended.state
         if attempt < ATTEMPTS and state is not None and state.is_crashed():
@@ -77,7 +84,9 @@ def make_elsewhere(
         )
 
 
-def _run(artifact: Artifact, deployment: str, store: Store, parameters: dict[str, Any], attempt: int) -> FlowRun | None:
+def _run(
+    artifact: Artifact, deployment: str, is_there: Callable[[], bool], parameters: dict[str, Any], attempt: int
+) -> FlowRun | None:
     """The run when it has ended; None if the artifact is there before that is known."""
     parent = FlowRunContext.get()
     asked_by = f"{parent.flow_run.id}-{parent.flow_run.run_count}" if parent and parent.flow_run else None
@@ -90,9 +99,9 @@ def _run(artifact: Artifact, deployment: str, store: Store, parameters: dict[str
         idempotency_key=asked_by and f"{asked_by}-{artifact.key}-{attempt}",
     )
     try:
-        return _wait(run.id, artifact, store)
+        return _wait(run.id, artifact, is_there)
     except ObjectNotFound as error:
-        if store.is_complete(artifact):
+        if is_there():
             return None
         raise ServiceMissingError(
             "STAGE_ELSEWHERE",
@@ -104,7 +113,7 @@ def _run(artifact: Artifact, deployment: str, store: Store, parameters: dict[str
         raise
 
 
-def _wait(run_id: UUID, artifact: Artifact, store: Store) -> FlowRun | None:
+def _wait(run_id: UUID, artifact: Artifact, is_there: Callable[[], bool]) -> FlowRun | None:
     """The run when it has ended; None if the artifact is there before that is known.
 
     Raises ObjectNotFound if the run was deleted in Prefect.
@@ -114,7 +123,7 @@ def _wait(run_id: UUID, artifact: Artifact, store: Store) -> FlowRun | None:
     while True:
         run = _read(run_id)
         is_told = is_told or _tell_if_late(run, artifact, begun)
-        if run is None and store.is_complete(artifact):
+        if run is None and is_there():
             return None
         if run is not None and run.state is not None and run.state.is_final():
             if not is_taken_for_lost(run.state):

@@ -28,14 +28,14 @@ from tasks.versions import ask_versions
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.share import Share
-from wavlm.pipeline.artifacts import Artifact, ImportedModel, Model, Registration, build_order
+from wavlm.pipeline.artifacts import Artifact, ImportedModel, Kind, Model, Registration, build_order
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.lost_lists import restore_list
-from wavlm.pipeline.mirror.sharing import bring, fill_inputs, give_if_it_answers
+from wavlm.pipeline.mirror.sharing import bring, fill_inputs, fill_sibling, give_if_it_answers
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
-from wavlm.pipeline.resolve import corpora_of, resolve, unknown_corpora
+from wavlm.pipeline.resolve import corpora_of, require_known, resolve, unknown_corpora
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe
 from wavlm.specs.yaml import read_recipe
@@ -124,6 +124,7 @@ def _bring(artifact: Artifact, store: Store, runtime: Runtime) -> bool:
 
 def _fill_inputs(artifact: Artifact, store: Store, runtime: Runtime) -> None:
     wait_out(lambda: fill_inputs(artifact, store, runtime), runtime)
+    wait_out(lambda: fill_sibling(artifact, store, runtime), runtime)
 
 
 def make_share(artifact: Artifact, store: Store, runtime: Runtime, share: Share) -> None:
@@ -131,6 +132,22 @@ def make_share(artifact: Artifact, store: Store, runtime: Runtime, share: Share)
     _fill_inputs(artifact, store, runtime)
     with make_shares(share):
         _TASKS[artifact.kind].fn(artifact, store, runtime)
+
+
+def read_for_shares(recipe: str, store: Store, runtime: Runtime, kind: Kind) -> Recipe:
+    """A resolved recipe whose artifacts of a kind are known; it is kept from house-keeping from now on.
+
+    For corpora their folders are read, by the first of the processes that share them. Everything else is made from what
+    was read before. Raises UsageError (FOLDER_UNKNOWN), and what folders raise.
+    """
+    recipe_spec = read_recipe(Path(recipe))
+    if kind == "corpus":
+        read_folders.fn(recipe_spec, store, runtime)
+        resolved = resolve(recipe_spec, store)
+    else:
+        resolved = require_known(recipe_spec, store)
+    remember(recipe, store, plan(resolved))
+    return resolved
 
 
 def make_with_inputs(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtime) -> None:

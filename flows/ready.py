@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from wavlm.errors import CodedError
+from wavlm.errors import CodedError, UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.check import find, refuse
@@ -32,6 +32,16 @@ def check_ready(
         _bring_needed(recipe, store, runtime, choose, is_today=is_today)
     remarks = refuse(find_all(recipe, store, runtime, choose, redo=redo, is_today=is_today))
     return [remark.text for remark in remarks if remark.is_warning]
+
+
+def require_launcher(runtime: Runtime) -> None:
+    """Raise UsageError (LAUNCHER_MISSING) if one process trains on several machines, and nothing starts the others."""
+    if runtime.nodes > 1 and not runtime.starts_nodes:
+        raise UsageError(
+            "LAUNCHER_MISSING",
+            f"{runtime.nodes} machines are to train one model, and this runs on one of them only; at --nodes; say what "
+            "starts a program on each: --launcher 'srun --ntasks-per-node=1', or use `wavlm run` on each of them",
+        )
 
 
 def _bring_needed(recipe: str, store: Store, runtime: Runtime, choose: Choose, *, is_today: bool) -> None:

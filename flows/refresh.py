@@ -13,6 +13,7 @@ from pydantic import Field
 from flows.elsewhere import without_gpus
 from flows.make import read_resolved
 from flows.pretrain import make_where
+from flows.ready import require_launcher
 from flows.work import NOTHING, under_way, work
 from tasks.folders import read_folders
 from tasks.orchestration.names import add_to_name, name_flow_run
@@ -47,6 +48,7 @@ def refresh(
         training: A deployment of the flow `stage`, e.g. stage/demo.training: what needs a GPU is made there.
         anyway: Begin the next number also if there is no new speech and no other model.
     """
+    require_launcher(runtime)
     artifact_store, recipe_spec = Store(Path(store)), read_recipe(Path(recipe))
     # A number is sealed only once the registry has the model: one that does not answer fails the run, which is tried
     # again.

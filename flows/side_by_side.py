@@ -53,7 +53,7 @@ def make_side_by_side(
     `find_maker`: who makes an artifact at this moment, in another process. Raises the error of the first artifact that
     failed; notes name the others.
     """
-    _Run(_order(chosen), make_one, runtime, find_maker, limits_of(runtime), _find_before(chosen)).finish()
+    _SideBySide(_order(chosen), make_one, runtime, find_maker, limits_of(runtime), _find_before(chosen)).finish()
 
 
 def limits_of(runtime: Runtime) -> dict[str, int]:
@@ -97,7 +97,7 @@ def _find_before(chosen: Sequence[Artifact]) -> dict[str, set[str]]:
 
 
 @dataclass
-class _Run:
+class _SideBySide:
     chosen: Sequence[Artifact]
     make_one: Make
     runtime: Runtime

@@ -35,7 +35,6 @@ from wavlm.errors import (
 from wavlm.execution.exit_note import EXIT_NOTE_FILE, ExitNote, find_exit_note
 from wavlm.execution.job import TRAIN_LOCK, TrainJob
 from wavlm.execution.launch import LOG, STOP_SECONDS, join_training, run_trainer
-from wavlm.execution.node import TORCHRUN
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.supervisor import SIGNAL_EXIT
@@ -98,7 +97,7 @@ class Peer:
     """A machine that runs the same recipe as the head of a training, and takes a place in it."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._may_join = runtime.nodes > 1 and runtime.launcher.split() in ([], [TORCHRUN])
+        self._may_join = runtime.nodes > 1 and not runtime.starts_nodes
         self._failed: ExitNote | None = None
 
     def join(self, out: Path) -> None:

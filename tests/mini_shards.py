@@ -65,6 +65,20 @@ def tones(count: int, seed: int = 0, seconds: float = 0.5, split: str = "train")
     return spoken
 
 
+def chords(count: int, seed: int = 0, seconds: float = 2.0, split: str = "train") -> list[Spoken]:
+    """Utterances of five tones in random order, whose phones are the tones: phones between the same two phones."""
+    rng = np.random.default_rng(seed)
+    spoken = []
+    for number in range(count):
+        names = rng.integers(0, 5, int(seconds / 0.1))
+        times_s = np.arange(len(names) * 1600) / 16000
+        wave = 0.3 * np.sin(2 * np.pi * (400 * 1.5 ** names.repeat(1600)) * times_s)
+        waveform = (wave + 0.003 * rng.standard_normal(len(times_s))).astype(np.float32)
+        phones = tuple((0.1 * place, 0.1 * (place + 1), "aeiou"[name]) for place, name in enumerate(names))
+        spoken.append(Spoken(f"{split}{seed}-{number:03d}", f"speaker{number % 3}", waveform, phones, split))
+    return spoken
+
+
 def _write_tar(path: Path, part: Sequence[Spoken]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:

@@ -4,7 +4,7 @@
 `measure(size)`, which returns rows. docs/scale.md has the results.
 """
 
-from benchmarks.scale.cost import Cost as Cost
+from benchmarks.scale.cost import Spent as Spent
 from benchmarks.scale.cost import cost_of as cost_of
 from benchmarks.scale.cost import growth_exponent as growth_exponent
 from benchmarks.scale.cost import in_sizes as in_sizes

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.scale import Cost, Row, cost_of, in_sizes
+from benchmarks.scale import Row, Spent, cost_of, in_sizes
 from benchmarks.scale.rows import PER_SPEAKER
 
 SIZE = 1_000_000
@@ -32,7 +32,7 @@ def measure(size: int | None = None) -> list[Row]:
     return in_sizes("corpus stage without audio", measure_once, size or SIZE, KNOWN)
 
 
-def measure_once(size: int) -> Cost:
+def measure_once(size: int) -> Spent:
     """What the stage costs for so many recordings, each a file."""
     with TemporaryDirectory() as name:
         return cost_of(build, Path(name), size)
@@ -42,7 +42,7 @@ def build(out: Path, size: int) -> int:
     """List the recordings, make the parts with files that are made up, and write manifest and history."""
     import wavlm.corpus.measure as parts
     from wavlm.corpus.first import Rows, begin, write_begun
-    from wavlm.corpus.listing import LISTING, KnownFile, write_listing
+    from wavlm.corpus.listing import LISTING, ListedFile, write_listing
     from wavlm.corpus.reading import check_keys
     from wavlm.corpus.sums import sum_manifest
     from wavlm.specs import CorpusSpec
@@ -51,12 +51,12 @@ def build(out: Path, size: int) -> int:
     parts._read_file = _fake_file  # type: ignore[assignment] # noqa: SLF001 - what would open files
     spec = CorpusSpec.model_validate({**SPEC, "sources": ({"type": "folder", "path": str(out)},)})
     with lean_memory():
-        listing = write_listing(out / LISTING, _recordings(size), lambda _: KnownFile("0" * 64))
+        listing = write_listing(out / LISTING, _recordings(size), lambda _: ListedFile("0" * 64))
         check_keys(listing, out)
         (out / parts.PARTS).mkdir()
         roots = parts.Roots(out, None, PurePosixPath("audio"), 0)
         for number in range(listing.num_parts):
-            parts.measure_part(parts.CorpusPart(listing.path, number, parts.part_path(out, number)), roots)
+            parts.measure_part(parts.FilesPart(listing.path, number, parts.part_path(out, number)), roots)
         rows = Rows(out, listing.num_parts)
         write_begun(spec, rows, begin(spec, rows, out), with_history=True)
         return sum_manifest(out).recordings

@@ -20,7 +20,7 @@ SHARES = (0.25, 0.5, 1.0)  # of a size, for the exponent
 
 
 @dataclass(frozen=True)
-class Cost:
+class Spent:
     """What one call cost. `result` is what it returned."""
 
     cpu_s: float
@@ -29,17 +29,17 @@ class Cost:
     result: Any = None
 
 
-def cost_of(function: Callable[..., Any], *arguments: Any) -> Cost:
+def cost_of(function: Callable[..., Any], *arguments: Any) -> Spent:
     """Call a function of a module in a process of its own. Its CPU seconds are those after the imports."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(_call, function, arguments).result()
 
 
-def _call(function: Callable[..., Any], arguments: Sequence[Any]) -> Cost:
+def _call(function: Callable[..., Any], arguments: Sequence[Any]) -> Spent:
     cpu, wall = _cpu_s(), time.monotonic()
     result = function(*arguments)
-    return Cost(_cpu_s() - cpu, time.monotonic() - wall, _peak_mb(), result)
+    return Spent(_cpu_s() - cpu, time.monotonic() - wall, _peak_mb(), result)
 
 
 def _cpu_s() -> float:
@@ -60,7 +60,7 @@ def growth_exponent(costs: Mapping[int, float]) -> float:
     return slope
 
 
-def in_sizes(what: str, cost: Callable[[int], Cost], size: int, known: Mapping[str, tuple[str, str]]) -> list[Row]:
+def in_sizes(what: str, cost: Callable[[int], Spent], size: int, known: Mapping[str, tuple[str, str]]) -> list[Row]:
     """Memory and CPU time of a quarter, a half and all of a size, and the exponent of the time.
 
     known: `MB` and `CPU s` with the figure before and the goal.

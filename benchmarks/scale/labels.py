@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.scale import Cost, Row, cost_of, in_sizes
+from benchmarks.scale import Row, Spent, cost_of, in_sizes
 
 SIZE = 200_000
 PER_SHARD = 2000
@@ -21,7 +21,7 @@ def measure(size: int | None = None) -> list[Row]:
     return in_sizes("labels, counting at the end", measure_once, size or SIZE, KNOWN)
 
 
-def measure_once(size: int) -> Cost:
+def measure_once(size: int) -> Spent:
     """What counting costs. The files are made by another process, and not counted."""
     with TemporaryDirectory() as name:
         cost_of(write_fakes, Path(name), size)

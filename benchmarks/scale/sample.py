@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from benchmarks.scale import Cost, Row, cost_of, in_sizes
+from benchmarks.scale import Row, Spent, cost_of, in_sizes
 from benchmarks.scale.rows import PER_SPEAKER, fake_lengths, fake_sha256s, name_numbers, repeat, steps
 
 SIZE = 30_000_000
@@ -26,7 +26,7 @@ def measure(size: int | None = None) -> list[Row]:
     return in_sizes("codebook's sample", measure_once, size or SIZE, KNOWN)
 
 
-def measure_once(size: int) -> Cost:
+def measure_once(size: int) -> Spent:
     """What a drawing costs from so many utterances."""
     with TemporaryDirectory() as name:
         cost_of(write_indexes, Path(name), size)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.scale import Cost, Row, cost_of, in_sizes
+from benchmarks.scale import Row, Spent, cost_of, in_sizes
 from benchmarks.scale.rows import PER_SPEAKER, RATE_HZ, fake_lengths, fake_sha256s, name_numbers, steps
 
 SIZE = 1_000_000
@@ -23,7 +23,7 @@ def measure(size: int | None = None) -> list[Row]:
     return in_sizes("shards listing", measure_once, size or SIZE, KNOWN)
 
 
-def measure_once(size: int) -> Cost:
+def measure_once(size: int) -> Spent:
     """What `build_shards` costs for so many recordings. The fake parts are made by other processes, and not counted."""
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -81,12 +81,12 @@ def make_part(part, out, **_):  # type: ignore[no-untyped-def]
     from dataclasses import replace
 
     from wavlm.shards.account import Account
-    from wavlm.shards.record import Origin, PackedUtterance, describe_part, record_path, write_record
+    from wavlm.shards.record import PackedUtterance, PieceOrigin, describe_part, record_path, write_record
 
     packed, at = [], 0
     for row in part.read_rows():
         size = row.num_samples
-        origin = Origin(int(row.sha256[:16], 16), 0, 0, row.num_samples)
+        origin = PieceOrigin(int(row.sha256[:16], 16), 0, 0, row.num_samples)
         packed.append(
             PackedUtterance(
                 row.key, at, size, row.num_samples, 0, row.speaker, row.split, row.sha256, (row.key,), "", (origin,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.scale import Cost, Row, cost_of, in_sizes
+from benchmarks.scale import Row, Spent, cost_of, in_sizes
 from benchmarks.scale.rows import PER_SPEAKER
 
 SIZE = 100_000
@@ -17,7 +17,7 @@ def measure(size: int | None = None) -> list[Row]:
     return in_sizes("walk through a folder", measure_once, size or SIZE, KNOWN)
 
 
-def measure_once(size: int) -> Cost:
+def measure_once(size: int) -> Spent:
     """What listing costs. Another process makes the files, and is not counted."""
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -38,11 +38,11 @@ def write_files(root: Path, size: int) -> None:
 def list_files(root: Path, path: Path) -> int:
     """The number of recordings that are found, and written."""
     from wavlm.corpus.layouts import open_layout
-    from wavlm.corpus.listing import KnownFile, write_listing
+    from wavlm.corpus.listing import ListedFile, write_listing
     from wavlm.specs.layouts import LibrispeechLayout
     from wavlm.storage.parquet import lean_memory
 
     with lean_memory():
         tree, found = open_layout(LibrispeechLayout(type="librispeech", root="part"), root)
-        listing = write_listing(path, found, lambda _: KnownFile("0" * 64))
+        listing = write_listing(path, found, lambda _: ListedFile("0" * 64))
         return tree.account(str(item.path) for item in listing.read_recordings()).used

@@ -10,12 +10,14 @@ import typer
 
 from flows.cli import console, options
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli.runtime import with_runtime
+from wavlm.execution.runtime import Runtime
 
 if TYPE_CHECKING:
     from wavlm.specs import Recipe
 
 When = str | None
-_FIELDS = {"pool": "data_pool", "gpu_pool": "training_pool", "env": "environment", "compile_network": "compile"}
+_FIELDS = {"pool": "data_pool", "gpu_pool": "training_pool", "env": "environment"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(deploy)
 
 
+@with_runtime("downloads")
 def deploy(  # noqa: PLR0913 - one option each
     context: typer.Context,
     recipe: RecipeFile,
@@ -55,15 +58,7 @@ def deploy(  # noqa: PLR0913 - one option each
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Undo what was changed in Prefect by hand")] = False,
     store: StoreFolder = DEFAULT_STORE,
-    workers: options.Workers = 2,
-    gpus: options.Gpus = 0,
-    processes: options.Processes = 0,
-    threads: options.Threads = 0,
-    snapshot_every: options.CheckpointEvery = 0,
-    compile_network: options.Compile = False,
-    checkpoint_activations: options.Checkpointing = False,
-    shard_parameters: options.Sharding = False,
-    tracking: options.Tracking = True,
+    runtime: Runtime,
 ) -> None:
     """Put a recipe on the Prefect server that PREFECT_API_URL names.
 
@@ -77,6 +72,8 @@ def deploy(  # noqa: PLR0913 - one option each
       [cyan]wavlm deploy my.yaml --store /data/store --nightly 02:15 --after-prepare --webhook https://...[/]
 
       [cyan]wavlm deploy weekly.yaml --store /data/store --nightly 02:15 --refresh-after-hours 10 --gpus 8[/]
+
+      [cyan]wavlm deploy my.yaml --store /data/store --pool cpu --executor dask --cluster tcp://10.0.0.7:8786[/]
     """
     from tasks.orchestration.server import QUIET, reach_loopback
     from wavlm.specs.yaml import read_recipe
@@ -86,9 +83,10 @@ def deploy(  # noqa: PLR0913 - one option each
     for name, value in {**QUIET, "PREFECT_LOGGING_LEVEL": "CRITICAL"}.items():
         os.environ.setdefault(name, value)  # Prefect reads them when it is first imported, below
     from flows.deploy.apply import apply, recall_options
-    from flows.deploy.options import choose
+    from flows.deploy.options import choose, portable_runtime
     from flows.deploy.schedules import check_timezone, read_daily, read_weekly
     from flows.deploy.wanted import training_flow
+    from flows.ready import require_launcher
 
     values: dict[str, Any] = {
         "recipe": _portable(recipe),
@@ -107,20 +105,11 @@ def deploy(  # noqa: PLR0913 - one option each
         "trainings": trainings,
         "reset": reset,
     }
-    runtime: dict[str, Any] = {
-        "workers": workers,
-        "gpus": gpus,
-        "processes": processes,
-        "threads": threads,
-        "snapshot_every": snapshot_every,
-        "compile": compile_network,
-        "checkpoint_activations": checkpoint_activations,
-        "shard_parameters": shard_parameters,
-        "tracking": tracking,
-    }
     given = {_FIELDS.get(name, name) for name in context.params if options.was_given(context, name)}
     _require_server()
-    wanted = choose(values, runtime, given, recall_options(recipe_spec))
+    how = portable_runtime(runtime).model_dump() | {"downloads": downloads or runtime.downloads}
+    wanted = choose(values, how, given, recall_options(recipe_spec))
+    require_launcher(wanted.runtime)
     said: list[str] = []
 
     def report(line: str) -> None:

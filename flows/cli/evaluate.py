@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import console, options
+from flows.cli import console
 from flows.cli.options import DEFAULT_STORE, StoreFolder
+from flows.cli.runtime import with_runtime
+from wavlm.execution.runtime import Runtime
+
+# Of what trains a model and registers it: an evaluation does neither.
+NOT_TAKEN = (
+    "processes", "threads", "snapshot_every", "compile", "checkpoint_activations", "shard_parameters", "tracking",
+    "experiment", "require_registry", "nodes", "launcher", "address", "restarts",
+)  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -16,7 +24,8 @@ def add_to(app: typer.Typer) -> None:
     app.command()(evaluate)
 
 
-def evaluate(  # noqa: PLR0913 - one option each
+@with_runtime(*NOT_TAKEN)
+def evaluate(
     model: Annotated[
         str,
         typer.Argument(
@@ -27,13 +36,7 @@ def evaluate(  # noqa: PLR0913 - one option each
     suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A suite or one evaluation: file or shipped name")],
     *,
     store: StoreFolder = DEFAULT_STORE,
-    workers: options.Workers = 2,
-    gpus: options.Gpus = 0,
-    wait: options.Wait = options.DEFAULT_WAIT,
-    executor: options.Executor = "local",
-    cluster: options.Cluster = "",
-    downloads: options.Downloads = 2,
-    side_by_side: options.SideBySide = 0,
+    runtime: Runtime,
 ) -> None:
     """Score a model on a suite of tasks; what is complete is left alone.
 
@@ -44,7 +47,6 @@ def evaluate(  # noqa: PLR0913 - one option each
       [cyan]wavlm evaluate path/to/hf-folder superb --store /data/store --gpus 1[/]
     """
     from flows.cli.run import run_recipe
-    from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.request import reference_of, write_request
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import find_suite
@@ -56,14 +58,5 @@ def evaluate(  # noqa: PLR0913 - one option each
 
         network = find_network(artifact_store, reference)
     recipe = write_request(model, wanted, artifact_store, network)
-    runtime = Runtime(
-        workers=workers,
-        gpus=gpus,
-        wait_minutes=wait,
-        executor=executor,
-        cluster=cluster,
-        downloads=downloads,
-        side_by_side=side_by_side,
-    )
     run_recipe(recipe, artifact_store, runtime, until=None)
     console.out.print(f"recipe: {recipe}", highlight=False, soft_wrap=True)

@@ -13,8 +13,9 @@ from rich.table import Table
 from flows.cli import console
 from flows.cli.complete import complete_recipe
 from flows.cli.inventory import size_text
+from flows.cli.mirror_house import collect_mirror
 from flows.cli.options import DEFAULT_STORE, StoreFolder
-from wavlm.errors import CodedError
+from wavlm.errors import CodedError, UsageError
 from wavlm.pipeline.garbage.survey import Item, What
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(gc)
 
 
-def gc(
+def gc(  # noqa: PLR0913 - one option each
     store: StoreFolder = DEFAULT_STORE,
     *,
     keep: Annotated[
@@ -47,6 +48,13 @@ def gc(
     ] = None,
     only: Annotated[list[What] | None, typer.Option(help="Only this; may be given several times")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it. Without this nothing is changed")] = False,
+    mirror: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="In place of a store: objects of this mirror that no entry of it names"),
+    ] = "",
+    grace_days: Annotated[
+        float, typer.Option(min=1.0, help="With --mirror: younger objects stay; a push may be under way")
+    ] = 7.0,
 ) -> None:
     """Show what of the store nobody needs any more, why, and how large it is; delete it with --delete.
 
@@ -60,7 +68,18 @@ def gc(
       [cyan]wavlm gc[/]   only shows
 
       [cyan]wavlm gc --only trash --only snapshots --delete[/]
+
+      [cyan]wavlm gc --mirror s3://speech/wavlm[/]   only shows, too
     """
+    if mirror:
+        if keep or forget or only:
+            raise UsageError(
+                "USAGE",
+                "a mirror knows no recipes and no kinds of garbage; at --mirror; leave out --keep, --forget and "
+                "--only: all goes that no entry names",
+            )
+        collect_mirror(mirror, grace_days, delete=delete)
+        return
     from flows.cli.store import require_store
     from wavlm.pipeline.garbage.find import find_garbage, weigh
     from wavlm.pipeline.garbage.kept import find_kept

@@ -12,6 +12,7 @@ from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import KINDS
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.garbage.sizes import sizes_of
+from wavlm.pipeline.mirror.places import FETCHES
 from wavlm.pipeline.record import read_head, read_size
 from wavlm.pipeline.siblings import complete_in
 from wavlm.pipeline.store import Store
@@ -61,6 +62,10 @@ def list_under_way(store: Store) -> Iterator[str]:
         holder = find_owner(store.root / "locks" / f"{partial.parent.name}-{name.rpartition('-')[2]}.lock")
         state = f"being made by {holder}" if holder else "begun; the next run continues it"
         yield f"{partial.parent.name}/{name}: {state}"
+    for fetch in sorted((store.root / FETCHES).glob("*")):
+        holder = find_owner(store.root / "locks" / f"{fetch.name}.lock")
+        state = f"being fetched by {holder}" if holder else "begun to be fetched; the next fetch continues it"
+        yield f"{fetch.name}: {state}"
 
 
 @dataclass(frozen=True)

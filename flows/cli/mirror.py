@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.progress import Progress as Bars
 
 from flows.cli import console
 from flows.cli.inventory import size_text
+from flows.cli.mirror_house import show_transfers
 from flows.cli.options import DEFAULT_STORE, StoreFolder
 from wavlm.errors import BadDataError, UsageError
-from wavlm.execution.progress import Progress
 
 MirrorAddress = Annotated[
     str,
@@ -60,7 +57,7 @@ def push(
             f"no complete artifact has {only!r} in its folder; at {artifact_store.root}; see status",
         )
     num_pushed = num_sent = bytes_sent = 0
-    with Mirror(mirror) as opened, _bars(len(folders)) as next_bar:
+    with Mirror(mirror) as opened, show_transfers(len(folders)) as next_bar:
         for folder in folders:
             found = push_folder(folder, opened, next_bar(f"{folder.parent.name}/{folder.name}"), check=check)
             num_pushed += not found.was_there
@@ -108,22 +105,7 @@ def fetch(
                 )
             return
         root = Store(store).root
-        with _bars(len(entries)) as next_bar:
+        with show_transfers(len(entries)) as next_bar:
             for entry in entries:
                 fetch_entry(entry, opened, root, Elsewhere(mirror=opened.address), next_bar(str(entry)))
     console.out.print(f"{len(entries)} artifacts are here; in {root}", highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _bars(total: int) -> Iterator[Callable[[str], Progress]]:
-    """What gives the progress of each of so many artifacts a bar of its own, one after another."""
-    with Bars(console=console.err, transient=True) as bars:
-        whole = bars.add_task("artifacts", total=total)
-        row = bars.add_task("", total=None)
-
-        def begin(name: str) -> Progress:
-            bars.advance(whole)
-            bars.reset(row, description=name)
-            return lambda done, size: bars.update(row, completed=done, total=size)
-
-        yield begin

@@ -11,6 +11,7 @@ import typer
 from flows.cli.complete import complete_corpus, complete_iteration, complete_model, complete_recipe
 from flows.cli.hints import Given
 from wavlm.execution.runtime import ExecutorName
+from wavlm.storage.mirror.address import read_address
 
 DEFAULT_STORE = Path("store")
 
@@ -32,6 +33,11 @@ def _take_store(context: typer.Context, param: typer.CallbackParam, value: Path)
 def _take_recipe(context: typer.Context, value: Path) -> Path:
     Given.of(context).recipe = str(value)
     return value
+
+
+def _take_mirror(value: str) -> str:
+    """The address in its one form. One with a password is refused here: a deployment would show it."""
+    return read_address(value) if value else value
 
 
 def _was_typed(context: typer.Context, param: typer.CallbackParam) -> bool:
@@ -98,9 +104,9 @@ Sharding = Annotated[
 ]
 Tracking = Annotated[bool, typer.Option("--tracking/--no-tracking", help="Send curves to MLflow while training")]
 Wait = Annotated[
-    int, typer.Option(metavar="MINUTES", min=0, help="Wait for what another run makes or uses; 0: refuse at once")
+    int,
+    typer.Option("--wait", metavar="MINUTES", min=0, help="Wait for what another run makes or uses; 0: refuse at once"),
 ]
-DEFAULT_WAIT = 720
 Experiment = Annotated[
     str, typer.Option("--experiment", metavar="NAME", help="MLflow experiment; if not given, one per recipe")
 ]
@@ -124,7 +130,10 @@ Executor = Annotated[ExecutorName, typer.Option(help="Where parts of stages are 
 Mirror = Annotated[
     str,
     typer.Option(
-        metavar="ADDRESS", envvar="WAVLM_MIRROR", help="Fetch from and push to it: s3://BUCKET/FOLDER, file:///FOLDER"
+        metavar="ADDRESS",
+        envvar="WAVLM_MIRROR",
+        callback=_take_mirror,
+        help="Fetch from and push to it: s3://BUCKET/FOLDER, file:///FOLDER",
     ),
 ]
 CacheFolder = Annotated[

@@ -10,12 +10,16 @@ import typer
 
 from flows.cli import console, options
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli.runtime import OPTIONS, with_runtime
 from wavlm.errors import UsageError
+from wavlm.execution.runtime import Runtime
 from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Kind
 
-WITH_PARTS = ("shards", "codebook", "labels")
+WITH_PARTS = ("corpus", "shards", "codebook", "labels")
 SLURM = "SLURM_ARRAY_TASK_"
+# What makes a part, or brings what it is made from. A share is an executor of its own, and trains nothing.
+TAKEN = {"workers", "gpus", "wait_minutes", "scratch", "mirror", "cache", "cache_gigabytes"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(parts)
 
 
+@with_runtime(*OPTIONS.keys() - TAKEN)
 def parts(  # noqa: PLR0913 - one option each
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help=f"Which stage: {', '.join(WITH_PARTS)}")],
     recipe: RecipeFile,
@@ -32,13 +37,12 @@ def parts(  # noqa: PLR0913 - one option each
     iteration: options.Iteration = None,
     corpus: options.CorpusName = None,
     store: StoreFolder = DEFAULT_STORE,
-    workers: options.Workers = 2,
-    gpus: options.Gpus = 0,
-    wait: options.Wait = options.DEFAULT_WAIT,
+    runtime: Runtime,
 ) -> None:
     """Make one share of a stage's parts, beside other jobs that make the others.
 
-    Nothing is sealed: `wavlm stage` or `wavlm run` does that, which finds the parts and makes what is left.
+    Nothing is sealed: `wavlm stage` or `wavlm run` does that, which finds the parts and makes what is left. Of a corpus
+    the first job downloads, unpacks and lists the files, and the others wait; then each looks at its share of them.
 
     [bold]Examples[/]
 
@@ -46,13 +50,10 @@ def parts(  # noqa: PLR0913 - one option each
 
       [cyan]sbatch --array=0-99 --wrap "wavlm parts shards my.yaml --store /shared/store"[/]
     """
-    from flows.make import make_share
+    from flows.make import make_share, read_for_shares
     from flows.ready import check_ready
-    from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.plan import plan, select
-    from wavlm.pipeline.resolve import require_known
     from wavlm.pipeline.store import Store
-    from wavlm.specs.yaml import read_recipe
 
     share = choose_share(rank, of, os.environ)
     if kind not in WITH_PARTS:
@@ -60,8 +61,8 @@ def parts(  # noqa: PLR0913 - one option each
             "NO_PARTS",
             f"the stage {kind} has no parts to share; in the command; choose one of {', '.join(WITH_PARTS)}",
         )
-    artifact_store, runtime = Store(store), Runtime(workers=workers, gpus=gpus, wait_minutes=wait)
-    artifacts = select(plan(require_known(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
+    artifact_store = Store(store)
+    artifacts = select(plan(read_for_shares(str(recipe), artifact_store, runtime, kind)), kind, iteration, corpus)
     check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts)
     for number, artifact in enumerate(artifacts):
         # One rank after the other is the first: a corpus of one part is not always made by rank 0.

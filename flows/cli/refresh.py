@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli import console, options
+from flows.cli import console
 from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli.runtime import with_runtime
+from wavlm.execution.runtime import Runtime
 
 if TYPE_CHECKING:
     from wavlm.pipeline.refreshes import Refresh
@@ -20,7 +22,8 @@ def add_to(app: typer.Typer) -> None:
     app.command()(refresh)
 
 
-def refresh(  # noqa: PLR0913 - one option each
+@with_runtime("require_registry")
+def refresh(
     context: typer.Context,
     recipe: RecipeFile,
     *,
@@ -29,17 +32,7 @@ def refresh(  # noqa: PLR0913 - one option each
     ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Begin the next one also if nothing is new")] = False,
     store: StoreFolder = DEFAULT_STORE,
-    workers: options.Workers = 2,
-    gpus: options.Gpus = 0,
-    processes: options.Processes = 0,
-    threads: options.Threads = 0,
-    snapshot_every: options.CheckpointEvery = 0,
-    compile_network: options.Compile = False,
-    checkpoint_activations: options.Checkpointing = False,
-    shard_parameters: options.Sharding = False,
-    tracking: options.Tracking = True,
-    wait: options.Wait = options.DEFAULT_WAIT,
-    experiment: options.Experiment = "",
+    runtime: Runtime,
 ) -> None:
     """Continue from the champion on the speech of today, and keep the new model if it is better.
 
@@ -55,26 +48,13 @@ def refresh(  # noqa: PLR0913 - one option each
     """
     from flows.cli.orchestrated import run_flow
     from flows.cli.summary import show_summary
-    from flows.ready import check_ready
-    from wavlm.execution.runtime import Runtime
+    from flows.ready import check_ready, require_launcher
     from wavlm.pipeline.refreshes import read_refresh
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
 
-    runtime = Runtime(
-        workers=workers,
-        gpus=gpus,
-        processes=processes,
-        threads=threads,
-        snapshot_every=snapshot_every,
-        compile=compile_network,
-        checkpoint_activations=checkpoint_activations,
-        shard_parameters=shard_parameters,
-        tracking=tracking,
-        wait_minutes=wait,
-        experiment=experiment,
-        require_registry=True,
-    )
+    runtime = runtime.model_copy(update={"require_registry": True})
+    require_launcher(runtime)
     artifact_store, name = Store(store), read_recipe(recipe).name
     check_ready(str(recipe), artifact_store, runtime)
     before = read_refresh(artifact_store.root, name)

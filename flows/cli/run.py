@@ -12,10 +12,11 @@ import typer
 from flows.cli import console, options
 from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli.runtime import with_runtime
+from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Kind
 
 if TYPE_CHECKING:
-    from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.store import Store
     from wavlm.specs import Recipe
 
@@ -26,36 +27,14 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def run(  # noqa: PLR0913 - one option each
+@with_runtime()
+def run(
     context: typer.Context,
     recipe: RecipeFile,
     *,
     store: StoreFolder = DEFAULT_STORE,
     until: Annotated[Kind | None, typer.Option(help="Stop when all artifacts of this kind are there")] = None,
-    workers: options.Workers = 2,
-    gpus: options.Gpus = 0,
-    processes: options.Processes = 0,
-    threads: options.Threads = 0,
-    snapshot_every: options.CheckpointEvery = 0,
-    compile_network: options.Compile = False,
-    checkpoint_activations: options.Checkpointing = False,
-    shard_parameters: options.Sharding = False,
-    tracking: options.Tracking = True,
-    wait: options.Wait = options.DEFAULT_WAIT,
-    experiment: options.Experiment = "",
-    require_registry: options.RequireRegistry = False,
-    executor: options.Executor = "local",
-    cluster: options.Cluster = "",
-    downloads: options.Downloads = 2,
-    side_by_side: options.SideBySide = 0,
-    scratch: options.Scratch = "",
-    nodes: options.Nodes = 1,
-    launcher: options.Launcher = "",
-    address: options.Address = "",
-    restarts: options.Restarts = 0,
-    mirror: options.Mirror = "",
-    cache: options.CacheFolder = "",
-    cache_gigabytes: options.CacheGigabytes = 0,
+    runtime: Runtime,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
@@ -70,35 +49,8 @@ def run(  # noqa: PLR0913 - one option each
       [cyan]wavlm run data_specs/recipes/demo.yaml --until labels[/]   no training yet
     """
     from flows.cli.summary import show_summary
-    from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.store import Store
 
-    runtime = Runtime(
-        workers=workers,
-        gpus=gpus,
-        processes=processes,
-        threads=threads,
-        snapshot_every=snapshot_every,
-        compile=compile_network,
-        checkpoint_activations=checkpoint_activations,
-        shard_parameters=shard_parameters,
-        tracking=tracking,
-        wait_minutes=wait,
-        experiment=experiment,
-        require_registry=require_registry,
-        executor=executor,
-        cluster=cluster,
-        downloads=downloads,
-        side_by_side=side_by_side,
-        scratch=scratch,
-        nodes=nodes,
-        launcher=launcher,
-        address=address,
-        restarts=restarts,
-        mirror=mirror,
-        cache=cache,
-        cache_gigabytes=cache_gigabytes,
-    )
     artifact_store = Store(store)
     resolved = run_recipe(recipe, artifact_store, runtime, until)
     show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
@@ -141,24 +93,16 @@ def run_recipe(recipe: Path, artifact_store: Store, runtime: Runtime, until: Kin
     return None
 
 
-def stage(  # noqa: PLR0913, PLR0915 - one option each
+@with_runtime()
+def stage(  # noqa: PLR0913 - one option each
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help="Which stage")],
     recipe: RecipeFile,
     *,
     iteration: options.Iteration = None,
     corpus: options.CorpusName = None,
     store: StoreFolder = DEFAULT_STORE,
-    workers: options.Workers = 2,
-    gpus: options.Gpus = 0,
-    processes: options.Processes = 0,
-    threads: options.Threads = 0,
-    wait: options.Wait = options.DEFAULT_WAIT,
-    executor: options.Executor = "local",
-    cluster: options.Cluster = "",
-    mirror: options.Mirror = "",
-    cache: options.CacheFolder = "",
-    cache_gigabytes: options.CacheGigabytes = 0,
     redo: Annotated[bool, typer.Option("--redo", help="Move what is complete to the trash, make it again")] = False,
+    runtime: Runtime,
 ) -> None:
     """Make one stage of a recipe, alone; its inputs have to be there.
 
@@ -170,7 +114,6 @@ def stage(  # noqa: PLR0913, PLR0915 - one option each
     """
     from tasks.registry.lost import take_back_lost
     from wavlm.errors import CodedError, ServiceMissingError
-    from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.mirror.sharing import has_given
     from wavlm.pipeline.one_look import one_look
     from wavlm.pipeline.plan import plan, select
@@ -184,18 +127,6 @@ def stage(  # noqa: PLR0913, PLR0915 - one option each
         return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
 
     recipe_spec = read_recipe(recipe)
-    runtime = Runtime(
-        workers=workers,
-        gpus=gpus,
-        processes=processes,
-        threads=threads,
-        wait_minutes=wait,
-        executor=executor,
-        cluster=cluster,
-        mirror=mirror,
-        cache=cache,
-        cache_gigabytes=cache_gigabytes,
-    )
     with one_look():
         with suppress(CodedError):  # the check says so, with all other problems
             recipe_spec = resolve(recipe_spec, artifact_store)

@@ -13,10 +13,13 @@ from rich.markup import escape
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from flows.cli import console, options
+from flows.cli import console
+from flows.cli.mirror_house import verify_mirror
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
+from flows.cli.runtime import with_runtime
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Kind
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Artifact, Kind
 from wavlm.pipeline.store import Store
 from wavlm.specs.lookup import suggest
 
@@ -29,15 +32,17 @@ def add_to(app: typer.Typer) -> None:
     app.command()(verify)
 
 
+@with_runtime()
 def check(
     recipe: RecipeFile,
     store: StoreFolder = DEFAULT_STORE,
     *,
     until: Annotated[Kind | None, typer.Option(help="Only what `run --until` would make")] = None,
-    gpus: options.Gpus = 0,
-    processes: options.Processes = 0,
+    runtime: Runtime,
 ) -> None:
     """Look for everything that would stop a run, in seconds and without data. `run` and `stage` begin with it.
+
+    It takes the options of `run`. What a mirror has need not be made.
 
     [bold]Example[/]
 
@@ -45,13 +50,16 @@ def check(
     """
     from flows.ready import find_all
     from wavlm.errors import CodedError
-    from wavlm.execution.runtime import Runtime
     from wavlm.pipeline.check import NotReadyError
+    from wavlm.pipeline.mirror.sharing import find_lacking, require_mirror
     from wavlm.pipeline.plan import select_needed
 
-    runtime = Runtime(gpus=gpus, processes=processes)
+    def choose(artifacts: Sequence[Artifact]) -> Sequence[Artifact]:
+        return find_lacking(select_needed(artifacts, until), runtime)
+
+    require_mirror(runtime)
     problems = []
-    for item in find_all(str(recipe), Store(store), runtime, lambda items: select_needed(items, until)):
+    for item in find_all(str(recipe), Store(store), runtime, choose):
         if isinstance(item, CodedError):
             problems.append(item)
         else:
@@ -139,15 +147,27 @@ def _sizes_table(store: Store) -> Table:
 def verify(
     store: StoreFolder = DEFAULT_STORE,
     only: Annotated[str, typer.Option(metavar="TEXT", help="Only artifacts whose folder contains this")] = "",
+    mirror: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="In place of a store: this mirror; what is there, and its size")
+    ] = "",
+    *,
+    deep: Annotated[bool, typer.Option("--deep", help="With --mirror: read all of it, too")] = False,
 ) -> None:
     """Hash every file again; exit code 65 if one differs from what was sealed.
+
+    Of a mirror, all that its entries name has to be there with the right size; with --deep it is read and hashed.
 
     [bold]Examples[/]
 
       [cyan]wavlm verify[/]
 
       [cyan]wavlm verify --only shards/[/]
+
+      [cyan]wavlm verify --mirror s3://speech/wavlm[/]
     """
+    if mirror:
+        verify_mirror(mirror, only, deep=deep)
+        return
     from wavlm.errors import EXIT_BAD_DATA
     from wavlm.pipeline.verify import verify as verify_folder
     from wavlm.storage.seals import has_digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from flows.deploy.wanted import TRAINING_POOL, Options
@@ -27,6 +28,14 @@ def choose(
     if "training_pool" not in given:
         fields["training_pool"] = _training_pool(chosen, fields["data_pool"], earlier)
     return replace(Options(fields["recipe"], fields["store"], chosen), **fields)
+
+
+def portable_runtime(runtime: Runtime) -> Runtime:
+    """The same with whole paths: a worker runs in another folder. What a path looks like stays as it is."""
+    paths = {"scratch": runtime.scratch, "cache": runtime.cache}
+    if runtime.cluster and ":" not in runtime.cluster:  # no address: the file that a scheduler writes
+        paths["cluster"] = runtime.cluster
+    return runtime.model_copy(update={name: str(Path(text).absolute()) for name, text in paths.items() if text})
 
 
 def _training_pool(runtime: Runtime, data_pool: str, earlier: Options | None) -> str:

@@ -70,6 +70,11 @@ def make_shares(share: Share) -> Iterator[None]:
         _share.reset(token)
 
 
+def is_shared() -> bool:
+    """Whether a share of the parts is made, beside other processes."""
+    return _share.get() is not None
+
+
 def make_stage(artifact: Artifact, store: Store, runtime: Runtime, build: Callable[[Path, Progress], Facts]) -> Path:
     """Make an artifact in the store, show how far it is, and say in one line what came out. Returns its folder.
 

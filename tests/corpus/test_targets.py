@@ -1,6 +1,7 @@
 """A corpus for evaluations keeps its publisher's partitions, targets and trials beside the manifest."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,9 @@ from wavlm.corpus.targets import read_targets, read_trials
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress
 from wavlm.specs.layouts import GenericLayout
+from wavlm.specs.yaml import read_corpus
 
+GUIDE = Path(__file__).parents[2] / "docs/labelled-corpora.md"
 HEADER = "utt_id\tpart\tclass\ttarget\n"
 ROWS = {
     "ann/0": ("train", "yes", ""),
@@ -55,7 +58,7 @@ def build(folder: Path, out: Path, **fields: object) -> CorpusFacts:
 
 def test_partitions_and_targets_are_kept_and_all_recordings_are_held_out(tmp_path: Path) -> None:
     facts = build(tree(tmp_path / "raw"), tmp_path / "out")
-    assert facts.role == "evaluation"
+    assert (facts.role, facts.with_target, facts.trials) == ("evaluation", 3, 0)
     assert {row.key: row.split for row in read_manifest(tmp_path / "out")} == {
         key.replace("/", "__"): "valid" for key in ROWS
     }
@@ -109,6 +112,7 @@ def test_trials_name_recordings_by_their_keys_list_by_list(tmp_path: Path) -> No
     (folder / "easy.tsv").write_text("test\tenrol\tis_target\nann/1.flac\tann/0\t1\nbob/0\tann/0\t0\n")
     (folder / "hard.tsv").write_text("enrol\ttest\tis_target\nbob/1\tbob/0\t1\n\n")
     facts = build(folder, tmp_path / "out", trials=("hard.tsv", "easy.tsv"))
+    assert facts.trials == 3
     trials = read_trials(tmp_path / "out")
     assert trials.names == ("hard", "easy")
     easy = trials.of("easy")
@@ -199,3 +203,21 @@ def test_damaged_targets_and_trials_of_another_form_are_refused(tmp_path: Path) 
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(BadDataError, match="TARGETS: cannot be read"):
         read_targets(tmp_path / "out")
+
+
+def test_the_example_of_the_guide_reads_a_table_beside_the_audio(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (tmp_path / "my-commands.yaml").write_text(text.replace("/data/my-commands", "raw"))
+    grow(tmp_path / "raw", ["ann"], clips=2)
+    for path in (tmp_path / "raw/ann").glob("*.flac"):
+        path.rename(path.with_suffix(".wav"))
+    (tmp_path / "raw/labels.tsv").write_text(
+        "path\twho\tpart\tword\nann/0.wav\tann\ttrain\ton\nann/1.wav\tann\ttest\toff\n"
+    )
+    spec = read_corpus(tmp_path / "my-commands.yaml")
+    build_corpus(spec, tmp_path / "downloads", tmp_path / "out", no_progress)
+    assert [tuple(target) for _, target in read_targets(tmp_path / "out")] == [
+        ("train", {"class": "on"}),
+        ("test", {"class": "off"}),
+    ]
+    assert {row.speaker for row in read_manifest(tmp_path / "out")} == {"ann"}

@@ -31,7 +31,33 @@ def test_every_line_of_a_shell_block_is_a_command_that_is_checked() -> None:
 @pytest.mark.parametrize("shown", of("wavlm"), ids=str)
 def test_the_parser_takes_a_command_of_ours(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    arguments = words(shown)[1:]
+    parse(words(shown)[1:])
+
+
+def handed_to_slurm() -> list[list[str]]:
+    """What jobs run: the commands that are wrapped, and what the shipped script makes of its arguments."""
+    found = []
+    for shown in (item for item in COMMANDS if "sbatch" in item.line):
+        found += [shlex.split(text)[1:] for text in re.findall(r'--wrap "(wavlm [^"]+)"', shown.line)]
+        if script := re.search(r"train\.sbatch (.*)$", shown.line):
+            recipe, store, *options = shlex.split(script[1])
+            found.append(["run", recipe, "--store", store, *options])
+    return found
+
+
+@pytest.mark.parametrize("arguments", handed_to_slurm(), ids=" ".join)
+def test_the_parser_takes_what_is_handed_to_slurm(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    parse(arguments)
+
+
+def test_three_commands_lead_from_a_laptop_to_a_cluster() -> None:
+    shown = [item.line for item in COMMANDS if item.document.name == "README.md" and "/shared/store" in item.line]
+    assert [line.split()[0] for line in shown] == ["wavlm", "sbatch", "sbatch"]
+    assert len(handed_to_slurm()) >= 6
+
+
+def parse(arguments: list[str]) -> None:
     command = typer.main.get_command(app)
     while commands := getattr(command, "commands", {}):
         name, *arguments = arguments

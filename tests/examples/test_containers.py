@@ -97,7 +97,10 @@ def test_the_job_of_several_machines_has_a_pod_for_each_and_as_many_gpus_as_it_s
     assert said["--store"].startswith(mounts["store"])
     (spread,) = pod["spec"]["topologySpreadConstraints"]
     assert spread["labelSelector"]["matchLabels"] == pod["metadata"]["labels"]
-    refused = job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+    assert int(said["--workers"]) <= int(container["resources"]["requests"]["cpu"])
+    fails, ignores = job["spec"]["podFailurePolicy"]["rules"]
+    assert ignores == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    refused = fails["onExitCodes"]["values"]
     assert not {0, EXIT_STOPPED, EXIT_NO_RESOURCES, EXIT_LOCKED} & set(refused)
 
 

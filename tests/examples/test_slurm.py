@@ -57,15 +57,18 @@ def test_several_nodes_train_together(cluster: Path, monkeypatch: pytest.MonkeyP
     assert start("my.yaml", "/shared/store", "--workers", "16").wait(LIMIT_SECONDS) == 0
     expected = (
         "run my.yaml --store /shared/store --gpus 4 --nodes 4 --restarts 3 "
-        "--launcher srun --ntasks=4 --ntasks-per-node=1 --cpus-per-task=32 --workers 16"
+        "--launcher srun --nodes=4 --ntasks=4 --ntasks-per-node=1 --cpus-per-task=32 --kill-on-bad-exit=0 --wait=0 "
+        "--workers 16"
     )
     assert (cluster / "called").read_text().strip() == expected
 
 
-def test_the_number_of_tasks_grows_with_the_nodes_that_a_job_is_given() -> None:
-    """With a fixed --ntasks, sbatch takes no more nodes than tasks ("can't run 1 processes on 4 nodes")."""
+def test_a_node_is_asked_for_one_task_and_no_number_of_tasks_is() -> None:
+    """A job of `--nodes=4 --ntasks=1` would get one node, and train on it alone. Our launcher starts the ranks."""
     asked = [line.split()[1] for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
-    assert [option for option in asked if option.startswith("--ntasks")] == ["--ntasks-per-node=1"]
+    assert "--ntasks-per-node=1" in asked
+    assert not [option for option in asked if option.startswith(("--ntasks=", "-n"))]
+    assert {"--requeue", "--open-mode=append", "--signal=B:TERM@300"} <= set(asked)
 
 
 def test_a_training_that_is_always_stopped_ends_some_time(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:

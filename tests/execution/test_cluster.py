@@ -20,7 +20,7 @@ from tests.execution.test_parts import die_at_two, note_number, note_or_refuse, 
 from tests.waiting import wait_until
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError, WorkerDiedError
 from wavlm.execution import batch, cluster, scheduler
-from wavlm.execution.batch import Batch, BatchDone, Likeness, do_batch
+from wavlm.execution.batch import BatchDone, Likeness, PartsBatch, do_batch
 from wavlm.execution.cluster import Cluster
 from wavlm.execution.progress import no_progress
 
@@ -264,7 +264,7 @@ class OneAtATime:
         self.sizes: list[int] = []
         monkeypatch.setattr(cluster, "workers_of", lambda _: dict.fromkeys(range(workers)))
 
-    def submit(self, _function: object, asked: Batch, *, key: str, **settings: object) -> Done:
+    def submit(self, _function: object, asked: PartsBatch, *, key: str, **settings: object) -> Done:
         assert settings == {"pure": False, "retries": 0, "resources": None}
         self.now += 1
         self.most = max(self.most, self.now)
@@ -275,7 +275,7 @@ class OneAtATime:
 class Done:
     status = "finished"
 
-    def __init__(self, client: OneAtATime, key: str, asked: Batch) -> None:
+    def __init__(self, client: OneAtATime, key: str, asked: PartsBatch) -> None:
         self.client, self.key, self.asked = client, key, asked
 
     def add_done_callback(self, call: Callable[[Done], None]) -> None:
@@ -295,7 +295,7 @@ def run_with(client: OneAtATime, tmp_path: Path, parts: range, work: Callable[[i
 
     outcomes: Outcomes[int, Any] = Outcomes(parts, no_progress)
     with cluster._show(tmp_path) as likeness:
-        cluster._Run(client, likeness, parts, work, None, outcomes, {}).finish()
+        cluster._ClusterRun(client, likeness, parts, work, None, outcomes, {}).finish()
     return outcomes.results()
 
 
@@ -328,7 +328,7 @@ def test_large_parts_make_small_batches(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_worker_with_several_threads_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "_checked", set())
     with cluster._show(tmp_path) as likeness, pytest.raises(UsageError, match=r"it has 8 threads; at .*--nthreads 1"):
-        do_batch(Batch(likeness, (), b""), lambda: 8)
+        do_batch(PartsBatch(likeness, (), b""), lambda: 8)
 
 
 def test_a_missing_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import soundfile
 
-from tests.corpus.corpora import contents, grow, of_folder, tone
-from wavlm.corpus import measure
-from wavlm.corpus.build import build_corpus
+from tests.corpus.corpora import contents, grow, of_archive, of_folder, tar_gz_of, tone
+from wavlm.corpus import archives, measure
+from wavlm.corpus.build import build_corpus, share_corpus
+from wavlm.execution.parts import use_executor
 from wavlm.execution.progress import no_progress
+from wavlm.execution.share import Share, ShareMade
 from wavlm.specs import CorpusSpec
 
 PER_PART = 3
@@ -103,3 +106,25 @@ def test_regions_of_one_file_are_in_one_part(site: Site) -> None:
     (site.folder / "segments").write_text("".join(f"u{n}-{at} r{n} {at / 10} {(at + 1) / 10}\n" for n, at in spans))
     site.build(spec=of_folder(site.folder, {"type": "kaldi"}, valid_fraction=0.3))
     assert sorted(site.looked) == [f"{number}.flac" for number in range(5)]
+
+
+def test_shares_of_an_archive_that_one_of_them_unpacks_change_no_byte(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = tar_gz_of(site.folder)
+    spec = of_archive(blob, "https://example.org/voices.tar.gz", valid_fraction=0.25)
+    downloads, out, unpacked = site.root / "downloads", site.root / "out", []
+    downloads.mkdir()
+    (downloads / f"{hashlib.sha256(blob).hexdigest()}.tar.gz").write_bytes(blob)
+    unpack = archives.unpack
+    monkeypatch.setattr(archives, "unpack", lambda path, *rest: (unpacked.append(path), unpack(path, *rest))[1])
+    for rank in (2, 0):  # that of rank 1 was never started
+        with use_executor(Share(rank, 3)), pytest.raises(ShareMade):
+            share_corpus(spec, downloads, out, no_progress, lock=site.root / "gather.lock")
+    assert len(unpacked) == 1
+    there = sorted(int(path.stem) for path in (out / measure.PARTS).glob("[!.]*.parquet"))
+    assert there == [0, 2, 3, 5, 6]  # of 20 files in parts of 3
+    found = site.build(spec=spec)
+    assert len(unpacked) == 1
+    assert site.build("other", spec=spec) == found
+    assert not [path.name for path in out.iterdir() if path.name.endswith(".partial")]

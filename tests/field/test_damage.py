@@ -106,7 +106,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     )  # fmt: skip
     write_training(made.job(made.pretrain), facts)
     seal(made.pretrain)
-    build_scores(SCORES, made.pretrain, [made.shards], made.scores)
+    build_scores(SCORES, made.pretrain, {"ab": made.shards}, ["ab"], made.scores)
     seal(made.scores)
     build_export(made.pretrain, CARD, made.export)
     seal(made.export)
@@ -162,7 +162,7 @@ TEACHER: Consumer = lambda c, out: make(  # noqa: E731
     )
 )(out)
 MIXTURES: Consumer = lambda c, out: make(lambda o: build_mixtures(FIXED, MIX, [c.shards], [], [], o))(out)  # noqa: E731
-SCORING: Consumer = lambda c, out: make(lambda o: build_scores(SCORES, c.pretrain, [c.shards], o))(out)  # noqa: E731
+SCORING: Consumer = lambda c, out: make(lambda o: build_scores(SCORES, c.pretrain, {"ab": c.shards}, ["ab"], o))(out)  # noqa: E731
 EXPORT: Consumer = lambda c, out: make(lambda o: build_export(c.pretrain, CARD, o))(out)  # noqa: E731
 TRAINING: Consumer = lambda c, out: batches_of(c.job(out))  # noqa: E731
 VALIDATION: Consumer = lambda c, out: batches_of(c.job(out, mixtures=True), 1)  # noqa: E731

@@ -28,7 +28,7 @@ from wavlm.loader.loader import loader
 from wavlm.loader.samples import TrainingSamples
 from wavlm.mixing.truth import read_truth
 from wavlm.shards import Reader, read_columns, read_index, read_listing, stream, streaming
-from wavlm.shards.index import read_split
+from wavlm.shards.index import stream_split
 from wavlm.shards.rejects import read_rejects
 from wavlm.storage import passing, seals
 from wavlm.storage.seals import read_fields
@@ -134,7 +134,7 @@ def lose(*_: Any, **__: Any) -> None:
 READS: dict[str, tuple[Callable[[Path], object], list[tuple[object, str]]]] = {
     "index": (read_index, [(pq, "read_schema")]),
     "columns of the index": (lambda folder: read_columns(folder, ["key"]), [(pq, "read_table")]),
-    "rows of the index": (lambda folder: read_split(folder, "train"), [(pq, "ParquetFile")]),
+    "rows of the index": (lambda folder: list(stream_split(folder, ["key"], "train")), [(pq, "ParquetFile")]),
     "listing": (read_listing, [(Path, "read_bytes")]),
     "labels": (lambda folder: read_labels(folder, "train-000000.tar"), [(pq, "read_table")]),
     "truth": (read_truth, [(Path, "open")]),

@@ -16,18 +16,24 @@ from prefect.states import Completed, Crashed, Failed, Running, Scheduled
 from flows import elsewhere
 from flows.elsewhere import make_elsewhere, needs_gpu, without_gpus
 from tests.folders import read_resolved
+from tests.object_stores import folder_address
+from tests.tasks.conftest import build
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.artifacts import Artifact, build_order
+from wavlm.pipeline.mirror.sharing import bring_needed, give
 from wavlm.pipeline.plan import first_iteration, plan, select
 from wavlm.pipeline.store import Store
+
+__all__ = ["folder_address"]
 
 
 def test_what_runs_a_network_is_handed_over(tiny_recipe: Path, tmp_path: Path) -> None:
     artifacts = plan(read_resolved(tiny_recipe, Store(tmp_path / "store")))
     found = {(item.kind, first_iteration(item, artifacts)) for item in artifacts if needs_gpu(item)}
     # The first iteration's labels come from MFCCs, the second's from hidden states of the first model.
-    assert found == {("pretrain", 1), ("codebook", 2), ("labels", 2), ("pretrain", 2)}
+    of_models = {(kind, number) for kind in ("pretrain", "scores") for number in (1, 2)}
+    assert found == {*of_models, ("codebook", 2), ("labels", 2)}
 
 
 def test_ranks_are_checked_before_data_are_made_where_there_are_no_gpus() -> None:
@@ -165,3 +171,27 @@ def test_who_waits_for_a_worker_says_for_which(
     with pytest.raises(ServiceMissingError, match="Failed: later"):
         hand_over(model)
     assert sum("waiting for a worker in pool gpu" in line for line in caplog.messages) == 1
+
+
+def test_where_no_disk_is_shared_the_mirror_carries_what_is_handed_over(
+    model: tuple[Artifact, Store], folder_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, store = model
+    runtime = Runtime(gpus=1, mirror=folder_address)
+
+    def make(item: Artifact, where: Store) -> None:
+        where.make(item, lambda out: build(item, where, out))
+
+    def train_on_another_disk(*_: object, **__: object) -> object:
+        other = Store(tmp_path / "other")
+        bring_needed([artifact], other, runtime)
+        make(artifact, other)  # which needs its labels there
+        give(artifact, other, runtime)
+        return SimpleNamespace(id=uuid4())
+
+    for item in [*build_order([artifact])][:-1]:
+        make(item, store)
+    Server(monkeypatch, Completed())
+    monkeypatch.setattr(elsewhere, "run_deployment", train_on_another_disk)
+    make_elsewhere(artifact, "stage/tiny.training", store, "tiny.yaml", 1, runtime)
+    assert store.is_complete(artifact)

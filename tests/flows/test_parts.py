@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,17 +13,26 @@ import pytest
 from flows import make as flows_make
 from flows.cli.parts import WITH_PARTS, choose_share, parts
 from flows.make import make_share
-from tests.folders import read_resolved, write_project
+from tests.folders import add_speakers, read_resolved, write_project
+from tests.waiting import LIMIT_SECONDS
+from wavlm.corpus import build as corpus_build
+from wavlm.corpus import measure
+from wavlm.corpus.listing import LISTING
+from wavlm.corpus.shared import find_gathered
 from wavlm.errors import LockedError, UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.share import Share
-from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.artifacts import Artifact, Corpus
+from wavlm.pipeline.garbage.find import find_garbage
+from wavlm.pipeline.garbage.kept import find_kept
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import read_record
 from wavlm.pipeline.store import Store
 from wavlm.shards import build, part
+from wavlm.storage.ledger import SealedFile
 from wavlm.storage.locks import hold_lock, hold_share
 
+ROOT = Path(__file__).parents[2]
 RUNTIME = Runtime(workers=1, wait_minutes=0)
 
 
@@ -143,3 +156,110 @@ def test_a_stage_that_turns_out_to_have_no_parts_seals_nothing(
     with pytest.raises(UsageError, match="NO_PARTS"):
         make_share(shards, store, RUNTIME, Share(0, 2))
     assert not store.is_complete(shards)
+
+
+def share_corpus(recipe: Path, store: Store, rank: int) -> None:
+    parts("corpus", recipe, rank=rank, of=3, store=store.root, workers=1, wait_minutes=0)
+
+
+SMALL_PARTS = """
+import sys
+from flows.cli import main
+from wavlm.corpus import listing
+listing.FILES_PER_PART = 2
+main()
+"""
+
+
+@pytest.fixture
+def many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Store]:
+    """A recipe whose corpus has 12 files, a part for every two of them, and an empty store."""
+    monkeypatch.setattr("wavlm.corpus.listing.FILES_PER_PART", 2)
+    return write_project(tmp_path, speakers=("ann", "bob", "cid", "dan", "eve", "fay")), Store(tmp_path / "store")
+
+
+def make_alone(recipe: Path, folder: Path) -> Mapping[str, SealedFile]:
+    """The files of the corpus as one process makes it that knows nothing of what was made before."""
+    for name in ("wavs", "specs/corpora/voices.yaml", "specs/recipes/small.yaml"):
+        source, target = recipe.parents[2] / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
+    store = Store(folder / "store")
+    corpus = next(item for item in plan(read_resolved(folder / "specs/recipes/small.yaml", store)))
+    return read_record(make(corpus, store)).files
+
+
+def test_shares_of_a_corpus_are_gathered_once_and_sealed_by_the_stage(
+    many_files: tuple[Path, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, store = many_files
+    gathered: list[str] = []
+    looked: list[str] = []
+    gather, probe = corpus_build.gather, measure._probe
+    monkeypatch.setattr(corpus_build, "gather", lambda *args: (gathered.append(args[0].name), gather(*args))[1])
+    monkeypatch.setattr(measure, "_probe", lambda path, *rest: (looked.append(path.name), probe(path, *rest))[1])
+    for rank in (1, 2, 0):
+        share_corpus(recipe, store, rank)
+        assert len(looked) == 4 * (1 + (1, 2, 0).index(rank))
+    assert gathered == ["voices"]
+    corpus = next(item for item in plan(read_resolved(recipe, store)) if item.kind == "corpus")
+    assert not store.is_complete(corpus)
+    make(corpus, store)
+    assert len(looked) == 12  # the stage has found all parts
+    assert read_record(store.path(corpus)).files == make_alone(recipe, tmp_path / "alone")
+    assert len(looked) == 24
+    share_corpus(recipe, store, 0)  # complete: nothing to do
+    assert len(looked) == 24
+    assert find_garbage(store, find_kept(store, (), lambda _: True))[0] == []
+
+
+def test_who_comes_while_the_files_are_gathered_waits_for_that(many_files: tuple[Path, Store]) -> None:
+    recipe, store = many_files
+    corpus = next(item for item in plan(read_resolved(recipe, store)) if item.kind == "corpus")
+    lock = store.root / "locks" / f"corpus-{corpus.key}.gather"
+    with (
+        hold_lock(lock, "the first"),
+        pytest.raises(LockedError, match="the list of the files of voices is being"),
+    ):
+        share_corpus(recipe, store, 1)
+    share_corpus(recipe, store, 1)
+    with hold_lock(lock, "a slow one"):
+        share_corpus(recipe, store, 0)  # the list is there: nobody needs the lock
+
+
+def test_a_list_that_was_written_anew_meanwhile_is_gathered_again(many_files: tuple[Path, Store]) -> None:
+    recipe, store = many_files
+    share_corpus(recipe, store, 0)
+    corpus = next(item for item in plan(read_resolved(recipe, store)) if item.kind == "corpus")
+    listing = store.partial_folder(corpus) / LISTING
+    whole = listing.read_bytes()
+    listing.write_bytes(whole[:-100])
+    assert find_gathered(listing.parent) is None
+    share_corpus(recipe, store, 1)
+    assert listing.read_bytes() == whole
+
+
+def test_a_later_generation_of_a_corpus_has_no_parts_and_is_left_to_the_stage(many_files: tuple[Path, Store]) -> None:
+    recipe, store = many_files
+    make(next(item for item in plan(read_resolved(recipe, store)) if item.kind == "corpus"), store)
+    add_speakers(recipe.parents[2] / "wavs", ("gus",))
+    for rank in range(3):
+        share_corpus(recipe, store, rank)
+    second = next(item for item in plan(read_resolved(recipe, store)) if item.kind == "corpus")
+    assert isinstance(second, Corpus)
+    assert second.spec.folder
+    assert second.spec.folder.generation == 2
+    assert not store.is_complete(second)
+    make(second, store)
+    assert store.is_complete(second)
+
+
+@pytest.mark.full
+def test_jobs_that_begin_at_once_make_one_corpus(many_files: tuple[Path, Store], tmp_path: Path) -> None:
+    recipe, store = many_files
+    words = ["parts", "corpus", str(recipe), "--store", str(store.root), "--of", "3", "--workers", "1", "--rank"]
+    jobs = [subprocess.Popen([sys.executable, "-c", SMALL_PARTS, *words, str(rank)], cwd=ROOT) for rank in range(3)]
+    assert [job.wait(LIMIT_SECONDS) for job in jobs] == [0, 0, 0]
+    corpus = next(item for item in plan(read_resolved(recipe, store)) if item.kind == "corpus")
+    make(corpus, store)
+    assert read_record(store.path(corpus)).files == make_alone(recipe, tmp_path / "alone")

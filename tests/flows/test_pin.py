@@ -14,9 +14,13 @@ import pytest
 from tests.corpus.publishers.archive_server import serving_archives
 from tests.corpus.publishers.packing import encode, tar
 from tests.folders import CORPUS, RECIPE
-from wavlm.pipeline.resolve import read_folder
+from wavlm.errors import UsageError
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.check import Remark, find
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.resolve import read_folder, require_known, resolve
 from wavlm.pipeline.store import Store
-from wavlm.specs.yaml import read_corpus
+from wavlm.specs.yaml import read_corpus, read_recipe
 
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -102,3 +106,15 @@ def test_there_is_nothing_to_pin_where_publishers_give_digests(tmp_path: Path, w
     done = wavlm("pin", "mini-librispeech", "--store", tmp_path / "store")
     assert done.returncode == 2
     assert done.stderr.startswith("NOTHING_FITS: all archives of mini-librispeech")
+
+
+def test_before_a_first_download_there_is_no_key_and_check_says_that_nobody_knows_the_bytes(tmp_path: Path) -> None:
+    recipe = read_recipe(write_specs(tmp_path / "specs", "https://example.org/voices.tar"))
+    store = Store(tmp_path / "store")
+    with pytest.raises(UsageError, match=r"DOWNLOAD_UNKNOWN: archives of voices .*run `wavlm run`"):
+        require_known(recipe, store)
+    corpus, *_ = plan(resolve(recipe, store))
+    with pytest.raises(UsageError, match=r"FOLDER_UNKNOWN: .* first download"):
+        store.require(corpus)
+    said = [item for item in find(recipe, [corpus], store, Runtime()) if isinstance(item, Remark) and item.is_warning]
+    assert any("voices: 1 archive has no digest from the publisher" in item.text for item in said)

@@ -244,7 +244,7 @@ def test_a_stop_ends_the_stages_under_way_before_it_goes_further(monkeypatch: py
         time.sleep(0.1)
         raise StopError
 
-    monkeypatch.setattr(side_by_side._Run, "_take", stop)
+    monkeypatch.setattr(side_by_side._SideBySide, "_take", stop)
     with pytest.raises(StopError):
         make_side_by_side([find("corpus", "aa"), find("corpus", "bb")], make, RUNTIME)
     assert sorted(stopped) == ["aa", "bb"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_specs import tiny_training
-from wavlm.loader.epochs import SamplerState
+from wavlm.loader.epochs import SamplerState, number_buckets, shuffle_epoch
 from wavlm.loader.sampler import BucketedSampler, fixed_micro_batches, rank_share
 from wavlm.specs import TrainSpec
 
@@ -45,6 +45,21 @@ def test_full_crops_come_as_many_to_a_micro_batch_as_in_the_paper(seconds: float
     sampler = BucketedSampler(frames, train_spec(group_seconds=seconds, batch_seconds=4 * seconds))
     epoch = sampler.epoch(0)
     assert {len(epoch.micro_batch(number).utterances) for number in range(epoch.num_micro_batches)} == {utterances}
+
+
+@pytest.mark.parametrize("multiple", [1, 200])
+@pytest.mark.parametrize("digits", [1, 3, 17])
+def test_an_epoch_is_sorted_by_bucket_and_place_before_its_micro_batches_are_shuffled(
+    multiple: int, digits: int
+) -> None:
+    """Also where many draws have the same place: then by their numbers, on every processor."""
+    spec, frames = train_spec(crop_frames_multiple=multiple), lengths(3000) // multiple * multiple + multiple
+    places = np.random.default_rng(0).random(3000).round(digits)
+    epoch = shuffle_epoch(frames, places, spec, 0, np.random.default_rng(1))
+    shuffled = np.random.default_rng(1).permutation(epoch.num_micro_batches)
+    pieces = np.split(epoch.utterances, epoch.bounds[1:-1])
+    whole = np.concatenate([pieces[at] for at in np.argsort(shuffled)])
+    np.testing.assert_array_equal(whole, np.lexsort((places, -number_buckets(frames, spec))))
 
 
 def test_little_audio_is_lost_to_cropping() -> None:

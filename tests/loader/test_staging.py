@@ -18,18 +18,18 @@ from wavlm.loader import staging
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
 from wavlm.loader.samples import TrainingSamples
-from wavlm.loader.staging import Segment, StagedWindows, Stager
+from wavlm.loader.staging import StagedWindows, Stager, TarSegment
 from wavlm.loader.utterances import cache_of
 
 TARS = {number: bytes([number]) * 500 + bytes(range(200)) * 3 for number in range(6)}
 BEGIN, SIZE = 400, 600  # of the segment of each
 
 
-def describe(store: Path) -> Callable[[Sequence[int]], list[Segment]]:
+def describe(store: Path) -> Callable[[Sequence[int]], list[TarSegment]]:
     store.mkdir()
     for number, blob in TARS.items():
         (store / f"{number}.tar").write_bytes(blob)
-    return lambda numbers: [Segment(number, store / f"{number}.tar", BEGIN, SIZE) for number in numbers]
+    return lambda numbers: [TarSegment(number, store / f"{number}.tar", BEGIN, SIZE) for number in numbers]
 
 
 @pytest.fixture(autouse=True)

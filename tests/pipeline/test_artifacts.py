@@ -104,6 +104,7 @@ def test_training_seed_forks_the_model_and_what_follows_but_not_its_labels(
 ) -> None:
     assert list_rebuilt(recipe, "iterations.1.train.seed", 7) == [
         "pretrain/iteration2",
+        "scores/iteration2",
         "export/iteration2",
         "register/tiny-iteration2",
     ]

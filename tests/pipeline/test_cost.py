@@ -71,7 +71,7 @@ def test_peaks_pile_up_and_a_training_takes_more_while_it_runs(recipe: Recipe) -
     found = cost(recipe)
     parameters = num_parameters(BASE, 500)
     snapshot = 12 * parameters / 1e9
-    *_, last = found.peaks
+    last = max(found.peaks, key=lambda peak: peak.known)  # of the last training: scores need less
     assert last.known == pytest.approx(found.disk_gigabytes.known + snapshot + 961 * 3600 * 100 / 1e9, rel=1e-3)
     assert found.freed_gigabytes.known == pytest.approx(4 * snapshot, rel=0.01)  # two of each model
     keep = recipe.model_copy(update={"keep": KeepSpec(archives=False, audio=False)})

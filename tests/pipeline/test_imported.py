@@ -106,7 +106,7 @@ def test_costs_are_counted_with_its_network(made: tuple[Recipe, Store]) -> None:
 
 
 def test_house_keeping_knows_its_place(made: tuple[Recipe, Store]) -> None:
-    _, _, _, imported = parts(made)
+    _, store, _, imported = parts(made)
     assert starts_of([imported]) == (imported.spec.folder.path,)  # type: ignore[union-attr]
-    assert archives_of(imported) == ()
+    assert archives_of(imported, store) == ()
     assert KINDS.index("shards") < KINDS.index("model") < KINDS.index("codebook")

@@ -11,7 +11,7 @@ from wavlm.corpus.manifest import SCHEMA
 from wavlm.errors import BadDataError
 from wavlm.shards.account import Account
 from wavlm.shards.books import Books, ManifestBooks
-from wavlm.shards.record import Origin, PackedUtterance, PartRows, describe_part, to_table
+from wavlm.shards.record import PackedUtterance, PartRows, PieceOrigin, describe_part, to_table
 from wavlm.shards.rejects import Reject
 
 KEYS = ["a", "b", "c", "d", "e"]
@@ -30,7 +30,7 @@ def manifest_of(keys: list[str]) -> ManifestBooks:
 
 
 def packed(key: str, *sources: str, samples: int = 100) -> PackedUtterance:
-    origin = Origin(1, 0, 0, samples)
+    origin = PieceOrigin(1, 0, 0, samples)
     return PackedUtterance(key, 0, 10, samples, 0, "x", "train", "0" * 64, sources or (key,), "", (origin,))
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from tests.shards.corpora import SPEC, Clip, encode_audio, noise, write_corpus
 from wavlm.execution.progress import no_progress
@@ -32,7 +35,12 @@ def copies(*folders: Path) -> list[set[str]]:
     return [{str(key) for key in read_index(folder).keys[mask]} for folder, mask in zip(folders, masks, strict=True)]
 
 
-def test_regions_pieces_and_joins_that_share_samples_with_a_valid_region_are_copies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 2, 1000])
+def test_regions_pieces_and_joins_that_share_samples_with_a_valid_region_are_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr("wavlm.shards.copies.SETTLED_TOGETHER", together)
+    monkeypatch.setattr("wavlm.shards.index.BATCH_ROWS", together)
     held = pack(tmp_path / "held", [region("v", 4.0, 5.0, split="valid"), region("t", 6.0, 7.0)])
     pieces = pack(tmp_path / "pieces", [Clip("whole", LONG, file="long"), Clip("other", OTHER)])
     regions = [region(f"r{n}", 3.5 + n / 2, 4.0 + n / 2) for n in range(4)]
@@ -47,3 +55,15 @@ def test_one_channel_of_a_call_is_no_copy_of_the_other(tmp_path: Path) -> None:
     held = pack(tmp_path / "held", [region("v", 4.0, 5.0, split="valid", channel=1)])
     rows = [region(f"c{channel}", 4.5, 6.0, channel=channel) for channel in (1, 2)]
     assert copies(held, pack(tmp_path / "rows", [*rows, region("mean", 4.5, 6.0)])) == [set(), {"c1", "mean"}]
+
+
+@pytest.mark.parametrize("digests", [["", "a", "ab", "ab\0", "a" * 64], ["0" * 63 + last for last in "01234"]])
+def test_only_equal_digests_are_copies_whatever_their_length(tmp_path: Path, digests: list[str]) -> None:
+    """A digest has 64 digits. In an index that somebody else wrote it may have others."""
+    held = pack(tmp_path / "held", [Clip(f"v{n}", encode_audio(noise(1, n)), split="valid") for n in range(5)])
+    other = pack(tmp_path / "other", [Clip(f"t{n}", encode_audio(noise(1, 9 + n))) for n in range(5)])
+    for folder, shown in ((held, digests[:3] * 2), (other, digests)):
+        index = pq.read_table(folder / "index.parquet")
+        place = index.schema.get_field_index("sha256")
+        pq.write_table(index.set_column(place, "sha256", pa.array(shown[: len(index)])), folder / "index.parquet")
+    assert find_copies_of_valid([held, other])[1].tolist() == [digest in digests[:3] for digest in digests]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from wavlm.corpus.growth.history import History, Version, write_history
+from tests.corpus.growth.versions import Version, write_versions
 from wavlm.corpus.manifest import MANIFEST, ManifestRow, write_manifest
 from wavlm.shards.plan import write_plan
 from wavlm.specs import ShardSpec
@@ -34,7 +34,7 @@ def row(number: int, generation: int = 1, seconds: int = SECONDS) -> ManifestRow
 def place(of: ManifestRow) -> Version:
     names = ("key", "path", "start_s", "end_s", "channel", "speaker", "split", "size_bytes", "sha256", "sample_rate_hz")
     shared = {name: getattr(of, name) for name in (*names, "num_samples", "generation")}
-    return Version(**shared, row="", since=of.generation)
+    return Version(**shared, since=of.generation)
 
 
 def plan(rows: list[ManifestRow], places: list[ManifestRow]) -> dict[str, tuple[ManifestRow, ...]]:
@@ -42,7 +42,7 @@ def plan(rows: list[ManifestRow], places: list[ManifestRow]) -> dict[str, tuple[
         folder = Path(name)
         write_manifest(folder / MANIFEST, rows, "test", "speakers")
         if places:
-            write_history(folder, History(tuple(place(item) for item in places), "speakers", 0.0))
+            write_versions(folder, [place(item) for item in places])
         return {part.stem: part.read_rows() for part in write_plan(folder, SPEC, folder)}
 
 

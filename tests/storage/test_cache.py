@@ -13,7 +13,7 @@ import pytest
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.storage import cache as cache_module
-from wavlm.storage.cache import RESERVED, Cache, _locked, object_key
+from wavlm.storage.cache import RESERVED, ObjectCache, _locked, object_key
 
 SIZE = 1000
 
@@ -32,7 +32,7 @@ def objects(tmp_path: Path) -> tuple[str, list[str]]:
     return f"file://{tmp_path}/mirror", digests
 
 
-def read(cache: Cache, digest: str) -> bytes:
+def read(cache: ObjectCache, digest: str) -> bytes:
     handle = cache.open(digest, SIZE)
     try:
         return os.pread(handle, 2 * SIZE, 0)
@@ -40,13 +40,13 @@ def read(cache: Cache, digest: str) -> bytes:
         os.close(handle)
 
 
-def held(cache: Cache) -> set[str]:
+def held(cache: ObjectCache) -> set[str]:
     return {path.name for path in cache.folder.iterdir() if len(path.name) >= 64}
 
 
 def test_what_is_opened_is_fetched_once_and_kept(tmp_path: Path, objects: tuple[str, list[str]]) -> None:
     address, digests = objects
-    cache = Cache(tmp_path / "cache", 5 * SIZE, address)
+    cache = ObjectCache(tmp_path / "cache", 5 * SIZE, address)
     assert read(cache, digests[3]) == bytes([3]) * SIZE
     (tmp_path / "mirror" / object_key(digests[3])).unlink()
     assert read(cache, digests[3]) == bytes([3]) * SIZE
@@ -56,7 +56,7 @@ def test_the_cache_stays_within_its_bound_and_drops_what_was_opened_longest_ago(
     tmp_path: Path, objects: tuple[str, list[str]]
 ) -> None:
     address, digests = objects
-    cache = Cache(tmp_path / "cache", 3 * SIZE, address)
+    cache = ObjectCache(tmp_path / "cache", 3 * SIZE, address)
     for number, digest in enumerate(digests[:3]):
         read(cache, digest)
         os.utime(cache.folder / digest, (number, number))
@@ -67,7 +67,7 @@ def test_the_cache_stays_within_its_bound_and_drops_what_was_opened_longest_ago(
 
 def test_who_has_an_object_open_goes_on_when_it_was_pushed_out(tmp_path: Path, objects: tuple[str, list[str]]) -> None:
     address, digests = objects
-    cache = Cache(tmp_path / "cache", SIZE, address)
+    cache = ObjectCache(tmp_path / "cache", SIZE, address)
     handle = cache.open(digests[0], SIZE)
     for digest in digests[1:]:
         read(cache, digest)
@@ -80,13 +80,13 @@ def test_who_has_an_object_open_goes_on_when_it_was_pushed_out(tmp_path: Path, o
 def test_what_is_larger_than_the_cache_is_refused(tmp_path: Path, objects: tuple[str, list[str]]) -> None:
     address, digests = objects
     with pytest.raises(UsageError, match=r"CACHE_TOO_SMALL.*1000.*999"):
-        Cache(tmp_path / "cache", SIZE - 1, address).open(digests[0], SIZE)
+        ObjectCache(tmp_path / "cache", SIZE - 1, address).open(digests[0], SIZE)
 
 
 def test_a_damaged_object_never_enters(tmp_path: Path, objects: tuple[str, list[str]]) -> None:
     address, digests = objects
     (tmp_path / "mirror" / object_key(digests[0])).write_bytes(b"x" * SIZE)
-    cache = Cache(tmp_path / "cache", 5 * SIZE, address)
+    cache = ObjectCache(tmp_path / "cache", 5 * SIZE, address)
     with pytest.raises(BadDataError, match="MIRROR_DAMAGED"):
         cache.open(digests[0], SIZE)
     assert held(cache) == set()
@@ -94,7 +94,7 @@ def test_a_damaged_object_never_enters(tmp_path: Path, objects: tuple[str, list[
 
 def test_what_a_killed_fetch_left_takes_no_room_for_ever(tmp_path: Path, objects: tuple[str, list[str]]) -> None:
     address, digests = objects
-    cache = Cache(tmp_path / "cache", SIZE, address)
+    cache = ObjectCache(tmp_path / "cache", SIZE, address)
     cache.folder.mkdir()
     for digest in digests:  # in all slots
         with (cache.folder / f"{digest}.reserved").open("wb") as file:
@@ -109,7 +109,7 @@ def test_who_waits_for_room_that_others_have_reserved_pushes_nothing_out(
     tmp_path: Path, objects: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, digests = objects
-    cache = Cache(tmp_path / "cache", 4 * SIZE, address)
+    cache = ObjectCache(tmp_path / "cache", 4 * SIZE, address)
     read(cache, digests[0])
     other = next(name for name in digests[1:9] if cache._slot(name) != cache._slot(digests[9]))
     reserved = cache.folder / f"{other}{RESERVED}"
@@ -130,9 +130,9 @@ def test_who_waits_for_room_that_others_have_reserved_pushes_nothing_out(
 READER = """
 import os, sys
 from pathlib import Path
-from wavlm.storage.cache import ROOM_LOCK, Cache, _locked
+from wavlm.storage.cache import ROOM_LOCK, ObjectCache, _locked
 folder, address, *digests = sys.argv[1:]
-cache, fetched = Cache(Path(folder), 2500, address), 0
+cache, fetched = ObjectCache(Path(folder), 2500, address), 0
 for digest in digests:
     fetched += cache.fetch(digest, 1000)
     handle = cache.open(digest, 1000)

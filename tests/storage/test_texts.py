@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from wavlm.storage.texts import Among, find_repeated, find_repeats, hash_texts
+from wavlm.storage.texts import Among, find_later, find_repeated, find_repeats, hash_texts
 
 NAMES = [*(f"k{number}" for number in range(20_000)), "", "é", "e", "ab", "ba", "ab\0", "\0ab", "K1"]
 
@@ -21,6 +21,19 @@ def test_the_number_of_a_text_depends_on_nothing_beside_it() -> None:
     np.testing.assert_array_equal(hash_texts(pieces), whole)
     np.testing.assert_array_equal(hash_texts(pa.array(NAMES).slice(123, 4567)), whole[123 : 123 + 4567])
     np.testing.assert_array_equal(hash_texts(pa.array(NAMES[::-1])), whole[::-1])
+
+
+def test_another_salt_gives_other_numbers() -> None:
+    texts = pa.array([name for name in NAMES if name])
+    one, other = hash_texts(texts), hash_texts(texts, salt=1)
+    assert not np.intersect1d(one, other).size
+    np.testing.assert_array_equal(hash_texts(texts, salt=1), other)
+
+
+def test_a_number_that_has_stood_there_before_is_found() -> None:
+    assert find_later(np.array([3, 1, 3, 2, 1, 3], np.uint64)).tolist() == [False, False, True, False, True, True]
+    assert not find_later(np.array([3, 1, 2], np.uint64)).any()
+    assert not len(find_later(np.zeros(0, np.uint64)))
 
 
 def test_a_number_is_the_same_in_every_run_and_version() -> None:
@@ -44,7 +57,7 @@ def test_what_stands_there_twice_is_named_in_order(twice: list[str]) -> None:
 
 
 def test_numbers_that_meet_by_chance_are_no_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wavlm.storage.texts._hash_step", lambda texts: np.zeros(len(texts), np.uint64))
+    monkeypatch.setattr("wavlm.storage.texts._hash_step", lambda texts, _: np.zeros(len(texts), np.uint64))
     column = pa.array(["one", "two", "two"])
     assert find_repeats(hash_texts(column), lambda: [column]) == ["two"]
 

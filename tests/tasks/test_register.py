@@ -73,6 +73,7 @@ def test_every_iteration_becomes_a_version_with_its_lineage_curve_data_and_files
     assert newest.tags == {
         **comparable_tags(second, built.recipe),
         "measured.probe/pnmi": "0.45",
+        "measured.probe/abx_within": "0.125",
         "measured.valid/loss": "2.0",
         "measured.valid/masked_accuracy": str(0.6 - 2.0 / 10),
         "wavlm.gate": "the first champion: the next have to beat valid/loss 2.0000",

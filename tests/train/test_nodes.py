@@ -117,10 +117,10 @@ def test_four_machines_go_on_where_two_ranks_stopped_with_the_same_samples(
 
 def descendants(pid: int) -> list[int]:
     """Processes that a process has started, and those that these have started (Linux)."""
-    try:
-        children = [int(number) for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
+    children = list[int]()
+    with suppress(FileNotFoundError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            children += map(int, (thread / "children").read_text().split())
     return [found for child in children for found in (child, *descendants(child))]
 
 
@@ -177,6 +177,42 @@ def test_a_rank_that_is_killed_ends_the_attempt_and_the_next_one_goes_on(
     ended = run_trainer(made.out / "job.json", made.runtime, kill_once)
     assert killed
     assert ended.exit_code == 0, log_of(made)
+    assert sha256_of(made.out / "model.safetensors") == sha256_of(one_machine.out / "model.safetensors")
+
+
+@pytest.mark.full
+def test_a_machine_that_is_lost_is_replaced_by_the_next_one_that_runs_the_same_command(
+    data: tuple[LabelledShards, ...], tmp_path: Path, one_machine: TrainJob
+) -> None:
+    """As a Job of Kubernetes starts another pod. What was lost is a node with its ranks, without a last word."""
+    made = make(data, tmp_path / "out", nodes=2, processes=1, restarts=1)
+    joined, lost = list[Future[ExitNote | None]](), list[int]()
+
+    def lose(record: Any) -> None:
+        if record["update"] >= 3 and not lost:
+            (head,) = (pid for pid in descendants(os.getpid()) if "wavlm.execution.head" in command_of(pid))
+            of_head = descendants(head)
+            nodes = [pid for pid in descendants(os.getpid()) if "wavlm.execution.node" in command_of(pid)]
+            (other,) = (pid for pid in nodes if pid not in of_head)
+            lost.extend([other, *descendants(other)])
+            for pid in lost:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def join() -> ExitNote | None:
+        wait_until(lambda: (attempt := Attempt.find(made.out)) is not None and attempt.has_place(2))
+        return join_training(made.out)
+
+    def look() -> bool:
+        if len(joined) == len(lost[:1]) and Attempt.find(made.out):
+            joined.append(pool.submit(join))
+        return False
+
+    with ThreadPoolExecutor() as pool:
+        ended = run_trainer(made.out / "job.json", made.runtime, lose, look)
+        codes = [note.exit_code if (note := one.result(LIMIT_SECONDS)) else None for one in joined]
+    assert ended.exit_code == 0, log_of(made)
+    assert codes == [137, 0]
     assert sha256_of(made.out / "model.safetensors") == sha256_of(one_machine.out / "model.safetensors")
 
 

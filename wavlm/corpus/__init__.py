@@ -3,6 +3,7 @@
 A corpus folder holds
 
 - `manifest.parquet`: one row per recording (`wavlm.corpus.manifest`),
+- `targets.parquet` and `trials.parquet`: what evaluations predict, if it is a corpus for them (`wavlm.corpus.targets`),
 - `archives/`: one receipt per archive,
 - `audio/`: the unpacked files; missing if the spec names a folder of files, which are not copied.
 

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePosixPath
-
-import pyarrow as pa
+from typing import NoReturn
 
 from wavlm.corpus.archives import AUDIO, Files, gather, note_files
 from wavlm.corpus.contents import FolderContents
 from wavlm.corpus.digests import Cache
 from wavlm.corpus.facts import Amount, CorpusFacts
 from wavlm.corpus.first import Rows, begin, write_begun
-from wavlm.corpus.growth.follow import begin_files, follow, follow_files, rows_of
+from wavlm.corpus.growth.files import FileVersion, begin_files, files_until, follow_files, write_files
 from wavlm.corpus.growth.generations import GenerationList
-from wavlm.corpus.growth.history import FileVersion, History, until, write_files, write_history
-from wavlm.corpus.growth.match import Present, recall
 from wavlm.corpus.growth.write import write_list
-from wavlm.corpus.listing import KnownFile, Listing, recordings_of
-from wavlm.corpus.manifest import MANIFEST, read_rule, write_manifest
-from wavlm.corpus.measure import PARTS, CorpusPart, Roots, measure, measure_part, part_path
+from wavlm.corpus.later import Measuring, follow_generation, recall_generation, write_later
+from wavlm.corpus.listing import LISTING, RecordingList
+from wavlm.corpus.manifest import read_rule
+from wavlm.corpus.measure import PARTS, FilesPart, Roots, measure_part, part_path
 from wavlm.corpus.reading import Found, read_corpus
-from wavlm.corpus.sums import HERE, Sums, sum_manifest, sum_splits
-from wavlm.corpus.targets import write_labels
+from wavlm.corpus.shared import GATHERED, GatheredFacts, find_gathered, note_gathered
+from wavlm.corpus.sums import Sums, sum_manifest
+from wavlm.corpus.targets import Labelled, write_labels
 from wavlm.errors import CannotWriteError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
+from wavlm.execution.share import ShareMade
 from wavlm.specs import CorpusSpec
+from wavlm.storage.locks import hold_lock
 from wavlm.storage.parquet import lean_memory
 
 logger = logging.getLogger(__name__)
@@ -51,27 +52,28 @@ def build_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
 
     `downloads` keeps the archives; all corpora share it. `cache` keeps the digests of a folder's files.
     `stall_seconds`: see `wavlm.execution.fence`. `workers`: processes that hash files and read headers.
-    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED), ServiceMissingError (STORAGE_STALLED), and what
-    `wavlm.corpus.archives.gather` raises.
+    Raises BadDataError (DUP_KEY, CORPUS_EMPTY, LAYOUT, FILE_CHANGED, TARGETS), ServiceMissingError (STORAGE_STALLED),
+    and what `wavlm.corpus.archives.gather` raises.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files = gather(spec, downloads, out, cache, lambda done, total: progress(GATHERING * done, total), stall_seconds)
+    files = gather(spec, downloads, out, cache, _early(progress), stall_seconds)
     with lean_memory():
         found = read_corpus(spec, files, out)
-        shown = PurePosixPath("" if files.contents else AUDIO)
-        roots = Roots(files.root, files.archives, shown, stall_seconds)
+        roots = _roots_of(files, stall_seconds)
         if files.base is None:
             sums = _begin(spec, files, found.listing, roots, out, workers, progress)
         else:
-            sums = _follow(spec, files, files.base, found.listing, roots, out)
+            sums = _follow(spec, files, files.base, found.listing, roots, out, workers, progress)
+        labels = Labelled(0, 0)
         if spec.role == "evaluation":
-            write_labels(out, found.listing.stream(), found.trials)
+            labels = write_labels(out, found.listing.stream(), found.trials)
         if files.unpacked:
             note_files(files, out)
         if files.contents:
             write_files(out, _make_files(files.contents, files.base, _generation(spec)))
-        facts = _facts(spec, sums, out, files, found)
+        facts = _facts(spec, sums, out, files, found).model_copy(update=labels._asdict())
     found.listing.path.unlink()
+    (out / GATHERED).unlink(missing_ok=True)
     shutil.rmtree(out / PARTS, ignore_errors=True)
     return facts
 
@@ -100,59 +102,99 @@ def grow_corpus(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     return facts
 
 
+def share_corpus(  # noqa: PLR0913  what, from where, to where, how
+    spec: CorpusSpec,
+    downloads: Path,
+    out: Path,
+    progress: Progress,
+    *,
+    lock: Path,
+    cache: Cache | None = None,
+    workers: int = 1,
+) -> NoReturn:
+    """Look at a share of the files of a corpus, beside other processes, of which the first gathers them for all.
+
+    Raises ShareMade in the end, LockedError while another process gathers, and what `build_corpus` raises.
+    """
+    gathered = find_gathered(out)
+    if gathered is None:
+        with hold_lock(lock, f"the list of the files of {spec.name}"):
+            gathered = find_gathered(out) or _gather_for_all(spec, downloads, out, progress, cache)
+    if not gathered.num_parts:
+        raise ShareMade(0, 0)
+    with lean_memory():
+        _look(RecordingList(out / LISTING), gathered.roots(STALL_SECONDS), out, workers, progress)
+    raise AssertionError("the executor of shares raises ShareMade")
+
+
+def _gather_for_all(
+    spec: CorpusSpec, downloads: Path, out: Path, progress: Progress, cache: Cache | None
+) -> GatheredFacts:
+    out.mkdir(parents=True, exist_ok=True)
+    files = gather(spec, downloads, out, cache, _early(progress))
+    with lean_memory():
+        found = read_corpus(spec, files, out)
+    return note_gathered(out, _roots_of(files, STALL_SECONDS), 0 if files.base else found.listing.num_parts)
+
+
+def _early(progress: Progress) -> Progress:
+    return lambda done, total: progress(GATHERING * done, total)
+
+
+def _roots_of(files: Files, stall_seconds: float) -> Roots:
+    return Roots(files.root, files.archives, PurePosixPath("" if files.contents else AUDIO), stall_seconds)
+
+
 def _generation(spec: CorpusSpec) -> int:
     return spec.folder.generation if spec.folder else 1
 
 
 def _begin(  # noqa: PLR0913, PLR0917  what, from where, to where, how
-    spec: CorpusSpec, files: Files, listing: Listing, roots: Roots, out: Path, workers: int, progress: Progress
+    spec: CorpusSpec, files: Files, listing: RecordingList, roots: Roots, out: Path, workers: int, progress: Progress
 ) -> Sums:
     """Look at all files of a corpus, in parts, and write its first generation."""
-    count = listing.num_parts
-    (out / PARTS).mkdir(exist_ok=True)
-    parts = [CorpusPart(listing.path, number, part_path(out, number)) for number in range(count)]
-    run_parts(
-        parts,
-        partial(measure_part, roots=roots),
-        min(workers, count),
-        lambda done, total: progress(GATHERING + (1 - GATHERING) * done / max(1, total), 1.0),
-    )
-    rows = Rows(out, count)
+    _look(listing, roots, out, workers, progress)
+    rows = Rows(out, listing.num_parts)
     begun = begin(spec, rows, files.root)
     return write_begun(spec, rows, begun, with_history=files.contents is not None)
 
 
-def _follow(spec: CorpusSpec, files: Files, base: GenerationList, listing: Listing, roots: Roots, out: Path) -> Sums:
+def _look(listing: RecordingList, roots: Roots, out: Path, workers: int, progress: Progress) -> None:
+    count = listing.num_parts
+    (out / PARTS).mkdir(exist_ok=True)
+    parts = [FilesPart(listing.path, number, part_path(out, number)) for number in range(count)]
+    run_parts(
+        parts,
+        partial(measure_part, roots=roots),
+        min(workers, count),
+        _share(progress),
+    )
+
+
+def _follow(  # noqa: PLR0913, PLR0917  what, from where, to where, how
+    spec: CorpusSpec,
+    files: Files,
+    base: GenerationList,
+    listing: RecordingList,
+    roots: Roots,
+    out: Path,
+    workers: int,
+    progress: Progress,
+) -> Sums:
     """Write a generation of a corpus that grows. Only files that came or were changed are opened."""
     number = _generation(spec)
-    present = [
-        Present(recording, sha256)
-        for batch in listing.stream()
-        for recording, sha256 in zip(recordings_of(batch), batch["sha256"].to_pylist(), strict=True)
-    ]
-    history = _history(spec, files, base, present, roots)
-    write_manifest(out / MANIFEST, rows_of(history, number, present), spec.name, history.rule, history.below)
-    write_history(out, history)
-    here = [{name: getattr(item, name) for name in HERE} for item in history.at(number)]
-    return sum_splits([pa.Table.from_pylist(here)] if here else [])
-
-
-def _history(spec: CorpusSpec, files: Files, base: GenerationList, present: Sequence[Present], roots: Roots) -> History:
-    """All versions of the recordings of a corpus up to the generation of the spec."""
-    number = _generation(spec)
     if base.latest >= number:
-        here = {item.recording.key: item.row for item in present}
         is_changed = files.contents is not None and base.facts.content != files.contents.digest
-        recall(base.history, number, here, spec, is_changed=is_changed)
-        return base.history.until(number)
-    sha256_of = {item.recording.path: item.sha256 for item in present}
-    return follow(
-        spec,
-        base.history,
-        number,
-        present,
-        lambda chosen: measure(chosen, [KnownFile(sha256_of[item.path]) for item in chosen], roots),
-    )
+        later = recall_generation(spec, base.history, number, listing, is_changed=is_changed)
+    else:
+        measuring = Measuring(roots, out, workers, _share(progress))
+        later = follow_generation(spec, base.history, number, listing, measuring)
+    return write_later(spec, base.history, number, later, listing, out)
+
+
+def _share(progress: Progress) -> Progress:
+    """The progress of measuring, as a part of all."""
+    return lambda done, total: progress(GATHERING + (1 - GATHERING) * done / max(1, total), 1.0)
 
 
 def _make_files(contents: FolderContents, base: GenerationList | None, number: int) -> Iterable[FileVersion]:
@@ -160,8 +202,10 @@ def _make_files(contents: FolderContents, base: GenerationList | None, number: i
     if base is None:
         return begin_files(contents.entries)
     if base.latest >= number:
-        return until(base.files, number)
-    return follow_files(base.files, base.changes(contents), number)
+        return files_until(base.stream_files(), number)
+    changes = base.changes(contents).entries
+    came = {path: entry for path, (change, entry) in changes.items() if change != "-"}
+    return follow_files(base.stream_files(), changes, came, number)
 
 
 def _facts(spec: CorpusSpec, sums: Sums, out: Path, files: Files, found: Found) -> CorpusFacts:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,6 @@ from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.corpus.manifest import ManifestRow
 from wavlm.specs import CorpusSpec
 from wavlm.storage.texts import Hashes, hash_texts
-
-if TYPE_CHECKING:
-    from wavlm.corpus.regions import Row
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
@@ -65,11 +61,23 @@ def hash_name(name: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def name_of_speaker(row: Row) -> str:
+def hash_names(rows: pa.Table, *, by_speaker: bool) -> Numbers:
+    """The hash of the speaker of each recording, or of the recording. rows: key, sha256, speaker and the region."""
+    hash_of = cache(hash_name)
+    columns = [rows[name].to_pylist() for name in ("speaker", "sha256", "key", "start_s", "end_s", "channel")]
+    names = (
+        speaker if by_speaker and speaker != UNKNOWN_SPEAKER else key if region == (None, None, None) else sha256
+        for speaker, sha256, key, *times in zip(*columns, strict=True)
+        for region in (tuple(times),)
+    )
+    return np.fromiter(map(hash_of, names), np.float64, len(rows))
+
+
+def name_of_speaker(row: ManifestRow) -> str:
     """The speaker; if it is not known the recording."""
     return name_of_recording(row) if row.speaker == UNKNOWN_SPEAKER else row.speaker
 
 
-def name_of_recording(row: Row) -> str:
+def name_of_recording(row: ManifestRow) -> str:
     """The key; of a region the digest of its file, so that all regions of a file, and of its copies, go one way."""
     return row.sha256 if row.is_region else row.key

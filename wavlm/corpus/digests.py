@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,9 +55,14 @@ class FileEntry(NamedTuple):
 
 def digest_of(entries: Mapping[str, FileEntry]) -> str:
     """The sha256, in hex, that identifies the content of a folder: over path, size and sha256 of its sorted files."""
+    return digest_sorted((os.fsencode(path), *entries[path]) for path in sorted(entries, key=os.fsencode))
+
+
+def digest_sorted(files: Iterable[tuple[bytes, int, str]]) -> str:
+    """`digest_of` for path, size and sha256 of files, in the order of the bytes of their paths."""
     whole = hashlib.sha256()
-    for path in sorted(entries, key=os.fsencode):
-        whole.update(b"%s\0%d %s\n" % (os.fsencode(path), entries[path].size, entries[path].sha256.encode()))
+    for path, size, sha256 in files:
+        whole.update(b"%s\0%d %s\n" % (path, size, sha256.encode()))
     return whole.hexdigest()
 
 

@@ -47,6 +47,8 @@ class CorpusFacts(Facts):
     without_header: int  # recordings whose length is not known
     with_text: int
     with_phones: int
+    with_target: int = 0  # of a corpus for evaluations: recordings with a target
+    trials: int = 0  # of all its lists
     split_rule: SplitRule
     split_below: float  # threshold of the hashes
     valid_utterances: int

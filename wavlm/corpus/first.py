@@ -19,9 +19,8 @@ import pyarrow.compute as pc
 
 from wavlm.corpus.candidates import Candidates, Mask, hash_name
 from wavlm.corpus.facts import SplitRule
-from wavlm.corpus.growth.follow import COPY_OF_VALID, OVERLAPS_VALID, REGION_TWICE
 from wavlm.corpus.growth.history import begin_versions, open_history
-from wavlm.corpus.growth.match import TEST_SPLIT
+from wavlm.corpus.growth.splits import COPY, OVERLAP, TEST, TRAIN, TWICE, VALID, Codes, name_splits
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.corpus.manifest import (
     MANIFEST,
@@ -37,14 +36,11 @@ from wavlm.corpus.measure import SCHEMA, part_path, read_parts
 from wavlm.corpus.split import Parting, all_in_test, part
 from wavlm.corpus.sums import Sums
 from wavlm.specs import CorpusSpec
-from wavlm.storage.texts import find_repeated, hash_texts
+from wavlm.storage.texts import find_later, hash_texts
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "valid", TEST_SPLIT, REGION_TWICE, COPY_OF_VALID, OVERLAPS_VALID)
-TRAIN, VALID, TEST, TWICE, COPY, OVERLAP = range(len(SPLITS))
 COLUMNS = ("key", "path", "start_s", "end_s", "channel", "speaker", "sha256", "sample_rate_hz", "num_samples", "given")
-Codes = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +68,7 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Begun:
-    """A first generation: the split of each recording, as a number in `SPLITS`, and how it was chosen."""
+    """A first generation: the split of each recording, as a number, and how it was chosen."""
 
     splits: Codes  # (recordings,)
     rule: SplitRule
@@ -88,7 +84,7 @@ def begin(spec: CorpusSpec, rows: Rows, root: Path) -> Begun:
     splits = np.full(len(columns.candidates), TRAIN, np.int8)
     splits[columns.is_test] = TEST
     wanted = np.flatnonzero(~columns.is_test)
-    repeats = _find_repeats(columns.regions[wanted])
+    repeats = find_later(columns.regions[wanted])
     splits[wanted[repeats]] = TWICE
     wanted = wanted[~repeats]
     if not len(wanted):
@@ -105,15 +101,6 @@ def begin(spec: CorpusSpec, rows: Rows, root: Path) -> Begun:
     return Begun(splits, made.rule, made.below)
 
 
-def _find_repeats(regions: npt.NDArray[np.uint64]) -> Mask:
-    """Which rows name a region of a file that an earlier one has named."""
-    repeats = np.zeros(len(regions), np.bool_)
-    if len(find_repeated(regions)):
-        repeats[:] = True
-        repeats[np.unique(regions, return_index=True)[1]] = False
-    return repeats
-
-
 def write_begun(spec: CorpusSpec, rows: Rows, begun: Begun, *, with_history: bool) -> Sums:
     """Write the manifest of a first generation, and its history if it may grow, part by part. Returns what it has."""
     is_used = begun.splits <= VALID
@@ -122,13 +109,13 @@ def write_begun(spec: CorpusSpec, rows: Rows, begun: Begun, *, with_history: boo
         for table, splits in _with_splits(rows, begun.splits):
             used = splits <= VALID
             at = MANIFEST_SCHEMA.get_field_index("split")
-            parted = table.set_column(at, MANIFEST_SCHEMA.field("split"), _names(splits))
+            parted = table.set_column(at, MANIFEST_SCHEMA.field("split"), name_splits(splits))
             sums.add(parted)
             add(parted.select(MANIFEST_SCHEMA.names).filter(pa.array(used)))
     if with_history:
         with open_history(rows.out, begun.rule, begun.below) as add:
             for table, splits in _with_splits(rows, begun.splits):
-                add(begin_versions(table, _names(splits)))
+                add(begin_versions(table, name_splits(splits)))
     return sums
 
 
@@ -137,10 +124,6 @@ def _with_splits(rows: Rows, splits: Codes) -> Iterator[tuple[pa.Table, Codes]]:
     for table in rows.read():
         yield table, splits[at : at + len(table)]
         at += len(table)
-
-
-def _names(splits: Codes) -> pa.Array:
-    return pa.array(SPLITS).take(pa.array(splits))
 
 
 def _number(made: Parting) -> Codes:

@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 )
 
 
-class KnownFile(NamedTuple):
+class ListedFile(NamedTuple):
     """What is known of a file before it is opened."""
 
     sha256: str | None = None  # None: it is to be hashed
@@ -48,7 +48,7 @@ class KnownFile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Listing:
+class RecordingList:
     """The file of the recordings."""
 
     path: Path
@@ -66,10 +66,12 @@ class Listing:
         return (recording for batch in self.stream() for recording in recordings_of(batch))
 
 
-def write_listing(path: Path, recordings: Iterable[Recording], find: Callable[[PurePosixPath], KnownFile]) -> Listing:
+def write_listing(
+    path: Path, recordings: Iterable[Recording], find: Callable[[PurePosixPath], ListedFile]
+) -> RecordingList:
     """Write the recordings as they come. `find`: what is known of a file."""
     write_batches(path, SCHEMA, (_to_batch(rows) for rows in _cut(_rows(recordings, find))))
-    return Listing(path)
+    return RecordingList(path)
 
 
 def recordings_of(batch: pa.RecordBatch) -> Iterator[Recording]:
@@ -92,14 +94,14 @@ def recordings_of(batch: pa.RecordBatch) -> Iterator[Recording]:
         )
 
 
-def known_of(batch: pa.RecordBatch) -> list[KnownFile]:
+def known_of(batch: pa.RecordBatch) -> list[ListedFile]:
     """What is known of the file of each recording of a part."""
-    return [KnownFile(**row) for row in batch.select(list(KnownFile._fields)).to_pylist()]
+    return [ListedFile(**row) for row in batch.select(list(ListedFile._fields)).to_pylist()]
 
 
-def _rows(recordings: Iterable[Recording], find: Callable[[PurePosixPath], KnownFile]) -> Iterator[dict[str, object]]:
+def _rows(recordings: Iterable[Recording], find: Callable[[PurePosixPath], ListedFile]) -> Iterator[dict[str, object]]:
     path: PurePosixPath | None = None
-    known = KnownFile()
+    known = ListedFile()
     for item in recordings:
         if item.path != path:
             path, known = item.path, find(item.path)

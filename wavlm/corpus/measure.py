@@ -22,7 +22,7 @@ from wavlm.corpus.audio.stream import probe_in_steps
 from wavlm.corpus.contents import hash_fenced
 from wavlm.corpus.growth.match import Present
 from wavlm.corpus.layouts import Recording
-from wavlm.corpus.listing import KnownFile, known_of, recordings_of
+from wavlm.corpus.listing import ListedFile, known_of, recordings_of
 from wavlm.corpus.manifest import SCHEMA as MANIFEST_SCHEMA
 from wavlm.corpus.manifest import ManifestRow, to_plain
 from wavlm.corpus.regions import find_passage
@@ -39,7 +39,7 @@ SCHEMA = pa.schema([*MANIFEST_SCHEMA, pa.field("given", pa.string()), pa.field("
 
 
 @dataclass(frozen=True)
-class CorpusPart:
+class FilesPart:
     """The recordings of about 10,000 files."""
 
     listing: Path
@@ -59,7 +59,7 @@ class Roots:
     shown: PurePosixPath  # what the manifest has before the paths
     stall_seconds: float
 
-    def find(self, name: PurePosixPath, known: KnownFile) -> Place:
+    def find(self, name: PurePosixPath, known: ListedFile) -> Place:
         """Where the bytes of a file are."""
         if known.archive is None or self.archives is None:
             return self.files / name
@@ -71,7 +71,7 @@ def part_path(out: Path, number: int) -> Path:
     return out / PARTS / f"{number:06d}.parquet"
 
 
-def measure_part(part: CorpusPart, roots: Roots) -> None:
+def measure_part(part: FilesPart, roots: Roots) -> None:
     """Write the rows of a part, unless they are there.
 
     Raises ServiceMissingError (STORAGE_STALLED).
@@ -89,7 +89,7 @@ def measure_part(part: CorpusPart, roots: Roots) -> None:
     note_whole(part.path)
 
 
-def measure(recordings: Sequence[Recording], known: Iterable[KnownFile], roots: Roots) -> list[ManifestRow]:
+def measure(recordings: Sequence[Recording], known: Iterable[ListedFile], roots: Roots) -> list[ManifestRow]:
     """A row per recording. Each file is looked at once, however many regions it has."""
     files = dict(zip((recording.path for recording in recordings), known, strict=True))
     with FencePool(THREADS, roots.stall_seconds, FENCED_MODULES) as fences, ThreadPoolExecutor(THREADS) as pool:
@@ -117,7 +117,7 @@ class _File:
     num_samples: int
 
 
-def _read_file(name: PurePosixPath, known: KnownFile, roots: Roots, fences: FencePool) -> _File:
+def _read_file(name: PurePosixPath, known: ListedFile, roots: Roots, fences: FencePool) -> _File:
     path = roots.files / name
     sha256 = known.sha256 or hash_fenced(path, fences)
     size = path.stat().st_size if known.size_bytes is None else known.size_bytes

@@ -28,22 +28,25 @@ from wavlm.corpus.layouts import (
 from wavlm.corpus.layouts.names import find_spelled
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.corpus.layouts.trial import Trial
-from wavlm.corpus.listing import LISTING, KnownFile, Listing, write_listing
+from wavlm.corpus.listing import LISTING, ListedFile, RecordingList, write_listing
 from wavlm.corpus.manifest import BATCH_ROWS
 from wavlm.corpus.targets import TRIAL_SCHEMA
 from wavlm.errors import BadDataError
 from wavlm.specs import CorpusSpec
+from wavlm.specs.layouts import LABELLED
 from wavlm.storage.encoding import printable
 from wavlm.storage.texts import find_repeats, hash_texts
 
 logger = logging.getLogger(__name__)
+
+TEST_PARTS = ("test", "eval")  # of publishers of labelled data
 
 
 @dataclass(frozen=True)
 class Found:
     """What the layout of a corpus finds: the recordings, on the disk, and what became of all files and rows."""
 
-    listing: Listing
+    listing: RecordingList
     files: FilesAccount
     tables: tuple[TableAccount, ...]
     trials: pa.Table  # without rows unless the layout has lists of trials
@@ -78,7 +81,7 @@ def _read(spec: CorpusSpec, files: Files, path: Path) -> Found:
             elif is_unpacked:
                 item = replace(item, path=AUDIO / item.path)  # noqa: PLW2901
             item = item if item.language else replace(item, language=spec.language or None)  # noqa: PLW2901
-            yield _for_evaluation(item) if spec.role == "evaluation" else replace(item, part="", target=None)
+            yield _for_evaluation(item) if spec.role == "evaluation" else _for_training(item, spec)
 
     listing = write_listing(path, recordings(), _known_file(files))
     trials = _read_trials(spec, tree, listing)
@@ -97,7 +100,13 @@ def _for_evaluation(item: Recording) -> Recording:
     return replace(item, split="valid", part=item.part or item.split or "", text=text)
 
 
-def _read_trials(spec: CorpusSpec, tree: Tree, listing: Listing) -> pa.Table:
+def _for_training(item: Recording, spec: CorpusSpec) -> Recording:
+    """A recording of another corpus. What a publisher of labelled data tests on is never trained on."""
+    is_test = isinstance(spec.layout, LABELLED) and item.part in TEST_PARTS
+    return replace(item, split="test" if is_test else item.split, part="", target=None)
+
+
+def _read_trials(spec: CorpusSpec, tree: Tree, listing: RecordingList) -> pa.Table:
     """The trials of a corpus for evaluations, list by list; without rows if its layout has none."""
     if spec.role != "evaluation" or not has_trials(spec.layout):
         return TRIAL_SCHEMA.empty_table()
@@ -112,15 +121,15 @@ def _grouped(trials: Iterator[Trial]) -> Iterator[list[Trial]]:
         yield some
 
 
-def _known_file(files: Files) -> Callable[[PurePosixPath], KnownFile]:
+def _known_file(files: Files) -> Callable[[PurePosixPath], ListedFile]:
     """What is known of each file before it is opened."""
 
-    def find(name: PurePosixPath) -> KnownFile:
+    def find(name: PurePosixPath) -> ListedFile:
         unpacked = files.unpacked.get(str(name))
         if unpacked is None:
-            return KnownFile(files.sha256_of(name) if files.in_place else None)
+            return ListedFile(files.sha256_of(name) if files.in_place else None)
         # Digested as it was read from its archive; the shards stage compares what it decodes.
-        known = KnownFile(unpacked.sha256, unpacked.bytes)
+        known = ListedFile(unpacked.sha256, unpacked.bytes)
         if unpacked.rate_hz:  # measured as it was unpacked
             known = known._replace(rate_hz=unpacked.rate_hz, num_samples=unpacked.num_samples)
         return known._replace(archive=unpacked.archive, offset=unpacked.offset) if unpacked.is_left else known
@@ -128,7 +137,7 @@ def _known_file(files: Files) -> Callable[[PurePosixPath], KnownFile]:
     return find
 
 
-def _paths_of(listing: Listing, above: str) -> Iterator[str]:
+def _paths_of(listing: RecordingList, above: str) -> Iterator[str]:
     """The paths of the recordings below the folder that was read."""
     for batch in listing.stream():
         for text in pc.unique(batch["path"]).to_pylist():
@@ -160,7 +169,7 @@ def _check_tables(contents: FolderContents, tables: tuple[TableAccount, ...]) ->
         contents.sha256_of(name)
 
 
-def check_keys(listing: Listing, root: Path) -> None:
+def check_keys(listing: RecordingList, root: Path) -> None:
     """Raise BadDataError (DUP_KEY) if a key names several recordings. `root`: the folder, for the message."""
     hashes = hash_texts(pa.chunked_array([batch["key"] for batch in listing.stream()], pa.string()))
     if twice := find_repeats(hashes, lambda: (batch["key"] for batch in listing.stream())):

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from wavlm.corpus.audio.reason import Reason
 
 if TYPE_CHECKING:  # its libraries are not needed to find samples
-    from wavlm.corpus.growth.history import Version
     from wavlm.corpus.manifest import ManifestRow
 
-    Row: TypeAlias = ManifestRow | Version
+    Row: TypeAlias = "ManifestRow | AudioRegion"
 
 # Lists round their times, and a header may promise some milliseconds more than a decoder gives. A region that ends at
 # most so far behind the end of its file ends with the file. It is the --max-overshoot of Kaldi's extract-segments.
@@ -32,6 +31,16 @@ class Passage(NamedTuple):
     @property
     def samples(self) -> int:
         return self.stop - self.start
+
+
+class AudioRegion(NamedTuple):
+    """A recording as a region of a file, by the digest of the file."""
+
+    key: str
+    sha256: str
+    start_s: float | None
+    end_s: float | None
+    channel: int | None
 
 
 class RegionFault(NamedTuple):

@@ -14,18 +14,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from wavlm.corpus.candidates import (
     Candidates,
     Mask,
     Numbers,
     candidates_of,
-    hash_name,
-    name_of_recording,
-    name_of_speaker,
+    hash_names,
 )
 from wavlm.corpus.facts import SplitRule
 from wavlm.corpus.manifest import ManifestRow
@@ -33,9 +31,6 @@ from wavlm.corpus.regions import find_overlaps
 from wavlm.errors import BadDataError, UsageError
 from wavlm.specs import CorpusSpec, HoldOut
 from wavlm.storage.texts import Among
-
-if TYPE_CHECKING:
-    from wavlm.corpus.regions import Row
 
 logger = logging.getLogger(__name__)
 
@@ -136,16 +131,18 @@ def _find_overlaps(
     return found
 
 
-def hold_new(
-    rows: Sequence[Row], spec: CorpusSpec, given: frozenset[str], rule: SplitRule, below: float
-) -> frozenset[str]:
-    """Keys of what is held out of the recordings that come into a corpus later, by the rule that it was begun with."""
+def hold_new(rows: pa.Table, spec: CorpusSpec, is_given: Mask, rule: SplitRule, below: float) -> Mask:
+    """What is held out of the recordings that come into a corpus later, by the rule that it was begun with.
+
+    rows: with the columns that `hash_names` needs. is_given: those that the layout puts into the valid split.
+    """
     if rule == "listed":
-        return given.union(row.key for row in rows if row.speaker in spec.valid_speakers)
+        speakers = rows["speaker"].to_pylist()
+        return is_given | np.array([speaker in spec.valid_speakers for speaker in speakers], np.bool_)
     if rule not in ("speakers", "recordings"):
-        return given
-    name_of = name_of_speaker if rule == "speakers" else name_of_recording
-    return given.union(row.key for row in rows if hash_name(name_of(row)) < below)
+        return is_given
+    held: Mask = is_given | (hash_names(rows, by_speaker=rule == "speakers") < below)
+    return held
 
 
 def default_channel(spec: CorpusSpec) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +12,12 @@ import pyarrow.compute as pc
 
 from wavlm.corpus.facts import Amount
 from wavlm.corpus.growth.history import USED
-from wavlm.corpus.growth.match import TEST_SPLIT
+from wavlm.corpus.growth.splits import TEST_SPLIT
 from wavlm.corpus.manifest import content_texts, microseconds_of, stream_manifest
 from wavlm.storage.texts import distinct, hash_texts
 
 logger = logging.getLogger(__name__)
 
-HERE = ("key", "split", "sample_rate_hz", "num_samples")
 SHOWN = 3  # keys in a message
 
 
@@ -31,7 +29,7 @@ class Sums:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Add some recordings, which have the columns `HERE`."""
+        """Add some recordings, which have key, split, rate and samples."""
         microseconds = microseconds_of(rows)
         for split in pc.unique(rows["split"]).to_pylist():
             mask = pc.equal(rows["split"], split)
@@ -111,11 +109,3 @@ def _add_languages(batch: pa.RecordBatch, seconds: dict[str, float]) -> None:
             chosen = pc.fill_null(pc.equal(batch["language"], language), False)  # noqa: FBT003
             total = float(length[chosen.to_numpy(zero_copy_only=False)].sum())
             seconds[language] = seconds.get(language, 0.0) + total
-
-
-def sum_splits(batches: Iterable[pa.Table | pa.RecordBatch]) -> Sums:
-    """Add up recordings by split."""
-    sums = Sums()
-    for batch in batches:
-        sums.add(batch)
-    return sums

@@ -120,7 +120,14 @@ class Trials:
         return Trials(lists, enrol, test, self.is_target[np.array(at, np.int64)])
 
 
-def write_labels(out: Path, listing: Iterable[pa.RecordBatch], trials: pa.Table) -> None:
+class Labelled(NamedTuple):
+    """How much of a corpus is labelled."""
+
+    with_target: int  # recordings
+    trials: int
+
+
+def write_labels(out: Path, listing: Iterable[pa.RecordBatch], trials: pa.Table) -> Labelled:
     """Write the targets and the trials of the recordings of a manifest; no file where there are none.
 
     `listing`: all recordings that the layout found, with the columns `TARGET_SCHEMA`.
@@ -135,6 +142,7 @@ def write_labels(out: Path, listing: Iterable[pa.RecordBatch], trials: pa.Table)
         path.unlink(missing_ok=True)  # of an earlier attempt
         if len(table):
             write_parquet(path, table.replace_schema_metadata(FORMAT))
+    return Labelled(len(chosen) - chosen["target"].null_count, len(trials))
 
 
 def read_targets(corpus_dir: Path) -> Targets:

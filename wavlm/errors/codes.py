@@ -191,6 +191,8 @@ class Code(StrEnum):
     """Labels and audio do not belong together. Do: make the labels again."""
     LABEL_RANGE = "LABEL_RANGE"
     """A frame belongs to no cluster, because its features are not finite. Do: check the utterance and the teacher."""
+    LAUNCHER_MISSING = "LAUNCHER_MISSING"
+    """Nothing starts a training on the other machines. Do: name what does by --launcher, or use wavlm run on each."""
     LAYER_MISSING = "LAYER_MISSING"
     """A model does not have the layer or the output that is to be clustered. Do: choose one of its layers."""
     LAYOUT = "LAYOUT"

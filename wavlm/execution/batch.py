@@ -48,7 +48,7 @@ class Likeness:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PartsBatch:
     """Parts for one worker, pickled: a scheduler passes them on and does not look into them."""
 
     likeness: Likeness
@@ -64,7 +64,7 @@ class BatchDone:
     seconds: float
 
 
-def do_batch(batch: Batch, num_threads: Callable[[], int] = lambda: 1) -> BatchDone:
+def do_batch(batch: PartsBatch, num_threads: Callable[[], int] = lambda: 1) -> BatchDone:
     """Do parts of a batch until `BATCH_SECONDS` are over, at least one. Raises UsageError (CLUSTER_UNLIKE)."""
     began = time.monotonic()
     _check(batch.likeness, num_threads)

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wavlm.errors import ServiceMissingError, UsageError, WorkerDiedError
 from wavlm.execution.attempts import Outcome
-from wavlm.execution.batch import Batch, BatchDone, Likeness, do_batch
+from wavlm.execution.batch import BatchDone, Likeness, PartsBatch, do_batch
 from wavlm.execution.outcomes import Outcomes, shorten
 from wavlm.execution.pool import Prepare, run_in_pool
 from wavlm.execution.progress import Progress
@@ -73,7 +73,7 @@ class Cluster:
         needs = {GPU: 1.0} if prepare else {}
         own = min(workers, len(parts))
         with connect(self.address, own, needs) as client, _show(self.root) as likeness:
-            _Run(client, likeness, parts, work, prepare, outcomes, needs).finish()
+            _ClusterRun(client, likeness, parts, work, prepare, outcomes, needs).finish()
         return outcomes.results()
 
 
@@ -91,7 +91,7 @@ def _show(root: Path) -> Iterator[Likeness]:
 
 
 @dataclass
-class _Run:
+class _ClusterRun:
     """One call: parts go out in batches and come back as outcomes."""
 
     client: Client
@@ -144,7 +144,7 @@ class _Run:
         self._num_batches += 1
         future = self.client.submit(
             do_batch_in_worker,
-            Batch(self.likeness, tuple(numbers), payload),
+            PartsBatch(self.likeness, tuple(numbers), payload),
             key=key,
             pure=False,
             retries=0,
@@ -230,7 +230,7 @@ class _Run:
         return str(self.client.scheduler.address) if self.client.scheduler else ""
 
 
-def do_batch_in_worker(batch: Batch) -> BatchDone:
+def do_batch_in_worker(batch: PartsBatch) -> BatchDone:
     """`do_batch`, in a worker of Dask."""
     from distributed import get_worker
 

@@ -62,7 +62,7 @@ def run_trainer(
     tail = _MetricsTail(out / METRICS_FILE, on_record)
     ended = _run_once(job_path, runtime, tail, stop_requested)
     for left in reversed(range(runtime.restarts)):
-        if not may_restart(ended) or stop_requested():
+        if not may_restart(ended, is_again=left + 1 < runtime.restarts) or stop_requested():
             break
         why = ended.message or f"a process ended with code {ended.exit_code}"
         log.warning("the training goes on from its last checkpoint, %d restarts are left: %s", left, why)
@@ -97,10 +97,13 @@ def join_training(out: Path) -> ExitNote | None:
     return next(iter(found), ExitNote(exit_code=code, message=""))
 
 
-def may_restart(ended: ExitNote) -> bool:
-    """Whether a training was ended by what may not happen again: a process that is lost, or hung, or could not read."""
-    is_killed = ended.exit_code > SIGNAL_EXIT
-    return is_killed or ended.message.partition(":")[0] in (Code.HUNG, Code.RANK_LOST, Code.READ_LOST)
+def may_restart(ended: ExitNote, *, is_again: bool = False) -> bool:
+    """Whether a training was ended by what may not happen again: a process that is lost, or hung, or could not read.
+
+    is_again: it was begun again after such an end. Then a machine that is to replace a lost one may still come.
+    """
+    is_killed, code = ended.exit_code > SIGNAL_EXIT, ended.message.partition(":")[0]
+    return is_killed or code in (Code.HUNG, Code.RANK_LOST, Code.READ_LOST) or (is_again and code == Code.NODES_MISSING)
 
 
 def _run_once(job_path: Path, runtime: Runtime, tail: _MetricsTail, stop_requested: Callable[[], bool]) -> ExitNote:

@@ -24,17 +24,17 @@ from wavlm.execution.exit_note import find_exit_note
 from wavlm.execution.job import TrainJob, read_job
 from wavlm.execution.meeting import POLL_SECONDS, Attempt, Leash, Meeting, find_address
 from wavlm.execution.processes import tie_to_parent
+from wavlm.execution.runtime import TORCHRUN
 from wavlm.execution.stop import StopRequest, keep_signals
 from wavlm.execution.supervisor import (
     NO_NOTE,
-    Place,
+    NodePlace,
     RankProcesses,
     choose_exit_code,
     environment_without_ranks,
     start_ranks,
 )
 
-TORCHRUN = "torchrun"
 LOST_RANKS_SECONDS = 30.0  # that ranks get to end when one is lost: they have nothing to save together
 MEETING_SECONDS = 600.0  # until rank 0 listens: a machine may start later than the others
 
@@ -58,7 +58,7 @@ def run_node(job_path: Path, attempt: Attempt, note: tuple[int, ...] = ()) -> in
         meeting = _call_meeting(job, attempt, listening) if node == 0 else _await_meeting(attempt, leash, stop)
         code = EXIT_STOPPED
         if meeting is not None:
-            place = Place(node, job.runtime.nodes, meeting, listening.fileno() if node == 0 else None)
+            place = NodePlace(node, job.runtime.nodes, meeting, listening.fileno() if node == 0 else None)
             code = _run_ranks(job_path, job, place, (leash, stop), note)
     attempt.note_end(node, code)
     return code
@@ -88,7 +88,7 @@ def _await_meeting(attempt: Attempt, leash: Leash, stop: StopRequest) -> Meeting
 
 
 def _run_ranks(
-    job_path: Path, job: TrainJob, place: Place, until: tuple[Leash, StopRequest], note: tuple[int, ...]
+    job_path: Path, job: TrainJob, place: NodePlace, until: tuple[Leash, StopRequest], note: tuple[int, ...]
 ) -> int:
     leash, stop = until
     ranks, lost_at = RankProcesses(_start(job_path, job, place, note)), 0.0
@@ -112,7 +112,7 @@ def _run_ranks(
     return code
 
 
-def _start(job_path: Path, job: TrainJob, place: Place, note: tuple[int, ...]) -> list[subprocess.Popen[bytes]]:
+def _start(job_path: Path, job: TrainJob, place: NodePlace, note: tuple[int, ...]) -> list[subprocess.Popen[bytes]]:
     processes = job.runtime.gpus or job.runtime.processes or 1
     if not _is_torchrun(job):
         pipe = str(note[0]) if note else NO_NOTE

@@ -10,6 +10,7 @@ from wavlm.specs.base import Count, Natural
 
 LOADERS_PER_GPU = 4
 ExecutorName = Literal["local", "dask"]
+TORCHRUN = "torchrun"
 
 
 class Runtime(BaseModel):
@@ -181,6 +182,11 @@ class Runtime(BaseModel):
     Unit: gigabytes.
     Change: where the tars do not fit on the disk; at least two windows of shards (`window_shards`) should.
     """
+
+    @property
+    def starts_nodes(self) -> bool:
+        """Whether the launcher starts programs on the other machines. torchrun alone starts ranks of one machine."""
+        return self.launcher.split() not in ([], [TORCHRUN])
 
     @property
     def loaders(self) -> int:

@@ -81,7 +81,7 @@ def environment_without_ranks() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Place:
+class NodePlace:
     """Which machine this is among those of one training, and where their ranks meet."""
 
     node: int
@@ -96,7 +96,7 @@ def start_ranks(
     *,
     pass_fds: tuple[int, ...] = (),
     output: int | None = None,
-    place: Place | None = None,
+    place: NodePlace | None = None,
 ) -> list[subprocess.Popen[bytes]]:
     """The processes of all ranks of this machine, the first one first. `output`: as `stdout` of `subprocess.Popen`.
 
@@ -106,12 +106,12 @@ def start_ranks(
         if place is None:
             own.bind(("127.0.0.1", 0))
             own.listen()
-            place = Place(0, 1, Meeting(host="127.0.0.1", port=own.getsockname()[1], token=""), own.fileno())
+            place = NodePlace(0, 1, Meeting(host="127.0.0.1", port=own.getsockname()[1], token=""), own.fileno())
         return [_start_rank(command, (number, count), place, pass_fds, output) for number in range(count)]
 
 
 def _start_rank(
-    command: Sequence[str], local: tuple[int, int], place: Place, pass_fds: tuple[int, ...], output: int | None
+    command: Sequence[str], local: tuple[int, int], place: NodePlace, pass_fds: tuple[int, ...], output: int | None
 ) -> subprocess.Popen[bytes]:
     number, count = local
     rank, meeting = place.node * count + number, place.meeting

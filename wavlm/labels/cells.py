@@ -14,6 +14,7 @@ from wavlm.labels.quotas import Integers
 from wavlm.labels.sampling import Drawing
 from wavlm.shards import take_rows
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.storage.arrow import from_numbers
 from wavlm.storage.parquet import lean_memory
 
 COLUMNS = ("key", "shard", "offset", "size", "samples")
@@ -40,7 +41,7 @@ def read_cells(shards_dirs: Sequence[Path], drawing: Drawing) -> Cells:
     if not tables:
         return Cells(pa.table({name: [] for name in COLUMNS}), drawing.folders)
     back = np.argsort(np.concatenate(places))
-    return Cells(pa.concat_tables(tables).take(pa.array(back)), drawing.folders)
+    return Cells(pa.concat_tables(tables).take(from_numbers(back)), drawing.folders)
 
 
 def cut_parts(cells: Cells) -> list[Integers]:

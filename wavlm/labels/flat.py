@@ -16,14 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from pydantic import JsonValue
 
 from wavlm.errors import BadDataError
 from wavlm.labels.facts import labels_path
 from wavlm.labels.files import FORMAT, Header, LabelMismatchError, Labels, ShardLabels, read_labels
-from wavlm.shards import listing_path, read_columns, read_listing
+from wavlm.shards import listing_path, read_listing, stream_columns
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
-from wavlm.storage.columns import Columns, ColumnWriter, forget_columns, open_columns
+from wavlm.storage.arrow import to_numbers
+from wavlm.storage.columns import ColumnWriter, MappedColumns, forget_columns, open_columns
 from wavlm.storage.passing import PatientFile
 from wavlm.storage.seals import check_sealed
 
@@ -41,7 +43,7 @@ class FlatLabels:
     nobody wants to read before the first update.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: MappedColumns) -> None:
         self._columns, self._first_row = columns, tuple(columns.about["first_rows"])
         self._ends, self._checks = columns["ends"], columns["checks"]
         self._file = PatientFile(columns.path("labels"))
@@ -136,12 +138,8 @@ def digest_footers(folder: Path) -> bytes:
 
 def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, list[Labels]]]:
     """The labels of each shard at 50 Hz, its utterances in the order of the index."""
-    index = read_columns(shards_dir, ["key", "shard", "samples"])
     listing = read_listing(shards_dir)
-    codes = index["shard"].combine_chunks().dictionary_encode().indices.to_numpy()
-    bounds = np.flatnonzero(codes[1:] != codes[:-1]) + 1
-    for begin, end in pairwise([0, *bounds.tolist(), len(codes)]):
-        name = index["shard"][begin].as_py()
+    for name, rows in _rows_of_shards(shards_dir):
         found = read_labels(labels_dir, name)
         if name not in listing:
             raise LabelMismatchError(f"the index names {name}, which is not listed; at {shards_dir}")
@@ -150,8 +148,26 @@ def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, l
                 f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; "
                 f"at {shards_dir / name}, {labels_dir}"
             )
-        rows = index.slice(begin, end - begin)
         yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy())
+
+
+def _rows_of_shards(shards_dir: Path) -> Iterator[tuple[str, pa.Table]]:
+    """Each shard with the keys and lengths of its utterances. Of the index only some rows are in memory."""
+    last, waiting = "", list[pa.RecordBatch]()
+    for batch in stream_columns(shards_dir, ["key", "samples", "shard"], dictionaries=["shard"]):
+        if not len(batch):
+            continue
+        names, codes = batch["shard"].dictionary.to_pylist(), to_numbers(batch["shard"].indices)
+        bounds = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+        for begin, end in pairwise([0, *bounds.tolist(), len(codes)]):
+            name = names[codes[begin]]
+            if waiting and name != last:
+                yield last, pa.Table.from_batches(waiting)
+                waiting = []
+            last = name
+            waiting.append(batch.select(["key", "samples"]).slice(begin, end - begin))
+    if waiting:
+        yield last, pa.Table.from_batches(waiting)
 
 
 def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers) -> list[Labels]:

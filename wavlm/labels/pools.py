@@ -1,21 +1,19 @@
 """The utterances that a codebook's sample is drawn from: those of a corpus, or of a language of it, each a pool.
 
 A pool knows its sums. What else is wanted is read from the index when it is wanted, and only a few bytes per utterance
-are in memory: 30 million utterances take 0.3 GB.
+are in memory: 30 million utterances take 0.2 GB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.labels.quotas import Integers
@@ -23,6 +21,7 @@ from wavlm.labels.turns import Codes
 from wavlm.shards import find_copies_of_valid, stream_columns, take_rows
 from wavlm.specs import UNKNOWN_LANGUAGE, Group
 from wavlm.specs.shapes import num_labels
+from wavlm.storage.arrow import find_text, to_numbers
 from wavlm.storage.parquet import lean_memory
 
 Mask = npt.NDArray[np.bool_]
@@ -71,36 +70,69 @@ class Pools:
     copies_of_valid: int  # rows of train that are left out, because their content is in a valid split
 
 
+class _Bits:
+    """A mask (rows,) of which 8 rows are a byte."""
+
+    def __init__(self, mask: Mask) -> None:
+        self._bits, self._size = np.packbits(mask), len(mask)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, rows: slice) -> Mask:
+        begin, end, _ = rows.indices(self._size)
+        found: Mask = np.unpackbits(self._bits[begin // 8 : -(-end // 8)])[begin % 8 :][: end - begin].view(np.bool_)
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class _IndexPool:
     """Rows of the index of a shards folder."""
 
     group: Group
     folder: int
+    size: int  # utterances
     num_samples: int
     num_frames: int
     shards_dir: Path
-    of_split: Mask  # (rows,)
+    of_split: _Bits  # of the rows
     languages: npt.NDArray[np.int16] | None  # a number for the language of each row
     language: int
 
-    @property
-    def _mask(self) -> Mask:
-        return self.of_split if self.languages is None else self.of_split & (self.languages == self.language)
+    def _choose(self, begin: int, end: int) -> Mask:
+        """Which of some rows of the index are in the pool."""
+        mask = self.of_split[begin:end]
+        return mask if self.languages is None else mask & (self.languages[begin:end] == self.language)
 
     def read_speakers(self) -> Codes:
-        return _read_speakers(self.shards_dir, self.of_split, self._mask)
-
-    def read_samples(self, utterances: Integers) -> Integers:
-        found: Integers = take_rows(self.shards_dir, ["samples"], self.find_rows(utterances))["samples"].to_numpy()
+        found = np.empty(self.size, np.int32)
+        known: dict[str, int] = {}
+        at = row = num_unknown = 0
+        for batch in stream_columns(self.shards_dir, ["speaker"], dictionaries=["speaker"]):
+            begin, row = row, row + len(batch)
+            counted = self.of_split[begin:row]
+            numbers = _number_speakers(batch["speaker"], counted, known)
+            is_unknown = counted & (numbers < 0)
+            places = np.arange(num_unknown, num_unknown := num_unknown + int(is_unknown.sum()), dtype=np.int32)
+            numbers[is_unknown] = -1 - places
+            codes = numbers[self._choose(begin, row)]
+            found[at : at + len(codes)] = codes
+            at += len(codes)
+        unknown = np.flatnonzero(found < 0)  # behind the others: the same number whatever else is in the pool
+        found[unknown] = len(known) - 1 - found[unknown]
         return found
 
+    def read_samples(self, utterances: Integers) -> Integers:
+        rows = take_rows(self.shards_dir, ["samples"], self.find_rows(utterances))
+        return to_numbers(rows["samples"].combine_chunks())
+
     def find_rows(self, utterances: Integers) -> Integers:
-        return find_true(self._mask, utterances)
+        return _find_chosen(self._choose, len(self.of_split), utterances)
 
 
 @dataclass
 class _Sums:
+    utterances: int = 0
     samples: int = 0
     frames: int = 0
 
@@ -123,16 +155,17 @@ def read_pools(
     return Pools(tuple(shards_dirs), tuple(pools), sum(int(mask.sum()) for mask in copies))
 
 
-def find_true(mask: Mask, numbers: Integers) -> Integers:
-    """Where the trues with these numbers are in a mask."""
-    counts = [np.count_nonzero(mask[start : start + STEP]) for start in range(0, len(mask), STEP)]
+def _find_chosen(choose: Callable[[int, int], Mask], num_rows: int, numbers: Integers) -> Integers:
+    """The rows of the chosen ones with these numbers. choose: which of the rows from one to another are chosen."""
+    counts = [np.count_nonzero(choose(start, min(start + STEP, num_rows))) for start in range(0, num_rows, STEP)]
     before = np.cumsum([0, *counts])
     step = np.searchsorted(before, numbers, side="right") - 1
     found = np.empty(len(numbers), np.int64)
     for number in np.unique(step).tolist():
         here = step == number
         first = number * STEP
-        found[here] = first + np.flatnonzero(mask[first : first + STEP])[numbers[here] - before[number]]
+        chosen = np.flatnonzero(choose(first, min(first + STEP, num_rows)))
+        found[here] = first + chosen[numbers[here] - before[number]]
     return found
 
 
@@ -148,73 +181,54 @@ def _read_folder(  # noqa: PLR0913, PLR0917  all that a pool is told
     """The pools of a corpus. `known`: numbers of the languages so far, which grow; None: they do not matter."""
     sums: dict[int, _Sums] = {}
     masks, codes = [np.zeros(0, np.bool_)], [np.zeros(0, np.int16)]
-    at = 0
-    for batch in stream_columns(shards_dir, ["split", "samples", *(["language"] if known is not None else [])]):
-        mask = pc.equal(batch["split"], split).to_numpy(zero_copy_only=False)
+    texts, at = ["split", *(["language"] if known is not None else [])], 0
+    for batch in stream_columns(shards_dir, [*texts, "samples"], texts):
+        mask = find_text(batch["split"], split)
         if left_out is not None:
             mask = mask & ~left_out[at : at + len(batch)]
         at += len(batch)
         code = np.zeros(len(batch), np.int16) if known is None else _number_languages(batch["language"], mask, known)
-        samples = batch["samples"].to_numpy()
+        samples = to_numbers(batch["samples"])
         for language in np.unique(code[mask]).tolist():
             chosen = samples[mask & (code == language)]
             total = sums.setdefault(language, _Sums())
+            total.utterances += len(chosen)
             total.samples += int(chosen.sum())
             total.frames += int(num_labels(chosen, rate_hz).sum())
         masks.append(mask)
         if known is not None:
             codes.append(code)
-    of_split, languages = np.concatenate(masks), None if known is None else np.concatenate(codes)
+    of_split, languages = _Bits(np.concatenate(masks)), None if known is None else np.concatenate(codes)
     names = [UNKNOWN_LANGUAGE] if known is None else [item or UNKNOWN_LANGUAGE for item in known]
     if known is None:
         sums.setdefault(0, _Sums())
     for language, total in sorted(sums.items()):
         group = Group(name, names[language])
-        yield _IndexPool(group, number, total.samples, total.frames, shards_dir, of_split, languages, language)
+        amounts = (total.utterances, total.samples, total.frames)
+        yield _IndexPool(group, number, *amounts, shards_dir, of_split, languages, language)
 
 
-def _number_languages(column: pa.StringArray, mask: Mask, known: dict[str, int]) -> npt.NDArray[np.int16]:
+def _number_languages(column: pa.DictionaryArray, mask: Mask, known: dict[str, int]) -> npt.NDArray[np.int16]:
     """A number for the language of each row, in the order in which the chosen rows have them."""
-    for name in pc.unique(column.filter(pa.array(mask))).to_pylist():
-        known.setdefault(name, len(known))
-    coded = column.dictionary_encode()
-    number_of = np.array([known.get(name, -1) for name in coded.dictionary.to_pylist()], np.int16)
-    found: npt.NDArray[np.int16] = number_of[coded.indices.to_numpy()]
+    names, indices = column.dictionary.to_pylist(), to_numbers(column.indices)
+    for index in _find_different(indices[mask]):
+        known.setdefault(names[index], len(known))
+    found: npt.NDArray[np.int16] = np.array([known.get(name, -1) for name in names], np.int16)[indices]
     return found
 
 
-def _read_speakers(shards_dir: Path, counted: Mask, chosen: Mask) -> Codes:
-    """Numbers of the speakers of the chosen rows, in the order in which the counted ones have them.
-
-    Those that are not known come behind, so that one has the same number whatever else is chosen.
-    """
-    found = np.empty(int(chosen.sum()), np.int32)
-    known: dict[str, int] = {}
-    at = row = num_unknown = 0
-    number = partial(_number_speakers, known=known)
-    for batch in stream_columns(shards_dir, ["speaker"], dictionaries=["speaker"]):
-        here, wanted = counted[row : row + len(batch)], chosen[row : row + len(batch)]
-        row += len(batch)
-        codes = number(batch["speaker"].filter(pa.array(here)))
-        is_unknown = codes < 0
-        places = np.arange(num_unknown, num_unknown := num_unknown + int(is_unknown.sum()), dtype=np.int32)
-        codes[is_unknown] = -1 - places
-        codes = codes[wanted[here]]
-        found[at : at + len(codes)] = codes
-        at += len(codes)
-    is_unknown = found < 0
-    found[is_unknown] = len(known) - 1 - found[is_unknown]
-    return found
-
-
-def _number_speakers(column: pa.DictionaryArray, known: dict[str, int]) -> Codes:
-    """The number of each speaker; -1: not known."""
-    indices = column.indices.fill_null(-1).to_numpy()
-    there, first = np.unique(indices, return_index=True)
-    names = column.dictionary.to_pylist()
+def _number_speakers(column: pa.DictionaryArray, counted: Mask, known: dict[str, int]) -> Codes:
+    """The number of each speaker, in the order in which the counted rows have them; -1: not known, or not counted."""
+    names, indices = column.dictionary.to_pylist(), to_numbers(column.indices, missing=-1)
     number_of = np.full(len(names) + 1, -1, np.int32)  # the last one stands for a name that is missing
-    for index in there[np.argsort(first)].tolist():
+    for index in _find_different(indices[counted]):
         if index >= 0 and names[index] not in ("", UNKNOWN_SPEAKER):
             number_of[index] = known.setdefault(names[index], len(known))
     found: Codes = number_of[indices]
     return found
+
+
+def _find_different(indices: npt.NDArray[np.integer]) -> list[int]:
+    """Each number once, in the order in which they come."""
+    is_first = np.append(True, indices[1:] != indices[:-1])[: len(indices)]  # of some that stand beside each other
+    return list(dict.fromkeys(indices[is_first].tolist()))

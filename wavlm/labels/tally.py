@@ -34,7 +34,7 @@ class TallyPart:
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class LabelTally:
     """What some files of labels hold."""
 
     histogram: npt.NDArray[np.int64]  # (K,)
@@ -44,7 +44,7 @@ class Tally:
     sha256s: Mapping[str, str]  # of the files, by shard
 
 
-def tally_files(labels_dir: Path, shards: Sequence[str], num_clusters: int, workers: int) -> Tally:
+def tally_files(labels_dir: Path, shards: Sequence[str], num_clusters: int, workers: int) -> LabelTally:
     """What the files of labels of some shards hold, which are named by their tars."""
     starts = range(0, len(shards), FILES_PER_PART)
     parts = [TallyPart(labels_dir, tuple(shards[at : at + FILES_PER_PART]), num_clusters) for at in starts]
@@ -52,10 +52,10 @@ def tally_files(labels_dir: Path, shards: Sequence[str], num_clusters: int, work
     return add_tallies(tallies, num_clusters)
 
 
-def count_files(part: TallyPart) -> Tally:
+def count_files(part: TallyPart) -> LabelTally:
     """Read some files of labels once. Raises what `wavlm.labels.files.read_labels` raises."""
     tallies = (
-        Tally(
+        LabelTally(
             *_count(read_joined(part.labels_dir, shard), part.num_clusters),
             {shard: sha256_of(label_file(part.labels_dir, shard))},
         )
@@ -64,10 +64,10 @@ def count_files(part: TallyPart) -> Tally:
     return add_tallies(tallies, part.num_clusters)
 
 
-def add_tallies(tallies: Iterable[Tally], num_clusters: int) -> Tally:
+def add_tallies(tallies: Iterable[LabelTally], num_clusters: int) -> LabelTally:
     """The sum of what some parts hold, in their order."""
     every = list(tallies)
-    return Tally(
+    return LabelTally(
         histogram=np.sum([np.zeros(num_clusters, np.int64), *(one.histogram for one in every)], axis=0),
         num_utterances=sum(one.num_utterances for one in every),
         num_repeated=sum(one.num_repeated for one in every),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from wavlm.errors import CodedError
 from wavlm.loader.sampler import Update
-from wavlm.storage.cache import Cache
+from wavlm.storage.cache import ObjectCache
 from wavlm.storage.elsewhere import bring_near, cache_of
 from wavlm.storage.seals import sealed_files
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Tar = tuple[Path, str]  # folder and name
 
 
-def find_caches(folders: tuple[Path, ...]) -> dict[Path, Cache]:
+def find_caches(folders: tuple[Path, ...]) -> dict[Path, ObjectCache]:
     """The caches through which tars of these folders are read; empty if all are here."""
     return {folder: cache for folder in folders if (cache := cache_of(folder))}
 

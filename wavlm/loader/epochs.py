@@ -9,6 +9,7 @@ Legend: D draws (all utterances if each is drawn once), M micro-batches, B utter
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ Numbers = npt.NDArray[np.float64]
 # Lengths within 3 % count as equal, so that an utterance has other mixing partners in each epoch. Sorted by exact
 # length, its neighbours, and so its partners, would hardly ever change.
 SAME_LENGTH = 1 / 32
+MOST_IN_16_BITS = 65_535
 
 
 @dataclass(frozen=True, order=True)
@@ -78,7 +80,7 @@ def shuffle_epoch(
 
     num_frames, places (D,): of the crop of each draw, and where it is among those of its bucket.
     """
-    order = np.lexsort((places, -number_buckets(num_frames, train)))
+    order = _sort_draws(number_buckets(num_frames, train), places)
     sorted_epoch = cut_micro_batches(order, num_frames, train, number)
     shuffled = rng.permutation(sorted_epoch.num_micro_batches)
     starts, sizes = sorted_epoch.bounds[shuffled], np.diff(sorted_epoch.bounds)[shuffled]
@@ -86,6 +88,27 @@ def shuffle_epoch(
     # Take each micro-batch's part of the draws, in the shuffled order of micro-batches.
     gather_indices = np.arange(len(num_frames)) + np.repeat(starts - bounds[:-1], sizes)
     return Epoch(number, sorted_epoch.utterances[gather_indices], bounds, sorted_epoch.num_frames[shuffled])
+
+
+def _sort_draws(buckets: Integers, places: Numbers) -> Integers:
+    """The draws (D,) with the longest first, and by their places within a bucket: `np.lexsort((places, -buckets))`."""
+    falling = int(buckets.max(initial=0)) - buckets
+    # Of 16 bits numpy makes a radix sort, which takes a twentieth of the time.
+    order = np.argsort(
+        falling.astype(np.uint16) if falling.max(initial=0) <= MOST_IN_16_BITS else falling, kind="stable"
+    )
+    ordered = places[order]
+    ends = np.cumsum(np.bincount(falling)) if len(falling) else ()
+    for begin, end in pairwise((0, *ends)):  # a bucket fits into the cache of a core, all draws do not
+        order[begin:end] = order[begin:end][_argsort(ordered[begin:end])]
+    return order
+
+
+def _argsort(places: Numbers) -> Integers:
+    """The order of some places, the same on every processor: numpy's fast sort may exchange equal ones."""
+    order = np.argsort(places)
+    ordered = places[order]
+    return np.argsort(places, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
 
 
 def number_buckets(num_frames: Integers, train: TrainSpec) -> Integers:

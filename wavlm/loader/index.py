@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import JsonValue
 
 from wavlm.errors import BadDataError
 from wavlm.mixing.audio_pool import Split
 from wavlm.shards import find_copies_of_valid, listing_path
-from wavlm.shards.index import index_path, read_split, stream_split
+from wavlm.shards.index import index_path, stream_split
 from wavlm.specs import UNKNOWN_LANGUAGE
-from wavlm.storage.columns import Columns, ColumnWriter, Texts, open_columns
+from wavlm.storage.arrow import bytes_of_texts, ends_of_texts, from_mask, to_numbers
+from wavlm.storage.columns import ColumnWriter, MappedColumns, Texts, open_columns
 from wavlm.storage.seals import sha256_as_sealed
 
 FORMAT = 1
@@ -45,6 +45,8 @@ COLUMNS = {
 }
 SHA256_BYTES = 32
 READ = ("key", "shard", "offset", "size", "samples", "language")
+LINE_FEED = ord("\n")
+FEW_TEXTS = ("shard", "language")  # columns with few texts, each of which comes once per batch
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -54,7 +56,7 @@ Mask = npt.NDArray[np.bool_]
 class UtteranceIndex:
     """What the trainer needs of the utterances of a split."""
 
-    columns: Columns
+    columns: MappedColumns
 
     def __len__(self) -> int:
         return len(self.columns["row"])
@@ -115,30 +117,29 @@ def _build(shards_dirs: Sequence[Path], split: Split, writer: ColumnWriter) -> M
         writer.append(name, np.empty(0, dtype), dtype)  # a split may be empty
     numbered: list[Array] = []
     writer.append("shard_ends", np.empty(0), "<u8")
-    end = 0
     for corpus, folder in enumerate(shards_dirs):
-        of_corpus, num_rows, shards_of = _Numbers(), 0, list[Array]()
+        of_corpus, counts = _Numbers(), _Counts(writer.length("row"))
         for rows, batch in _chosen(folder, split, copies[corpus] if copies else None):
+            shard = of_corpus.number(batch["shard"])
             values = {
-                "corpus": np.full(len(rows), corpus),
+                "corpus": np.full(len(rows), corpus, COLUMNS["corpus"]),
                 "row": rows,
-                "shard": of_corpus.number(batch["shard"]),
-                **{name: batch[name].to_numpy() for name in ("offset", "size", "samples")},
+                "shard": shard,
+                **{name: to_numbers(batch[name]) for name in ("offset", "size", "samples")},
                 "key_ends": _append_texts(writer, batch["key"], keys),
             }
-            shards_of.append(np.asarray(values["shard"], COLUMNS["shard"]))
             for name, found in values.items():
                 writer.append(name, found, COLUMNS[name])
-            numbered.append(languages.number(_name_languages(batch["language"])).astype(COLUMNS["language"]))
+            counts.add(shard, folder)
+            numbered.append(languages.number(batch["language"]).astype(COLUMNS["language"]))
             if split == "valid":
                 writer.append("sha256", _to_bytes(batch["sha256"]), "|u1")
-            num_rows += len(rows)
         shards.append(of_corpus.names)
-        writer.append("shard_ends", _find_ends(shards_of, len(of_corpus.names)) + end, "<u8")
-        end += num_rows
+        writer.append("shard_ends", counts.ends, "<u8")
     pa.default_memory_pool().release_unused()  # else the rank that builds keeps it to its end
-    ordered = sorted(languages.names)
-    place_of = np.array([ordered.index(name) for name in languages.names], COLUMNS["language"])
+    named = [name or UNKNOWN_LANGUAGE for name in languages.names]
+    ordered = sorted(set(named))
+    place_of = np.array([ordered.index(name) for name in named], COLUMNS["language"])
     for part in numbered:
         writer.append("language", place_of[part], COLUMNS["language"])
     return {
@@ -159,53 +160,64 @@ class _Numbers:
     def names(self) -> list[str]:
         return list(self._number_of)
 
-    def number(self, column: pa.Array) -> Array:
-        encoded = column.dictionary_encode()
-        found = [self._number_of.setdefault(name, len(self._number_of)) for name in encoded.dictionary.to_pylist()]
-        numbers: Array = np.array(found, np.int64)[encoded.indices.to_numpy()]
-        return numbers
+    def number(self, column: pa.DictionaryArray) -> Array:
+        """The number of each name, (names,). Equal ones that stand beside each other are looked at once."""
+        codes, names = to_numbers(column.indices), column.dictionary.to_pylist()
+        numbers = np.zeros(len(names), np.uint32)
+        for code in codes[np.append(True, codes[1:] != codes[:-1])[: len(codes)]].tolist():
+            numbers[code] = self._number_of.setdefault(names[code], len(self._number_of))
+        found: Array = numbers[codes]
+        return found
+
+
+class _Counts:
+    """How many utterances each shard of a corpus has, counted as they come."""
+
+    def __init__(self, before: int) -> None:
+        """before: utterances of earlier corpora."""
+        self._before, self._counts = before, np.zeros(0, np.int64)
+
+    def add(self, shards: Array, folder: Path) -> None:
+        """Count some utterances, given the number of the shard of each."""
+        last = len(self._counts) - 1
+        if (np.diff(shards.astype(np.int64), prepend=max(last, 0)) < 0).any():
+            raise BadDataError(
+                "INDEX_UNREADABLE",
+                f"the rows of a tar are not beside each other; at {index_path(folder)}; make the shards again",
+            )
+        counts = np.bincount(shards, minlength=len(self._counts))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+
+    @property
+    def ends(self) -> Array:
+        """Where each shard ends in the order of the index."""
+        ends: Array = self._before + np.cumsum(self._counts)
+        return ends
 
 
 def _chosen(folder: Path, split: Split, copies: Mask | None) -> Iterator[tuple[Array, pa.RecordBatch]]:
     """The rows of a split and their numbers, batch by batch."""
-    rows, at = np.flatnonzero(read_split(folder, split)), 0
-    for batch in stream_split(folder, [*READ, *(["sha256"] if split == "valid" else [])], split):
-        here, at = rows[at : at + len(batch)], at + len(batch)
-        is_chosen = np.ones(len(here), np.bool_) if copies is None else ~copies[here]
-        if is_chosen.any():
-            yield here[is_chosen], batch.filter(pa.array(is_chosen))
-
-
-def _find_ends(shards_of: Sequence[Array], num_shards: int) -> Array:
-    """Where each shard ends in the order of the index, given the shards of its utterances."""
-    whole = np.concatenate([np.empty(0, COLUMNS["shard"]), *shards_of])
-    if (np.diff(whole.astype(np.int64)) < 0).any():
-        raise BadDataError(
-            "INDEX_UNREADABLE",
-            "the rows of a tar are not beside each other; at the index of shards; make the shards again",
-        )
-    ends: Array = np.cumsum(np.bincount(whole, minlength=num_shards))
-    return ends
+    columns = [*READ, *(["sha256"] if split == "valid" else [])]
+    for rows, batch in stream_split(folder, columns, split, FEW_TEXTS):
+        is_chosen = np.ones(len(rows), np.bool_) if copies is None else ~copies[rows]
+        if is_chosen.all() and len(rows):
+            yield rows, batch
+        elif is_chosen.any():
+            yield rows[is_chosen], batch.filter(from_mask(is_chosen))
 
 
 def _append_texts(writer: ColumnWriter, column: pa.Array, digest: Any) -> Array:
     """Write the bytes of some keys; where each ends among all that were written: (keys,)."""
-    begin = writer.length("key_text")
-    lengths = pc.binary_length(column).to_numpy()
-    writer.append("key_text", _bytes_of(column), "|u1")
-    digest.update(_bytes_of(pc.binary_join_element_wise(column, "", "\n")))
-    return begin + np.cumsum(lengths, dtype=np.int64)
-
-
-def _bytes_of(column: pa.Array) -> Array:
-    """The bytes of some texts, one behind the other."""
-    ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
-    data = column.buffers()[2]
-    return np.frombuffer(data, np.uint8)[ends[0] : ends[-1]] if data is not None else np.empty(0, np.uint8)
-
-
-def _name_languages(column: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(column, ""), UNKNOWN_LANGUAGE, column)
+    text, ends = bytes_of_texts(column), ends_of_texts(column).astype(np.int64)
+    before = writer.length("key_text") - ends[0]
+    writer.append("key_text", text, "|u1")
+    lines, is_text = np.full(len(text) + len(column), LINE_FEED, np.uint8), np.ones(len(text) + len(column), np.bool_)
+    is_text[ends[1:] - ends[0] + np.arange(len(column))] = False
+    lines[is_text] = text
+    digest.update(lines)
+    moved: Array = before + ends[1:]
+    return moved
 
 
 def _to_bytes(sha256s: pa.Array) -> Array:

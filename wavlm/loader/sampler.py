@@ -27,7 +27,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ class BucketedSampler:
         is_last = position.group + 1 == self.epoch(position.epoch).num_micro_batches
         return SamplerState(position.epoch + 1) if is_last else SamplerState(position.epoch, position.group + 1)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hex digest of all that the stream depends on. A sampler state is valid only with the same fingerprint."""
         digest = hashlib.sha256()

@@ -81,9 +81,10 @@ class TrainingSamples:
         require_packages(job.mix.effects if job.mix else ())
         self._train = job.train
         self._mix = job.mix
-        self._noise = AudioPool(job.noise, "train") if job.noise else None
-        self._rirs = AudioPool(job.rooms, "train") if job.rooms else None
-        self.utterances = LabelledUtterances(job.data, "train", cache_of(job), check=check)
+        cache = cache_of(job)
+        self._noise = AudioPool(job.noise, "train", cache, check=check) if job.noise else None
+        self._rirs = AudioPool(job.rooms, "train", cache, check=check) if job.rooms else None
+        self.utterances = LabelledUtterances(job.data, "train", cache, check=check)
 
     def sampler(self) -> BucketedSampler:
         """The bucketed batch sampler of these utterances.

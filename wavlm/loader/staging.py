@@ -42,7 +42,7 @@ FREE_SHARE = 0.9  # of the free space that copies may take
 
 
 @dataclass(frozen=True)
-class Segment:
+class TarSegment:
     """A run of utterances of a tar."""
 
     number: int  # through all tars of all corpora
@@ -54,7 +54,7 @@ class Segment:
 class Stager:
     """Copies windows in the background, in the order in which they are needed. Of one process of a machine."""
 
-    def __init__(self, folder: Path, describe: Callable[[Sequence[int]], list[Segment]]) -> None:
+    def __init__(self, folder: Path, describe: Callable[[Sequence[int]], list[TarSegment]]) -> None:
         """describe: some segments, given their numbers."""
         self._folder, self._describe = folder, describe
         self._asked: list[str] = []
@@ -103,7 +103,7 @@ class Stager:
             log.warning("the shards of a window are read from the store: %s; at %s", error, self._folder)
             (self._folder / f".{name}.partial").unlink(missing_ok=True)
 
-    def _has_room(self, segments: Sequence[Segment]) -> bool:
+    def _has_room(self, segments: Sequence[TarSegment]) -> bool:
         needed, free = sum(segment.size_bytes for segment in segments), shutil.disk_usage(self._folder).free
         if needed <= FREE_SHARE * free:
             return True
@@ -116,7 +116,7 @@ class Stager:
         )
         return False
 
-    def _copy_segments(self, segments: Sequence[Segment], path: Path) -> Places:
+    def _copy_segments(self, segments: Sequence[TarSegment], path: Path) -> Places:
         """Copy them one behind the other; for each its number, and what to add to a place in its tar: (2, segments)."""
         places = []
         with path.open("wb") as file:

@@ -21,7 +21,7 @@ from wavlm.labels.flat import open_flat_labels
 from wavlm.loader.epochs import Integers, MicroBatch
 from wavlm.loader.groups import Groups
 from wavlm.loader.index import open_index
-from wavlm.loader.staging import Segment, StagedWindows
+from wavlm.loader.staging import StagedWindows, TarSegment
 from wavlm.loader.windows import Windows, cut_shards
 from wavlm.mixing.audio_pool import Split
 from wavlm.shards import Reader
@@ -135,7 +135,7 @@ class LabelledUtterances:
         for reader in self._readers:
             reader.by_ranges = True
 
-    def describe_segments(self, numbers: Sequence[int]) -> list[Segment]:
+    def describe_segments(self, numbers: Sequence[int]) -> list[TarSegment]:
         """These segments, which are numbered through all corpora."""
         columns, ends, found = self._index.columns, self._segment_ends, []
         for number in numbers:
@@ -143,7 +143,7 @@ class LabelledUtterances:
             corpus = int(columns["corpus"][first])
             name = self._index.shards[corpus][int(columns["shard"][first])]
             begin, end = int(columns["offset"][first]), int(columns["offset"][last]) + int(columns["size"][last])
-            found.append(Segment(number, self._folders[corpus] / name, begin, end - begin))
+            found.append(TarSegment(number, self._folders[corpus] / name, begin, end - begin))
         return found
 
     def plan_windows(self, train: TrainSpec) -> Windows | None:

@@ -14,9 +14,10 @@ Legend: B utterances, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from wavlm.mixing.heard import HeardMix, HeardMixer
 from wavlm.mixing.listen import write_pair, write_readme
 from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
-from wavlm.shards import Piece, Reader, Utterance
+from wavlm.shards import Piece, Reader, Utterance, read_columns
 from wavlm.shards.contents import write_contents
 from wavlm.shards.part import write_tar
 from wavlm.shards.record import describe_part, to_table
@@ -42,6 +43,7 @@ from wavlm.storage.files import atomic_path, sha256_of
 Waveform = npt.NDArray[np.float32]
 
 STEM = "mixed-000000"
+PRIMARY_COLUMNS = ("key", "speaker", "sha256", "shard", "offset", "size", "samples")
 MICRO_BATCH_UTTERANCES = 8  # of similar length, cropped to the shortest, mixed with each other
 LISTENING_PAIRS = 8  # a spectrogram takes most of a second
 
@@ -51,16 +53,22 @@ class _Primary:
     """An utterance of the valid split, to which another or noise is added."""
 
     reader: Reader
-    row: int
+    key: str
+    speaker: str
+    sha256: str
+    place: tuple[str, int, int]  # shard, byte offset and size
+    num_samples: int
     num_frames: int  # of its longest crop
 
-    @property
-    def key(self) -> str:
-        return str(self.reader.index.keys[self.row])
+    @classmethod
+    def of(cls, reader: Reader, row: Mapping[str, Any], longest_samples: int) -> _Primary:
+        """row: its columns in the index."""
+        place, frames = (row["shard"], row["offset"], row["size"]), num_frames(min(row["samples"], longest_samples))
+        return cls(reader, row["key"], row["speaker"], row["sha256"], place, row["samples"], frames)
 
-    @property
-    def speaker(self) -> str:
-        return str(self.reader.index.speakers[self.row])
+    def read(self, start: int, stop: int) -> Waveform:
+        """Some of its samples."""
+        return self.reader.read_verified(self.key, self.place, self.sha256, start, stop)
 
 
 @dataclass(frozen=True)
@@ -136,20 +144,22 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
 def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_Primary]:
     """A random choice of the valid split, longest first."""
     longest_samples = int(spec.max_seconds * SAMPLE_RATE_HZ)
-    found = [
-        _Primary(reader, int(row), num_frames(min(int(reader.index.samples[row]), longest_samples)))
-        for reader in map(Reader, speech_dirs)
-        for row in reader.index.rows_of("valid")
-    ]
-    if len(found) < 2:
+    tables = [read_columns(folder, PRIMARY_COLUMNS, "valid") for folder in speech_dirs]
+    ends = np.cumsum([len(table) for table in tables])
+    count = int(ends[-1]) if len(ends) else 0
+    if count < 2:
         where = ", ".join(map(str, speech_dirs))
         raise BadDataError(
             "TOO_FEW_UTTERANCES",
-            f"{len(found)} utterances in the valid split, expected 2 or more to mix; in {where}; "
+            f"{count} utterances in the valid split, expected 2 or more to mix; in {where}; "
             "raise valid_fraction in a corpus",
         )
-    order = rng_for(spec.seed, "mixtures").permutation(len(found))[: max(2, spec.num_utterances)]
-    chosen = [found[number] for number in sorted(order)]
+    order = rng_for(spec.seed, "mixtures").permutation(count)[: max(2, spec.num_utterances)]
+    readers, chosen = [Reader(folder) for folder in speech_dirs], []
+    for number in sorted(order.tolist()):
+        folder = int(np.searchsorted(ends, number, side="right"))
+        (row,) = tables[folder].slice(number - int(ends[folder]) + len(tables[folder]), 1).to_pylist()
+        chosen.append(_Primary.of(readers[folder], row, longest_samples))
     return sorted(chosen, key=lambda primary: -primary.num_frames)
 
 
@@ -175,10 +185,10 @@ def _mix_micro_batch(primaries: Sequence[_Primary], numbers: range, seed: int, m
 
 def _read_crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
     """First frame and waveform (N,) of a random crop; all first frames are equally likely."""
-    spare = num_frames(int(primary.reader.index.samples[primary.row])) - frames
+    spare = num_frames(primary.num_samples) - frames
     first = int(rng_for(seed, "crop", 0, primary.key).integers(spare + 1))
     start = first * HOP_SAMPLES
-    return first, primary.reader.read(primary.row, start, start + samples_of(frames))
+    return first, primary.read(start, start + samples_of(frames))
 
 
 def _describe(
@@ -189,7 +199,7 @@ def _describe(
     return Truth(
         key=event.key,
         primary=primary.key,
-        primary_sha256=str(primary.reader.index.sha256s[primary.row]),
+        primary_sha256=primary.sha256,
         primary_speaker=primary.speaker,
         first_frame=first_frame,
         num_samples=len(mixed.waveform),

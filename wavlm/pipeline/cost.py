@@ -228,9 +228,12 @@ def _clustering_hours(frames: float, num_clusters: int, network: NetworkSpec | N
 
 
 def _scores(scores: Scores) -> StageCost:
-    """One core computes all layers of some utterances, and clusters half of them layer by layer."""
+    """One core computes all layers of some utterances, and clusters half of them layer by layer.
+
+    Twice: once of utterances with phones, if there are any, and once of all corpora.
+    """
     spec, network = scores.spec, scores.model.network
-    seconds = spec.max_utterances * LENGTH_SECONDS
+    seconds = 2 * spec.max_utterances * LENGTH_SECONDS
     layers = len(spec.layers) or network.num_layers
     clustering = _clustering_hours(seconds / 2 * FRAME_RATE_HZ, spec.num_clusters, network, SCORING_PASSES)
     forward = seconds * forward_flops(network, LENGTH_SECONDS) / CORE_FLOPS / 3600

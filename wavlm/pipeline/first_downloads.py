@@ -6,11 +6,14 @@ is made from it is `?`. Once its digest is noted, it is pinned like any other.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, HttpsSource
+
+logger = logging.getLogger(__name__)
 
 
 def fill_in_digests(spec: CorpusSpec, store: Store) -> CorpusSpec:
@@ -49,6 +52,7 @@ def download_unknown(spec: CorpusSpec, store: Store, progress: Progress = no_pro
     refuse_sources(spec)
     credentials = read_credentials(spec)
     for number, source in enumerate(sources):
+        logger.info("%s: first download %d of %d", spec.name, number + 1, len(sources))
         fetch_first(source, store.downloads, _share(progress, number, len(sources)), None, credentials)
 
 

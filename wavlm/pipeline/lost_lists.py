@@ -7,8 +7,8 @@ again. The corpus in the store holds all that the list says.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +83,13 @@ def _candidates(spec: CorpusSpec, source: FolderSource, store: Store) -> Iterato
 
 def _has_its_files(speech: Path, corpus_dir: Path) -> bool:
     """Whether a folder holds a file that a corpus was made of, of the same size."""
-    from wavlm.corpus.growth.history import FILES, parse_files
+    from wavlm.corpus.growth.files import FILES, stream_files
 
     path = corpus_dir / FILES
     if not path.is_file():
         return False
-    there = (item for item in reversed(parse_files(path)) if item.until is None)
-    return any(_size_of(speech / item.path) == item.size for item in islice(there, MOST_FILES))
+    last = deque((item for item in stream_files(path) if item.until is None), MOST_FILES)
+    return any(_size_of(speech / item.path) == item.size for item in last)
 
 
 def _size_of(path: Path) -> int | None:

@@ -61,7 +61,10 @@ def describe_outcome(artifact: Artifact, store: Store) -> str:
 def _corpus(artifact: Corpus, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, CorpusFacts)
     yield f"{facts.utterances} recordings of {facts.speakers} speakers, {_length(facts.hours)}"
-    yield f"{facts.valid_utterances} of them for validation"
+    if facts.role == "evaluation":
+        yield f"{facts.with_target} of them with targets, {facts.trials} trials"
+    else:
+        yield f"{facts.valid_utterances} of them for validation"
     if facts.excluded:
         yield "left out: " + _counts({why: amount.recordings for why, amount in facts.excluded.items()})
 

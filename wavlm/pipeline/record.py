@@ -31,7 +31,7 @@ __all__ = [
     "RECORD_FILE",
     "SEAL_FILE",
     "ArtifactRecord",
-    "Head",
+    "RecordHead",
     "Seal",
     "SealedFile",
     "read_field",
@@ -46,7 +46,7 @@ __all__ = [
 MOST_LISTED = 100  # files that a record lists itself: more would make it large
 
 
-class Head(BaseModel):
+class RecordHead(BaseModel):
     """What is known of a complete artifact without its files."""
 
     model_config = ConfigDict(frozen=True)
@@ -60,7 +60,7 @@ class Head(BaseModel):
     seconds: float  # of the attempt that finished it
 
 
-class ArtifactRecord(Head):
+class ArtifactRecord(RecordHead):
     """What is known of a complete artifact. The record is written last: where it exists, the folder is whole."""
 
     files: dict[str, SealedFile]  # by path relative to the folder
@@ -118,10 +118,10 @@ def read_record(folder: Path) -> ArtifactRecord:
         raise broken(folder / RECORD_FILE, error) from error
 
 
-def read_head(folder: Path) -> Head:
+def read_head(folder: Path) -> RecordHead:
     """The same without the files, which takes no time. Raises as `read_record`."""
     try:
-        return Head.model_validate(read_fields(folder), strict=False)
+        return RecordHead.model_validate(read_fields(folder), strict=False)
     except ValidationError as error:
         raise broken(folder / RECORD_FILE, error) from error
 

@@ -29,7 +29,7 @@ from wavlm.pipeline.fit import contents_of_inputs, find_broken, find_fault
 from wavlm.pipeline.record import (
     RECORD_FILE,
     ArtifactRecord,
-    Head,
+    RecordHead,
     Seal,
     read_field,
     read_head,
@@ -130,7 +130,7 @@ class Store:
         self.require(artifact)
         return read_record(self.path(artifact))
 
-    def head(self, artifact: Artifact) -> Head:
+    def head(self, artifact: Artifact) -> RecordHead:
         """The same without its files, of which a corpus has many."""
         self.require(artifact)
         return read_head(self.path(artifact))

@@ -19,13 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from wavlm.shards.index import num_utterances, stream_columns, stream_split
-from wavlm.storage.parquet import lean_memory
-from wavlm.storage.texts import Among, Hashes, hash_texts
+from wavlm.shards.index import num_utterances, stream_columns, stream_split, take_rows
+from wavlm.storage.arrow import bytes_of_texts, ends_of_texts, find_text, from_mask, to_mask, to_numbers
+from wavlm.storage.texts import Among, Hashes
 
 Mask: TypeAlias = NDArray[np.bool_]
+Integers: TypeAlias = NDArray[np.int64]
 
 MARK_DIGITS = 16
+FACTORS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9], np.uint64)  # odd, and arbitrary
+FILES = "origins.list.element.file"  # the column of the index that most rows need
+SETTLED_TOGETHER = 1 << 16  # rows whose origins are read together
 MEAN = 0  # the channel that shares audio with every other one
 EVERY = -1  # stands for all channels together
 
@@ -36,14 +40,13 @@ def find_copies_of_valid(shards_dirs: Sequence[Path]) -> tuple[Mask, ...]:
     The columns are read in batches: 30 million utterances, of which a hundredth is valid, take 0.2 GB.
     Raises BadDataError if an index is missing or damaged.
     """
-    with lean_memory():
-        held = _Held.of(_read_valid(shards_dirs))
-        return tuple(_mask(folder, held) for folder in shards_dirs)
+    held = _Held.of(_read_valid(shards_dirs))
+    return tuple(_mask(folder, held) for folder in shards_dirs)
 
 
 def _read_valid(shards_dirs: Sequence[Path]) -> Iterator[pa.RecordBatch]:
     for folder in shards_dirs:
-        yield from stream_split(folder, ["sha256", "origins"], "valid")
+        yield from (batch for _, batch in stream_split(folder, ["sha256", "origins"], "valid"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class _Origins:
     @classmethod
     def of(cls, origins: pa.ListArray) -> _Origins:
         flat = pc.list_flatten(origins)
-        return cls(*(pc.struct_field(flat, name).to_numpy() for name in ("file", "channel", "start", "stop")))
+        return cls(*(to_numbers(pc.struct_field(flat, name)) for name in ("file", "channel", "start", "stop")))
 
     def take(self, rows: NDArray[np.int64]) -> _Origins:
         return _Origins(self.files[rows], self.channels[rows], self.starts[rows], self.stops[rows])
@@ -84,18 +87,29 @@ class _Held:
             sha256s.append(batch["sha256"])
             origins.append(_Origins.of(batch["origins"]))
         columns = (np.concatenate(column) for column in zip(*map(_columns_of, (_NONE, *origins)), strict=True))
-        return cls(pa.concat_arrays([pa.array([], pa.string()), *sha256s]), _Origins(*columns))
+        return cls(pa.concat_arrays([pa.nulls(0, pa.string()), *sha256s]), _Origins(*columns))
 
-    def find(self, batch: pa.RecordBatch) -> Mask:
-        """Which of some utterances have the audio of one that is held out, or share samples with it."""
-        mask = self._marks.find(_mark(batch["sha256"]))
+    def find_equal(self, sha256s: pa.Array) -> Mask:
+        """Which of some utterances have the audio of one that is held out, given their digests."""
+        mask = self._marks.find(_mark(sha256s))
         if mask.any():
-            mask &= pc.is_in(batch["sha256"], value_set=self._sha256s).to_numpy(zero_copy_only=False)
-        found = _Origins.of(batch["origins"])
-        rows = pc.list_parent_indices(batch["origins"]).to_numpy()
-        near = np.flatnonzero(self._files.find(found.files))
-        some = found.take(near)
-        for row, *origin in zip(rows[near].tolist(), *(column.tolist() for column in _columns_of(some)), strict=True):
+            marked = sha256s.filter(from_mask(mask))
+            mask[mask] = to_mask(pc.is_in(marked, value_set=self._sha256s))
+        return mask
+
+    def find_near(self, origins: pa.ListArray) -> Mask:
+        """Which of some utterances are made of a file that something held out is made of. `origins`: their files."""
+        mask = np.zeros(len(origins), np.bool_)
+        found = self._files.find(to_numbers(pc.struct_field(pc.list_flatten(origins), "file")))
+        if found.any():
+            mask[to_numbers(pc.list_parent_indices(origins))[found]] = True
+        return mask
+
+    def find_shared(self, origins: pa.ListArray) -> Mask:
+        """Which of some utterances share samples with one that is held out."""
+        mask = np.zeros(len(origins), np.bool_)
+        rows, columns = to_numbers(pc.list_parent_indices(origins)), _columns_of(_Origins.of(origins))
+        for row, *origin in zip(rows.tolist(), *(column.tolist() for column in columns), strict=True):
             mask[row] |= self._meets(*origin)
         return mask
 
@@ -126,8 +140,18 @@ def _columns_of(origins: _Origins) -> tuple[NDArray[Any], ...]:
 
 
 def _mark(sha256s: pa.Array) -> Hashes:
-    """A number per digest, which tells most of them apart."""
-    return hash_texts(pc.binary_slice(sha256s.cast(pa.binary()), 0, MARK_DIGITS))
+    """A number per digest, which tells most of them apart: a mix of its first 16 digits."""
+    ends, text = ends_of_texts(sha256s), bytes_of_texts(sha256s)
+    lengths = np.diff(ends)
+    if len(lengths) and lengths[0] >= MARK_DIGITS and (lengths == lengths[0]).all():
+        digits = text.reshape(len(lengths), -1)[:, :MARK_DIGITS]
+    else:  # a text that is shorter than a digest ends with zeros
+        digits = np.zeros((len(lengths), MARK_DIGITS), np.uint8)
+        is_there = np.arange(MARK_DIGITS) < lengths[:, None]
+        digits[is_there] = text[(ends[:-1, None] - ends[0] + np.arange(MARK_DIGITS))[is_there]]
+    halves = np.ascontiguousarray(digits).view("<u8") * FACTORS
+    marks: Hashes = halves[:, 0] + halves[:, 1]
+    return marks ^ marks >> np.uint64(32)
 
 
 def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -142,11 +166,24 @@ def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _mask(folder: Path, held: _Held) -> Mask:
+    """Which rows of a folder are copies. Of most of them neither text nor times are looked at."""
     mask = np.zeros(num_utterances(folder), np.bool_)
-    at = 0
-    for batch in stream_columns(folder, ["split", "sha256", "origins"]):
-        is_train = pc.equal(batch["split"], "train")
-        rows = at + np.flatnonzero(is_train.to_numpy(zero_copy_only=False))
-        mask[rows] = held.find(batch.filter(is_train))
-        at += len(batch)
+    near, num_near, at = list[Integers](), 0, 0
+    for batch in stream_columns(folder, ["split", "sha256", FILES], dictionaries=["split"]):
+        is_train = find_text(batch["split"], "train")
+        is_equal = is_train & held.find_equal(batch["sha256"])
+        mask[at : at + len(batch)] = is_equal
+        near.append(at + np.flatnonzero(is_train & ~is_equal & held.find_near(batch["origins"])))
+        at, num_near = at + len(batch), num_near + len(near[-1])
+        if num_near >= SETTLED_TOGETHER:
+            _settle(folder, held, np.concatenate(near), mask)
+            near, num_near = [], 0
+    if num_near:
+        _settle(folder, held, np.concatenate(near), mask)
     return mask
+
+
+def _settle(folder: Path, held: _Held, rows: Integers, mask: Mask) -> None:
+    """Mark those of some rows that share samples with held-out speech."""
+    origins = take_rows(folder, ["origins"], rows)["origins"].combine_chunks()
+    mask[rows] = held.find_shared(origins)

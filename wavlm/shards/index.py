@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wavlm.errors import BadDataError
+from wavlm.storage.arrow import find_text, from_mask, from_numbers
 from wavlm.storage.parquet import open_parquet
 from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
@@ -136,18 +136,23 @@ def stream_columns(
         yield from file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False)
 
 
-def stream_split(shards_dir: Path, columns: Sequence[str], split: str) -> Iterator[pa.RecordBatch]:
-    """Like `stream_columns`, the rows of one split. Row groups that have none are not read."""
-    with _open(shards_dir) as file:
-        groups = [group for group in range(file.num_row_groups) if _may_have(file.metadata.row_group(group), split)]
-        for batch in file.iter_batches(BATCH_ROWS, groups, ["split", *columns], use_threads=False):
-            yield batch.filter(pc.equal(batch["split"], split)).select(list(columns))
-
-
-def read_split(shards_dir: Path, split: str) -> NDArray[np.bool_]:
-    """Which rows of the index are of a split, (rows,). Raises BadDataError as `read_columns`."""
-    found = (pc.equal(batch["split"], split) for batch in stream_columns(shards_dir, ["split"]))
-    return np.concatenate([np.zeros(0, np.bool_), *(mask.to_numpy(zero_copy_only=False) for mask in found)])
+def stream_split(
+    shards_dir: Path, columns: Sequence[str], split: str, dictionaries: Sequence[str] = ()
+) -> Iterator[tuple[Integers, pa.RecordBatch]]:
+    """Like `stream_columns`, the rows of one split, with their numbers. Row groups that have none are not read."""
+    with _open(shards_dir, ["split", *dictionaries]) as file:
+        first = 0
+        for number in range(file.num_row_groups):
+            group = file.metadata.row_group(number)
+            at, first = first, first + group.num_rows
+            if not _may_have(group, split):
+                continue
+            for batch in file.iter_batches(BATCH_ROWS, [number], ["split", *columns], use_threads=False):
+                is_here = find_text(batch["split"], split)
+                rows = at + np.flatnonzero(is_here)
+                at += len(batch)
+                chosen = batch.select(list(columns))
+                yield rows, chosen if is_here.all() else chosen.filter(from_mask(is_here))
 
 
 def _may_have(group: pq.RowGroupMetaData, split: str) -> bool:
@@ -172,13 +177,13 @@ def take_rows(shards_dir: Path, columns: Sequence[str], rows: Integers) -> pa.Ta
             if np.searchsorted(wanted, first) < np.searchsorted(wanted, last):
                 for batch in file.iter_batches(BATCH_ROWS, [group], list(columns), use_threads=False):
                     low, high = np.searchsorted(wanted, [first, first + len(batch)])
-                    found.append(batch.take(pa.array(wanted[low:high] - first)))
+                    found.append(batch.take(from_numbers(wanted[low:high] - first)))
                     first += len(batch)
             first = last
     schema = pa.schema([INDEX_SCHEMA.field(name) for name in columns])
     back = np.empty(len(rows), np.int64)
     back[order] = np.arange(len(rows))
-    return pa.Table.from_batches(found, schema).take(pa.array(back))
+    return pa.Table.from_batches(found, schema).take(from_numbers(back))
 
 
 @contextmanager

@@ -45,7 +45,7 @@ STEP_FILES = 1 << 16  # that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class RecordingPlaces:
     """What decides where recordings stand in tars. Each array has an entry per recording, in manifest order."""
 
     keys: Hashes
@@ -58,7 +58,7 @@ class Places:
     split_names: tuple[str, ...]
 
     @classmethod
-    def of(cls, batches: Iterable[pa.RecordBatch], most: int) -> Places:
+    def of(cls, batches: Iterable[pa.RecordBatch], most: int) -> RecordingPlaces:
         """The places of the rows of a manifest, or of a history, some of whose columns are `COLUMNS`.
 
         most: rows that there are at most, for which room is made.
@@ -117,7 +117,7 @@ class _Names:
         return ranks
 
 
-def fill_tars(places: Places, shard_megabytes: float) -> Iterator[tuple[str, Rows]]:
+def fill_tars(places: RecordingPlaces, shard_megabytes: float) -> Iterator[tuple[str, Rows]]:
     """The stem of each tar, and the places in it, in their order.
 
     A tar is full when its estimated FLAC reaches `shard_megabytes`.
@@ -132,7 +132,7 @@ def fill_tars(places: Places, shard_megabytes: float) -> Iterator[tuple[str, Row
                 yield f"{prefix}-{number:06d}", group
 
 
-def _order_by_file(places: Places, chosen: Rows) -> Rows:
+def _order_by_file(places: RecordingPlaces, chosen: Rows) -> Rows:
     """The chosen places: files by their first speaker, then as they come; in a file by speaker and start."""
     speakers = places.speakers[chosen]
     if not len(find_repeated(places.files[chosen])):
@@ -144,7 +144,7 @@ def _order_by_file(places: Places, chosen: Rows) -> Rows:
     return chosen[order]
 
 
-def _fill(places: Places, order: Rows, limit_bytes: float) -> Iterator[Rows]:
+def _fill(places: RecordingPlaces, order: Rows, limit_bytes: float) -> Iterator[Rows]:
     """Consecutive places that fill a tar each. Sums are made one by one: their rounding decides where a tar ends."""
     start = at = 0
     size_bytes = 0.0
@@ -161,7 +161,7 @@ def _fill(places: Places, order: Rows, limit_bytes: float) -> Iterator[Rows]:
         yield order[start:at]
 
 
-def _sizes_of_files(places: Places, order: Rows) -> Iterator[list[float]]:
+def _sizes_of_files(places: RecordingPlaces, order: Rows) -> Iterator[list[float]]:
     """The estimated bytes of the recordings of each file."""
     files = places.files[order]
     edges = np.append(np.flatnonzero(files[1:] != files[:-1]) + 1, len(files)) if len(files) else np.zeros(0, np.int64)

@@ -14,9 +14,9 @@ from typing import IO
 from wavlm.shards.flac import encode_flac
 from wavlm.shards.plan import TarPart, digest_inputs
 from wavlm.shards.record import (
-    Origin,
     PackedUtterance,
     PartRecord,
+    PieceOrigin,
     describe_part,
     read_record,
     record_path,
@@ -147,8 +147,8 @@ def _describe_utterance(utterance: Utterance, flac: bytes, files: Mapping[str, s
     )
 
 
-def _origin_of(piece: Piece, sha256: str) -> Origin:
-    return Origin(int(sha256[:16], 16), piece.channel, piece.start, piece.start + piece.samples)
+def _origin_of(piece: Piece, sha256: str) -> PieceOrigin:
+    return PieceOrigin(int(sha256[:16], 16), piece.channel, piece.start, piece.start + piece.samples)
 
 
 def _is_whole(record: PartRecord, out: Path) -> bool:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavlm.errors import BadDataError
-from wavlm.shards.order import COLUMNS, Places, Rows, fill_tars
+from wavlm.shards.order import COLUMNS, RecordingPlaces, Rows, fill_tars
 from wavlm.shards.rearrange import rearrange
 from wavlm.specs import ShardSpec
 from wavlm.storage.batches import read_batch
@@ -65,10 +65,10 @@ def write_plan(corpus_dir: Path, spec: ShardSpec, scratch: Path) -> tuple[TarPar
     from wavlm.corpus.growth.history import num_versions, stream_places
     from wavlm.corpus.manifest import SCHEMA, num_recordings, stream_manifest
 
-    here = Places.of(stream_manifest(corpus_dir, COLUMNS), num_recordings(corpus_dir))
+    here = RecordingPlaces.of(stream_manifest(corpus_dir, COLUMNS), num_recordings(corpus_dir))
     _check_keys(corpus_dir, here)
     history = stream_places(corpus_dir, COLUMNS)
-    places = here if history is None else Places.of(history, num_versions(corpus_dir))
+    places = here if history is None else RecordingPlaces.of(history, num_versions(corpus_dir))
     rows_of = _find_rows(places, here) if history is not None else None
     stems, groups, seconds = [], [], []
     for stem, group in fill_tars(places, spec.shard_megabytes):
@@ -92,7 +92,7 @@ def digest_inputs(stem: str, rows: Sequence[ManifestRow], spec: ShardSpec, chann
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 
-def _find_rows(places: Places, here: Places) -> Rows:
+def _find_rows(places: RecordingPlaces, here: RecordingPlaces) -> Rows:
     """The row of the manifest that has each place now; -1 if its recording is gone: (places,)."""
     found = np.full(len(places), -1, np.int32)
     for generation in np.unique(places.generations):
@@ -106,7 +106,7 @@ def _find_rows(places: Places, here: Places) -> Rows:
     return found
 
 
-def _check_keys(corpus_dir: Path, here: Places) -> None:
+def _check_keys(corpus_dir: Path, here: RecordingPlaces) -> None:
     from wavlm.corpus.manifest import stream_manifest
 
     def read() -> Iterator[pa.Array]:

@@ -55,6 +55,15 @@ class Reader:
         except AudioError as error:
             raise self._add_location(error, *self._place(row)[:2]) from error
 
+    def read_verified(
+        self, key: str, place: tuple[str, int, int], sha256: str, start: int = 0, stop: int | None = None
+    ) -> Waveform:
+        """Like `read`, given the key, the sha256, and as place the shard name, byte offset and size."""
+        try:
+            return decode_flac(self._read_checked(key, place, sha256), start, stop)
+        except AudioError as error:
+            raise self._add_location(error, *place[:2]) from error
+
     def read_at(self, shard: str, offset: int, size: int, start: int = 0, stop: int | None = None) -> Waveform:
         """Like `read`, given shard name, byte offset and size. Compares no sha256: FLAC has a checksum per frame."""
         blob = self.read_blob(shard, offset, size)
@@ -89,13 +98,14 @@ class Reader:
 
     def _read_verified(self, row: int) -> bytes:
         """The FLAC in this row, after it was compared with the sha256 in the index."""
-        blob = self.read_blob(*self._place(row))
-        digest, expected = hashlib.sha256(blob).hexdigest(), self.index.sha256s[row]
-        if digest != expected:
+        return self._read_checked(str(self.index.keys[row]), self._place(row), str(self.index.sha256s[row]))
+
+    def _read_checked(self, key: str, place: tuple[str, int, int], sha256: str) -> bytes:
+        blob = self.read_blob(*place)
+        if (digest := hashlib.sha256(blob).hexdigest()) != sha256:
             raise BadDataError(
                 "SHARD_DAMAGED",
-                f"sha256 of {self.index.keys[row]} is {digest}, expected {expected}; "
-                f"at {self._folder / self.index.shards[row]}; make the shards again",
+                f"sha256 of {key} is {digest}, expected {sha256}; at {self._folder / place[0]}; make the shards again",
             )
         return blob
 

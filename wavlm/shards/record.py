@@ -32,7 +32,7 @@ _SCHEMA = pa.schema(
 )
 
 
-class Origin(NamedTuple):
+class PieceOrigin(NamedTuple):
     """Where a piece comes from. Two that share samples are copies of each other, in part or as a whole."""
 
     file: int  # the first 64 bits of the sha256 of the recording's file
@@ -55,7 +55,7 @@ class PackedUtterance:
     sha256: str  # of the FLAC
     sources: tuple[str, ...]  # keys of recordings
     language: str = ""  # empty: not known
-    origins: tuple[Origin, ...] = ()  # where its pieces come from
+    origins: tuple[PieceOrigin, ...] = ()  # where its pieces come from
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
 from wavlm.specs.sources import AptSource, FolderSource, HttpsSource, Source
-from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, StartSpec, TrainSpec
+from wavlm.specs.start import StartSpec
+from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, TrainSpec
 
 __all__ = [
     "HOP_SAMPLES",

@@ -6,7 +6,8 @@ from wavlm.specs.base import Name, Spec
 from wavlm.specs.labelling import CodebookSpec
 from wavlm.specs.mixing import MixSpec
 from wavlm.specs.network import NetworkSpec
-from wavlm.specs.training import StartSpec, TrainSpec
+from wavlm.specs.start import StartSpec
+from wavlm.specs.training import TrainSpec
 
 
 class IterationSpec(Spec):

@@ -6,7 +6,7 @@ wavlm.specs.manifests, wavlm.specs.containers.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -242,6 +242,9 @@ class FestvoxLayout(Spec):
 
 
 OfPublisher = LibrispeechLayout | GenericLayout | FilletsLayout | AsteriskLayout | FestvoxLayout
+
+# Layouts of corpora for evaluations. Where such a corpus is trained on, its publisher's test set is left out.
+LABELLED: tuple[type[Spec], ...] = (*get_args(ForEvaluations), *get_args(OfSuperb), *get_args(OfSuperbGeneration))
 
 Layout = Annotated[
     OfPublisher | OfLargePublisher | ForEvaluations | OfSuperb | OfSuperbGeneration | InManifests | InContainers,

@@ -55,6 +55,12 @@ class SbcsaeLayout(Spec):
     type: Literal["sbcsae"]
     """Selects this layout."""
 
+    audio: Glob = "**/*.*"
+    """Glob of the conversations: `SBC001.wav`, or `01.mp3` as the university has them.
+
+    Change: to `WAV/*.wav`, if a copy holds each of them twice.
+    """
+
     trn: Glob = "**/SBC*.trn"
     """Glob of the transcripts.
 
@@ -153,6 +159,7 @@ class LibrimixLayout(Spec):
     """Which mixtures are read: of voices alone, of voices and noise, or of one voice and noise.
 
     Source: SUPERB separates `mix_clean` and diarizes `mix_both`.
+    Change: `mix_both` for diarization.
     """
 
     rttm: tuple[Glob, ...] = ()

@@ -1,4 +1,4 @@
-"""Training specs: masking, learning rate, batch, loss weights, precision, and weights to start from."""
+"""Training specs: masking, learning rate, batch, loss weights and precision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import model_validator
 
-from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Probability, Sha256, Spec
+from wavlm.specs.base import Count, FieldError, Natural, NonNegative, Positive, Probability, Spec
 from wavlm.specs.sampling import SamplingSpec
 
 
@@ -43,44 +43,6 @@ class MaskSpec(Spec):
     Source: docs/algorithm.md 6: it lowers the masked fraction from about 0.57 to 0.53.
     Change: true only to compare with the reference.
     """
-
-
-class StartSpec(Spec):
-    """Weights to start from, instead of random ones: a model of the recipe, or a model folder.
-
-    The head is kept if it was trained for the labels of the very same codebook. Else it is drawn anew.
-    """
-
-    not_identity: ClassVar[frozenset[str]] = frozenset({"folder", "model"})
-
-    model: Name | None = None
-    """Name of one of the recipe's `models`. Give either this, or `folder` and `sha256`.
-
-    Change: to start from a released model, or from a version of the registry.
-    """
-
-    folder: str | None = None
-    """A model folder, as `wavlm import` writes it. A relative path starts at the current folder.
-
-    Change: when the folder has moved. The key of the model stays the same.
-    """
-
-    sha256: Sha256 | None = None
-    """SHA-256 of the folder's `model.safetensors`, in hex.
-
-    Change: together with the weights. This makes another model.
-    """
-
-    @model_validator(mode="after")
-    def _check_one_place(self) -> StartSpec:
-        if self.model is not None and (self.folder is not None or self.sha256 is not None):
-            raise FieldError("model and folder are both given: a training starts from one of them", "model")
-        if self.model is None and (self.folder is None or self.sha256 is None):
-            raise FieldError(
-                "give `model`, a name of the recipe's models; or `folder` and `sha256`",
-                "sha256" if self.folder is not None else "folder",
-            )
-        return self
 
 
 class MaskedPrediction(Spec):

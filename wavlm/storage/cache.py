@@ -32,7 +32,7 @@ def object_key(sha256: str) -> str:
 
 
 @dataclass(frozen=True)
-class Cache:
+class ObjectCache:
     """Objects of one mirror in a folder, of at most so many bytes. May be used by many processes and threads."""
 
     folder: Path

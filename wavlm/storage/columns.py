@@ -37,7 +37,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
+class MappedColumns:
     """Columns that are open. The arrays can be read only."""
 
     folder: Path
@@ -127,7 +127,7 @@ def open_columns(
     *,
     check: bool = True,
     unchecked: Collection[str] = (),
-) -> Columns:
+) -> MappedColumns:
     """Open the columns in a folder. The first process that asks for them builds them; others wait for it.
 
     check: compare each file with its digest; columns that were changed are built again. One process of a machine is
@@ -149,7 +149,7 @@ def forget_columns(folder: Path) -> None:
     (folder / NOTE).unlink(missing_ok=True)
 
 
-def _find(folder: Path, check: bool, unchecked: Collection[str]) -> Columns | None:  # noqa: FBT001 - as it was given
+def _find(folder: Path, check: bool, unchecked: Collection[str]) -> MappedColumns | None:  # noqa: FBT001 - as it was given
     try:
         found = _open(folder)
         if check:
@@ -162,12 +162,12 @@ def _find(folder: Path, check: bool, unchecked: Collection[str]) -> Columns | No
     return found
 
 
-def _open(folder: Path) -> Columns:
+def _open(folder: Path) -> MappedColumns:
     found = read_digested(folder / NOTE)
     if not found.has_digest:
         raise ValueError("the note has no digest")
     arrays = {name: _map(folder / f"{name}.bin", note) for name, note in found.content["columns"].items()}
-    return Columns(folder, arrays, found.content["about"])
+    return MappedColumns(folder, arrays, found.content["about"])
 
 
 def _check(folder: Path, unchecked: Collection[str]) -> None:

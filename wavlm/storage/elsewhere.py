@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from wavlm.errors import BadDataError
-from wavlm.storage.cache import Cache, object_key, open_mirror
+from wavlm.storage.cache import ObjectCache, object_key, open_mirror
 from wavlm.storage.digested import read_digested, write_digested
 from wavlm.storage.facts import Facts
 from wavlm.storage.pieces import PIECE_BYTES, find_wrong, read_pieces
@@ -49,7 +49,7 @@ def write_elsewhere(folder: Path, elsewhere: Elsewhere) -> None:
 def open_file(folder: Path, name: str) -> int:
     """A file descriptor of a file of a sealed folder, for reading.
 
-    Raises FileNotFoundError if it is not there, and cannot be had elsewhere; what `Cache.open` raises.
+    Raises FileNotFoundError if it is not there, and cannot be had elsewhere; what `ObjectCache.open` raises.
     """
     try:
         return os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
@@ -83,6 +83,26 @@ def read_range(folder: Path, name: str, begin: int, size: int) -> bytes:
     )
 
 
+def can_be_had(folder: Path, name: str) -> bool:
+    """Whether a file of a sealed folder is in it, or in the mirror that the folder was fetched from."""
+    if (folder / name).is_file():
+        return True
+    elsewhere = read_elsewhere(folder)
+    return elsewhere is not None and bool(elsewhere.mirror) and name not in elsewhere.left_out
+
+
+def fetch_file(folder: Path, name: str, target: Path) -> None:
+    """Fetch a file of a sealed folder that is not in it from its mirror, under another path.
+
+    Raises FileNotFoundError if it cannot be had there, BadDataError (MIRROR_DAMAGED, MIRROR_LACKS) and what `Mirror`
+    raises.
+    """
+    elsewhere, sealed = read_elsewhere(folder), sealed_files(folder).get(name)
+    if elsewhere is None or sealed is None:
+        raise FileNotFoundError(errno.ENOENT, "it is neither here nor in a mirror", str(folder / name))
+    open_mirror(elsewhere.mirror).fetch(object_key(sealed.sha256), target, sealed.sha256, sealed.bytes)
+
+
 def bring_near(folder: Path, name: str) -> None:
     """Fetch a file of a sealed folder into the cache of this machine, if it is read through it."""
     cache, sealed = cache_of(folder), sealed_files(folder).get(name)
@@ -90,9 +110,9 @@ def bring_near(folder: Path, name: str) -> None:
         cache.fetch(sealed.sha256, sealed.bytes)
 
 
-def cache_of(folder: Path) -> Cache | None:
+def cache_of(folder: Path) -> ObjectCache | None:
     """The cache through which the files of a folder are read that are not in it; None if there is none."""
     elsewhere = read_elsewhere(folder)
     if elsewhere is None or not elsewhere.cache_bytes:
         return None
-    return Cache(Path(elsewhere.cache), elsewhere.cache_bytes, elsewhere.mirror)
+    return ObjectCache(Path(elsewhere.cache), elsewhere.cache_bytes, elsewhere.mirror)

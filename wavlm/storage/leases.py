@@ -171,7 +171,7 @@ def _remove_ended(path: Path, ended: Holder) -> bool:
 
 
 @dataclass
-class _Seen:
+class _Sighting:
     state: tuple[str, int]
     at: float
     silent_seconds: float = 0.0
@@ -181,7 +181,7 @@ class _Seen:
 class _Looks:
     """What this process has seen of the files of others, over many attempts to get them."""
 
-    _seen: dict[Path, _Seen] = field(default_factory=dict)
+    _seen: dict[Path, _Sighting] = field(default_factory=dict)
     _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def has_ended(self, path: Path, holder: Holder) -> bool:
@@ -192,7 +192,7 @@ class _Looks:
         with self._busy:
             seen = self._seen.get(path)
             if seen is None or seen.state != state:
-                self._seen[path] = _Seen(state, now)
+                self._seen[path] = _Sighting(state, now)
                 return False
             seen.silent_seconds += min(now - seen.at, MOST_PER_LOOK_SECONDS)
             seen.at = now

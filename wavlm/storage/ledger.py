@@ -24,7 +24,7 @@ class SealedFile:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class LedgerNote:
     """What a record says of the ledger beside it."""
 
     sha256: str
@@ -32,7 +32,7 @@ class Ledger:
     bytes: int  # of all files together
 
 
-def write_ledger(folder: Path, files: Mapping[str, SealedFile]) -> Ledger:
+def write_ledger(folder: Path, files: Mapping[str, SealedFile]) -> LedgerNote:
     """Write the ledger of a folder. The same files give the same bytes."""
     import pyarrow as pa
 
@@ -46,10 +46,10 @@ def write_ledger(folder: Path, files: Mapping[str, SealedFile]) -> Ledger:
         "bytes": pa.array([files[name].bytes for name in names], pa.int64()),
     }
     write_parquet(folder / LEDGER_FILE, pa.table(columns))
-    return Ledger(sha256_of(folder / LEDGER_FILE), len(files), sum(file.bytes for file in files.values()))
+    return LedgerNote(sha256_of(folder / LEDGER_FILE), len(files), sum(file.bytes for file in files.values()))
 
 
-def read_ledger(folder: Path, ledger: Ledger) -> dict[str, SealedFile]:
+def read_ledger(folder: Path, ledger: LedgerNote) -> dict[str, SealedFile]:
     """The files that a ledger lists, by relative path.
 
     Raises ValueError, saying what is wrong, if it is not the one that its record names. Raises OSError.

@@ -20,7 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from wavlm.errors import BadDataError
 from wavlm.storage.digested import Digested, check_digest, read_digested
 from wavlm.storage.files import sha256_of
-from wavlm.storage.ledger import LEDGER_FILE, Ledger, SealedFile, read_ledger
+from wavlm.storage.ledger import LEDGER_FILE, LedgerNote, SealedFile, read_ledger
 from wavlm.storage.passing import refuse_passing
 
 RECORD_FILE, SEAL_FILE, DROPPED_FILE = "artifact.json", "seal.json", "dropped.json"
@@ -272,12 +272,12 @@ def _files_in(fields: Mapping[str, Any], folder: Path) -> dict[str, SealedFile]:
         raise broken(folder / RECORD_FILE, repr(error)) from error
 
 
-def ledger_of(fields: Mapping[str, Any], folder: Path) -> Ledger | None:
+def ledger_of(fields: Mapping[str, Any], folder: Path) -> LedgerNote | None:
     """The ledger that a record names; None if its files are in the record. Raises BadDataError (RECORD_BROKEN)."""
     if "ledger" not in fields:
         return None
     try:
-        return Ledger(**fields["ledger"])
+        return LedgerNote(**fields["ledger"])
     except TypeError as error:
         raise broken(folder / RECORD_FILE, error) from error
 

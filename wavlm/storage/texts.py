@@ -22,14 +22,20 @@ TABLE_MASK = np.uint64((1 << TABLE_BITS) - 1)
 _SEED = 20_000
 
 
-def hash_texts(column: Column) -> Hashes:
+def hash_texts(column: Column, salt: int = 0) -> Hashes:
     """A number for each text, (rows,): equal for equal texts, in every run. A missing text counts as an empty one.
+
+    Another salt gives other numbers: two of them tell texts apart of which there may be any number.
 
     The multilinear hash of Lemire and Kaser (2014, doi 10.1093/comjnl/bxs156): the sum of the bytes, each times a
     random number of its place, modulo 2 ** 64.
     """
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    steps = [_hash_step(chunk.slice(start, STEP_ROWS)) for chunk in chunks for start in range(0, len(chunk), STEP_ROWS)]
+    steps = [
+        _hash_step(chunk.slice(start, STEP_ROWS), _SEED + salt)
+        for chunk in chunks
+        for start in range(0, len(chunk), STEP_ROWS)
+    ]
     return np.concatenate(steps) if steps else np.zeros(0, np.uint64)
 
 
@@ -60,6 +66,15 @@ def distinct(hashes: Hashes) -> Hashes:
     return ordered if is_first.all() else ordered[is_first]
 
 
+def find_later(hashes: Hashes) -> npt.NDArray[np.bool_]:
+    """Which numbers have stood there before, (rows,)."""
+    later = np.zeros(len(hashes), np.bool_)
+    if len(find_repeated(hashes)):
+        later[:] = True
+        later[np.unique(hashes, return_index=True)[1]] = False
+    return later
+
+
 def find_repeated(hashes: Hashes) -> Hashes:
     """The numbers that stand there more than once, in order."""
     ordered = np.sort(hashes)
@@ -83,14 +98,16 @@ def find_repeats(hashes: Hashes, read: Callable[[], Iterable[Column]]) -> list[s
     return sorted(twice)
 
 
-def _hash_step(texts: pa.Array) -> Hashes:
-    texts = texts.cast(pa.large_binary()).fill_null(b"")
+def _hash_step(texts: pa.Array, seed: int) -> Hashes:
+    texts = texts.cast(pa.large_binary())
+    if texts.null_count:
+        texts = texts.fill_null(b"")
     offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
     lengths = np.diff(offsets)
     first, last = int(offsets[0]), int(offsets[-1])
     content = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[first:last]
     places = np.arange(last - first) - np.repeat(offsets[:-1] - first, lengths)
-    factors = np.random.default_rng(_SEED).integers(1, 2**64, int(lengths.max(initial=0)) + 1, np.uint64)
+    factors = np.random.default_rng(seed).integers(1, 2**64, int(lengths.max(initial=0)) + 1, np.uint64)
     # A byte counts from 1, so that a zero byte at the end makes another text.
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((content + np.uint64(1)) * factors[places])])
     found: Hashes = sums[offsets[1:] - first] - sums[offsets[:-1] - first]

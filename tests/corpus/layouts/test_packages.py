@@ -8,6 +8,7 @@ import pytest
 
 from tests.corpus.layouts.trees import read, touch, write
 
+DIGITS = Path(__file__).parents[4] / "shared" / "eval-data" / "fsdd"
 VOICE = "usr/share/asterisk/sounds/en_US_f_Allison"
 TEXTS = "usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt"
 PROMPTS = """\ufeff; Core Asterisk Sounds in English
@@ -96,3 +97,14 @@ def test_spoken_digits_have_class_speaker_and_the_publishers_test_set(tmp_path: 
         ("7_jackson_4", "jackson", "test", '{"class":"7"}'),
         ("7_jackson_5", "jackson", "train", '{"class":"7"}'),
     ]
+
+
+@pytest.mark.skipif(not DIGITS.is_dir(), reason="the spoken digits are not there")
+def test_the_spoken_digits_of_five_speakers_are_all_read() -> None:
+    """The table of the folder says which digit each file is; it is not read by the layout."""
+    found = {item.path.as_posix(): item for item in read(DIGITS, type="free-spoken-digits", audio="*/*.flac")}
+    rows = [line.split("\t") for line in (DIGITS / "digits.tsv").read_text().splitlines()[1:]]
+    assert {path: (item.speaker, json.loads(item.target or "")["class"]) for path, item in found.items()} == {
+        path: (speaker, digit) for path, speaker, digit, *_ in rows
+    }
+    assert sum(item.part == "test" for item in found.values()) == 5 * 10 * 5  # 5 numbers of 10 digits by 5 speakers

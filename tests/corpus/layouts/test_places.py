@@ -22,7 +22,7 @@ OF_TOOLS: tuple[type[Spec], ...] = get_args(InManifests) + get_args(
     InContainers
 )  # no publisher's: examples in docs/layouts.md
 GUESSES = {f"wavlm/pipeline/init/{name}.py" for name in ("detect", "publishers")}  # of some; no place of all
-FOLDERS = (Path(__file__).parent, Path(__file__).parents[1] / "publishers")
+FOLDERS = (Path(__file__).parent, *(Path(__file__).parents[1] / name for name in ("publishers", "superb")))
 TESTS = [path.read_text(encoding="utf-8") for folder in FOLDERS for path in folder.glob("test_*.py")]
 
 

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus.layouts.trees import read, write
+from tests.corpus.corpora import of_folder
+from tests.corpus.layouts.trees import layout_of, read, write
 from tests.corpus.superb.speech import build, speak
+from wavlm.corpus.build import build_corpus
+from wavlm.corpus.manifest import read_manifest
 from wavlm.corpus.targets import read_targets, read_trials
 from wavlm.errors import BadDataError
+from wavlm.execution.progress import no_progress
 
 VOICES = {
     "dev": ("id10001/1zcIwhmdeo4/00001.wav", "id10001/1zcIwhmdeo4/00002.wav", "id10002/0_laIeN-Q44/00001.wav"),
@@ -95,6 +99,24 @@ def test_recordings_that_the_split_does_not_name_are_missed_and_not_forgotten(tm
 def test_voxceleb_outside_of_the_publishers_folders_has_no_halves(tmp_path: Path) -> None:
     speak(tmp_path, f"wav/{VOICES['dev'][0]}")
     with pytest.raises(BadDataError, match="lies in neither of the folders dev and test"):
+        read(tmp_path, type="voxceleb", partition="verification")
+
+
+def test_a_publishers_test_set_is_not_trained_on_where_its_corpus_is(tmp_path: Path) -> None:
+    layout = layout_of(type="voxceleb", partition="verification")
+    spec = of_folder(voxceleb(tmp_path / "raw"), layout, max_left_out=0.0)
+    facts = build_corpus(spec, tmp_path / "downloads", tmp_path / "out", no_progress)
+    assert {row.key.partition("__")[0]: row.split for row in read_manifest(tmp_path / "out")} == {
+        "id10001": "train",
+        "id10002": "train",
+    }
+    assert facts.excluded["TEST_SPLIT"].recordings == 3
+    assert not (tmp_path / "out/targets.parquet").exists()
+
+
+def test_voxceleb_with_two_copies_of_a_recording_is_refused(tmp_path: Path) -> None:
+    speak(tmp_path, f"dev/wav/{VOICES['dev'][0]}", f"test/wav/{VOICES['dev'][0]}")
+    with pytest.raises(BadDataError, match="are one recording of the lists"):
         read(tmp_path, type="voxceleb", partition="verification")
 
 

@@ -172,11 +172,11 @@ def test_the_santa_barbara_corpus_has_regions_of_one_speaker_each(tmp_path: Path
     write(tmp_path, "TRN/SBC060.trn", "1.5 2.5\tANN:\tYes.\n")
     found = read(tmp_path, type="sbcsae")
     assert [(item.key, item.speaker, item.part, item.start_s, item.end_s, item.text) for item in found] == [
-        ("SBC001_000000-000921", "SBC_LENORE", "train", None, 9.21, "SO YOU DON'T NEED TO GO"),
-        ("SBC001_000952-001000", "SBC_LENORE", "train", 9.52, 10.0, "YOU CAN BORROW"),
-        ("SBC001_001300-001400", "SBC_X_2", "train", 13.0, 14.0, "YEAH"),
-        ("SBC050_000150-000250", "SBC_ANN", "dev", 1.5, 2.5, "YES"),
-        ("SBC060_000150-000250", "SBC_ANN", "test", 1.5, 2.5, "YES"),
+        ("SBC001_000000-000921", "SBC001_LENORE", "train", None, 9.21, "SO YOU DON'T NEED TO GO"),
+        ("SBC001_000952-001000", "SBC001_LENORE", "train", 9.52, 10.0, "YOU CAN BORROW"),
+        ("SBC001_001300-001400", "SBC001_X_2", "train", 13.0, 14.0, "YEAH"),
+        ("SBC050_000150-000250", "SBC050_ANN", "dev", 1.5, 2.5, "YES"),
+        ("SBC060_000150-000250", "SBC060_ANN", "test", 1.5, 2.5, "YES"),
     ]
     assert [(table.rows, table.left_over) for table in found.tables] == [(10, 1), (1, 0), (1, 0)]
 
@@ -195,6 +195,8 @@ def test_the_santa_barbara_corpus_that_does_not_fit_is_refused(tmp_path: Path) -
     speak(tmp_path, "01.wav")
     with pytest.raises(BadDataError, match="are both conversation 1"):
         read(tmp_path, type="sbcsae")
+    (tmp_path / "SBC002.trn").unlink()
+    assert [str(item.path) for item in read(tmp_path, type="sbcsae", audio="0*.wav")] == ["01.wav"]
 
 
 def test_targets_of_these_corpora_are_in_one_form(tmp_path: Path) -> None:

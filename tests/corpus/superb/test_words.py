@@ -18,7 +18,7 @@ def commands(root: Path) -> Path:
     words = ("yes/a1_nohash_0", "yes/a1_nohash_1", "yes/b2_nohash_0", "bed/c3_nohash_0", "bed/d4_nohash_0")
     speak(root, *(f"{MAIN}/{name}.wav" for name in words))
     speak(root, f"{MAIN}/_background_noise_/tap.wav", seconds=5.3)
-    tests = ("yes/e5_nohash_0", "_unknown_/f6_nohash_0", "_silence_/0")
+    tests = ("yes/e5_nohash_0", "_unknown_/bird_48a8a69d_nohash_0.wav", "_silence_/0")
     speak(root, *(f"{TEST}/{name}.wav" for name in tests))
     write(root, f"{MAIN}/validation_list.txt", "yes/a1_nohash_0.wav\nyes/a1_nohash_1.wav\n")
     return write(root, f"{MAIN}/testing_list.txt", "bed/d4_nohash_0.wav\n")
@@ -32,13 +32,14 @@ def test_speech_commands_have_twelve_classes_and_the_test_set_of_its_archive(tmp
         "train__yes__b2_nohash_0": ("train", "yes"),
         "train__bed__c3_nohash_0": ("train", "_unknown_"),
         "test__yes__e5_nohash_0": ("test", "yes"),
-        "test___unknown_x5f__f6_nohash_0": ("test", "_unknown_"),
+        "test___unknown_x5f__bird_48a8a69d_nohash_0_x2ewav": ("test", "_unknown_"),
         "test___silence_x5f__0": ("test", "_silence_"),
     }
     pieces = [(item.start_s, item.end_s, item.part) for item in found if "tap" in item.key]
     assert pieces == [(number * 0.5 or None, number * 0.5 + 0.5, "train") for number in range(9)] + [(4.5, 5.0, "dev")]
-    speakers = {item.path.stem: item.speaker for item in found}
+    speakers = {item.path.name.partition(".")[0]: item.speaker for item in found}
     assert (speakers["b2_nohash_0"], speakers["0"]) == ("b2", "unknown")
+    assert speakers["bird_48a8a69d_nohash_0"] == "48a8a69d"
     assert found.files.count("excluded") == 1  # the file of testing_list.txt
 
 

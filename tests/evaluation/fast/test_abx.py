@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from wavlm.errors import BadDataError
 from wavlm.evaluation.facts import Mode, Unit
 from wavlm.evaluation.fast.abx import average_errors, draw_errors, find_interval, judge_triplets
 from wavlm.evaluation.fast.distances import measure_distances
@@ -106,6 +107,12 @@ def test_phones_that_lie_apart_have_no_error_and_noise_has_half(mode: Mode) -> N
     assert measure(tokens, noise, mode) == pytest.approx(0.5, abs=0.04)
     same = [np.ones((2, 8))] * len(tokens)
     assert measure(tokens, same, mode) == 0.5  # ties
+
+
+def test_frames_that_are_not_finite_are_an_error_and_not_a_good_figure() -> None:
+    tokens = [token(n, "ab"[n % 2]) for n in range(8)]
+    with pytest.raises(BadDataError, match="NaN or infinity"):
+        measure(tokens, [np.full((2, 4), np.nan)] * 8, "within")
 
 
 def test_across_speakers_counts_what_the_speaker_changes() -> None:

@@ -26,8 +26,6 @@ def test_the_effective_rank_is_the_number_of_equal_directions() -> None:
     assert effective_rank(np.ones((50, 8), np.float32)) == pytest.approx(1, rel=1e-4)
     assert effective_rank(np.zeros((50, 8), np.float32)) == 0
     frames = (rng.normal(size=(300, 12)) * np.arange(1, 13)).astype(np.float32)
-    values = np.linalg.svd(frames.astype(np.float64), compute_uv=False)
-    shares = values / values.sum()
     for some in (frames, frames[:5]):  # more frames than channels, and fewer
         values = np.linalg.svd(some.astype(np.float64), compute_uv=False)
         shares = values / values.sum()

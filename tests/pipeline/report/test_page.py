@@ -73,7 +73,11 @@ def test_the_page_says_what_the_store_holds(read: Reader) -> None:
         "leave it out",
     ]
     assert read.row("speech-00", "2,000")[1:8] == ["2,000", "19", "4.00", "30.0 %", "50.0 %", "0.310", "0.400"]
-    assert read.row("MFCC")[1] == "0.3000"
+    assert read.row("MFCC", "0.3000")[2] == "0.4000"
+    assert read.row("layer 2", "within")[2:6] == ["0.1250", "0.0750", "0.1750", "600"]
+    assert read.row("layer 2", "all")[2:] == ["valid", "30.0", "0.500", "48", "5.10", "2.50", "900"]
+    assert "Advice: cluster layer 2 next: its PNMI is the highest, 0.450." in read.text
+    assert "no ABX across speakers: 0 cells in 10 utterances" in read.text
     assert read.row("speech of another utterance") == ["speech of another utterance", "80", "10.0 %"]
     assert "counted in 6,000 of 6,000 labels" in read.text
     assert "Mean ratio to speech that was added: 0.5 dB; to noise: ? dB" in " ".join(read.text.split())

@@ -41,6 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._act()
 
+    def do_DELETE(self) -> None:
+        self._act()
+
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self._act()

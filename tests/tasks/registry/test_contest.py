@@ -13,7 +13,7 @@ import torch
 from tasks.registry.contest import Contest
 from tasks.registry.gate import judge_by_interval
 from tasks.registry.versions import Version
-from tests.mini_shards import Spoken, tones, write_shards
+from tests.mini_shards import Spoken, chords, tones, write_shards
 from tests.staircases import write_all_labels
 from tests.tasks.conftest import CORPUS, SHARDS, recipe_of
 from tests.tiny_specs import tiny_network
@@ -102,6 +102,36 @@ def test_a_model_does_not_beat_itself(tmp_path: Path) -> None:
         assert verdict.gain
         assert (verdict.gain.gain, verdict.gain.low, verdict.gain.high) == (0, 0, 0)
         assert verdict.reason.startswith(f"not better beyond doubt: {metric} ")
+
+
+def test_the_lower_abx_error_wins_on_the_same_triplets(tmp_path: Path) -> None:
+    """A network whose frames are all zero has no error but ties: half of all."""
+
+    def silence(network: WavLM) -> WavLM:
+        with torch.no_grad():
+            for module in network.modules():
+                if isinstance(module, torch.nn.LayerNorm):
+                    module.weight.zero_()
+                    module.bias.zero_()
+        return network
+
+    valid = chords(12, split="valid")
+    found = contest_of(tmp_path, lambda network: network, silence, valid).measure("probe/abx_within")
+    assert isinstance(found, Gain)
+    assert found.theirs == pytest.approx(0.5)
+    assert found.ours < 0.4
+    assert 0 < found.low <= found.gain <= found.high
+    assert (found.metric, found.num_utterances, found.num_blocks, found.unit) == (
+        *("probe/abx_within", 12, 12),
+        "utterances",
+    )
+    same = contest_of(tmp_path / "same", lambda network: network, lambda network: network, valid)
+    for metric in ("probe/abx_within", "probe/abx_across"):
+        alike = same.measure(metric)
+        assert isinstance(alike, Gain)
+        assert (alike.gain, alike.low, alike.high) == (0, 0, 0)
+    few = contest_of(tmp_path / "tones", lambda network: network, silence, tones(6, seed=1, split="valid"))
+    assert "no ABX within speakers: 0 cells in 6 utterances" in str(few.measure("probe/abx_within"))
 
 
 def test_other_labels_few_utterances_and_a_broken_network_are_no_comparison(tmp_path: Path) -> None:

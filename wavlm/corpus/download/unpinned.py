@@ -57,7 +57,7 @@ def accept(sources: Sequence[HttpsSource], downloads: Path, sha256: str) -> Http
     for source in sources:
         refused = downloads / f"{source.file_name}.bad"
         if refused.is_file() and sha256_of(refused) == sha256:
-            check_end(refused, source, refused.stat().st_size)
+            _check_content(refused, source, refused.stat().st_size)
             found = publish(refused, downloads / f"{sha256}.{source.packed_as}")
             note_digest(source, downloads, sha256, found.stat().st_size)
             return source
@@ -68,13 +68,17 @@ def accept(sources: Sequence[HttpsSource], downloads: Path, sha256: str) -> Http
     )
 
 
+def _check_content(path: Path, source: HttpsSource, announced_bytes: int | None) -> None:
+    check_end(path, source, announced_bytes)
+    if source.lists != "nothing":
+        read_list(source, path)
+
+
 def _check_end(part: PartialFile, source: HttpsSource) -> None:
     """Raise BadDataError if what was downloaded is no whole archive, or no list; it is renamed to `.bad` then."""
     announced = source.size_bytes or part.read_note().get("size")
     try:
-        check_end(part.path, source, int(announced) if announced else None)
-        if source.lists != "nothing":
-            read_list(source, part.path)
+        _check_content(part.path, source, int(announced) if announced else None)
     except BadDataError as error:
         part.note.unlink(missing_ok=True)
         bad = quarantine(part.path)

@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import JsonValue, ValidationError
 
 from wavlm.corpus.contents import FolderContents
 from wavlm.corpus.digests import FileEntry
 from wavlm.corpus.facts import Amount
-from wavlm.corpus.growth.history import FileVersion, History, at, parse_files, parse_history
+from wavlm.corpus.growth.files import FileVersion, stream_files
+from wavlm.corpus.growth.history import History, read_history
 from wavlm.corpus.manifest import FORMAT as MANIFEST_FORMAT
 from wavlm.errors import BadDataError
 from wavlm.specs import CorpusSpec, FolderSource, HoldOut
@@ -33,6 +36,7 @@ from wavlm.specs.identity import canonical
 from wavlm.storage.digested import read_digested
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import sha256_of
+from wavlm.storage.texts import Among
 
 LIST = "list.json"
 FORMAT = 1
@@ -98,15 +102,18 @@ class GenerationList:
         """The number of the last generation; 0 if the next run begins a new list."""
         return len(self.facts.generations)
 
-    @cached_property
-    def files(self) -> list[FileVersion]:
-        """All versions of all files. Raises BadDataError (GENERATIONS_DAMAGED)."""
-        return parse_files(self._table(self.facts.files))
+    def stream_files(self) -> Iterator[FileVersion]:
+        """All versions of all files, one at a time. Raises BadDataError (GENERATIONS_DAMAGED)."""
+        return stream_files(self._files)
 
     @cached_property
     def history(self) -> History:
         """All versions of all recordings. Raises BadDataError (GENERATIONS_DAMAGED)."""
-        return parse_history(self._table(self.facts.history))
+        return read_history(self._table(self.facts.history))
+
+    @cached_property
+    def _files(self) -> Path:
+        return self._table(self.facts.files)
 
     def fits(self, spec: CorpusSpec) -> bool:
         """Whether the list was made for this corpus spec, also if the rule of its split is filled in."""
@@ -117,7 +124,10 @@ class GenerationList:
         """What has changed in the folder since the last generation."""
         if self.facts.content == contents.digest:
             return FolderChanges({})
-        before = {item.path: FileEntry(item.size, item.sha256) for item in at(self.files, self.latest)}
+
+        def before() -> Iterator[tuple[str, FileEntry]]:
+            return ((item.path, item.entry) for item in self.stream_files() if item.is_at(self.latest))
+
         return changes_between(before, contents.entries)
 
     def identify(self, source: FolderSource, contents: FolderContents) -> FolderSource:
@@ -238,13 +248,29 @@ def first_generation(source: FolderSource, contents: FolderContents) -> FolderSo
     return source.model_copy(update=update)
 
 
-def changes_between(before: Mapping[str, FileEntry], after: Mapping[str, FileEntry]) -> FolderChanges:
-    """The files that differ between two states of a folder."""
+def changes_between(
+    before: Callable[[], Iterable[tuple[str, FileEntry]]], after: Mapping[str, FileEntry]
+) -> FolderChanges:
+    """The files that differ between two states of a folder. before: reads the earlier one, file by file."""
     found: dict[str, tuple[Change, FileEntry]] = {}
-    for path, entry in after.items():
-        if before.get(path) != entry:
-            found[path] = ("~" if path in before else "+", entry)
-    found.update({path: ("-", entry) for path, entry in before.items() if path not in after})
+    hashes, num_kept = array("q"), 0
+    for path, entry in before():
+        now = after.get(path)
+        if now is None:
+            found[path] = ("-", entry)
+            continue
+        hashes.append(hash(path))
+        num_kept += 1
+        if now != entry:
+            found[path] = ("~", now)
+    if num_kept < len(after):
+        among = Among(np.array(hashes).view(np.uint64))
+        is_kept = among.find(np.fromiter(map(hash, after), np.int64, len(after)).view(np.uint64))
+        added = [path for path, known in zip(after, is_kept.tolist(), strict=True) if not known]
+        if num_kept + len(added) != len(after):  # two paths have one hash
+            paths = {path for path, _ in before()}
+            added = [path for path in after if path not in paths]
+        found.update({path: ("+", after[path]) for path in added})
     return FolderChanges(found)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
+from dataclasses import dataclass
 from pathlib import Path
 
-from wavlm.corpus.digests import FileEntry, digest_of
+import numpy as np
+import numpy.typing as npt
+
+from wavlm.corpus.digests import digest_sorted
 from wavlm.corpus.facts import Amount
+from wavlm.corpus.growth.files import FILES, stream_last_files, sum_files
 from wavlm.corpus.growth.generations import (
     DIGITS,
     LIST,
@@ -24,13 +27,18 @@ from wavlm.corpus.growth.generations import (
     made_for,
     read_list,
 )
-from wavlm.corpus.growth.history import FILES, HISTORY, FileVersion, History, Version, at, parse_files, parse_history
+from wavlm.corpus.growth.history import HISTORY, History, read_history
+from wavlm.corpus.growth.splits import TRAIN, VALID, number_splits
+from wavlm.corpus.manifest import microseconds_of
 from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.specs import CorpusSpec
+from wavlm.storage.arrow import to_numbers
 from wavlm.storage.digested import read_digested, write_digested
 from wavlm.storage.files import atomic_path, nearest_existing, sha256_of
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.seals import check_sealed
+
+Integers = npt.NDArray[np.int64]
 
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -105,58 +113,72 @@ def _describe(spec: CorpusSpec, corpus_dir: Path) -> ListFacts:
     """The list that a corpus' folder belongs to, up to the generation that it is."""
     check_sealed(corpus_dir / FILES)
     check_sealed(corpus_dir / HISTORY)
-    files, history = parse_files(corpus_dir / FILES), parse_history(corpus_dir / HISTORY)
     digests = _digests(spec)
-    state = {item.path: FileEntry(item.size, item.sha256) for item in at(files, len(digests))}
     return ListFacts(
         corpus=spec.name,
         made_for=made_for(spec),
         valid_rule=spec.valid_rule,
-        generations=tuple(_generations(digests, files, history)),
-        content=digest_of(state),
+        generations=tuple(_generations(digests, corpus_dir)),
+        content=digest_sorted(stream_last_files(corpus_dir / FILES)),
         files=_name_of(corpus_dir / FILES),
         history=_name_of(corpus_dir / HISTORY),
     )
 
 
-def _generations(digests: Sequence[str], files: Iterable[FileVersion], history: History) -> Iterator[Generation]:
+def _generations(digests: Sequence[str], corpus_dir: Path) -> Iterator[Generation]:
+    """What each generation is. The tables are those of the last one."""
     latest = len(digests)
-    used = [item for item in history.versions if item.is_used]
-    sizes = _totals(((item.since, item.until, item.size) for item in files), latest)
-    train, valid = (_amounts([item for item in used if item.split == split], latest) for split in ("train", "valid"))
-    new = [item for item in used if item.since == item.generation]
-    added, lengths = Counter(item.since for item in new), Counter[int]()
-    for item in new:
-        lengths[item.since] += item.microseconds
-    changed = Counter(item.since for item in used if item.since != item.generation)
-    ended = Counter(item.until for item in used)
+    sizes = sum_files(corpus_dir / FILES, latest)
+    sums = _Sums.of(read_history(corpus_dir / HISTORY), latest)
     for number, digest in enumerate(digests, 1):
         yield Generation(
             number=number,
             digest=digest,
             bytes=sizes[number - 1],
-            added=Amount(recordings=added[number], microseconds=lengths[number]),
-            changed=changed[number],
-            removed=ended[number] - changed[number],
-            train=train[number - 1],
-            valid=valid[number - 1],
+            added=sums.added(number),
+            changed=int(sums.changed[number]),
+            removed=int(sums.ended[number] - sums.changed[number]),
+            train=sums.amount(TRAIN, number),
+            valid=sums.amount(VALID, number),
         )
 
 
-def _amounts(versions: Sequence[Version], latest: int) -> list[Amount]:
-    counts = _totals(((item.since, item.until, 1) for item in versions), latest)
-    lengths = _totals(((item.since, item.until, item.microseconds) for item in versions), latest)
-    return [Amount(recordings=count, microseconds=length) for count, length in zip(counts, lengths, strict=True)]
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Versions of recordings in a split, and their microseconds, by the number of the generation: (G + 2,) each."""
 
+    new: Integers  # (2, G + 2) that came to a new place
+    changed: Integers
+    ended: Integers
+    there: Integers  # (splits, 2, G + 2) that a generation has
 
-def _totals(rows: Iterable[tuple[int, int | None, int]], latest: int) -> list[int]:
-    """The sum of what is there in each generation. rows: since, until, value."""
-    steps: Counter[int] = Counter()
-    for since, until, value in rows:
-        steps[since] += value
-        if until is not None:
-            steps[until] -= value
-    return list(accumulate(steps[number] for number in range(1, latest + 1)))
+    @classmethod
+    def of(cls, history: History, latest: int) -> _Sums:
+        columns = ("split", "sample_rate_hz", "num_samples", "generation", "since", "until")
+        shape = (latest + 2,)  # what is still there ends behind the last one
+        new, changed, ended, steps = (np.zeros((*more, *shape), np.int64) for more in ((2,), (), (), (2, 2)))
+        for batch in history.stream(columns):
+            splits = number_splits(batch["split"])
+            since, until = to_numbers(batch["since"]), to_numbers(batch["until"], missing=latest + 1)
+            values = np.stack([np.ones(len(batch), np.int64), microseconds_of(batch)])
+            is_used = (splits == TRAIN) | (splits == VALID)
+            is_new = since == to_numbers(batch["generation"])
+            np.add.at(changed, since[is_used & ~is_new], 1)
+            np.add.at(ended, until[is_used], 1)
+            for kind, some in enumerate(values):
+                np.add.at(new[kind], since[is_used & is_new], some[is_used & is_new])
+                for split in (TRAIN, VALID):
+                    here = splits == split
+                    np.add.at(steps[split, kind], since[here], some[here])
+                    np.subtract.at(steps[split, kind], until[here], some[here])
+        return cls(new, changed, ended, np.cumsum(steps, axis=-1))
+
+    def added(self, number: int) -> Amount:
+        return Amount(recordings=int(self.new[0, number]), microseconds=int(self.new[1, number]))
+
+    def amount(self, split: int, number: int) -> Amount:
+        recordings, microseconds = self.there[split, :, number].tolist()
+        return Amount(recordings=recordings, microseconds=microseconds)
 
 
 def _name_of(table: Path) -> str:

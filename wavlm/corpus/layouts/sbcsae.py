@@ -56,7 +56,7 @@ def read_sbcsae(layout: SbcsaeLayout, tree: Tree) -> Iterator[Recording]:
 
     Raises BadDataError (LAYOUT) for a transcript without audio, or without a line that can be read.
     """
-    sounds = _find_audio(tree)
+    sounds = _find_audio(tree, layout.audio)
     files = tree.files(layout.trn)
     if not files:
         raise BadDataError(
@@ -67,10 +67,10 @@ def read_sbcsae(layout: SbcsaeLayout, tree: Tree) -> Iterator[Recording]:
     yield from in_order(item for file in files for item in _read(layout, tree, file, sounds))
 
 
-def _find_audio(tree: Tree) -> dict[int, PurePosixPath]:
+def _find_audio(tree: Tree, glob: str) -> dict[int, PurePosixPath]:
     """The audio of each conversation: SBC001.wav, or 01.mp3 as the university has it."""
     found: dict[int, PurePosixPath] = {}
-    for path in tree.audio("**/*.*"):
+    for path in tree.audio(glob):
         name = _NAME.fullmatch(path.stem)
         number = int(name["number"]) if name else int(path.stem) if path.stem.isdecimal() else 0
         if number and found.setdefault(number, path) != path:
@@ -90,7 +90,7 @@ def _read(
     if number not in sounds:
         raise table_fault(tree.root / file, 0, "no audio of this conversation", "fetch it, or narrow trn in the spec")
     tally = Tally(str(file))
-    spoken = list(_parse(tree, file, tally))
+    spoken = list(_parse(tree, file, number, tally))
     if not spoken:
         raise table_fault(tree.root / file, 0, "no line of start, end and text", "fetch the transcript again")
     tree.tables.append(tally.account(0))
@@ -102,8 +102,11 @@ def _read(
             yield Recording(key_of(key), sounds[number], item.speaker, item.text, start_s=start, end_s=end, part=part)
 
 
-def _parse(tree: Tree, file: PurePosixPath, tally: Tally) -> Iterator[Spoken]:
-    """The lines with times. Bytes are Latin-1: no transcript is UTF-8 throughout."""
+def _parse(tree: Tree, file: PurePosixPath, conversation: int, tally: Tally) -> Iterator[Spoken]:
+    """The lines with times. Bytes are Latin-1: not every transcript is UTF-8.
+
+    Names are those of one conversation: another Doris of another one is another speaker.
+    """
     speaker = UNKNOWN_SPEAKER
     text = (tree.root / file).read_bytes().decode("latin-1")
     for number, line in enumerate(text.splitlines(), 1):
@@ -114,7 +117,7 @@ def _parse(tree: Tree, file: PurePosixPath, tally: Tally) -> Iterator[Spoken]:
             continue
         said = _SPEAKER.fullmatch(found["rest"])
         if said is not None:
-            speaker = f"SBC_{to_name(said['speaker']).upper()}"
+            speaker = f"SBC{conversation:03d}_{to_name(said['speaker']).upper()}"
         tally.add("path", line, number)
         said_text = said["text"] if said else found["rest"]
         yield Spoken(float(found["start"]), float(found["end"]), speaker, normalize(said_text))

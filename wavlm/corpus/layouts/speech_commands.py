@@ -26,7 +26,8 @@ from wavlm.storage.encoding import printable
 NOISE, SILENCE, UNKNOWN = "_background_noise_", "_silence_", "_unknown_"
 VALIDATION, TESTING = "validation_list.txt", "testing_list.txt"
 NOISE_DEV = 10  # every tenth piece of a noise is for selection, as about a tenth of the words is
-_VOICE = re.compile(r"(?P<voice>[0-9a-f]+)_nohash_[0-9]+")
+# In the test set files of other words are named as `bird_48a8a69d_nohash_0.wav.wav`.
+_VOICE = re.compile(r"(?:(?P<word>[a-z]+)_)?(?P<voice>[0-9a-f]+)_nohash_[0-9]+(?:\.wav)?")
 
 
 def read_speech_commands(layout: SpeechCommandsLayout, tree: Tree) -> Iterator[Recording]:
@@ -72,7 +73,7 @@ def _read_test(layout: SpeechCommandsLayout, tree: Tree) -> Iterator[Recording]:
 def _spoken(layout: SpeechCommandsLayout, path: PurePosixPath, word: str, part: str) -> Recording:
     found = _VOICE.fullmatch(path.stem)
     name = word if word in (*layout.words, SILENCE) else UNKNOWN
-    said = None if word in (SILENCE, UNKNOWN) else word
+    said = word if word not in (SILENCE, UNKNOWN) else found["word"] if found else None
     return Recording(
         key_of(f"{part}/{word}/{path.stem}"),
         path,

@@ -43,7 +43,7 @@ def read_voxceleb(layout: VoxcelebLayout, tree: Tree) -> Iterator[Recording]:
     Raises BadDataError: LAYOUT for a list that is not there or says nothing usable, TABLE_JOIN if more rows than the
     bound allows have no audio.
     """
-    paths = {_name(path): path for path in tree.audio("**/id?????/*/*.*") if _NAME.fullmatch(_name(path))}
+    paths = _find_audio(tree)
     parts = _read_split(layout, tree, paths) if layout.partition == "identification" else {}
     for name, path in sorted(paths.items(), key=lambda item: str(item[1])):
         part = parts.get(name) if layout.partition == "identification" else _folder(tree, path)
@@ -66,6 +66,20 @@ def read_voxceleb_trials(layout: VoxcelebLayout, tree: Tree, keys: Container[str
             return Trial(name, enrol, test, to_answer(cells[0]))
 
         yield from read_trial_lines(tree, where, parse)
+
+
+def _find_audio(tree: Tree) -> dict[str, PurePosixPath]:
+    """Recordings by the name that lists give them. Raises BadDataError (LAYOUT) if two have one."""
+    paths: dict[str, PurePosixPath] = {}
+    for path in tree.audio("**/id?????/*/*.*"):
+        name = _name(path)
+        if _NAME.fullmatch(name) and paths.setdefault(name, path) != path:
+            raise BadDataError(
+                "LAYOUT",
+                f"{printable(str(paths[name]))} and {printable(str(path))} are one recording of the lists; in "
+                f"{printable(str(tree.root))}; keep one copy of the corpus there",
+            )
+    return paths
 
 
 def _name(path: PurePosixPath) -> str:

@@ -76,7 +76,7 @@ def _choose(corpus: str, folder: Path, split: Split, count: int, seed: int) -> l
     """The utterances whose numbers are smallest, of which the seed and the key decide. They are read one by one."""
     columns = ("key", "shard", "offset", "size")
     found: list[tuple[int, tuple[str, str, int, int]]] = []
-    for batch in stream_split(folder, columns, split):
+    for _, batch in stream_split(folder, columns, split):
         numbers = stream_seeds(seed, ("shape",), batch["key"].to_pylist())
         rows = np.argsort(numbers)[:count]
         values = zip(*(batch[name].take(rows).to_pylist() for name in columns), strict=True)

@@ -40,12 +40,13 @@ def _look(corpus: Corpus) -> Iterator[Finding]:
 
 
 def _check_generation(corpus: Corpus, found: GenerationList) -> None:
-    from wavlm.corpus.growth.match import recall
+    from wavlm.corpus.growth.match import Versions, recall
     from wavlm.corpus.growth.write import refuse_closed
 
     source = corpus.spec.folder
     if source is None or not corpus.is_known or source.generation > found.latest:
         refuse_closed(corpus.spec)
     elif source.generation < found.latest:
-        here = {item.key: item.row for item in found.history.at(found.latest)}
-        recall(found.history, source.generation, here, corpus.spec, is_changed=True)
+        versions = Versions.of(found.history)
+        here = versions.present_at(found.latest)
+        recall(found.history, versions, source.generation, here, corpus.spec, is_changed=True)

@@ -12,6 +12,7 @@ from wavlm.pipeline.garbage.kept import Kept, key_of_folder
 from wavlm.pipeline.garbage.notes import Remembered
 from wavlm.pipeline.garbage.sizes import freed_by
 from wavlm.pipeline.garbage.survey import Item, Survey, What, name_of_folder
+from wavlm.pipeline.mirror.places import FETCHES
 from wavlm.pipeline.record import RECORD_FILE
 from wavlm.pipeline.store import Store
 from wavlm.storage.holders import find_owner
@@ -23,7 +24,7 @@ TRASH = "trash"
 def find_garbage(store: Store, kept: Kept) -> tuple[list[Item], list[str]]:
     """All that may go of a store, and remarks about what stays."""
     survey = Survey(store, kept)
-    looks = (_trash, _unfinished, find_downloads, find_archives, find_audio, _snapshots, _generations)
+    looks = (_trash, _unfinished, _fetches, find_downloads, find_archives, find_audio, _snapshots, _generations)
     found = [item for look in looks for item in look(survey) if survey.is_inside(item.path)]
     items = weigh([item for item in found if not survey.is_start(item.path)])
     survey.remarks.extend(_explain(note) for note in kept.hidden)
@@ -62,6 +63,21 @@ def _unfinished(survey: Survey) -> Iterator[Item]:
             survey.remarks.append(f"{name} stays: {survey.kept.reasons[key]} continues it")
         elif not survey.may_belong(folder) and not survey.kept.unclear:
             yield Item(What.UNFINISHED, folder, "no kept recipe continues it", lock)
+
+
+def _fetches(survey: Survey) -> Iterator[Item]:
+    """Fetches from a mirror that did not end, of what no kept recipe wants, or of what is there meanwhile."""
+    for folder in sorted((survey.store.root / FETCHES).glob("*")):
+        key, name = key_of_folder(folder), survey.name_of(folder)
+        lock = survey.store.root / "locks" / f"{folder.name}.lock"
+        if owner := find_owner(lock):
+            survey.remarks.append(f"{name} stays: {owner} works on it")
+        elif key in survey.folders:
+            yield Item(What.UNFINISHED, folder, "what was fetched is complete by now", lock)
+        elif key in survey.kept.reasons:
+            survey.remarks.append(f"{name} stays: {survey.kept.reasons[key]} continues it")
+        elif not survey.kept.unread and not survey.kept.unclear:  # of a folder with new files nobody knows the key
+            yield Item(What.UNFINISHED, folder, "no kept recipe fetches it", lock)
 
 
 def _snapshots(survey: Survey) -> Iterator[Item]:

@@ -12,6 +12,7 @@ _BULK = {
     "mixtures": re.compile(r"[^/]*\.tar"),
     "labels": re.compile(r"[^/]*\.parquet"),
 }
+_PART_RECORD = re.compile(r"parts/.*")
 _CACHED = re.compile(r"[^/]*\.tar")
 
 
@@ -24,3 +25,8 @@ def is_bulk(kind: str, name: str) -> bool:
 def is_cached(kind: str, name: str) -> bool:
     """Whether readers can take a file through the cache of a machine."""
     return kind in {"shards", "mixtures"} and bool(_CACHED.fullmatch(name))
+
+
+def is_part_record(name: str) -> bool:
+    """Whether a file of shards says what a tar is made of."""
+    return bool(_PART_RECORD.fullmatch(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from wavlm.errors import BadDataError
@@ -16,6 +16,8 @@ from wavlm.storage.ledger import SealedFile
 from wavlm.storage.mirror.mirror import Mirror
 
 LIST_BYTES = 1 << 28  # of the names that were left out: four million of them
+ENTRIES = "artifacts"
+_ORDER = {str(kind): number for number, kind in enumerate(KINDS)}
 _KEY = re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=@+-]{0,200}")
 
@@ -42,7 +44,7 @@ class MirrorEntry(Facts):
 
 def entry_key(kind: str, key: str) -> str:
     """The object's key."""
-    return f"artifacts/{kind}/{key}.json"
+    return f"{ENTRIES}/{kind}/{key}.json"
 
 
 def write_entry(mirror: Mirror, entry: MirrorEntry, *, replace: bool) -> bool:
@@ -70,15 +72,26 @@ def read_entry(mirror: Mirror, kind: str, key: str) -> MirrorEntry | None:
     return entry
 
 
-def list_entries(mirror: Mirror) -> Iterator[MirrorEntry]:
-    """All entries, by kind in pipeline order."""
-    there = {key for key, _ in mirror.list("artifacts")}
-    for kind in KINDS:
-        for key in sorted(there):
-            name = PurePosixPath(key)
-            is_entry = name.parent.name == kind and name.suffix == ".json" and _KEY.fullmatch(name.stem)
-            if is_entry and (entry := read_entry(mirror, kind, name.stem)):
-                yield entry
+def list_entries(mirror: Mirror, of_kind: str | None = None) -> Iterator[MirrorEntry]:
+    """All entries, or those of one kind, by kind in pipeline order."""
+    for kind, key in list_keys(mirror):
+        if of_kind in (None, kind) and (entry := read_entry(mirror, kind, key)):
+            yield entry
+
+
+def list_keys(mirror: Mirror) -> list[tuple[str, str]]:
+    """Kind and key of all artifacts that have an entry, by kind in pipeline order."""
+    return list(date_keys(mirror.list_dated(ENTRIES)))
+
+
+def date_keys(listed: Iterable[tuple[str, int, float]]) -> dict[tuple[str, str], float]:
+    """The same of a listing of `ENTRIES`, and when the store says that each entry was written."""
+    found: list[tuple[int, str, float]] = []
+    for text, _, written in listed:
+        name = PurePosixPath(text)
+        if name.parent.name in KINDS and name.suffix == ".json" and _KEY.fullmatch(name.stem):
+            found.append((_ORDER[name.parent.name], name.stem, written))
+    return {(KINDS[number], key): written for number, key, written in sorted(found)}
 
 
 def read_left_out(mirror: Mirror, entry: MirrorEntry) -> frozenset[str]:

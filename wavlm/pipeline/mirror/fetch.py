@@ -13,22 +13,22 @@ from wavlm.errors import BadDataError
 from wavlm.errors.boundary import code_errors
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.mirror.bulk import is_bulk
-from wavlm.pipeline.mirror.entry import MirrorEntry, damaged, differs, read_left_out
+from wavlm.pipeline.mirror.contents import fetch_record
+from wavlm.pipeline.mirror.entry import MirrorEntry, differs, read_left_out
 from wavlm.pipeline.mirror.places import Place
 from wavlm.pipeline.mirror.transfer import transfer_all
-from wavlm.pipeline.record import ArtifactRecord, read_record, read_seal
+from wavlm.pipeline.record import ArtifactRecord, read_seal
 from wavlm.pipeline.sealing import list_files
 from wavlm.pipeline.siblings import complete_in
-from wavlm.specs.identity import key_of
 from wavlm.storage.cache import object_key
 from wavlm.storage.drops import keep_again, read_dropped, write_dropped
 from wavlm.storage.elsewhere import Elsewhere, read_elsewhere, write_elsewhere
 from wavlm.storage.files import sha256_of, sync
-from wavlm.storage.ledger import LEDGER_FILE, SealedFile
+from wavlm.storage.ledger import SealedFile
 from wavlm.storage.links import take_over
 from wavlm.storage.locks import hold_lock
 from wavlm.storage.mirror.mirror import Mirror
-from wavlm.storage.seals import DROPPED_FILE, PIECES_FILE, RECORD_FILE, SEAL_FILE, UNSEALED, content_of, sealed_files
+from wavlm.storage.seals import DROPPED_FILE, PIECES_FILE, UNSEALED, sealed_files
 
 IsWanted = Callable[[str], bool]  # of a file, by its name relative to the folder
 
@@ -83,11 +83,9 @@ def _fetch_new(
     begun.mkdir(parents=True, exist_ok=True)
     for leftover in begun.rglob(".*.partial"):
         leftover.unlink()
-    about = {LEDGER_FILE: entry.ledger, PIECES_FILE: entry.pieces, SEAL_FILE: entry.seal, RECORD_FILE: entry.record}
-    for name, file in about.items():
-        if file:
-            mirror.fetch(object_key(file.sha256), begun / name, file.sha256, file.bytes)
-    record, left_out = _check_record(begun, entry, mirror), read_left_out(mirror, entry)
+    if file := entry.pieces:
+        mirror.fetch(object_key(file.sha256), begun / PIECES_FILE, file.sha256, file.bytes)
+    record, left_out = _fetch_record(begun, entry, mirror), read_left_out(mirror, entry)
     here = {name for name in record.files if name not in left_out and not (is_light and is_bulk(place.kind, name))}
     for stray in (DROPPED_FILE, *set(list_files(begun)).difference(here)):  # of an attempt that wanted other files
         (begun / stray).unlink(missing_ok=True)
@@ -102,13 +100,9 @@ def _fetch_new(
     return place.folder
 
 
-def _check_record(begun: Path, entry: MirrorEntry, mirror: Mirror) -> ArtifactRecord:
+def _fetch_record(begun: Path, entry: MirrorEntry, mirror: Mirror) -> ArtifactRecord:
     """The record, which has to be that of the entry, and of names that stay in the folder."""
-    record, seal = read_record(begun), read_seal(begun)
-    expected = (entry.key, key_of(record.identity), entry.content, content_of(record.files), entry.inputs)
-    if seal is None or (record.key, record.key, seal.content, seal.content, seal.inputs) != expected:
-        shutil.rmtree(begun)
-        raise damaged(mirror, object_key(entry.record.sha256), f"record and seal are not those of {entry}")
+    record = fetch_record(entry, mirror, begun)
     for name in record.files:
         if not _is_inside(name):
             shutil.rmtree(begun)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,10 @@ from pathlib import Path
 from wavlm.errors import BadDataError
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.mirror.bulk import NOT_PUSHED, is_cached
-from wavlm.pipeline.mirror.entry import MirrorEntry, differs, read_entry, read_left_out, write_entry
+from wavlm.pipeline.mirror.collection import wait_for_collection
+from wavlm.pipeline.mirror.entry import MirrorEntry, differs, entry_key, read_entry, read_left_out, write_entry
 from wavlm.pipeline.mirror.places import Place
-from wavlm.pipeline.mirror.transfer import transfer_all
+from wavlm.pipeline.mirror.transfer import THREADS, transfer_all
 from wavlm.pipeline.record import Seal, read_record, read_seal
 from wavlm.pipeline.sealing import HASHING_THREADS
 from wavlm.storage.cache import object_key
@@ -27,6 +28,8 @@ from wavlm.storage.mirror.mirror import Mirror
 from wavlm.storage.pieces import hash_in_pieces, read_pieces, write_pieces
 from wavlm.storage.seals import PIECES_FILE, RECORD_FILE, SEAL_FILE, broken
 from wavlm.storage.use_locks import hold_in_use
+
+YOUNG_SECONDS = 6 * 3600.0  # the least grace of house-keeping is a day
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ def push(folder: Path, mirror: Mirror, progress: Progress = no_progress, *, chec
     """Push a complete artifact's folder. `check`: read all objects that are there, and send again what is damaged.
 
     A file that is not here is left out of the mirror only if it is not there, either.
-    Of two that push the same artifact with different content, one wins, and the other raises MIRROR_DIFFERS.
+    Of two that push the same artifact with different content, one wins, and the other raises MIRROR_DIFFERS. What
+    house-keeping deleted meanwhile, because nobody named it yet, is sent again (`wavlm.pipeline.mirror.collection`).
     Raises BadDataError (CHECKSUM, MIRROR_DAMAGED, MIRROR_DIFFERS, RECORD_BROKEN), and what `Mirror` raises.
     """
     place = Place.of(folder)
@@ -51,9 +55,7 @@ def push(folder: Path, mirror: Mirror, progress: Progress = no_progress, *, chec
         if seal is None:
             raise broken(folder / SEAL_FILE, "an earlier version made it without a seal")
         lacking = read_dropped(folder).union(name for name in record.files if NOT_PUSHED.fullmatch(name))
-        files = {name: file for name, file in record.files.items() if name not in lacking}
-        there = read_entry(mirror, place.kind, place.key)
-        left_out = lacking
+        there, left_out = read_entry(mirror, place.kind, place.key), lacking
         if there:
             if there.content != seal.content:
                 raise differs(mirror, there, seal.content)
@@ -62,44 +64,67 @@ def push(folder: Path, mirror: Mirror, progress: Progress = no_progress, *, chec
                 return Pushed(was_there=True)
             left_out = lacking & left_there  # what is not here stays in the mirror
         _check_inputs(mirror, seal, place)
-        sender = _Sender(mirror, folder, check=check)
-        transfer_all(sender.send, files.items(), _num_bytes(files.values()), progress)
+        files = {name: file for name, file in record.files.items() if name not in lacking}
         kept = {name: file for name, file in record.files.items() if name in lacking - left_out}
-        if check:
-            transfer_all(sender.require_whole, kept.items(), _num_bytes(kept.values()), progress)
-        about = sender.send_about()
-        entry = MirrorEntry(
-            kind=place.kind,
-            name=place.name,
-            key=place.key,
-            content=seal.content,
-            inputs=seal.inputs,
-            record=about[RECORD_FILE],
-            seal=about[SEAL_FILE],
-            ledger=about.get(LEDGER_FILE),
-            pieces=sender.send_pieces([name for name in files if is_cached(place.kind, name)], there if kept else None),
-            left_out=sender.send_list(sorted(left_out)),
-            num_bytes=_num_bytes((*files.values(), *kept.values())),
-            pushed_unix=time.time(),
-        )
+        wanted = _Wanted(place, seal, files, kept, tuple(sorted(left_out)), there if kept else None)
+        sender = _Sender(mirror, folder, check=check)
+        entry = _send_all(sender, wanted, progress)
         if not write_entry(mirror, entry, replace=there is not None):
             _accept_other(mirror, entry)
+        wait_for_collection(mirror, entry_key(entry.kind, entry.key))
+        if sender.has_lost():
+            _send_all(sender, wanted, progress)
         return Pushed(was_there=False, num_sent=sender.num_sent, bytes_sent=sender.bytes_sent)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be in the mirror of an artifact."""
+
+    place: Place
+    seal: Seal
+    files: Mapping[str, SealedFile]  # that are here
+    kept: Mapping[str, SealedFile]  # that are not, and are in the mirror
+    left_out: tuple[str, ...]  # that are in neither
+    there: MirrorEntry | None  # which names what is kept
+
+
+def _send_all(sender: _Sender, wanted: _Wanted, progress: Progress) -> MirrorEntry:
+    """Send what is not there, the record behind the files. Returns the entry."""
+    place, files = wanted.place, wanted.files
+    transfer_all(sender.send, files.items(), _num_bytes(files.values()), progress)
+    if sender.check:
+        transfer_all(sender.require_whole, wanted.kept.items(), _num_bytes(wanted.kept.values()), progress)
+    about = sender.send_about()
+    return MirrorEntry(
+        kind=place.kind,
+        name=place.name,
+        key=place.key,
+        content=wanted.seal.content,
+        inputs=wanted.seal.inputs,
+        record=about[RECORD_FILE],
+        seal=about[SEAL_FILE],
+        ledger=about.get(LEDGER_FILE),
+        pieces=sender.send_pieces([name for name in files if is_cached(place.kind, name)], wanted.there),
+        left_out=sender.send_list(wanted.left_out),
+        num_bytes=_num_bytes((*files.values(), *wanted.kept.values())),
+        pushed_unix=time.time(),
+    )
 
 
 class _Sender:
     """Sends files as objects, and counts them."""
 
     def __init__(self, mirror: Mirror, folder: Path, *, check: bool) -> None:
-        self._mirror, self._folder, self._check = mirror, folder, check
+        self._mirror, self._folder, self.check = mirror, folder, check
+        self._old: dict[str, int] = {}  # objects that were there before, and their bytes
+        self._new: dict[str, tuple[int, float]] = {}  # bytes of all others, and when they were sent
         self.num_sent = self.bytes_sent = 0
 
     def send(self, item: tuple[str, SealedFile]) -> int:
         """Send a file unless it is there; returns its size."""
         name, file = item
-        key = object_key(file.sha256)
-        if not self._is_there(key, file):
-            self._mirror.send(self._folder / name, key, file.sha256, file.bytes)
+        if self._put(self._folder / name, file):
             self.num_sent += 1
             self.bytes_sent += file.bytes
         return file.bytes
@@ -124,12 +149,22 @@ class _Sender:
             self.send(item)
         return about
 
-    def send_list(self, names: list[str]) -> SealedFile | None:
+    def has_lost(self) -> bool:
+        """Whether an object is gone that house-keeping may have taken for old: all others are too young."""
+        now = time.monotonic()
+        aged = {key: size for key, (size, sent_at) in self._new.items() if now - sent_at > YOUNG_SECONDS}
+        expected = {**self._old, **aged}
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = pool.map(self._mirror.size_of, expected)
+            return any(size != one for size, one in zip(expected.values(), found, strict=True))
+
+    def send_list(self, names: Sequence[str]) -> SealedFile | None:
         """Send a list of names; None if there are none."""
         if not names:
             return None
         blob = json.dumps(names).encode()
         file = SealedFile(sha256=hashlib.sha256(blob).hexdigest(), bytes=len(blob))
+        self._old[object_key(file.sha256)] = file.bytes
         self._mirror.replace(object_key(file.sha256), blob)
         return file
 
@@ -147,15 +182,20 @@ class _Sender:
                 digests = pool.map(hash_in_pieces, [self._folder / name for name in names])
                 write_pieces(path, {**known, **dict(zip(names, digests, strict=True))})
             file = _describe(path)
-            key = object_key(file.sha256)
-            if not self._is_there(key, file):
-                self._mirror.send(path, key, file.sha256, file.bytes)
+            self._put(path, file)
         return file
 
-    def _is_there(self, key: str, file: SealedFile) -> bool:
-        if self._check:
-            return self._mirror.is_whole(key, file.sha256, file.bytes)
-        return self._mirror.size_of(key) == file.bytes
+    def _put(self, path: Path, file: SealedFile) -> bool:
+        """Send a file unless it is there; whether it was sent."""
+        key = object_key(file.sha256)
+        size = self._mirror.size_of(key)
+        if size is not None:
+            self._old[key] = file.bytes
+        if size == file.bytes and (not self.check or self._mirror.is_whole(key, file.sha256, file.bytes)):
+            return False
+        self._mirror.send(path, key, file.sha256, file.bytes)
+        self._new[key] = file.bytes, time.monotonic()
+        return True
 
 
 def _check_inputs(mirror: Mirror, seal: Seal, place: Place) -> None:

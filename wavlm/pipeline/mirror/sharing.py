@@ -14,9 +14,9 @@ from pathlib import Path
 
 from wavlm.errors import BadDataError, LockedError, ServiceMissingError, UsageError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Registration
-from wavlm.pipeline.mirror.bulk import is_cached
-from wavlm.pipeline.mirror.entry import entry_key, read_entry
+from wavlm.pipeline.artifacts import Artifact, Labels, Registration, Shards, generation_of
+from wavlm.pipeline.mirror.bulk import is_cached, is_part_record
+from wavlm.pipeline.mirror.entry import entry_key, list_entries, read_entry
 from wavlm.pipeline.mirror.fetch import fetch, fill
 from wavlm.pipeline.mirror.push import push
 from wavlm.pipeline.record import read_seal
@@ -95,6 +95,38 @@ def fill_inputs(artifact: Artifact, store: Store, runtime: Runtime) -> None:
             fill(folder, _open(wanted.mirror))
 
 
+def fill_sibling(artifact: Artifact, store: Store, runtime: Runtime) -> None:
+    """See to it that parts of the newest other generation can be taken over: bring it, and what says which parts fit.
+
+    Labels are small and come whole; of shards the records of parts, and each tar when it is known to fit. Raises
+    LockedError while another process does so, and ServiceMissingError. What cannot be taken over is made again.
+    """
+    shards = artifact.shards if isinstance(artifact, Labels) else artifact
+    if not isinstance(shards, Shards) or (generation_of(shards) or 1) == 1:
+        return
+    try:
+        siblings = store.siblings(artifact) or _bring_sibling(artifact, store, runtime)
+        if siblings and (elsewhere := read_elsewhere(siblings[0])):
+            is_wanted = bool if isinstance(artifact, Labels) else is_part_record
+            fill(siblings[0], _open(elsewhere.mirror), is_wanted=is_wanted)
+    except BadDataError as error:
+        logger.warning("%s: nothing of the generation before is taken over from the mirror: %s", artifact, error)
+
+
+def _bring_sibling(artifact: Artifact, store: Store, runtime: Runtime) -> list[Path]:
+    """The newest artifact of the same name that the mirror has, fetched without its large files."""
+    if not runtime.mirror:
+        return []
+    mirror = _open(runtime.mirror)
+    found = [entry for entry in list_entries(mirror, artifact.kind) if entry.name == artifact.name]
+    if not found:
+        return []
+    newest = max(found, key=lambda entry: entry.pushed_unix)
+    logger.info("%s: takes over what stays the same from %s, which is in %s", artifact, newest, mirror.address)
+    fetch(newest, mirror, store.root, _elsewhere(store, runtime), is_light=True)
+    return store.siblings(artifact)
+
+
 def give(artifact: Artifact, store: Store, runtime: Runtime) -> None:
     """Push a complete artifact, unless the mirror has it.
 
@@ -133,10 +165,20 @@ def give_all(artifacts: Iterable[Artifact], store: Store, runtime: Runtime) -> N
 
 def has_given(artifacts: Iterable[Artifact], runtime: Runtime) -> bool:
     """Whether the mirror, if there is one, has all of these artifacts."""
+    shared = [item for item in artifacts if _is_shared(item)]
+    return not runtime.mirror or not find_lacking(shared, runtime)
+
+
+def find_lacking(artifacts: Iterable[Artifact], runtime: Runtime) -> list[Artifact]:
+    """Those that the mirror does not have: all of them, if there is none. Raises what `Mirror` raises."""
     if not runtime.mirror:
-        return True
+        return list(artifacts)
     mirror = _open(runtime.mirror)
-    return all(mirror.size_of(entry_key(item.kind, item.key)) is not None for item in artifacts if _is_shared(item))
+    return [
+        item
+        for item in artifacts
+        if not (_is_shared(item) and item.is_known and mirror.size_of(entry_key(item.kind, item.key)) is not None)
+    ]
 
 
 def _is_shared(artifact: Artifact) -> bool:

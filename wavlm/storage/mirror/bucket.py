@@ -6,7 +6,7 @@ Every byte that is read or written is hashed on the way: what arrives under a na
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -138,13 +138,38 @@ class Bucket:
 
     def list(self, prefix: str) -> list[tuple[str, int]]:
         """Keys and sizes of all objects in a folder, in order."""
+        return [(key, size) for key, size, _ in self.list_dated(prefix)]
+
+    def list_dated(self, prefix: str) -> Sequence[tuple[str, int, float]]:
+        """The same, and when the store says that each was written, in seconds of its own clock."""
         with code_client_errors(self._where(prefix)):
             try:
                 chunks = obstore.list(self._for(0), prefix)
-                return sorted((item["path"], item["size"]) for chunk in chunks for item in chunk)
+                return sorted(
+                    (item["path"], item["size"], item["last_modified"].timestamp())
+                    for chunk in chunks
+                    for item in chunk
+                )
             except FileNotFoundError as error:
                 self._require_bucket(error)
                 return []
+
+    def written_unix(self, key: str) -> float | None:
+        """When the store says that an object was written; None if there is none."""
+        with code_client_errors(self._where(key)):
+            try:
+                return float(obstore.head(self._for(0), key)["last_modified"].timestamp())
+            except FileNotFoundError as error:
+                self._require_bucket(error)
+                return None
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it is there."""
+        with code_client_errors(self._where(key)):
+            try:
+                obstore.delete(self._for(0), key)
+            except FileNotFoundError as error:
+                self._require_bucket(error)
 
     def _put(self, key: str, content: bytes | Iterator[bytes], num_bytes: int, **how: Any) -> None:
         with code_client_errors(self._where(key)):

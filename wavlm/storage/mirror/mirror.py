@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,6 +94,20 @@ class Mirror:
         """Keys and sizes of all objects in a folder, in order."""
         found: list[tuple[str, int]] = self._ask("list", (prefix,), LISTING_BYTES)
         return found
+
+    def list_dated(self, prefix: str) -> Sequence[tuple[str, int, float]]:
+        """The same, and when the store says that each was written, in seconds of its own clock."""
+        found: Sequence[tuple[str, int, float]] = self._ask("list_dated", (prefix,), LISTING_BYTES)
+        return found
+
+    def written_unix(self, key: str) -> float | None:
+        """When the store says that an object was written; None if there is none."""
+        found: float | None = self._ask("written_unix", (key,), 0)
+        return found
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it is there."""
+        self._ask("delete", (key,), 0)
 
     def close(self) -> None:
         """End the courier. The next request starts another one."""
