@@ -55,8 +55,15 @@ def split_examples(
 
 
 def _by_part(examples: Sequence[Example], spec: ByPart) -> list[set[str]]:
-    wanted = (spec.train, spec.dev, spec.test)
-    return [{item.key for item in examples if item.part in names} for names in wanted]
+    train, dev, test = (
+        [item for item in examples if item.part in names] for names in (spec.train, spec.dev, spec.test)
+    )
+    if spec.dev_speakers is not None:
+        names = sorted({_speaker(item) for item in train}, key=lambda name: (seed_for(0, "split", name), name))
+        held = set(names[: max(1, round(spec.dev_speakers * len(names)))])
+        dev = [item for item in train if _speaker(item) in held]
+        train = [item for item in train if _speaker(item) not in held]
+    return [{item.key for item in part} for part in (train, dev, test)]
 
 
 def _by_hash(

@@ -64,11 +64,24 @@ class ByPart(Spec):
     train: tuple[str, ...] = ()
     """Names of the parts that heads are fitted on. Only a task without a head needs none."""
 
-    dev: tuple[str, ...] = Field(min_length=1)
-    """Names of the parts on which learning rate and update are chosen."""
+    dev: tuple[str, ...] = ()
+    """Names of the parts on which learning rate and update are chosen. Give either this or `dev_speakers`."""
+
+    dev_speakers: Share | None = None
+    """Share of the speakers of the train parts that are the dev part instead; one at least.
+
+    Unit: fraction of the speakers.
+    Change: give it where the publisher has no dev part, as in VoxCeleb1.
+    """
 
     test: tuple[str, ...] = Field(min_length=1)
     """Names of the parts that are scored, once."""
+
+    @model_validator(mode="after")
+    def _check_dev(self) -> ByPart:
+        if bool(self.dev) == (self.dev_speakers is not None):
+            raise FieldError("give either names of dev parts or dev_speakers", "dev")
+        return self
 
 
 class BySpeaker(Spec):

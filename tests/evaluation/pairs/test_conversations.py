@@ -90,7 +90,7 @@ def test_nobody_is_in_two_parts_and_each_part_has_its_conversations() -> None:
 
 
 def test_the_same_spec_gives_the_same_samples_in_another_process_and_another_seed_gives_others() -> None:
-    first, again = _made(), pickle.loads(pickle.dumps(_made()))  # noqa: S301 - made here
+    first, again = _made(), pickle.loads(pickle.dumps(_made()))
     assert [repr(it) for it in first] == [repr(it) for it in again]
     assert np.array_equal(first[0].audio.load(READERS), again[0].audio.load(READERS))
     assert [repr(it) for it in _made(SPEC.model_copy(update={"seed": 1}))] != [repr(it) for it in first]

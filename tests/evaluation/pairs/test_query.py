@@ -52,6 +52,7 @@ def test_a_word_is_found_in_the_texts_that_say_it_as_a_word_of_its_own() -> None
         _row("a", "Press ONE, please."),
         _row("b", "she has gone home"),
         _row("c", "someone called"),
+        _row("tone"),
     )
     assert _answers(SPEC.model_copy(update={"answers": "words"}), *rows) == {"one": ["a"], "gone": ["b"]}
 
@@ -74,7 +75,7 @@ def test_a_class_is_looked_for_among_other_speakers_alone() -> None:
 @pytest.mark.parametrize(
     ("answers", "row", "found"),
     [
-        ("words", _row("q"), "TARGET_MISSING: the text of q"),
+        ("words", _row("q"), "TARGET_MISSING: none of 1 recordings has a text"),
         ("classes", _row("q", speaker="a"), "TARGET_MISSING: the recording q has no class"),
         ("classes", _row("q", **{"class": "x"}), "TARGET_MISSING: the speaker of q"),
         ("words", _row("q", "hello"), "TARGET_MISSING: no document holds any query"),

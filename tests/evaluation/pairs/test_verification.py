@@ -1,4 +1,4 @@
-"""Speaker verification: voices are told apart on made frames, trials are scored, and lists are followed to the letter."""
+"""Speaker verification: voices are told apart on made frames, trials are scored, and lists are followed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subsequence time warping: the costs of dtw-python, of all paths tried one by one, and padding that changes nothing."""
+"""Subsequence time warping: the costs of dtw-python, and of all paths tried one by one; padding changes nothing."""
 
 from __future__ import annotations
 

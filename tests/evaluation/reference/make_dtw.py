@@ -4,8 +4,8 @@ It runs in an environment of its own, with numpy, scipy and dtw-python==1.9.0:
 
     PYTHONPATH=. python -m tests.evaluation.reference.make_dtw
 
-The steps are those of `s3prl/downstream/quesst14_dtw`: cosine distances of frames, exp(d) - 1, each row scaled to 0 to 1,
-subsequence time warping with the asymmetric step pattern, normalised.
+The steps are those of `s3prl/downstream/quesst14_dtw`: cosine distances of frames, exp(d) - 1, each row scaled to 0 to
+1, subsequence time warping with the asymmetric step pattern, normalised.
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
 
     A loss that is no number ends the fit; the best head so far counts.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         _seed(seed, "head")
         head = trainee.make_head(sets.size).to(device)
@@ -196,7 +197,6 @@ def _write(
     path: Path, head: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer, state: Progressed
 ) -> None:
     """Save all that a fit goes on with. An ended one keeps only its best weights."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"best.{name}": value for name, value in best.items()}
     if not state.is_over:
         tensors |= {f"head.{name}": value for name, value in head.state_dict().items()}

@@ -64,10 +64,20 @@ def _by_query(trials: Trials, corpus: str) -> dict[str, tuple[dict[str, None], s
 
 
 def _by_words(spec: QueryByExample, corpus: LabelledCorpus) -> Iterator[Example]:
-    """Recordings of few words are queries, all others are documents. Case and punctuation do not count."""
-    words = {row.key: tuple(_WORD.findall(_text_of(row, corpus).casefold())) for row in corpus.rows}
-    queries = [row for row in corpus.rows if 0 < len(words[row.key]) <= spec.max_query_words]
-    documents = _keep(spec, corpus, [row for row in corpus.rows if len(words[row.key]) > spec.max_query_words])
+    """Recordings of few words are queries, those of more are documents. Case and punctuation do not count.
+
+    Nobody knows what a recording without a text holds: it is neither.
+    """
+    words = {row.key: tuple(_WORD.findall(row.text.casefold())) for row in corpus.rows if row.text is not None}
+    if not words:
+        raise BadDataError(
+            Code.TARGET_MISSING,
+            f"none of {len(corpus.rows)} recordings has a text; in the corpus {corpus.name}; give it transcripts, or "
+            "choose another rule in answers of the task",
+        )
+    said = [row for row in corpus.rows if words.get(row.key)]
+    queries = [row for row in said if len(words[row.key]) <= spec.max_query_words]
+    documents = _keep(spec, corpus, [row for row in said if len(words[row.key]) > spec.max_query_words])
     runs = {
         item.key: _runs(words[item.key.removeprefix(f"{corpus.name}/")], spec.max_query_words) for item in documents
     }
@@ -115,13 +125,3 @@ def _runs(words: Sequence[str], longest: int) -> set[tuple[str, ...]]:
         for length in range(1, longest + 1)
         for begin in range(len(words) - length + 1)
     }
-
-
-def _text_of(row: Row, corpus: LabelledCorpus) -> str:
-    if row.text is None:
-        raise BadDataError(
-            Code.TARGET_MISSING,
-            f"the text of {row.key} is not known; in the corpus {corpus.name}; give it transcripts, or choose another "
-            "rule in answers of the task",
-        )
-    return row.text
