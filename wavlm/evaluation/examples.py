@@ -49,6 +49,7 @@ class Example:
     num_samples: int
     audio: Audio
     target: JsonValue  # what the task predicts, in the task's own form
+    content: str = ""  # copies of one recording have the same; empty: the key is all that is known
     compared_with: tuple[Example, ...] = field(default=(), repr=False)  # their features are needed for it, too
 
     @property

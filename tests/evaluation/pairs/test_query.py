@@ -96,7 +96,9 @@ def _made(count: int = 8, states: int = 3) -> tuple[list[Example], MadeFeatures]
     for number in range(count):
         values[f"q{number}"] = rng.normal(size=(states, 8, 8)).astype(np.float32)
         values[f"q{number}"][-1] = values[f"d{number}"][-1, 11:19]
-        queries.append(Example(f"q{number}", "", "", 16000, Take(0, 0), {"holds": [f"d{number}"]}, tuple(documents)))
+        queries.append(
+            Example(f"q{number}", "", "", 16000, Take(0, 0), {"holds": [f"d{number}"]}, "", tuple(documents))
+        )
     return queries, MadeFeatures(values)
 
 

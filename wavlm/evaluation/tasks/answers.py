@@ -107,7 +107,7 @@ def _make(corpus: LabelledCorpus, row: Row, documents: Documents, holds: set[str
     if holds:
         target: JsonValue = {"holds": list[JsonValue](sorted(holds))}
         key = f"{corpus.name}/{row.key}"
-        yield Example(key, row.speaker, row.part, row.num_samples, row.take, target, documents)
+        yield Example(key, row.speaker, row.part, row.num_samples, row.take, target, row.content, documents)
 
 
 def _keep(spec: QueryByExample, corpus: LabelledCorpus, rows: Sequence[Row]) -> Documents:

@@ -212,7 +212,7 @@ def _example(row: Row, corpus: str) -> Example:
                 f"corpus {corpus}; correct its turns",
             )
     target = {name: row.target[name] for name in ("turns", "scored") if name in row.target}
-    return Example(f"{corpus}/{row.key}", "", row.part, row.num_samples, row.take, target)
+    return Example(f"{corpus}/{row.key}", "", row.part, row.num_samples, row.take, target, row.content)
 
 
 def _without_turns(row: Row, corpus: str, *, makes: bool) -> BadDataError:

@@ -211,7 +211,7 @@ def _collect(corpus: LabelledCorpus, trials: Mapping[str, list[JsonValue]]) -> I
         target: dict[str, JsonValue] = {"speaker": row.speaker}
         if row.key in trials:
             target["trials"] = trials[row.key]
-        yield Example(f"{corpus.name}/{row.key}", row.speaker, row.part, row.num_samples, row.take, target)
+        yield Example(f"{corpus.name}/{row.key}", row.speaker, row.part, row.num_samples, row.take, target, row.content)
 
 
 def _listed(example: Example) -> Sequence[tuple[str, int]]:
