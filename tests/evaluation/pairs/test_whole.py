@@ -171,7 +171,7 @@ def test_conversations_are_made_and_real_ones_are_scored(voices: LabelledCorpus,
     )
     facts = _run(spec, tmp_path, MFCC, voices, meetings)
     assert [figure.name for figure in facts.figures] == ["der", "der_overlap", "der_best_on_test"]
-    assert "2 s of speech, of which 12.5 % overlap" in facts.figures[0].note
+    assert "2 s of speech by 2 speakers, of which 12.5 % overlap" in facts.figures[0].note
     assert facts.figures[0].note.endswith("no interval: one recording")
     assert (facts.train.utterances, facts.test.utterances) == (6, 1)  # type: ignore[union-attr]
 

@@ -97,8 +97,9 @@ def _describe(judged: Sequence[Judged], spec: SpeakerDiarization) -> str:
         sum(end_s - start_s for it in judged for start_s, end_s in meet(find(it.turns), it.scored))
         for find in (spoken, overlapped)
     )
+    voices = len({name for it in judged for *_, name in it.turns})
     many = sum(len({name for *_, name in it.turns}) > spec.speakers for it in judged)
-    said = f"collar {spec.collar_seconds:g} s on each side; {spoken_s:.0f} s of speech"
+    said = f"collar {spec.collar_seconds:g} s on each side; {spoken_s:.0f} s of speech by {voices} speakers"
     said += f", of which {100 * overlap_s / spoken_s:.1f} % overlap"
     if many:
         said += f"; {many} of {len(judged)} recordings have more than the {spec.speakers} speakers that the head has"
