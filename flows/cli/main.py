@@ -21,6 +21,7 @@ from flows.cli import parts as cli_parts
 from flows.cli import pin as cli_pin
 from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
+from flows.cli import results as cli_results
 from flows.cli import run as cli_run
 from flows.cli import store as cli_store
 from flows.cli import ui as cli_ui
@@ -84,6 +85,7 @@ for module in (
     cli_mirror,
     cli_deploy,
     cli_evaluate,
+    cli_results,
     cli_models,
     cli_ui,
 ):
