@@ -33,12 +33,11 @@ def results(
     suite: Annotated[
         Path | None, typer.Option(metavar="SUITE", help="Only evaluations of this suite: file or shipped name")
     ] = None,
-    published: Annotated[
-        bool, typer.Option("--published", help="Published figures, too, in tables of their own")
-    ] = False,
-    form: Annotated[
-        Format, typer.Option("--format", help="How to print it; csv and json have a row per figure")
-    ] = "table",
+    published: Annotated[bool, typer.Option("--published", help="Published figures, in tables of their own")] = False,
+    form: Annotated[Format, typer.Option("--format", help="csv and json have a row per figure")] = "table",
+    layers: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write each model's layer heat map there: PNG and CSV")
+    ] = None,
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
     """Compare what was evaluated: a row per model, a column per task on the same data.
@@ -68,6 +67,25 @@ def results(
         console.out.print(_to_csv(list(long_rows(board))), end="", markup=False, highlight=False, soft_wrap=True)
     else:
         _print_tables(board, form, published=published)
+    if layers is not None:
+        _write_layers(board, layers)
+
+
+def _write_layers(board: Board, folder: Path) -> None:
+    """A heat map per model, and the sentence about it, to the other stream: what is printed stays a table."""
+    from wavlm.evaluation.heat_map import write_heat_map
+    from wavlm.evaluation.results.layers import describe_centres, to_csv
+    from wavlm.storage.files import write_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for subject, label in board.subjects.items():
+        found = board.newest(subject)
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in label).strip("-")
+        if path := write_heat_map(found, folder / f"{name}.png", label):
+            write_text(path.with_suffix(".csv"), to_csv(found))
+            console.err.print(
+                f"{path}: {describe_centres(found, label)}", markup=False, highlight=False, soft_wrap=True
+            )
 
 
 def _print_tables(board: Board, form: Format, *, published: bool) -> None:

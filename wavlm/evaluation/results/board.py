@@ -127,18 +127,20 @@ def notes_of(board: Board) -> Iterator[str]:
     """What stands beneath the table: what each column is, and what a reader has to know of rows."""
     for column in board.columns:
         yield _describe(column, board)
-    for subject, label in board.subjects.items():
-        if note := overall(board.newest(subject)).note:
-            yield f"{label}: {note}."
-    if len({overall(board.newest(subject)).scored for subject in board.subjects}) > 1:
+    scores = {label: overall(board.newest(subject)) for subject, label in board.subjects.items()}
+    yield from (f"{label}: {score.note}." for label, score in scores.items() if score.note)
+    if len({score.scored for score in scores.values()}) > 1:
         yield "The overall scores are means over different tasks: they cannot be compared."
+    yield from _explain_marks(board)
+
+
+def _explain_marks(board: Board) -> Iterator[str]:
     marked: dict[str, list[str]] = defaultdict(list)
     for subject, label in board.subjects.items():
         for column in board.columns:
             for note in _remarks(board.find(subject, column)):
                 marked[note].append(f"{label} on {column.label}")
-    for note, where in marked.items():
-        yield f"*: {note} ({', '.join(where)})"
+    yield from (f"*: {note} ({', '.join(where)})" for note, where in marked.items())
 
 
 def long_rows(board: Board) -> Iterator[LongRow]:
