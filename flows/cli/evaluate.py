@@ -68,5 +68,12 @@ def evaluate(
     recipe = write_request(model, wanted, artifact_store, network)
     run_recipe(recipe, artifact_store, runtime, until=None)
     console.out.print(f"recipe: {recipe}", highlight=False, soft_wrap=True)
+    if reference:
+        from tasks.registry.evaluated import add_results
+        from wavlm.pipeline.resolve import resolve
+        from wavlm.specs.yaml import read_recipe
+
+        for version in add_results(resolve(read_recipe(recipe), artifact_store), artifact_store):
+            console.out.print(f"added to {version.reference} in the registry", highlight=False, soft_wrap=True)
     if missing:
         raise NotReadyError(missing)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -53,7 +51,7 @@ def results(
 
       [cyan]wavlm results --models wavlm-demo:2,fbank --format csv[/]
     """
-    from wavlm.evaluation.results.board import keep, long_rows
+    from wavlm.evaluation.results.board import keep, long_rows, to_csv
     from wavlm.pipeline.scoreboard import choose_subjects, read_stored_results
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import find_suite
@@ -64,7 +62,7 @@ def results(
     if form == "json":
         print_json(list(long_rows(board)))
     elif form == "csv":
-        console.out.print(_to_csv(list(long_rows(board))), end="", markup=False, highlight=False, soft_wrap=True)
+        console.out.print(to_csv(long_rows(board)), end="", markup=False, highlight=False, soft_wrap=True)
     else:
         _print_tables(board, form, published=published)
     if layers is not None:
@@ -119,13 +117,3 @@ def _print_lines(lines: Sequence[str], form: Format) -> None:
         bullet = "- " if form == "markdown" else ""
         console.out.print(f"{bullet}{line}", markup=False, highlight=False, soft_wrap=True)
     console.out.print("")
-
-
-def _to_csv(rows: Sequence[dict[str, str | float | int | None]]) -> str:
-    from wavlm.evaluation.results.board import LONG_COLUMNS
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, LONG_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

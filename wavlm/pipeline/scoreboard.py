@@ -8,14 +8,16 @@ from pathlib import Path
 from pydantic import JsonValue, ValidationError
 
 from wavlm.errors import BadDataError, UsageError
-from wavlm.evaluation.results.board import SHORT, StoredResult
+from wavlm.evaluation.results.board import SHORT, Board, StoredResult, keep
 from wavlm.evaluation.results.facts import EvaluationFacts
-from wavlm.pipeline.artifacts import Evaluation, Registration
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Model, Registration
 from wavlm.pipeline.fit import find_broken
+from wavlm.pipeline.plan import evaluations_of
 from wavlm.pipeline.record import RECORD_FILE, RecordHead, read_head
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.siblings import complete_in
 from wavlm.pipeline.store import Store
+from wavlm.specs import Recipe
 from wavlm.specs.identity import key_of
 from wavlm.specs.lookup import suggest
 
@@ -27,6 +29,28 @@ def read_stored_results(store: Store) -> list[StoredResult]:
     """
     versions = _names_of_versions(store)
     return [_read(folder, versions) for folder in complete_in(store.root / Evaluation.kind)]
+
+
+def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
+    """The table of a recipe's suite for one model and the baselines beside it, as far as the store holds it."""
+    return keep(find_results(evaluations_of(model, recipe), store))
+
+
+def own_results(board: Board, model: Artifact) -> list[EvaluationFacts]:
+    """The results of a model, without those of baselines."""
+    return [it.facts for it in board.results if it.subject == model.key]
+
+
+def suite_metrics(suite: str, results: Iterable[EvaluationFacts]) -> dict[str, float]:
+    """The figures of a model as metrics: `<suite>/<evaluation>/<figure>`, such as `superb/ks/accuracy`.
+
+    The name of an evaluation that begins with the name of its suite is not said twice.
+    """
+    return {
+        f"{suite}/{it.evaluation.removeprefix(f'{suite}-')}/{figure.name}": figure.value
+        for it in results
+        for figure in it.figures
+    }
 
 
 def choose_subjects(results: Sequence[StoredResult], names: Sequence[str]) -> list[StoredResult]:

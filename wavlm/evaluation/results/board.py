@@ -5,6 +5,8 @@ Two results stand in one column if all but the model was the same: task, data, s
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,6 +151,15 @@ def long_rows(board: Board) -> Iterator[LongRow]:
         for column in board.columns:
             if found := board.find(subject, column):
                 yield from (_long_row(label, column, found, figure) for figure in found.figures)
+
+
+def to_csv(rows: Iterable[LongRow]) -> str:
+    """Those rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, LONG_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _long_row(label: str, column: Column, facts: EvaluationFacts, figure: Figure) -> LongRow:
