@@ -64,7 +64,9 @@ def parts(  # noqa: PLR0913 - one option each
     artifact_store = Store(store)
     artifacts = select(plan(read_for_shares(str(recipe), artifact_store, runtime, kind)), kind, iteration, corpus)
     check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts)
-    for number, artifact in enumerate(artifacts):
+    numbered, begin = [*enumerate(artifacts)], share.rank % max(1, len(artifacts))
+    # Each rank begins with another one: several corpora are downloaded at once, and not all ranks wait for the first.
+    for number, artifact in (*numbered[begin:], *numbered[:begin]):
         # One rank after the other is the first: a corpus of one part is not always made by rank 0.
         make_share(artifact, artifact_store, runtime, Share((share.rank + number) % share.of, share.of))
     console.out.print(

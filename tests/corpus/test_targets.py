@@ -99,6 +99,15 @@ def test_a_corpus_to_train_on_writes_what_it_wrote_before_there_were_targets(tmp
     }
 
 
+def test_a_text_without_a_letter_is_no_text_to_recognize(tmp_path: Path) -> None:
+    folder = grow(tmp_path / "raw", ["ann"], clips=3)
+    (folder / "labels.tsv").write_text("utt_id\ttext\nann/0\tyes\nann/1\t\nann/2\t \n")
+    fields = {"partition_column": "", "class_column": "", "target_column": "", "text_column": "text"}
+    facts = build(folder, tmp_path / "out", **fields)
+    assert [row.text for row in read_manifest(tmp_path / "out")] == ["yes", None, None]
+    assert facts.with_text == 1
+
+
 def test_the_same_recordings_give_the_same_bytes_and_an_attempt_that_goes_on_too(tmp_path: Path) -> None:
     folder = tree(tmp_path / "raw")
     (folder / "pairs.tsv").write_text("enrol\ttest\tis_target\nann/0\tann/1\t1\nann/0\tbob/0\t0\n")

@@ -254,6 +254,21 @@ def test_a_later_generation_of_a_corpus_has_no_parts_and_is_left_to_the_stage(ma
     assert store.is_complete(second)
 
 
+def test_ranks_begin_with_different_corpora_and_make_a_share_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(flows_make, "make_share", lambda *args: asked.append((args[0].name, args[3].rank)))
+    monkeypatch.setattr("flows.ready.check_ready", lambda *_: None)
+    for rank in range(2):
+        parts("corpus", ROOT / "data_specs/recipes/demo.yaml", rank=rank, of=2, store=tmp_path)
+    count = len(asked) // 2
+    first, second = asked[:count], asked[count:]
+    assert count > 1
+    assert [name for name, _ in second] == [name for name, _ in (*first[1:], first[0])]
+    assert {name: (rank + 1) % 2 for name, rank in first} == dict(second)
+
+
 @pytest.mark.full
 def test_jobs_that_begin_at_once_make_one_corpus(many_files: tuple[Path, Store], tmp_path: Path) -> None:
     recipe, store = many_files

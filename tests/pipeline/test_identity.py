@@ -30,6 +30,8 @@ FREE_FIELDS = {
     # The digest says which bytes; where it comes from and is noted says not.
     "HttpsSource": {"urls", "size_bytes", "published_gigabytes", "digest_from", "digests"},
     "AptSource": {"urls", "size_bytes"},
+    # Corpora and shards are artifacts of their own; the rest is for people and tables.
+    "EvaluationSpec": {"corpora", "description", "noise", "protocol", "reality", "shards"},
     # The content is digested; a revision only asks for a new look; the list is a place, its sizes only decide refits.
     "FolderSource": {"path", "revision", "generations", "generation_bytes"},
     "CorpusSpec": {

@@ -418,7 +418,7 @@ class Code(StrEnum):
     USAGE = "USAGE"
     """A command line is wrong. Do: correct it as the message says; `wavlm COMMAND --help` lists all options."""
     UTTERANCE_SHORT = "UTTERANCE_SHORT"
-    """A recording of an evaluation is too short for one frame. Do: leave it out."""
+    """A recording of an evaluation is too short for one frame, or for the head. Do: leave it out."""
     VALID_EMPTY = "VALID_EMPTY"
     """A corpus has too few recordings to hold one out. Do: add recordings, or set valid_fraction to 0."""
     VALID_TOO_LARGE = "VALID_TOO_LARGE"

@@ -49,6 +49,7 @@ class Example:
     num_samples: int
     audio: Audio
     target: JsonValue  # what the task predicts, in the task's own form
+    content: str = ""  # copies of one recording have the same; empty: the key is all that is known
 
     @property
     def seconds(self) -> float:

@@ -57,10 +57,10 @@ def _by_hash(
     if isinstance(spec, BySpeaker):
         groups = {"": sorted({_speaker(item) for item in examples})}
     else:
-        of_class = defaultdict(list)
+        of_class: dict[str, set[str]] = defaultdict(set)
         for item in examples:
-            of_class[class_of(item)].append(item.key)
-        groups, member = dict(of_class), lambda item: item.key
+            of_class[class_of(item)].add(_content(item))
+        groups, member = {name: sorted(found) for name, found in of_class.items()}, _content
     role: dict[str, int] = {}
     for names in groups.values():
         ordered = sorted(names, key=lambda name: (seed_for(spec.seed, "split", name), name))
@@ -100,6 +100,11 @@ def _fold(examples: Sequence[Example], spec: Folds) -> list[Split]:
 def _speaker(example: Example) -> str:
     """The speaker; an example whose speaker is not known is alone."""
     return example.speaker or f"\0{example.key}"
+
+
+def _content(example: Example) -> str:
+    """What a draw of single examples draws: copies of a recording stay together."""
+    return example.content or example.key
 
 
 def _keep(examples: Iterable[Example], most: int | None) -> tuple[Example, ...]:

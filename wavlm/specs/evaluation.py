@@ -108,12 +108,14 @@ class ByExample(Spec):
     """Share of the recordings on which learning rate and update are chosen.
 
     Unit: fraction of the recordings of a class.
+    Change: larger where there are few recordings.
     """
 
     test: Share = 0.2
     """Share of the recordings that are scored, once.
 
     Unit: fraction of the recordings of a class.
+    Change: larger where there are few recordings.
     """
 
     seed: Natural = 0
@@ -130,7 +132,10 @@ class Folds(Spec):
     """Selects cross-validation. Scores are of all folds together."""
 
     by: Literal["parts", "speakers"] = "speakers"
-    """What a fold is: a part that the publisher names, such as a session, or a speaker."""
+    """What a fold is: a part that the publisher names, such as a session, or a speaker.
+
+    Change: parts where the publisher names sessions.
+    """
 
 
 SplitSpec = Annotated[ByPart | BySpeaker | ByExample | Folds, Field(discriminator="type")]
@@ -143,6 +148,7 @@ class FitSpec(Spec):
     """The optimizer.
 
     Source: SUPERB uses Adam, SUPERB-SG AdamW.
+    Change: as the published recipe of the task says.
     """
 
     learning_rates: tuple[Positive, ...] = Field(min_length=1)
@@ -181,6 +187,7 @@ class FitSpec(Spec):
     """The learning rate grows linearly to its value over so many updates.
 
     Unit: updates.
+    Change: as the published recipe of the task says.
     """
 
     weight_decay: NonNegative = 0.0
@@ -193,6 +200,7 @@ class FitSpec(Spec):
     """Longest gradient: longer ones are scaled down to this norm.
 
     Source: s3prl clips to 1.
+    Change: as the published recipe of the task says.
     """
 
     seeds: tuple[Natural, ...] = (0,)
@@ -241,7 +249,10 @@ class EvaluationSpec(Spec):
     """What is trained on top of the frozen model."""
 
     fit: FitSpec | None = None
-    """How the head is fitted. Not given: nothing is trained, which only the head `none` allows."""
+    """How the head is fitted. Not given: nothing is trained, which only the head `none` allows.
+
+    Change: never; the head decides whether it is needed.
+    """
 
     single_layers: bool = False
     """True: each layer is scored alone on the dev part too, with the learning rate that was best.
@@ -260,12 +271,14 @@ class EvaluationSpec(Spec):
     """Name of the published protocol that this follows to the letter, such as `superb/ks`. Empty: none.
 
     Only results of one protocol on the same data stand in one table with published ones.
+    Change: give it only where head, data, split and search are the published ones.
     """
 
     reality: Literal["real", "simulated", "synthetic"] = "real"
     """What the speech is: recorded; recorded, but mixed or changed by us; or made by a synthesiser.
 
     Synthetic speech stands in no table of claims.
+    Change: simulated where we mix, synthetic where nobody spoke.
     """
 
     @model_validator(mode="after")

@@ -69,6 +69,7 @@ class BlstmHead(Spec):
 
     Unit: layers.
     Source: SUPERB's recognition, 2.
+    Change: fewer for a quick look.
     """
 
     dropout: Probability = 0.2
@@ -76,6 +77,7 @@ class BlstmHead(Spec):
 
     Unit: fraction, 0 to 1.
     Source: SUPERB's recognition, 0.2.
+    Change: 0 where there is so much speech that nothing is learned by heart.
     """
 
 
@@ -97,12 +99,14 @@ class XvectorHead(Spec):
     """Scale of the cosines in AM-softmax.
 
     Source: SUPERB, 30; Wang et al. 2018, arXiv 1801.05599.
+    Change: with the margin, as another recipe says.
     """
 
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.4
     """Margin that is subtracted from the cosine of the right speaker.
 
     Source: SUPERB, 0.4.
+    Change: smaller for few speakers.
     """
 
 
@@ -140,6 +144,7 @@ class MaskHead(Spec):
 
     Unit: layers.
     Source: SUPERB-SG, 3.
+    Change: fewer for a quick look.
     """
 
     dropout: Probability = 0.5
@@ -147,6 +152,7 @@ class MaskHead(Spec):
 
     Unit: fraction, 0 to 1.
     Source: SUPERB-SG, 0.5.
+    Change: smaller for a narrow head.
     """
 
 
@@ -169,18 +175,21 @@ class TranslatorHead(Spec):
 
     Unit: layers.
     Source: SUPERB-SG, 3 and 3.
+    Change: fewer for a quick look.
     """
 
     heads: Count = 4
     """Attention heads, which divide the width.
 
     Source: SUPERB-SG, 4.
+    Change: to a divisor of the width.
     """
 
     dropout: Probability = 0.1
     """Share of the channels that are dropped while training.
 
     Unit: fraction, 0 to 1.
+    Change: larger where there is little speech.
     """
 
 

@@ -61,6 +61,7 @@ class Recipe(Spec):
     """The speech corpora. In YAML: names of files of data_specs/corpora with the role speech.
 
     A recipe needs one or more, unless it has no iterations and only evaluates.
+    Change: leave it out only where nothing is trained.
     """
 
     noise: tuple[CorpusSpec, ...] = ()
@@ -105,6 +106,7 @@ class Recipe(Spec):
 
     A recipe needs one or more, unless it only evaluates models from elsewhere.
     Source: docs/algorithm.md 11: two for HuBERT Base and WavLM Base, three for Base+ and Large.
+    Change: leave them out to evaluate models alone.
     """
 
     probe: ScoresSpec | None = ScoresSpec(num_clusters=100)

@@ -7,15 +7,17 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from wavlm.specs import CorpusSpec, MixSpec, ModelSpec, Name, NetworkSpec, Recipe, Spec
+from wavlm.specs import CorpusSpec, EvaluationSpec, MixSpec, ModelSpec, Name, NetworkSpec, Recipe, Spec, SuiteSpec
 from wavlm.specs.editors import by_fields, follow_branches
 
 FILES: dict[str, type[Spec]] = {
     "corpora": CorpusSpec,
+    "evaluations": EvaluationSpec,
     "mixes": MixSpec,
     "models": ModelSpec,
     "networks": NetworkSpec,
     "recipes": Recipe,
+    "suites": SuiteSpec,
 }
 _CHANGES, _CONTINUED, _REGISTERED = "NetworkChanges", "NetworkOfModel", "ModelInRegistry"
 
@@ -33,11 +35,23 @@ def json_schema() -> dict[str, Any]:
     by_preset = {"if": {"required": ["preset"]}, "then": _reference(_CHANGES), "else": _reference("NetworkSpec")}
     by_model = {"if": {"required": ["model"]}, "then": _reference(_CONTINUED), "else": by_preset}
     by_registry = {"if": {"required": ["registry"]}, "then": _reference(_REGISTERED), "else": _reference("ModelSpec")}
-    in_files = {"CorpusSpec": name, "MixSpec": name, "ModelSpec": _by_name(name, by_registry)}
+    in_files = {
+        "CorpusSpec": name,
+        "EvaluationSpec": name,
+        "MixSpec": name,
+        "ModelSpec": _by_name(name, by_registry),
+        "SuiteSpec": _by_name(name, _reference("SuiteSpec")),
+    }
+    baselines = definitions["SuiteSpec"]["properties"]["baselines"]
+    kinds = {"enum": sorted(baselines["items"]["discriminator"]["mapping"])}
+    baselines["items"] = {"if": {"type": "string"}, "then": kinds, "else": baselines["items"]}
     networks = {
         "Recipe": by_model,
         "IterationSpec": by_model,
         "ModelSpec": by_preset,
+        "EvaluationSpec": by_preset,
+        "SuiteSpec": by_preset,
+        "RandomBaseline": by_preset,
     }
     for owner, network in networks.items():
         definitions[owner] = _replace_references(

@@ -34,6 +34,7 @@ class SpeakerIdentification(Spec):
 
     Unit: seconds.
     Source: SUPERB takes random crops of 8 s. Here it is the beginning, so that the mean over time is computed once.
+    Change: shorter to see what little speech is enough for.
     """
 
 
@@ -63,12 +64,14 @@ class SpecAugmentSpec(Spec):
 
     Unit: frames.
     Source: s3prl, downstream/asr/config.yaml.
+    Change: 0 where time matters.
     """
 
     time_masks: Natural = 2
     """Stretches of frames that are set to 0.
 
     Source: s3prl, downstream/asr/config.yaml.
+    Change: fewer for short utterances.
     """
 
     time_mask_frames: Natural = 40
@@ -76,12 +79,14 @@ class SpecAugmentSpec(Spec):
 
     Unit: frames.
     Source: s3prl, downstream/asr/config.yaml.
+    Change: lower it for short utterances: 40 frames are 0.8 s.
     """
 
     channel_masks: Natural = 4
     """Stretches of channels that are set to 0.
 
     Source: s3prl, downstream/asr/config.yaml.
+    Change: fewer for narrow models.
     """
 
     channel_mask_channels: Natural = 50
@@ -147,6 +152,7 @@ class OtherRecognition(Spec):
     """What counts: words, or characters where words are not separated, as in Mandarin.
 
     Source: SUPERB-SG: CER for Mandarin, WER for the others.
+    Change: cer for languages that do not separate words.
     """
 
     letters: Literal["as_written", "lower", "upper"] = "as_written"
@@ -183,6 +189,7 @@ class SlotFilling(Spec):
     """Whether letter case is changed before anything else.
 
     Source: SUPERB's Audio SNIPS is upper case.
+    Change: where the corpus writes case without meaning.
     """
 
     augment: SpecAugmentSpec | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -63,6 +64,14 @@ def test_single_recordings_keep_the_shares_of_each_class() -> None:
     (split,) = split_examples(_examples(10, 6), ByExample(type="examples", dev=0.2, test=0.2), None, _class_of)
     for part, count in ((split.test, 2), (split.dev, 2), (split.train, 6)):
         assert {name: [_class_of(it) for it in part].count(name) for name in "012345"} == dict.fromkeys("012345", count)
+
+
+def test_copies_of_a_recording_are_in_one_set() -> None:
+    """Publishers publish some recordings twice. One in the training set and one in the test set would be a leak."""
+    twice = [replace(item, content=f"c{number // 2}") for number, item in enumerate(_examples())]
+    (split,) = split_examples(twice, ByExample(type="examples"), None, lambda _: "all")
+    sets = [{item.content for item in part} for part in (split.train, split.dev, split.test)]
+    assert all(not a & b for a, b in combinations(sets, 2))
 
 
 def test_each_speaker_is_the_test_fold_once() -> None:

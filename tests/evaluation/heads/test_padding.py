@@ -123,6 +123,8 @@ def test_lengths_that_do_not_fit_are_refused(lengths: tuple[int, int]) -> None:
 def test_an_utterance_too_short_for_an_x_vector_is_refused_by_name_of_the_limit() -> None:
     """With 15 frames one is left after the convolutions, and its standard deviation would be NaN."""
     head = XVector(WIDTH, hidden=6, pooled=7)
-    with pytest.raises(BadDataError, match="UTTERANCE_SHORT: an utterance has 15 frames, and an x-vector needs 16"):
+    with pytest.raises(
+        BadDataError, match=r"UTTERANCE_SHORT: an utterance has 15 frames, and an x-vector needs 16 .*; row 1 of"
+    ):
         head.embed(torch.zeros(2, 20, WIDTH), torch.tensor([20, 15]))
     assert head.embed(torch.randn(1, 16, WIDTH), torch.tensor([16])).isfinite().all()

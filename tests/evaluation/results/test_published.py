@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from flows.cli.published import rich_tables
 from wavlm.errors import BadDataError
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
 from wavlm.evaluation.results.groups import overall
@@ -209,6 +212,18 @@ def test_a_table_in_markdown_has_a_line_per_model_and_source() -> None:
         "| HuBERT Large | frozen | readme | 0.888 % | 0.912 % | 1.853 % |",
     ]
     assert any("without the words large margin" in note for note in footnotes(rows))
+
+
+def test_the_terminal_shows_the_same_cells_under_the_same_title() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    rows = [row for row in select(ROWS, "verification") if row.model == "HuBERT Large"]
+    for table in rich_tables(rows):
+        console.print(table)
+    shown = console.file.getvalue()
+    assert NOT_COMPARABLE in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["model", "system", "from", "Vox1-O", "Vox1-E", "Vox1-H"] in lines
+    assert ["HuBERT", "Large", "frozen", "readme", "0.888", "%", "0.912", "%", "1.853", "%"] in lines
 
 
 def test_the_file_in_the_documents_is_the_one_that_is_read() -> None:

@@ -27,7 +27,7 @@ TEXTS, BEGIN, END, OUTSIDE = "all.iob.snips.txt", "BOS", "EOS", "O"
 MARKS = frozenset("?!.,;-")
 
 
-class Utterance(NamedTuple):
+class SlotText(NamedTuple):
     """What is said in a recording."""
 
     text: str
@@ -65,11 +65,11 @@ def _is_of(layout: AudioSnipsLayout, part: str, name: str) -> bool:
     return _voice(name) in layout.speakers[part]
 
 
-def _read_texts(layout: AudioSnipsLayout, tree: Tree, wanted: set[str]) -> Mapping[str, Utterance]:
+def _read_texts(layout: AudioSnipsLayout, tree: Tree, wanted: set[str]) -> Mapping[str, SlotText]:
     where = find_list(tree, layout.root, TEXTS)
     tally = Tally(str(where))
 
-    def take(line: int, text: str) -> Iterator[tuple[str, Utterance]]:
+    def take(line: int, text: str) -> Iterator[tuple[str, SlotText]]:
         name, _, rest = text.partition(" ")
         if name in wanted:
             tally.add("path", name, line)
@@ -81,7 +81,7 @@ def _read_texts(layout: AudioSnipsLayout, tree: Tree, wanted: set[str]) -> Mappi
     return found
 
 
-def _utterance(line: str) -> Utterance:
+def _utterance(line: str) -> SlotText:
     said, tab, tagged = line.strip().partition("\t")
     words, slots = said.split(), tagged.split()
     if not tab or len(words) < 3 or words[0] != BEGIN or words[-1] != END or len(slots) != len(words):
@@ -92,7 +92,7 @@ def _utterance(line: str) -> Utterance:
     spoken = [(word, slot) for word, slot in zip(words[1:-1], slots[1:-1], strict=True) if word not in MARKS]
     if not spoken:
         raise RowError(f"no word: {shorten(line)}")
-    return Utterance(" ".join(word for word, _ in spoken), make_target(class_=slots[-1], slots=_values(spoken)))
+    return SlotText(" ".join(word for word, _ in spoken), make_target(class_=slots[-1], slots=_values(spoken)))
 
 
 def _values(spoken: Sequence[tuple[str, str]]) -> list[list[str]]:

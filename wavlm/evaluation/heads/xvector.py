@@ -78,10 +78,10 @@ class AmSoftmax(nn.Module):
 
 
 def _require_frames(lengths: Tensor) -> None:
-    shortest = int(lengths.min())
+    shortest, row = (int(found) for found in lengths.min(0))
     if shortest < MIN_FRAMES:
         raise BadDataError(
             Code.UTTERANCE_SHORT,
-            f"an utterance has {shortest} frames, and an x-vector needs {MIN_FRAMES} (0.33 s); "
-            "raise the shortest length in the evaluation's spec, or leave the utterance out",
+            f"an utterance has {shortest} frames, and an x-vector needs {MIN_FRAMES} (0.33 s); row {row} of the batch; "
+            "raise min_seconds of the evaluation's shards, or leave the recording out",
         )

@@ -33,10 +33,15 @@ def published_tables(
     return [(title, table) for title, table in named if table]
 
 
+def columns_of(table: Sequence[Row]) -> list[str]:
+    """All columns that rows have, in their order: what a row is of comes first."""
+    every = dict.fromkeys(column for row in table for column in row)
+    return sorted(every, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+
+
 def to_markdown(title: str, table: Sequence[Row]) -> str:
     """A table under its title. Cells that a row lacks are empty."""
-    found = dict.fromkeys(column for row in table for column in row)
-    columns = sorted(found, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    columns = columns_of(table)
     lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in table)]
     return "\n".join([f"**{title}**", "", *("| " + " | ".join(map(_escape, line)) + " |" for line in lines), ""])
 
