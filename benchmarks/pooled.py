@@ -54,7 +54,7 @@ class InMemory(Features):
         return self._states[key]
 
     def count(self, key: str) -> int:
-        return self._states[key].shape[1]
+        return int(self._states[key].shape[1])
 
 
 class OnFrames(Classifier):

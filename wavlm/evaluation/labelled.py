@@ -29,6 +29,7 @@ class Row:
     target: Mapping[str, JsonValue]  # `wavlm.corpus.targets`; empty: none
     num_samples: int
     take: Take
+    content: str = ""  # of the recording: sha256 of its file, and the region of it
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class LabelledCorpus:
                 target=target.fields if target else {},
                 num_samples=int(index.samples[number]),
                 take=Take(self.number, number),
+                content=":".join(map(str, found.content)),
             )
 
 

@@ -50,6 +50,7 @@ class Classification:
                 num_samples=row.num_samples,
                 audio=row.take,
                 target=self._classes_of(row, corpus.name),
+                content=row.content,
             )
             for corpus in corpora
             for row in corpus.rows

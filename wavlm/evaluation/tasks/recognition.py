@@ -57,6 +57,7 @@ class Recognition:
                 num_samples=row.num_samples,
                 audio=row.take,
                 target=list(self._symbols_of(row, corpus.name)),
+                content=row.content,
             )
             for corpus in corpora
             for row in corpus.rows
