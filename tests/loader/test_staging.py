@@ -145,7 +145,7 @@ def test_no_piece_of_a_mirror_is_fetched_twice_for_a_segment(
         return bytes(length)
 
     monkeypatch.setattr(staging, "read_range", read_range)
-    stager = Stager(tmp_path / "scratch", lambda numbers: [Segment(0, tmp_path / "x.tar", begin, size)])
+    stager = Stager(tmp_path / "scratch", lambda numbers: [TarSegment(0, tmp_path / "x.tar", begin, size)])
     stager.need([("0-0", [0])])
     wait_until((tmp_path / "scratch/0-0.npy").exists)
     stager.close()
