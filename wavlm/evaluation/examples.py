@@ -5,8 +5,8 @@ Shapes: N samples at 16 kHz.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
@@ -55,3 +55,15 @@ class Example:
     @property
     def seconds(self) -> float:
         return self.num_samples / SAMPLE_RATE_HZ
+
+
+def takes_of(audio: object) -> Iterator[Take]:
+    """The utterances that an audio is made of, wherever in it they are: an audio is a dataclass."""
+    if isinstance(audio, Take):
+        yield audio
+    elif isinstance(audio, tuple):
+        for item in audio:
+            yield from takes_of(item)
+    elif is_dataclass(audio):
+        for field in fields(audio):
+            yield from takes_of(getattr(audio, field.name))

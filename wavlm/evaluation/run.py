@@ -16,6 +16,7 @@ from torch import nn
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.describe import Tested, describe_results
+from wavlm.evaluation.examples import Take, takes_of
 from wavlm.evaluation.features.cache import Features, prepare_features
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
@@ -46,6 +47,7 @@ class Inputs:
     shards: Mapping[str, Path]  # by key, in the order of the corpora's numbers
     subject: Subject
     subject_name: str
+    heard: frozenset[Take] = frozenset()  # recordings that the model was trained on, as far as that is known
 
 
 def run_evaluation(
@@ -71,6 +73,8 @@ def run_evaluation(
             for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
         ]
     facts = describe_results(spec, inputs.subject_name, tested)
+    if note := _say_heard(splits, inputs.heard):
+        facts = facts.model_copy(update={"notes": (note, *facts.notes)})
     write_files(out, tested, facts.layers)
     shutil.rmtree(out / FITS, ignore_errors=True)
     write_json(results_path(out), facts.model_dump(mode="json"))
@@ -94,6 +98,18 @@ def _split(spec: EvaluationSpec, task: Task, inputs: Inputs) -> tuple[Split, ...
             )
         splits.append(replace(it, train=kept, num_short=len(it.train) - len(kept)))
     return tuple(splits)
+
+
+def _say_heard(splits: Sequence[Split], heard: frozenset[Take]) -> str:
+    """What a reader has to know of a test part that the model was trained on; empty if it was not."""
+    examples = [item for split in splits for item in split.test]
+    known = sum(any(replace(take, start=0, stop=None) in heard for take in takes_of(item.audio)) for item in examples)
+    if not known:
+        return ""
+    return (
+        f"The model was trained on {known} of the {len(examples)} test recordings, without their targets, so its "
+        "figures are no figures on unheard speech."
+    )
 
 
 def _prepare(

@@ -184,6 +184,15 @@ class Runtime(BaseModel):
     parts of tars to `scratch`, which has three windows.
     """
 
+    features_gigabytes: Natural = 50
+    """What the features of evaluations may take in the store after each of them (--features-gigabytes).
+
+    What was not used longest is deleted; it is computed again where it is wanted. While an evaluation runs, all of its
+    own features are there.
+    Unit: gigabytes.
+    Change: larger where many tasks on the same data follow each other; 0 keeps none.
+    """
+
     @property
     def starts_nodes(self) -> bool:
         """Whether the launcher starts programs on the other machines. torchrun alone starts ranks of one machine."""

@@ -183,6 +183,13 @@ class FitSpec(Spec):
     Unit: utterances.
     """
 
+    balance_classes: bool = False
+    """True: each update draws its utterances with replacement, and all targets alike often, however many have them.
+
+    Source: SUPERB's keyword spotting, where most recordings are of the class for all other words.
+    Change: true where few classes have most of the training part, and the test part is even.
+    """
+
     dev_every: Count
     """How often the head is scored on the dev part. The head that was best is kept.
 

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 from safetensors import SafetensorError, safe_open
@@ -168,17 +170,31 @@ def _update(  # noqa: PLR0913, PLR0917 - one step, and what it needs
 
 
 def _batches(sets: Sets, fit: FitSpec, seed: int, begun: int, device: str) -> Iterator[Batch]:
-    """The batches from an update on, without end: each epoch has every example once, in an order of its own."""
+    """The batches from an update on, without end: each epoch has every example once, in an order of its own.
+
+    Balanced ones have as many draws per epoch, with replacement.
+    """
     count = len(sets.train)
+    chances = _balance(sets.train) if fit.balance_classes else None
     size = min(fit.batch, count)
     per_epoch = max(1, count // size)
     number = begun
     while True:
         epoch, place = divmod(number, per_epoch)
-        order = rng_for(seed, "order", epoch).permutation(count)
+        rng = rng_for(seed, "order", epoch)
+        order = rng.permutation(count) if chances is None else rng.choice(count, count, p=chances)
         for begin in range(place * size, per_epoch * size, size):
             yield read_batch([sets.train[row] for row in order[begin : begin + size]], sets.features, device)
         number = (epoch + 1) * per_epoch
+
+
+def _balance(examples: Sequence[Example]) -> npt.NDArray[np.float64]:
+    """The chance of each example to be drawn, such that all targets are drawn alike often."""
+    _, places, counts = np.unique(
+        [json.dumps(item.target, sort_keys=True) for item in examples], return_inverse=True, return_counts=True
+    )
+    found: npt.NDArray[np.float64] = 1.0 / (len(counts) * counts[places])
+    return found
 
 
 def _make_optimizer(head: nn.Module, fit: FitSpec, learning_rate: float) -> torch.optim.Optimizer:
