@@ -62,10 +62,16 @@ class ByPart(Spec):
     """Selects the publisher's partition."""
 
     train: tuple[str, ...] = ()
-    """Names of the parts that heads are fitted on. Only a task without a head needs none."""
+    """Names of the parts that heads are fitted on. Only a task without a head needs none.
+
+    Change: leave it empty only where nothing is trained.
+    """
 
     dev: tuple[str, ...] = ()
-    """Names of the parts on which learning rate and update are chosen. Give either this or `dev_speakers`."""
+    """Names of the parts on which learning rate and update are chosen. Give either this or `dev_speakers`.
+
+    Change: leave it empty where the publisher has no dev part.
+    """
 
     dev_speakers: Share | None = None
     """Share of the speakers of the train parts that are the dev part instead; one at least.

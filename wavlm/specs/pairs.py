@@ -43,6 +43,7 @@ class SpeakerVerification(Spec):
     The stretch is cut from the frames of the whole recording, so that frames are computed once.
     Unit: seconds.
     Source: SUPERB, 8 s, cut from the samples (s3prl, downstream/sv_voxceleb1: max_timestep).
+    Change: shorter where recordings are short.
     """
 
     min_train_seconds: NonNegative = 2.0
@@ -57,6 +58,7 @@ class SpeakerVerification(Spec):
     """Share of trials of one speaker that minDCF assumes; both costs are 1.
 
     Source: NIST SRE 2018 evaluation plan (0.05 for audio from video); VoxSRC.
+    Change: as the evaluation plan says that you compare with.
     """
 
     best_on_test: bool = True
@@ -85,18 +87,22 @@ class QueryByExample(Spec):
     `trials`: the lists of trials of the corpora: a query, a document, and whether it holds the query. `words`: texts: a
     query is a recording of at most `max_query_words` words, all others are documents. `classes`: the classes of
     recordings of one word: each recording is a query, and the recordings of other speakers are its documents.
+
+    Change: as the corpus says which recordings hold a query.
     """
 
     max_query_words: Count = 1
     """Longest query that is made of texts.
 
     Unit: words.
+    Change: lower it where long prompts are no queries.
     """
 
     distance: Literal["cosine_exp", "cosine"] = "cosine_exp"
     """How two frames differ: 1 - cosine, or exp(1 - cosine) - 1.
 
     Source: s3prl, downstream/quesst14_dtw/config.yaml: cosine_exp.
+    Change: as the published recipe says.
     """
 
     min_query_frames: Count = 5
@@ -104,12 +110,14 @@ class QueryByExample(Spec):
 
     Unit: frames.
     Source: s3prl, downstream/quesst14_dtw/expert.py.
+    Change: lower it for short words.
     """
 
     decision_deviations: float = 2.0
     """A document is said to hold a query where its score is so many deviations above the mean of the query's scores.
 
     Source: s3prl, downstream/quesst14_dtw/expert.py: 2. It decides ATWV, the second figure, alone.
+    Change: as the published recipe says.
     """
 
     max_documents: Count | None = None
@@ -132,36 +140,42 @@ class ConversationSpec(Spec):
     """Conversations of the part `made-train`.
 
     Unit: conversations.
+    Change: more for a trained head that generalises, fewer for a quick look.
     """
 
     dev: Natural = 40
     """Conversations of the part `made-dev`.
 
     Unit: conversations.
+    Change: more for a surer choice.
     """
 
     test: Natural = 80
     """Conversations of the part `made-test`. 0 where real ones are the test part: its speakers join the training then.
 
     Unit: conversations.
+    Change: more for a narrower interval.
     """
 
     dev_speakers: Share = 0.2
     """Share of the speakers that only conversations of the part `made-dev` have.
 
     Unit: fraction of the speakers.
+    Change: larger where there are many speakers.
     """
 
     test_speakers: Share = 0.2
     """Share of the speakers that only conversations of the part `made-test` have.
 
     Unit: fraction of the speakers.
+    Change: larger where there are many speakers.
     """
 
     speakers: tuple[Count, Count] = (2, 2)
     """Fewest and most speakers of a conversation.
 
     Unit: speakers.
+    Change: three to see more overlap.
     """
 
     seconds: Positive = 10.0
@@ -169,12 +183,14 @@ class ConversationSpec(Spec):
 
     Unit: seconds.
     Source: mixtures of Libri2Mix last about 14 s.
+    Change: as long as the recordings that are diarized afterwards.
     """
 
     turn_seconds: Positive = 4.0
     """Of longer recordings a random stretch of so much is taken.
 
     Unit: seconds.
+    Change: to the turns of the speech that you care about.
     """
 
     overlap: Probability = 0.5
@@ -188,12 +204,14 @@ class ConversationSpec(Spec):
     """Mean pause between utterances that do not overlap; exponentially distributed.
 
     Unit: seconds.
+    Change: to the pauses of the speech that you care about.
     """
 
     level_db: NonNegative = 3.0
     """Speakers are brought to one level first, then each is changed by up to so much, up or down.
 
     Unit: dB.
+    Change: wider where microphones are at different distances.
     """
 
     seed: Natural = 0
@@ -241,12 +259,14 @@ class SpeakerDiarization(Spec):
 
     Unit: seconds.
     Source: SUPERB scores everything: 0. CALLHOME's tables have 0.25.
+    Change: 0.25 to compare with figures that leave the edges of turns out.
     """
 
     thresholds: tuple[Share, ...] = Field((0.3, 0.4, 0.5, 0.6, 0.7), min_length=1)
     """A speaker speaks in a frame whose probability is above this. The one that is best on the dev part is tested.
 
     Source: s3prl, downstream/diarization/score.sh.
+    Change: more of them where the dev part is large.
     """
 
     medians: tuple[Count, ...] = Field((1, 11), min_length=1)
@@ -254,6 +274,7 @@ class SpeakerDiarization(Spec):
 
     Unit: frames.
     Source: s3prl, downstream/diarization/score.sh.
+    Change: more of them where the dev part is large.
     """
 
     conversations: ConversationSpec | None = None
