@@ -23,7 +23,7 @@ from wavlm.evaluation.outputs import write_files
 from wavlm.evaluation.results.facts import EvaluationFacts, results_path
 from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
-from wavlm.evaluation.tasks.task import Size, Task, Trainee
+from wavlm.evaluation.tasks.task import Mixes, Size, Task, Trainee
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import one_thread
 from wavlm.features.mfcc import Floats
@@ -52,6 +52,7 @@ def run_evaluation(
     splits = split_examples(task.collect(inputs.corpora, inputs.noise), spec.split, spec.max_utterances, task.class_of)
     splits = tuple(Split(it.name, tuple(task.for_training(one) for one in it.train), it.dev, it.test) for it in splits)
     # What can be known is known before the features are computed.
+    splits = tuple(task.mix(it, inputs.noise) if isinstance(task, Mixes) else it for it in splits)
     trainees = [task.begin(it.train, (*it.dev, *it.test)) for it in splits]
     subject = inputs.subject
     size = Size(subject.num_states, subject.num_channels, subject.hop_samples)

@@ -17,4 +17,8 @@ def make_task(spec: EvaluationSpec) -> Task:
         from wavlm.evaluation.tasks.recognition import Recognition
 
         return Recognition(task, head)
+    if task.type in ("se", "ss") and head.type == "mask":
+        from wavlm.evaluation.tasks.masking import Masking
+
+        return Masking(task, head)
     raise AssertionError(f"{task.type} with the head {head.type}")  # the spec was checked
