@@ -21,4 +21,8 @@ def make_task(spec: EvaluationSpec) -> Task:
         from wavlm.evaluation.tasks.masking import Masking
 
         return Masking(task, head)
+    if task.type == "st" and head.type == "translator":
+        from wavlm.evaluation.tasks.translation import Translation
+
+        return Translation(task, head)
     raise AssertionError(f"{task.type} with the head {head.type}")  # the spec was checked
