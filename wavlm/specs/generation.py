@@ -137,6 +137,31 @@ class SpeechTranslation(Spec):
     """
 
 
+class VoiceConversion(Spec):
+    """VC: the mel spectra of one speaker from the speech of any other. Score: mel-cepstral distortion, lower is better.
+
+    The head is trained on the speaker's own recordings. Others' recordings are scored against the same words, or the
+    same sentence, of the speaker. No vocoder is part of it, so the distortion is that of mel spectra.
+    """
+
+    heads: ClassVar[tuple[str, ...]] = ("converter",)
+
+    type: Literal["vc"]
+    """Selects voice conversion."""
+
+    speaker: str
+    """The speaker whose voice is learned, as the corpus names it.
+
+    Source: SUPERB-SG has TEF1, TEF2, TEM1 and TEM2 of VCC2020, one evaluation each.
+    """
+
+    seed: Natural = 0
+    """Seed of the draw of words for train, dev and test, where the corpus has no parts.
+
+    Change: to repeat an experiment with other words.
+    """
+
+
 def _check_order(pair: tuple[float, float], name: str) -> None:
     if pair[0] > pair[1]:
         raise FieldError(f"lowest {pair[0]:g} is above highest {pair[1]:g}", name)

@@ -206,18 +206,10 @@ class ConverterHead(Spec):
     """Selects this head."""
 
     hidden: Count = 1024
-    """Width of the decoder's LSTMs.
+    """Width of the decoder's LSTMs. The encoder has half of it, the layers before the decoder a quarter.
 
     Unit: channels.
     Source: SUPERB-SG's voice conversion (Taco2-AR), 1024.
-    Change: smaller for a quick look.
-    """
-
-    prenet: Count = 256
-    """Width of the layers between one frame of output and the next.
-
-    Unit: channels.
-    Source: SUPERB-SG, 256.
     Change: smaller for a quick look.
     """
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from wavlm.specs.base import Natural, Positive, Spec
-from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation
+from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
 
 
 class KeywordSpotting(Spec):
@@ -211,6 +211,7 @@ TaskSpec = Annotated[
     | SlotFilling
     | SpeechEnhancement
     | SpeechSeparation
-    | SpeechTranslation,
+    | SpeechTranslation
+    | VoiceConversion,
     Field(discriminator="type"),
 ]

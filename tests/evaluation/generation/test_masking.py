@@ -20,7 +20,7 @@ from wavlm.evaluation.run import Inputs, run_evaluation
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.listening import rate_clean, rate_sources, score_ratings
 from wavlm.evaluation.tasks.masking import Masker, Masking, MasksOfStates
-from wavlm.evaluation.tasks.mixtures import Mixture
+from wavlm.evaluation.tasks.referenced import Referenced
 from wavlm.evaluation.tasks.task import Batch, Size, read_batch
 from wavlm.shards import Reader
 from wavlm.specs.evaluation import BySpeaker, EvaluationSpec, FbankBaseline, FitSpec
@@ -71,7 +71,7 @@ def test_a_mask_of_ones_leaves_the_noisy_speech_as_it_is(tmp_path: Path) -> None
     split, trainee, readers = mixed(tmp_path, "se")
     found = trainee.predict(OfOnes(1), read_batch(split.test, spectra_of(split, readers), "cpu"))
     for item, rating in zip(split.test, found, strict=True):
-        assert isinstance(item, Mixture)
+        assert isinstance(item, Referenced)
         assert isinstance(rating, dict)
         clean, noisy = item.references[0].load(readers), item.audio.load(readers)
         assert rating["pesq"] == pytest.approx(pesq.pesq(16000, clean, noisy, "wb"), abs=0.02)

@@ -11,11 +11,12 @@ import pytest
 from tests.evaluation.generation.recordings import corpus_of, noises, speech
 from tests.mini_shards import Spoken
 from wavlm.errors import BadDataError
-from wavlm.evaluation.examples import Take
+from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.masking import Masking
-from wavlm.evaluation.tasks.mixtures import Mixed, Mixture
+from wavlm.evaluation.tasks.mixtures import Mixed
+from wavlm.evaluation.tasks.referenced import Referenced
 from wavlm.shards import Reader
 from wavlm.specs.generation import NoiseMixSpec, SpeechEnhancement, SpeechSeparation, VoiceMixSpec
 from wavlm.specs.heads import MaskHead
@@ -42,9 +43,15 @@ def split_of(task: Masking, spoken: LabelledCorpus, noise: LabelledCorpus | None
     return task.mix(Split("", tuple(items[:6]), tuple(items[6:9]), tuple(items[9:])), others)
 
 
-def every(split: Split) -> list[Mixture]:
+def other_of(item: Example) -> str:
+    """What was mixed in."""
+    assert isinstance(item.target, dict)
+    return str(item.target["with"])
+
+
+def every(split: Split) -> list[Referenced]:
     found = [*split.train, *split.dev, *split.test]
-    assert all(isinstance(item, Mixture) for item in found)
+    assert all(isinstance(item, Referenced) for item in found)
     return found  # type: ignore[return-value]
 
 
@@ -80,7 +87,7 @@ def test_noise_that_is_short_begins_again_and_a_loud_mixture_is_scaled_with_its_
 
 def test_no_noise_of_one_set_is_in_another(spoken: LabelledCorpus, noise: LabelledCorpus) -> None:
     split = split_of(ENHANCE, spoken, noise)
-    used = [{item.noise for item in part} for part in (split.train, split.dev, split.test)]  # type: ignore[attr-defined]
+    used = [{other_of(item) for item in part} for part in (split.train, split.dev, split.test)]
     assert len(used[1]) == len(used[2]) == 1
     assert not used[0] & used[1]
     assert not used[0] & used[2]
@@ -93,9 +100,9 @@ def test_voices_are_mixed_with_others_of_their_set(spoken: LabelledCorpus) -> No
     for part in (split.train, split.dev, split.test):
         firsts = {item.target["clean"] for item in part}  # type: ignore[index,call-overload]
         for item in part:
-            assert isinstance(item, Mixture)
-            assert item.noise in firsts
-            assert speakers[item.noise] != item.speaker
+            assert isinstance(item, Referenced)
+            assert other_of(item) in firsts
+            assert speakers[other_of(item)] != item.speaker
 
 
 def test_the_same_recordings_give_the_same_mixtures_whatever_else_is_there(
@@ -134,7 +141,7 @@ def test_published_mixtures_name_their_references(tmp_path: Path) -> None:
     (a, b), task = speech(0.4, 2), Masking(SpeechEnhancement(type="se"), HEAD)
     corpus = corpus_of(tmp_path / "pairs", [a, b], targets={b.key: {"clean": a.key}})
     (found,) = task.collect([corpus], [])
-    assert isinstance(found, Mixture)
+    assert isinstance(found, Referenced)
     assert found.key == f"pairs/{b.key}"
     assert found.references[0].load([Reader(corpus.shards_dir)]) == pytest.approx(a.waveform, abs=2**-15)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from wavlm.evaluation.tasks.task import Task
 from wavlm.specs.evaluation import EvaluationSpec
+from wavlm.specs.heads import HeadSpec
+from wavlm.specs.tasks import TaskSpec
 
 
 def make_task(spec: EvaluationSpec) -> Task:
@@ -17,6 +19,13 @@ def make_task(spec: EvaluationSpec) -> Task:
         from wavlm.evaluation.tasks.recognition import Recognition
 
         return Recognition(task, head)
+    if task.type in ("se", "ss", "st", "vc"):
+        return _make_generation(task, head)
+    raise AssertionError(f"{task.type} with the head {head.type}")  # the spec was checked
+
+
+def _make_generation(task: TaskSpec, head: HeadSpec) -> Task:
+    """A task that makes audio or text."""
     if task.type in ("se", "ss") and head.type == "mask":
         from wavlm.evaluation.tasks.masking import Masking
 
@@ -25,4 +34,8 @@ def make_task(spec: EvaluationSpec) -> Task:
         from wavlm.evaluation.tasks.translation import Translation
 
         return Translation(task, head)
-    raise AssertionError(f"{task.type} with the head {head.type}")  # the spec was checked
+    assert task.type == "vc"  # noqa: S101 - the spec was checked
+    assert head.type == "converter"  # noqa: S101 - the spec was checked
+    from wavlm.evaluation.tasks.conversion import Conversion
+
+    return Conversion(task, head)

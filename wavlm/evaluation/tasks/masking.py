@@ -35,7 +35,8 @@ from wavlm.evaluation.labelled import LabelledCorpus, Row
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.listening import rate_clean, rate_sources, score_ratings
-from wavlm.evaluation.tasks.mixtures import Mixture, mix_noise, mix_voices
+from wavlm.evaluation.tasks.mixtures import mix_noise, mix_voices
+from wavlm.evaluation.tasks.referenced import Referenced
 from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.shards import Reader
 from wavlm.shards.flac import Waveform
@@ -85,7 +86,7 @@ class Masking:
 
     def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Masker:  # noqa: ARG002
         first = train[0]
-        assert isinstance(first, Mixture)  # noqa: S101 - made above
+        assert isinstance(first, Referenced)  # noqa: S101 - made above
         return Masker(self._field, self.head, tuple(Reader(folder) for folder in first.shards_dirs))
 
     @property
@@ -157,7 +158,7 @@ class Masker:
 
     def _load(self, item: Example) -> tuple[Waveform, Waveform]:
         """The mixture (N,) and its references (R, N)."""
-        assert isinstance(item, Mixture)  # noqa: S101 - made above
+        assert isinstance(item, Referenced)  # noqa: S101 - made above
         return item.audio.load(self.readers), np.stack([it.load(self.readers) for it in item.references])
 
     def _padded(self, batch: Batch) -> Tensor:
@@ -193,8 +194,8 @@ def _wanted_frames(batch: Batch) -> Tensor:
     return num_spectrum_frames(counts)
 
 
-def _single(row: Row, corpus: str, dirs: tuple[Path, ...]) -> Mixture:
-    return Mixture(
+def _single(row: Row, corpus: str, dirs: tuple[Path, ...]) -> Referenced:
+    return Referenced(
         key=f"{corpus}/{row.key}",
         speaker=row.speaker,
         part=row.part,
@@ -206,7 +207,7 @@ def _single(row: Row, corpus: str, dirs: tuple[Path, ...]) -> Mixture:
     )
 
 
-def _published(corpus: LabelledCorpus, name: str, dirs: tuple[Path, ...]) -> list[Mixture]:
+def _published(corpus: LabelledCorpus, name: str, dirs: tuple[Path, ...]) -> list[Referenced]:
     """The mixtures of a corpus. Each of its recordings is a mixture, or one that a mixture names.
 
     Raises BadDataError: TARGET_MISSING for a recording that is neither, TARGET_BAD for references of another length.
@@ -226,7 +227,7 @@ def _published(corpus: LabelledCorpus, name: str, dirs: tuple[Path, ...]) -> lis
     ]
 
 
-def _pair(row: Row, references: Sequence[Row], corpus: str, dirs: tuple[Path, ...], name: str) -> Mixture:
+def _pair(row: Row, references: Sequence[Row], corpus: str, dirs: tuple[Path, ...], name: str) -> Referenced:
     if name == "sources" and len(references) != NUM_VOICES:
         raise BadDataError(
             "TARGET_BAD",
@@ -240,7 +241,7 @@ def _pair(row: Row, references: Sequence[Row], corpus: str, dirs: tuple[Path, ..
                 f"{row.key} has {row.num_samples} samples, {other.key} has {other.num_samples}, expected as many; in "
                 f"the corpus {corpus}; a mixture and what it is made of have one length",
             )
-    return Mixture(
+    return Referenced(
         key=f"{corpus}/{row.key}",
         speaker=row.speaker or references[0].speaker,
         part=row.part,

@@ -1,4 +1,4 @@
-"""Mixtures with their references: those that a corpus has, and those that are made of single recordings.
+"""Referenceds with their references: those that a corpus has, and those that are made of single recordings.
 
 What is made is made within each set of a split: no voice and no noise of one set is mixed into another. The draws of a
 mixture are named after its two recordings.
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from pydantic import JsonValue
 
 from wavlm.errors import BadDataError
-from wavlm.evaluation.examples import Audio, Example, Take
+from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.splits import Split
+from wavlm.evaluation.tasks.referenced import Referenced
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Reader
 from wavlm.shards.flac import Waveform
@@ -27,19 +27,6 @@ LARGEST = 0.99  # a louder mixture is scaled down to it, with its references
 NOISE_SHARE = 0.2  # of the noise recordings: those of the test part, and those of the dev part
 FEWEST_NOISES = 3
 ROLES = ("train", "dev", "test")
-
-
-@dataclass(frozen=True)
-class Mixture(Example):
-    """An example whose audio holds others, which are known."""
-
-    references: tuple[Audio, ...] = ()  # as they are in the mixture, as long as it
-    shards_dirs: tuple[Path, ...] = ()  # of all shards folders of the evaluation, which references are read from
-
-    @property
-    def noise(self) -> str:
-        """The recording that was mixed in; empty: the corpus' own mixture."""
-        return str(self.target.get("with", "")) if isinstance(self.target, dict) else ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +90,7 @@ def mix_noise(split: Split, noises: Sequence[Example], spec: NoiseMixSpec) -> Sp
         )
     dealt = _deal(noises, spec.seed)
     sets = [
-        tuple(_with_noise(_mixture(item), dealt[role], spec) for item in part)
+        tuple(_with_noise(_referenced(item), dealt[role], spec) for item in part)
         for role, part in zip(ROLES, (split.train, split.dev, split.test), strict=True)
     ]
     return Split(split.name, *sets)
@@ -122,7 +109,7 @@ def mix_voices(split: Split, spec: VoiceMixSpec) -> Split:
                 f"the {role} set has {len(speakers)} speaker, expected two or more: voices are mixed within a set; "
                 f"among its {len(part)} examples; use another split or corpus",
             )
-        sets.append(tuple(_with_voice(_mixture(item), _others(part, item.speaker), spec) for item in part))
+        sets.append(tuple(_with_voice(_referenced(item), _others(part, item.speaker), spec) for item in part))
     return Split(split.name, *sets)
 
 
@@ -136,7 +123,7 @@ def _deal(noises: Sequence[Example], seed: int) -> dict[str, list[Example]]:
     return {role: [item for item in by_key if (item.content or item.key) in names] for role, names in chosen.items()}
 
 
-def _with_noise(item: Mixture, noises: Sequence[Example], spec: NoiseMixSpec) -> Mixture:
+def _with_noise(item: Referenced, noises: Sequence[Example], spec: NoiseMixSpec) -> Referenced:
     noise = noises[int(rng_for(spec.seed, "with", item.key).integers(len(noises)))]
     rng = rng_for(spec.seed, "mix", item.key, noise.key)
     offset, level = int(rng.integers(noise.num_samples)), round(float(rng.uniform(*spec.snr_db)), 2)
@@ -144,14 +131,14 @@ def _with_noise(item: Mixture, noises: Sequence[Example], spec: NoiseMixSpec) ->
     return _as_mixed(item, noise, mixed, (Component(mixed, 0),))
 
 
-def _with_voice(item: Mixture, others: Sequence[Example], spec: VoiceMixSpec) -> Mixture:
+def _with_voice(item: Referenced, others: Sequence[Example], spec: VoiceMixSpec) -> Referenced:
     other = others[int(rng_for(spec.seed, "with", item.key).integers(len(others)))]
     level = round(float(rng_for(spec.seed, "mix", item.key, other.key).uniform(*spec.ratio_db)), 2)
     mixed = Mixed(_take(item), _take(other), min(item.num_samples, other.num_samples), 0, level)
     return _as_mixed(item, other, mixed, (Component(mixed, 0), Component(mixed, 1)))
 
 
-def _as_mixed(item: Mixture, other: Example, mixed: Mixed, references: tuple[Component, ...]) -> Mixture:
+def _as_mixed(item: Referenced, other: Example, mixed: Mixed, references: tuple[Component, ...]) -> Referenced:
     target: JsonValue = {"clean": item.key, "with": other.key, "ratio_db": mixed.ratio_db}
     key = f"{item.key}+{other.key}"
     return replace(item, key=key, num_samples=mixed.num_samples, audio=mixed, target=target, references=references)
@@ -161,8 +148,8 @@ def _others(part: Sequence[Example], speaker: str) -> list[Example]:
     return [item for item in part if item.speaker != speaker]
 
 
-def _mixture(item: Example) -> Mixture:
-    assert isinstance(item, Mixture)  # noqa: S101 - made by the same task
+def _referenced(item: Example) -> Referenced:
+    assert isinstance(item, Referenced)  # noqa: S101 - made by the same task
     return item
 
 
