@@ -6,7 +6,7 @@ Shapes: N samples at 16 kHz.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
@@ -50,6 +50,7 @@ class Example:
     audio: Audio
     target: JsonValue  # what the task predicts, in the task's own form
     content: str = ""  # copies of one recording have the same; empty: the key is all that is known
+    compared_with: tuple[Example, ...] = field(default=(), repr=False)  # their features are needed for it, too
 
     @property
     def seconds(self) -> float:

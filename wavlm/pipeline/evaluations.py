@@ -50,9 +50,9 @@ def _find_heard(labelled: Sequence[LabelledCorpus], artifact: Evaluation, store:
             for batch in stream_manifest(store.path(corpus), ["sha256"]):
                 digests.update(batch["sha256"].to_pylist())
     heard = set()
-    for corpus in labelled if digests else ():
+    for item in labelled if digests else ():
         of_key: dict[str, str] = {}
-        for batch in stream_manifest(corpus.corpus_dir, ["key", "sha256"]):
+        for batch in stream_manifest(item.corpus_dir, ["key", "sha256"]):
             of_key.update(zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True))
-        heard |= {row.take for row in corpus.rows if of_key[row.key] in digests}
+        heard |= {row.take for row in item.rows if of_key[row.key] in digests}
     return frozenset(heard)

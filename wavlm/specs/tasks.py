@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from wavlm.specs.base import Natural, Positive, Spec
+from wavlm.specs.pairs import QueryByExample, SpeakerDiarization, SpeakerVerification
 
 
 class KeywordSpotting(Spec):
@@ -207,6 +208,9 @@ TaskSpec = Annotated[
     | PhonemeRecognition
     | SpeechRecognition
     | OtherRecognition
-    | SlotFilling,
+    | SlotFilling
+    | SpeakerVerification
+    | QueryByExample
+    | SpeakerDiarization,
     Field(discriminator="type"),
 ]

@@ -76,9 +76,8 @@ class Features:
         self._open: dict[Path, Array] = {}
         for part in parts:
             counts, norms = _load(part.counts), _load(part.norms)
-            self._open[part.path] = np.asarray(
-                _load(part.path, mapped=True)
-            )  # slices of a memmap cost ten times as much
+            # Slices of a memmap cost ten times as much as those of an array.
+            self._open[part.path] = np.asarray(_load(part.path, mapped=True))
             ends = np.cumsum(counts)
             for example, norm, count, end in zip(part.examples, norms, counts, ends, strict=True):
                 self._places[example.key] = (part.path, int(end - count), int(end))
@@ -86,14 +85,22 @@ class Features:
 
     def read(self, key: str) -> Floats:
         """The states of an example: (S, F, D), where F is 1 if they are pooled; float32."""
-        path, start, stop = self._places[key]
-        rows: Floats = self._open[path][start:stop].astype(np.float32)
+        rows: Floats = self._rows(key).astype(np.float32)
         return rows.transpose(1, 0, 2)
+
+    def read_state(self, key: str, state: int) -> Floats:
+        """One state of an example, (F, D); float32."""
+        found: Floats = self._rows(key)[:, state].astype(np.float32)
+        return found
 
     def count(self, key: str) -> int:
         """The number of frames of an example."""
         _, start, stop = self._places[key]
         return stop - start
+
+    def _rows(self, key: str) -> Array:
+        path, start, stop = self._places[key]
+        return self._open[path][start:stop]
 
     def mean_norms(self, keys: Iterable[str]) -> npt.NDArray[np.float64]:
         """The mean L2 norm of the frames of each state, (S,), over these examples, each counting alike."""
