@@ -47,9 +47,9 @@ def evaluate(
 
     [bold]Examples[/]
 
-      [cyan]wavlm evaluate wavlm-demo@champion demo[/]
+      [cyan]wavlm evaluate wavlm-demo@champion small[/]
 
-      [cyan]wavlm evaluate path/to/hf-folder demo --store /data/store --gpus 1[/]
+      [cyan]wavlm evaluate path/to/hf-folder superb --store /data/store --gpus 1[/]
     """
     from flows.cli.results import print_board
     from flows.cli.run import run_recipe

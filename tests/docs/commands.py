@@ -35,6 +35,8 @@ NOT_RUN = {
     "wavlm gc --mirror": "needs object storage; tests/pipeline/mirror",
     "wavlm push s3://speech/wavlm": "needs object storage; tests/pipeline/mirror",
     "wavlm fetch s3://speech/wavlm": "needs object storage; tests/pipeline/mirror",
+    "wavlm evaluate wavlm-demo@champion": "needs a registered model and minutes; tests/flows/test_evaluate.py",
+    "wavlm features wavlm-demo@champion": "needs a registered model; tests/evaluation/test_folder_features.py",
     "export": "sets variables of the shell",
     "first=$(sbatch": "needs Slurm; tests/examples",
     "srun": "needs Slurm; tests/examples",

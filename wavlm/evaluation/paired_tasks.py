@@ -79,6 +79,8 @@ def _quotient(sums: Floats) -> Floats:
 
 def _read(folder: Path, name: str) -> Table | None:
     """Speaker and numbers of each prediction; None for a figure that is no quotient of sums."""
+    if name not in (ACCURACY, *EDITS):
+        return None
     check_sealed(folder / PREDICTIONS)
     table = pq.read_table(folder / PREDICTIONS).to_pylist()
     numbers = _count(name, [(json.loads(row["target"]), json.loads(row["prediction"])) for row in table])
@@ -94,7 +96,7 @@ def _count(name: str, pairs: Sequence[tuple[object, object]]) -> Floats | None:
     """Of each prediction what stands above and below the fraction line: (U, 2)."""
     if name == ACCURACY:
         return np.array([[target == found, 1.0] for target, found in pairs], np.float64)
-    if name not in EDITS or not all(isinstance(item, list) for pair in pairs for item in pair):
+    if not all(isinstance(item, list) for pair in pairs for item in pair):
         return None
     tokens = [[[str(symbol) for symbol in item] for item in pair if isinstance(item, list)] for pair in pairs]
     if name == "wer":
