@@ -51,8 +51,11 @@ def features(
     for error in found.refused:
         logger.warning("%s", error)
     if found.refused:
-        first = found.refused[0]
-        raise BadDataError(first.code, f"{len(found.refused)} files were left out, the first: {first.message}")
+        raise BadDataError(
+            found.refused[0].code,
+            f"{len(found.refused)} files cannot be used, all others are written; in {folder}; see the warnings: each "
+            "says what to do",
+        )
 
 
 def _find(model: str, store: Path, temporary: Path) -> Path:
