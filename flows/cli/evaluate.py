@@ -51,11 +51,17 @@ def evaluate(
 
       [cyan]wavlm evaluate path/to/hf-folder superb --store /data/store --gpus 1[/]
     """
+    from flows.cli.results import print_board
     from flows.cli.run import run_recipe
+    from wavlm.evaluation.results.board import keep
+    from wavlm.pipeline.artifacts import Evaluation
     from wavlm.pipeline.check import NotReadyError
+    from wavlm.pipeline.plan import plan
     from wavlm.pipeline.request import reference_of, set_missing_aside, write_request
+    from wavlm.pipeline.resolve import resolve
+    from wavlm.pipeline.scoreboard import find_results
     from wavlm.pipeline.store import Store
-    from wavlm.specs.yaml import find_suite
+    from wavlm.specs.yaml import find_suite, read_recipe
 
     artifact_store, network = Store(store), None
     wanted, missing = set_missing_aside(find_suite(suite))
@@ -67,13 +73,14 @@ def evaluate(
         network = find_network(artifact_store, reference)
     recipe = write_request(model, wanted, artifact_store, network)
     run_recipe(recipe, artifact_store, runtime, until=None)
+    resolved = resolve(read_recipe(recipe), artifact_store)
+    wanted_results = [item for item in plan(resolved) if isinstance(item, Evaluation)]
+    print_board(keep(find_results(wanted_results, artifact_store)), "table")
     console.out.print(f"recipe: {recipe}", highlight=False, soft_wrap=True)
     if reference:
         from tasks.registry.evaluated import add_results
-        from wavlm.pipeline.resolve import resolve
-        from wavlm.specs.yaml import read_recipe
 
-        for version in add_results(resolve(read_recipe(recipe), artifact_store), artifact_store):
+        for version in add_results(resolved, artifact_store):
             console.out.print(f"added to {version.reference} in the registry", highlight=False, soft_wrap=True)
     if missing:
         raise NotReadyError(missing)

@@ -64,7 +64,7 @@ def results(
     elif form == "csv":
         console.out.print(to_csv(long_rows(board)), end="", markup=False, highlight=False, soft_wrap=True)
     else:
-        _print_tables(board, form, published=published)
+        print_board(board, form, published=published)
     if layers is not None:
         _write_layers(board, layers)
 
@@ -86,7 +86,8 @@ def _write_layers(board: Board, folder: Path) -> None:
             )
 
 
-def _print_tables(board: Board, form: Format, *, published: bool) -> None:
+def print_board(board: Board, form: Format, *, published: bool = False) -> None:
+    """Print the table of results, and what a reader of it has to know."""
     from wavlm.evaluation.results.board import notes_of, rows_of
     from wavlm.evaluation.results.published import read_published
     from wavlm.evaluation.results.published_tables import footnotes, published_tables

@@ -16,33 +16,51 @@ pytestmark = pytest.mark.slow
 Wavlm = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_one_command_scores_a_network_and_a_missing_corpus_stops_only_its_own_task(
-    wavlm: Wavlm, tmp_path: Path
-) -> None:
-    suite = write_tones(tmp_path, {"heard": "tones", "missing": "absent"})
-    store, network = tmp_path / "store", f"random:{tmp_path}/networks/tiny.yaml"
-    done = wavlm("evaluate", network, suite, "--store", store, "--workers", 1)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "FOLDER_MISSING" in done.stderr
-    assert "https://example.org/absent" in done.stderr
-    (folder,) = store.glob("evaluation/heard-random-*")
-    found = json.loads((folder / "results.json").read_text())
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite of two evaluations, of which one has a corpus that is not there."""
+    folder = tmp_path_factory.mktemp("tones")
+    write_tones(folder, {"heard": "tones", "missing": "absent"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(project: Path, wavlm: Wavlm) -> subprocess.CompletedProcess[str]:
+    """What the command said, for a network with random weights."""
+    network, suite = f"random:{project}/networks/tiny.yaml", project / "suites/tones.yaml"
+    return wavlm("evaluate", network, suite, "--store", project / "store", "--workers", 1)
+
+
+def results_of(project: Path) -> Path:
+    (folder,) = (project / "store").glob("evaluation/heard-random-*")
+    return folder
+
+
+def test_a_missing_corpus_stops_only_its_own_task(evaluated: subprocess.CompletedProcess[str], project: Path) -> None:
+    assert evaluated.returncode == 2, evaluated.stdout + evaluated.stderr
+    assert "FOLDER_MISSING" in evaluated.stderr
+    assert "https://example.org/absent" in evaluated.stderr
+    found = json.loads((results_of(project) / "results.json").read_text())
     assert found["test"] == {"utterances": 12, "speakers": 2, "minutes": 0.05}
     assert len(found["layers"]) == 3
-    sealed = (folder / "artifact.json").stat().st_mtime_ns
-    again = wavlm("evaluate", network, tmp_path / "evaluations/heard.yaml", "--store", store, "--workers", 1)
+    assert f"{100 * found['figures'][0]['value']:.2f} %" in evaluated.stdout  # the table ends the run
+
+
+def test_what_is_complete_is_left_alone(
+    evaluated: subprocess.CompletedProcess[str], project: Path, wavlm: Wavlm
+) -> None:
+    sealed = (results_of(project) / "artifact.json").stat().st_mtime_ns
+    network, alone = f"random:{project}/networks/tiny.yaml", project / "evaluations/heard.yaml"
+    again = wavlm("evaluate", network, alone, "--store", project / "store", "--workers", 1)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert (folder / "artifact.json").stat().st_mtime_ns == sealed
+    assert (results_of(project) / "artifact.json").stat().st_mtime_ns == sealed
 
 
-def test_results_of_a_store_are_a_table_a_row_per_figure_and_a_picture(wavlm: Wavlm, tmp_path: Path) -> None:
-    suite = write_tones(tmp_path, {"heard": "tones"})
-    store, network = tmp_path / "store", f"random:{tmp_path}/networks/tiny.yaml"
-    done = wavlm("evaluate", network, suite, "--store", store, "--workers", 1)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder,) = store.glob("evaluation/heard-random-*")
-    value = json.loads((folder / "results.json").read_text())["figures"][0]["value"]
-    pictures = tmp_path / "pictures"
+def test_results_of_a_store_are_rows_in_full_precision_and_a_picture(
+    evaluated: subprocess.CompletedProcess[str], project: Path, wavlm: Wavlm
+) -> None:
+    value = json.loads((results_of(project) / "results.json").read_text())["figures"][0]["value"]
+    store, pictures = project / "store", project / "pictures"
     printed = wavlm("results", "--store", store, "--format", "csv", "--layers", pictures)
     assert printed.returncode == 0, printed.stderr
     (row,) = csv.DictReader(printed.stdout.splitlines())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,16 +16,20 @@ from tasks.registry.connection import connect
 from tasks.registry.evaluated import add_results
 from tasks.registry.lookup import show_model
 from tests.tasks.conftest import build
+from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
 from wavlm.evaluation.results.facts import Amount, ConfidenceInterval, EvaluationFacts, Figure, LayerWeight
 from wavlm.pipeline.artifacts import Evaluation, Export, Model, Registration
 from wavlm.pipeline.plan import evaluations_of, models, plan
 from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
-from wavlm.specs import ModelSpec, ModelVersion, Recipe
+from wavlm.specs import GateSpec, ModelSpec, ModelVersion, Recipe
 from wavlm.specs.yaml import find_suite
+from wavlm.storage.parquet import write_parquet
 
 if TYPE_CHECKING:
     from tests.tasks.conftest import BuiltStore
+
+    MakeStore = Callable[[GateSpec | None], BuiltStore]
 
 pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
 VALUES = {"ks-kajongg": 0.625, "sid-kajongg": 0.5}
@@ -47,11 +52,32 @@ def facts_of(artifact: Evaluation, values: Mapping[str, float]) -> EvaluationFac
     )
 
 
+def write_results(artifact: Evaluation, out: Path, values: Mapping[str, float]) -> EvaluationFacts:
+    """The predictions of 40 examples, of which as many are right as the figure says, and the facts."""
+    facts = facts_of(artifact, values)
+    right = round(40 * facts.figures[0].value)
+    rows = [
+        {
+            "key": f"e{n}",
+            "speaker": "",
+            "fold": "",
+            "seed": 0,
+            "target": '"a"',
+            "prediction": '"a"' if n < right else '"b"',
+        }
+        for n in range(40)
+    ]
+    write_parquet(out / PREDICTIONS, pa.Table.from_pylist(rows, PREDICTION_SCHEMA))
+    return facts
+
+
 def make_evaluations(recipe: Recipe, store: Store, values: Mapping[str, float] = VALUES) -> None:
     for artifact in plan(recipe):
-        if isinstance(artifact, Evaluation):
-            store.make(artifact, lambda _, item=artifact: facts_of(item, values))
-        elif not isinstance(artifact, Registration | Export) and not store.is_complete(artifact):
+        if isinstance(artifact, Evaluation) and not store.is_complete(artifact):
+            is_first = artifact.subject_name == "iteration1"
+            found = dict.fromkeys(values, 0.25) if is_first else values
+            store.make(artifact, lambda out, item=artifact, those=found: write_results(item, out, those))
+        elif not isinstance(artifact, Evaluation | Registration | Export) and not store.is_complete(artifact):
             store.make(artifact, lambda out, item=artifact: build(item, store, out))
 
 
@@ -127,6 +153,30 @@ def test_results_are_added_to_a_version_that_is_there(built: BuiltStore) -> None
     assert [item.path for item in connect(store).client.list_artifacts(run.info.run_id, "evaluations/demo")] == [
         f"evaluations/demo/{name}" for name in ("layers.csv", "layers.png", "results.csv", "results.parquet")
     ]
+
+
+@pytest.mark.slow
+def test_the_gate_compares_a_task_in_pairs_of_test_examples(make_store: MakeStore) -> None:
+    built = make_store(None)
+    gate = GateSpec(metric="demo/ks-kajongg/accuracy")
+    recipe = Recipe.model_validate({**dict(built.recipe), "gate": gate, "evaluate": find_suite(Path("demo"))})
+    make_evaluations(recipe, built.store)
+    for model in models(plan(recipe)):
+        register_model(Registration(recipe.registry_name, model), built.store, recipe)
+    newest, oldest = show_model(built.store, recipe.registry_name).versions
+    assert oldest.tags["wavlm.gate"].startswith("champion until") or "first champion" in oldest.tags["wavlm.gate"]
+    assert "champion" in newest.aliases
+    assert newest.tags["wavlm.gate"].startswith(
+        "better: demo/ks-kajongg/accuracy 0.6250 against 0.2500 of WavLM-tiny:1 on the same 40 utterances: gain +0.3750"
+    )
+
+
+def test_a_gate_of_a_task_that_the_suite_does_not_have_is_refused(built: BuiltStore) -> None:
+    gate = GateSpec(metric="demo/er-none/accuracy")
+    with pytest.raises(ValueError, match="there is demo/ks-kajongg/"):
+        Recipe.model_validate({**dict(built.recipe), "gate": gate, "evaluate": find_suite(Path("demo"))})
+    with pytest.raises(ValueError, match="there is no suite"):
+        Recipe.model_validate({**dict(built.recipe), "gate": gate})
 
 
 def test_the_page_of_an_iteration_shows_its_suite(evaluated: tuple[Recipe, Store, Model], tmp_path: Path) -> None:

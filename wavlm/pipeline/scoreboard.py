@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.results.board import SHORT, Board, StoredResult, keep
-from wavlm.evaluation.results.facts import EvaluationFacts
+from wavlm.evaluation.results.facts import EvaluationFacts, Figure
 from wavlm.pipeline.artifacts import Artifact, Evaluation, Model, Registration
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.plan import evaluations_of
@@ -42,15 +42,16 @@ def own_results(board: Board, model: Artifact) -> list[EvaluationFacts]:
 
 
 def suite_metrics(suite: str, results: Iterable[EvaluationFacts]) -> dict[str, float]:
-    """The figures of a model as metrics: `<suite>/<evaluation>/<figure>`, such as `superb/ks/accuracy`.
+    """The figures of a model as metrics."""
+    return {metric_name(suite, it, figure): figure.value for it in results for figure in it.figures}
 
-    The name of an evaluation that begins with the name of its suite is not said twice.
+
+def metric_name(suite: str, facts: EvaluationFacts, figure: Figure) -> str:
+    """The metric of a figure: `<suite>/<evaluation>/<figure>`, such as `superb/ks/accuracy`.
+
+    The name of an evaluation that begins with the name of its suite does not say it twice.
     """
-    return {
-        f"{suite}/{it.evaluation.removeprefix(f'{suite}-')}/{figure.name}": figure.value
-        for it in results
-        for figure in it.figures
-    }
+    return f"{suite}/{facts.evaluation.removeprefix(f'{suite}-')}/{figure.name}"
 
 
 def choose_subjects(results: Sequence[StoredResult], names: Sequence[str]) -> list[StoredResult]:
@@ -92,7 +93,7 @@ def _read(folder: Path, versions: Mapping[str, str]) -> StoredResult:
     subject = _subject_of(head.identity.get("subject"))
     if name := versions.get(subject):
         facts = facts.model_copy(update={"subject": name})
-    return StoredResult(facts, subject, key_of(conditions), head.finished_unix)
+    return StoredResult(facts, subject, key_of(conditions), head.finished_unix, folder)
 
 
 def _facts_of(head: RecordHead, folder: Path) -> EvaluationFacts:

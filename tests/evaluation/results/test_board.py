@@ -7,6 +7,7 @@ import pytest
 from tests.evaluation.results.test_groups import rate, result
 from wavlm.evaluation.results.board import StoredResult, keep, long_rows, notes_of, rows_of
 from wavlm.evaluation.results.facts import Amount, Attempt, ConfidenceInterval, EvaluationFacts, Figure
+from wavlm.evaluation.results.words import show_value
 
 SPREAD = ConfidenceInterval(low=0.7, high=0.9, method="Wilson over 50 trials")
 TEST = Amount(utterances=50, speakers=4, minutes=2.5)
@@ -91,3 +92,19 @@ def test_programs_get_a_row_per_figure_in_full_precision() -> None:
         ("slot_value_cer", 0.4, 1),
     ]
     assert (rows[0]["utterances"], rows[0]["speakers"], rows[0]["low"]) == (50, 4, None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "shown"),
+    [
+        ("accuracy", 0.5, "50.00 %"),
+        ("intent_accuracy", 0.5, "50.00 %"),
+        ("eer_best_on_test", 0.0123, "1.23 %"),
+        ("min_dcf", 0.5, "0.5"),
+        ("mtwv", 0.05, "0.05"),
+        ("bleu", 21.37, "21.37"),
+        ("mcd", 8.04, "8.04"),
+    ],
+)
+def test_rates_are_shown_in_percent_and_others_as_they_are(metric: str, value: float, shown: str) -> None:
+    assert show_value(metric, value) == shown

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from wavlm.evaluation.results.facts import Amount, EvaluationFacts, Figure
 from wavlm.evaluation.results.groups import group_of, in_groups, overall
@@ -35,6 +36,7 @@ class StoredResult:
     subject: str  # what was evaluated: equal for the same weights alone
     conditions: str  # digest of all but the subject: equal where figures can be compared
     finished_unix: float = 0.0
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)

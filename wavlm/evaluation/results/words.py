@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from wavlm.evaluation.results.facts import Amount, Figure
 
-# Last words of the names of shares and rates: these are shown in percent, all others as they are.
+# Words in the names of shares and rates: these are shown in percent, all others as they are.
 RATES = frozenset({"accuracy", "recall", "precision", "f1", "per", "wer", "cer", "eer", "der", "rate", "stoi"})
 
 
 def show_value(metric: str, value: float) -> str:
     """The value of a metric: shares and rates in percent."""
-    return f"{100 * value:.2f} %" if metric.rpartition("_")[2] in RATES else f"{value:.4g}"
+    return f"{100 * value:.2f} %" if RATES & set(metric.split("_")) else f"{value:.4g}"
 
 
 def show_figure(figure: Figure) -> str:
