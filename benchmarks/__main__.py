@@ -20,7 +20,7 @@ from benchmarks.harness import ROOT, Claim, Figure, commit, number
 
 # In the order of the table.
 NETWORK = ("attention", "head", "front", "step", "memory")
-DATA = ("loader", "effects", "mfcc", "kmeans", "labels", "seals", "growth", "end_to_end")
+DATA = ("loader", "effects", "mfcc", "kmeans", "labels", "seals", "growth", "end_to_end", "pooled")
 SCRIPTS = tuple(name for name in NETWORK + DATA if (Path(__file__).parent / f"{name}.py").exists())
 
 

@@ -9,7 +9,7 @@ from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Evaluation
-from wavlm.pipeline.store import Store
+from wavlm.pipeline.store import FEATURES, Store
 
 
 @stage_task
@@ -17,10 +17,13 @@ def evaluation(artifact: Evaluation, store: Store, runtime: Runtime) -> Path:
     """The folder of the results."""
 
     def build(out: Path, progress: Progress) -> EvaluationFacts:
+        from wavlm.evaluation.features.cache import remove_unused
         from wavlm.evaluation.run import run_evaluation
         from wavlm.pipeline.evaluations import find_inputs
 
-        cache = store.root / "features"
-        return run_evaluation(artifact.spec, find_inputs(artifact, store), cache, out, runtime.workers, progress)
+        cache = store.root / FEATURES
+        facts = run_evaluation(artifact.spec, find_inputs(artifact, store), cache, out, runtime.workers, progress)
+        remove_unused(cache, 1e9 * runtime.features_gigabytes)
+        return facts
 
     return make_stage(artifact, store, runtime, build)

@@ -28,7 +28,7 @@ from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.runtime import Runtime
 from wavlm.export import model_card
 from wavlm.pipeline.artifacts import Export, Model, Registration
-from wavlm.pipeline.cards import card_of
+from wavlm.pipeline.cards import card_of, with_results
 from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import (
     GATE_FILE,
@@ -170,7 +170,8 @@ def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) ->
     model = artifact.model
     title = f"{artifact.registry_name}, iteration {model.iteration}"
     card = replace(card_of(model, store), name=title, summary=f"{recipe.description.rstrip('. ')}. {PAGE}")
-    write_text(out / CARD_FILE, model_card(card, model.network))
+    write_text(out / CARD_FILE, model_card(with_results(card, model, recipe, store), model.network))
+    description.write_evaluations(model, recipe, store, out)
     plots = out / description.PLOTS_FOLDER
     plots.mkdir(exist_ok=True)
     description.draw_plots(model, recipe, store, plots)

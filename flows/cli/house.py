@@ -58,10 +58,10 @@ def gc(  # noqa: PLR0913 - one option each
 ) -> None:
     """Show what of the store nobody needs any more, why, and how large it is; delete it with --delete.
 
-    Trash; attempts that no kept recipe continues; checkpoints of complete models; what no kept recipe and no registered
-    model is made from; archives and audio, as far as the recipes allow it (`keep`). Kept recipes: the shipped ones,
-    those that were run with this store, and those of --keep. A recipe whose file cannot be read from here is kept as
-    it was last run, until --forget names it.
+    Trash; attempts that no kept recipe continues; the features of evaluations; checkpoints of complete models; what no
+    kept recipe and no registered model is made from; archives and audio, as far as the recipes allow it (`keep`). Kept
+    recipes: the shipped ones, those that were run with this store, and those of --keep. A recipe whose file cannot be
+    read from here is kept as it was last run, until --forget names it.
 
     [bold]Examples[/]
 

@@ -12,6 +12,7 @@ import typer
 from flows.cli import console, usage
 from flows.cli import deploy as cli_deploy
 from flows.cli import evaluate as cli_evaluate
+from flows.cli import features as cli_features
 from flows.cli import grow as cli_grow
 from flows.cli import house as cli_house
 from flows.cli import init as cli_init
@@ -21,6 +22,7 @@ from flows.cli import parts as cli_parts
 from flows.cli import pin as cli_pin
 from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
+from flows.cli import results as cli_results
 from flows.cli import run as cli_run
 from flows.cli import store as cli_store
 from flows.cli import ui as cli_ui
@@ -84,6 +86,8 @@ for module in (
     cli_mirror,
     cli_deploy,
     cli_evaluate,
+    cli_results,
+    cli_features,
     cli_models,
     cli_ui,
 ):

@@ -142,6 +142,9 @@ CacheFolder = Annotated[
 CacheGigabytes = Annotated[
     int, typer.Option(min=0, help="Read tars of the mirror through a cache of this size; 0: fetch them all")
 ]
+FeaturesGigabytes = Annotated[
+    int, typer.Option(min=0, help="What the features of evaluations may take in the store; 0: none are kept")
+]
 Cluster = Annotated[
     str,
     typer.Option(

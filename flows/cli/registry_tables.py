@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,12 @@ def comparison_of(found: Comparison) -> dict[str, Any]:
         "settings": [asdict(item) for item in found.settings],
         "lineage": [asdict(item) for item in found.lineage],
     }
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """A table under its title, with a column for each that a row has."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    _print(columns, ([row.get(name, "") for name in columns] for row in rows), title=title)
 
 
 def print_versions(versions: Sequence[Version]) -> None:

@@ -39,6 +39,7 @@ OPTIONS: Mapping[str, Any] = {
     "mirror": options.Mirror,
     "cache": options.CacheFolder,
     "cache_gigabytes": options.CacheGigabytes,
+    "features_gigabytes": options.FeaturesGigabytes,
 }
 
 

@@ -18,10 +18,10 @@ from tasks.registry.lookup import fetch_model, record_end
 from tasks.registry.publish import WEIGHTS_TAG
 from tasks.registry.versions import CHAMPION, VERDICT_TAG, Version, versions_of, with_metrics
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.artifacts import ImportedModel, Model
 from wavlm.pipeline.registration import GateFacts, read_gate, write_gate
 from wavlm.pipeline.store import Store
-from wavlm.specs import Recipe
+from wavlm.specs import ModelVersion, Recipe
 
 CANDIDATE = "candidate"
 
@@ -92,6 +92,24 @@ def _judge(
             return Verdict(is_champion=False, reason=f"not compared: {reason}")
         _log.info("comparing %s with the champion %s on held-out speech", version.reference, champion.reference)
         contest = Contest(
-            model, recipe, store, champion.reference, champion.tags.get("codebook"), Path(folder), confidence
+            model=model,
+            recipe=recipe,
+            store=store,
+            champion=champion.reference,
+            champion_codebook=champion.tags.get("codebook"),
+            champion_dir=Path(folder),
+            confidence=confidence,
+            champion_keys=_find_keys(champion, recipe),
         )
         return judge_by_interval(recipe.gate, version, champion, contest.measure)
+
+
+def _find_keys(champion: Version, recipe: Recipe) -> frozenset[str]:
+    """The keys of the champion in the store: as it was trained, and as the recipe takes it from the registry."""
+    imported = {
+        ImportedModel(spec, name).key
+        for name, spec in recipe.models.items()
+        if isinstance(spec.source, ModelVersion)
+        and (spec.source.model, spec.source.version) == (champion.name, str(champion.version))
+    }
+    return frozenset(imported | {champion.key})

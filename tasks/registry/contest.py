@@ -21,8 +21,9 @@ from wavlm.nn.description import WEIGHTS_FILE, read_header
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.results import folders_with_phones
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.task_gain import measure_task
 from wavlm.specs import Recipe, ScoresSpec
-from wavlm.specs.gate import LOWER_IS_BETTER
+from wavlm.specs.gate import LOWER_IS_BETTER, is_of_task
 
 if TYPE_CHECKING:
     from wavlm.evaluation.scores import Chosen
@@ -51,11 +52,14 @@ class Contest:
     champion_codebook: str | None  # key of the codebook whose labels it predicts
     champion_dir: Path
     confidence: float
+    champion_keys: frozenset[str] = frozenset()  # that the champion may have in this store
 
     def measure(self, metric: str) -> Gain | str:
         """The gain of the model over the champion; a text that says why there is none."""
         if metric == PROBE_METRIC or metric in ABX_METRICS:
             return self._measure_probe(metric)
+        if is_of_task(metric):
+            return measure_task(metric, self.model, self.champion_keys, self.recipe, self.store, self.confidence)
         return self._measure_loss(metric) if metric in _QUOTIENTS else f"{metric} is no figure of a model itself"
 
     @property

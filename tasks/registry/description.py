@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from tasks.registry.evaluated import FOLDER as EVALUATIONS_FOLDER
 from tasks.registry.lineage import CARD_FILE, LINEAGE_FILE, file_digests, parent_keys
 from tasks.registry.mlmodel import MLMODEL_FILE
 from tasks.registry.provenance import git_commit
@@ -27,6 +28,7 @@ from tasks.registry.versions import (
 from wavlm.errors.secrets import without_secrets_in
 from wavlm.evaluation.facts import SCORES_PLOT
 from wavlm.evaluation.fast.metrics import probe_metrics
+from wavlm.evaluation.publication import publish_results
 from wavlm.execution.metrics import METRICS_FILE
 from wavlm.export import HF_FOLDER
 from wavlm.pipeline.artifacts import Export, Model, Shards
@@ -34,6 +36,7 @@ from wavlm.pipeline.parts import read_parts
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
 from wavlm.pipeline.results import label_quality_of, read_scores_facts
+from wavlm.pipeline.scoreboard import board_of, own_results, suite_metrics
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
@@ -75,6 +78,8 @@ def files_to_log(model: Model, store: Store, out: Path) -> Iterator[tuple[Path, 
     """
     for plot in sorted((out / PLOTS_FOLDER).iterdir()):
         yield plot, PLOTS_FOLDER
+    for path in sorted((out / EVALUATIONS_FOLDER).glob("*/*")):
+        yield path, f"{EVALUATIONS_FOLDER}/{path.parent.name}"  # the name of the suite
     for path in sorted((store.path(Export(model)) / HF_FOLDER).iterdir()):
         if path.name != CARD_FILE:  # the version has one with its own title
             yield path, MODEL_FOLDER
@@ -115,7 +120,18 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
     found |= _part_metrics(model, store)
     if scores := read_scores_facts(scores_of(model, recipe), store):
         found |= probe_metrics(scores)
+    if recipe.evaluate:
+        found |= suite_metrics(recipe.evaluate.name, own_results(board_of(model, recipe, store), model))
     return found
+
+
+def write_evaluations(model: Model, recipe: Recipe, store: Store, out: Path) -> None:
+    """Write what the recipe's suite found into a folder of the registration; none if there is nothing."""
+    shutil.rmtree(out / EVALUATIONS_FOLDER, ignore_errors=True)  # of an attempt that was cut short
+    board = board_of(model, recipe, store)
+    if recipe.evaluate and (own := own_results(board, model)):
+        title = f"{recipe.registry_name}, iteration {model.iteration} ({model.key})"
+        publish_results(board, own, out / EVALUATIONS_FOLDER / recipe.evaluate.name, title)
 
 
 def _part_metrics(model: Model, store: Store) -> dict[str, float]:

@@ -16,7 +16,7 @@ from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.refreshes import aliases_of
 from wavlm.specs import GateSpec, Recipe
-from wavlm.specs.gate import LOWER_IS_BETTER
+from wavlm.specs.gate import LOWER_IS_BETTER, is_of_task
 from wavlm.specs.identity import canonical, key_of
 
 DEFAULT_CONFIDENCE = 0.95  # of a weekly loop
@@ -62,7 +62,8 @@ def measured_tags(metrics: Mapping[str, float], model_dir: Path) -> dict[str, st
 
 def confidence_of(recipe: Recipe) -> float | None:
     """The confidence of the interval that decides; None if the figures of registration decide."""
-    return recipe.gate.confidence or (DEFAULT_CONFIDENCE if aliases_of(recipe) else None)
+    is_measured = bool(aliases_of(recipe)) or is_of_task(recipe.gate.metric)
+    return recipe.gate.confidence or (DEFAULT_CONFIDENCE if is_measured else None)
 
 
 def has_final_labels(model: Model, recipe: Recipe) -> bool:
@@ -119,13 +120,13 @@ def _not_compared(new: Version, obstacles: Sequence[str]) -> Verdict:
 
 def _find_obstacle(metric: str, new: Version, champion: Version | None, *, is_final: bool) -> str | None:
     """Why a metric says nothing about which version is better; None if it does."""
-    if metric not in TAG_OF:
+    if metric not in TAG_OF and not is_of_task(metric):
         return f"{metric} is the quality of its teacher's labels, not its own (probe/pnmi is)"
     for version in (new, champion):
         if version is not None and not math.isfinite(version.metrics.get(metric, math.nan)):
             return f"{version.reference} has no {metric}{_advice(metric, version)}"
     if champion is None:
-        is_lasting = TAG_OF[metric] == PROBE_TAG or is_final
+        is_lasting = is_of_task(metric) or TAG_OF[metric] == PROBE_TAG or is_final
         return None if is_lasting else f"{metric} cannot be compared with that of the iterations to come: other labels"
     difference = find_difference(TAG_OF[metric], new, champion)
     where = f"{metric} of {new.reference} and {champion.reference}"

@@ -13,7 +13,7 @@ from wavlm.specs import EffectName, Recipe
 from wavlm.specs.yaml import read_recipe
 
 RECIPES = {path.stem: read_recipe(path) for path in sorted((SPECS / "recipes").glob("*.yaml"))}
-WITH_EFFECTS = ("demo", "mini-librispeech")
+WITH_EFFECTS = ("demo", "demo-no-gate", "mini-librispeech")
 
 
 def effects_of(recipe: Recipe) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.corpus.corpora import grow, of_folder
-from wavlm.corpus import contents as contents_module
+from wavlm.corpus import hashing as hashing_module
 from wavlm.corpus import reading as reading_module
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.contents import find_contents, read_contents
@@ -80,7 +80,7 @@ def test_that_a_file_could_not_be_read_holds_only_for_who_cannot_read_it(
     def forbid(path: Path, _: object) -> str:
         raise PermissionError(path)
 
-    monkeypatch.setattr(contents_module, "hash_fenced", forbid)
+    monkeypatch.setattr(hashing_module, "hash_fenced", forbid)
     closed = read_contents(folder, cache, stall_seconds=0)
     assert set(closed.sha256s.values()) == {"unreadable"}
     monkeypatch.undo()

@@ -17,7 +17,7 @@ import soundfile
 from flows.cli.plan import plan_table
 from tests.corpus.corpora import grow, tone
 from tests.folders import corpus_and_shards, make_both, read_resolved, write_project
-from wavlm.corpus import contents as contents_module
+from wavlm.corpus import hashing as hashing_module
 from wavlm.corpus.contents import find_contents, read_contents
 from wavlm.corpus.digests import Cache
 from wavlm.corpus.manifest import read_manifest
@@ -42,13 +42,13 @@ def keys(recipe: Recipe) -> list[str]:
 def count_hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are hashed from now on."""
     hashed: list[str] = []
-    original = contents_module.hash_pieces
+    original = hashing_module.hash_pieces
 
     def hash_pieces(path: Path) -> Iterator[str]:
         hashed.append(path.name)
         return original(path)
 
-    monkeypatch.setattr(contents_module, "hash_pieces", hash_pieces)
+    monkeypatch.setattr(hashing_module, "hash_pieces", hash_pieces)
     return hashed
 
 
@@ -204,14 +204,14 @@ def test_a_file_that_changes_while_the_folder_is_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = grow(tmp_path / "wavs", ["ann"])
-    original = contents_module.hash_pieces
+    original = hashing_module.hash_pieces
 
     def hash_pieces(path: Path) -> Iterator[str]:
         yield from original(path)
         if path.name == "2.flac":
             path.write_bytes(b"recorded further")
 
-    monkeypatch.setattr(contents_module, "hash_pieces", hash_pieces)
+    monkeypatch.setattr(hashing_module, "hash_pieces", hash_pieces)
     with pytest.raises(BadDataError, match=r"FILE_CHANGED: it was written.*ann/2\.flac; run again"):
         read_contents(folder, None, stall_seconds=0)
 
@@ -273,7 +273,7 @@ def test_the_manifest_has_the_digests_of_the_list_and_no_file_is_hashed_twice(
 
 def test_a_file_that_gives_no_data_ends_the_run_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = grow(tmp_path / "wavs", ["ann"], clips=2)
-    monkeypatch.setattr(contents_module, "hash_pieces", hang)
+    monkeypatch.setattr(hashing_module, "hash_pieces", hang)
     with pytest.raises(CodedError, match=r"STORAGE_STALLED: no data for 0\.2 s of a file; at .*\.flac; check the disk"):
         read_contents(folder, None, stall_seconds=0.2)
 

@@ -63,6 +63,7 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "mirror": (["--mirror", "s3://bucket/lab"], "s3://bucket/lab"),
     "cache": (["--cache", "/local/tars"], "/local/tars"),
     "cache_gigabytes": (["--cache-gigabytes", "8"], 8),
+    "features_gigabytes": (["--features-gigabytes", "9"], 9),
 }
 IMPLIED = {"nodes": {"launcher": SRUN}}
 # What a command does not take, and why.

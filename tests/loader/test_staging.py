@@ -20,6 +20,7 @@ from wavlm.loader.loader import loader
 from wavlm.loader.samples import TrainingSamples
 from wavlm.loader.staging import StagedWindows, Stager, TarSegment
 from wavlm.loader.utterances import cache_of
+from wavlm.storage.pieces import PIECE_BYTES
 
 TARS = {number: bytes([number]) * 500 + bytes(range(200)) * 3 for number in range(6)}
 BEGIN, SIZE = 400, 600  # of the segment of each
@@ -130,3 +131,23 @@ def test_a_copy_that_decays_is_read_from_the_store(job: TrainJob, tmp_path: Path
     path = folder / "0-0.tars"
     path.write_bytes(bytes(path.stat().st_size))
     assert [digest(item.to("cpu")) for item in islice(loader(scratch, SamplerState(), stages=False), 8)] == expected
+
+
+@pytest.mark.parametrize("begin", [0, 1, 3 * PIECE_BYTES - 1, 4 * PIECE_BYTES, 5 * PIECE_BYTES + 7])
+@pytest.mark.parametrize("size", [1, 7_990_000, 4 * PIECE_BYTES, 20_000_000])
+def test_no_piece_of_a_mirror_is_fetched_twice_for_a_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: int, size: int
+) -> None:
+    pieces: list[int] = []
+
+    def read_range(folder: Path, name: str, start: int, length: int) -> bytes:
+        pieces.extend(range(start // PIECE_BYTES, (start + length - 1) // PIECE_BYTES + 1))
+        return bytes(length)
+
+    monkeypatch.setattr(staging, "read_range", read_range)
+    stager = Stager(tmp_path / "scratch", lambda numbers: [TarSegment(0, tmp_path / "x.tar", begin, size)])
+    stager.need([("0-0", [0])])
+    wait_until((tmp_path / "scratch/0-0.npy").exists)
+    stager.close()
+    assert (tmp_path / "scratch/0-0.tars").stat().st_size == size
+    assert pieces == list(range(begin // PIECE_BYTES, (begin + size - 1) // PIECE_BYTES + 1))

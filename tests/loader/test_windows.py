@@ -95,6 +95,15 @@ def test_a_window_of_all_shards_is_today_s_order(tmp_path: Path) -> None:
     assert fewer.fingerprint != plain.fingerprint
 
 
+@pytest.mark.parametrize(("name", "value"), [("SEGMENTS", 32), ("GROUP_WINDOWS", 2)])
+def test_another_order_has_another_fingerprint(monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
+    """Else a checkpoint would go on in the middle of an epoch of another order."""
+    before, order = windows().fingerprint, [part.tolist() for part in windows().deal(0)]
+    monkeypatch.setattr(windows_module, name, value)
+    assert [part.tolist() for part in windows().deal(0)] != order
+    assert windows().fingerprint != before
+
+
 def test_each_shard_has_its_share_of_every_window() -> None:
     """And so each corpus, and each speaker who speaks for more than a segment."""
     dealt = windows()

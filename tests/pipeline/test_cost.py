@@ -13,7 +13,7 @@ from wavlm.pipeline.gpus import GPUS
 from wavlm.specs import Recipe
 from wavlm.specs.recipe import KeepSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
-from wavlm.specs.yaml import read_recipe
+from wavlm.specs.yaml import find_suite, read_recipe
 
 BASE, LARGE = paper_network("base"), paper_network("large")
 RECIPES = Path(__file__).parents[2] / "data_specs" / "recipes"
@@ -78,6 +78,21 @@ def test_peaks_pile_up_and_a_training_takes_more_while_it_runs(recipe: Recipe) -
     assert cost(keep).freed_gigabytes.known == pytest.approx(
         4 * snapshot + 2 * found.download_gigabytes.known, rel=0.01
     )
+
+
+def test_features_of_a_corpus_count_once_per_model_whichever_tasks_use_it() -> None:
+    recipe = read_recipe(RECIPES / "demo.yaml").model_copy(update={"evaluate": find_suite(Path("demo"))})
+    found = {item.iteration: item for item in cost(recipe).stages if item.stage == "evaluation"}
+    assert recipe.evaluate is not None
+    (corpus,) = {spec for item in recipe.evaluate.evaluations for spec in item.corpora}
+    assert len(recipe.evaluate.evaluations) == 2
+    assert corpus.expected_hours is not None
+    for number, iteration in enumerate(recipe.iterations, 1):
+        expected = forward_flops(iteration.network, 10.0) * corpus.expected_hours * 3600 / 1e15
+        assert found[number].petaflops.known == pytest.approx(expected)
+    networks = {iteration.network for iteration in recipe.iterations}  # of the random ones
+    expected = sum(forward_flops(network, 10.0) for network in networks) * corpus.expected_hours * 3600 / 1e15
+    assert found[0].petaflops.known == pytest.approx(expected)
 
 
 def test_codebooks_and_scores_count_and_a_shared_codebook_once() -> None:

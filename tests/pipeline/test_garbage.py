@@ -186,6 +186,22 @@ def test_a_model_without_its_snapshots_is_whole_and_other_damage_is_still_found(
     assert [damage.path for damage in verify(project.folder("pretrain"))] == [weights]
 
 
+def test_features_go_once_no_evaluation_reads_them(project: Project) -> None:
+    features, begun = project.store.root / "features", project.store.root / "evaluation/.one-0123456789ab.partial"
+    begun.mkdir(parents=True)
+    features.mkdir()
+    (features / "abc.npy").write_bytes(b"frames")
+    (item,) = [item for item in project.find()[0] if item.what == "features"]
+    with hold_lock(project.store.root / "locks/evaluation-0123456789ab.lock", "one"):
+        items, remarks = project.find()
+        assert "features" not in kinds(items)
+        assert any("features stays" in remark for remark in remarks)
+        assert delete_item(item, project.store, project.kept()) is not None  # it was found before that began
+        assert features.is_dir()
+    assert f"features: {features.name}" in project.collect()
+    assert not features.exists()
+
+
 def test_a_note_of_dropped_files_that_was_changed_excuses_nothing(project: Project) -> None:
     project.collect()
     note = project.folder("pretrain") / "dropped.json"

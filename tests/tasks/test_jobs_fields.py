@@ -23,7 +23,7 @@ RUNTIME = Runtime(
     wait_minutes=8, experiment="nine", require_registry=True,
     scratch="/local", nodes=2, launcher="srun", address="10.0.0.7", restarts=3,
     executor="dask", cluster="tcp://10.0.0.7:8786", side_by_side=4, downloads=5,
-    mirror="s3://bucket/lab", cache="/local/tars", cache_gigabytes=8,
+    mirror="s3://bucket/lab", cache="/local/tars", cache_gigabytes=8, features_gigabytes=9,
 )  # fmt: skip
 
 

@@ -17,35 +17,40 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from wavlm.corpus.digests import NOWHERE, Cache, FileEntry, FileState, digest_of, read_cache, state_of, write_cache
+from wavlm.corpus.digests import (
+    UNREADABLE_CACHE,
+    Cache,
+    FileEntry,
+    FileState,
+    digest_of,
+    read_cache,
+    state_of,
+    stream_cache,
+    write_cache,
+)
+from wavlm.corpus.hashing import THREADS, UNREADABLE, changed, hash_files
 from wavlm.corpus.layouts import CONTAINERS, read_layout
 from wavlm.corpus.layouts.places import base_of, is_outside, outside_name
 from wavlm.corpus.layouts.walk import Kind, walk
-from wavlm.errors import BadDataError, ServiceMissingError, UsageError
-from wavlm.execution.fence import STALL_SECONDS, FencePool, LostCallError
+from wavlm.errors import BadDataError, UsageError
+from wavlm.execution.fence import STALL_SECONDS, FencePool
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.specs import CorpusSpec
 from wavlm.specs.manifests import ListedLayout
-from wavlm.storage.files import hash_pieces
 from wavlm.storage.locks import hold_lock
 
 logger = logging.getLogger(__name__)
 
-THREADS = 4  # each waits for a process that reads and hashes
 # What the processes import: also what the corpus stage needs, because their server is started once.
 FENCED_MODULES = ("wavlm.storage.files", "wavlm.corpus.audio.stream")
 SAVE_SECONDS = 60  # what a killed run loses at most
-UNREADABLE = "unreadable"  # stands for the digest of what no permission opens
-MISSING = "missing"  # for that of a file outside of the folder that a manifest names, and that is not there
 
 
 def place_of(folder: Path, base: Path | None, name: str) -> Path:
@@ -62,11 +67,10 @@ class FolderContents:
     sha256s: Mapping[str, str]
     base: Path | None = None  # where relative paths of audio start, if the layout says it
 
-    @cached_property
+    @property
     def entries(self) -> Mapping[str, FileEntry]:
         """Every file, by path. One that cannot be looked at has no size."""
-        sizes = {path: state.size for path, state in self.states.items()}
-        return {path: FileEntry(sizes.get(path, 0), sha256) for path, sha256 in self.sha256s.items()}
+        return _FolderEntries(self.states, self.sha256s)
 
     @cached_property
     def digest(self) -> str:
@@ -88,6 +92,23 @@ class FolderContents:
     def sha256_of_audio(self, path: str) -> str:
         """The digest of a file that a recording names. Raises as `sha256_of`."""
         return self.sha256_of(path if self.base is None and path in self.states else outside_name(path))
+
+
+class _FolderEntries(Mapping[str, FileEntry]):
+    """Files by path, made when they are asked for."""
+
+    def __init__(self, states: Mapping[str, FileState], sha256s: Mapping[str, str]) -> None:
+        self._states, self._sha256s = states, sha256s
+
+    def __getitem__(self, path: str) -> FileEntry:
+        sha256 = self._sha256s[path]
+        return FileEntry(self._states[path].size if path in self._states else 0, sha256)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sha256s)
+
+    def __len__(self) -> int:
+        return len(self._sha256s)
 
 
 @dataclass(frozen=True)
@@ -149,20 +170,37 @@ def find_contents(folder: Path, cache: Cache, outside: Outside | None = None) ->
 
 
 def _find(scan: _Scan, cache: Cache, outside: Outside | None) -> FolderContents | None:
+    if outside is None:
+        return _find_inside(scan, cache)
     folder, states, sha256s = scan.folder, dict(scan.states), dict(scan.marks)
     known = read_cache(cache.path)
-    base = outside.base if outside else None
-    if outside:
-        named = {name for name in known if is_outside(name)}
-        if known.keys() - states.keys() - named:
-            return None  # a file is gone: it may have been a manifest
-        states.update((name, state_of(place_of(folder, base, name))) for name in named)
+    base = outside.base
+    named = {name for name in known if is_outside(name)}
+    if known.keys() - states.keys() - named:
+        return None  # a file is gone: it may have been a manifest
+    states.update((name, state_of(place_of(folder, base, name))) for name in named)
     for path, state in states.items():
         found = known.get(path)
         if found is None or not _is_valid(found, state, place_of(folder, base, path)):
             return None
         sha256s[path] = found[1]
     return FolderContents(folder, states, sha256s, base)
+
+
+def _find_inside(scan: _Scan, cache: Cache) -> FolderContents | None:
+    """`_find` for a folder whose layout names nothing outside of it. What the cache knows is never in memory."""
+    sha256s = dict(scan.marks)
+    try:
+        for path, state, sha256 in stream_cache(cache.path):
+            if path not in scan.states:
+                continue
+            if not _is_valid((state, sha256), scan.states[path], scan.folder / path):
+                return None
+            sha256s[path] = sha256
+    except UNREADABLE_CACHE:
+        return None
+    is_whole = len(sha256s) == len(scan.states) + len(scan.marks)
+    return FolderContents(scan.folder, scan.states, sha256s) if is_whole else None
 
 
 def read_contents(
@@ -189,11 +227,6 @@ def read_contents(
     lock = hold_lock(cache.lock, f"the list of the files of {folder}")
     with lock, FencePool(THREADS, stall_seconds, FENCED_MODULES) as fences:
         return _hash_all(scan, cache, fences, progress, outside)
-
-
-def changed(path: Path, what: str) -> BadDataError:
-    """The error for a file that is written while it is read."""
-    return BadDataError("FILE_CHANGED", f"{what}; at {path}; run again when nothing writes into the folder")
 
 
 class _Scan(NamedTuple):
@@ -242,7 +275,7 @@ def _hash_all(
     total = sum(states[path].size for path in todo)
     logger.info("%s: %d files to hash, %.1f GB", folder, len(todo), total / 1e9)
     read, saved = 0, time.monotonic()
-    for path, digest in _hash_files(lambda path: place_of(folder, base, path), todo, states, fences):
+    for path, digest in hash_files(lambda path: place_of(folder, base, path), todo, states, fences):
         done[path] = (states[path], digest)
         read += states[path].size
         progress(read, max(total, 1))
@@ -252,48 +285,3 @@ def _hash_all(
     if cache is not None:
         write_cache(cache.path, folder, done)
     return FolderContents(folder, states, {**scan.marks, **{path: digest for path, (_, digest) in done.items()}}, base)
-
-
-def _hash_files(
-    place: Callable[[str], Path], paths: Sequence[str], states: Mapping[str, FileState], fences: FencePool
-) -> Iterator[tuple[str, str]]:
-    stop = threading.Event()
-
-    def work(path: str) -> str:
-        return "" if stop.is_set() else _hash(place(path), states[path], fences)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            yield from zip(paths, pool.map(work, paths), strict=True)
-        finally:
-            stop.set()  # after an error or an interrupt the rest is not read
-
-
-def hash_fenced(path: Path, fences: FencePool) -> str:
-    """The sha256 of a file. Raises ServiceMissingError (STORAGE_STALLED) if its disk does not answer."""
-    try:
-        return fences.finish(hash_pieces, path)
-    except LostCallError as error:
-        raise ServiceMissingError(
-            "STORAGE_STALLED", f"{error.detail} of a file; at {path}; check the disk or the mount, then run again"
-        ) from error
-
-
-def _hash(path: Path, state: FileState, fences: FencePool) -> str:
-    if state == NOWHERE:
-        return MISSING
-    try:
-        digest = hash_fenced(path, fences)
-        after = FileState.of(path)
-    except PermissionError:
-        return UNREADABLE
-    except FileNotFoundError as error:
-        raise changed(path, "it was removed while the folder was read") from error
-    except OSError as error:
-        raise BadDataError(
-            "FOLDER_UNREADABLE",
-            f"a file of the corpus cannot be read: {error.strerror or error}; at {path}; repair the disk or remove it",
-        ) from error
-    if after != state:
-        raise changed(path, "it was written while the folder was read")
-    return digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ from wavlm.specs.manifests import ListedLayout
 from wavlm.storage.parquet import write_parquet
 
 FORMAT = b"1"
+BATCH_ROWS = 1 << 14
+UNREADABLE_CACHE = (OSError, pa.ArrowException, ValueError)  # a digest that is no UTF-8 is a ValueError
 SCHEMA = pa.schema(
     [
         ("path", pa.binary()),  # as the system spells it
@@ -101,14 +103,21 @@ class Cache(NamedTuple):
 def read_cache(path: Path) -> Known:
     """What the cache knows; nothing if it is missing, damaged or of another format."""
     try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
-        if (table.schema.metadata or {}).get(b"format") != FORMAT or not table.schema.equals(SCHEMA):
-            return {}
-        names, *states, sha256s = (table[name].to_pylist() for name in SCHEMA.names)
-    except (OSError, pa.ArrowException, ValueError):  # a digest that is no UTF-8 is a ValueError
+        return {name: (state, sha256) for name, state, sha256 in stream_cache(path)}
+    except UNREADABLE_CACHE:
         return {}
-    found = map(FileState._make, zip(*states, strict=True))
-    return dict(zip(map(os.fsdecode, names), zip(found, sha256s, strict=True), strict=True))
+
+
+def stream_cache(path: Path) -> Iterator[tuple[str, FileState, str]]:
+    """What the cache knows, file by file. Raises `UNREADABLE_CACHE` if it is missing, damaged or of another format."""
+    with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        schema = file.schema_arrow
+        if (schema.metadata or {}).get(b"format") != FORMAT or not schema.equals(SCHEMA):
+            raise ValueError("another format")
+        for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+            names, *states, sha256s = (batch[name].to_pylist() for name in SCHEMA.names)
+            found = map(FileState._make, zip(*states, strict=True))
+            yield from zip(map(os.fsdecode, names), found, sha256s, strict=True)
 
 
 def write_cache(path: Path, folder: Path, known: Known) -> None:

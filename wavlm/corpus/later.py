@@ -57,8 +57,8 @@ class Later:
 
     splits: Codes  # (P,) NOWHERE: the generation does not have it
     numbers: dict[str, npt.NDArray[np.integer]]  # (P,) each: `MEASURED` and the generation that it came with
-    rows: npt.NDArray[np.uint64]  # (P,) digests
     came: Mask  # (P,) a version of it comes with this generation
+    rows: npt.NDArray[np.uint64]  # the digest of each of these
     untils: npt.NDArray[np.int32]  # (V,) 0: still there
     is_kept: Mask  # (V,) whether the history of this generation has it
 
@@ -84,7 +84,7 @@ def recall_generation(
     untils = np.where(versions.until > number, 0, versions.until).astype(np.int32)
     numbers = _read_numbers(history, found.partner)
     nobody = np.zeros(len(splits), np.bool_)
-    return Later(splits, numbers, present.rows, nobody, untils, versions.since <= number)
+    return Later(splits, numbers, nobody, present.rows[:0], untils, versions.since <= number)
 
 
 def follow_generation(
@@ -118,7 +118,8 @@ def follow_generation(
     is_left = versions.are_at(number - 1)
     is_left[found.partner[found.is_known]] = False
     untils[is_left] = number
-    return Later(splits, numbers, present.rows, ~found.is_known, untils, np.ones(len(untils), np.bool_))
+    came = ~found.is_known
+    return Later(splits, numbers, came, present.rows[came], untils, np.ones(len(untils), np.bool_))
 
 
 def write_later(
@@ -135,8 +136,11 @@ def write_later(
     with open_history(out, history.rule, history.below) as add:
         for table in _end(history, later):
             add(table)
+        at = 0
         for batch, here in _with_places(listing):
-            add(_begin(_add_numbers(batch, later, here), later, here, number))
+            came = _add_numbers(batch, later, here).filter(from_mask(later.came[here]))
+            add(_begin(came, later.rows[at : at + len(came)], number))
+            at += len(came)
     return sums
 
 
@@ -248,10 +252,9 @@ def _add_numbers(batch: pa.RecordBatch, later: Later, here: slice) -> pa.Table:
     return pa.table([*(batch[name] for name in names), *made.values()], [*names, *made])
 
 
-def _begin(rows: pa.Table, later: Later, here: slice, number: int) -> pa.Table:
-    """The versions that come with a generation."""
-    came = rows.filter(from_mask(later.came[here]))
-    digests = [f"{row:0{ROW_DIGITS}x}" for row in later.rows[here][later.came[here]].tolist()]
+def _begin(came: pa.Table, rows: npt.NDArray[np.uint64], number: int) -> pa.Table:
+    """The versions that come with a generation. rows: the digest of each."""
+    digests = [f"{row:0{ROW_DIGITS}x}" for row in rows.tolist()]
     since = from_numbers(np.full(len(came), number, np.int32))
     return make_versions(came, {"row": pa.array(digests, pa.string()), "since": since})
 

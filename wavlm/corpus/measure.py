@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from wavlm.corpus.audio.file_bytes import Inside, Place
 from wavlm.corpus.audio.reason import AudioError
 from wavlm.corpus.audio.stream import probe_in_steps
-from wavlm.corpus.contents import hash_fenced
 from wavlm.corpus.growth.match import Present
+from wavlm.corpus.hashing import hash_fenced
 from wavlm.corpus.layouts import Recording
 from wavlm.corpus.listing import ListedFile, known_of, recordings_of
 from wavlm.corpus.manifest import SCHEMA as MANIFEST_SCHEMA

@@ -6,7 +6,7 @@ Legend: S states.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from wavlm.evaluation.examples import Example
 from wavlm.evaluation.fit.search import Searched
 from wavlm.evaluation.results.facts import Amount, EvaluationFacts, Figure, LayerWeight
 from wavlm.evaluation.splits import Split
-from wavlm.evaluation.tasks.task import Trainee
+from wavlm.evaluation.tasks.task import Scorer
 from wavlm.specs.evaluation import EvaluationSpec
 
 Floats = npt.NDArray[np.float64]
@@ -32,29 +32,26 @@ class Tested:
 
     split: Split
     searched: Searched
-    trainee: Trainee
+    trainee: Scorer
     predictions: tuple[list[JsonValue], ...]  # per seed
     norms: Floats  # (S,) over the dev part
     alone: tuple[float | None, ...] = ()  # per state
+    state: int | None = None  # the one that was chosen, where no head weighs them
+    also: tuple[Figure, ...] = ()  # figures that were computed in another way
 
 
 def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[Tested]) -> EvaluationFacts:
     """The facts of an evaluation whose test parts were read."""
     first = tested[0]
     rates = {it.searched.learning_rate for it in tested}
-    notes = []
-    if len(rates) > 1:
-        notes.append("Folds chose different learning rates: " + ", ".join(f"{rate:g}" for rate in sorted(rates)) + ".")  # type: ignore[type-var]
-    if spec.split.type == "examples":
-        notes.append("The same speakers and recording conditions are in all parts, so a part of a score may be theirs.")
     return EvaluationFacts(
         evaluation=spec.name,
         task=spec.task.type,
         subject=subject_name,
         reality=spec.reality,
         protocol=spec.protocol,
-        figures=_figures(tested),
-        train=_amount(item for it in tested for item in it.split.train),
+        figures=(*_figures(tested), *(figure for it in tested for figure in it.also)),
+        train=None if first.state is not None else _amount(item for it in tested for item in it.split.train),
         dev=_amount(item for it in tested for item in it.split.dev),
         test=_amount(item for it in tested for item in it.split.test),
         was_cut=spec.max_utterances is not None,
@@ -62,8 +59,19 @@ def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[T
         is_at_edge=any(it.searched.is_at_edge for it in tested),
         attempts=tuple(attempt for it in tested for attempt in it.searched.attempts),
         layers=_layers(tested),
-        notes=tuple(notes),
+        notes=tuple(_notes(spec, tested, rates)),
     )
+
+
+def _notes(spec: EvaluationSpec, tested: Sequence[Tested], rates: set[float | None]) -> Iterator[str]:
+    if len(rates) > 1:
+        yield "Folds chose different learning rates: " + ", ".join(f"{rate:g}" for rate in sorted(rates)) + "."  # type: ignore[type-var]
+    if spec.split.type == "examples":
+        yield "The same speakers and recording conditions are in all parts, so a part of a score may be theirs."
+    if states := [str(it.state) for it in tested if it.state is not None]:
+        yield f"Nothing was trained. State {', '.join(dict.fromkeys(states))} was the best on the dev part."
+    if num_short := sum(it.split.num_short for it in tested):
+        yield f"{num_short} recordings of the train part are too short to be trained on, and were left out."
 
 
 def _figures(tested: Sequence[Tested]) -> tuple[Figure, ...]:
@@ -96,7 +104,7 @@ def _amount(examples: Iterable[Example]) -> Amount:
 
 def _layers(tested: Sequence[Tested]) -> tuple[LayerWeight, ...]:
     """The weights of the states, the mean over folds and seeds; none where there is one state."""
-    weights = np.mean([_weights(head) for it in tested for head in it.searched.heads], axis=0)
+    weights = np.mean([row for it in tested for row in _rows(it)], axis=0)
     if len(weights) == 1:
         return ()
     norms = np.mean([it.norms for it in tested], axis=0)
@@ -121,6 +129,13 @@ def _mean_alone(tested: Sequence[Tested], num_states: int) -> list[float | None]
 
 def _is_lower_better(tested: Tested) -> bool:
     return tested.trainee.score(tested.split.test, tested.predictions[0], with_intervals=False)[0].is_lower_better
+
+
+def _rows(tested: Tested) -> list[Floats]:
+    """The weights of each head, (S,); where there is none, all weight is on the chosen state."""
+    if tested.state is None:
+        return [_weights(head) for head in tested.searched.heads]
+    return [np.eye(len(tested.norms))[tested.state]]
 
 
 def _weights(head: nn.Module) -> Floats:

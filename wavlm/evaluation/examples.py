@@ -5,8 +5,8 @@ Shapes: N samples at 16 kHz.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
@@ -50,7 +50,20 @@ class Example:
     audio: Audio
     target: JsonValue  # what the task predicts, in the task's own form
     content: str = ""  # copies of one recording have the same; empty: the key is all that is known
+    compared_with: tuple[Example, ...] = field(default=(), repr=False)  # their features are needed for it, too
 
     @property
     def seconds(self) -> float:
         return self.num_samples / SAMPLE_RATE_HZ
+
+
+def takes_of(audio: object) -> Iterator[Take]:
+    """The utterances that an audio is made of, wherever in it they are: an audio is a dataclass."""
+    if isinstance(audio, Take):
+        yield audio
+    elif isinstance(audio, tuple):
+        for item in audio:
+            yield from takes_of(item)
+    elif is_dataclass(audio):
+        for field in fields(audio):
+            yield from takes_of(getattr(audio, field.name))

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from pydantic import JsonValue
+from torch import nn
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.describe import Tested, describe_results
+from wavlm.evaluation.examples import Take, takes_of
 from wavlm.evaluation.features.cache import Features, prepare_features
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
-from wavlm.evaluation.fit.search import search
+from wavlm.evaluation.fit.published import score_best_on_test
+from wavlm.evaluation.fit.search import Searched, search
+from wavlm.evaluation.fit.states import compare_states
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.outputs import write_files
-from wavlm.evaluation.results.facts import EvaluationFacts, results_path
+from wavlm.evaluation.results.facts import EvaluationFacts, Figure, results_path
 from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
-from wavlm.evaluation.tasks.task import Mixes, Size, Task, Trainee
+from wavlm.evaluation.tasks.task import ChecksParts, KeepsHeads, Mixes, Settles, Size, Task, Trainee, Untrained
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import one_thread
 from wavlm.features.mfcc import Floats
@@ -42,6 +47,7 @@ class Inputs:
     shards: Mapping[str, Path]  # by key, in the order of the corpora's numbers
     subject: Subject
     subject_name: str
+    heard: frozenset[Take] = frozenset()  # recordings that the model was trained on, as far as that is known
 
 
 def run_evaluation(
@@ -49,33 +55,70 @@ def run_evaluation(
 ) -> EvaluationFacts:
     """Fill `out`; return the facts. Raises BadDataError for targets, splits or features that cannot be used."""
     task = make_task(spec)
-    splits = split_examples(task.collect(inputs.corpora, inputs.noise), spec.split, spec.max_utterances, task.class_of)
-    splits = tuple(Split(it.name, tuple(task.for_training(one) for one in it.train), it.dev, it.test) for it in splits)
+    splits = _split(spec, task, inputs)
     # What can be known is known before the features are computed.
     splits = tuple(task.mix(it, inputs.noise) if isinstance(task, Mixes) else it for it in splits)
     trainees = [task.begin(it.train, (*it.dev, *it.test)) for it in splits]
     subject = inputs.subject
     size = Size(subject.num_states, subject.num_channels, subject.hop_samples)
-    for trainee in trainees:
+    for split, trainee in zip(splits, trainees, strict=True):
+        if isinstance(trainee, ChecksParts):
+            trainee.check_parts(split.dev, split.test)
         trainee.check(size)
     features = _prepare(task, splits, inputs, cache, workers, progress)
     with one_thread():  # results do not depend on the number of cores; small heads are slower on more of them
         tested = [
-            _run_fold(spec, number, split, trainee, subject, features, out)
+            _compare_fold(spec, split, trainee, subject, features, out / FITS / str(number))
+            if isinstance(trainee, Untrained)
+            else _run_fold(spec, split, trainee, subject, features, out / FITS / str(number))
             for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
         ]
     facts = describe_results(spec, inputs.subject_name, tested)
+    if note := _say_heard(splits, inputs.heard):
+        facts = facts.model_copy(update={"notes": (note, *facts.notes)})
     write_files(out, tested, facts.layers)
     shutil.rmtree(out / FITS, ignore_errors=True)
     write_json(results_path(out), facts.model_dump(mode="json"))
     return facts
 
 
+def _split(spec: EvaluationSpec, task: Task, inputs: Inputs) -> tuple[Split, ...]:
+    """The splits, with the training examples as they are trained on."""
+    examples = task.collect(inputs.corpora, inputs.noise)
+    found = split_examples(
+        examples, spec.split, spec.max_utterances, task.class_of, is_trained=spec.head.type != "none"
+    )
+    splits = []
+    for it in found:
+        kept = tuple(one for one in map(task.for_training, it.train) if one is not None)
+        if it.train and not kept:
+            raise BadDataError(
+                "SPLIT_EMPTY",
+                f"all {len(it.train)} examples of the train part are too short to be trained on; in the evaluation "
+                f"{spec.name}; lower the shortest length in its task",
+            )
+        splits.append(replace(it, train=kept, num_short=len(it.train) - len(kept)))
+    return tuple(splits)
+
+
+def _say_heard(splits: Sequence[Split], heard: frozenset[Take]) -> str:
+    """What a reader has to know of a test part that the model was trained on; empty if it was not."""
+    examples = [item for split in splits for item in split.test]
+    known = sum(any(replace(take, start=0, stop=None) in heard for take in takes_of(item.audio)) for item in examples)
+    if not known:
+        return ""
+    return (
+        f"The model was trained on {known} of the {len(examples)} test recordings, without their targets, so its "
+        "figures are no figures on unheard speech."
+    )
+
+
 def _prepare(
     task: Task, splits: Sequence[Split], inputs: Inputs, cache: Path, workers: int, progress: Progress
 ) -> Features:
     unique = {item.key: item for split in splits for part in (split.train, split.dev, split.test) for item in part}
-    examples = [unique[key] for key in sorted(unique)]
+    unique = {other.key: other for item in unique.values() for other in item.compared_with} | unique
+    examples = [replace(unique[key], compared_with=()) for key in sorted(unique)]
     prepare = _take_gpu if inputs.subject.device == "cuda" else None
     return prepare_features(
         examples,
@@ -93,18 +136,27 @@ def _take_gpu(number: int) -> None:
     torch.cuda.set_device(number % torch.cuda.device_count())
 
 
-def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
-    spec: EvaluationSpec,
-    number: int,
-    split: Split,
-    trainee: Trainee,
-    subject: Subject,
-    features: Features,
-    out: Path,
+def _compare_fold(
+    spec: EvaluationSpec, split: Split, task: Untrained, subject: Subject, features: Features, folder: Path
+) -> Tested:
+    found = compare_states(task, split, features, subject.num_states, folder, subject.device)
+    if found.state is None:
+        raise BadDataError(
+            "METRIC_UNDEFINED",
+            f"no state of the model has a score on the dev part that is a number; in the evaluation {spec.name}; check "
+            "its data",
+        )
+    norms = features.mean_norms(it.key for it in split.dev)
+    nothing = Searched(None, (), (), is_at_edge=False)
+    return Tested(split, nothing, task, (found.predictions,), norms, found.alone, state=found.state)
+
+
+def _run_fold(
+    spec: EvaluationSpec, split: Split, trainee: Trainee, subject: Subject, features: Features, folder: Path
 ) -> Tested:
     assert spec.fit is not None  # noqa: S101 - the spec was checked
     size = Size(subject.num_states, subject.num_channels, subject.hop_samples)
-    sets, folder = Sets(split.train, split.dev, features, size), out / FITS / str(number)
+    sets = Sets(split.train, split.dev, features, size)
     searched = search(trainee, sets, spec.fit, folder, split.name, lambda: None, subject.device)
     if searched.learning_rate is None:
         rates = ", ".join(f"{item.learning_rate:g}" for item in searched.attempts)
@@ -113,11 +165,26 @@ def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
             f"no learning rate of {rates} gave a score that is a number for each seed; in the evaluation {spec.name}; "
             "add smaller learning rates",
         )
-    predictions = tuple(predict(trainee, head, split.test, features, subject.device) for head in searched.heads)
+    predictions = tuple(_predict(trainee, head, split, features, subject.device) for head in searched.heads)
     alone: tuple[float | None, ...] = ()
     if spec.single_layers and size.num_states > 1:
         alone = _score_layers_alone(spec, trainee, sets, searched.learning_rate, folder, subject.device)
-    return Tested(split, searched, trainee, predictions, features.mean_norms(it.key for it in split.dev), alone)
+    also: tuple[Figure, ...] = ()
+    if isinstance(trainee, KeepsHeads) and trainee.keeps_heads:
+        best = score_best_on_test(
+            trainee, split.test, features, size, spec.fit, searched.learning_rate, folder, subject.device
+        )
+        also = (best,)
+    norms = features.mean_norms(it.key for it in split.dev)
+    return Tested(split, searched, trainee, predictions, norms, alone, also=also)
+
+
+def _predict(trainee: Trainee, head: nn.Module, split: Split, features: Features, device: str) -> list[JsonValue]:
+    """The predictions of a chosen head on the test part."""
+    found = predict(trainee, head, split.test, features, device)
+    if isinstance(trainee, Settles):
+        return trainee.settle(split.dev, predict(trainee, head, split.dev, features, device), found)
+    return found
 
 
 class SingleState(Features):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example
@@ -22,14 +22,21 @@ class Split:
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
+    num_short: int = 0  # examples that would be in the train part if they were not too short
 
 
 def split_examples(
-    examples: Sequence[Example], spec: SplitSpec, most: int | None, class_of: Callable[[Example], str]
+    examples: Sequence[Example],
+    spec: SplitSpec,
+    most: int | None,
+    class_of: Callable[[Example], str],
+    *,
+    is_trained: bool = True,
 ) -> tuple[Split, ...]:
     """The splits of an evaluation; several only for cross-validation. The same input gives the same splits.
 
     most: examples per set at most, chosen by their keys. `class_of`: the class that `ByExample` keeps shares of.
+    is_trained: False leaves what is neither dev nor test out.
 
     Raises BadDataError (SPLIT_EMPTY) that names what there is if one of the sets would be empty.
     """
@@ -37,16 +44,26 @@ def split_examples(
         splits = _fold(examples, spec)
     else:
         chosen = _by_part(examples, spec) if isinstance(spec, ByPart) else _by_hash(examples, spec, class_of)
-        splits = [Split("", *(tuple(item for item in examples if item.key in keys) for keys in chosen))]
-    cut = tuple(Split(it.name, *(_keep(part, most) for part in (it.train, it.dev, it.test))) for it in splits)
+        train, dev, test = (tuple(item for item in examples if item.key in keys) for keys in chosen)
+        splits = [Split("", train, dev, test)]
+    cut = tuple(Split(it.name, _keep(it.train, most), _keep(it.dev, most), _keep(it.test, most)) for it in splits)
+    if not is_trained:
+        cut = tuple(replace(it, train=()) for it in cut)
     for split in cut:
-        _require_some(split, examples, spec)
+        _require_some(split, examples, spec, is_trained=is_trained)
     return cut
 
 
 def _by_part(examples: Sequence[Example], spec: ByPart) -> list[set[str]]:
-    wanted = (spec.train, spec.dev, spec.test)
-    return [{item.key for item in examples if item.part in names} for names in wanted]
+    train, dev, test = (
+        [item for item in examples if item.part in names] for names in (spec.train, spec.dev, spec.test)
+    )
+    if spec.dev_speakers is not None:
+        names = sorted({_speaker(item) for item in train}, key=lambda name: (seed_for(0, "split", name), name))
+        held = set(names[: max(1, round(spec.dev_speakers * len(names)))])
+        dev = [item for item in train if _speaker(item) in held]
+        train = [item for item in train if _speaker(item) not in held]
+    return [{item.key for item in part} for part in (train, dev, test)]
 
 
 def _by_hash(
@@ -116,9 +133,9 @@ def _keep(examples: Iterable[Example], most: int | None) -> tuple[Example, ...]:
     return tuple(item for item in every if item.key in kept)
 
 
-def _require_some(split: Split, examples: Sequence[Example], spec: SplitSpec) -> None:
+def _require_some(split: Split, examples: Sequence[Example], spec: SplitSpec, *, is_trained: bool) -> None:
     sets = {"train": split.train, "dev": split.dev, "test": split.test}
-    if empty := [name for name, part in sets.items() if not part]:
+    if empty := [name for name, part in sets.items() if not part and (is_trained or name != "train")]:
         parts = sorted({item.part or "(unnamed)" for item in examples})
         speakers = len({_speaker(item) for item in examples})
         raise BadDataError(

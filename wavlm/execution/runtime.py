@@ -180,7 +180,17 @@ class Runtime(BaseModel):
     """Bound of that cache, through which tars are read. 0: no cache, they are fetched whole (--cache-gigabytes).
 
     Unit: gigabytes.
-    Change: where the tars do not fit on the disk; at least two windows of shards (`window_shards`) should.
+    Change: where the tars do not fit on the disk. A training in windows (`window_shards`) does not use it: it fetches
+    parts of tars to `scratch`, which has three windows.
+    """
+
+    features_gigabytes: Natural = 50
+    """What the features of evaluations may take in the store after each of them (--features-gigabytes).
+
+    What was not used longest is deleted; it is computed again where it is wanted. While an evaluation runs, all of its
+    own features are there.
+    Unit: gigabytes.
+    Change: larger where many tasks on the same data follow each other; 0 keeps none.
     """
 
     @property

@@ -45,6 +45,8 @@ class Card:
     samples: tuple[tuple[str, ...], ...] = ()  # what k-means was fitted on: rows of SAMPLE_COLUMNS
     has_start: bool = False  # it or a teacher comes from other weights, of which nobody says what they learnt from
     summary: str = ""
+    results: tuple[tuple[str, ...], ...] = ()  # of evaluations: the names of columns, then rows
+    result_notes: tuple[str, ...] = ()  # what a reader of them has to know
 
 
 def model_card(card: Card, network: NetworkSpec) -> str:
@@ -56,6 +58,7 @@ def model_card(card: Card, network: NetworkSpec) -> str:
         f"labels. {_line(card.summary)}".rstrip(),
         _usage(network, family),
         _table("Numbers", ("what", "value"), [(k, str(v)) for k, v in card.numbers.items()]),
+        *([_results(card)] if card.results else []),
         *([_table("Labels were fitted on", SAMPLE_COLUMNS, list(card.samples))] if card.samples else []),
         _table(
             "Learnt from",
@@ -69,6 +72,12 @@ def model_card(card: Card, network: NetworkSpec) -> str:
         + "\n".join(f"- `{_line(folder)}`" for folder in card.lineage),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _results(card: Card) -> str:
+    notes = "\n".join(f"- {_line(note)}" for note in card.result_notes)
+    columns, *rows = card.results
+    return f"{_table('Results of evaluations', columns, rows)}\n\n{notes}".rstrip()
 
 
 def _usage(network: NetworkSpec, family: str) -> str:

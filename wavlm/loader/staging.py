@@ -15,9 +15,10 @@ import logging
 import shutil
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread, current_thread
@@ -30,12 +31,13 @@ from wavlm.shards.reader import most_open_files
 from wavlm.storage.elsewhere import read_range
 from wavlm.storage.files import open_atomic
 from wavlm.storage.passing import PatientFile
+from wavlm.storage.pieces import PIECE_BYTES
 
 log = logging.getLogger(__name__)
 
 Places = npt.NDArray[np.int64]  # (2, segments) in order of their numbers
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 4 * PIECE_BYTES
 LOOK_SECONDS = 2.0  # between two looks for windows that were copied meanwhile
 KEPT_WINDOWS = 3  # the one that is trained on, the next one, and the one before: other ranks may still be there
 FREE_SHARE = 0.9  # of the free space that copies may take
@@ -124,9 +126,8 @@ class Stager:
                 if self._is_closed:
                     break
                 places.append((segment.number, file.tell() - segment.begin))
-                for begin in range(segment.begin, segment.begin + segment.size_bytes, BLOCK_BYTES):
-                    size = min(BLOCK_BYTES, segment.begin + segment.size_bytes - begin)
-                    file.write(self._read(segment.path, begin, size))
+                for begin, end in _cut(segment.begin, segment.begin + segment.size_bytes):
+                    file.write(self._read(segment.path, begin, end - begin))
         return np.array(places, np.int64).reshape(-1, 2).T
 
     def _read(self, path: Path, begin: int, size: int) -> bytes:
@@ -141,6 +142,11 @@ class Stager:
                 self._tars.popitem(last=False)[1].close()
             self._tars[path] = PatientFile(path)
         return self._tars[path]
+
+
+def _cut(begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """A run of bytes in blocks, which end where pieces of a mirror do: so no piece is fetched for two blocks."""
+    return pairwise((begin, *range((begin // BLOCK_BYTES + 1) * BLOCK_BYTES, end, BLOCK_BYTES), end))
 
 
 def _remove(folder: Path, name: str) -> None:

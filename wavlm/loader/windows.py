@@ -2,8 +2,8 @@
 
 A shard is cut into 64 segments: runs of its utterances, of about 8 MB. In each epoch the shards are dealt anew into
 groups, and the segments of a group into 32 windows. A window is read in sequence, to a local disk or memory, and its
-utterances come in random order, in micro-batches of similar length as in a whole epoch. So a disk serves reads of 8 MB,
-and not of one utterance, and a cache of whole tars needs those of one group at a time.
+utterances come in random order, in micro-batches of similar length as in a whole epoch. So a disk, or a mirror, serves
+reads of 8 MB, and not of one utterance.
 
 It is a pure function of seed and epoch: the number of ranks changes nothing, and any micro-batch can be made at once.
 
@@ -42,7 +42,7 @@ from wavlm.loader.epochs import (
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
 
-# Both are part of the order of every training that has windows.
+# Both are part of the order of every training that has windows (docs/decisions/0059-segments-and-groups.md).
 SEGMENTS = 64  # of a shard
 GROUP_WINDOWS = 32  # of a group
 
@@ -78,7 +78,7 @@ class Windows:
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(f"windows {self.most_shards}".encode())
+        digest = hashlib.sha256(f"windows {self.most_shards} {SEGMENTS} {GROUP_WINDOWS}".encode())
         for numbers in (self.ends, self.shards, self.corpora):
             digest.update(np.ascontiguousarray(numbers, "<i8").tobytes())
         return digest.hexdigest()

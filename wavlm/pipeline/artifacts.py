@@ -244,7 +244,10 @@ class Registration(Artifact):
     """A version of a registered model; complete once the registry has confirmed it."""
 
     kind: ClassVar[str] = "register"
-    files = ("registration.json", "gate.json", "lineage.json", "MLmodel", "README.md", "report.html", "plots/*.png")
+    files = (
+        *("registration.json", "gate.json", "lineage.json", "MLmodel", "README.md", "report.html"),
+        *("plots/*.png", "evaluations/*/*"),
+    )
     format: ClassVar[int] = 2  # 2: the version's folder is others' layout, with the store's model in a folder in it
     registry_name: str
     model: Model

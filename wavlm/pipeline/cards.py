@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from wavlm.evaluation.results.board import notes_of, rows_of
+from wavlm.evaluation.results.layers import describe_centres
 from wavlm.export.card import Card
 from wavlm.export.facts import ModelFacts, Origin
 from wavlm.pipeline.artifacts import ImportedModel, Model, lineage
 from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.results import label_quality_of, read_training_results
+from wavlm.pipeline.scoreboard import board_of, own_results
 from wavlm.pipeline.shares import sample_rows
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
+from wavlm.specs import Recipe
 
 
 def card_of(model: Model, store: Store) -> Card:
@@ -23,6 +29,21 @@ def card_of(model: Model, store: Store) -> Card:
         numbers=_numbers(model, store),
         has_start=_has_unlisted(model, store),
         samples=tuple(row for item in models for row in sample_rows(item, store)),
+    )
+
+
+def with_results(card: Card, model: Model, recipe: Recipe, store: Store) -> Card:
+    """The card with the results of the recipe's suite, as far as they are there, and where the layers are centred."""
+    board = board_of(model, recipe, store)
+    rows = rows_of(board)
+    if not rows:
+        return card
+    centres = describe_centres(own_results(board, model), board.subjects.get(model.key, model.name))
+    columns = tuple(rows[0])
+    return replace(
+        card,
+        results=(columns, *(tuple(row[name] for name in columns) for row in rows)),
+        result_notes=tuple(filter(None, (*notes_of(board), centres))),
     )
 
 

@@ -31,7 +31,8 @@ from wavlm.pipeline.amounts import (
     share_to_make,
     unpacked_bytes,
 )
-from wavlm.pipeline.artifacts import Artifact, Codebook, Labels, Model, Scores, Shards, keep_latest
+from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores, Shards, keep_latest
+from wavlm.pipeline.evaluation_cost import cost_features
 from wavlm.pipeline.gpus import Gpu, Precision
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
@@ -146,6 +147,10 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         seconds = add(hours[item] for item in model.shards) * 3600
         trained = model.train.updates * model.train.batch_seconds
         epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
+    stages += [
+        StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
+        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours, store).items())
+    ]
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
         download_gigabytes=add(download_bytes(item.corpus.spec) for item in shards) * 1e-9,
@@ -158,6 +163,10 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
         unknown_sizes=tuple(item.corpus.name for item in shards if download_bytes(item.corpus.spec).unknown),
     )
+
+
+def _evaluations(artifacts: Iterable[Artifact]) -> list[Evaluation]:
+    return [item for item in artifacts if isinstance(item, Evaluation)]
 
 
 def _corpora(shards: list[Shards], left: frozenset[Artifact]) -> StageCost:

@@ -15,6 +15,7 @@ from wavlm.execution.rates import CORE_FLOPS, DECODE_RATE, ENCODE_RATE, MFCC_RAT
 from wavlm.pipeline.amounts import hours_of, share_to_make
 from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores, Shards
 from wavlm.pipeline.cost import LENGTH_SECONDS, sample_seconds
+from wavlm.pipeline.evaluation_cost import network_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
@@ -87,9 +88,18 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
             train = artifact.train
             per_second = BACKWARD_FACTOR * forward_flops(artifact.network, train.max_crop_seconds)
             seconds = train.updates * train.batch_seconds * per_second / flops
+        case Evaluation():
+            there = sum(_seconds_of(item, store) for item in artifact.shards)
+            seconds = there * _state_seconds(artifact, flops, store)
         case _:
             seconds = 0.0
     return seconds
+
+
+def _state_seconds(artifact: Evaluation, flops: float, store: Store) -> float:
+    """What one core needs for all layers of a second of audio; heads and their search are not in it."""
+    network = network_of(artifact, store)
+    return forward_flops(network, LENGTH_SECONDS) / flops if network else REFERENCE_FLOPS / flops / MFCC_RATE
 
 
 def _feature_seconds(codebook: Codebook, seconds: float, flops: float, store: Store) -> float:

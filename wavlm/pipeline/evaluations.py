@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from wavlm.corpus.manifest import stream_manifest
+from wavlm.evaluation.examples import Take
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.run import Inputs
-from wavlm.pipeline.artifacts import Artifact, Evaluation
+from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, Model, lineage
 from wavlm.pipeline.store import Store
 from wavlm.specs.identity import canonical, key_of
 
@@ -28,4 +32,27 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
         shards={item.key: store.path(item) for item in shards},
         subject=found,
         subject_name=artifact.subject_name,
+        heard=_find_heard(labelled[: len(artifact.shards)], artifact, store),
     )
+
+
+def _find_heard(labelled: Sequence[LabelledCorpus], artifact: Evaluation, store: Store) -> frozenset[Take]:
+    """The recordings that the model, or a teacher of it, was trained on: files with the same bytes.
+
+    Of a model from elsewhere, and of corpora that are no longer in the store, nobody knows.
+    """
+    if not isinstance(artifact.subject, Model):
+        return frozenset()
+    trained = [it for it in lineage([artifact.subject]) if isinstance(it, Corpus) and it.spec.role == "speech"]
+    digests: set[str] = set()
+    for corpus in trained:
+        if store.is_complete(corpus):
+            for batch in stream_manifest(store.path(corpus), ["sha256"]):
+                digests.update(batch["sha256"].to_pylist())
+    heard = set()
+    for item in labelled if digests else ():
+        of_key: dict[str, str] = {}
+        for batch in stream_manifest(item.corpus_dir, ["key", "sha256"]):
+            of_key.update(zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True))
+        heard |= {row.take for row in item.rows if of_key[row.key] in digests}
+    return frozenset(heard)

@@ -2,7 +2,7 @@
 
     <store>/<kind>/<name>-<key>/            complete: holds artifact.json, written last
     <store>/<kind>/.<name>-<key>.partial/   under way; the next attempt continues in it
-    <store>/trash/, downloads/, locks/, folders/
+    <store>/trash/, downloads/, locks/, folders/, features/, evaluations/
 
 A complete folder is never changed. `make` is the only way in. An artifact is complete as long as its inputs are those
 that it was made from: if one was made again and holds something else, what was made from it is made again, too.
@@ -48,6 +48,8 @@ from wavlm.storage.locks import hold_lock, hold_share, require_held
 from wavlm.storage.seals import content_of
 from wavlm.storage.sharing import share_with_group
 from wavlm.storage.use_locks import hold_in_use, hold_unused, refuse_held
+
+FEATURES = "features"  # a cache of evaluations: nothing in it is missed
 
 F = TypeVar("F", bound=Facts)
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wavlm.corpus.facts import CorpusFacts
+from wavlm.evaluation.results.board import Board, keep
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.pairs import LISTEN_FOLDER
-from wavlm.pipeline.artifacts import Artifact, Corpus, Mixtures, Model, Registration, Scores, Shards, keep_latest
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Corpus,
+    Evaluation,
+    Mixtures,
+    Model,
+    Registration,
+    Scores,
+    Shards,
+    keep_latest,
+)
 from wavlm.pipeline.findings import findings
 from wavlm.pipeline.mixed import describe_shortfall
 from wavlm.pipeline.parts import read_parts
@@ -24,6 +35,7 @@ from wavlm.pipeline.results import (
     read_training_results,
 )
 from wavlm.pipeline.sampling import describe_times
+from wavlm.pipeline.scoreboard import find_results
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
@@ -67,6 +79,7 @@ class Summary:
     findings: tuple[str, ...]
     advice: tuple[str, ...]  # commands to try next, with RECIPE for the recipe
     missing: tuple[str, ...]  # artifacts of the plan that are not complete
+    board: Board = field(default_factory=lambda: Board(()))  # of all evaluations
     reports: tuple[Path, ...] = ()  # pages about the registered models, first iteration first
 
     @property
@@ -104,6 +117,7 @@ def summarise(
         findings=tuple(findings(results)),
         advice=tuple(_advice(artifacts, versions, store)),
         missing=tuple(str(item) for item in artifacts if not store.is_complete(item)),
+        board=keep(find_results([item for item in complete if isinstance(item, Evaluation)], store)),
         reports=tuple(_reports(complete, store)),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import MODES, ScoresFacts
 from wavlm.evaluation.fast.words import best_abx
+from wavlm.evaluation.results.board import rows_of
 from wavlm.pipeline.results import IterationResults
 from wavlm.pipeline.summary import CorpusSummary, Summary
 from wavlm.shards.facts import ShardsFacts
@@ -18,12 +19,13 @@ MOST_LANGUAGES = 30  # of a table for the terminal
 
 
 def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
-    """Corpora, their account, iterations, parts of speech, mixing and versions; a table without rows is left out."""
+    """Corpora, their account, iterations, parts of speech, evaluations, mixing, versions; none that has no rows."""
     for name, rows in (
         ("corpora", [_corpus(item) for item in summary.corpora]),
         ("account", [row for item in summary.corpora for row in _account(item)]),
         ("iterations", [_iteration(item) for item in summary.results]),
         ("speech", list(_parts(summary))),
+        ("evaluations", rows_of(summary.board)),
         ("mixing", list(_mixing(summary))),
         ("versions", _versions(summary)),
     ):

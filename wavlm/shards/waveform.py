@@ -72,6 +72,17 @@ def read_waveform(path: Place, key: str, sha256: str, *wanted: Channels) -> Iter
         raise _file_changed_error(key, path, "the file was written to while it was read")
 
 
+def read_whole(path: Path) -> Waveform:
+    """The mean of the channels of a file at 16 kHz, (T,), within -1 .. 1: the samples that shards hold.
+
+    Raises AudioError if it cannot be decoded to its end.
+    """
+    with open_audio(path) as stream:
+        pieces = [block.pcm[0] for block in _blocks(stream, (MEAN,))]
+    pcm = np.concatenate(pieces) if pieces else np.empty(0, np.int16)
+    return cast(Waveform, pcm.astype(np.float32) / np.float32(FULL_SCALE))
+
+
 def to_16_khz(num_samples: int, rate_hz: int) -> int:
     """Number of samples after resampling: floor(samples * 16000 / rate + 1/2)."""
     return (2 * num_samples * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)

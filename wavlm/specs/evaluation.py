@@ -62,14 +62,33 @@ class ByPart(Spec):
     type: Literal["parts"]
     """Selects the publisher's partition."""
 
-    train: tuple[str, ...] = Field(min_length=1)
-    """Names of the parts that heads are fitted on."""
+    train: tuple[str, ...] = ()
+    """Names of the parts that heads are fitted on. Only a task without a head needs none.
 
-    dev: tuple[str, ...] = Field(min_length=1)
-    """Names of the parts on which learning rate and update are chosen."""
+    Change: leave it empty only where nothing is trained.
+    """
+
+    dev: tuple[str, ...] = ()
+    """Names of the parts on which learning rate and update are chosen. Give either this or `dev_speakers`.
+
+    Change: leave it empty where the publisher has no dev part.
+    """
+
+    dev_speakers: Share | None = None
+    """Share of the speakers of the train parts that are the dev part instead; one at least.
+
+    Unit: fraction of the speakers.
+    Change: give it where the publisher has no dev part, as in VoxCeleb1.
+    """
 
     test: tuple[str, ...] = Field(min_length=1)
     """Names of the parts that are scored, once."""
+
+    @model_validator(mode="after")
+    def _check_dev(self) -> ByPart:
+        if bool(self.dev) == (self.dev_speakers is not None):
+            raise FieldError("give either names of dev parts or dev_speakers", "dev")
+        return self
 
 
 class BySpeaker(Spec):
@@ -169,6 +188,13 @@ class FitSpec(Spec):
     """Utterances per update.
 
     Unit: utterances.
+    """
+
+    balance_classes: bool = False
+    """True: each update draws its utterances with replacement, and all targets alike often, however many have them.
+
+    Source: SUPERB's keyword spotting, where most recordings are of the class for all other words.
+    Change: true where few classes have most of the training part, and the test part is even.
     """
 
     dev_every: Count
@@ -295,6 +321,13 @@ class EvaluationSpec(Spec):
             raise FieldError(
                 f"the task {self.task.type} has no head {self.head.type}, expected {' or '.join(self.task.heads)}",
                 *("head", "type"),
+            )
+        if isinstance(self.split, ByPart) and self.fit and not self.split.train:
+            raise FieldError("a head is fitted on something: name parts", "split", "train")
+        if isinstance(self.split, Folds) and self.task.type == "asv":
+            raise FieldError(
+                "embeddings of the heads of several folds do not compare, expected another split than folds",
+                *("split", "type"),
             )
         return self
 

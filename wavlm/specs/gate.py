@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import FieldError, NonNegative, Spec
+from wavlm.specs.evaluation import SuiteSpec
 
 LOWER_IS_BETTER = frozenset({"valid/loss", "probe/abx_within", "probe/abx_across"})
 Metric = Literal[
@@ -18,19 +19,27 @@ Metric = Literal[
     "valid/masked_accuracy",
     "labels/pnmi",
 ]
+# A figure of an evaluation: suite, evaluation, figure.
+TaskMetric = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*/[a-z0-9_]+$")]
+
+
+def is_of_task(metric: str) -> bool:
+    """Whether a metric is a figure of an evaluation, such as `superb/ks/accuracy`."""
+    return metric.count("/") == 2
 
 
 class GateSpec(Spec):
     """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
 
-    metric: Metric = "auto"
+    metric: Metric | TaskMetric = "auto"
     """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
 
     `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
     `probe`. `probe/abx_within` and `probe/abx_across` are ABX errors within and across speakers, on the same speech, of
     the layer where the error is lowest. Validation metrics compare only models that predict the same labels. Where
     nothing can be compared, no version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's
-    labels are, so it makes no version champion.
+    labels are, so it makes no version champion. `SUITE/EVALUATION/FIGURE`, such as `superb/ks/accuracy`, is a figure of
+    the recipe's `evaluate`: test examples of both models are compared in pairs, always with an interval.
     Change: name one metric to compare by it alone, for example to ask for a least improvement.
     """
 
@@ -71,9 +80,23 @@ class GateSpec(Spec):
                 "higher_is_better and min_improvement belong to one metric: name it, as in metric: probe/pnmi",
                 "min_improvement" if self.min_improvement else "higher_is_better",
             )
+        if is_of_task(self.metric) and self.higher_is_better is not None:
+            raise FieldError(
+                f"the evaluation says whether {self.metric} is better when it is higher", "higher_is_better"
+            )
         wanted = self.metric not in LOWER_IS_BETTER
         if self.higher_is_better not in (None, wanted):
             raise FieldError(
                 f"{self.metric} is better when it is {'higher' if wanted else 'lower'}", "higher_is_better"
             )
         return self
+
+
+def explain_unmeasured(metric: str, suite: SuiteSpec | None) -> str:
+    """Why a suite does not give the figure of an evaluation that a gate compares; empty if it may."""
+    names = [it.name.removeprefix(f"{suite.name}-") for it in suite.evaluations] if suite else []
+    known = [f"{suite.name}/{name}/" for name in names] if suite else []
+    if not is_of_task(metric) or metric.startswith(tuple(known)):
+        return ""
+    there_is = ", ".join(f"{item}..." for item in known) or "no suite"
+    return f"gate.metric is {metric}, which `evaluate` does not measure: there is {there_is}"

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from wavlm.specs.base import FieldError, Name, Spec
 from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.evaluation import SuiteSpec
-from wavlm.specs.gate import GateSpec
+from wavlm.specs.gate import GateSpec, explain_unmeasured
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import ScoresSpec, ShardSpec
@@ -297,6 +297,8 @@ class Recipe(Spec):
                 f"gate.metric is {self.gate.metric}, which the recipe's `probe` measures, but there is no probe",
                 *("gate", "metric"),
             )
+        if unmeasured := explain_unmeasured(self.gate.metric, self.evaluate):
+            raise FieldError(unmeasured, "gate", "metric")
         mixes = self.mixtures is not None and any(iteration.mix for iteration in self.iterations)
         if mixes and not any(corpus.holds_out for corpus in self.speech):
             raise FieldError(

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from wavlm.specs.base import Natural, Positive, Spec
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
+from wavlm.specs.pairs import QueryByExample, SpeakerDiarization, SpeakerVerification
 
 
 class KeywordSpotting(Spec):
@@ -209,6 +210,9 @@ TaskSpec = Annotated[
     | SpeechRecognition
     | OtherRecognition
     | SlotFilling
+    | SpeakerVerification
+    | QueryByExample
+    | SpeakerDiarization
     | SpeechEnhancement
     | SpeechSeparation
     | SpeechTranslation

@@ -17,7 +17,7 @@ from wavlm.corpus.growth import match as matching
 from wavlm.corpus.growth.match import Present
 from wavlm.corpus.later import Measuring, follow_generation, write_later
 from wavlm.corpus.layouts import Recording
-from wavlm.corpus.listing import KnownFile, Listing, write_listing
+from wavlm.corpus.listing import ListedFile, write_listing
 from wavlm.corpus.manifest import read_manifest
 from wavlm.corpus.measure import Roots
 from wavlm.storage.texts import Hashes, hash_texts
@@ -50,12 +50,12 @@ class Grown:
         history = write_versions(folder, before, **rule)
         of_paths = {item.recording.path: item.sha256 for item in now}
         listing = write_listing(
-            folder / "listing", (item.recording for item in now), lambda path: KnownFile(of_paths[path])
+            folder / "listing", (item.recording for item in now), lambda path: ListedFile(of_paths[path])
         )
         (folder / "out").mkdir()
         measuring = Measuring(Roots(folder, None, PurePosixPath(), 0), folder / "out", 1, lambda *_: None)
         source = ({"type": "folder", "path": "/x"},)
-        self.later = follow_generation(spec(sources=source), history, 2, Listing(listing.path), measuring)
+        self.later = follow_generation(spec(sources=source), history, 2, listing, measuring)
         write_later(spec(sources=source), history, 2, self.later, listing, folder / "out")
         self.versions = pq.read_table(folder / "out/history.parquet").to_pylist()
         self.manifest = read_manifest(folder / "out")
@@ -74,7 +74,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were opened, which have made-up lengths."""
     names: list[str] = []
 
-    def read(name: PurePosixPath, known: KnownFile, roots: Roots, **_: object) -> Any:
+    def read(name: PurePosixPath, known: ListedFile, roots: Roots, **_: object) -> Any:
         names.append(str(name))
         return measure._File(str(roots.shown / name), 7, str(known.sha256), 8_000, 80_000)
 

@@ -19,6 +19,9 @@ class MadeFeatures(Features):
     def read(self, key: str) -> npt.NDArray[np.float32]:
         return self.values[key]
 
+    def read_state(self, key: str, state: int) -> npt.NDArray[np.float32]:
+        return self.values[key][state]
+
     def count(self, key: str) -> int:
         return self.values[key].shape[1]
 

@@ -153,3 +153,22 @@ def test_predictions_have_the_order_of_the_examples(tmp_path: Path) -> None:
     head = fit_head(trainee, sets, FIT, 1e-2, 0, tmp_path / "fit").head
     alone = [predict(trainee, head, [item], sets.features, "cpu")[0] for item in sets.dev]
     assert predict(trainee, head, sets.dev, sets.features, "cpu", batch=3) == alone
+
+
+def test_balanced_updates_see_rare_classes_as_often_as_frequent_ones(tmp_path: Path) -> None:
+    class Counting(TwoClasses):
+        def loss(self, head: nn.Module, batch: Batch) -> Tensor:
+            seen.extend(str(item.target) for item in batch.examples)
+            return super().loss(head, batch)
+
+    rare = [Example(f"e{n}", f"s{n}", "", 16000, Take(0, n), "1" if n == 0 else "0") for n in range(16)]
+    sets = Sets(rare, rare, Made(rare), SIZE)
+    fit = FIT.model_copy(update={"updates": 200, "dev_every": 200, "batch": 8})
+    shares = {}
+    for balance in (False, True):
+        seen: list[str] = []
+        path = tmp_path / f"{balance}.safetensors"
+        fit_head(Counting(), sets, fit.model_copy(update={"balance_classes": balance}), 1e-2, 0, path)
+        shares[balance] = seen.count("1") / len(seen)
+    assert shares[False] == 1 / 16  # each once per epoch
+    assert shares[True] == pytest.approx(0.5, abs=4 * (0.25 / 1600) ** 0.5)  # four standard deviations

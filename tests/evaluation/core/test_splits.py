@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,28 @@ def test_a_part_that_the_corpus_does_not_have_is_an_error_that_names_those_it_ha
     spec = ByPart(type="parts", train=("train",), dev=("valid",), test=("test",))
     with pytest.raises(BadDataError, match=r"SPLIT_EMPTY: the dev set has no example.*dev, test, train"):
         split_examples(_examples(), spec, None, _class_of)
+
+
+def test_speakers_of_the_train_part_are_the_dev_part_where_the_publisher_has_none() -> None:
+    spec = ByPart(type="parts", train=("train", "dev"), dev_speakers=0.3, test=("test",))
+    (split,) = split_examples(_examples(), spec, None, _class_of)
+    train, dev = ({item.speaker for item in part} for part in (split.train, split.dev))
+    assert (len(train), len(dev)) == (7, 3)
+    assert not train & dev
+    assert {item.part for item in split.dev} == {"train", "dev"}
+    assert len(split.test) == 20
+
+
+@pytest.mark.parametrize("fields", [{}, {"dev": ("dev",), "dev_speakers": 0.3}])
+def test_a_dev_part_is_named_once(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="give either names of dev parts or dev_speakers"):
+        ByPart(type="parts", train=("train",), test=("test",), **fields)
+
+
+def test_a_task_without_training_needs_no_train_part() -> None:
+    spec = ByPart(type="parts", dev=("dev",), test=("test",))
+    (split,) = split_examples(_examples(), spec, None, _class_of, is_trained=False)
+    assert (len(split.train), len(split.dev), len(split.test)) == (0, 20, 20)
 
 
 def test_single_recordings_keep_the_shares_of_each_class() -> None:

@@ -129,7 +129,7 @@ def _generations(digests: Sequence[str], corpus_dir: Path) -> Iterator[Generatio
     """What each generation is. The tables are those of the last one."""
     latest = len(digests)
     sizes = sum_files(corpus_dir / FILES, latest)
-    sums = _Sums.of(read_history(corpus_dir / HISTORY), latest)
+    sums = _VersionSums.of(read_history(corpus_dir / HISTORY), latest)
     for number, digest in enumerate(digests, 1):
         yield Generation(
             number=number,
@@ -144,7 +144,7 @@ def _generations(digests: Sequence[str], corpus_dir: Path) -> Iterator[Generatio
 
 
 @dataclass(frozen=True, eq=False)
-class _Sums:
+class _VersionSums:
     """Versions of recordings in a split, and their microseconds, by the number of the generation: (G + 2,) each."""
 
     new: Integers  # (2, G + 2) that came to a new place
@@ -153,7 +153,7 @@ class _Sums:
     there: Integers  # (splits, 2, G + 2) that a generation has
 
     @classmethod
-    def of(cls, history: History, latest: int) -> _Sums:
+    def of(cls, history: History, latest: int) -> _VersionSums:
         columns = ("split", "sample_rate_hz", "num_samples", "generation", "since", "until")
         shape = (latest + 2,)  # what is still there ends behind the last one
         new, changed, ended, steps = (np.zeros((*more, *shape), np.int64) for more in ((2,), (), (), (2, 2)))

@@ -65,7 +65,10 @@ class FeaturePart:
 
 
 class Features:
-    """The features of the examples of an evaluation. Frames are read from the disk when they are asked for."""
+    """The features of the examples of an evaluation. Frames are read from the disk when they are asked for.
+
+    All files are opened at once: what is deleted from the cache later is still there for this evaluation.
+    """
 
     def __init__(self, parts: Iterable[FeaturePart]) -> None:
         self._places: dict[str, tuple[Path, int, int]] = {}
@@ -73,6 +76,8 @@ class Features:
         self._open: dict[Path, Array] = {}
         for part in parts:
             counts, norms = _load(part.counts), _load(part.norms)
+            # Slices of a memmap cost ten times as much as those of an array.
+            self._open[part.path] = np.asarray(_load(part.path, mapped=True))
             ends = np.cumsum(counts)
             for example, norm, count, end in zip(part.examples, norms, counts, ends, strict=True):
                 self._places[example.key] = (part.path, int(end - count), int(end))
@@ -80,16 +85,22 @@ class Features:
 
     def read(self, key: str) -> Floats:
         """The states of an example: (S, F, D), where F is 1 if they are pooled; float32."""
-        path, start, stop = self._places[key]
-        if path not in self._open:
-            self._open[path] = np.asarray(_load(path, mapped=True))  # slices of a memmap cost ten times as much
-        rows: Floats = self._open[path][start:stop].astype(np.float32)
+        rows: Floats = self._rows(key).astype(np.float32)
         return rows.transpose(1, 0, 2)
+
+    def read_state(self, key: str, state: int) -> Floats:
+        """One state of an example, (F, D); float32."""
+        found: Floats = self._rows(key)[:, state].astype(np.float32)
+        return found
 
     def count(self, key: str) -> int:
         """The number of frames of an example."""
         _, start, stop = self._places[key]
         return stop - start
+
+    def _rows(self, key: str) -> Array:
+        path, start, stop = self._places[key]
+        return self._open[path][start:stop]
 
     def mean_norms(self, keys: Iterable[str]) -> npt.NDArray[np.float64]:
         """The mean L2 norm of the frames of each state, (S,), over these examples, each counting alike."""
@@ -148,14 +159,24 @@ def compute_part(part: FeaturePart) -> None:
 
 
 def remove_unused(cache: Path, most_bytes: float) -> int:
-    """Delete the features that were not used longest, until the folder holds no more bytes. Returns bytes deleted."""
-    found = sorted((path.stat().st_mtime_ns, path.name, path.stat().st_size) for path in cache.glob("*.npy"))
-    left, removed = sum(size for _, _, size in found), 0
-    for _, name, size in found:
-        if left <= most_bytes:
+    """Delete the parts that were not used longest, until the folder holds no more bytes. Returns bytes deleted.
+
+    A part's frames go first: without them it is computed again, whatever else is left of it. Whoever has opened a part
+    still reads it.
+    """
+    parts: dict[str, list[os.DirEntry[str]]] = {}
+    with os.scandir(cache) as entries:
+        for entry in entries:
+            if entry.name.endswith(".npy"):
+                parts.setdefault(entry.name.partition(".")[0], []).append(entry)
+    sizes = {digest: sum(entry.stat().st_size for entry in files) for digest, files in parts.items()}
+    left, removed = sum(sizes.values()), 0
+    for digest in sorted(parts, key=lambda name: (max(entry.stat().st_mtime_ns for entry in parts[name]), name)):
+        if left - removed <= most_bytes:
             break
-        (cache / name).unlink(missing_ok=True)
-        left, removed = left - size, removed + size
+        for entry in sorted(parts[digest], key=lambda item: item.name != f"{digest}.npy"):
+            Path(entry.path).unlink(missing_ok=True)
+        removed += sizes[digest]
     return removed
 
 

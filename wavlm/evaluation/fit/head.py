@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 from safetensors import SafetensorError, safe_open
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.features.cache import Features
-from wavlm.evaluation.tasks.task import Batch, Size, Trainee, read_batch
+from wavlm.evaluation.tasks.task import Batch, KeepsHeads, Scorer, Size, Trainee, read_batch
 from wavlm.nn.files import save_tensors
 from wavlm.rng import rng_for, seed_for
 from wavlm.specs.evaluation import FitSpec
@@ -66,6 +68,7 @@ def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
 
     A loss that is no number ends the fit; the best head so far counts.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         _seed(seed, "head")
         head = trainee.make_head(sets.size).to(device)
@@ -83,6 +86,8 @@ def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
             if state.update % fit.dev_every == 0 or state.update == fit.updates or not is_finite:
                 found = _score_dev(trainee, head, sets, device) if is_finite else None
                 best = _judge(state, found, head, best)
+                if isinstance(trainee, KeepsHeads) and trainee.keeps_heads and found is not None:
+                    save_tensors(_copy(head), kept_path(path, state.update), {})
                 state.is_over = state.update >= fit.updates or state.worse >= fit.patience or not is_finite
                 _write(path, head, best, optimizer, state)
     head.load_state_dict(best)
@@ -104,7 +109,12 @@ def predict(
     return [found[number] for number in range(len(examples))]
 
 
-def value_of(trainee: Trainee, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> float | None:
+def kept_path(path: Path, update: int | str) -> Path:
+    """Where the head of a fit after an update is kept, if all of them are."""
+    return path.with_name(f"{path.stem}@{update}{path.suffix}")
+
+
+def value_of(trainee: Scorer, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> float | None:
     """The first figure, turned so that higher is better; None if it is no number."""
     first = trainee.score(examples, predictions, with_intervals=False)[0]
     value = -first.value if first.is_lower_better else first.value
@@ -160,17 +170,31 @@ def _update(  # noqa: PLR0913, PLR0917 - one step, and what it needs
 
 
 def _batches(sets: Sets, fit: FitSpec, seed: int, begun: int, device: str) -> Iterator[Batch]:
-    """The batches from an update on, without end: each epoch has every example once, in an order of its own."""
+    """The batches from an update on, without end: each epoch has every example once, in an order of its own.
+
+    Balanced ones have as many draws per epoch, with replacement.
+    """
     count = len(sets.train)
+    chances = _balance(sets.train) if fit.balance_classes else None
     size = min(fit.batch, count)
     per_epoch = max(1, count // size)
     number = begun
     while True:
         epoch, place = divmod(number, per_epoch)
-        order = rng_for(seed, "order", epoch).permutation(count)
+        rng = rng_for(seed, "order", epoch)
+        order = rng.permutation(count) if chances is None else rng.choice(count, count, p=chances)
         for begin in range(place * size, per_epoch * size, size):
             yield read_batch([sets.train[row] for row in order[begin : begin + size]], sets.features, device)
         number = (epoch + 1) * per_epoch
+
+
+def _balance(examples: Sequence[Example]) -> npt.NDArray[np.float64]:
+    """The chance of each example to be drawn, such that all targets are drawn alike often."""
+    _, places, counts = np.unique(
+        [json.dumps(item.target, sort_keys=True) for item in examples], return_inverse=True, return_counts=True
+    )
+    found: npt.NDArray[np.float64] = 1.0 / (len(counts) * counts[places])
+    return found
 
 
 def _make_optimizer(head: nn.Module, fit: FitSpec, learning_rate: float) -> torch.optim.Optimizer:
@@ -189,7 +213,6 @@ def _write(
     path: Path, head: nn.Module, best: dict[str, Tensor], optimizer: torch.optim.Optimizer, state: Progressed
 ) -> None:
     """Save all that a fit goes on with. An ended one keeps only its best weights."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"best.{name}": value for name, value in best.items()}
     if not state.is_over:
         tensors |= {f"head.{name}": value for name, value in head.state_dict().items()}

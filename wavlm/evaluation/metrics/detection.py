@@ -61,10 +61,10 @@ class SearchTrials:
         best = int(values.argmax())
         return MaximumValue(float(values[best]), float(self.scores[ends[best]])) if values[best] > 0 else NOTHING_FOUND
 
-    def twv(self, found: Sequence[bool] | Bools, beta: float = BETA) -> float:
-        """The value of given decisions (N,), in the order the trials were given: ATWV."""
+    def twv(self, found: Sequence[bool] | Bools, beta: float = BETA, weights: Floats | None = None) -> float:
+        """The value of given decisions (N,), in the order the trials were given: ATWV. `weights` as for `mtwv`."""
         require_pairs("TWV", self.scores, found)
-        return float(self._values(beta, None)[np.asarray(found, dtype=np.bool_)[self.order]].sum())
+        return float(self._values(beta, weights)[np.asarray(found, dtype=np.bool_)[self.order]].sum())
 
     def _values(self, beta: float, weights: Floats | None) -> Floats:
         """What finding each trial adds to TWV (N,): TWV is 0 where nothing is found."""

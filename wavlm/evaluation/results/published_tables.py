@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.evaluation.results.published import VERSIONS, PublishedFigure, are_comparable
+from wavlm.evaluation.results.words import show_value
 
 Row = dict[str, str]
 
@@ -70,14 +71,8 @@ def _ours(results: Iterable[EvaluationFacts]) -> list[Row]:
     for result in results:
         line = found.setdefault(result.subject, {"model": result.subject, "from": OURS})
         for figure in result.figures:
-            line[_column(result.task, figure.name, "")] = (
-                f"{100 * figure.value:.2f} %" if _is_rate(figure.name) else f"{figure.value:.4g}"
-            )
+            line[_column(result.task, figure.name, "")] = show_value(figure.name, figure.value)
     return list(found.values())
-
-
-def _is_rate(metric: str) -> bool:
-    return metric not in {"mtwv", "bleu", "pesq_wb", "si_sdr_improvement", "mcd"}
 
 
 def _column(task: str, metric: str, condition: str) -> str:

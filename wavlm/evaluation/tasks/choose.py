@@ -19,9 +19,27 @@ def make_task(spec: EvaluationSpec) -> Task:
         from wavlm.evaluation.tasks.recognition import Recognition
 
         return Recognition(task, head)
+    if task.type in ("asv", "qbe", "sd"):
+        return _make_of_pairs(task, head)
     if task.type in ("se", "ss", "st", "vc"):
         return _make_generation(task, head)
     raise AssertionError(f"{task.type} with the head {head.type}")  # the spec was checked
+
+
+def _make_of_pairs(task: TaskSpec, head: HeadSpec) -> Task:
+    """A task about pairs of recordings, or turns."""
+    if task.type == "asv" and head.type == "xvector":
+        from wavlm.evaluation.tasks.verification import Verification
+
+        return Verification(task, head)
+    if task.type == "sd" and head.type == "diarizer":
+        from wavlm.evaluation.tasks.diarization import Diarization
+
+        return Diarization(task, head)
+    assert task.type == "qbe"  # noqa: S101 - the spec was checked
+    from wavlm.evaluation.tasks.query import SpokenQuery
+
+    return SpokenQuery(task)
 
 
 def _make_generation(task: TaskSpec, head: HeadSpec) -> Task:

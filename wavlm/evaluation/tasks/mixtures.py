@@ -93,7 +93,8 @@ def mix_noise(split: Split, noises: Sequence[Example], spec: NoiseMixSpec) -> Sp
         tuple(_with_noise(_referenced(item), dealt[role], spec) for item in part)
         for role, part in zip(ROLES, (split.train, split.dev, split.test), strict=True)
     ]
-    return Split(split.name, *sets)
+    train, dev, test = sets
+    return replace(split, train=train, dev=dev, test=test)
 
 
 def mix_voices(split: Split, spec: VoiceMixSpec) -> Split:
@@ -110,7 +111,8 @@ def mix_voices(split: Split, spec: VoiceMixSpec) -> Split:
                 f"among its {len(part)} examples; use another split or corpus",
             )
         sets.append(tuple(_with_voice(_referenced(item), _others(part, item.speaker), spec) for item in part))
-    return Split(split.name, *sets)
+    train, dev, test = sets
+    return replace(split, train=train, dev=dev, test=test)
 
 
 def _deal(noises: Sequence[Example], seed: int) -> dict[str, list[Example]]:

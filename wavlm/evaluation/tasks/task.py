@@ -46,7 +46,20 @@ class Size:
     hop_samples: int
 
 
-class Trainee(Protocol):
+class Scorer(Protocol):
+    """What knows how good predictions are."""
+
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
+    ) -> tuple[Figure, ...]:
+        """The figures of a set of examples, the one that is chosen by first.
+
+        Intervals cost thousands of draws, so they are left out on the dev part.
+        """
+        ...
+
+
+class Trainee(Scorer, Protocol):
     """A task whose classes are known: it makes heads, and knows what their output means."""
 
     def check(self, size: Size) -> None:
@@ -65,13 +78,47 @@ class Trainee(Protocol):
         """The prediction for each example of a batch."""
         ...
 
-    def score(
-        self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
-    ) -> tuple[Figure, ...]:
-        """The figures of a set of examples, the one that heads are chosen by first.
 
-        Intervals cost thousands of draws, so they are left out on the dev part.
-        """
+@runtime_checkable
+class Untrained(Scorer, Protocol):
+    """A task that compares frames themselves: no head is fitted, and the best state is chosen on the dev part."""
+
+    def check(self, size: Size) -> None:
+        """Raise BadDataError for what cannot be compared."""
+        ...
+
+    def compare(self, examples: Sequence[Example], features: Features, state: int, device: str) -> list[JsonValue]:
+        """The prediction for each example by one state of the model."""
+        ...
+
+
+@runtime_checkable
+class ChecksParts(Protocol):
+    """What can say before any work whether the dev and the test part can be scored."""
+
+    def check_parts(self, dev: Sequence[Example], test: Sequence[Example]) -> None:
+        """Raise BadDataError if one of them cannot."""
+        ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A trainee that chooses more than weights on the dev part, such as a threshold."""
+
+    def settle(
+        self, dev: Sequence[Example], on_dev: Sequence[JsonValue], on_test: Sequence[JsonValue]
+    ) -> list[JsonValue]:
+        """The predictions on the test part, with what predictions on the dev part decide."""
+        ...
+
+
+@runtime_checkable
+class KeepsHeads(Protocol):
+    """A trainee whose heads are all scored on the test part in the end, because published figures are the best so."""
+
+    @property
+    def keeps_heads(self) -> bool:
+        """Whether each head that is scored on the dev part is kept for that."""
         ...
 
 
@@ -91,11 +138,11 @@ class Task(Protocol):
         """What a split of single examples keeps shares of; empty for tasks without classes."""
         ...
 
-    def for_training(self, example: Example) -> Example:
-        """The example as it is trained on, which may be shorter."""
+    def for_training(self, example: Example) -> Example | None:
+        """The example as it is trained on, which may be shorter; None: it is not."""
         ...
 
-    def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Trainee:
+    def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Trainee | Untrained:
         """The task with the classes of its training examples. `others` are chosen by and scored.
 
         Raises BadDataError (CLASS_UNSEEN) where those have what nothing can learn.

@@ -20,11 +20,30 @@ from wavlm.specs import AptSource, CorpusSpec, FolderSource
 def check_sources(wanted: Wanted) -> Iterator[Finding]:
     """No corpus mixes a folder with archives; the environment says what a publisher asks for before a download."""
     for corpus in wanted.of(Corpus):
-        try:
-            refuse_sources(corpus.spec)
-            read_credentials(corpus.spec)
-        except CodedError as error:
+        if error := _find_refusal(corpus.spec):
             yield error
+
+
+def find_missing(spec: CorpusSpec) -> Iterator[CodedError]:
+    """Why a corpus cannot be had here: its folder is missing or empty, or its publisher asks for something first."""
+    if error := _find_refusal(spec):
+        yield error
+    for source in spec.sources:
+        if isinstance(source, FolderSource) and isinstance(found := _look(_place_of(source), spec), CodedError):
+            yield found
+
+
+def _find_refusal(spec: CorpusSpec) -> CodedError | None:
+    try:
+        refuse_sources(spec)
+        read_credentials(spec)
+    except CodedError as error:
+        return error
+    return None
+
+
+def _place_of(source: FolderSource) -> Path:
+    return Path(os.path.expanduser(source.path)).absolute()  # noqa: PTH111 - that of Path raises RuntimeError
 
 
 def check_digests(wanted: Wanted) -> Iterator[Finding]:
@@ -40,8 +59,7 @@ def check_folders(wanted: Wanted) -> Iterator[Finding]:
     for corpus in dict.fromkeys(read):  # shards read the folder again
         for source in corpus.spec.sources:
             if isinstance(source, FolderSource):
-                place = os.path.expanduser(source.path)  # noqa: PTH111 - that of Path raises RuntimeError
-                yield _look(Path(place).absolute(), corpus.spec)
+                yield _look(_place_of(source), corpus.spec)
 
 
 def _look(folder: Path, spec: CorpusSpec) -> Finding:

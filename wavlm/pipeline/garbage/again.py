@@ -22,6 +22,8 @@ def find_use(item: Item, store: Store, kept: Kept) -> str | None:
     """
     if item.what is What.TRASH:
         return None
+    if item.what is What.FEATURES:
+        return Survey(store, kept).find_evaluating()
     looks = [_noted(item, store, kept)]
     if item.what in _WHOLE and item.path.parent != store.downloads:
         survey = Survey(store, kept)

@@ -14,7 +14,7 @@ from wavlm.pipeline.garbage.sizes import freed_by
 from wavlm.pipeline.garbage.survey import Item, Survey, What, name_of_folder
 from wavlm.pipeline.mirror.places import FETCHES
 from wavlm.pipeline.record import RECORD_FILE
-from wavlm.pipeline.store import Store
+from wavlm.pipeline.store import FEATURES, Store
 from wavlm.storage.holders import find_owner
 
 SNAPSHOTS = "snapshots"
@@ -24,7 +24,17 @@ TRASH = "trash"
 def find_garbage(store: Store, kept: Kept) -> tuple[list[Item], list[str]]:
     """All that may go of a store, and remarks about what stays."""
     survey = Survey(store, kept)
-    looks = (_trash, _unfinished, _fetches, find_downloads, find_archives, find_audio, _snapshots, _generations)
+    looks = (
+        _trash,
+        _unfinished,
+        _fetches,
+        find_downloads,
+        find_archives,
+        find_audio,
+        _features,
+        _snapshots,
+        _generations,
+    )
     found = [item for look in looks for item in look(survey) if survey.is_inside(item.path)]
     items = weigh([item for item in found if not survey.is_start(item.path)])
     survey.remarks.extend(_explain(note) for note in kept.hidden)
@@ -78,6 +88,17 @@ def _fetches(survey: Survey) -> Iterator[Item]:
             survey.remarks.append(f"{name} stays: {survey.kept.reasons[key]} continues it")
         elif not survey.kept.unread and not survey.kept.unclear:  # of a folder with new files nobody knows the key
             yield Item(What.UNFINISHED, folder, "no kept recipe fetches it", lock)
+
+
+def _features(survey: Survey) -> Iterator[Item]:
+    """The cache of evaluations, once none of them is under way."""
+    folder = survey.store.root / FEATURES
+    if not any(folder.glob("*.npy")):
+        return
+    if why := survey.find_evaluating():
+        survey.remarks.append(f"{survey.name_of(folder)} stays: {why}")
+        return
+    yield Item(What.FEATURES, folder, "evaluations compute them again")
 
 
 def _snapshots(survey: Survey) -> Iterator[Item]:

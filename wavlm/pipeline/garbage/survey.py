@@ -9,9 +9,10 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from wavlm.pipeline.artifacts import Corpus, ImportedModel
+from wavlm.pipeline.artifacts import Corpus, Evaluation, ImportedModel
 from wavlm.pipeline.garbage.kept import Kept, holds, key_of_folder, lineage_of
 from wavlm.pipeline.store import Store
+from wavlm.storage.holders import find_owner
 
 
 class What(StrEnum):
@@ -21,6 +22,7 @@ class What(StrEnum):
     UNFINISHED = "unfinished"
     ARCHIVES = "archives"
     AUDIO = "audio"
+    FEATURES = "features"
     SNAPSHOTS = "snapshots"
     GENERATIONS = "generations"
 
@@ -63,6 +65,13 @@ class Survey:
     def lock_of(self, folder: Path) -> Path:
         """The lock of an artifact, complete or under way."""
         return self.store.root / "locks" / f"{folder.parent.name}-{key_of_folder(folder)}.lock"
+
+    def find_evaluating(self) -> str | None:
+        """Who reads the features of the store: an evaluation under way."""
+        for folder in self.begun:
+            if folder.parent.name == Evaluation.kind and (owner := find_owner(self.lock_of(folder))):
+                return f"{owner} makes {self.name_of(folder)}"
+        return None
 
     def may_belong(self, folder: Path) -> bool:
         """Whether an artifact is, or is made from, a corpus or a model whose present key nobody knows."""

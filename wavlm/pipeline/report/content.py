@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import ScoresFacts
+from wavlm.evaluation.results.board import Board
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.mixing.truth import Truth
@@ -112,3 +113,4 @@ class Report:
     mixtures: MixturesPart | None
     made: tuple[MadePart, ...]
     registration: RegistrationFacts | None
+    board: Board  # of the recipe's suite, for this model and the baselines beside it

@@ -8,8 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from wavlm.evaluation.facts import MODES, ScoresFacts
+from wavlm.evaluation.heat_map import plot_heat_map
+from wavlm.evaluation.results.layers import describe_centres
 from wavlm.pipeline.report.charts import SIZE_INCHES
+from wavlm.pipeline.report.content import Report
 from wavlm.pipeline.report.svg import SERIES, Chart, page_style, to_chart
+from wavlm.pipeline.scoreboard import own_results
 
 Values = Mapping[int, float]  # by layer, 0: MFCC
 
@@ -28,6 +32,16 @@ def draw_rank(scores: ScoresFacts) -> Chart | None:
     """The effective rank of each layer, of all corpora."""
     values = {shape.layer: shape.effective_rank for shape in scores.shapes if not shape.corpus}
     return _draw({"effective rank": values}, "rank", "Effective rank of each layer", "rank") if values else None
+
+
+def draw_weights(report: Report) -> Chart | None:
+    """The heat map of what the heads of the model's evaluations weigh."""
+    own = own_results(report.board, report.model)
+    with page_style():
+        figure = plot_heat_map(own)
+        if figure is None:
+            return None
+        return to_chart(figure, "weights", "What heads weigh in each layer", describe_centres(own, report.model.name))
 
 
 def _draw(curves: Mapping[str, Values], name: str, title: str, unit: str) -> Chart:

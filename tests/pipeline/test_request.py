@@ -1,0 +1,80 @@
+"""`wavlm evaluate`: what a command line asks for becomes a recipe; what is missing is set aside and named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.flows.tones import write_tones
+from wavlm.errors import UsageError
+from wavlm.pipeline.artifacts import Evaluation
+from wavlm.pipeline.check import NotReadyError
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.request import reference_of, set_missing_aside, write_request
+from wavlm.pipeline.store import Store
+from wavlm.specs.yaml import find_suite, read_recipe
+
+
+def test_a_request_is_a_recipe_that_evaluates_each_task_of_the_suite(tmp_path: Path) -> None:
+    suite = find_suite(write_tones(tmp_path, {"first": "tones", "second": "tones"}))
+    store = Store(tmp_path / "store")
+    path = write_request("fbank", suite, store)
+    assert path.is_relative_to(store.root)
+    recipe = read_recipe(path)
+    assert recipe.evaluate is not None
+    assert recipe.evaluate.evaluations == suite.evaluations
+    wanted = [item for item in plan(recipe) if isinstance(item, Evaluation)]
+    assert [(item.spec.name, item.subject_name) for item in wanted] == [("first", "fbank"), ("second", "fbank")]
+    before = path.read_bytes()
+    assert write_request("fbank", suite, store).read_bytes() == before
+
+
+def test_a_random_network_of_a_file_is_a_baseline(tmp_path: Path) -> None:
+    suite = find_suite(write_tones(tmp_path, {"first": "tones"}))
+    recipe = read_recipe(write_request(f"random:{tmp_path}/networks/tiny.yaml", suite, Store(tmp_path / "store")))
+    (wanted,) = (item for item in plan(recipe) if isinstance(item, Evaluation))
+    assert wanted.subject_name == "random"
+
+
+def test_one_evaluation_is_a_suite_of_its_own(tmp_path: Path) -> None:
+    write_tones(tmp_path, {"first": "tones"})
+    suite = find_suite(tmp_path / "evaluations/first.yaml")
+    assert [item.name for item in suite.evaluations] == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("model", "reference"),
+    [
+        ("wavlm-demo@champion", "wavlm-demo@champion"),
+        ("models:/wavlm-demo@champion", "wavlm-demo@champion"),
+        ("models:/wavlm-demo/3", "wavlm-demo:3"),
+        ("wavlm-demo:3", "wavlm-demo:3"),
+        ("fbank", None),
+        ("random:wavlm-base", None),
+        ("no such thing", None),
+    ],
+)
+def test_names_of_registered_models_are_told_from_others(model: str, reference: str | None) -> None:
+    assert reference_of(model) == reference
+
+
+def test_what_is_neither_a_model_nor_a_baseline_is_refused(tmp_path: Path) -> None:
+    suite = find_suite(write_tones(tmp_path, {"first": "tones"}))
+    with pytest.raises(UsageError, match="SUBJECT_UNKNOWN"):
+        write_request("no such thing", suite, Store(tmp_path / "store"))
+
+
+def test_a_task_whose_corpus_is_missing_is_set_aside_and_the_others_stay(tmp_path: Path) -> None:
+    suite = find_suite(write_tones(tmp_path, {"first": "tones", "second": "absent"}))
+    ready, missing = set_missing_aside(suite)
+    assert [item.name for item in ready.evaluations] == ["first"]
+    (problem,) = missing
+    assert problem.code == "FOLDER_MISSING"
+    assert "https://example.org/absent" in str(problem)
+
+
+def test_a_suite_of_which_nothing_can_run_is_refused(tmp_path: Path) -> None:
+    suite = find_suite(write_tones(tmp_path, {"second": "absent"}))
+    with pytest.raises(NotReadyError, match="FOLDER_MISSING"):
+        set_missing_aside(suite)

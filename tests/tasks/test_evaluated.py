@@ -1,0 +1,188 @@
+"""Results of a suite in the registry: metrics, tables and a picture of a version, at registration and later."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.register import register_model
+from tasks.registry.connection import connect
+from tasks.registry.evaluated import add_results
+from tasks.registry.lookup import show_model
+from tests.tasks.conftest import build
+from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
+from wavlm.evaluation.results.facts import Amount, ConfidenceInterval, EvaluationFacts, Figure, LayerWeight
+from wavlm.pipeline.artifacts import Evaluation, Export, Model, Registration
+from wavlm.pipeline.plan import evaluations_of, models, plan
+from wavlm.pipeline.report import gather_report, write_report
+from wavlm.pipeline.store import Store
+from wavlm.specs import GateSpec, ModelSpec, ModelVersion, Recipe
+from wavlm.specs.yaml import find_suite
+from wavlm.storage.parquet import write_parquet
+
+if TYPE_CHECKING:
+    from tests.tasks.conftest import BuiltStore
+
+    MakeStore = Callable[[GateSpec | None], BuiltStore]
+
+pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
+VALUES = {"ks-kajongg": 0.625, "sid-kajongg": 0.5}
+
+
+def facts_of(artifact: Evaluation, values: Mapping[str, float]) -> EvaluationFacts:
+    """What an evaluation reports. Layers are of models alone."""
+    spread = ConfidenceInterval(low=0.1, high=0.9, method="Wilson over 40 trials")
+    is_model = artifact.subject_name not in ("fbank", "random")
+    value = values[artifact.spec.name] if is_model else 0.25
+    layers = [LayerWeight(layer=n, weight=share, norm=1.0, share=share) for n, share in enumerate((0.0, 0.25, 0.75))]
+    return EvaluationFacts(
+        evaluation=artifact.spec.name,
+        task=artifact.spec.task.type,
+        subject=artifact.subject_name,
+        reality="real",
+        figures=(Figure(name="accuracy", value=value, interval=spread),),
+        test=Amount(utterances=40, speakers=4, minutes=0.5),
+        layers=tuple(layers) if is_model else (),
+    )
+
+
+def write_results(artifact: Evaluation, out: Path, values: Mapping[str, float]) -> EvaluationFacts:
+    """The predictions of 40 examples, of which as many are right as the figure says, and the facts."""
+    facts = facts_of(artifact, values)
+    right = round(40 * facts.figures[0].value)
+    rows = [
+        {
+            "key": f"e{n}",
+            "speaker": "",
+            "fold": "",
+            "seed": 0,
+            "target": '"a"',
+            "prediction": '"a"' if n < right else '"b"',
+        }
+        for n in range(40)
+    ]
+    write_parquet(out / PREDICTIONS, pa.Table.from_pylist(rows, PREDICTION_SCHEMA))
+    return facts
+
+
+def make_evaluations(recipe: Recipe, store: Store, values: Mapping[str, float] = VALUES) -> None:
+    for artifact in plan(recipe):
+        if isinstance(artifact, Evaluation) and not store.is_complete(artifact):
+            is_first = artifact.subject_name == "iteration1"
+            found = dict.fromkeys(values, 0.25) if is_first else values
+            store.make(artifact, lambda out, item=artifact, those=found: write_results(item, out, those))
+        elif not isinstance(artifact, Evaluation | Registration | Export) and not store.is_complete(artifact):
+            store.make(artifact, lambda out, item=artifact: build(item, store, out))
+
+
+@pytest.fixture
+def evaluated(built: BuiltStore) -> tuple[Recipe, Store, Model]:
+    """A store in which both iterations were evaluated on the demo's suite, and its second model."""
+    recipe = built.recipe.model_copy(update={"evaluate": find_suite(Path("demo"))})
+    make_evaluations(recipe, built.store)
+    return recipe, built.store, models(plan(recipe))[1]
+
+
+@pytest.mark.slow
+def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Recipe, Store, Model]) -> None:
+    recipe, store, model = evaluated
+    folder = register_model(Registration(recipe.registry_name, model), store, recipe)
+    (version,) = show_model(store, recipe.registry_name).versions
+    assert {name: value for name, value in version.metrics.items() if name.startswith("demo/")} == {
+        "demo/ks-kajongg/accuracy": 0.625,
+        "demo/sid-kajongg/accuracy": 0.5,
+    }
+    kept = store.root / "registry/artifacts" / version.run_id / "artifacts/evaluations/demo"
+    names = ["layers.csv", "layers.png", "results.csv", "results.parquet"]
+    assert sorted(path.name for path in kept.iterdir()) == names
+    table = pq.read_table(kept / "results.parquet").to_pylist()
+    assert [(row["model"], row["evaluation"], row["value"]) for row in table] == [
+        ("iteration2", "ks-kajongg", 0.625),
+        ("iteration2", "sid-kajongg", 0.5),
+        ("fbank", "ks-kajongg", 0.25),
+        ("fbank", "sid-kajongg", 0.25),
+        ("random", "ks-kajongg", 0.25),
+        ("random", "sid-kajongg", 0.25),
+    ]
+    with (kept / "results.csv").open() as file:
+        assert [float(row["value"]) for row in csv.DictReader(file)] == [row["value"] for row in table]
+    card = (folder / "README.md").read_text()
+    assert "| model | ks-kajongg | sid-kajongg | overall |" in card
+    assert "| iteration2 | 62.50 % [10.00, 90.00] | 50.00 % [10.00, 90.00] | 56.2 |" in card
+    assert (
+        "- Of the layers 0 to 2 of iteration2, weighted by their shares, content (ks-kajongg) is centred on 1.8" in card
+    )
+    assert "partial suite: 2 of 15 tasks" in card
+
+
+@pytest.mark.slow
+def test_results_are_added_to_a_version_that_is_there(built: BuiltStore) -> None:
+    store, (_, model) = built.store, built.models
+    register_model(Registration(built.recipe.registry_name, model), store, built.recipe)
+    (version,) = show_model(store, "WavLM-tiny").versions
+    assert not any(name.startswith("demo/") for name in version.metrics)
+    weights = version.tags["sha256.native/model.safetensors"]
+    source = ModelVersion(type="registry", model="WavLM-tiny", version="1", sha256=weights)
+    recipe = built.recipe.model_copy(
+        update={
+            "iterations": (),
+            "speech": (),
+            "evaluate": find_suite(Path("demo")),
+            "models": {"mine": ModelSpec(source=source, network=model.network)},
+        }
+    )
+    for values in (
+        VALUES,
+        {"ks-kajongg": 0.75, "sid-kajongg": 0.5},
+    ):  # the second is what an evaluation made anew found
+        for artifact in plan(recipe):
+            if isinstance(artifact, Evaluation) and store.is_complete(artifact):
+                store.redo(artifact)
+        make_evaluations(recipe, store, values)
+        (found,) = add_results(recipe, store)
+        assert found.version == 1
+        (version,) = show_model(store, "WavLM-tiny").versions
+        assert version.metrics["demo/ks-kajongg/accuracy"] == values["ks-kajongg"]
+    run = connect(store).client.get_run(version.run_id)
+    assert [item.path for item in connect(store).client.list_artifacts(run.info.run_id, "evaluations/demo")] == [
+        f"evaluations/demo/{name}" for name in ("layers.csv", "layers.png", "results.csv", "results.parquet")
+    ]
+
+
+@pytest.mark.slow
+def test_the_gate_compares_a_task_in_pairs_of_test_examples(make_store: MakeStore) -> None:
+    built = make_store(None)
+    gate = GateSpec(metric="demo/ks-kajongg/accuracy")
+    recipe = Recipe.model_validate({**dict(built.recipe), "gate": gate, "evaluate": find_suite(Path("demo"))})
+    make_evaluations(recipe, built.store)
+    for model in models(plan(recipe)):
+        register_model(Registration(recipe.registry_name, model), built.store, recipe)
+    newest, oldest = show_model(built.store, recipe.registry_name).versions
+    assert oldest.tags["wavlm.gate"].startswith("champion until") or "first champion" in oldest.tags["wavlm.gate"]
+    assert "champion" in newest.aliases
+    assert newest.tags["wavlm.gate"].startswith(
+        "better: demo/ks-kajongg/accuracy 0.6250 against 0.2500 of WavLM-tiny:1 on the same 40 utterances: gain +0.3750"
+    )
+
+
+def test_a_gate_of_a_task_that_the_suite_does_not_have_is_refused(built: BuiltStore) -> None:
+    gate = GateSpec(metric="demo/er-none/accuracy")
+    with pytest.raises(ValueError, match="there is demo/ks-kajongg/"):
+        Recipe.model_validate({**dict(built.recipe), "gate": gate, "evaluate": find_suite(Path("demo"))})
+    with pytest.raises(ValueError, match="there is no suite"):
+        Recipe.model_validate({**dict(built.recipe), "gate": gate})
+
+
+def test_the_page_of_an_iteration_shows_its_suite(evaluated: tuple[Recipe, Store, Model], tmp_path: Path) -> None:
+    recipe, store, model = evaluated
+    assert len(evaluations_of(model, recipe)) == 6
+    page = write_report(gather_report(model, recipe, store), tmp_path).read_text()
+    assert "62.50 % [10.00, 90.00]" in page
+    assert "content (ks-kajongg) is centred on 1.8" in page
+    assert 'id="weights-' in page

@@ -1,0 +1,87 @@
+"""The heat map of a model's layers: softmax weights, shares, and the score of each layer alone; a row per evaluation.
+
+Each row has its own scale, from its smallest to its largest value: a row shows which layers, not how good the task is.
+
+Legend: E evaluations, S states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wavlm.evaluation.results.facts import EvaluationFacts, LayerWeight
+from wavlm.evaluation.results.layers import with_layers
+from wavlm.storage.files import open_atomic
+
+Floats = npt.NDArray[np.float64]
+
+DPI = 120
+AXIS = "layer (each row has colours of its own scale)"
+COLOURS = "Blues"  # lighter is less, for printers and colour-blind readers, too
+ROW_INCHES, CELL_INCHES, ROOM_INCHES = 0.36, 0.3, 1.1
+DARKEST = 1.4  # of the colours' range, of which 1 is used: ink stays readable
+MOST_WRITTEN = 14  # layers, above which cells are too small for numbers
+PANELS: tuple[tuple[str, Callable[[LayerWeight], float | None]], ...] = (
+    ("softmax weight", lambda it: it.weight),
+    ("share: weight x mean norm", lambda it: it.share),
+    ("each layer alone, on dev", lambda it: it.alone),
+)
+
+
+def plot_heat_map(results: Sequence[EvaluationFacts], ink: str = "black") -> Figure | None:
+    """The heat map of the evaluations of one model that have layer weights; None without any."""
+    found = with_layers(results)
+    if not found:
+        return None
+    panels = [(title, [[value(it) for it in facts.layers] for facts in found]) for title, value in PANELS]
+    panels = [(title, rows) for title, rows in panels if any(cell is not None for row in rows for cell in row)]
+    num_layers = len(found[0].layers)
+    height = ROOM_INCHES + ROW_INCHES * len(found)
+    figure = Figure(figsize=(2.2 + CELL_INCHES * num_layers, height * len(panels)), layout="constrained")
+    for axes, (title, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        signs = [-1.0 if item.main and item.main.is_lower_better and "alone" in title else 1.0 for item in found]
+        _draw(axes, rows, signs, ink)
+        axes.set(title=title, xlabel=AXIS if title == panels[-1][0] else "")
+        axes.set_yticks(range(len(found)), [item.evaluation for item in found])
+        axes.set_xticks(range(num_layers), [str(it.layer) for it in found[0].layers])
+    return figure
+
+
+def write_heat_map(results: Sequence[EvaluationFacts], path: Path, title: str) -> Path | None:
+    """Write it as PNG. The same results give the same bytes. None without layer weights."""
+    figure = plot_heat_map(results)
+    if figure is None:
+        return None
+    figure.suptitle(title)
+    with open_atomic(path) as file:
+        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return path
+
+
+def _draw(axes: Axes, rows: Sequence[Sequence[float | None]], signs: Sequence[float], ink: str) -> None:
+    """Cells coloured within their row: the best, or the largest, is darkest. The first row is on top."""
+    values = np.array([[np.nan if cell is None else cell for cell in row] for row in rows])  # (E, S)
+    scaled = np.ma.masked_invalid([_scale(sign * row) for sign, row in zip(signs, values, strict=True)])
+    height, width = values.shape
+    edges = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
+    axes.grid(visible=False)
+    axes.pcolormesh(*edges, scaled, cmap=COLOURS, vmin=0.0, vmax=DARKEST, edgecolors="white", linewidth=0.5)
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    if width <= MOST_WRITTEN:
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                text = f"{value:.2f}".removeprefix("0")
+                axes.text(column, row, text, ha="center", va="center", fontsize=6, color=ink)
+
+
+def _scale(row: Floats) -> Floats:
+    """A row from 0 to 1; all 0 if its values are equal or not known."""
+    known = row[np.isfinite(row)]
+    spread = float(known.max() - known.min()) if len(known) else 0.0
+    return (row - known.min()) / spread if spread > 0 else row * 0.0

@@ -1,0 +1,204 @@
+"""Results of several models as one table: a row per model or baseline, a column per evaluation on the same data.
+
+Two results stand in one column if all but the model was the same: task, data, split, head and fit.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from wavlm.evaluation.results.facts import Amount, EvaluationFacts, Figure
+from wavlm.evaluation.results.groups import group_of, in_groups, overall
+from wavlm.evaluation.results.words import describe_amount, show_figure
+
+BASELINES = ("fbank", "mfcc", "random")
+SHORT = 6  # digits of a key, where names alone are ambiguous
+MODEL, OVERALL = "model", "overall"
+Row = dict[str, str]
+LongRow = dict[str, str | float | int | None]
+LONG_COLUMNS = (
+    *("model", "group", "task", "evaluation", "metric", "value", "low", "high", "interval", "lower_is_better"),
+    *("utterances", "speakers", "minutes", "reality", "protocol", "note"),
+)
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """The results of one evaluation, with what tells whether others may stand beside them."""
+
+    facts: EvaluationFacts
+    subject: str  # what was evaluated: equal for the same weights alone
+    conditions: str  # digest of all but the subject: equal where figures can be compared
+    finished_unix: float = 0.0
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One evaluation under the same conditions."""
+
+    evaluation: str
+    task: str
+    conditions: str
+    is_alone: bool  # no other column has this evaluation's name
+
+    @property
+    def label(self) -> str:
+        return self.evaluation if self.is_alone else f"{self.evaluation} ({self.conditions[:SHORT]})"
+
+
+@dataclass(frozen=True)
+class Board:
+    """All of them, as a table."""
+
+    results: tuple[StoredResult, ...]
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """In the order of SUPERB's groups, then by name."""
+        found = dict.fromkeys((it.facts.evaluation, it.facts.task, it.conditions) for it in self.results)
+        names = Counter(name for name, _, _ in found)
+        columns = [Column(*item, is_alone=names[item[0]] == 1) for item in sorted(found)]
+        firsts = {item.conditions + item.evaluation: self._first(item) for item in columns}
+        order = [fact for _, facts in in_groups(firsts.values()) for fact in facts]
+        place = {id(fact): number for number, fact in enumerate(order)}
+        return tuple(sorted(columns, key=lambda item: place[id(firsts[item.conditions + item.evaluation])]))
+
+    @cached_property
+    def subjects(self) -> Mapping[str, str]:
+        """The label of each subject: models by name, then baselines. Where a name is not alone, a part of the key."""
+        named = {it.subject: it.facts.subject for it in sorted(self.results, key=lambda it: it.finished_unix)}
+        counts = Counter(named.values())
+
+        def order(subject: str) -> tuple[int, str, str]:
+            name = named[subject]
+            return (BASELINES.index(name) + 1 if name in BASELINES else 0, name, subject)
+
+        return {
+            it: named[it] if counts[named[it]] == 1 else f"{named[it]} ({it[:SHORT]})"
+            for it in sorted(named, key=order)
+        }
+
+    def find(self, subject: str, column: Column) -> EvaluationFacts | None:
+        """The newest result of a subject in a column."""
+        found = [it for it in self.results if it.subject == subject and self._is_in(it, column)]
+        return max(found, key=lambda it: it.finished_unix).facts if found else None
+
+    def newest(self, subject: str) -> list[EvaluationFacts]:
+        """The newest result of each evaluation of a subject, in the order of the columns."""
+        found: dict[str, StoredResult] = {}
+        for column in self.columns:
+            for it in self.results:
+                if it.subject == subject and self._is_in(it, column):
+                    last = found.get(column.evaluation)
+                    found[column.evaluation] = it if last is None or it.finished_unix > last.finished_unix else last
+        return [it.facts for it in found.values()]
+
+    def _first(self, column: Column) -> EvaluationFacts:
+        return next(it.facts for it in self.results if self._is_in(it, column))
+
+    @staticmethod
+    def _is_in(result: StoredResult, column: Column) -> bool:
+        return (result.facts.evaluation, result.conditions) == (column.evaluation, column.conditions)
+
+
+def keep(results: Iterable[StoredResult], evaluations: Sequence[str] = ()) -> Board:
+    """A table of some evaluations, or of all."""
+    return Board(tuple(it for it in results if not evaluations or it.facts.evaluation in evaluations))
+
+
+def rows_of(board: Board) -> list[Row]:
+    """The table: the main figure of each evaluation with its interval, and the overall score."""
+    rows = []
+    for subject, label in board.subjects.items():
+        row = {MODEL: label}
+        for column in board.columns:
+            found = board.find(subject, column)
+            row[column.label] = show_figure(found.main) + _marks(found) if found and found.main else ""
+        score = overall(board.newest(subject)).score
+        row[OVERALL] = "" if score is None else f"{score:.1f}"
+        rows.append(row)
+    return rows
+
+
+def notes_of(board: Board) -> Iterator[str]:
+    """What stands beneath the table: what each column is, and what a reader has to know of rows."""
+    for column in board.columns:
+        yield _describe(column, board)
+    scores = {label: overall(board.newest(subject)) for subject, label in board.subjects.items()}
+    yield from (f"{label}: {score.note}." for label, score in scores.items() if score.note)
+    if len({score.scored for score in scores.values()}) > 1:
+        yield "The overall scores are means over different tasks: they cannot be compared."
+    yield from _explain_marks(board)
+
+
+def _explain_marks(board: Board) -> Iterator[str]:
+    marked: dict[str, list[str]] = defaultdict(list)
+    for subject, label in board.subjects.items():
+        for column in board.columns:
+            for note in _remarks(board.find(subject, column)):
+                marked[note].append(f"{label} on {column.label}")
+    yield from (f"*: {note} ({', '.join(where)})" for note, where in marked.items())
+
+
+def long_rows(board: Board) -> Iterator[LongRow]:
+    """One row per model, evaluation and figure, for programs."""
+    for subject, label in board.subjects.items():
+        for column in board.columns:
+            if found := board.find(subject, column):
+                yield from (_long_row(label, column, found, figure) for figure in found.figures)
+
+
+def to_csv(rows: Iterable[LongRow]) -> str:
+    """Those rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, LONG_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _long_row(label: str, column: Column, facts: EvaluationFacts, figure: Figure) -> LongRow:
+    test = facts.test or Amount(utterances=0, speakers=0, minutes=0.0)
+    spread = figure.interval
+    values = (
+        *(label, group_of(facts.task), facts.task, column.label, figure.name, figure.value),
+        *((spread.low, spread.high, spread.method) if spread else (None, None, "")),
+        *(int(figure.is_lower_better), test.utterances, test.speakers, test.minutes),
+        *(facts.reality, facts.protocol, " ".join(filter(None, (figure.note, *_remarks(facts))))),
+    )
+    return dict(zip(LONG_COLUMNS, values, strict=True))
+
+
+def _describe(column: Column, board: Board) -> str:
+    found = [it for subject in board.subjects if (it := board.find(subject, column))]
+    first = found[0]
+    main = first.main
+    metric = f"{main.name}, {'lower' if main.is_lower_better else 'higher'} is better" if main else "no figure"
+    methods = dict.fromkeys(it.main.interval.method for it in found if it.main and it.main.interval)
+    interval = f"; interval: {', '.join(methods)}" if methods else "; no interval"
+    kind = f"{group_of(first.task)}, {first.task}"
+    return f"{column.label} ({kind}): {metric}{interval}; test: {describe_amount(first.test)}, {first.reality} speech."
+
+
+def _marks(facts: EvaluationFacts) -> str:
+    return " *" if _remarks(facts) else ""
+
+
+def _remarks(facts: EvaluationFacts | None) -> list[str]:
+    """What a reader of a figure has to know."""
+    if facts is None:
+        return []
+    edge = f"The best learning rate, {facts.learning_rate:g}, is at the edge of the list." if _is_at_edge(facts) else ""
+    cut = "Not all of the data was used." if facts.was_cut else ""
+    return [note for note in (*facts.notes, edge, cut, facts.main.note if facts.main else "") if note]
+
+
+def _is_at_edge(facts: EvaluationFacts) -> bool:
+    return facts.is_at_edge and facts.learning_rate is not None and len({it.learning_rate for it in facts.attempts}) > 1

@@ -1,0 +1,124 @@
+"""The results of all evaluations that a store holds, for tables: no recipe is needed to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import JsonValue, ValidationError
+
+from wavlm.errors import BadDataError, UsageError
+from wavlm.evaluation.results.board import SHORT, Board, StoredResult, keep
+from wavlm.evaluation.results.facts import EvaluationFacts, Figure
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Model, Registration
+from wavlm.pipeline.fit import find_broken
+from wavlm.pipeline.plan import evaluations_of
+from wavlm.pipeline.record import RECORD_FILE, RecordHead, read_head
+from wavlm.pipeline.registration import RegistrationFacts
+from wavlm.pipeline.siblings import complete_in
+from wavlm.pipeline.store import Store
+from wavlm.specs import Recipe
+from wavlm.specs.identity import key_of
+from wavlm.specs.lookup import suggest
+
+
+def read_stored_results(store: Store) -> list[StoredResult]:
+    """The results of all complete evaluations, with the names of registered versions where there are any.
+
+    Raises BadDataError (RECORD_BROKEN) for a record that is damaged.
+    """
+    versions = _names_of_versions(store)
+    return [_read(folder, versions) for folder in complete_in(store.root / Evaluation.kind)]
+
+
+def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
+    """The table of a recipe's suite for one model and the baselines beside it, as far as the store holds it."""
+    return keep(find_results(evaluations_of(model, recipe), store))
+
+
+def own_results(board: Board, model: Artifact) -> list[EvaluationFacts]:
+    """The results of a model, without those of baselines."""
+    return [it.facts for it in board.results if it.subject == model.key]
+
+
+def suite_metrics(suite: str, results: Iterable[EvaluationFacts]) -> dict[str, float]:
+    """The figures of a model as metrics."""
+    return {metric_name(suite, it, figure): figure.value for it in results for figure in it.figures}
+
+
+def metric_name(suite: str, facts: EvaluationFacts, figure: Figure) -> str:
+    """The metric of a figure: `<suite>/<evaluation>/<figure>`, such as `superb/ks/accuracy`.
+
+    The name of an evaluation that begins with the name of its suite does not say it twice.
+    """
+    return f"{suite}/{facts.evaluation.removeprefix(f'{suite}-')}/{figure.name}"
+
+
+def choose_subjects(results: Sequence[StoredResult], names: Sequence[str]) -> list[StoredResult]:
+    """The results of some models and baselines, by name or by the beginning of the key; of all, if none is named.
+
+    Raises UsageError (NOTHING_FITS) for a name that nothing has.
+    """
+    known = {it.facts.subject for it in results}
+    for name in names:
+        if not any(_is_called(it, name) for it in results):
+            raise UsageError(
+                "NOTHING_FITS",
+                f"no results of {name}, there is: {', '.join(sorted(known)) or 'nothing'}; in this store; "
+                f"{suggest(name, sorted(known)) or 'choose one of these'}",
+            )
+    return [it for it in results if not names or any(_is_called(it, name) for name in names)]
+
+
+def _is_called(result: StoredResult, name: str) -> bool:
+    return result.facts.subject == name or (len(name) >= SHORT and result.subject.startswith(name))
+
+
+def result_of(artifact: Evaluation, store: Store) -> StoredResult:
+    """The results of one complete evaluation."""
+    return _read(store.path(artifact), {})
+
+
+def find_results(artifacts: Iterable[Evaluation], store: Store) -> list[StoredResult]:
+    """The results of those of some evaluations that are complete."""
+    return [result_of(item, store) for item in artifacts if store.is_complete(item)]
+
+
+def _read(folder: Path, versions: Mapping[str, str]) -> StoredResult:
+    if error := find_broken(folder):
+        raise error
+    head = read_head(folder)
+    facts = _facts_of(head, folder)
+    conditions = {name: value for name, value in head.identity.items() if name != "subject"}
+    subject = _subject_of(head.identity.get("subject"))
+    if name := versions.get(subject):
+        facts = facts.model_copy(update={"subject": name})
+    return StoredResult(facts, subject, key_of(conditions), head.finished_unix, folder)
+
+
+def _facts_of(head: RecordHead, folder: Path) -> EvaluationFacts:
+    try:
+        return EvaluationFacts.model_validate(head.facts, strict=False)
+    except ValidationError as error:
+        raise BadDataError(
+            "RECORD_BROKEN", f"no results can be read: {error}; at {folder / RECORD_FILE}; make the evaluation again"
+        ) from error
+
+
+def _subject_of(value: JsonValue) -> str:
+    """The key of a model; the digest of a baseline."""
+    return value if isinstance(value, str) else key_of(value)
+
+
+def _names_of_versions(store: Store) -> dict[str, str]:
+    """NAME:VERSION of each registered model, by its key; of several versions of one model the last."""
+    return dict(_versions(store))
+
+
+def _versions(store: Store) -> Iterator[tuple[str, str]]:
+    for folder in complete_in(store.root / Registration.kind):
+        if find_broken(folder):
+            continue
+        head = read_head(folder)
+        facts = RegistrationFacts.model_validate(head.facts, strict=False)
+        yield str(head.identity.get("model")), f"{facts.name}:{facts.version}"
