@@ -15,7 +15,7 @@ from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, fit_head, predict
-from wavlm.evaluation.heads.mask import NUM_FREQUENCIES, MaskNetwork
+from wavlm.evaluation.heads.mask import NUM_FREQUENCIES, MaskNetwork, masked_waveform, spectrum
 from wavlm.evaluation.run import Inputs, run_evaluation
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.listening import rate_clean, rate_sources, score_ratings
@@ -53,6 +53,18 @@ def spectra_of(split: Split, readers: list[Reader]) -> MadeFeatures:
         noise = np.random.default_rng(len(wave)).normal(size=spectra.shape)
         values[item.key] = np.stack([noise, spectra]).astype(np.float32)
     return MadeFeatures(values)
+
+
+@pytest.mark.parametrize("num_samples", [3200, 3456, 3457, 3519])
+def test_a_waveform_keeps_its_length_and_its_samples(num_samples: int) -> None:
+    """Up to 63 samples behind the last window are silent; what the window alone covers is divided by its weight."""
+    wave = torch.from_numpy(speech(1.0, 1)[0].waveform[:num_samples])
+    frames = spectrum(wave[None])[0]
+    found = masked_waveform(frames, torch.ones(frames.shape), num_samples)
+    covered = min(num_samples, 10 * 320 + 256)
+    assert len(found) == num_samples
+    assert found[: covered - 32].numpy() == pytest.approx(wave[: covered - 32].numpy(), abs=1e-4)
+    assert not found[covered:].any()
 
 
 class OfOnes(torch.nn.Module):
