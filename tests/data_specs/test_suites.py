@@ -21,6 +21,8 @@ SUPERB = [name for name in EVALUATIONS if name.startswith("superb-")]
 PUBLISHED = SPECS.parent / "docs" / "evaluation" / "published.csv"
 # s3prl at ec8064b, downstream/*/*.yaml: learning rate, updates, utterances per update, updates between looks at dev.
 REFERENCE = {
+    "superb-asv": (1e-4, 200_000, 10 * 5, 20_000),
+    "superb-sd": (1e-4, 30_000, 8 * 4, 500),
     "superb-ks": (1e-4, 200_000, 32, 5000),
     "superb-sid": (1e-4, 200_000, 8 * 4, 5000),
     "superb-ic": (1e-4, 200_000, 32, 5000),
@@ -84,7 +86,8 @@ def test_evaluations_of_superb_fit_as_the_reference_does_and_search_around_its_l
     fit = EVALUATIONS[name].fit
     assert fit is not None
     learning_rate, updates, batch, dev_every = REFERENCE[name]
-    assert (fit.optimizer, fit.updates, fit.batch, fit.dev_every) == ("adam", updates, batch, dev_every)
+    assert fit.optimizer == ("adamw" if name == "superb-asv" else "adam")
+    assert (fit.updates, fit.batch, fit.dev_every) == (updates, batch, dev_every)
     assert min(fit.learning_rates) < learning_rate < max(fit.learning_rates) or name == "superb-sid"
     assert learning_rate in fit.learning_rates
     assert fit.patience >= updates // dev_every  # as the reference, to the last update

@@ -18,11 +18,11 @@ from tests.mini_shards import tones, write_shards
 from wavlm.corpus.layouts import READERS
 from wavlm.pipeline.artifacts import KINDS
 from wavlm.specs.layouts import Layout
-from wavlm.specs.yaml import read_corpus
+from wavlm.specs.yaml import read_corpus, read_evaluation
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "extend.md").read_text()
-LAYOUT_PLACES, STAGE_PLACES = 3, 8
+LAYOUT_PLACES, STAGE_PLACES, TASK_PLACES = 3, 8, 4  # of a task: with its evaluation, a file of data_specs
 DIFF = re.compile(r"```diff\n(.*?)```", re.DOTALL)
 NEW_FILE = re.compile(r"`([\w/]+\.py)`, a new file:\n\n```python\n(.*?)```", re.DOTALL)
 
@@ -67,6 +67,16 @@ def test_the_corpus_of_the_guide_is_a_valid_file(tmp_path: Path) -> None:
     assert read_corpus(path).layout.type == "generic"
 
 
+def test_the_evaluation_of_the_guide_is_a_valid_file(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", section("An evaluation"), re.DOTALL)
+    labelled = (ROOT / "docs" / "labelled-corpora.md").read_text()
+    corpus = re.findall(r"```yaml\n(name: my-commands.*?)```", labelled, re.DOTALL)[0]
+    for path, content in (("corpora/my-commands.yaml", corpus), ("evaluations/ks-my-commands.yaml", text)):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(content)
+    assert read_evaluation(tmp_path / "evaluations" / "ks-my-commands.yaml").task.type == "ks"
+
+
 def test_a_layout_takes_three_places() -> None:
     assert len(places(section("A layout"))) == LAYOUT_PLACES
 
@@ -78,6 +88,10 @@ def test_every_layout_has_a_reader() -> None:
 
 def test_a_stage_takes_eight_places() -> None:
     assert len(places(section("A stage"))) == STAGE_PLACES
+
+
+def test_a_task_takes_four_places() -> None:
+    assert len(places(section("A task"))) == TASK_PLACES - 1
 
 
 def test_every_stage_has_a_task_and_a_place_in_the_contract() -> None:
@@ -125,3 +139,43 @@ def test_the_stage_of_the_guide_is_planned_and_runs(extended: Path, tmp_path: Pa
 def test_the_task_of_the_guide_is_in_the_table(extended: Path) -> None:
     program = "from flows.make import _TASKS; print(_TASKS['lengths'].name)"
     assert run(extended, "-c", program).strip() == "lengths"
+
+
+TASK = """
+import sys
+from pathlib import Path
+import numpy as np
+from wavlm.evaluation.examples import Example, Take
+from wavlm.evaluation.features.cache import Features
+from wavlm.evaluation.fit.head import Sets, fit_head, predict
+from wavlm.evaluation.tasks.choose import make_task
+from wavlm.evaluation.tasks.task import Size
+from wavlm.specs.yaml import read_evaluation
+
+class Made(Features):
+    def __init__(self, values): self.values = values
+    def read(self, key): return self.values[key]
+    def count(self, key): return 1
+
+rng = np.random.default_rng(0)
+states = {f"e{n}": rng.normal(size=(2, 1, 6)).astype(np.float32) for n in range(90)}
+examples = [Example(key, key, "", 16000, Take(0, 0), 3.0 + float(value[1, 0, 2])) for key, value in states.items()]
+spec = read_evaluation(Path(sys.argv[1]))
+train, dev, test = examples[:60], examples[60:70], examples[70:]
+trainee = make_task(spec).begin(train, [*dev, *test])
+head = fit_head(trainee, Sets(train, dev, Made(states), Size(2, 6, 320)), spec.fit, 3e-2, 0, Path(sys.argv[2])).head
+rated = predict(trainee, head, test, Made(states), "cpu")
+for found in (rated, [trainee.mean] * len(test)):
+    (figure,) = trainee.score(test, found)
+    print(figure.value, figure.interval.low, figure.interval.high)
+"""
+
+
+def test_the_task_of_the_guide_is_chosen_fitted_and_scored(extended: Path, tmp_path: Path) -> None:
+    text = (extended / "data_specs" / "evaluations" / "ks-kajongg.yaml").read_text()
+    path = extended / "data_specs" / "evaluations" / "mos-kajongg.yaml"
+    path.write_text(re.sub(r"task: .*", "task: {type: mos}", text).replace("ks-kajongg", "mos-kajongg"))
+    lines = run(extended, "-c", TASK, str(path), str(tmp_path / "fit.safetensors")).splitlines()
+    (learned, low, high), (constant, *_) = (tuple(map(float, line.split())) for line in lines)
+    assert low < learned < high
+    assert learned < constant / 2  # half the error of a head that always says the mean

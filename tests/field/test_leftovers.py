@@ -15,12 +15,15 @@ import pytest
 
 from tests.tasks.conftest import build, recipe_of
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import KINDS, Artifact, ImportedModel, Model
+from wavlm.pipeline.artifacts import KINDS, Artifact, Evaluation, ImportedModel, Model, Shards, build_order
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.sealing import list_files
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.verify import verify
-from wavlm.specs import GateSpec, ModelArchive, ModelSpec
+from wavlm.specs import EvaluationSpec, GateSpec, ModelArchive, ModelSpec
+from wavlm.specs.evaluation import BySpeaker, FbankBaseline, FitSpec
+from wavlm.specs.heads import PooledLinearHead
+from wavlm.specs.tasks import KeywordSpotting
 from wavlm.storage.facts import Facts
 
 # The kernel ends the process in the middle of a write, as kill -9 does at the worst moment.
@@ -44,11 +47,10 @@ def model() -> Model:
 def filled_store(root: Path, artifact: Artifact) -> Store:
     """A store with all that an artifact is made from."""
     store = Store(root)
-    for item in plan(recipe_of(GateSpec())):
-        if item == artifact:
-            return store
-        store.make(item, lambda out, item=item: build(item, store, out))  # type: ignore[misc]
-    raise AssertionError(artifact)
+    for item in build_order([artifact]):
+        if item != artifact:
+            store.make(item, lambda out, item=item: build(item, store, out))  # type: ignore[misc]
+    return store
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size ends a process")
@@ -76,9 +78,24 @@ MODEL_OF_OTHERS = ImportedModel(
 )
 
 
+def _evaluation(shards: Shards) -> Evaluation:
+    spec = EvaluationSpec(
+        name="words",
+        description="",
+        task=KeywordSpotting(type="ks"),
+        corpora=(shards.corpus.spec,),
+        split=BySpeaker(type="speakers"),
+        head=PooledLinearHead(type="pooled_linear"),
+        fit=FitSpec(learning_rates=(1e-3,), updates=1, batch=1, dev_every=1),
+    )
+    return Evaluation(spec, FbankBaseline(type="fbank"), (shards,))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_temporary_files_are_removed_wherever_they_lie(tmp_path: Path, kind: str) -> None:
-    artifact = next(item for item in [*plan(recipe_of(GateSpec())), MODEL_OF_OTHERS] if item.kind == kind)
+    planned = plan(recipe_of(GateSpec()))
+    evaluation = _evaluation(next(item for item in planned if isinstance(item, Shards)))
+    artifact = next(item for item in [*planned, MODEL_OF_OTHERS, evaluation] if item.kind == kind)
     store = filled_store(tmp_path / "store", artifact) if kind != "model" else Store(tmp_path / "store")
     names = (
         ".tmpAbCdEf",
@@ -93,7 +110,7 @@ def test_temporary_files_are_removed_wherever_they_lie(tmp_path: Path, kind: str
         for name in names:
             (out / name).parent.mkdir(exist_ok=True)
             (out / name).write_text("half")
-        return build(artifact, store, out) if kind not in ("export", "model") else Facts()
+        return build(artifact, store, out) if kind not in ("export", "model", "evaluation") else Facts()
 
     folder = store.make(artifact, leave)
     assert not {Path(name).name for name in list_files(folder)} & {Path(name).name for name in names}

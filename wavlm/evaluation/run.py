@@ -28,7 +28,7 @@ from wavlm.evaluation.outputs import write_files
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure, results_path
 from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
-from wavlm.evaluation.tasks.task import ChecksParts, KeepsHeads, Settles, Size, Task, Trainee, Untrained
+from wavlm.evaluation.tasks.task import ChecksParts, KeepsHeads, Mixes, Settles, Size, Task, Trainee, Untrained
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import one_thread
 from wavlm.features.mfcc import Floats
@@ -57,6 +57,7 @@ def run_evaluation(
     task = make_task(spec)
     splits = _split(spec, task, inputs)
     # What can be known is known before the features are computed.
+    splits = tuple(task.mix(it, inputs.noise) if isinstance(task, Mixes) else it for it in splits)
     trainees = [task.begin(it.train, (*it.dev, *it.test)) for it in splits]
     subject = inputs.subject
     size = Size(subject.num_states, subject.num_channels, subject.hop_samples)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Spec
 from wavlm.specs.corpora import CorpusSpec
+from wavlm.specs.generation import SpeechEnhancement
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.labelling import ShardSpec
 from wavlm.specs.network import NetworkSpec
@@ -328,6 +329,15 @@ class EvaluationSpec(Spec):
                 "embeddings of the heads of several folds do not compare, expected another split than folds",
                 *("split", "type"),
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_noise(self) -> EvaluationSpec:
+        mixes_noise = isinstance(self.task, SpeechEnhancement) and self.task.mix is not None
+        if mixes_noise and not self.noise:
+            raise FieldError("the task mixes noise in, so it needs some: name corpora of the role noise", "noise")
+        if self.noise and not mixes_noise:
+            raise FieldError("no noise is mixed in: leave it out, or give the task se a mix, as in mix: {}", "noise")
         return self
 
 

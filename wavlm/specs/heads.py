@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, Probability, Spec
+from wavlm.specs.base import Count, FieldError, Probability, Spec
 
 
 class PooledLinearHead(Spec):
@@ -162,11 +162,11 @@ class TranslatorHead(Spec):
     type: Literal["translator"]
     """Selects this head."""
 
-    width: Count = 256
+    width: Count = 512
     """Width of encoder and decoder.
 
     Unit: channels.
-    Source: fairseq's s2t_transformer, which SUPERB-SG's speech translation uses.
+    Source: fairseq's s2t_transformer, which SUPERB-SG's speech translation uses: 512.
     Change: smaller for a quick look.
     """
 
@@ -178,10 +178,10 @@ class TranslatorHead(Spec):
     Change: fewer for a quick look.
     """
 
-    heads: Count = 4
+    heads: Count = 8
     """Attention heads, which divide the width.
 
-    Source: SUPERB-SG, 4.
+    Source: fairseq's s2t_transformer, 8.
     Change: to a divisor of the width.
     """
 
@@ -192,6 +192,12 @@ class TranslatorHead(Spec):
     Change: larger where there is little speech.
     """
 
+    @model_validator(mode="after")
+    def _check_width(self) -> TranslatorHead:
+        if self.width % self.heads:
+            raise FieldError(f"{self.heads} heads do not divide the width {self.width}", "heads")
+        return self
+
 
 class ConverterHead(Spec):
     """Weighted sum, an encoder, an autoregressive decoder that writes the mel spectrum of one target speaker."""
@@ -200,18 +206,10 @@ class ConverterHead(Spec):
     """Selects this head."""
 
     hidden: Count = 1024
-    """Width of the decoder's LSTMs.
+    """Width of the decoder's LSTMs. The encoder has half of it, the layers before the decoder a quarter.
 
     Unit: channels.
     Source: SUPERB-SG's voice conversion (Taco2-AR), 1024.
-    Change: smaller for a quick look.
-    """
-
-    prenet: Count = 256
-    """Width of the layers between one frame of output and the next.
-
-    Unit: channels.
-    Source: SUPERB-SG, 256.
     Change: smaller for a quick look.
     """
 

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from wavlm.specs.base import Natural, Positive, Spec
+from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
 from wavlm.specs.pairs import QueryByExample, SpeakerDiarization, SpeakerVerification
 
 
@@ -211,6 +212,10 @@ TaskSpec = Annotated[
     | SlotFilling
     | SpeakerVerification
     | QueryByExample
-    | SpeakerDiarization,
+    | SpeakerDiarization
+    | SpeechEnhancement
+    | SpeechSeparation
+    | SpeechTranslation
+    | VoiceConversion,
     Field(discriminator="type"),
 ]

@@ -58,7 +58,7 @@ def _spoken(count: int) -> tuple[list[Example], MadeFeatures]:
 def test_a_made_up_language_is_learned(tmp_path: Path, head: FrameLinearHead | BlstmHead) -> None:
     examples, features = _spoken(40)
     trainee = Recognition(PhonemeRecognition(type="pr"), head).begin(examples[:30], examples[30:])
-    fit = FitSpec(learning_rates=(3e-2,), updates=100, batch=8, dev_every=50, patience=9)
+    fit = FitSpec(learning_rates=(3e-2,), updates=160, batch=8, dev_every=80, patience=9)
     fitted = fit_head(trainee, Sets(examples[:30], examples[30:], features, SIZE), fit, 3e-2, 0, tmp_path / "fit")
     (figure,) = trainee.score(examples[30:], predict(trainee, fitted.head, examples[30:], features, "cpu"))
     assert figure.name == "per"

@@ -67,10 +67,15 @@ def spectrum(waveforms: Tensor) -> Tensor:
 
 
 def masked_waveform(mixture: Tensor, mask: Tensor, num_samples: int) -> Tensor:
-    """The waveform of one masked mixture: its spectrum (F, K), mask (F, K) to (N,)."""
+    """The waveform of one masked mixture: its spectrum (F, K), mask (F, K) to (N,).
+
+    Up to 63 samples at the end may lie behind the last window; they are silent.
+    """
     window = torch.hann_window(WINDOW_SAMPLES, device=mask.device, dtype=mask.dtype)
     masked = (mixture * mask).T
-    return torch.istft(masked, WINDOW_SAMPLES, HOP_SAMPLES, window=window, center=True, length=num_samples)
+    covered = min(num_samples, (masked.shape[1] - 1) * HOP_SAMPLES + WINDOW_SAMPLES // 2)
+    found = torch.istft(masked, WINDOW_SAMPLES, HOP_SAMPLES, window=window, center=True, length=covered)
+    return nn.functional.pad(found, (0, num_samples - covered))
 
 
 def without_end_impulse(waveform: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ def make_task(spec: EvaluationSpec) -> Task:
         return Recognition(task, head)
     if task.type in ("asv", "qbe", "sd"):
         return _make_of_pairs(task, head)
+    if task.type in ("se", "ss", "st", "vc"):
+        return _make_generation(task, head)
     raise AssertionError(f"{task.type} with the head {head.type}")  # the spec was checked
 
 
@@ -38,3 +40,20 @@ def _make_of_pairs(task: TaskSpec, head: HeadSpec) -> Task:
     from wavlm.evaluation.tasks.query import SpokenQuery
 
     return SpokenQuery(task)
+
+
+def _make_generation(task: TaskSpec, head: HeadSpec) -> Task:
+    """A task that makes audio or text."""
+    if task.type in ("se", "ss") and head.type == "mask":
+        from wavlm.evaluation.tasks.masking import Masking
+
+        return Masking(task, head)
+    if task.type == "st" and head.type == "translator":
+        from wavlm.evaluation.tasks.translation import Translation
+
+        return Translation(task, head)
+    assert task.type == "vc"  # noqa: S101 - the spec was checked
+    assert head.type == "converter"  # noqa: S101 - the spec was checked
+    from wavlm.evaluation.tasks.conversion import Conversion
+
+    return Conversion(task, head)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.features.cache import Features
 from wavlm.evaluation.results.facts import Figure
+from wavlm.evaluation.splits import Split
 
 if TYPE_CHECKING:
     from wavlm.evaluation.labelled import LabelledCorpus
@@ -146,6 +147,15 @@ class Task(Protocol):
 
         Raises BadDataError (CLASS_UNSEEN) where those have what nothing can learn.
         """
+        ...
+
+
+@runtime_checkable
+class Mixes(Protocol):
+    """A task whose examples are made of recordings after the split, so that no set has anything of another one."""
+
+    def mix(self, split: Split, noise: Sequence[LabelledCorpus]) -> Split:
+        """The split with its examples made, each set by itself."""
         ...
 
 
