@@ -119,6 +119,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         (flows.ready, "find_all", find_all),
         (wavlm.pipeline.mirror.sharing, "require_mirror", lambda _: None),  # no network
         (wavlm.specs.yaml, "find_suite", lambda _: None),
+        (wavlm.pipeline.request, "set_missing_aside", lambda suite: (suite, [])),
         (wavlm.pipeline.request, "write_request", lambda *_: Path(RECIPE)),
         (flows.make, "make_share", lambda *args: found.update(runtime=args[2])),
         (flows.deploy.apply, "apply", apply),

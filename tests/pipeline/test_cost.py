@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluation.suites import two_tasks
 from tests.tiny_specs import paper_network
 from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.cost import cost
@@ -13,7 +14,7 @@ from wavlm.pipeline.gpus import GPUS
 from wavlm.specs import Recipe
 from wavlm.specs.recipe import KeepSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
-from wavlm.specs.yaml import find_suite, read_recipe
+from wavlm.specs.yaml import read_recipe
 
 BASE, LARGE = paper_network("base"), paper_network("large")
 RECIPES = Path(__file__).parents[2] / "data_specs" / "recipes"
@@ -81,7 +82,7 @@ def test_peaks_pile_up_and_a_training_takes_more_while_it_runs(recipe: Recipe) -
 
 
 def test_features_of_a_corpus_count_once_per_model_whichever_tasks_use_it() -> None:
-    recipe = read_recipe(RECIPES / "demo.yaml").model_copy(update={"evaluate": find_suite(Path("demo"))})
+    recipe = read_recipe(RECIPES / "demo.yaml").model_copy(update={"evaluate": two_tasks()})
     found = {item.iteration: item for item in cost(recipe).stages if item.stage == "evaluation"}
     assert recipe.evaluate is not None
     (corpus,) = {spec for item in recipe.evaluate.evaluations for spec in item.corpora}

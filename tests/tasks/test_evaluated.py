@@ -15,6 +15,7 @@ from tasks.register import register_model
 from tasks.registry.connection import connect
 from tasks.registry.evaluated import add_results
 from tasks.registry.lookup import show_model
+from tests.evaluation.suites import two_tasks
 from tests.tasks.conftest import build
 from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
 from wavlm.evaluation.results.facts import Amount, ConfidenceInterval, EvaluationFacts, Figure, LayerWeight
@@ -23,7 +24,6 @@ from wavlm.pipeline.plan import evaluations_of, models, plan
 from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, ModelSpec, ModelVersion, Recipe
-from wavlm.specs.yaml import find_suite
 from wavlm.storage.parquet import write_parquet
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def make_evaluations(recipe: Recipe, store: Store, values: Mapping[str, float] =
 @pytest.fixture
 def evaluated(built: BuiltStore) -> tuple[Recipe, Store, Model]:
     """A store in which both iterations were evaluated on the demo's suite, and its second model."""
-    recipe = built.recipe.model_copy(update={"evaluate": find_suite(Path("demo"))})
+    recipe = built.recipe.model_copy(update={"evaluate": two_tasks()})
     make_evaluations(recipe, built.store)
     return recipe, built.store, models(plan(recipe))[1]
 
@@ -133,7 +133,7 @@ def test_results_are_added_to_a_version_that_is_there(built: BuiltStore) -> None
         update={
             "iterations": (),
             "speech": (),
-            "evaluate": find_suite(Path("demo")),
+            "evaluate": two_tasks(),
             "models": {"mine": ModelSpec(source=source, network=model.network)},
         }
     )
@@ -159,7 +159,7 @@ def test_results_are_added_to_a_version_that_is_there(built: BuiltStore) -> None
 def test_the_gate_compares_a_task_in_pairs_of_test_examples(make_store: MakeStore) -> None:
     built = make_store(None)
     gate = GateSpec(metric="demo/ks-kajongg/accuracy")
-    recipe = Recipe.model_validate({**dict(built.recipe), "gate": gate, "evaluate": find_suite(Path("demo"))})
+    recipe = Recipe.model_validate({**dict(built.recipe), "gate": gate, "evaluate": two_tasks()})
     make_evaluations(recipe, built.store)
     for model in models(plan(recipe)):
         register_model(Registration(recipe.registry_name, model), built.store, recipe)
@@ -174,7 +174,7 @@ def test_the_gate_compares_a_task_in_pairs_of_test_examples(make_store: MakeStor
 def test_a_gate_of_a_task_that_the_suite_does_not_have_is_refused(built: BuiltStore) -> None:
     gate = GateSpec(metric="demo/er-none/accuracy")
     with pytest.raises(ValueError, match="there is demo/ks-kajongg/"):
-        Recipe.model_validate({**dict(built.recipe), "gate": gate, "evaluate": find_suite(Path("demo"))})
+        Recipe.model_validate({**dict(built.recipe), "gate": gate, "evaluate": two_tasks()})
     with pytest.raises(ValueError, match="there is no suite"):
         Recipe.model_validate({**dict(built.recipe), "gate": gate})
 
