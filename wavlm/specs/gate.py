@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticKnownError
 
 from wavlm.specs.base import FieldError, NonNegative, Spec
 from wavlm.specs.evaluation import SuiteSpec
@@ -23,6 +24,15 @@ Metric = Literal[
 TaskMetric = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*/[a-z0-9_]+$")]
 
 
+def _refuse_once(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """One error for a mistyped metric, not one per kind of metric."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        expected = " or ".join(f"'{name}'" for name in (*get_args(Metric), "SUITE/EVALUATION/FIGURE"))
+        raise PydanticKnownError("literal_error", {"expected": expected}) from error
+
+
 def is_of_task(metric: str) -> bool:
     """Whether a metric is a figure of an evaluation, such as `superb/ks/accuracy`."""
     return metric.count("/") == 2
@@ -31,7 +41,7 @@ def is_of_task(metric: str) -> bool:
 class GateSpec(Spec):
     """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
 
-    metric: Metric | TaskMetric = "auto"
+    metric: Annotated[Metric | TaskMetric, WrapValidator(_refuse_once)] = "auto"
     """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
 
     `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
