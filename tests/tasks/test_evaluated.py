@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +20,7 @@ from tasks.registry.connection import connect
 from tasks.registry.evaluated import add_results
 from tasks.registry.lookup import show_model
 from tests.evaluation.suites import two_tasks
+from tests.flows.tones import write_tones
 from tests.tasks.conftest import build
 from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
 from wavlm.evaluation.results.facts import Amount, ConfidenceInterval, EvaluationFacts, Figure, LayerWeight
@@ -153,6 +158,28 @@ def test_results_are_added_to_a_version_that_is_there(built: BuiltStore) -> None
     assert [item.path for item in connect(store).client.list_artifacts(run.info.run_id, "evaluations/demo")] == [
         f"evaluations/demo/{name}" for name in ("layers.csv", "layers.png", "results.csv", "results.parquet")
     ]
+
+
+@pytest.mark.full
+def test_a_registered_version_is_evaluated_by_its_name(built: BuiltStore, tmp_path: Path) -> None:
+    register_model(Registration(built.recipe.registry_name, built.models[1]), built.store, built.recipe)
+    suite = write_tones(tmp_path / "suite", {"heard": "tones"})
+    words = ("evaluate", "WavLM-tiny@champion", str(suite), "--store", str(built.store.root), "--workers", "1")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words],
+        cwd=Path(__file__).parents[2],
+        env={**kept, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "added to WavLM-tiny:1 in the registry" in done.stdout
+    (version,) = show_model(built.store, "WavLM-tiny").versions
+    (found,) = built.store.root.glob("evaluation/heard-wavlm-tiny*/results.json")
+    value = json.loads(found.read_text())["figures"][0]["value"]
+    assert version.metrics["tones/heard/accuracy"] == value
 
 
 @pytest.mark.slow

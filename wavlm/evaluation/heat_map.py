@@ -25,6 +25,7 @@ DPI = 120
 AXIS = "layer (each row has colours of its own scale)"
 COLOURS = "Blues"  # lighter is less, for printers and colour-blind readers, too
 ROW_INCHES, CELL_INCHES, ROOM_INCHES = 0.36, 0.3, 1.1
+LEAST_INCHES = 5.0  # of width: what stands beneath has to fit
 DARKEST = 1.4  # of the colours' range, of which 1 is used: ink stays readable
 MOST_WRITTEN = 14  # layers, above which cells are too small for numbers
 PANELS: tuple[tuple[str, Callable[[LayerWeight], float | None]], ...] = (
@@ -43,7 +44,9 @@ def plot_heat_map(results: Sequence[EvaluationFacts], ink: str = "black") -> Fig
     panels = [(title, rows) for title, rows in panels if any(cell is not None for row in rows for cell in row)]
     num_layers = len(found[0].layers)
     height = ROOM_INCHES + ROW_INCHES * len(found)
-    figure = Figure(figsize=(2.2 + CELL_INCHES * num_layers, height * len(panels)), layout="constrained")
+    figure = Figure(
+        figsize=(max(LEAST_INCHES, 2.2 + CELL_INCHES * num_layers), height * len(panels)), layout="constrained"
+    )
     for axes, (title, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         signs = [-1.0 if item.main and item.main.is_lower_better and "alone" in title else 1.0 for item in found]
         _draw(axes, rows, signs, ink)
