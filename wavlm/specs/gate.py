@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticKnownError
 
 from wavlm.specs.base import FieldError, NonNegative, Spec
 from wavlm.specs.evaluation import SuiteSpec
@@ -19,19 +21,39 @@ Metric = Literal[
     "valid/masked_accuracy",
     "labels/pnmi",
 ]
+METRICS: tuple[str, ...] = get_args(Metric)
 # A figure of an evaluation: suite, evaluation, figure.
-TaskMetric = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*/[a-z0-9_]+$")]
+TASK_METRIC = r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*/[a-z0-9_]+$"
 
 
 def is_of_task(metric: str) -> bool:
     """Whether a metric is a figure of an evaluation, such as `superb/ks/accuracy`."""
-    return metric.count("/") == 2
+    return metric not in METRICS and re.match(TASK_METRIC, metric) is not None
+
+
+def _check_metric(metric: str) -> str:
+    """One mistake is one message: a union of names and a pattern would give two."""
+    if metric in METRICS or is_of_task(metric):
+        return metric
+    raise PydanticKnownError("literal_error", {"expected": ", ".join(f"'{name}'" for name in METRICS)})
+
+
+GateMetric = Annotated[
+    str,
+    AfterValidator(_check_metric),
+    WithJsonSchema(
+        {
+            "anyOf": [{"enum": list(METRICS), "type": "string"}, {"type": "string", "pattern": TASK_METRIC}],
+            "title": "Metric",
+        }
+    ),
+]
 
 
 class GateSpec(Spec):
     """When a new version becomes `champion` in the registry: when it is better by one metric, measured alike."""
 
-    metric: Metric | TaskMetric = "auto"
+    metric: GateMetric = "auto"
     """The metric that is compared. `auto`: `probe/pnmi` where both versions have it, else `valid/loss`.
 
     `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
