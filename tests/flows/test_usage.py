@@ -75,7 +75,7 @@ def complete(*words: str, store: Path | None = None) -> list[str]:
     ("words", "offered"),
     [
         (("ver",), ["verify"]),
-        (("plan", "wavlm-b"), ["wavlm-base", "wavlm-base-plus"]),
+        (("plan", "wavlm-base-p"), ["wavlm-base-plus"]),
         (("stage", "la"), ["labels"]),
         (("stage", "shards", "demo", "--corpus", "asterisk-e"), ["asterisk-en", "asterisk-es"]),
         (("stage", "shards", "demo", "--iteration", ""), ["1", "2"]),
