@@ -21,8 +21,9 @@ from wavlm.pipeline.sealing import list_files
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.verify import verify
 from wavlm.specs import EvaluationSpec, GateSpec, ModelArchive, ModelSpec
-from wavlm.specs.evaluation import BySpeaker, FbankBaseline, FitSpec
+from wavlm.specs.evaluation import FbankBaseline, FitSpec
 from wavlm.specs.heads import PooledLinearHead
+from wavlm.specs.splits import BySpeaker
 from wavlm.specs.tasks import KeywordSpotting
 from wavlm.storage.facts import Facts
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example
 from wavlm.rng import seed_for
-from wavlm.specs.evaluation import ByExample, ByPart, BySpeaker, Folds, SplitSpec
+from wavlm.specs.splits import ByExample, ByPart, BySpeaker, Folds, SplitSpec
 
 FEWEST_FOLDS = 3  # one is scored, one chooses, one is for training
 

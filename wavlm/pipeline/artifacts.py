@@ -205,7 +205,7 @@ class Evaluation(Artifact):
     """One task, fitted and scored on the states of one frozen model or on a baseline's frames."""
 
     kind: ClassVar[str] = "evaluation"
-    files = ("results.json", "predictions.parquet", "layers.csv", "layers.png", "heads/*.safetensors")
+    files = ("results.json", "predictions.parquet", "layers.csv", "heads/*.safetensors")
     spec: EvaluationSpec
     subject: Teacher | BaselineSpec
     shards: tuple[Shards, ...]  # of the labelled corpora

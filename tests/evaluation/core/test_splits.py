@@ -11,7 +11,7 @@ import pytest
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.splits import split_examples
-from wavlm.specs.evaluation import ByExample, ByPart, BySpeaker, Folds
+from wavlm.specs.splits import ByExample, ByPart, BySpeaker, Folds
 
 PARTS = ("train", "dev", "test")
 

@@ -23,9 +23,10 @@ from wavlm.evaluation.tasks.masking import Masker, Masking, MasksOfStates
 from wavlm.evaluation.tasks.referenced import Referenced
 from wavlm.evaluation.tasks.task import Batch, Size, read_batch
 from wavlm.shards import Reader
-from wavlm.specs.evaluation import BySpeaker, EvaluationSpec, FbankBaseline, FitSpec
+from wavlm.specs.evaluation import EvaluationSpec, FbankBaseline, FitSpec
 from wavlm.specs.generation import NoiseMixSpec, SpeechEnhancement, SpeechSeparation, VoiceMixSpec
 from wavlm.specs.heads import MaskHead
+from wavlm.specs.splits import BySpeaker
 
 HEAD = MaskHead(type="mask", hidden=16, layers=1, dropout=0.0)
 SPECS = {
