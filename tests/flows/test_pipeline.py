@@ -82,7 +82,7 @@ def model_bytes(store: Path, iteration: int) -> bytes:
 def test_a_recipe_becomes_two_registered_models(finished_store: Path, wavlm: Wavlm) -> None:
     kinds = {path.parent.parent.name for path in finished_store.glob("*/*/artifact.json")}
     assert kinds == {
-        "corpus", "shards", "codebook", "labels", "mixtures", "pretrain", "export", "register",
+        "corpus", "shards", "codebook", "labels", "mixtures", "pretrain", "scores", "export", "register",
     }  # fmt: skip
     listed = wavlm("models", "list", "--store", finished_store).stdout
     assert [line.split()[:2] for line in listed.splitlines()[1:] if line] == [
