@@ -98,12 +98,13 @@ def test_a_holder_on_another_machine_holds_while_it_lives_and_no_longer(tmp_path
 
 @pytest.mark.slow
 def test_many_writers_on_two_machines_never_write_at_the_same_time(tmp_path: Path) -> None:
-    """Each adds to a number by reading and writing it. One is killed in the middle."""
+    """Each adds to a number by reading and writing it. One is killed while it holds the lock."""
     (tmp_path / "number").write_text("0")
     with ExitStack() as stack:
-        writers = [stack.enter_context(process(COUNT, tmp_path, machine)) for machine in ("", "", "b", "b")]
+        # It is the first, for the others may end before a process that is started behind them holds the lock.
         killed = stack.enter_context(process(COUNT.replace("0.002", "1000"), tmp_path, "b"))
         wait_until(lambda: f"process {killed.pid} " in (find_owner(tmp_path / "a.lock") or ""), "it to hold the lock")
+        writers = [stack.enter_context(process(COUNT, tmp_path, machine)) for machine in ("", "", "b", "b")]
         killed.kill()
         killed.wait()
         for writer in writers:
