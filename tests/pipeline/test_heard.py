@@ -45,6 +45,11 @@ def write_speech(folder: Path, name: str, place: str) -> Path:
     return path
 
 
+def write_weights(store: Store, model: Model, weights: bytes) -> None:
+    store.path(model).mkdir(parents=True, exist_ok=True)
+    (store.path(model) / "model.safetensors").write_bytes(weights)
+
+
 @pytest.fixture
 def evaluation(tmp_path: Path) -> tuple[Evaluation, Store]:
     """An evaluation of a model that was trained on one of the four voices."""
@@ -52,6 +57,7 @@ def evaluation(tmp_path: Path) -> tuple[Evaluation, Store]:
     labelled = make_shards(tmp_path / "corpora/tones.yaml", store)
     speech = make_shards(write_speech(tmp_path, "voices", "tones/ann"), store)
     model = Model(tiny_network(), tiny_training(), (speech,))
+    write_weights(store, model, b"weights")
     return Evaluation(find_suite(suite).evaluations[0], model, (labelled,)), store
 
 
@@ -88,3 +94,14 @@ class Mixed:
 def test_the_recordings_of_mixed_audio_are_found_in_it() -> None:
     parts = (Take(0, 1), Take(1, 2, start=5))
     assert list(takes_of(Mixed(parts))) == list(parts)
+
+
+def test_a_model_that_was_made_again_with_other_weights_takes_no_features_of_the_old_ones(
+    evaluation: tuple[Evaluation, Store],
+) -> None:
+    artifact, store = evaluation
+    assert isinstance(artifact.subject, Model)
+    before = find_inputs(artifact, store).subject.identity
+    assert find_inputs(artifact, store).subject.identity == before
+    write_weights(store, artifact.subject, b"others!")
+    assert find_inputs(artifact, store).subject.identity != before

@@ -9,9 +9,11 @@ from wavlm.evaluation.examples import Take
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.run import Inputs
+from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, Model, lineage
 from wavlm.pipeline.store import Store
 from wavlm.specs.identity import canonical, key_of
+from wavlm.storage.seals import sha256_as_sealed
 
 
 def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
@@ -23,7 +25,9 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
     )
     subject = artifact.subject
     if isinstance(subject, Artifact):
-        found = Subject(subject.key, model_dir=store.path(subject))
+        folder = store.path(subject)
+        # Not by key: a model that was made again, on another processor say, may have other weights under its key.
+        found = Subject(sha256_as_sealed(folder / WEIGHTS_FILE), model_dir=folder)
     else:
         found = Subject(key_of(canonical(subject)), baseline=subject)
     return Inputs(
