@@ -42,7 +42,7 @@ class Tested:
 
 def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[Tested]) -> EvaluationFacts:
     """The facts of an evaluation whose test parts were read."""
-    first = tested[0]
+    first, figures = tested[0], _figures(tested)
     rates = {it.searched.learning_rate for it in tested}
     return EvaluationFacts(
         evaluation=spec.name,
@@ -50,7 +50,7 @@ def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[T
         subject=subject_name,
         reality=spec.reality,
         protocol=spec.protocol,
-        figures=(*_figures(tested), *(figure for it in tested for figure in it.also)),
+        figures=(*figures, *(figure for it in tested for figure in it.also)),
         train=None if first.state is not None else _amount(item for it in tested for item in it.split.train),
         dev=_amount(item for it in tested for item in it.split.dev),
         test=_amount(item for it in tested for item in it.split.test),
@@ -58,7 +58,7 @@ def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[T
         learning_rate=first.searched.learning_rate if len(rates) == 1 else None,
         is_at_edge=any(it.searched.is_at_edge for it in tested),
         attempts=tuple(attempt for it in tested for attempt in it.searched.attempts),
-        layers=_layers(tested),
+        layers=_layers(tested, -1.0 if figures[0].is_lower_better else 1.0),
         notes=tuple(_notes(spec, tested, rates)),
     )
 
@@ -102,33 +102,31 @@ def _amount(examples: Iterable[Example]) -> Amount:
     )
 
 
-def _layers(tested: Sequence[Tested]) -> tuple[LayerWeight, ...]:
-    """The weights of the states, the mean over folds and seeds; none where there is one state."""
+def _layers(tested: Sequence[Tested], sign: float) -> tuple[LayerWeight, ...]:
+    """The weights of the states, the mean over folds and seeds; none where there is one state.
+
+    sign: -1 if the figure is better when it is lower.
+    """
     weights = np.mean([row for it in tested for row in _rows(it)], axis=0)
     if len(weights) == 1:
         return ()
     norms = np.mean([it.norms for it in tested], axis=0)
     shares = weights * norms / (weights * norms).sum()
-    alone = _mean_alone(tested, len(weights))
+    alone = _mean_alone(tested, len(weights), sign)
     return tuple(
         LayerWeight(layer=n, weight=float(weights[n]), norm=float(norms[n]), share=float(shares[n]), alone=alone[n])
         for n in range(len(weights))
     )
 
 
-def _mean_alone(tested: Sequence[Tested], num_states: int) -> list[float | None]:
+def _mean_alone(tested: Sequence[Tested], num_states: int, sign: float) -> list[float | None]:
     """The score of each state alone, the mean over folds, as the figure counts it."""
-    sign = -1.0 if _is_lower_better(tested[0]) else 1.0
     found: list[float | None] = []
     for state in range(num_states):
         scores = [it.alone[state] for it in tested if it.alone]
         known = [score for score in scores if score is not None]
         found.append(sign * float(np.mean(known)) if known and len(known) == len(scores) else None)
     return found
-
-
-def _is_lower_better(tested: Tested) -> bool:
-    return tested.trainee.score(tested.split.test, tested.predictions[0], with_intervals=False)[0].is_lower_better
 
 
 def _rows(tested: Tested) -> list[Floats]:

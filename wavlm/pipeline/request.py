@@ -34,13 +34,13 @@ def write_request(model: str, suite: SuiteSpec, store: Store, network: NetworkSp
     """
     baseline = _read_baseline(model)
     source = None if baseline else _source_of(model)
-    name = re.sub(r"[^a-z0-9_-]+", "-", model.lower()).strip("-_")[-40:].strip("-_") or "model"
+    called = model
     if baseline:
         suite = suite.model_copy(update={"baselines": (baseline,)})
     elif source and source["type"] == "folder":
-        network = read_model_network(find_model(Path(str(source["path"]))))
-        name = Path(str(source["path"])).stem.lower()
-        name = re.sub(r"[^a-z0-9_-]+", "-", name).strip("-_")[:40] or "model"
+        network = read_model_network(find_model(Path(source["path"])))
+        called = Path(source["path"]).stem
+    name = re.sub(r"[^a-z0-9_-]+", "-", called.lower()).strip("-_")[-40:].strip("-_") or "model"
     fields = {
         "name": f"{suite.name}-{name}"[:64],
         "description": f"Evaluates {model} on the suite {suite.name}.",

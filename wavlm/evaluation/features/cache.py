@@ -19,7 +19,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +128,7 @@ def prepare_features(  # noqa: PLR0913 - what, of what, where, how
     todo = [part for part in parts if not part.path.exists()]
     seconds = sum(item.seconds for part in todo for item in part.examples)
     enough = max(1, int(seconds / SECONDS_PER_WORKER)) if subject.device == "cpu" else 1
-    run_parts(todo, partial(compute_part), min(max(1, workers), enough), progress, prepare)
+    run_parts(todo, compute_part, min(max(1, workers), enough), progress, prepare)
     for part in parts:
         for path in (part.counts, part.norms, part.path):
             os.utime(path)  # used just now
