@@ -30,11 +30,11 @@ from wavlm.evaluation.tasks.referenced import Referenced
 from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.rng import seed_for
 from wavlm.shards import Reader
-from wavlm.specs import HOP_SAMPLES
 from wavlm.specs.generation import VoiceConversion
 from wavlm.specs.heads import ConverterHead
 
 HELD_SHARE = 0.2  # of the words of a corpus without parts: those of the test part, and those of the dev part
+TARGET = "spectra of speech"
 FLATTEST = 1e-3  # smallest deviation of a band that is divided by
 NOTE = "of mel spectra, without a vocoder: not comparable with the MCD of waveforms"
 
@@ -110,16 +110,11 @@ class Imitator:
 
     def check(self, size: Size) -> None:
         """Raise BadDataError (METRIC_MISFIT) for frames of another rate."""
-        if HOP_SAMPLES % size.hop_samples:
-            raise BadDataError(
-                "METRIC_MISFIT",
-                f"the model has a frame every {size.hop_samples} samples, expected {HOP_SAMPLES} or a fraction of it; "
-                "for spectra of speech; use another model",
-            )
+        size.frames_per_hop(TARGET)
 
     def make_head(self, size: Size) -> nn.Module:
         converter = Converter(size.num_channels, self.statistics, hidden=self.head.hidden)
-        return SpectraOfStates(size.num_states, HOP_SAMPLES // size.hop_samples, converter)
+        return SpectraOfStates(size.num_states, size.frames_per_hop(TARGET), converter)
 
     def loss(self, head: nn.Module, batch: Batch) -> Tensor:
         """The distance to the speaker's spectra, each written after the true one before it."""

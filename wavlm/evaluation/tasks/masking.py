@@ -40,11 +40,11 @@ from wavlm.evaluation.tasks.referenced import Referenced
 from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.shards import Reader
 from wavlm.shards.flac import Waveform
-from wavlm.specs import HOP_SAMPLES
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation
 from wavlm.specs.heads import MaskHead
 
 NUM_VOICES = 2
+TARGET = "masks of a spectrogram"
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,10 @@ class Masker:
 
     def check(self, size: Size) -> None:
         """Raise BadDataError (METRIC_MISFIT) for frames that do not fall on those of the spectrogram."""
-        if HOP_SAMPLES % size.hop_samples:
-            raise BadDataError(
-                "METRIC_MISFIT",
-                f"the model has a frame every {size.hop_samples} samples, expected {HOP_SAMPLES} or a fraction of it; "
-                "for masks of a spectrogram; use another model",
-            )
+        size.frames_per_hop(TARGET)
 
     def make_head(self, size: Size) -> nn.Module:
-        step = HOP_SAMPLES // size.hop_samples
+        step = size.frames_per_hop(TARGET)
         network = MaskNetwork(
             size.num_channels,
             1 if self.wanted == "clean" else NUM_VOICES,

@@ -14,10 +14,12 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.features.cache import Features
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.splits import Split
+from wavlm.specs import HOP_SAMPLES
 
 if TYPE_CHECKING:
     from wavlm.evaluation.labelled import LabelledCorpus
@@ -44,6 +46,19 @@ class Size:
     num_states: int
     num_channels: int
     hop_samples: int
+
+    def frames_per_hop(self, of: str) -> int:
+        """Frames per 20 ms, of which a head that works at that rate takes the first.
+
+        Raises BadDataError (METRIC_MISFIT) for frames that do not fall on 20 ms. `of`: what they have to fall on.
+        """
+        if HOP_SAMPLES % self.hop_samples:
+            raise BadDataError(
+                "METRIC_MISFIT",
+                f"the model has a frame every {self.hop_samples} samples, expected {HOP_SAMPLES} or a fraction of it; "
+                f"for {of}; use another model",
+            )
+        return HOP_SAMPLES // self.hop_samples
 
 
 class Scorer(Protocol):
