@@ -21,7 +21,7 @@ from wavlm.evaluation.features.cache import Features, prepare_features
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
 from wavlm.evaluation.fit.published import score_best_on_test
-from wavlm.evaluation.fit.search import Searched, search
+from wavlm.evaluation.fit.search import Searched, Step, search
 from wavlm.evaluation.fit.states import compare_states
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.outputs import write_files
@@ -36,6 +36,7 @@ from wavlm.specs.evaluation import EvaluationSpec
 from wavlm.storage.files import write_json
 
 FITS = "fits"
+COMPUTING = 0.5  # the share of the progress that features have; the rest is that of fits
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,14 @@ def run_evaluation(
         if isinstance(trainee, ChecksParts):
             trainee.check_parts(split.dev, split.test)
         trainee.check(size)
-    features = _prepare(task, splits, inputs, cache, workers, progress)
+    computing: Progress = lambda done, total: progress(COMPUTING * done / max(1, total), 1.0)  # noqa: E731
+    features = _prepare(task, splits, inputs, cache, workers, computing)
+    step = _Steps(progress, len(splits) * _count_fits(spec, size))
     with one_thread():  # results do not depend on the number of cores; small heads are slower on more of them
         tested = [
             _compare_fold(spec, split, trainee, subject, features, out / FITS / str(number))
             if isinstance(trainee, Untrained)
-            else _run_fold(spec, split, trainee, subject, features, out / FITS / str(number))
+            else _run_fold(spec, split, trainee, subject, features, out / FITS / str(number), step)
             for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
         ]
     facts = describe_results(spec, inputs.subject_name, tested)
@@ -80,6 +83,27 @@ def run_evaluation(
     shutil.rmtree(out / FITS, ignore_errors=True)
     write_json(results_path(out), facts.model_dump(mode="json"))
     return facts
+
+
+@dataclass
+class _Steps:
+    """Counts the fits that have ended."""
+
+    progress: Progress
+    total: int
+    done: int = 0
+
+    def __call__(self) -> None:
+        self.done += 1
+        self.progress(COMPUTING + (1 - COMPUTING) * self.done / max(1, self.total), 1.0)
+
+
+def _count_fits(spec: EvaluationSpec, size: Size) -> int:
+    """The fits of a fold: of the search, and of single layers."""
+    if spec.fit is None:
+        return 0
+    alone = size.num_states if spec.single_layers and size.num_states > 1 else 0
+    return len(spec.fit.seeds) * (len(spec.fit.learning_rates) + alone)
 
 
 def _split(spec: EvaluationSpec, task: Task, inputs: Inputs) -> tuple[Split, ...]:
@@ -151,13 +175,19 @@ def _compare_fold(
     return Tested(split, nothing, task, (found.predictions,), norms, found.alone, state=found.state)
 
 
-def _run_fold(
-    spec: EvaluationSpec, split: Split, trainee: Trainee, subject: Subject, features: Features, folder: Path
+def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
+    spec: EvaluationSpec,
+    split: Split,
+    trainee: Trainee,
+    subject: Subject,
+    features: Features,
+    folder: Path,
+    step: Step,
 ) -> Tested:
     assert spec.fit is not None  # noqa: S101 - the spec was checked
     size = Size(subject.num_states, subject.num_channels, subject.hop_samples)
     sets = Sets(split.train, split.dev, features, size)
-    searched = search(trainee, sets, spec.fit, folder, split.name, lambda: None, subject.device)
+    searched = search(trainee, sets, spec.fit, folder, split.name, step, subject.device)
     if searched.learning_rate is None:
         rates = ", ".join(f"{item.learning_rate:g}" for item in searched.attempts)
         raise BadDataError(
@@ -168,7 +198,7 @@ def _run_fold(
     predictions = tuple(_predict(trainee, head, split, features, subject.device) for head in searched.heads)
     alone: tuple[float | None, ...] = ()
     if spec.single_layers and size.num_states > 1:
-        alone = _score_layers_alone(spec, trainee, sets, searched.learning_rate, folder, subject.device)
+        alone = _score_layers_alone(spec, trainee, sets, searched.learning_rate, folder, step, subject.device)
     also: tuple[Figure, ...] = ()
     if isinstance(trainee, KeepsHeads) and trainee.keeps_heads:
         best = score_best_on_test(
@@ -198,8 +228,8 @@ class SingleState(Features):
         return self._all.read(key)[self._state : self._state + 1]
 
 
-def _score_layers_alone(
-    spec: EvaluationSpec, trainee: Trainee, sets: Sets, learning_rate: float, folder: Path, device: str
+def _score_layers_alone(  # noqa: PLR0913, PLR0917 - what, on what, how, where
+    spec: EvaluationSpec, trainee: Trainee, sets: Sets, learning_rate: float, folder: Path, step: Step, device: str
 ) -> tuple[float | None, ...]:
     """The score on the dev part of a head that has one state alone, of each state, with the best learning rate."""
     assert spec.fit is not None  # noqa: S101 - the spec was checked
@@ -208,5 +238,5 @@ def _score_layers_alone(
     found = []
     for state in range(sets.size.num_states):
         one = Sets(sets.train, sets.dev, SingleState(sets.features, state), size)
-        found.append(search(trainee, one, fit, folder / f"layer{state}", "", lambda: None, device).dev)
+        found.append(search(trainee, one, fit, folder / f"layer{state}", "", step, device).dev)
     return tuple(found)
