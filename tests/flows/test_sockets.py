@@ -74,7 +74,7 @@ def test_a_run_and_its_pages_listen_on_loopback_alone(
         process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 0, log.read_text()
     made = {path.parent.parent.name for path in store.glob("*/*/artifact.json")}
-    assert made == {"corpus", "shards", "codebook", "labels", "mixtures", "pretrain", "export", "register"}
+    assert made == {"corpus", "shards", "codebook", "labels", "mixtures", "pretrain", "export", "register", "scores"}
     (training,) = store.glob("pretrain/*/training.json")
     assert read_json(training)["processes"] == RANKS
     assert len(sockets.loopback) >= 2 + RANKS, "Prefect's server, the store of rank 0, a socket of gloo per rank"
