@@ -156,6 +156,25 @@ class Cuts(Protocol):
 
 
 @runtime_checkable
+class Remembers(Protocol):
+    """A trainee that can be made again without its training examples, which a saved system needs."""
+
+    @property
+    def learned(self) -> JsonValue:
+        """What of the training part it goes on needing: classes, symbols or speakers."""
+        ...
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """A task whose trainees remember."""
+
+    def recall(self, learned: JsonValue) -> Trainee:
+        """The trainee that had learned this, without examples: it makes heads and predicts."""
+        ...
+
+
+@runtime_checkable
 class KeepsHeads(Protocol):
     """A trainee whose heads are all scored on the test part in the end, because published figures are the best so."""
 

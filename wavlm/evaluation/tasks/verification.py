@@ -77,6 +77,10 @@ class Verification:
             )
         return Verifier(self.spec, self.head, speakers, (*train, *others))
 
+    def recall(self, learned: JsonValue) -> Verifier:
+        assert isinstance(learned, list)  # noqa: S101 - a verifier's own
+        return Verifier(self.spec, self.head, tuple(map(str, learned)))
+
 
 @dataclass(frozen=True)
 class Verifier:
@@ -86,6 +90,10 @@ class Verifier:
     head: XvectorHead
     speakers: tuple[str, ...]
     known: tuple[Example, ...] = field(default=(), repr=False)
+
+    @property
+    def learned(self) -> JsonValue:
+        return list(self.speakers)
 
     @property
     def keeps_heads(self) -> bool:
