@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ def _update(  # noqa: PLR0913, PLR0917 - one step, and what it needs
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * warm
     optimizer.zero_grad()
-    loss = trainee.loss(head, batch)
+    loss = trainee.loss(head, replace(batch, update=number))
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(head.parameters(), fit.max_gradient)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):

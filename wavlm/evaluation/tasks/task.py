@@ -32,6 +32,7 @@ class Batch:
     examples: tuple[Example, ...]
     states: Tensor  # (B, S, F, D); of pooled features F is 1
     num_frames: Tensor  # (B,)
+    update: int = 0  # updates that were made before: losses with a schedule, such as a growing margin, depend on it
 
     @property
     def pooled(self) -> Tensor:
@@ -124,6 +125,19 @@ class Settles(Protocol):
         self, dev: Sequence[Example], on_dev: Sequence[JsonValue], on_test: Sequence[JsonValue]
     ) -> list[JsonValue]:
         """The predictions on the test part, with what predictions on the dev part decide."""
+        ...
+
+
+@runtime_checkable
+class Calibrates(Protocol):
+    """A trainee whose scores depend on predictions for recordings that are not scored, such as a cohort of voices."""
+
+    def calibrate_on(self, train: Sequence[Example], dev: Sequence[Example]) -> Sequence[Example]:
+        """The examples whose predictions are needed. None: the trainee scores as it is."""
+        ...
+
+    def calibrate(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> Scorer:
+        """What scores the test part, given those examples and the predictions of the tested head for them."""
         ...
 
 
