@@ -38,6 +38,7 @@ class Tested:
     alone: tuple[float | None, ...] = ()  # per state
     state: int | None = None  # the one that was chosen, where no head weighs them
     also: tuple[Figure, ...] = ()  # figures that were computed in another way
+    scorers: tuple[Scorer, ...] = ()  # per seed, where what scores was learned; else the trainee scores
 
 
 def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[Tested]) -> EvaluationFacts:
@@ -77,9 +78,11 @@ def _notes(spec: EvaluationSpec, tested: Sequence[Tested], rates: set[float | No
 def _figures(tested: Sequence[Tested]) -> tuple[Figure, ...]:
     """The figures of all folds together, the mean over seeds; the interval is that of the seed nearest to the mean."""
     examples = [item for it in tested for item in it.split.test]
+    first = tested[0]
+    scorers = first.scorers or (first.trainee,) * len(first.predictions)
     of_seeds = [
-        tested[0].trainee.score(examples, [one for it in tested for one in it.predictions[number]])
-        for number in range(len(tested[0].predictions))
+        scorer.score(examples, [one for it in tested for one in it.predictions[number]])
+        for number, scorer in enumerate(scorers)
     ]
     figures = []
     for same in zip(*of_seeds, strict=True):

@@ -175,6 +175,19 @@ class Recalls(Protocol):
 
 
 @runtime_checkable
+class Calibrates(Protocol):
+    """A trainee whose scores depend on predictions for recordings that are not scored, such as a cohort of voices."""
+
+    def calibrate_on(self, train: Sequence[Example], dev: Sequence[Example]) -> Sequence[Example]:
+        """The examples whose predictions are needed. None: the trainee scores as it is."""
+        ...
+
+    def calibrate(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> Scorer:
+        """What scores the test part, given those examples and the predictions of the tested head for them."""
+        ...
+
+
+@runtime_checkable
 class KeepsHeads(Protocol):
     """A trainee whose heads are all scored on the test part in the end, because published figures are the best so."""
 
