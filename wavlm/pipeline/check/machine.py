@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from wavlm.errors import CodedError, LockedError, ServiceMissingError, UsageError
 from wavlm.mixing.effects import packages_of
-from wavlm.pipeline.artifacts import Model, Registration
+from wavlm.pipeline.artifacts import Finetune, Model, Registration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.registration import OWN_REGISTRY, configured_registry, show_registry
 
@@ -46,6 +46,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "pretrain": ("torch", "safetensors"),
     "scores": ("faiss", "torch"),
     "evaluation": ("torch", "safetensors", "sklearn", "jiwer"),
+    "finetune": ("torch", "safetensors", "sklearn", "jiwer"),
     "export": ("torch", "safetensors"),
     "register": ("mlflow", "matplotlib"),
 }
@@ -53,7 +54,8 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
 
 def check_packages(wanted: Wanted) -> Iterator[Finding]:
     """The Python packages of the stages, and of the effects of their mixes, are installed."""
-    effects = [effect for item in wanted.of(Model) if item.mix for effect in item.mix.effects]
+    mixes = [*(item.mix for item in wanted.of(Model)), *(item.spec.mix for item in wanted.of(Finetune))]
+    effects = [effect for mix in mixes if mix for effect in mix.effects]
     of_stages = {name for item in wanted.artifacts for name in _PACKAGES.get(item.kind, ())}
     names = sorted({*of_stages, *packages_of(effects)})
     missing = [name for name in names if find_spec(name) is None]
@@ -71,7 +73,7 @@ def check_packages(wanted: Wanted) -> Iterator[Finding]:
 def check_devices(wanted: Wanted) -> Iterator[Finding]:
     """The machine has the GPUs that are asked for, and a torch that can use them."""
     asked = wanted.runtime.gpus
-    if not asked or not wanted.of(Model):
+    if not asked or not any(isinstance(item, Model | Finetune) for item in wanted.artifacts):
         return
     if (build := _torch_build()) == "None":
         yield ServiceMissingError(
