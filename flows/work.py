@@ -95,7 +95,7 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
         return Completed(message=_conclude(artifact_store, chosen, there), data=recipe_spec)
 
 
-def _make_all(  # noqa: PLR0913 - what, of what, where, how
+def _make_all(
     chosen: Sequence[Artifact], make_one: Make, recipe: Recipe, store: Store, runtime: Runtime, *, redo: bool
 ) -> None:
     """Models from elsewhere one after the other, for what is wrong with them is to be known first; the rest together.
