@@ -166,7 +166,7 @@ class AngularMarginLoss(Spec):
     margin: tuple[tuple[Natural, Margin], ...] = Field(((0, 0.2),), min_length=1)
     """The margin over the updates: points of update and margin, with lines between them.
 
-    Unit: updates (of all stages together), radians.
+    Unit: updates (of the stage), radians.
     Source: 0 for the first epochs, then up to 0.2; 0.5 in a last stage on longer stretches (large-margin fine-tuning,
     Thienpondt et al. 2021).
     Change: begin with 0, or large margins keep the first updates from learning anything.
@@ -189,7 +189,7 @@ class AngularMarginLoss(Spec):
     penalty: tuple[tuple[Natural, Margin], ...] = Field(((0, 0.0),), min_length=1)
     """By how much nearer, over the updates: points as in `margin`.
 
-    Unit: updates (of all stages together), radians.
+    Unit: updates (of the stage), radians.
     Source: 0.1 in the authors' recipe; 0.06 in wespeaker, where it grows with the margin; 0 in the last stage.
     Change: needs `top_k`.
     """

@@ -34,7 +34,7 @@ class AngularMargin(nn.Module):
     def cosines(self, vectors: Tensor) -> Tensor:
         """Of each embedding and the nearest centre of each speaker: (B, H) to (B, C)."""
         every = functional.normalize(vectors, dim=1) @ functional.normalize(self.speakers, dim=1).T
-        return every.unflatten(1, (-1, self.spec.sub_centers)).amax(dim=2)
+        return every.view(len(every), -1, self.spec.sub_centers).amax(dim=2)
 
     def forward(self, vectors: Tensor, classes: Tensor, update: int) -> Tensor:
         """The mean loss at an update: vectors (B, H), classes (B,) to ()."""

@@ -54,8 +54,18 @@ class Ecapa(nn.Module):
         mean = (shares * x).sum(dim=2, keepdim=True)
         variance = (shares * (x - mean).square()).sum(dim=2)
         pooled = torch.cat([mean[..., 0], variance.clamp(min=LEAST_VARIANCE).sqrt()], dim=1)  # (B, 2P)
-        embedded: Tensor = self.embedding(self.norm(pooled))
+        embedded: Tensor = self.embedding(self._normalise(pooled))
         return embedded
+
+    def _normalise(self, pooled: Tensor) -> Tensor:
+        """Batch norm of (B, 2P). A single utterance, which has no variance, is normalised as it will be after training."""
+        norm = self.norm
+        if self.training and len(pooled) == 1:
+            return functional.batch_norm(
+                pooled, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+            )
+        found: Tensor = norm(pooled)
+        return found
 
 
 class _TimeDelay(nn.Module):

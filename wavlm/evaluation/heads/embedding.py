@@ -1,9 +1,11 @@
-"""Heads of speaker verification: the weighted sum, the network that embeds, and the loss that embeddings are trained by.
+"""Heads of speaker verification: the weighted sum, the network that embeds, and the loss that trains it.
 
 Legend: B utterances, S states, F frames, D channels, H width of an embedding.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -16,38 +18,51 @@ from wavlm.specs.heads import XvectorHead
 from wavlm.specs.speakers import EcapaHead
 
 
+class FeatureSize(Protocol):
+    """What a head has to know of the features."""
+
+    @property
+    def num_states(self) -> int: ...
+
+    @property
+    def num_channels(self) -> int: ...
+
+    @property
+    def hop_samples(self) -> int: ...
+
+
 class EmbeddingHead(nn.Module):
     """States (B, S, F, D) and lengths (B,) to embeddings (B, H)."""
 
-    def __init__(self, num_states: int, num_channels: int, spec: XvectorHead | EcapaHead, num_speakers: int) -> None:
+    def __init__(self, size: FeatureSize, spec: XvectorHead | EcapaHead, num_speakers: int) -> None:
         super().__init__()
-        self.sum = WeightedSum(num_states)
+        self.hop_samples = size.hop_samples
+        self.sum = WeightedSum(size.num_states)
         self.vectors: XVector | Ecapa
         self.margins: AmSoftmax | AngularMargin
         if isinstance(spec, EcapaHead):
-            self.vectors = Ecapa(num_channels, spec)
+            self.vectors = Ecapa(size.num_channels, spec)
             self.margins = AngularMargin(spec.embedding, num_speakers, spec.loss)
         else:
             pooled = max(1, round(POOLED / HIDDEN * spec.width))
-            self.vectors = XVector(num_channels, hidden=spec.width, pooled=pooled)
+            self.vectors = XVector(size.num_channels, hidden=spec.width, pooled=pooled)
             self.margins = AmSoftmax(spec.width, num_speakers, scale=spec.scale, margin=spec.margin)
 
     def forward(self, states: Tensor, num_frames: Tensor) -> Tensor:
         """What verification compares by cosine."""
         frames = self.sum(states)
-        found: Tensor
-        found = self.vectors.embed(frames, num_frames) if isinstance(self.vectors, XVector) else self.vectors(frames, num_frames)
+        if isinstance(self.vectors, XVector):
+            return self.vectors.embed(frames, num_frames)
+        found: Tensor = self.vectors(frames, num_frames)
         return found
 
     def loss(self, states: Tensor, num_frames: Tensor, classes: Tensor, update: int) -> Tensor:
         """The mean loss, a scalar. classes: (B,)"""
         vectors = self.vectors(self.sum(states), num_frames)
-        found: Tensor
-        found = (
-            self.margins(vectors, classes, update)
-            if isinstance(self.margins, AngularMargin)
-            else self.margins(vectors, classes)
-        )
+        if isinstance(self.margins, AngularMargin):
+            found: Tensor = self.margins(vectors, classes, update)
+        else:
+            found = self.margins(vectors, classes)
         return found
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavlm.errors import BadDataError
-from wavlm.evaluation.examples import Example, Take
+from wavlm.evaluation.examples import Example, Take, cut_audio
 from wavlm.evaluation.heads.pooled_linear import PooledLinear
 from wavlm.evaluation.labelled import LabelledCorpus, Row, require
 from wavlm.evaluation.results.facts import Figure
@@ -117,6 +117,10 @@ class Classifier:
 
     def check(self, size: Size) -> None:
         """Any size will do."""
+
+    def cut(self, example: Example, start: int, stop: int) -> Example:
+        """A part of a recording is of the same class."""
+        return cut_audio(example, start, stop)
 
     def make_head(self, size: Size) -> nn.Module:
         counts = [len(known) for known in self.classes.values()]
