@@ -58,7 +58,7 @@ class Ecapa(nn.Module):
         return embedded
 
     def _normalise(self, pooled: Tensor) -> Tensor:
-        """Batch norm of (B, 2P). A single utterance, which has no variance, is normalised as it will be after training."""
+        """Batch norm of (B, 2P). A single utterance has no variance: it is normalised as after training."""
         norm = self.norm
         if self.training and len(pooled) == 1:
             return functional.batch_norm(
