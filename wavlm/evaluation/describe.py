@@ -43,7 +43,7 @@ class Tested:
 
 def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[Tested]) -> EvaluationFacts:
     """The facts of an evaluation whose test parts were read."""
-    first, figures = tested[0], _figures(tested)
+    first, figures = tested[0], figures_of(tested)
     rates = {it.searched.learning_rate for it in tested}
     return EvaluationFacts(
         evaluation=spec.name,
@@ -52,9 +52,9 @@ def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[T
         reality=spec.reality,
         protocol=spec.protocol,
         figures=(*figures, *(figure for it in tested for figure in it.also)),
-        train=None if first.state is not None else _amount(item for it in tested for item in it.split.train),
-        dev=_amount(item for it in tested for item in it.split.dev),
-        test=_amount(item for it in tested for item in it.split.test),
+        train=None if first.state is not None else amount_of(item for it in tested for item in it.split.train),
+        dev=amount_of(item for it in tested for item in it.split.dev),
+        test=amount_of(item for it in tested for item in it.split.test),
         was_cut=spec.max_utterances is not None,
         learning_rate=first.searched.learning_rate if len(rates) == 1 else None,
         is_at_edge=any(it.searched.is_at_edge for it in tested),
@@ -75,7 +75,7 @@ def _notes(spec: EvaluationSpec, tested: Sequence[Tested], rates: set[float | No
         yield f"{num_short} recordings of the train part are too short to be trained on, and were left out."
 
 
-def _figures(tested: Sequence[Tested]) -> tuple[Figure, ...]:
+def figures_of(tested: Sequence[Tested]) -> tuple[Figure, ...]:
     """The figures of all folds together, the mean over seeds; the interval is that of the seed nearest to the mean."""
     examples = [item for it in tested for item in it.split.test]
     first = tested[0]
@@ -96,7 +96,8 @@ def _figures(tested: Sequence[Tested]) -> tuple[Figure, ...]:
     return tuple(figures)
 
 
-def _amount(examples: Iterable[Example]) -> Amount:
+def amount_of(examples: Iterable[Example]) -> Amount:
+    """How much a set of examples is, each of them once."""
     every = {item.key: item for item in examples}.values()
     return Amount(
         utterances=len(every),

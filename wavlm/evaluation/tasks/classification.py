@@ -94,6 +94,10 @@ class Classification:
                 )
         return Classifier(classes, self.head)
 
+    def recall(self, learned: JsonValue) -> Classifier:
+        assert isinstance(learned, dict)  # noqa: S101 - a classifier's own
+        return Classifier({name: tuple(map(str, known)) for name, known in learned.items()}, self.head)  # type: ignore[arg-type]
+
     def _classes_of(self, row: Row, corpus: str) -> JsonValue:
         if isinstance(self.spec, SpeakerIdentification):
             if not row.speaker:
@@ -114,6 +118,10 @@ class Classifier:
 
     classes: dict[str, tuple[str, ...]]  # of each group, in order
     head: PooledLinearHead
+
+    @property
+    def learned(self) -> JsonValue:
+        return {name: list(known) for name, known in self.classes.items()}
 
     def check(self, size: Size) -> None:
         """Any size will do."""

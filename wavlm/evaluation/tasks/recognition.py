@@ -74,6 +74,10 @@ class Recognition:
         spec = getattr(self.spec, "augment", None)
         return Recogniser(symbols, self.head, spec, self._score, tuple(train))
 
+    def recall(self, learned: JsonValue) -> Recogniser:
+        assert isinstance(learned, list)  # noqa: S101 - a recogniser's own
+        return Recogniser(tuple(map(str, learned)), self.head, None, self._score)
+
     def _symbols_of(self, row: Row, corpus: str) -> Sequence[str]:
         """The target of a recording. Raises BadDataError: TARGET_MISSING, TARGET_BAD if it is empty."""
         if isinstance(self.spec, PhonemeRecognition):
@@ -117,6 +121,10 @@ class Recogniser:
     augment: SpecAugmentSpec | None
     score_symbols: Score
     train: tuple[Example, ...] = field(default=(), repr=False)
+
+    @property
+    def learned(self) -> JsonValue:
+        return list(self.symbols)
 
     def check(self, size: Size) -> None:
         """Raise BadDataError (TARGET_LONG) if a training target does not fit into its frames: CTC cannot learn it."""

@@ -147,6 +147,34 @@ class Settles(Protocol):
 
 
 @runtime_checkable
+class Cuts(Protocol):
+    """A trainee whose examples can be cut, which fine-tuning asks for where a stage has crops."""
+
+    def cut(self, example: Example, start: int, stop: int) -> Example:
+        """The example with audio and target of the samples from `start` to before `stop`."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A trainee that can be made again without its training examples, which a saved system needs."""
+
+    @property
+    def learned(self) -> JsonValue:
+        """What of the training part it goes on needing: classes, symbols or speakers."""
+        ...
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """A task whose trainees remember."""
+
+    def recall(self, learned: JsonValue) -> Trainee:
+        """The trainee that had learned this, without examples: it makes heads and predicts."""
+        ...
+
+
+@runtime_checkable
 class Calibrates(Protocol):
     """A trainee whose scores depend on predictions for recordings that are not scored, such as a cohort of voices."""
 
@@ -156,15 +184,6 @@ class Calibrates(Protocol):
 
     def calibrate(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> Scorer:
         """What scores the test part, given those examples and the predictions of the tested head for them."""
-        ...
-
-
-@runtime_checkable
-class Cuts(Protocol):
-    """A trainee whose examples can be cut, which fine-tuning asks for where a stage has crops."""
-
-    def cut(self, example: Example, start: int, stop: int) -> Example:
-        """The example with audio and target of the samples from `start` to before `stop`."""
         ...
 
 

@@ -69,6 +69,10 @@ class Verification:
             )
         return Verifier(self.spec, self.head, speakers, (*train, *others))
 
+    def recall(self, learned: JsonValue) -> Verifier:
+        assert isinstance(learned, list)  # noqa: S101 - a verifier's own
+        return Verifier(self.spec, self.head, tuple(map(str, learned)))
+
 
 @dataclass(frozen=True)
 class Verifier:
@@ -83,6 +87,10 @@ class Verifier:
     def number_of(self) -> dict[str, int]:
         """The class of each training speaker."""
         return {name: number for number, name in enumerate(self.speakers)}
+
+    @property
+    def learned(self) -> JsonValue:
+        return list(self.speakers)
 
     @property
     def keeps_heads(self) -> bool:
