@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -128,7 +129,8 @@ class FinetuneSpec(Spec):
 
     def head_in(self, stage: int) -> HeadSpec:
         """The head as it is in a stage, counted from 0."""
-        found: HeadSpec = _HEAD.validate_python({**self.head.model_dump(), **self.stages[stage].head})
+        fields = {**self.head.model_dump(mode="json"), **self.stages[stage].head}
+        found: HeadSpec = _HEAD.validate_json(json.dumps(fields))  # in JSON a tuple is a list, as in a YAML file
         return found
 
     @model_validator(mode="after")
