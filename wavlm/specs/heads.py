@@ -81,6 +81,14 @@ class BlstmHead(Spec):
     Change: 0 where there is so much speech that nothing is learned by heart.
     """
 
+    tanh_projections: bool = False
+    """True: a linear layer of the same width and tanh follow each LSTM.
+
+    Source: s3prl, downstream/ctc/cv_config and sbcsae.yaml (`proj`): SUPERB's recognition out of domain has them, its
+    recognition of LibriSpeech and its slot filling have not.
+    Change: true to follow SUPERB-SG.
+    """
+
 
 class XvectorHead(Spec):
     """Weighted sum, a projection, five time-delay layers, statistics over time, an embedding; with AM-softmax."""
