@@ -13,6 +13,7 @@ from tests.corpus.corpora import of_folder
 from tests.corpus.layouts.trees import write
 from tests.corpus.superb.speech import speak
 from tests.data_specs.golden import SPECS
+from tests.evaluation.decoding.arpa import write_bigrams
 from wavlm.corpus.build import build_corpus
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.labelled import LabelledCorpus
@@ -99,6 +100,8 @@ def run(name: str, make: Callable[[Path], Path], tmp_path: Path) -> EvaluationFa
     given = json.loads(spec.model_dump_json())
     given["head"] |= {field: value for field, value in NARROW.items() if field in given["head"]}
     given["fit"] |= {"learning_rates": [1e-2, 1e-3], "updates": 2, "batch": 2, "dev_every": 1}
+    if "decoder" in given["task"]:
+        given["task"]["decoder"]["language_model"]["path"] = str(write_bigrams(tmp_path))
     narrow = EvaluationSpec.model_validate_json(json.dumps(given))
     folder, out = make(tmp_path / "tree"), tmp_path / "out"
     corpus = of_folder(folder, spec.corpora[0].layout, role="evaluation", max_left_out=0.0)
@@ -119,7 +122,7 @@ def run(name: str, make: Callable[[Path], Path], tmp_path: Path) -> EvaluationFa
         ("superb-ic", fluent_commands, 2, ["accuracy", "action_accuracy", "location_accuracy", "object_accuracy"]),
         ("superb-er", iemocap, 2 * len(SESSIONS), ["accuracy"]),
         ("superb-pr", librispeech, 2, ["per"]),
-        ("superb-asr", librispeech_alone, 2, ["wer", "cer"]),
+        ("superb-asr", librispeech_alone, 2, ["wer", "cer", "wer_lm", "cer_lm"]),
         ("superb-sf", audio_snips, 2, ["slot_type_f1", "slot_value_cer"]),
     ],
 )

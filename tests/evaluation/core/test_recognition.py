@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.evaluation.core.made import MadeFeatures
+from tests.evaluation.decoding.arpa import write_bigrams
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.fit.head import Sets, fit_head, predict
@@ -16,7 +17,7 @@ from wavlm.evaluation.heads.spec_augment import augment
 from wavlm.evaluation.labelled import Row
 from wavlm.evaluation.tasks.recognition import Recognition
 from wavlm.evaluation.tasks.slots import mark_slots, read_slots, score_slots
-from wavlm.evaluation.tasks.task import Size
+from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.specs.evaluation import FitSpec
 from wavlm.specs.heads import BlstmHead, FrameLinearHead
 from wavlm.specs.tasks import (
@@ -115,6 +116,48 @@ def test_a_target_longer_than_its_audio_is_refused_before_any_fit() -> None:
         else:
             with pytest.raises(BadDataError, match="TARGET_LONG: the target of u1 needs 19 frames"):
                 trainee.check(SIZE)
+
+
+def _decoding(letters: str, path: Path | None = None) -> SpeechRecognition:
+    model: object = {"type": "arpa", "path": str(path)} if path else {"type": "transcripts", "order": 2}
+    return SpeechRecognition.model_validate(
+        {"type": "asr", "letters": letters, "decoder": {"type": "lexicon", "language_model": model}}
+    )
+
+
+def test_the_test_part_has_the_greedy_result_first_and_that_with_a_language_model_beside_it() -> None:
+    """The head hears "aa b" everywhere; the transcripts know "ab" and "b" alone, so "aa" cannot be written."""
+    examples = [Example(f"u{n}", "s", "", 16000, Take(0, n), list(text)) for n, text in enumerate(["ab b", "b ab"])]
+    task = Recognition(_decoding("as_written"), FrameLinearHead(type="frame_linear"))
+    trainee = task.begin(examples, ())
+    head = trainee.make_head(SIZE)
+    symbols = (" ", "a", "b")
+
+    class Fixed(torch.nn.Module):
+        def forward(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            numbers = [symbols.index(one) + 1 if one != "_" else 0 for one in "a_a_ b"]
+            logits = torch.nn.functional.one_hot(torch.tensor(numbers), 4).float() * 9
+            return logits.expand(len(states), -1, -1)
+
+    assert trainee.symbols == symbols
+    assert sum(parameter.numel() for parameter in head.parameters())
+    batch = Batch(tuple(examples), torch.zeros(2, 2, 6, 6), torch.tensor([6, 6]))
+    assert trainee.predict(Fixed(), batch)[0] == list("aa b")
+    both = trainee.for_test().predict(Fixed(), batch)
+    assert both[0] == {"greedy": list("aa b"), "lexicon": list("ab b")}
+    figures = {figure.name: figure.value for figure in trainee.score(examples, both)}
+    assert figures == pytest.approx({"wer": 3 / 4, "cer": 4 / 8, "wer_lm": 2 / 4, "cer_lm": 2 / 8})
+    dev = trainee.score(examples, [list("aa b"), list("aa b")], with_intervals=False)
+    assert [figure.name for figure in dev] == ["wer", "cer"]
+
+
+def test_a_decoder_is_refused_before_any_fit(tmp_path: Path) -> None:
+    example = Example("u1", "s", "", 16000, Take(0, 0), list("a cat"))
+    path = write_bigrams(tmp_path)
+    head = FrameLinearHead(type="frame_linear")
+    Recognition(_decoding("lower", path), head).begin([example], []).check(SIZE)
+    with pytest.raises(BadDataError, match="LM_MISFIT: none of the 3 words"):
+        Recognition(_decoding("as_written", path), head).begin([example], []).check(SIZE)
 
 
 def test_slots_are_written_and_read_back() -> None:

@@ -7,15 +7,16 @@ Legend: B utterances, S states, F frames, D channels, C classes with the blank a
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from pydantic import JsonValue
 from torch import Tensor, nn
 
 from wavlm.errors import BadDataError
+from wavlm.evaluation.decoding.lexicon import LexiconDecoder
+from wavlm.evaluation.decoding.predictions import LEXICON, WITH_MODEL, is_both, read_symbols, write_both
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.heads.blstm import Blstm
 from wavlm.evaluation.heads.ctc import ctc_greedy, ctc_loss
@@ -23,17 +24,17 @@ from wavlm.evaluation.heads.frame_linear import FrameLinear
 from wavlm.evaluation.heads.spec_augment import augment
 from wavlm.evaluation.heads.weighted_sum import OnStates
 from wavlm.evaluation.labelled import LabelledCorpus, Row
-from wavlm.evaluation.metrics.words import count_edits, split_characters, split_words
+from wavlm.evaluation.metrics.words import count_edits, split_words
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.results.figures import rate_of_edits
+from wavlm.evaluation.tasks.letters import TextSpec, change_case, check_decoder, find_text, make_decoder, split_text
 from wavlm.evaluation.tasks.slots import mark_slots, score_slots
 from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.specs.heads import BlstmHead, FrameLinearHead
 from wavlm.specs.shapes import WINDOW_SAMPLES
-from wavlm.specs.tasks import OtherRecognition, PhonemeRecognition, SlotFilling, SpecAugmentSpec, SpeechRecognition
+from wavlm.specs.tasks import OtherRecognition, PhonemeRecognition, SlotFilling, SpeechRecognition
 
 RecogniserSpec = PhonemeRecognition | SpeechRecognition | OtherRecognition | SlotFilling
-SPACE = " "
 Score = Callable[[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[str] | None], tuple[Figure, ...]]
 
 
@@ -71,21 +72,18 @@ class Recognition:
 
     def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Recogniser:  # noqa: ARG002
         symbols = tuple(sorted({symbol for item in train for symbol in _target(item)}))
-        spec = getattr(self.spec, "augment", None)
-        return Recogniser(symbols, self.head, spec, self._score, tuple(train))
+        return Recogniser(self.spec, symbols, self.head, self._score, tuple(train))
 
     def _symbols_of(self, row: Row, corpus: str) -> Sequence[str]:
         """The target of a recording. Raises BadDataError: TARGET_MISSING, TARGET_BAD if it is empty."""
         if isinstance(self.spec, PhonemeRecognition):
             symbols = [phone for phone in _phones_of(row, corpus) if phone not in self.spec.drop]
         else:
-            text = _text_of(row, corpus)
-            letters = {"as_written": text, "lower": text.lower(), "upper": text.upper()}[self.spec.letters]
+            text = find_text(row, corpus)
             if isinstance(self.spec, SlotFilling):
-                symbols = mark_slots(letters, row, corpus, self.spec.letters)
+                symbols = mark_slots(change_case(text, self.spec.letters), row, corpus, self.spec.letters)
             else:
-                kept = "".join(character for character in letters if character not in self.spec.drop)
-                symbols = split_characters(SPACE.join(kept.split()), keep_spaces=True)
+                symbols = split_text(self.spec, text)
         if not symbols:
             raise BadDataError(
                 "TARGET_BAD",
@@ -112,11 +110,18 @@ class Recognition:
 class Recogniser:
     """Recognition with known symbols."""
 
+    spec: RecogniserSpec
     symbols: tuple[str, ...]  # without the blank
     head: FrameLinearHead | BlstmHead
-    augment: SpecAugmentSpec | None
     score_symbols: Score
     train: tuple[Example, ...] = field(default=(), repr=False)
+    decoder: LexiconDecoder | None = field(default=None, repr=False)  # of the test part
+
+    def for_test(self) -> Recogniser:
+        """The same with the decoder of its spec, if there is one."""
+        if not isinstance(self.spec, TextSpec) or self.spec.decoder is None:
+            return self
+        return replace(self, decoder=make_decoder(self.spec, self.spec.decoder, self.symbols, self._texts()))
 
     def check(self, size: Size) -> None:
         """Raise BadDataError (TARGET_LONG) if a training target does not fit into its frames: CTC cannot learn it."""
@@ -130,6 +135,11 @@ class Recogniser:
                     f"the target of {item.key} needs {needed} frames for {len(target)} symbols, its audio has "
                     f"{num_frames}; in the evaluation's train part; check that text and audio belong together",
                 )
+        if isinstance(self.spec, TextSpec):
+            check_decoder(self.spec, self.symbols, self._texts())
+
+    def _texts(self) -> list[list[str]]:
+        return [_target(item) for item in self.train]
 
     def make_head(self, size: Size) -> nn.Module:
         num_classes = len(self.symbols) + 1
@@ -148,23 +158,31 @@ class Recogniser:
     def loss(self, head: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(head, OnStates)  # noqa: S101 - made above
         frames = head.sum(batch.states)
-        if self.augment is not None:
-            frames = augment(frames, batch.num_frames, self.augment)
+        if not isinstance(self.spec, PhonemeRecognition) and self.spec.augment is not None:
+            frames = augment(frames, batch.num_frames, self.spec.augment)
         numbers = {symbol: number for number, symbol in enumerate(self.symbols, 1)}
         targets = [[numbers[symbol] for symbol in _target(item)] for item in batch.examples]
         return ctc_loss(head.head(frames, batch.num_frames), batch.num_frames, targets)
 
     def predict(self, head: nn.Module, batch: Batch) -> list[JsonValue]:
-        """The symbols of each utterance, by the likeliest class of each frame."""
-        found = ctc_greedy(head(batch.states, batch.num_frames), batch.num_frames)
-        return [[self.symbols[number - 1] for number in numbers] for numbers in found]
+        """The symbols of each utterance, by the likeliest class of each frame; with a decoder, both results."""
+        logits: Tensor = head(batch.states, batch.num_frames)
+        found = [[self.symbols[it - 1] for it in numbers] for numbers in ctc_greedy(logits, batch.num_frames)]
+        if self.decoder is None:
+            return [list[JsonValue](symbols) for symbols in found]
+        words = self.decoder.decode(logits, batch.num_frames)
+        return [write_both(greedy, decoded) for greedy, decoded in zip(found, words, strict=True)]
 
     def score(
         self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
     ) -> tuple[Figure, ...]:
-        found = [[str(symbol) for symbol in item] for item in predictions if isinstance(item, list)]
         speakers = [item.speaker for item in examples] if with_intervals else None
-        return self.score_symbols([_target(item) for item in examples], found, speakers)
+        references = [_target(item) for item in examples]
+        figures = self.score_symbols(references, [read_symbols(item) for item in predictions], speakers)
+        if not any(map(is_both, predictions)):
+            return figures
+        with_words = self.score_symbols(references, [read_symbols(item, LEXICON) for item in predictions], speakers)
+        return (*figures, *(it.model_copy(update={"name": f"{it.name}{WITH_MODEL}"}) for it in with_words))
 
 
 def _target(example: Example) -> list[str]:
@@ -183,13 +201,3 @@ def _phones_of(row: Row, corpus: str) -> list[str]:
         f"the phones of {row.key} are not known; in the corpus {corpus}; give the corpus a layout that has phones or a "
         "lexicon",
     )
-
-
-def _text_of(row: Row, corpus: str) -> str:
-    """The text in Unicode's form NFC, so that a letter and its accent are one character."""
-    text = row.target.get("text", row.text)
-    if not isinstance(text, str):
-        raise BadDataError(
-            "TARGET_MISSING", f"the text of {row.key} is not known; in the corpus {corpus}; give it transcripts"
-        )
-    return unicodedata.normalize("NFC", text)

@@ -128,6 +128,15 @@ class Settles(Protocol):
 
 
 @runtime_checkable
+class DecodesTest(Protocol):
+    """A trainee that predicts the test part in one more way, which would cost too much on the dev part."""
+
+    def for_test(self) -> Trainee:
+        """The trainee as it predicts the test part. Both score the predictions of both."""
+        ...
+
+
+@runtime_checkable
 class KeepsHeads(Protocol):
     """A trainee whose heads are all scored on the test part in the end, because published figures are the best so."""
 

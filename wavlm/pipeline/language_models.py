@@ -1,0 +1,56 @@
+"""The language models that a recipe's evaluations decode with: their files, and the digests that make them known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from wavlm.errors import UsageError
+from wavlm.evaluation.decoding.language_model import place_of_model
+from wavlm.pipeline.digests import cached_sha256, known_sha256
+from wavlm.pipeline.store import Store
+from wavlm.specs import Recipe
+from wavlm.specs.decoders import ArpaModel
+from wavlm.specs.evaluation import EvaluationSpec
+from wavlm.specs.tasks import OtherRecognition, SpeechRecognition
+
+
+def language_model_of(spec: EvaluationSpec) -> ArpaModel | None:
+    """The file that an evaluation decodes with; None if there is none."""
+    if not isinstance(spec.task, SpeechRecognition | OtherRecognition) or spec.task.decoder is None:
+        return None
+    model = spec.task.decoder.language_model
+    return model if isinstance(model, ArpaModel) else None
+
+
+def resolve_language_models(recipe: Recipe, store: Store) -> Recipe:
+    """The recipe with the digest of each language model that the store knows as it is."""
+    return _fill_in(recipe, lambda path: known_sha256(path, store.root))
+
+
+def read_language_models(recipe: Recipe, store: Store) -> None:
+    """Hash the language models that are new or have changed; one that is missing is what a check finds."""
+    _fill_in(recipe, lambda path: cached_sha256(path, store.root))
+
+
+def _fill_in(recipe: Recipe, digest_of: Callable[[Path], str | None]) -> Recipe:
+    suite = recipe.evaluate
+    if suite is None or not any(map(language_model_of, suite.evaluations)):
+        return recipe
+    evaluations = tuple(_fill_one(spec, digest_of) for spec in suite.evaluations)
+    return recipe.model_copy(update={"evaluate": suite.model_copy(update={"evaluations": evaluations})})
+
+
+def _fill_one(spec: EvaluationSpec, digest_of: Callable[[Path], str | None]) -> EvaluationSpec:
+    model = language_model_of(spec)
+    if model is None or model.sha256 is not None:
+        return spec
+    try:
+        found = digest_of(place_of_model(model))
+    except UsageError:
+        return spec
+    assert isinstance(spec.task, SpeechRecognition | OtherRecognition)  # noqa: S101 - it has a language model
+    assert spec.task.decoder is not None  # noqa: S101 - the same
+    known = model.model_copy(update={"sha256": found})
+    decoder = spec.task.decoder.model_copy(update={"language_model": known})
+    return spec.model_copy(update={"task": spec.task.model_copy(update={"decoder": decoder})})
