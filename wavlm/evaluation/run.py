@@ -29,10 +29,12 @@ from wavlm.evaluation.results.facts import EvaluationFacts, Figure, results_path
 from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
 from wavlm.evaluation.tasks.task import (
+    Calibrates,
     ChecksParts,
     DecodesTest,
     KeepsHeads,
     Mixes,
+    Scorer,
     Settles,
     Size,
     Task,
@@ -217,7 +219,8 @@ def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
         )
         also = (best,)
     norms = features.mean_norms(it.key for it in split.dev)
-    return Tested(split, searched, trainee, predictions, norms, alone, also=also)
+    scorers = tuple(_calibrate(trainee, head, split, features, subject.device) for head in searched.heads)
+    return Tested(split, searched, trainee, predictions, norms, alone, also=also, scorers=scorers)
 
 
 def _predict(trainee: Trainee, head: nn.Module, split: Split, features: Features, device: str) -> list[JsonValue]:
@@ -226,6 +229,15 @@ def _predict(trainee: Trainee, head: nn.Module, split: Split, features: Features
     if isinstance(trainee, Settles):
         return trainee.settle(split.dev, predict(trainee, head, split.dev, features, device), found)
     return found
+
+
+def _calibrate(trainee: Trainee, head: nn.Module, split: Split, features: Features, device: str) -> Scorer:
+    """What scores the predictions of a chosen head: the trainee, or what it learns from other predictions of it."""
+    wanted = trainee.calibrate_on(split.train, split.dev) if isinstance(trainee, Calibrates) else ()
+    if not wanted:
+        return trainee
+    assert isinstance(trainee, Calibrates)  # noqa: S101 - it named examples
+    return trainee.calibrate(wanted, predict(trainee, head, wanted, features, device))
 
 
 class SingleState(Features):

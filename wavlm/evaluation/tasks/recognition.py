@@ -74,6 +74,10 @@ class Recognition:
         symbols = tuple(sorted({symbol for item in train for symbol in _target(item)}))
         return Recogniser(self.spec, symbols, self.head, self._score, tuple(train))
 
+    def recall(self, learned: JsonValue) -> Recogniser:
+        assert isinstance(learned, list)  # noqa: S101 - a recogniser's own
+        return Recogniser(self.spec, tuple(map(str, learned)), self.head, self._score)
+
     def _symbols_of(self, row: Row, corpus: str) -> Sequence[str]:
         """The target of a recording. Raises BadDataError: TARGET_MISSING, TARGET_BAD if it is empty."""
         if isinstance(self.spec, PhonemeRecognition):
@@ -122,6 +126,10 @@ class Recogniser:
         if not isinstance(self.spec, TextSpec) or self.spec.decoder is None:
             return self
         return replace(self, decoder=make_decoder(self.spec, self.spec.decoder, self.symbols, self._texts()))
+
+    @property
+    def learned(self) -> JsonValue:
+        return list(self.symbols)
 
     def check(self, size: Size) -> None:
         """Raise BadDataError (TARGET_LONG) if a training target does not fit into its frames: CTC cannot learn it."""

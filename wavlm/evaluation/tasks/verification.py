@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from wavlm.corpus.targets import Trials, read_trials
 from wavlm.errors import BadDataError, Code
-from wavlm.evaluation.examples import Example
+from wavlm.evaluation.examples import Example, cut_audio
 from wavlm.evaluation.heads.weighted_sum import WeightedSum
 from wavlm.evaluation.heads.xvector import HIDDEN, MIN_FRAMES, POOLED, AmSoftmax, XVector
 from wavlm.evaluation.labelled import LabelledCorpus
@@ -77,6 +77,10 @@ class Verification:
             )
         return Verifier(self.spec, self.head, speakers, (*train, *others))
 
+    def recall(self, learned: JsonValue) -> Verifier:
+        assert isinstance(learned, list)  # noqa: S101 - a verifier's own
+        return Verifier(self.spec, self.head, tuple(map(str, learned)))
+
 
 @dataclass(frozen=True)
 class Verifier:
@@ -86,6 +90,10 @@ class Verifier:
     head: XvectorHead
     speakers: tuple[str, ...]
     known: tuple[Example, ...] = field(default=(), repr=False)
+
+    @property
+    def learned(self) -> JsonValue:
+        return list(self.speakers)
 
     @property
     def keeps_heads(self) -> bool:
@@ -114,6 +122,10 @@ class Verifier:
                     f"{int(pairs.is_target.sum())} of {len(pairs)} trials of the {name} part are of one speaker, "
                     f"expected some that are and some that are not; of {len(part)} recordings; use another split",
                 )
+
+    def cut(self, example: Example, start: int, stop: int) -> Example:
+        """A part of a recording is of the same speaker."""
+        return cut_audio(example, start, stop)
 
     def make_head(self, size: Size) -> nn.Module:
         chunk_frames = max(MIN_FRAMES, round(self.spec.chunk_seconds * SAMPLE_RATE_HZ / size.hop_samples))
