@@ -15,6 +15,8 @@ class Code(StrEnum):
 
     ALIAS_BAD = "ALIAS_BAD"
     """The registry cannot have an alias of this form. Do: use lower case letters, digits, - and _."""
+    ALPHABET_BAD = "ALPHABET_BAD"
+    """The symbols of a recogniser are no vocabulary of letters. Do: use another alphabet, or leave letters out."""
     ANSWER_TOO_LARGE = "ANSWER_TOO_LARGE"
     """A server sent more than any answer has. Do: check its address, and what stands between it and you."""
     APT_FAILED = "APT_FAILED"
@@ -399,6 +401,8 @@ class Code(StrEnum):
     """A folder holds no system that can be loaded. Do: name the folder of a system, or load its network alone."""
     TARGET_BAD = "TARGET_BAD"
     """A recording's target has another form than its task needs. Do: correct the corpus' table of targets."""
+    TARGET_LETTER = "TARGET_LETTER"
+    """A text has a letter that the alphabet of its task lacks. Do: correct the text, or the fields of the task."""
     TARGET_LONG = "TARGET_LONG"
     """A target has more symbols than its audio has frames. Do: check that text and audio belong together."""
     TARGET_MISSING = "TARGET_MISSING"

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from wavlm.specs.base import Natural, Positive, Spec
 from wavlm.specs.decoders import LexiconDecoderSpec
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
 from wavlm.specs.pairs import QueryByExample, SpeakerDiarization, SpeakerVerification
+
+
+def _check_letters(letters: str) -> str:
+    if twice := sorted({letter for letter in letters if letters.count(letter) > 1}):
+        raise ValueError(f"the letter {twice[0]!r} is there twice")
+    return letters
+
+
+Alphabet = Annotated[str, AfterValidator(_check_letters)]
 
 
 class KeywordSpotting(Spec):
@@ -119,7 +128,7 @@ class PhonemeRecognition(Spec):
 class SpeechRecognition(Spec):
     """ASR: the letters of a recording, by CTC. Target: the text. Score: WER, then CER."""
 
-    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear", "ctc")
 
     type: Literal["asr"]
     """Selects speech recognition."""
@@ -134,6 +143,14 @@ class SpeechRecognition(Spec):
     """Characters that are left out of the texts, such as punctuation.
 
     Change: where nobody speaks them.
+    """
+
+    alphabet: Alphabet = ""
+    """Letters that texts may have, in the order of the head's classes. Empty: those of the training texts, sorted.
+
+    A text with another letter is an error then. A space is added where the head closes words.
+    Source: fairseq's letters of English, by how often they are: ` ETAONIHSRDLUMWCFGYPBVK'XJQZ`.
+    Change: give it for systems that others load: their letters do not depend on the training texts.
     """
 
     augment: SpecAugmentSpec | None = None
@@ -153,7 +170,7 @@ class SpeechRecognition(Spec):
 class OtherRecognition(Spec):
     """OOD-ASR: speech recognition in another language or style, one evaluation per language. Score: WER or CER."""
 
-    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear", "ctc")
 
     type: Literal["ood_asr"]
     """Selects recognition out of domain."""
@@ -175,6 +192,14 @@ class OtherRecognition(Spec):
     """Characters that are left out of the texts, such as punctuation.
 
     Change: where nobody speaks them.
+    """
+
+    alphabet: Alphabet = ""
+    """Letters that texts may have, in the order of the head's classes. Empty: those of the training texts, sorted.
+
+    A text with another letter is an error then. A space is added where the head closes words.
+    Source: fairseq's letters of English, by how often they are: ` ETAONIHSRDLUMWCFGYPBVK'XJQZ`.
+    Change: give it for systems that others load: their letters do not depend on the training texts.
     """
 
     augment: SpecAugmentSpec | None = None

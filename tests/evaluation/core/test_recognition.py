@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,7 @@ from wavlm.evaluation.tasks.recognition import Recognition
 from wavlm.evaluation.tasks.slots import mark_slots, read_slots, score_slots
 from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.specs.evaluation import FitSpec
-from wavlm.specs.heads import BlstmHead, FrameLinearHead
+from wavlm.specs.heads import BlstmHead, CtcHead, FrameLinearHead
 from wavlm.specs.tasks import (
     OtherRecognition,
     PhonemeRecognition,
@@ -188,3 +191,48 @@ def test_masks_and_warps_leave_the_form_and_are_drawn_anew() -> None:
     zeros = (first == 0).float()
     assert 0 < zeros.mean() < 0.9
     assert torch.equal(augment(frames, lengths, SpecAugmentSpec(warp_frames=0, time_masks=0, channel_masks=0)), frames)
+
+
+def _ctc(closes_words: bool = True, **task: object) -> Recognition:
+    spec = SpeechRecognition.model_validate({"type": "asr", **task})
+    return Recognition(spec, CtcHead(type="ctc", closes_words=closes_words))
+
+
+def test_a_ctc_head_is_taught_the_letters_and_a_last_space_and_reads_the_last_state_alone() -> None:
+    """The negative log likelihood of "ab " by all paths, of one utterance: no mean over its symbols."""
+    example = Example("u", "s", "", 16000, Take(0, 0), list("ab"))
+    trainee = _ctc(alphabet=" ab").begin([example], [])
+    head = trainee.make_head(SIZE).eval()
+    states = torch.randn(1, 2, 5, 6, generator=torch.Generator().manual_seed(1))
+    batch = Batch((example,), states, torch.tensor([5]))
+    logits = states[0, 1] @ head.get_parameter("output.weight").T + head.get_parameter("output.bias")
+    chances = torch.softmax(logits, dim=-1).tolist()
+    total = 0.0
+    for path in itertools.product(range(4), repeat=5):
+        joined = [number for number, _ in itertools.groupby(path) if number]
+        if joined == [2, 3, 1]:  # a, b, space
+            total += math.prod(chances[frame][number] for frame, number in enumerate(path))
+    assert trainee.loss(head, batch).item() == pytest.approx(-math.log(total), rel=1e-5)
+    assert trainee.learned == [" ", "a", "b"]
+
+
+def test_a_space_at_the_end_is_no_error_of_a_head_that_closes_words() -> None:
+    trainee = _ctc(alphabet=" ab").begin([Example("u", "s", "", 16000, Take(0, 0), list("ab"))], [])
+    assert trainee._write([2, 3, 1]) == ["a", "b"]
+    assert trainee._write([1, 2, 1, 1, 3, 1]) == ["a", " ", "b"]
+
+
+def test_a_letter_outside_the_alphabet_is_refused_with_its_place() -> None:
+    row = replace(_row("ab c"), place="manifest.parquet, row 7, of a/b.flac")
+    with pytest.raises(BadDataError, match=r"TARGET_LETTER: the text of r1 has 'c', .* row 7, of a/b\.flac"):
+        _ctc(alphabet=" ab")._symbols_of(row, "corpus")
+    with pytest.raises(BadDataError, match=r"TARGET_BAD: .* row 7, of a/b\.flac"):
+        _ctc(alphabet=" ab")._symbols_of(replace(row, text="  "), "corpus")
+
+
+def test_each_part_of_the_test_set_has_figures_of_its_own() -> None:
+    examples = [Example(f"u{n}", "s", part, 16000, Take(0, n), list("ab")) for n, part in enumerate(("clean", "other"))]
+    found = {it.name: it.value for it in _ctc().begin(examples, []).score(examples, [list("ab"), list("aa")])}
+    assert found == pytest.approx(
+        {"wer": 0.5, "cer": 0.25, "wer_clean": 0.0, "cer_clean": 0.0, "wer_other": 1.0, "cer_other": 0.5}
+    )
