@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from pydantic import JsonValue
 from torch import nn
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.describe import Tested, describe_results
 from wavlm.evaluation.examples import Take, takes_of
-from wavlm.evaluation.features.cache import Features, prepare_features
+from wavlm.evaluation.features.cache import Features, plan_features, prepare_features
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
 from wavlm.evaluation.fit.published import score_best_on_test
@@ -42,7 +41,7 @@ from wavlm.evaluation.tasks.task import (
     Untrained,
 )
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.features.extract import one_thread
+from wavlm.features.extract import ExtractionPlan, one_thread
 from wavlm.features.mfcc import Floats
 from wavlm.specs.evaluation import EvaluationSpec
 from wavlm.storage.files import write_json
@@ -64,9 +63,17 @@ class Inputs:
 
 
 def run_evaluation(
-    spec: EvaluationSpec, inputs: Inputs, cache: Path, out: Path, workers: int = 1, progress: Progress = no_progress
+    spec: EvaluationSpec,
+    inputs: Inputs,
+    cache: Path,
+    out: Path,
+    plan: ExtractionPlan | None = None,
+    progress: Progress = no_progress,
 ) -> EvaluationFacts:
-    """Fill `out`; return the facts. Raises BadDataError for targets, splits or features that cannot be used."""
+    """Fill `out`; return the facts. Raises BadDataError for targets, splits or features that cannot be used.
+
+    plan: how features are computed; None: by this process, on a GPU if there is one.
+    """
     task = make_task(spec)
     splits = _split(spec, task, inputs)
     # What can be known is known before the features are computed.
@@ -79,7 +86,7 @@ def run_evaluation(
             trainee.check_parts(split.dev, split.test)
         trainee.check(size)
     computing: Progress = lambda done, total: progress(COMPUTING * done / max(1, total), 1.0)  # noqa: E731
-    features = _prepare(task, splits, inputs, cache, workers, computing)
+    features = _prepare(task, splits, inputs, cache, plan or plan_features(inputs.subject), computing)
     step = _Steps(progress, len(splits) * _count_fits(spec, size))
     with one_thread():  # results do not depend on the number of cores; small heads are slower on more of them
         tested = [
@@ -150,26 +157,13 @@ def _say_heard(splits: Sequence[Split], heard: frozenset[Take]) -> str:
 
 
 def _prepare(
-    task: Task, splits: Sequence[Split], inputs: Inputs, cache: Path, workers: int, progress: Progress
+    task: Task, splits: Sequence[Split], inputs: Inputs, cache: Path, plan: ExtractionPlan, progress: Progress
 ) -> Features:
     unique = {item.key: item for split in splits for part in (split.train, split.dev, split.test) for item in part}
     unique = {other.key: other for item in unique.values() for other in item.compared_with} | unique
     examples = [replace(unique[key], compared_with=()) for key in sorted(unique)]
-    prepare = _take_gpu if inputs.subject.device == "cuda" else None
-    return prepare_features(
-        examples,
-        inputs.subject,
-        inputs.shards,
-        cache,
-        workers,
-        progress,
-        is_pooled=task.is_pooled,
-        prepare=prepare,
-    )
-
-
-def _take_gpu(number: int) -> None:
-    torch.cuda.set_device(number % torch.cuda.device_count())
+    subject = inputs.subject
+    return prepare_features(examples, subject, inputs.shards, cache, plan, progress, is_pooled=task.is_pooled)
 
 
 def _compare_fold(

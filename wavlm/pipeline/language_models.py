@@ -12,12 +12,12 @@ from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.decoders import ArpaModel
 from wavlm.specs.evaluation import EvaluationSpec
-from wavlm.specs.tasks import OtherRecognition, SpeechRecognition
+from wavlm.specs.tasks import WritesTexts
 
 
 def language_model_of(spec: EvaluationSpec) -> ArpaModel | None:
     """The file that an evaluation decodes with; None if there is none."""
-    if not isinstance(spec.task, SpeechRecognition | OtherRecognition) or spec.task.decoder is None:
+    if not isinstance(spec.task, WritesTexts) or spec.task.decoder is None:
         return None
     model = spec.task.decoder.language_model
     return model if isinstance(model, ArpaModel) else None
@@ -49,7 +49,7 @@ def _fill_one(spec: EvaluationSpec, digest_of: Callable[[Path], str | None]) -> 
         found = digest_of(place_of_model(model))
     except UsageError:
         return spec
-    assert isinstance(spec.task, SpeechRecognition | OtherRecognition)  # noqa: S101 - it has a language model
+    assert isinstance(spec.task, WritesTexts)  # noqa: S101 - it has a language model
     assert spec.task.decoder is not None  # noqa: S101 - the same
     known = model.model_copy(update={"sha256": found})
     decoder = spec.task.decoder.model_copy(update={"language_model": known})

@@ -39,7 +39,7 @@ def make_task(spec: TaskWithHead) -> Task:
 
 def _make_of_pairs(task: TaskSpec, head: HeadSpec) -> Task:
     """A task about pairs of recordings, or turns."""
-    if task.type == "asv" and head.type == "xvector":
+    if task.type == "asv" and head.type in ("xvector", "ecapa"):
         from wavlm.evaluation.tasks.verification import Verification
 
         return Verification(task, head)

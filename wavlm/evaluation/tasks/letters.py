@@ -11,11 +11,11 @@ from wavlm.evaluation.decoding.lexicon import LexiconDecoder, Spellings, spell_w
 from wavlm.evaluation.labelled import Row
 from wavlm.evaluation.metrics.libraries import load_scorer
 from wavlm.evaluation.metrics.words import split_characters, split_words
+from wavlm.evaluation.tasks.texts import normalize_text
 from wavlm.specs.decoders import LexiconDecoderSpec
-from wavlm.specs.tasks import OtherRecognition, SpeechRecognition
+from wavlm.specs.tasks import OtherRecognition, WritesTexts
 
 SPACE = " "
-TextSpec = SpeechRecognition | OtherRecognition
 
 
 def find_text(row: Row, corpus: str) -> str:
@@ -36,13 +36,15 @@ def change_case(text: str, letters: str) -> str:
     return {"as_written": text, "lower": text.lower(), "upper": text.upper()}[letters]
 
 
-def split_text(spec: TextSpec, text: str) -> list[str]:
-    """The symbols of a text, with one space between words."""
+def split_text(spec: WritesTexts, text: str) -> list[str]:
+    """The symbols of a text, with one space between words; none if the rules of SUPERB-SG leave it out."""
+    if isinstance(spec, OtherRecognition) and spec.normalize_as != "none":
+        return split_characters(normalize_text(text, spec.normalize_as), keep_spaces=True)
     kept = "".join(character for character in change_case(text, spec.letters) if character not in spec.drop)
     return split_characters(SPACE.join(kept.split()), keep_spaces=True)
 
 
-def check_decoder(spec: TextSpec, symbols: Sequence[str], train: Sequence[Sequence[str]]) -> None:
+def check_decoder(spec: WritesTexts, symbols: Sequence[str], train: Sequence[Sequence[str]]) -> None:
     """Raise what `make_decoder` would, without the work of loading a language model."""
     if spec.decoder is not None:
         load_scorer("flashlight.lib.text.decoder.kenlm")
@@ -51,7 +53,7 @@ def check_decoder(spec: TextSpec, symbols: Sequence[str], train: Sequence[Sequen
 
 
 def make_decoder(
-    spec: TextSpec, decoder: LexiconDecoderSpec, symbols: Sequence[str], train: Sequence[Sequence[str]]
+    spec: WritesTexts, decoder: LexiconDecoderSpec, symbols: Sequence[str], train: Sequence[Sequence[str]]
 ) -> LexiconDecoder:
     """The decoder of a task. train: the symbols of each training text.
 
@@ -61,7 +63,7 @@ def make_decoder(
         return LexiconDecoder(decoder, model, symbols, _spell(spec, model, symbols))
 
 
-def _spell(spec: TextSpec, model: LanguageModel, symbols: Sequence[str]) -> Spellings:
+def _spell(spec: WritesTexts, model: LanguageModel, symbols: Sequence[str]) -> Spellings:
     return spell_words(model, symbols, lambda word: split_text(spec, unicodedata.normalize("NFC", word)))
 
 

@@ -17,10 +17,10 @@ from wavlm.evaluation.labelled import LabelledCorpus, Row
 from wavlm.evaluation.metrics.words import count_edits, split_words
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.results.figures import rate_of_edits
-from wavlm.evaluation.tasks.letters import TextSpec, change_case, find_text, split_text
-from wavlm.evaluation.tasks.recogniser import CtcHeads, Recogniser, RecogniserSpec, find_symbols
+from wavlm.evaluation.tasks.letters import change_case, find_text, split_text
+from wavlm.evaluation.tasks.recogniser import CtcHeads, Recogniser, RecogniserSpec, Transcribed, find_symbols
 from wavlm.evaluation.tasks.slots import mark_slots, score_slots
-from wavlm.specs.tasks import OtherRecognition, PhonemeRecognition, SlotFilling
+from wavlm.specs.tasks import OtherRecognition, PhonemeRecognition, SlotFilling, WritesTexts
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,21 @@ class Recognition:
         return False
 
     def collect(self, corpora: Sequence[LabelledCorpus], noise: Sequence[LabelledCorpus] = ()) -> list[Example]:  # noqa: ARG002
+        found = [(corpus, row, self._symbols_of(row, corpus.name)) for corpus in corpora for row in corpus.rows]
+        num_foreign = sum(symbols is None for _, _, symbols in found)
         return [
-            Example(
+            Transcribed(
                 key=f"{corpus.name}/{row.key}",
                 speaker=row.speaker,
                 part=row.part,
                 num_samples=row.num_samples,
                 audio=row.take,
-                target=list(self._symbols_of(row, corpus.name)),
+                target=list(symbols),
                 content=row.content,
+                num_foreign=num_foreign,
             )
-            for corpus in corpora
-            for row in corpus.rows
+            for corpus, row, symbols in found
+            if symbols is not None
         ]
 
     def class_of(self, example: Example) -> str:  # noqa: ARG002
@@ -63,23 +66,27 @@ class Recognition:
         assert isinstance(learned, list)  # noqa: S101 - a recogniser's own
         return Recogniser(self.spec, tuple(map(str, learned)), self.head, self._score)
 
-    def _symbols_of(self, row: Row, corpus: str) -> Sequence[str]:
-        """The target of a recording. Raises BadDataError: TARGET_MISSING, TARGET_BAD if it is empty."""
+    def _symbols_of(self, row: Row, corpus: str) -> Sequence[str] | None:
+        """The target of a recording; None: it is left out. Raises BadDataError: TARGET_MISSING, TARGET_BAD if empty."""
         if isinstance(self.spec, PhonemeRecognition):
             symbols = [phone for phone in _phones_of(row, corpus) if phone not in self.spec.drop]
+        elif isinstance(self.spec, SlotFilling):
+            symbols = mark_slots(change_case(find_text(row, corpus), self.spec.letters), row, corpus, self.spec.letters)
         else:
-            text = find_text(row, corpus)
-            if isinstance(self.spec, SlotFilling):
-                symbols = mark_slots(change_case(text, self.spec.letters), row, corpus, self.spec.letters)
-            else:
-                symbols = split_text(self.spec, text)
+            symbols = split_text(self.spec, find_text(row, corpus))
+            if not symbols and isinstance(self.spec, OtherRecognition) and self.spec.normalize_as != "none":
+                return None
+            self._check_alphabet(symbols, row, corpus)
         if not symbols:
             raise BadDataError(
                 "TARGET_BAD",
                 f"the target of {row.key} is empty, expected what is said; in the corpus {corpus}{_at(row)}; correct "
                 "its text or leave the recording out",
             )
-        alphabet = self.spec.alphabet if isinstance(self.spec, TextSpec) else ""
+        return symbols
+
+    def _check_alphabet(self, symbols: Sequence[str], row: Row, corpus: str) -> None:
+        alphabet = self.spec.alphabet if isinstance(self.spec, WritesTexts) else ""
         if alphabet and (unknown := sorted(set(symbols).difference(alphabet))):
             raise BadDataError(
                 "TARGET_LETTER",
@@ -87,7 +94,6 @@ class Recognition:
                 f"{alphabet!r}; in the corpus {corpus}{_at(row)}; correct the text, or change `letters`, `drop` or "
                 "`alphabet`",
             )
-        return symbols
 
     def _score(
         self, references: Sequence[Sequence[str]], found: Sequence[Sequence[str]], speakers: Sequence[str] | None
