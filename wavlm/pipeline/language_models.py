@@ -1,9 +1,10 @@
-"""The language models that a recipe's evaluations decode with: their files, and the digests that make them known."""
+"""The language models that evaluations and systems of a recipe decode with, and the digests that make them known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from wavlm.errors import UsageError
 from wavlm.evaluation.decoding.language_model import place_of_model
@@ -12,11 +13,15 @@ from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.decoders import ArpaModel
 from wavlm.specs.evaluation import EvaluationSpec
+from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.tasks import WritesTexts
 
+Decoding = EvaluationSpec | FinetuneSpec
+D = TypeVar("D", EvaluationSpec, FinetuneSpec)
 
-def language_model_of(spec: EvaluationSpec) -> ArpaModel | None:
-    """The file that an evaluation decodes with; None if there is none."""
+
+def language_model_of(spec: Decoding) -> ArpaModel | None:
+    """The file that an evaluation or a system decodes with; None if there is none."""
     if not isinstance(spec.task, WritesTexts) or spec.task.decoder is None:
         return None
     model = spec.task.decoder.language_model
@@ -34,14 +39,16 @@ def read_language_models(recipe: Recipe, store: Store) -> None:
 
 
 def _fill_in(recipe: Recipe, digest_of: Callable[[Path], str | None]) -> Recipe:
-    suite = recipe.evaluate
-    if suite is None or not any(map(language_model_of, suite.evaluations)):
-        return recipe
-    evaluations = tuple(_fill_one(spec, digest_of) for spec in suite.evaluations)
-    return recipe.model_copy(update={"evaluate": suite.model_copy(update={"evaluations": evaluations})})
+    changed: dict[str, object] = {}
+    if recipe.finetune:
+        changed["finetune"] = tuple(_fill_one(spec, digest_of) for spec in recipe.finetune)
+    if (suite := recipe.evaluate) is not None:
+        evaluations = tuple(_fill_one(spec, digest_of) for spec in suite.evaluations)
+        changed["evaluate"] = suite.model_copy(update={"evaluations": evaluations})
+    return recipe.model_copy(update=changed)
 
 
-def _fill_one(spec: EvaluationSpec, digest_of: Callable[[Path], str | None]) -> EvaluationSpec:
+def _fill_one(spec: D, digest_of: Callable[[Path], str | None]) -> D:
     model = language_model_of(spec)
     if model is None or model.sha256 is not None:
         return spec

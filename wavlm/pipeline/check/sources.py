@@ -12,12 +12,11 @@ from wavlm.corpus.layouts import check_layout
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
 from wavlm.evaluation.decoding.language_model import place_of_model
-from wavlm.pipeline.artifacts import Corpus, Evaluation, Shards
+from wavlm.pipeline.artifacts import Corpus, Evaluation, Finetune, Shards
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.first_downloads import describe_digests
-from wavlm.pipeline.language_models import language_model_of
+from wavlm.pipeline.language_models import Decoding, language_model_of
 from wavlm.specs import AptSource, CorpusSpec, FolderSource
-from wavlm.specs.evaluation import EvaluationSpec
 
 
 def check_sources(wanted: Wanted) -> Iterator[Finding]:
@@ -36,8 +35,8 @@ def find_missing(spec: CorpusSpec) -> Iterator[CodedError]:
             yield found
 
 
-def find_missing_model(spec: EvaluationSpec) -> Iterator[CodedError]:
-    """Why the language model of an evaluation cannot be had here."""
+def find_missing_model(spec: Decoding) -> Iterator[CodedError]:
+    """Why the language model of an evaluation or a system cannot be had here."""
     if (model := language_model_of(spec)) is not None:
         try:
             place_of_model(model)
@@ -49,6 +48,8 @@ def check_language_models(wanted: Wanted) -> Iterator[Finding]:
     """The language models of decoders are there."""
     for evaluation in wanted.of(Evaluation):
         yield from find_missing_model(evaluation.spec)
+    for system in wanted.of(Finetune):
+        yield from find_missing_model(system.spec)
 
 
 def _find_refusal(spec: CorpusSpec) -> CodedError | None:
