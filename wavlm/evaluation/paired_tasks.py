@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from wavlm.evaluation.decoding.predictions import GREEDY, LEXICON, WITH_MODEL, read_symbols
 from wavlm.evaluation.facts import Gain
 from wavlm.evaluation.metrics.words import count_edits, split_words
 from wavlm.evaluation.outputs import PREDICTIONS
@@ -28,7 +29,7 @@ Key = tuple[str, int, str]  # fold, seed, example
 Table = dict[Key, tuple[str, float, float]]  # speaker, and what stands above and below the fraction line
 
 ACCURACY = "accuracy"
-EDITS = ("per", "cer", "wer")
+EDITS = ("per", "cer", "wer", f"cer{WITH_MODEL}", f"wer{WITH_MODEL}")
 FEWEST_EXAMPLES = 5  # of which an interval says something
 CLOSE = 1e-6
 
@@ -96,10 +97,11 @@ def _count(name: str, pairs: Sequence[tuple[object, object]]) -> Floats | None:
     """Of each prediction what stands above and below the fraction line: (U, 2)."""
     if name == ACCURACY:
         return np.array([[target == found, 1.0] for target, found in pairs], np.float64)
-    if not all(isinstance(item, list) for pair in pairs for item in pair):
+    if not all(isinstance(target, list) and isinstance(found, list | dict) for target, found in pairs):
         return None
-    tokens = [[[str(symbol) for symbol in item] for item in pair if isinstance(item, list)] for pair in pairs]
-    if name == "wer":
+    which = LEXICON if name.endswith(WITH_MODEL) else GREEDY
+    tokens = [[read_symbols(target), read_symbols(found, which)] for target, found in pairs]
+    if name.startswith("wer"):
         tokens = [[split_words("".join(item)) for item in pair] for pair in tokens]
     return count_edits([target for target, _ in tokens], [found for _, found in tokens]).sums
 

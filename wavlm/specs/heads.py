@@ -90,6 +90,28 @@ class BlstmHead(Spec):
     """
 
 
+class CtcHead(Spec):
+    """Dropout and one linear layer on the network's output, with CTC: what fine-tuning puts on top of a network."""
+
+    type: Literal["ctc"]
+    """Selects this head. It takes the last state alone, so it is for networks that are trained with it."""
+
+    dropout: Probability = 0.0
+    """Share of the channels that are dropped while training.
+
+    Unit: fraction, 0 to 1.
+    Source: fairseq's fine-tuning, `final_dropout`: 0.
+    Change: 0.1 for little speech.
+    """
+
+    closes_words: bool = True
+    """True: a space stands behind the last word, too, when the head is trained.
+
+    Source: fairseq's letters, where `|` ends each word.
+    Change: false for texts without spaces.
+    """
+
+
 class XvectorHead(Spec):
     """Weighted sum, a projection, five time-delay layers, statistics over time, an embedding; with AM-softmax."""
 
@@ -234,6 +256,7 @@ HeadSpec = Annotated[
     PooledLinearHead
     | FrameLinearHead
     | BlstmHead
+    | CtcHead
     | XvectorHead
     | EcapaHead
     | DiarizerHead

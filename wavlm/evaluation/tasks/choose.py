@@ -26,7 +26,7 @@ def make_task(spec: TaskWithHead) -> Task:
         from wavlm.evaluation.tasks.classification import Classification
 
         return Classification(task, head)
-    if task.type in ("pr", "asr", "ood_asr", "sf") and head.type in ("frame_linear", "blstm"):
+    if task.type in ("pr", "asr", "ood_asr", "sf") and head.type in ("frame_linear", "blstm", "ctc"):
         from wavlm.evaluation.tasks.recognition import Recognition
 
         return Recognition(task, head)

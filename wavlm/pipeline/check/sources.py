@@ -11,9 +11,11 @@ from wavlm.corpus.credentials import read_credentials
 from wavlm.corpus.layouts import check_layout
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
-from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.evaluation.decoding.language_model import place_of_model
+from wavlm.pipeline.artifacts import Corpus, Evaluation, Finetune, Shards
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.first_downloads import describe_digests
+from wavlm.pipeline.language_models import Decoding, language_model_of
 from wavlm.specs import AptSource, CorpusSpec, FolderSource
 
 
@@ -31,6 +33,23 @@ def find_missing(spec: CorpusSpec) -> Iterator[CodedError]:
     for source in spec.sources:
         if isinstance(source, FolderSource) and isinstance(found := _look(_place_of(source), spec), CodedError):
             yield found
+
+
+def find_missing_model(spec: Decoding) -> Iterator[CodedError]:
+    """Why the language model of an evaluation or a system cannot be had here."""
+    if (model := language_model_of(spec)) is not None:
+        try:
+            place_of_model(model)
+        except UsageError as error:
+            yield error
+
+
+def check_language_models(wanted: Wanted) -> Iterator[Finding]:
+    """The language models of decoders are there."""
+    for evaluation in wanted.of(Evaluation):
+        yield from find_missing_model(evaluation.spec)
+    for system in wanted.of(Finetune):
+        yield from find_missing_model(system.spec)
 
 
 def _find_refusal(spec: CorpusSpec) -> CodedError | None:
