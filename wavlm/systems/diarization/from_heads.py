@@ -58,7 +58,7 @@ class TrainedHead:
 
     @property
     def activity_hop_samples(self) -> int:
-        """RecordedSamples from one frame of `find_block` to the next."""
+        """Samples from one frame of `find_block` to the next."""
         return self.head.activity_hop_samples if isinstance(self.head, FindsSpeakers) else self.hop_samples
 
     def _batch(self, waveforms: Waveform) -> Batch:
