@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from wavlm.shards import stream as stream
     from wavlm.specs.shapes import num_frames as num_frames
     from wavlm.specs.yaml import read_recipe as read_recipe
+    from wavlm.systems.diarization.diarize import diarize as diarize
 
 _HOMES = {
     "Reader": "wavlm.shards",
     "Store": "wavlm.pipeline.store",
+    "diarize": "wavlm.systems.diarization.diarize",
     "load": "wavlm.export",
     "num_frames": "wavlm.specs.shapes",
     "plan": "wavlm.pipeline.plan",
@@ -36,6 +38,7 @@ _HOMES = {
 __all__ = [
     "Reader",
     "Store",
+    "diarize",
     "load",
     "num_frames",
     "plan",

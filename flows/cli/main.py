@@ -11,6 +11,7 @@ import typer
 
 from flows.cli import console, usage
 from flows.cli import deploy as cli_deploy
+from flows.cli import diarize as cli_diarize
 from flows.cli import evaluate as cli_evaluate
 from flows.cli import features as cli_features
 from flows.cli import finetune as cli_finetune
@@ -92,6 +93,7 @@ for module in (
     cli_results,
     cli_features,
     cli_simulate,
+    cli_diarize,
     cli_models,
     cli_ui,
 ):

@@ -59,6 +59,22 @@ def read_rttm(layout: RttmLayout, tree: Tree) -> Iterator[Recording]:
         yield Recording(key, path, UNKNOWN_SPEAKER, part=part.find(path), target=target)
 
 
+def read_rttm_file(path: Path) -> dict[str, list[Turn]]:
+    """The turns of one RTTM file by the name of their recording. Raises BadDataError (LAYOUT) with all bad lines."""
+    turns: dict[str, list[Turn]] = {}
+    for name, turn in parse_rows(path, _lines(path), lambda _, text: parse_line(to_turn, text)):
+        turns.setdefault(name, []).append(turn)
+    return turns
+
+
+def read_uem_file(path: Path) -> dict[str, list[Stretch]]:
+    """The scored stretches of one UEM file by the name of their recording. Raises as `read_rttm_file`."""
+    scored: dict[str, list[Stretch]] = {}
+    for name, stretch in parse_rows(path, _lines(path), lambda _, text: parse_line(to_stretch, text)):
+        scored.setdefault(name, []).append(stretch)
+    return scored
+
+
 def read_turns(tree: Tree, files: Iterable[PurePosixPath]) -> dict[str, list[Turn]]:
     """The turns of some RTTM files by the name of their recording, in the order of the lines."""
     turns: dict[str, list[Turn]] = {}
