@@ -107,7 +107,7 @@ class Verifier:
     def check_parts(self, dev: Sequence[Example], test: Sequence[Example]) -> None:
         """Raise BadDataError: TARGET_BAD for trials that leave a part, METRIC_UNDEFINED for those of one kind."""
         for name, part in (("dev", dev), ("test", test)):
-            pairs = self._pair(part)
+            pairs = pair_examples(part, self.spec)
             if not (0 < pairs.is_target.sum() < len(pairs)):
                 raise BadDataError(
                     Code.METRIC_UNDEFINED,
@@ -139,11 +139,9 @@ class Verifier:
         self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
     ) -> tuple[Figure, ...]:
         """EER and minDCF of the trials of these examples."""
-        pairs = self._pair(examples)
-        vectors = np.array(predictions, dtype=np.float64)  # (E, H)
-        scores = np.einsum("nh,nh->n", vectors[pairs.left], vectors[pairs.right])
-        ranked = rank_trials(scores, pairs.is_target)
-        sides = _sides(examples, pairs) if with_intervals else None
+        pairs = pair_examples(examples, self.spec)
+        ranked = rank_trials(score_pairs(pairs, predictions), pairs.is_target)
+        sides = sides_of(examples, pairs) if with_intervals else None
         kind = f"of {self.spec.trials}" if _are_listed(examples) else "made by rule"
         note = f"{len(pairs):,} trials {kind}, {int(pairs.is_target.sum()):,} of one speaker"
         return (
@@ -157,27 +155,47 @@ class Verifier:
             ),
         )
 
-    def _pair(self, examples: Sequence[Example]) -> Pairs:
-        """The listed trials of some examples; where they have none, trials made by rule."""
-        if not _are_listed(examples):
-            keys, speakers = [item.key for item in examples], [item.speaker for item in examples]
-            return pair_by_rule(keys, speakers, self.spec.max_trials)
-        number_of = {item.key: number for number, item in enumerate(examples)}
-        found, outside = [], []
-        for number, item in enumerate(examples):
-            for key, is_target in _listed(item):
-                if key in number_of:
-                    found.append((number, number_of[key], is_target))
-                else:
-                    outside.append(key)
-        if outside:
-            raise BadDataError(
-                Code.TARGET_BAD,
-                f"{len(outside)} trials of {self.spec.trials} name recordings outside of the part that they begin in, "
-                f"such as {outside[0]}; in the evaluation's split; name the part of the list, and no max_utterances",
-            )
-        left, right, is_target = np.array(found, dtype=np.int64).T
-        return Pairs(left, right, is_target.astype(np.bool_))
+
+def pair_examples(examples: Sequence[Example], spec: SpeakerVerification) -> Pairs:
+    """The listed trials of some examples; where they have none, trials made by rule.
+
+    Raises BadDataError (TARGET_BAD) for listed trials that leave these examples.
+    """
+    if not _are_listed(examples):
+        keys, speakers = [item.key for item in examples], [item.speaker for item in examples]
+        return pair_by_rule(keys, speakers, spec.max_trials)
+    number_of = {item.key: number for number, item in enumerate(examples)}
+    found, outside = [], []
+    for number, item in enumerate(examples):
+        for key, is_target in _listed(item):
+            if key in number_of:
+                found.append((number, number_of[key], is_target))
+            else:
+                outside.append(key)
+    if outside:
+        raise BadDataError(
+            Code.TARGET_BAD,
+            f"{len(outside)} trials of {spec.trials} name recordings outside of the part that they begin in, "
+            f"such as {outside[0]}; in the evaluation's split; name the part of the list, and no max_utterances",
+        )
+    left, right, is_target = np.array(found, dtype=np.int64).T
+    return Pairs(left, right, is_target.astype(np.bool_))
+
+
+def score_pairs(pairs: Pairs, predictions: Sequence[JsonValue]) -> Floats:
+    """The cosine of the embeddings of each trial, (N,)."""
+    vectors = np.array(predictions, dtype=np.float64)  # (E, H)
+    found: Floats = np.einsum("nh,nh->n", vectors[pairs.left], vectors[pairs.right])
+    return found
+
+
+def sides_of(examples: Sequence[Example], pairs: Pairs) -> Sides:
+    """What trials join: recordings and their speakers."""
+    left, right = ([examples[number] for number in side] for side in (pairs.left, pairs.right))
+    return Sides(
+        ([item.key for item in left], [item.key for item in right]),
+        ([item.speaker for item in left], [item.speaker for item in right]),
+    )
 
 
 class EmbeddingHead(nn.Module):
@@ -225,14 +243,6 @@ def _are_listed(examples: Sequence[Example]) -> bool:
 
 def _num_frames(example: Example, size: Size) -> int:
     return int(num_labels(example.num_samples, SAMPLE_RATE_HZ // size.hop_samples))
-
-
-def _sides(examples: Sequence[Example], pairs: Pairs) -> Sides:
-    left, right = ([examples[number] for number in side] for side in (pairs.left, pairs.right))
-    return Sides(
-        ([item.key for item in left], [item.key for item in right]),
-        ([item.speaker for item in left], [item.speaker for item in right]),
-    )
 
 
 def _figure_of_trials(
