@@ -17,7 +17,8 @@ from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
 from wavlm.evaluation.paired_tasks import find_task_gain
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
 from wavlm.specs.generation import SpeechTranslation
-from wavlm.specs.pairs import QueryByExample, SpeakerDiarization, SpeakerVerification
+from wavlm.specs.pairs import QueryByExample, SpeakerDiarization
+from wavlm.specs.speakers import SpeakerVerification
 from wavlm.specs.tasks import KeywordSpotting, SlotFilling, TaskSpec
 from wavlm.storage.parquet import write_parquet
 

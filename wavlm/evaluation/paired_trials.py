@@ -15,9 +15,12 @@ from wavlm.evaluation.metrics.checks import Floats
 from wavlm.evaluation.metrics.detection import search_trials
 from wavlm.evaluation.metrics.intervals import Sides
 from wavlm.evaluation.metrics.verification import ErrorCurve, rank_trials
+from wavlm.evaluation.tasks.back_end import embeddings_of, score_cosines
 from wavlm.evaluation.tasks.query import search_pairs
-from wavlm.evaluation.tasks.verification import pair_examples, score_pairs, sides_of
-from wavlm.specs.pairs import QueryByExample, SpeakerVerification
+from wavlm.evaluation.tasks.trial_figures import sides_of
+from wavlm.evaluation.tasks.trials import find_trials
+from wavlm.specs.pairs import QueryByExample
+from wavlm.specs.speakers import SpeakerVerification
 from wavlm.specs.tasks import TaskSpec
 
 Value = Callable[[Floats], float]  # weights of the trials (N,) to the figure
@@ -41,9 +44,11 @@ def judge_trials(
 def _verify(
     name: str, examples: Sequence[Example], predictions: Sequence[JsonValue], task: SpeakerVerification
 ) -> tuple[Sides, Value]:
-    pairs = pair_examples(examples, task)
-    ranked = rank_trials(score_pairs(pairs, predictions), pairs.is_target)
-    return sides_of(examples, pairs), lambda weights: OF_CURVE[name](ranked.curve(weights), task)
+    """Of the first list, by cosine."""
+    trials = find_trials(examples, task.lists, task.max_trials)
+    first = score_cosines(embeddings_of(predictions), trials)[0]
+    ranked = rank_trials(first.scores, first.pairs.is_target)
+    return sides_of(examples, first.pairs), lambda weights: OF_CURVE[name](ranked.curve(weights), task)
 
 
 def _search(

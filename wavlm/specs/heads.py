@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Probability, Spec
+from wavlm.specs.speakers import EcapaHead
 
 
 class PooledLinearHead(Spec):
@@ -234,6 +235,7 @@ HeadSpec = Annotated[
     | FrameLinearHead
     | BlstmHead
     | XvectorHead
+    | EcapaHead
     | DiarizerHead
     | MaskHead
     | TranslatorHead

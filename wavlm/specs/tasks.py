@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import FieldError, Natural, Positive, Spec
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
-from wavlm.specs.pairs import QueryByExample, SpeakerDiarization, SpeakerVerification
+from wavlm.specs.pairs import QueryByExample, SpeakerDiarization
+from wavlm.specs.speakers import SpeakerVerification
 
 
 class KeywordSpotting(Spec):

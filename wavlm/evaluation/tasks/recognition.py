@@ -83,8 +83,15 @@ class Recognition:
     def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Recogniser:  # noqa: ARG002
         symbols = tuple(sorted({symbol for item in train for symbol in _target(item)}))
         augment = getattr(self.spec, "augment", None)
-        is_thinned = isinstance(self.spec, OtherRecognition) and self.spec.every_20_ms
-        return Recogniser(symbols, self.head, augment, self._score, tuple(train), is_thinned)
+        return Recogniser(symbols, self.head, augment, self._score, tuple(train), self._is_thinned)
+
+    def recall(self, learned: JsonValue) -> Recogniser:
+        assert isinstance(learned, list)  # noqa: S101 - a recogniser's own
+        return Recogniser(tuple(map(str, learned)), self.head, None, self._score, (), self._is_thinned)
+
+    @property
+    def _is_thinned(self) -> bool:
+        return isinstance(self.spec, OtherRecognition) and self.spec.every_20_ms
 
     def _symbols_of(self, row: Row, corpus: str) -> Sequence[str] | None:
         """The target of a recording; None: it is left out. Raises BadDataError: TARGET_MISSING, TARGET_BAD if empty."""
@@ -133,6 +140,10 @@ class Recogniser:
     score_symbols: Score
     train: tuple[Example, ...] = field(default=(), repr=False)
     is_thinned: bool = False  # to a frame every 20 ms
+
+    @property
+    def learned(self) -> JsonValue:
+        return list(self.symbols)
 
     def check(self, size: Size) -> None:
         """Raise BadDataError (TARGET_LONG) if a training target does not fit into its frames: CTC cannot learn it."""
