@@ -17,12 +17,15 @@ def evaluation(artifact: Evaluation, store: Store, runtime: Runtime) -> Path:
     """The folder of the results."""
 
     def build(out: Path, progress: Progress) -> EvaluationFacts:
-        from wavlm.evaluation.features.cache import remove_unused
+        from wavlm.evaluation.features.cache import plan_features, remove_unused
         from wavlm.evaluation.run import run_evaluation
         from wavlm.pipeline.evaluations import find_inputs
 
         cache = store.root / FEATURES
-        facts = run_evaluation(artifact.spec, find_inputs(artifact, store), cache, out, runtime.workers, progress)
+        inputs = find_inputs(artifact, store)
+        is_elsewhere = bool(runtime.cluster)
+        plan = plan_features(inputs.subject, runtime.workers, runtime.gpus, is_elsewhere=is_elsewhere)
+        facts = run_evaluation(artifact.spec, inputs, cache, out, plan, progress)
         remove_unused(cache, 1e9 * runtime.features_gigabytes)
         return facts
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +13,10 @@ import typer
 
 from flows.cli import console
 from flows.cli.options import DEFAULT_STORE, StoreFolder
+from flows.cli.runtime import OPTIONS, with_runtime
+from wavlm.execution.runtime import Runtime
+
+TAKEN = {"workers", "gpus", "executor", "cluster"}
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +26,8 @@ def add_to(app: typer.Typer) -> None:
     app.command()(features)
 
 
-def features(
+@with_runtime(*OPTIONS.keys() - TAKEN)
+def features(  # noqa: PLR0913 - one option each
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A folder or file of a model, or NAME@ALIAS of the registry")
     ],
@@ -30,6 +37,7 @@ def features(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the features go")],
     form: Annotated[Literal["parquet", "npy"], typer.Option("--format", help="How they are written")] = "parquet",
     store: StoreFolder = DEFAULT_STORE,
+    runtime: Runtime,
 ) -> None:
     """Write the frames of one layer for all audio of a folder, 50 per second, as float32.
 
@@ -43,10 +51,13 @@ def features(
     """
     from wavlm.errors import BadDataError
     from wavlm.evaluation.folder_features import write_folder_features
+    from wavlm.execution.executor import choose_executor
+    from wavlm.execution.parts import use_executor
+    from wavlm.features.extract import extraction_plan
 
-    with tempfile.TemporaryDirectory() as temporary:
-        place = _find(model, store, Path(temporary))
-        found = write_folder_features(place, folder, layer, out, form, _tell)
+    plan = extraction_plan(runtime.workers, runtime.gpus, is_elsewhere=bool(runtime.cluster))
+    with _found(model, store, out) as place, use_executor(choose_executor(runtime, out)):
+        found = write_folder_features(place, folder, layer, out, form, plan, _tell)
     console.out.print(f"{found.made} files written, {found.there} were there; at {out}", markup=False, soft_wrap=True)
     for error in found.refused:
         logger.warning("%s", error)
@@ -58,19 +69,23 @@ def features(
         )
 
 
-def _find(model: str, store: Path, temporary: Path) -> Path:
-    """The place of the model; one of the registry is fetched."""
+@contextmanager
+def _found(model: str, store: Path, out: Path) -> Iterator[Path]:
+    """The place of the model. One of the registry is fetched for the time being, to where workers elsewhere see it."""
     from wavlm.pipeline.request import reference_of
     from wavlm.pipeline.store import Store
 
     reference = reference_of(model)
     if reference is None:
-        return Path(model).expanduser()
+        yield Path(model).expanduser()
+        return
     from tasks.registry.lookup import pull_model
 
-    return pull_model(Store(store), reference, temporary / "model")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-model-") as temporary:
+        yield pull_model(Store(store), reference, Path(temporary) / "model")
 
 
 def _tell(done: float, total: float) -> None:
-    if total and done and not done % 100:
-        logger.info("features: %d of %d files", done, total)
+    if total:
+        logger.info("features: %d of %d parts", done, total)

@@ -13,7 +13,9 @@ import torch
 
 from tests.tiny_specs import tiny_network
 from wavlm.errors import BadDataError, UsageError
+from wavlm.evaluation import folder_features
 from wavlm.evaluation.folder_features import write_folder_features
+from wavlm.features.extract import extraction_plan
 from wavlm.nn import WavLM, save_model
 
 
@@ -89,3 +91,20 @@ def test_a_folder_without_audio_is_refused_before_the_model_is_read(tmp_path: Pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadDataError, match="CORPUS_EMPTY"):
         write_folder_features(tmp_path / "no-model", tmp_path / "empty", 1, tmp_path / "out")
+
+
+@pytest.mark.full
+def test_several_workers_write_what_one_does(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_features, "PART_BYTES", 20_000)
+    audio = tmp_path / "audio"
+    for seed in range(4):
+        speak(audio / f"{seed}.wav", 0.4 + 0.1 * seed, seed)
+    (audio / "1.wav").write_bytes(b"no audio")
+    found = {}
+    for processes in (1, 2):
+        plan = extraction_plan(processes, gpus=0, is_elsewhere=True)
+        made = write_folder_features(model, audio, 1, tmp_path / str(processes), plan=plan)
+        assert (made.made, [error.code for error in made.refused]) == (3, ["AUDIO_UNREADABLE"])
+        found[processes] = read(tmp_path / str(processes))
+    assert sorted(found[1]) == ["0.wav", "2.wav", "3.wav"]
+    assert all(np.array_equal(found[1][name], found[2][name]) for name in found[1])

@@ -2,7 +2,8 @@
 
 Parquet: `part-00000.parquet` and so on, a row per file: its path, its frames and all values, row by row. NumPy: a file
 of the same name that ends in `.npy` per audio file, (F, D). `features.json` says which model and layer, and when each
-frame is. What is there is not made again, so a run that was killed goes on, and new files are added.
+frame is. What is there is not made again, so a run that was killed goes on, and new files are added. Parts are made by
+the executor in use.
 
 Legend: N samples, F frames, D channels.
 """
@@ -23,22 +24,27 @@ import torch
 from wavlm.corpus.audio.formats import is_audio
 from wavlm.corpus.audio.reason import AudioError, Reason, refuse
 from wavlm.errors import BadDataError, UsageError
+from wavlm.evaluation.features.part import take_gpu
+from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.export import load
 from wavlm.export.sources import content_of, find_model
+from wavlm.features.extract import ExtractionPlan, extraction_plan, one_thread
 from wavlm.features.hidden import cut_pieces, default_device, single_precision
 from wavlm.features.mfcc import Floats
 from wavlm.nn import WavLM
 from wavlm.shards.waveform import read_whole
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ
 from wavlm.specs.shapes import WINDOW_SAMPLES, num_frames
-from wavlm.storage.files import atomic_path, sha256_of, write_json
+from wavlm.storage.files import open_atomic, sha256_of, write_json
 from wavlm.storage.parquet import write_parquet
 
 Form = Literal["parquet", "npy"]
 
 ABOUT = "features.json"
-PART_BYTES = 64_000_000  # of float32 frames: a part is what is held in memory, and lost if a run is killed
+TABLE_BYTES = 64_000_000  # of float32 frames: what is held in memory, and lost if a run is killed
+PART_BYTES = 10_000_000  # of audio files: five minutes of WAV, for which a worker loads the model once
+GPU_PART_BYTES = 400_000_000
 
 
 @dataclass(frozen=True)
@@ -50,39 +56,93 @@ class FolderFeatures:
     refused: tuple[AudioError, ...]
 
 
-def write_folder_features(
-    model: Path, folder: Path, layer: int, out: Path, form: Form = "parquet", progress: Progress = no_progress
+@dataclass(frozen=True)
+class FolderPart:
+    """Audio files of which one worker writes the features."""
+
+    model: Path
+    layer: int
+    folder: Path
+    names: tuple[str, ...]  # of the files, below the folder
+    out: Path
+    form: Form
+    number: int  # of its table
+
+    def __str__(self) -> str:
+        return f"features of {len(self.names)} files from {self.names[0]} on"
+
+
+def write_folder_features(  # noqa: PLR0913, PLR0917 - what, of what, where, how
+    model: Path,
+    folder: Path,
+    layer: int,
+    out: Path,
+    form: Form = "parquet",
+    plan: ExtractionPlan | None = None,
+    progress: Progress = no_progress,
 ) -> FolderFeatures:
     """Write the features; files that cannot be used are refused, and all others are written.
 
     layer: 0 is the encoder's input, n the output of layer n; the last one after the final norm, if the model has one.
+    plan: how many processes there are; None: this one.
     Raises UsageError (LAYER_MISSING, OUT_EXISTS if `out` holds features of another model, layer or form) and
     BadDataError (CORPUS_EMPTY).
     """
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_audio(path)]
-    if not files:
+    plan = plan or extraction_plan(1)
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if _is_audio_file(path)]
+    if not names:
         raise BadDataError("CORPUS_EMPTY", f"found no audio file; at {folder}; name the folder of the audio")
     network = load(model)
     _check_layer(network, layer, model)
     _agree(_describe(network, model, layer, form), out)
+    del network  # each worker loads its own
     there = _find_there(out, form)
-    names = {path: path.relative_to(folder).as_posix() for path in files}
-    todo = [path for path in files if names[path] not in there]
-    compute = _Layer(network.to(default_device()).eval(), layer)
+    todo = [name for name in names if name not in there]
+    first = max((_number_of(path) for path in _tables(out)), default=-1) + 1
+    parts = [
+        FolderPart(model, layer, folder, part, out, form, first + number)
+        for number, part in enumerate(_cut(todo, folder, PART_BYTES if plan.device == "cpu" else GPU_PART_BYTES))
+    ]
+    found = run_parts(parts, write_part, plan.processes, progress, None if plan.device == "cpu" else take_gpu)
+    refused = tuple(error for errors in found for error in errors)
+    return FolderFeatures(len(todo) - len(refused), len(names) - len(todo), refused)
+
+
+def write_part(part: FolderPart) -> tuple[AudioError, ...]:
+    """Write the features of some files; why others cannot be used."""
+    compute = _Layer(load(part.model).to(default_device()).eval(), part.layer)
     refused: list[AudioError] = []
     rows: list[tuple[str, Floats]] = []
-    for number, path in enumerate(todo):
-        progress(number, len(todo))
-        try:
-            rows.append((names[path], compute(path)))
-        except AudioError as error:
-            refused.append(error)
-        if sum(values.nbytes for _, values in rows) >= PART_BYTES:
-            _write(rows, out, form)
-            rows = []
-    _write(rows, out, form)
-    progress(len(todo), len(todo))
-    return FolderFeatures(len(todo) - len(refused), len(files) - len(todo), tuple(refused))
+    num_tables = 0
+    with one_thread():
+        for name in part.names:
+            try:
+                rows.append((name, compute(part.folder / name)))
+            except AudioError as error:
+                refused.append(error)
+            if sum(values.nbytes for _, values in rows) >= TABLE_BYTES:
+                _write(rows, part, num_tables)
+                rows, num_tables = [], num_tables + 1
+    _write(rows, part, num_tables)
+    return tuple(refused)
+
+
+def _is_audio_file(path: Path) -> bool:
+    return path.is_file() and is_audio(path)
+
+
+def _cut(names: Sequence[str], folder: Path, most_bytes: int) -> Iterator[tuple[str, ...]]:
+    """Consecutive files, cut behind the one with which they have so many bytes."""
+    part: list[str] = []
+    size = 0
+    for name in names:
+        part.append(name)
+        size += (folder / name).stat().st_size
+        if size >= most_bytes:
+            yield tuple(part)
+            part, size = [], 0
+    if part:
+        yield tuple(part)
 
 
 @dataclass(frozen=True)
@@ -157,28 +217,33 @@ def _find_there(out: Path, form: Form) -> set[str]:
     if form == "npy":
         return {path.relative_to(out).as_posix().removesuffix(".npy") for path in out.rglob("*.npy")}
     found: set[str] = set()
-    for path in _parts(out):
+    for path in _tables(out):
         found.update(pq.read_table(path, columns=["file"])["file"].to_pylist())
     return found
 
 
-def _parts(out: Path) -> Iterator[Path]:
+def _tables(out: Path) -> Iterator[Path]:
     yield from sorted(out.glob("part-*.parquet"))
 
 
-def _write(rows: Sequence[tuple[str, Floats]], out: Path, form: Form) -> None:
-    if form == "npy":
+def _number_of(table: Path) -> int:
+    """The number of the part that a table is of."""
+    return int(table.stem.split("-")[1])
+
+
+def _write(rows: Sequence[tuple[str, Floats]], part: FolderPart, number: int) -> None:
+    """Write some rows of a part; `number` counts its tables."""
+    if part.form == "npy":
         for name, values in rows:
-            path = out / f"{name}.npy"
+            path = part.out / f"{name}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path) as temporary, temporary.open("wb") as file:
+            with open_atomic(path) as file:
                 np.save(file, values, allow_pickle=False)
     elif rows:
-        number = max((int(path.stem.removeprefix("part-")) for path in _parts(out)), default=-1) + 1
         columns = {
             "file": pa.array([name for name, _ in rows], pa.string()),
             "frames": pa.array([len(values) for _, values in rows], pa.int64()),
             "values": pa.array([values.ravel() for _, values in rows], pa.list_(pa.float32())),
         }
-        table = pa.table(columns).replace_schema_metadata({"features": (out / ABOUT).read_text()})
-        write_parquet(out / f"part-{number:05d}.parquet", table)
+        table = pa.table(columns).replace_schema_metadata({"features": (part.out / ABOUT).read_text()})
+        write_parquet(part.out / f"part-{part.number:05d}{f'-{number}' if number else ''}.parquet", table)

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from pydantic import JsonValue
 from torch import nn
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.describe import Tested, describe_results
 from wavlm.evaluation.examples import Take, takes_of
-from wavlm.evaluation.features.cache import Features, prepare_features
+from wavlm.evaluation.features.cache import Features, plan_features, prepare_features
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
 from wavlm.evaluation.fit.published import score_best_on_test
@@ -28,9 +27,20 @@ from wavlm.evaluation.outputs import write_files
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure, results_path
 from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
-from wavlm.evaluation.tasks.task import ChecksParts, KeepsHeads, Mixes, Settles, Size, Task, Trainee, Untrained
+from wavlm.evaluation.tasks.task import (
+    Calibrates,
+    ChecksParts,
+    KeepsHeads,
+    Mixes,
+    Scorer,
+    Settles,
+    Size,
+    Task,
+    Trainee,
+    Untrained,
+)
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.features.extract import one_thread
+from wavlm.features.extract import ExtractionPlan, one_thread
 from wavlm.features.mfcc import Floats
 from wavlm.specs.evaluation import EvaluationSpec
 from wavlm.storage.files import write_json
@@ -52,9 +62,17 @@ class Inputs:
 
 
 def run_evaluation(
-    spec: EvaluationSpec, inputs: Inputs, cache: Path, out: Path, workers: int = 1, progress: Progress = no_progress
+    spec: EvaluationSpec,
+    inputs: Inputs,
+    cache: Path,
+    out: Path,
+    plan: ExtractionPlan | None = None,
+    progress: Progress = no_progress,
 ) -> EvaluationFacts:
-    """Fill `out`; return the facts. Raises BadDataError for targets, splits or features that cannot be used."""
+    """Fill `out`; return the facts. Raises BadDataError for targets, splits or features that cannot be used.
+
+    plan: how features are computed; None: by this process, on a GPU if there is one.
+    """
     task = make_task(spec)
     splits = _split(spec, task, inputs)
     # What can be known is known before the features are computed.
@@ -67,7 +85,7 @@ def run_evaluation(
             trainee.check_parts(split.dev, split.test)
         trainee.check(size)
     computing: Progress = lambda done, total: progress(COMPUTING * done / max(1, total), 1.0)  # noqa: E731
-    features = _prepare(task, splits, inputs, cache, workers, computing)
+    features = _prepare(task, splits, inputs, cache, plan or plan_features(inputs.subject), computing)
     step = _Steps(progress, len(splits) * _count_fits(spec, size))
     with one_thread():  # results do not depend on the number of cores; small heads are slower on more of them
         tested = [
@@ -138,26 +156,13 @@ def _say_heard(splits: Sequence[Split], heard: frozenset[Take]) -> str:
 
 
 def _prepare(
-    task: Task, splits: Sequence[Split], inputs: Inputs, cache: Path, workers: int, progress: Progress
+    task: Task, splits: Sequence[Split], inputs: Inputs, cache: Path, plan: ExtractionPlan, progress: Progress
 ) -> Features:
     unique = {item.key: item for split in splits for part in (split.train, split.dev, split.test) for item in part}
     unique = {other.key: other for item in unique.values() for other in item.compared_with} | unique
     examples = [replace(unique[key], compared_with=()) for key in sorted(unique)]
-    prepare = _take_gpu if inputs.subject.device == "cuda" else None
-    return prepare_features(
-        examples,
-        inputs.subject,
-        inputs.shards,
-        cache,
-        workers,
-        progress,
-        is_pooled=task.is_pooled,
-        prepare=prepare,
-    )
-
-
-def _take_gpu(number: int) -> None:
-    torch.cuda.set_device(number % torch.cuda.device_count())
+    subject = inputs.subject
+    return prepare_features(examples, subject, inputs.shards, cache, plan, progress, is_pooled=task.is_pooled)
 
 
 def _compare_fold(
@@ -206,7 +211,8 @@ def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
         )
         also = (best,)
     norms = features.mean_norms(it.key for it in split.dev)
-    return Tested(split, searched, trainee, predictions, norms, alone, also=also)
+    scorers = tuple(_calibrate(trainee, head, split, features, subject.device) for head in searched.heads)
+    return Tested(split, searched, trainee, predictions, norms, alone, also=also, scorers=scorers)
 
 
 def _predict(trainee: Trainee, head: nn.Module, split: Split, features: Features, device: str) -> list[JsonValue]:
@@ -215,6 +221,15 @@ def _predict(trainee: Trainee, head: nn.Module, split: Split, features: Features
     if isinstance(trainee, Settles):
         return trainee.settle(split.dev, predict(trainee, head, split.dev, features, device), found)
     return found
+
+
+def _calibrate(trainee: Trainee, head: nn.Module, split: Split, features: Features, device: str) -> Scorer:
+    """What scores the predictions of a chosen head: the trainee, or what it learns from other predictions of it."""
+    wanted = trainee.calibrate_on(split.train, split.dev) if isinstance(trainee, Calibrates) else ()
+    if not wanted:
+        return trainee
+    assert isinstance(trainee, Calibrates)  # noqa: S101 - it named examples
+    return trainee.calibrate(wanted, predict(trainee, head, wanted, features, device))
 
 
 class SingleState(Features):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Probability, Spec
+from wavlm.specs.speakers import EcapaHead
 
 
 class PooledLinearHead(Spec):
@@ -78,6 +79,14 @@ class BlstmHead(Spec):
     Unit: fraction, 0 to 1.
     Source: SUPERB's recognition, 0.2.
     Change: 0 where there is so much speech that nothing is learned by heart.
+    """
+
+    tanh_projections: bool = False
+    """True: a linear layer of the same width and tanh follow each LSTM.
+
+    Source: s3prl, downstream/ctc/cv_config and sbcsae.yaml (`proj`): SUPERB's recognition out of domain has them, its
+    recognition of LibriSpeech and its slot filling have not.
+    Change: true to follow SUPERB-SG.
     """
 
 
@@ -226,6 +235,7 @@ HeadSpec = Annotated[
     | FrameLinearHead
     | BlstmHead
     | XvectorHead
+    | EcapaHead
     | DiarizerHead
     | MaskHead
     | TranslatorHead

@@ -9,10 +9,12 @@ from pydantic.json_schema import models_json_schema
 
 from wavlm.specs import CorpusSpec, EvaluationSpec, MixSpec, ModelSpec, Name, NetworkSpec, Recipe, Spec, SuiteSpec
 from wavlm.specs.editors import by_fields, follow_branches
+from wavlm.specs.finetune import FinetuneSpec
 
 FILES: dict[str, type[Spec]] = {
     "corpora": CorpusSpec,
     "evaluations": EvaluationSpec,
+    "finetunes": FinetuneSpec,
     "mixes": MixSpec,
     "models": ModelSpec,
     "networks": NetworkSpec,
@@ -51,6 +53,7 @@ def json_schema() -> dict[str, Any]:
         "ModelSpec": by_preset,
         "EvaluationSpec": by_preset,
         "SuiteSpec": by_preset,
+        "FinetuneSpec": by_preset,
         "RandomBaseline": by_preset,
     }
     for owner, network in networks.items():

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from wavlm.specs.base import Natural, Positive, Spec
+from wavlm.specs.base import FieldError, Natural, Positive, Spec
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
-from wavlm.specs.pairs import QueryByExample, SpeakerDiarization, SpeakerVerification
+from wavlm.specs.pairs import QueryByExample, SpeakerDiarization
+from wavlm.specs.speakers import SpeakerVerification
 
 
 class KeywordSpotting(Spec):
@@ -115,24 +116,14 @@ class PhonemeRecognition(Spec):
     """
 
 
-class SpeechRecognition(Spec):
-    """ASR: the letters of a recording, by CTC. Target: the text. Score: WER, then CER."""
-
-    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
-
-    type: Literal["asr"]
-    """Selects speech recognition."""
+class WritesLetters(Spec):
+    """What the tasks have in common that write the letters of a text."""
 
     letters: Literal["as_written", "lower", "upper"] = "as_written"
-    """Whether letter case is changed before anything else. Nothing else of a text is changed but its Unicode form, NFC.
+    """Whether letter case is changed before anything else.
 
+    Source: SUPERB's Audio SNIPS is upper case.
     Change: where the corpus writes case without meaning.
-    """
-
-    drop: str = ""
-    """Characters that are left out of the texts, such as punctuation.
-
-    Change: where nobody speaks them.
     """
 
     augment: SpecAugmentSpec | None = None
@@ -142,7 +133,27 @@ class SpeechRecognition(Spec):
     """
 
 
-class OtherRecognition(Spec):
+class WritesTexts(WritesLetters):
+    """What the tasks have in common that write a text alone."""
+
+    drop: str = ""
+    """Characters that are left out of the texts, such as punctuation.
+
+    Nothing else of a text is changed but its case, its spaces and its Unicode form, NFC.
+    Change: where nobody speaks them.
+    """
+
+
+class SpeechRecognition(WritesTexts):
+    """ASR: the letters of a recording, by CTC. Target: the text. Score: WER, then CER."""
+
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+
+    type: Literal["asr"]
+    """Selects speech recognition."""
+
+
+class OtherRecognition(WritesTexts):
     """OOD-ASR: speech recognition in another language or style, one evaluation per language. Score: WER or CER."""
 
     heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
@@ -157,26 +168,32 @@ class OtherRecognition(Spec):
     Change: cer for languages that do not separate words.
     """
 
-    letters: Literal["as_written", "lower", "upper"] = "as_written"
-    """Whether letter case is changed before anything else.
+    normalize_as: Literal["none", "es", "ar", "zh-CN"] = "none"
+    """Texts are normalized as SUPERB-SG does those of Common Voice in this language.
 
-    Change: where the corpus writes case without meaning.
+    They are upper case in the Unicode form NFKC; a space stands for each punctuation mark but the apostrophe; Mandarin
+    has no spaces. Recordings whose text has letters of other writing systems are left out, as there: Arabic and
+    Mandarin with Latin letters, and a few more. How many is said in the results.
+    Source: s3prl, downstream/ctc/corpus/common_voice_preprocess.py.
+    Change: for corpora with the texts of Common Voice. Then `letters` and `drop` are left out.
     """
 
-    drop: str = ""
-    """Characters that are left out of the texts, such as punctuation.
+    every_20_ms: bool = False
+    """True: of features with a frame every 10 ms, such as `fbank`, every second frame is taken.
 
-    Change: where nobody speaks them.
+    Source: s3prl, downstream/ctc/cv_config (`total_rate: 320`, `sample_style: drop`), unlike its recognition of
+    LibriSpeech.
+    Change: true to follow SUPERB-SG.
     """
 
-    augment: SpecAugmentSpec | None = None
-    """SpecAugment while training. Not given: none.
+    @model_validator(mode="after")
+    def _check_rules(self) -> OtherRecognition:
+        if self.normalize_as != "none" and (self.drop or self.letters != "as_written"):
+            raise FieldError("the rules of normalize_as decide letters and marks: leave out letters and drop", "drop")
+        return self
 
-    Change: give it (`{}` for the published values) where there are hours of speech.
-    """
 
-
-class SlotFilling(Spec):
+class SlotFilling(WritesLetters):
     """SF: the letters of a recording with marks around slot values, by CTC. Target: the text and `slots`.
 
     Score: F1 of slot types, then CER of slot values.
@@ -186,19 +203,6 @@ class SlotFilling(Spec):
 
     type: Literal["sf"]
     """Selects slot filling."""
-
-    letters: Literal["as_written", "lower", "upper"] = "as_written"
-    """Whether letter case is changed before anything else.
-
-    Source: SUPERB's Audio SNIPS is upper case.
-    Change: where the corpus writes case without meaning.
-    """
-
-    augment: SpecAugmentSpec | None = None
-    """SpecAugment while training. Not given: none.
-
-    Change: give it (`{}` for the published values) where there are hours of speech.
-    """
 
 
 TaskSpec = Annotated[

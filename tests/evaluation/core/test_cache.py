@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 
 from wavlm.evaluation.examples import Example, Take
-from wavlm.evaluation.features.cache import FeaturePart, Features, remove_unused
+from wavlm.evaluation.features.cache import Features, remove_unused
+from wavlm.evaluation.features.part import FeaturePart, compute_part
 from wavlm.evaluation.features.states import Subject
+from wavlm.shards import Reader
 from wavlm.specs.evaluation import FbankBaseline
 
 BASELINE = Subject("b", baseline=FbankBaseline(type="fbank"))
@@ -41,3 +48,53 @@ def test_an_evaluation_reads_on_what_another_one_has_deleted(tmp_path: Path) -> 
     remove_unused(tmp_path, 0)
     assert features.read("aa").shape == (1, 1, 8)
     assert float(features.read("aa").max()) == 0.5
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A waveform of whole 16-bit samples, by its number."""
+
+    number: int
+
+    def load(self, readers: Sequence[Reader]) -> npt.NDArray[np.float32]:
+        return np.random.default_rng(self.number).normal(size=1000 * (self.number + 1)).astype(np.float32)
+
+
+def two_states(waveform: npt.NDArray[np.float32], key: str) -> Iterator[list[npt.NDArray[np.float32]]]:
+    """States of 80 channels and a frame per 80 samples, in pieces of 10 frames."""
+    frames = waveform[: len(waveform) // 240 * 240].reshape(-1, 240)
+    for start in range(0, len(frames), 10):
+        yield [frames[start : start + 10], 100 * frames[start : start + 10]]
+
+
+@dataclass(frozen=True)
+class Made(Subject):
+    num_states: int = 2  # type: ignore[misc]
+    num_channels: int = 240  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("is_pooled", "louder"), [(True, 1.0), (False, 1.0), (False, 1000.0)])
+def test_a_part_is_written_in_pieces_as_numpy_would_write_it_at_once(
+    tmp_path: Path, is_pooled: bool, louder: float
+) -> None:
+    audio = [Noise(number) for number in range(5)]
+    examples = tuple(Example(f"{item.number}", "", "", 1000 * (item.number + 1), item, "") for item in audio)
+    part = FeaturePart(tmp_path / "aa.npy", examples, Made("made"), (), is_pooled)
+
+    def loud(waveform: npt.NDArray[np.float32], key: str) -> Iterator[list[npt.NDArray[np.float32]]]:
+        return two_states(np.float32(louder) * waveform, key)
+
+    compute_part(part, loud, [])
+    whole = [np.concatenate([np.stack(piece, 1) for piece in loud(item.load([]), "")]) for item in audio]
+    rows = [item.mean(0, dtype=np.float64, keepdims=True).astype(np.float32) if is_pooled else item for item in whole]
+    expected = np.concatenate(rows)
+    wanted = io.BytesIO()
+    np.save(wanted, expected if is_pooled or louder > 1 else expected.astype(np.float16))  # float16 ends at 65,504
+    if is_pooled:  # sums of pieces round otherwise
+        np.testing.assert_allclose(np.load(part.path), expected, rtol=1e-5, atol=1e-6)
+        assert part.path.stat().st_size == len(wanted.getvalue())
+    else:
+        assert part.path.read_bytes() == wanted.getvalue()
+    assert np.load(part.counts).tolist() == [len(item) for item in rows]
+    norms = [[np.sqrt((item[:, state].astype(float) ** 2).sum(1)).mean() for state in (0, 1)] for item in whole]
+    np.testing.assert_allclose(np.load(part.norms), norms, rtol=1e-12)

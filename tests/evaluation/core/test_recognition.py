@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from wavlm.evaluation.heads.spec_augment import augment
 from wavlm.evaluation.labelled import Row
 from wavlm.evaluation.tasks.recognition import Recognition
 from wavlm.evaluation.tasks.slots import mark_slots, read_slots, score_slots
-from wavlm.evaluation.tasks.task import Size
+from wavlm.evaluation.tasks.task import Batch, Size
+from wavlm.evaluation.tasks.texts import normalize_text
 from wavlm.specs.evaluation import FitSpec
 from wavlm.specs.heads import BlstmHead, FrameLinearHead
 from wavlm.specs.tasks import (
@@ -84,6 +86,56 @@ def test_texts_are_changed_only_as_the_spec_says() -> None:
     spec = SpeechRecognition(type="asr", letters="lower", drop=",.!")
     task = Recognition(spec, FrameLinearHead(type="frame_linear"))
     assert "".join(task._symbols_of(_row("Voilà,  CAFE\u0301 !"), "c")) == "voilà café"
+
+
+# What `normalize` of s3prl's downstream/ctc/corpus/common_voice_preprocess.py gives, which was run for it.
+NORMALIZED = [
+    ("es", "¿Qué tal, señor?", "QUÉ TAL SEÑOR"),
+    ("es", "El año 2020—¡ya!", "EL AÑO 2020 YA"),
+    ("es", "O\u2019Higgins, d'accord", "O'HIGGINS D'ACCORD"),
+    ("es", "Un し raro", ""),
+    ("es", "cafe\u0301 ½ \ufb01n", "CAFÉ 1\u20442 FIN"),
+    ("ar", "نعم، هنا؟", "نعم هنا"),
+    ("ar", "«مرحبا»—أهلا", "مرحبا أهلا"),
+    ("ar", "لا (OK)", ""),
+    ("zh-CN", "你好\uff0c世界。", "你好世界"),
+    ("zh-CN", "\u3127 個 人", "一個人"),
+    ("zh-CN", "用 GPS 導航", ""),
+]
+
+
+@pytest.mark.parametrize(("language", "text", "wanted"), NORMALIZED)
+def test_texts_of_common_voice_are_normalized_as_the_reference_does(language: str, text: str, wanted: str) -> None:
+    assert normalize_text(text, language) == wanted
+
+
+def test_a_text_of_other_letters_is_left_out_and_counted() -> None:
+    head = FrameLinearHead(type="frame_linear")
+    task = Recognition(OtherRecognition(type="ood_asr", normalize_as="ar"), head)
+    rows = [Row(f"r{n}", "s", "test", text, None, {}, 16000, Take(0, n)) for n, text in enumerate(("نعم", "OK", "لا"))]
+    found = task.collect([SimpleNamespace(name="c", rows=rows)])  # type: ignore[list-item]
+    assert [item.key for item in found] == ["c/r0", "c/r2"]
+    (wer, _) = task.begin(found, ()).score(found, [item.target for item in found])
+    assert wer.note.startswith("1 recordings of the corpora have a text of other letters")
+
+
+def test_of_frames_every_10_ms_only_every_second_one_counts_where_the_spec_says_so() -> None:
+    spec = OtherRecognition(type="ood_asr", every_20_ms=True)
+    head = BlstmHead(type="blstm", projection=4, hidden=4, tanh_projections=True)
+    example = Example("u", "s", "", 16000, Take(0, 0), ["a", "b"])
+    trainee = Recognition(spec, head).begin([example], ())
+    size = Size(num_states=1, num_channels=3, hop_samples=160)
+    torch.manual_seed(0)
+    made = trainee.make_head(size)
+    states = torch.randn(1, 1, 9, 3)
+    other = states.clone()
+    other[:, :, 1::2] = 7.0
+    losses = [trainee.loss(made.eval(), Batch((example,), it, torch.tensor([9]))).item() for it in (states, other)]
+    assert losses[0] == losses[1] > 0
+    at_20_ms = trainee.make_head(Size(1, 3, 320))
+    at_20_ms.load_state_dict(made.state_dict())
+    batch = Batch((example,), states[:, :, ::2], torch.tensor([5]))
+    assert trainee.loss(at_20_ms.eval(), batch).item() == losses[0]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,8 @@
-"""Compute features of many examples, in parts, and keep them in files that are named by what they hold.
+"""Features of many examples, computed in parts, and kept in files that are named by what they hold.
 
-A part of the features is three files, of which the last is written last:
-
-    <digest>.counts.npy   frames of each example, (E,); with pooled features 1 each
-    <digest>.norms.npy    mean L2 norm of the frames of each example and state, (E, S)
-    <digest>.npy          all frames, (sum of F, S, D); float16, or float32 where float16 is too small
-
-The digest is of the subject, the examples' audio and the form. So evaluations share features, whichever task they are
-of, and nothing has to be invalidated. Files that were not used longest are deleted where there are too many bytes.
+The files of a part are those of `wavlm.evaluation.features.part`. The digest in their names is of the subject, the
+examples' audio and the form. So evaluations share features, whichever task they are of, and nothing has to be
+invalidated. Files that were not used longest are deleted where there are too many bytes.
 
 Legend: E examples, S states, F frames, D channels.
 """
@@ -17,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,41 +21,17 @@ import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example
-from wavlm.evaluation.features.states import Subject, open_subject
+from wavlm.evaluation.features.part import Array, FeatureGroup, FeaturePart, compute_features, take_gpu
+from wavlm.evaluation.features.states import Subject
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
-from wavlm.features.extract import one_thread
+from wavlm.features.extract import ExtractionPlan, extraction_plan, release_gpu_memory
 from wavlm.features.mfcc import Floats
-from wavlm.shards import Reader
-from wavlm.storage.files import atomic_path
 
-FORMAT = 1
+FORMAT = 2  # 2: a part with a value that float16 cannot hold is exact
 PART_SECONDS = 600.0  # of audio: a part is what one worker computes at a time, and is lost if it is killed
 SECONDS_PER_WORKER = 120.0  # starting a worker costs some seconds
-LARGEST_HALF = 60_000.0  # float16 ends at 65,504
-Array = npt.NDArray[np.generic]
-
-
-@dataclass(frozen=True)
-class FeaturePart:
-    """Examples whose features are one file."""
-
-    path: Path
-    examples: tuple[Example, ...]
-    subject: Subject
-    shards_dirs: tuple[Path, ...]
-    is_pooled: bool
-
-    @property
-    def counts(self) -> Path:
-        return self.path.with_suffix(".counts.npy")
-
-    @property
-    def norms(self) -> Path:
-        return self.path.with_suffix(".norms.npy")
-
-    def __str__(self) -> str:
-        return f"features of {len(self.examples)} utterances from {self.examples[0].key} on"
+SECONDS_PER_GPU = 3600.0  # the same for a process with its own GPU
 
 
 class Features:
@@ -112,49 +83,48 @@ def prepare_features(  # noqa: PLR0913 - what, of what, where, how
     subject: Subject,
     shards: Mapping[str, Path],
     cache: Path,
-    workers: int,
+    plan: ExtractionPlan,
     progress: Progress,
     *,
     is_pooled: bool,
-    prepare: Callable[[int], None] | None = None,
 ) -> Features:
-    """The features of all examples; what the cache does not hold is computed.
+    """The features of all examples; what the cache does not hold is computed, by the executor in use.
 
     shards: the folders of shards that the examples' audio is in, by their keys, in the order of their numbers.
-    Raises BadDataError (FEATURES_BROKEN) for features that are not finite, UTTERANCE_SHORT for one without a frame.
+    Raises the errors of `compute_features`.
     """
     cache.mkdir(parents=True, exist_ok=True)
     parts = list(_cut(examples, subject, shards, cache, is_pooled=is_pooled))
-    todo = [part for part in parts if not part.path.exists()]
-    seconds = sum(item.seconds for part in todo for item in part.examples)
-    enough = max(1, int(seconds / SECONDS_PER_WORKER)) if subject.device == "cpu" else 1
-    run_parts(todo, compute_part, min(max(1, workers), enough), progress, prepare)
+    missing = [part for part in parts if not part.path.exists()]
+    processes = _num_processes(sum(item.seconds for part in missing for item in part.examples), plan)
+    # All parts if one is missing: jobs that share them have to count them alike.
+    groups = _group(parts, processes * plan.groups_per_process) if missing else []
+    run_parts(groups, compute_features, processes, progress, None if plan.device == "cpu" else take_gpu)
+    release_gpu_memory(plan)
     for part in parts:
         for path in (part.counts, part.norms, part.path):
             os.utime(path)  # used just now
     return Features(parts)
 
 
-def compute_part(part: FeaturePart) -> None:
-    """Write the files of a part."""
-    compute, readers = open_subject(part.subject), [Reader(folder) for folder in part.shards_dirs]
-    rows, counts, norms = [], [], []
-    with one_thread():
-        for example in part.examples:
-            states = compute(example.audio.load(readers), example.key)  # (S, F, D)
-            if not states.shape[1]:
-                raise BadDataError(
-                    "UTTERANCE_SHORT",
-                    f"{example.key} has {example.num_samples} samples, which give no frame; in the evaluation's data; "
-                    "leave it out",
-                )
-            norms.append(np.linalg.norm(states.astype(np.float64), axis=2).mean(axis=1))
-            kept = states.mean(axis=1, dtype=np.float64, keepdims=True) if part.is_pooled else states
-            counts.append(kept.shape[1])
-            rows.append(_shrink(kept.transpose(1, 0, 2), exact=part.is_pooled))
-    _save(part.counts, np.array(counts, dtype=np.int64))
-    _save(part.norms, np.array(norms))
-    _save(part.path, np.concatenate(rows))
+def plan_features(subject: Subject, workers: int = 1, gpus: int = 0, *, is_elsewhere: bool = False) -> ExtractionPlan:
+    """How a machine computes features: on its GPUs, or on cores for baselines without a network."""
+    if subject.is_plain:
+        return extraction_plan(workers, gpus=0, is_elsewhere=True)  # cores, whatever GPUs there are
+    return extraction_plan(workers, gpus, is_elsewhere=is_elsewhere)
+
+
+def _num_processes(seconds: float, plan: ExtractionPlan) -> int:
+    """As many as the plan has, but no more than so much audio is worth."""
+    enough = seconds / (SECONDS_PER_WORKER if plan.device == "cpu" else SECONDS_PER_GPU)
+    return min(plan.processes, max(1, int(enough)))
+
+
+def _group(parts: Sequence[FeaturePart], num_groups: int) -> list[FeatureGroup]:
+    """Consecutive parts in at most that many groups of about the same size; with 0, each is one."""
+    num_groups = min(num_groups or len(parts), len(parts))
+    edges = [len(parts) * number // num_groups for number in range(num_groups + 1)]
+    return [FeatureGroup(tuple(parts[start:stop])) for start, stop in pairwise(edges)]
 
 
 def remove_unused(cache: Path, most_bytes: float) -> int:
@@ -193,17 +163,6 @@ def _cut(
             digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
             yield FeaturePart(cache / f"{digest}.npy", tuple(part), subject, tuple(shards.values()), is_pooled)
             part, seconds = [], 0.0
-
-
-def _shrink(rows: Array, *, exact: bool) -> Array:
-    """As float16 if all values fit; means of utterances are few, and stay as they are."""
-    fits = not exact and float(np.abs(rows).max(initial=0.0)) < LARGEST_HALF
-    return rows.astype(np.float16 if fits else np.float32)
-
-
-def _save(path: Path, values: Array) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
 
 
 def _load(path: Path, *, mapped: bool = False) -> Array:

@@ -9,6 +9,7 @@ D channels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,8 +41,12 @@ class Subject:
     @property
     def device(self) -> str:
         """Baselines without a network are computed on the CPU."""
-        is_plain = isinstance(self.baseline, FbankBaseline | MfccBaseline)
-        return "cuda" if torch.cuda.is_available() and not is_plain else "cpu"
+        return "cuda" if torch.cuda.is_available() and not self.is_plain else "cpu"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a baseline without a network."""
+        return isinstance(self.baseline, FbankBaseline | MfccBaseline)
 
     @property
     def num_states(self) -> int:
@@ -69,9 +74,9 @@ class Subject:
 
 
 class ComputeStates(Protocol):
-    """From a waveform (N,) to its states (S, F, D), float32."""
+    """From a waveform (N,) to its states, S x (F, D), float32: one piece of it after the other."""
 
-    def __call__(self, waveform: Floats, key: str) -> Floats: ...
+    def __call__(self, waveform: Floats, key: str) -> Iterator[list[Floats]]: ...
 
 
 def open_subject(subject: Subject) -> ComputeStates:
@@ -79,12 +84,16 @@ def open_subject(subject: Subject) -> ComputeStates:
 
     It raises BadDataError (FEATURES_BROKEN) for states that are not finite, naming the utterance.
     """
-    if isinstance(subject.baseline, FbankBaseline):
-        return lambda waveform, key: _require_finite(fbank(waveform)[None], key)
-    if isinstance(subject.baseline, MfccBaseline):
-        return lambda waveform, key: _require_finite(mfcc(waveform)[None], key)
-    network = _open_network(subject)
-    return lambda waveform, key: _require_finite(_compute(network, waveform, subject.device), key)
+    network = None if subject.is_plain else _open_network(subject)
+
+    def compute(waveform: Floats, key: str) -> Iterator[list[Floats]]:
+        if network is None:
+            yield _require_finite([(fbank if isinstance(subject.baseline, FbankBaseline) else mfcc)(waveform)], key)
+            return
+        for piece in cut_pieces(waveform):
+            yield _require_finite(_compute(network, piece, subject.device), key)
+
+    return compute
 
 
 def _open_network(subject: Subject) -> WavLM:
@@ -98,24 +107,20 @@ def _open_network(subject: Subject) -> WavLM:
         return WavLM(baseline.network, CLUSTERS_OF_RANDOM).to(subject.device).eval()
 
 
-def _compute(network: WavLM, waveform: Floats, device: str) -> Floats:
-    pieces = []
-    for piece in cut_pieces(waveform):
-        batch = torch.from_numpy(np.ascontiguousarray(piece))[None].to(device)
-        with torch.inference_mode(), single_precision():
-            states = network.hidden_states(batch)
-            states[-1] = network.encoder.final(states[-1])  # the encoder's output, as s3prl has it
-            pieces.append(torch.cat(states).float().cpu().numpy())  # (S, F, D)
-    found: Floats = np.concatenate(pieces, axis=1)
-    return found
+def _compute(network: WavLM, piece: Floats, device: str) -> list[Floats]:
+    batch = torch.from_numpy(np.ascontiguousarray(piece))[None].to(device)
+    with torch.inference_mode(), single_precision():
+        states = network.hidden_states(batch)
+        states[-1] = network.encoder.final(states[-1])  # the encoder's output, as s3prl has it
+        return [state[0].float().cpu().numpy() for state in states]
 
 
-def _require_finite(states: Floats, key: str) -> Floats:
-    if not np.isfinite(states).all():
-        state = int(np.flatnonzero(~np.isfinite(states).all(axis=(1, 2)))[0])
-        raise BadDataError(
-            "FEATURES_BROKEN",
-            f"layer {state} of {key} has values that are NaN or infinite; in the model that is evaluated; "
-            "check its weights: a training that diverged leaves such a model",
-        )
+def _require_finite(states: list[Floats], key: str) -> list[Floats]:
+    for number, state in enumerate(states):
+        if not np.isfinite(state).all():
+            raise BadDataError(
+                "FEATURES_BROKEN",
+                f"layer {number} of {key} has values that are NaN or infinite; in the model that is evaluated; "
+                "check its weights: a training that diverged leaves such a model",
+            )
     return states

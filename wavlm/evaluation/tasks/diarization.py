@@ -85,6 +85,9 @@ class Diarization:
                 )
         return TurnTrainee(self.spec, self.head)
 
+    def recall(self, learned: JsonValue) -> TurnTrainee:  # noqa: ARG002 - the head knows no speaker
+        return TurnTrainee(self.spec, self.head)
+
 
 class FrameHead(nn.Module):
     """The weighted sum and the diarizer, which knows how many samples a frame is."""
@@ -102,6 +105,10 @@ class TurnTrainee:
 
     spec: SpeakerDiarization
     head: DiarizerHead
+
+    @property
+    def learned(self) -> JsonValue:
+        return None
 
     def check(self, size: Size) -> None:
         """Any size will do."""

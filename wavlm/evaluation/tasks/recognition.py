@@ -28,6 +28,7 @@ from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.results.figures import rate_of_edits
 from wavlm.evaluation.tasks.slots import mark_slots, score_slots
 from wavlm.evaluation.tasks.task import Batch, Size
+from wavlm.evaluation.tasks.texts import normalize_text
 from wavlm.specs.heads import BlstmHead, FrameLinearHead
 from wavlm.specs.shapes import WINDOW_SAMPLES
 from wavlm.specs.tasks import OtherRecognition, PhonemeRecognition, SlotFilling, SpecAugmentSpec, SpeechRecognition
@@ -35,6 +36,13 @@ from wavlm.specs.tasks import OtherRecognition, PhonemeRecognition, SlotFilling,
 RecogniserSpec = PhonemeRecognition | SpeechRecognition | OtherRecognition | SlotFilling
 SPACE = " "
 Score = Callable[[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[str] | None], tuple[Figure, ...]]
+
+
+@dataclass(frozen=True)
+class Transcribed(Example):
+    """An example with symbols."""
+
+    num_foreign: int = 0  # recordings of the evaluation's corpora that are left out, since their text is of another one
 
 
 @dataclass(frozen=True)
@@ -49,18 +57,21 @@ class Recognition:
         return False
 
     def collect(self, corpora: Sequence[LabelledCorpus], noise: Sequence[LabelledCorpus] = ()) -> list[Example]:  # noqa: ARG002
+        found = [(corpus, row, self._symbols_of(row, corpus.name)) for corpus in corpora for row in corpus.rows]
+        num_foreign = sum(symbols is None for _, _, symbols in found)
         return [
-            Example(
+            Transcribed(
                 key=f"{corpus.name}/{row.key}",
                 speaker=row.speaker,
                 part=row.part,
                 num_samples=row.num_samples,
                 audio=row.take,
-                target=list(self._symbols_of(row, corpus.name)),
+                target=list(symbols),
                 content=row.content,
+                num_foreign=num_foreign,
             )
-            for corpus in corpora
-            for row in corpus.rows
+            for corpus, row, symbols in found
+            if symbols is not None
         ]
 
     def class_of(self, example: Example) -> str:  # noqa: ARG002
@@ -71,13 +82,24 @@ class Recognition:
 
     def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Recogniser:  # noqa: ARG002
         symbols = tuple(sorted({symbol for item in train for symbol in _target(item)}))
-        spec = getattr(self.spec, "augment", None)
-        return Recogniser(symbols, self.head, spec, self._score, tuple(train))
+        augment = getattr(self.spec, "augment", None)
+        return Recogniser(symbols, self.head, augment, self._score, tuple(train), self._is_thinned)
 
-    def _symbols_of(self, row: Row, corpus: str) -> Sequence[str]:
-        """The target of a recording. Raises BadDataError: TARGET_MISSING, TARGET_BAD if it is empty."""
+    def recall(self, learned: JsonValue) -> Recogniser:
+        assert isinstance(learned, list)  # noqa: S101 - a recogniser's own
+        return Recogniser(tuple(map(str, learned)), self.head, None, self._score, (), self._is_thinned)
+
+    @property
+    def _is_thinned(self) -> bool:
+        return isinstance(self.spec, OtherRecognition) and self.spec.every_20_ms
+
+    def _symbols_of(self, row: Row, corpus: str) -> Sequence[str] | None:
+        """The target of a recording; None: it is left out. Raises BadDataError: TARGET_MISSING, TARGET_BAD if empty."""
         if isinstance(self.spec, PhonemeRecognition):
             symbols = [phone for phone in _phones_of(row, corpus) if phone not in self.spec.drop]
+        elif isinstance(self.spec, OtherRecognition) and self.spec.normalize_as != "none":
+            text = normalize_text(_text_of(row, corpus), self.spec.normalize_as)
+            return split_characters(text, keep_spaces=True) if text else None
         else:
             text = _text_of(row, corpus)
             letters = {"as_written": text, "lower": text.lower(), "upper": text.upper()}[self.spec.letters]
@@ -117,13 +139,19 @@ class Recogniser:
     augment: SpecAugmentSpec | None
     score_symbols: Score
     train: tuple[Example, ...] = field(default=(), repr=False)
+    is_thinned: bool = False  # to a frame every 20 ms
+
+    @property
+    def learned(self) -> JsonValue:
+        return list(self.symbols)
 
     def check(self, size: Size) -> None:
         """Raise BadDataError (TARGET_LONG) if a training target does not fit into its frames: CTC cannot learn it."""
+        hop_samples = size.hop_samples * self._step(size)
         for item in self.train:
             target = _target(item)
             needed = len(target) + sum(a == b for a, b in pairwise(target))
-            num_frames = max(0, (item.num_samples - WINDOW_SAMPLES) // size.hop_samples + 1)
+            num_frames = max(0, (item.num_samples - WINDOW_SAMPLES) // hop_samples + 1)
             if needed > num_frames:
                 raise BadDataError(
                     "TARGET_LONG",
@@ -142,8 +170,9 @@ class Recogniser:
                 hidden=self.head.hidden,
                 num_layers=self.head.layers,
                 dropout=self.head.dropout,
+                tanh_projections=self.head.tanh_projections,
             )
-        return OnStates(size.num_states, frames)
+        return OnStates(size.num_states, frames, self._step(size))
 
     def loss(self, head: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(head, OnStates)  # noqa: S101 - made above
@@ -152,11 +181,12 @@ class Recogniser:
             frames = augment(frames, batch.num_frames, self.augment)
         numbers = {symbol: number for number, symbol in enumerate(self.symbols, 1)}
         targets = [[numbers[symbol] for symbol in _target(item)] for item in batch.examples]
-        return ctc_loss(head.head(frames, batch.num_frames), batch.num_frames, targets)
+        return ctc_loss(head.on_sum(frames, batch.num_frames), head.count(batch.num_frames), targets)
 
     def predict(self, head: nn.Module, batch: Batch) -> list[JsonValue]:
         """The symbols of each utterance, by the likeliest class of each frame."""
-        found = ctc_greedy(head(batch.states, batch.num_frames), batch.num_frames)
+        assert isinstance(head, OnStates)  # noqa: S101 - made above
+        found = ctc_greedy(head(batch.states, batch.num_frames), head.count(batch.num_frames))
         return [[self.symbols[number - 1] for number in numbers] for numbers in found]
 
     def score(
@@ -164,7 +194,16 @@ class Recogniser:
     ) -> tuple[Figure, ...]:
         found = [[str(symbol) for symbol in item] for item in predictions if isinstance(item, list)]
         speakers = [item.speaker for item in examples] if with_intervals else None
-        return self.score_symbols([_target(item) for item in examples], found, speakers)
+        figures = self.score_symbols([_target(item) for item in examples], found, speakers)
+        num_foreign = examples[0].num_foreign if isinstance(examples[0], Transcribed) else 0
+        if not num_foreign:
+            return figures
+        note = f"{num_foreign} recordings of the corpora have a text of other letters and are left out"
+        return tuple(figure.model_copy(update={"note": note}) for figure in figures)
+
+    def _step(self, size: Size) -> int:
+        """Of so many frames the first is taken."""
+        return size.frames_per_hop("frames every 20 ms") if self.is_thinned else 1
 
 
 def _target(example: Example) -> list[str]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from wavlm.errors import CodedError, LockedError, ServiceMissingError, UsageError
 from wavlm.mixing.effects import packages_of
-from wavlm.pipeline.artifacts import Model, Registration
+from wavlm.pipeline.artifacts import Evaluation, Model, Registration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.registration import OWN_REGISTRY, configured_registry, show_registry
 
@@ -34,7 +34,6 @@ for number in range(0 if failed else count.value):
         majors.append(major.value)
 print(0 if failed else count.value, *majors)
 """
-_SCORERS = frozenset({"sklearn", "jiwer"})  # of the extra `evaluation`; all others are of `pipeline`
 BF16_MAJOR = 8  # of the compute capability, from Ampere on
 _PACKAGES: dict[str, tuple[str, ...]] = {
     "corpus": ("httpx", "soundfile", "pyarrow"),
@@ -45,20 +44,33 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "mixtures": ("soundfile", "matplotlib"),
     "pretrain": ("torch", "safetensors"),
     "scores": ("faiss", "torch"),
-    "evaluation": ("torch", "safetensors", "sklearn", "jiwer"),
+    "evaluation": ("torch", "safetensors"),
     "export": ("torch", "safetensors"),
     "register": ("mlflow", "matplotlib"),
 }
+_SCORERS: dict[str, tuple[str, ...]] = {  # of tasks, where they are no code of our own
+    "pr": ("jiwer",),
+    "asr": ("jiwer",),
+    "ood_asr": ("jiwer",),
+    "sf": ("jiwer",),
+    "sd": ("pyannote.metrics",),
+    "st": ("sacrebleu",),
+    "se": ("pesq", "pystoi", "torchmetrics"),
+    "ss": ("torchmetrics",),
+}
+# The extra `evaluation` has the others; what the demo needs builds from no source.
+_OF_EVALUATION = frozenset({"jiwer", "pesq", "pystoi", "sacrebleu", "torchmetrics"})
 
 
 def check_packages(wanted: Wanted) -> Iterator[Finding]:
     """The Python packages of the stages, and of the effects of their mixes, are installed."""
     effects = [effect for item in wanted.of(Model) if item.mix for effect in item.mix.effects]
     of_stages = {name for item in wanted.artifacts for name in _PACKAGES.get(item.kind, ())}
-    names = sorted({*of_stages, *packages_of(effects)})
-    missing = [name for name in names if find_spec(name) is None]
+    scorers = {name for item in wanted.of(Evaluation) for name in _SCORERS.get(item.spec.task.type, ())}
+    names = sorted({*of_stages, *packages_of(effects), *scorers})
+    missing = [name for name in names if not _is_installed(name)]
     if missing:
-        extras = sorted({"evaluation" if name in _SCORERS else "pipeline" for name in missing})
+        extras = sorted({"evaluation" if name in _OF_EVALUATION else "pipeline" for name in missing})
         yield ServiceMissingError(
             "PACKAGE_MISSING",
             f"{', '.join(missing)} cannot be imported; in {sys.prefix}; install them: "
@@ -66,6 +78,13 @@ def check_packages(wanted: Wanted) -> Iterator[Finding]:
         )
     elif names:
         yield Remark(f"packages: {', '.join(names)} are installed")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the package that it lies in is missing, too
+        return False
 
 
 def check_devices(wanted: Wanted) -> Iterator[Finding]:
