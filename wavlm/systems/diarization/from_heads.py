@@ -8,7 +8,6 @@ Legend: W windows, N samples, S states, F frames, D channels, K speakers.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.heads.block import BlockOutput, FindsSpeakers
 from wavlm.evaluation.metrics.checks import Floats
-from wavlm.evaluation.tasks.diarization import STEPS
 from wavlm.evaluation.tasks.task import Batch, Trainee
+from wavlm.evaluation.tasks.turns import probabilities_of
 from wavlm.shards.flac import Waveform
 
 ComputeBatch = Callable[[Tensor], Tensor]  # waveforms of one length (W, N) to states (W, S, F, D)
@@ -50,11 +49,7 @@ class TrainedHead:
             if isinstance(self.head, FindsSpeakers):
                 return self.head.eval().find_speakers(batch.states, batch.num_frames)[0]
             (found,) = self.trainee.predict(self.head.eval(), batch)
-        assert isinstance(found, dict)  # noqa: S101 - as the task writes it
-        steps = np.frombuffer(base64.b64decode(str(found["probabilities"])), "<u2")
-        # Of one recording there are as many values as speakers in each frame.
-        num_frames = max(int(batch.num_frames[0]), len(waveform) // self.hop_samples)
-        return BlockOutput(steps.reshape(num_frames, -1).astype(np.float32) / np.float32(STEPS))
+        return BlockOutput(probabilities_of(found))
 
     @property
     def activity_hop_samples(self) -> int:
