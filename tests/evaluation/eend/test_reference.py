@@ -27,7 +27,7 @@ HOP = 1600  # samples of 100 ms: states are not interpolated
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> EdaDiarizer:
     """The head with the reference's weights, which reads frames in their order."""
-    monkeypatch.setattr(attractors, "shuffle", lambda encoded, seed: encoded.frames)  # noqa: ARG005
+    monkeypatch.setattr(attractors, "shuffle", lambda encoded, seed: encoded.frames)
     encoder = FrameEncoderSpec(
         width=EEND["encoder"],
         layers=EEND["layers"],

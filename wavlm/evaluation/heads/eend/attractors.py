@@ -45,8 +45,8 @@ def count_existing(logits: Tensor) -> int:
 def shuffle(encoded: Encoded, seed: int) -> Tensor:
     """The valid frames of each utterance in another order: (B, A, W)."""
     generator = torch.Generator().manual_seed(seed % 2**63)
-    rows = encoded.frames.clone()
-    for row, frames, length in zip(rows, encoded.frames, encoded.lengths.tolist(), strict=True):
-        order = torch.randperm(length, generator=generator)
-        row[:length] = frames[order.to(frames.device)]
-    return rows
+    orders = torch.arange(encoded.frames.shape[1]).repeat(len(encoded.frames), 1)
+    for order, length in zip(orders, encoded.lengths.tolist(), strict=True):
+        order[:length] = torch.randperm(length, generator=generator)
+    rows = torch.arange(len(orders))[:, None]
+    return encoded.frames[rows, orders]
