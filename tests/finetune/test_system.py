@@ -119,7 +119,7 @@ def test_running_statistics_move_by_the_mean_of_all_micro_batches(monkeypatch: p
 
     monkeypatch.setattr(step, "_forward_backward", forward)
     ranks = Ranks(0, 1, torch.device("cpu"))
-    run: Any = SimpleNamespace(system=system, ranks=ranks, spec=_stage())
+    run: Any = SimpleNamespace(system=system, ranks=ranks, spec=_stage(), number=0)
     heard = SimpleNamespace(examples=())
     batches: Any = iter([SimpleNamespace(heard=heard, after=None, rows=rows) for rows in values])
     _, sums = step._accumulate(run, batches, SimpleNamespace(updates=0))  # type: ignore[arg-type]
