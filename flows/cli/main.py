@@ -13,6 +13,7 @@ from flows.cli import console, usage
 from flows.cli import deploy as cli_deploy
 from flows.cli import evaluate as cli_evaluate
 from flows.cli import features as cli_features
+from flows.cli import finetune as cli_finetune
 from flows.cli import grow as cli_grow
 from flows.cli import house as cli_house
 from flows.cli import init as cli_init
@@ -86,6 +87,7 @@ for module in (
     cli_mirror,
     cli_deploy,
     cli_evaluate,
+    cli_finetune,
     cli_results,
     cli_features,
     cli_models,

@@ -109,7 +109,9 @@ def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
     """All corpora of a recipe, of every role, and those of its evaluations."""
     of_roles = tuple(spec for role in ROLES for spec in getattr(recipe, role))
     evaluations = recipe.evaluate.evaluations if recipe.evaluate else ()
-    return (*of_roles, *dict.fromkeys(spec for it in evaluations for spec in (*it.corpora, *it.noise)))
+    of_tasks = [spec for it in evaluations for spec in (*it.corpora, *it.noise)]
+    of_tasks += [spec for it in recipe.finetune for spec in (*it.corpora, *it.noise, *it.rooms)]
+    return (*of_roles, *dict.fromkeys(of_tasks))
 
 
 def unknown_corpora(resolved: Recipe) -> tuple[str, ...]:
@@ -173,6 +175,11 @@ def _replace_corpora(recipe: Recipe, change: Callable[[CorpusSpec], CorpusSpec])
             for it in suite.evaluations
         )
         changed["evaluate"] = suite.model_copy(update={"evaluations": tuple(evaluations)})
+    of_systems = ("corpora", "noise", "rooms")
+    changed["finetune"] = tuple(
+        it.model_copy(update={name: tuple(map(change, getattr(it, name))) for name in of_systems})
+        for it in recipe.finetune
+    )
     return recipe.model_copy(update=changed)
 
 

@@ -40,6 +40,7 @@ def json_schema() -> dict[str, Any]:
     in_files = {
         "CorpusSpec": name,
         "EvaluationSpec": name,
+        "FinetuneSpec": _by_name(name, _reference("FinetuneSpec")),
         "MixSpec": name,
         "ModelSpec": _by_name(name, by_registry),
         "SuiteSpec": _by_name(name, _reference("SuiteSpec")),
