@@ -16,7 +16,7 @@ from wavlm.evaluation.fit.search import Searched
 from wavlm.evaluation.outputs import write_predictions
 from wavlm.evaluation.results.facts import EvaluationFacts, results_path
 from wavlm.evaluation.splits import Split
-from wavlm.evaluation.tasks.task import Calibrates, KeptScorer, Remembers, Scorer, Settles
+from wavlm.evaluation.tasks.task import Calibrates, DecodesTest, KeptScorer, Remembers, Scorer, Settles
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.finetune.candidates import remove_candidates
 from wavlm.finetune.data import TrainingData
@@ -53,7 +53,8 @@ def _test(data: TrainingData, run: StageRun, feed: Callable[[], object]) -> Test
     def predict(examples: Sequence[Example]) -> list[JsonValue]:
         return predict_all(run.system, trainee, examples, Look(data.load_plain, run.ranks, feed))
 
-    found = predict(split.test)
+    tested = trainee.for_test() if isinstance(trainee, DecodesTest) else trainee
+    found = predict_all(run.system, tested, split.test, Look(data.load_plain, run.ranks, feed))
     if isinstance(trainee, Settles):
         found = trainee.settle(split.dev, predict(split.dev), found)
     scorers: tuple[Scorer, ...] = ()

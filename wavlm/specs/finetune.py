@@ -130,7 +130,7 @@ class FinetuneSpec(Spec):
     def head_in(self, stage: int) -> HeadSpec:
         """The head as it is in a stage, counted from 0."""
         fields = _merge(self.head.model_dump(mode="json"), self.stages[stage].head)
-        found: HeadSpec = _HEAD.validate_json(json.dumps(fields))
+        found: HeadSpec = _HEAD.validate_json(json.dumps(fields))  # in JSON a tuple is a list, as in a YAML file
         return found
 
     @model_validator(mode="after")

@@ -157,6 +157,15 @@ class KeptScorer(Protocol):
 
 
 @runtime_checkable
+class DecodesTest(Protocol):
+    """A trainee that predicts the test part in one more way, which would cost too much on the dev part."""
+
+    def for_test(self) -> Trainee:
+        """The trainee as it predicts the test part. Both score the predictions of both."""
+        ...
+
+
+@runtime_checkable
 class Cuts(Protocol):
     """A trainee whose examples can be cut, which fine-tuning asks for where a stage has crops."""
 
