@@ -59,12 +59,13 @@ def by_type(branches: Sequence[Schema]) -> Schema:
 
 
 def by_fields(branches: Mapping[str, Schema]) -> Schema:
-    """A choice between mappings: the first that has a field which no other one has; the last if there is none."""
+    """A choice between mappings: the first that has a field which no later one has; the last if there is none."""
     fields = {name: set(schema["properties"]) for name, schema in branches.items()}
     chosen: Schema = {}
+    later = set[str]()
     for name in reversed(list(branches)):
-        others = set[str]().union(*(fields[other] for other in fields if other != name))
-        own = [{"required": [field]} for field in sorted(fields[name] - others)]
+        own = [{"required": [field]} for field in sorted(fields[name] - later)]
+        later |= fields[name]
         reference = {"$ref": f"#/$defs/{name}"}
         chosen = {"if": {"anyOf": own}, "then": reference, "else": chosen} if chosen else reference
     return chosen
