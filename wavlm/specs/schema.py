@@ -57,6 +57,7 @@ def json_schema() -> dict[str, Any]:
         "EvaluationSpec": by_preset,
         "SuiteSpec": by_preset,
         "FinetuneSpec": by_preset,
+        "SimulationSpec": by_preset,
         "RandomBaseline": by_preset,
     }
     for owner, network in networks.items():
