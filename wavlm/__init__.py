@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wavlm.export import load as load
+    from wavlm.finetune.load import load_system as load_system
     from wavlm.labels.files import read_labels as read_labels
     from wavlm.pipeline.plan import plan as plan
     from wavlm.pipeline.resolve import resolve as resolve
@@ -27,6 +28,7 @@ _HOMES = {
     "Store": "wavlm.pipeline.store",
     "diarize": "wavlm.systems.diarization.diarize",
     "load": "wavlm.export",
+    "load_system": "wavlm.finetune.load",
     "load_verifier": "wavlm.systems.verification",
     "num_frames": "wavlm.specs.shapes",
     "plan": "wavlm.pipeline.plan",
@@ -42,6 +44,7 @@ __all__ = [
     "Store",
     "diarize",
     "load",
+    "load_system",
     "load_verifier",
     "num_frames",
     "plan",
