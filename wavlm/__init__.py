@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from wavlm.shards import stream as stream
     from wavlm.specs.shapes import num_frames as num_frames
     from wavlm.specs.yaml import read_recipe as read_recipe
+    from wavlm.systems.transcription import export_recogniser as export_recogniser
+    from wavlm.systems.transcription import load_decoder as load_decoder
+    from wavlm.systems.transcription import transcribe as transcribe
 
 _HOMES = {
     "Reader": "wavlm.shards",
     "Store": "wavlm.pipeline.store",
+    "export_recogniser": "wavlm.systems.transcription",
     "load": "wavlm.export",
+    "load_decoder": "wavlm.systems.transcription",
     "num_frames": "wavlm.specs.shapes",
     "plan": "wavlm.pipeline.plan",
     "read_index": "wavlm.shards",
@@ -31,12 +36,15 @@ _HOMES = {
     "read_recipe": "wavlm.specs.yaml",
     "resolve": "wavlm.pipeline.resolve",
     "stream": "wavlm.shards",
+    "transcribe": "wavlm.systems.transcription",
 }
 
 __all__ = [
     "Reader",
     "Store",
+    "export_recogniser",
     "load",
+    "load_decoder",
     "num_frames",
     "plan",
     "read_index",
@@ -44,6 +52,7 @@ __all__ = [
     "read_recipe",
     "resolve",
     "stream",
+    "transcribe",
 ]
 
 

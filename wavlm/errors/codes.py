@@ -401,6 +401,8 @@ class Code(StrEnum):
     """Too many rows of a table name no recording, or too few do. Do: name recordings by their relative paths."""
     TARGETS = "TARGETS"
     """Targets or trials cannot be read, or name recordings that are not there. Do: see docs/labelled-corpora.md."""
+    SYSTEM_TASK = "SYSTEM_TASK"
+    """A trained system is of another task, or has another head, than a call needs. Do: load one of the right task."""
     SYSTEM_UNKNOWN = "SYSTEM_UNKNOWN"
     """A folder holds no system that can be loaded. Do: name the folder of a system, or load its network alone."""
     TARGET_BAD = "TARGET_BAD"
