@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Probability, Spec
+from wavlm.specs.eend import ChainHead, EdaHead, GlobalLocalHead, VectorHead
 from wavlm.specs.speakers import EcapaHead
 
 
@@ -260,6 +261,10 @@ HeadSpec = Annotated[
     | XvectorHead
     | EcapaHead
     | DiarizerHead
+    | EdaHead
+    | ChainHead
+    | VectorHead
+    | GlobalLocalHead
     | MaskHead
     | TranslatorHead
     | ConverterHead

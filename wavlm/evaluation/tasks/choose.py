@@ -43,7 +43,7 @@ def _make_of_pairs(task: TaskSpec, head: HeadSpec) -> Task:
         from wavlm.evaluation.tasks.verification import Verification
 
         return Verification(task, head)
-    if task.type == "sd" and head.type == "diarizer":
+    if task.type == "sd" and head.type in ("diarizer", "eend_eda", "sc_eend", "eend_vc", "eend_gla"):
         from wavlm.evaluation.tasks.diarization import Diarization
 
         return Diarization(task, head)

@@ -28,6 +28,7 @@ from wavlm.pipeline.check.sources import (
     check_language_models,
     check_programs,
     check_sources,
+    check_synthesisers,
 )
 from wavlm.pipeline.check.starts import check_starts
 from wavlm.pipeline.check.storage import check_room, check_store
@@ -45,6 +46,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_language_models,
     check_generations,
     check_programs,
+    check_synthesisers,
     check_packages,
     check_models,
     check_teachers,
