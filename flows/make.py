@@ -23,6 +23,7 @@ from tasks.orchestration.stage import make_shares
 from tasks.orchestration.waiting import wait_out
 from tasks.pretrain import pretrain
 from tasks.register import register
+from tasks.register_system import register_system
 from tasks.scores import scores
 from tasks.shards import shards
 from tasks.versions import ask_versions
@@ -44,7 +45,7 @@ from wavlm.specs.yaml import read_recipe
 ATTEMPTS = 3  # at an artifact whose inputs others move away
 logger = logging.getLogger(__name__)
 
-_TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
+_TASKS: dict[str, Task[[Any, Store, Runtime], Path | None]] = {
     "corpus": corpus,
     "shards": shards,
     "model": model,
@@ -54,6 +55,7 @@ _TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
     "scores": scores,
     "evaluation": evaluation,
     "finetune": finetune,
+    "register_system": register_system,
     "export": export,
 }
 

@@ -287,6 +287,20 @@ class Registration(Artifact):
         return f"{self.registry_name.lower()}-{self.model.name}"
 
 
+@dataclass(frozen=True)
+class SystemRegistration(Artifact):
+    """A version of a registered system; complete once the registry has confirmed it."""
+
+    kind: ClassVar[str] = "register_system"
+    files = ("registration.json", "lineage.json")
+    registry_name: str
+    system: Finetune
+
+    @property
+    def name(self) -> str:
+        return self.registry_name.lower()
+
+
 # In pipeline order.
 Kind = Literal[
     "corpus",
@@ -301,6 +315,7 @@ Kind = Literal[
     "finetune",
     "export",
     "register",
+    "register_system",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
