@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wavlm.export import load as load
+    from wavlm.finetune.load import load_system as load_system
     from wavlm.labels.files import read_labels as read_labels
     from wavlm.pipeline.plan import plan as plan
     from wavlm.pipeline.resolve import resolve as resolve
@@ -32,6 +33,7 @@ _HOMES = {
     "export_recogniser": "wavlm.systems.transcription",
     "load": "wavlm.export",
     "load_decoder": "wavlm.systems.transcription",
+    "load_system": "wavlm.finetune.load",
     "load_verifier": "wavlm.systems.verification",
     "num_frames": "wavlm.specs.shapes",
     "plan": "wavlm.pipeline.plan",
@@ -50,6 +52,7 @@ __all__ = [
     "export_recogniser",
     "load",
     "load_decoder",
+    "load_system",
     "load_verifier",
     "num_frames",
     "plan",
