@@ -1,4 +1,4 @@
-"""The recipes of recognition have the numbers of their sources, and letters that transformers' published models have."""
+"""The recipes of recognition have the numbers of their sources, and the letters of published models."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from wavlm.specs.splits import ByPart
 from wavlm.specs.tasks import SpeechRecognition
 from wavlm.specs.yaml import read_finetune
 
-# fairseq, examples/wav2vec/config/finetuning/{base,vox}_{1h,10h,100h,960h}.yaml: max_update, lr, freeze_finetune_updates,
-# mask_prob, mask_channel_prob, layerdrop. Batches are WavLM's: 8 x 200 s and 24 x 80 s (unilm issue 1742).
+# fairseq, examples/wav2vec/config/finetuning/{base,vox}_{1h,10h,100h,960h}.yaml: max_update, lr,
+# freeze_finetune_updates, mask_prob, mask_channel_prob, layerdrop. Batches are WavLM's: 8 x 200 s and 24 x 80 s (unilm issue 1742).
 PUBLISHED = {
     "asr-1h-base": (13_000, 5e-5, 10_000, 0.65, 0.25, 0.1),
     "asr-10h-base": (20_000, 5e-5, 10_000, 0.65, 0.5, 0.05),
@@ -28,7 +28,7 @@ PUBLISHED = {
 }
 BATCHES = {"base": (1600, 200, "wavlm-base-plus"), "large": (1920, 80, "wavlm-large")}
 # vocab.json of facebook/wav2vec2-base-960h, from number 4 on; fairseq's dict.ltr.txt has the same order.
-LETTERS = "| E T A O N I H S R D L U M W C F G Y P B V K ' X J Q Z".split()
+LETTERS = list("|ETAONIHSRDLUMWCFGYPBVK'XJQZ")
 
 
 def read(name: str) -> FinetuneSpec:
