@@ -15,7 +15,8 @@ from wavlm.specs.tasks import SpeechRecognition
 from wavlm.specs.yaml import read_finetune
 
 # fairseq, examples/wav2vec/config/finetuning/{base,vox}_{1h,10h,100h,960h}.yaml: max_update, lr,
-# freeze_finetune_updates, mask_prob, mask_channel_prob, layerdrop. Batches are WavLM's: 8 x 200 s and 24 x 80 s (unilm issue 1742).
+# freeze_finetune_updates, mask_prob, mask_channel_prob, layerdrop. Batches are WavLM's: 8 x 200 s and 24 x 80 s (unilm
+# issue 1742).
 PUBLISHED = {
     "asr-1h-base": (13_000, 5e-5, 10_000, 0.65, 0.25, 0.1),
     "asr-10h-base": (20_000, 5e-5, 10_000, 0.65, 0.5, 0.05),
