@@ -30,7 +30,7 @@ from tasks.versions import ask_versions
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.share import Share
-from wavlm.pipeline.artifacts import Artifact, ImportedModel, Kind, Model, Registration, build_order
+from wavlm.pipeline.artifacts import Artifact, ImportedModel, Kind, Model, Registration, SystemRegistration, build_order
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.lost_lists import restore_list
@@ -45,7 +45,7 @@ from wavlm.specs.yaml import read_recipe
 ATTEMPTS = 3  # at an artifact whose inputs others move away
 logger = logging.getLogger(__name__)
 
-_TASKS: dict[str, Task[[Any, Store, Runtime], Path | None]] = {
+_TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
     "corpus": corpus,
     "shards": shards,
     "model": model,
@@ -55,7 +55,6 @@ _TASKS: dict[str, Task[[Any, Store, Runtime], Path | None]] = {
     "scores": scores,
     "evaluation": evaluation,
     "finetune": finetune,
-    "register_system": register_system,
     "export": export,
 }
 
@@ -113,6 +112,9 @@ def _make_here(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtim
     _fill_inputs(artifact, store, runtime)
     if isinstance(artifact, Registration):
         register(artifact, store, recipe, runtime)
+        return
+    if isinstance(artifact, SystemRegistration):
+        register_system(artifact, store, runtime)
         return
     if isinstance(artifact, Model):
         pretrain(artifact, store, runtime, recipe.name)

@@ -30,7 +30,7 @@ SYSTEM_FOLDER = "system"  # of a run's artifacts: a folder that `wavlm.load_syst
 LINEAGE_FILE = "lineage.json"
 FILES = (
     *("model.safetensors", "network.json", "head.safetensors", "head.json"),
-    *("finetune.json", "results.json", "predictions.parquet"),
+    *("finetune.json", "results.json", "predictions.parquet", "curves.png"),
 )
 
 _log = logging.getLogger(__name__)

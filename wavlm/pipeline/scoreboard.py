@@ -12,7 +12,7 @@ from wavlm.evaluation.results.board import SHORT, Board, StoredResult, keep
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
 from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, Model, Registration
 from wavlm.pipeline.fit import find_broken
-from wavlm.pipeline.plan import evaluations_of
+from wavlm.pipeline.plan import evaluations_of, systems_of
 from wavlm.pipeline.record import RECORD_FILE, RecordHead, read_head
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.siblings import complete_in
@@ -36,6 +36,11 @@ def read_stored_results(store: Store) -> list[StoredResult]:
 def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
     """The table of a recipe's suite for one model and the baselines beside it, as far as the store holds it."""
     return keep(find_results(evaluations_of(model, recipe), store))
+
+
+def systems_board_of(model: Model, recipe: Recipe, store: Store) -> Board:
+    """The table of the systems that a recipe fine-tunes on one model, as far as the store holds them."""
+    return keep(find_results([it for it in systems_of(recipe, model) if it.subject == model], store))
 
 
 def own_results(board: Board, model: Artifact) -> list[EvaluationFacts]:

@@ -40,6 +40,8 @@ def read_recipe(path: Path | str) -> Recipe:
     """
     tree = parse_tree(find_recipe(Path(path)))
     fields = dict(tree.fields)
+    if "stages" in fields and "task" in fields:
+        return _recipe_of_system(read_finetune(tree.path), tree)
     for field, role in _ROLES.items():
         if isinstance(names := fields.get(field), list):
             fields[field] = [_read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
@@ -74,7 +76,7 @@ def find_recipe(path: Path) -> Path:
         if is_near and (hint := suggest(path.stem, names_in(path.parent))):
             raise RecipeError(f"no such file, expected a YAML file of data_specs: {hint}; at {path}")
         return path
-    found = find_file((shipped,), path.name)
+    found = find_file((shipped, shipped_specs() / "finetunes"), path.name)
     if found is None:
         hint = suggest(path.name, names_in(shipped))
         raise RecipeError(
@@ -160,6 +162,39 @@ def read_finetune(path: Path | str) -> FinetuneSpec:
     if isinstance(mix := fields.get("mix"), str):
         fields["mix"] = _dump(read_mix(_find_named(tree, "mixes", ("mix",), mix)))
     return _require_name(_validate(FinetuneSpec, tree, fields), tree)
+
+
+def _recipe_of_system(spec: FinetuneSpec, tree: Tree) -> Recipe:
+    """The recipe that fine-tunes one system on what its spec names: a baseline, a model, a version or a place."""
+    if spec.baseline is None and not spec.model:
+        raise tree.error(("model",), "it names no model; `wavlm finetune SPEC --model MODEL` takes any")
+    fields: dict[str, JsonValue] = {
+        "name": spec.name,
+        "description": spec.description,
+        "registry_name": "unused",
+        "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
+    }
+    changed: dict[str, JsonValue] = {}
+    if spec.model in ("fbank", "mfcc"):
+        changed = {"model": "", "baseline": {"type": spec.model}}
+    elif spec.model.startswith("random:"):
+        network = _dump(read_network(_find_named(tree, "networks", ("model",), spec.model.removeprefix("random:"))))
+        changed = {"model": "", "baseline": {"type": "random", "network": network}}
+    elif spec.model:
+        fields["models"] = {"model": _fields_of_model(tree, spec.model)}
+        changed = {"model": "model"}
+    fields["finetune"] = [{**_dump(spec), **changed}]
+    return _validate(Recipe, tree, fields)
+
+
+def _fields_of_model(tree: Tree, model: str) -> dict[str, JsonValue]:
+    found = find_file(tuple(folder / "models" for folder in specs_folders(tree.path)), model)
+    if found is not None:
+        return _dump(read_model(found))
+    place = tree.path.absolute().parent / os.path.expanduser(model)  # noqa: PTH111 - that of Path raises
+    if os.path.exists(place):  # noqa: PTH110 - that of Path raises
+        return {"source": {"type": "folder", "path": str(place)}}
+    return {"source": _expand_reference(tree, ("model",), model)}
 
 
 def _expand_baseline(tree: Tree, number: int, baseline: JsonValue) -> JsonValue:
