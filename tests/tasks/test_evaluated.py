@@ -108,6 +108,8 @@ def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Reci
     assert sorted(path.name for path in kept.iterdir()) == names
     table = pq.read_table(kept / "results.parquet").to_pylist()
     assert [(row["model"], row["evaluation"], row["value"]) for row in table] == [
+        ("iteration1", "ks-kajongg", 0.25),
+        ("iteration1", "sid-kajongg", 0.25),
         ("iteration2", "ks-kajongg", 0.625),
         ("iteration2", "sid-kajongg", 0.5),
         ("fbank", "ks-kajongg", 0.25),
@@ -213,3 +215,7 @@ def test_the_page_of_an_iteration_shows_its_suite(evaluated: tuple[Recipe, Store
     assert "62.50 % [10.00, 90.00]" in page
     assert "content (ks-kajongg) is centred on 1.8" in page
     assert 'id="weights-' in page
+    rows = [f'<tr><th scope="row">{name}</th>' for name in ("iteration1", "iteration2", "fbank", "random")]
+    assert [row for row in rows if row in page] == rows  # of the iteration before, too
+    before = models(plan(recipe))[0]
+    assert rows[1] not in write_report(gather_report(before, recipe, store), tmp_path).read_text()
