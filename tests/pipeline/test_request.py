@@ -8,7 +8,9 @@ import pytest
 
 from tests.flows.tones import write_tones
 from tests.nn.networks import base, lively
+from wavlm.corpus.made import espeak
 from wavlm.errors import UsageError
+from wavlm.evaluation.results.groups import TASKS
 from wavlm.export.hf import write_hf
 from wavlm.pipeline.artifacts import Evaluation
 from wavlm.pipeline.check import NotReadyError
@@ -104,3 +106,26 @@ def test_released_models_that_are_there_are_rows_beside_the_model_and_the_others
     assert sorted(it.subject_name for it in wanted) == ["mine", "random", "there"]  # one random network: that of mine
     alone = plan(read_recipe(write_request("fbank", suite, store)))
     assert [it.subject_name for it in alone if isinstance(it, Evaluation)] == ["fbank"]
+
+
+def test_what_a_synthesiser_makes_is_missing_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = find_suite(Path("small"))
+    assert set_missing_aside(suite) == (suite, [])
+    monkeypatch.setattr(espeak, "PACKAGE", "no_such_package")
+    ready, missing = set_missing_aside(suite)
+    assert [it.task.type for it in suite.evaluations if it not in ready.evaluations] == ["ic", "sf", "er"]
+    assert {(problem.code, "wavlm-pipeline[evaluation]" in str(problem)) for problem in missing} == {
+        ("PACKAGE_MISSING", True)
+    }
+
+
+def test_all_of_superb_can_be_asked_for() -> None:
+    """Audio SNIPS has a table of names in its layout."""
+    suite = find_suite(Path("superb"))
+    ready, missing = set_missing_aside(suite)
+    assert len(ready.evaluations) < len(suite.evaluations)
+    assert any("audio-snips" in str(problem) for problem in missing)
+
+
+def test_the_small_suite_has_all_fifteen_tasks_once() -> None:
+    assert sorted(it.task.type for it in find_suite(Path("small")).evaluations) == sorted(TASKS)

@@ -6,10 +6,12 @@ Legend: U examples, D numbers of each, R draws.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from wavlm.evaluation.decoding.predictions import GREEDY, LEXICON, WITH_MODEL, read_symbols
 from wavlm.evaluation.metrics.checks import Floats
 from wavlm.evaluation.metrics.diarization import diarization_errors
 from wavlm.evaluation.metrics.slots import count_value_edits, slot_type_f1
@@ -39,12 +41,12 @@ def _count_right(pairs: Sequence[Pair], task: TaskSpec) -> Floats:  # noqa: ARG0
     return np.array([[target == found, 1.0] for target, found in pairs], np.float64)
 
 
-def _count_symbols(pairs: Sequence[Pair], task: TaskSpec) -> Floats:  # noqa: ARG001
-    return count_edits(*_lists(pairs)).sums
+def _count_symbols(pairs: Sequence[Pair], task: TaskSpec, which: str = GREEDY) -> Floats:  # noqa: ARG001
+    return count_edits(*_lists(pairs, which)).sums
 
 
-def _count_words(pairs: Sequence[Pair], task: TaskSpec) -> Floats:  # noqa: ARG001
-    wanted, found = ([split_words("".join(item)) for item in side] for side in _lists(pairs))
+def _count_words(pairs: Sequence[Pair], task: TaskSpec, which: str = GREEDY) -> Floats:  # noqa: ARG001
+    wanted, found = ([split_words("".join(item)) for item in side] for side in _lists(pairs, which))
     return count_edits(wanted, found).sums
 
 
@@ -83,10 +85,9 @@ def _count_rated(name: str) -> Count:
     return count
 
 
-def _lists(pairs: Sequence[Pair]) -> tuple[list[list[str]], list[list[str]]]:
-    """Targets and predictions as lists of symbols."""
-    wanted, found = ([[str(symbol) for symbol in pair[side]] for pair in pairs] for side in (0, 1))
-    return wanted, found
+def _lists(pairs: Sequence[Pair], which: str = GREEDY) -> tuple[list[list[str]], list[list[str]]]:
+    """Targets and predictions as lists of symbols; of predictions that were decoded twice, those of one result."""
+    return [read_symbols(target) for target, _ in pairs], [read_symbols(found, which) for _, found in pairs]
 
 
 COUNTS: Mapping[str, Count] = {
@@ -94,6 +95,8 @@ COUNTS: Mapping[str, Count] = {
     "per": _count_symbols,
     "cer": _count_symbols,
     "wer": _count_words,
+    f"cer{WITH_MODEL}": partial(_count_symbols, which=LEXICON),
+    f"wer{WITH_MODEL}": partial(_count_words, which=LEXICON),
     "slot_type_f1": _count_types,
     "slot_value_cer": _count_values,
     "bleu": _count_words_of_translations,
