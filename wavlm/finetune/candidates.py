@@ -32,6 +32,7 @@ def note_candidate(run: StageRun, progress: TuningProgress, out: Path, oldest: i
     if run.spec.keep == "mean":
         is_wanted = progress.update > run.spec.updates - run.spec.mean_of * run.spec.dev_every
     if is_wanted:
+        (out / FOLDER).mkdir(exist_ok=True)
         save_tensors(_trained(run), _path(out, run.number, progress.update), {})
     if run.spec.keep == "best":
         begun = progress.updates - progress.update  # updates of the stages before

@@ -22,6 +22,7 @@ from wavlm.specs.base import (
 )
 from wavlm.specs.corpora import CorpusSpec, HoldOut
 from wavlm.specs.evaluation import BaselineSpec, EvaluationSpec, SuiteSpec
+from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.gate import GateSpec
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.labelling import (
@@ -63,6 +64,7 @@ __all__ = [
     "EffectSpec",
     "EvaluationSpec",
     "Features",
+    "FinetuneSpec",
     "FolderSource",
     "GateSpec",
     "Group",

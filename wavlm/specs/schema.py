@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from wavlm.specs import CorpusSpec, EvaluationSpec, MixSpec, ModelSpec, Name, NetworkSpec, Recipe, Spec, SuiteSpec
 from wavlm.specs.editors import by_fields, follow_branches
 from wavlm.specs.finetune import FinetuneSpec
+from wavlm.specs.simulation import SimulationSpec
 
 FILES: dict[str, type[Spec]] = {
     "corpora": CorpusSpec,
@@ -19,6 +20,7 @@ FILES: dict[str, type[Spec]] = {
     "models": ModelSpec,
     "networks": NetworkSpec,
     "recipes": Recipe,
+    "simulations": SimulationSpec,
     "suites": SuiteSpec,
 }
 _CHANGES, _CONTINUED, _REGISTERED = "NetworkChanges", "NetworkOfModel", "ModelInRegistry"
@@ -40,6 +42,7 @@ def json_schema() -> dict[str, Any]:
     in_files = {
         "CorpusSpec": name,
         "EvaluationSpec": name,
+        "FinetuneSpec": _by_name(name, _reference("FinetuneSpec")),
         "MixSpec": name,
         "ModelSpec": _by_name(name, by_registry),
         "SuiteSpec": _by_name(name, _reference("SuiteSpec")),

@@ -166,6 +166,10 @@ class FinetuneStage(Spec):
     Change: for margins and weights of losses that change from stage to stage.
     """
 
+    def __hash__(self) -> int:
+        """A dictionary has no hash."""
+        return hash(self.model_dump_json())
+
     @property
     def micro_batches_per_update(self) -> int:
         """How many micro-batches one update has, over all GPUs."""

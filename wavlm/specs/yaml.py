@@ -47,6 +47,13 @@ def read_recipe(path: Path | str) -> Recipe:
         fields["models"] = {name: _read_model_fields(tree, ("models", name), model) for name, model in models.items()}
     if isinstance(suite := fields.get("evaluate"), str):
         fields["evaluate"] = _dump(read_suite(_find_named(tree, "suites", ("evaluate",), suite)))
+    if isinstance(names := fields.get("finetune"), list):
+        places = (
+            _find_named(tree, "finetunes", ("finetune", n), name)
+            for n, name in enumerate(names)
+            if isinstance(name, str)
+        )
+        fields["finetune"] = [_dump(read_finetune(place)) for place in places] or names
     if isinstance(iterations := fields.get("iterations"), list):
         known = fields.get("models")
         known = known if isinstance(known, dict) else {}

@@ -25,6 +25,7 @@ from wavlm.pipeline.check.sampling import check_sampling
 from wavlm.pipeline.check.sources import (
     check_digests,
     check_folders,
+    check_language_models,
     check_programs,
     check_sources,
     check_synthesisers,
@@ -42,6 +43,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_sources,
     check_digests,
     check_folders,
+    check_language_models,
     check_generations,
     check_programs,
     check_synthesisers,

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 from wavlm.errors import CodedError, LockedError, ServiceMissingError, UsageError
 from wavlm.mixing.effects import packages_of
-from wavlm.pipeline.artifacts import Evaluation, Model, Registration
+from wavlm.pipeline.artifacts import Evaluation, Finetune, Model, Registration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.registration import OWN_REGISTRY, configured_registry, show_registry
+from wavlm.specs.tasks import WritesTexts
 
 DRIVER_SECONDS = 10.0
 REGISTRY_SECONDS = 1.0
@@ -45,6 +46,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "pretrain": ("torch", "safetensors"),
     "scores": ("faiss", "torch"),
     "evaluation": ("torch", "safetensors"),
+    "finetune": ("torch", "safetensors"),
     "export": ("torch", "safetensors"),
     "register": ("mlflow", "matplotlib"),
 }
@@ -59,14 +61,17 @@ _SCORERS: dict[str, tuple[str, ...]] = {  # of tasks, where they are no code of 
     "ss": ("torchmetrics",),
 }
 # The extra `evaluation` has the others; what the demo needs builds from no source.
-_OF_EVALUATION = frozenset({"jiwer", "pesq", "pystoi", "sacrebleu", "torchmetrics"})
+_OF_EVALUATION = frozenset({"flashlight", "jiwer", "pesq", "pystoi", "sacrebleu", "torchmetrics"})
 
 
 def check_packages(wanted: Wanted) -> Iterator[Finding]:
     """The Python packages of the stages, and of the effects of their mixes, are installed."""
-    effects = [effect for item in wanted.of(Model) if item.mix for effect in item.mix.effects]
+    mixes = [*(item.mix for item in wanted.of(Model)), *(item.spec.mix for item in wanted.of(Finetune))]
+    effects = [effect for mix in mixes if mix for effect in mix.effects]
     of_stages = {name for item in wanted.artifacts for name in _PACKAGES.get(item.kind, ())}
-    scorers = {name for item in wanted.of(Evaluation) for name in _SCORERS.get(item.spec.task.type, ())}
+    tasks = [*(item.spec.task for item in wanted.of(Evaluation)), *(item.spec.task for item in wanted.of(Finetune))]
+    scorers = {name for task in tasks for name in _SCORERS.get(task.type, ())}
+    scorers |= {"flashlight" for task in tasks if isinstance(task, WritesTexts) and task.decoder}
     names = sorted({*of_stages, *packages_of(effects), *scorers})
     missing = [name for name in names if not _is_installed(name)]
     if missing:
@@ -90,7 +95,7 @@ def _is_installed(name: str) -> bool:
 def check_devices(wanted: Wanted) -> Iterator[Finding]:
     """The machine has the GPUs that are asked for, and a torch that can use them."""
     asked = wanted.runtime.gpus
-    if not asked or not wanted.of(Model):
+    if not asked or not any(isinstance(item, Model | Finetune) for item in wanted.artifacts):
         return
     if (build := _torch_build()) == "None":
         yield ServiceMissingError(

@@ -12,9 +12,11 @@ from wavlm.corpus.layouts import check_layout
 from wavlm.corpus.made.espeak import find_library
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
-from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.evaluation.decoding.language_model import place_of_model
+from wavlm.pipeline.artifacts import Corpus, Evaluation, Finetune, Shards
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.first_downloads import describe_digests
+from wavlm.pipeline.language_models import Decoding, language_model_of
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, MadeSource
 
 
@@ -50,6 +52,23 @@ def _find_lack() -> CodedError | None:
     except CodedError as error:
         return error
     return None
+
+
+def find_missing_model(spec: Decoding) -> Iterator[CodedError]:
+    """Why the language model of an evaluation or a system cannot be had here."""
+    if (model := language_model_of(spec)) is not None:
+        try:
+            place_of_model(model)
+        except UsageError as error:
+            yield error
+
+
+def check_language_models(wanted: Wanted) -> Iterator[Finding]:
+    """The language models of decoders are there."""
+    for evaluation in wanted.of(Evaluation):
+        yield from find_missing_model(evaluation.spec)
+    for system in wanted.of(Finetune):
+        yield from find_missing_model(system.spec)
 
 
 def _find_refusal(spec: CorpusSpec) -> CodedError | None:

@@ -13,11 +13,12 @@ from typing import Literal, Protocol
 import numpy as np
 
 from wavlm.errors import Code, UsageError
+from wavlm.evaluation.heads.apart import Integers
 from wavlm.evaluation.metrics.checks import Floats
 from wavlm.evaluation.metrics.diarization import Turn
 from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.systems.diarization.clustering import Integers, cluster_by_cosine, cluster_by_plda
+from wavlm.systems.diarization.clustering import cluster_by_cosine, cluster_by_plda
 from wavlm.systems.diarization.plda import Plda
 from wavlm.systems.diarization.recording import RecordedSamples, read_waveform_of
 from wavlm.systems.diarization.speech import Detector, find_speech
@@ -68,7 +69,8 @@ class WindowDiarizer:
         windows = cut_windows(regions, chosen.window_s, chosen.hop_s)
         if not windows:
             return []
-        return join_windows(windows, self._label(self.embed_windows(samples, windows)).tolist())
+        labels = label_windows(self.embed_windows(samples, windows), chosen, self.plda)
+        return join_windows(windows, labels.tolist())
 
     def embed_windows(self, samples: RecordedSamples, windows: Sequence[Window]) -> Floats:
         """An embedding per window, (W, E). Windows of one length are computed together."""
@@ -83,17 +85,6 @@ class WindowDiarizer:
                 rows.update(zip(chosen, self.embed(waveforms), strict=True))
         return np.stack([rows[number] for number in range(len(windows))]).astype(np.float64)
 
-    def _label(self, embeddings: Floats) -> Integers:
-        chosen, plda = self.settings, self.plda
-        if chosen.method == "cosine":
-            return cluster_by_cosine(embeddings, chosen.stop, chosen.speakers)
-        assert plda is not None  # noqa: S101 - was required
-        projected = plda.project(embeddings)
-        if chosen.method == "plda":
-            return cluster_by_plda(projected, plda, chosen.stop, chosen.speakers)
-        first = cluster_by_cosine(embeddings, chosen.stop + chosen.extra_stop)
-        return run_vbx(projected, plda.between, first, chosen.vbx).labels
-
     def _require_plda(self) -> None:
         if self.settings.method != "cosine" and self.plda is None:
             raise UsageError(
@@ -101,6 +92,18 @@ class WindowDiarizer:
                 f"the method {self.settings.method} needs a PLDA, and the system has none; in the system's folder; fit "
                 "one with `wavlm diarize-fit`, or choose the method cosine",
             )
+
+
+def label_windows(embeddings: Floats, chosen: WindowClustering, plda: Plda | None) -> Integers:
+    """The speaker of each window, (W,), from 0 on."""
+    if chosen.method == "cosine":
+        return cluster_by_cosine(embeddings, chosen.stop, chosen.speakers)
+    assert plda is not None  # noqa: S101 - was required
+    projected = plda.project(embeddings)
+    if chosen.method == "plda":
+        return cluster_by_plda(projected, plda, chosen.stop, chosen.speakers)
+    first = cluster_by_cosine(embeddings, chosen.stop + chosen.extra_stop)
+    return run_vbx(projected, plda.between, first, chosen.vbx).labels
 
 
 def _span(it: Window, num_samples: int) -> tuple[int, int]:
