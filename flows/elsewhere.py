@@ -19,7 +19,7 @@ from tasks.orchestration.alive import is_taken_for_lost
 from tasks.orchestration.client import open_prefect
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores
+from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Finetune, Labels, Model, Scores
 from wavlm.pipeline.mirror.sharing import bring, give_all
 from wavlm.pipeline.store import Store
 
@@ -37,7 +37,7 @@ def needs_gpu(artifact: Artifact) -> bool:
         return needs_gpu(artifact.codebook)
     if isinstance(artifact, Codebook):
         return artifact.spec.features.type == "hidden"
-    return isinstance(artifact, Model | Scores | Evaluation)
+    return isinstance(artifact, Model | Scores | Evaluation | Finetune)
 
 
 def without_gpus(runtime: Runtime) -> Runtime:

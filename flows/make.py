@@ -14,6 +14,7 @@ from tasks.codebook import codebook
 from tasks.corpus import corpus
 from tasks.evaluation import evaluation
 from tasks.export import export
+from tasks.finetune import finetune
 from tasks.folders import read_folders
 from tasks.labels import labels
 from tasks.mixtures import mixtures
@@ -52,6 +53,7 @@ _TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
     "mixtures": mixtures,
     "scores": scores,
     "evaluation": evaluation,
+    "finetune": finetune,
     "export": export,
 }
 

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -47,13 +47,16 @@ def make_side_by_side(
     make_one: Make,
     runtime: Runtime,
     find_maker: FindMaker = lambda _: None,
+    spare: Set[str] = frozenset(),
 ) -> None:
     """Make artifacts, each after those of `chosen` that it needs; first what the first iteration needs.
 
-    `find_maker`: who makes an artifact at this moment, in another process. Raises the error of the first artifact that
-    failed; notes name the others.
+    `find_maker`: who makes an artifact at this moment, in another process. `spare`: keys of what is tried before a
+    version is registered, and is not needed for that. Raises the error of the first artifact that failed; notes name
+    the others.
     """
-    _SideBySide(_order(chosen), make_one, runtime, find_maker, limits_of(runtime), _find_before(chosen)).finish()
+    order, limits = _order(chosen), limits_of(runtime)
+    _SideBySide(order, make_one, runtime, find_maker, limits, _find_before(chosen), spare).finish()
 
 
 def limits_of(runtime: Runtime) -> dict[str, int]:
@@ -104,6 +107,7 @@ class _SideBySide:
     find_maker: FindMaker
     limits: Mapping[str, int]
     before: Mapping[str, set[str]]
+    spare: Set[str]
     _waiting: list[Artifact] = field(default_factory=list)
     _done: set[str] = field(default_factory=set)
     _lost: set[str] = field(default_factory=set)  # never to be made in this run
@@ -128,15 +132,20 @@ class _SideBySide:
     def _give_up_lost(self) -> list[Artifact]:
         """What is still to be made, without what needs something that failed, or that is given up itself."""
         for item in list(self._waiting):  # in the order in which they need each other
-            if self.before[item.key] & (self._failed.keys() | self._lost):
+            if self.before[item.key] & self._given_up - self.spare:
                 logger.info("%s is not made: what it needs failed", item)
                 self._lost.add(item.key)
                 self._waiting.remove(item)
         return self._waiting
 
+    @property
+    def _given_up(self) -> set[str]:
+        return self._failed.keys() | self._lost
+
     def _begin(self) -> None:
         """Begin what can be made now; in this thread, if there is nothing beside it."""
-        ready = [item for item in self._waiting if self.before[item.key] <= self._done]
+        tried = self._done | self._given_up & self.spare
+        ready = [item for item in self._waiting if self.before[item.key] <= tried]
         free = [item for item in ready if self._joins(item) or not self.find_maker(item)]
         awake = [item for item in free if self._rests_until.get(item.key, 0.0) <= time.monotonic()]
         if ready and not free and not self._under_way:

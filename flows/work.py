@@ -23,12 +23,13 @@ from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
 from tasks.results import publish_late_or_warn
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, ImportedModel
+from wavlm.pipeline.artifacts import Artifact, Evaluation, ImportedModel
 from wavlm.pipeline.mirror.sharing import bring_needed, give_all
 from wavlm.pipeline.one_look import one_look
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
+from wavlm.specs.gate import is_of_task
 from wavlm.storage.holders import name_run
 
 MakeOne = Callable[[Artifact, Recipe, Store, Runtime], None]
@@ -83,7 +84,7 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
                     if isinstance(artifact, ImportedModel) and artifact in todo:
                         check_ready(recipe, artifact_store, runtime, choose)  # its network is known only now
 
-                _make_all(chosen, make_part, runtime, artifact_store, redo=redo)
+                _make_all(chosen, make_part, recipe_spec, artifact_store, runtime, redo=redo)
         finally:
             publish_late_or_warn(recipe_spec, recipe, artifact_store)
             publish_work(recipe_spec, artifact_store, chosen, there)
@@ -96,7 +97,9 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
         return Completed(message=_conclude(artifact_store, chosen, there), data=recipe_spec)
 
 
-def _make_all(chosen: Sequence[Artifact], make_one: Make, runtime: Runtime, store: Store, *, redo: bool) -> None:
+def _make_all(
+    chosen: Sequence[Artifact], make_one: Make, recipe: Recipe, store: Store, runtime: Runtime, *, redo: bool
+) -> None:
     """Models from elsewhere one after the other, for what is wrong with them is to be known first; the rest together.
 
     What is made again is made one after the other, too: each is first moved away.
@@ -104,7 +107,15 @@ def _make_all(chosen: Sequence[Artifact], make_one: Make, runtime: Runtime, stor
     first = [item for item in chosen if redo or isinstance(item, ImportedModel)]
     for artifact in first:
         make_one(artifact, runtime)
-    make_side_by_side([item for item in chosen if item not in first], make_one, runtime, store.find_maker)
+    rest = [item for item in chosen if item not in first]
+    make_side_by_side(rest, make_one, runtime, store.find_maker, spare=find_spare(rest, recipe))
+
+
+def find_spare(chosen: Sequence[Artifact], recipe: Recipe) -> set[str]:
+    """Keys of the evaluations that no gate compares by: a version is registered without them where they fail."""
+    if is_of_task(recipe.gate.metric):
+        return set()
+    return {item.key for item in chosen if isinstance(item, Evaluation)}
 
 
 def weigh(todo: Sequence[Artifact], store: Store, *, is_timed: bool) -> dict[str, float]:

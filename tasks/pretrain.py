@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
@@ -16,51 +13,20 @@ from tasks.jobs import job_of
 from tasks.orchestration.limits import GPU, hold_slot
 from tasks.orchestration.progress_bar import ShowDetail, show_progress
 from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.trainer import OnRecord, failure, run_job_here
 from tasks.orchestration.waiting import wait_out
 from tasks.registry.following import Status, follow_training
 from tasks.registry.runs import Tracked
-from wavlm.errors import (
-    EXIT_STOPPED,
-    BadDataError,
-    CannotWriteError,
-    Code,
-    CodedError,
-    LockedError,
-    NoResourcesError,
-    ServiceMissingError,
-    StoppedError,
-    UsageError,
-    WorkerDiedError,
-)
-from wavlm.execution.exit_note import EXIT_NOTE_FILE, ExitNote, find_exit_note
-from wavlm.execution.job import TRAIN_LOCK, TrainJob
-from wavlm.execution.launch import LOG, STOP_SECONDS, join_training, run_trainer
+from wavlm.errors import EXIT_STOPPED, BadDataError, Code, LockedError, StoppedError
+from wavlm.execution.exit_note import ExitNote, find_exit_note
+from wavlm.execution.job import TrainJob
+from wavlm.execution.launch import join_training
 from wavlm.execution.progress import Progress
 from wavlm.execution.runtime import Runtime
-from wavlm.execution.supervisor import SIGNAL_EXIT
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.outcome import title_of
 from wavlm.pipeline.store import Store
-from wavlm.storage.files import write_json
-from wavlm.storage.locks import wait_for_lock
 from wavlm.train.facts import TrainingFacts, is_finished, read_training
-
-LOG_TAIL_CHARACTERS = 2000
-CACHE = ".cache"  # of the loader, in the folder that it trains into
-_ERRORS: dict[int, type[CodedError]] = {
-    cls.exit_code: cls
-    for cls in (
-        UsageError,
-        BadDataError,
-        ServiceMissingError,
-        NoResourcesError,
-        CannotWriteError,
-        StoppedError,
-        LockedError,
-    )
-}
-_log = logging.getLogger(__name__)
-OnRecord = Callable[[Mapping[str, JsonValue]], None]
 
 
 @stage_task
@@ -105,22 +71,16 @@ class Peer:
         if self._may_join and (ended := join_training(out)) is not None:
             self._failed = ended if ended.exit_code else None
             if ended.exit_code == EXIT_STOPPED and ended.message.startswith(f"{Code.STOPPED}:"):
-                raise _failure(ended, out)
+                raise failure(ended, out)
 
     def refuse_failed(self, out: Path) -> None:
         """Raise what the training ended with that this machine was part of: it would fail here as well."""
         if self._failed is not None:
-            raise _failure(next(iter(find_exit_note(out)), self._failed), out)
+            raise failure(next(iter(find_exit_note(out)), self._failed), out)
 
 
 def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
-    _wait_for_earlier(job)
-    path = job.out / "job.json"
-    write_json(path, job.model_dump(mode="json"))
-    ending = run_trainer(path, job.runtime, on_record)
-    if ending.exit_code:
-        raise _failure(ending, job.out)
-    _remove_leftovers(job.out)
+    run_job_here(job, on_record)
     facts = read_training(job.out)
     if not is_finished(job):
         raise BadDataError(
@@ -129,62 +89,6 @@ def _train(job: TrainJob, on_record: OnRecord) -> TrainingFacts:
             "checkpoint",
         )
     return facts
-
-
-def _wait_for_earlier(job: TrainJob) -> None:
-    """Wait for a trainer whose caller was killed: it saves a checkpoint, from which this attempt then goes on."""
-
-    def report(owner: str, waited: float) -> None:
-        if not waited:
-            _log.info("an earlier attempt still saves its checkpoint: waiting for %s; in %s", owner, job.out)
-
-    with wait_for_lock(job.out / TRAIN_LOCK, f"the model of {job.key}", STOP_SECONDS, report):
-        pass
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Remove what is not the model: locks, caches and the job, which names this machine's folders.
-
-    What was trained, and from what, is spelled out in the record that seals the folder.
-    """
-    for path in (out / "job.json", *out.glob(f"{TRAIN_LOCK}*"), out / EXIT_NOTE_FILE):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(out / CACHE, ignore_errors=True)
-
-
-def _failure(ending: ExitNote, out: Path) -> Exception:
-    """The trainer's error as an exception of ours, with the message that it left."""
-    if ending.exit_code in _ERRORS:
-        name, _, text = ending.message.partition(": ")
-        return _ERRORS[ending.exit_code](*((name, text) if text else _word_for(ending.exit_code, out)))
-    if ending.exit_code > SIGNAL_EXIT:
-        return WorkerDiedError(
-            "WORKER_DIED",
-            f"a training process was ended by {_name_signal(ending.exit_code - SIGNAL_EXIT)}, most often because the "
-            f"machine had no memory left; see {out / LOG}; run again: it goes on from the last checkpoint",
-        )
-    return RuntimeError(f"the trainer ended with code {ending.exit_code}; the end of {out / LOG}:\n{_tail(out / LOG)}")
-
-
-def _word_for(code: int, out: Path) -> tuple[str, str]:
-    """Code and message for a trainer that left none, or whose message is lost."""
-    if code == EXIT_STOPPED:
-        return "STOPPED", f"stopped on request; at {out}; run the same command to go on"
-    return "TRAINER_FAILED", f"the trainer ended with code {code}, and its message is lost; at {out}; see {out / LOG}"
-
-
-def _tail(log_path: Path) -> str:
-    try:
-        return log_path.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
-    except OSError as error:
-        return f"it cannot be read: {error}"
-
-
-def _name_signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 @contextmanager

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from wavlm.shards import stream as stream
     from wavlm.specs.shapes import num_frames as num_frames
     from wavlm.specs.yaml import read_recipe as read_recipe
+    from wavlm.systems.diarization.diarize import diarize as diarize
+    from wavlm.systems.verification import load_verifier as load_verifier
 
 _HOMES = {
     "Reader": "wavlm.shards",
     "Store": "wavlm.pipeline.store",
+    "diarize": "wavlm.systems.diarization.diarize",
     "load": "wavlm.export",
+    "load_verifier": "wavlm.systems.verification",
     "num_frames": "wavlm.specs.shapes",
     "plan": "wavlm.pipeline.plan",
     "read_index": "wavlm.shards",
@@ -36,7 +40,9 @@ _HOMES = {
 __all__ = [
     "Reader",
     "Store",
+    "diarize",
     "load",
+    "load_verifier",
     "num_frames",
     "plan",
     "read_index",

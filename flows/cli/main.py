@@ -11,8 +11,10 @@ import typer
 
 from flows.cli import console, usage
 from flows.cli import deploy as cli_deploy
+from flows.cli import diarize as cli_diarize
 from flows.cli import evaluate as cli_evaluate
 from flows.cli import features as cli_features
+from flows.cli import finetune as cli_finetune
 from flows.cli import grow as cli_grow
 from flows.cli import house as cli_house
 from flows.cli import init as cli_init
@@ -24,6 +26,7 @@ from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
 from flows.cli import results as cli_results
 from flows.cli import run as cli_run
+from flows.cli import simulate as cli_simulate
 from flows.cli import store as cli_store
 from flows.cli import ui as cli_ui
 from flows.cli.hints import Given
@@ -86,8 +89,11 @@ for module in (
     cli_mirror,
     cli_deploy,
     cli_evaluate,
+    cli_finetune,
     cli_results,
     cli_features,
+    cli_simulate,
+    cli_diarize,
     cli_models,
     cli_ui,
 ):

@@ -1,134 +1,138 @@
-"""SUPERB's evaluations as they are shipped, from files in the publisher's layout to results; heads are narrow."""
+"""SUPERB's evaluations as they are shipped, from files in the publishers' layouts to results."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.corpus.corpora import of_folder
-from tests.corpus.layouts.trees import write
-from tests.corpus.superb.speech import speak
 from tests.data_specs.golden import SPECS
+from tests.evaluation.decoding.arpa import write_bigrams
+from tests.evaluation.superb_trees import TREES
+from tests.tiny_specs import tiny_network
 from wavlm.corpus.build import build_corpus
+from wavlm.evaluation import paired_tasks
+from wavlm.evaluation.facts import Gain
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.labelled import LabelledCorpus
-from wavlm.evaluation.results.facts import EvaluationFacts
+from wavlm.evaluation.results.facts import EvaluationFacts, read_results
 from wavlm.evaluation.run import Inputs, run_evaluation
 from wavlm.execution.progress import no_progress
 from wavlm.shards import build_shards
 from wavlm.shards.recordings import Intake
-from wavlm.specs.evaluation import EvaluationSpec, FbankBaseline
-from wavlm.specs.yaml import read_evaluation
+from wavlm.specs import CorpusSpec, FolderSource
+from wavlm.specs.evaluation import EvaluationSpec, RandomBaseline
+from wavlm.specs.yaml import find_suite, read_evaluation
 
-FBANK = Subject("fbank", baseline=FbankBaseline(type="fbank"))
-NARROW = {"projection": 4, "hidden": 4, "layers": 1}
-SESSIONS = range(1, 6)
+RANDOM = Subject("random", baseline=RandomBaseline(type="random", network=tiny_network()))
+PUBLISHED = frozenset({"superb-pr", "superb-asr", "superb-sid", "superb-asv", "superb-sd"})  # widths in the dry run
+NARROW = {"projection": 4, "hidden": 8, "layers": 1, "width": 8, "heads": 2}
+Dry = Callable[[str], tuple[EvaluationFacts, Path]]
 
-
-def speech_commands(root: Path) -> Path:
-    main, test = "speech_commands_v0.01", "speech_commands_test_set_v0.01"
-    heard = ("yes/a1_nohash_0", "yes/b2_nohash_0", "bed/c3_nohash_0", "bed/d4_nohash_0")
-    speak(root, *(f"{main}/{name}.wav" for name in heard))
-    speak(root, f"{main}/_background_noise_/tap.wav", seconds=10.0)
-    speak(root, *(f"{test}/{name}.wav" for name in ("yes/e5_nohash_0", "_unknown_/bird_4a_nohash_0", "_silence_/0")))
-    write(root, f"{main}/validation_list.txt", "yes/a1_nohash_0.wav\nbed/d4_nohash_0.wav\n")
-    return write(root, f"{main}/testing_list.txt", "")
-
-
-def fluent_commands(root: Path) -> Path:
-    rows = {
-        part: [
-            (f"wavs/speakers/{part}/{number}.wav", part, "Now", *intent)
-            for number, intent in enumerate((("activate", "lights", "none"), ("increase", "volume", "kitchen")))
-        ]
-        for part in ("train", "valid", "test")
-    }
-    for part, lines in rows.items():
-        speak(root, *(line[0] for line in lines))
-        path = write(root, f"data/{part}_data.csv", "") / f"data/{part}_data.csv"
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerow(["", "path", "speakerId", "transcription", "action", "object", "location"])
-            csv.writer(file).writerows([str(number), *line] for number, line in enumerate(lines))
-    return root
-
-
-def iemocap(root: Path) -> Path:
-    for session in SESSIONS:
-        dialog, lines = f"Ses0{session}F_impro01", []
-        for number, label in enumerate(("neu", "sad")):
-            name = f"{dialog}_F00{number}"
-            speak(root, f"Session{session}/sentences/wav/{dialog}/{name}.wav")
-            lines.append(f"[6.2901 - 8.2357]\t{name}\t{label}\t[2.5000, 2.5000, 2.5000]\n")
-        write(root, f"Session{session}/dialog/EmoEvaluation/{dialog}.txt", "% [TIMES]\n\n" + "\n".join(lines))
-        texts = "".join(f"{dialog}_F00{number} [006.2901-008.2357]: Excuse me.\n" for number in range(2))
-        write(root, f"Session{session}/dialog/transcriptions/{dialog}.txt", texts)
-    return root
+# What each evaluation has to give, and of how many recordings or trials.
+FIGURES = {
+    "superb-pr": (["per"], 2),
+    "superb-asr": (["wer", "cer", "wer_lm", "cer_lm"], 2),
+    "superb-ood-asr-es": (["wer", "cer"], 2),
+    "superb-ood-asr-ar": (["wer", "cer"], 2),
+    "superb-ood-asr-zh": (["cer", "wer"], 2),
+    "superb-ood-asr-spontaneous": (["wer", "cer"], 2),
+    "superb-ks": (["accuracy"], 3),
+    "superb-qbe": (["mtwv", "atwv"], 2),
+    "superb-sid": (["accuracy"], 25),
+    "superb-asv": (["eer", "min_dcf", "eer_best_on_test"], 6),
+    "superb-sd": (["der", "der_overlap", "der_best_on_test"], 2),
+    "superb-er": (["accuracy"], 10),
+    "superb-ic": (["accuracy", "action_accuracy", "location_accuracy", "object_accuracy"], 2),
+    "superb-sf": (["slot_type_f1", "slot_value_cer"], 2),
+    "superb-st": (["bleu"], 2),
+    "superb-se": (["pesq", "stoi", "si_sdri", "si_sdr"], 2),
+    "superb-ss": (["si_sdri", "si_sdr"], 2),
+    "superb-vc-tef1": (["mel_mcd", "mel_mcd_unconverted"], 1),
+    "superb-vc-tef2": (["mel_mcd", "mel_mcd_unconverted"], 1),
+    "superb-vc-tem1": (["mel_mcd", "mel_mcd_unconverted"], 1),
+    "superb-vc-tem2": (["mel_mcd", "mel_mcd_unconverted"], 1),
+}
+FAST = ("superb-ks", "superb-ic", "superb-pr")
 
 
-def librispeech(root: Path) -> Path:
-    for number, part in enumerate(("train-clean-100", "dev-clean", "test-clean"), 1):
-        chapter = f"{part}/{number}/7/{number}-7"
-        speak(root, f"{chapter}-0000.flac", f"{chapter}-0001.flac", seconds=1.0)
-        write(root, f"{chapter}.trans.txt", f"{number}-7-0000 THE CAT\n{number}-7-0001 A CAT\n")
-    write(root, "librispeech-lexicon-200k-g2p.txt", "THE\tDH AH0\n")
-    return write(root, "librispeech-lexicon-allothers-g2p.txt", "A EY1\nCAT K AE1 T\n")
-
-
-def librispeech_alone(root: Path) -> Path:
-    librispeech(root / "LibriSpeech")
-    return root
-
-
-def audio_snips(root: Path) -> Path:
-    lines = []
-    for part, voice in (("train", "Ivy"), ("valid", "Aditi"), ("test", "Brian")):
-        for number in range(2):
-            name = f"{voice}-snips-{part}-{number}"
-            speak(root, f"{part}/{name}.wav", seconds=1.0)
-            lines.append(f"{name} BOS RATE SIX EOS\tO O rating_value RateBook\n")
-    return write(root, "all.iob.snips.txt", "".join(lines))
-
-
-def run(name: str, make: Callable[[Path], Path], tmp_path: Path) -> EvaluationFacts:
-    """A shipped evaluation on a tree in the layout of its corpus, with two updates per learning rate."""
-    spec = read_evaluation(SPECS / "evaluations" / f"{name}.yaml")
+def cut(spec: EvaluationSpec, root: Path) -> EvaluationSpec:
+    """An evaluation with three updates at one learning rate, and a narrow head unless its own is cheap."""
     given = json.loads(spec.model_dump_json())
-    given["head"] |= {field: value for field, value in NARROW.items() if field in given["head"]}
-    given["fit"] |= {"learning_rates": [1e-2, 1e-3], "updates": 2, "batch": 2, "dev_every": 1}
-    narrow = EvaluationSpec.model_validate_json(json.dumps(given))
-    folder, out = make(tmp_path / "tree"), tmp_path / "out"
-    corpus = of_folder(folder, spec.corpora[0].layout, role="evaluation", max_left_out=0.0)
-    build_corpus(corpus, out / "downloads", out / "corpus", no_progress)
-    build_shards(
-        narrow.shards, out / "corpus", out / "shards", 1, no_progress, Intake(corpus.channels, corpus.role, root=folder)
-    )
-    labelled = LabelledCorpus("c", out / "corpus", out / "shards", 0)
-    inputs = Inputs((labelled,), (), {"c": labelled.shards_dir}, FBANK, "fbank")
-    (out / "results").mkdir()
-    return run_evaluation(narrow, inputs, out / "cache", out / "results")
+    if spec.name not in PUBLISHED:
+        given["head"] |= {field: value for field, value in NARROW.items() if field in given["head"]}
+    if spec.fit is not None:
+        given["fit"] |= {"learning_rates": given["fit"]["learning_rates"][1:2], "updates": 3, "batch": 2}
+        given["fit"] |= {"dev_every": 3, "warm_up": 0}
+    if given["task"].get("decoder"):
+        given["task"]["decoder"]["language_model"]["path"] = str(write_bigrams(root))
+    given["single_layers"] = False
+    return EvaluationSpec.model_validate_json(json.dumps(given))
 
 
-@pytest.mark.parametrize(
-    ("name", "make", "num_tested", "figures"),
-    [
-        ("superb-ks", speech_commands, 3, ["accuracy"]),
-        ("superb-ic", fluent_commands, 2, ["accuracy", "action_accuracy", "location_accuracy", "object_accuracy"]),
-        ("superb-er", iemocap, 2 * len(SESSIONS), ["accuracy"]),
-        ("superb-pr", librispeech, 2, ["per"]),
-        ("superb-asr", librispeech_alone, 2, ["wer", "cer"]),
-        ("superb-sf", audio_snips, 2, ["slot_type_f1", "slot_value_cer"]),
-    ],
-)
-def test_a_shipped_evaluation_reads_its_publishers_tree_and_scores_its_test_part(
-    name: str, make: Callable[[Path], Path], num_tested: int, figures: list[str], tmp_path: Path
-) -> None:
-    found = run(name, make, tmp_path)
+@pytest.fixture(scope="module")
+def dry_run(tmp_path_factory: pytest.TempPathFactory) -> Dry:
+    """Run a shipped evaluation on small trees; corpora, shards and features are made once."""
+    root = tmp_path_factory.mktemp("superb")
+
+    def label(spec: CorpusSpec) -> LabelledCorpus:
+        out = root / spec.name
+        if not out.exists():
+            folder = TREES[spec.name](out / "tree")
+            there = spec.model_copy(update={"sources": (FolderSource(type="folder", path=str(folder)),)})
+            build_corpus(there, root / "downloads", out / "corpus", no_progress)
+            packing = find_suite(Path("superb")).evaluations[0].shards
+            intake = Intake(spec.channels, spec.role, root=folder)
+            build_shards(packing, out / "corpus", out / "shards", 1, no_progress, intake)
+        return LabelledCorpus(spec.name, out / "corpus", out / "shards", 0)
+
+    def run(name: str) -> tuple[EvaluationFacts, Path]:
+        spec = read_evaluation(SPECS / "evaluations" / f"{name}.yaml")
+        (corpus,) = map(label, spec.corpora)
+        out = root / "results" / name
+        out.mkdir(parents=True)
+        inputs = Inputs((corpus,), (), {corpus.name: corpus.shards_dir}, RANDOM, "random")
+        run_evaluation(cut(spec, root), inputs, root / "cache" / corpus.name, out)
+        return read_results(out), out
+
+    return run
+
+
+def check(results: tuple[EvaluationFacts, Path], name: str) -> None:
+    found, _ = results
+    figures, num_tested = FIGURES[name]
     assert found.test is not None
-    assert found.test.utterances == num_tested
+    assert (found.evaluation, found.test.utterances) == (name, num_tested)
     assert [figure.name for figure in found.figures] == figures
-    assert {item.learning_rate for item in found.attempts} == {1e-2, 1e-3}
-    assert found.learning_rate in {1e-2, 1e-3, None}
+    assert found.protocol in {"", name.replace("superb-", "superb/")}
+    if found.task != "qbe":
+        assert [item.seed for item in found.attempts[:1]] == [0]
+
+
+def test_every_evaluation_of_the_suite_is_run_dry() -> None:
+    assert [it.name for it in find_suite(Path("superb")).evaluations] == list(FIGURES)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_shipped_evaluation_reads_its_publishers_tree_and_scores_its_test_part(name: str, dry_run: Dry) -> None:
+    check(dry_run(name), name)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in FAST])
+def test_all_of_superb_runs_on_small_trees_of_its_corpora(
+    name: str, dry_run: Dry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = dry_run(name)
+    check(results, name)
+    if results[0].task in ("vc", "qbe"):  # of too few recordings to draw from
+        return
+    monkeypatch.setattr(paired_tasks, "FEWEST_EXAMPLES", 2)
+    task = read_evaluation(SPECS / "evaluations" / f"{name}.yaml").task
+    for figure in results[0].figures:
+        gain = paired_tasks.find_task_gain("m", results, results, figure.name, task, 0.95)
+        if figure.name in paired_tasks.COMPARED:  # what was predicted gives the figure again
+            assert isinstance(gain, Gain), gain
+            assert (gain.ours, gain.gain, gain.low, gain.high) == (pytest.approx(figure.value), 0.0, 0.0, 0.0)

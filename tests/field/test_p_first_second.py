@@ -225,11 +225,30 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
     assert found.endswith("install them: pip install 'wavlm-pipeline[pipeline]'")
 
 
-def test_a_scorer_that_is_missing_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "find_spec", lambda name: None)
-    monkeypatch.setattr(machine, "_PACKAGES", {"corpus": ("jiwer",), "shards": ("soxr",)})
-    (found,) = problems(write_recipe(tmp_path), tmp_path / "store")
-    assert found.startswith("PACKAGE_MISSING: jiwer, soxr cannot be imported; ")
+def test_a_scorer_that_is_missing_is_named_with_its_extra_if_a_task_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A namespace package whose parent is missing too raises in find_spec, as `pyannote.metrics` does."""
+    there = machine.find_spec
+
+    def find_spec(name: str) -> object:
+        if name.startswith("pyannote."):
+            raise ModuleNotFoundError(name)
+        return None if name in ("jiwer", "pesq", "pystoi") else there(name)
+
+    monkeypatch.setattr(machine, "find_spec", find_spec)
+    recipe = write_recipe(tmp_path, ("iterations:", "evaluate: mine\niterations:"))
+    (tmp_path / "suites").mkdir()
+    suite = "name: mine\ndescription: some\nevaluations: [{}]\n"
+    (tmp_path / "suites/mine.yaml").write_text(suite.format("ks-kajongg, qbe-kajongg"))
+    assert not problems(recipe, tmp_path / "store")
+    (tmp_path / "suites/mine.yaml").write_text(suite.format("ks-kajongg, sd-kajongg"))
+    (found,) = problems(recipe, tmp_path / "store")
+    assert found.startswith("PACKAGE_MISSING: pyannote.metrics cannot be imported; ")
+    assert found.endswith("install them: pip install 'wavlm-pipeline[pipeline]'")
+    (tmp_path / "suites/mine.yaml").write_text(suite.format("pr-festvox, sd-kajongg"))
+    (found,) = problems(recipe, tmp_path / "store")
+    assert found.startswith("PACKAGE_MISSING: jiwer, pyannote.metrics cannot be imported; ")
     assert found.endswith("install them: pip install 'wavlm-pipeline[evaluation,pipeline]'")
 
 

@@ -13,13 +13,16 @@ import pytest
 
 from flows import side_by_side
 from flows.side_by_side import limits_of, make_side_by_side, tag_of
+from flows.work import find_spare
+from tests.evaluation.suites import two_tasks
 from tests.tasks.conftest import recipe_of, spec_of
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.errors import BadDataError, LockedError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Model, build_order
-from wavlm.pipeline.plan import plan
-from wavlm.specs import Recipe
+from wavlm.pipeline.artifacts import Artifact, Model, Registration, build_order
+from wavlm.pipeline.plan import evaluations_of, plan
+from wavlm.specs import GateSpec, Recipe
+from wavlm.specs.gate import Metric
 
 RUNTIME = Runtime(downloads=2)
 
@@ -155,6 +158,34 @@ def test_a_version_whose_scores_failed_is_not_registered_and_the_run_ends() -> N
         make_side_by_side(PLAN, workshop, RUNTIME)
     assert not [item for item in workshop.begun if item.kind == "register"]
     assert SECOND.key in keys(workshop.made)
+
+
+@pytest.mark.parametrize("metric", ["probe/pnmi", "demo/ks-kajongg/accuracy"])
+def test_a_corpus_of_evaluations_that_fails_ends_them_and_what_is_judged_by_them(metric: Metric) -> None:
+    """A version is registered without results of its suite, unless the gate is to compare them."""
+    judged = recipe().model_copy(update={"evaluate": two_tasks(), "gate": GateSpec(metric=metric)})
+    artifacts = plan(judged)
+    (corpus,) = (item for item in artifacts if item.kind == "corpus" and item.name == "kajongg-en")
+    workshop = Workshop(errors={corpus.key: BadDataError("DL_GONE", "no; here; see")})
+    with pytest.raises(BadDataError, match="DL_GONE"):
+        make_side_by_side(artifacts, workshop, RUNTIME, spare=find_spare(artifacts, judged))
+    left = keys(artifacts) - keys(workshop.made)
+    evaluations = {item.key for item in artifacts if item.kind == "evaluation"}
+    registrations = {item.key for item in artifacts if item.kind == "register"}
+    assert len(evaluations) == 8  # two tasks of two models, and of FBANK and the random network beside them
+    assert {corpus.key} | evaluations <= left
+    assert registrations <= (keys(workshop.made) if metric == "probe/pnmi" else left)
+    assert {item.kind for item in artifacts if item.key in left} <= {"corpus", "shards", "evaluation", "register"}
+
+
+def test_a_version_is_registered_after_the_evaluations_of_its_model() -> None:
+    judged = recipe().model_copy(update={"evaluate": two_tasks()})
+    workshop = Workshop()
+    make_side_by_side(plan(judged), workshop, RUNTIME, spare=find_spare(plan(judged), judged))
+    order = [item.key for item in workshop.made]
+    for registration in (item for item in workshop.made if isinstance(item, Registration)):
+        results = evaluations_of(registration.model, judged)
+        assert max(order.index(item.key) for item in results) < order.index(registration.key)
 
 
 def test_a_version_after_one_that_is_given_up_is_not_registered_and_the_run_ends() -> None:

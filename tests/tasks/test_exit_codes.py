@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.pretrain import _failure
+from tasks.orchestration.trainer import failure
 from wavlm.errors import CodedError
 from wavlm.execution.exit_note import ExitNote
 from wavlm.execution.launch import LOG
@@ -19,7 +19,7 @@ CODES = {
 
 @pytest.mark.parametrize("code", CODES)
 def test_an_exit_code_and_its_message_are_an_error_of_that_code(tmp_path: Path, code: int) -> None:
-    error = _failure(ExitNote(exit_code=code, message="SOME_CODE: what: and where; what to do"), tmp_path)
+    error = failure(ExitNote(exit_code=code, message="SOME_CODE: what: and where; what to do"), tmp_path)
     assert isinstance(error, CodedError)
     assert (type(error).__name__, error.exit_code) == (CODES[code], code)
     assert str(error) == "SOME_CODE: what: and where; what to do"
@@ -27,7 +27,7 @@ def test_an_exit_code_and_its_message_are_an_error_of_that_code(tmp_path: Path, 
 
 def test_a_trainer_that_left_no_word_is_shown_with_the_end_of_its_log(tmp_path: Path) -> None:
     (tmp_path / LOG).write_text("x" * 5000 + "the last words")
-    error = _failure(ExitNote(exit_code=1, message=""), tmp_path)
+    error = failure(ExitNote(exit_code=1, message=""), tmp_path)
     assert type(error) is RuntimeError
     assert "code 1" in str(error)
     assert str(error).endswith("the last words")
@@ -36,15 +36,15 @@ def test_a_trainer_that_left_no_word_is_shown_with_the_end_of_its_log(tmp_path: 
 
 @pytest.mark.parametrize("code", [code for code in CODES if code != 75])
 def test_a_failure_whose_message_is_lost_keeps_its_exit_code(tmp_path: Path, code: int) -> None:
-    error = _failure(ExitNote(exit_code=code, message=""), tmp_path)
+    error = failure(ExitNote(exit_code=code, message=""), tmp_path)
     assert isinstance(error, CodedError)
     assert (type(error).__name__, error.exit_code, error.code) == (CODES[code], code, "TRAINER_FAILED")
     assert str(tmp_path / LOG) in str(error)
 
 
 def test_a_stop_without_a_word_is_a_stop_and_a_signal_is_named(tmp_path: Path) -> None:
-    stopped = _failure(ExitNote(exit_code=75, message=""), tmp_path)
+    stopped = failure(ExitNote(exit_code=75, message=""), tmp_path)
     assert (type(stopped).__name__, stopped.exit_code) == ("StoppedError", 75)  # type: ignore[attr-defined]
-    killed = _failure(ExitNote(exit_code=128 + 9, message=""), tmp_path)
+    killed = failure(ExitNote(exit_code=128 + 9, message=""), tmp_path)
     assert "SIGKILL" in str(killed)
     assert type(killed).__name__ == "WorkerDiedError"

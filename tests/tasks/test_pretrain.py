@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tasks import pretrain
-from tasks.pretrain import Peer, _failure, _train
+from tasks.orchestration import trainer
+from tasks.orchestration.trainer import failure
+from tasks.pretrain import Peer, _train
 from tests.train import fakes
 from wavlm.errors import BadDataError, CannotWriteError, LockedError, StoppedError, WorkerDiedError
 from wavlm.execution.exit_note import ExitNote, write_exit_note
@@ -23,15 +25,15 @@ def test_the_trainer_of_a_caller_that_was_killed_is_waited_for(tmp_path: Path, m
     def start(*_: object) -> ExitNote:
         return ExitNote(exit_code=65, message="JOB: it was started; here; now")
 
-    monkeypatch.setattr(pretrain, "run_trainer", start)
-    monkeypatch.setattr(pretrain._log, "info", lambda *_: earlier.close())
+    monkeypatch.setattr(trainer, "run_trainer", start)
+    monkeypatch.setattr(trainer._log, "info", lambda *_: earlier.close())
     with pytest.raises(BadDataError, match="it was started"):
         _train(job, lambda _: None)
 
 
 def test_a_trainer_that_does_not_leave_is_told_as_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = fakes.job(tmp_path / "out", processes=1)
-    monkeypatch.setattr(pretrain, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(trainer, "STOP_SECONDS", 0.1)
     with hold_lock(job.out / TRAIN_LOCK, "the model"), pytest.raises(LockedError, match=r"process \d+ on .*wait"):
         _train(job, lambda _: None)
     assert not (job.out / "snapshots").exists()
@@ -49,7 +51,7 @@ def test_a_trainer_that_does_not_leave_is_told_as_locked(tmp_path: Path, monkeyp
 )
 def test_each_way_to_end_has_its_error(code: int, message: str, kind: type, text: str, tmp_path: Path) -> None:
     """Also where the disk took no last words: neither exit.json nor a log."""
-    error = _failure(ExitNote(exit_code=code, message=message), tmp_path)
+    error = failure(ExitNote(exit_code=code, message=message), tmp_path)
     assert type(error) is kind
     with pytest.raises(kind, match=text):
         raise error

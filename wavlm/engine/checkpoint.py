@@ -1,7 +1,7 @@
 """Training checkpoints on disk: one folder per checkpoint, complete or absent, verified by sha256 before use.
 
     snapshots/step-000000123/model.safetensors      weights
-                             optimizer.safetensors  AdamW's two moments and its step count
+                             optimizer.safetensors  the optimizer's moments, and Adam's step count
                              state.json             progress of the training, and which job it is
                              manifest.json          sha256 of the three, written last
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +35,8 @@ FORMAT = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
 MARGIN_BYTES = 16 << 20  # free space required on top of the tensors
 STEP = "step"
-STATE_TENSORS = (STEP, "exp_avg", "exp_avg_sq")  # of AdamW, per parameter
+STATE_TENSORS = (STEP, "exp_avg", "exp_avg_sq")  # of Adam and AdamW, per parameter
+MOMENTUM = ("momentum_buffer",)  # of SGD
 MAX_SHOWN = 5  # tensors that one message names
 
 Tensors = Mapping[str, Tensor]
@@ -67,8 +68,8 @@ def tensors_of(training: TrainingTensors) -> dict[str, Tensors]:
     moments = {
         f"{kind}.{name}": state[parameter][kind]
         for name, parameter in training.network.named_parameters()
-        if parameter in state
-        for kind in STATE_TENSORS
+        if state.get(parameter)
+        for kind in _kinds_of(training.optimizer)
     }
     return {MODEL: training.network.state_dict(), OPTIMIZER: moments}
 
@@ -153,25 +154,24 @@ def load(checkpoint: Path, training: TrainingTensors) -> JsonValue:
     Of tensors that are split over ranks each rank keeps its part.
     Raises BadDataError (CKPT_MISFIT) if names or shapes are not those of this network, and then changes nothing.
     """
-    network, optimizer = training.network, training.optimizer
+    network, optimizer, kinds = training.network, training.optimizer, _kinds_of(training.optimizer)
     patterns = network.state_dict()
     parameters = dict(network.named_parameters())
     with safe_open(checkpoint / MODEL, "pt") as model, safe_open(checkpoint / OPTIMIZER, "pt") as moments:
         _require_fit(checkpoint / MODEL, _shapes_of(model), {name: tensor.shape for name, tensor in patterns.items()})
-        _require_fit(checkpoint / OPTIMIZER, found := _shapes_of(moments), _moments_for(found, parameters))
+        _require_fit(checkpoint / OPTIMIZER, found := _shapes_of(moments), _moments_for(found, parameters, kinds))
         weights = {name: split_like(model.get_tensor(name), pattern) for name, pattern in patterns.items()}
         states = {
-            parameter: {kind: _split_moment(moments.get_tensor(f"{kind}.{name}"), parameter) for kind in STATE_TENSORS}
+            parameter: {kind: _split_moment(moments.get_tensor(f"{kind}.{name}"), parameter) for kind in kinds}
             for name, parameter in parameters.items()
-            if f"step.{name}" in found
+            if f"{kinds[0]}.{name}" in found
         }
     network.load_state_dict(weights)
     # torch numbers the parameters in the order of the optimizer's groups, which need not be that of the network.
     order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbered = {number: states[parameter] for number, parameter in enumerate(order) if parameter in states}
     optimizer.load_state_dict({"state": numbered, "param_groups": optimizer.state_dict()["param_groups"]})
-    progress: JsonValue = read_json(checkpoint / STATE)["progress"]
-    return progress
+    return read_progress(checkpoint)
 
 
 def _shapes_of(file: Any) -> dict[str, torch.Size]:
@@ -179,14 +179,17 @@ def _shapes_of(file: Any) -> dict[str, torch.Size]:
     return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
 
 
-def _moments_for(found: Collection[str], parameters: Tensors) -> dict[str, torch.Size]:
-    """The moments that there have to be: all three or none of each parameter. Before its first step it has none."""
-    begun = {name for name in parameters if any(f"{kind}.{name}" in found for kind in STATE_TENSORS)}
+def _moments_for(found: Collection[str], parameters: Tensors, kinds: Sequence[str]) -> dict[str, torch.Size]:
+    """The moments that there have to be: all or none of each parameter. Before its first step it has none."""
+    begun = {name for name in parameters if any(f"{kind}.{name}" in found for kind in kinds)}
     return {
-        f"{kind}.{name}": torch.Size() if kind == STEP else parameters[name].shape
-        for name in begun
-        for kind in STATE_TENSORS
+        f"{kind}.{name}": torch.Size() if kind == STEP else parameters[name].shape for name in begun for kind in kinds
     }
+
+
+def _kinds_of(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
+    """What the optimizer keeps of each parameter."""
+    return MOMENTUM if isinstance(optimizer, torch.optim.SGD) else STATE_TENSORS
 
 
 def _require_fit(path: Path, found: Mapping[str, torch.Size], expected: Mapping[str, torch.Size]) -> None:
@@ -203,6 +206,12 @@ def _require_fit(path: Path, found: Mapping[str, torch.Size], expected: Mapping[
             f"{len(wrong)} tensors of a checkpoint do not fit the network ({'; '.join(wrong[:MAX_SHOWN])}); at {path}; "
             "restore the checkpoint of this training, or remove it to go on from the one before",
         )
+
+
+def read_progress(checkpoint: Path) -> JsonValue:
+    """The progress that was saved with a checkpoint. No tensor is read."""
+    progress: JsonValue = read_json(checkpoint / STATE)["progress"]
+    return progress
 
 
 def read_curve(checkpoint: Path) -> str | None:

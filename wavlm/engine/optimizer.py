@@ -42,11 +42,12 @@ def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
 def take_step(optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_finite: Tensor, *, keep: bool) -> None:
     """Do one step with the gradients times `factor` (), then clear the gradients.
 
+    Groups of parameters may have a `factor`, by which their rate is multiplied.
     is_finite () bool: if False, no bit of the weights and the moments changes.
     keep: keep the memory of the gradients and set them to zero, instead of freeing it.
     """
     for parameters in optimizer.param_groups:
-        parameters["lr"] = rate
+        parameters["lr"] = rate * parameters.get("factor", 1.0)
     # torch's loss scaler passes the same two attributes to fused optimizers, which divide by grad_scale.
     scaling = {"grad_scale": factor.reciprocal(), "found_inf": is_finite.logical_not()}
     for name, value in scaling.items():

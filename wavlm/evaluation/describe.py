@@ -38,11 +38,12 @@ class Tested:
     alone: tuple[float | None, ...] = ()  # per state
     state: int | None = None  # the one that was chosen, where no head weighs them
     also: tuple[Figure, ...] = ()  # figures that were computed in another way
+    scorers: tuple[Scorer, ...] = ()  # per seed, where what scores was learned; else the trainee scores
 
 
 def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[Tested]) -> EvaluationFacts:
     """The facts of an evaluation whose test parts were read."""
-    first, figures = tested[0], _figures(tested)
+    first, figures = tested[0], figures_of(tested)
     rates = {it.searched.learning_rate for it in tested}
     return EvaluationFacts(
         evaluation=spec.name,
@@ -51,9 +52,9 @@ def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[T
         reality=spec.reality,
         protocol=spec.protocol,
         figures=(*figures, *(figure for it in tested for figure in it.also)),
-        train=None if first.state is not None else _amount(item for it in tested for item in it.split.train),
-        dev=_amount(item for it in tested for item in it.split.dev),
-        test=_amount(item for it in tested for item in it.split.test),
+        train=None if first.state is not None else amount_of(item for it in tested for item in it.split.train),
+        dev=amount_of(item for it in tested for item in it.split.dev),
+        test=amount_of(item for it in tested for item in it.split.test),
         was_cut=spec.max_utterances is not None,
         learning_rate=first.searched.learning_rate if len(rates) == 1 else None,
         is_at_edge=any(it.searched.is_at_edge for it in tested),
@@ -74,12 +75,14 @@ def _notes(spec: EvaluationSpec, tested: Sequence[Tested], rates: set[float | No
         yield f"{num_short} recordings of the train part are too short to be trained on, and were left out."
 
 
-def _figures(tested: Sequence[Tested]) -> tuple[Figure, ...]:
+def figures_of(tested: Sequence[Tested]) -> tuple[Figure, ...]:
     """The figures of all folds together, the mean over seeds; the interval is that of the seed nearest to the mean."""
     examples = [item for it in tested for item in it.split.test]
+    first = tested[0]
+    scorers = first.scorers or (first.trainee,) * len(first.predictions)
     of_seeds = [
-        tested[0].trainee.score(examples, [one for it in tested for one in it.predictions[number]])
-        for number in range(len(tested[0].predictions))
+        scorer.score(examples, [one for it in tested for one in it.predictions[number]])
+        for number, scorer in enumerate(scorers)
     ]
     figures = []
     for same in zip(*of_seeds, strict=True):
@@ -93,7 +96,8 @@ def _figures(tested: Sequence[Tested]) -> tuple[Figure, ...]:
     return tuple(figures)
 
 
-def _amount(examples: Iterable[Example]) -> Amount:
+def amount_of(examples: Iterable[Example]) -> Amount:
+    """How much a set of examples is, each of them once."""
     every = {item.key: item for item in examples}.values()
     return Amount(
         utterances=len(every),
@@ -132,11 +136,14 @@ def _mean_alone(tested: Sequence[Tested], num_states: int, sign: float) -> list[
 def _rows(tested: Tested) -> list[Floats]:
     """The weights of each head, (S,); where there is none, all weight is on the chosen state."""
     if tested.state is None:
-        return [_weights(head) for head in tested.searched.heads]
+        return [_weights(head, len(tested.norms)) for head in tested.searched.heads]
     return [np.eye(len(tested.norms))[tested.state]]
 
 
-def _weights(head: nn.Module) -> Floats:
-    """The softmax weights of a head's sum over states, (S,)."""
-    found: Floats = torch.softmax(head.get_parameter("sum.weights").detach().double().cpu(), dim=0).numpy()
+def _weights(head: nn.Module, num_states: int) -> Floats:
+    """The softmax weights of a head's sum over states, (S,); a head without a sum takes the last state."""
+    if (raw := dict(head.named_parameters()).get("sum.weights")) is None:
+        last: Floats = np.eye(num_states)[-1]
+        return last
+    found: Floats = torch.softmax(raw.detach().double().cpu(), dim=0).numpy()
     return found

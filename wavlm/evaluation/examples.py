@@ -6,7 +6,7 @@ Shapes: N samples at 16 kHz.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import JsonValue
@@ -40,6 +40,18 @@ class Take:
 
 
 @dataclass(frozen=True)
+class CutAudio:
+    """A part of an audio that is made, not read."""
+
+    whole: Audio
+    start: int  # samples
+    stop: int
+
+    def load(self, readers: Sequence[Reader]) -> Waveform:
+        return self.whole.load(readers)[self.start : self.stop]
+
+
+@dataclass(frozen=True)
 class Example:
     """One thing to predict."""
 
@@ -55,6 +67,16 @@ class Example:
     @property
     def seconds(self) -> float:
         return self.num_samples / SAMPLE_RATE_HZ
+
+
+def cut_audio(example: Example, start: int, stop: int) -> Example:
+    """The example with the samples from `start` to before `stop`, and its target as it is."""
+    audio = example.audio
+    if isinstance(audio, Take):
+        audio = replace(audio, start=audio.start + start, stop=audio.start + stop)
+    else:
+        audio = CutAudio(audio, start, stop)
+    return replace(example, num_samples=stop - start, audio=audio)
 
 
 def takes_of(audio: object) -> Iterator[Take]:

@@ -35,12 +35,13 @@ PREDICTION_SCHEMA = pa.schema(
 
 def write_files(out: Path, tested: Sequence[Tested], layers: Sequence[LayerWeight]) -> None:
     """Write all of them."""
-    _write_predictions(out / PREDICTIONS, tested)
+    write_predictions(out / PREDICTIONS, tested)
     _write_layers(out / LAYERS, layers)
     _write_heads(out, tested)
 
 
-def _write_predictions(path: Path, tested: Sequence[Tested]) -> None:
+def write_predictions(path: Path, tested: Sequence[Tested]) -> None:
+    """Write what was predicted for each example of the test part, with its target."""
     rows = [
         {
             "key": item.key,

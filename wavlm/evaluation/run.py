@@ -27,7 +27,19 @@ from wavlm.evaluation.outputs import write_files
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure, results_path
 from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
-from wavlm.evaluation.tasks.task import ChecksParts, KeepsHeads, Mixes, Settles, Size, Task, Trainee, Untrained
+from wavlm.evaluation.tasks.task import (
+    Calibrates,
+    ChecksParts,
+    DecodesTest,
+    KeepsHeads,
+    Mixes,
+    Scorer,
+    Settles,
+    Size,
+    Task,
+    Trainee,
+    Untrained,
+)
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import ExtractionPlan, one_thread
 from wavlm.features.mfcc import Floats
@@ -189,7 +201,8 @@ def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
             f"no learning rate of {rates} gave a score that is a number for each seed; in the evaluation {spec.name}; "
             "add smaller learning rates",
         )
-    predictions = tuple(_predict(trainee, head, split, features, subject.device) for head in searched.heads)
+    tested = trainee.for_test() if isinstance(trainee, DecodesTest) else trainee
+    predictions = tuple(_predict(tested, head, split, features, subject.device) for head in searched.heads)
     alone: tuple[float | None, ...] = ()
     if spec.single_layers and size.num_states > 1:
         alone = _score_layers_alone(spec, trainee, sets, searched.learning_rate, folder, step, subject.device)
@@ -200,7 +213,8 @@ def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
         )
         also = (best,)
     norms = features.mean_norms(it.key for it in split.dev)
-    return Tested(split, searched, trainee, predictions, norms, alone, also=also)
+    scorers = tuple(_calibrate(trainee, head, split, features, subject.device) for head in searched.heads)
+    return Tested(split, searched, trainee, predictions, norms, alone, also=also, scorers=scorers)
 
 
 def _predict(trainee: Trainee, head: nn.Module, split: Split, features: Features, device: str) -> list[JsonValue]:
@@ -209,6 +223,15 @@ def _predict(trainee: Trainee, head: nn.Module, split: Split, features: Features
     if isinstance(trainee, Settles):
         return trainee.settle(split.dev, predict(trainee, head, split.dev, features, device), found)
     return found
+
+
+def _calibrate(trainee: Trainee, head: nn.Module, split: Split, features: Features, device: str) -> Scorer:
+    """What scores the predictions of a chosen head: the trainee, or what it learns from other predictions of it."""
+    wanted = trainee.calibrate_on(split.train, split.dev) if isinstance(trainee, Calibrates) else ()
+    if not wanted:
+        return trainee
+    assert isinstance(trainee, Calibrates)  # noqa: S101 - it named examples
+    return trainee.calibrate(wanted, predict(trainee, head, wanted, features, device))
 
 
 class SingleState(Features):

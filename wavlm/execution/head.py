@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from wavlm.errors import EXIT_STOPPED
-from wavlm.execution.job import TrainJob, read_job
+from wavlm.execution.job import JobPlace, read_place
 from wavlm.execution.meeting import BEAT_SECONDS, FOLDER, POLL_SECONDS, Attempt
 from wavlm.execution.node import launcher_of
 from wavlm.execution.processes import tie_to_parent
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     tie_to_parent(signal.SIGTERM)
     if os.getppid() != int(parent):
         return EXIT_STOPPED  # the parent died before the call above
-    job = read_job(Path(job_path))
+    job = read_place(Path(job_path))
     shutil.rmtree(job.out / FOLDER, ignore_errors=True)  # of attempts whose head was killed
     with StopRequest() as stop:
         attempt = Attempt.begin(job.out)
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _start(job: TrainJob, job_path: Path, attempt: Attempt, note: int) -> subprocess.Popen[bytes]:
+def _start(job: JobPlace, job_path: Path, attempt: Attempt, note: int) -> subprocess.Popen[bytes]:
     prefix = launcher_of(job)
     command = [*prefix, sys.executable, "-m", "wavlm.execution.node", str(job_path), str(attempt.folder)]
     if prefix:  # no descriptor goes to another machine; its signals are ours: nodes follow the leash

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +12,8 @@ from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.specs import MixSpec, NetworkSpec, TrainSpec
 from wavlm.storage.files import read_json
+
+J = TypeVar("J", bound=BaseModel)
 
 TRAIN_LOCK = ".train.lock"  # in the folder that is trained into; held by rank 0
 
@@ -54,6 +57,16 @@ class TrainJob(BaseModel):
     runtime: Runtime = Runtime()
 
 
+class JobPlace(BaseModel):
+    """What those who start a trainer have to know of its job, whichever it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    trainer: Literal["wavlm.train", "wavlm.finetune"] = "wavlm.train"  # the module that does it
+    out: Path
+    runtime: Runtime = Runtime()
+
+
 def name_corpora(data: Sequence[LabelledShards]) -> tuple[str, ...]:
     """A name for each corpus, all different: its own, or the first part of its folder, its folder or its whole path."""
     folders = [item.shards.name for item in data]
@@ -63,12 +76,30 @@ def name_corpora(data: Sequence[LabelledShards]) -> tuple[str, ...]:
 
 
 def read_job(path: Path) -> TrainJob:
-    """Read and validate a job file.
+    """Read and validate a job file of pre-training.
 
     Raises UsageError (JOB_FILE), naming file and field.
     """
+    return read_job_as(TrainJob, path)
+
+
+def read_place(path: Path) -> JobPlace:
+    """What a job file of any trainer says to those who start it. Raises UsageError (JOB_FILE)."""
+    return read_job_as(JobPlace, path)
+
+
+def trainer_of(path: Path) -> str:
+    """The module that does a job: pre-training, if the file cannot be read; then that module says what is wrong."""
     try:
-        return TrainJob.model_validate(read_json(path), strict=False)
+        return read_place(path).trainer
+    except UsageError:
+        return "wavlm.train"
+
+
+def read_job_as(form: type[J], path: Path) -> J:
+    """Read and validate a job file of this form. Raises UsageError (JOB_FILE), naming file and field."""
+    try:
+        return form.model_validate(read_json(path), strict=False)
     except (OSError, ValueError) as error:
         what = " ".join(str(error).split())
         raise UsageError(

@@ -26,7 +26,7 @@ from wavlm.execution.exit_note import (
     receive_exit_notes,
     remove_exit_note,
 )
-from wavlm.execution.job import read_job
+from wavlm.execution.job import read_place
 from wavlm.execution.meeting import Attempt
 from wavlm.execution.metrics import METRICS_FILE, MetricsRecord, parse_line, update_of
 from wavlm.execution.runtime import Runtime
@@ -57,7 +57,7 @@ def run_trainer(
     If any exception interrupts this function, the trainer is asked to stop. It saves a checkpoint and has
     exited before the exception is raised further.
     """
-    out = read_job(job_path).out
+    out = read_place(job_path).out
     out.mkdir(parents=True, exist_ok=True)
     tail = _MetricsTail(out / METRICS_FILE, on_record)
     ended = _run_once(job_path, runtime, tail, stop_requested)
@@ -76,7 +76,7 @@ def join_training(out: Path) -> ExitNote | None:
     Returns how its ranks here ended. If any exception interrupts this, they are asked to stop, and have ended.
     """
     attempt = Attempt.find(out)
-    if attempt is None or not attempt.has_place(read_job(out / "job.json").runtime.nodes):
+    if attempt is None or not attempt.has_place(read_place(out / "job.json").runtime.nodes):
         return None
     log.info("this machine trains with the others, in %s", out)
     with (out / LOG).open("ab") as log_file, keep_signals():
@@ -107,7 +107,7 @@ def may_restart(ended: ExitNote, *, is_again: bool = False) -> bool:
 
 
 def _run_once(job_path: Path, runtime: Runtime, tail: _MetricsTail, stop_requested: Callable[[], bool]) -> ExitNote:
-    out = read_job(job_path).out
+    out = read_place(job_path).out
     remove_exit_note(out)
     with _open_pipe() as (notes, send):
         trainer = _start(job_path, runtime, out / LOG, send)

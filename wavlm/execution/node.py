@@ -21,7 +21,7 @@ from pathlib import Path
 
 from wavlm.errors import EXIT_STOPPED
 from wavlm.execution.exit_note import find_exit_note
-from wavlm.execution.job import TrainJob, read_job
+from wavlm.execution.job import JobPlace, read_place
 from wavlm.execution.meeting import POLL_SECONDS, Attempt, Leash, Meeting, find_address
 from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.runtime import TORCHRUN
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def run_node(job_path: Path, attempt: Attempt, note: tuple[int, ...] = ()) -> int:
     """Take a place of the attempt, and run the ranks of this machine. 75 if no place is left."""
-    job = read_job(job_path)
+    job = read_place(job_path)
     is_guest = not note and not launcher_of(job)  # rank 0 is on the machine of the head, whose address may be given
     node = attempt.take_place(job.runtime.nodes, int(is_guest))
     if node is None:
@@ -64,7 +64,7 @@ def run_node(job_path: Path, attempt: Attempt, note: tuple[int, ...] = ()) -> in
     return code
 
 
-def _call_meeting(job: TrainJob, attempt: Attempt, listening: socket.socket) -> Meeting:
+def _call_meeting(job: JobPlace, attempt: Attempt, listening: socket.socket) -> Meeting:
     """Listen on one address of this machine and no other, and say which."""
     host = job.runtime.address or find_address()
     listening.bind((host, 0))
@@ -88,7 +88,7 @@ def _await_meeting(attempt: Attempt, leash: Leash, stop: StopRequest) -> Meeting
 
 
 def _run_ranks(
-    job_path: Path, job: TrainJob, place: NodePlace, until: tuple[Leash, StopRequest], note: tuple[int, ...]
+    job_path: Path, job: JobPlace, place: NodePlace, until: tuple[Leash, StopRequest], note: tuple[int, ...]
 ) -> int:
     leash, stop = until
     ranks, lost_at = RankProcesses(_start(job_path, job, place, note)), 0.0
@@ -112,7 +112,7 @@ def _run_ranks(
     return code
 
 
-def _start(job_path: Path, job: TrainJob, place: NodePlace, note: tuple[int, ...]) -> list[subprocess.Popen[bytes]]:
+def _start(job_path: Path, job: JobPlace, place: NodePlace, note: tuple[int, ...]) -> list[subprocess.Popen[bytes]]:
     processes = job.runtime.gpus or job.runtime.processes or 1
     if not _is_torchrun(job):
         pipe = str(note[0]) if note else NO_NOTE
@@ -121,19 +121,19 @@ def _start(job_path: Path, job: TrainJob, place: NodePlace, note: tuple[int, ...
     command = [
         sys.executable, "-m", "torch.distributed.run", f"--nnodes={place.nodes}", f"--nproc-per-node={processes}",
         f"--node-rank={place.node}", f"--master-addr={place.meeting.host}", f"--master-port={place.meeting.port}",
-        "--max-restarts=0", "-m", "wavlm.train", str(job_path),
+        "--max-restarts=0", "-m", job.trainer, str(job_path),
     ]  # fmt: skip
     with keep_signals():
         return [subprocess.Popen(command, env=environment_without_ranks(), stdin=subprocess.DEVNULL)]  # noqa: S603
 
 
-def launcher_of(job: TrainJob) -> list[str]:
+def launcher_of(job: JobPlace) -> list[str]:
     """The words that start a program on every machine; none if the same command runs on each."""
     words = shlex.split(job.runtime.launcher)
     return words[:-1] if words[-1:] == [TORCHRUN] else words
 
 
-def _is_torchrun(job: TrainJob) -> bool:
+def _is_torchrun(job: JobPlace) -> bool:
     """Whether torchrun starts the ranks of a machine, and not we. Its store listens on all interfaces."""
     return shlex.split(job.runtime.launcher)[-1:] == [TORCHRUN]
 

@@ -19,8 +19,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from wavlm.errors import EXIT_BUG, EXIT_STOPPED
+from wavlm.execution.job import trainer_of
 from wavlm.execution.meeting import Meeting
 from wavlm.execution.processes import tie_to_parent
 from wavlm.execution.stop import STOP_SIGNALS, StopRequest, keep_signals
@@ -48,8 +50,9 @@ def main(arguments: Sequence[str]) -> None:
     if os.getppid() != int(parent):
         sys.exit(EXIT_STOPPED)  # the parent died before the call above
     if processes == "1":
-        sys.argv = ["wavlm.train", job, *(["--note", note] if note != NO_NOTE else [])]
-        runpy.run_module("wavlm.train", run_name="__main__", alter_sys=True)
+        module = trainer_of(Path(job))
+        sys.argv = [module, job, *(["--note", note] if note != NO_NOTE else [])]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
         return
     rank = [sys.executable, "-m", "wavlm.execution.supervisor", str(os.getpid()), "1", job, note]
     sys.exit(run_ranks(rank, int(processes), pass_fds=(int(note),)))

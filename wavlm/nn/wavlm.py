@@ -85,6 +85,28 @@ class WavLM(nn.Module):
         states: list[Tensor] = self.encoder(x, num_valid, [True] * num_layers)
         return states
 
+    def tuned_states(
+        self,
+        waveforms: Tensor,
+        num_samples: Tensor,
+        time_mask: Tensor | None = None,
+        channel_mask: Tensor | None = None,
+    ) -> list[Tensor]:
+        """The states of `hidden_states` with `each_alone`, as fine-tuning takes them: with masks, and with layer drop.
+
+        time_mask (B, F): frames of the encoder's input that are replaced. channel_mask (B, D): channels that are 0.
+        In training mode the layers to drop are drawn from torch's default CPU generator.
+        """
+        _check_waveforms(waveforms, num_samples)
+        num_valid = self._count_valid_frames(waveforms, num_samples)
+        x = self._project(self.extractor(self._normalise(waveforms, num_samples), num_samples))
+        if time_mask is not None:
+            x = torch.where(time_mask.unsqueeze(-1), self.mask_embedding.to(x.dtype), x)
+        if channel_mask is not None:
+            x = x.masked_fill(channel_mask.unsqueeze(1), 0)
+        states: list[Tensor] = self.encoder(self._zero_padding(x, num_valid), num_valid, self._draw_kept_layers())
+        return states
+
     def extract(self, waveforms: Tensor, num_samples: Tensor | None = None) -> Tensor:
         """The network's output (B, F, D): the last layer's, normed in the pre-norm style. See `hidden_states`."""
         return self.encoder.final(self.hidden_states(waveforms, num_samples)[-1])

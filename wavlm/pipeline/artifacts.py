@@ -18,6 +18,7 @@ from wavlm.specs import (
     CodebookSpec,
     CorpusSpec,
     EvaluationSpec,
+    FinetuneSpec,
     MixSpec,
     MixturesSpec,
     ModelSpec,
@@ -226,6 +227,35 @@ class Evaluation(Artifact):
 
 
 @dataclass(frozen=True)
+class Finetune(Artifact):
+    """A system: a network and a head that were trained for one task, with what they score on its test part."""
+
+    kind: ClassVar[str] = "finetune"
+    files = (
+        *("model.safetensors", "network.json", "head.safetensors", "head.json", "finetune.json", "results.json"),
+        *("predictions.parquet", "metrics.jsonl", "train.log", "snapshots/*/*"),
+    )
+    spec: FinetuneSpec
+    subject: Teacher | BaselineSpec  # what the system stands on
+    shards: tuple[Shards, ...]  # of the labelled corpora
+    noise: tuple[Shards, ...] = ()
+    rooms: tuple[Shards, ...] = ()
+
+    @property
+    def also_read(self) -> tuple[Artifact, ...]:
+        return tuple(item.corpus for item in (*self.shards, *self.noise))
+
+    @property
+    def subject_name(self) -> str:
+        """The model's name, or the baseline's type."""
+        return self.subject.name if isinstance(self.subject, Artifact) else self.subject.type
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True)
 class Export(Artifact):
     """Hugging Face folder, fairseq-layout file and model card of one model."""
 
@@ -268,6 +298,7 @@ Kind = Literal[
     "pretrain",
     "scores",
     "evaluation",
+    "finetune",
     "export",
     "register",
 ]

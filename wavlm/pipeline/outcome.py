@@ -10,6 +10,7 @@ from wavlm.evaluation.facts import ScoresFacts
 from wavlm.evaluation.fast.words import describe_abx
 from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.export.facts import ModelFacts
+from wavlm.finetune.facts import FinetuneFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import (
@@ -18,6 +19,7 @@ from wavlm.pipeline.artifacts import (
     Corpus,
     Evaluation,
     Export,
+    Finetune,
     ImportedModel,
     Labels,
     Mixtures,
@@ -135,13 +137,22 @@ def _scores(artifact: Scores, store: Store) -> Iterator[str]:
 
 
 def _evaluation(artifact: Evaluation, store: Store) -> Iterator[str]:
-    facts = store.facts(artifact, EvaluationFacts)
+    yield from _results(store.facts(artifact, EvaluationFacts))
+
+
+def _results(facts: EvaluationFacts) -> Iterator[str]:
     if facts.main and facts.test:
         spread = facts.main.interval
         yield f"{facts.main.name} {facts.main.value:.4g}" + (
             f" ({spread.low:.4g} to {spread.high:.4g})" if spread else ""
         )
         yield f"on {facts.test.utterances} utterances of {facts.test.speakers} speakers, {facts.reality}"
+
+
+def _finetune(artifact: Finetune, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, FinetuneFacts)
+    yield f"{facts.updates} updates on {facts.subject}, {facts.parameters / 1e6:,.1f} M parameters"
+    yield from _results(facts.results)
 
 
 def _size(artifact: Artifact, store: Store) -> Iterator[str]:
@@ -174,5 +185,6 @@ _DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
     Model: _model,
     Scores: _scores,
     Evaluation: _evaluation,
+    Finetune: _finetune,
     Registration: _registration,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wavlm.errors import UsageError
@@ -13,6 +13,7 @@ from wavlm.pipeline.artifacts import (
     Corpus,
     Evaluation,
     Export,
+    Finetune,
     ImportedModel,
     Labels,
     Mixtures,
@@ -73,6 +74,7 @@ def plan(recipe: Recipe) -> tuple[Artifact, ...]:
     wanted += [item for model in beside for item in evaluations_of(model, recipe)]
     if before is None and not beside:
         wanted += evaluations_of(None, recipe)
+    wanted += systems_of(recipe, before)
     return tuple(build_order(wanted))
 
 
@@ -101,6 +103,16 @@ def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, .
         for spec in recipe.evaluate.evaluations
         for subject in subjects
     )
+
+
+def systems_of(recipe: Recipe, last: Model | None) -> Iterator[Finetune]:
+    """The systems that a recipe fine-tunes. last: the model of its last iteration."""
+    for spec in recipe.finetune:
+        model = ImportedModel(recipe.models[spec.model], spec.model) if spec.model and not spec.baseline else last
+        subject = model if spec.baseline is None else _fill_network(spec.baseline, None)
+        assert subject is not None  # noqa: S101 - the recipe was checked
+        shards, noise, rooms = (_shards(it, spec.shards) for it in (spec.corpora, spec.noise, spec.rooms))
+        yield Finetune(spec, subject, shards, noise, rooms)
 
 
 def evaluated_models(recipe: Recipe) -> list[ImportedModel]:
@@ -196,7 +208,7 @@ def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
     """The iterations of a plan that an artifact belongs to; none for corpora and shards, which all of them share."""
     if isinstance(artifact, Scores | Export | Registration):
         return {artifact.model.iteration}
-    if isinstance(artifact, Evaluation):
+    if isinstance(artifact, Evaluation | Finetune):
         return {artifact.subject.iteration} if isinstance(artifact.subject, Model) else set()
     found = set()
     for model in models(artifacts):
@@ -219,6 +231,7 @@ def used_models(recipe: Recipe) -> list[ImportedModel]:
     teachers = {item.model for item in features if item.type == "hidden"}
     used = teachers | {iteration.start.model for iteration in recipe.iterations if iteration.start}
     used |= {item.called for item in evaluated_models(recipe)}
+    used |= {item.model for item in recipe.finetune if item.baseline is None}
     return [ImportedModel(spec, name) for name, spec in recipe.models.items() if name in used]
 
 

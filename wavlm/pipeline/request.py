@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from wavlm.errors import CodedError, UsageError
 from wavlm.export.sources import find_model, read_model_network
 from wavlm.pipeline.check import NotReadyError
-from wavlm.pipeline.check.sources import find_missing
+from wavlm.pipeline.check.sources import find_missing, find_missing_model
 from wavlm.pipeline.store import Store
-from wavlm.specs import NetworkSpec, SuiteSpec
+from wavlm.specs import FinetuneSpec, NetworkSpec, SuiteSpec
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
 from wavlm.specs.lookup import find_file, shipped_specs
-from wavlm.specs.yaml import read_network
+from wavlm.specs.yaml import read_model, read_network
 from wavlm.storage.files import write_text
 
 FOLDER = "evaluations"  # of a store: recipes that evaluate
+FINETUNES = "finetunes"  # of a store: recipes that fine-tune
 BASELINES = ("fbank", "mfcc", "random:NETWORK")
 _REFERENCE = re.compile(r"(?:models:/)?(?P<name>[^/:@\s]+)(?:@(?P<alias>[A-Za-z][\w-]*)|[:/](?P<version>[1-9]\d*))")
 
@@ -51,22 +53,60 @@ def write_request(model: str, suite: SuiteSpec, store: Store, network: NetworkSp
         else {name: {"source": source, "network": network and network.model_dump(mode="json")}},
         "evaluate": suite.model_dump(mode="json"),
     }
-    path = store.root / FOLDER / f"{fields['name']}.yaml"
+    return _write(fields, store, FOLDER)
+
+
+def write_finetune_request(spec: FinetuneSpec, model: str, store: Store, network: NetworkSpec | None = None) -> Path:
+    """Write the recipe that fine-tunes a system on a model; return its path. The same request gives the same file.
+
+    model: as of `write_request`, or the name of a file of data_specs/models. network: that of a registered model.
+    Raises UsageError (SUBJECT_UNKNOWN) for anything else.
+    """
+    baseline = _read_baseline(model)
+    models = {} if baseline else {"model": _model_fields(model, network)}
+    changed = {"baseline": baseline, "model": "" if baseline else "model"}
+    fields = {
+        "name": spec.name,
+        "description": f"Fine-tunes {spec.name} on {model}.",
+        "registry_name": "unused",
+        "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
+        "models": models,
+        "finetune": [spec.model_copy(update=changed).model_dump(mode="json")],
+    }
+    return _write(fields, store, FINETUNES)
+
+
+def _model_fields(model: str, network: NetworkSpec | None) -> dict[str, object]:
+    """The fields of a model of a recipe: a shipped spec, or a place or a version, written out."""
+    shipped = find_file((shipped_specs() / "models",), model)
+    if shipped is not None and not Path(model).exists():
+        return read_model(shipped).model_dump(mode="json")
+    source = _source_of(model)
+    if source["type"] == "folder":
+        network = read_model_network(find_model(Path(source["path"])))
+    return {"source": dict(source), "network": network and network.model_dump(mode="json")}
+
+
+def _write(fields: Mapping[str, object], store: Store, folder: str) -> Path:
+    path = store.root / folder / f"{fields['name']}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
     return path
 
 
 def set_missing_aside(suite: SuiteSpec) -> tuple[SuiteSpec, list[CodedError]]:
-    """The evaluations of a suite whose corpora can be had here, and what is missing for the others.
+    """The evaluations of a suite whose corpora and language models can be had here, and what is missing for the others.
 
     Raises NotReadyError, which lists all of it, if none can be run.
     """
     missing = {
         spec: list(find_missing(spec)) for it in suite.evaluations for spec in dict.fromkeys((*it.corpora, *it.noise))
     }
-    ready = tuple(it for it in suite.evaluations if not any(missing[spec] for spec in (*it.corpora, *it.noise)))
-    problems = [error for errors in missing.values() for error in errors]
+    models = {it.name: list(find_missing_model(it)) for it in suite.evaluations}
+    ready = tuple(
+        it for it in suite.evaluations if not any((*map(missing.get, (*it.corpora, *it.noise)), models[it.name]))
+    )
+    problems = [error for errors in (*missing.values(), *models.values()) for error in errors]
     if not ready:
         raise NotReadyError(problems)
     return suite.model_copy(update={"evaluations": ready}), problems

@@ -10,7 +10,7 @@ from pydantic import JsonValue, ValidationError
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.results.board import SHORT, Board, StoredResult, keep
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
-from wavlm.pipeline.artifacts import Artifact, Evaluation, Model, Registration
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, Model, Registration
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.plan import evaluations_of
 from wavlm.pipeline.record import RECORD_FILE, RecordHead, read_head
@@ -28,7 +28,9 @@ def read_stored_results(store: Store) -> list[StoredResult]:
     Raises BadDataError (RECORD_BROKEN) for a record that is damaged.
     """
     versions = _names_of_versions(store)
-    return [_read(folder, versions) for folder in complete_in(store.root / Evaluation.kind)]
+    return [
+        _read(folder, versions) for kind in (Evaluation, Finetune) for folder in complete_in(store.root / kind.kind)
+    ]
 
 
 def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
@@ -74,13 +76,13 @@ def _is_called(result: StoredResult, name: str) -> bool:
     return result.facts.subject == name or (len(name) >= SHORT and result.subject.startswith(name))
 
 
-def result_of(artifact: Evaluation, store: Store) -> StoredResult:
-    """The results of one complete evaluation."""
+def result_of(artifact: Evaluation | Finetune, store: Store) -> StoredResult:
+    """The results of one complete evaluation, or of a complete system."""
     return _read(store.path(artifact), {})
 
 
-def find_results(artifacts: Iterable[Evaluation], store: Store) -> list[StoredResult]:
-    """The results of those of some evaluations that are complete."""
+def find_results(artifacts: Iterable[Evaluation | Finetune], store: Store) -> list[StoredResult]:
+    """The results of those of some evaluations and systems that are complete."""
     return [result_of(item, store) for item in artifacts if store.is_complete(item)]
 
 
@@ -89,6 +91,8 @@ def _read(folder: Path, versions: Mapping[str, str]) -> StoredResult:
         raise error
     head = read_head(folder)
     facts = _facts_of(head, folder)
+    if head.identity.get("kind") == Finetune.kind:
+        return StoredResult(facts, head.key, key_of(_conditions_of_system(head)), head.finished_unix, folder)
     conditions = {name: value for name, value in head.identity.items() if name != "subject"}
     subject = _subject_of(head.identity.get("subject"))
     if name := versions.get(subject):
@@ -96,10 +100,19 @@ def _read(folder: Path, versions: Mapping[str, str]) -> StoredResult:
     return StoredResult(facts, subject, key_of(conditions), head.finished_unix, folder)
 
 
+def _conditions_of_system(head: RecordHead) -> dict[str, JsonValue]:
+    """What systems have to have in common to stand in one column: task, data and split, however they were trained."""
+    spec = head.identity.get("spec")
+    fields = spec if isinstance(spec, dict) else {}
+    same = {name: fields.get(name) for name in ("task", "split", "max_utterances")}
+    return {"kind": Finetune.kind, "shards": head.identity.get("shards"), **same}
+
+
 def _facts_of(head: RecordHead, folder: Path) -> EvaluationFacts:
+    is_system = head.identity.get("kind") == Finetune.kind
     try:
-        return EvaluationFacts.model_validate(head.facts, strict=False)
-    except ValidationError as error:
+        return EvaluationFacts.model_validate(head.facts["results"] if is_system else head.facts, strict=False)
+    except (ValidationError, KeyError) as error:
         raise BadDataError(
             "RECORD_BROKEN", f"no results can be read: {error}; at {folder / RECORD_FILE}; make the evaluation again"
         ) from error

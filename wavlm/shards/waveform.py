@@ -77,10 +77,16 @@ def read_whole(path: Path) -> Waveform:
 
     Raises AudioError if it cannot be decoded to its end.
     """
-    with open_audio(path) as stream:
-        pieces = [block.pcm[0] for block in _blocks(stream, (MEAN,))]
+    pieces = list(stream_pcm(path))
     pcm = np.concatenate(pieces) if pieces else np.empty(0, np.int16)
     return cast(Waveform, pcm.astype(np.float32) / np.float32(FULL_SCALE))
+
+
+def stream_pcm(path: Path) -> Iterator[Pcm16]:
+    """Like `read_whole`, in 16-bit pieces (T,) of some seconds each."""
+    with open_audio(path) as stream:
+        for block in _blocks(stream, (MEAN,)):
+            yield block.pcm[0]
 
 
 def to_16_khz(num_samples: int, rate_hz: int) -> int:

@@ -1,4 +1,4 @@
-"""Specs of tasks about pairs and turns: speaker verification, query by example, speaker diarization."""
+"""Specs of tasks about pairs and turns: query by example, speaker diarization. `speakers` has verification."""
 
 from __future__ import annotations
 
@@ -9,65 +9,6 @@ from pydantic import Field, model_validator
 from wavlm.specs.base import Count, FieldError, Natural, NonNegative, Positive, Probability, Spec
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class SpeakerVerification(Spec):
-    """ASV: whether two recordings are of one voice. Target: the speaker, and trials. Score: EER, then minDCF.
-
-    The head learns the speakers of the train part. Trials compare its embeddings by their cosine.
-    """
-
-    heads: ClassVar[tuple[str, ...]] = ("xvector",)
-
-    type: Literal["asv"]
-    """Selects speaker verification."""
-
-    trials: str = ""
-    """Name of the list of trials that the test part is scored on, such as `vox1-o`. Empty: trials are made by rule.
-
-    The rule, which the dev part always has: all pairs of recordings, or `max_trials` of them, drawn with a fixed seed,
-    of which half are of one speaker as far as there are so many.
-    Change: give it where the publisher has a list.
-    """
-
-    max_trials: Annotated[int, Field(ge=2)] = 20_000
-    """At most so many trials are made by rule.
-
-    Unit: trials.
-    Change: higher where a figure below 1 % has to be told apart from another one.
-    """
-
-    chunk_seconds: Positive = 8.0
-    """Each update takes a random stretch of so much of a recording; dev and test take all of it.
-
-    The stretch is cut from the frames of the whole recording, so that frames are computed once.
-    Unit: seconds.
-    Source: SUPERB, 8 s, cut from the samples (s3prl, downstream/sv_voxceleb1: max_timestep).
-    Change: shorter where recordings are short.
-    """
-
-    min_train_seconds: NonNegative = 2.0
-    """Shorter recordings are not trained on.
-
-    Unit: seconds.
-    Source: SUPERB, 2 s after silence was removed (s3prl, downstream/sv_voxceleb1: min_sec); here none is removed.
-    Change: 0 for a corpus of single words.
-    """
-
-    p_target: Share = 0.05
-    """Share of trials of one speaker that minDCF assumes; both costs are 1.
-
-    Source: NIST SRE 2018 evaluation plan (0.05 for audio from video); VoxSRC.
-    Change: as the evaluation plan says that you compare with.
-    """
-
-    best_on_test: bool = True
-    """True: the best EER on the test part of all heads that were scored on the dev part is reported, too.
-
-    Source: SUPERB's reference does so, as VoxCeleb1 has no dev part (s3prl, downstream/docs/superb.md). The figure
-    compares with published ones; the first one is the honest one.
-    Change: false where only own figures are compared.
-    """
 
 
 class QueryByExample(Spec):
@@ -233,16 +174,17 @@ class SpeakerDiarization(Spec):
     Recordings without turns that others name as sources are left out.
     """
 
-    heads: ClassVar[tuple[str, ...]] = ("diarizer",)
+    heads: ClassVar[tuple[str, ...]] = ("diarizer", "eend_eda", "sc_eend", "eend_vc", "eend_gla")
 
     type: Literal["sd"]
     """Selects speaker diarization."""
 
-    speakers: Annotated[int, Field(ge=1, le=4)] = 2
-    """Speakers that the head can tell apart. Further ones of a test recording are missed; training refuses them.
+    speakers: Annotated[int, Field(ge=1, le=6)] = 2
+    """Speakers that the head `diarizer` can tell apart; other heads have numbers of their own.
 
+    Further ones of a test recording are missed; training refuses them.
     Unit: speakers.
-    Source: SUPERB, 2. The loss tries all orders of them: 24 for 4.
+    Source: SUPERB, 2. The loss of that head tries all orders of them: 24 for 4, 720 for 6.
     Change: to the most that speak in a recording.
     """
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from wavlm.specs.base import FieldError, Name, Spec
 from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.evaluation import SuiteSpec
+from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.gate import GateSpec, explain_unmeasured
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.iteration import IterationSpec
@@ -130,6 +131,13 @@ class Recipe(Spec):
     Change: name the models that you compare with.
     """
 
+    finetune: tuple[FinetuneSpec, ...] = ()
+    """Systems that are trained on top of a model: of the last iteration, or of one of the recipe's models.
+
+    In YAML: names of files of data_specs/finetunes. `wavlm finetune` trains one without a recipe.
+    Change: name one to have it trained anew with each model.
+    """
+
     keep: KeepSpec = KeepSpec()
     """What `wavlm gc` may not delete. Other than archives and audio it never touches what this recipe wants.
 
@@ -145,6 +153,7 @@ class Recipe(Spec):
     @model_validator(mode="after")
     def _check_consistent(self) -> Recipe:
         self._check_purpose()
+        self._check_systems()
         self._check_corpora()
         for place, iteration in enumerate(self.iterations):
             self._check_iteration(place, iteration)
@@ -158,7 +167,8 @@ class Recipe(Spec):
         """Check that the recipe trains something, or evaluates something."""
         if self.iterations and not self.speech:
             raise FieldError("there are iterations, but no speech: name one corpus or more", "speech")
-        if not self.iterations and not (self.evaluate and (self.models or self.evaluate.baselines)):
+        is_evaluating = self.evaluate and (self.models or self.evaluate.baselines)
+        if not self.iterations and not is_evaluating and not self.finetune:
             raise FieldError(
                 "found no iteration, expected one or more; or models and `evaluate`, to evaluate alone", "iterations"
             )
@@ -172,6 +182,24 @@ class Recipe(Spec):
                 )
         if self.evaluate_models and not self.evaluate:
             raise FieldError("there are models to evaluate, but no suite: name one in `evaluate`", "evaluate_models")
+
+    def _check_systems(self) -> None:
+        """Check that the systems that are fine-tuned stand on something, and have names of their own."""
+        names = [item.name for item in self.finetune]
+        for number, item in enumerate(self.finetune):
+            if names.index(item.name) != number:
+                raise FieldError(f"the system {item.name} is named twice", "finetune", number)
+            if item.baseline is None and not item.model and not self.iterations:
+                raise FieldError(
+                    f"the system {item.name} names no model, and there is no iteration", "finetune", number, "model"
+                )
+            if item.baseline is None and item.model and item.model not in self.models:
+                hint = suggest(item.model, self.models)
+                known = ", ".join(self.models) or "none"
+                raise FieldError(
+                    f"{item.model} is not among the recipe's models, which are: {known}{f': {hint}' if hint else ''}",
+                    *("finetune", number, "model"),
+                )
 
     def _check_corpora(self) -> None:
         """Check that no corpus is named twice."""

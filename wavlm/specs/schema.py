@@ -9,14 +9,18 @@ from pydantic.json_schema import models_json_schema
 
 from wavlm.specs import CorpusSpec, EvaluationSpec, MixSpec, ModelSpec, Name, NetworkSpec, Recipe, Spec, SuiteSpec
 from wavlm.specs.editors import by_fields, follow_branches
+from wavlm.specs.finetune import FinetuneSpec
+from wavlm.specs.simulation import SimulationSpec
 
 FILES: dict[str, type[Spec]] = {
     "corpora": CorpusSpec,
     "evaluations": EvaluationSpec,
+    "finetunes": FinetuneSpec,
     "mixes": MixSpec,
     "models": ModelSpec,
     "networks": NetworkSpec,
     "recipes": Recipe,
+    "simulations": SimulationSpec,
     "suites": SuiteSpec,
 }
 _CHANGES, _CONTINUED, _REGISTERED = "NetworkChanges", "NetworkOfModel", "ModelInRegistry"
@@ -38,6 +42,7 @@ def json_schema() -> dict[str, Any]:
     in_files = {
         "CorpusSpec": name,
         "EvaluationSpec": name,
+        "FinetuneSpec": _by_name(name, _reference("FinetuneSpec")),
         "MixSpec": name,
         "ModelSpec": _by_name(name, by_registry),
         "SuiteSpec": _by_name(name, _reference("SuiteSpec")),
@@ -51,6 +56,7 @@ def json_schema() -> dict[str, Any]:
         "ModelSpec": by_preset,
         "EvaluationSpec": by_preset,
         "SuiteSpec": by_preset,
+        "FinetuneSpec": by_preset,
         "RandomBaseline": by_preset,
     }
     for owner, network in networks.items():

@@ -54,18 +54,19 @@ class SpeechCommandsLayout(Spec):
 
 
 class VoxcelebLayout(Spec):
-    """VoxCeleb1: `<speaker>/<video>/<number>.wav` below `dev/wav` and `test/wav`, and the publisher's lists."""
+    """VoxCeleb1 and 2: `<speaker>/<video>/<number>.wav` (2: `.m4a`) in `dev` and `test`, and the publisher's lists."""
 
     type: Literal["voxceleb"]
     """Selects this layout."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"max_left_over_rows"})
 
-    partition: Literal["identification", "verification"]
+    partition: Literal["identification", "verification", "training"]
     """What the partitions are.
 
     `identification`: `train`, `dev` and `test` of `iden_split.txt`, with all speakers in each. `verification`: `dev`
-    and `test`, the folders of the publisher's archives, without a speaker in common.
+    and `test`, the folders of the publisher's archives, without a speaker in common. `training`: all is `train`, as
+    VoxCeleb2's dev set is where VoxCeleb1 is scored.
     """
 
     identification: Below = "iden_split.txt"

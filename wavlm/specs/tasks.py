@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from wavlm.specs.base import Natural, Positive, Spec
+from wavlm.specs.base import FieldError, Natural, Positive, Spec
+from wavlm.specs.decoders import LexiconDecoderSpec
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
-from wavlm.specs.pairs import QueryByExample, SpeakerDiarization, SpeakerVerification
+from wavlm.specs.pairs import QueryByExample, SpeakerDiarization
+from wavlm.specs.speakers import SpeakerVerification
+
+
+def _check_letters(letters: str) -> str:
+    if twice := sorted({letter for letter in letters if letters.count(letter) > 1}):
+        raise ValueError(f"the letter {twice[0]!r} is there twice")
+    return letters
+
+
+Alphabet = Annotated[str, AfterValidator(_check_letters)]
 
 
 class KeywordSpotting(Spec):
@@ -115,77 +126,8 @@ class PhonemeRecognition(Spec):
     """
 
 
-class SpeechRecognition(Spec):
-    """ASR: the letters of a recording, by CTC. Target: the text. Score: WER, then CER."""
-
-    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
-
-    type: Literal["asr"]
-    """Selects speech recognition."""
-
-    letters: Literal["as_written", "lower", "upper"] = "as_written"
-    """Whether letter case is changed before anything else. Nothing else of a text is changed but its Unicode form, NFC.
-
-    Change: where the corpus writes case without meaning.
-    """
-
-    drop: str = ""
-    """Characters that are left out of the texts, such as punctuation.
-
-    Change: where nobody speaks them.
-    """
-
-    augment: SpecAugmentSpec | None = None
-    """SpecAugment while training. Not given: none.
-
-    Change: give it (`{}` for the published values) where there are hours of speech.
-    """
-
-
-class OtherRecognition(Spec):
-    """OOD-ASR: speech recognition in another language or style, one evaluation per language. Score: WER or CER."""
-
-    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
-
-    type: Literal["ood_asr"]
-    """Selects recognition out of domain."""
-
-    score: Literal["wer", "cer"] = "wer"
-    """What counts: words, or characters where words are not separated, as in Mandarin.
-
-    Source: SUPERB-SG: CER for Mandarin, WER for the others.
-    Change: cer for languages that do not separate words.
-    """
-
-    letters: Literal["as_written", "lower", "upper"] = "as_written"
-    """Whether letter case is changed before anything else.
-
-    Change: where the corpus writes case without meaning.
-    """
-
-    drop: str = ""
-    """Characters that are left out of the texts, such as punctuation.
-
-    Change: where nobody speaks them.
-    """
-
-    augment: SpecAugmentSpec | None = None
-    """SpecAugment while training. Not given: none.
-
-    Change: give it (`{}` for the published values) where there are hours of speech.
-    """
-
-
-class SlotFilling(Spec):
-    """SF: the letters of a recording with marks around slot values, by CTC. Target: the text and `slots`.
-
-    Score: F1 of slot types, then CER of slot values.
-    """
-
-    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
-
-    type: Literal["sf"]
-    """Selects slot filling."""
+class WritesLetters(Spec):
+    """What the tasks have in common that write the letters of a text."""
 
     letters: Literal["as_written", "lower", "upper"] = "as_written"
     """Whether letter case is changed before anything else.
@@ -199,6 +141,93 @@ class SlotFilling(Spec):
 
     Change: give it (`{}` for the published values) where there are hours of speech.
     """
+
+
+class WritesTexts(WritesLetters):
+    """What the tasks have in common that write a text alone."""
+
+    drop: str = ""
+    """Characters that are left out of the texts, such as punctuation.
+
+    Nothing else of a text is changed but its case, its spaces and its Unicode form, NFC.
+    Change: where nobody speaks them.
+    """
+
+    alphabet: Alphabet = ""
+    """Letters that texts may have, in the order of the head's classes. Empty: those of the training texts, sorted.
+
+    A text with another letter is an error then. A space is added where the head closes words.
+    Source: fairseq's letters of English, by how often they are: ` ETAONIHSRDLUMWCFGYPBVK'XJQZ`.
+    Change: give it for systems that others load: their letters do not depend on the training texts.
+    """
+
+    decoder: LexiconDecoderSpec | None = None
+    """Decodes the test part a second time, with a lexicon and a language model. Not given: greedy alone.
+
+    Learning rates are chosen by the greedy result in any case, which is the first figure.
+    Change: give it where words are separated by spaces, and other tables have a language model.
+    """
+
+
+class SpeechRecognition(WritesTexts):
+    """ASR: the letters of a recording, by CTC. Target: the text. Score: WER, then CER."""
+
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear", "ctc")
+
+    type: Literal["asr"]
+    """Selects speech recognition."""
+
+
+class OtherRecognition(WritesTexts):
+    """OOD-ASR: speech recognition in another language or style, one evaluation per language. Score: WER or CER."""
+
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear", "ctc")
+
+    type: Literal["ood_asr"]
+    """Selects recognition out of domain."""
+
+    score: Literal["wer", "cer"] = "wer"
+    """What counts: words, or characters where words are not separated, as in Mandarin.
+
+    Source: SUPERB-SG: CER for Mandarin, WER for the others.
+    Change: cer for languages that do not separate words.
+    """
+
+    normalize_as: Literal["none", "es", "ar", "zh-CN"] = "none"
+    """Texts are normalized as SUPERB-SG does those of Common Voice in this language.
+
+    They are upper case in the Unicode form NFKC; a space stands for each punctuation mark but the apostrophe; Mandarin
+    has no spaces. Recordings whose text has letters of other writing systems are left out, as there: Arabic and
+    Mandarin with Latin letters, and a few more. How many is said in the results.
+    Source: s3prl, downstream/ctc/corpus/common_voice_preprocess.py.
+    Change: for corpora with the texts of Common Voice. Then `letters` and `drop` are left out.
+    """
+
+    every_20_ms: bool = False
+    """True: of features with a frame every 10 ms, such as `fbank`, every second frame is taken.
+
+    Source: s3prl, downstream/ctc/cv_config (`total_rate: 320`, `sample_style: drop`), unlike its recognition of
+    LibriSpeech.
+    Change: true to follow SUPERB-SG.
+    """
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> OtherRecognition:
+        if self.normalize_as != "none" and (self.drop or self.letters != "as_written"):
+            raise FieldError("the rules of normalize_as decide letters and marks: leave out letters and drop", "drop")
+        return self
+
+
+class SlotFilling(WritesLetters):
+    """SF: the letters of a recording with marks around slot values, by CTC. Target: the text and `slots`.
+
+    Score: F1 of slot types, then CER of slot values.
+    """
+
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+
+    type: Literal["sf"]
+    """Selects slot filling."""
 
 
 TaskSpec = Annotated[

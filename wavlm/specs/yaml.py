@@ -12,6 +12,7 @@ from pydantic import JsonValue, ValidationError
 from wavlm.specs import CorpusSpec, MixSpec, ModelSpec, NetworkSpec, Recipe, Spec
 from wavlm.specs.evaluation import EvaluationSpec, SuiteSpec
 from wavlm.specs.explain import explain_errors
+from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.lookup import (
     find_file,
     is_bare_name,
@@ -46,6 +47,13 @@ def read_recipe(path: Path | str) -> Recipe:
         fields["models"] = {name: _read_model_fields(tree, ("models", name), model) for name, model in models.items()}
     if isinstance(suite := fields.get("evaluate"), str):
         fields["evaluate"] = _dump(read_suite(_find_named(tree, "suites", ("evaluate",), suite)))
+    if isinstance(names := fields.get("finetune"), list):
+        places = (
+            _find_named(tree, "finetunes", ("finetune", n), name)
+            for n, name in enumerate(names)
+            if isinstance(name, str)
+        )
+        fields["finetune"] = [_dump(read_finetune(place)) for place in places] or names
     if isinstance(iterations := fields.get("iterations"), list):
         known = fields.get("models")
         known = known if isinstance(known, dict) else {}
@@ -136,6 +144,22 @@ def find_suite(path: Path) -> SuiteSpec:
         return read_suite(found)
     evaluation = read_evaluation(found)
     return SuiteSpec(name=evaluation.name, description=evaluation.description, evaluations=(evaluation,))
+
+
+def read_finetune(path: Path | str) -> FinetuneSpec:
+    """Read one file of data_specs/finetunes, or the shipped one of that bare name; raises RecipeError."""
+    path = Path(path)
+    if not is_file(path) and is_bare_name(path):
+        shipped = shipped_specs() / "finetunes"
+        path = find_file((shipped,), path.name) or path
+    tree = parse_tree(path)
+    fields = dict(tree.fields)
+    for field, role in (("corpora", "evaluation"), ("noise", "noise"), ("rooms", "room")):
+        if isinstance(names := fields.get(field), list):
+            fields[field] = [_read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
+    if isinstance(mix := fields.get("mix"), str):
+        fields["mix"] = _dump(read_mix(_find_named(tree, "mixes", ("mix",), mix)))
+    return _require_name(_validate(FinetuneSpec, tree, fields), tree)
 
 
 def _expand_baseline(tree: Tree, number: int, baseline: JsonValue) -> JsonValue:

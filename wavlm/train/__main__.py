@@ -5,30 +5,16 @@ Exit codes: 0 done (also if it was done before), 75 stopped on request, others a
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import resource
 import shutil
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from functools import partial
-from pathlib import Path
-from typing import NoReturn
+from contextlib import ExitStack
 
-from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, CodedError, StoppedError
-from wavlm.errors.boundary import code_errors
-from wavlm.execution.exit_note import (
-    ExitNote,
-    find_exit_note,
-    is_of_neighbour,
-    remove_exit_note,
-    send_exit_note,
-    write_exit_note,
-)
+from wavlm.errors import StoppedError
 from wavlm.execution.job import TRAIN_LOCK, TrainJob, read_job
 from wavlm.execution.stop import StopRequest
+from wavlm.execution.trainer_process import SayWhy, end_process, run_job
 from wavlm.storage.locks import hold_lock
 from wavlm.train.facts import is_finished
 
@@ -39,40 +25,10 @@ log = logging.getLogger("wavlm.train")
 
 def main(arguments: list[str], stop: StopRequest) -> int:
     """Train as the job file says; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m wavlm.train", description=__doc__)
-    parser.add_argument("job", type=Path, help="a job file (see wavlm.execution.job.TrainJob)")
-    parser.add_argument("--note", type=int, metavar="FD", help="a pipe for the exit code and its message")
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    given = parser.parse_args(arguments)
-    job = None
-    try:
-        with code_errors(given.job.parent):
-            job = read_job(given.job)
-            _train(job, stop, partial(_say_why, pipe=given.note, job=job))
-            remove_exit_note(job.out)
-    except CodedError as error:
-        _say_why(error, pipe=given.note, job=job)
-        return error.exit_code
-    return 0
+    return run_job("wavlm.train", arguments, read_job, lambda job, say_why: _train(job, stop, say_why), __doc__)
 
 
-def _say_why(error: CodedError, *, pipe: int | None, job: TrainJob | None) -> None:
-    """Leave the error in the log, in the pipe and in the training's folder. A full disk stops none but the last.
-
-    A rank that only lost another one does not take the place of what that one said.
-    """
-    log.log(logging.INFO if error.exit_code == EXIT_STOPPED else logging.ERROR, "%s", error)
-    note = ExitNote(exit_code=error.exit_code, message=str(error))
-    if pipe is not None:
-        send_exit_note(pipe, note)
-    if not job or not job.out.is_dir() or error.exit_code == EXIT_LOCKED:  # a locked folder belongs to another trainer
-        return
-    if not (is_of_neighbour(note) and find_exit_note(job.out)):
-        with suppress(OSError):
-            write_exit_note(job.out, note)
-
-
-def _train(job: TrainJob, stop: StopRequest, say_why: Callable[[CodedError], None]) -> None:
+def _train(job: TrainJob, stop: StopRequest, say_why: SayWhy) -> None:
     if is_finished(job):
         log.info("already trained: %s", job.out)
         return
@@ -109,16 +65,6 @@ def _raise_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _end_process(code: int) -> NoReturn:
-    """Exit; if not well, without Python's cleanup, which would wait for other ranks: 75 may be of this rank alone."""
-    if code == 0:
-        sys.exit(code)
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
     with StopRequest() as requested:
-        _end_process(main(sys.argv[1:], requested))
+        end_process(main(sys.argv[1:], requested))

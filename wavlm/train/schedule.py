@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from wavlm.errors import BadDataError
 from wavlm.specs import TrainSpec
@@ -24,6 +25,16 @@ def learning_rate(done_updates: int, train: TrainSpec) -> float:
     return train.peak_lr * left / max(1, train.updates - train.warmup_updates)
 
 
+class Scaled(Protocol):
+    """What a loss scale depends on: the spec of a training, or of a stage of fine-tuning."""
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def micro_batches_per_update(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class LossScale:
     """The factor of the loss that keeps small fp16 gradients from vanishing; 1 in other precisions."""
@@ -32,11 +43,11 @@ class LossScale:
     clean_updates: int = 0  # since the last change of the value
 
     @classmethod
-    def first(cls, train: TrainSpec) -> LossScale:
+    def first(cls, train: Scaled) -> LossScale:
         """The scale of the first update."""
         return cls(FIRST_LOSS_SCALE if train.precision == "fp16" else 1.0)
 
-    def after(self, train: TrainSpec, *, overflow: bool) -> LossScale:
+    def after(self, train: Scaled, *, overflow: bool) -> LossScale:
         """The scale of the next update: halved after an overflow, doubled after a window without one.
 
         Raises BadDataError if the scale would fall below its floor: gradients that overflow at such a small scale

@@ -13,7 +13,7 @@ from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.tasks.activity import overlapped, spoken
 from wavlm.evaluation.tasks.conversations import Source, make_conversations
-from wavlm.evaluation.tasks.sound import find_sound
+from wavlm.mixing.sound import find_sound
 from wavlm.specs.pairs import ConversationSpec
 
 SPEC = ConversationSpec(train=6, dev=2, test=3, seconds=6.0, level_db=0.0)

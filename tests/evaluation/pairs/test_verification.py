@@ -19,7 +19,7 @@ from wavlm.evaluation.tasks.task import Size
 from wavlm.evaluation.tasks.verification import Verification, Verifier
 from wavlm.specs.evaluation import FitSpec
 from wavlm.specs.heads import XvectorHead
-from wavlm.specs.pairs import SpeakerVerification
+from wavlm.specs.speakers import SpeakerVerification
 
 SIZE = Size(num_states=2, num_channels=6, hop_samples=320)
 HEAD = XvectorHead(type="xvector", width=16)
@@ -71,9 +71,9 @@ def test_new_recordings_of_voices_are_told_apart(tmp_path: Path) -> None:
 def _listed() -> list[Example]:
     """a-0 against a-1 (one voice) and b-0; b-0 against b-1 (one voice)."""
     return [
-        _example("a", 0, trials=[["c/a-1", 1], ["c/b-0", 0]]),
+        _example("a", 0, trials={"vox1-o": [["c/a-1", 1], ["c/b-0", 0]]}),
         _example("a", 1),
-        _example("b", 0, trials=[["c/b-1", 1]]),
+        _example("b", 0, trials={"vox1-o": [["c/b-1", 1]]}),
         _example("b", 1),
     ]
 

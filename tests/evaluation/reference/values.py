@@ -51,3 +51,18 @@ def spectra(num_sources: int) -> tuple[np.ndarray, np.ndarray]:
     for row, length in zip(sources, LENGTHS, strict=True):
         row[:, length:] = 0
     return sources.sum(1).astype(np.complex64), sources.astype(np.complex64)
+
+
+ECAPA = {"channels": 16, "groups": 4, "squeeze": 6, "pooled": 24, "attention": 5, "embedding": 7}
+ECAPA_FULL = {"channels": 512, "groups": 8, "squeeze": 128, "pooled": 1536, "attention": 128, "embedding": 256}
+
+
+def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A parameter, or a statistic of a batch norm. Variances and scales of norms are around 1."""
+    if name.endswith("running_var") or (name.endswith("weight") and len(shape) == 1):
+        return 1 + uniform(name, *shape, size=0.5)
+    return weight(name, shape)
+
+
+EEND = {"width": 6, "encoder": 16, "feed_forward": 24, "heads": 2, "layers": 2, "speakers": 3}
+NUM_EEND_FRAMES = 30

@@ -29,7 +29,9 @@ from wavlm.corpus.layouts.gigaspeech import read_gigaspeech
 from wavlm.corpus.layouts.huggingface import find_files, read_huggingface, unpack_rows
 from wavlm.corpus.layouts.iemocap import read_iemocap
 from wavlm.corpus.layouts.kaldi import read_kaldi
+from wavlm.corpus.layouts.kaldi_turns import read_kaldi_turns
 from wavlm.corpus.layouts.lhotse import read_lhotse
+from wavlm.corpus.layouts.libricss import read_libricss
 from wavlm.corpus.layouts.librilight import read_librilight
 from wavlm.corpus.layouts.librimix import read_librimix
 from wavlm.corpus.layouts.librispeech import read_librispeech
@@ -51,7 +53,7 @@ from wavlm.corpus.layouts.voxpopuli import read_voxpopuli
 from wavlm.corpus.layouts.webdataset import find_tars, read_webdataset
 from wavlm.specs import Layout, Spec
 from wavlm.specs.containers import HuggingfaceLayout, WebdatasetLayout
-from wavlm.specs.labelled import FreeSpokenDigitLayout, RttmLayout
+from wavlm.specs.labelled import FreeSpokenDigitLayout, KaldiTurnsLayout, LibricssLayout, RttmLayout
 from wavlm.specs.layouts import AsteriskLayout, FestvoxLayout, FilletsLayout, GenericLayout, LibrispeechLayout
 from wavlm.specs.manifests import (
     EspnetLayout,
@@ -120,7 +122,9 @@ READERS: Mapping[type[Spec], Callable[[Any, Tree], Iterator[Recording]]] = {
     HuggingfaceLayout: read_huggingface,
     IemocapLayout: read_iemocap,
     KaldiLayout: read_kaldi,
+    KaldiTurnsLayout: read_kaldi_turns,
     LhotseLayout: read_lhotse,
+    LibricssLayout: read_libricss,
     LibrilightLayout: read_librilight,
     LibrimixLayout: read_librimix,
     LibrispeechLayout: read_librispeech,

@@ -84,8 +84,8 @@ class _Directory:
 
     def read(self) -> None:
         """Hand the utterances to the listing: segments, or whole recordings if there are no segments."""
-        audio = self._table(self._scp.path.name, _to_audio)
-        segments, channels = self._table("segments", _to_segment), self._table("reco2file_and_channel", _to_channel)
+        audio = self._table(self._scp.path.name, to_scp_audio)
+        segments, channels = self._table("segments", to_segment), self._table("reco2file_and_channel", to_file_channel)
         if self._path("segments").exists():
             self._tree.tables.append(self._check(audio))
             manifest = Manifest(self._scp.folder / "segments", self._scp.split)
@@ -101,7 +101,7 @@ class _Directory:
         names = {entry.name for entry in made}
         speakers, languages, texts = (
             self._joined(name, names, parse)
-            for name, parse in (("utt2spk", _to_one), ("utt2lang", _to_one), ("text", _to_text))
+            for name, parse in (("utt2spk", to_one_word), ("utt2lang", to_one_word), ("text", _to_text))
         )
         for entry in made:
             name = entry.name
@@ -133,31 +133,38 @@ class _Directory:
 
         Empty if there is no such file. Raises BadDataError (LAYOUT) for bad lines.
         """
-        path = self._path(name)
-        found: dict[str, Value] = {}
-
-        def take(line: int, text: str) -> Iterable[str]:
-            word, *rest = text.split(maxsplit=1)
-            if word in found:
-                raise RowError(f"{shorten(word)} stands in an earlier line, too", "give each line a name of its own")
-            found[word] = parse(line, rest[0].strip() if rest else "")
-            return (word,)
-
-        if path.exists():
-            for _ in parse_rows(path, ((line, text) for line, text in read_lines(path) if text.strip()), take):
-                pass
-        return found
+        return read_kaldi_table(self._path(name), parse)
 
     def _path(self, name: str) -> Path:
         return self._tree.root / self._scp.folder / name
 
 
-def _to_audio(line: int, rest: str) -> Audio:
+def read_kaldi_table(path: Path, parse: Callable[[int, str], Value]) -> dict[str, Value]:
+    """What `parse` makes of the rest of each line of a table, by the first word of the line.
+
+    Empty if there is no such file. Raises BadDataError (LAYOUT) for bad lines.
+    """
+    found: dict[str, Value] = {}
+
+    def take(line: int, text: str) -> Iterable[str]:
+        word, *rest = text.split(maxsplit=1)
+        if word in found:
+            raise RowError(f"{shorten(word)} stands in an earlier line, too", "give each line a name of its own")
+        found[word] = parse(line, rest[0].strip() if rest else "")
+        return (word,)
+
+    if path.exists():
+        for _ in parse_rows(path, ((line, text) for line, text in read_lines(path) if text.strip()), take):
+            pass
+    return found
+
+
+def to_scp_audio(line: int, rest: str) -> Audio:
     refuse_audio(rest)
     return Audio(line, rest)
 
 
-def _to_segment(line: int, rest: str) -> Segment:
+def to_segment(line: int, rest: str) -> Segment:
     fields = rest.split()
     if len(fields) not in (3, 4):
         raise RowError(f"{len(fields) + 1} fields", "expected utterance, recording, start, end")
@@ -174,7 +181,7 @@ def _to_segment(line: int, rest: str) -> Segment:
     return found
 
 
-def _to_channel(_: int, rest: str) -> int:
+def to_file_channel(_: int, rest: str) -> int:
     word = rest.rsplit(maxsplit=1)[-1] if rest else ""
     channel = CHANNELS.get(word) or to_channel(word)
     if channel is None or len(rest.split()) != 2:
@@ -182,7 +189,7 @@ def _to_channel(_: int, rest: str) -> int:
     return channel
 
 
-def _to_one(_: int, rest: str) -> str:
+def to_one_word(_: int, rest: str) -> str:
     if len(rest.split()) != 1:
         raise RowError(f"found {shorten(rest)!r}", "expected an utterance and one word")
     return to_name(rest)

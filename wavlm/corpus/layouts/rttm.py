@@ -44,9 +44,9 @@ def read_rttm(layout: RttmLayout, tree: Tree) -> Iterator[Recording]:
     allows them.
     """
     paths = tree.audio(layout.audio)
-    names = _names(tree, paths)
-    turns = _gather(tree, find_listed(tree, layout.rttm, "rttm"), names, _turn)
-    scored = _gather(tree, [path for glob in layout.uem for path in tree.files(glob)], names, _stretch)
+    names = _names(tree, paths, PathPattern("name", layout.name_pattern, tree.root))
+    turns = _gather(tree, find_listed(tree, layout.rttm, "rttm"), names, to_turn)
+    scored = _gather(tree, [path for glob in layout.uem for path in tree.files(glob)], names, to_stretch)
     part = PathPattern("part", layout.partition_pattern, tree.root)
     for path, key in zip(paths, keys_of(paths), strict=True):
         found = turns.get(path)
@@ -59,23 +59,41 @@ def read_rttm(layout: RttmLayout, tree: Tree) -> Iterator[Recording]:
         yield Recording(key, path, UNKNOWN_SPEAKER, part=part.find(path), target=target)
 
 
+def read_rttm_file(path: Path) -> dict[str, list[Turn]]:
+    """The turns of one RTTM file by the name of their recording. Raises BadDataError (LAYOUT) with all bad lines."""
+    turns: dict[str, list[Turn]] = {}
+    for name, turn in parse_rows(path, _lines(path), lambda _, text: parse_line(to_turn, text)):
+        turns.setdefault(name, []).append(turn)
+    return turns
+
+
+def read_uem_file(path: Path) -> dict[str, list[Stretch]]:
+    """The scored stretches of one UEM file by the name of their recording. Raises as `read_rttm_file`."""
+    scored: dict[str, list[Stretch]] = {}
+    for name, stretch in parse_rows(path, _lines(path), lambda _, text: parse_line(to_stretch, text)):
+        scored.setdefault(name, []).append(stretch)
+    return scored
+
+
 def read_turns(tree: Tree, files: Iterable[PurePosixPath]) -> dict[str, list[Turn]]:
     """The turns of some RTTM files by the name of their recording, in the order of the lines."""
     turns: dict[str, list[Turn]] = {}
     for file in files:
         tally = Tally(str(file))
-        for name, turn in parse_rows(tree.root / file, _lines(tree.root / file), lambda _, text: _made(_turn, text)):
+        for name, turn in parse_rows(
+            tree.root / file, _lines(tree.root / file), lambda _, text: parse_line(to_turn, text)
+        ):
             tally.add("path", name, 0)
             turns.setdefault(name, []).append(turn)
         tree.tables.append(tally.account(0))
     return turns
 
 
-def _names(tree: Tree, paths: Sequence[PurePosixPath]) -> Mapping[str, PurePosixPath]:
-    """Recordings by file name. Raises BadDataError (LAYOUT) if two have one: nobody knows whose turns they are."""
+def _names(tree: Tree, paths: Sequence[PurePosixPath], pattern: PathPattern) -> Mapping[str, PurePosixPath]:
+    """Recordings by name. Raises BadDataError (LAYOUT) if two have one: nobody knows whose turns they are."""
     names: dict[str, PurePosixPath] = {}
     for path in paths:
-        name = normal(PurePosixPath(without_suffix(path)).name)
+        name = normal(pattern.find(path) or PurePosixPath(without_suffix(path)).name)
         if (first := names.setdefault(name, path)) is not path:
             raise BadDataError(
                 "LAYOUT",
@@ -105,7 +123,7 @@ def _read(
     tally, found = Tally(str(file)), dict[PurePosixPath, list[Item]]()
 
     def take(line: int, text: str) -> Iterable[tuple[str, Item]]:
-        for made in _made(parse, text):
+        for made in parse_line(parse, text):
             tally.add("path" if made[0] in names else "left over", made[0], line)
             yield made
 
@@ -116,7 +134,7 @@ def _read(
     return found
 
 
-def _made(parse: _Parse[Item], text: str) -> Iterable[tuple[str, Item]]:
+def parse_line(parse: _Parse[Item], text: str) -> Iterable[tuple[str, Item]]:
     """What a line says; nothing if it is a comment, or of another type."""
     made = None if text.lstrip().startswith(COMMENTS) else parse(text.split())
     return () if made is None else (made,)
@@ -126,7 +144,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in read_lines(path) if line.strip())
 
 
-def _turn(fields: Sequence[str]) -> tuple[str, Turn] | None:
+def to_turn(fields: Sequence[str]) -> tuple[str, Turn] | None:
     """The recording and the turn of a line; None if it is no turn."""
     if fields[0] != TURN:
         return None
@@ -139,7 +157,7 @@ def _turn(fields: Sequence[str]) -> tuple[str, Turn] | None:
     return normal(fields[1]), (start, round(start + duration, 6), to_name(fields[7]))
 
 
-def _stretch(fields: Sequence[str]) -> tuple[str, Stretch] | None:
+def to_stretch(fields: Sequence[str]) -> tuple[str, Stretch] | None:
     if len(fields) < SCORED_FIELDS:
         raise RowError(f"{len(fields)} fields: {shorten(' '.join(fields))}", f"expected {SCORED_FIELDS}")
     start, end = _seconds(fields[2], "start"), _seconds(fields[3], "end")

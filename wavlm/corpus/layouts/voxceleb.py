@@ -1,4 +1,4 @@
-"""Layout of VoxCeleb1: wav/<speaker>/<video>/<number>.wav, the split for identification, and lists of trials.
+"""Layout of VoxCeleb1 and 2: <speaker>/<video>/<number>.wav (2: .m4a), the split for identification, lists of trials.
 
 Lines of iden_split.txt: `<1 train, 2 dev, 3 test> <speaker>/<video>/<number>.wav`. Lines of trials:
 `<1 or 0> <path> <path>`. Source: https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html.
@@ -46,7 +46,7 @@ def read_voxceleb(layout: VoxcelebLayout, tree: Tree) -> Iterator[Recording]:
     paths = _find_audio(tree)
     parts = _read_split(layout, tree, paths) if layout.partition == "identification" else {}
     for name, path in sorted(paths.items(), key=lambda item: str(item[1])):
-        part = parts.get(name) if layout.partition == "identification" else _folder(tree, path)
+        part = _part(layout, tree, path, parts.get(name))
         if part is None:
             tree.leave([path], "no-row")
             continue
@@ -89,6 +89,13 @@ def _name(path: PurePosixPath) -> str:
 def _key(name: str) -> str:
     """Lists say .wav also where the audio was packed otherwise."""
     return key_of(name.rpartition(".")[0] or name)
+
+
+def _part(layout: VoxcelebLayout, tree: Tree, path: PurePosixPath, listed: str | None) -> str | None:
+    """The partition of a recording; None: the split does not name it. `listed`: where the split puts it."""
+    if layout.partition == "training":
+        return "train"
+    return listed if layout.partition == "identification" else _folder(tree, path)
 
 
 def _folder(tree: Tree, path: PurePosixPath) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.features.cache import Features
-from wavlm.evaluation.tasks.task import Batch, KeepsHeads, Scorer, Size, Trainee, read_batch
+from wavlm.evaluation.tasks.task import Batch, KeepsHeads, Moment, Scorer, Size, Trainee, read_batch
 from wavlm.nn.files import save_tensors
 from wavlm.rng import rng_for, seed_for
 from wavlm.specs.evaluation import FitSpec
@@ -183,8 +183,11 @@ def _batches(sets: Sets, fit: FitSpec, seed: int, begun: int, device: str) -> It
         epoch, place = divmod(number, per_epoch)
         rng = rng_for(seed, "order", epoch)
         order = rng.permutation(count) if chances is None else rng.choice(count, count, p=chances)
-        for begin in range(place * size, per_epoch * size, size):
-            yield read_batch([sets.train[row] for row in order[begin : begin + size]], sets.features, device)
+        for step in range(place, per_epoch):
+            chosen = [sets.train[row] for row in order[step * size : (step + 1) * size]]
+            done = epoch * per_epoch + step
+            moment = Moment(done, fit.updates, seed_for(seed, "batch", done))
+            yield replace(read_batch(chosen, sets.features, device), moment=moment)
         number = (epoch + 1) * per_epoch
 
 

@@ -25,13 +25,25 @@ class WeightedSum(nn.Module):
 
 
 class OnStates(nn.Module):
-    """A head of frames behind the weighted sum: states (B, S, F, D) and lengths (B,) to what the head gives."""
+    """A head of frames behind the weighted sum: states (B, S, F, D) and lengths (B,) to what the head gives.
 
-    def __init__(self, num_states: int, head: nn.Module) -> None:
+    `step`: of so many frames the head takes the first.
+    """
+
+    def __init__(self, num_states: int, head: nn.Module, step: int = 1) -> None:
         super().__init__()
         self.sum = WeightedSum(num_states)
         self.head = head
+        self.step = step
 
     def forward(self, states: Tensor, num_frames: Tensor) -> Tensor:
-        found: Tensor = self.head(self.sum(states), num_frames)
+        return self.on_sum(self.sum(states), num_frames)
+
+    def on_sum(self, frames: Tensor, num_frames: Tensor) -> Tensor:
+        """What the head gives of the weighted sum (B, F, D), for `count` frames."""
+        found: Tensor = self.head(frames[:, :: self.step], self.count(num_frames))
         return found
+
+    def count(self, num_frames: Tensor) -> Tensor:
+        """The frames that the head takes of so many."""
+        return (num_frames + self.step - 1) // self.step

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import groupby
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -84,6 +86,54 @@ def jaccard_error_sums(reference: Sequence[Turn], found: Sequence[Turn], scored:
         _annotation(reference), _annotation(found), uem=_timeline(scored), detailed=True
     )
     return np.array([parts["speaker error"], parts["speaker count"]], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class ScoredRecording:
+    """What was found in a recording, and what is right."""
+
+    reference: Sequence[Turn]
+    found: Sequence[Turn]
+    scored: Sequence[Region]
+
+    @property
+    def num_speakers(self) -> int:
+        """Speakers of the reference."""
+        return len({name for *_, name in self.reference})
+
+
+@dataclass(frozen=True)
+class SpeakerCountScore:
+    """Recordings with so many speakers: errors at each collar, and the JER, which has none."""
+
+    speakers: int | None  # None: all recordings
+    recordings: int
+    rates: dict[float, float]  # DER by collar, in seconds on each side of a boundary
+    jer: float
+    found_right: int  # recordings in which as many speakers were found as there are
+
+
+def score_by_speakers(
+    recordings: Sequence[ScoredRecording], collars_each_side_s: Sequence[float]
+) -> list[SpeakerCountScore]:
+    """DER and JER of recordings by their number of speakers, in order, and of all of them: the last one."""
+    groups: dict[int | None, list[ScoredRecording]] = {
+        count: [it for it in recordings if it.num_speakers == count]
+        for count in sorted({it.num_speakers for it in recordings} - {0})
+    }
+    return [
+        _score_group(count, group, collars_each_side_s) for count, group in (groups | {None: list(recordings)}).items()
+    ]
+
+
+def _score_group(count: int | None, group: Sequence[ScoredRecording], collars: Sequence[float]) -> SpeakerCountScore:
+    jaccard = np.sum([jaccard_error_sums(it.reference, it.found, it.scored) for it in group], axis=0)
+    rates = {}
+    for collar in collars:
+        errors = [diarization_errors(it.reference, it.found, it.scored, collar_each_side_s=collar) for it in group]
+        rates[collar] = reduce(add, errors).rate
+    right = sum(it.num_speakers == len({name for *_, name in it.found}) for it in group)
+    return SpeakerCountScore(count, len(group), rates, float(jaccard[0] / jaccard[1]), right)
 
 
 def join_turns(turns: Sequence[Turn]) -> Iterator[Turn]:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from wavlm.evaluation.tasks.task import Task
-from wavlm.specs.evaluation import EvaluationSpec
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.tasks import TaskSpec
 
 
-def make_task(spec: EvaluationSpec) -> Task:
-    """The task of an evaluation, with its head. Each module is imported only where it is used."""
+class TaskWithHead(Protocol):
+    """The spec of an evaluation or of a fine-tuning."""
+
+    @property
+    def task(self) -> TaskSpec: ...
+
+    @property
+    def head(self) -> HeadSpec: ...
+
+
+def make_task(spec: TaskWithHead) -> Task:
+    """The task of an evaluation or a fine-tuning, with its head. Each module is imported only where it is used."""
     task, head = spec.task, spec.head
     if head.type == "pooled_linear" and task.type in ("ks", "sid", "ic", "er"):
         from wavlm.evaluation.tasks.classification import Classification
 
         return Classification(task, head)
-    if task.type in ("pr", "asr", "ood_asr", "sf") and head.type in ("frame_linear", "blstm"):
+    if task.type in ("pr", "asr", "ood_asr", "sf") and head.type in ("frame_linear", "blstm", "ctc"):
         from wavlm.evaluation.tasks.recognition import Recognition
 
         return Recognition(task, head)
@@ -28,11 +39,11 @@ def make_task(spec: EvaluationSpec) -> Task:
 
 def _make_of_pairs(task: TaskSpec, head: HeadSpec) -> Task:
     """A task about pairs of recordings, or turns."""
-    if task.type == "asv" and head.type == "xvector":
+    if task.type == "asv" and head.type in ("xvector", "ecapa"):
         from wavlm.evaluation.tasks.verification import Verification
 
         return Verification(task, head)
-    if task.type == "sd" and head.type == "diarizer":
+    if task.type == "sd" and head.type in ("diarizer", "eend_eda", "sc_eend", "eend_vc", "eend_gla"):
         from wavlm.evaluation.tasks.diarization import Diarization
 
         return Diarization(task, head)

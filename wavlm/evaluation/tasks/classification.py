@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavlm.errors import BadDataError
-from wavlm.evaluation.examples import Example, Take
+from wavlm.evaluation.examples import Example, Take, cut_audio
 from wavlm.evaluation.heads.pooled_linear import PooledLinear
 from wavlm.evaluation.labelled import LabelledCorpus, Row, require
 from wavlm.evaluation.results.facts import Figure
@@ -94,6 +94,10 @@ class Classification:
                 )
         return Classifier(classes, self.head)
 
+    def recall(self, learned: JsonValue) -> Classifier:
+        assert isinstance(learned, dict)  # noqa: S101 - a classifier's own
+        return Classifier({name: tuple(map(str, known)) for name, known in learned.items()}, self.head)  # type: ignore[arg-type]
+
     def _classes_of(self, row: Row, corpus: str) -> JsonValue:
         if isinstance(self.spec, SpeakerIdentification):
             if not row.speaker:
@@ -115,8 +119,16 @@ class Classifier:
     classes: dict[str, tuple[str, ...]]  # of each group, in order
     head: PooledLinearHead
 
+    @property
+    def learned(self) -> JsonValue:
+        return {name: list(known) for name, known in self.classes.items()}
+
     def check(self, size: Size) -> None:
         """Any size will do."""
+
+    def cut(self, example: Example, start: int, stop: int) -> Example:
+        """A part of a recording is of the same class."""
+        return cut_audio(example, start, stop)
 
     def make_head(self, size: Size) -> nn.Module:
         counts = [len(known) for known in self.classes.values()]

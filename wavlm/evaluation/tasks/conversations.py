@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.metrics.diarization import Turn
-from wavlm.evaluation.tasks.sound import find_sound
+from wavlm.mixing.sound import find_sound
 from wavlm.rng import rng_for, seed_for
 from wavlm.shards import Reader
 from wavlm.shards.flac import Waveform

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,12 +27,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Where in its training a batch is: what a margin that grows, or a shuffle, depends on."""
+
+    update: int  # updates that are done; in fine-tuning, of the stage
+    updates: int  # of the whole training or stage
+    seed: int  # names what is drawn for this batch; the same after a restart
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Examples with their features, padded with zeros."""
+    """Examples with their features, padded with zeros.
+
+    In evaluations states were computed before; in fine-tuning they come from the network, with gradients.
+    """
 
     examples: tuple[Example, ...]
     states: Tensor  # (B, S, F, D); of pooled features F is 1
     num_frames: Tensor  # (B,)
+    waveforms: Tensor | None = None  # (B, N) as the network has them; None: only states were kept
+    num_samples: Tensor | None = None  # (B,) of the waveforms without padding
+    moment: Moment | None = None  # None: nothing is trained
 
     @property
     def pooled(self) -> Tensor:
@@ -86,7 +102,11 @@ class Trainee(Scorer, Protocol):
         ...
 
     def loss(self, head: nn.Module, batch: Batch) -> Tensor:
-        """The mean loss of a batch, a scalar."""
+        """The mean loss of a batch, a scalar.
+
+        In fine-tuning a batch is a micro-batch, and those of an update count by their examples: the micro-batches, and
+        so their sum, are the same on any number of ranks.
+        """
         ...
 
     def predict(self, head: nn.Module, batch: Batch) -> list[JsonValue]:
@@ -124,6 +144,65 @@ class Settles(Protocol):
         self, dev: Sequence[Example], on_dev: Sequence[JsonValue], on_test: Sequence[JsonValue]
     ) -> list[JsonValue]:
         """The predictions on the test part, with what predictions on the dev part decide."""
+        ...
+
+
+@runtime_checkable
+class KeptScorer(Protocol):
+    """A scorer that learned what a system in use needs, too, such as a cohort."""
+
+    def save(self, path: Path) -> None:
+        """Write it as one safetensors file."""
+        ...
+
+
+@runtime_checkable
+class DecodesTest(Protocol):
+    """A trainee that predicts the test part in one more way, which would cost too much on the dev part."""
+
+    def for_test(self) -> Trainee:
+        """The trainee as it predicts the test part. Both score the predictions of both."""
+        ...
+
+
+@runtime_checkable
+class Cuts(Protocol):
+    """A trainee whose examples can be cut, which fine-tuning asks for where a stage has crops."""
+
+    def cut(self, example: Example, start: int, stop: int) -> Example:
+        """The example with audio and target of the samples from `start` to before `stop`."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A trainee that can be made again without its training examples, which a saved system needs."""
+
+    @property
+    def learned(self) -> JsonValue:
+        """What of the training part it goes on needing: classes, symbols or speakers."""
+        ...
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """A task whose trainees remember."""
+
+    def recall(self, learned: JsonValue) -> Trainee:
+        """The trainee that had learned this, without examples: it makes heads and predicts."""
+        ...
+
+
+@runtime_checkable
+class Calibrates(Protocol):
+    """A trainee whose scores depend on predictions for recordings that are not scored, such as a cohort of voices."""
+
+    def calibrate_on(self, train: Sequence[Example], dev: Sequence[Example]) -> Sequence[Example]:
+        """The examples whose predictions are needed. None: the trainee scores as it is."""
+        ...
+
+    def calibrate(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> Scorer:
+        """What scores the test part, given those examples and the predictions of the tested head for them."""
         ...
 
 

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 from wavlm.errors import CodedError, LockedError, ServiceMissingError, UsageError
 from wavlm.mixing.effects import packages_of
-from wavlm.pipeline.artifacts import Model, Registration
+from wavlm.pipeline.artifacts import Evaluation, Finetune, Model, Registration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.registration import OWN_REGISTRY, configured_registry, show_registry
+from wavlm.specs.tasks import WritesTexts
 
 DRIVER_SECONDS = 10.0
 REGISTRY_SECONDS = 1.0
@@ -34,7 +35,6 @@ for number in range(0 if failed else count.value):
         majors.append(major.value)
 print(0 if failed else count.value, *majors)
 """
-_SCORERS = frozenset({"sklearn", "jiwer"})  # of the extra `evaluation`; all others are of `pipeline`
 BF16_MAJOR = 8  # of the compute capability, from Ampere on
 _PACKAGES: dict[str, tuple[str, ...]] = {
     "corpus": ("httpx", "soundfile", "pyarrow"),
@@ -45,20 +45,37 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "mixtures": ("soundfile", "matplotlib"),
     "pretrain": ("torch", "safetensors"),
     "scores": ("faiss", "torch"),
-    "evaluation": ("torch", "safetensors", "sklearn", "jiwer"),
+    "evaluation": ("torch", "safetensors"),
+    "finetune": ("torch", "safetensors"),
     "export": ("torch", "safetensors"),
     "register": ("mlflow", "matplotlib"),
 }
+_SCORERS: dict[str, tuple[str, ...]] = {  # of tasks, where they are no code of our own
+    "pr": ("jiwer",),
+    "asr": ("jiwer",),
+    "ood_asr": ("jiwer",),
+    "sf": ("jiwer",),
+    "sd": ("pyannote.metrics",),
+    "st": ("sacrebleu",),
+    "se": ("pesq", "pystoi", "torchmetrics"),
+    "ss": ("torchmetrics",),
+}
+# The extra `evaluation` has the others; what the demo needs builds from no source.
+_OF_EVALUATION = frozenset({"flashlight", "jiwer", "pesq", "pystoi", "sacrebleu", "torchmetrics"})
 
 
 def check_packages(wanted: Wanted) -> Iterator[Finding]:
     """The Python packages of the stages, and of the effects of their mixes, are installed."""
-    effects = [effect for item in wanted.of(Model) if item.mix for effect in item.mix.effects]
+    mixes = [*(item.mix for item in wanted.of(Model)), *(item.spec.mix for item in wanted.of(Finetune))]
+    effects = [effect for mix in mixes if mix for effect in mix.effects]
     of_stages = {name for item in wanted.artifacts for name in _PACKAGES.get(item.kind, ())}
-    names = sorted({*of_stages, *packages_of(effects)})
-    missing = [name for name in names if find_spec(name) is None]
+    tasks = [*(item.spec.task for item in wanted.of(Evaluation)), *(item.spec.task for item in wanted.of(Finetune))]
+    scorers = {name for task in tasks for name in _SCORERS.get(task.type, ())}
+    scorers |= {"flashlight" for task in tasks if isinstance(task, WritesTexts) and task.decoder}
+    names = sorted({*of_stages, *packages_of(effects), *scorers})
+    missing = [name for name in names if not _is_installed(name)]
     if missing:
-        extras = sorted({"evaluation" if name in _SCORERS else "pipeline" for name in missing})
+        extras = sorted({"evaluation" if name in _OF_EVALUATION else "pipeline" for name in missing})
         yield ServiceMissingError(
             "PACKAGE_MISSING",
             f"{', '.join(missing)} cannot be imported; in {sys.prefix}; install them: "
@@ -68,10 +85,17 @@ def check_packages(wanted: Wanted) -> Iterator[Finding]:
         yield Remark(f"packages: {', '.join(names)} are installed")
 
 
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the package that it lies in is missing, too
+        return False
+
+
 def check_devices(wanted: Wanted) -> Iterator[Finding]:
     """The machine has the GPUs that are asked for, and a torch that can use them."""
     asked = wanted.runtime.gpus
-    if not asked or not wanted.of(Model):
+    if not asked or not any(isinstance(item, Model | Finetune) for item in wanted.artifacts):
         return
     if (build := _torch_build()) == "None":
         yield ServiceMissingError(

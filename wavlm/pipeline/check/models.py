@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.pipeline.amounts import add, hours_of
-from wavlm.pipeline.artifacts import Codebook, Model
+from wavlm.pipeline.artifacts import Codebook, Finetune, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.mixed import expect_alone
 from wavlm.specs import SAMPLE_RATE_HZ
@@ -32,6 +32,21 @@ def check_ranks(wanted: Wanted) -> Iterator[Finding]:
             )
         else:
             yield Remark(f"iteration {model.iteration}: {count} micro-batches per update for {ranks} ranks")
+    for system in wanted.of(Finetune) if ranks else ():
+        yield from _check_stages(system, ranks, option)
+
+
+def _check_stages(system: Finetune, ranks: int, option: str) -> Iterator[Finding]:
+    """Every rank gets the same number of micro-batches in each stage of fine-tuning."""
+    for number, stage in enumerate(system.spec.stages, 1):
+        count = stage.micro_batches_per_update
+        if count % ranks:
+            possible = ", ".join(str(each) for each in range(1, count + 1) if count % each == 0)
+            yield UsageError(
+                "RANKS",
+                f"{count} micro-batches per update cannot be shared evenly by {ranks}; at {option}, stage {number} of "
+                f"{system.name}; choose one of {possible}",
+            )
 
 
 def check_crops(wanted: Wanted) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import Artifact, Evaluation, Export, Mixtures, Model, Registration, Scores
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Export, Finetune, Mixtures, Model, Registration, Scores
 from wavlm.pipeline.garbage.notes import Remembered, read_notes, starts_of
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.record import read_field, read_seal
@@ -25,7 +25,7 @@ from wavlm.specs.lookup import names_in, shipped_specs
 from wavlm.specs.yaml import find_recipe, read_recipe
 from wavlm.storage.seals import sealed_files
 
-_OF_A_MODEL = frozenset({Scores.kind, Evaluation.kind, Export.kind, Registration.kind, Mixtures.kind})
+_OF_A_MODEL = frozenset({Scores.kind, Evaluation.kind, Finetune.kind, Export.kind, Registration.kind, Mixtures.kind})
 _WEIGHTS = "model.safetensors"
 
 

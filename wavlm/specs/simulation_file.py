@@ -1,0 +1,68 @@
+"""Read a file of data_specs/simulations, with its corpora. Every error names file, line and field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import JsonValue, ValidationError
+
+from wavlm.specs.explain import explain_errors
+from wavlm.specs.lookup import (
+    find_file,
+    is_bare_name,
+    is_file,
+    list_names,
+    names_in,
+    shipped_specs,
+    specs_folders,
+    suggest,
+)
+from wavlm.specs.simulation import SimulationSpec
+from wavlm.specs.tree import Loc, RecipeError, Tree, parse_tree
+from wavlm.specs.yaml import MAX_PROBLEMS, read_corpus
+
+ROLES = {"corpora": ("speech", "evaluation"), "noise": ("noise",), "rooms": ("room",)}
+
+
+def find_simulation(path: Path) -> SimulationSpec:
+    """A simulation by its file, or by the bare name of a shipped one. Raises RecipeError."""
+    if is_file(path) or not is_bare_name(path):
+        return read_simulation(path)
+    folder = shipped_specs() / "simulations"
+    found = find_file((folder,), path.name)
+    if found is None:
+        hint = suggest(path.name, names_in(folder))
+        raise RecipeError(
+            f"no such file and no shipped simulation, expected a path or one of {list_names((folder,))}"
+            f"{f': {hint}' if hint else ''}; at {path}"
+        )
+    return read_simulation(found)
+
+
+def read_simulation(path: Path) -> SimulationSpec:
+    """Read one file; raises RecipeError."""
+    tree = parse_tree(path)
+    fields = dict(tree.fields)
+    for field, roles in ROLES.items():
+        if isinstance(names := fields.get(field), list):
+            fields[field] = [_corpus(tree, (field, number), name, roles) for number, name in enumerate(names)]
+    try:
+        spec = SimulationSpec.model_validate_json(json.dumps(fields))
+    except ValidationError as error:
+        raise RecipeError(*list(explain_errors(SimulationSpec, tree, error.errors()))[:MAX_PROBLEMS]) from error
+    if spec.name != path.stem:
+        raise tree.error(("name",), f"found {spec.name!r}, expected {path.stem!r}, the name of its file")
+    return spec
+
+
+def _corpus(tree: Tree, loc: Loc, name: JsonValue, roles: tuple[str, ...]) -> JsonValue:
+    folders = tuple(folder / "corpora" for folder in specs_folders(tree.path))
+    found = find_file(folders, name) if isinstance(name, str) else None
+    if found is None:
+        hint = suggest(name, [item for folder in folders for item in names_in(folder)])
+        raise tree.error(loc, f"found {name!r}, expected one of {list_names(folders)}{f': {hint}' if hint else ''}")
+    corpus = read_corpus(found)
+    if corpus.role not in roles:
+        raise tree.error(loc, f"found {name!r}, a corpus of role {corpus.role!r}, expected {' or '.join(roles)}")
+    return corpus.model_dump(mode="json")
