@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from wavlm.specs.shapes import num_frames as num_frames
     from wavlm.specs.yaml import read_recipe as read_recipe
     from wavlm.systems.diarization.diarize import diarize as diarize
+    from wavlm.systems.verification import load_verifier as load_verifier
 
 _HOMES = {
     "Reader": "wavlm.shards",
     "Store": "wavlm.pipeline.store",
     "diarize": "wavlm.systems.diarization.diarize",
     "load": "wavlm.export",
+    "load_verifier": "wavlm.systems.verification",
     "num_frames": "wavlm.specs.shapes",
     "plan": "wavlm.pipeline.plan",
     "read_index": "wavlm.shards",
@@ -40,6 +42,7 @@ __all__ = [
     "Store",
     "diarize",
     "load",
+    "load_verifier",
     "num_frames",
     "plan",
     "read_index",

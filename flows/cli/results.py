@@ -88,14 +88,16 @@ def _write_layers(board: Board, folder: Path) -> None:
 
 def print_board(board: Board, form: Format, *, published: bool = False) -> None:
     """Print the table of results, and what a reader of it has to know."""
-    from wavlm.evaluation.results.board import notes_of, rows_of
+    from wavlm.evaluation.results.board import NO_CLAIMS, notes_of, rows_of, synthetic_rows_of
     from wavlm.evaluation.results.published import read_published
     from wavlm.evaluation.results.published_tables import footnotes, published_tables
 
     if not board.results:
         console.out.print("no evaluation is complete in this store; `wavlm evaluate MODEL SUITE` makes them")
     else:
-        _print_table("results", rows_of(board), form)
+        for title, table in (("results", rows_of(board)), (f"results {NO_CLAIMS}", synthetic_rows_of(board))):
+            if table:
+                _print_table(title, table, form)
         _print_lines(list(notes_of(board)), form)
     if published:
         rows = read_published()

@@ -39,7 +39,7 @@ from wavlm.pipeline.results import label_quality_of, read_scores_facts
 from wavlm.pipeline.scoreboard import board_of, own_results, suite_metrics
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import AptSource, HttpsSource, Recipe, Source, Spec
+from wavlm.specs import AptSource, HttpsSource, MadeSource, Recipe, Source, Spec
 from wavlm.specs.sampling import MOST_LANGUAGES, name_metric
 from wavlm.storage.files import sha256_of
 from wavlm.storage.seals import check_sealed
@@ -214,6 +214,8 @@ def _source(source: Source) -> tuple[str, dict[str, JsonValue]]:
     if isinstance(source, AptSource):
         package: dict[str, JsonValue] = {"package": source.package, "version": source.version}
         return "apt", {**package, "sha256": source.sha256}
+    if isinstance(source, MadeSource):
+        return "made", {"synthesiser": "espeak-ng", "version": source.version, "sha256": source.sha256}
     return "local", {"uri": source.path, "content": source.content, "generation": source.generation}
 
 

@@ -10,7 +10,7 @@ from tests.data_specs.golden import SPECS
 from wavlm.pipeline.artifacts import Mixtures
 from wavlm.pipeline.plan import models, plan
 from wavlm.specs import EffectName, Recipe
-from wavlm.specs.yaml import read_recipe
+from wavlm.specs.yaml import read_finetune, read_recipe
 
 RECIPES = {path.stem: read_recipe(path) for path in sorted((SPECS / "recipes").glob("*.yaml"))}
 WITH_EFFECTS = ("demo", "demo-no-gate", "mini-librispeech")
@@ -27,6 +27,8 @@ def test_every_effect_is_reached_by_a_recipe() -> None:
 
 def test_every_mix_is_used_by_a_recipe() -> None:
     used = {item.mix.name for recipe in RECIPES.values() for item in recipe.iterations if item.mix}
+    systems = [read_finetune(path) for path in sorted((SPECS / "finetunes").glob("*.yaml"))]
+    used |= {system.mix.name for system in systems if system.mix}
     assert used == {path.stem for path in (SPECS / "mixes").glob("*.yaml")}
 
 

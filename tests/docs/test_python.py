@@ -7,16 +7,29 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import wavlm
 from tests.mini_shards import tones, write_shards
+from wavlm.evaluation.heads.embedding import EmbeddingHead
+from wavlm.evaluation.tasks.back_end import BackEnd
+from wavlm.evaluation.tasks.back_end_files import save_back_end
+from wavlm.evaluation.tasks.calibration import Calibration
+from wavlm.evaluation.tasks.cohort import Cohort
+from wavlm.evaluation.tasks.task import Size
 from wavlm.features.extract import extraction_plan
+from wavlm.features.fbank import FBANK_CHANNELS
+from wavlm.features.mfcc import MFCC_HOP_SAMPLES
+from wavlm.finetune.facts import HEAD_WEIGHTS_FILE, SCORING_FILE, HeadFile, write_head
 from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
 from wavlm.nn import WavLM, save_model
+from wavlm.nn.files import save_tensors
 from wavlm.shards.flac import encode_flac
 from wavlm.specs import CodebookSpec, MfccFeatures, NetworkSpec, paper_conv_layers
+from wavlm.specs.evaluation import FbankBaseline
+from wavlm.specs.speakers import EcapaHead, SpeakerVerification, TrialScoring
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "python.md").read_text()
@@ -36,6 +49,27 @@ NETWORK = NetworkSpec(
 )
 
 
+def write_verifier(folder: Path) -> None:
+    """A system of speaker verification that was not trained, on filter banks."""
+    spec = EcapaHead(type="ecapa", channels=8, groups=4, squeeze=4, pooled=8, attention=4, embedding=6)
+    size = Size(1, FBANK_CHANNELS, MFCC_HOP_SAMPLES)
+    about = HeadFile(
+        name="asv-small",
+        task=SpeakerVerification(type="asv", scoring=TrialScoring()),
+        head=spec,
+        learned=["a", "b"],
+        baseline=FbankBaseline(type="fbank"),
+        num_states=size.num_states,
+        num_channels=size.num_channels,
+        hop_samples=size.hop_samples,
+    )
+    folder.mkdir(parents=True)
+    write_head(folder, about)
+    save_tensors(dict(EmbeddingHead(size, spec, 2).state_dict()), folder / HEAD_WEIGHTS_FILE, {})
+    cohort = Cohort(np.zeros(6), np.eye(6), tuple("abcdef"), 3)
+    save_back_end(BackEnd(TrialScoring(), cohort, Calibration(np.ones(13), 0.0)), folder / SCORING_FILE)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the code reads, under the names that it reads; `…` of a name is left out."""
@@ -51,6 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_labels(codebook, MFCC, shards, None, labels, extraction_plan(workers=0, gpus=0))
     save_model(WavLM(NETWORK, num_clusters=4), model)
     (folder / "speech.flac").write_bytes(encode_flac(tones(1)[0].waveform))
+    write_verifier(folder / "store/finetune/asv-small-")
     return folder
 
 

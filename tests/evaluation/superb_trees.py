@@ -97,12 +97,12 @@ def voxceleb(root: Path) -> Path:
 
 
 def common_voice(*sentences: str, accent: str = "") -> Callable[[Path], Path]:
-    """The corpus of one language: the first sentence is the test part, all of them the others."""
+    """The corpus of one language, whose three parts have the same sentences."""
 
     def make(root: Path) -> Path:
         for number, part in enumerate(("train", "dev", "test")):
             rows = ["client_id\tpath\tsentence\taccent"]
-            for place, sentence in enumerate(sentences[: 1 if part == "test" else None]):
+            for place, sentence in enumerate(sentences):
                 name = f"common_voice_{number}{place}.mp3"
                 speak(root, f"clips/{name}", seconds=1.0)
                 rows.append(f"client{number}{place}\t{name}\t{sentence}\t{accent}")
@@ -139,7 +139,7 @@ def quesst(root: Path) -> Path:
 
 def covost(root: Path) -> Path:
     texts, rows = ["client_id\tpath\tsentence"], ["path\ttranslation\tsplit\tlang"]
-    for number, part in enumerate(("train", "train", "dev", "test")):
+    for number, part in enumerate(("train", "train", "dev", "test", "test")):
         name = f"common_voice_en_{number}.mp3"
         speak(root, f"en/clips/{name}", seconds=0.5)
         texts.append(f"client{number}\t{name}\tYes")
@@ -150,7 +150,7 @@ def covost(root: Path) -> Path:
 
 def voicebank(root: Path) -> Path:
     """At the publisher's 48 kHz. p226 is of the dev part."""
-    stems = {"trainset_28spk": ("p226_001", "p228_001", "p228_002"), "testset": ("p232_001",)}
+    stems = {"trainset_28spk": ("p226_001", "p228_001", "p228_002"), "testset": ("p232_001", "p257_001")}
     places = [(name, stem) for name, of_set in stems.items() for stem in of_set]
     waves = _read(len(places) + 1, seconds=1.5)
     for (name, stem), clean in zip(places, waves, strict=False):
@@ -161,7 +161,7 @@ def voicebank(root: Path) -> Path:
 
 def libri2mix(root: Path) -> Path:
     """For both tasks: `min` with voices alone, `max` with noise and the turns of LibriSpeech's utterances."""
-    parts = ("train-100", "train-100", "dev", "test")
+    parts = ("train-100", "train-100", "dev", "test", "test")
     waves = _read(2 * len(parts) + 1, seconds=1.5)
     for number, part in enumerate(parts):
         names = [f"{number}{voice}-7{number}{voice}-0001" for voice in (1, 2)]

@@ -34,6 +34,13 @@ def test_the_sentence_says_where_each_group_is_centred_and_how_far_its_tasks_dif
     )
 
 
+def test_tasks_on_synthetic_speech_are_in_no_sentence() -> None:
+    made = weighed("ic", (0.0, 0.0, 1.0)).model_copy(update={"reality": "synthetic"})
+    voices = weighed("sid", (1.0, 0.0, 0.0))
+    assert describe_centres([made, voices], "it") == describe_centres([voices], "it") != ""
+    assert describe_centres([made], "it") == ""
+
+
 def test_baselines_without_layers_have_neither() -> None:
     flat = [result("ks", rate("accuracy", 0.5))]
     assert describe_centres(flat, "fbank") == ""

@@ -1,5 +1,7 @@
 """The model card credits every corpus and warns of unusual behaviour."""
 
+from dataclasses import replace
+
 from tests.nn.networks import base, large
 from wavlm.export.card import Card, model_card
 from wavlm.export.facts import Origin
@@ -43,3 +45,21 @@ def test_the_card_of_a_network_without_gates_says_hubert() -> None:
     text = model_card(CARD, base(gated_bias=False))
     assert "HubertModel" in text
     assert "WavLM" not in text
+
+
+def test_results_on_synthetic_speech_stand_apart_from_those_that_are_claims() -> None:
+    columns = ("model", "ks-small", "overall")
+    card = replace(
+        CARD,
+        results=(columns, ("one", "50.00 %", "50.0")),
+        synthetic_results=(("model", "er-small"), ("one", "90.00 %")),
+        result_notes=("A note.",),
+    )
+    text = model_card(card, base())
+    claims, apart = text.split("## Results on synthetic speech, which are no claims")
+    assert "| one | 50.00 % | 50.0 |" in claims.split("## Results of evaluations")[1]
+    assert "90.00 %" not in claims
+    assert apart.lstrip().startswith("| model | er-small |\n| --- | --- |\n| one | 90.00 % |\n\n- A note.")
+    only = model_card(replace(card, results=()), base())
+    assert "## Results of evaluations" not in only
+    assert "90.00 %" in only

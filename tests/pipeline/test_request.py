@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.flows.tones import write_tones
+from wavlm.corpus.made import espeak
 from wavlm.errors import UsageError
+from wavlm.evaluation.results.groups import TASKS
 from wavlm.pipeline.artifacts import Evaluation
 from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.plan import plan
@@ -78,3 +80,26 @@ def test_a_suite_of_which_nothing_can_run_is_refused(tmp_path: Path) -> None:
     suite = find_suite(write_tones(tmp_path, {"second": "absent"}))
     with pytest.raises(NotReadyError, match="FOLDER_MISSING"):
         set_missing_aside(suite)
+
+
+def test_what_a_synthesiser_makes_is_missing_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = find_suite(Path("small"))
+    assert set_missing_aside(suite) == (suite, [])
+    monkeypatch.setattr(espeak, "PACKAGE", "no_such_package")
+    ready, missing = set_missing_aside(suite)
+    assert [it.task.type for it in suite.evaluations if it not in ready.evaluations] == ["ic", "sf", "er"]
+    assert {(problem.code, "wavlm-pipeline[evaluation]" in str(problem)) for problem in missing} == {
+        ("PACKAGE_MISSING", True)
+    }
+
+
+def test_all_of_superb_can_be_asked_for() -> None:
+    """Audio SNIPS has a table of names in its layout."""
+    suite = find_suite(Path("superb"))
+    ready, missing = set_missing_aside(suite)
+    assert len(ready.evaluations) < len(suite.evaluations)
+    assert any("audio-snips" in str(problem) for problem in missing)
+
+
+def test_the_small_suite_has_all_fifteen_tasks_once() -> None:
+    assert sorted(it.task.type for it in find_suite(Path("small")).evaluations) == sorted(TASKS)

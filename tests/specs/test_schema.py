@@ -81,7 +81,7 @@ def test_a_wrong_or_missing_type_is_one_error_that_lists_the_types() -> None:
     corpus["sources"][0]["type"] = "ftp"
     (error,) = VALIDATOR.iter_errors(corpus)
     assert list(error.absolute_path) == ["sources", 0, "type"]
-    assert {"https", "apt", "folder"} == set(error.validator_value)
+    assert {"https", "apt", "made", "folder"} == set(error.validator_value)
     del corpus["sources"][0]["type"]
     (error,) = VALIDATOR.iter_errors(corpus)
     assert list(error.absolute_path) == ["sources", 0]

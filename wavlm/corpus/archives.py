@@ -20,14 +20,15 @@ from wavlm.corpus.growth.generations import GenerationList, find_base
 from wavlm.corpus.inside import Left, write_places
 from wavlm.corpus.layouts import CONTAINERS
 from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
+from wavlm.corpus.made.archive import make_archive
 from wavlm.corpus.sources import refuse_sources
-from wavlm.corpus.unpack import PLAINLY, Limits, UnpackedFile, Unpacking, no_member, unpack
+from wavlm.corpus.unpack import Limits, UnpackedFile, Unpacking, no_member, unpack
 from wavlm.corpus.unpacked import Unpacked, merge, read_unpacked, refuse_strays, write_unpacked
 from wavlm.errors import BadDataError
 from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
-from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
+from wavlm.specs import AptSource, Archive, CorpusSpec, FolderSource, HttpsSource, MadeSource
 from wavlm.storage.files import sha256_of, sync_disk
 from wavlm.storage.known import KnownFile, note_known
 
@@ -124,7 +125,7 @@ def gather(
     return Files(out / AUDIO, receipts=receipts, unpacked=merge(unpacked), archives=downloads)
 
 
-def _all_archives(spec: CorpusSpec, downloads: Path, credentials: Credentials) -> tuple[HttpsSource | AptSource, ...]:
+def _all_archives(spec: CorpusSpec, downloads: Path, credentials: Credentials) -> tuple[Archive, ...]:
     """The archives of a corpus, with those that its publisher's lists name. The lists are downloaded."""
     archives = [source for source in spec.sources if not isinstance(source, FolderSource)]
     for source in archives:
@@ -133,7 +134,7 @@ def _all_archives(spec: CorpusSpec, downloads: Path, credentials: Credentials) -
     return with_listed(archives, downloads)
 
 
-def _name(source: HttpsSource | AptSource) -> str:
+def _name(source: Archive) -> str:
     return Pin.of(source).name
 
 
@@ -147,7 +148,7 @@ def _leaves(spec: CorpusSpec) -> bool:
     return spec.keep in ("none", "archives") and type(spec.layout) not in CONTAINERS
 
 
-def _receipt_of(source: HttpsSource | AptSource, out: Path) -> Path:
+def _receipt_of(source: Archive, out: Path) -> Path:
     return out / RECEIPTS / f"{Pin.of(source).digest}.json"
 
 
@@ -156,7 +157,7 @@ class _Job:
     """One archive, on its way into the folder of a corpus."""
 
     spec: CorpusSpec
-    source: HttpsSource | AptSource
+    source: Archive
     downloads: Path
     out: Path
     credentials: Credentials
@@ -181,6 +182,8 @@ class _Job:
         """The archive. One that is there is compared with its digest when it is read, and not now."""
         if isinstance(self.source, AptSource):
             return fetch_apt(self.source, self.downloads, progress, hashes=False)
+        if isinstance(self.source, MadeSource):
+            return make_archive(self.source, self.downloads, progress, hashes=False)
         is_read_once = type(self.spec.layout) not in CONTAINERS
         return fetch(self.source, self.downloads, progress, None, self.credentials, hashes=not is_read_once)
 
@@ -194,7 +197,7 @@ class _Job:
         else:
             # A package is pinned by sha256. So its links are known: they lead to fonts and documentation.
             limits = Limits(links="skip" if isinstance(source, AptSource) else "refuse")
-            form = "deb" if isinstance(source, AptSource) else source.format
+            form = source.format if isinstance(source, HttpsSource) else pin.format  # of what is encrypted, too
             found = unpack(archive, form, self.out / AUDIO, limits, self._how(leaves=leaves))
             assert found.digests is not None  # noqa: S101 - `unpack` computes them
             pin.check_digest(getattr(found.digests, pin.algorithm), archive)
@@ -214,8 +217,8 @@ class _Job:
         return Unpacked(receipt=receipt, files=files)
 
     def _how(self, *, leaves: bool) -> Unpacking:
-        if isinstance(self.source, AptSource):
-            return PLAINLY
+        if not isinstance(self.source, HttpsSource):
+            return Unpacking(stays=is_audio if leaves else no_member)
         password = self.credentials.password if self.source.encryption != "none" else ""
         return Unpacking(self.source.to, password, is_audio if leaves else no_member)
 
@@ -227,6 +230,8 @@ class _Job:
     def _shown(self) -> str:
         if isinstance(self.source, AptSource):
             return f"{self.source.package} {self.source.version}"
+        if isinstance(self.source, MadeSource):
+            return f"espeak-ng {self.source.version}"
         return without_secrets_in(self.source.urls[0]).rpartition("/")[2]
 
 

@@ -136,11 +136,14 @@ def _mean_alone(tested: Sequence[Tested], num_states: int, sign: float) -> list[
 def _rows(tested: Tested) -> list[Floats]:
     """The weights of each head, (S,); where there is none, all weight is on the chosen state."""
     if tested.state is None:
-        return [_weights(head) for head in tested.searched.heads]
+        return [_weights(head, len(tested.norms)) for head in tested.searched.heads]
     return [np.eye(len(tested.norms))[tested.state]]
 
 
-def _weights(head: nn.Module) -> Floats:
-    """The softmax weights of a head's sum over states, (S,)."""
-    found: Floats = torch.softmax(head.get_parameter("sum.weights").detach().double().cpu(), dim=0).numpy()
+def _weights(head: nn.Module, num_states: int) -> Floats:
+    """The softmax weights of a head's sum over states, (S,); a head without a sum takes the last state."""
+    if (raw := dict(head.named_parameters()).get("sum.weights")) is None:
+        last: Floats = np.eye(num_states)[-1]
+        return last
+    found: Floats = torch.softmax(raw.detach().double().cpu(), dim=0).numpy()
     return found

@@ -51,7 +51,7 @@ def plot_heat_map(results: Sequence[EvaluationFacts], ink: str = "black") -> Fig
         signs = [-1.0 if item.main and item.main.is_lower_better and "alone" in title else 1.0 for item in found]
         _draw(axes, rows, signs, ink)
         axes.set(title=title, xlabel=AXIS if title == panels[-1][0] else "")
-        axes.set_yticks(range(len(found)), [item.evaluation for item in found])
+        axes.set_yticks(range(len(found)), [_label(item) for item in found])
         axes.set_xticks(range(num_layers), [str(it.layer) for it in found[0].layers])
     return figure
 
@@ -65,6 +65,10 @@ def write_heat_map(results: Sequence[EvaluationFacts], path: Path, title: str) -
     with open_atomic(path) as file:
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return path
+
+
+def _label(facts: EvaluationFacts) -> str:
+    return f"{facts.evaluation} (synthetic)" if facts.reality == "synthetic" else facts.evaluation
 
 
 def _draw(axes: Axes, rows: Sequence[Sequence[float | None]], signs: Sequence[float], ink: str) -> None:

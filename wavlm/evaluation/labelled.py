@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from wavlm.corpus.layouts import Phone
-from wavlm.corpus.manifest import read_manifest
+from wavlm.corpus.manifest import MANIFEST, read_manifest
 from wavlm.corpus.targets import read_targets
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Take
@@ -30,6 +30,7 @@ class Row:
     num_samples: int
     take: Take
     content: str = ""  # of the recording: sha256 of its file, and the region of it
+    place: str = ""  # where it is listed, for messages
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class LabelledCorpus:
 
     def _read(self) -> Iterator[Row]:
         targets = read_targets(self.corpus_dir).by_key
-        known = {row.key: row for row in read_manifest(self.corpus_dir)}
+        listed = read_manifest(self.corpus_dir)
+        known = {row.key: row for row in listed}
+        places = {row.key: number for number, row in enumerate(listed, 1)}
         index = Reader(self.shards_dir).index
         for number, key in enumerate(index.keys):
             found = known.get(str(key))
@@ -72,6 +75,7 @@ class LabelledCorpus:
                 num_samples=int(index.samples[number]),
                 take=Take(self.number, number),
                 content=":".join(map(str, found.content)),
+                place=f"{self.corpus_dir / MANIFEST}, row {places[found.key]}, of {found.path}",
             )
 
 

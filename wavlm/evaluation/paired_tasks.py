@@ -1,118 +1,161 @@
 """Whether one model is better than another one at a task: the same test examples, the same seeds, paired.
 
-Numbers of each example that add up come from the predictions that both evaluations kept. The figure that they give is
-compared with the one that the evaluation reported: where they differ, nothing is said.
+Both figures are computed anew from the predictions that the evaluations kept, and compared with what was reported:
+where they differ, nothing is said. A figure over several seeds is their mean.
 
-Legend: U examples.
+Legend: U examples, D numbers of each, S seeds, N trials, R draws.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
+from pydantic import JsonValue
 
+from wavlm.errors import BadDataError, Code
+from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.facts import Gain
-from wavlm.evaluation.metrics.words import count_edits, split_words
+from wavlm.evaluation.metrics.intervals import interval_of_trials
 from wavlm.evaluation.outputs import PREDICTIONS
 from wavlm.evaluation.paired import find_gain
+from wavlm.evaluation.paired_sums import COUNTS, count_sums
+from wavlm.evaluation.paired_trials import OF_CURVE, OF_SEARCH, judge_trials
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
+from wavlm.specs.tasks import TaskSpec
 from wavlm.storage.seals import check_sealed
 
 Floats = npt.NDArray[np.float64]
-Key = tuple[str, int, str]  # fold, seed, example
-Table = dict[Key, tuple[str, float, float]]  # speaker, and what stands above and below the fraction line
+Side = tuple[EvaluationFacts, Path]
 
-ACCURACY = "accuracy"
-EDITS = ("per", "cer", "wer")
 FEWEST_EXAMPLES = 5  # of which an interval says something
 CLOSE = 1e-6
+COMPARED = (*COUNTS, *OF_CURVE, *OF_SEARCH)
 
 
-def find_task_gain(
-    metric: str, ours: tuple[EvaluationFacts, Path], theirs: tuple[EvaluationFacts, Path], name: str, confidence: float
-) -> Gain | str:
+@dataclass(frozen=True)
+class Predicted:
+    """What a model predicted for each test example, in the order of folds and keys."""
+
+    examples: tuple[Example, ...]
+    folds: tuple[str, ...]
+    predictions: tuple[tuple[JsonValue, ...], ...]  # per seed
+
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        return [(fold, item.key) for fold, item in zip(self.folds, self.examples, strict=True)]
+
+
+def find_task_gain(metric: str, ours: Side, theirs: Side, name: str, task: TaskSpec, confidence: float) -> Gain | str:
     """The gain of a model by a figure of an evaluation; a text that says why there is none.
 
     ours, theirs: results of the same evaluation under the same conditions, and their folders. name: of the figure.
     """
     figures = [item for facts, _ in (ours, theirs) for item in facts.figures if item.name == name]
-    tables = [table for _, folder in (ours, theirs) if (table := _read(folder, name)) is not None]
-    if obstacle := next(_find_obstacles(name, figures, tables), None):
+    sides = [_read(folder) for _, folder in (ours, theirs)] if len(figures) == 2 and name in COMPARED else []
+    if obstacle := next(_find_obstacles(name, figures, sides), None):
         return f"{metric} is no comparison: {obstacle}"
-    rows = sorted(tables[0])
-    numbers = [_sum_seeds(rows, table) for table in tables]
-    for figure, found in zip(figures, numbers, strict=True):
-        if abs(float(_quotient(found.sum(axis=0, keepdims=True))[0]) - figure.value) > CLOSE:
+    compare = _compare_sums if name in COUNTS else _compare_trials
+    try:
+        gain = compare(metric, name, sides, task, confidence, is_lower_better=figures[0].is_lower_better)
+    except BadDataError as error:
+        if error.code != Code.METRIC_UNDEFINED:
+            raise
+        return f"{metric} is no comparison: {error}"
+    for figure, found in zip(figures, (gain.ours, gain.theirs), strict=True):
+        if abs(found - figure.value) > CLOSE:
             return f"{metric} is no comparison: predictions do not give {name} {figure.value:.6g} again"
+    return gain
+
+
+def _find_obstacles(name: str, figures: Sequence[Figure], sides: Sequence[Predicted]) -> Iterator[str]:
+    """Why two evaluations cannot be compared in pairs."""
+    if len(figures) != 2:
+        yield f"not both evaluations have one figure {name}"
+    elif not sides:
+        yield f"{name} is not compared in pairs; the figures that are: {', '.join(COMPARED)}"
+    elif sides[0].places != sides[1].places or len(sides[0].predictions) != len(sides[1].predictions):
+        yield "their test examples differ"
+    elif len({item.key for item in sides[0].examples}) < FEWEST_EXAMPLES:
+        yield f"there are fewer than {FEWEST_EXAMPLES} test examples"
+
+
+def _compare_sums(
+    metric: str, name: str, sides: Sequence[Predicted], task: TaskSpec, confidence: float, *, is_lower_better: bool
+) -> Gain:
+    examples, num_seeds = sides[0].examples, len(sides[0].predictions)
+    counted = [
+        [
+            count_sums(name, [(item.target, one) for item, one in zip(side.examples, seed, strict=True)], task)
+            for seed in side.predictions
+        ]
+        for side in sides
+    ]
+    figure = counted[0][0][1]
+
+    def mean_over_seeds(sums: Floats) -> Floats:
+        """Sums of all seeds (R, S D) to the mean of their figures (R,)."""
+        found: Floats = np.mean([figure(part) for part in np.split(sums, num_seeds, axis=1)], axis=0)
+        return found
+
+    numbers = [np.concatenate([sums for sums, _ in seeds], axis=1) for seeds in counted]
     return find_gain(
         metric,
         numbers[0],
         numbers[1],
-        _by_example(rows, tables[0]),
-        _quotient,
-        is_lower_better=figures[0].is_lower_better,
+        [item.speaker for item in examples],
+        mean_over_seeds,
+        is_lower_better=is_lower_better,
         confidence=confidence,
     )
 
 
-def _find_obstacles(name: str, figures: Sequence[Figure], tables: Sequence[Table]) -> Iterator[str]:
-    """Why two evaluations cannot be compared in pairs."""
-    if len(figures) != 2:
-        yield f"not both evaluations have one figure {name}"
-    elif len(tables) != 2:
-        yield f"{name} is no quotient of sums over test examples"
-    elif tables[0].keys() != tables[1].keys():
-        yield "their test examples differ"
-    elif len({key for _, _, key in tables[0]}) < FEWEST_EXAMPLES:
-        yield f"there are fewer than {FEWEST_EXAMPLES} test examples"
+def _compare_trials(
+    metric: str, name: str, sides: Sequence[Predicted], task: TaskSpec, confidence: float, *, is_lower_better: bool
+) -> Gain:
+    judged = [[judge_trials(name, side.examples, seed, task) for seed in side.predictions] for side in sides]
+    joined = judged[0][0][0]
+    sign = -1.0 if is_lower_better else 1.0
+
+    def gain_of(weights: Floats) -> float:
+        means = [float(np.mean([value_of(weights) for _, value_of in seeds])) for seeds in judged]
+        return sign * (means[0] - means[1])
+
+    found = interval_of_trials(joined, gain_of, confidence=confidence)
+    all_once = np.ones(len(joined.keys[0]))
+    means = [float(np.mean([value_of(all_once) for _, value_of in seeds])) for seeds in judged]
+    return Gain(
+        metric=metric,
+        ours=means[0],
+        theirs=means[1],
+        gain=found.value,
+        low=found.low,
+        high=found.high,
+        confidence=confidence,
+        num_utterances=len(sides[0].examples),
+        num_blocks=found.num_units,
+        unit="speakers" if found.unit == "speakers" else "utterances",
+    )
 
 
-def _quotient(sums: Floats) -> Floats:
-    found: Floats = sums[:, 0] / np.maximum(sums[:, 1], 1.0)
-    return found
-
-
-def _read(folder: Path, name: str) -> Table | None:
-    """Speaker and numbers of each prediction; None for a figure that is no quotient of sums."""
-    if name not in (ACCURACY, *EDITS):
-        return None
+def _read(folder: Path) -> Predicted:
+    """The predictions of an evaluation. Raises BadDataError if they are not those that it sealed."""
     check_sealed(folder / PREDICTIONS)
-    table = pq.read_table(folder / PREDICTIONS).to_pylist()
-    numbers = _count(name, [(json.loads(row["target"]), json.loads(row["prediction"])) for row in table])
-    if numbers is None:
-        return None
-    return {
-        (row["fold"], row["seed"], row["key"]): (row["speaker"], float(above), float(below))
-        for row, (above, below) in zip(table, numbers, strict=True)
-    }
-
-
-def _count(name: str, pairs: Sequence[tuple[object, object]]) -> Floats | None:
-    """Of each prediction what stands above and below the fraction line: (U, 2)."""
-    if name == ACCURACY:
-        return np.array([[target == found, 1.0] for target, found in pairs], np.float64)
-    if not all(isinstance(item, list) for pair in pairs for item in pair):
-        return None
-    tokens = [[[str(symbol) for symbol in item] for item in pair if isinstance(item, list)] for pair in pairs]
-    if name == "wer":
-        tokens = [[split_words("".join(item)) for item in pair] for pair in tokens]
-    return count_edits([target for target, _ in tokens], [found for _, found in tokens]).sums
-
-
-def _by_example(rows: Sequence[Key], table: Table) -> list[str]:
-    """The speaker of each example, in the order of `_sum_seeds`."""
-    return list({(fold, key): table[fold, seed, key][0] for fold, seed, key in rows}.values())
-
-
-def _sum_seeds(rows: Sequence[Key], table: Table) -> Floats:
-    """The numbers of each example over all seeds, (U, 2): seeds are no examples of their own."""
-    found: dict[tuple[str, str], Floats] = {}
-    for fold, seed, key in rows:
-        _, above, below = table[fold, seed, key]
-        found[fold, key] = found.get((fold, key), np.zeros(2)) + np.array([above, below])
-    return np.stack(list(found.values()))
+    rows = pq.read_table(folder / PREDICTIONS).to_pylist()
+    of_seed = {(row["seed"], row["fold"], row["key"]): row for row in rows}
+    places = sorted({(row["fold"], row["key"]) for row in rows})
+    seeds = sorted({row["seed"] for row in rows})
+    first = [of_seed[seeds[0], *place] for place in places]
+    return Predicted(
+        tuple(
+            Example(row["key"], row["speaker"], "", 0, Take(0, number), json.loads(row["target"]))
+            for number, row in enumerate(first)
+        ),
+        tuple(row["fold"] for row in first),
+        tuple(tuple(json.loads(of_seed[seed, *place]["prediction"]) for place in places) for seed in seeds),
+    )

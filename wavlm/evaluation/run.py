@@ -30,6 +30,7 @@ from wavlm.evaluation.tasks.choose import make_task
 from wavlm.evaluation.tasks.task import (
     Calibrates,
     ChecksParts,
+    DecodesTest,
     KeepsHeads,
     Mixes,
     Scorer,
@@ -200,7 +201,8 @@ def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
             f"no learning rate of {rates} gave a score that is a number for each seed; in the evaluation {spec.name}; "
             "add smaller learning rates",
         )
-    predictions = tuple(_predict(trainee, head, split, features, subject.device) for head in searched.heads)
+    tested = trainee.for_test() if isinstance(trainee, DecodesTest) else trainee
+    predictions = tuple(_predict(tested, head, split, features, subject.device) for head in searched.heads)
     alone: tuple[float | None, ...] = ()
     if spec.single_layers and size.num_states > 1:
         alone = _score_layers_alone(spec, trainee, sets, searched.learning_rate, folder, step, subject.device)

@@ -46,6 +46,7 @@ class Card:
     has_start: bool = False  # it or a teacher comes from other weights, of which nobody says what they learnt from
     summary: str = ""
     results: tuple[tuple[str, ...], ...] = ()  # of evaluations: the names of columns, then rows
+    synthetic_results: tuple[tuple[str, ...], ...] = ()  # likewise, of speech that a synthesiser made: no claims
     result_notes: tuple[str, ...] = ()  # what a reader of them has to know
 
 
@@ -58,7 +59,7 @@ def model_card(card: Card, network: NetworkSpec) -> str:
         f"labels. {_line(card.summary)}".rstrip(),
         _usage(network, family),
         _table("Numbers", ("what", "value"), [(k, str(v)) for k, v in card.numbers.items()]),
-        *([_results(card)] if card.results else []),
+        *([_results(card)] if card.results or card.synthetic_results else []),
         *([_table("Labels were fitted on", SAMPLE_COLUMNS, list(card.samples))] if card.samples else []),
         _table(
             "Learnt from",
@@ -76,8 +77,12 @@ def model_card(card: Card, network: NetworkSpec) -> str:
 
 def _results(card: Card) -> str:
     notes = "\n".join(f"- {_line(note)}" for note in card.result_notes)
-    columns, *rows = card.results
-    return f"{_table('Results of evaluations', columns, rows)}\n\n{notes}".rstrip()
+    tables = (
+        ("Results of evaluations", card.results),
+        ("Results on synthetic speech, which are no claims", card.synthetic_results),
+    )
+    parts = [_table(title, table[0], list(table[1:])) for title, table in tables if table]
+    return "\n\n".join([*parts, notes]).rstrip()
 
 
 def _usage(network: NetworkSpec, family: str) -> str:

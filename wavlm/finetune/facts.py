@@ -2,7 +2,8 @@
 
 A system's folder holds `model.safetensors` and `network.json`, the network as any other model (not of a baseline),
 `head.safetensors`, `head.json`, which says what the head is, `results.json` and `predictions.parquet` of the test part,
-`metrics.jsonl`, and `finetune.json`, written last, with the digests of the others.
+`metrics.jsonl`, and `finetune.json`, written last, with the digests of the others. `scoring.safetensors` is what scores
+were learned from, such as a cohort of voices, where the task learns any.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from wavlm.storage.files import write_json
 from wavlm.storage.seals import check_sealed, sha256_as_it_is
 
 FINETUNE_FILE, HEAD_FILE, HEAD_WEIGHTS_FILE = "finetune.json", "head.json", "head.safetensors"
-PREDICTIONS_FILE = "predictions.parquet"
+PREDICTIONS_FILE, SCORING_FILE = "predictions.parquet", "scoring.safetensors"
 FILES = (
-    *(WEIGHTS_FILE, NETWORK_FILE, HEAD_WEIGHTS_FILE, HEAD_FILE),
+    *(WEIGHTS_FILE, NETWORK_FILE, HEAD_WEIGHTS_FILE, HEAD_FILE, SCORING_FILE),
     *(RESULTS_FILE, PREDICTIONS_FILE, METRICS_FILE),
 )
 FORMAT = 1

@@ -16,13 +16,14 @@ from wavlm.evaluation.fit.search import Searched
 from wavlm.evaluation.outputs import write_predictions
 from wavlm.evaluation.results.facts import EvaluationFacts, results_path
 from wavlm.evaluation.splits import Split
-from wavlm.evaluation.tasks.task import Calibrates, Remembers, Scorer, Settles
+from wavlm.evaluation.tasks.task import Calibrates, DecodesTest, KeptScorer, Remembers, Scorer, Settles
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.finetune.candidates import remove_candidates
 from wavlm.finetune.data import TrainingData
 from wavlm.finetune.facts import (
     HEAD_WEIGHTS_FILE,
     PREDICTIONS_FILE,
+    SCORING_FILE,
     FinetuneFacts,
     HeadFile,
     StageFacts,
@@ -52,7 +53,8 @@ def _test(data: TrainingData, run: StageRun, feed: Callable[[], object]) -> Test
     def predict(examples: Sequence[Example]) -> list[JsonValue]:
         return predict_all(run.system, trainee, examples, Look(data.load_plain, run.ranks, feed))
 
-    found = predict(split.test)
+    tested = trainee.for_test() if isinstance(trainee, DecodesTest) else trainee
+    found = predict_all(run.system, tested, split.test, Look(data.load_plain, run.ranks, feed))
     if isinstance(trainee, Settles):
         found = trainee.settle(split.dev, predict(split.dev), found)
     scorers: tuple[Scorer, ...] = ()
@@ -69,6 +71,9 @@ def _write(job: FinetuneJob, run: StageRun, progress: TuningProgress, tested: Te
         network.network = network.network.model_copy(update={"layer_drop": run.layer_drop})
         save_model(network, job.out)
     save_tensors(dict(run.system.head.state_dict()), job.out / HEAD_WEIGHTS_FILE, {})
+    for scorer in tested.scorers:
+        if isinstance(scorer, KeptScorer):
+            scorer.save(job.out / SCORING_FILE)
     write_head(job.out, _describe_head(job, run))
     write_predictions(job.out / PREDICTIONS_FILE, [tested])
     write_json(results_path(job.out), results.model_dump(mode="json"))

@@ -14,7 +14,7 @@ from wavlm.pipeline.artifacts import Labels, Shards, generation_of
 from wavlm.pipeline.record import read_field
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource
+from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource, MadeSource
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def share_to_make(artifact: Shards | Labels, store: Store | None) -> float:
 
 
 def download_bytes(spec: CorpusSpec) -> Sum:
-    """Size of a corpus' archives; a folder is read in place and has none."""
+    """Size of a corpus' archives; a folder is read in place, and what is made here is not downloaded."""
     return _total(spec, _archives(spec))
 
 
@@ -103,7 +103,7 @@ def left_to_download(shards: Shards, store: Store | None) -> Sum:
 
 
 def _archives(spec: CorpusSpec) -> list[HttpsSource | AptSource]:
-    return [source for source in spec.sources if not isinstance(source, FolderSource)]
+    return [source for source in spec.sources if not isinstance(source, FolderSource | MadeSource)]
 
 
 def _total(spec: CorpusSpec, archives: Collection[HttpsSource | AptSource]) -> Sum:

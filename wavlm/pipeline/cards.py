@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wavlm.evaluation.results.board import notes_of, rows_of
+from wavlm.evaluation.results.board import Row, notes_of, rows_of, synthetic_rows_of
 from wavlm.evaluation.results.layers import describe_centres
 from wavlm.export.card import Card
 from wavlm.export.facts import ModelFacts, Origin
@@ -35,16 +35,20 @@ def card_of(model: Model, store: Store) -> Card:
 def with_results(card: Card, model: Model, recipe: Recipe, store: Store) -> Card:
     """The card with the results of the recipe's suite, as far as they are there, and where the layers are centred."""
     board = board_of(model, recipe, store)
-    rows = rows_of(board)
-    if not rows:
+    if not board.results:
         return card
     centres = describe_centres(own_results(board, model), board.subjects.get(model.key, model.name))
-    columns = tuple(rows[0])
     return replace(
         card,
-        results=(columns, *(tuple(row[name] for name in columns) for row in rows)),
+        results=_as_table(rows_of(board)),
+        synthetic_results=_as_table(synthetic_rows_of(board)),
         result_notes=tuple(filter(None, (*notes_of(board), centres))),
     )
+
+
+def _as_table(rows: list[Row]) -> tuple[tuple[str, ...], ...]:
+    """The names of columns, then rows; empty without rows."""
+    return (tuple(rows[0]), *(tuple(row.values()) for row in rows)) if rows else ()
 
 
 def origins_of(model: Model, store: Store) -> tuple[Origin, ...]:

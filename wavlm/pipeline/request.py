@@ -13,7 +13,7 @@ from pathlib import Path
 from wavlm.errors import CodedError, UsageError
 from wavlm.export.sources import find_model, read_model_network
 from wavlm.pipeline.check import NotReadyError
-from wavlm.pipeline.check.sources import find_missing
+from wavlm.pipeline.check.sources import find_missing, find_missing_model
 from wavlm.pipeline.store import Store
 from wavlm.specs import FinetuneSpec, NetworkSpec, SuiteSpec
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
@@ -95,15 +95,18 @@ def _write(fields: Mapping[str, object], store: Store, folder: str) -> Path:
 
 
 def set_missing_aside(suite: SuiteSpec) -> tuple[SuiteSpec, list[CodedError]]:
-    """The evaluations of a suite whose corpora can be had here, and what is missing for the others.
+    """The evaluations of a suite whose corpora and language models can be had here, and what is missing for the others.
 
     Raises NotReadyError, which lists all of it, if none can be run.
     """
     missing = {
         spec: list(find_missing(spec)) for it in suite.evaluations for spec in dict.fromkeys((*it.corpora, *it.noise))
     }
-    ready = tuple(it for it in suite.evaluations if not any(missing[spec] for spec in (*it.corpora, *it.noise)))
-    problems = [error for errors in missing.values() for error in errors]
+    models = {it.name: list(find_missing_model(it)) for it in suite.evaluations}
+    ready = tuple(
+        it for it in suite.evaluations if not any((*map(missing.get, (*it.corpora, *it.noise)), models[it.name]))
+    )
+    problems = [error for errors in (*missing.values(), *models.values()) for error in errors]
     if not ready:
         raise NotReadyError(problems)
     return suite.model_copy(update={"evaluations": ready}), problems

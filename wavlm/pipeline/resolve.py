@@ -21,6 +21,7 @@ from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.first_downloads import download_unknown, fill_in_digests, unknown_archives
+from wavlm.pipeline.language_models import read_language_models, resolve_language_models
 from wavlm.pipeline.one_look import look, note, one_look, recall
 from wavlm.pipeline.record import RECORD_FILE, read_field
 from wavlm.pipeline.refreshes import read_refresh, take_corpus
@@ -57,7 +58,7 @@ def resolve(recipe: Recipe, store: Store, *, is_today: bool = False) -> Recipe:
     DIGESTS_DAMAGED, MODEL_CHANGED).
     """
     refresh = None if is_today else read_refresh(store.root, recipe.name)
-    recipe = resolve_models(recipe, store)
+    recipe = resolve_language_models(resolve_models(recipe, store), store)
     return _replace_corpora(recipe, lambda spec: take_corpus(spec, refresh) or resolve_corpus(spec, store))
 
 
@@ -86,6 +87,7 @@ def read_folders(
         for spec in corpora_of(recipe):
             read_folder(spec, store, progress, stall_seconds)
         read_models(recipe, store)
+        read_language_models(recipe, store)
         return resolve(recipe, store, is_today=is_today)
 
 

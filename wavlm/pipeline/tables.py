@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import MODES, ScoresFacts
 from wavlm.evaluation.fast.words import best_abx
-from wavlm.evaluation.results.board import rows_of
+from wavlm.evaluation.results.board import rows_of, synthetic_rows_of
 from wavlm.pipeline.results import IterationResults
 from wavlm.pipeline.summary import CorpusSummary, Summary
 from wavlm.shards.facts import ShardsFacts
@@ -26,6 +26,7 @@ def tables(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
         ("iterations", [_iteration(item) for item in summary.results]),
         ("speech", list(_parts(summary))),
         ("evaluations", rows_of(summary.board)),
+        ("evaluations-synthetic", synthetic_rows_of(summary.board)),  # a part of the key of what Prefect shows
         ("mixing", list(_mixing(summary))),
         ("versions", _versions(summary)),
     ):

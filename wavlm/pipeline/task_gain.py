@@ -11,6 +11,7 @@ from wavlm.pipeline.plan import evaluations_of
 from wavlm.pipeline.scoreboard import find_results, metric_name, read_stored_results
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
+from wavlm.specs.tasks import TaskSpec
 
 
 def measure_task(
@@ -21,7 +22,9 @@ def measure_task(
     others: the keys that the other model may have in the store, as one that was trained here or was imported.
     """
     suite = recipe.evaluate.name if recipe.evaluate else ""
-    own = [it for it in find_results(evaluations_of(model, recipe), store) if it.subject == model.key]
+    evaluations = evaluations_of(model, recipe)
+    tasks = {it.spec.name: it.spec.task for it in evaluations}
+    own = [it for it in find_results(evaluations, store) if it.subject == model.key]
     for mine in own:
         for figure in mine.facts.figures:
             if metric_name(suite, mine.facts, figure) == metric:
@@ -31,7 +34,7 @@ def measure_task(
                         f"the champion has no results of {mine.facts.evaluation} under the same conditions in this "
                         "store: name it in `evaluate_models`, or run the recipe that trained it with this suite"
                     )
-                return _compare(metric, mine, theirs, figure.name, confidence)
+                return _compare(metric, (mine, theirs), figure.name, tasks[mine.facts.evaluation], confidence)
     return f"{metric} was not measured: no evaluation of the recipe's suite gives it"
 
 
@@ -45,9 +48,12 @@ def _find_same(mine: StoredResult, others: Collection[str], store: Store) -> Sto
     return max(same, key=lambda it: it.finished_unix, default=None)
 
 
-def _compare(metric: str, mine: StoredResult, theirs: StoredResult, name: str, confidence: float) -> Gain | str:
+def _compare(
+    metric: str, both: tuple[StoredResult, StoredResult], name: str, task: TaskSpec, confidence: float
+) -> Gain | str:
     from wavlm.evaluation.paired_tasks import find_task_gain
 
+    mine, theirs = both
     assert mine.folder  # noqa: S101 - both were read from the store
     assert theirs.folder  # noqa: S101
-    return find_task_gain(metric, (mine.facts, mine.folder), (theirs.facts, theirs.folder), name, confidence)
+    return find_task_gain(metric, (mine.facts, mine.folder), (theirs.facts, theirs.folder), name, task, confidence)

@@ -35,13 +35,14 @@ from wavlm.specs.labelling import (
     ShardSpec,
 )
 from wavlm.specs.layouts import Layout
+from wavlm.specs.made import MadeSource
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.models import ModelArchive, ModelFolder, ModelSource, ModelSpec, ModelVersion
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
-from wavlm.specs.sources import AptSource, FolderSource, HttpsSource, Source
+from wavlm.specs.sources import AptSource, Archive, FolderSource, HttpsSource, Source
 from wavlm.specs.start import StartSpec
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, TrainSpec
 
@@ -51,6 +52,7 @@ __all__ = [
     "UNKNOWN_LANGUAGE",
     "AccessSpec",
     "AptSource",
+    "Archive",
     "BalanceSpec",
     "BaselineSpec",
     "Below",
@@ -71,6 +73,7 @@ __all__ = [
     "HttpsSource",
     "IterationSpec",
     "Layout",
+    "MadeSource",
     "MaskSpec",
     "MaskedPrediction",
     "Md5",

@@ -47,3 +47,8 @@ class Spec(BaseModel):
 
     Examples: texts for people, addresses of mirrors of a file whose digest is pinned.
     """
+
+    def __hash__(self) -> int:
+        """By value. Python does not hash tables of names, which some fields are."""
+        values = (frozenset(value.items()) if isinstance(value, dict) else value for value in self.__dict__.values())
+        return hash((type(self), *values))

@@ -49,7 +49,8 @@ class GateSpec(Spec):
     the layer where the error is lowest. Validation metrics compare only models that predict the same labels. Where
     nothing can be compared, no version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's
     labels are, so it makes no version champion. `SUITE/EVALUATION/FIGURE`, such as `superb/ks/accuracy`, is a figure of
-    the recipe's `evaluate`: test examples of both models are compared in pairs, always with an interval.
+    the recipe's `evaluate`: test examples of both models are compared in pairs, always with an interval. Figures that
+    are: accuracy, WER, CER, PER, slot-type F1, slot-value CER, BLEU, DER, EER, minDCF, MTWV, ATWV, PESQ, STOI, SI-SDR.
     Change: name one metric to compare by it alone, for example to ask for a least improvement.
     """
 

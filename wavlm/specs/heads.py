@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Probability, Spec
+from wavlm.specs.eend import ChainHead, EdaHead, GlobalLocalHead, VectorHead
 from wavlm.specs.speakers import EcapaHead
 
 
@@ -87,6 +88,28 @@ class BlstmHead(Spec):
     Source: s3prl, downstream/ctc/cv_config and sbcsae.yaml (`proj`): SUPERB's recognition out of domain has them, its
     recognition of LibriSpeech and its slot filling have not.
     Change: true to follow SUPERB-SG.
+    """
+
+
+class CtcHead(Spec):
+    """Dropout and one linear layer on the network's output, with CTC: what fine-tuning puts on top of a network."""
+
+    type: Literal["ctc"]
+    """Selects this head. It takes the last state alone, so it is for networks that are trained with it."""
+
+    dropout: Probability = 0.0
+    """Share of the channels that are dropped while training.
+
+    Unit: fraction, 0 to 1.
+    Source: fairseq's fine-tuning, `final_dropout`: 0.
+    Change: 0.1 for little speech.
+    """
+
+    closes_words: bool = True
+    """True: a space stands behind the last word, too, when the head is trained.
+
+    Source: fairseq's letters, where `|` ends each word.
+    Change: false for texts without spaces.
     """
 
 
@@ -234,9 +257,14 @@ HeadSpec = Annotated[
     PooledLinearHead
     | FrameLinearHead
     | BlstmHead
+    | CtcHead
     | XvectorHead
     | EcapaHead
     | DiarizerHead
+    | EdaHead
+    | ChainHead
+    | VectorHead
+    | GlobalLocalHead
     | MaskHead
     | TranslatorHead
     | ConverterHead

@@ -41,15 +41,15 @@ def canonical(value: object) -> JsonValue:
         }
     if isinstance(value, Keyed):
         return value.key
-    if isinstance(value, tuple | dict):
+    if isinstance(value, tuple | list | dict):
         return _canonical_items(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(f"{type(value).__name__} has no stable form: {value!r}")
 
 
-def _canonical_items(values: tuple[object, ...] | dict[str, object]) -> JsonValue:
-    """Each item of a list, or of a table of names; `key_of` sorts the names."""
-    if isinstance(values, tuple):
+def _canonical_items(values: tuple[object, ...] | list[object] | dict[str, object]) -> JsonValue:
+    """Each item of a list, or of a table of names; `key_of` sorts the names. Fields that hold any JSON have lists."""
+    if isinstance(values, tuple | list):
         return [canonical(item) for item in values]
     return {name: canonical(item) for name, item in values.items()}

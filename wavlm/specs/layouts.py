@@ -230,6 +230,12 @@ class AsteriskLayout(Spec):
     speaker: Name
     """Name of the voice of this package."""
 
+    only_with_text: bool = False
+    """True: prompts whose text is not known are not used. Some of them are tones, and no speech.
+
+    Change: true for recognition, where each recording needs a text.
+    """
+
 
 class FestvoxLayout(Spec):
     """A Festvox voice for unit selection: sentences in wav/ and a catalogue of timed phones."""

@@ -174,16 +174,17 @@ class SpeakerDiarization(Spec):
     Recordings without turns that others name as sources are left out.
     """
 
-    heads: ClassVar[tuple[str, ...]] = ("diarizer",)
+    heads: ClassVar[tuple[str, ...]] = ("diarizer", "eend_eda", "sc_eend", "eend_vc", "eend_gla")
 
     type: Literal["sd"]
     """Selects speaker diarization."""
 
-    speakers: Annotated[int, Field(ge=1, le=4)] = 2
-    """Speakers that the head can tell apart. Further ones of a test recording are missed; training refuses them.
+    speakers: Annotated[int, Field(ge=1, le=6)] = 2
+    """Speakers that the head `diarizer` can tell apart; other heads have numbers of their own.
 
+    Further ones of a test recording are missed; training refuses them.
     Unit: speakers.
-    Source: SUPERB, 2. The loss tries all orders of them: 24 for 4.
+    Source: SUPERB, 2. The loss of that head tries all orders of them: 24 for 4, 720 for 6.
     Change: to the most that speak in a recording.
     """
 

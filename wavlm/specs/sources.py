@@ -1,4 +1,4 @@
-"""Sources of corpora: archives on web servers, Debian packages, and folders that are read in place."""
+"""Sources of corpora: archives on web servers, Debian packages, speech that is made here, and folders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Md5, Natural, NonNegative, Sha256, Spec
+from wavlm.specs.made import MadeSource
 from wavlm.specs.paths import Below
 
 ArchiveFormat = Literal["tar", "tar.gz", "tar.xz", "tar.bz2", "zip", "file", "file.gz"]
@@ -258,4 +259,5 @@ class FolderSource(Spec):
         return self.model_copy(update={"grown": self.grown[: generation - 1], "generation_bytes": sizes})
 
 
-Source = Annotated[HttpsSource | AptSource | FolderSource, Field(discriminator="type")]
+Archive = HttpsSource | AptSource | MadeSource  # a file among the downloads, which is unpacked
+Source = Annotated[Archive | FolderSource, Field(discriminator="type")]

@@ -54,7 +54,7 @@ class SpeechCommandsLayout(Spec):
 
 
 class VoxcelebLayout(Spec):
-    """VoxCeleb1 and 2: `<speaker>/<video>/<number>.wav` (or `.m4a`) below `dev` and `test`, and the publishers' lists."""
+    """VoxCeleb1 and 2: `<speaker>/<video>/<number>.wav` (2: `.m4a`) in `dev` and `test`, and the publisher's lists."""
 
     type: Literal["voxceleb"]
     """Selects this layout."""

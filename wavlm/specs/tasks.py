@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from wavlm.specs.base import FieldError, Natural, Positive, Spec
+from wavlm.specs.decoders import LexiconDecoderSpec
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
 from wavlm.specs.pairs import QueryByExample, SpeakerDiarization
 from wavlm.specs.speakers import SpeakerVerification
+
+
+def _check_letters(letters: str) -> str:
+    if twice := sorted({letter for letter in letters if letters.count(letter) > 1}):
+        raise ValueError(f"the letter {twice[0]!r} is there twice")
+    return letters
+
+
+Alphabet = Annotated[str, AfterValidator(_check_letters)]
 
 
 class KeywordSpotting(Spec):
@@ -143,11 +153,26 @@ class WritesTexts(WritesLetters):
     Change: where nobody speaks them.
     """
 
+    alphabet: Alphabet = ""
+    """Letters that texts may have, in the order of the head's classes. Empty: those of the training texts, sorted.
+
+    A text with another letter is an error then. A space is added where the head closes words.
+    Source: fairseq's letters of English, by how often they are: ` ETAONIHSRDLUMWCFGYPBVK'XJQZ`.
+    Change: give it for systems that others load: their letters do not depend on the training texts.
+    """
+
+    decoder: LexiconDecoderSpec | None = None
+    """Decodes the test part a second time, with a lexicon and a language model. Not given: greedy alone.
+
+    Learning rates are chosen by the greedy result in any case, which is the first figure.
+    Change: give it where words are separated by spaces, and other tables have a language model.
+    """
+
 
 class SpeechRecognition(WritesTexts):
     """ASR: the letters of a recording, by CTC. Target: the text. Score: WER, then CER."""
 
-    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear", "ctc")
 
     type: Literal["asr"]
     """Selects speech recognition."""
@@ -156,7 +181,7 @@ class SpeechRecognition(WritesTexts):
 class OtherRecognition(WritesTexts):
     """OOD-ASR: speech recognition in another language or style, one evaluation per language. Score: WER or CER."""
 
-    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear")
+    heads: ClassVar[tuple[str, ...]] = ("blstm", "frame_linear", "ctc")
 
     type: Literal["ood_asr"]
     """Selects recognition out of domain."""

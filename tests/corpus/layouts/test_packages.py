@@ -44,6 +44,8 @@ def test_asterisk_has_texts_but_for_those_with_notes_and_those_of_one_prompt_tha
     assert len(found.recordings) == 7
     (table,) = found.tables
     assert (table.rows, table.left_over, table.ambiguous, table.without_row) == (10, 2, 2, 1)
+    with_text = read(tmp_path, type="asterisk", speaker="allison", only_with_text=True)
+    assert [item.key for item in with_text] == ["en_US_f_Allison__added", "en_US_f_Allison__digits__1"]
 
 
 def test_a_text_may_hold_a_colon(tmp_path: Path) -> None:

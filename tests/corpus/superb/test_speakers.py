@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.corpus.audio.recordings import recording
 from tests.corpus.corpora import of_folder
 from tests.corpus.layouts.trees import layout_of, read, write
 from tests.corpus.superb.speech import build, speak
@@ -94,6 +95,23 @@ def test_recordings_that_the_split_does_not_name_are_missed_and_not_forgotten(tm
     write(tmp_path, "iden_split.txt", SPLIT.partition("\n")[2])
     found = read(tmp_path, type="voxceleb", partition="identification")
     assert found.files.count("no-row") == 1
+
+
+def test_voxceleb2_is_training_data_in_mpeg_4(tmp_path: Path) -> None:
+    """The publisher's dev set, as its archives unpack; no speaker of it has a number of VoxCeleb1's."""
+    names = ("id00012/21Uxsk56VDQ/00001.m4a", "id00012/21Uxsk56VDQ/00002.m4a", "id09272/u7VNkYraCw0/00027.m4a")
+    for number, name in enumerate(names):
+        path = tmp_path / "raw/dev/aac" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(recording("M4A, AAC", number, seconds=0.5))
+    out = build(tmp_path / "raw", tmp_path / "out", type="voxceleb", partition="training")
+    rows = read_manifest(out)
+    assert [(row.key, row.speaker) for row in rows] == [
+        ("id00012__21Uxsk56VDQ__00001", "id00012"),
+        ("id00012__21Uxsk56VDQ__00002", "id00012"),
+        ("id09272__u7VNkYraCw0__00027", "id09272"),
+    ]
+    assert read_targets(out).part_of("train") == tuple(row.key for row in rows)
 
 
 def test_voxceleb_outside_of_the_publishers_folders_has_no_halves(tmp_path: Path) -> None:

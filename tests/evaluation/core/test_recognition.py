@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +13,7 @@ import pytest
 import torch
 
 from tests.evaluation.core.made import MadeFeatures
+from tests.evaluation.decoding.arpa import write_bigrams
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.fit.head import Sets, fit_head, predict
@@ -20,7 +24,7 @@ from wavlm.evaluation.tasks.slots import mark_slots, read_slots, score_slots
 from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.evaluation.tasks.texts import normalize_text
 from wavlm.specs.evaluation import FitSpec
-from wavlm.specs.heads import BlstmHead, FrameLinearHead
+from wavlm.specs.heads import BlstmHead, CtcHead, FrameLinearHead
 from wavlm.specs.tasks import (
     OtherRecognition,
     PhonemeRecognition,
@@ -169,6 +173,48 @@ def test_a_target_longer_than_its_audio_is_refused_before_any_fit() -> None:
                 trainee.check(SIZE)
 
 
+def _decoding(letters: str, path: Path | None = None) -> SpeechRecognition:
+    model: object = {"type": "arpa", "path": str(path)} if path else {"type": "transcripts", "order": 2}
+    return SpeechRecognition.model_validate(
+        {"type": "asr", "letters": letters, "decoder": {"type": "lexicon", "language_model": model}}
+    )
+
+
+def test_the_test_part_has_the_greedy_result_first_and_that_with_a_language_model_beside_it() -> None:
+    """The head hears "aa b" everywhere; the transcripts know "ab" and "b" alone, so "aa" cannot be written."""
+    examples = [Example(f"u{n}", "s", "", 16000, Take(0, n), list(text)) for n, text in enumerate(["ab b", "b ab"])]
+    task = Recognition(_decoding("as_written"), FrameLinearHead(type="frame_linear"))
+    trainee = task.begin(examples, ())
+    head = trainee.make_head(SIZE)
+    symbols = (" ", "a", "b")
+
+    class Fixed(torch.nn.Module):
+        def forward(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            numbers = [symbols.index(one) + 1 if one != "_" else 0 for one in "a_a_ b"]
+            logits = torch.nn.functional.one_hot(torch.tensor(numbers), 4).float() * 9
+            return logits.expand(len(states), -1, -1)
+
+    assert trainee.symbols == symbols
+    assert sum(parameter.numel() for parameter in head.parameters())
+    batch = Batch(tuple(examples), torch.zeros(2, 2, 6, 6), torch.tensor([6, 6]))
+    assert trainee.predict(Fixed(), batch)[0] == list("aa b")
+    both = trainee.for_test().predict(Fixed(), batch)
+    assert both[0] == {"greedy": list("aa b"), "lexicon": list("ab b")}
+    figures = {figure.name: figure.value for figure in trainee.score(examples, both)}
+    assert figures == pytest.approx({"wer": 3 / 4, "cer": 4 / 8, "wer_lm": 2 / 4, "cer_lm": 2 / 8})
+    dev = trainee.score(examples, [list("aa b"), list("aa b")], with_intervals=False)
+    assert [figure.name for figure in dev] == ["wer", "cer"]
+
+
+def test_a_decoder_is_refused_before_any_fit(tmp_path: Path) -> None:
+    example = Example("u1", "s", "", 16000, Take(0, 0), list("a cat"))
+    path = write_bigrams(tmp_path)
+    head = FrameLinearHead(type="frame_linear")
+    Recognition(_decoding("lower", path), head).begin([example], []).check(SIZE)
+    with pytest.raises(BadDataError, match="LM_MISFIT: none of the 3 words"):
+        Recognition(_decoding("as_written", path), head).begin([example], []).check(SIZE)
+
+
 def test_slots_are_written_and_read_back() -> None:
     row = _row("set an alarm at seven", slots=[["what", "an alarm"], ["time", "seven"]])
     symbols = mark_slots("set an alarm at seven", row, "c", "as_written")
@@ -197,3 +243,48 @@ def test_masks_and_warps_leave_the_form_and_are_drawn_anew() -> None:
     zeros = (first == 0).float()
     assert 0 < zeros.mean() < 0.9
     assert torch.equal(augment(frames, lengths, SpecAugmentSpec(warp_frames=0, time_masks=0, channel_masks=0)), frames)
+
+
+def _ctc(closes_words: bool = True, **task: object) -> Recognition:
+    spec = SpeechRecognition.model_validate({"type": "asr", **task})
+    return Recognition(spec, CtcHead(type="ctc", closes_words=closes_words))
+
+
+def test_a_ctc_head_is_taught_the_letters_and_a_last_space_and_reads_the_last_state_alone() -> None:
+    """The negative log likelihood of "ab " by all paths, of one utterance: no mean over its symbols."""
+    example = Example("u", "s", "", 16000, Take(0, 0), list("ab"))
+    trainee = _ctc(alphabet=" ab").begin([example], [])
+    head = trainee.make_head(SIZE).eval()
+    states = torch.randn(1, 2, 5, 6, generator=torch.Generator().manual_seed(1))
+    batch = Batch((example,), states, torch.tensor([5]))
+    logits = states[0, 1] @ head.get_parameter("output.weight").T + head.get_parameter("output.bias")
+    chances = torch.softmax(logits, dim=-1).tolist()
+    total = 0.0
+    for path in itertools.product(range(4), repeat=5):
+        joined = [number for number, _ in itertools.groupby(path) if number]
+        if joined == [2, 3, 1]:  # a, b, space
+            total += math.prod(chances[frame][number] for frame, number in enumerate(path))
+    assert trainee.loss(head, batch).item() == pytest.approx(-math.log(total), rel=1e-5)
+    assert trainee.learned == [" ", "a", "b"]
+
+
+def test_a_space_at_the_end_is_no_error_of_a_head_that_closes_words() -> None:
+    trainee = _ctc(alphabet=" ab").begin([Example("u", "s", "", 16000, Take(0, 0), list("ab"))], [])
+    assert trainee._write([2, 3, 1]) == ["a", "b"]
+    assert trainee._write([1, 2, 1, 1, 3, 1]) == ["a", " ", "b"]
+
+
+def test_a_letter_outside_the_alphabet_is_refused_with_its_place() -> None:
+    row = replace(_row("ab c"), place="manifest.parquet, row 7, of a/b.flac")
+    with pytest.raises(BadDataError, match=r"TARGET_LETTER: the text of r1 has 'c', .* row 7, of a/b\.flac"):
+        _ctc(alphabet=" ab")._symbols_of(row, "corpus")
+    with pytest.raises(BadDataError, match=r"TARGET_BAD: .* row 7, of a/b\.flac"):
+        _ctc(alphabet=" ab")._symbols_of(replace(row, text="  "), "corpus")
+
+
+def test_each_part_of_the_test_set_has_figures_of_its_own() -> None:
+    examples = [Example(f"u{n}", "s", part, 16000, Take(0, n), list("ab")) for n, part in enumerate(("clean", "other"))]
+    found = {it.name: it.value for it in _ctc().begin(examples, []).score(examples, [list("ab"), list("aa")])}
+    assert found == pytest.approx(
+        {"wer": 0.5, "cer": 0.25, "wer_clean": 0.0, "cer_clean": 0.0, "wer_other": 1.0, "cer_other": 0.5}
+    )

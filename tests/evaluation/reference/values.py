@@ -62,3 +62,7 @@ def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name.endswith("running_var") or (name.endswith("weight") and len(shape) == 1):
         return 1 + uniform(name, *shape, size=0.5)
     return weight(name, shape)
+
+
+EEND = {"width": 6, "encoder": 16, "feed_forward": 24, "heads": 2, "layers": 2, "speakers": 3}
+NUM_EEND_FRAMES = 30

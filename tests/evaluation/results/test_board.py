@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.evaluation.results.test_groups import rate, result
-from wavlm.evaluation.results.board import StoredResult, keep, long_rows, notes_of, rows_of
+from wavlm.evaluation.results.board import StoredResult, keep, long_rows, notes_of, rows_of, synthetic_rows_of
 from wavlm.evaluation.results.facts import Amount, Attempt, ConfidenceInterval, EvaluationFacts, Figure
 from wavlm.evaluation.results.words import show_value
 
@@ -82,6 +82,19 @@ def test_what_a_reader_has_to_know_of_a_figure_marks_its_cell() -> None:
 def test_scores_over_different_tasks_are_said_to_be_no_comparison() -> None:
     others = [stored(ks("one", 0.8)), stored(result("er", rate("accuracy", 0.5), subject="two"))]
     assert "The overall scores are means over different tasks: they cannot be compared." in list(notes_of(keep(others)))
+
+
+def test_synthetic_speech_stands_in_a_table_of_its_own_and_counts_in_no_score() -> None:
+    made = stored(result("er", rate("accuracy", 0.9), subject="one", reality="synthetic", test=TEST))
+    board = keep([stored(ks("one", 0.5)), made])
+    (row,), (apart,) = rows_of(board), synthetic_rows_of(board)
+    assert (list(row), row["overall"]) == (["model", "ks-small", "overall"], "50.0")
+    assert apart == {"model": "one", "er-small": "90.00 %"}
+    notes = list(notes_of(board))
+    assert any(note.endswith("test: 50 utterances, 4 speakers, 2.5 min, synthetic speech.") for note in notes)
+    assert any("left out, because their speech is synthetic: er" in note for note in notes)
+    assert rows_of(keep([made])) == []
+    assert synthetic_rows_of(keep([stored(ks("one", 0.5))])) == []
 
 
 def test_programs_get_a_row_per_figure_in_full_precision() -> None:

@@ -13,7 +13,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from tests.systems.diarization.vbx_case import make_case
 from wavlm.errors import BadDataError
-from wavlm.systems.diarization.clustering import cluster_apart, cluster_by_cosine, cluster_by_plda
+from wavlm.evaluation.heads.apart import cluster_apart
+from wavlm.systems.diarization.clustering import cluster_by_cosine, cluster_by_plda
 from wavlm.systems.diarization.plda import Plda, fit_plda
 from wavlm.systems.diarization.vbx import VbxSettings, run_vbx
 

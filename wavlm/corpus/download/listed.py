@@ -17,19 +17,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from wavlm.errors import BadDataError
-from wavlm.specs import AptSource, HttpsSource
+from wavlm.specs import Archive, HttpsSource
 from wavlm.specs.tree import RecipeError, parse_tree
 
 NOT_TAKEN = frozenset({"dict"})  # a dictionary and a model of pronunciation: no speech
 _NAME = re.compile(r"(?P<to>.+)\.(?P<packed>tgz|gz)\.aes")
 
 
-def with_listed(sources: Iterable[HttpsSource | AptSource], downloads: Path) -> tuple[HttpsSource | AptSource, ...]:
+def with_listed(sources: Iterable[Archive], downloads: Path) -> tuple[Archive, ...]:
     """The sources, and behind each list the archives that it names, if the list was downloaded.
 
     Raises BadDataError (LAYOUT) for a list that is none.
     """
-    found: list[HttpsSource | AptSource] = []
+    found: list[Archive] = []
     for source in sources:
         found.append(source)
         if isinstance(source, HttpsSource) and source.lists == "gigaspeech":

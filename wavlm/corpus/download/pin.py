@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import Literal
 
 from wavlm.errors import BadDataError, CannotWriteError, LockedError
-from wavlm.specs import AptSource, HttpsSource
+from wavlm.specs import AptSource, Archive, HttpsSource, MadeSource
 from wavlm.storage.files import sync
 from wavlm.storage.locks import hold_lock
 
@@ -50,10 +50,12 @@ class Pin:
     is_of_first_download: bool = False  # nobody but an earlier download says that the digest is right
 
     @classmethod
-    def of(cls, source: HttpsSource | AptSource) -> Pin:
+    def of(cls, source: Archive) -> Pin:
         """The pin of a source whose digest is known."""
         if isinstance(source, AptSource):
             return cls("sha256", source.sha256, source.size_bytes, "deb")
+        if isinstance(source, MadeSource):
+            return cls("sha256", source.sha256, None, "tar")
         if source.md5 is not None:
             return cls("md5", source.md5, source.size_bytes, source.packed_as)
         assert source.sha256 is not None  # noqa: S101 - a plan with unknown digests is not run

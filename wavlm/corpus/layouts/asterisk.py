@@ -30,7 +30,9 @@ def read_asterisk(layout: AsteriskLayout, tree: Tree) -> Iterator[Recording]:
         names.append(parts[parts.index("sounds") + 1 :] if "sounds" in parts else parts)
     texts = _texts(tree, {"/".join(parts[1:]) for parts in names})
     for path, parts in zip(paths, names, strict=True):
-        yield Recording(key_of("/".join(parts)), path, layout.speaker, texts.get("/".join(parts[1:])))
+        text = texts.get("/".join(parts[1:]))
+        if text is not None or not layout.only_with_text:
+            yield Recording(key_of("/".join(parts)), path, layout.speaker, text)
 
 
 def _texts(tree: Tree, prompts: set[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from wavlm.evaluation.results.groups import group_of, in_groups, overall
 from wavlm.evaluation.results.words import describe_amount, show_figure
 
 BASELINES = ("fbank", "mfcc", "random")
+NO_CLAIMS = "on synthetic speech, which are no claims"  # behind the title of a table
 SHORT = 6  # digits of a key, where names alone are ambiguous
 MODEL, OVERALL = "model", "overall"
 Row = dict[str, str]
@@ -47,6 +48,7 @@ class Column:
     task: str
     conditions: str
     is_alone: bool  # no other column has this evaluation's name
+    is_synthetic: bool = False  # nobody spoke: it stands in no table of claims
 
     @property
     def label(self) -> str:
@@ -64,7 +66,11 @@ class Board:
         """In the order of SUPERB's groups, then by name."""
         found = dict.fromkeys((it.facts.evaluation, it.facts.task, it.conditions) for it in self.results)
         names = Counter(name for name, _, _ in found)
-        columns = [Column(*item, is_alone=names[item[0]] == 1) for item in sorted(found)]
+        made = {(it.facts.evaluation, it.conditions) for it in self.results if it.facts.reality == "synthetic"}
+        columns = [
+            Column(*item, is_alone=names[item[0]] == 1, is_synthetic=(item[0], item[2]) in made)
+            for item in sorted(found)
+        ]
         firsts = {item.conditions + item.evaluation: self._first(item) for item in columns}
         order = [fact for _, facts in in_groups(firsts.values()) for fact in facts]
         place = {id(fact): number for number, fact in enumerate(order)}
@@ -114,17 +120,28 @@ def keep(results: Iterable[StoredResult], evaluations: Sequence[str] = ()) -> Bo
 
 
 def rows_of(board: Board) -> list[Row]:
-    """The table: the main figure of each evaluation with its interval, and the overall score."""
-    rows = []
-    for subject, label in board.subjects.items():
-        row = {MODEL: label}
-        for column in board.columns:
-            found = board.find(subject, column)
-            row[column.label] = show_figure(found.main) + _marks(found) if found and found.main else ""
+    """The table of claims: the main figure of each evaluation on speech of people, and the overall score."""
+    rows = list(_rows_of(board, is_synthetic=False))
+    for row, subject in zip(rows, board.subjects, strict=False):
         score = overall(board.newest(subject)).score
         row[OVERALL] = "" if score is None else f"{score:.1f}"
-        rows.append(row)
     return rows
+
+
+def synthetic_rows_of(board: Board) -> list[Row]:
+    """The table of evaluations whose speech a synthesiser made, which are no claims; without an overall score."""
+    return list(_rows_of(board, is_synthetic=True))
+
+
+def _rows_of(board: Board, *, is_synthetic: bool) -> Iterator[Row]:
+    """A row per model; none if there is no column."""
+    columns = [column for column in board.columns if column.is_synthetic == is_synthetic]
+    for subject, label in board.subjects.items() if columns else ():
+        row = {MODEL: label}
+        for column in columns:
+            found = board.find(subject, column)
+            row[column.label] = show_figure(found.main) + _marks(found) if found and found.main else ""
+        yield row
 
 
 def notes_of(board: Board) -> Iterator[str]:

@@ -27,8 +27,11 @@ def centre_of(facts: EvaluationFacts) -> float:
 
 
 def describe_centres(results: Sequence[EvaluationFacts], name: str) -> str:
-    """Where each group of tasks is centred, with the spread over its tasks; empty without layer weights."""
-    found = with_layers(results)
+    """Where each group of tasks is centred, with the spread over its tasks; empty without layer weights.
+
+    Tasks on synthetic speech are left out: the sentence is a claim.
+    """
+    found = with_layers(item for item in results if item.reality != "synthetic")
     if not found:
         return ""
     parts = [_describe_group(group, items) for group, items in in_groups(found)]

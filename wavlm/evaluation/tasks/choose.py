@@ -26,7 +26,7 @@ def make_task(spec: TaskWithHead) -> Task:
         from wavlm.evaluation.tasks.classification import Classification
 
         return Classification(task, head)
-    if task.type in ("pr", "asr", "ood_asr", "sf") and head.type in ("frame_linear", "blstm"):
+    if task.type in ("pr", "asr", "ood_asr", "sf") and head.type in ("frame_linear", "blstm", "ctc"):
         from wavlm.evaluation.tasks.recognition import Recognition
 
         return Recognition(task, head)
@@ -43,7 +43,7 @@ def _make_of_pairs(task: TaskSpec, head: HeadSpec) -> Task:
         from wavlm.evaluation.tasks.verification import Verification
 
         return Verification(task, head)
-    if task.type == "sd" and head.type == "diarizer":
+    if task.type == "sd" and head.type in ("diarizer", "eend_eda", "sc_eend", "eend_vc", "eend_gla"):
         from wavlm.evaluation.tasks.diarization import Diarization
 
         return Diarization(task, head)

@@ -99,18 +99,12 @@ class Searcher:
         self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
     ) -> tuple[Figure, ...]:
         """MTWV, and the value of the decisions that a document above the threshold holds the query (ATWV)."""
-        holds = [_holds(query) for query in examples]
-        rows = [
-            (query.key, key, score, key in wanted, query.speaker)
-            for query, wanted, found in zip(examples, holds, predictions, strict=True)
-            for key, score in _scores(found).items()
-        ]
-        names, keys, scores, is_target, speakers = (list(column) for column in zip(*rows, strict=True))
+        names, keys, scores, is_target = search_pairs(examples, predictions)
         trials = search_trials(names, scores, is_target)
         found = np.array(scores) > self.spec.decision_deviations
-        sides = _sides(examples, names, keys, speakers) if with_intervals else None
+        sides = _sides(examples, names, keys) if with_intervals else None
         note = (
-            f"{len(rows):,} trials of {len(examples)} queries and {len({*keys})} documents, {sum(is_target):,} hold it"
+            f"{len(names):,} trials of {len(examples)} queries and {len({*keys})} documents, {sum(is_target):,} hold it"
         )
         decided = f"a document holds the query above {self.spec.decision_deviations:g} deviations"
 
@@ -124,6 +118,19 @@ class Searcher:
             figure_of_trials("mtwv", trials.mtwv().value, mtwv, sides, note=note),
             figure_of_trials("atwv", trials.twv(found), atwv, sides, note=decided),
         )
+
+
+def search_pairs(
+    examples: Sequence[Example], predictions: Sequence[JsonValue]
+) -> tuple[list[str], list[str], list[float], list[bool]]:
+    """Of each trial its query, its document, its score, and whether the document holds the query: all (N,)."""
+    rows = [
+        (query.key, key, score, key in wanted)
+        for query, wanted, found in zip(examples, map(_holds, examples), predictions, strict=True)
+        for key, score in _scores(found).items()
+    ]
+    names, keys, scores, is_target = zip(*rows, strict=True)
+    return list(names), list(keys), list(scores), list(is_target)
 
 
 class _Normaliser:
@@ -179,6 +186,7 @@ def _holds(query: Example) -> frozenset[str]:
     return frozenset(query.target["holds"])  # type: ignore[index,call-overload,arg-type]
 
 
-def _sides(examples: Sequence[Example], names: Sequence[str], keys: Sequence[str], speakers: Sequence[str]) -> Sides:
+def _sides(examples: Sequence[Example], names: Sequence[str], keys: Sequence[str]) -> Sides:
+    of_query = {query.key: query.speaker for query in examples}
     of_document = {item.key: item.speaker for query in examples for item in query.compared_with}
-    return Sides((names, keys), (speakers, [of_document[key] for key in keys]))
+    return Sides((names, keys), ([of_query[name] for name in names], [of_document[key] for key in keys]))

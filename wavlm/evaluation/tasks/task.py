@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -143,6 +144,24 @@ class Settles(Protocol):
         self, dev: Sequence[Example], on_dev: Sequence[JsonValue], on_test: Sequence[JsonValue]
     ) -> list[JsonValue]:
         """The predictions on the test part, with what predictions on the dev part decide."""
+        ...
+
+
+@runtime_checkable
+class KeptScorer(Protocol):
+    """A scorer that learned what a system in use needs, too, such as a cohort."""
+
+    def save(self, path: Path) -> None:
+        """Write it as one safetensors file."""
+        ...
+
+
+@runtime_checkable
+class DecodesTest(Protocol):
+    """A trainee that predicts the test part in one more way, which would cost too much on the dev part."""
+
+    def for_test(self) -> Trainee:
+        """The trainee as it predicts the test part. Both score the predictions of both."""
         ...
 
 

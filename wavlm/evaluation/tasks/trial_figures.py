@@ -42,7 +42,7 @@ def _describe(
 ) -> Iterator[Figure]:
     pairs = scored.pairs
     ranked = rank_trials(scored.scores, pairs.is_target)
-    sides = _sides(examples, pairs) if with_intervals else None
+    sides = sides_of(examples, pairs) if with_intervals else None
     kind = f"of {scored.trials}" if scored.trials else "made by rule"
     note = f"{len(pairs):,} trials {kind}, {int(pairs.is_target.sum()):,} of one speaker"
     cost = f"P(target) {p_target:g}, costs 1 and 1"
@@ -51,7 +51,8 @@ def _describe(
     yield _figure(f"min_dcf{scored.name}", ranked, lambda curve: curve.min_dcf(p_target), sides, cost + also)
 
 
-def _sides(examples: Sequence[Example], pairs: Pairs) -> Sides:
+def sides_of(examples: Sequence[Example], pairs: Pairs) -> Sides:
+    """What trials join: recordings and their speakers."""
     left, right = ([examples[number] for number in side] for side in (pairs.left, pairs.right))
     return Sides(
         ([item.key for item in left], [item.key for item in right]),

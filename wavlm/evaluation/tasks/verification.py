@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.back_end import BackEnd, embeddings_of, examples_to_learn_from, score_cosines
+from wavlm.evaluation.tasks.back_end_files import save_back_end
 from wavlm.evaluation.tasks.speeds import at_speeds
 from wavlm.evaluation.tasks.stretches import cut_stretches
 from wavlm.evaluation.tasks.task import Batch, Scorer, Size
@@ -179,6 +181,9 @@ class CalibratedVerifier:
         """EER and minDCF by cosine, by AS-norm, and after calibration."""
         scored = self.back_end.score(examples, embeddings_of(predictions), self.verifier.pair(examples))
         return describe_trials(examples, scored, self.verifier.spec.p_target, with_intervals=with_intervals)
+
+    def save(self, path: Path) -> None:
+        save_back_end(self.back_end, path)
 
 
 def _collect(corpus: LabelledCorpus, listed: Mapping[str, JsonValue]) -> Iterator[Example]:

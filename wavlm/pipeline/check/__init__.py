@@ -22,7 +22,14 @@ from wavlm.pipeline.check.models import (
     check_sample,
 )
 from wavlm.pipeline.check.sampling import check_sampling
-from wavlm.pipeline.check.sources import check_digests, check_folders, check_programs, check_sources
+from wavlm.pipeline.check.sources import (
+    check_digests,
+    check_folders,
+    check_language_models,
+    check_programs,
+    check_sources,
+    check_synthesisers,
+)
 from wavlm.pipeline.check.starts import check_starts
 from wavlm.pipeline.check.storage import check_room, check_store
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
@@ -36,8 +43,10 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_sources,
     check_digests,
     check_folders,
+    check_language_models,
     check_generations,
     check_programs,
+    check_synthesisers,
     check_packages,
     check_models,
     check_teachers,

@@ -18,6 +18,7 @@ from wavlm.mixing.effects import packages_of
 from wavlm.pipeline.artifacts import Evaluation, Finetune, Model, Registration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.registration import OWN_REGISTRY, configured_registry, show_registry
+from wavlm.specs.tasks import WritesTexts
 
 DRIVER_SECONDS = 10.0
 REGISTRY_SECONDS = 1.0
@@ -45,7 +46,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "pretrain": ("torch", "safetensors"),
     "scores": ("faiss", "torch"),
     "evaluation": ("torch", "safetensors"),
-    "finetune": ("torch", "safetensors", "sklearn", "jiwer"),
+    "finetune": ("torch", "safetensors"),
     "export": ("torch", "safetensors"),
     "register": ("mlflow", "matplotlib"),
 }
@@ -60,7 +61,7 @@ _SCORERS: dict[str, tuple[str, ...]] = {  # of tasks, where they are no code of 
     "ss": ("torchmetrics",),
 }
 # The extra `evaluation` has the others; what the demo needs builds from no source.
-_OF_EVALUATION = frozenset({"jiwer", "pesq", "pystoi", "sacrebleu", "torchmetrics"})
+_OF_EVALUATION = frozenset({"flashlight", "jiwer", "pesq", "pystoi", "sacrebleu", "torchmetrics"})
 
 
 def check_packages(wanted: Wanted) -> Iterator[Finding]:
@@ -68,7 +69,9 @@ def check_packages(wanted: Wanted) -> Iterator[Finding]:
     mixes = [*(item.mix for item in wanted.of(Model)), *(item.spec.mix for item in wanted.of(Finetune))]
     effects = [effect for mix in mixes if mix for effect in mix.effects]
     of_stages = {name for item in wanted.artifacts for name in _PACKAGES.get(item.kind, ())}
-    scorers = {name for item in wanted.of(Evaluation) for name in _SCORERS.get(item.spec.task.type, ())}
+    tasks = [*(item.spec.task for item in wanted.of(Evaluation)), *(item.spec.task for item in wanted.of(Finetune))]
+    scorers = {name for task in tasks for name in _SCORERS.get(task.type, ())}
+    scorers |= {"flashlight" for task in tasks if isinstance(task, WritesTexts) and task.decoder}
     names = sorted({*of_stages, *packages_of(effects), *scorers})
     missing = [name for name in names if not _is_installed(name)]
     if missing:

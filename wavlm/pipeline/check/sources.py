@@ -9,12 +9,15 @@ from pathlib import Path
 
 from wavlm.corpus.credentials import read_credentials
 from wavlm.corpus.layouts import check_layout
+from wavlm.corpus.made.espeak import find_library
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
-from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.evaluation.decoding.language_model import place_of_model
+from wavlm.pipeline.artifacts import Corpus, Evaluation, Finetune, Shards
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.first_downloads import describe_digests
-from wavlm.specs import AptSource, CorpusSpec, FolderSource
+from wavlm.pipeline.language_models import Decoding, language_model_of
+from wavlm.specs import AptSource, CorpusSpec, FolderSource, MadeSource
 
 
 def check_sources(wanted: Wanted) -> Iterator[Finding]:
@@ -25,12 +28,47 @@ def check_sources(wanted: Wanted) -> Iterator[Finding]:
 
 
 def find_missing(spec: CorpusSpec) -> Iterator[CodedError]:
-    """Why a corpus cannot be had here: its folder is missing or empty, or its publisher asks for something first."""
+    """Why a corpus cannot be had here: no folder, or an empty one; an agreement is missing, or a synthesiser."""
     if error := _find_refusal(spec):
         yield error
     for source in spec.sources:
         if isinstance(source, FolderSource) and isinstance(found := _look(_place_of(source), spec), CodedError):
             yield found
+        if isinstance(source, MadeSource) and (error := _find_lack()):
+            yield error
+
+
+def check_synthesisers(wanted: Wanted) -> Iterator[Finding]:
+    """The synthesiser is installed where speech is not made yet."""
+    sources = [source for corpus in wanted.of(Corpus) for source in corpus.spec.sources]
+    made = [source for source in sources if isinstance(source, MadeSource)]
+    if not all((wanted.store.downloads / source.file_name).exists() for source in made) and (error := _find_lack()):
+        yield error
+
+
+def _find_lack() -> CodedError | None:
+    try:
+        find_library()
+    except CodedError as error:
+        return error
+    return None
+
+
+def find_missing_model(spec: Decoding) -> Iterator[CodedError]:
+    """Why the language model of an evaluation or a system cannot be had here."""
+    if (model := language_model_of(spec)) is not None:
+        try:
+            place_of_model(model)
+        except UsageError as error:
+            yield error
+
+
+def check_language_models(wanted: Wanted) -> Iterator[Finding]:
+    """The language models of decoders are there."""
+    for evaluation in wanted.of(Evaluation):
+        yield from find_missing_model(evaluation.spec)
+    for system in wanted.of(Finetune):
+        yield from find_missing_model(system.spec)
 
 
 def _find_refusal(spec: CorpusSpec) -> CodedError | None:

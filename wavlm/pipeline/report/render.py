@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wavlm.corpus.audio.reason import ADVICE
-from wavlm.evaluation.results.board import notes_of, rows_of
+from wavlm.evaluation.results.board import NO_CLAIMS, notes_of, rows_of, synthetic_rows_of
 from wavlm.pipeline.artifacts import Export, Scores
 from wavlm.pipeline.registration import REPORT_FILE
 from wavlm.pipeline.report import charts, layer_charts
@@ -59,7 +59,14 @@ def render(report: Report) -> str:
         abx=layer_charts.draw_abx(report.scores) if report.scores else None,
         rank=layer_charts.draw_rank(report.scores) if report.scores else None,
         weights=layer_charts.draw_weights(report),
-        results_of_suite=rows_of(report.board),
+        results_of_suite={
+            title: rows
+            for title, rows in (
+                ("Results of the suite", rows_of(report.board)),
+                (f"Results of the suite {NO_CLAIMS}", synthetic_rows_of(report.board)),
+            )
+            if rows
+        },
         notes_of_suite=list(notes_of(report.board)),
         players=players,
         pairs_left_out=report.mixtures.left_out + len(report.mixtures.pairs) - len(players) if report.mixtures else 0,

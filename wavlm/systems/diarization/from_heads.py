@@ -8,7 +8,6 @@ Legend: W windows, N samples.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.heads.block import BlockOutput, FindsSpeakers
 from wavlm.evaluation.metrics.checks import Floats
-from wavlm.evaluation.tasks.diarization import STEPS
+from wavlm.evaluation.tasks.turns import probabilities_of
 from wavlm.features.hidden import single_precision
 from wavlm.finetune.data import hear
 from wavlm.finetune.load import LoadedSystem
@@ -48,11 +47,7 @@ class TrainedHead:
             if isinstance(head, FindsSpeakers):
                 return head.find_speakers(batch.states, batch.num_frames)[0]
             (found,) = self.loaded.trainee.predict(head, batch)
-        assert isinstance(found, dict)  # noqa: S101 - as the task writes it
-        steps = np.frombuffer(base64.b64decode(str(found["probabilities"])), "<u2")
-        # Of one recording there are as many values as speakers in each frame.
-        num_frames = max(int(batch.num_frames[0]), len(waveform) // self.loaded.about.hop_samples)
-        return BlockOutput(steps.reshape(num_frames, -1).astype(np.float32) / np.float32(STEPS))
+        return BlockOutput(probabilities_of(found))
 
     @property
     def activity_hop_samples(self) -> int:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from wavlm.evaluation.heads.apart import Integers, cluster_apart
 from wavlm.evaluation.heads.block import BlockOutput, Numbers
 from wavlm.evaluation.metrics.diarization import Turn
 from wavlm.evaluation.tasks.activity import Bools, frames_to_turns, smooth
-from wavlm.systems.diarization.clustering import Integers, cluster_apart
 
 LEAST_COMMON = 0.5  # of the frames in which one of two is active; below it they are two speakers
 

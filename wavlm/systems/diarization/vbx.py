@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp, softmax
 
+from wavlm.evaluation.heads.apart import Integers
 from wavlm.evaluation.metrics.checks import Floats
-from wavlm.systems.diarization.clustering import Integers
 
 TINY = 1e-8  # keeps logarithms finite, as in the authors' code
 

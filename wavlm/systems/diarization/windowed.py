@@ -13,11 +13,12 @@ from typing import Literal, Protocol
 import numpy as np
 
 from wavlm.errors import Code, UsageError
+from wavlm.evaluation.heads.apart import Integers
 from wavlm.evaluation.metrics.checks import Floats
 from wavlm.evaluation.metrics.diarization import Turn
 from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.systems.diarization.clustering import Integers, cluster_by_cosine, cluster_by_plda
+from wavlm.systems.diarization.clustering import cluster_by_cosine, cluster_by_plda
 from wavlm.systems.diarization.plda import Plda
 from wavlm.systems.diarization.recording import RecordedSamples, read_waveform_of
 from wavlm.systems.diarization.speech import Detector, find_speech

@@ -1,0 +1,58 @@
+"""The language model of an evaluation: its bytes are part of the key, its place is not, and a missing one is named."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tests.evaluation.decoding.arpa import BIGRAMS, write_bigrams
+from wavlm.errors import Code
+from wavlm.pipeline.language_models import language_model_of, read_language_models, resolve_language_models
+from wavlm.pipeline.request import set_missing_aside
+from wavlm.pipeline.store import Store
+from wavlm.specs import SuiteSpec
+from wavlm.specs.evaluation import EvaluationSpec
+from wavlm.specs.identity import canonical, key_of
+from wavlm.specs.yaml import find_suite, read_recipe
+
+
+def decoded_by(path: Path) -> EvaluationSpec:
+    spec = find_suite(Path("superb-asr")).evaluations[0]
+    model = language_model_of(spec)
+    assert model is not None
+    assert spec.task.type == "asr"
+    assert spec.task.decoder is not None
+    decoder = spec.task.decoder.model_copy(update={"language_model": model.model_copy(update={"path": str(path)})})
+    return spec.model_copy(update={"task": spec.task.model_copy(update={"decoder": decoder})})
+
+
+def key_with(path: Path, store: Store) -> str:
+    suite = SuiteSpec(name="s", description="", evaluations=(decoded_by(path),))
+    recipe = read_recipe("demo").model_copy(update={"evaluate": suite})
+    read_language_models(recipe, store)
+    found = resolve_language_models(recipe, store).evaluate
+    assert found is not None
+    model = language_model_of(found.evaluations[0])
+    assert model is not None
+    assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    return key_of(canonical(found.evaluations[0]))
+
+
+def test_another_place_is_the_same_key_and_another_file_is_another_one(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    store = Store(tmp_path / "store")
+    path = write_bigrams(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    first = key_with(path, store)
+    assert key_with(write_bigrams(tmp_path / "elsewhere"), store) == first
+    path.write_text(BIGRAMS.replace("-2.5", "-2.0"))
+    assert key_with(path, store) != first
+
+
+def test_an_evaluation_without_its_language_model_is_set_aside_and_named(tmp_path: Path) -> None:
+    here, gone = decoded_by(write_bigrams(tmp_path)), decoded_by(tmp_path / "gone.arpa")
+    suite = SuiteSpec(name="s", description="", evaluations=(here, gone.model_copy(update={"name": "other"})))
+    left, missing = set_missing_aside(suite)
+    assert [item.name for item in left.evaluations] == ["superb-asr"]
+    assert [error.code for error in missing] == [Code.LM_MISSING]
+    assert "gone.arpa" in str(missing[0])

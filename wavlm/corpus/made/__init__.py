@@ -1,0 +1,1 @@
+"""Speech that a synthesiser makes on this machine, with what is said in it."""

@@ -1,0 +1,63 @@
+"""The language models that evaluations and systems of a recipe decode with, and the digests that make them known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from wavlm.errors import UsageError
+from wavlm.evaluation.decoding.language_model import place_of_model
+from wavlm.pipeline.digests import cached_sha256, known_sha256
+from wavlm.pipeline.store import Store
+from wavlm.specs import Recipe
+from wavlm.specs.decoders import ArpaModel
+from wavlm.specs.evaluation import EvaluationSpec
+from wavlm.specs.finetune import FinetuneSpec
+from wavlm.specs.tasks import WritesTexts
+
+Decoding = EvaluationSpec | FinetuneSpec
+D = TypeVar("D", EvaluationSpec, FinetuneSpec)
+
+
+def language_model_of(spec: Decoding) -> ArpaModel | None:
+    """The file that an evaluation or a system decodes with; None if there is none."""
+    if not isinstance(spec.task, WritesTexts) or spec.task.decoder is None:
+        return None
+    model = spec.task.decoder.language_model
+    return model if isinstance(model, ArpaModel) else None
+
+
+def resolve_language_models(recipe: Recipe, store: Store) -> Recipe:
+    """The recipe with the digest of each language model that the store knows as it is."""
+    return _fill_in(recipe, lambda path: known_sha256(path, store.root))
+
+
+def read_language_models(recipe: Recipe, store: Store) -> None:
+    """Hash the language models that are new or have changed; one that is missing is what a check finds."""
+    _fill_in(recipe, lambda path: cached_sha256(path, store.root))
+
+
+def _fill_in(recipe: Recipe, digest_of: Callable[[Path], str | None]) -> Recipe:
+    changed: dict[str, object] = {}
+    if recipe.finetune:
+        changed["finetune"] = tuple(_fill_one(spec, digest_of) for spec in recipe.finetune)
+    if (suite := recipe.evaluate) is not None:
+        evaluations = tuple(_fill_one(spec, digest_of) for spec in suite.evaluations)
+        changed["evaluate"] = suite.model_copy(update={"evaluations": evaluations})
+    return recipe.model_copy(update=changed)
+
+
+def _fill_one(spec: D, digest_of: Callable[[Path], str | None]) -> D:
+    model = language_model_of(spec)
+    if model is None or model.sha256 is not None:
+        return spec
+    try:
+        found = digest_of(place_of_model(model))
+    except UsageError:
+        return spec
+    assert isinstance(spec.task, WritesTexts)  # noqa: S101 - it has a language model
+    assert spec.task.decoder is not None  # noqa: S101 - the same
+    known = model.model_copy(update={"sha256": found})
+    decoder = spec.task.decoder.model_copy(update={"language_model": known})
+    return spec.model_copy(update={"task": spec.task.model_copy(update={"decoder": decoder})})
