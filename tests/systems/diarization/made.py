@@ -18,7 +18,8 @@ from wavlm.finetune.data import hear
 from wavlm.finetune.facts import HEAD_WEIGHTS_FILE, HeadFile, write_head
 from wavlm.finetune.load import load_system
 from wavlm.nn.files import save_tensors
-from wavlm.specs.evaluation import FbankBaseline
+from wavlm.specs import NetworkSpec
+from wavlm.specs.evaluation import FbankBaseline, RandomBaseline
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.tasks import TaskSpec
 
@@ -28,22 +29,27 @@ VOICES = ("v0", "v1", "v2")
 SMALL = {"channels": 16, "squeeze": 8, "pooled": 32, "attention": 8, "embedding": 16}
 
 
-def write_system(folder: Path, task: dict[str, Any], head: dict[str, Any], learned: Any) -> Path:
+def write_system(
+    folder: Path, task: dict[str, Any], head: dict[str, Any], learned: Any, network: NetworkSpec | None = None
+) -> Path:
+    """A system on filter banks, or on a network with random weights."""
     folder.mkdir(parents=True)
+    channels, hop = (network.width, 320) if network else (FBANK_CHANNELS, HOP_SAMPLES)
+    states = network.num_layers + 1 if network else 1
     about = HeadFile(
         name="made",
         task=TypeAdapter(TaskSpec).validate_python(task, strict=False),
         head=TypeAdapter(HeadSpec).validate_python(head, strict=False),
         learned=learned,
-        baseline=FbankBaseline(type="fbank"),
-        num_states=1,
-        num_channels=FBANK_CHANNELS,
-        hop_samples=HOP_SAMPLES,
+        baseline=RandomBaseline(type="random", network=network) if network else FbankBaseline(type="fbank"),
+        num_states=states,
+        num_channels=channels,
+        hop_samples=hop,
     )
     recalled = make_task(about)
     assert isinstance(recalled, Recalls)
     torch.manual_seed(1)
-    module = recalled.recall(learned).make_head(Size(1, FBANK_CHANNELS, HOP_SAMPLES))
+    module = recalled.recall(learned).make_head(Size(states, channels, hop))
     save_tensors(dict(module.state_dict()), folder / HEAD_WEIGHTS_FILE, {})
     write_head(folder, about)
     return folder
@@ -75,6 +81,14 @@ def _part(number: int, rng: np.random.Generator) -> np.ndarray:
 
 def superb_diarizer(folder: Path) -> Path:
     return write_system(folder, {"type": "sd", "speakers": 2}, {"type": "diarizer", "hidden": 8}, None)
+
+
+def end_to_end(folder: Path, head: str, network: NetworkSpec | None = None) -> Path:
+    """A head of blocks that knows three speakers, with random weights."""
+    encoder = {"width": 16, "layers": 1, "attention_heads": 2, "feed_forward": 32, "frame_ms": 100}
+    return write_system(
+        folder, {"type": "sd", "speakers": 3}, {"type": head, "encoder": encoder}, ["a", "b", "c"], network
+    )
 
 
 def voice(number: int, seconds: float) -> np.ndarray:

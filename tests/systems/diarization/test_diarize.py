@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import wavlm
 from flows.cli.main import app
-from tests.systems.diarization.made import superb_diarizer, verifier, write_system, write_talk
+from tests.systems.diarization.made import end_to_end, superb_diarizer, verifier, write_system, write_talk
 from wavlm.corpus.layouts.rttm import read_rttm_file
 from wavlm.corpus.layouts.rttm_lines import to_rttm
 from wavlm.errors import BadDataError, UsageError
@@ -51,6 +51,9 @@ def test_a_fitted_back_end_is_kept_with_the_system_and_tells_voices_apart(tmp_pa
     for method in ("cosine", "plda", "vbx"):
         found = wavlm.diarize(tmp_path / "talk.wav", system, Choice(method=method))
         assert rate(turns, found, 40.0) < 0.4, method
+    write_talk(tmp_path / "six.wav", [0, 1, 2, 3, 4, 5], seconds=2.0)
+    for method in ("cosine", "vbx"):
+        assert wavlm.diarize(tmp_path / "six.wav", system, Choice(method=method))
     told = wavlm.diarize(tmp_path / "talk.wav", system, Choice(method="cosine", speakers=3))
     assert rate(turns, told, 40.0) < 0.15
     (system / "diarization.safetensors").write_bytes(b"no")
@@ -71,6 +74,18 @@ def test_a_head_of_blocks_is_stitched_and_a_known_recording_is_scored(tmp_path: 
     assert set(found) <= {"talk"}
     for start_s, end_s, _ in found.get("talk", []):
         assert 0 <= start_s < end_s <= 1.0 + len(ORDER) * 4.8 + 0.001
+
+
+@pytest.mark.parametrize("head", ["eend_eda", "sc_eend", "eend_vc", "eend_gla"])
+def test_more_speakers_than_training_had_stop_no_end_to_end_system(tmp_path: Path, head: str) -> None:
+    """Six voices for heads that know three; blocks of 6 s, so that blocks are stitched."""
+    turns = write_talk(tmp_path / "talk.wav", [0, 1, 2, 3, 4, 5], seconds=3.0)
+    opened = open_diarizer(end_to_end(tmp_path / head, head), Choice(threshold=0.3, block_seconds=6.0))
+    found = wavlm.diarize(tmp_path / "talk.wav", opened)
+    assert found
+    assert found == sorted(found)
+    assert all(0 <= start_s < end_s <= turns[-1][1] + 1.0 for start_s, end_s, _ in found)
+    assert wavlm.diarize(tmp_path / "talk.wav", opened) == found  # nothing is drawn
 
 
 def test_what_does_not_diarize_is_refused(tmp_path: Path) -> None:
