@@ -81,7 +81,7 @@ class SpeechEnhancement(Spec):
 class SpeechSeparation(Spec):
     """SS: both voices of a mixture, by masks. Target: `sources`, or none where we mix. Score: SI-SDRi."""
 
-    heads: ClassVar[tuple[str, ...]] = ("mask",)
+    heads: ClassVar[tuple[str, ...]] = ("mask", "conformer")
 
     type: Literal["ss"]
     """Selects speech separation."""
