@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wavlm.specs.shapes import num_frames as num_frames
     from wavlm.specs.yaml import read_recipe as read_recipe
     from wavlm.systems.diarization.diarize import diarize as diarize
+    from wavlm.systems.separation.separate import separate as separate
     from wavlm.systems.verification import load_verifier as load_verifier
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "load": "wavlm.export",
     "load_verifier": "wavlm.systems.verification",
     "num_frames": "wavlm.specs.shapes",
+    "separate": "wavlm.systems.separation.separate",
     "plan": "wavlm.pipeline.plan",
     "read_index": "wavlm.shards",
     "read_labels": "wavlm.labels.files",
@@ -49,6 +51,7 @@ __all__ = [
     "read_labels",
     "read_recipe",
     "resolve",
+    "separate",
     "stream",
 ]
 

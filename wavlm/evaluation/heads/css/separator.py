@@ -56,7 +56,7 @@ class Separator(nn.Module):
 
 
 def spectrum(waveforms: Tensor) -> Tensor:
-    """The complex spectrum with zeros around the waveform, so that two windows have each sample: (B, N) to (B, A, K)."""
+    """The complex spectrum, with zeros around: each sample is in two windows. (B, N) to (B, A, K)."""
     window = _window(waveforms)
     padded = nn.functional.pad(waveforms, (0, HOP_SAMPLES))
     found = torch.stft(
