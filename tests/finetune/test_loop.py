@@ -77,19 +77,19 @@ def test_a_stopped_training_ends_in_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    ("look", "said"), [(1, "after update 2 of 7"), (3, "after update 5 of 7"), (6, "after update 7")]
+    ("recording", "said"), [(3, "after update 2 of 7"), (14, "after update 5 of 7"), (28, "after update 7 of 7")]
 )
 def test_a_look_that_is_stopped_is_taken_again(
-    words: LabelledFolders, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: int, said: str
+    words: LabelledFolders, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recording: int, said: str
 ) -> None:
-    """At the dev part after the updates 2, 3, 5, 7, and at the test part: twelve recordings, six each."""
+    """At six recordings of the dev part after each of the updates 2, 3, 5 and 7, and then at six of the test part."""
     job, seen, stop = make_job(words, tmp_path, make_spec(*TWO_STAGES)), 0, StopRequest()
     original = scoring.predict_whole
 
     def count(*arguments: Any) -> Any:
         nonlocal seen
         seen += 1
-        stop.requested = seen == {1: 3, 3: 14, 6: 28}[look]
+        stop.requested = seen == recording
         return original(*arguments)
 
     monkeypatch.setattr(scoring, "predict_whole", count)
