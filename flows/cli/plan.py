@@ -183,6 +183,12 @@ def _captions(estimate: Cost) -> Iterator[str]:
         f"Core hours: rates of {STAGES_MEASURED}. GPU hours: counted operations at {ASSUMED_UTILISATION:.0%} of the "
         "card's data sheet, in the precision of the training, labels in fp32: an assumption, not a measurement."
     )
+    if estimate.heads.fits:
+        yield (
+            f"Heads: {estimate.heads.fits:,} fits with {estimate.heads.updates:,} updates, all of which are counted; "
+            f"early stopping makes fewer. Without a GPU {estimate.heads.core_hours.show(1)} core h. LSTMs do not reach "
+            "the assumed rate of a GPU."
+        )
     wanted = {item.precision for item in estimate.stages if item.petaflops.known}
     for gpu in GPUS:
         if lacking := sorted(wanted - set(gpu.tflops)):

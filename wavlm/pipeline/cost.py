@@ -32,7 +32,7 @@ from wavlm.pipeline.amounts import (
     unpacked_bytes,
 )
 from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores, Shards, keep_latest
-from wavlm.pipeline.evaluation_cost import cost_features
+from wavlm.pipeline.evaluation_cost import NO_HEADS, HeadsCost, cost_features, cost_heads
 from wavlm.pipeline.gpus import Gpu, Precision
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
@@ -86,6 +86,7 @@ class Cost:
     freed_gigabytes: Sum = NOTHING  # by house-keeping, once all is made
     in_place: tuple[str, ...] = ()  # corpora that are read where they lie: their files are in no figure
     unknown_sizes: tuple[str, ...] = ()  # corpora with archives of which nobody says how large they are
+    heads: HeadsCost = NO_HEADS  # of all evaluations
 
     @property
     def core_hours(self) -> Sum:
@@ -151,6 +152,8 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
         for iteration, found in sorted(cost_features(_evaluations(artifacts), hours, store).items())
     ]
+    heads = cost_heads(_evaluations(artifacts), store)
+    stages += [StageCost(it, "heads", Sum(), petaflops=found.petaflops) for it, found in sorted(heads.items())]
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
         download_gigabytes=add(download_bytes(item.corpus.spec) for item in shards) * 1e-9,
@@ -162,6 +165,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         freed_gigabytes=_freed(recipe, shards, models(artifacts)),
         in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
         unknown_sizes=tuple(item.corpus.name for item in shards if download_bytes(item.corpus.spec).unknown),
+        heads=sum(heads.values(), NO_HEADS),
     )
 
 
