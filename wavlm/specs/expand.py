@@ -68,7 +68,7 @@ def expand_model(tree: Tree, loc: Loc, model: dict[str, JsonValue]) -> dict[str,
     if "registry" in expanded:
         if "source" in expanded:
             raise tree.error((*loc, "registry"), "registry and source are both given: a model has one source")
-        expanded["source"] = _expand_reference(tree, (*loc, "registry"), expanded.pop("registry"))
+        expanded["source"] = expand_reference(tree, (*loc, "registry"), expanded.pop("registry"))
     _locate_folder(source := expanded.get("source"), tree.path)
     if isinstance(source, dict) and type(source.get("version")) is int:  # a number is what people write there
         expanded["source"] = {**source, "version": str(source["version"])}
@@ -140,7 +140,7 @@ def dump(spec: Spec) -> dict[str, JsonValue]:
     return spec.model_dump(mode="json")
 
 
-def _expand_reference(tree: Tree, loc: Loc, reference: JsonValue) -> JsonValue:
+def expand_reference(tree: Tree, loc: Loc, reference: JsonValue) -> JsonValue:
     """The source that NAME@ALIAS or NAME:VERSION stands for."""
     text = reference if isinstance(reference, str) else ""
     model, sign, part = max(text.rpartition("@"), text.rpartition(":"), key=lambda found: len(found[0]))

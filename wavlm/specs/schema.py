@@ -14,8 +14,8 @@ from wavlm.specs.simulation import SimulationSpec
 
 FILES: dict[str, type[Spec]] = {
     "corpora": CorpusSpec,
+    "finetunes": FinetuneSpec,  # before evaluations, whose fields it has, too
     "evaluations": EvaluationSpec,
-    "finetunes": FinetuneSpec,
     "mixes": MixSpec,
     "models": ModelSpec,
     "networks": NetworkSpec,
@@ -60,6 +60,7 @@ def json_schema() -> dict[str, Any]:
         "EvaluationSpec": by_preset,
         "SuiteSpec": by_preset,
         "FinetuneSpec": by_preset,
+        "SimulationSpec": by_preset,
         "RandomBaseline": by_preset,
     }
     for owner, network in networks.items():

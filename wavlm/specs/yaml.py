@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from wavlm.specs import CorpusSpec, MixSpec, ModelSpec, NetworkSpec, Recipe
 from wavlm.specs.evaluation import EvaluationSpec, SuiteSpec
 from wavlm.specs.expand import (
@@ -12,6 +14,7 @@ from wavlm.specs.expand import (
     expand_baseline,
     expand_iteration,
     expand_model,
+    expand_reference,
     find_named,
     read_corpus_fields,
     read_model_fields,
@@ -20,8 +23,17 @@ from wavlm.specs.expand import (
     validate,
 )
 from wavlm.specs.finetune import FinetuneSpec
-from wavlm.specs.lookup import find_file, is_bare_name, is_file, list_names, names_in, shipped_specs, suggest
-from wavlm.specs.tree import RecipeError, parse_tree
+from wavlm.specs.lookup import (
+    find_file,
+    is_bare_name,
+    is_file,
+    list_names,
+    names_in,
+    shipped_specs,
+    specs_folders,
+    suggest,
+)
+from wavlm.specs.tree import RecipeError, Tree, parse_tree
 
 _ROLES = {"speech": "speech", "noise": "noise", "rooms": "room"}  # a recipe's field -> the role of its corpora
 
@@ -36,6 +48,8 @@ def read_recipe(path: Path | str) -> Recipe:
     """
     tree = parse_tree(find_recipe(Path(path)))
     fields = dict(tree.fields)
+    if "stages" in fields and "task" in fields:
+        return _recipe_of_system(read_finetune(tree.path), tree)
     for field, role in _ROLES.items():
         if isinstance(names := fields.get(field), list):
             fields[field] = [read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
@@ -70,7 +84,7 @@ def find_recipe(path: Path) -> Path:
         if is_near and (hint := suggest(path.stem, names_in(path.parent))):
             raise RecipeError(f"no such file, expected a YAML file of data_specs: {hint}; at {path}")
         return path
-    found = find_file((shipped,), path.name)
+    found = find_file((shipped, shipped_specs() / "finetunes"), path.name)
     if found is None:
         hint = suggest(path.name, names_in(shipped))
         raise RecipeError(
@@ -160,3 +174,36 @@ def read_finetune(path: Path | str) -> FinetuneSpec:
     if isinstance(mix := fields.get("mix"), str):
         fields["mix"] = dump(read_mix(find_named(tree, "mixes", ("mix",), mix)))
     return require_name(validate(FinetuneSpec, tree, fields), tree)
+
+
+def _recipe_of_system(spec: FinetuneSpec, tree: Tree) -> Recipe:
+    """The recipe that fine-tunes one system on what its spec names: a baseline, a model, a version or a place."""
+    if spec.baseline is None and not spec.model:
+        raise tree.error(("model",), "it names no model; `wavlm finetune SPEC --model MODEL` takes any")
+    fields: dict[str, JsonValue] = {
+        "name": spec.name,
+        "description": spec.description,
+        "registry_name": "unused",
+        "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
+    }
+    changed: dict[str, JsonValue] = {}
+    if spec.model in ("fbank", "mfcc"):
+        changed = {"model": "", "baseline": {"type": spec.model}}
+    elif spec.model.startswith("random:"):
+        network = dump(read_network(find_named(tree, "networks", ("model",), spec.model.removeprefix("random:"))))
+        changed = {"model": "", "baseline": {"type": "random", "network": network}}
+    elif spec.model:
+        fields["models"] = {"model": _fields_of_model(tree, spec.model)}
+        changed = {"model": "model"}
+    fields["finetune"] = [{**dump(spec), **changed}]
+    return validate(Recipe, tree, fields)
+
+
+def _fields_of_model(tree: Tree, model: str) -> dict[str, JsonValue]:
+    found = find_file(tuple(folder / "models" for folder in specs_folders(tree.path)), model)
+    if found is not None:
+        return dump(read_model(found))
+    place = tree.path.absolute().parent / os.path.expanduser(model)  # noqa: PTH111 - that of Path raises
+    if os.path.exists(place):  # noqa: PTH110 - that of Path raises
+        return {"source": {"type": "folder", "path": str(place)}}
+    return {"source": expand_reference(tree, ("model",), model)}
