@@ -57,7 +57,7 @@ def evaluate(
     from wavlm.pipeline.artifacts import Evaluation
     from wavlm.pipeline.check import NotReadyError
     from wavlm.pipeline.plan import plan
-    from wavlm.pipeline.request import reference_of, set_missing_aside, write_request
+    from wavlm.pipeline.request import reference_of, set_absent_aside, set_missing_aside, write_request
     from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.scoreboard import find_results
     from wavlm.pipeline.store import Store
@@ -65,8 +65,9 @@ def evaluate(
 
     artifact_store, network = Store(store), None
     wanted, missing = set_missing_aside(find_suite(suite))
-    for problem in missing:
-        logger.warning("left out: %s", problem)
+    wanted, absent = set_absent_aside(wanted)
+    for line in [*(f"left out: {problem}" for problem in missing), *absent]:
+        logger.warning("%s", line)
     if reference := reference_of(model):
         from tasks.registry.lookup import find_network
 

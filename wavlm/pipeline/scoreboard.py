@@ -10,7 +10,7 @@ from pydantic import JsonValue, ValidationError
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.results.board import SHORT, Board, StoredResult, keep
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
-from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, Model, Registration
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, Model, Registration, lineage
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.plan import evaluations_of, systems_of
 from wavlm.pipeline.record import RECORD_FILE, RecordHead, read_head
@@ -34,8 +34,13 @@ def read_stored_results(store: Store) -> list[StoredResult]:
 
 
 def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
-    """The table of a recipe's suite for one model and the baselines beside it, as far as the store holds it."""
-    return keep(find_results(evaluations_of(model, recipe), store))
+    """The table of a recipe's suite for one model, as far as the store holds it.
+
+    Beside it are the models that it was made from, such as that of the iteration before, and the baselines.
+    """
+    made_from = [item for item in lineage([model]) if isinstance(item, Model)]
+    evaluations = {one.key: one for item in made_from for one in evaluations_of(item, recipe)}
+    return keep(find_results(evaluations.values(), store))
 
 
 def systems_board_of(model: Model, recipe: Recipe, store: Store) -> Board:

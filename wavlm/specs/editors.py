@@ -67,7 +67,7 @@ def by_fields(branches: Mapping[str, Schema]) -> Schema:
     chosen: Schema = {}
     for name in reversed(list(branches)):
         others = set[str]().union(*(fields[other] for other in fields if other != name))
-        own = [{"required": [field]} for field in sorted(fields[name] - others)]
+        own: list[Schema] = [{"required": [field]} for field in sorted(fields[name] - others)]
         if needed := branches[name].get("required"):
             of_others = [{"required": [field]} for field in sorted(_own_fields(fields) - fields[name])]
             own.append({"required": sorted(needed), "not": {"anyOf": of_others}})

@@ -50,6 +50,9 @@ def json_schema() -> dict[str, Any]:
     baselines = definitions["SuiteSpec"]["properties"]["baselines"]
     kinds = {"enum": sorted(baselines["items"]["discriminator"]["mapping"])}
     baselines["items"] = {"if": {"type": "string"}, "then": kinds, "else": baselines["items"]}
+    of_suite = definitions["SuiteSpec"]["properties"]
+    words = {key: value for key, value in of_suite["references"].items() if key in ("description", "title")}
+    of_suite["references"] = {"type": "array", "items": name, "default": [], **words}
     networks = {
         "Recipe": by_model,
         "IterationSpec": by_model,
