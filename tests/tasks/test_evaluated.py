@@ -19,6 +19,8 @@ from tasks.register import register_model
 from tasks.registry.connection import connect
 from tasks.registry.evaluated import add_results
 from tasks.registry.lookup import show_model
+from tasks.registry.versions import MODEL_FOLDER
+from tasks.results import publish_late, publish_late_or_warn
 from tests.evaluation.suites import two_tasks
 from tests.flows.tones import write_tones
 from tests.tasks.conftest import build
@@ -26,6 +28,7 @@ from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
 from wavlm.evaluation.results.facts import Amount, ConfidenceInterval, EvaluationFacts, Figure, LayerWeight
 from wavlm.pipeline.artifacts import Evaluation, Export, Model, Registration
 from wavlm.pipeline.plan import evaluations_of, models, plan
+from wavlm.pipeline.published import find_unpublished
 from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, ModelSpec, ModelVersion, Recipe
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
 VALUES = {"ks-kajongg": 0.625, "sid-kajongg": 0.5}
+HEARD = "The model was trained on 3 of the 40 test recordings."
 
 
 def facts_of(artifact: Evaluation, values: Mapping[str, float]) -> EvaluationFacts:
@@ -54,6 +58,7 @@ def facts_of(artifact: Evaluation, values: Mapping[str, float]) -> EvaluationFac
         figures=(Figure(name="accuracy", value=value, interval=spread),),
         test=Amount(utterances=40, speakers=4, minutes=0.5),
         layers=tuple(layers) if is_model else (),
+        notes=(HEARD,) if is_model and artifact.spec.name == "sid-kajongg" else (),
     )
 
 
@@ -108,6 +113,8 @@ def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Reci
     assert sorted(path.name for path in kept.iterdir()) == names
     table = pq.read_table(kept / "results.parquet").to_pylist()
     assert [(row["model"], row["evaluation"], row["value"]) for row in table] == [
+        ("iteration1", "ks-kajongg", 0.25),
+        ("iteration1", "sid-kajongg", 0.25),
         ("iteration2", "ks-kajongg", 0.625),
         ("iteration2", "sid-kajongg", 0.5),
         ("fbank", "ks-kajongg", 0.25),
@@ -119,7 +126,8 @@ def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Reci
         assert [float(row["value"]) for row in csv.DictReader(file)] == [row["value"] for row in table]
     card = (folder / "README.md").read_text()
     assert "| model | ks-kajongg | sid-kajongg | overall |" in card
-    assert "| iteration2 | 62.50 % [10.00, 90.00] | 50.00 % [10.00, 90.00] | 56.2 |" in card
+    assert "| iteration2 | 62.50 % [10.00, 90.00] | 50.00 % [10.00, 90.00] * | 56.2 |" in card
+    assert f"- *: {HEARD} (iteration2 on sid-kajongg)" in card
     assert (
         "- Of the layers 0 to 2 of iteration2, weighted by their shares, content (ks-kajongg) is centred on 1.8" in card
     )
@@ -158,6 +166,37 @@ def test_results_are_added_to_a_version_that_is_there(built: BuiltStore) -> None
     assert [item.path for item in connect(store).client.list_artifacts(run.info.run_id, "evaluations/demo")] == [
         f"evaluations/demo/{name}" for name in ("layers.csv", "layers.png", "results.csv", "results.parquet")
     ]
+
+
+@pytest.mark.full
+def test_results_of_a_recipe_that_gains_a_suite_reach_the_versions_that_it_has(
+    built: BuiltStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, name = built.store, built.recipe.registry_name
+    for model in built.models:
+        register_model(Registration(name, model), store, built.recipe)
+    recipe = built.recipe.model_copy(update={"evaluate": two_tasks()})
+    assert find_unpublished(plan(recipe), recipe, store) == []  # nothing is evaluated yet
+    make_evaluations(recipe, store)
+    assert len(find_unpublished(plan(recipe), recipe, store)) == 2
+    before = {item.version: item.aliases for item in show_model(store, name).versions}
+    database = store.root / "registry/mlflow.db"
+    database.rename(database.with_name("away"))
+    database.write_bytes(b"no database" * 1000)
+    publish_late_or_warn(recipe, "my.yaml", store)
+    assert "REGISTRY_DOWN" in caplog.text
+    assert "`wavlm sync my.yaml` adds them" in caplog.text
+    assert len(find_unpublished(plan(recipe), recipe, store)) == 2
+    database.with_name("away").replace(database)
+    assert list(publish_late(recipe, store)) == ["WavLM-tiny:1", "WavLM-tiny:2"]
+    newest, oldest = show_model(store, name).versions
+    assert {item.version: item.aliases for item in (newest, oldest)} == before
+    assert [item.metrics["demo/ks-kajongg/accuracy"] for item in (newest, oldest)] == [0.625, 0.25]
+    kept = store.root / "registry/artifacts" / newest.run_id / "artifacts"
+    assert "| iteration2 | 62.50 % [10.00, 90.00] |" in (kept / MODEL_FOLDER / "README.md").read_text()
+    assert "62.50 %" in (kept / "report.html").read_text()
+    assert (kept / "evaluations/demo/results.csv").is_file()
+    assert list(publish_late(recipe, store)) == []
 
 
 @pytest.mark.full
@@ -213,3 +252,29 @@ def test_the_page_of_an_iteration_shows_its_suite(evaluated: tuple[Recipe, Store
     assert "62.50 % [10.00, 90.00]" in page
     assert "content (ks-kajongg) is centred on 1.8" in page
     assert 'id="weights-' in page
+    rows = [f'<tr><th scope="row">{name}</th>' for name in ("iteration1", "iteration2", "fbank", "random")]
+    assert [row for row in rows if row in page] == rows  # of the iteration before, too
+    before = models(plan(recipe))[0]
+    assert rows[1] not in write_report(gather_report(before, recipe, store), tmp_path).read_text()
+    assert f"<li>*: {HEARD} (iteration2 on sid-kajongg)</li>" in page
+    assert "on synthetic speech" not in page
+
+
+def test_the_page_keeps_synthetic_speech_apart(
+    built: BuiltStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_synthetic(
+        artifact: Evaluation, values: Mapping[str, float], real: Callable[..., EvaluationFacts] = facts_of
+    ) -> EvaluationFacts:
+        is_made = artifact.spec.name == "sid-kajongg"
+        return real(artifact, values).model_copy(update={"reality": "synthetic"} if is_made else {})
+
+    monkeypatch.setitem(write_results.__globals__, "facts_of", make_synthetic)
+    recipe = built.recipe.model_copy(update={"evaluate": two_tasks()})
+    make_evaluations(recipe, built.store)
+    model = models(plan(recipe))[1]
+    page = write_report(gather_report(model, recipe, built.store), tmp_path).read_text()
+    claims, apart = page.split("Results of the suite on synthetic speech, which are no claims")
+    assert "62.50 % [10.00, 90.00]" in claims
+    assert "50.00 % [10.00, 90.00] *" in apart
+    assert "50.00 % [10.00, 90.00] *" not in claims

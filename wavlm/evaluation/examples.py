@@ -79,6 +79,12 @@ def cut_audio(example: Example, start: int, stop: int) -> Example:
     return replace(example, num_samples=stop - start, audio=audio)
 
 
+def speaker_of(example: Example) -> str | tuple[str, ...]:
+    """The speaker of an example; of a mixture all of them, which its target names."""
+    named = example.target.get("speakers") if isinstance(example.target, dict) else None
+    return tuple(map(str, named)) if isinstance(named, list) else example.speaker
+
+
 def takes_of(audio: object) -> Iterator[Take]:
     """The utterances that an audio is made of, wherever in it they are: an audio is a dataclass."""
     if isinstance(audio, Take):

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from wavlm.errors import BadDataError
-from wavlm.evaluation.examples import Example
+from wavlm.evaluation.examples import Example, speaker_of
 from wavlm.evaluation.heads.mask import (
     MaskNetwork,
     mask_loss,
@@ -138,7 +138,7 @@ class Masker:
         self, examples: Sequence[Example], predictions: Sequence[JsonValue], *, with_intervals: bool = True
     ) -> tuple[Figure, ...]:
         """PESQ, STOI, SI-SDRi and SI-SDR of enhancement; SI-SDRi and SI-SDR of separation: means over utterances."""
-        speakers = [item.speaker for item in examples] if with_intervals else None
+        speakers = [speaker_of(item) for item in examples] if with_intervals else None
         return score_ratings([item for item in predictions if isinstance(item, dict)], speakers)
 
     def _rate(self, item: Example, masks: Tensor) -> dict[str, JsonValue]:
@@ -242,11 +242,16 @@ def _pair(row: Row, references: Sequence[Row], corpus: str, dirs: tuple[Path, ..
         part=row.part,
         num_samples=row.num_samples,
         audio=row.take,
-        target={name: [other.key for other in references]},
+        target={name: [other.key for other in references], **_voices(references)},
         content=row.content,
         references=tuple(other.take for other in references),
         shards_dirs=dirs,
     )
+
+
+def _voices(references: Sequence[Row]) -> dict[str, JsonValue]:
+    """The speakers of a mixture of several."""
+    return {"speakers": [other.speaker for other in references]} if len(references) > 1 else {}
 
 
 def _names(row: Row, name: str) -> list[str]:

@@ -141,7 +141,9 @@ def _with_voice(item: Referenced, others: Sequence[Example], spec: VoiceMixSpec)
 
 
 def _as_mixed(item: Referenced, other: Example, mixed: Mixed, references: tuple[Component, ...]) -> Referenced:
-    target: JsonValue = {"clean": item.key, "with": other.key, "ratio_db": mixed.ratio_db}
+    target: dict[str, JsonValue] = {"clean": item.key, "with": other.key, "ratio_db": mixed.ratio_db}
+    if len(references) > 1:
+        target["speakers"] = [item.speaker, other.speaker]
     key = f"{item.key}+{other.key}"
     return replace(item, key=key, num_samples=mixed.num_samples, audio=mixed, target=target, references=references)
 
