@@ -23,9 +23,9 @@ from wavlm.evaluation.tasks.activity import spoken
 from wavlm.nn.files import save_tensors
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.systems.diarization.plda import Plda, fit_plda
-from wavlm.systems.diarization.recording import RecordedSamples
 from wavlm.systems.diarization.windowed import Embed, Method, WindowClustering, WindowDiarizer, label_windows
 from wavlm.systems.diarization.windows import Window, cut_windows, join_windows
+from wavlm.systems.recording import RecordedSamples
 
 FILE = "diarization.safetensors"
 HEADER = "clustering"
