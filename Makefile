@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full test-network lint-examples fuzz mutants bench lint fix golden docs clean
+.PHONY: setup demo ablations test test-full test-network lint-examples fuzz mutants bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -31,6 +31,13 @@ setup: .venv/.dev
 
 demo: .venv/.pipeline
 	$(BIN)/wavlm run data_specs/recipes/demo.yaml --store $(STORE)
+
+# What mixing and the gate are good for: the demo's network without them, on overlapped speech and on phones.
+ablations: .venv/.dev
+	for recipe in demo demo-no-mixing demo-no-gate; do $(BIN)/wavlm run $$recipe --store $(STORE) || exit; done
+	for model in demo@iteration-1 demo@iteration-2 demo-no-mixing@iteration-2 demo-no-gate@iteration-2; do \
+	  $(BIN)/wavlm evaluate wavlm-$$model ablations --store $(STORE) || exit; done
+	$(BIN)/wavlm results --suite ablations --format markdown --store $(STORE)
 
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 

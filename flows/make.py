@@ -23,13 +23,14 @@ from tasks.orchestration.stage import make_shares
 from tasks.orchestration.waiting import wait_out
 from tasks.pretrain import pretrain
 from tasks.register import register
+from tasks.register_system import register_system
 from tasks.scores import scores
 from tasks.shards import shards
 from tasks.versions import ask_versions
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.share import Share
-from wavlm.pipeline.artifacts import Artifact, ImportedModel, Kind, Model, Registration, build_order
+from wavlm.pipeline.artifacts import Artifact, ImportedModel, Kind, Model, Registration, SystemRegistration, build_order
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.lost_lists import restore_list
@@ -111,6 +112,9 @@ def _make_here(artifact: Artifact, recipe: Recipe, store: Store, runtime: Runtim
     _fill_inputs(artifact, store, runtime)
     if isinstance(artifact, Registration):
         register(artifact, store, recipe, runtime)
+        return
+    if isinstance(artifact, SystemRegistration):
+        register_system(artifact, store, runtime)
         return
     if isinstance(artifact, Model):
         pretrain(artifact, store, runtime, recipe.name)

@@ -29,11 +29,12 @@ def ask(model: str, suite: SuiteSpec, store: Store) -> Request:
 
     Raises UsageError (SUBJECT_UNKNOWN) for what is no model, NotReadyError if no evaluation can be run.
     """
-    from wavlm.pipeline.request import reference_of, set_missing_aside, write_request
+    from wavlm.pipeline.request import reference_of, set_absent_aside, set_missing_aside, write_request
 
     wanted, missing = set_missing_aside(suite)
-    for problem in missing:
-        logger.warning("left out: %s", problem)
+    wanted, absent = set_absent_aside(wanted)
+    for line in (*(f"left out: {problem}" for problem in missing), *absent):
+        logger.warning("%s", line)
     network, reference = None, reference_of(model)
     if reference:
         from tasks.registry.lookup import find_network

@@ -23,7 +23,17 @@ from tasks.orchestration.limits import DOWNLOAD, GPU
 from tasks.orchestration.waiting import wait_out
 from wavlm.errors import LockedError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, Export, Model, Registration, Scores, build_order
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Corpus,
+    Evaluation,
+    Export,
+    Model,
+    Registration,
+    Scores,
+    SystemRegistration,
+    build_order,
+)
 
 CORES, LIGHT = "cores", "light"
 OF_CLUSTER = 4  # stages that share the workers of a cluster
@@ -69,7 +79,7 @@ def tag_of(artifact: Artifact) -> str:
     """What an artifact takes most of while it is made."""
     if isinstance(artifact, Corpus):
         return DOWNLOAD if any(source.type != "folder" for source in artifact.spec.sources) else CORES
-    if isinstance(artifact, Export | Registration):
+    if isinstance(artifact, Export | Registration | SystemRegistration):
         return LIGHT
     return GPU if needs_gpu(artifact) else CORES
 

@@ -23,6 +23,8 @@ from wavlm.pipeline.finetunes import job_of_system
 from wavlm.pipeline.outcome import title_of
 from wavlm.pipeline.store import Store
 
+CURVES_FILE = "curves.png"
+
 
 @stage_task
 def finetune(artifact: Finetune, store: Store, runtime: Runtime) -> Path:
@@ -34,7 +36,11 @@ def finetune(artifact: Finetune, store: Store, runtime: Runtime) -> Path:
     def build(out: Path) -> FinetuneFacts:
         slot = hold_slot(GPU) if runtime.gpus else nullcontext()
         with slot, _show(artifact) as on_record:
-            return _tune(job_of_system(artifact, store, runtime, out), on_record)
+            facts = _tune(job_of_system(artifact, store, runtime, out), on_record)
+        from wavlm.pipeline.plots import plot_tuning
+
+        plot_tuning(out, out / CURVES_FILE, f"{artifact.name} on {artifact.subject_name}")
+        return facts
 
     folder = wait_out(lambda: store.make(artifact, build), runtime)
     say_outcome(artifact, store)

@@ -8,7 +8,7 @@ from wavlm.corpus.download.redirects import InterruptedTransferError
 from wavlm.errors import BadDataError, CodedError
 from wavlm.export import ImportRefusedError
 from wavlm.labels.files import LabelMismatchError
-from wavlm.specs.yaml import RecipeError
+from wavlm.specs.tree import RecipeError
 
 
 @pytest.mark.parametrize(

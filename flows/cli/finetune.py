@@ -50,29 +50,17 @@ def finetune(
     """
     from flows.cli.results import print_board
     from flows.cli.run import run_recipe
-    from wavlm.errors import UsageError
+    from tasks.requests import request_system
     from wavlm.evaluation.results.board import keep
     from wavlm.pipeline.artifacts import Finetune
     from wavlm.pipeline.plan import plan
-    from wavlm.pipeline.request import reference_of, write_finetune_request
     from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.scoreboard import find_results
     from wavlm.pipeline.store import Store
-    from wavlm.specs.yaml import read_finetune, read_recipe
+    from wavlm.specs.yaml import read_recipe
 
-    artifact_store, wanted, network = Store(store), read_finetune(spec), None
-    name = model or wanted.model
-    if not name:
-        raise UsageError(
-            "SUBJECT_UNKNOWN",
-            f"{wanted.name} names no model to stand on; in the command; give one: --model with NAME@ALIAS, a folder or "
-            "fbank",
-        )
-    if reference := reference_of(name):
-        from tasks.registry.lookup import find_network
-
-        network = find_network(artifact_store, reference)
-    recipe = write_finetune_request(wanted, name, artifact_store, network)
+    artifact_store = Store(store)
+    recipe = request_system(spec, model, artifact_store)
     run_recipe(recipe, artifact_store, runtime, until=None)
     systems = [item for item in plan(resolve(read_recipe(recipe), artifact_store)) if isinstance(item, Finetune)]
     print_board(keep(find_results(systems, artifact_store)), "table")

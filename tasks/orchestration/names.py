@@ -45,7 +45,7 @@ def describe_run(flow: str, parameters: dict[str, Any], given: str = "") -> str:
     if given and not is_made_up(given) and not _MAYBE_MADE_UP.fullmatch(given):
         return given
     what = parameters.get("kind") or flow
-    of = parameters.get("model") or Path(parameters["recipe"]).stem
+    of = parameters.get("model") or Path(parameters.get("recipe") or parameters["system"]).stem
     parts = [f"{what} {of}"]
     named = ("suite", "iteration", "corpus", "until", "number")
     parts += [f"{name} {value}" for name in named if (value := parameters.get(name))]

@@ -93,7 +93,7 @@ def upload(registry: Registry, run_id: str, model: Model, store: Store, out: Pat
 def publish_version(registry: Registry, artifact: Registration, run_id: str, tags: dict[str, str]) -> Version:
     """The model's version with its tags, found by the model's key and weights or created."""
     name = artifact.registry_name
-    _create_model(registry, name)
+    create_model(registry, name)
     teacher_key = tags.get("teacher.key")
     teacher = find_by_key(registry, name, teacher_key) if teacher_key else None
     if teacher:
@@ -102,7 +102,8 @@ def publish_version(registry: Registry, artifact: Registration, run_id: str, tag
     return _set_tags(registry, found, tags)
 
 
-def _create_model(registry: Registry, name: str) -> None:
+def create_model(registry: Registry, name: str) -> None:
+    """Make the registered model of this name, if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:

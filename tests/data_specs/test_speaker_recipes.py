@@ -33,7 +33,7 @@ def test_all_six_lists_are_scored_by_all_methods(name: str) -> None:
     task = RECIPES[name].task
     assert isinstance(task, SpeakerVerification)
     assert sorted(task.lists) == sorted(f"vox1-{kind}{end}" for kind in "oeh" for end in ("", "-cleaned"))
-    assert task.scoring == TrialScoring()
+    assert task.scoring == TrialScoring(per_speaker=20)
     assert task.scoring.calibration == "train"
     verification = RECIPES[name].corpora[1]
     assert len(verification.layout.trials) == 6  # type: ignore[union-attr]

@@ -11,7 +11,9 @@ from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
 from tests.data_specs.golden import KEYS, SCHEMA, SPECS, golden_keys
+from wavlm.pipeline.artifacts import Corpus
 from wavlm.pipeline.plan import models, plan
+from wavlm.specs import FolderSource
 from wavlm.specs.schema import FILES, json_schema
 from wavlm.specs.shapes import num_parameters
 from wavlm.specs.yaml import read_corpus, read_mix, read_network, read_recipe
@@ -69,15 +71,23 @@ def test_the_hubert_recipe_has_no_mixing_and_no_gated_bias() -> None:
 
 
 def test_the_demo_downloads_less_than_260_mb() -> None:
-    recipe = read_recipe(SPECS / "recipes" / "demo.yaml")
-    sizes = [
-        source.size_bytes or 0
-        for corpus in (*recipe.speech, *recipe.noise, *recipe.rooms)
-        for source in corpus.sources
-        if source.type != "folder"
-    ]
+    corpora = [item.spec for item in plan(read_recipe(SPECS / "recipes" / "demo.yaml")) if isinstance(item, Corpus)]
+    sources = {source for corpus in corpora for source in corpus.sources}  # two of them read one package
+    sizes = [source.size_bytes or 0 for source in sources if not isinstance(source, FolderSource)]
+    assert len(sizes) == len(corpora) - 1
     assert all(sizes)
     assert sum(sizes) < 260e6
+
+
+def test_the_demo_is_evaluated_on_four_tasks_with_overlapped_speech_that_it_is_not_trained_on() -> None:
+    recipe = read_recipe(SPECS / "recipes" / "demo.yaml")
+    assert recipe.evaluate is not None
+    tasks = {item.task.type: item for item in recipe.evaluate.evaluations}
+    assert {"ks", "qbe", "sid", "sd"} <= tasks.keys()
+    assert {item.type for item in recipe.evaluate.baselines} == {"fbank", "random"}
+    trained = {source for corpus in (*recipe.speech, *recipe.noise) for source in corpus.sources}
+    heard = {source for item in tasks.values() for corpus in item.corpora for source in corpus.sources}
+    assert heard.isdisjoint(trained)
 
 
 def test_the_committed_schema_equals_the_one_of_the_models() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 import wavlm
 from tests.mini_shards import tones, write_shards
+from wavlm.evaluation.decoding.witten_bell import write_arpa
+from wavlm.evaluation.heads.ctc import LastState
 from wavlm.evaluation.heads.embedding import EmbeddingHead
 from wavlm.evaluation.tasks.back_end import BackEnd
 from wavlm.evaluation.tasks.back_end_files import save_back_end
@@ -29,7 +31,9 @@ from wavlm.nn.files import save_tensors
 from wavlm.shards.flac import encode_flac
 from wavlm.specs import CodebookSpec, MfccFeatures, NetworkSpec, paper_conv_layers
 from wavlm.specs.evaluation import FbankBaseline
+from wavlm.specs.heads import CtcHead
 from wavlm.specs.speakers import EcapaHead, SpeakerVerification, TrialScoring
+from wavlm.specs.tasks import SpeechRecognition
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "python.md").read_text()
@@ -70,6 +74,26 @@ def write_verifier(folder: Path) -> None:
     save_back_end(BackEnd(TrialScoring(), cohort, Calibration(np.ones(13), 0.0)), folder / SCORING_FILE)
 
 
+def write_recogniser(folder: Path) -> None:
+    """A recogniser that was not trained, and a language model of two words beside the store."""
+    spec = SpeechRecognition(type="asr", alphabet=" AB")
+    about = HeadFile(
+        name="asr-small",
+        task=spec,
+        head=CtcHead(type="ctc"),
+        learned=list(spec.alphabet),
+        num_states=NETWORK.num_layers + 1,
+        num_channels=NETWORK.width,
+        hop_samples=320,
+    )
+    folder.mkdir(parents=True)
+    write_head(folder, about)
+    save_model(WavLM(NETWORK, num_clusters=4), folder)
+    head = LastState(NETWORK.width, len(spec.alphabet) + 1, 0.0)
+    save_tensors(dict(head.state_dict()), folder / HEAD_WEIGHTS_FILE, {})
+    write_arpa(folder.parents[2] / "words.arpa", [["AB", "BA"]], 2)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the code reads, under the names that it reads; `…` of a name is left out."""
@@ -86,6 +110,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(WavLM(NETWORK, num_clusters=4), model)
     (folder / "speech.flac").write_bytes(encode_flac(tones(1)[0].waveform))
     write_verifier(folder / "store/finetune/asv-small-")
+    write_recogniser(folder / "store/finetune/asr-small-")
     return folder
 
 

@@ -20,7 +20,8 @@ import soundfile
 
 from tests.waiting import LIMIT_SECONDS
 from wavlm.pipeline.plan import plan
-from wavlm.specs.yaml import RecipeError, read_recipe
+from wavlm.specs.tree import RecipeError
+from wavlm.specs.yaml import read_recipe
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "tests" / "data" / "speech"

@@ -107,6 +107,8 @@ def check(results: tuple[EvaluationFacts, Path], name: str) -> None:
     assert (found.evaluation, found.test.utterances) == (name, num_tested)
     assert [figure.name for figure in found.figures] == figures
     assert found.protocol in {"", name.replace("superb-", "superb/")}
+    if found.task == "ss":  # two mixtures of two voices each
+        assert found.test.speakers == 4
     if found.task != "qbe":
         assert [item.seed for item in found.attempts[:1]] == [0]
 

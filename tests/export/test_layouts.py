@@ -6,12 +6,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoFeatureExtractor, HubertModel, WavLMModel
+from transformers import (
+    AutoFeatureExtractor,
+    HubertModel,
+    Wav2Vec2Config,
+    Wav2Vec2ForPreTraining,
+    Wav2Vec2Model,
+    WavLMModel,
+)
 
 import wavlm
 from tests.nn.networks import base, large, lively
 from tests.numerics import num_operations, require_close
 from wavlm.export import Card, ImportRefusedError, build_export, import_model
+from wavlm.export.hf import read_hf
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.nn.files import weights_of
 from wavlm.specs import NetworkSpec
@@ -207,3 +215,25 @@ def test_a_network_that_the_fairseq_layout_cannot_hold_is_exported_without_it(
     assert "channels equal the width" in str(facts.no_fairseq_file)
     assert not (tmp_path / "out" / "fairseq").exists()
     assert (tmp_path / "out" / "hf" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("style", ["group", "layer"])
+@pytest.mark.parametrize("kind", [Wav2Vec2Model, Wav2Vec2ForPreTraining])
+def test_a_wav2vec_2_is_read_with_equal_hidden_states(
+    style: str, kind: type[Wav2Vec2Model], tmp_path: Path, waveforms: Tensor
+) -> None:
+    """Of its pre-training there is a quantizer beside the network, which is no part of it."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    convs = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
+    head = {"codevector_dim": 8, "proj_codevector_dim": 8, "num_codevectors_per_group": 4}
+    norms = {"feat_extract_norm": style, "do_stable_layer_norm": style == "layer", "conv_bias": style == "layer"}
+    theirs = kind(Wav2Vec2Config(**sizes, **convs, **head, **norms, attn_implementation="eager")).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = read_hf(tmp_path / "theirs", 2)
+    assert not ours.network.gated_bias
+    with torch.no_grad():
+        found = getattr(theirs, "wav2vec2", theirs)(ours._normalise(waveforms, None), output_hidden_states=True)
+        states = ours.eval().hidden_states(waveforms)
+    for mine, other in zip(states, found.hidden_states, strict=True):
+        require_close(mine, other, num_operations(ours.network, mine.shape[1]))

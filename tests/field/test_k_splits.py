@@ -21,7 +21,8 @@ from wavlm.errors import BadDataError
 from wavlm.execution.progress import no_progress
 from wavlm.specs import CorpusSpec, HoldOut
 from wavlm.specs.layouts import GenericLayout
-from wavlm.specs.yaml import RecipeError, read_recipe
+from wavlm.specs.tree import RecipeError
+from wavlm.specs.yaml import read_recipe
 
 
 def of_folder(folder: Path, **fields: object) -> CorpusSpec:

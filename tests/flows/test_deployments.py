@@ -45,7 +45,7 @@ def test_deployments_are_scheduled_triggered_and_shown(
     server.post("v2/concurrency_limits/", name="gpu", limit=1)
     prefect(server.environment, "--no-prompt", "deploy", "--all")
     deployments = {item["name"]: item for item in server.post("deployments/filter")}
-    assert set(deployments) == {"prepare", "pretrain", "refresh", "stage", "evaluate"}
+    assert set(deployments) == {"prepare", "pretrain", "refresh", "stage", "evaluate", "finetune"}
     assert not any(item["schedules"] for item in deployments.values())
 
     schedule = {"active": True, "schedule": {"cron": "15 2 * * *", "timezone": "UTC"}}

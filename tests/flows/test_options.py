@@ -13,11 +13,13 @@ import typer
 from typer.testing import CliRunner
 
 import flows.cli.deploy
+import flows.cli.finetune
 import flows.cli.orchestrated
 import flows.cli.summary
 import flows.deploy.apply
 import flows.make
 import flows.ready
+import tasks.requests
 import wavlm.pipeline.mirror.sharing
 import wavlm.pipeline.request
 import wavlm.specs.yaml
@@ -72,12 +74,14 @@ LEFT_OUT = {
     "refresh": {"require_registry": "a refresh ends with a version of the registry, so it is always required"},
     "parts": dict.fromkeys(Runtime.model_fields.keys() - TAKEN, "a share is its own executor, and trains nothing"),
     "evaluate": dict.fromkeys(NOT_TAKEN, "an evaluation trains and registers no model"),
+    "finetune": dict.fromkeys(flows.cli.finetune.NOT_TAKEN, "one machine, and nothing compiled or split"),
 }
 ALWAYS = {"refresh": {"require_registry": True}}
 WORDS = {
     "stage": ["corpus", RECIPE],
     "parts": ["shards", RECIPE, "--rank", "0", "--of", "2"],
     "evaluate": ["fbank", "a-suite"],
+    "finetune": ["ks-small", "--model", "fbank"],
 }
 # What a command calls that runs stages, checks that they could run, or has them run elsewhere.
 RUNS = ("run_flow(", "run_recipe(", "make_share(", "check_ready(", "find_all(", "deployments = apply(")
@@ -121,6 +125,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         (wavlm.specs.yaml, "find_suite", lambda _: None),
         (wavlm.pipeline.request, "set_missing_aside", lambda suite: (suite, [])),
         (wavlm.pipeline.request, "write_request", lambda *_: Path(RECIPE)),
+        (tasks.requests, "request_system", lambda *_: Path(RECIPE)),
         (flows.make, "make_share", lambda *args: found.update(runtime=args[2])),
         (flows.deploy.apply, "apply", apply),
         (flows.deploy.apply, "recall_options", lambda _: None),
@@ -144,7 +149,7 @@ def words_of(name: str) -> list[str]:
 
 def test_the_commands_that_run_stages_are_these() -> None:
     """A new one belongs here, and then to every test below."""
-    assert set(RUNNING) == {"run", "stage", "evaluate", "parts", "refresh", "deploy", "check"}
+    assert set(RUNNING) == {"run", "stage", "evaluate", "finetune", "parts", "refresh", "deploy", "check"}
 
 
 def test_every_field_has_an_option_or_is_listed() -> None:

@@ -32,6 +32,10 @@ FREE_FIELDS = {
     "AptSource": {"urls", "size_bytes"},
     # Corpora and shards are artifacts of their own; the rest is for people and tables.
     "EvaluationSpec": {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards"},
+    "FinetuneSpec": {
+        *("baseline", "corpora", "description", "model", "noise", "protocol", "reality", "registry_name", "rooms"),
+        "shards",
+    },
     # The content is digested; a revision only asks for a new look; the list is a place, its sizes only decide refits.
     "FolderSource": {"path", "revision", "generations", "generation_bytes"},
     "CorpusSpec": {

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.flows.tones import write_tones
+from tests.nn.networks import base, lively
 from wavlm.corpus.made import espeak
 from wavlm.errors import UsageError
 from wavlm.evaluation.results.groups import TASKS
+from wavlm.export.hf import write_hf
 from wavlm.pipeline.artifacts import Evaluation
 from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.request import reference_of, set_missing_aside, write_request
+from wavlm.pipeline.request import reference_of, set_absent_aside, set_missing_aside, write_request
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import find_suite, read_recipe
 
@@ -80,6 +82,30 @@ def test_a_suite_of_which_nothing_can_run_is_refused(tmp_path: Path) -> None:
     suite = find_suite(write_tones(tmp_path, {"second": "absent"}))
     with pytest.raises(NotReadyError, match="FOLDER_MISSING"):
         set_missing_aside(suite)
+
+
+def test_released_models_that_are_there_are_rows_beside_the_model_and_the_others_are_named(tmp_path: Path) -> None:
+    path = write_tones(tmp_path, {"first": "tones"})
+    path.write_text(path.read_text().replace("baselines: []", "baselines: [random]\nreferences: [there, absent]"))
+    for name in ("there", "absent"):
+        (tmp_path / "models").mkdir(exist_ok=True)
+        (tmp_path / f"models/{name}.yaml").write_text(f"source: {{type: folder, path: ../files/{name}}}\n")
+    write_hf(lively(base(gated_bias=False)), tmp_path / "files/there")
+    write_hf(lively(base()), tmp_path / "files/mine")
+    suite, lines = set_absent_aside(find_suite(path))
+    assert lines == [
+        f"no rows for absent (no model at {tmp_path}/models/../files/absent); their files in data_specs/models say "
+        "where to get them"
+    ]
+    store = Store(tmp_path / "store")
+    wanted = [
+        it
+        for it in plan(read_recipe(write_request(f"{tmp_path}/files/mine", suite, store)))
+        if isinstance(it, Evaluation)
+    ]
+    assert sorted(it.subject_name for it in wanted) == ["mine", "random", "there"]  # one random network: that of mine
+    alone = plan(read_recipe(write_request("fbank", suite, store)))
+    assert [it.subject_name for it in alone if isinstance(it, Evaluation)] == ["fbank"]
 
 
 def test_what_a_synthesiser_makes_is_missing_without_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from wavlm.specs import NetworkSpec
 from wavlm.specs.lookup import shipped_specs
-from wavlm.specs.yaml import RecipeError, read_corpus, read_network, read_recipe
+from wavlm.specs.tree import RecipeError
+from wavlm.specs.yaml import read_corpus, read_network, read_recipe
 
 CORPUS = """\
 name: tiny

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")
 VALUES = {"ks-kajongg": 0.625, "sid-kajongg": 0.5}
+HEARD = "The model was trained on 3 of the 40 test recordings."
 
 
 def facts_of(artifact: Evaluation, values: Mapping[str, float]) -> EvaluationFacts:
@@ -57,6 +58,7 @@ def facts_of(artifact: Evaluation, values: Mapping[str, float]) -> EvaluationFac
         figures=(Figure(name="accuracy", value=value, interval=spread),),
         test=Amount(utterances=40, speakers=4, minutes=0.5),
         layers=tuple(layers) if is_model else (),
+        notes=(HEARD,) if is_model and artifact.spec.name == "sid-kajongg" else (),
     )
 
 
@@ -111,6 +113,8 @@ def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Reci
     assert sorted(path.name for path in kept.iterdir()) == names
     table = pq.read_table(kept / "results.parquet").to_pylist()
     assert [(row["model"], row["evaluation"], row["value"]) for row in table] == [
+        ("iteration1", "ks-kajongg", 0.25),
+        ("iteration1", "sid-kajongg", 0.25),
         ("iteration2", "ks-kajongg", 0.625),
         ("iteration2", "sid-kajongg", 0.5),
         ("fbank", "ks-kajongg", 0.25),
@@ -122,7 +126,8 @@ def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Reci
         assert [float(row["value"]) for row in csv.DictReader(file)] == [row["value"] for row in table]
     card = (folder / "README.md").read_text()
     assert "| model | ks-kajongg | sid-kajongg | overall |" in card
-    assert "| iteration2 | 62.50 % [10.00, 90.00] | 50.00 % [10.00, 90.00] | 56.2 |" in card
+    assert "| iteration2 | 62.50 % [10.00, 90.00] | 50.00 % [10.00, 90.00] * | 56.2 |" in card
+    assert f"- *: {HEARD} (iteration2 on sid-kajongg)" in card
     assert (
         "- Of the layers 0 to 2 of iteration2, weighted by their shares, content (ks-kajongg) is centred on 1.8" in card
     )
@@ -247,3 +252,29 @@ def test_the_page_of_an_iteration_shows_its_suite(evaluated: tuple[Recipe, Store
     assert "62.50 % [10.00, 90.00]" in page
     assert "content (ks-kajongg) is centred on 1.8" in page
     assert 'id="weights-' in page
+    rows = [f'<tr><th scope="row">{name}</th>' for name in ("iteration1", "iteration2", "fbank", "random")]
+    assert [row for row in rows if row in page] == rows  # of the iteration before, too
+    before = models(plan(recipe))[0]
+    assert rows[1] not in write_report(gather_report(before, recipe, store), tmp_path).read_text()
+    assert f"<li>*: {HEARD} (iteration2 on sid-kajongg)</li>" in page
+    assert "on synthetic speech" not in page
+
+
+def test_the_page_keeps_synthetic_speech_apart(
+    built: BuiltStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_synthetic(
+        artifact: Evaluation, values: Mapping[str, float], real: Callable[..., EvaluationFacts] = facts_of
+    ) -> EvaluationFacts:
+        is_made = artifact.spec.name == "sid-kajongg"
+        return real(artifact, values).model_copy(update={"reality": "synthetic"} if is_made else {})
+
+    monkeypatch.setitem(write_results.__globals__, "facts_of", make_synthetic)
+    recipe = built.recipe.model_copy(update={"evaluate": two_tasks()})
+    make_evaluations(recipe, built.store)
+    model = models(plan(recipe))[1]
+    page = write_report(gather_report(model, recipe, built.store), tmp_path).read_text()
+    claims, apart = page.split("Results of the suite on synthetic speech, which are no claims")
+    assert "62.50 % [10.00, 90.00]" in claims
+    assert "50.00 % [10.00, 90.00] *" in apart
+    assert "50.00 % [10.00, 90.00] *" not in claims

@@ -407,6 +407,8 @@ class Code(StrEnum):
     """Too many rows of a table name no recording, or too few do. Do: name recordings by their relative paths."""
     TARGETS = "TARGETS"
     """Targets or trials cannot be read, or name recordings that are not there. Do: see docs/labelled-corpora.md."""
+    SYSTEM_TASK = "SYSTEM_TASK"
+    """A trained system is of another task, or has another head, than a call needs. Do: load one of the right task."""
     SYSTEM_BROKEN = "SYSTEM_BROKEN"
     """A file beside a trained system cannot be read. Do: make it again, as the message says."""
     SYSTEM_UNKNOWN = "SYSTEM_UNKNOWN"

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from torch import nn
 
 from wavlm.errors import BadDataError
-from wavlm.evaluation.examples import Example
+from wavlm.evaluation.examples import Example, speaker_of
 from wavlm.evaluation.fit.search import Searched
 from wavlm.evaluation.results.facts import Amount, EvaluationFacts, Figure, LayerWeight
 from wavlm.evaluation.splits import Split
@@ -102,9 +102,14 @@ def amount_of(examples: Iterable[Example]) -> Amount:
     every = {item.key: item for item in examples}.values()
     return Amount(
         utterances=len(every),
-        speakers=len({item.speaker for item in every if item.speaker}),
+        speakers=len({name for item in every for name in _speakers(item) if name}),
         minutes=round(sum(item.seconds for item in every) / 60, 3),
     )
+
+
+def _speakers(example: Example) -> tuple[str, ...]:
+    found = speaker_of(example)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _layers(tested: Sequence[Tested], sign: float) -> tuple[LayerWeight, ...]:

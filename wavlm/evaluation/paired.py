@@ -3,20 +3,23 @@
 The utterances are drawn anew with replacement, many times, each time for both models, and the gain is computed of each
 draw: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13 (percentile interval); for speech
 recognition Bisani and Ney 2004, ICASSP. Utterances of one speaker are alike, so whole speakers are drawn where there
-are enough of them: Liu and Peng 2020, arXiv 1912.09508 (blockwise bootstrap).
+are enough of them: Liu and Peng 2020, arXiv 1912.09508 (blockwise bootstrap). An utterance in which several speakers
+are mixed counts as often as the product of their draws: Owen 2007, Annals of Applied Statistics 1 (pigeonhole
+bootstrap).
 
-Legend: U utterances, B blocks (speakers, or single utterances), D numbers of an utterance, R draws.
+Legend: U utterances, V voices of an utterance at most, B blocks (speakers, or single utterances), D numbers of an
+utterance, R draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.evaluation.facts import Gain
+from wavlm.evaluation.facts import Gain, Unit
 
 Floats = npt.NDArray[np.float64]
 Figure = Callable[[Floats], Floats]  # sums of draws (R, D) to one figure of each (R,)
@@ -25,12 +28,14 @@ FEWEST_SPEAKERS = 20  # with fewer, an interval over speakers is too narrow: the
 DRAWS = 9999
 DRAWS_AT_ONCE = 100  # bounds the memory that the draws take
 
+Speaker = str | tuple[str, ...]  # of an utterance; several of a mixture; "" if it is not known
+
 
 def find_gain(  # noqa: PLR0913 - two models, and how they are compared
     metric: str,
     ours: Floats,
     theirs: Floats,
-    speakers: Sequence[str],
+    speakers: Sequence[Speaker],
     figure: Figure,
     *,
     is_lower_better: bool,
@@ -42,15 +47,15 @@ def find_gain(  # noqa: PLR0913 - two models, and how they are compared
     `speakers` (U,): an utterance of an unknown speaker ("") is a block of its own. There are at least two utterances.
     The same input gives the same interval.
     """
-    blocks, unit = find_blocks(speakers)
-    sums = [sum_blocks(numbers, blocks) for numbers in (ours, theirs)]
+    blocks = blocks_of(speakers)
+    sums = [sum_draws(numbers, blocks) for numbers in (ours, theirs)]
     sign = -1.0 if is_lower_better else 1.0
 
     def gain_of(times: Floats) -> Floats:
-        return sign * (figure(times @ sums[0]) - figure(times @ sums[1]))
+        return sign * (figure(sums[0](times)) - figure(sums[1](times)))
 
-    low, high = draw_interval(len(sums[0]), gain_of, confidence, DRAWS, seed)
-    totals = [float(figure(numbers.sum(axis=0, keepdims=True))[0]) for numbers in sums]
+    low, high = draw_interval(blocks.num, gain_of, confidence, DRAWS, seed)
+    totals = [float(figure(numbers.sum(axis=0, keepdims=True))[0]) for numbers in (ours, theirs)]
     return Gain(
         metric=metric,
         ours=totals[0],
@@ -60,8 +65,8 @@ def find_gain(  # noqa: PLR0913 - two models, and how they are compared
         high=high,
         confidence=confidence,
         num_utterances=len(speakers),
-        num_blocks=len(sums[0]),
-        unit=unit,
+        num_blocks=blocks.num,
+        unit=blocks.unit,
     )
 
 
@@ -103,17 +108,51 @@ def draw_interval(
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def find_blocks(speakers: Sequence[str]) -> tuple[npt.NDArray[np.int64], Literal["speakers", "utterances"]]:
-    """The number of each utterance's block (U,), and what the blocks are."""
+@dataclass(frozen=True)
+class Blocks:
+    """What is drawn, and which of it each utterance is made of."""
+
+    num: int
+    unit: Unit
+    of_utterance: npt.NDArray[np.int64]  # (U, V); `num` where an utterance has fewer
+
+
+def blocks_of(speakers: Sequence[Speaker]) -> Blocks:
+    """The blocks of utterances (U,): speakers, where enough of them are known, else the utterances."""
+    if any(isinstance(item, tuple) for item in speakers):
+        return _blocks_of_mixtures([item if isinstance(item, tuple) else (item,) for item in speakers])
     names = [speaker or f"\0{number}" for number, speaker in enumerate(speakers)]
     found, blocks = np.unique(names, return_inverse=True)
     if len(found) < FEWEST_SPEAKERS or not any(speakers):
-        return np.arange(len(names)), "utterances"
-    return blocks.astype(np.int64), "speakers"
+        return _each_alone(len(names))
+    return Blocks(len(found), "speakers", blocks.astype(np.int64)[:, None])
 
 
-def sum_blocks(numbers: Floats, blocks: npt.NDArray[np.int64]) -> Floats:
-    """The numbers of the utterances (U, D) added up by block: (B, D)."""
-    total = np.zeros((int(blocks.max()) + 1, numbers.shape[1]))
-    np.add.at(total, blocks, numbers)
-    return total
+def _blocks_of_mixtures(speakers: Sequence[tuple[str, ...]]) -> Blocks:
+    """Where a speaker of any utterance is not known, utterances are drawn."""
+    names = {name: number for number, name in enumerate(sorted({name for item in speakers for name in item}))}
+    if len(names) < FEWEST_SPEAKERS or not all(item and all(item) for item in speakers):
+        return _each_alone(len(speakers))
+    blocks = np.full((len(speakers), max(map(len, speakers))), len(names), np.int64)
+    for row, item in zip(blocks, speakers, strict=True):
+        row[: len({*item})] = [names[name] for name in sorted({*item})]
+    return Blocks(len(names), "speakers", blocks)
+
+
+def _each_alone(count: int) -> Blocks:
+    return Blocks(count, "utterances", np.arange(count)[:, None])
+
+
+def sum_draws(numbers: Floats, blocks: Blocks) -> Figure:
+    """From how often each block is drawn (R, B) to the sums of the utterances' numbers (U, D): (R, D)."""
+    if blocks.of_utterance.shape[1] == 1:
+        total = np.zeros((blocks.num, numbers.shape[1]))
+        np.add.at(total, blocks.of_utterance[:, 0], numbers)
+        return lambda times: times @ total
+
+    def add_up(times: Floats) -> Floats:
+        with_one = np.concatenate([times, np.ones((len(times), 1))], axis=1)
+        found: Floats = with_one[:, blocks.of_utterance].prod(axis=2) @ numbers
+        return found
+
+    return add_up

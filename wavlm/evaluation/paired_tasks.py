@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from wavlm.errors import BadDataError, Code
-from wavlm.evaluation.examples import Example, Take
+from wavlm.evaluation.examples import Example, Take, speaker_of
 from wavlm.evaluation.facts import Gain
 from wavlm.evaluation.metrics.intervals import interval_of_trials
 from wavlm.evaluation.outputs import PREDICTIONS
@@ -108,7 +108,7 @@ def _compare_sums(
         metric,
         numbers[0],
         numbers[1],
-        [item.speaker for item in examples],
+        [speaker_of(item) for item in examples],
         mean_over_seeds,
         is_lower_better=is_lower_better,
         confidence=confidence,

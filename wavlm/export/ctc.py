@@ -35,7 +35,7 @@ class LetterLayer:
 
 def write_ctc(model: WavLM, layer: LetterLayer, folder: Path) -> None:
     """Write the folder. Raises UsageError (ALPHABET_BAD) for symbols that a tokenizer would not give back."""
-    vocabulary = _number(layer.symbols)
+    vocabulary = vocabulary_of(layer.symbols)
     folder.mkdir(parents=True, exist_ok=True)
     network = model.network
     prefix = "wavlm" if network.gated_bias else "hubert"
@@ -67,8 +67,8 @@ def _weights(folder: Path) -> Path:
     return folder / "model.safetensors"
 
 
-def _number(symbols: Sequence[str]) -> dict[str, int]:
-    """The numbers of the vocabulary's entries."""
+def vocabulary_of(symbols: Sequence[str]) -> dict[str, int]:
+    """The numbers of the blank and of symbols in a vocabulary. Raises UsageError (ALPHABET_BAD)."""
     names = [BLANK, *(DELIMITER if symbol == SPACE else symbol for symbol in symbols)]
     if bad := [name for name in names[1:] if len(name) != 1 or names.count(name) > 1]:
         raise UsageError(

@@ -54,7 +54,7 @@ def read_hf(folder: Path, num_clusters: int) -> WavLM:
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
     """Tensors under the names of the model without a task head, also from the files of a model with one."""
     tensors = read_folder(folder)
-    for prefix in ("wavlm.", "hubert."):
+    for prefix in ("wavlm.", "hubert.", "wav2vec2."):
         if any(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     return {NEW_HF_NAMES.get(name, name): tensor for name, tensor in tensors.items()}

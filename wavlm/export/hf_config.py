@@ -38,7 +38,7 @@ class HfConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    model_type: Literal["wavlm", "hubert"]
+    model_type: Literal["wavlm", "hubert", "wav2vec2"]  # the last two are one network, trained in different ways
     hidden_size: Width = 768
     num_hidden_layers: Depth = 12
     num_attention_heads: Size = 12

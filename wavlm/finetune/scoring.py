@@ -6,6 +6,7 @@ Legend: N samples, S states, F frames, D channels.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,6 @@ from pydantic import JsonValue
 
 from wavlm.engine.ranks import Ranks
 from wavlm.evaluation.examples import Example
-from wavlm.evaluation.fit.head import value_of
 from wavlm.evaluation.tasks.task import Batch, Trainee
 from wavlm.features.hidden import PIECE_SAMPLES, cut_pieces, single_precision
 from wavlm.finetune.system import Heard, TunedSystem, pool
@@ -71,4 +71,5 @@ def score_dev(
     """The first figure on the dev part, turned so that higher is better, and all figures by name."""
     predictions = predict_all(system, trainee, examples, look)
     figures = trainee.score(examples, predictions, with_intervals=False)
-    return value_of(trainee, examples, predictions), {figure.name: figure.value for figure in figures}
+    first = -figures[0].value if figures[0].is_lower_better else figures[0].value
+    return first if math.isfinite(first) else None, {figure.name: figure.value for figure in figures}

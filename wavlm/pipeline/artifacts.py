@@ -233,7 +233,7 @@ class Finetune(Artifact):
     kind: ClassVar[str] = "finetune"
     files = (
         *("model.safetensors", "network.json", "head.safetensors", "head.json", "finetune.json", "results.json"),
-        *("predictions.parquet", "metrics.jsonl", "train.log", "snapshots/*/*"),
+        *("predictions.parquet", "metrics.jsonl", "train.log", "curves.png", "snapshots/*/*"),
     )
     spec: FinetuneSpec
     subject: Teacher | BaselineSpec  # what the system stands on
@@ -287,6 +287,20 @@ class Registration(Artifact):
         return f"{self.registry_name.lower()}-{self.model.name}"
 
 
+@dataclass(frozen=True)
+class SystemRegistration(Artifact):
+    """A version of a registered system; complete once the registry has confirmed it."""
+
+    kind: ClassVar[str] = "register_system"
+    files = ("registration.json", "lineage.json")
+    registry_name: str
+    system: Finetune
+
+    @property
+    def name(self) -> str:
+        return self.registry_name.lower()
+
+
 # In pipeline order.
 Kind = Literal[
     "corpus",
@@ -301,6 +315,7 @@ Kind = Literal[
     "finetune",
     "export",
     "register",
+    "register_system",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

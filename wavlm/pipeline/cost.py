@@ -31,8 +31,19 @@ from wavlm.pipeline.amounts import (
     share_to_make,
     unpacked_bytes,
 )
-from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores, Shards, keep_latest
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Codebook,
+    Evaluation,
+    Finetune,
+    Labels,
+    Model,
+    Scores,
+    Shards,
+    keep_latest,
+)
 from wavlm.pipeline.evaluation_cost import cost_features
+from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
 from wavlm.pipeline.gpus import Gpu, Precision
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
@@ -151,6 +162,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
         for iteration, found in sorted(cost_features(_evaluations(artifacts), hours, store).items())
     ]
+    stages += [_finetune(item, store, left) for item in artifacts if isinstance(item, Finetune)]
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
         download_gigabytes=add(download_bytes(item.corpus.spec) for item in shards) * 1e-9,
@@ -283,6 +295,27 @@ def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact])
         extra_gigabytes=extra,
         petaflops=Sum(flops / 1e15),
         precision=train.precision,
+    )
+
+
+def _finetune(system: Finetune, store: Store | None, left: frozenset[Artifact]) -> StageCost:
+    """The network's passes, and its checkpoints; the head is small beside it."""
+    network, seconds = network_of_system(system, store), seconds_of(system)
+    petaflops, disk = UNKNOWN if has_network(system) else NOTHING, NOTHING
+    if network:
+        petaflops = Sum(flops_of(system, network) / 1e15)
+        each = ADAM_BYTES_PER_PARAMETER * num_parameters(network, 0) / 1e9
+        disk = Sum(SNAPSHOTS * each + WEIGHT_BYTES_PER_PARAMETER * num_parameters(network, 0) / 1e9)
+    iteration = system.subject.iteration if isinstance(system.subject, Model) else 0
+    precisions = {stage.precision for stage in system.spec.stages}
+    return StageCost(
+        iteration,
+        "finetune",
+        core_hours=Sum(seconds / DECODE_RATE / 3600),
+        disk_gigabytes=disk,
+        left_gigabytes=_left({system: disk}, left),
+        petaflops=petaflops,
+        precision=precisions.pop() if len(precisions) == 1 else "fp32",
     )
 
 

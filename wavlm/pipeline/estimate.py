@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from wavlm.execution.processes import num_cores
 from wavlm.execution.rates import CORE_FLOPS, DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
 from wavlm.pipeline.amounts import hours_of, share_to_make
-from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Labels, Model, Scores, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Finetune, Labels, Model, Scores, Shards
 from wavlm.pipeline.cost import LENGTH_SECONDS, sample_seconds
 from wavlm.pipeline.evaluation_cost import network_of
+from wavlm.pipeline.finetune_cost import flops_of, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
@@ -91,6 +92,9 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
         case Evaluation():
             there = sum(_seconds_of(item, store) for item in artifact.shards)
             seconds = there * _state_seconds(artifact, flops, store)
+        case Finetune():
+            network = network_of_system(artifact, store)
+            seconds = flops_of(artifact, network) / flops if network else seconds_of(artifact) / MFCC_RATE
         case _:
             seconds = 0.0
     return seconds

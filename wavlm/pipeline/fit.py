@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import Artifact, Registration
+from wavlm.pipeline.artifacts import Artifact, Registration, SystemRegistration
 from wavlm.pipeline.record import RECORD_FILE, Seal, read_seal
 from wavlm.pipeline.registration import explain_registry
 from wavlm.storage.files import sha256_of
@@ -54,7 +54,9 @@ def _look(artifact: Artifact, path_of: PathOf, known: dict[str, str | None]) -> 
         return "is not complete"
     if find_broken(folder):
         return BROKEN
-    if isinstance(artifact, Registration) and (elsewhere := explain_registry(folder, folder.parents[1])):
+    if isinstance(artifact, Registration | SystemRegistration) and (
+        elsewhere := explain_registry(folder, folder.parents[1])
+    ):
         return elsewhere
     return _compare_inputs(artifact, folder, path_of, known)
 

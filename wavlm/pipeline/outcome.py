@@ -27,6 +27,7 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
+    SystemRegistration,
 )
 from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.record import read_size
@@ -166,6 +167,11 @@ def _registration(artifact: Registration, store: Store) -> Iterator[str]:
     yield f"champion: {facts.champion}"
 
 
+def _system_registration(artifact: SystemRegistration, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, RegistrationFacts)
+    yield f"version {facts.version} of {facts.name}"
+
+
 def _length(hours: float) -> str:
     """Hours, or seconds where there is little."""
     return f"{hours:.2f} h" if hours >= 0.1 or not hours else f"{3600 * hours:.1f} s"
@@ -187,4 +193,5 @@ _DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
     Evaluation: _evaluation,
     Finetune: _finetune,
     Registration: _registration,
+    SystemRegistration: _system_registration,
 }

@@ -21,6 +21,7 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
+    SystemRegistration,
     Teacher,
     build_order,
     keep_latest,
@@ -74,7 +75,8 @@ def plan(recipe: Recipe) -> tuple[Artifact, ...]:
     wanted += [item for model in beside for item in evaluations_of(model, recipe)]
     if before is None and not beside:
         wanted += evaluations_of(None, recipe)
-    wanted += systems_of(recipe, before)
+    for system in systems_of(recipe, before):
+        wanted += [system, SystemRegistration(system.spec.registry_name, system)]
     return tuple(build_order(wanted))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,31 @@ def plot_curves(model_dir: Path, out: Path, title: str) -> Path:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
     return _save(figure, out)
+
+
+def plot_tuning(folder: Path, out: Path, title: str) -> Path:
+    """Loss and the first figure on the dev part over the updates of a fine-tuning; lines where stages begin."""
+    curves = read_curves(folder)
+    figure = Figure(figsize=(10, 4.2), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    on_dev = next((curve for name, curve in curves.items() if name.startswith("dev/")), None)
+    for axes, curve, colour in zip(
+        figure.subplots(1, 2), (curves.get("train/loss"), on_dev), (BLUE, ORANGE), strict=True
+    ):
+        if curve:
+            axes.plot(curve.steps, curve.values, color=colour, marker="o", markersize=3, linewidth=1.2)
+            axes.set(xlabel="update", title=curve.name)
+        for step in _begins_of_stages(curves.get("stage")):
+            axes.axvline(step, color=GREY, linestyle="--", linewidth=0.8)
+        axes.grid(alpha=0.3)
+    return _save(figure, out)
+
+
+def _begins_of_stages(stages: Curve | None) -> Iterator[int]:
+    """The last update with a record before each stage but the first."""
+    for number, (before, after) in enumerate(pairwise(stages.values if stages else ())):
+        if stages and after != before:
+            yield stages.steps[number]
 
 
 def plot_quality(bars: Sequence[QualityBar], out: Path) -> Path:

@@ -10,12 +10,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from wavlm.errors import CodedError, UsageError
+from wavlm.export.errors import ImportRefusedError
 from wavlm.export.sources import find_model, read_model_network
 from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.check.sources import find_missing, find_missing_model
+from wavlm.pipeline.imported import place_of
 from wavlm.pipeline.store import Store
-from wavlm.specs import FinetuneSpec, NetworkSpec, SuiteSpec
+from wavlm.specs import BaselineSpec, FinetuneSpec, ModelSpec, NetworkSpec, SuiteSpec
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
 from wavlm.specs.lookup import find_file, shipped_specs
 from wavlm.specs.yaml import read_model, read_network
@@ -28,8 +32,9 @@ _REFERENCE = re.compile(r"(?:models:/)?(?P<name>[^/:@\s]+)(?:@(?P<alias>[A-Za-z]
 
 
 def write_request(model: str, suite: SuiteSpec, store: Store, network: NetworkSpec | None = None) -> Path:
-    """Write the recipe that evaluates a model; return its path. The same request gives the same file.
+    """Write the recipe that evaluates a model, and references beside it; return its path.
 
+    The same request gives the same file. A baseline has no references beside it.
     model: a folder or file that `wavlm.load` reads, NAME@ALIAS or NAME:VERSION of the registry, or a baseline:
     `fbank`, `mfcc`, or `random:NETWORK`. network: that of a registered model.
     Raises UsageError (SUBJECT_UNKNOWN) for anything else.
@@ -37,20 +42,25 @@ def write_request(model: str, suite: SuiteSpec, store: Store, network: NetworkSp
     baseline = _read_baseline(model)
     source = None if baseline else _source_of(model)
     called = model
+    references = suite.references
+    suite = suite.model_copy(update={"references": {}})
     if baseline:
         suite = suite.model_copy(update={"baselines": (baseline,)})
     elif source and source["type"] == "folder":
         network = read_model_network(find_model(Path(source["path"])))
         called = Path(source["path"]).stem
     name = re.sub(r"[^a-z0-9_-]+", "-", called.lower()).strip("-_")[-40:].strip("-_") or "model"
+    models: dict[str, JsonValue] = {}
+    if source:
+        models[name] = {"source": {**source}, "network": network.model_dump(mode="json") if network else None}
+        models |= _beside(name, source.get("path"), references)
+        suite = suite.model_copy(update={"baselines": tuple(_with_network(it, network) for it in suite.baselines)})
     fields = {
         "name": f"{suite.name}-{name}"[:64],
         "description": f"Evaluates {model} on the suite {suite.name}.",
         "registry_name": "unused",
         "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
-        "models": {}
-        if source is None
-        else {name: {"source": source, "network": network and network.model_dump(mode="json")}},
+        "models": models,
         "evaluate": suite.model_dump(mode="json"),
     }
     return _write(fields, store, FOLDER)
@@ -110,6 +120,38 @@ def set_missing_aside(suite: SuiteSpec) -> tuple[SuiteSpec, list[CodedError]]:
     if not ready:
         raise NotReadyError(problems)
     return suite.model_copy(update={"evaluations": ready}), problems
+
+
+def set_absent_aside(suite: SuiteSpec) -> tuple[SuiteSpec, list[str]]:
+    """The suite with the references whose files are on this machine or are fetched; a line on the others."""
+    absent = {name: place_of(it.folder) for name, it in suite.references.items() if it.folder and not _is_there(it)}
+    there = {name: it for name, it in suite.references.items() if name not in absent}
+    where = ", ".join(f"{name} (no model at {place})" for name, place in absent.items())
+    lines = [f"no rows for {where}; their files in data_specs/models say where to get them"] if absent else []
+    return suite.model_copy(update={"references": there}), lines
+
+
+def _beside(name: str, path: str | None, references: Mapping[str, ModelSpec]) -> dict[str, JsonValue]:
+    """The references under names that the model which is asked for does not have; not that model itself."""
+    others = {key: it for key, it in references.items() if not (it.folder and str(place_of(it.folder)) == path)}
+    return {
+        f"released-{key}" if key == name else key: it.model_dump(mode="json", exclude_none=True)
+        for key, it in others.items()
+    }
+
+
+def _is_there(spec: ModelSpec) -> bool:
+    try:
+        return spec.folder is None or bool(find_model(place_of(spec.folder)))
+    except ImportRefusedError:
+        return False
+
+
+def _with_network(baseline: BaselineSpec, network: NetworkSpec | None) -> BaselineSpec:
+    """A random network of the model that is asked for, and not of each reference."""
+    if baseline.type != "random" or baseline.network is not None or network is None:
+        return baseline
+    return baseline.model_copy(update={"network": network})
 
 
 def reference_of(model: str) -> str | None:

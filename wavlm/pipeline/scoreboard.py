@@ -10,9 +10,9 @@ from pydantic import JsonValue, ValidationError
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.results.board import SHORT, Board, StoredResult, keep
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
-from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, Model, Registration
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, Model, Registration, lineage
 from wavlm.pipeline.fit import find_broken
-from wavlm.pipeline.plan import evaluations_of
+from wavlm.pipeline.plan import evaluations_of, systems_of
 from wavlm.pipeline.record import RECORD_FILE, RecordHead, read_head
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.siblings import complete_in
@@ -34,8 +34,18 @@ def read_stored_results(store: Store) -> list[StoredResult]:
 
 
 def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
-    """The table of a recipe's suite for one model and the baselines beside it, as far as the store holds it."""
-    return keep(find_results(evaluations_of(model, recipe), store))
+    """The table of a recipe's suite for one model, as far as the store holds it.
+
+    Beside it are the models that it was made from, such as that of the iteration before, and the baselines.
+    """
+    made_from = [item for item in lineage([model]) if isinstance(item, Model)]
+    evaluations = {one.key: one for item in made_from for one in evaluations_of(item, recipe)}
+    return keep(find_results(evaluations.values(), store))
+
+
+def systems_board_of(model: Model, recipe: Recipe, store: Store) -> Board:
+    """The table of the systems that a recipe fine-tunes on one model, as far as the store holds them."""
+    return keep(find_results([it for it in systems_of(recipe, model) if it.subject == model], store))
 
 
 def own_results(board: Board, model: Artifact) -> list[EvaluationFacts]:

@@ -14,6 +14,7 @@ from wavlm.pipeline.artifacts import (
     Artifact,
     Corpus,
     Evaluation,
+    Finetune,
     Mixtures,
     Model,
     Registration,
@@ -117,7 +118,7 @@ def summarise(
         findings=tuple(findings(results)),
         advice=tuple(_advice(artifacts, versions, store)),
         missing=tuple(str(item) for item in artifacts if not store.is_complete(item)),
-        board=keep(find_results([item for item in complete if isinstance(item, Evaluation)], store)),
+        board=keep(find_results([item for item in complete if isinstance(item, Evaluation | Finetune)], store)),
         reports=tuple(_reports(complete, store)),
     )
 

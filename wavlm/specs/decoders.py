@@ -43,11 +43,11 @@ class TranscriptModel(Spec):
     type: Literal["transcripts"]
     """Selects the training transcripts. They are few words beside those of a text corpus."""
 
-    order: Annotated[int, Field(ge=1, le=6)] = 3
+    order: Annotated[int, Field(ge=2, le=6)] = 3
     """Longest run of words that is counted.
 
     Unit: words.
-    Source: KenLM reads up to 6.
+    Source: KenLM reads from 2 to 6.
     Change: 2 for few transcripts, 4 for hundreds of hours.
     """
 

@@ -59,15 +59,27 @@ def by_type(branches: Sequence[Schema]) -> Schema:
 
 
 def by_fields(branches: Mapping[str, Schema]) -> Schema:
-    """A choice between mappings: the first that has a field which no other one has; the last if there is none."""
+    """A choice between mappings: the first that has a field which no other one has, or else all that it has to have.
+
+    The last if there is none.
+    """
     fields = {name: set(schema["properties"]) for name, schema in branches.items()}
     chosen: Schema = {}
     for name in reversed(list(branches)):
         others = set[str]().union(*(fields[other] for other in fields if other != name))
-        own = [{"required": [field]} for field in sorted(fields[name] - others)]
+        own: list[Schema] = [{"required": [field]} for field in sorted(fields[name] - others)]
+        if needed := branches[name].get("required"):
+            of_others = [{"required": [field]} for field in sorted(_own_fields(fields) - fields[name])]
+            own.append({"required": sorted(needed), "not": {"anyOf": of_others}})
         reference = {"$ref": f"#/$defs/{name}"}
         chosen = {"if": {"anyOf": own}, "then": reference, "else": chosen} if chosen else reference
     return chosen
+
+
+def _own_fields(fields: Mapping[str, set[str]]) -> set[str]:
+    """The fields that one mapping alone has."""
+    every = [field for names in fields.values() for field in names]
+    return {field for field in every if every.count(field) == 1}
 
 
 def _by_tag(tag: str, mapping: Mapping[str, str]) -> Schema:

@@ -11,6 +11,7 @@ from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.generation import SpeechEnhancement
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.labelling import ShardSpec
+from wavlm.specs.models import ModelSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.splits import ByPart, Folds, SplitSpec
 from wavlm.specs.tasks import TaskSpec
@@ -257,6 +258,14 @@ class SuiteSpec(Spec):
     """What every table has beside the model. In YAML: `fbank`, `mfcc`, `random`, or written out.
 
     Change: never leave out a random network where a claim is made: the claim is the difference.
+    """
+
+    references: dict[Name, ModelSpec] = Field(default_factory=dict)
+    """Released models that `wavlm evaluate` evaluates beside the one that is asked for, as rows of the same table.
+
+    In YAML: a list of names of files of data_specs/models. One whose files are not on this machine is named and left
+    out. A recipe that trains names such models in `evaluate_models`.
+    Change: to the models that people compare with.
     """
 
     @model_validator(mode="after")

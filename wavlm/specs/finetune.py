@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from wavlm.specs.base import Count, FieldError, Name, Natural, Spec
 from wavlm.specs.corpora import CorpusSpec
@@ -129,7 +129,7 @@ class FinetuneSpec(Spec):
 
     def head_in(self, stage: int) -> HeadSpec:
         """The head as it is in a stage, counted from 0."""
-        fields = _merge(self.head.model_dump(mode="json"), self.stages[stage].head)
+        fields = {**self.head.model_dump(mode="json"), **self.stages[stage].head}
         found: HeadSpec = _HEAD.validate_json(json.dumps(fields))  # in JSON a tuple is a list, as in a YAML file
         return found
 
@@ -173,12 +173,3 @@ class FinetuneSpec(Spec):
                 *("stages", frozen[0], "frozen"),
             )
         return self
-
-
-def _merge(fields: dict[str, JsonValue], changes: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """The fields with changes, also in fields of fields."""
-    merged = dict(fields)
-    for name, value in changes.items():
-        before = merged.get(name)
-        merged[name] = _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return merged

@@ -11,14 +11,12 @@ from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.evaluation import SuiteSpec
 from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.gate import GateSpec, explain_unmeasured
-from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.iteration import IterationSpec
+from wavlm.specs.iteration_checks import check_different, check_iterations, check_layers
 from wavlm.specs.labelling import ScoresSpec, ShardSpec
 from wavlm.specs.lookup import suggest
 from wavlm.specs.mixing import MixturesSpec
 from wavlm.specs.models import ModelSpec
-from wavlm.specs.network import NetworkSpec
-from wavlm.specs.sampling import check_corpora
 
 
 class KeepSpec(Spec):
@@ -155,11 +153,10 @@ class Recipe(Spec):
         self._check_purpose()
         self._check_systems()
         self._check_corpora()
-        for place, iteration in enumerate(self.iterations):
-            self._check_iteration(place, iteration)
+        check_iterations(self)
         self._check_first()
-        self._check_layers()
-        self._check_different()
+        check_layers(self)
+        check_different(self)
         self._check_valid_split()
         return self
 
@@ -211,50 +208,6 @@ class Recipe(Spec):
                 raise FieldError(f"the corpus {name} is named twice", role, place)
             seen.add(name)
 
-    def _check_iteration(self, place: int, iteration: IterationSpec) -> None:
-        """Check that the recipe has what an iteration uses."""
-        speech = [corpus.name for corpus in self.speech]
-        at = ("iterations", place)
-        for names, field in ((iteration.speech, ("speech",)), (iteration.codebook.speech, ("codebook", "speech"))):
-            for number, name in enumerate(names):
-                if name not in speech:
-                    hint = suggest(name, speech)
-                    known = f"{', '.join(speech)}{f': {hint}' if hint else ''}"
-                    raise FieldError(
-                        f"{name} is not among the recipe's speech corpora {known}",
-                        *at,
-                        *field,
-                        number,
-                    )
-        self._check_models(iteration, *at, is_first=place == 0)
-        if iteration.mix and iteration.mix.noise_probability > 0 and not self.noise:
-            raise FieldError(f"iteration {place + 1} mixes in noise, but the recipe lists none", *at, "mix")
-        wants_rooms = iteration.mix and any(it.name == "room" for it in iteration.mix.effects)
-        if wants_rooms and not self.rooms:
-            raise FieldError(f"iteration {place + 1} has the effect room, but there are no rooms", *at, "mix")
-        used = iteration.speech or speech
-        check_corpora(iteration.train.sampling, used, *at, "train")
-        check_corpora(iteration.codebook.sampling, iteration.codebook.speech or used, *at, "codebook")
-
-    def _check_models(self, iteration: IterationSpec, *at: str | int, is_first: bool) -> None:
-        """Check that the models that an iteration names are among the recipe's."""
-        features, start = iteration.codebook.features, iteration.start
-        teacher = features.model if features.type == "hidden" else None
-        if is_first and features.type == "hidden" and teacher is None:
-            raise FieldError(
-                "iteration 1 has no previous model whose layer could be clustered: name one of the recipe's models, "
-                "as in features: {type: hidden, model: base, layer: 9}",
-                *(*at, "codebook", "features"),
-            )
-        for name, field in ((teacher, ("codebook", "features", "model")), (start and start.model, ("start", "model"))):
-            if name is not None and name not in self.models:
-                hint = suggest(name, self.models)
-                known = ", ".join(self.models) or "none"
-                raise FieldError(
-                    f"{name} is not among the recipe's models, which are: {known}{f': {hint}' if hint else ''}",
-                    *(*at, *field),
-                )
-
     def _check_first(self) -> None:
         """Check that what stands in for a version that is not there yet is a model of its own, of the recipe."""
         for name, spec in self.models.items():
@@ -273,49 +226,6 @@ class Recipe(Spec):
                     name,
                     "first",
                 )
-
-    def _check_different(self) -> None:
-        """Check that no iteration would train the very model of another one.
-
-        Hidden layers of the model of the iteration before are those of other teachers.
-        """
-        seen: dict[str, int] = {}
-        for number, iteration in enumerate(self.iterations, 1):
-            features, start = iteration.codebook.features, iteration.start
-            if features.type == "hidden" and features.model is None:
-                continue
-            named = (features.model if features.type == "hidden" else None, start and start.model)
-            names = (corpus.name for corpus in self.speech)
-            speech = tuple(name for name in names if not iteration.speech or name in iteration.speech)
-            same = iteration.model_copy(update={"speech": ()})
-            first = seen.setdefault(
-                key_of(canonical((same, speech, iteration.codebook.speech or speech, *named))), number
-            )
-            if first != number:
-                raise FieldError(
-                    f"iterations {first} and {number} are the same model: same labels, network, mix and training: "
-                    "leave one out, or give it another train.seed",
-                    "iterations",
-                    number - 1,
-                )
-
-    def _check_layers(self) -> None:
-        """Check layer numbers before anything is trained: a layer must exist in the model that it is taken from."""
-        before: NetworkSpec | None = None
-        for number, iteration in enumerate(self.iterations, 1):
-            features, teacher, whose = iteration.codebook.features, before, f"the model of iteration {number - 1}"
-            if features.type == "hidden" and features.model is not None:
-                teacher, whose = self.models[features.model].network, f"the model {features.model}"
-            if features.type == "hidden" and teacher and features.layer > teacher.num_layers:
-                raise FieldError(
-                    f"iteration {number} clusters layer {features.layer}, but {whose} has {teacher.num_layers} layers",
-                    *("iterations", number - 1, "codebook", "features", "layer"),
-                )
-            before = iteration.network
-        fewest = min((iteration.network.num_layers for iteration in self.iterations), default=0)
-        deepest = max(self.probe.layers if self.probe else (), default=0)
-        if self.iterations and deepest > fewest:
-            raise FieldError(f"probe.layers names layer {deepest}, but a model has {fewest} layers", "probe", "layers")
 
     def _check_valid_split(self) -> None:
         """Check that something is held out where something is measured on it."""

@@ -14,8 +14,8 @@ from wavlm.specs.simulation import SimulationSpec
 
 FILES: dict[str, type[Spec]] = {
     "corpora": CorpusSpec,
+    "finetunes": FinetuneSpec,  # before evaluations, whose fields it has, too
     "evaluations": EvaluationSpec,
-    "finetunes": FinetuneSpec,
     "mixes": MixSpec,
     "models": ModelSpec,
     "networks": NetworkSpec,
@@ -50,6 +50,9 @@ def json_schema() -> dict[str, Any]:
     baselines = definitions["SuiteSpec"]["properties"]["baselines"]
     kinds = {"enum": sorted(baselines["items"]["discriminator"]["mapping"])}
     baselines["items"] = {"if": {"type": "string"}, "then": kinds, "else": baselines["items"]}
+    of_suite = definitions["SuiteSpec"]["properties"]
+    words = {key: value for key, value in of_suite["references"].items() if key in ("description", "title")}
+    of_suite["references"] = {"type": "array", "items": name, "default": [], **words}
     networks = {
         "Recipe": by_model,
         "IterationSpec": by_model,
@@ -57,6 +60,7 @@ def json_schema() -> dict[str, Any]:
         "EvaluationSpec": by_preset,
         "SuiteSpec": by_preset,
         "FinetuneSpec": by_preset,
+        "SimulationSpec": by_preset,
         "RandomBaseline": by_preset,
     }
     for owner, network in networks.items():

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
-from wavlm.specs.explain import explain_errors
-from wavlm.specs.lookup import (
-    find_file,
-    is_bare_name,
-    is_file,
-    list_names,
-    names_in,
-    shipped_specs,
-    specs_folders,
-    suggest,
-)
+from wavlm.specs.expand import find_named, require_name, validate
+from wavlm.specs.lookup import find_file, is_bare_name, is_file, list_names, names_in, shipped_specs, suggest
 from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.tree import Loc, RecipeError, Tree, parse_tree
-from wavlm.specs.yaml import MAX_PROBLEMS, read_corpus
+from wavlm.specs.yaml import read_corpus
 
 ROLES = {"corpora": ("speech", "evaluation"), "noise": ("noise",), "rooms": ("room",)}
 
@@ -47,22 +37,11 @@ def read_simulation(path: Path) -> SimulationSpec:
     for field, roles in ROLES.items():
         if isinstance(names := fields.get(field), list):
             fields[field] = [_corpus(tree, (field, number), name, roles) for number, name in enumerate(names)]
-    try:
-        spec = SimulationSpec.model_validate_json(json.dumps(fields))
-    except ValidationError as error:
-        raise RecipeError(*list(explain_errors(SimulationSpec, tree, error.errors()))[:MAX_PROBLEMS]) from error
-    if spec.name != path.stem:
-        raise tree.error(("name",), f"found {spec.name!r}, expected {path.stem!r}, the name of its file")
-    return spec
+    return require_name(validate(SimulationSpec, tree, fields), tree)
 
 
 def _corpus(tree: Tree, loc: Loc, name: JsonValue, roles: tuple[str, ...]) -> JsonValue:
-    folders = tuple(folder / "corpora" for folder in specs_folders(tree.path))
-    found = find_file(folders, name) if isinstance(name, str) else None
-    if found is None:
-        hint = suggest(name, [item for folder in folders for item in names_in(folder)])
-        raise tree.error(loc, f"found {name!r}, expected one of {list_names(folders)}{f': {hint}' if hint else ''}")
-    corpus = read_corpus(found)
+    corpus = read_corpus(find_named(tree, "corpora", loc, name))
     if corpus.role not in roles:
         raise tree.error(loc, f"found {name!r}, a corpus of role {corpus.role!r}, expected {' or '.join(roles)}")
     return corpus.model_dump(mode="json")

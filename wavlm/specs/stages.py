@@ -161,7 +161,7 @@ class FinetuneStage(Spec):
     """
 
     head: dict[str, JsonValue] = Field(default_factory=dict)
-    """Fields of the head that have other values in this stage, such as a larger margin. Shapes stay as they are.
+    """Fields of the head that have other values in this stage, each as a whole. Shapes stay as they are.
 
     Change: for margins and weights of losses that change from stage to stage.
     """

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tests.numerics import require_close
 from wavlm.errors import BadDataError
@@ -110,6 +111,21 @@ def test_frames_are_cut_or_filled_to_the_frames_of_the_spectrum() -> None:
     frames = torch.arange(1.0, 9).view(2, 4, 1)
     found = match_lengths(frames, torch.tensor([4, 2]), torch.tensor([3, 5]))
     assert found[..., 0].tolist() == [[1, 2, 3, 0, 0], [5, 6, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("layers", "is_both"), [(1, True), (3, True), (2, False)])
+def test_outputs_and_gradients_of_recurrent_layers_are_those_of_packed_utterances(layers: int, is_both: bool) -> None:
+    torch.manual_seed(7)
+    lstm = nn.LSTM(WIDTH, 5, layers, batch_first=True, bidirectional=is_both).double()
+    lengths, frames = torch.tensor([7, 1, 30, 12]), torch.randn(4, 33, WIDTH, dtype=torch.double, requires_grad=True)
+    packed = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
+    expected, _ = pad_packed_sequence(lstm(packed)[0], batch_first=True, total_length=33)
+    found, weights = run_recurrent(lstm, frames, lengths), torch.randn(expected.shape, dtype=torch.double)
+    require_close(found, expected, 1000)
+    wanted = (frames, *lstm.parameters())
+    gradients = (torch.autograd.grad((it * weights).sum(), wanted) for it in (found, expected))
+    for one, other in zip(*gradients, strict=True):
+        require_close(one, other, 10_000)
 
 
 @pytest.mark.parametrize("lengths", [(4, 0), (5, 1)])

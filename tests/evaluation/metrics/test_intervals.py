@@ -58,6 +58,22 @@ def test_whole_speakers_are_drawn_where_there_are_enough() -> None:
     assert ratio == pytest.approx(5, rel=0.1)
 
 
+def test_of_mixtures_all_voices_are_drawn() -> None:
+    """All pairs of K voices, of which each adds its own value: the mean is twice the voices' mean, so its deviation
+    is 2 s / sqrt(K). Draws of the first voice alone would leave half of it.
+    """
+    values = np.random.default_rng(3).normal(0, 1, 60)
+    left, right = np.triu_indices(60, 1)
+    numbers = np.stack([values[left] + values[right], np.ones(len(left))], 1)
+    names = [(f"s{a}", f"s{b}") for a, b in zip(left, right, strict=True)]
+    found = interval_of_sums(numbers, names, mean_of)
+    half = NormalDist().inv_cdf(0.975) * 2 * values.std() / np.sqrt(60)
+    assert (found.unit, found.num_units) == ("speakers", 60)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.08)
+    few = [(f"s{a % 10}", f"s{b % 10 + 5}") for a, b in zip(left, right, strict=True)]
+    assert interval_of_sums(numbers, few, mean_of) == interval_of_sums(numbers, [""] * len(left), mean_of)
+
+
 def verification_trials(num_speakers: int) -> tuple[Sides, np.ndarray, np.ndarray]:
     """All pairs of four recordings of each speaker; recordings of a speaker are alike to a degree of its own."""
     rng = np.random.default_rng(4)

@@ -44,7 +44,7 @@ def test_scores_are_normalised_by_the_nearest_voices_of_each_side() -> None:
     assert prints.lengths.tolist() == [3.0, 0.5]
     assert prints.means.tolist() == pytest.approx([0.8, 0.9])
     assert prints.deviations.tolist() == pytest.approx([0.2, 0.1])
-    scores = cosines_of(prints, ONE)
+    scores = cosines_of(prints.vectors, ONE)
     assert scores.tolist() == [0.0]
     assert normalise_scores(scores, prints, ONE).tolist() == pytest.approx([(-4 - 9) / 2])
 
@@ -86,6 +86,14 @@ def test_the_calibration_minimises_the_cost_of_log_likelihood_ratios() -> None:
     assert cost(np.append(found.weights, found.bias)) == pytest.approx(best.fun, rel=1e-6)
     assert found.weights[5] == 0
     assert np.allclose(found.apply(measures), measures @ best.x[:13] + best.x[13], atol=0.02)
+
+
+def test_long_lists_are_scored_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wavlm.evaluation.tasks.cohort.BLOCK", 2)
+    pairs = Pairs(np.array([0, 1, 2, 3, 0]), np.array([1, 2, 3, 0, 0]), np.ones(5, dtype=bool))
+    assert cosines_of(PLANE, pairs).tolist() == pytest.approx([0, 0, -0.6, 0.6, 1])
+    prints = Cohort(np.zeros(2), PLANE, ("a", "b", "c", "d"), 1).describe(PLANE)
+    assert prints.means.tolist() == pytest.approx([1, 1, 1, 1])
 
 
 def _voices(names: str, dimensions: int = 4) -> tuple[list[Example], np.ndarray]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.metrics.checks import Floats, require_pairs, undefined
-from wavlm.evaluation.paired import DRAWS, FEWEST_SPEAKERS, Figure, draw_interval, find_blocks, sum_blocks
+from wavlm.evaluation.paired import DRAWS, FEWEST_SPEAKERS, Figure, Speaker, blocks_of, draw_interval, sum_draws
 
 Unit = Literal["speakers", "utterances", "trials"]
 TRIAL_DRAWS = 1999  # each sorts errors of all trials; the ends of a 95 % interval are then 50 draws from the edge
@@ -63,21 +63,22 @@ def wilson_interval(num_successes: int, num_trials: int, confidence: float = CON
 
 
 def interval_of_sums(
-    numbers: Floats, speakers: Sequence[str], figure: Figure, *, confidence: float = CONFIDENCE, seed: int = 0
+    numbers: Floats, speakers: Sequence[Speaker], figure: Figure, *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> Interval:
     """The interval of a figure of numbers per utterance (U, D) that add up: `figure` takes sums (R, D) to values (R,).
 
     `speakers` (U,): with at least 20 of them, whole speakers are drawn, otherwise utterances. An utterance of an
-    unknown speaker ("") is a unit of its own. Raises BadDataError (METRIC_UNDEFINED) with a single unit.
+    unknown speaker ("") is a unit of its own. One of several speakers counts as often as the product of their draws.
+    Raises BadDataError (METRIC_UNDEFINED) with a single unit.
     """
     require_pairs("interval", numbers, speakers)
-    blocks, unit = find_blocks(speakers)
-    sums = sum_blocks(numbers, blocks)
-    _require_several(len(sums), unit)
-    low, high = _draw(len(sums), lambda times: figure(times @ sums), confidence, DRAWS, seed)
-    _require_ends(low, high, f"{len(sums)} {unit}")
+    blocks = blocks_of(speakers)
+    sums = sum_draws(numbers, blocks)
+    _require_several(blocks.num, blocks.unit)
+    low, high = _draw(blocks.num, lambda times: figure(sums(times)), confidence, DRAWS, seed)
+    _require_ends(low, high, f"{blocks.num} {blocks.unit}")
     value = float(figure(numbers.sum(axis=0, keepdims=True))[0])
-    return Interval(value, low, high, confidence, "bootstrap", len(sums), unit)
+    return Interval(value, low, high, confidence, "bootstrap", blocks.num, blocks.unit)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,14 @@ from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.metrics.checks import Bools, Floats
 from wavlm.evaluation.tasks.calibration import Calibration, fit_calibration, measure_quality
-from wavlm.evaluation.tasks.cohort import Cohort, VoicePrints, cosines_of, make_cohort, normalise_scores
+from wavlm.evaluation.tasks.cohort import (
+    Cohort,
+    VoicePrints,
+    cosines_of,
+    make_cohort,
+    normalise_lengths,
+    normalise_scores,
+)
 from wavlm.evaluation.tasks.speeds import is_sped
 from wavlm.evaluation.tasks.trial_figures import ScoredTrials
 from wavlm.evaluation.tasks.trials import Pairs, pair_by_rule
@@ -46,7 +53,7 @@ class BackEnd:
         pairs = pair_by_rule([it.key for it in some], [it.speaker for it in some], spec.calibration_trials)
         _require_both(pairs, spec)
         prints = cohort.describe(embeddings[chosen], [it.speaker for it in some])
-        scores = normalise_scores(cosines_of(prints, pairs), prints, pairs)
+        scores = normalise_scores(cosines_of(prints.vectors, pairs), prints, pairs)
         measures = measure_quality(scores, prints, _seconds(some, spec), pairs)
         return BackEnd(spec, cohort, fit_calibration(measures, pairs.is_target), len(pairs))
 
@@ -64,7 +71,7 @@ class BackEnd:
 
     def score_pairs(self, prints: VoicePrints, seconds: Floats, pairs: Pairs) -> dict[str, Floats]:
         """The scores of trials (N,), by method."""
-        cosines = cosines_of(prints, pairs)
+        cosines = cosines_of(prints.vectors, pairs)
         normed = normalise_scores(cosines, prints, pairs)
         found = {"": cosines, "_as_norm": normed}
         if self.calibration:
@@ -83,12 +90,9 @@ class BackEnd:
 
 def score_cosines(embeddings: Floats, lists: Mapping[str, Pairs]) -> list[ScoredTrials]:
     """Each list by the cosines of embeddings (E, H) as they are."""
-    vectors = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    vectors = normalise_lengths(embeddings)
     return [
-        ScoredTrials(
-            _behind(name, lists), "", name, pairs, np.einsum("nh,nh->n", vectors[pairs.left], vectors[pairs.right])
-        )
-        for name, pairs in lists.items()
+        ScoredTrials(_behind(name, lists), "", name, pairs, cosines_of(vectors, pairs)) for name, pairs in lists.items()
     ]
 
 

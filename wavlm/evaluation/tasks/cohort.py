@@ -20,7 +20,7 @@ from wavlm.evaluation.metrics.checks import Floats
 from wavlm.evaluation.tasks.trials import Pairs
 
 LEAST_DEVIATION = 1e-6  # of cosines: a cohort of copies has none
-BLOCK = 4096  # recordings that are compared with the cohort at once
+BLOCK = 4096  # recordings that are compared with the cohort at once, and trials that are scored
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Cohort:
         """
         centred = embeddings - self.mean
         lengths = np.linalg.norm(centred, axis=1)
-        vectors = _normalise(centred)
+        vectors = normalise_lengths(centred)
         number_of = {name: number for number, name in enumerate(self.speakers)}
         own = np.array([number_of.get(name, -1) for name in speakers or [""] * len(vectors)])
         count = min(self.nearest, len(self.speakers) - bool(speakers))  # of all recordings alike
@@ -84,13 +84,14 @@ def make_cohort(embeddings: Floats, speakers: Sequence[str], nearest: int) -> Co
     sums = np.zeros((len(names), embeddings.shape[1]))
     np.add.at(sums, groups, embeddings)
     voices = sums / np.bincount(groups)[:, None] - mean
-    return Cohort(mean, _normalise(voices), tuple(map(str, names)), nearest)
+    return Cohort(mean, normalise_lengths(voices), tuple(map(str, names)), nearest)
 
 
-def cosines_of(prints: VoicePrints, pairs: Pairs) -> Floats:
-    """The cosine of each trial (N,)."""
-    found: Floats = np.einsum("nh,nh->n", prints.vectors[pairs.left], prints.vectors[pairs.right])
-    return found
+def cosines_of(vectors: Floats, pairs: Pairs) -> Floats:
+    """The cosine of each trial, of vectors (E, H) of length 1: (N,). Lists have half a million of them."""
+    blocks = [slice(begin, begin + BLOCK) for begin in range(0, len(pairs), BLOCK)]
+    products = [np.einsum("nh,nh->n", vectors[pairs.left[it]], vectors[pairs.right[it]]) for it in blocks]
+    return np.concatenate(products)
 
 
 def normalise_scores(scores: Floats, prints: VoicePrints, pairs: Pairs) -> Floats:
@@ -99,6 +100,7 @@ def normalise_scores(scores: Floats, prints: VoicePrints, pairs: Pairs) -> Float
     return 0.5 * (sides[0] + sides[1])
 
 
-def _normalise(vectors: Floats) -> Floats:
+def normalise_lengths(vectors: Floats) -> Floats:
+    """Vectors (E, H) scaled to length 1."""
     found: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     return found

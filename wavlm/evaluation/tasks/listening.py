@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.metrics.intervals import interval_of_sums
 from wavlm.evaluation.metrics.separation import pesq_wb, score_separation, si_sdr_db, stoi
+from wavlm.evaluation.paired import Speaker
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.results.figures import figure_of
 from wavlm.shards.flac import Waveform
@@ -60,7 +61,7 @@ def rate_sources(references: Waveform, found: Waveform, mixture: Waveform) -> di
     return {"si_sdri": LOWEST["si_sdr"] - before, "si_sdr": LOWEST["si_sdr"], RATED_LOWEST: ["si_sdr"]}
 
 
-def score_ratings(ratings: Sequence[Mapping[str, JsonValue]], speakers: Sequence[str] | None) -> tuple[Figure, ...]:
+def score_ratings(ratings: Sequence[Mapping[str, JsonValue]], speakers: Sequence[Speaker] | None) -> tuple[Figure, ...]:
     """The mean of each rating, in the order of the ratings. speakers: None leaves intervals out.
 
     A rating that no utterance has is NaN, which an evaluation refuses.
@@ -69,7 +70,7 @@ def score_ratings(ratings: Sequence[Mapping[str, JsonValue]], speakers: Sequence
     return tuple(_mean(name, ratings, speakers) for name in names)
 
 
-def _mean(name: str, ratings: Sequence[Mapping[str, JsonValue]], speakers: Sequence[str] | None) -> Figure:
+def _mean(name: str, ratings: Sequence[Mapping[str, JsonValue]], speakers: Sequence[Speaker] | None) -> Figure:
     values = [item[name] for item in ratings]
     rated = [number for number, value in enumerate(values) if isinstance(value, float)]
     numbers = np.array([[float(values[number]), 1.0] for number in rated]).reshape(-1, 2)  # type: ignore[arg-type]

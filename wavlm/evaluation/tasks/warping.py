@@ -31,12 +31,15 @@ def match_costs(query: Tensor, documents: Tensor, num_frames: Tensor, distance: 
     The distances of a frame of the query are scaled to 0 to 1 over the frames of each document (s3prl,
     downstream/quesst14_dtw: minmax_norm). All vectors have length 1.
     """
-    is_frame = torch.arange(documents.shape[1], device=documents.device) < num_frames[:, None]  # (B, F)
-    distances = _DISTANCES[distance]((documents @ query.T).permute(2, 0, 1))  # (Q, B, F)
-    lowest = distances.masked_fill(~is_frame, torch.inf).amin(dim=2, keepdim=True)
-    highest = distances.masked_fill(~is_frame, -torch.inf).amax(dim=2, keepdim=True)
-    scaled = (distances - lowest) / (highest - lowest).clamp(min=SMALLEST)
-    return best_path_costs(scaled.masked_fill(~is_frame, torch.inf))
+    num_documents, longest, _ = documents.shape
+    is_padding = torch.arange(longest, device=documents.device) >= num_frames[:, None]  # (B, F)
+    cosines = (query @ documents.flatten(0, 1).T).view(-1, num_documents, longest)
+    distances = _DISTANCES[distance](cosines)  # (Q, B, F)
+    lowest = distances.masked_fill(is_padding, torch.inf).amin(dim=2, keepdim=True)
+    highest = distances.masked_fill(is_padding, -torch.inf).amax(dim=2, keepdim=True)
+    # In place: copies of all pairs of frames take as long as the search.
+    scaled = distances.sub_(lowest).div_((highest - lowest).clamp_(min=SMALLEST))
+    return best_path_costs(scaled.masked_fill_(is_padding, torch.inf))
 
 
 def best_path_costs(distances: Tensor) -> Tensor:

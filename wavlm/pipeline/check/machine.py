@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from wavlm.errors import CodedError, LockedError, ServiceMissingError, UsageError
 from wavlm.mixing.effects import packages_of
-from wavlm.pipeline.artifacts import Evaluation, Finetune, Model, Registration
+from wavlm.pipeline.artifacts import Evaluation, Finetune, Model, Registration, SystemRegistration
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.registration import OWN_REGISTRY, configured_registry, show_registry
 from wavlm.specs.tasks import WritesTexts
@@ -49,6 +49,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "finetune": ("torch", "safetensors"),
     "export": ("torch", "safetensors"),
     "register": ("mlflow", "matplotlib"),
+    "register_system": ("mlflow",),
 }
 _SCORERS: dict[str, tuple[str, ...]] = {  # of tasks, where they are no code of our own
     "pr": ("jiwer",),
@@ -159,7 +160,7 @@ def _find_devices() -> list[int] | None:
 
 def check_registry(wanted: Wanted) -> Iterator[Finding]:
     """The registry can be reached, and written. A problem only if the run requires it: training goes on without it."""
-    if not wanted.of(Registration):
+    if not any(isinstance(item, Registration | SystemRegistration) for item in wanted.artifacts):
         return
     problem = _find_registry_problem(wanted.store.root)
     if problem is None:

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import Artifact, Evaluation, Export, Finetune, Mixtures, Model, Registration, Scores
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Evaluation,
+    Export,
+    Finetune,
+    Mixtures,
+    Model,
+    Registration,
+    Scores,
+    SystemRegistration,
+)
 from wavlm.pipeline.garbage.notes import Remembered, read_notes, starts_of
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.record import read_field, read_seal
@@ -107,7 +117,7 @@ def find_kept(
 def find_registrations(store: Store) -> Iterator[tuple[Path, RegistrationFacts]]:
     """The folders of all registrations of a store, with what the registry said."""
     for folder in store.folders():
-        if folder.parent.name == Registration.kind:
+        if folder.parent.name in (Registration.kind, SystemRegistration.kind):
             yield folder, RegistrationFacts.model_validate(read_field(folder, "facts"), strict=False)
 
 

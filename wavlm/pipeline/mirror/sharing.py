@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wavlm.errors import BadDataError, LockedError, ServiceMissingError, UsageError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Labels, Registration, Shards, generation_of
+from wavlm.pipeline.artifacts import Artifact, Labels, Registration, Shards, SystemRegistration, generation_of
 from wavlm.pipeline.mirror.bulk import is_cached, is_part_record
 from wavlm.pipeline.mirror.entry import entry_key, list_entries, read_entry
 from wavlm.pipeline.mirror.fetch import fetch, fill
@@ -183,7 +183,7 @@ def find_lacking(artifacts: Iterable[Artifact], runtime: Runtime) -> list[Artifa
 
 def _is_shared(artifact: Artifact) -> bool:
     """A registration says what a registry holds: it is asked, and no mirror."""
-    return not isinstance(artifact, Registration)
+    return not isinstance(artifact, Registration | SystemRegistration)
 
 
 def _elsewhere(store: Store, runtime: Runtime) -> Elsewhere:

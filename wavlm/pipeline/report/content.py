@@ -114,3 +114,4 @@ class Report:
     made: tuple[MadePart, ...]
     registration: RegistrationFacts | None
     board: Board  # of the recipe's suite, for this model and the baselines beside it
+    systems: Board  # that the recipe fine-tunes on this model

@@ -21,7 +21,7 @@ from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.report.content import CorpusPart, Histogram, LabelsPart, MadePart, Report
 from wavlm.pipeline.report.listening import gather_mixtures
 from wavlm.pipeline.results import IterationResults
-from wavlm.pipeline.scoreboard import board_of
+from wavlm.pipeline.scoreboard import board_of, systems_board_of
 from wavlm.pipeline.shares import sample_shares
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import summarise
@@ -66,6 +66,7 @@ def gather_report(model: Model, recipe: Recipe, store: Store, registration: Regi
         made=tuple(_made(model, [*([scores] if scores else []), Export(model)], store)),
         registration=registration or _facts(registered, RegistrationFacts, store),
         board=board_of(model, recipe, store),
+        systems=systems_board_of(model, recipe, store),
     )
 
 

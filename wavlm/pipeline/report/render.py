@@ -64,10 +64,12 @@ def render(report: Report) -> str:
             for title, rows in (
                 ("Results of the suite", rows_of(report.board)),
                 (f"Results of the suite {NO_CLAIMS}", synthetic_rows_of(report.board)),
+                ("Systems fine-tuned on this model", rows_of(report.systems)),
+                (f"Systems fine-tuned on this model {NO_CLAIMS}", synthetic_rows_of(report.systems)),
             )
             if rows
         },
-        notes_of_suite=list(notes_of(report.board)),
+        notes_of_suite=[*notes_of(report.board), *notes_of(report.systems)],
         players=players,
         pairs_left_out=report.mixtures.left_out + len(report.mixtures.pairs) - len(players) if report.mixtures else 0,
         graph=draw_graph(report.model, [item for item in there if isinstance(item, Scores | Export)]),

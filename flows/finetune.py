@@ -1,0 +1,33 @@
+"""A system on top of a model: network and head are trained for one task, scored, and registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from flows.make import make_with_inputs
+from flows.work import work
+from tasks.orchestration.names import name_flow_run
+from tasks.requests import request_system
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.plan import select_needed
+from wavlm.pipeline.store import Store
+from wavlm.specs import Recipe
+
+DEFAULT_RUNTIME = Runtime()
+
+
+@flow(flow_run_name=name_flow_run)
+def finetune(system: str, model: str = "", store: str = "store", runtime: Runtime = DEFAULT_RUNTIME) -> State[Recipe]:
+    """Train a system, score it on its test part, and register it. What was stopped goes on from its last checkpoint.
+
+    Args:
+        system: The system's file, or the name of a shipped one, such as `ks-small`. Relative to the worker's folder.
+        model: What it stands on: a folder, NAME@ALIAS of the registry, fbank. Empty: what the system's file says.
+        store: The folder in which everything that is made lies. Relative to the worker's folder.
+        runtime: How to run: nothing of it changes the result.
+    """
+    recipe = request_system(Path(system), model, Store(Path(store)))
+    return work(str(recipe), store, runtime, lambda items: select_needed(items, None), make_with_inputs)

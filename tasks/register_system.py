@@ -1,0 +1,111 @@
+"""Register a system: make it a version of its registered model, exactly once, with what it was made from.
+
+A version is found by the key of its system. There is no gate: systems are compared in `wavlm results`.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from tasks.orchestration.stage import say_outcome, stage_task
+from tasks.orchestration.waiting import wait_out
+from tasks.registry.connection import Registry, connect, translate_registry_errors
+from tasks.registry.following import Uploader
+from tasks.registry.provenance import git_commit
+from tasks.registry.publish import create_model
+from tasks.registry.runs import artifact_uri, log_file, open_system_run, revive_run
+from tasks.registry.versions import Version, has_model, sha256_tag, to_version, versions_of
+from wavlm.errors import Code, LockedError, ServiceMissingError
+from wavlm.execution.runtime import Runtime
+from wavlm.pipeline.artifacts import Finetune, SystemRegistration
+from wavlm.pipeline.curves import Point, read_points
+from wavlm.pipeline.registration import RegistrationFacts, configured_registry, write_registration
+from wavlm.pipeline.store import Store
+from wavlm.pipeline.systems import figures_of_system, made_from, tags_of_system
+from wavlm.storage.files import sha256_of, write_json
+from wavlm.storage.seals import check_sealed
+
+SYSTEM_FOLDER = "system"  # of a run's artifacts: a folder that `wavlm.load_system` reads
+LINEAGE_FILE = "lineage.json"
+FILES = (
+    *("model.safetensors", "network.json", "head.safetensors", "head.json"),
+    *("finetune.json", "results.json", "predictions.parquet", "curves.png"),
+)
+
+_log = logging.getLogger(__name__)
+
+
+@stage_task
+def register_system(artifact: SystemRegistration, store: Store, runtime: Runtime) -> Path | None:
+    """The registration's folder; None, with a warning, if the registry does not answer or may not be written.
+
+    The next run of the same command registers the system then.
+    """
+    try:
+        folder = wait_out(lambda: store.make(artifact, lambda out: _build(artifact, store, runtime, out)), runtime)
+    except (ServiceMissingError, LockedError) as error:
+        if isinstance(error, LockedError) and error.code != Code.REGISTRY_READONLY:
+            raise
+        _log.warning("%s is not registered yet: %s", artifact.system, error)
+        return None
+    say_outcome(artifact, store)
+    return folder
+
+
+def _build(artifact: SystemRegistration, store: Store, runtime: Runtime, out: Path) -> RegistrationFacts:
+    system = artifact.system
+    folder = store.path(system)
+    files = [folder / name for name in FILES if (folder / name).exists()]
+    for path in files:
+        check_sealed(path)  # before any is there
+    write_json(out / LINEAGE_FILE, {"system": system.key, "keys": dict(made_from(system)), "commit": git_commit()})
+    tags = tags_of_system(system) | {sha256_tag(path.name): sha256_of(path) for path in (*files, out / LINEAGE_FILE)}
+    registry = connect(store)
+    with translate_registry_errors(registry.uri):
+        found = _find(registry, artifact)
+        run_id = found.run_id if found else open_system_run(registry, artifact.registry_name, tags, runtime.experiment)
+        _describe(registry, run_id, system, store)
+        for path in (*files, out / LINEAGE_FILE):
+            log_file(registry, run_id, path, SYSTEM_FOLDER)
+        version = found or _create(registry, artifact, run_id, tags)
+        registry.client.set_terminated(run_id, "FINISHED")
+        experiment_id = str(registry.client.get_run(run_id).info.experiment_id)
+    facts = RegistrationFacts(
+        name=artifact.registry_name,
+        version=version.version,
+        run_id=run_id,
+        uri=configured_registry(store.root),
+        source=version.source.removeprefix(f"{store.root.resolve()}/"),
+        sha256=tags[sha256_tag("head.safetensors")],
+        aliases=version.aliases,
+        champion="systems have no gate",
+        experiment_id=experiment_id,
+    )
+    write_registration(out, facts)
+    return facts
+
+
+def _describe(registry: Registry, run_id: str, system: Finetune, store: Store) -> None:
+    """The curve, and the figures on the test part behind it."""
+    curve = read_points(store.path(system))
+    last = curve[-1] if curve else Point("", 0, 0.0, 0)
+    figures = figures_of_system(system, store)
+    Uploader(registry.client, run_id).push(
+        [*curve, *(Point(name, last.step, value, last.unix_ms) for name, value in figures.items())]
+    )
+
+
+def _find(registry: Registry, artifact: SystemRegistration) -> Version | None:
+    """The version of this system whose run is there."""
+    if not has_model(registry, artifact.registry_name):
+        return None
+    same = [item for item in versions_of(registry, artifact.registry_name) if item.key == artifact.system.key]
+    return next((item for item in reversed(same) if revive_run(registry, item.run_id)), None)
+
+
+def _create(registry: Registry, artifact: SystemRegistration, run_id: str, tags: dict[str, str]) -> Version:
+    name = artifact.registry_name
+    create_model(registry, name)
+    source = f"{artifact_uri(registry, run_id)}/{SYSTEM_FOLDER}"
+    return to_version(registry.client.create_model_version(name, source, run_id, tags=tags), {})
