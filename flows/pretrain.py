@@ -10,8 +10,9 @@ from flows.make import make, make_with_inputs
 from flows.work import MakeOne, work
 from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Kind
+from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.plan import first_iteration, plan, select_needed
+from wavlm.pipeline.stages import StageName
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 
@@ -23,7 +24,7 @@ def pretrain(
     recipe: str,
     store: str = "store",
     runtime: Runtime = DEFAULT_RUNTIME,
-    until: Kind | None = None,
+    until: StageName | None = None,
     training: str | None = None,
 ) -> State[Recipe]:
     """Make what the store does not hold yet, inputs before what is made from them. Returns the resolved recipe.

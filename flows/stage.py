@@ -12,8 +12,8 @@ from flows.make import make, make_again
 from flows.work import work
 from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Kind
 from wavlm.pipeline.plan import select
+from wavlm.pipeline.stages import StageName
 from wavlm.specs import Recipe
 
 DEFAULT_RUNTIME = Runtime()
@@ -21,7 +21,7 @@ DEFAULT_RUNTIME = Runtime()
 
 @flow(flow_run_name=name_flow_run)
 def stage(  # noqa: PLR0913 - the fields of a form
-    kind: Kind,
+    kind: StageName,
     recipe: str,
     iteration: Annotated[int, Field(ge=1)] | None = None,
     corpus: str | None = None,
@@ -30,10 +30,10 @@ def stage(  # noqa: PLR0913 - the fields of a form
     *,
     redo: bool = False,
 ) -> State[Recipe]:
-    """Make all artifacts of a kind, or those of one iteration or corpus.
+    """Make all artifacts of a stage, or those of one iteration or corpus.
 
     Args:
-        kind: The stage.
+        kind: The stage; `evaluate` makes `scores` and `evaluation`.
         recipe: The recipe's file, or the name of a shipped one, such as `demo`. Relative to the worker's folder.
         iteration: The place of the iteration in the recipe, from 1 on. Nothing given: all iterations.
         corpus: The name of one corpus of the recipe. Nothing given: all corpora.

@@ -21,6 +21,7 @@ from tasks.orchestration.stage import say_outcome
 from tasks.orchestration.summary import publish, publish_work
 from tasks.orchestration.whole import show_whole
 from tasks.registry.lost import take_back_lost
+from tasks.results import publish_late_or_warn
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Evaluation, ImportedModel
 from wavlm.pipeline.mirror.sharing import bring_needed, give_all
@@ -85,6 +86,7 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
 
                 _make_all(chosen, make_part, recipe_spec, artifact_store, runtime, redo=redo)
         finally:
+            publish_late_or_warn(recipe_spec, recipe, artifact_store)
             publish_work(recipe_spec, artifact_store, chosen, there)
         publish(recipe_spec, artifact_store)
         give_all(chosen, artifact_store, runtime)

@@ -22,13 +22,12 @@ from tasks.registry.mlmodel import write_mlmodel
 from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
 from tasks.registry.runs import Tracked, experiment_of, log_file, page_of
 from tasks.registry.versions import METRIC_TAG, TAG_OF, find_by_key, has_model
-from tasks.registry.words import PAGE, describe_model, describe_version, write_words
+from tasks.registry.words import describe_model, describe_version, write_words
 from wavlm.errors import Code, LockedError, ServiceMissingError
 from wavlm.errors.secrets import without_secrets_in
 from wavlm.execution.runtime import Runtime
-from wavlm.export import model_card
 from wavlm.pipeline.artifacts import Export, Model, Registration
-from wavlm.pipeline.cards import card_of, with_results
+from wavlm.pipeline.cards import card_of
 from wavlm.pipeline.plan import plan, scores_of
 from wavlm.pipeline.registration import (
     GATE_FILE,
@@ -41,7 +40,6 @@ from wavlm.pipeline.registration import (
 from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
-from wavlm.storage.files import write_text
 
 DEFAULT_RUNTIME = Runtime()
 
@@ -166,15 +164,9 @@ def _build(
 
 
 def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> None:
-    """What a version has beside the model, as far as no registry is needed: its card and plots."""
-    model = artifact.model
-    title = f"{artifact.registry_name}, iteration {model.iteration}"
-    card = replace(card_of(model, store), name=title, summary=f"{recipe.description.rstrip('. ')}. {PAGE}")
-    write_text(out / CARD_FILE, model_card(with_results(card, model, recipe, store), model.network))
-    description.write_evaluations(model, recipe, store, out)
-    plots = out / description.PLOTS_FOLDER
-    plots.mkdir(exist_ok=True)
-    description.draw_plots(model, recipe, store, plots)
+    """What a version has beside the model, as far as no registry is needed."""
+    description.write_files(artifact, store, recipe, out)
+    description.draw_plots(artifact.model, recipe, store, out / description.PLOTS_FOLDER)
 
 
 def _relative(source: str, store: Store) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wavlm.specs.shapes import num_frames as num_frames
     from wavlm.specs.yaml import read_recipe as read_recipe
     from wavlm.systems.diarization.diarize import diarize as diarize
+    from wavlm.systems.separation.separate import separate as separate
     from wavlm.systems.transcription import export_recogniser as export_recogniser
     from wavlm.systems.transcription import load_decoder as load_decoder
     from wavlm.systems.transcription import transcribe as transcribe
@@ -36,6 +37,7 @@ _HOMES = {
     "load_system": "wavlm.finetune.load",
     "load_verifier": "wavlm.systems.verification",
     "num_frames": "wavlm.specs.shapes",
+    "separate": "wavlm.systems.separation.separate",
     "plan": "wavlm.pipeline.plan",
     "read_index": "wavlm.shards",
     "read_labels": "wavlm.labels.files",
@@ -60,6 +62,7 @@ __all__ = [
     "read_labels",
     "read_recipe",
     "resolve",
+    "separate",
     "stream",
     "transcribe",
 ]

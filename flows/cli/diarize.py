@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from flows.cli import console
+from flows.cli.recordings import names_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def diarize(  # noqa: PLR0913 - one option each
     from wavlm.systems.diarization.diarize import Choice, open_diarizer
     from wavlm.systems.diarization.diarize import diarize as find_turns
 
-    names = _names(files)
+    names = names_of(files)
     right = read_rttm_file(reference) if reference else {}
     if speech == "oracle":
         _require_reference(names, right)
@@ -95,20 +96,6 @@ def diarize_fit(
     fitted = fit_folder(folder, system)
     stops = ", ".join(f"{name} {stop:g}" for name, stop in fitted.stops.items())
     console.out.print(f"best method: {fitted.method}; stops: {stops}", highlight=False, soft_wrap=True)
-
-
-def _names(files: list[Path]) -> dict[str, Path]:
-    """Files by the name that RTTM has for them. Raises UsageError (NAME_TWICE) if two have one."""
-    from wavlm.errors import UsageError
-
-    names: dict[str, Path] = {}
-    for path in files:
-        if names.setdefault(path.stem, path) != path:
-            raise UsageError(
-                "NAME_TWICE",
-                f"{names[path.stem]} and {path} have one name, by which RTTM names them; in the command; rename one",
-            )
-    return names
 
 
 def _require_reference(names: dict[str, Path], right: dict[str, list[tuple[float, float, str]]]) -> None:

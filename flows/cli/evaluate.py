@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +12,6 @@ from flows.cli import console
 from flows.cli.options import DEFAULT_STORE, StoreFolder
 from flows.cli.runtime import with_runtime
 from wavlm.execution.runtime import Runtime
-
-logger = logging.getLogger(__name__)
 
 # Of what trains a model and registers it: an evaluation does neither.
 NOT_TAKEN = (
@@ -53,35 +51,30 @@ def evaluate(
     """
     from flows.cli.results import print_board
     from flows.cli.run import run_recipe
+    from flows.request import ask, publish_request
     from wavlm.evaluation.results.board import keep
     from wavlm.pipeline.artifacts import Evaluation
     from wavlm.pipeline.check import NotReadyError
     from wavlm.pipeline.plan import plan
-    from wavlm.pipeline.request import reference_of, set_absent_aside, set_missing_aside, write_request
     from wavlm.pipeline.resolve import resolve
     from wavlm.pipeline.scoreboard import find_results
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import find_suite, read_recipe
 
-    artifact_store, network = Store(store), None
-    wanted, missing = set_missing_aside(find_suite(suite))
-    wanted, absent = set_absent_aside(wanted)
-    for line in [*(f"left out: {problem}" for problem in missing), *absent]:
-        logger.warning("%s", line)
-    if reference := reference_of(model):
-        from tasks.registry.lookup import find_network
-
-        network = find_network(artifact_store, reference)
-    recipe = write_request(model, wanted, artifact_store, network)
-    run_recipe(recipe, artifact_store, runtime, until=None)
-    resolved = resolve(read_recipe(recipe), artifact_store)
+    artifact_store = Store(store)
+    request = ask(model, find_suite(suite), artifact_store)
+    run_recipe(request.recipe, artifact_store, runtime, until=None, load_flow=_load_evaluate)
+    resolved = resolve(read_recipe(request.recipe), artifact_store)
     wanted_results = [item for item in plan(resolved) if isinstance(item, Evaluation)]
     print_board(keep(find_results(wanted_results, artifact_store)), "table")
-    console.out.print(f"recipe: {recipe}", highlight=False, soft_wrap=True)
-    if reference:
-        from tasks.registry.evaluated import add_results
+    console.out.print(f"recipe: {request.recipe}", highlight=False, soft_wrap=True)
+    for version in publish_request(request, artifact_store):
+        console.out.print(f"added to {version} in the registry", highlight=False, soft_wrap=True)
+    if request.missing:
+        raise NotReadyError(request.missing)
 
-        for version in add_results(resolved, artifact_store):
-            console.out.print(f"added to {version.reference} in the registry", highlight=False, soft_wrap=True)
-    if missing:
-        raise NotReadyError(missing)
+
+def _load_evaluate() -> Callable[..., object]:
+    from flows.evaluate import evaluate as evaluate_flow
+
+    return evaluate_flow

@@ -26,6 +26,7 @@ from flows.cli import refresh as cli_refresh
 from flows.cli import report as cli_report
 from flows.cli import results as cli_results
 from flows.cli import run as cli_run
+from flows.cli import separate as cli_separate
 from flows.cli import simulate as cli_simulate
 from flows.cli import store as cli_store
 from flows.cli import ui as cli_ui
@@ -94,6 +95,7 @@ for module in (
     cli_features,
     cli_simulate,
     cli_diarize,
+    cli_separate,
     cli_models,
     cli_ui,
 ):

@@ -213,7 +213,7 @@ def import_model(
 
 
 def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE, *, experiment: options.Experiment = "") -> None:
-    """Register what the store holds and the registry does not; does nothing the second time.
+    """Register what the store holds and the registry does not, models and results; does nothing the second time.
 
     [bold]Example[/]
 
@@ -221,6 +221,7 @@ def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE, *, experiment: 
     """
     from flows.cli.store import require_store
     from tasks.register import sync as synced
+    from tasks.results import publish_late
     from wavlm.pipeline.artifacts import Registration
     from wavlm.pipeline.plan import plan
     from wavlm.pipeline.registration import configured_registry, show_registry
@@ -232,6 +233,8 @@ def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE, *, experiment: 
     new = synced(resolved, artifact_store, experiment)
     for path in new:
         _say(path)
+    for version in publish_late(resolved, artifact_store):
+        console.out.print(f"results are in {version}", markup=False, highlight=False, soft_wrap=True)
     wanted = [item for item in plan(resolved) if isinstance(item, Registration)]
     complete = [item for item in wanted if artifact_store.is_complete(item.model)]
     if not complete:

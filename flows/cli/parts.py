@@ -16,7 +16,7 @@ from wavlm.execution.runtime import Runtime
 from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Kind
 
-WITH_PARTS = ("corpus", "shards", "codebook", "labels")
+WITH_PARTS = ("corpus", "shards", "codebook", "labels", "evaluation")
 SLURM = "SLURM_ARRAY_TASK_"
 # What makes a part, or brings what it is made from. A share is an executor of its own, and trains nothing.
 TAKEN = {"workers", "gpus", "wait_minutes", "scratch", "mirror", "cache", "cache_gigabytes"}
@@ -43,6 +43,7 @@ def parts(  # noqa: PLR0913 - one option each
 
     Nothing is sealed: `wavlm stage` or `wavlm run` does that, which finds the parts and makes what is left. Of a corpus
     the first job downloads, unpacks and lists the files, and the others wait; then each looks at its share of them.
+    The parts of an evaluation are features of the model; heads are fitted by the one that seals.
 
     [bold]Examples[/]
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from wavlm.execution.rates import STAGES_MEASURED
 from wavlm.pipeline.amounts import Sum
-from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Kind, Model, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Model, Shards
 from wavlm.pipeline.cost import Cost, cost
 from wavlm.pipeline.first_downloads import describe_digests
 from wavlm.pipeline.garbage.thinned import find_thinned
@@ -26,6 +26,7 @@ from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.sampling import describe_times
 from wavlm.pipeline.shares import describe_shares
+from wavlm.pipeline.stages import StageName
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
@@ -42,7 +43,7 @@ _WORDS: dict[State, str] = {
 }
 
 
-def plan_until(recipe: Path, until: Kind | None, store: Store) -> tuple[Artifact, ...]:
+def plan_until(recipe: Path, until: StageName | None, store: Store) -> tuple[Artifact, ...]:
     """All artifacts of a recipe, or what those of kind `until` need."""
     return select_needed(plan(resolve(read_recipe(recipe), store)), until)
 

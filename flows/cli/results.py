@@ -90,7 +90,7 @@ def print_board(board: Board, form: Format, *, published: bool = False) -> None:
     """Print the table of results, and what a reader of it has to know."""
     from wavlm.evaluation.results.board import NO_CLAIMS, notes_of, rows_of, synthetic_rows_of
     from wavlm.evaluation.results.published import read_published
-    from wavlm.evaluation.results.published_tables import footnotes, published_tables
+    from wavlm.evaluation.results.published_tables import differences, footnotes, published_tables
 
     if not board.results:
         console.out.print("no evaluation is complete in this store; `wavlm evaluate MODEL SUITE` makes them")
@@ -103,7 +103,7 @@ def print_board(board: Board, form: Format, *, published: bool = False) -> None:
         rows = read_published()
         for title, table in published_tables(rows, [it.facts for it in board.results]):
             _print_table(title, table, form)
-        _print_lines(footnotes(rows), form)
+        _print_lines([*differences(it.facts for it in board.results), *footnotes(rows)], form)
 
 
 def _print_table(title: str, rows: Sequence[dict[str, str]], form: Format) -> None:

@@ -14,11 +14,14 @@ from flows.cli.hints import Given
 from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from flows.cli.runtime import with_runtime
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Kind
+from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.stages import StageName
 
 if TYPE_CHECKING:
     from wavlm.pipeline.store import Store
     from wavlm.specs import Recipe
+
+LoadFlow = Callable[[], Callable[..., object]]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +36,7 @@ def run(
     recipe: RecipeFile,
     *,
     store: StoreFolder = DEFAULT_STORE,
-    until: Annotated[Kind | None, typer.Option(help="Stop when all artifacts of this kind are there")] = None,
+    until: Annotated[StageName | None, typer.Option(help="Stop when all artifacts of this kind are there")] = None,
     runtime: Runtime,
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
@@ -56,19 +59,29 @@ def run(
     show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
 
 
-def run_recipe(recipe: Path, artifact_store: Store, runtime: Runtime, until: Kind | None) -> Recipe | None:
-    """Make what a recipe wants, by the flow `pretrain`. Returns the recipe as the run read it; None: nothing to do."""
+def run_recipe(
+    recipe: Path, artifact_store: Store, runtime: Runtime, until: StageName | None, load_flow: LoadFlow | None = None
+) -> Recipe | None:
+    """Make what a recipe wants. Returns the recipe as the run read it; None: nothing to do.
+
+    load_flow: another flow than `pretrain`; with it there is no `until`.
+    """
     from flows.cli.plan import plan_until
     from tasks.registry.lost import take_back_lost
     from wavlm.errors import CodedError
     from wavlm.pipeline.mirror.sharing import has_given
     from wavlm.pipeline.one_look import one_look
     from wavlm.pipeline.plan import select_needed
+    from wavlm.pipeline.published import find_unpublished
+    from wavlm.pipeline.resolve import resolve
+    from wavlm.specs.yaml import read_recipe
 
     def is_done() -> bool:
         try:
             wanted = plan_until(recipe, until, artifact_store)
-            return artifact_store.has_all(wanted) and has_given(wanted, runtime)
+            if not (artifact_store.has_all(wanted) and has_given(wanted, runtime)):
+                return False
+            return not find_unpublished(wanted, resolve(read_recipe(recipe), artifact_store), artifact_store)
         except CodedError:
             return False  # the check says so, with all other problems
 
@@ -82,20 +95,20 @@ def run_recipe(recipe: Path, artifact_store: Store, runtime: Runtime, until: Kin
         from flows.cli.orchestrated import run_flow
 
         return run_flow(  # type: ignore[no-any-return]
-            _load_pretrain,
+            load_flow or _load_pretrain,
             artifact_store.root,
             is_done,
             recipe=str(recipe),
             store=str(artifact_store.root),
             runtime=runtime,
-            until=until,
+            **({} if load_flow else {"until": until}),
         )
     return None
 
 
 @with_runtime()
 def stage(  # noqa: PLR0913 - one option each
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="Which stage")],
+    kind: Annotated[StageName, typer.Argument(metavar="KIND", help="Which stage")],
     recipe: RecipeFile,
     *,
     iteration: options.Iteration = None,

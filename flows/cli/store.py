@@ -19,7 +19,8 @@ from flows.cli.options import DEFAULT_STORE, RecipeFile, StoreFolder
 from flows.cli.runtime import with_runtime
 from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.artifacts import Artifact, Kind
+from wavlm.pipeline.artifacts import Artifact
+from wavlm.pipeline.stages import StageName
 from wavlm.pipeline.store import Store
 from wavlm.specs.lookup import suggest
 
@@ -37,7 +38,7 @@ def check(
     recipe: RecipeFile,
     store: StoreFolder = DEFAULT_STORE,
     *,
-    until: Annotated[Kind | None, typer.Option(help="Only what `run --until` would make")] = None,
+    until: Annotated[StageName | None, typer.Option(help="Only what `run --until` would make")] = None,
     runtime: Runtime,
 ) -> None:
     """Look for everything that would stop a run, in seconds and without data. `run` and `stage` begin with it.

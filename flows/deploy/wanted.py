@@ -146,7 +146,8 @@ def want_deployments(recipe: Recipe, options: Options) -> tuple[Deployment, ...]
         *([make(REFRESH, name, data, f"The next refresh of {name}, from its champion, or what is left of the open one.",
                 "training", parameters=there, schedules=weekly)] if has_loop else []),
         make("stage", name, data, f"One stage of {name}, alone.", "rerun", parameters={"kind": "shards"}),
-        make("evaluate", name, training, f"Scores of the models of {name} that there are.", "evaluation"),
+        make("evaluate", name, training, f"Fast metrics and the suite of {name}, of the models that there are.",
+             "evaluation"),
     ]  # fmt: skip
     if hand_over:
         text = f"What `pretrain/{name}` hands over: the stages of {name} that need a GPU."

@@ -45,8 +45,9 @@ def describe_run(flow: str, parameters: dict[str, Any], given: str = "") -> str:
     if given and not is_made_up(given) and not _MAYBE_MADE_UP.fullmatch(given):
         return given
     what = parameters.get("kind") or flow
-    parts = [f"{what} {Path(parameters.get('recipe') or parameters['system']).stem}"]
-    named = ("iteration", "corpus", "until", "number")
+    of = parameters.get("model") or Path(parameters.get("recipe") or parameters["system"]).stem
+    parts = [f"{what} {of}"]
+    named = ("suite", "iteration", "corpus", "until", "number")
     parts += [f"{name} {value}" for name in named if (value := parameters.get(name))]
     parts += ["redo"] if parameters.get("redo") else []
     return ", ".join(parts) + (f" ({given})" if _MAYBE_MADE_UP.fullmatch(given) else "")

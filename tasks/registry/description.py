@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from tasks.registry.evaluated import FOLDER as EVALUATIONS_FOLDER
 from tasks.registry.lineage import CARD_FILE, LINEAGE_FILE, file_digests, parent_keys
 from tasks.registry.mlmodel import MLMODEL_FILE
 from tasks.registry.provenance import git_commit
@@ -25,23 +24,26 @@ from tasks.registry.versions import (
     native_path,
     sha256_tag,
 )
+from tasks.registry.words import PAGE
 from wavlm.errors.secrets import without_secrets_in
 from wavlm.evaluation.facts import SCORES_PLOT
 from wavlm.evaluation.fast.metrics import probe_metrics
 from wavlm.evaluation.publication import publish_results
 from wavlm.execution.metrics import METRICS_FILE
-from wavlm.export import HF_FOLDER
-from wavlm.pipeline.artifacts import Export, Model, Shards
+from wavlm.export import HF_FOLDER, model_card
+from wavlm.pipeline.artifacts import Export, Model, Registration, Shards
+from wavlm.pipeline.cards import card_of, with_results
 from wavlm.pipeline.parts import read_parts
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.plots import QualityBar, plot_curves, plot_quality
+from wavlm.pipeline.published import RESULTS_FOLDER
 from wavlm.pipeline.results import label_quality_of, read_scores_facts
 from wavlm.pipeline.scoreboard import board_of, own_results, suite_metrics
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import AptSource, HttpsSource, MadeSource, Recipe, Source, Spec
 from wavlm.specs.sampling import MOST_LANGUAGES, name_metric
-from wavlm.storage.files import sha256_of
+from wavlm.storage.files import sha256_of, write_text
 from wavlm.storage.seals import check_sealed
 
 PLOTS_FOLDER = "plots"
@@ -78,8 +80,8 @@ def files_to_log(model: Model, store: Store, out: Path) -> Iterator[tuple[Path, 
     """
     for plot in sorted((out / PLOTS_FOLDER).iterdir()):
         yield plot, PLOTS_FOLDER
-    for path in sorted((out / EVALUATIONS_FOLDER).glob("*/*")):
-        yield path, f"{EVALUATIONS_FOLDER}/{path.parent.name}"  # the name of the suite
+    for path in sorted((out / RESULTS_FOLDER).glob("*/*")):
+        yield path, f"{RESULTS_FOLDER}/{path.parent.name}"  # the name of the suite
     for path in sorted((store.path(Export(model)) / HF_FOLDER).iterdir()):
         if path.name != CARD_FILE:  # the version has one with its own title
             yield path, MODEL_FOLDER
@@ -125,13 +127,22 @@ def metrics(model: Model, recipe: Recipe, store: Store) -> dict[str, float]:
     return found
 
 
-def write_evaluations(model: Model, recipe: Recipe, store: Store, out: Path) -> None:
+def write_files(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> None:
+    """Write what a version has beside the model and its plots, as far as no registry is needed: its card and tables."""
+    model = artifact.model
+    title = f"{artifact.registry_name}, iteration {model.iteration}"
+    card = replace(card_of(model, store), name=title, summary=f"{recipe.description.rstrip('. ')}. {PAGE}")
+    write_text(out / CARD_FILE, model_card(with_results(card, model, recipe, store), model.network))
+    _write_evaluations(model, recipe, store, out)
+
+
+def _write_evaluations(model: Model, recipe: Recipe, store: Store, out: Path) -> None:
     """Write what the recipe's suite found into a folder of the registration; none if there is nothing."""
-    shutil.rmtree(out / EVALUATIONS_FOLDER, ignore_errors=True)  # of an attempt that was cut short
+    shutil.rmtree(out / RESULTS_FOLDER, ignore_errors=True)  # of an attempt that was cut short
     board = board_of(model, recipe, store)
     if recipe.evaluate and (own := own_results(board, model)):
         title = f"{recipe.registry_name}, iteration {model.iteration} ({model.key})"
-        publish_results(board, own, out / EVALUATIONS_FOLDER / recipe.evaluate.name, title)
+        publish_results(board, own, out / RESULTS_FOLDER / recipe.evaluate.name, title)
 
 
 def _part_metrics(model: Model, store: Store) -> dict[str, float]:
@@ -154,6 +165,7 @@ def datasets(model: Model, store: Store) -> list[DatasetInput]:
 
 def draw_plots(model: Model, recipe: Recipe, store: Store, out: Path) -> list[Path]:
     """Draw all plots of a model into a folder; what has no data is left out."""
+    out.mkdir(exist_ok=True)
     title = f"{recipe.registry_name}, iteration {model.iteration} ({model.key})"
     drawn = [plot_curves(store.path(model), out / "curves.png", title)]
     bars = _quality_bars(model, store)

@@ -17,11 +17,10 @@ from wavlm.evaluation.results.board import keep
 from wavlm.pipeline.artifacts import Evaluation, ImportedModel
 from wavlm.pipeline.curves import Point
 from wavlm.pipeline.plan import plan
+from wavlm.pipeline.published import RESULTS_FOLDER
 from wavlm.pipeline.scoreboard import find_results, own_results, suite_metrics
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe
-
-FOLDER = "evaluations"
 
 
 def add_results(recipe: Recipe, store: Store) -> list[Version]:
@@ -41,14 +40,14 @@ def add_results(recipe: Recipe, store: Store) -> list[Version]:
         registry = connect(store)
         with translate_registry_errors(registry.uri), tempfile.TemporaryDirectory() as folder:
             version = find_version(registry, f"{source.model}:{source.version}")
-            _push(registry, version.run_id, suite_metrics(recipe.evaluate.name, own))
+            push_metrics(registry, version.run_id, suite_metrics(recipe.evaluate.name, own))
             for path in publish_results(board, own, Path(folder), version.reference):
-                log_file(registry, version.run_id, path, f"{FOLDER}/{recipe.evaluate.name}")
+                log_file(registry, version.run_id, path, f"{RESULTS_FOLDER}/{recipe.evaluate.name}")
         found.append(version)
     return found
 
 
-def _push(registry: Registry, run_id: str, metrics: Mapping[str, float]) -> None:
+def push_metrics(registry: Registry, run_id: str, metrics: Mapping[str, float]) -> None:
     """The newest value is the one of the highest step, so none goes below what is there."""
     points, now = [], int(1000 * time.time())
     for name, value in metrics.items():

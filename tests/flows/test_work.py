@@ -23,15 +23,17 @@ from flows.stage import stage
 from tasks.corpus import corpus
 from tasks.shards import shards
 from tests.field.test_x_overlap import end, other_run
+from tests.flows.tones import write_tones
 from tests.folders import read_resolved, write_project
 from tests.tasks.conftest import CORPUS
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.corpus import build as corpus_build
 from wavlm.corpus import contents
 from wavlm.corpus.download.redirects import InterruptedTransferError
-from wavlm.errors import BadDataError, CodedError
+from wavlm.errors import BadDataError, CodedError, UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.storage.facts import Facts
@@ -223,6 +225,20 @@ def test_each_field_of_a_form_is_described(form: Any) -> None:
         assert iteration["anyOf"][0] == {"minimum": 1, "type": "integer"}
     if kind := fields.get("kind"):
         assert "pretrain" in kind["enum"]
+
+
+def test_a_model_that_is_named_is_scored_by_the_flow_and_by_its_stage_alone(tmp_path: Path) -> None:
+    suite, store = write_tones(tmp_path, {"heard": "tones", "missing": "absent"}), str(tmp_path / "store")
+    with pytest.raises(NotReadyError, match="FOLDER_MISSING"):  # and the other task is done
+        evaluate("demo", model="fbank", suite=str(suite), store=store, runtime=RUNTIME)
+    (found,) = (tmp_path / "store").glob("evaluation/heard-fbank-*/results.json")
+    (asked,) = (tmp_path / "store").glob("evaluations/*.yaml")
+    before = found.stat().st_mtime_ns
+    again = stage("evaluate", str(asked), store=store, runtime=RUNTIME, redo=True)
+    assert [item.name for item in again.evaluate.evaluations] == ["heard"]
+    assert found.stat().st_mtime_ns > before
+    with pytest.raises(UsageError, match=r"SUBJECT_UNKNOWN: the suite .* was given, and no model"):
+        evaluate("demo", suite=str(suite), store=store)
 
 
 @pytest.mark.parametrize("value", [0, -1])

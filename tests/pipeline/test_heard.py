@@ -12,14 +12,14 @@ from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.evaluation.examples import Take, takes_of
 from wavlm.evaluation.run import run_evaluation
 from wavlm.execution.progress import no_progress
-from wavlm.pipeline.artifacts import Corpus, Evaluation, Model, Shards
+from wavlm.pipeline.artifacts import Corpus, Evaluation, ImportedModel, Model, Shards
 from wavlm.pipeline.evaluations import find_inputs
 from wavlm.pipeline.grow import grow
 from wavlm.pipeline.resolve import resolve_corpus
 from wavlm.pipeline.store import Store
 from wavlm.shards import build_shards
 from wavlm.shards.recordings import Intake
-from wavlm.specs import ShardSpec
+from wavlm.specs import ModelFolder, ModelSpec, ShardSpec
 from wavlm.specs.evaluation import FbankBaseline
 from wavlm.specs.yaml import find_suite, read_corpus
 
@@ -81,6 +81,25 @@ def test_the_results_say_how_many_of_the_test_part(evaluation: tuple[Evaluation,
         notes.append(run_evaluation(artifact.spec, known, tmp_path / "cache", tmp_path / str(len(heard))).notes)
     assert notes[0] == ()
     assert notes[1][0].startswith("The model was trained on 12 of the 12 test recordings, without their targets")
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "note"),
+    [
+        ((), "What mine was trained on is not known here"),
+        (("other", "one"), ""),
+        (("other", "tones"), "mine was trained on other, tones, as its publisher says, and tones is of that"),
+    ],
+)
+def test_figures_of_a_model_from_elsewhere_say_what_it_was_trained_on(
+    evaluation: tuple[Evaluation, Store], trained_on: tuple[str, ...], note: str
+) -> None:
+    artifact, store = evaluation
+    source = ModelFolder(type="folder", path="somewhere", content="a" * 64)
+    model = ImportedModel(ModelSpec(source=source, trained_on=trained_on), "mine")
+    write_weights(store, model, b"weights")  # type: ignore[arg-type]
+    notes = find_inputs(dataclasses.replace(artifact, subject=model), store).notes
+    assert [item[: len(note)] for item in notes] == ([note] if note else [])
 
 
 @dataclasses.dataclass(frozen=True)

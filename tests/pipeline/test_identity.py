@@ -31,7 +31,7 @@ FREE_FIELDS = {
     "HttpsSource": {"urls", "size_bytes", "published_gigabytes", "digest_from", "digests"},
     "AptSource": {"urls", "size_bytes"},
     # Corpora and shards are artifacts of their own; the rest is for people and tables.
-    "EvaluationSpec": {"corpora", "description", "noise", "protocol", "reality", "shards"},
+    "EvaluationSpec": {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards"},
     "FinetuneSpec": {
         *("baseline", "corpora", "description", "model", "noise", "protocol", "reality", "registry_name", "rooms"),
         "shards",
@@ -66,7 +66,7 @@ FREE_FIELDS = {
     "ModelArchive": {"urls", "size_bytes"},
     "ModelVersion": {"alias"},  # version and digest say which model
     # The network is what it is; what stands in is a model of its own.
-    "ModelSpec": {"description", "homepage", "license", "citation", "network", "first"},
+    "ModelSpec": {"description", "homepage", "license", "citation", "trained_on", "network", "first"},
     "TrainSpec": {"valid_every", "log_every"},  # change the curve alone
     "ImportedModel": {"called"},  # its name in a recipe
     "Model": {"mixtures", "iteration"},  # what it is validated on, and its place in a recipe

@@ -19,6 +19,8 @@ from tasks.register import register_model
 from tasks.registry.connection import connect
 from tasks.registry.evaluated import add_results
 from tasks.registry.lookup import show_model
+from tasks.registry.versions import MODEL_FOLDER
+from tasks.results import publish_late, publish_late_or_warn
 from tests.evaluation.suites import two_tasks
 from tests.flows.tones import write_tones
 from tests.tasks.conftest import build
@@ -26,6 +28,7 @@ from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
 from wavlm.evaluation.results.facts import Amount, ConfidenceInterval, EvaluationFacts, Figure, LayerWeight
 from wavlm.pipeline.artifacts import Evaluation, Export, Model, Registration
 from wavlm.pipeline.plan import evaluations_of, models, plan
+from wavlm.pipeline.published import find_unpublished
 from wavlm.pipeline.report import gather_report, write_report
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, ModelSpec, ModelVersion, Recipe
@@ -163,6 +166,37 @@ def test_results_are_added_to_a_version_that_is_there(built: BuiltStore) -> None
     assert [item.path for item in connect(store).client.list_artifacts(run.info.run_id, "evaluations/demo")] == [
         f"evaluations/demo/{name}" for name in ("layers.csv", "layers.png", "results.csv", "results.parquet")
     ]
+
+
+@pytest.mark.full
+def test_results_of_a_recipe_that_gains_a_suite_reach_the_versions_that_it_has(
+    built: BuiltStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, name = built.store, built.recipe.registry_name
+    for model in built.models:
+        register_model(Registration(name, model), store, built.recipe)
+    recipe = built.recipe.model_copy(update={"evaluate": two_tasks()})
+    assert find_unpublished(plan(recipe), recipe, store) == []  # nothing is evaluated yet
+    make_evaluations(recipe, store)
+    assert len(find_unpublished(plan(recipe), recipe, store)) == 2
+    before = {item.version: item.aliases for item in show_model(store, name).versions}
+    database = store.root / "registry/mlflow.db"
+    database.rename(database.with_name("away"))
+    database.write_bytes(b"no database" * 1000)
+    publish_late_or_warn(recipe, "my.yaml", store)
+    assert "REGISTRY_DOWN" in caplog.text
+    assert "`wavlm sync my.yaml` adds them" in caplog.text
+    assert len(find_unpublished(plan(recipe), recipe, store)) == 2
+    database.with_name("away").replace(database)
+    assert list(publish_late(recipe, store)) == ["WavLM-tiny:1", "WavLM-tiny:2"]
+    newest, oldest = show_model(store, name).versions
+    assert {item.version: item.aliases for item in (newest, oldest)} == before
+    assert [item.metrics["demo/ks-kajongg/accuracy"] for item in (newest, oldest)] == [0.625, 0.25]
+    kept = store.root / "registry/artifacts" / newest.run_id / "artifacts"
+    assert "| iteration2 | 62.50 % [10.00, 90.00] |" in (kept / MODEL_FOLDER / "README.md").read_text()
+    assert "62.50 %" in (kept / "report.html").read_text()
+    assert (kept / "evaluations/demo/results.csv").is_file()
+    assert list(publish_late(recipe, store)) == []
 
 
 @pytest.mark.full

@@ -51,6 +51,7 @@ def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[T
         subject=subject_name,
         reality=spec.reality,
         protocol=spec.protocol,
+        deviation=spec.deviation,
         figures=(*figures, *(figure for it in tested for figure in it.also)),
         train=None if first.state is not None else amount_of(item for it in tested for item in it.split.train),
         dev=amount_of(item for it in tested for item in it.split.dev),

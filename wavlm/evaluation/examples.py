@@ -69,14 +69,16 @@ class Example:
         return self.num_samples / SAMPLE_RATE_HZ
 
 
+def cut(audio: Audio, start: int, stop: int) -> Audio:
+    """The samples of an audio from `start` to before `stop`."""
+    if isinstance(audio, Take):
+        return replace(audio, start=audio.start + start, stop=audio.start + stop)
+    return CutAudio(audio, start, stop)
+
+
 def cut_audio(example: Example, start: int, stop: int) -> Example:
     """The example with the samples from `start` to before `stop`, and its target as it is."""
-    audio = example.audio
-    if isinstance(audio, Take):
-        audio = replace(audio, start=audio.start + start, stop=audio.start + stop)
-    else:
-        audio = CutAudio(audio, start, stop)
-    return replace(example, num_samples=stop - start, audio=audio)
+    return replace(example, num_samples=stop - start, audio=cut(example.audio, start, stop))
 
 
 def speaker_of(example: Example) -> str | tuple[str, ...]:

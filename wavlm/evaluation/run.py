@@ -6,7 +6,7 @@ What was fitted lies in `fits/` meanwhile, so that a killed evaluation goes on w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from wavlm.evaluation.features.cache import Features, plan_features, prepare_fea
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
 from wavlm.evaluation.fit.published import score_best_on_test
-from wavlm.evaluation.fit.search import Searched, Step, search
+from wavlm.evaluation.fit.search import Searched, search
 from wavlm.evaluation.fit.states import compare_states
+from wavlm.evaluation.fit.steps import FitSteps
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.outputs import write_files
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure, results_path
@@ -59,6 +60,7 @@ class Inputs:
     shards: Mapping[str, Path]  # by key, in the order of the corpora's numbers
     subject: Subject
     subject_name: str
+    notes: tuple[str, ...] = ()  # what a reader of figures has to know of the model
     heard: frozenset[Take] = frozenset()  # recordings that the model was trained on, as far as that is known
 
 
@@ -87,40 +89,28 @@ def run_evaluation(
         trainee.check(size)
     computing: Progress = lambda done, total: progress(COMPUTING * done / max(1, total), 1.0)  # noqa: E731
     features = _prepare(task, splits, inputs, cache, plan or plan_features(inputs.subject), computing)
-    step = _Steps(progress, len(splits) * _count_fits(spec, size))
+    fitting: Callable[[float], None] = lambda share: progress(COMPUTING + (1 - COMPUTING) * share, 1.0)  # noqa: E731
+    step = FitSteps(f"{spec.name} of {inputs.subject_name}", len(splits) * _count_fits(spec, size), fitting)
     with one_thread():  # results do not depend on the number of cores; small heads are slower on more of them
         tested = [
-            _compare_fold(spec, split, trainee, subject, features, out / FITS / str(number))
+            _compare_fold(spec, split, trainee, subject, features, out / FITS / str(number), step)
             if isinstance(trainee, Untrained)
             else _run_fold(spec, split, trainee, subject, features, out / FITS / str(number), step)
             for number, (split, trainee) in enumerate(zip(splits, trainees, strict=True))
         ]
     facts = describe_results(spec, inputs.subject_name, tested)
-    if note := _say_heard(splits, inputs.heard):
-        facts = facts.model_copy(update={"notes": (note, *facts.notes)})
+    if notes := tuple(filter(None, [*inputs.notes, _say_heard(splits, inputs.heard)])):
+        facts = facts.model_copy(update={"notes": (*notes, *facts.notes)})
     write_files(out, tested, facts.layers)
-    shutil.rmtree(out / FITS, ignore_errors=True)
     write_json(results_path(out), facts.model_dump(mode="json"))
+    shutil.rmtree(out / FITS, ignore_errors=True)  # last: whoever is killed before finds them
     return facts
 
 
-@dataclass
-class _Steps:
-    """Counts the fits that have ended."""
-
-    progress: Progress
-    total: int
-    done: int = 0
-
-    def __call__(self) -> None:
-        self.done += 1
-        self.progress(COMPUTING + (1 - COMPUTING) * self.done / max(1, self.total), 1.0)
-
-
 def _count_fits(spec: EvaluationSpec, size: Size) -> int:
-    """The fits of a fold: of the search, and of single layers."""
+    """The fits of a fold: of the search, and of single layers; the states that are compared if nothing is fitted."""
     if spec.fit is None:
-        return 0
+        return size.num_states
     alone = size.num_states if spec.single_layers and size.num_states > 1 else 0
     return len(spec.fit.seeds) * (len(spec.fit.learning_rates) + alone)
 
@@ -166,10 +156,16 @@ def _prepare(
     return prepare_features(examples, subject, inputs.shards, cache, plan, progress, is_pooled=task.is_pooled)
 
 
-def _compare_fold(
-    spec: EvaluationSpec, split: Split, task: Untrained, subject: Subject, features: Features, folder: Path
+def _compare_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
+    spec: EvaluationSpec,
+    split: Split,
+    task: Untrained,
+    subject: Subject,
+    features: Features,
+    folder: Path,
+    step: FitSteps,
 ) -> Tested:
-    found = compare_states(task, split, features, subject.num_states, folder, subject.device)
+    found = compare_states(task, split, features, subject.num_states, folder, subject.device, step=step)
     if found.state is None:
         raise BadDataError(
             "METRIC_UNDEFINED",
@@ -188,11 +184,11 @@ def _run_fold(  # noqa: PLR0913, PLR0917 - what, on what, where
     subject: Subject,
     features: Features,
     folder: Path,
-    step: Step,
+    step: FitSteps,
 ) -> Tested:
     assert spec.fit is not None  # noqa: S101 - the spec was checked
     size = Size(subject.num_states, subject.num_channels, subject.hop_samples)
-    sets = Sets(split.train, split.dev, features, size)
+    sets = Sets(split.train, split.dev, features, size, step.report)
     searched = search(trainee, sets, spec.fit, folder, split.name, step, subject.device)
     if searched.learning_rate is None:
         rates = ", ".join(f"{item.learning_rate:g}" for item in searched.attempts)
@@ -246,7 +242,7 @@ class SingleState(Features):
 
 
 def _score_layers_alone(  # noqa: PLR0913, PLR0917 - what, on what, how, where
-    spec: EvaluationSpec, trainee: Trainee, sets: Sets, learning_rate: float, folder: Path, step: Step, device: str
+    spec: EvaluationSpec, trainee: Trainee, sets: Sets, learning_rate: float, folder: Path, step: FitSteps, device: str
 ) -> tuple[float | None, ...]:
     """The score on the dev part of a head that has one state alone, of each state, with the best learning rate."""
     assert spec.fit is not None  # noqa: S101 - the spec was checked
@@ -254,6 +250,6 @@ def _score_layers_alone(  # noqa: PLR0913, PLR0917 - what, on what, how, where
     size = Size(1, sets.size.num_channels, sets.size.hop_samples)
     found = []
     for state in range(sets.size.num_states):
-        one = Sets(sets.train, sets.dev, SingleState(sets.features, state), size)
+        one = Sets(sets.train, sets.dev, SingleState(sets.features, state), size, step.report)
         found.append(search(trainee, one, fit, folder / f"layer{state}", "", step, device).dev)
     return tuple(found)

@@ -12,6 +12,7 @@ from wavlm.evaluation.run import Inputs
 from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, Model, lineage
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.training_data import describe_training
 from wavlm.specs.identity import canonical, key_of
 from wavlm.storage.seals import sha256_as_sealed
 
@@ -36,6 +37,7 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
         shards={item.key: store.path(item) for item in shards},
         subject=found,
         subject_name=artifact.subject_name,
+        notes=tuple(filter(None, [describe_training(artifact, store)])),
         heard=_find_heard(labelled[: len(artifact.shards)], artifact, store),
     )
 
@@ -43,7 +45,8 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
 def _find_heard(labelled: Sequence[LabelledCorpus], artifact: Evaluation, store: Store) -> frozenset[Take]:
     """The recordings that the model, or a teacher of it, was trained on: files with the same bytes.
 
-    Of a model from elsewhere, and of corpora that are no longer in the store, nobody knows.
+    Of a model from elsewhere only names of corpora are known (`describe_training`), and nothing of corpora that are no
+    longer in the store.
     """
     if not isinstance(artifact.subject, Model):
         return frozenset()

@@ -15,7 +15,6 @@ from wavlm.pipeline.artifacts import (
     Export,
     Finetune,
     ImportedModel,
-    Kind,
     Labels,
     Mixtures,
     Model,
@@ -27,6 +26,7 @@ from wavlm.pipeline.artifacts import (
     build_order,
     keep_latest,
 )
+from wavlm.pipeline.stages import EVALUATE, StageName, kinds_of
 from wavlm.specs import (
     BaselineSpec,
     CodebookSpec,
@@ -153,14 +153,15 @@ def select(
     iteration: int | None = None,
     corpus: str | None = None,
 ) -> tuple[Artifact, ...]:
-    """The artifacts of one kind, narrowed by iteration and corpus.
+    """The artifacts of one stage, narrowed by iteration and corpus.
 
     Of a corpus that has grown, only the last generation. An iteration has its model, what is made from it, and the
     codebook, labels, mixtures and models from elsewhere that it uses. Two iterations may share a codebook and labels:
     then both have them.
     Raises UsageError (NOTHING_FITS) that lists what there is if nothing fits.
     """
-    of_kind = [item for item in keep_latest(artifacts) if item.kind == kind]
+    kinds = kinds_of(kind)
+    of_kind = [item for item in keep_latest(artifacts) if item.kind in kinds]
     found = tuple(
         item
         for item in of_kind
@@ -183,7 +184,7 @@ def _explain_nothing(of_kind: Sequence[Artifact], kind: str, iteration: int | No
     )
 
 
-def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Artifact, ...]:
+def select_needed(artifacts: Sequence[Artifact], until: StageName | None) -> tuple[Artifact, ...]:
     """What has to exist for all artifacts of kind `until`; everything if that is None.
 
     Of a kind that comes before the first training only those that need no training: of labels, not those of a teacher.
@@ -192,9 +193,9 @@ def select_needed(artifacts: Sequence[Artifact], until: Kind | None) -> tuple[Ar
     """
     if until is None:
         return tuple(artifacts)
-    kinds = (Scores.kind, Evaluation.kind, until) if until == Registration.kind else (until,)
+    kinds = (*kinds_of(EVALUATE), until) if until == Registration.kind else kinds_of(until)
     chosen = [item for item in artifacts if item.kind in kinds]
-    if KINDS.index(until) < KINDS.index(Model.kind):
+    if until in KINDS[: KINDS.index("pretrain")]:
         chosen = [item for item in chosen if not any(isinstance(part, Model) for part in build_order([item]))]
     needed = list(build_order(chosen))
     return tuple(build_order([*(item for item in needed if isinstance(item, ImportedModel)), *needed]))

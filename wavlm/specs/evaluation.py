@@ -137,7 +137,7 @@ class EvaluationSpec(Spec):
 
     # Corpora and shards are artifacts of their own, which an evaluation names by key.
     not_identity: ClassVar[frozenset[str]] = frozenset(
-        {"corpora", "description", "noise", "protocol", "reality", "shards"}
+        {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards"}
     )
 
     name: Name
@@ -190,10 +190,16 @@ class EvaluationSpec(Spec):
     """
 
     protocol: str = ""
-    """Name of the published protocol that this follows to the letter, such as `superb/ks`. Empty: none.
+    """Name of the published protocol that this follows, such as `superb/ks`. Empty: none.
 
     Only results of one protocol on the same data stand in one table with published ones.
     Change: give it only where head, data, split and search are the published ones.
+    """
+
+    deviation: str = ""
+    """In what the protocol is not followed to the letter, for people. Then published figures stand apart, and say this.
+
+    Change: give it wherever a number may differ because of it.
     """
 
     reality: Literal["real", "simulated", "synthetic"] = "real"

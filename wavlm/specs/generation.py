@@ -41,7 +41,7 @@ class NoiseMixSpec(Spec):
 
 
 class VoiceMixSpec(Spec):
-    """Mixtures of two voices: each utterance with one of another speaker of the same set, as long as the shorter."""
+    """Mixtures of two voices: each utterance with one of another speaker of the same set."""
 
     ratio_db: tuple[Decibels, Decibels] = (-5.0, 5.0)
     """Lowest and highest level of the first voice above the second; drawn evenly between them for each mixture.
@@ -49,6 +49,16 @@ class VoiceMixSpec(Spec):
     Unit: dB, of the mean power of the mixture.
     Source: Hershey et al. 2016 mix wsj0-2mix at 0 to 5 dB, each voice may be the louder.
     Change: 0 and 0 for voices that are equally loud.
+    """
+
+    overlap: tuple[Probability, Probability] = (1.0, 1.0)
+    """Least and most of the shorter utterance that both speak at once; drawn evenly between them for each mixture.
+
+    With 1 both begin together, and the mixture is as long as the shorter. With less the second one begins later, and
+    both are heard to their ends.
+    Unit: share of the shorter utterance.
+    Source: mixtures of wsj0-2mix overlap throughout; meetings do not.
+    Change: 0 and 1 to train for continuous separation, where mostly one speaks.
     """
 
     seed: Natural = 0
@@ -60,6 +70,7 @@ class VoiceMixSpec(Spec):
     @model_validator(mode="after")
     def _check_range(self) -> VoiceMixSpec:
         _check_order(self.ratio_db, "ratio_db")
+        _check_order(self.overlap, "overlap")
         return self
 
 
@@ -81,7 +92,7 @@ class SpeechEnhancement(Spec):
 class SpeechSeparation(Spec):
     """SS: both voices of a mixture, by masks. Target: `sources`, or none where we mix. Score: SI-SDRi."""
 
-    heads: ClassVar[tuple[str, ...]] = ("mask",)
+    heads: ClassVar[tuple[str, ...]] = ("mask", "conformer")
 
     type: Literal["ss"]
     """Selects speech separation."""

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Probability, Spec
 from wavlm.specs.eend import ChainHead, EdaHead, GlobalLocalHead, VectorHead
+from wavlm.specs.separation import SeparatorHead
 from wavlm.specs.speakers import EcapaHead
 
 
@@ -266,6 +267,7 @@ HeadSpec = Annotated[
     | VectorHead
     | GlobalLocalHead
     | MaskHead
+    | SeparatorHead
     | TranslatorHead
     | ConverterHead
     | NoHead,

@@ -133,7 +133,7 @@ class ModelSpec(Spec):
     """A model from elsewhere: a file of data_specs/models, or written out in a recipe."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset(
-        {"description", "homepage", "license", "citation", "network", "first"}
+        {"description", "homepage", "license", "citation", "trained_on", "network", "first"}
     )
 
     source: ModelSource
@@ -161,6 +161,14 @@ class ModelSpec(Spec):
     """How to cite the model. It is copied into the model card.
 
     Change: give it for a released model.
+    """
+
+    trained_on: tuple[Name, ...] = ()
+    """Corpora that the model was trained on, as its publisher says: names such as `librispeech`, `libri-light`.
+
+    An evaluation on one of them, or on a part of it such as `librispeech-test-clean`, says so beneath its figures. Not
+    given, and no card lists them: it says that nobody knows.
+    Change: give it for every model that you did not train yourself.
     """
 
     first: Name | None = None

@@ -66,3 +66,6 @@ def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 EEND = {"width": 6, "encoder": 16, "feed_forward": 24, "heads": 2, "layers": 2, "speakers": 3}
 NUM_EEND_FRAMES = 30
+
+CSS = {"width": 12, "heads": 2, "feed_forward": 20, "layers": 2, "kernel": 5}
+NUM_CSS_FRAMES = 40

@@ -23,6 +23,7 @@ from wavlm.evaluation.results.published import (
 from wavlm.evaluation.results.published_tables import (
     COMPARABLE,
     NOT_COMPARABLE,
+    differences,
     footnotes,
     published_tables,
     to_markdown,
@@ -190,6 +191,17 @@ def test_other_protocols_and_parts_of_the_data_are_not_comparable(changes: dict[
     other = result(**{"protocol": "superb/ks"} | changes)
     assert not are_comparable(row, other)
     assert [title for title, _ in published_tables([row], [other])] == [NOT_COMPARABLE]
+
+
+def test_a_deviation_from_a_protocol_stands_apart_with_its_reason() -> None:
+    row = select(ROWS, "superb", tasks=("sd",))[0]
+    ours = result("superb/sd", task="sd", evaluation="superb-sd", deviation="a threshold of ours", was_cut=True)
+    ((title, table),) = published_tables([row], [ours])
+    assert title == NOT_COMPARABLE
+    assert [line["from"] for line in table] == ["ours", row.version]
+    assert differences([ours, result("superb/ks")]) == [
+        "ours, superb-sd: not comparable, for a threshold of ours; not all of the data was used"
+    ]
 
 
 def test_a_row_without_a_protocol_stands_beside_no_result_without_one() -> None:

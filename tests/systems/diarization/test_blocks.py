@@ -13,11 +13,11 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.heads.block import BlockOutput
 from wavlm.evaluation.metrics.diarization import diarization_errors
 from wavlm.systems.diarization.blockwise import BlockDiarizer, Blocks, cut_blocks
-from wavlm.systems.diarization.recording import HeldSamples, open_samples, read_waveform_of
 from wavlm.systems.diarization.speech import find_speech
 from wavlm.systems.diarization.stitching import Stitching
 from wavlm.systems.diarization.windowed import WindowClustering, WindowDiarizer
 from wavlm.systems.diarization.windows import Window, cut_windows, join_windows
+from wavlm.systems.recording import HeldSamples, open_samples, read_waveform_of
 
 RATE = 16000
 HOP = 640

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.features.cache import Features
+from wavlm.evaluation.fit.steps import FitProgress, Report, no_report
 from wavlm.evaluation.tasks.task import Batch, KeepsHeads, Moment, Scorer, Size, Trainee, read_batch
 from wavlm.nn.files import save_tensors
 from wavlm.rng import rng_for, seed_for
@@ -59,6 +60,7 @@ class Sets:
     dev: Sequence[Example]
     features: Features
     size: Size
+    report: Report = no_report  # how far a fit is, at each update
 
 
 def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
@@ -83,8 +85,10 @@ def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
             _seed(seed, "update", state.update)
             is_finite = _update(trainee, head, next(batches), optimizer, fit, learning_rate, state.update)
             state.update += 1
+            far = FitProgress(learning_rate, seed, state.update, fit.updates, state.best)
+            sets.report(far)
             if state.update % fit.dev_every == 0 or state.update == fit.updates or not is_finite:
-                found = _score_dev(trainee, head, sets, device) if is_finite else None
+                found = _score_dev(trainee, head, sets, device, far) if is_finite else None
                 best = _judge(state, found, head, best)
                 if isinstance(trainee, KeepsHeads) and trainee.keeps_heads and found is not None:
                     save_tensors(_copy(head), kept_path(path, state.update), {})
@@ -94,10 +98,20 @@ def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
     return Fitted(head.eval(), state.best, state.best_update, state.update)
 
 
-def predict(
-    trainee: Trainee, head: nn.Module, examples: Sequence[Example], features: Features, device: str, batch: int = 16
+def predict(  # noqa: PLR0913 - by what, of what, how
+    trainee: Trainee,
+    head: nn.Module,
+    examples: Sequence[Example],
+    features: Features,
+    device: str,
+    *,
+    batch: int = 16,
+    tell: Callable[[float], None] | None = None,
 ) -> list[JsonValue]:
-    """The predictions of a head, in the order of the examples. Examples of similar length are computed together."""
+    """The predictions of a head, in the order of the examples. Examples of similar length are computed together.
+
+    tell: called with the share that is done.
+    """
     order = sorted(range(len(examples)), key=lambda number: (features.count(examples[number].key), number))
     found: dict[int, JsonValue] = {}
     head.eval()
@@ -106,6 +120,8 @@ def predict(
             numbers = order[begin : begin + batch]
             chosen = read_batch([examples[number] for number in numbers], features, device)
             found.update(zip(numbers, trainee.predict(head, chosen), strict=True))
+            if tell:
+                tell(len(found) / len(order))
     return [found[number] for number in range(len(examples))]
 
 
@@ -132,8 +148,12 @@ def _seed(seed: int, *names: str | int) -> None:
         torch.cuda.manual_seed_all(number)
 
 
-def _score_dev(trainee: Trainee, head: nn.Module, sets: Sets, device: str) -> float | None:
-    return value_of(trainee, sets.dev, predict(trainee, head, sets.dev, sets.features, device))
+def _score_dev(trainee: Trainee, head: nn.Module, sets: Sets, device: str, far: FitProgress) -> float | None:
+    found = predict(
+        *(trainee, head, sets.dev, sets.features, device),
+        tell=lambda share: sets.report(replace(far, scoring=share)),
+    )
+    return value_of(trainee, sets.dev, found)
 
 
 def _judge(state: Progressed, found: float | None, head: nn.Module, best: dict[str, Tensor]) -> dict[str, Tensor]:

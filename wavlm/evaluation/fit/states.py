@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,20 @@ class Compared:
     predictions: list[JsonValue]  # on the test part, of the best state
 
 
-def compare_states(
-    task: Untrained, split: Split, features: Features, num_states: int, folder: Path, device: str
+def compare_states(  # noqa: PLR0913 - what, on what, where
+    task: Untrained,
+    split: Split,
+    features: Features,
+    num_states: int,
+    folder: Path,
+    device: str,
+    *,
+    step: Callable[[], None] = lambda: None,
 ) -> Compared:
     """Score each state on the dev part; then the test part is read once, by the best state, the lowest if equal.
 
-    `folder`: where the scores of states are saved; those that are there are not computed again.
+    `folder`: where the scores of states are saved; those that are there are not computed again. `step` is called when
+    one more state is scored.
     """
     alone = []
     for state in range(num_states):
@@ -38,6 +47,7 @@ def compare_states(
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {"dev": value_of(task, split.dev, predictions)})
         alone.append(read_json(path)["dev"])
+        step()
     known = [state for state, value in enumerate(alone) if value is not None]
     if not known:
         return Compared(None, tuple(alone), [])

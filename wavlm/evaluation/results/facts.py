@@ -66,6 +66,7 @@ class EvaluationFacts(Facts):
     subject: str  # the model or baseline, for people
     reality: Literal["real", "simulated", "synthetic"]
     protocol: str = ""
+    deviation: str = ""  # in what the protocol is not followed
     figures: tuple[Figure, ...] = ()
     train: Amount | None = None
     dev: Amount | None = None

@@ -119,7 +119,13 @@ def select(
 
 def are_comparable(row: PublishedFigure, result: EvaluationFacts) -> bool:
     """Whether the two were measured alike: by the same protocol, which names the data too, on all of the data."""
-    return bool(row.protocol) and row.protocol == result.protocol and not result.was_cut
+    return bool(row.protocol) and row.protocol == result.protocol and not explain_difference(result)
+
+
+def explain_difference(result: EvaluationFacts) -> str:
+    """Why a result does not compare with published ones of its protocol; empty if it does."""
+    cut = "not all of the data was used" if result.was_cut else ""
+    return "; ".join(filter(None, (result.deviation, cut)))
 
 
 def find_conflicts(rows: Iterable[PublishedFigure]) -> dict[tuple[str, ...], list[PublishedFigure]]:

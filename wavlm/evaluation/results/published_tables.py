@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from wavlm.evaluation.results.facts import EvaluationFacts
-from wavlm.evaluation.results.published import VERSIONS, PublishedFigure, are_comparable
+from wavlm.evaluation.results.published import VERSIONS, PublishedFigure, are_comparable, explain_difference
 from wavlm.evaluation.results.words import show_value
 
 Row = dict[str, str]
@@ -26,10 +26,12 @@ def published_tables(
     """
     printable = [row for row in rows if row.is_printable]
     alike = [row for row in printable if any(are_comparable(row, result) for result in results)]
-    protocols = {row.protocol for row in alike}
-    ours = [result for result in results if result.protocol in protocols and not result.was_cut]
+    protocols = {row.protocol for row in printable if row.protocol}
+    known = [result for result in results if result.protocol in protocols]
+    ours = [result for result in known if not explain_difference(result)]
+    apart = [result for result in known if explain_difference(result)]
     others = [row for row in printable if row not in alike]
-    named = ((COMPARABLE, [*_ours(ours), *_published(alike)]), (NOT_COMPARABLE, _published(others)))
+    named = ((COMPARABLE, [*_ours(ours), *_published(alike)]), (NOT_COMPARABLE, [*_ours(apart), *_published(others)]))
     return [(title, table) for title, table in named if table]
 
 
@@ -52,6 +54,14 @@ def footnotes(rows: Iterable[PublishedFigure]) -> list[str]:
     sources = dict.fromkeys(f"{VERSIONS[row.version]}: {row.source}" for row in printable)
     notes = dict.fromkeys(f"{row.model}, {row.version}: {row.footnote}" for row in printable if row.footnote)
     return [*sources, *notes]
+
+
+def differences(results: Iterable[EvaluationFacts]) -> list[str]:
+    """Why results of ours stand apart from published ones of their protocol, each once."""
+    found = ((result, explain_difference(result)) for result in results if result.protocol)
+    return list(
+        dict.fromkeys(f"{OURS}, {result.evaluation}: not comparable, for {why}" for result, why in found if why)
+    )
 
 
 def _published(rows: Sequence[PublishedFigure]) -> list[Row]:

@@ -55,7 +55,7 @@ def _make_of_pairs(task: TaskSpec, head: HeadSpec) -> Task:
 
 def _make_generation(task: TaskSpec, head: HeadSpec) -> Task:
     """A task that makes audio or text."""
-    if task.type in ("se", "ss") and head.type == "mask":
+    if (task.type in ("se", "ss") and head.type == "mask") or (task.type == "ss" and head.type == "conformer"):
         from wavlm.evaluation.tasks.masking import Masking
 
         return Masking(task, head)

@@ -36,12 +36,14 @@ from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.listening import rate_clean, rate_sources, score_ratings
 from wavlm.evaluation.tasks.mixtures import mix_noise, mix_voices
-from wavlm.evaluation.tasks.referenced import Referenced
+from wavlm.evaluation.tasks.referenced import Referenced, cut_referenced
+from wavlm.evaluation.tasks.separating import SeparatingTrainee
 from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.shards import Reader
 from wavlm.shards.flac import Waveform
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation
 from wavlm.specs.heads import MaskHead
+from wavlm.specs.separation import SeparatorHead
 
 NUM_VOICES = 2
 TARGET = "masks of a spectrogram"
@@ -52,7 +54,7 @@ class Masking:
     """Enhancement or separation, on mixtures of a corpus or on mixtures that are made."""
 
     spec: SpeechEnhancement | SpeechSeparation
-    head: MaskHead
+    head: MaskHead | SeparatorHead
 
     @property
     def is_pooled(self) -> bool:
@@ -84,10 +86,19 @@ class Masking:
             return mix_voices(split, self.spec.mix)
         return split
 
-    def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Masker:  # noqa: ARG002
+    def begin(self, train: Sequence[Example], others: Sequence[Example]) -> Masker | SeparatingTrainee:  # noqa: ARG002
         first = train[0]
         assert isinstance(first, Referenced)  # noqa: S101 - made above
-        return Masker(self._field, self.head, tuple(Reader(folder) for folder in first.shards_dirs))
+        readers = tuple(Reader(folder) for folder in first.shards_dirs)
+        if isinstance(self.head, SeparatorHead):
+            return SeparatingTrainee(self.head, readers)
+        return Masker(self._field, self.head, readers)
+
+    def recall(self, learned: JsonValue) -> Masker | SeparatingTrainee:  # noqa: ARG002 - nothing is learned
+        """The trainee without recordings: it makes heads."""
+        if isinstance(self.head, SeparatorHead):
+            return SeparatingTrainee(self.head)
+        return Masker(self._field, self.head, ())
 
     @property
     def _field(self) -> str:
@@ -102,6 +113,15 @@ class Masker:
     wanted: str  # `clean` or `sources`
     head: MaskHead
     readers: tuple[Reader, ...] = field(repr=False)
+
+    @property
+    def learned(self) -> JsonValue:
+        return None
+
+    def cut(self, example: Example, start: int, stop: int) -> Example:
+        """A part of a mixture has that part of its references."""
+        assert isinstance(example, Referenced)  # noqa: S101 - made by the task
+        return cut_referenced(example, start, stop)
 
     def check(self, size: Size) -> None:
         """Raise BadDataError (METRIC_MISFIT) for frames that do not fall on those of the spectrogram."""

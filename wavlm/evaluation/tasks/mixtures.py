@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import JsonValue
 
 from wavlm.errors import BadDataError
@@ -52,28 +53,67 @@ class Mixed:
         whole = self.second.load(readers).astype(np.float64)
         second = np.take(whole, np.arange(self.offset, self.offset + self.num_samples), mode="wrap")
         powers = [float((part**2).mean()) for part in (first, second)]
-        if not all(powers):
-            name, take = ("first", self.first) if not powers[0] else ("second", self.second)
-            raise BadDataError(
-                "TARGET_BAD",
-                f"the {name} recording of a mixture is silent for all of its {self.num_samples} samples, so no level "
-                f"can be given to it; at row {take.row} of the evaluation's shards folder {take.folder}; leave it out",
-            )
+        _require_sound(powers, (self.first, self.second))
         parts = np.stack([first, second * np.sqrt(powers[0] / powers[1] * 10 ** (-self.ratio_db / 10))])
-        peak = float(np.abs(parts.sum(axis=0)).max())
-        return (parts * min(1.0, LARGEST / peak)).astype(np.float32)
+        return _as_loud_as_allowed(parts)
+
+
+@dataclass(frozen=True)
+class Staggered:
+    """Two recordings added up, of which the second one begins later, scaled to a level below the first."""
+
+    first: Take
+    second: Take
+    num_samples: int
+    start: int  # the sample at which the second one begins
+    ratio_db: float  # mean power of the first by that of the second, each over its own length
+
+    def load(self, readers: Sequence[Reader]) -> Waveform:
+        both: Waveform = self.load_parts(readers).sum(axis=0)
+        return both
+
+    def load_parts(self, readers: Sequence[Reader]) -> Waveform:
+        """Both recordings as they are in the mixture, (2, N), with zeros around them.
+
+        Raises BadDataError (TARGET_BAD) if one of them is silent: it has no level.
+        """
+        found = [take.load(readers).astype(np.float64) for take in (self.first, self.second)]
+        powers = [float((part**2).mean()) for part in found]
+        _require_sound(powers, (self.first, self.second))
+        parts = np.zeros((2, self.num_samples))
+        parts[0, : len(found[0])] = found[0]
+        level = np.sqrt(powers[0] / powers[1] * 10 ** (-self.ratio_db / 10))
+        parts[1, self.start : self.start + len(found[1])] = found[1] * level
+        return _as_loud_as_allowed(parts)
 
 
 @dataclass(frozen=True)
 class Component:
     """One of the two recordings of a mixture, as it is in there."""
 
-    mixed: Mixed
+    mixed: Mixed | Staggered
     number: int
 
     def load(self, readers: Sequence[Reader]) -> Waveform:
         found: Waveform = self.mixed.load_parts(readers)[self.number]
         return found
+
+
+def _require_sound(powers: Sequence[float], takes: Sequence[Take]) -> None:
+    if all(powers):
+        return
+    name, take = ("first", takes[0]) if not powers[0] else ("second", takes[1])
+    raise BadDataError(
+        "TARGET_BAD",
+        f"the {name} recording of a mixture is silent throughout it, so no level can be given to it; at row "
+        f"{take.row} of the evaluation's shards folder {take.folder}; leave it out",
+    )
+
+
+def _as_loud_as_allowed(parts: npt.NDArray[np.float64]) -> Waveform:
+    """Both parts (2, N), scaled down together where their sum would be too loud."""
+    peak = float(np.abs(parts.sum(axis=0)).max())
+    return (parts * min(1.0, LARGEST / peak)).astype(np.float32)
 
 
 def mix_noise(split: Split, noises: Sequence[Example], spec: NoiseMixSpec) -> Split:
@@ -136,11 +176,21 @@ def _with_noise(item: Referenced, noises: Sequence[Example], spec: NoiseMixSpec)
 def _with_voice(item: Referenced, others: Sequence[Example], spec: VoiceMixSpec) -> Referenced:
     other = others[int(rng_for(spec.seed, "with", item.key).integers(len(others)))]
     level = round(float(rng_for(spec.seed, "mix", item.key, other.key).uniform(*spec.ratio_db)), 2)
-    mixed = Mixed(_take(item), _take(other), min(item.num_samples, other.num_samples), 0, level)
+    shorter = min(item.num_samples, other.num_samples)
+    share = float(rng_for(spec.seed, "overlap", item.key, other.key).uniform(*spec.overlap))
+    mixed: Mixed | Staggered
+    if spec.overlap == (1.0, 1.0):
+        mixed = Mixed(_take(item), _take(other), shorter, 0, level)
+    else:
+        start = item.num_samples - round(share * shorter)
+        length = max(item.num_samples, start + other.num_samples)
+        mixed = Staggered(_take(item), _take(other), length, start, level)
     return _as_mixed(item, other, mixed, (Component(mixed, 0), Component(mixed, 1)))
 
 
-def _as_mixed(item: Referenced, other: Example, mixed: Mixed, references: tuple[Component, ...]) -> Referenced:
+def _as_mixed(
+    item: Referenced, other: Example, mixed: Mixed | Staggered, references: tuple[Component, ...]
+) -> Referenced:
     target: dict[str, JsonValue] = {"clean": item.key, "with": other.key, "ratio_db": mixed.ratio_db}
     if len(references) > 1:
         target["speakers"] = [item.speaker, other.speaker]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wavlm.evaluation.examples import Audio, Example
+from wavlm.evaluation.examples import Audio, Example, cut, cut_audio
 
 
 @dataclass(frozen=True)
@@ -14,3 +14,10 @@ class Referenced(Example):
 
     references: tuple[Audio, ...] = ()
     shards_dirs: tuple[Path, ...] = ()  # of all shards folders of the evaluation, which references are read from
+
+
+def cut_referenced(example: Referenced, start: int, stop: int) -> Referenced:
+    """The samples from `start` to before `stop` of an example and of its references, which are as long."""
+    found = cut_audio(example, start, stop)
+    assert isinstance(found, Referenced)  # noqa: S101 - as it was
+    return replace(found, references=tuple(cut(it, start, stop) for it in example.references))

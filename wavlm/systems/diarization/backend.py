@@ -23,9 +23,9 @@ from wavlm.evaluation.tasks.activity import spoken
 from wavlm.nn.files import save_tensors
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.systems.diarization.plda import Plda, fit_plda
-from wavlm.systems.diarization.recording import RecordedSamples
 from wavlm.systems.diarization.windowed import Embed, Method, WindowClustering, WindowDiarizer, label_windows
 from wavlm.systems.diarization.windows import Window, cut_windows, join_windows
+from wavlm.systems.recording import RecordedSamples
 
 FILE = "diarization.safetensors"
 HEADER = "clustering"
@@ -74,8 +74,9 @@ def fit_backend(embed: Embed, conversations: Sequence[KnownConversation], settin
     rates: dict[Method, float] = {}
     for method, tried in STOPS.items():
         found = {stop: _rate(embedded, replace(settings, method=method, stop=stop), plda) for stop in tried}
-        stops[method] = min(found, key=lambda stop: (found[stop], -stop))
-        rates[method] = found[stops[method]]
+        rates[method] = min(found.values())
+        best = [stop for stop, rate in found.items() if rate <= rates[method]]
+        stops[method] = best[len(best) // 2]  # the middle of them is the farthest from worse ones
     return Backend(plda, min(rates, key=lambda method: rates[method]), stops)
 
 

@@ -16,8 +16,8 @@ from wavlm.evaluation.heads.block import BlockOutput
 from wavlm.evaluation.metrics.diarization import Turn
 from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.systems.diarization.recording import RecordedSamples, read_waveform_of
 from wavlm.systems.diarization.stitching import PlacedBlock, Stitching, stitch
+from wavlm.systems.recording import RecordedSamples, read_waveform_of
 
 LEAST_SAMPLES = SAMPLE_RATE_HZ  # a rest of less joins the block before it: a second says little about a voice
 

@@ -27,10 +27,10 @@ from wavlm.shards.flac import FULL_SCALE, Waveform
 from wavlm.systems.diarization.backend import Backend, read_backend
 from wavlm.systems.diarization.blockwise import BlockDiarizer, Blocks
 from wavlm.systems.diarization.from_heads import TrainedHead
-from wavlm.systems.diarization.recording import HeldSamples, RecordedSamples, open_samples
 from wavlm.systems.diarization.speech import Detector
 from wavlm.systems.diarization.stitching import Stitching
 from wavlm.systems.diarization.windowed import Method, WindowClustering, WindowDiarizer
+from wavlm.systems.recording import HeldSamples, RecordedSamples, open_samples
 
 _LONG = Blocks(seconds=300.0, overlap_s=60.0)  # heads without embeddings: few seams, each a minute wide
 _OF_HEAD = {

@@ -12,8 +12,8 @@ from wavlm.finetune.load import load_system
 from wavlm.specs.labelled import RttmLayout
 from wavlm.systems.diarization.backend import Backend, KnownConversation, fit_backend, write_backend
 from wavlm.systems.diarization.from_heads import TrainedHead
-from wavlm.systems.diarization.recording import open_samples
 from wavlm.systems.diarization.windowed import WindowClustering
+from wavlm.systems.recording import open_samples
 
 
 def fit_folder(folder: Path, system: Path) -> Backend:

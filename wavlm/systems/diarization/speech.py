@@ -21,7 +21,7 @@ from wavlm.evaluation.metrics.diarization import Region, Turn
 from wavlm.evaluation.tasks.activity import spoken
 from wavlm.shards.pauses import BLOCK_FRAMES, FRAME_SAMPLES, listen
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.systems.diarization.recording import RecordedSamples
+from wavlm.systems.recording import RecordedSamples
 
 Detector = Literal["webrtc", "energy", "oracle"]
 Bools = npt.NDArray[np.bool_]

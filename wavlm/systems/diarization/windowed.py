@@ -20,10 +20,10 @@ from wavlm.shards.flac import Waveform
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.systems.diarization.clustering import cluster_by_cosine, cluster_by_plda
 from wavlm.systems.diarization.plda import Plda
-from wavlm.systems.diarization.recording import RecordedSamples, read_waveform_of
 from wavlm.systems.diarization.speech import Detector, find_speech
 from wavlm.systems.diarization.vbx import VbxSettings, run_vbx
 from wavlm.systems.diarization.windows import Window, cut_windows, join_windows
+from wavlm.systems.recording import RecordedSamples, read_waveform_of
 
 Method = Literal["cosine", "plda", "vbx"]
 LEAST_SAMPLES = SAMPLE_RATE_HZ // 2  # a shorter window gets an embedding of so much around its middle

@@ -1,0 +1,1 @@
+"""Continuous separation of speech: a Conformer that masks the spectrum of a mixture."""

@@ -1,0 +1,26 @@
+"""Names of stages on the command line and in forms: kinds of artifacts, and `evaluate` for all that scores a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
+
+from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, ImportedModel, Kind, Scores, Shards, build_order
+
+StageName: TypeAlias = Literal[Kind, "evaluate"]
+EVALUATE = "evaluate"
+
+
+def kinds_of(stage: str) -> tuple[str, ...]:
+    """The kinds of artifacts that a stage makes: fast metrics and tasks for `evaluate`, else the one of this name."""
+    return (Scores.kind, Evaluation.kind) if stage == EVALUATE else (stage,)
+
+
+def with_labelled_corpora(chosen: Sequence[Artifact]) -> Iterator[Artifact]:
+    """The artifacts, and before each evaluation what it needs beside a model that is trained here."""
+    for item in chosen:
+        if isinstance(item, Evaluation):
+            yield from (one for one in build_order([*item.shards, *item.noise]) if isinstance(one, Corpus | Shards))
+            if isinstance(item.subject, ImportedModel):
+                yield item.subject
+        yield item

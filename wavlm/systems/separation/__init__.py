@@ -1,0 +1,1 @@
+"""Separate the voices of recordings of any length, by a trained system."""
