@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.cost import cost
 from wavlm.specs import CorpusSpec, MixSpec, Recipe
+from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.yaml import read_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ FILES: dict[type[BaseModel], str] = {
     Recipe: "Recipe files: data_specs/recipes",
     CorpusSpec: "Corpus files: data_specs/corpora",
     MixSpec: "Mix files: data_specs/mixes",
+    SimulationSpec: "Simulation files: data_specs/simulations",
     Runtime: "Options of the command line",
 }
 

@@ -35,6 +35,7 @@ def test_a_file_and_its_samples_have_the_same_turns(tmp_path: Path) -> None:
     assert wavlm.diarize(samples, open_diarizer(system, Choice(speakers=2))) == found
 
 
+@pytest.mark.full
 def test_a_fitted_back_end_is_kept_with_the_system_and_tells_voices_apart(tmp_path: Path) -> None:
     """One speaker always would confuse four of seven turns, 57 %."""
     system = verifier(tmp_path / "asv")
