@@ -38,7 +38,6 @@ NOT_RUN = {
     "wavlm push s3://speech/wavlm": "needs object storage; tests/pipeline/mirror",
     "wavlm fetch s3://speech/wavlm": "needs object storage; tests/pipeline/mirror",
     "wavlm simulate": "downloads 346 MB; tests/mixing/test_conversations.py",
-    "wavlm finetune": "trains for minutes; tests/finetune",
     "wavlm diarize": "needs a trained system; tests/systems/diarization",
     "wavlm diarize-fit": "needs a trained system; tests/systems/diarization",
     "wavlm features wavlm-demo@champion": "needs a registered model; tests/evaluation/test_folder_features.py",
