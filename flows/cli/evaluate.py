@@ -61,12 +61,13 @@ def evaluate(
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import find_suite, read_recipe
 
-    artifact_store = Store(store)
-    request = ask(model, find_suite(suite), artifact_store)
+    artifact_store, asked = Store(store), find_suite(suite)
+    request = ask(model, asked, artifact_store)
     run_recipe(request.recipe, artifact_store, runtime, until=None, load_flow=_load_evaluate)
     resolved = resolve(read_recipe(request.recipe), artifact_store)
     wanted_results = [item for item in plan(resolved) if isinstance(item, Evaluation)]
-    print_board(keep(find_results(wanted_results, artifact_store)), "table")
+    board = keep(find_results(wanted_results, artifact_store))
+    print_board(board, "table", suites={asked.name: [it.name for it in asked.evaluations]})
     console.out.print(f"recipe: {request.recipe}", highlight=False, soft_wrap=True)
     for version in publish_request(request, artifact_store):
         console.out.print(f"added to {version} in the registry", highlight=False, soft_wrap=True)

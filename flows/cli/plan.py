@@ -13,7 +13,7 @@ from rich.table import Table
 from wavlm.execution.rates import STAGES_MEASURED
 from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Model, Shards
-from wavlm.pipeline.cost import Cost, cost
+from wavlm.pipeline.cost import cost
 from wavlm.pipeline.first_downloads import describe_digests
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.gpus import ASSUMED_UTILISATION, GPUS
@@ -26,6 +26,7 @@ from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.sampling import describe_times
 from wavlm.pipeline.shares import describe_shares
+from wavlm.pipeline.stage_cost import Cost
 from wavlm.pipeline.stages import StageName
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
@@ -184,6 +185,12 @@ def _captions(estimate: Cost) -> Iterator[str]:
         f"Core hours: rates of {STAGES_MEASURED}. GPU hours: counted operations at {ASSUMED_UTILISATION:.0%} of the "
         "card's data sheet, in the precision of the training, labels in fp32: an assumption, not a measurement."
     )
+    if estimate.heads.fits:
+        yield (
+            f"Heads: {estimate.heads.fits:,} fits with {estimate.heads.updates:,} updates, all of which are counted; "
+            f"early stopping makes fewer. Without a GPU {estimate.heads.core_hours.show(1)} core h. LSTMs do not reach "
+            "the assumed rate of a GPU."
+        )
     wanted = {item.precision for item in estimate.stages if item.petaflops.known}
     for gpu in GPUS:
         if lacking := sorted(wanted - set(gpu.tflops)):

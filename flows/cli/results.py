@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -54,9 +54,14 @@ def results(
     from wavlm.evaluation.results.board import keep, long_rows, to_csv
     from wavlm.pipeline.scoreboard import choose_subjects, read_stored_results
     from wavlm.pipeline.store import Store
-    from wavlm.specs.yaml import find_suite
+    from wavlm.specs.yaml import find_suite, list_suites
 
-    names = [item.name for item in find_suite(suite).evaluations] if suite else ()
+    suites = list_suites()
+    names: list[str] = []
+    if suite:
+        chosen = find_suite(suite)
+        names = [item.name for item in chosen.evaluations]
+        suites = {chosen.name: names}
     wanted = [name for name in models.split(",") if name]
     board = keep(choose_subjects(read_stored_results(Store(store)), wanted), names)
     if form == "json":
@@ -64,7 +69,7 @@ def results(
     elif form == "csv":
         console.out.print(to_csv(long_rows(board)), end="", markup=False, highlight=False, soft_wrap=True)
     else:
-        print_board(board, form, published=published)
+        print_board(board, form, suites=suites, published=published)
     if layers is not None:
         _write_layers(board, layers)
 
@@ -86,19 +91,22 @@ def _write_layers(board: Board, folder: Path) -> None:
             )
 
 
-def print_board(board: Board, form: Format, *, published: bool = False) -> None:
-    """Print the table of results, and what a reader of it has to know."""
-    from wavlm.evaluation.results.board import NO_CLAIMS, notes_of, rows_of, synthetic_rows_of
+def print_board(
+    board: Board, form: Format, *, suites: Mapping[str, Sequence[str]] | None = None, published: bool = False
+) -> None:
+    """Print a table of results per suite, and what a reader of it has to know. suites: their evaluations, by name."""
+    from wavlm.evaluation.results.board import notes_of
     from wavlm.evaluation.results.published import read_published
     from wavlm.evaluation.results.published_tables import differences, footnotes, published_tables
+    from wavlm.evaluation.results.tables import by_suite, tables_of
 
     if not board.results:
         console.out.print("no evaluation is complete in this store; `wavlm evaluate MODEL SUITE` makes them")
     else:
-        for title, table in (("results", rows_of(board)), (f"results {NO_CLAIMS}", synthetic_rows_of(board))):
-            if table:
+        for suite, part in by_suite(board, suites or {}):
+            for title, table in tables_of(suite, part, is_narrow=form == "table"):
                 _print_table(title, table, form)
-        _print_lines(list(notes_of(board)), form)
+            _print_lines(list(notes_of(part)), form)
     if published:
         rows = read_published()
         for title, table in published_tables(rows, [it.facts for it in board.results]):

@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 60.0
 SERVED = ("http://", "https://")
+
+# Two threads that import SQLAlchemy from two ends, such as a registration beside a training that is followed, find it
+# half initialised (`cannot import name 'Column' from partially initialized module`).
+_IMPORTED_BY_ONE = ("mlflow", "alembic.script", "sqlalchemy.exc")
+_importing = threading.Lock()
 
 # With its own defaults MLflow waits 247 s for a server that does not answer. A variable that is set already wins.
 _DEFAULTS = {
@@ -116,6 +123,13 @@ def _set_environment() -> None:
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of a retry; what fails in the end is raised
 
 
+def _import_client() -> None:
+    """Import MLflow and what it stands on, by one thread at a time."""
+    with _importing:
+        for name in _IMPORTED_BY_ONE:
+            import_module(name)
+
+
 def _open_client(uri: str) -> MlflowClient:
     """A client that was seen to get answers."""
     from mlflow import MlflowClient
@@ -137,6 +151,7 @@ def _registry(uri: str, client: MlflowClient, file: Path | None, lock: Path) -> 
 @contextmanager
 def translate_registry_errors(uri: str) -> Iterator[None]:
     """Turn every way in which MLflow fails to answer into ServiceMissingError."""
+    _import_client()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -45,16 +45,22 @@ def say(word: str, number: int) -> np.ndarray:
     return (0.01 * noise).astype(np.float32)
 
 
-def make_corpus(root: Path, each: int = 6) -> LabelledFolders:
-    """`each` recordings of each speaker, word by word."""
+def write_words(root: Path, each: int) -> Path:
+    """A folder with `each` recordings of each speaker, word by word."""
     rows = ["utt_id\ttext\tclass"]
     for place, speaker in enumerate(SPEAKERS):
-        (root / "raw" / speaker).mkdir(parents=True)
+        (root / speaker).mkdir(parents=True)
         for number in range(each):
             word = WORDS[number % len(WORDS)]
-            sf.write(root / "raw" / speaker / f"{number}.flac", say(word, 100 * place + number), 16000)
+            sf.write(root / speaker / f"{number}.flac", say(word, 100 * place + number), 16000)
             rows.append(f"{speaker}/{number}\t{word}\t{word}")
-    (root / "raw" / "labels.tsv").write_text("\n".join(rows) + "\n")
+    (root / "labels.tsv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def make_corpus(root: Path, each: int = 6) -> LabelledFolders:
+    """The corpus of them, and its shards."""
+    write_words(root / "raw", each)
     spec = of_folder(root / "raw", LAYOUT, role="evaluation", max_left_out=0.0)
     build_corpus(spec, root / "downloads", root / "corpus", no_progress)
     build_shards(

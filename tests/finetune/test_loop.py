@@ -15,7 +15,7 @@ from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.finetune_job import FinetuneJob, LabelledFolders
 from wavlm.execution.stop import StopRequest
-from wavlm.finetune import step
+from wavlm.finetune import scoring, step
 from wavlm.finetune.facts import is_tuned, read_finetune
 from wavlm.finetune.load import load_system
 from wavlm.finetune.loop import tune
@@ -74,6 +74,31 @@ def test_a_stopped_training_ends_in_the_same_bytes(
     assert curves[0] == curves[1]
     assert is_tuned(job)
     assert not (tmp_path / "candidates").exists()
+
+
+@pytest.mark.parametrize(
+    ("recording", "said"), [(3, "after update 2 of 7"), (14, "after update 5 of 7"), (28, "after update 7 of 7")]
+)
+def test_a_look_that_is_stopped_is_taken_again(
+    words: LabelledFolders, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recording: int, said: str
+) -> None:
+    """At six recordings of the dev part after each of the updates 2, 3, 5 and 7, and then at six of the test part."""
+    job, seen, stop = make_job(words, tmp_path, make_spec(*TWO_STAGES)), 0, StopRequest()
+    original = scoring.predict_whole
+
+    def count(*arguments: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        stop.requested = seen == recording
+        return original(*arguments)
+
+    monkeypatch.setattr(scoring, "predict_whole", count)
+    with pytest.raises(StoppedError, match=said):
+        _tune(job, stop)
+    monkeypatch.setattr(scoring, "predict_whole", original)
+    _tune(job)
+    for name in ("model.safetensors", "head.safetensors", "results.json", "predictions.parquet"):
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 def test_a_frozen_network_stays_as_it_is_bit_by_bit(words: LabelledFolders, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from tests.evaluation.suites import two_tasks
 from tests.tiny_specs import paper_network
@@ -12,6 +13,8 @@ from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.cost import cost
 from wavlm.pipeline.gpus import GPUS
 from wavlm.specs import Recipe
+from wavlm.specs.head_shapes import head_flops
+from wavlm.specs.heads import HeadSpec
 from wavlm.specs.recipe import KeepSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
 from wavlm.specs.yaml import read_recipe
@@ -94,6 +97,39 @@ def test_features_of_a_corpus_count_once_per_model_whichever_tasks_use_it() -> N
     networks = {iteration.network for iteration in recipe.iterations}  # of the random ones
     expected = sum(forward_flops(network, 10.0) for network in networks) * corpus.expected_hours * 3600 / 1e15
     assert found[0].petaflops.known == pytest.approx(expected)
+
+
+def test_heads_have_the_weights_of_published_ones() -> None:
+    """Of s3prl's heads on 768 channels, as tests/evaluation/heads counts them. An x-vector meets some once only."""
+    counts = {
+        "frame_linear": (215_882, 0.99),
+        "blstm": (42_828_832, 1.0),
+        "xvector": (6_110_172, 0.70),
+        "diarizer": (2_626_562, 1.0),
+        "mask": (50_966_529, 1.0),
+    }
+    for name, (weights, share) in counts.items():
+        head = TypeAdapter(HeadSpec).validate_python({"type": name})
+        assert head_flops(head, 768, 50.0, 10.0) == pytest.approx(2 * 500 * weights * share, rel=0.02), name
+
+
+def test_all_updates_of_the_search_for_heads_are_counted() -> None:
+    recipe = read_recipe(RECIPES / "demo.yaml").model_copy(update={"evaluate": two_tasks()})
+    found = cost(recipe)
+    assert recipe.evaluate is not None
+    states = {1: recipe.iterations[0].network.num_layers + 1, 2: recipe.iterations[1].network.num_layers + 1}
+    fits = updates = 0
+    for spec in recipe.evaluate.evaluations:
+        assert spec.fit is not None
+        of_baselines = len(spec.fit.learning_rates)  # fbank has one state
+        of_networks = sum(of_baselines + spec.single_layers * states[number] for number in (1, 2))
+        random = {item.network: item.network.num_layers + 1 for item in recipe.iterations}
+        of_random = sum(of_baselines + spec.single_layers * count for count in random.values())
+        more = (of_baselines + of_networks + of_random) * (5 if spec.split.type == "folds" else 1)
+        fits, updates = fits + more, updates + more * spec.fit.updates
+    assert (found.heads.fits, found.heads.updates) == (fits, updates)
+    assert {item.iteration for item in found.stages if item.stage == "heads"} == {0, 1, 2}
+    assert found.heads.core_hours.known > 0
 
 
 def test_codebooks_and_scores_count_and_a_shared_codebook_once() -> None:

@@ -151,8 +151,13 @@ def read_targets(corpus_dir: Path) -> Targets:
     Raises BadDataError: TARGETS if the file is damaged or has another form, CHECKSUM if it is not the one that was
     sealed, or is gone.
     """
-    table = _read(corpus_dir / TARGETS, TARGET_SCHEMA)
+    table = read_target_table(corpus_dir)
     return Targets(*(tuple(table[name].to_pylist()) for name in TARGET_SCHEMA.names))
+
+
+def read_target_table(corpus_dir: Path) -> pa.Table:
+    """The same as columns: for what must not hold a million targets as objects."""
+    return _read(corpus_dir / TARGETS, TARGET_SCHEMA)
 
 
 def read_trials(corpus_dir: Path) -> Trials:

@@ -26,7 +26,7 @@ class Audio(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Take:
     """An utterance of a shards folder, or a part of it."""
 
@@ -51,7 +51,7 @@ class CutAudio:
         return self.whole.load(readers)[self.start : self.stop]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One thing to predict."""
 

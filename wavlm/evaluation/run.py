@@ -151,7 +151,8 @@ def _prepare(
 ) -> Features:
     unique = {item.key: item for split in splits for part in (split.train, split.dev, split.test) for item in part}
     unique = {other.key: other for item in unique.values() for other in item.compared_with} | unique
-    examples = [replace(unique[key], compared_with=()) for key in sorted(unique)]
+    ordered = (unique[key] for key in sorted(unique))
+    examples = [replace(item, compared_with=()) if item.compared_with else item for item in ordered]
     subject = inputs.subject
     return prepare_features(examples, subject, inputs.shards, cache, plan, progress, is_pooled=task.is_pooled)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from pydantic import JsonValue
 
-from wavlm.engine.interrupts import Watchdog
 from wavlm.evaluation.describe import Tested, amount_of, figures_of
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.fit.search import Searched
@@ -39,22 +37,15 @@ from wavlm.specs.finetune import FinetuneSpec
 from wavlm.storage.files import write_json
 
 
-def finish(job: FinetuneJob, data: TrainingData, run: StageRun, progress: TuningProgress, dog: Watchdog) -> None:
-    """Score the test part, then write all files; finetune.json last."""
-    tested = _test(data, run, dog.feed)
-    with dog.patient():
-        run.ranks.once(partial(_write, job, run, progress, tested))
-
-
-def _test(data: TrainingData, run: StageRun, feed: Callable[[], object]) -> Tested:
-    """The predictions on the test part, with what predictions on other parts decide."""
+def score_system(data: TrainingData, run: StageRun, look: Look) -> Tested:
+    """The predictions on the test part, with what predictions on other parts decide. Raises LookStoppedError."""
     split, trainee = data.split, run.trainee
 
     def predict(examples: Sequence[Example]) -> list[JsonValue]:
-        return predict_all(run.system, trainee, examples, Look(data.load_plain, run.ranks, feed))
+        return predict_all(run.system, trainee, examples, look)
 
     tested = trainee.for_test() if isinstance(trainee, DecodesTest) else trainee
-    found = predict_all(run.system, tested, split.test, Look(data.load_plain, run.ranks, feed))
+    found = predict_all(run.system, tested, split.test, look)
     if isinstance(trainee, Settles):
         found = trainee.settle(split.dev, predict(split.dev), found)
     scorers: tuple[Scorer, ...] = ()
@@ -64,7 +55,8 @@ def _test(data: TrainingData, run: StageRun, feed: Callable[[], object]) -> Test
     return Tested(split, nothing, trainee, (found,), np.zeros(1), scorers=scorers)
 
 
-def _write(job: FinetuneJob, run: StageRun, progress: TuningProgress, tested: Tested) -> None:
+def write_system(job: FinetuneJob, run: StageRun, progress: TuningProgress, tested: Tested) -> None:
+    """Write all files of the system; finetune.json last."""
     results = describe_test(job.spec, tested)
     if run.system.network is not None:
         network = run.system.network

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import NoReturn
 
 import torch
 from pydantic import JsonValue
@@ -27,13 +28,13 @@ from wavlm.evaluation.tasks.task import Size
 from wavlm.execution import metrics
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.execution.stop import StopRequest
-from wavlm.finetune.build import build_system, change_head, find_size, open_network, prepare_stage
+from wavlm.finetune.build import build_system, change_head, check_heads, find_size, open_network, prepare_stage
 from wavlm.finetune.candidates import choose_weights, note_candidate
 from wavlm.finetune.data import TrainingData
-from wavlm.finetune.finish import finish
+from wavlm.finetune.finish import score_system, write_system
 from wavlm.finetune.order import EpochPlace
 from wavlm.finetune.rates import rate_at
-from wavlm.finetune.scoring import Look, score_dev
+from wavlm.finetune.scoring import Look, LookStoppedError, score_dev
 from wavlm.finetune.state import DevPoint, TuningProgress
 from wavlm.finetune.step import StageRun, update
 from wavlm.finetune.system import TunedSystem
@@ -61,6 +62,11 @@ class Tuning:
     stop: StopRequest
     watchdog: Watchdog
     writer: CheckpointWriter
+
+    @property
+    def look(self) -> Look:
+        """How parts are looked at."""
+        return Look(self.data.load_plain, self.ranks, self.watchdog.feed, lambda: self.stop.requested)
 
     @property
     def fingerprint(self) -> dict[str, JsonValue]:
@@ -96,7 +102,12 @@ def tune(
             run, progress = _end_stage(tuning, run, progress)
             _save_checkpoint(tuning, run, progress)
         writer.finish()
-        finish(job, tuning.data, run, progress, dog)
+        try:
+            tested = score_system(tuning.data, run, tuning.look)
+        except LookStoppedError:
+            _save_and_stop(tuning, run, progress)
+        with dog.patient():
+            ranks.once(partial(write_system, job, run, progress, tested))
 
 
 def _start(job: FinetuneJob, ranks: Ranks, writer: CheckpointWriter, stop: StopRequest, dog: Watchdog) -> Tuning:
@@ -116,6 +127,7 @@ def _start(job: FinetuneJob, ranks: Ranks, writer: CheckpointWriter, stop: StopR
     size = find_size(job, network)
     trainee = data.trainee(0)
     data.check(trainee, size)
+    check_heads([data.trainee(number) for number in range(len(job.spec.stages))], size)
     system = build_system(job, network, trainee, size, ranks.device, is_pooled=data.task.is_pooled)
     ranks.wait()  # one rank may take longer to open the data
     own = network.network.layer_drop if network is not None else 0.0
@@ -173,6 +185,8 @@ def _run_stage(tuning: Tuning, run: StageRun, progress: TuningProgress) -> Tunin
     loaded = tuning.data.micro_batches(run.number, run.trainee, progress.place, of_rank, threads)
     saved_at, saves, stops = time.monotonic(), False, ranks.any(tuning.stop.requested)
     with closing(loaded) as batches:
+        if progress.update:
+            progress = _report(tuning, run, progress)  # the run before may have been stopped before it could
         while progress.update < run.spec.updates:
             if stops:
                 _save_and_stop(tuning, run, progress)
@@ -219,14 +233,18 @@ def _end_stage(tuning: Tuning, run: StageRun, progress: TuningProgress) -> tuple
 
 def _report(tuning: Tuning, run: StageRun, progress: TuningProgress) -> TuningProgress:
     """Score the dev part and write a record, if they are due after this update."""
+    if progress.reported == progress.updates:
+        return progress
     is_last = progress.update == run.spec.updates
     is_scored = is_last or progress.update % run.spec.dev_every == 0
     if not is_scored and progress.updates % LOG_EVERY:
         return progress
     record = _describe_window(run, progress)
     if is_scored:
-        look = Look(tuning.data.load_plain, tuning.ranks, tuning.watchdog.feed)
-        value, figures = score_dev(tuning.system, run.trainee, tuning.data.split.dev, look)
+        try:
+            value, figures = score_dev(tuning.system, run.trainee, tuning.data.split.dev, tuning.look)
+        except LookStoppedError:
+            _save_and_stop(tuning, run, progress)  # the record is for the next run to write
         point = DevPoint(update=progress.update, value=value)
         progress = progress.model_copy(update={"points": (*progress.points, point)})
         record |= {f"dev/{name}": figure for name, figure in figures.items() if figure == figure}  # noqa: PLR0124 - NaN
@@ -272,7 +290,7 @@ def _save_checkpoint(tuning: Tuning, run: StageRun, progress: TuningProgress) ->
     tuning.writer.save(run.training, state)
 
 
-def _save_and_stop(tuning: Tuning, run: StageRun, progress: TuningProgress) -> None:
+def _save_and_stop(tuning: Tuning, run: StageRun, progress: TuningProgress) -> NoReturn:
     """Raise StoppedError once a checkpoint is on the disk. Until then no rank leaves."""
     _save_checkpoint(tuning, run, progress)
     tuning.writer.finish()

@@ -44,6 +44,10 @@ def batch_of_pieces(system: TunedSystem, heard: Heard) -> Batch:
     return pool(whole) if system.is_pooled else whole
 
 
+class LookStoppedError(Exception):
+    """A look at a part was stopped. Nothing of it is kept."""
+
+
 @dataclass(frozen=True)
 class Look:
     """How recordings are read and shared when a part is looked at."""
@@ -51,16 +55,24 @@ class Look:
     load: Callable[[Sequence[Example]], Heard]
     ranks: Ranks
     feed: Callable[[], object] = lambda: None  # says that something goes on
+    stops: Callable[[], bool] = lambda: False  # whether this rank was asked to stop
 
 
 def predict_all(system: TunedSystem, trainee: Trainee, examples: Sequence[Example], look: Look) -> list[JsonValue]:
-    """The prediction for each example, one recording at a time: each rank computes its share, all get all of them."""
+    """The prediction for each example, one recording at a time: each rank computes its share, all get all of them.
+
+    Raises LookStoppedError on all ranks if any of them was asked to stop meanwhile.
+    """
     ranks = look.ranks
     system.eval()
     own: list[JsonValue] = []
     for example in examples[ranks.rank :: ranks.world]:
+        if look.stops():
+            break
         own += predict_whole(system, trainee, look.load([example]).to(ranks.device))
         look.feed()
+    if ranks.any(look.stops()):
+        raise LookStoppedError
     shares = [json.loads(text) for text in ranks.gather(json.dumps(own))]
     return [shares[number % ranks.world][number // ranks.world] for number in range(len(examples))]
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wavlm.engine.checkpoint import TrainingTensors
+from wavlm.engine.memory import explain_out_of_memory
 from wavlm.engine.named_numbers import NamedNumbers
 from wavlm.engine.optimizer import clip_factor, take_step, total_norm
 from wavlm.engine.ranks import Ranks
@@ -133,13 +134,22 @@ def _accumulate(
         arrived = next(batches)
         keys = tuple(item.key for item in arrived.heard.examples)
         run.ranks.board.write(f"computes micro-batch {number} of update {progress.updates + 1}: {', '.join(keys)}")
-        sums = _forward_backward(run, arrived, progress)
+        with explain_out_of_memory(_describe_micro_batch(run)):
+            sums = _forward_backward(run, arrived, progress)
         micros.append(_Micro(keys, arrived.after, sums))
         for name, value in statistics.items():
             found[name] += value
         for name, value in buffers.items():
             value.copy_(before[name])
     return micros, found
+
+
+def _describe_micro_batch(run: StageRun) -> str:
+    """What is said if there is no memory for a micro-batch."""
+    return (
+        f"no memory for a micro-batch of {run.spec.group_seconds:g} seconds of audio; in stage {run.number + 1}; lower "
+        "its group_seconds or crop_seconds (this makes another system)"
+    )
 
 
 def _forward_backward(run: StageRun, arrived: Arrived, progress: TuningProgress) -> NamedNumbers:

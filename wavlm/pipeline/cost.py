@@ -9,7 +9,6 @@ What is not known of corpora is counted as unknown, and not as 0 (`wavlm.pipelin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from wavlm.execution.rates import (
@@ -42,11 +41,11 @@ from wavlm.pipeline.artifacts import (
     Shards,
     keep_latest,
 )
-from wavlm.pipeline.evaluation_cost import cost_features
+from wavlm.pipeline.evaluation_cost import NO_HEADS, cost_features, cost_heads
 from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
-from wavlm.pipeline.gpus import Gpu, Precision
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
+from wavlm.pipeline.stage_cost import Cost, StageCost
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import CodebookSpec, NetworkSpec, Recipe
@@ -62,78 +61,6 @@ LENGTH_SECONDS = 10.0  # of a typical utterance
 KEPT = {"none": (False, False), "archives": (True, False), "files": (False, True)}  # archives and audio of a corpus
 MFCC_SIZE = 39
 SCORING_PASSES = 25  # of k-means, for each layer
-
-
-@dataclass(frozen=True)
-class StageCost:
-    """One stage of one iteration (0: shared by all). `left_gigabytes` is for what the store does not hold yet."""
-
-    iteration: int
-    stage: str
-    core_hours: Sum
-    disk_gigabytes: Sum = NOTHING  # of what it makes
-    left_gigabytes: Sum = NOTHING
-    extra_gigabytes: Sum = NOTHING  # more, while it runs
-    petaflops: Sum = NOTHING
-    precision: Precision = "fp32"
-
-    def gpu_hours(self, gpu: Gpu) -> Sum | None:
-        """GPU hours at the assumed utilisation; None if the card does not have the precision."""
-        hours = gpu.hours(self.petaflops.known, self.precision)
-        return None if hours is None else Sum(hours, self.petaflops.unknown)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Everything a recipe needs; totals are sums over stages."""
-
-    hours: Sum  # of speech
-    download_gigabytes: Sum
-    left_to_download_gigabytes: Sum
-    unknown_hours: tuple[str, ...]  # names of corpora
-    parameters: tuple[int, ...]  # per iteration
-    epochs: tuple[float | None, ...]  # per iteration; None where the hours of a corpus are unknown
-    stages: tuple[StageCost, ...]
-    freed_gigabytes: Sum = NOTHING  # by house-keeping, once all is made
-    in_place: tuple[str, ...] = ()  # corpora that are read where they lie: their files are in no figure
-    unknown_sizes: tuple[str, ...] = ()  # corpora with archives of which nobody says how large they are
-
-    @property
-    def core_hours(self) -> Sum:
-        return add(stage.core_hours for stage in self.stages)
-
-    @property
-    def disk_gigabytes(self) -> Sum:
-        return self.download_gigabytes + add(stage.disk_gigabytes for stage in self.stages)
-
-    @property
-    def left_gigabytes(self) -> Sum:
-        """Disk that what is not there yet will take: the most at a time."""
-        stages = [item for item in self.stages if item.left_gigabytes != NOTHING]
-        found = _pile_up(self.left_to_download_gigabytes, ((it.left_gigabytes, it.extra_gigabytes) for it in stages))
-        return max((self.left_to_download_gigabytes, *found), key=lambda item: (item.known, item.unknown))
-
-    @property
-    def peaks(self) -> tuple[Sum, ...]:
-        """The disk that is taken while each stage runs, by all that was made before as well, in gigabytes."""
-        return tuple(_pile_up(self.download_gigabytes, ((it.disk_gigabytes, it.extra_gigabytes) for it in self.stages)))
-
-    @property
-    def peak_gigabytes(self) -> Sum:
-        """The most that is taken at a time, if nothing is deleted meanwhile."""
-        return max((self.download_gigabytes, *self.peaks), key=lambda item: (item.known, item.unknown))
-
-    def gpu_hours(self, gpu: Gpu) -> Sum | None:
-        """The GPU hours of all stages; None if a stage wants a precision that the card does not have."""
-        found = [stage.gpu_hours(gpu) for stage in self.stages]
-        return None if None in found else add(item for item in found if item)
-
-
-def _pile_up(there: Sum, stages: Iterable[tuple[Sum, Sum]]) -> Iterator[Sum]:
-    """What is taken while each stage runs. stages: what each leaves, and what it takes beside while it runs."""
-    for left, extra in stages:
-        there = there + left
-        yield there + extra
 
 
 def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] | None = None) -> Cost:
@@ -162,6 +89,8 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
         for iteration, found in sorted(cost_features(_evaluations(artifacts), hours, store).items())
     ]
+    heads = cost_heads(_evaluations(artifacts), store)
+    stages += [StageCost(it, "heads", Sum(), petaflops=found.petaflops) for it, found in sorted(heads.items())]
     stages += [_finetune(item, store, left) for item in artifacts if isinstance(item, Finetune)]
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
@@ -174,6 +103,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         freed_gigabytes=_freed(recipe, shards, models(artifacts)),
         in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
         unknown_sizes=tuple(item.corpus.name for item in shards if download_bytes(item.corpus.spec).unknown),
+        heads=sum(heads.values(), NO_HEADS),
     )
 
 

@@ -1,6 +1,7 @@
-"""What the features of evaluations cost: each corpus once per model or baseline, whichever tasks use it.
+"""What evaluations cost: features of each corpus once per model or baseline, whichever tasks use it; and heads.
 
-The search for heads is not in it: how many updates early stopping lets through is not known before.
+Heads are counted with all of their updates, on utterances of 10 s. Early stopping makes both fewer: that is not known
+before.
 """
 
 from __future__ import annotations
@@ -8,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from wavlm.execution.rates import DECODE_RATE, MFCC_RATE
+from wavlm.execution.rates import CORE_FLOPS_OF_HEADS, DECODE_RATE, MFCC_RATE
 from wavlm.pipeline.amounts import NOTHING, UNKNOWN, Sum
 from wavlm.pipeline.artifacts import Evaluation, ImportedModel, Model, Shards
 from wavlm.pipeline.imported import find_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
+from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.identity import canonical, key_of
-from wavlm.specs.shapes import forward_flops
+from wavlm.specs.shapes import BACKWARD_FACTOR, FRAME_RATE_HZ, forward_flops
 
 LENGTH_SECONDS = 10.0  # of a typical utterance
+WIDEST_BASELINE = 240  # channels of fbank with its differences
+FOLDS = 5  # of IEMOCAP; how many another corpus has is not known before
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,57 @@ def cost_features(
             petaflops = seconds * (forward_flops(network, LENGTH_SECONDS) / 1e15) if network else UNKNOWN
         found[iteration] = FeaturesCost(before.core_hours + core, before.petaflops + petaflops)
     return found
+
+
+@dataclass(frozen=True)
+class HeadsCost:
+    """Of the search for the heads of some evaluations, at most."""
+
+    fits: int = 0
+    updates: int = 0
+    petaflops: Sum = NOTHING
+    core_hours: Sum = NOTHING  # where there is no GPU
+
+    def __add__(self, other: HeadsCost) -> HeadsCost:
+        return HeadsCost(
+            self.fits + other.fits,
+            self.updates + other.updates,
+            self.petaflops + other.petaflops,
+            self.core_hours + other.core_hours,
+        )
+
+
+NO_HEADS = HeadsCost()
+
+
+def cost_heads(evaluations: Iterable[Evaluation], store: Store | None) -> dict[int, HeadsCost]:
+    """By iteration, of evaluations that fit something."""
+    found: dict[int, HeadsCost] = {}
+    for evaluation in evaluations:
+        if evaluation.spec.fit is not None:
+            iteration = evaluation.subject.iteration if isinstance(evaluation.subject, Model) else 0
+            found[iteration] = found.get(iteration, NO_HEADS) + _cost_head(evaluation, store)
+    return found
+
+
+def _cost_head(evaluation: Evaluation, store: Store | None) -> HeadsCost:
+    spec, fit = evaluation.spec, evaluation.spec.fit
+    assert fit is not None  # noqa: S101 - its caller looked
+    is_network = not isinstance(evaluation.subject, FbankBaseline | MfccBaseline)
+    network = network_of(evaluation, store)
+    alone = network.num_layers + 1 if network and spec.single_layers else 0
+    folds = FOLDS if spec.split.type == "folds" else 1
+    fits = folds * len(fit.seeds) * (len(fit.learning_rates) + alone)
+    rate = CORE_FLOPS_OF_HEADS.get(spec.head.type)
+    operations = None
+    if network or not is_network:
+        channels = network.width if network else WIDEST_BASELINE
+        rate_hz = FRAME_RATE_HZ * (1 if is_network else 2)
+        operations = head_flops(spec.head, channels, rate_hz, LENGTH_SECONDS)
+    if operations is None or rate is None:
+        return HeadsCost(fits, fits * fit.updates, UNKNOWN, UNKNOWN)
+    all_of_them = fits * fit.updates * fit.batch * BACKWARD_FACTOR * operations
+    return HeadsCost(fits, fits * fit.updates, Sum(all_of_them / 1e15), Sum(all_of_them / rate / 3600))
 
 
 def network_of(evaluation: Evaluation, store: Store | None) -> NetworkSpec | None:

@@ -14,8 +14,8 @@ from wavlm.specs.simulation import SimulationSpec
 
 FILES: dict[str, type[Spec]] = {
     "corpora": CorpusSpec,
-    "finetunes": FinetuneSpec,  # before evaluations, whose fields it has, too
     "evaluations": EvaluationSpec,
+    "finetunes": FinetuneSpec,
     "mixes": MixSpec,
     "models": ModelSpec,
     "networks": NetworkSpec,

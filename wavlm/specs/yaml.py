@@ -160,6 +160,13 @@ def find_suite(path: Path) -> SuiteSpec:
     return SuiteSpec(name=evaluation.name, description=evaluation.description, evaluations=(evaluation,))
 
 
+def list_suites() -> dict[str, list[str]]:
+    """The names of the evaluations of each shipped suite."""
+    folder = shipped_specs() / "suites"
+    found = {name: parse_tree(folder / f"{name}.yaml").fields.get("evaluations") for name in names_in(folder)}
+    return {name: list(map(str, names)) for name, names in found.items() if isinstance(names, list)}
+
+
 def read_finetune(path: Path | str) -> FinetuneSpec:
     """Read one file of data_specs/finetunes, or the shipped one of that bare name; raises RecipeError."""
     path = Path(path)

@@ -12,18 +12,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import reduce
 
 import torch
 
 from wavlm.engine.checkpoint import TrainingTensors
+from wavlm.engine.memory import explain_out_of_memory
 from wavlm.engine.named_numbers import NamedNumbers
 from wavlm.engine.optimizer import clip_factor, take_step, total_norm
 from wavlm.engine.ranks import Ranks
 from wavlm.engine.wrap import keeps_gradients, skip_gradient_sync
-from wavlm.errors import BadDataError, UsageError
+from wavlm.errors import BadDataError
 from wavlm.execution.job import TrainJob
 from wavlm.loader.batch import Batch
 from wavlm.loader.epochs import SamplerState
@@ -135,7 +136,7 @@ def _accumulate_gradients(
     for number in range(num_micro_batches):
         is_last = number == num_micro_batches - 1
         gradient_sync = nullcontext() if is_last else skip_gradient_sync(training.module)
-        with gradient_sync, _explain_out_of_memory(job):
+        with gradient_sync, explain_out_of_memory(_describe_micro_batch(job)):
             began = time.monotonic()
             ranks.board.write(f"waits for micro-batch {number} of update {progress.update + 1}")
             batch = next(batches)
@@ -250,17 +251,10 @@ def _not_finite(micro_batches: list[MicroBatchResult], ranks: Ranks, number: int
     )
 
 
-@contextmanager
-def _explain_out_of_memory(job: TrainJob) -> Iterator[None]:
-    """Turn an out-of-memory error into a UsageError that names what to change. On the CPU it is a RuntimeError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "t allocate memory" not in str(error):
-            raise
-        raise UsageError(
-            "OUT_OF_MEMORY",
-            f"no memory for a micro-batch of {job.train.group_seconds:g} seconds of audio in utterances "
-            f"of up to {job.train.max_crop_seconds:g} seconds; set runtime.checkpoint_activations, or "
-            f"lower group_seconds (this makes another model); torch says: {error}",
-        ) from error
+def _describe_micro_batch(job: TrainJob) -> str:
+    """What is said if there is no memory for a micro-batch."""
+    return (
+        f"no memory for a micro-batch of {job.train.group_seconds:g} seconds of audio in utterances "
+        f"of up to {job.train.max_crop_seconds:g} seconds; set runtime.checkpoint_activations, or "
+        "lower group_seconds (this makes another model)"
+    )

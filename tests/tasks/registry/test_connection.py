@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.registry import connection
 from tasks.registry.connection import connect
 from tasks.registry.following import Follower, follow_training
 from tasks.registry.runs import KEY_TAG, Tracked, open_run
@@ -132,6 +134,7 @@ def test_two_who_open_the_run_of_a_model_at_once_get_the_same_run(built: BuiltSt
 
 FIRST_USE = """
 import sys, time
+from tasks.registry import connection
 from tasks.registry.connection import connect
 from wavlm.pipeline.store import Store
 import mlflow
@@ -155,3 +158,28 @@ def test_processes_that_use_a_fresh_registry_at_once_do_not_break_each_other(
 def test_messages_name_a_server_without_its_password() -> None:
     assert without_password("https://me:pw@example.org:5000/x") == "https://example.org:5000/x"
     assert without_password("sqlite:////data/mlflow.db") == "sqlite:////data/mlflow.db"
+
+
+def test_threads_import_the_client_of_the_registry_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Side by side they find SQLAlchemy half initialised: a version was not registered beside a training, so."""
+    under_way: list[str] = []
+    met: list[str] = []
+
+    def import_slowly(name: str) -> None:
+        met.extend(under_way)
+        under_way.append(name)
+        time.sleep(0.02)
+        under_way.remove(name)
+
+    monkeypatch.setattr(connection, "import_module", import_slowly)
+
+    def enter() -> None:
+        with connection.translate_registry_errors("sqlite:///none"):
+            pass
+
+    threads = [threading.Thread(target=enter) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT_SECONDS)
+    assert not met

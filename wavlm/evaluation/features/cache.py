@@ -41,17 +41,21 @@ class Features:
     """
 
     def __init__(self, parts: Iterable[FeaturePart]) -> None:
-        self._places: dict[str, tuple[Path, int, int]] = {}
-        self._norms: dict[str, npt.NDArray[np.float64]] = {}
-        self._open: dict[Path, Array] = {}
-        for part in parts:
-            counts, norms = _load(part.counts), _load(part.norms)
+        self._rows_of: dict[str, int] = {}
+        ends, numbers = [], []
+        norms: list[npt.NDArray[np.float64]] = []
+        self._open: list[Array] = []
+        for number, part in enumerate(parts):
             # Slices of a memmap cost ten times as much as those of an array.
-            self._open[part.path] = np.asarray(_load(part.path, mapped=True))
-            ends = np.cumsum(counts)
-            for example, norm, count, end in zip(part.examples, norms, counts, ends, strict=True):
-                self._places[example.key] = (part.path, int(end - count), int(end))
-                self._norms[example.key] = norm
+            self._open.append(np.asarray(_load(part.path, mapped=True)))
+            self._rows_of |= {item.key: row for row, item in enumerate(part.examples, len(self._rows_of))}
+            ends.append(np.cumsum(_load(part.counts)))
+            norms.append(_load(part.norms).astype(np.float64))
+            numbers.append(np.full(len(part.examples), number, np.int32))
+        # In columns: an evaluation may have a million examples.
+        self._numbers, self._norms = np.concatenate(numbers), np.concatenate(norms)
+        self._stops = np.concatenate(ends)
+        self._starts = np.concatenate([np.concatenate([[0], item[:-1]]) for item in ends])
 
     def read(self, key: str) -> Floats:
         """The states of an example: (S, F, D), where F is 1 if they are pooled; float32."""
@@ -65,16 +69,17 @@ class Features:
 
     def count(self, key: str) -> int:
         """The number of frames of an example."""
-        _, start, stop = self._places[key]
-        return stop - start
+        row = self._rows_of[key]
+        return int(self._stops[row] - self._starts[row])
 
     def _rows(self, key: str) -> Array:
-        path, start, stop = self._places[key]
-        return self._open[path][start:stop]
+        row = self._rows_of[key]
+        found: Array = self._open[self._numbers[row]][self._starts[row] : self._stops[row]]
+        return found
 
     def mean_norms(self, keys: Iterable[str]) -> npt.NDArray[np.float64]:
         """The mean L2 norm of the frames of each state, (S,), over these examples, each counting alike."""
-        found: npt.NDArray[np.float64] = np.mean([self._norms[key] for key in keys], axis=0)
+        found: npt.NDArray[np.float64] = np.mean(self._norms[[self._rows_of[key] for key in keys]], axis=0)
         return found
 
 

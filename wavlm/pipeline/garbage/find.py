@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wavlm.pipeline.artifacts import Corpus, Labels, Model, Shards, generation_of
+from wavlm.pipeline.artifacts import Corpus, Finetune, Labels, Model, Shards, generation_of
 from wavlm.pipeline.garbage.corpora import find_archives, find_audio, find_downloads
 from wavlm.pipeline.garbage.kept import Kept, key_of_folder
 from wavlm.pipeline.garbage.notes import Remembered
@@ -102,10 +102,11 @@ def _features(survey: Survey) -> Iterator[Item]:
 
 
 def _snapshots(survey: Survey) -> Iterator[Item]:
-    """Checkpoints of complete models."""
-    for _, folder in survey.of_kind(Model.kind):
-        if (path := folder / SNAPSHOTS).is_dir():
-            yield Item(What.SNAPSHOTS, path, "the model is complete", survey.lock_of(folder), folder)
+    """Checkpoints of complete models and systems."""
+    for kind, what in ((Model.kind, "model"), (Finetune.kind, "system")):
+        for _, folder in survey.of_kind(kind):
+            if (path := folder / SNAPSHOTS).is_dir():
+                yield Item(What.SNAPSHOTS, path, f"the {what} is complete", survey.lock_of(folder), folder)
 
 
 def _generations(survey: Survey) -> Iterator[Item]:

@@ -1,0 +1,21 @@
+"""Explain that memory is full: on a GPU torch raises an error of its own, on the CPU a RuntimeError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from wavlm.errors import UsageError
+
+
+@contextmanager
+def explain_out_of_memory(what: str) -> Iterator[None]:
+    """Turn an out-of-memory error into a UsageError (OUT_OF_MEMORY). what: `no memory for what; what to change`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "t allocate memory" not in str(error):
+            raise
+        raise UsageError("OUT_OF_MEMORY", f"{what}; torch says: {error}") from error
