@@ -81,6 +81,8 @@ def test_the_last_stages_are_wespeakers() -> None:
     assert (joint.peak_lr, large.peak_lr) == (1e-3, 1e-4)
     assert loss_of(recipe, 1) == (0.2, 5, 0.1, 32.0)
     assert loss_of(recipe, 2) == (0.5, 0, 0.0, 32.0)
+    centers = [head.loss.sub_centers for head in map(recipe.head_in, range(3)) if isinstance(head, EcapaHead)]
+    assert centers == [3, 3, 3]  # weights of one shape in all stages
     task = recipe.task
     assert isinstance(task, SpeakerVerification)
     assert task.chunk_seconds >= 6.0  # no stretch is cut again

@@ -28,6 +28,7 @@ NOT_RUN = {
     "wavlm run data_specs/recipes/mini-librispeech.yaml": "downloads 459 MB",
     "wavlm run data_specs/recipes/demo-no-mixing.yaml": "takes minutes; tests/data_specs/test_ablations.py",
     "wavlm run data_specs/recipes/demo-no-gate.yaml": "takes minutes; tests/data_specs/test_ablations.py",
+    "wavlm finetune": "downloads a corpus and trains for minutes; tests/finetune, tests/tasks/test_register_system.py",
     "wavlm evaluate": "downloads a corpus and fits heads for minutes; tests/flows/test_evaluate.py",
     "wavlm results": "needs evaluations; tests/flows/test_evaluate.py",
     "wavlm refresh weekly.yaml": "continues a released model for hours; tests/field/test_weekly.py",

@@ -55,12 +55,17 @@ def make_voices(root: Path) -> LabelledFolders:
     return LabelledFolders(name="voices", corpus=root / "corpus", shards=root / "shards")
 
 
-def tune_verifier(data: LabelledFolders, out: Path, **task: Any) -> Path:
-    """Two stages on filter banks, the second with a large margin and without the penalty."""
+def tune_verifier(data: LabelledFolders, out: Path, centers: int = 1, **task: Any) -> Path:
+    """Two stages on filter banks, the second with a large margin and without the penalty. centers: of the second."""
     given = {"type": "asv", "min_train_seconds": 0.2, "speeds": [0.9], "best_on_test": False, "max_trials": 100}
     spec = make_spec(
         {"updates": 12, "frozen": "all", "dev_every": 12, "peak_lr": 5e-3, "crop_seconds": 0.5},
-        {"updates": 2, "frozen": "all", "dev_every": 2, "head": {"loss": {"margin": [[0, 0.5]]}}},
+        {
+            "updates": 2,
+            "frozen": "all",
+            "dev_every": 2,
+            "head": {"loss": {"margin": [[0, 0.5]], "sub_centers": centers}},
+        },
         task=given | task,
         head=HEAD,
         baseline={"type": "fbank"},
@@ -82,6 +87,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> LabelledFolders:
 @pytest.fixture(scope="module")
 def folder(data: LabelledFolders, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tune_verifier(data, tmp_path_factory.mktemp("system"), scoring={"cohort": 3, "calibration": "train"})
+
+
+def test_a_stage_that_changes_the_shape_of_the_head_is_refused_before_training(
+    data: LabelledFolders, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"HEAD_SHAPE: stage 2 has margins.speakers \(16, 7\), stage 1 has \(8, 7\)"):
+        tune_verifier(data, tmp_path / "out", centers=2)
+    assert not (tmp_path / "out" / "metrics.jsonl").exists()
 
 
 def recording_of(data: LabelledFolders, key: str) -> np.ndarray:

@@ -177,6 +177,8 @@ class Code(StrEnum):
     """The same files are read otherwise than by the version that made the list. Do: use that, or begin a new list."""
     GENERATION_GONE = "GENERATION_GONE"
     """An earlier generation of a corpus is needed, and its files are not all there. Do: bring them back, or refit."""
+    HEAD_SHAPE = "HEAD_SHAPE"
+    """A stage of fine-tuning changes the shape of the head. Do: keep widths and centres the same in all stages."""
     HUNG = "HUNG"
     """An update did not end in time. Do: run the same command again; look at the rank that the message names."""
     INDEX_SCHEMA = "INDEX_SCHEMA"

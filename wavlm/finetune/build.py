@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from wavlm.errors import UsageError
 from wavlm.evaluation.features.states import CLUSTERS_OF_RANDOM
 from wavlm.evaluation.tasks.task import Size, Trainee
 from wavlm.execution.finetune_job import FinetuneJob
@@ -62,6 +64,26 @@ def build_system(
     """The system with a fresh head, which the seed decides."""
     torch.manual_seed(seed_for(job.spec.seed, "head"))
     return TunedSystem(network, trainee.make_head(size), is_pooled=is_pooled).to(device)
+
+
+def check_heads(trainees: Sequence[Trainee], size: Size) -> None:
+    """Raise UsageError (HEAD_SHAPE) for a stage whose head cannot take the weights of the first one's.
+
+    A field of the head that a stage gives replaces the whole of it, so a loss there without its centres has one.
+    """
+    with torch.random.fork_rng(devices=[]):
+        shapes = [
+            {name: tuple(value.shape) for name, value in trainee.make_head(size).state_dict().items()}
+            for trainee in trainees
+        ]
+    for number, found in enumerate(shapes[1:], 2):
+        if misfit := sorted(name for name in shapes[0].keys() | found if shapes[0].get(name) != found.get(name)):
+            name = misfit[0]
+            raise UsageError(
+                "HEAD_SHAPE",
+                f"stage {number} has {name} {found.get(name)}, stage 1 has {shapes[0].get(name)}; in `head` of the "
+                "stage; give every field of the part that differs, with the same widths and centres",
+            )
 
 
 def change_head(system: TunedSystem, trainee: Trainee, size: Size, device: torch.device) -> None:

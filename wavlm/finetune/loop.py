@@ -28,7 +28,7 @@ from wavlm.evaluation.tasks.task import Size
 from wavlm.execution import metrics
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.execution.stop import StopRequest
-from wavlm.finetune.build import build_system, change_head, find_size, open_network, prepare_stage
+from wavlm.finetune.build import build_system, change_head, check_heads, find_size, open_network, prepare_stage
 from wavlm.finetune.candidates import choose_weights, note_candidate
 from wavlm.finetune.data import TrainingData
 from wavlm.finetune.finish import score_system, write_system
@@ -127,6 +127,7 @@ def _start(job: FinetuneJob, ranks: Ranks, writer: CheckpointWriter, stop: StopR
     size = find_size(job, network)
     trainee = data.trainee(0)
     data.check(trainee, size)
+    check_heads([data.trainee(number) for number in range(len(job.spec.stages))], size)
     system = build_system(job, network, trainee, size, ranks.device, is_pooled=data.task.is_pooled)
     ranks.wait()  # one rank may take longer to open the data
     own = network.network.layer_drop if network is not None else 0.0

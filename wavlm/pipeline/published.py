@@ -22,6 +22,8 @@ SUFFIX = ".published"  # of a file beside the recipes that evaluate, named by th
 
 def find_unpublished(artifacts: Sequence[Artifact], recipe: Recipe, store: Store) -> list[Registration]:
     """The registrations among these whose version lacks results that the store holds. The registry is not asked."""
+    if recipe.evaluate is None:
+        return []
     registered = [item for item in artifacts if isinstance(item, Registration) and store.is_complete(item)]
     return [item for item in registered if _lacks_results(item, recipe, store)]
 

@@ -18,7 +18,7 @@ def by_suite(board: Board, suites: Mapping[str, Sequence[str]]) -> list[tuple[st
     suites: their evaluations, by name. An evaluation may be in several. What no suite has comes last.
     """
     left = {it.facts.evaluation for it in board.results}
-    found = []
+    found: list[tuple[str, Board]] = []
     while left:
         held = {name: left & set(of_suite) for name, of_suite in suites.items()}
         best = max(held, key=lambda name: (len(held[name]), -len(suites[name]), name), default="")
