@@ -11,11 +11,11 @@ from wavlm.errors import UsageError
 
 
 @contextmanager
-def explain_out_of_memory(what: str) -> Iterator[None]:
-    """Turn an out-of-memory error into a UsageError (OUT_OF_MEMORY). what: `no memory for what; what to change`."""
+def explain_out_of_memory(what: str, advice: str) -> Iterator[None]:
+    """Turn an out-of-memory error into a UsageError (OUT_OF_MEMORY) that says for what, and what to change."""
     try:
         yield
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "t allocate memory" not in str(error):
             raise
-        raise UsageError("OUT_OF_MEMORY", f"{what}; torch says: {error}") from error
+        raise UsageError("OUT_OF_MEMORY", f"no memory for {what}; {advice}; torch says: {error}") from error

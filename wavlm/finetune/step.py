@@ -134,7 +134,7 @@ def _accumulate(
         arrived = next(batches)
         keys = tuple(item.key for item in arrived.heard.examples)
         run.ranks.board.write(f"computes micro-batch {number} of update {progress.updates + 1}: {', '.join(keys)}")
-        with explain_out_of_memory(_describe_micro_batch(run)):
+        with explain_out_of_memory(*_describe_micro_batch(run)):
             sums = _forward_backward(run, arrived, progress)
         micros.append(_Micro(keys, arrived.after, sums))
         for name, value in statistics.items():
@@ -144,11 +144,11 @@ def _accumulate(
     return micros, found
 
 
-def _describe_micro_batch(run: StageRun) -> str:
-    """What is said if there is no memory for a micro-batch."""
+def _describe_micro_batch(run: StageRun) -> tuple[str, str]:
+    """What there may be no memory for, and what to change."""
     return (
-        f"no memory for a micro-batch of {run.spec.group_seconds:g} seconds of audio; in stage {run.number + 1}; lower "
-        "its group_seconds or crop_seconds (this makes another system)"
+        f"a micro-batch of {run.spec.group_seconds:g} seconds of audio in stage {run.number + 1}",
+        "lower its group_seconds or crop_seconds (this makes another system)",
     )
 
 

@@ -75,7 +75,10 @@ class EdaHead(Spec):
     """Selects this head (Horiguchi et al. 2020, arXiv 2005.09921)."""
 
     encoder: FrameEncoderSpec = FrameEncoderSpec()
-    """The encoder of frames."""
+    """The encoder of frames.
+
+    Change: narrower for a quick look, or as the published recipe says.
+    """
 
     max_speakers: Count = MOST_SPEAKERS
     """Attractors at most. A trained head rarely finds more speakers than it was trained on.
@@ -100,7 +103,10 @@ class ChainHead(Spec):
     """Selects this head (Fujita et al. 2020, arXiv 2006.01796)."""
 
     encoder: FrameEncoderSpec = FrameEncoderSpec()
-    """The encoder of frames."""
+    """The encoder of frames.
+
+    Change: narrower for a quick look, or as the published recipe says.
+    """
 
     max_speakers: Count = MOST_SPEAKERS
     """Speakers at most.
@@ -117,7 +123,10 @@ class VectorHead(Spec):
     """Selects this head (Kinoshita et al. 2021, arXiv 2105.09040)."""
 
     encoder: FrameEncoderSpec = FrameEncoderSpec(layers=6, attention_heads=8, frame_ms=40)
-    """The encoder of frames."""
+    """The encoder of frames.
+
+    Change: narrower for a quick look, or as the published recipe says.
+    """
 
     local_speakers: Annotated[int, Field(ge=1, le=6)] = 3
     """Speakers of a block. Where more speak in a stretch of training, those who speak most are kept.
@@ -150,7 +159,10 @@ class GlobalLocalHead(Spec):
     """Selects this head (Horiguchi et al. 2021, arXiv 2107.01545)."""
 
     encoder: FrameEncoderSpec = FrameEncoderSpec()
-    """The encoder of frames."""
+    """The encoder of frames.
+
+    Change: narrower for a quick look, or as the published recipe says.
+    """
 
     local_seconds: Positive = 5.0
     """Length of the stretches with attractors of their own.

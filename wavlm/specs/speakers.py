@@ -273,7 +273,10 @@ class EcapaHead(Spec):
     """
 
     loss: AngularMarginLoss = AngularMarginLoss()
-    """What the embedding is trained with."""
+    """What the embedding is trained with.
+
+    Change: its margin and penalty, as the published recipe says.
+    """
 
     @model_validator(mode="after")
     def _check_groups(self) -> EcapaHead:

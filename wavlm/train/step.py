@@ -136,7 +136,7 @@ def _accumulate_gradients(
     for number in range(num_micro_batches):
         is_last = number == num_micro_batches - 1
         gradient_sync = nullcontext() if is_last else skip_gradient_sync(training.module)
-        with gradient_sync, explain_out_of_memory(_describe_micro_batch(job)):
+        with gradient_sync, explain_out_of_memory(*_describe_micro_batch(job)):
             began = time.monotonic()
             ranks.board.write(f"waits for micro-batch {number} of update {progress.update + 1}")
             batch = next(batches)
@@ -251,10 +251,10 @@ def _not_finite(micro_batches: list[MicroBatchResult], ranks: Ranks, number: int
     )
 
 
-def _describe_micro_batch(job: TrainJob) -> str:
-    """What is said if there is no memory for a micro-batch."""
+def _describe_micro_batch(job: TrainJob) -> tuple[str, str]:
+    """What there may be no memory for, and what to change."""
     return (
-        f"no memory for a micro-batch of {job.train.group_seconds:g} seconds of audio in utterances "
-        f"of up to {job.train.max_crop_seconds:g} seconds; set runtime.checkpoint_activations, or "
-        "lower group_seconds (this makes another model)"
+        f"a micro-batch of {job.train.group_seconds:g} seconds of audio in utterances of up to "
+        f"{job.train.max_crop_seconds:g} seconds",
+        "set runtime.checkpoint_activations, or lower group_seconds (this makes another model)",
     )
