@@ -39,6 +39,8 @@ def test_tasks_on_synthetic_speech_are_in_no_sentence() -> None:
     voices = weighed("sid", (1.0, 0.0, 0.0))
     assert describe_centres([made, voices], "it") == describe_centres([voices], "it") != ""
     assert describe_centres([made], "it") == ""
+    published = made.model_copy(update={"protocol": "superb/sf"})
+    assert describe_centres([published], "it") != "", "a published protocol has it made"
 
 
 def test_baselines_without_layers_have_neither() -> None:

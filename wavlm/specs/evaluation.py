@@ -205,7 +205,7 @@ class EvaluationSpec(Spec):
     reality: Literal["real", "simulated", "synthetic"] = "real"
     """What the speech is: recorded; recorded, but mixed or changed by us; or made by a synthesiser.
 
-    Synthetic speech stands in no table of claims.
+    Synthetic speech stands in no table of claims, unless a published protocol has it made, as SUPERB's slot filling.
     Change: simulated where we mix, synthetic where nobody spoke.
     """
 

@@ -66,7 +66,7 @@ class Board:
         """In the order of SUPERB's groups, then by name."""
         found = dict.fromkeys((it.facts.evaluation, it.facts.task, it.conditions) for it in self.results)
         names = Counter(name for name, _, _ in found)
-        made = {(it.facts.evaluation, it.conditions) for it in self.results if it.facts.reality == "synthetic"}
+        made = {(it.facts.evaluation, it.conditions) for it in self.results if not it.facts.is_claim}
         columns = [
             Column(*item, is_alone=names[item[0]] == 1, is_synthetic=(item[0], item[2]) in made)
             for item in sorted(found)

@@ -79,6 +79,14 @@ class EvaluationFacts(Facts):
     notes: tuple[str, ...] = ()  # sentences for a reader of these figures, as on speaker and channel
 
     @property
+    def is_claim(self) -> bool:
+        """Whether it says something about a model: speech was spoken, or a published protocol has it made.
+
+        SUPERB's slot filling is Audio SNIPS, whose sentences a synthesiser speaks, and counts in its tables.
+        """
+        return self.reality != "synthetic" or bool(self.protocol)
+
+    @property
     def main(self) -> Figure | None:
         """The figure that tables show."""
         return self.figures[0] if self.figures else None

@@ -70,7 +70,7 @@ def overall(results: Sequence[EvaluationFacts]) -> OverallScore:
     is not known, so tasks of generation are left out.
     """
     scorable = [item for item in results if item.task in TASKS and item.main]
-    claims = [item for item in scorable if item.reality != "synthetic"]
+    claims = [item for item in scorable if item.is_claim]
     of_tasks = {task: [item for item in claims if item.task == task] for task in TASKS}
     measured = tuple(task for task in TASKS if of_tasks[task])
     scored = tuple(task for task in measured if task in SCORED_TASKS)

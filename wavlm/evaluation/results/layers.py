@@ -31,7 +31,7 @@ def describe_centres(results: Sequence[EvaluationFacts], name: str) -> str:
 
     Tasks on synthetic speech are left out: the sentence is a claim.
     """
-    found = with_layers(item for item in results if item.reality != "synthetic")
+    found = with_layers(item for item in results if item.is_claim)
     if not found:
         return ""
     parts = [_describe_group(group, items) for group, items in in_groups(found)]
