@@ -148,10 +148,11 @@ def refuse_words(folder: Path, text: str | bytes, **fields: str) -> None:
         (BIGRAMS.replace("-0.7\tCAT", "CAT"), {}, "LM_UNREADABLE", "line 9 is no 1-gram"),
         ("\\data\\\n\\end\\\n", {}, "LM_UNREADABLE", "no section"),
         ("once upon a time\n", {}, "LM_UNREADABLE", "it begins with 'once"),
-        (gzip.compress(BIGRAMS.encode())[:60], {}, "LM_UNREADABLE", "end-of-stream"),
+        (gzip.compress(BIGRAMS.encode(), mtime=0)[:60], {}, "LM_UNREADABLE", "end-of-stream"),
         (b"mmap lm http://kheafield.com/code format version 5\n\0", {}, "LM_UNREADABLE", "does not list its words"),
         (BIGRAMS, {"sha256": "0" * 64}, "LM_CHANGED", hashlib.sha256(BIGRAMS.encode()).hexdigest()),
     ],
+    ids=["a line", "no section", "a text", "cut gzip", "binary", "changed"],
 )
 def test_what_is_no_language_model_is_refused(tmp_path: Path, text, fields, code, what) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(BadDataError, match=what) as caught:
