@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_specs import tiny_network, tiny_training
 from tasks.finetune import CURVES_FILE
+from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import UsageError
 from wavlm.finetune.facts import FILES, FINETUNE_FILE
 from wavlm.pipeline.artifacts import Artifact, Finetune
