@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks import register_system
 from tasks.finetune import CURVES_FILE
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import UsageError
+from wavlm.execution.metrics import METRICS_FILE
 from wavlm.finetune.facts import FILES, FINETUNE_FILE
 from wavlm.pipeline.artifacts import Artifact, Finetune
 from wavlm.pipeline.plan import models, plan, select
@@ -194,3 +196,4 @@ def test_all_files_that_a_fine_tuning_may_write_are_those_of_a_system(tmp_path: 
         (tmp_path / name).touch()
     clear_leftovers(tmp_path, Finetune.files)  # refuses files that the stage does not make
     assert list_files(tmp_path) == written
+    assert sorted([*register_system.FILES, METRICS_FILE]) == written  # a version has the curve beside it
