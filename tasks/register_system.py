@@ -29,7 +29,7 @@ from wavlm.storage.seals import check_sealed
 SYSTEM_FOLDER = "system"  # of a run's artifacts: a folder that `wavlm.load_system` reads
 LINEAGE_FILE = "lineage.json"
 FILES = (
-    *("model.safetensors", "network.json", "head.safetensors", "head.json"),
+    *("model.safetensors", "network.json", "head.safetensors", "head.json", "scoring.safetensors"),
     *("finetune.json", "results.json", "predictions.parquet", "curves.png"),
 )
 

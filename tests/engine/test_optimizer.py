@@ -73,6 +73,26 @@ def test_a_sound_step_after_one_that_was_not_is_as_if_that_had_not_been() -> Non
     assert all(map(torch.equal, straight, detour))
 
 
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_sgd_begins_with_no_momentum_also_after_a_first_step_that_was_not_sound(nesterov: bool) -> None:
+    ours, theirs = weights(), weights()
+    settings = {"lr": RATE, "momentum": 0.9, "nesterov": nesterov, "weight_decay": 0.1}
+    other = torch.optim.SGD(theirs, **settings, fused=False, foreach=False)
+    torch.use_deterministic_algorithms(mode=True)  # memory that nobody wrote holds NaN then
+    try:
+        optimizer = torch.optim.SGD(ours, **settings, fused=True)
+        for size in (math.inf, 1.0, 2.0):
+            some_gradients(ours, size)
+            take_step(optimizer, RATE, torch.tensor(1.0), torch.tensor(math.isfinite(size)), keep=False)
+            if math.isfinite(size):
+                some_gradients(theirs, size)
+                other.step()
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
+    for one, two in zip(ours, theirs, strict=True):
+        require_close(one, two, 2 * 10)  # steps of 10 operations
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_gradients_are_forgotten_and_their_memory_kept_if_asked(keep: bool) -> None:
     parameters = weights()

@@ -174,6 +174,22 @@ def test_a_stage_may_change_fields_of_the_head_and_nothing_else(words: LabelledF
         make_spec({}, {"head": {"type": "blstm"}})
 
 
+@pytest.mark.parametrize(
+    "optimizer", [{"type": "adamw", "betas": [0.9, 1.0]}, {"type": "sgd", "momentum": 0.0, "nesterov": True}]
+)
+def test_what_an_optimizer_refuses_is_no_stage(optimizer: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"expected less than 1|needs a momentum"):
+        make_spec({}, {"optimizer": optimizer})
+
+
+@pytest.mark.parametrize("task", ["se", "ss"])
+def test_nothing_is_mixed_into_mixtures_whose_targets_are_known(task: str) -> None:
+    given: dict[str, Any] = {"task": {"type": task}, "head": {"type": "mask"}}
+    assert make_spec(**given).mix is None
+    with pytest.raises(ValueError, match=f"of the task {task} are those of its mixtures"):
+        make_spec(**given, mix={"name": "noisy", "probability": 0.5})
+
+
 def test_what_cannot_be_cut_is_refused_before_anything_is_trained(words: LabelledFolders, tmp_path: Path) -> None:
     spec = make_spec({"crop_seconds": 0.2}, task={"type": "asr"}, head={"type": "frame_linear", "projection": 8})
     with pytest.raises(UsageError, match="cannot be cut") as raised:

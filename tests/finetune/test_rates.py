@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from torch import nn
@@ -12,6 +14,7 @@ from tests.finetune.made import stage
 from tests.tiny_specs import tiny_large_network, tiny_network
 from wavlm.finetune.build import prepare_stage
 from wavlm.finetune.rates import is_frozen, rate_at, scale_at
+from wavlm.finetune.step import StageRun
 from wavlm.finetune.system import TunedSystem
 from wavlm.nn import WavLM
 from wavlm.specs.schedules import ConstantRate, ExponentialRate, LinearRate, NoamRate, TriStageRate
@@ -99,3 +102,29 @@ def test_a_stage_freezes_from_below(frozen: str | int, trained: set[str]) -> Non
     assert {part for part in parts if any(f"{part}." in name and ".head." not in name for name in kept)} == trained
     assert not any(name.startswith("network.head.") for name in kept)
     assert not is_frozen("head.weight", spec, norm_first=False)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "frozen_updates", "is_training"),
+    [
+        ("cnn", 0, [True, True]),
+        ("cnn", 1, [False, True]),
+        (2, 0, [True, True]),
+        (3, 0, [False] * 2),
+        ("all", 0, [False] * 2),
+    ],
+)
+def test_a_network_of_which_nothing_is_trained_drops_nothing_out(
+    frozen: str | int, frozen_updates: int, is_training: list[bool]
+) -> None:
+    system = TunedSystem(WavLM(tiny_network(num_layers=3), 2), nn.Linear(3, 2), is_pooled=False)
+    spec = _stage(frozen=frozen, frozen_updates=frozen_updates)
+    prepare_stage(system, spec, 0.1)
+    run = SimpleNamespace(spec=spec, system=system)
+    run.trains_network = partial(StageRun.trains_network, run)
+    found = []
+    for number in range(2):
+        StageRun.set_mode(run, number)  # type: ignore[arg-type]
+        assert system.network is not None
+        found.append(system.network.training)
+    assert found == is_training

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tasks import register_system
+from tasks.finetune import CURVES_FILE
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import UsageError
-from wavlm.pipeline.artifacts import Artifact
+from wavlm.execution.metrics import METRICS_FILE
+from wavlm.finetune.facts import FILES, FINETUNE_FILE
+from wavlm.pipeline.artifacts import Artifact, Finetune
 from wavlm.pipeline.plan import models, plan, select
+from wavlm.pipeline.sealing import clear_leftovers, list_files
 from wavlm.specs import (
     AptSource,
     CodebookSpec,
@@ -27,6 +32,7 @@ from wavlm.specs import (
 )
 from wavlm.specs.identity import canonical
 from wavlm.specs.layouts import FestvoxLayout
+from wavlm.systems.diarization import backend
 
 SHA = "0" * 64
 
@@ -183,3 +189,13 @@ def test_planning_needs_no_disk_and_gives_equal_values_twice(recipe: Recipe) -> 
     first: tuple[Artifact, ...] = plan(recipe)
     assert first == plan(recipe)
     assert [item.key for item in first] == [item.key for item in plan(recipe)]
+
+
+def test_all_files_that_a_fine_tuning_may_write_are_those_of_a_system(tmp_path: Path) -> None:
+    written = sorted([*FILES, FINETUNE_FILE, CURVES_FILE])
+    for name in written:
+        (tmp_path / name).touch()
+    (tmp_path / backend.FILE).touch()  # tuned when the system is sealed: neither a stray nor damage
+    clear_leftovers(tmp_path, Finetune.files)  # refuses files that the stage does not make
+    assert list_files(tmp_path) == written
+    assert sorted([*register_system.FILES, METRICS_FILE]) == written  # a version has the curve beside it

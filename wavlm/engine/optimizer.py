@@ -49,11 +49,26 @@ def take_step(optimizer: torch.optim.Optimizer, rate: float, factor: Tensor, is_
     for parameters in optimizer.param_groups:
         parameters["lr"] = rate * parameters.get("factor", 1.0)
     # torch's loss scaler passes the same two attributes to fused optimizers, which divide by grad_scale.
+    _begin_momentum(optimizer)
     scaling = {"grad_scale": factor.reciprocal(), "found_inf": is_finite.logical_not()}
     for name, value in scaling.items():
         setattr(optimizer, name, value.float())
     optimizer.step()
     optimizer.zero_grad(set_to_none=not keep)
+
+
+def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give SGD the momentum of 0 that its first step begins with.
+
+    torch would allocate it in that step and leave its bits as they are where the step is not taken.
+    """
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["momentum"] else ():
+            state = optimizer.state[parameter]
+            if parameter.grad is not None and state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter.grad)
 
 
 def start_copy(values: Tensor) -> Callable[[], list[float]]:

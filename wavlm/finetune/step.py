@@ -50,8 +50,11 @@ class StageRun:
     layer_drop: float  # of the network, whatever the stage has
 
     def trains_network(self, update: int) -> bool:
-        """Whether the network is trained in the update that follows so many finished ones of the stage."""
-        return self.spec.frozen != "all" and update >= self.spec.frozen_updates and self.system.network is not None
+        """Whether any of the network is trained in the update that follows so many finished ones of the stage."""
+        network = self.system.network
+        if network is None or update < self.spec.frozen_updates:
+            return False
+        return any(parameter.requires_grad for parameter in network.parameters())
 
     def trained(self, update: int) -> list[nn.Parameter]:
         """The parameters that the next update changes."""

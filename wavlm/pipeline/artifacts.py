@@ -233,7 +233,7 @@ class Finetune(Artifact):
     kind: ClassVar[str] = "finetune"
     files = (
         *("model.safetensors", "network.json", "head.safetensors", "head.json", "finetune.json", "results.json"),
-        *("predictions.parquet", "metrics.jsonl", "train.log", "curves.png", "snapshots/*/*"),
+        *("scoring.safetensors", "predictions.parquet", "metrics.jsonl", "train.log", "curves.png", "snapshots/*/*"),
     )
     spec: FinetuneSpec
     subject: Teacher | BaselineSpec  # what the system stands on

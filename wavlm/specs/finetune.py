@@ -83,7 +83,8 @@ class FinetuneSpec(Spec):
     mix: MixSpec | None = None
     """Augmentation of the training waveforms: mixing and effects. In YAML: the name of a file of data_specs/mixes.
 
-    Targets stay those of the recording, so speech is mixed in only where the task allows it.
+    Targets stay those of the recording, so speech is mixed in only where the task allows it. Mixtures of the tasks se
+    and ss have none: what is mixed there is the task's.
     Change: noise and rooms for systems that meet them.
     """
 
@@ -157,6 +158,16 @@ class FinetuneSpec(Spec):
         except ValidationError as error:
             first = error.errors()[0]
             raise FieldError(first["msg"], *at, *first["loc"][1:]) from error
+
+    @model_validator(mode="after")
+    def _check_mix(self) -> FinetuneSpec:
+        if self.mix is not None and self.task.type in {"se", "ss"}:
+            raise FieldError(
+                f"the spectra and targets of the task {self.task.type} are those of its mixtures, so nothing can be "
+                "mixed in besides: use `mix` of the task",
+                "mix",
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_sources(self) -> FinetuneSpec:

@@ -146,6 +146,12 @@ class AdamSpec(Spec):
     Change: as the published recipe says.
     """
 
+    @model_validator(mode="after")
+    def _check_betas(self) -> AdamSpec:
+        if max(self.betas) == 1:
+            raise FieldError(f"found {self.betas[0]:g} and {self.betas[1]:g}, expected less than 1", "betas")
+        return self
+
 
 class SgdSpec(Spec):
     """Stochastic gradient descent with momentum."""
@@ -173,6 +179,12 @@ class SgdSpec(Spec):
     Source: speaker verification, 1e-4 or 4e-4.
     Change: as the published recipe says.
     """
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> SgdSpec:
+        if self.nesterov and not self.momentum:
+            raise FieldError("Nesterov's momentum needs a momentum above 0", "momentum")
+        return self
 
 
 OptimizerSpec = Annotated[AdamSpec | SgdSpec, Field(discriminator="type")]

@@ -27,8 +27,9 @@ RECORD_FILE, SEAL_FILE, DROPPED_FILE = "artifact.json", "seal.json", "dropped.js
 MIRROR_FILE = "mirror.json"  # where the files that are not here can be had
 PIECES_FILE = "mirror.pieces"  # digests of parts of them
 PLACES_FILE = "places.parquet"  # where in an archive the bytes of files lie that are not in the folder
+BACKEND_FILE = "diarization.safetensors"  # of `wavlm diarize-fit`, which tunes a system that is sealed
 # About the folder, and not of it.
-UNSEALED = (RECORD_FILE, LEDGER_FILE, SEAL_FILE, DROPPED_FILE, MIRROR_FILE, PIECES_FILE, PLACES_FILE)
+UNSEALED = (RECORD_FILE, LEDGER_FILE, SEAL_FILE, DROPPED_FILE, MIRROR_FILE, PIECES_FILE, PLACES_FILE, BACKEND_FILE)
 # Fields of records that carry no digest. A record with others was changed: perhaps the name of its digest.
 OLD_FIELDS = frozenset({"identity", "key", "inputs", "facts", "files", "versions", "finished_unix", "seconds"})
 DEPTH = 2  # folders between the record and a file: snapshots/step-000001000/model.safetensors

@@ -19,7 +19,7 @@ from wavlm.evaluation.tasks.task import Size
 from wavlm.evaluation.tasks.verification import Verification, Verifier
 from wavlm.specs.evaluation import FitSpec
 from wavlm.specs.heads import XvectorHead
-from wavlm.specs.speakers import SpeakerVerification
+from wavlm.specs.speakers import SpeakerVerification, TrialScoring
 
 SIZE = Size(num_states=2, num_channels=6, hop_samples=320)
 HEAD = XvectorHead(type="xvector", width=16)
@@ -102,6 +102,30 @@ def test_a_part_without_two_recordings_of_one_voice_is_refused() -> None:
     for dev, test, name in ((parts[0], _listed(), "dev"), (_listed(), parts[1], "test")):
         with pytest.raises(BadDataError, match=f"METRIC_UNDEFINED: .* trials of the {name} part"):
             _verifier().check_parts(dev, test)
+
+
+@pytest.mark.parametrize(
+    ("voices", "dev", "scoring", "error"),
+    [
+        ("ab", "yz", {}, "CLASS_SINGLE: the cohort has 2 voices"),
+        ("abc", "yz", {"per_speaker": 1}, "METRIC_UNDEFINED: 0 of 3 trials of the train part"),
+        ("abc", "ab", {"calibration": "dev"}, "METRIC_UNDEFINED: 0 of 0 trials of the dev part"),  # no voice of its own
+    ],
+)
+def test_what_scores_cannot_be_learned_from_is_refused_before_training(
+    voices: str, dev: str, scoring: dict[str, int | str], error: str
+) -> None:
+    spec = SPEC.model_copy(update={"scoring": TrialScoring.model_validate(scoring)})
+    train, others, test = (
+        [_example(name, first + number) for name in names for number in range(2)]
+        for names, first in ((voices, 0), (dev, 2), ("vw", 4))
+    )
+    trainee = Verification(spec, HEAD).begin(train, [*others, *test])
+    with pytest.raises(BadDataError, match=error):
+        trainee.check_parts(others, test)
+    enough = [*train, *(_example(name, number) for name in "cd" for number in range(2, 4))]
+    settled = replace(trainee, spec=SPEC.model_copy(update={"scoring": TrialScoring(calibration="none")}))
+    replace(settled, speakers=("a", "b", "c", "d"), known=(*enough, *others, *test)).check_parts(others, test)
 
 
 def test_a_single_training_voice_is_refused() -> None:

@@ -14,7 +14,7 @@ from wavlm.evaluation.heads.block import BlockOutput
 from wavlm.evaluation.metrics.diarization import diarization_errors
 from wavlm.systems.diarization.blockwise import BlockDiarizer, Blocks, cut_blocks
 from wavlm.systems.diarization.speech import find_speech
-from wavlm.systems.diarization.stitching import Stitching
+from wavlm.systems.diarization.stitching import PlacedBlock, Stitching, stitch
 from wavlm.systems.diarization.windowed import WindowClustering, WindowDiarizer
 from wavlm.systems.diarization.windows import Window, cut_windows, join_windows
 from wavlm.systems.recording import HeldSamples, open_samples, read_waveform_of
@@ -89,6 +89,18 @@ def test_a_known_number_of_speakers_is_found() -> None:
     settings = Blocks(seconds=20.0, stitching=Stitching(farthest=1e-6, speakers=3, median=1, least_activity=0.01))
     found = BlockDiarizer(exact, HOP, settings).find_turns(made())
     assert {name for *_, name in found} == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize(("seconds", "least_s"), [(10, 0.5), (30, 1.5), (60, 1.5), (300, 1.5)])
+def test_who_speaks_for_seconds_is_not_lost_in_a_long_block(seconds: int, least_s: float) -> None:
+    """A share of 0.05 of the published blocks of 30 s is 1.5 s; of 300 s it would be 15 s."""
+    for spoken_s, expected in ((least_s + 0.2, {"1", "2"}), (least_s - 0.2, {"1"})):
+        activity = np.zeros((seconds * 10, 2), np.float32)
+        activity[:, 0] = 1
+        activity[40 : 40 + round(spoken_s * 10), 1] = 1
+        block = PlacedBlock(BlockOutput(activity), 0, 0, len(activity))
+        turns = stitch([block], len(activity), RATE // 10, Stitching(median=1))
+        assert {name for *_, name in turns} == expected
 
 
 def test_the_median_filter_takes_short_gaps_and_bursts_away() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from wavlm.evaluation.heads.apart import cluster_apart
 from wavlm.systems.diarization.clustering import cluster_by_cosine, cluster_by_plda
 from wavlm.systems.diarization.plda import Plda, fit_plda
 from wavlm.systems.diarization.vbx import VbxSettings, run_vbx
+from wavlm.systems.diarization.windowed import WindowClustering, label_windows
 
 pytestmark = pytest.mark.numeric
 
@@ -124,6 +126,16 @@ def test_vbx_gives_what_the_authors_code_gives() -> None:
     assert len(found.bounds) == len(reference["bounds"])
     assert np.abs(np.array(found.bounds) - reference["bounds"]).max() < 1e-4
     assert set(found.labels) == {1, 3, 6}  # of seven speakers that it was given
+
+
+@pytest.mark.parametrize(("stop", "left", "known", "expected"), [(0.3, 3, 2, 2), (-1.5, 1, 3, 3), (0.5, 4, 5, 4)])
+def test_vbx_keeps_to_the_number_of_speakers_that_is_known(stop: float, left: int, known: int, expected: int) -> None:
+    """Too many are cut, more clusters are made where there are too few, and VBx may still drop some."""
+    windows, between, _ = make_case()
+    plda = Plda(np.zeros(16), np.zeros(16), 10 * np.eye(16), between)
+    settings = WindowClustering(method="vbx", stop=stop)
+    assert len(set(label_windows(windows, settings, plda).tolist())) == left
+    assert len(set(label_windows(windows, replace(settings, speakers=known), plda).tolist())) == expected
 
 
 def test_vbx_of_one_window_or_one_speaker_gives_that_speaker() -> None:

@@ -23,6 +23,7 @@ from wavlm.evaluation.tasks.cohort import (
     make_cohort,
     normalise_lengths,
     normalise_scores,
+    require_voices,
 )
 from wavlm.evaluation.tasks.speeds import is_sped
 from wavlm.evaluation.tasks.trial_figures import ScoredTrials
@@ -50,8 +51,7 @@ class BackEnd:
             return BackEnd(spec, cohort, None)
         chosen = np.flatnonzero(is_training if spec.calibration == "train" else ~is_training)
         some = [examples[number] for number in chosen.tolist()]
-        pairs = pair_by_rule([it.key for it in some], [it.speaker for it in some], spec.calibration_trials)
-        _require_both(pairs, spec)
+        pairs = _calibration_pairs(spec, some)
         prints = cohort.describe(embeddings[chosen], [it.speaker for it in some])
         scores = normalise_scores(cosines_of(prints.vectors, pairs), prints, pairs)
         measures = measure_quality(scores, prints, _seconds(some, spec), pairs)
@@ -109,6 +109,14 @@ def examples_to_learn_from(spec: TrialScoring, train: Sequence[Example], dev: Se
     return found + (list(dev) if spec.calibration == "dev" else [])
 
 
+def check_examples(spec: TrialScoring, examples: Sequence[Example], is_training: Bools) -> None:
+    """Raise what `BackEnd.learn` would raise for these recordings (E,): CLASS_SINGLE, METRIC_UNDEFINED."""
+    require_voices({item.speaker for item, known in zip(examples, is_training, strict=True) if known})
+    if spec.calibration != "none":
+        wanted = is_training if spec.calibration == "train" else ~is_training
+        _calibration_pairs(spec, [item for item, known in zip(examples, wanted, strict=True) if known])
+
+
 def embeddings_of(predictions: Sequence[JsonValue]) -> Floats:
     """The embeddings (E, H) that a head predicted."""
     return np.array(predictions, dtype=np.float64)
@@ -123,7 +131,9 @@ def _seconds(examples: Sequence[Example], spec: TrialScoring) -> Floats:
     return np.minimum([item.seconds for item in examples], spec.longest_seconds)
 
 
-def _require_both(pairs: Pairs, spec: TrialScoring) -> None:
+def _calibration_pairs(spec: TrialScoring, examples: Sequence[Example]) -> Pairs:
+    """The trials that a calibration is fitted to. Raises BadDataError (METRIC_UNDEFINED) for those of one kind."""
+    pairs = pair_by_rule([it.key for it in examples], [it.speaker for it in examples], spec.calibration_trials)
     if not (0 < pairs.is_target.sum() < len(pairs)):
         raise BadDataError(
             Code.METRIC_UNDEFINED,
@@ -131,3 +141,4 @@ def _require_both(pairs: Pairs, spec: TrialScoring) -> None:
             "expected some that are and some that are not to calibrate by; in the evaluation's split; use another "
             "split, or calibration: none",
         )
+    return pairs

@@ -9,7 +9,7 @@ Legend: E recordings, H width of an embedding, C voices of the cohort, N trials.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,18 +73,23 @@ def make_cohort(embeddings: Floats, speakers: Sequence[str], nearest: int) -> Co
 
     Raises BadDataError (CLASS_SINGLE) for fewer than three speakers: two are left where a recording is of the third.
     """
+    require_voices(set(speakers))
     names, groups = np.unique(np.array(speakers), return_inverse=True)
-    if len(names) < 3:
-        raise BadDataError(
-            Code.CLASS_SINGLE,
-            f"the cohort has {len(names)} voices, expected 3 or more; in the evaluation's train part; use another "
-            "split, or leave `scoring` out",
-        )
     mean = embeddings.mean(axis=0)
     sums = np.zeros((len(names), embeddings.shape[1]))
     np.add.at(sums, groups, embeddings)
     voices = sums / np.bincount(groups)[:, None] - mean
     return Cohort(mean, normalise_lengths(voices), tuple(map(str, names)), nearest)
+
+
+def require_voices(speakers: Collection[str]) -> None:
+    """Raise BadDataError (CLASS_SINGLE) for fewer than three speakers."""
+    if len(speakers) < 3:
+        raise BadDataError(
+            Code.CLASS_SINGLE,
+            f"the cohort has {len(speakers)} voices, expected 3 or more; in the evaluation's train part; use another "
+            "split, or leave `scoring` out",
+        )
 
 
 def cosines_of(vectors: Floats, pairs: Pairs) -> Floats:

@@ -22,12 +22,13 @@ from wavlm.evaluation.metrics.diarization import Turn, diarization_errors
 from wavlm.evaluation.tasks.activity import spoken
 from wavlm.nn.files import save_tensors
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.storage.seals import BACKEND_FILE
 from wavlm.systems.diarization.plda import Plda, fit_plda
 from wavlm.systems.diarization.windowed import Embed, Method, WindowClustering, WindowDiarizer, label_windows
 from wavlm.systems.diarization.windows import Window, cut_windows, join_windows
 from wavlm.systems.recording import RecordedSamples
 
-FILE = "diarization.safetensors"
+FILE = BACKEND_FILE
 HEADER = "clustering"
 FORMAT = 1
 STOPS: dict[Method, Sequence[float]] = {

@@ -18,7 +18,9 @@ from wavlm.evaluation.heads.apart import Integers, cluster_apart
 from wavlm.evaluation.heads.block import BlockOutput, Numbers
 from wavlm.evaluation.metrics.diarization import Turn
 from wavlm.evaluation.tasks.activity import Bools, frames_to_turns, smooth
+from wavlm.specs import SAMPLE_RATE_HZ
 
+LONG_S = 30.0  # the blocks of EEND-vector clustering: in longer ones a speaker need not speak longer
 LEAST_COMMON = 0.5  # of the frames in which one of two is active; below it they are two speakers
 
 
@@ -38,14 +40,15 @@ class Stitching:
 
     threshold: float = 0.5  # a speaker speaks in frames with a higher probability
     median: int = 11  # frames of the median filter; odd
-    least_activity: float = 0.05  # a speaker with a lower mean in a block is none of it
+    least_activity: float = 0.05  # times the block, or LONG_S of a longer one: who speaks less is none of it
     farthest: float = 1.0  # mean distance up to which clusters are joined
     speakers: int | None = None  # how many there are, if that is known
 
 
 def stitch(blocks: Sequence[PlacedBlock], num_frames: int, hop_samples: int, settings: Stitching) -> list[Turn]:
     """The turns, in order of time; speakers are named from 1 on, in the order in which blocks have them."""
-    kept = [np.flatnonzero(_means(it) >= settings.least_activity) for it in blocks]
+    long_frames = LONG_S * SAMPLE_RATE_HZ / hop_samples
+    kept = [np.flatnonzero(_means(it, long_frames) >= settings.least_activity) for it in blocks]
     has_embeddings = all(it.output.embeddings is not None for it in blocks)
     labels = _cluster(blocks, kept, settings) if has_embeddings else _match(blocks, kept, settings)
     count = 1 + max((int(it.max(initial=-1)) for it in labels), default=-1)
@@ -61,9 +64,10 @@ def stitch(blocks: Sequence[PlacedBlock], num_frames: int, hop_samples: int, set
     return sorted(turns)
 
 
-def _means(it: PlacedBlock) -> Numbers:
+def _means(it: PlacedBlock, most_frames: float) -> Numbers:
+    """The activity of each speaker over the frames of a block, or over so many if it has more: (K,)."""
     activities = it.output.activities
-    found: Numbers = activities.mean(axis=0) if len(activities) else np.zeros(activities.shape[1], np.float32)
+    found: Numbers = activities.sum(axis=0) / np.float32(max(1.0, min(len(activities), most_frames)))
     return found
 
 

@@ -42,7 +42,12 @@ class VbxResult:
 
     @property
     def labels(self) -> Integers:
-        found: Integers = self.chances.argmax(axis=1)
+        return self.labels_of(None)
+
+    def labels_of(self, most: int | None) -> Integers:
+        """The speaker of each window (T,), among the so many with the largest weights; None: among all."""
+        kept = np.sort(np.argsort(-self.weights, kind="stable")[:most])
+        found: Integers = kept[self.chances[:, kept].argmax(axis=1)]
         return found
 
 

@@ -46,7 +46,7 @@ class WindowClustering:
     hop_s: float = 0.75
     stop: float = 0.5  # least mean cosine, or log likelihood ratio, up to which clusters are joined
     extra_stop: float = 0.1  # VBx begins with clusters that stop earlier by this: too many, of which it drops some
-    speakers: int | None = None  # how many there are, if that is known
+    speakers: int | None = None  # how many there are, if that is known; VBx finds so many at most
     vbx: VbxSettings = field(default_factory=VbxSettings)
 
 
@@ -103,7 +103,9 @@ def label_windows(embeddings: Floats, chosen: WindowClustering, plda: Plda | Non
     if chosen.method == "plda":
         return cluster_by_plda(projected, plda, chosen.stop, chosen.speakers)
     first = cluster_by_cosine(embeddings, chosen.stop + chosen.extra_stop)
-    return run_vbx(projected, plda.between, first, chosen.vbx).labels
+    if chosen.speakers is not None and first.max() + 1 < chosen.speakers:
+        first = cluster_by_cosine(embeddings, chosen.stop, chosen.speakers)
+    return run_vbx(projected, plda.between, first, chosen.vbx).labels_of(chosen.speakers)
 
 
 def _span(it: Window, num_samples: int) -> tuple[int, int]:
