@@ -127,7 +127,7 @@ def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Reci
     card = (folder / "README.md").read_text()
     assert "| model | ks-kajongg | sid-kajongg | overall |" in card
     assert "| iteration2 | 62.50 % [10.00, 90.00] | 50.00 % [10.00, 90.00] * | 56.2 |" in card
-    assert f"- *: {HEARD} (iteration2 on sid-kajongg)" in card
+    assert f"- *: {HEARD} (iteration1 on sid-kajongg, iteration2 on sid-kajongg)" in card
     assert (
         "- Of the layers 0 to 2 of iteration2, weighted by their shares, content (ks-kajongg) is centred on 1.8" in card
     )
@@ -256,7 +256,7 @@ def test_the_page_of_an_iteration_shows_its_suite(evaluated: tuple[Recipe, Store
     assert [row for row in rows if row in page] == rows  # of the iteration before, too
     before = models(plan(recipe))[0]
     assert rows[1] not in write_report(gather_report(before, recipe, store), tmp_path).read_text()
-    assert f"<li>*: {HEARD} (iteration2 on sid-kajongg)</li>" in page
+    assert f"<li>*: {HEARD} (iteration1 on sid-kajongg, iteration2 on sid-kajongg)</li>" in page
     assert "on synthetic speech" not in page
 
 
