@@ -23,6 +23,7 @@ from wavlm.evaluation.tasks.cohort import (
     make_cohort,
     normalise_lengths,
     normalise_scores,
+    require_voices,
 )
 from wavlm.evaluation.tasks.speeds import is_sped
 from wavlm.evaluation.tasks.trial_figures import ScoredTrials
@@ -50,8 +51,7 @@ class BackEnd:
             return BackEnd(spec, cohort, None)
         chosen = np.flatnonzero(is_training if spec.calibration == "train" else ~is_training)
         some = [examples[number] for number in chosen.tolist()]
-        pairs = pair_by_rule([it.key for it in some], [it.speaker for it in some], spec.calibration_trials)
-        _require_both(pairs, spec)
+        pairs = _pair_to_calibrate(some, spec)
         prints = cohort.describe(embeddings[chosen], [it.speaker for it in some])
         scores = normalise_scores(cosines_of(prints.vectors, pairs), prints, pairs)
         measures = measure_quality(scores, prints, _seconds(some, spec), pairs)
@@ -97,7 +97,7 @@ def score_cosines(embeddings: Floats, lists: Mapping[str, Pairs]) -> list[Scored
 
 
 def examples_to_learn_from(spec: TrialScoring, train: Sequence[Example], dev: Sequence[Example]) -> list[Example]:
-    """Recordings of training voices, at their own speed, and of the dev part where the calibration is of that."""
+    """Recordings of training voices, at their own speed, and of the dev part's others for its calibration."""
     by_speaker = defaultdict[str, list[Example]](list)
     for item in train:
         if not is_sped(item):
@@ -106,7 +106,17 @@ def examples_to_learn_from(spec: TrialScoring, train: Sequence[Example], dev: Se
     for items in by_speaker.values():
         items.sort(key=lambda item: (seed_for(0, "cohort", item.key), item.key))
         found += items[: spec.per_speaker]
-    return found + (list(dev) if spec.calibration == "dev" else [])
+    # A dev recording of a training voice is no recording of another voice, and none that the head was trained on.
+    return found + [item for item in dev if spec.calibration == "dev" and item.speaker not in by_speaker]
+
+
+def check_learning(spec: TrialScoring, train: Sequence[Example], dev: Sequence[Example]) -> None:
+    """Raise before any work what `BackEnd.learn` would raise: CLASS_SINGLE, METRIC_UNDEFINED."""
+    voices = {item.speaker for item in train if not is_sped(item)}
+    require_voices(len(voices))
+    if spec.calibration != "none":
+        chosen = examples_to_learn_from(spec, train, dev)
+        _pair_to_calibrate([it for it in chosen if (it.speaker in voices) is (spec.calibration == "train")], spec)
 
 
 def embeddings_of(predictions: Sequence[JsonValue]) -> Floats:
@@ -121,6 +131,12 @@ def _behind(name: str, lists: Mapping[str, Pairs]) -> str:
 
 def _seconds(examples: Sequence[Example], spec: TrialScoring) -> Floats:
     return np.minimum([item.seconds for item in examples], spec.longest_seconds)
+
+
+def _pair_to_calibrate(some: Sequence[Example], spec: TrialScoring) -> Pairs:
+    pairs = pair_by_rule([it.key for it in some], [it.speaker for it in some], spec.calibration_trials)
+    _require_both(pairs, spec)
+    return pairs
 
 
 def _require_both(pairs: Pairs, spec: TrialScoring) -> None:

@@ -23,7 +23,13 @@ from wavlm.evaluation.heads.embedding import EmbeddingHead, least_frames
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.splits import Split
-from wavlm.evaluation.tasks.back_end import BackEnd, embeddings_of, examples_to_learn_from, score_cosines
+from wavlm.evaluation.tasks.back_end import (
+    BackEnd,
+    check_learning,
+    embeddings_of,
+    examples_to_learn_from,
+    score_cosines,
+)
 from wavlm.evaluation.tasks.back_end_files import save_back_end
 from wavlm.evaluation.tasks.speeds import at_speeds
 from wavlm.evaluation.tasks.stretches import cut_stretches
@@ -113,7 +119,10 @@ class Verifier:
             )
 
     def check_parts(self, dev: Sequence[Example], test: Sequence[Example]) -> None:
-        """Raise BadDataError: TARGET_BAD for trials that leave a part, METRIC_UNDEFINED for those of one kind."""
+        """Raise BadDataError: TARGET_BAD for trials that leave a part, METRIC_UNDEFINED for those of one kind.
+
+        CLASS_SINGLE and METRIC_UNDEFINED where nothing can be learned to score trials with.
+        """
         for name, part in (("dev", dev), ("test", test)):
             for trials, pairs in self.pair(part).items():
                 if not (0 < pairs.is_target.sum() < len(pairs)):
@@ -123,6 +132,10 @@ class Verifier:
                         f"expected some that are and some that are not; of {len(part)} recordings"
                         f"{f' and the list {trials}' if trials else ''}; use another split",
                     )
+
+        if self.spec.scoring:
+            others = {item.key for part in (dev, test) for item in part}
+            check_learning(self.spec.scoring, [item for item in self.known if item.key not in others], dev)
 
     def cut(self, example: Example, start: int, stop: int) -> Example:
         """A part of a recording is of the same speaker."""
