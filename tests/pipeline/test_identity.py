@@ -63,7 +63,7 @@ FREE_FIELDS = {
     "MixSpec": {"name"},
     "StartSpec": {"folder", "model"},  # the digest says which weights; a Model holds the model that it starts from
     "HiddenFeatures": {"model"},  # a Codebook holds its teacher
-    "ArpaModel": {"path"},  # the digest says which language model
+    "ArpaModel": {"path", "words"},  # digests say which language model, and which words
     "ModelFolder": {"path"},  # the content says which model
     "ModelArchive": {"urls", "size_bytes"},
     "ModelVersion": {"alias"},  # version and digest say which model
