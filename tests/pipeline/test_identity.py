@@ -54,7 +54,7 @@ FREE_FIELDS = {
     **{name: {"max_left_over_rows"} for name in ("CommonVoiceLayout", "CovostLayout", "VoxcelebLayout")},
     "FluentCommandsLayout": {"max_left_over_rows"},
     "KaldiTurnsLayout": {"audio_root", "max_left_over_rows", "max_without_row"},
-    "SimulationSpec": {"name", "description"},
+    "SimulationSpec": {"description"},
     "LibrilightLayout": {"max_without_json"},
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
     **{name: {"audio_root", "max_left_over_rows", "max_without_row"} for name in OF_MANIFESTS},  # files there count
