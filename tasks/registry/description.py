@@ -78,7 +78,7 @@ def files_to_log(model: Model, store: Store, out: Path) -> Iterator[tuple[Path, 
 
     One more file of a version is one more line here.
     """
-    for plot in sorted((out / PLOTS_FOLDER).iterdir()):
+    for plot in sorted((out / PLOTS_FOLDER).glob("*")):
         yield plot, PLOTS_FOLDER
     for path in sorted((out / RESULTS_FOLDER).glob("*/*")):
         yield path, f"{RESULTS_FOLDER}/{path.parent.name}"  # the name of the suite

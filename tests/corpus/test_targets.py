@@ -215,7 +215,7 @@ def test_damaged_targets_and_trials_of_another_form_are_refused(tmp_path: Path) 
 
 
 def test_the_example_of_the_guide_reads_a_table_beside_the_audio(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    text, _ = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     (tmp_path / "my-commands.yaml").write_text(text.replace("/data/my-commands", "raw"))
     grow(tmp_path / "raw", ["ann"], clips=2)
     for path in (tmp_path / "raw/ann").glob("*.flac"):

@@ -38,7 +38,7 @@ def test_what_may_pass_is_tried_again_from_the_last_checkpoint(
     restarts: int, ends: list[ExitNote], last: ExitNote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = list(ends)
-    monkeypatch.setattr(launch, "read_job", lambda _: SimpleNamespace(out=tmp_path))
+    monkeypatch.setattr(launch, "read_place", lambda _: SimpleNamespace(out=tmp_path))
     monkeypatch.setattr(launch, "_run_once", lambda *_: left.pop(0))
     assert launch.run_trainer(tmp_path / "job.json", Runtime(restarts=restarts), lambda _: None) == last
     assert left == []

@@ -80,7 +80,7 @@ def test_what_is_lost_in_the_pipe_is_read_from_the_folder(
     note = ExitNote(exit_code=left, message="CHECKSUM: x; y; z")
     program = f"import pathlib, sys; pathlib.Path('exit.json').write_text({note.model_dump_json()!r}); sys.exit(65)"
     monkeypatch.setattr(launch, "command", lambda *_: [sys.executable, "-c", program])
-    monkeypatch.setattr(launch, "read_job", lambda _: SimpleNamespace(out=tmp_path))
+    monkeypatch.setattr(launch, "read_place", lambda _: SimpleNamespace(out=tmp_path))
     monkeypatch.chdir(tmp_path)
     ended = launch.run_trainer(tmp_path / "job.json", Runtime(), lambda _: None)
     assert ended == ExitNote(exit_code=65, message=expected)

@@ -15,15 +15,27 @@ import pytest
 
 from tests.tasks.conftest import build, recipe_of
 from wavlm.errors import BadDataError
-from wavlm.pipeline.artifacts import KINDS, Artifact, Evaluation, ImportedModel, Model, Shards, build_order
+from wavlm.pipeline.artifacts import (
+    KINDS,
+    Artifact,
+    Evaluation,
+    Finetune,
+    ImportedModel,
+    Model,
+    Shards,
+    SystemRegistration,
+    build_order,
+)
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.sealing import list_files
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.verify import verify
 from wavlm.specs import EvaluationSpec, GateSpec, ModelArchive, ModelSpec
 from wavlm.specs.evaluation import FbankBaseline, FitSpec
+from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.heads import PooledLinearHead
 from wavlm.specs.splits import BySpeaker
+from wavlm.specs.stages import FinetuneStage
 from wavlm.specs.tasks import KeywordSpotting
 from wavlm.storage.facts import Facts
 
@@ -92,11 +104,27 @@ def _evaluation(shards: Shards) -> Evaluation:
     return Evaluation(spec, FbankBaseline(type="fbank"), (shards,))
 
 
+def _system(shards: Shards) -> Finetune:
+    spec = FinetuneSpec(
+        name="words",
+        description="",
+        registry_name="words",
+        task=KeywordSpotting(type="ks"),
+        corpora=(shards.corpus.spec,),
+        split=BySpeaker(type="speakers"),
+        head=PooledLinearHead(type="pooled_linear"),
+        stages=(FinetuneStage(updates=1, batch_seconds=1, group_seconds=1, peak_lr=1e-3, frozen="all", dev_every=1),),
+    )
+    return Finetune(spec, FbankBaseline(type="fbank"), (shards,))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_temporary_files_are_removed_wherever_they_lie(tmp_path: Path, kind: str) -> None:
     planned = plan(recipe_of(GateSpec()))
-    evaluation = _evaluation(next(item for item in planned if isinstance(item, Shards)))
-    artifact = next(item for item in [*planned, MODEL_OF_OTHERS, evaluation] if item.kind == kind)
+    shards = next(item for item in planned if isinstance(item, Shards))
+    system = _system(shards)
+    others = [MODEL_OF_OTHERS, _evaluation(shards), system, SystemRegistration("words", system)]
+    artifact = next(item for item in [*planned, *others] if item.kind == kind)
     store = filled_store(tmp_path / "store", artifact) if kind != "model" else Store(tmp_path / "store")
     names = (
         ".tmpAbCdEf",

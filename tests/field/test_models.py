@@ -199,9 +199,9 @@ def test_a_layer_that_a_described_model_lacks_is_found_while_reading(tmp_path: P
         (lambda folder: (folder / "model.safetensors").unlink(), "MODEL_UNUSABLE", "there are no weights"),
         (lambda folder: (folder / "config.json").write_text("{"), "MODEL_UNUSABLE", "the file cannot be used"),
         (
-            lambda folder: (folder / "config.json").write_text('{"model_type": "wav2vec2"}'),
+            lambda folder: (folder / "config.json").write_text('{"model_type": "data2vec-audio"}'),
             "MODEL_UNUSABLE",
-            "'wavlm' or 'hubert'",
+            "'wavlm', 'hub",
         ),
         (
             lambda folder: (folder / "config.json").write_text(

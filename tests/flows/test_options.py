@@ -22,6 +22,7 @@ import flows.ready
 import tasks.requests
 import wavlm.pipeline.mirror.sharing
 import wavlm.pipeline.request
+import wavlm.pipeline.simulation_request
 import wavlm.specs.yaml
 from flows.cli import runtime as runtime_options
 from flows.cli.evaluate import NOT_TAKEN
@@ -74,6 +75,7 @@ LEFT_OUT = {
     "refresh": {"require_registry": "a refresh ends with a version of the registry, so it is always required"},
     "parts": dict.fromkeys(Runtime.model_fields.keys() - TAKEN, "a share is its own executor, and trains nothing"),
     "evaluate": dict.fromkeys(NOT_TAKEN, "an evaluation trains and registers no model"),
+    "simulate": dict.fromkeys(NOT_TAKEN, "it trains and registers no model"),
     "finetune": dict.fromkeys(flows.cli.finetune.NOT_TAKEN, "one machine, and nothing compiled or split"),
 }
 ALWAYS = {"refresh": {"require_registry": True}}
@@ -82,6 +84,7 @@ WORDS = {
     "parts": ["shards", RECIPE, "--rank", "0", "--of", "2"],
     "evaluate": ["fbank", "a-suite"],
     "finetune": ["ks-small", "--model", "fbank"],
+    "simulate": ["conversations-small", "talks"],
 }
 # What a command calls that runs stages, checks that they could run, or has them run elsewhere.
 RUNS = ("run_flow(", "run_recipe(", "make_share(", "check_ready(", "find_all(", "deployments = apply(")
@@ -124,6 +127,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         (wavlm.pipeline.mirror.sharing, "require_mirror", lambda _: None),  # no network
         (wavlm.specs.yaml, "find_suite", lambda _: None),
         (wavlm.pipeline.request, "set_missing_aside", lambda suite: (suite, [])),
+        (wavlm.pipeline.request, "set_absent_aside", lambda suite: (suite, [])),
+        (wavlm.pipeline.simulation_request, "write_sources", lambda *_: Path(RECIPE)),
         (wavlm.pipeline.request, "write_request", lambda *_: Path(RECIPE)),
         (tasks.requests, "request_system", lambda *_: Path(RECIPE)),
         (flows.make, "make_share", lambda *args: found.update(runtime=args[2])),
@@ -149,7 +154,7 @@ def words_of(name: str) -> list[str]:
 
 def test_the_commands_that_run_stages_are_these() -> None:
     """A new one belongs here, and then to every test below."""
-    assert set(RUNNING) == {"run", "stage", "evaluate", "finetune", "parts", "refresh", "deploy", "check"}
+    assert set(RUNNING) == {"run", "stage", "evaluate", "finetune", "simulate", "parts", "refresh", "deploy", "check"}
 
 
 def test_every_field_has_an_option_or_is_listed() -> None:

@@ -311,7 +311,7 @@ def test_a_file_beside_the_recipe_is_preferred_to_a_shipped_one(specs: Path) -> 
 
 def test_an_unknown_name_is_refused_with_what_lies_beside_the_recipe_and_what_is_shipped(specs: Path) -> None:
     message = error_message(specs, "speech: [tiny]", "speech: [huge]")
-    assert f"expected one of tiny ({specs}/corpora) or ami-clips, " in message
+    assert f"expected one of tiny ({specs}/corpora) or ami, ami-clips, " in message
     assert f"({shipped_specs()}/corpora)" in message
 
 

@@ -74,6 +74,7 @@ def json_schema() -> dict[str, Any]:
     definitions[_CHANGES] = _network_changes(definitions["NetworkSpec"], _CHANGES, "preset", name, preset)
     definitions[_CONTINUED] = _network_changes(definitions["NetworkSpec"], _CONTINUED, "model", name, model)
     definitions[_REGISTERED] = _model_in_registry(definitions["ModelSpec"])
+    definitions["JsonValue"] = {"description": "Any value."}
     files = {model.__name__: definitions[model.__name__] for model in FILES.values()}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
